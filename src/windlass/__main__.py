@@ -1,0 +1,1 @@
+"""``python -m windlass`` and the ``windlass`` command."""

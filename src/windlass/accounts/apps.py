@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    name = "windlass.accounts"
+    label = "windlass_accounts"
+    verbose_name = "Windlass accounts"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,1 @@
+"""The front door: byte routes first, Django for the rest."""

@@ -1,0 +1,110 @@
+"""Reads typed settings from named text: the environment, files named by it, or another project's dictionary.
+
+The only module that looks at ``os.environ``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PREFIX = "WINDLASS_"
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+class BadSetting(ValueError):
+    """A setting has a value that is not allowed, or a name that does not exist. The message says which and why."""
+
+
+def setting(default: Any, doc: str, *, check: Callable[[Any], str | None] | None = None) -> Any:
+    """A field of a settings class. ``check`` returns what is wrong with a value, or None."""
+    return dataclasses.field(
+        default_factory=default if callable(default) else lambda: default,
+        metadata={"doc": doc, "check": check, "default": default},
+    )
+
+
+def environment() -> Mapping[str, str]:
+    return os.environ
+
+
+def read(kind: type[T], given: Mapping[str, Any], text: Mapping[str, str]) -> T:
+    """Build ``kind`` from ``given`` (values of another project's settings), then from ``text`` (an environment).
+
+    Each field ``NAME`` is looked up as ``WINDLASS_NAME``, ``NAME``, and ``NAME_FILE``, a file holding the value.
+    Raises BadSetting.
+    """
+    known = {field.name.upper(): field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    _refuse_unknown(known, given, text)
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, field in known.items():
+        if name in given:
+            value = given[name]
+            value = convert(name, value, hints[field.name]) if isinstance(value, str) else value
+        else:
+            raw = lookup(name, text)
+            if raw is None:
+                continue
+            value = convert(name, raw, hints[field.name])
+        check = field.metadata.get("check")
+        wrong = check(value) if check else None
+        if wrong:
+            raise BadSetting(f"{name} is {value!r}: {wrong}")
+        values[field.name] = value
+    return kind(**values)
+
+
+def lookup(name: str, text: Mapping[str, str]) -> str | None:
+    """The text of one setting, or None where it is not set. An empty value counts as not set."""
+    bare = name.removeprefix(PREFIX)
+    for candidate in (PREFIX + bare, bare) if bare == name else (name,):
+        if text.get(candidate):
+            return text[candidate]
+        path = text.get(f"{candidate}_FILE")
+        if path:
+            try:
+                return Path(path).read_text().strip()
+            except OSError as error:
+                raise BadSetting(f"{candidate}_FILE names {path}, which cannot be read: {error.strerror}") from error
+    return None
+
+
+def convert(name: str, raw: str, kind: Any) -> Any:
+    """``raw`` as a value of the annotated type. Lists are separated by commas."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return convert(name, raw, next(a for a in arguments if a is not type(None)))
+    if origin is tuple:
+        return tuple(convert(name, part.strip(), arguments[0]) for part in raw.split(",") if part.strip())
+    if origin is typing.Literal:
+        if raw.lower() not in arguments:
+            raise BadSetting(f"{name} is {raw!r}: it must be one of {', '.join(arguments)}")
+        return raw.lower()
+    if kind is bool:
+        if raw.lower() not in _TRUE | _FALSE:
+            raise BadSetting(f"{name} is {raw!r}: it must be true or false")
+        return raw.lower() in _TRUE
+    try:
+        return kind(raw)
+    except ValueError as error:
+        raise BadSetting(f"{name} is {raw!r}: it must be a {kind.__name__}") from error
+
+
+def _refuse_unknown(known: Mapping[str, Any], given: Mapping[str, Any], text: Mapping[str, str]) -> None:
+    allowed = set(known) | {PREFIX + name.removeprefix(PREFIX) for name in known}
+    allowed |= {f"{name}_FILE" for name in allowed}
+    strange = [name for name in given if name not in known]
+    strange += [name for name in text if name.startswith(PREFIX) and name not in allowed]
+    for name in strange:
+        near = difflib.get_close_matches(name, sorted(allowed), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise BadSetting(f"{name} is not a setting of Windlass.{hint}")

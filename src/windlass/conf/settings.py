@@ -1,0 +1,111 @@
+"""Every setting of Windlass, typed, with its default and what it does. ``docs/reference/settings.md`` is made of this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from windlass.conf.reader import setting
+
+MB = 1024 * 1024
+
+
+def _positive(value: float) -> str | None:
+    return None if value > 0 else "it must be greater than 0"
+
+
+def _not_negative(value: float) -> str | None:
+    return None if value >= 0 else "it must not be negative"
+
+
+def _absolute(value: Any) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What this process runs with. Sizes are bytes unless the name ends in ``_MB`` (2^20); times are seconds."""
+
+    # Where things are
+    windlass_home: Path = setting(
+        lambda: _absolute("windlass-data"), "Directory of everything that the server keeps on this machine."
+    )
+    windlass_profiles: Path | None = setting(None, "TOML file with the upload profiles; without it the built-in ones.")
+    database_url: str = setting("", "Database, as a URL. Empty: SQLite in the home directory.")
+    storage_backend: Literal["local"] = setting("local", "Where file bytes are kept.")
+    media_root: Path | None = setting(None, "Directory of the local store. Empty: `media` in the home directory.")
+    media_url: str = setting("", "Base of download and rendition links, where they go to another origin or a CDN.")
+    # Jobs
+    celery_broker_url: str = setting("", "Celery broker. Empty: Celery's filesystem transport in the home directory.")
+    celery_task_always_eager: bool = setting(
+        False, "Run jobs inside the call that makes them, for other people's tests."
+    )
+    worker_concurrency: int = setting(2, "Jobs that one worker process runs at a time.", check=_positive)
+    job_lease_seconds: float = setting(
+        30.0, "How long a claimed job stays claimed without a heartbeat.", check=_positive
+    )
+    job_max_attempts: int = setting(5, "Attempts before a job becomes a dead letter.", check=_positive)
+    job_backoff_seconds: float = setting(
+        2.0, "Wait after the first failed attempt; it doubles each time.", check=_positive
+    )
+    sweep_seconds: float = setting(5.0, "How often the scheduler looks for what no bell announced.", check=_positive)
+    step_timeout_seconds: float = setting(120.0, "Wall-clock limit of one isolated processing step.", check=_positive)
+    step_memory_mb: int = setting(1536, "Address space that one isolated step may take, in MB.", check=_positive)
+    dead_job_retention_days: float = setting(30.0, "How long dead letters are kept.", check=_positive)
+    # What may come in
+    max_upload_size: int = setting(
+        0, "Largest file, for profiles with no limit of their own. 0: MAX_FILE_SIZE_MB.", check=_not_negative
+    )
+    max_file_size_mb: int = setting(
+        5 * 1024, "The same limit in MB, used where MAX_UPLOAD_SIZE is not set.", check=_positive
+    )
+    max_files_per_upload: int = setting(10, "Files in one multipart form.", check=_positive)
+    max_total_upload_size: int = setting(
+        0, "Bytes of all files of one form together. 0: no limit of its own.", check=_not_negative
+    )
+    allowed_mime_types: tuple[str, ...] = setting((), "Detected types that may come in (`image/*` works). Empty: all.")
+    blocked_mime_types: tuple[str, ...] = setting((), "Detected types that are refused.")
+    allowed_extensions: tuple[str, ...] = setting((), "File name extensions that may come in. Empty: all.")
+    # Receiving
+    durability: Literal["strict", "complete", "os"] = setting(
+        "strict",
+        "strict: every acknowledged byte is synced; complete: synced when whole; os: left to the operating system.",
+    )
+    checkpoint_bytes: int = setting(
+        64 * MB, "A running upload's offset is made durable at least this often.", check=_positive
+    )
+    checkpoint_seconds: float = setting(5.0, "Likewise, in seconds.", check=_positive)
+    receive_timeout: float = setting(
+        60.0, "A client that sends nothing for this long is cut off; its bytes are kept.", check=_positive
+    )
+    upload_ttl_hours: float = setting(24.0, "Life of an unfinished upload since its last byte.", check=_positive)
+    session_retention_hours: float = setting(24.0, "How long ended uploads are remembered.", check=_not_negative)
+    # Handing out
+    signed_url_seconds: int = setting(3600, "Default life of a signed download URL.", check=_positive)
+    event_retention_days: float = setting(30.0, "How long events are kept.", check=_positive)
+    # Who may
+    auth_mode: Literal["open", "required", "token"] = setting(
+        "open", "open: no credential needed, on loopback only; required (or token): every call needs one."
+    )
+    # Django
+    secret_key: str = setting("", "Signs sessions and download URLs. Empty: made once and kept in the home directory.")
+    debug: bool = setting(False, "Django's debug pages. Never on a public address.")
+    allowed_hosts: tuple[str, ...] = setting(
+        ("localhost", "127.0.0.1", "[::1]"), "Host names this server answers to. `*`: any."
+    )
+    csrf_trusted_origins: tuple[str, ...] = setting((), "Origins whose unsafe requests may carry a session cookie.")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
+
+    @property
+    def upload_limit(self) -> int:
+        """Largest file in bytes, for profiles that name no limit of their own."""
+        return self.max_upload_size or self.max_file_size_mb * MB
+
+    @property
+    def media_directory(self) -> Path:
+        return _absolute(self.media_root or self.windlass_home / "media")
+
+    @property
+    def credentials_required(self) -> bool:
+        return self.auth_mode != "open"

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from django.db import models
+
+from windlass.events.types import EventType
+
+
+class Event(models.Model):
+    """One thing that happened. ``id`` is the order in which it was committed."""
+
+    id = models.BigAutoField(primary_key=True)
+    type = models.CharField(max_length=32, choices=EventType.choices)
+    owner = models.CharField(max_length=200)
+    file_id = models.UUIDField(null=True)
+    upload_id = models.UUIDField(null=True)
+    at = models.DateTimeField(auto_now_add=True)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["file_id", "id"], name="event_of_file"),
+            models.Index(fields=["upload_id", "id"], name="event_of_upload"),
+            models.Index(fields=["owner", "id"], name="event_of_owner"),
+            models.Index(fields=["at"], name="event_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.type}"

@@ -1,0 +1,32 @@
+"""The door of the files app: sessions, records, profiles, and how they end."""
+
+from windlass.files import assets, lifecycle, uploads
+from windlass.files.assets import IllegalMove, StepOutcome, StepPlan, StoredRendition
+from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.profiles import Profile, profile, profiles
+from windlass.files.states import FileStatus, StepState, UploadStatus
+from windlass.files.uploads import Lease, LeaseLost, NewUpload
+
+__all__ = [
+    "Blob",
+    "FileAsset",
+    "FileStatus",
+    "IllegalMove",
+    "Lease",
+    "LeaseLost",
+    "NewUpload",
+    "Profile",
+    "Rendition",
+    "StepOutcome",
+    "StepPlan",
+    "StepRun",
+    "StepState",
+    "StoredRendition",
+    "UploadSession",
+    "UploadStatus",
+    "assets",
+    "lifecycle",
+    "profile",
+    "profiles",
+    "uploads",
+]

@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class FilesConfig(AppConfig):
+    name = "windlass.files"
+    label = "windlass_files"
+    verbose_name = "Windlass files"
+    default_auto_field = "django.db.models.BigAutoField"

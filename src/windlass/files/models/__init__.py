@@ -1,0 +1,5 @@
+from windlass.files.models.asset import FileAsset, Rendition, StepRun
+from windlass.files.models.blob import Blob
+from windlass.files.models.upload import UploadSession
+
+__all__ = ["Blob", "FileAsset", "Rendition", "StepRun", "UploadSession"]

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from django.db import models
+
+from windlass.files.models.blob import Blob
+from windlass.files.states import FileStatus, StepState
+from windlass.kernel.ids import new_id
+
+
+class FileAsset(models.Model):
+    """A file that is in: what the client said of it, what it really is, and what has been done with it.
+
+    ``run`` counts the times it was processed from the start; ``progress`` never falls within one run.
+    ``gate_passed``: type, scan and rules said yes, so that it may be served.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    owner = models.CharField(max_length=200)
+    upload_id = models.UUIDField(null=True, blank=True)
+    blob = models.ForeignKey(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="files")
+    status = models.CharField(max_length=16, choices=FileStatus.choices, default=FileStatus.PENDING)
+    gate_passed = models.BooleanField(default=False)
+
+    original_filename = models.CharField(max_length=255)
+    size = models.BigIntegerField()
+    profile = models.CharField(max_length=64)
+    reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: none was given
+    metadata = models.JSONField(default=dict, blank=True)
+    declared_mime_type = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: none claimed
+    expected_sha256 = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  null: none announced
+
+    mime_type = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: not known yet
+    checksum = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  null: not known yet
+    width = models.PositiveIntegerField(null=True, blank=True)
+    height = models.PositiveIntegerField(null=True, blank=True)
+    duration = models.FloatField(null=True, blank=True)
+    page_count = models.PositiveIntegerField(null=True, blank=True)
+    extra_attributes = models.JSONField(default=dict, blank=True)
+    duplicate_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="copies")
+    rejection = models.JSONField(null=True, blank=True)
+
+    run = models.PositiveIntegerField(default=1)
+    stage = models.CharField(max_length=32, default="", blank=True)
+    message = models.CharField(max_length=500, default="", blank=True)
+    progress = models.PositiveSmallIntegerField(default=0)
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["owner", "-created_at", "-id"], name="file_of_owner"),
+            models.Index(fields=["-created_at", "-id"], name="file_by_time"),
+            models.Index(fields=["owner", "checksum"], name="file_by_content"),
+            models.Index(fields=["reference"], name="file_by_reference"),
+            models.Index(fields=["status"], name="file_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.original_filename
+
+
+class Rendition(models.Model):
+    """Something derived from a file: a thumbnail, a preview, its text."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    file = models.ForeignKey(FileAsset, on_delete=models.CASCADE, related_name="renditions")
+    name = models.CharField(max_length=64)
+    kind = models.CharField(max_length=32)
+    mime_type = models.CharField(max_length=255)
+    store = models.CharField(max_length=64)
+    key = models.CharField(max_length=200)
+    size = models.BigIntegerField()
+    width = models.PositiveIntegerField(null=True, blank=True)
+    height = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["file", "name"], name="one_rendition_per_name")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.file_id}"
+
+
+class StepRun(models.Model):
+    """One step of one run over a file: how it stands, how long it took, and why it ended as it did."""
+
+    id = models.BigAutoField(primary_key=True)
+    file = models.ForeignKey(FileAsset, on_delete=models.CASCADE, related_name="steps")
+    run = models.PositiveIntegerField()
+    stage = models.CharField(max_length=32)
+    step = models.CharField(max_length=64)
+    position = models.PositiveSmallIntegerField()
+    state = models.CharField(max_length=16, choices=StepState.choices, default=StepState.PENDING)
+    seconds = models.FloatField(null=True, blank=True)
+    progress = models.PositiveSmallIntegerField(default=0)
+    detail = models.TextField(default="", blank=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["file", "run", "step"], name="one_step_per_run")]
+
+    def __str__(self) -> str:
+        return f"{self.step} of {self.file_id} ({self.state})"

@@ -1,0 +1,88 @@
+"""Profiles: what may come in and what is done with it, as data. ``windlass profiles`` prints them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, Literal
+
+from windlass import conf
+from windlass.kernel.errors import InvalidField
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all."""
+
+    name: str
+    description: str = ""
+    min_size: int = 0
+    max_size: int = 0
+    allowed_mime_types: tuple[str, ...] = ()
+    blocked_mime_types: tuple[str, ...] = ()
+    allowed_extensions: tuple[str, ...] = ()
+    check_mismatch: bool = True
+    upload_ttl_hours: float = 0
+    thumbnails: bool = True
+    thumbnail_width: int = 640
+    thumbnail_format: Literal["webp", "jpeg"] = "webp"
+
+    def admits_type(self, mime_type: str) -> bool:
+        return not self.allowed_mime_types or _matches(mime_type, self.allowed_mime_types)
+
+    def blocks_type(self, mime_type: str) -> bool:
+        return _matches(mime_type, self.blocked_mime_types)
+
+    def admits_extension(self, extension: str) -> bool:
+        return not self.allowed_extensions or extension in self.allowed_extensions
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def profiles() -> Mapping[str, Profile]:
+    """Every profile by name, with the limits of the settings filled in."""
+    return _load(conf.get())
+
+
+def profile(name: str) -> Profile:
+    """Raises InvalidField for a name that is not configured."""
+    found = profiles().get(name)
+    if found is None:
+        known = ", ".join(sorted(profiles()))
+        raise InvalidField(f"There is no profile {name!r}. Profiles here: {known}.", field="profile")
+    return found
+
+
+@lru_cache(maxsize=4)
+def _load(settings: conf.Settings) -> Mapping[str, Profile]:
+    tables: dict[str, Any] = {}
+    if settings.windlass_profiles:
+        try:
+            tables = tomllib.loads(settings.windlass_profiles.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise conf.BadSetting(f"WINDLASS_PROFILES {settings.windlass_profiles}: {error}") from error
+    tables.setdefault("default", {"description": "Any file."})
+    return {name: _profile(name, table, settings) for name, table in tables.items()}
+
+
+def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profile:
+    unknown = set(table) - {field.name for field in fields(Profile)} | ({"name"} & set(table))
+    if unknown:
+        raise conf.BadSetting(f"Profile {name!r} has an unknown key {sorted(unknown)[0]!r}.")
+    lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    defaults: dict[str, Any] = {
+        "max_size": settings.upload_limit,
+        "allowed_mime_types": settings.allowed_mime_types,
+        "blocked_mime_types": settings.blocked_mime_types,
+        "allowed_extensions": settings.allowed_extensions,
+        "upload_ttl_hours": settings.upload_ttl_hours,
+    }
+    return Profile(**(defaults | table | lists | {"name": name}))
+
+
+def _matches(mime_type: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(mime_type, pattern) for pattern in patterns)

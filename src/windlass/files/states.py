@@ -1,0 +1,68 @@
+"""Statuses and their legal moves.
+
+A move that is not in the table cannot be written: updates name where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import models
+
+
+class UploadStatus(models.TextChoices):
+    ACTIVE = "active"  # takes bytes
+    COMPLETED = "completed"  # every byte is in; the file has a record of its own
+    FAILED = "failed"  # the bytes proved wrong, or could not be made durable
+    CANCELLED = "cancelled"  # the client gave it up
+    EXPIRED = "expired"  # its life ended
+
+
+class FileStatus(models.TextChoices):
+    PENDING = "PENDING"  # recorded; nothing has been done yet
+    PROCESSING = "PROCESSING"  # a stage is running or due
+    READY = "READY"  # everything asked for is done
+    REJECTED = "REJECTED"  # a rule said no
+    QUARANTINED = "QUARANTINED"  # malware: never served
+    FAILED = "FAILED"  # processing gave up; it can be retried
+    RELEASED = "RELEASED"  # bytes deleted on purpose, record kept
+
+
+class StepState(models.TextChoices):
+    PENDING = "pending"  # planned
+    RUNNING = "running"  # being done
+    DONE = "done"  # its facts and renditions are recorded
+    SKIPPED = "skipped"  # the plan or an earlier verdict left it out
+    OWED = "owed"  # left for later: a part it needs is away
+    FAILED = "failed"  # it could not be done, with the reason
+
+
+UPLOAD_MOVES: Mapping[UploadStatus, frozenset[UploadStatus]] = {
+    UploadStatus.ACTIVE: frozenset(
+        {UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED}
+    ),
+    UploadStatus.COMPLETED: frozenset(),
+    UploadStatus.FAILED: frozenset(),
+    UploadStatus.CANCELLED: frozenset(),
+    UploadStatus.EXPIRED: frozenset(),
+}
+
+FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
+    FileStatus.PENDING: frozenset({FileStatus.PROCESSING, FileStatus.FAILED, FileStatus.RELEASED}),
+    FileStatus.PROCESSING: frozenset(
+        {FileStatus.READY, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.FAILED, FileStatus.RELEASED}
+    ),
+    FileStatus.READY: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
+    FileStatus.REJECTED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
+    FileStatus.QUARANTINED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
+    FileStatus.FAILED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
+    FileStatus.RELEASED: frozenset(),
+}
+
+
+def uploads_that_may_become(target: UploadStatus) -> list[UploadStatus]:
+    return [state for state, moves in UPLOAD_MOVES.items() if target in moves]
+
+
+def files_that_may_become(target: FileStatus) -> list[FileStatus]:
+    return [state for state, moves in FILE_MOVES.items() if target in moves]

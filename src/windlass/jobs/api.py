@@ -1,0 +1,46 @@
+"""The door of the jobs app."""
+
+from windlass.jobs.models import Attempt, Job
+from windlass.jobs.queue import (
+    Claim,
+    Fenced,
+    bury,
+    cancel_of_file,
+    claim,
+    enqueue,
+    finish,
+    forget_file,
+    held_by,
+    keep,
+    lapsed,
+    postpone,
+    prune,
+    retry_later,
+    ring_due,
+    take_back,
+)
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
+
+__all__ = [
+    "Attempt",
+    "AttemptOutcome",
+    "Claim",
+    "Fenced",
+    "Job",
+    "JobState",
+    "Stage",
+    "bury",
+    "cancel_of_file",
+    "claim",
+    "enqueue",
+    "finish",
+    "forget_file",
+    "held_by",
+    "keep",
+    "lapsed",
+    "postpone",
+    "prune",
+    "retry_later",
+    "ring_due",
+    "take_back",
+]

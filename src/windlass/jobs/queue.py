@@ -1,0 +1,229 @@
+"""Jobs as rows: made, claimed, kept, ended. Every change of a claimed job is fenced by the claim's epoch."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from windlass import conf
+from windlass.jobs import wake
+from windlass.jobs.models import Attempt, Job
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.kernel.clock import now
+
+
+class Fenced(Exception):
+    """This claim is no longer the job's: its lease lapsed, or its file was withdrawn. Stop, and record nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a job, while ``epoch`` is the job's."""
+
+    job_id: uuid.UUID
+    file_id: uuid.UUID
+    stage: Stage
+    run: int
+    epoch: int
+    attempt: int
+    max_attempts: int
+    holder: str
+    request_id: str
+
+    @property
+    def last_attempt(self) -> bool:
+        return self.attempt >= self.max_attempts
+
+
+def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str = "") -> Job:
+    """Make the job of this stage, inside the caller's transaction; the bell rings once it commits.
+
+    Asking twice for the same stage of the same run makes one job.
+    """
+    job, made = Job.objects.get_or_create(
+        file_id=file_id,
+        run=run,
+        stage=stage,
+        defaults={
+            "due_at": now(),
+            "rung_at": now(),
+            "max_attempts": conf.get().job_max_attempts,
+            "request_id": request_id,
+        },
+    )
+    if made:
+        transaction.on_commit(lambda: wake.ring(job.id, stage))
+    return job
+
+
+def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
+    """Take a due job under a lease; None where there is nothing to take, as with a bell that rang twice."""
+    moment = now()
+    with transaction.atomic():
+        taken = Job.objects.filter(id=job_id, state=JobState.QUEUED, due_at__lte=moment).update(
+            state=JobState.RUNNING,
+            attempts=F("attempts") + 1,
+            lease_holder=holder,
+            lease_epoch=F("lease_epoch") + 1,
+            lease_until=_lease_end(moment),
+            updated_at=moment,
+        )
+        if not taken:
+            return None
+        job = Job.objects.get(id=job_id)
+        Attempt.objects.create(job=job, number=job.attempts, epoch=job.lease_epoch, worker=holder, started_at=moment)
+    return Claim(
+        job.id,
+        job.file_id,
+        Stage(job.stage),
+        job.run,
+        job.lease_epoch,
+        job.attempts,
+        job.max_attempts,
+        holder,
+        job.request_id,
+    )
+
+
+def keep(held: Claim) -> None:
+    """Prolong the lease (the heartbeat, and the fence inside any transaction that records an effect). Raises Fenced."""
+    _change(held, lease_until=_lease_end(now()))
+
+
+def finish(held: Claim) -> None:
+    """The job's effects are recorded in this same transaction. Raises Fenced."""
+    _change(held, state=JobState.DONE, lease_until=None, last_error="")
+    _end_attempt(held, AttemptOutcome.DONE)
+
+
+def retry_later(held: Claim, error: BaseException | str, *, step: str = "") -> bool:
+    """Due again after a backoff that doubles. False where the attempts are used up: call ``bury``. Raises Fenced."""
+    if held.last_attempt:
+        return False
+    delay = conf.get().job_backoff_seconds * 2 ** (held.attempt - 1)
+    _change(
+        held,
+        state=JobState.QUEUED,
+        due_at=now() + timedelta(seconds=delay),
+        rung_at=None,
+        lease_until=None,
+        last_error=str(error),
+    )
+    _end_attempt(held, AttemptOutcome.FAILED, error, step)
+    return True
+
+
+def postpone(held: Claim, reason: str, seconds: float, *, step: str = "") -> None:
+    """Due again later without using up an attempt: a part that the step needs is away. Raises Fenced."""
+    _change(
+        held,
+        state=JobState.QUEUED,
+        attempts=F("attempts") - 1,
+        due_at=now() + timedelta(seconds=seconds),
+        rung_at=None,
+        lease_until=None,
+        last_error=reason,
+    )
+    _end_attempt(held, AttemptOutcome.POSTPONED, reason, step)
+
+
+def bury(held: Claim, error: BaseException | str, *, step: str = "") -> None:
+    """A dead letter: it cannot succeed, or its attempts are used up. Raises Fenced."""
+    _change(held, state=JobState.DEAD, lease_until=None, last_error=str(error))
+    _end_attempt(held, AttemptOutcome.FAILED, error, step)
+
+
+def cancel_of_file(file_id: uuid.UUID) -> int:
+    """End every job of a file that is withdrawn; whoever runs one is fenced. Returns how many."""
+    open_jobs = Job.objects.filter(file_id=file_id, state__in=[JobState.QUEUED, JobState.RUNNING])
+    Attempt.objects.filter(job__in=open_jobs, outcome=AttemptOutcome.RUNNING).update(
+        outcome=AttemptOutcome.CANCELLED, ended_at=now()
+    )
+    return open_jobs.update(state=JobState.CANCELLED, lease_epoch=F("lease_epoch") + 1, lease_until=None)
+
+
+def forget_file(file_id: uuid.UUID) -> None:
+    """The file's record is gone: so are its jobs."""
+    Job.objects.filter(file_id=file_id).delete()
+
+
+def lapsed(moment: datetime | None = None) -> list[Job]:
+    """Running jobs whose lease ran out: their worker died or stopped."""
+    return list(
+        Job.objects.filter(state=JobState.RUNNING, lease_until__lt=moment or now()).order_by("lease_until")[:500]
+    )
+
+
+def held_by(holder: str) -> list[Job]:
+    """Running jobs of a worker that has just started under this name, and so cannot be running any."""
+    return list(Job.objects.filter(state=JobState.RUNNING, lease_holder=holder))
+
+
+def take_back(job: Job) -> bool | None:
+    """Undo the claim of a lapsed job, inside the caller's transaction.
+
+    True: it is due again. False: its attempts are used up and it is dead now. None: it moved on meanwhile.
+    """
+    dead = job.attempts >= job.max_attempts
+    changed = Job.objects.filter(id=job.id, state=JobState.RUNNING, lease_epoch=job.lease_epoch).update(
+        state=JobState.DEAD if dead else JobState.QUEUED,
+        lease_epoch=F("lease_epoch") + 1,
+        lease_until=None,
+        lease_holder="",
+        due_at=now(),
+        rung_at=None,
+        last_error="The worker that ran it died or stopped.",
+        updated_at=now(),
+    )
+    if not changed:
+        return None
+    Attempt.objects.filter(job=job, epoch=job.lease_epoch, outcome=AttemptOutcome.RUNNING).update(
+        outcome=AttemptOutcome.LOST, ended_at=now(), message="The lease lapsed."
+    )
+    return not dead
+
+
+def ring_due(*, again_after: float) -> int:
+    """Ring for due jobs whose bell never rang, or rang more than ``again_after`` seconds ago. Returns how many."""
+    moment = now()
+    unheard = Q(rung_at=None) | Q(rung_at__lt=moment - timedelta(seconds=again_after))
+    due = Job.objects.filter(unheard, state=JobState.QUEUED, due_at__lte=moment).order_by("due_at")
+    rung = 0
+    for job_id, stage in due.values_list("id", "stage")[:2000]:
+        if Job.objects.filter(id=job_id, state=JobState.QUEUED).update(rung_at=moment):
+            wake.ring(job_id, Stage(stage))
+            rung += 1
+    return rung
+
+
+def prune(days: float) -> int:
+    """Delete ended jobs older than ``days``; returns how many."""
+    ended = [JobState.DONE, JobState.CANCELLED, JobState.DEAD]
+    deleted, _ = Job.objects.filter(state__in=ended, updated_at__lt=now() - timedelta(days=days)).delete()
+    return deleted
+
+
+def _lease_end(moment: datetime) -> datetime:
+    return moment + timedelta(seconds=conf.get().job_lease_seconds)
+
+
+def _change(held: Claim, **values: object) -> None:
+    changed = Job.objects.filter(id=held.job_id, state=JobState.RUNNING, lease_epoch=held.epoch).update(
+        updated_at=now(), **values
+    )
+    if not changed:
+        raise Fenced(f"job {held.job_id} is no longer held under epoch {held.epoch}")
+
+
+def _end_attempt(held: Claim, outcome: AttemptOutcome, error: BaseException | str = "", step: str = "") -> None:
+    Attempt.objects.filter(job_id=held.job_id, epoch=held.epoch).update(
+        outcome=outcome,
+        ended_at=now(),
+        step=step,
+        error_class=type(error).__name__ if isinstance(error, BaseException) else "",
+        message=str(error),
+    )

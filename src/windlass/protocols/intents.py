@@ -1,0 +1,110 @@
+"""What every upload dialect is translated into, and what each is given back to say.
+
+``parse(head)`` of a dialect gives an intent; the receiving core turns it into an outcome; the dialect's ``render``
+turns that into a reply. Below this line nobody knows which dialect was spoken.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head. Header names are lower case; a repeated field's values are joined by a comma.
+
+    ``path`` has no query; ``query`` has the last value of each parameter.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a client says about a file. Claims, not facts.
+
+    ``client_metadata`` is the dialect's own text, to be echoed exactly; ``metadata`` is shown in the record.
+    """
+
+    filename: str = "unnamed"
+    declared_type: str | None = None
+    profile: str = "default"
+    reference: str | None = None
+    sha256: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    client_metadata: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Begin an upload. ``size`` None: not known yet. ``has_body``: the request carries first (or all) bytes.
+
+    ``whole``: the body is the entire file and the request's end is the file's end (form, raw).
+    ``body_length``: the Content-Length of those bytes where the head says it: a claim.
+    """
+
+    description: Description
+    size: int | None
+    has_body: bool = False
+    whole: bool = False
+    body_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Bytes at ``offset`` of an upload. ``body_length`` as above."""
+
+    upload_id: uuid.UUID
+    offset: int
+    body_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """How far is this upload?"""
+
+    upload_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The client gives the upload up (or, once complete, forgets the session)."""
+
+    upload_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Discover:
+    """What is spoken here, and within what limits?"""
+
+
+Intent = Create | Append | Query | Abort | Discover
+
+
+@dataclass(frozen=True, slots=True)
+class UploadState:
+    """How an upload stands, as every dialect's reply needs it."""
+
+    upload_id: uuid.UUID
+    offset: int
+    size: int | None
+    complete: bool
+    client_metadata: str | None = None
+    expires_at: datetime | None = None
+    file_id: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to send. ``body`` is JSON-ready or None."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None

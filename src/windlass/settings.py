@@ -1,0 +1,109 @@
+"""Django settings of the standalone server, all derived from ``windlass.conf``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from windlass.conf.access import load
+
+_conf = load()
+
+
+def _secret_key(home: Path) -> str:
+    """The key kept in the home directory; made on the first start, readable by its owner only."""
+    kept = home / "secret-key"
+    if not kept.exists():
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Written whole under another name and linked into place: of two first starts at once, one key wins.
+        handle, temporary = tempfile.mkstemp(dir=home)
+        os.write(handle, secrets.token_urlsafe(50).encode())
+        os.close(handle)
+        try:
+            os.link(temporary, kept)
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(temporary)
+    return kept.read_text()
+
+
+def _database(url: str, home: Path) -> Any:
+    found = dj_database_url.parse(url or f"sqlite:///{home / 'windlass.sqlite3'}", conn_max_age=None)
+    if found["ENGINE"] == "django.db.backends.sqlite3":
+        # docs/decisions: SQLite settings. FULL: a committed row survives a power cut.
+        found["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 30,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;",
+        }
+    else:
+        found["CONN_HEALTH_CHECKS"] = True
+    return found
+
+
+SECRET_KEY = _conf.secret_key or _secret_key(_conf.windlass_home)
+DEBUG = _conf.debug
+ALLOWED_HOSTS = list(_conf.allowed_hosts)
+CSRF_TRUSTED_ORIGINS = list(_conf.csrf_trusted_origins)
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+ROOT_URLCONF = "windlass.urls"
+ASGI_APPLICATION = "windlass.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {"default": _database(_conf.database_url, _conf.windlass_home)}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "windlass.events",
+    "windlass.accounts",
+    "windlass.files",
+    "windlass.jobs",
+    "windlass.web",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+APPEND_SLASH = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+# WARNING: Windlass speaks in structured lines of its own (operations.logging), so Django's are left to propagate.
+LOGGING_CONFIG = None

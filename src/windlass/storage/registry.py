@@ -1,0 +1,20 @@
+"""The store that the settings name, loaded by its name so that no store's library loads unasked."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+
+from windlass import conf
+from windlass.storage.contract import Store
+
+#: name -> "module:factory"; a factory takes the settings.
+FACTORIES = {"local": "windlass.storage.local:from_settings"}
+
+
+@lru_cache(maxsize=8)
+def store(name: str | None = None) -> Store:
+    """The store called ``name``, or the one that new files go to."""
+    module, _, factory = FACTORIES[name or conf.get().storage_backend].partition(":")
+    made: Store = getattr(import_module(module), factory)(conf.get())
+    return made
