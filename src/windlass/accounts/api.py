@@ -1,6 +1,7 @@
 """The door of the accounts app: who is asking, and the credentials that prove it."""
 
 from windlass.accounts.authentication import of_request, of_scope
+from windlass.accounts.signatures import sign, verify
 from windlass.accounts.tokens import create as create_token
 
-__all__ = ["create_token", "of_request", "of_scope"]
+__all__ = ["create_token", "of_request", "of_scope", "sign", "verify"]

@@ -1,4 +1,7 @@
-"""Every setting of Windlass, typed, with its default and what it does. ``docs/reference/settings.md`` is made of this."""
+"""Every setting of Windlass, typed, with its default and what it does.
+
+``docs/reference/settings.md`` is made of this.
+"""
 
 from __future__ import annotations
 
