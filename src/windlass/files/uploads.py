@@ -109,7 +109,7 @@ def must_be_alive(session: UploadSession) -> None:
 
 
 def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | None:
-    """Take the lease if nobody holds it, or its holder's time ran out. None otherwise."""
+    """Take the lease if nobody holds it, or its holder's time ran out. None otherwise. Raises UploadGone."""
     moment = now()
     free = Q(lease_holder="") | Q(lease_until__lt=moment)
     taken = UploadSession.objects.filter(free, id=upload_id, status=UploadStatus.ACTIVE, expires_at__gt=moment).update(
@@ -118,14 +118,26 @@ def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | Non
         lease_until=moment + timedelta(seconds=seconds),
         lease_wanted=False,
     )
-    if not taken:
-        return None
-    session = UploadSession.objects.get(id=upload_id)
-    return lease_of(session)
+    session = UploadSession.objects.filter(id=upload_id).first()
+    if session is None or session.status != UploadStatus.ACTIVE:
+        raise UploadGone("This upload has ended.")
+    return lease_of(session) if taken else None
+
+
+def held(lease: Lease) -> UploadSession | None:
+    """The session as it stands, if the lease is still its own."""
+    return UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).first()
 
 
 def lease_of(session: UploadSession) -> Lease:
     return Lease(session.id, session.lease_epoch, session.offset, session.size, session.store_key, session.store_state)
+
+
+def release_lease(lease: Lease) -> None:
+    """Give the lease back with nothing changed."""
+    UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).update(
+        lease_holder="", lease_until=None, lease_wanted=False
+    )
 
 
 def ask_for_lease(upload_id: uuid.UUID) -> None:
@@ -157,19 +169,12 @@ def checkpoint(
     *,
     ttl_hours: float,
     release: bool = False,
-    append: tuple[int, str | None] | None = None,
 ) -> datetime:
-    """Commit how far the bytes are stored; returns when the session now expires.
-
-    ``append`` is the last request's (start offset, SHA-256 of its body if known), by which its repetition is known.
-    Raises LeaseLost.
-    """
+    """Commit how far the bytes are stored; returns when the session now expires. Raises LeaseLost."""
     expires_at = now() + timedelta(hours=ttl_hours)
     values: dict[str, Any] = {"offset": offset, "store_state": state, "expires_at": expires_at, "updated_at": now()}
     if release:
         values |= {"lease_holder": "", "lease_until": None, "lease_wanted": False}
-    if append is not None:
-        values |= {"last_append_offset": append[0], "last_append_sha256": append[1]}
     _held(lease, values)
     return expires_at
 
@@ -181,9 +186,12 @@ def complete(
     *,
     size: int,
     sha256: str | None,
-    append: tuple[int, str | None] | None = None,
+    last_append_offset: int = 0,
 ) -> FileAsset:
-    """Every byte is in: the session ends, its file begins. Inside the caller's transaction. Raises LeaseLost."""
+    """Every byte is in: the session ends, its file begins. Inside the caller's transaction. Raises LeaseLost.
+
+    ``last_append_offset`` is where the completing request began, by which its repetition is known.
+    """
     blob = Blob.objects.create(
         owner=session.owner, store=session.store, key=session.store_key, size=size, sha256=sha256
     )
@@ -208,11 +216,10 @@ def complete(
         "file_id": asset.id,
         "lease_holder": "",
         "lease_until": None,
+        "last_append_offset": last_append_offset,
         "ended_at": now(),
         "updated_at": now(),
     }
-    if append is not None:
-        values |= {"last_append_offset": append[0], "last_append_sha256": append[1]}
     _held(lease, values)
     tell.add(
         EventType.UPLOAD_COMPLETED,

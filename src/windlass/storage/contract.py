@@ -82,8 +82,11 @@ class Writer(Protocol):
         """
         ...
 
-    def sync(self) -> State:
-        """Make durable everything written before this call began; returns the state to commit. Raises SyncFailed."""
+    def sync(self, *, durable: bool = True) -> State:
+        """Make durable everything written before this call began; returns the state to commit. Raises SyncFailed.
+
+        ``durable=False``: it is enough that the bytes survive the death of this process.
+        """
         ...
 
     def close(self) -> None:

@@ -39,7 +39,6 @@ class UploadSession(models.Model):
     file_id = models.UUIDField(null=True, blank=True)
     failure = models.TextField(default="", blank=True)
     last_append_offset = models.BigIntegerField(null=True, blank=True)
-    last_append_sha256 = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  null: not known
 
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

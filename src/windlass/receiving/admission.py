@@ -1,0 +1,47 @@
+"""Whether an upload may begin: its profile's limits against what its head says. The bytes are checked again later."""
+
+from __future__ import annotations
+
+import uuid
+
+from windlass.files import api as files
+from windlass.kernel.errors import FileTooLarge, InvalidField
+from windlass.kernel.principals import Principal
+from windlass.protocols.intents import Description
+from windlass.storage.registry import store
+
+
+def admit(description: Description, size: int | None, principal: Principal, dialect: str) -> files.NewUpload:
+    """The session to begin. Raises InvalidField for an unknown profile or too small a file, FileTooLarge."""
+    profile = files.profile(description.profile)
+    if size is not None:
+        check_size(profile, size)
+    return files.NewUpload(
+        owner=principal.owner,
+        dialect=dialect,
+        profile=profile,
+        filename=description.filename,
+        declared_type=description.declared_type,
+        reference=description.reference,
+        metadata=dict(description.metadata),
+        client_metadata=description.client_metadata,
+        expected_sha256=description.sha256,
+        size=size,
+        store=store().name,
+    )
+
+
+def check_size(profile: files.Profile, size: int) -> None:
+    if size > profile.max_size:
+        raise FileTooLarge(profile.max_size, size)
+    if size < profile.min_size:
+        raise InvalidField(
+            f"The file has {size} bytes; profile {profile.name!r} takes files from {profile.min_size} bytes.",
+            limit=profile.min_size,
+            received=size,
+        )
+
+
+def object_key(upload_id: uuid.UUID) -> str:
+    """Where the bytes of an upload live, for good. Never anything that a client chose."""
+    return f"objects/{upload_id.hex[:2]}/{upload_id}"

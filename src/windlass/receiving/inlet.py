@@ -1,0 +1,68 @@
+"""One request writing to one leased upload: the pump, its checkpoints, and what is kept however it ends."""
+
+from __future__ import annotations
+
+from windlass.files import api as files
+from windlass.receiving import lease as leases
+from windlass.receiving import writing
+from windlass.receiving.digest import RunningDigest
+from windlass.receiving.offload import in_database, in_thread
+from windlass.receiving.pump import End, Pump
+from windlass.receiving.source import Source
+from windlass.storage.contract import Buffer, State, Store, Writer
+
+
+class Inlet:
+    """Bytes into the object of a session whose lease this request holds.
+
+    After ``receive`` the bytes below ``offset`` are in the store; ``save`` makes them as durable as an
+    acknowledgement promises. ``close`` in every case.
+    """
+
+    def __init__(self, store: Store, lease: files.Lease, digest: RunningDigest | None, ttl_hours: float) -> None:
+        self._store = store
+        self._lease = lease
+        self._digest = digest
+        self._ttl_hours = ttl_hours
+        self._writer: Writer | None = None
+        self.offset = lease.offset
+        self.state: State = lease.state
+
+    async def receive(self, source: Source, first: list[Buffer], limit: int) -> End:
+        """Move ``first`` and then the source, up to ``limit`` bytes of the whole. Raises StoreError, LeaseLost."""
+        self._writer = await in_thread(self._store.open_writer, self._lease.store_key, self._lease.state)
+        pump = Pump(
+            source,
+            self._writer,
+            offset=self._lease.offset,
+            limit=limit,
+            digest=self._digest,
+            checkpoint=self._checkpoint,
+        )
+        leases.keeper.hold(self._lease.upload_id, pump.ask_to_stop)
+        try:
+            return await pump.run(first)
+        finally:
+            self.offset = pump.written
+            leases.keeper.drop(self._lease.upload_id, pump.ask_to_stop)
+
+    async def save(self, *, completes: bool) -> None:
+        """Durable as promised; when it completes the upload, the object is whole. Raises SyncFailed, StoreError."""
+        await in_thread(self._save, completes)
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            await in_thread(self._writer.close)
+
+    def _save(self, completes: bool) -> None:
+        assert self._writer is not None
+        if not completes:
+            self.state = writing.save(self._writer)
+            return
+        self.state = self._writer.sync(durable=False)
+        writing.finish(self._store, self._lease.store_key, self.state, self.offset)
+
+    async def _checkpoint(self, offset: int) -> None:
+        assert self._writer is not None
+        state = await in_thread(writing.save, self._writer)
+        await in_database(files.uploads.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)

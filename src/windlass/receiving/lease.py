@@ -1,0 +1,108 @@
+"""Who may write to an upload. One request at a time, across processes; the newest wins, because a client that comes
+back from a dead network is on a new connection while the old one still looks alive."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from django.db import DatabaseError
+
+from windlass.files import api as files
+from windlass.kernel.clock import monotonic
+from windlass.kernel.errors import UploadLocked
+from windlass.kernel.ids import new_id
+from windlass.receiving.offload import in_database
+
+#: A lease lapses this long after its process stopped renewing it (seconds).
+LEASE_SECONDS = 10.0
+RENEW_SECONDS = 3.0
+
+#: How often a process asks whether somebody wants a lease of its own (seconds).
+LISTEN_SECONDS = 0.5
+
+#: How long a request waits for the holder to let go before it is told 423 (seconds).
+WAIT_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+_holder = f"web-{new_id()}"
+
+
+def set_holder(name: str) -> None:
+    """This process's name in the database. One that starts under a name frees what that name held."""
+    global _holder
+    _holder = name
+
+
+def holder() -> str:
+    return _holder
+
+
+@dataclass
+class Keeper:
+    """The leases of this process: renews them, and asks their holders to let go when another process wants one."""
+
+    _stops: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+
+    def hold(self, upload_id: uuid.UUID, stop: Callable[[], None]) -> None:
+        self._stops[upload_id] = stop
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    def drop(self, upload_id: uuid.UUID, stop: Callable[[], None]) -> None:
+        if self._stops.get(upload_id) == stop:
+            del self._stops[upload_id]
+
+    def ask(self, upload_id: uuid.UUID) -> bool:
+        """Ask a holder in this process. False where there is none."""
+        stop = self._stops.get(upload_id)
+        if stop is None:
+            return False
+        stop()
+        return True
+
+    def ask_all(self) -> None:
+        """The server is stopping: every holder flushes, commits and lets go."""
+        for stop in list(self._stops.values()):
+            stop()
+
+    async def _watch(self) -> None:
+        renewed = monotonic()
+        while self._stops:
+            await asyncio.sleep(LISTEN_SECONDS)
+            try:
+                for upload_id in await in_database(files.uploads.wanted_from, _holder):
+                    self.ask(upload_id)
+                if monotonic() - renewed >= RENEW_SECONDS:
+                    await in_database(files.uploads.renew_leases, _holder, LEASE_SECONDS)
+                    renewed = monotonic()
+            except DatabaseError as error:
+                log.warning("lease.not_renewed", error=str(error))  # the next round may succeed before it lapses
+
+
+keeper = Keeper()
+
+
+def take(upload_id: uuid.UUID) -> files.Lease | None:
+    """The lease, if it is free. Blocks on the database."""
+    return files.uploads.take_lease(upload_id, _holder, LEASE_SECONDS)
+
+
+async def wait_for(upload_id: uuid.UUID) -> files.Lease:
+    """The lease, once its holder let go. Raises UploadLocked after WAIT_SECONDS."""
+    deadline = monotonic() + WAIT_SECONDS
+    pause = 0.01
+    while monotonic() < deadline:
+        if not keeper.ask(upload_id):
+            await in_database(files.uploads.ask_for_lease, upload_id)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.25)
+        lease = await in_database(take, upload_id)
+        if lease is not None:
+            return lease
+    raise UploadLocked("Another request is writing to this upload and did not let go. Try again shortly.")

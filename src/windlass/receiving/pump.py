@@ -1,0 +1,180 @@
+"""Bytes from a source into the store: receive, hash, write, and never wait for one of them more than needed.
+
+Two buffers: one being filled, one being written. While the second is full and the first not yet written, nothing is
+received, and that is the backpressure. No database here: ``checkpoint`` is the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+from windlass import conf
+from windlass.kernel.clock import monotonic
+from windlass.receiving.digest import RunningDigest
+from windlass.receiving.offload import in_thread
+from windlass.receiving.source import ClientGone, Source
+from windlass.storage.contract import Buffer, Writer
+
+#: Bytes collected before a write is started: few enough to stay in the cache, enough for a thread hop to be cheap.
+BATCH = 1024 * 1024
+
+#: A client slower than one batch in this time has each of its buffers written as it comes, so that none is held.
+LINGER = 0.1
+
+Checkpoint = Callable[[int], Awaitable[None]]
+
+
+class End(Enum):
+    """Why receiving ended."""
+
+    BODY = "the body ended"
+    CLIENT_GONE = "the connection broke"
+    SILENT = "the client sent nothing for too long"
+    ASKED = "another request wants this upload, or the server is stopping"
+    OVER_LIMIT = "more bytes came than the upload may have"
+
+
+class Pump:
+    """Moves one request's bytes. ``offset`` is what has been received, ``written`` what the store has."""
+
+    def __init__(
+        self,
+        source: Source,
+        writer: Writer,
+        *,
+        offset: int,
+        limit: int,
+        digest: RunningDigest | None,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self._source = source
+        self._writer = writer
+        self._limit = limit
+        self._digest = digest
+        self._checkpoint = checkpoint
+        self.offset = self.written = offset
+        self._batch: list[Buffer] = []
+        self._batched = 0
+        self._flight: asyncio.Future[list[object]] | None = None
+        self._flight_end = offset
+        self._started_write = monotonic()
+        self._saving: asyncio.Task[None] | None = None
+        self._saved, self._saved_at = offset, monotonic()
+        self._asked = False
+        self._patience: asyncio.Timeout | None = None
+
+    def ask_to_stop(self) -> None:
+        """Take what has already arrived, and end. From the event loop only."""
+        self._asked = True
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(0)
+
+    async def run(self, first: list[Buffer]) -> End:
+        """Move ``first`` and then the source's bytes. Raises StoreError, or what ``checkpoint`` raises."""
+        try:
+            for buffer in first:
+                self._take(buffer)
+            end = await self._receive()
+            await self._start_write()
+            return end
+        finally:
+            await self._settle_all()
+
+    async def _receive(self) -> End:
+        allowance = BATCH
+        while self.offset <= self._limit:
+            buffer = await self._next(allowance)
+            if isinstance(buffer, End):
+                return buffer
+            if self._asked:
+                allowance -= len(buffer)
+            if not self._take(buffer):
+                return End.OVER_LIMIT
+            if self._batched >= BATCH or monotonic() - self._started_write > LINGER:
+                await self._start_write()
+                await self._save_if_due()
+        return End.OVER_LIMIT
+
+    async def _next(self, allowance: int) -> Buffer | End:
+        """The next buffer, or why there is none. Waits no longer than the client, or a checkpoint, may."""
+        if self._asked and allowance <= 0:
+            return End.ASKED
+        settings = conf.get()
+        silent_at = monotonic() + settings.receive_timeout
+        while True:
+            wait = 0.0 if self._asked else min(silent_at - monotonic(), settings.checkpoint_seconds)
+            try:
+                async with asyncio.timeout(wait) as self._patience:
+                    buffer = await self._source.read()
+                return End.BODY if buffer is None else buffer
+            except ClientGone:
+                return End.CLIENT_GONE
+            except TimeoutError:
+                if self._asked:
+                    return End.ASKED
+                if monotonic() >= silent_at:
+                    return End.SILENT
+                await self._start_write()
+                await self._settle()
+                await self._save_if_due()
+            finally:
+                self._patience = None
+
+    def _take(self, buffer: Buffer) -> bool:
+        """Add to the batch, up to the limit. False where bytes had to be left out."""
+        room = self._limit - self.offset
+        kept = buffer if len(buffer) <= room else memoryview(buffer)[:room]
+        if len(kept):
+            self._batch.append(kept)
+            self._batched += len(kept)
+            self.offset += len(kept)
+        return kept is buffer
+
+    async def _start_write(self) -> None:
+        """Hand the filled buffer over once the other one is written."""
+        await self._settle()
+        self._started_write = monotonic()
+        if not self._batch:
+            return
+        batch, self._batch, self._batched = self._batch, [], 0
+        work: list[Awaitable[object]] = [in_thread(self._writer.write, self.written, batch)]
+        if self._digest is not None:
+            work.append(in_thread(self._digest.update, batch))
+        self._flight = asyncio.gather(*work)
+        self._flight_end = self.offset
+
+    async def _settle(self) -> None:
+        if self._flight is not None:
+            flight, self._flight = self._flight, None
+            await asyncio.shield(flight)
+            self.written = self._flight_end
+
+    async def _settle_all(self) -> None:
+        """Nothing of this pump touches the store any more once it has ended, however it ended."""
+        try:
+            await self._settle()
+        finally:
+            if self._saving is not None:
+                await self._saving
+
+    async def _save_if_due(self) -> None:
+        if self._checkpoint is None or self.written == self._saved:
+            return
+        settings = conf.get()
+        if (
+            self.written - self._saved < settings.checkpoint_bytes
+            and monotonic() - self._saved_at < settings.checkpoint_seconds
+        ):
+            return
+        if self._saving is not None:
+            if not self._saving.done() and self.written - self._saved < 2 * settings.checkpoint_bytes:
+                return  # the last one is still being made durable; let the bytes run ahead of it by one
+            await self._saving
+        self._saved, self._saved_at = self.written, monotonic()
+        self._saving = asyncio.create_task(self._save(self.written))
+
+    async def _save(self, offset: int) -> None:
+        assert self._checkpoint is not None
+        await self._checkpoint(offset)

@@ -1,0 +1,49 @@
+"""A client that lost the answer to its last request sends that request again. It must get the same answer, and it must
+not be able to pass other bytes off as the ones it sent."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from windlass.files import api as files
+from windlass.kernel.errors import OffsetMismatch, UploadGone
+from windlass.receiving.offload import in_thread
+from windlass.receiving.source import ClientGone, Source
+from windlass.storage.contract import Buffer, ObjectMissing
+from windlass.storage.registry import store
+
+
+async def check(session: files.UploadSession, offset: int, source: Source) -> None:
+    """Return if this is the completing request once more, by offset, length and bytes. Raises OffsetMismatch.
+
+    The body is compared with the stored bytes as it comes; an empty one at the very end repeats nothing and is right.
+    """
+    if offset not in (session.last_append_offset, session.offset):
+        raise OffsetMismatch(session.offset, offset)
+    try:
+        stored = await in_thread(store(session.store).open, session.store_key)
+    except ObjectMissing as error:
+        raise UploadGone("This upload is complete and its bytes have been deleted since.") from error
+    try:
+        await in_thread(stored.seek, offset)
+        position = offset
+        while (buffer := await _read(source)) is not None:
+            same = await in_thread(_same, stored, buffer)
+            position += len(buffer)
+            if not same:
+                raise OffsetMismatch(session.offset, offset)
+        if position != session.offset:
+            raise OffsetMismatch(session.offset, offset)
+    finally:
+        await in_thread(stored.close)
+
+
+async def _read(source: Source) -> Buffer | None:
+    try:
+        return await source.read()
+    except ClientGone:
+        return None
+
+
+def _same(stored: BinaryIO, buffer: Buffer) -> bool:
+    return stored.read(len(buffer)) == bytes(buffer)

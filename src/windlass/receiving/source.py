@@ -1,0 +1,73 @@
+"""Where bytes come from: a request's body, or one part of a form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from windlass.storage.contract import Buffer
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class ClientGone(Exception):
+    """The connection broke before the body ended. What arrived is kept."""
+
+
+class Source(Protocol):
+    async def read(self) -> Buffer | None:
+        """The next bytes, or None at the end. Raises ClientGone. Cancelling it loses nothing."""
+        ...
+
+
+class RequestBody:
+    """The body of an ASGI request. Not reading is the backpressure: the server stops taking from the socket."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
+        self.ended = False
+        self.count = 0
+
+    def start(self) -> None:
+        """Begin to receive before anybody else is asked.
+
+        uvicorn forgets the small body of a client that closes before the application's first ``receive()``.
+        Not for a request with ``Expect: 100-continue``: its first ``receive()`` invites the body.
+        """
+        self._first = asyncio.ensure_future(self._receive())
+
+    async def read(self) -> Buffer | None:
+        while not self.ended:
+            message = await self._message()
+            if message["type"] == "http.disconnect":
+                self.ended = True
+                raise ClientGone
+            self.ended = not message.get("more_body", False)
+            body: bytes = message.get("body", b"")
+            if body:
+                self.count += len(body)
+                return body
+        return None
+
+    async def drain(self, limit: int, seconds: float) -> None:
+        """Read and forget the rest, within limits, so that a refused client hears the answer and not a reset."""
+        until = self.count + limit
+        try:
+            async with asyncio.timeout(seconds):
+                while self.count < until and await self.read() is not None:
+                    pass
+        except (ClientGone, TimeoutError):
+            return
+
+    def close(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+
+    async def _message(self) -> MutableMapping[str, Any]:
+        if self._first is None:
+            return await self._receive()
+        message = await asyncio.shield(self._first)
+        self._first = None
+        return message

@@ -1,0 +1,140 @@
+"""Uploads that are one request: a form's file, a raw body. They cannot be resumed, so what breaks off is dropped.
+
+A file that fits one buffer is stored first and then recorded, session and all, in one transaction. A larger one has a
+session from its first buffer on, so that it can be seen while it comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from windlass.events.api import recording
+from windlass.files import api as files
+from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadLocked
+from windlass.kernel.ids import new_id
+from windlass.receiving import completion, gathering, writing
+from windlass.receiving import lease as leases
+from windlass.receiving.admission import check_size, object_key
+from windlass.receiving.digest import RunningDigest
+from windlass.receiving.inlet import Inlet
+from windlass.receiving.offload import in_database, in_thread
+from windlass.receiving.pump import End
+from windlass.receiving.source import ClientGone, Source
+from windlass.storage.contract import State
+from windlass.storage.registry import store
+
+
+class WholeUpload:
+    """One file of one request: ``receive`` its bytes, then ``finish`` it, or ``discard`` it."""
+
+    def __init__(self, new: files.NewUpload) -> None:
+        self.new = new
+        self.size = 0
+        self.id = new_id()
+        self._store = store()
+        self._key = object_key(self.id)
+        self._state: State = {}
+        self._digest = RunningDigest()
+        self._session: files.UploadSession | None = None
+        self._created = False
+
+    async def receive(self, source: Source) -> None:
+        """Take every byte into the store. Raises ClientGone, FileTooLarge, ReceiveTimeout, StoreError."""
+        found = await gathering.gather(source)
+        if found.gone:
+            raise ClientGone
+        if found.size > self._limit:
+            raise FileTooLarge(self._limit, found.size)
+        if found.ended:
+            await in_thread(self._store_at_once, found)
+        else:
+            await self._stream(source, found)
+        check_size(self.new.profile, self.size)
+
+    async def finish(self, request_id: str) -> tuple[files.UploadSession, files.FileAsset]:
+        """Prove the announced checksum and record the file. Raises ChecksumMismatch, LeaseLost."""
+        sha256 = await completion.prove(self._store, self._key, self._digest.hexdigest(), self.new.expected_sha256)
+        return await in_database(self._record, sha256, request_id)
+
+    async def discard(self) -> None:
+        """Nothing of this file stays. Idempotent."""
+        if self._session is not None:
+            await in_database(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
+        if self._created:
+            await in_thread(self._store.discard, self._key, self._state)
+
+    def describe(self, *, reference: str | None, sha256: str | None, metadata: dict[str, object]) -> None:
+        """What the client said of the file after its bytes."""
+        self.new = replace(
+            self.new,
+            reference=reference or self.new.reference,
+            expected_sha256=sha256 or self.new.expected_sha256,
+            metadata=metadata or self.new.metadata,
+        )
+
+    @property
+    def _limit(self) -> int:
+        return self.new.profile.max_size
+
+    def _create(self) -> None:
+        self._state = writing.create(self._store, self._key)
+        self._created = True
+
+    def _store_at_once(self, found: gathering.Gathered) -> None:
+        self._create()
+        self._state = writing.append(
+            self._store, self._key, self._state, 0, found.buffers, self._digest, completes=True
+        )
+        self.size = found.size
+
+    async def _stream(self, source: Source, found: gathering.Gathered) -> None:
+        await in_thread(self._create)
+        leased = replace(self.new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
+        self._session = await in_database(
+            files.uploads.create, leased, upload_id=self.id, key=self._key, state=self._state
+        )
+        inlet = Inlet(
+            self._store, files.uploads.lease_of(self._session), self._digest, self.new.profile.upload_ttl_hours
+        )
+        try:
+            end = await inlet.receive(source, found.buffers, self._limit)
+            self.size = inlet.offset
+            self._refuse(end)
+            await inlet.save(completes=True)
+            self._state = inlet.state
+        finally:
+            await inlet.close()
+
+    def _refuse(self, end: End) -> None:
+        match end:
+            case End.CLIENT_GONE:
+                raise ClientGone
+            case End.OVER_LIMIT:
+                raise FileTooLarge(self._limit)
+            case End.SILENT:
+                raise ReceiveTimeout("The client sent nothing for too long; a form or raw upload cannot be resumed.")
+            case End.ASKED:
+                raise Unavailable("The server is stopping. Send the file again, or use a resumable protocol.")
+
+    def _record(self, sha256: str | None, request_id: str) -> tuple[files.UploadSession, files.FileAsset]:
+        with recording():
+            session = self._session or files.uploads.create(
+                self.new, upload_id=self.id, key=self._key, state=self._state
+            )
+            self._describe_session(session)
+            try:
+                asset = completion.record(
+                    files.uploads.lease_of(session),
+                    session,
+                    size=self.size,
+                    sha256=sha256,
+                    request_id=request_id,
+                )
+            except files.LeaseLost as error:
+                raise UploadLocked("This upload was cancelled while it was being received.") from error
+        return session, asset
+
+    def _describe_session(self, session: files.UploadSession) -> None:
+        session.reference = self.new.reference
+        session.expected_sha256 = self.new.expected_sha256
+        session.metadata = self.new.metadata
