@@ -1,1 +1,127 @@
-"""The front door: byte routes first, Django for the rest."""
+"""The front door: routes that carry file bytes first, Django for the rest.
+
+Django's own handler writes a whole request body to disk before a view sees it, so bytes never enter through it.
+
+In another project, one line of its ``asgi.py``: ``application = windlass.asgi.wrap(get_asgi_application())``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import django
+from starlette.requests import Request
+from starlette.routing import Match, Route
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
+django.setup(set_prefix=False)
+
+from windlass.http import downloads, live, uploads  # noqa: E402  Django's apps must be loaded first
+from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
+from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
+from windlass.operations import health  # noqa: E402
+from windlass.receiving import lease  # noqa: E402
+
+BYTE_ROUTES: list[Route] = [*uploads.routes, *downloads.routes, *live.routes, *health.routes]
+
+#: First segments of the paths that are Windlass's. Every other path is the wrapped project's, untouched.
+OURS = frozenset({"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "problems"})
+
+
+class FrontDoor:
+    """An ASGI application around another one."""
+
+    def __init__(self, inner: App) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] == "http" and _is_ours(scope):
+            scope = _without_slash(scope)
+            await self._answer(scope, receive, identify(scope, send))
+        else:
+            await self._inner(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_host(scope)
+            route = _byte_route(scope)
+            if route is None:
+                await self._inner(scope, bounded(scope, receive), send)
+            else:
+                await route.handle(scope, receive, send)
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            response = problem_response(problem_of(error), Request(scope))
+            response.headers["Connection"] = "close"
+            await response(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""
+        begun = False
+
+        async def receive_for_inner() -> Message:
+            nonlocal begun
+            begun = True
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await _stop()
+            return message
+
+        try:
+            await self._inner(scope, receive_for_inner, send)
+        except Exception:
+            if begun:
+                raise
+            await _own_lifespan(receive, send)
+
+
+def wrap(inner: Any) -> App:
+    """Put the byte routes in front of another ASGI application, such as a project's ``get_asgi_application()``."""
+    return FrontDoor(inner)
+
+
+async def _own_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await _stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def _stop() -> None:
+    lease.keeper.ask_all()
+    await live.shut_down()
+
+
+def _is_ours(scope: Scope) -> bool:
+    return _route_path(scope).lstrip("/").partition("/")[0] in OURS
+
+
+def _route_path(scope: Scope) -> str:
+    path, root = scope["path"], scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def _without_slash(scope: Scope) -> Scope:
+    """Trailing slashes are optional everywhere, and X-HTTP-Method-Override is the method for who may not send it."""
+    path = scope["path"].rstrip("/") or "/"
+    return {**scope, "path": path, "raw_path": None, "method": uploads.effective_method(scope)}
+
+
+def _byte_route(scope: Scope) -> Route | None:
+    for route in BYTE_ROUTES:
+        match, child = route.matches(scope)
+        if match is Match.FULL:
+            scope.update(child)
+            return route
+    return None
+
+
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+
+application = FrontDoor(ASGIHandler())

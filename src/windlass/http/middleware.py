@@ -1,0 +1,79 @@
+"""What happens to every request before anybody looks at what it wants, and to every reply on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.http.request import split_domain_port, validate_host
+
+from windlass.kernel.errors import BadRequest, BodyTooLarge, Problem
+from windlass.kernel.ids import request_id
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+#: The largest body that the record plane takes (bytes): JSON calls and forms of the admin. File bytes never go there.
+RECORD_BODY_LIMIT = 4 * 1024 * 1024
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first value of a request header, or None."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+
+
+def identify(scope: Scope, send: Send) -> Send:
+    """Give the request its id; every reply carries it, and may not be sniffed."""
+    name = request_id(header(scope, b"x-request-id"))
+    scope["windlass.request_id"] = name
+    extra = [(b"x-request-id", name.encode()), (b"x-content-type-options", b"nosniff")]
+
+    async def send_identified(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(k, v) for k, v in message.get("headers", []) if k.lower() != b"x-content-type-options"]
+            message = {**message, "headers": [*kept, *extra]}
+        await send(message)
+
+    return send_identified
+
+
+def check_host(scope: Scope) -> None:
+    """Raises BadRequest for a host name that is not ours, as Django does: else a page elsewhere could rebind its name."""
+    host = header(scope, b"host") or ""
+    domain, _port = split_domain_port(host)
+    allowed = django_settings.ALLOWED_HOSTS or (
+        [".localhost", "127.0.0.1", "[::1]"] if django_settings.DEBUG else []
+    )
+    if not domain or not validate_host(domain, allowed):
+        raise BadRequest("The Host of this request is not served here. ALLOWED_HOSTS names the hosts that are.")
+
+
+def bounded(scope: Scope, receive: Receive) -> Receive:
+    """A body for the record plane: Django would write one of any size to disk before looking at it.
+
+    Raises BodyTooLarge, at once where Content-Length tells, else from the returned ``receive``.
+    """
+    announced = header(scope, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > RECORD_BODY_LIMIT:
+        raise _too_large()
+    taken = 0
+
+    async def receive_bounded() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > RECORD_BODY_LIMIT:
+            raise _too_large()
+        return message
+
+    return receive_bounded
+
+
+def _too_large() -> Problem:
+    return BodyTooLarge(
+        f"This call takes at most {RECORD_BODY_LIMIT} bytes. Files go to POST /files/.", limit=RECORD_BODY_LIMIT
+    )

@@ -1,0 +1,37 @@
+"""Bytes in: every upload dialect, each a translation between HTTP and the receiving core."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from windlass.http.endpoints import endpoint
+from windlass.http.uploads import forms, resumable, whole
+from windlass.http.uploads.heads import effective_method
+from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.protocols.dialects import Dialect, recognise
+
+__all__ = ["effective_method", "routes"]
+
+
+async def _create(incoming: Incoming) -> Response:
+    """A new file, in whatever dialect the client speaks."""
+    match recognise(incoming.head):
+        case Dialect.TUS:
+            return await resumable.create(incoming)
+        case Dialect.FORM:
+            return await forms.take(incoming)
+        case Dialect.RAW:
+            return await whole.take(incoming)
+
+
+routes = [
+    Route("/files", receiving(_create), methods=["POST", "PUT"]),
+    Route("/files", receiving(resumable.discover), methods=["OPTIONS"]),
+    Route("/files/batch", receiving(forms.take_batch), methods=["POST"]),
+    Route("/files/{name}", receiving(_create), methods=["PUT"]),
+    Route("/uploads/{id}", receiving(resumable.operate), methods=["PATCH", "DELETE", "OPTIONS", "HEAD"]),
+    Route("/uploads/{id}", endpoint(resumable.show), methods=["GET"]),
+]
+# Starlette answers HEAD wherever GET is; here HEAD asks how far an upload is.
+routes[-1].methods = {"GET"}

@@ -1,0 +1,194 @@
+"""Multipart forms: one or several files and their fields, streamed. No file is recorded before the form has ended,
+because its checksum, reference and metadata may stand after its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from windlass import conf
+from windlass.files import api as files
+from windlass.http import records
+from windlass.http.endpoints import problem_of
+from windlass.http.uploads.answers import of_file
+from windlass.http.uploads.receiving import Incoming
+from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
+from windlass.kernel.principals import Principal
+from windlass.protocols import form
+from windlass.protocols.dialects import Dialect
+from windlass.protocols.form import FormEvent, FormRequest, PartBegan, PartData, PartEnded
+from windlass.receiving.admission import admit
+from windlass.receiving.offload import in_database
+from windlass.receiving.source import RequestBody
+from windlass.receiving.whole import WholeUpload
+from windlass.storage.contract import Buffer, StoreError
+
+#: What a form may hold besides its files (bytes): part headers and ordinary fields.
+OVERHEAD = 2 * 1024 * 1024
+
+
+async def take(incoming: Incoming) -> Response:
+    """POST /files with a form: the record of its one file, or the list form for several."""
+    return await _take(incoming, always_list=False)
+
+
+async def take_batch(incoming: Incoming) -> Response:
+    """POST /files/batch: the same, and always the list form."""
+    return await _take(incoming, always_list=True)
+
+
+async def _take(incoming: Incoming, *, always_list: bool) -> Response:
+    asked = form.parse(incoming.head)
+    total = _total_limit(incoming)
+    if asked.body_length is not None and asked.body_length > total + OVERHEAD:
+        raise FileTooLarge(total, asked.body_length, what="form's files together")
+    principal = await in_database(incoming.who())
+    intake = _Intake(asked, _Events(incoming.body, asked), principal, total)
+    try:
+        await intake.receive()
+        await intake.finish(incoming.request_id)
+    finally:
+        await asyncio.shield(intake.discard_unfinished())
+    return await _answer(intake, incoming, always_list=always_list)
+
+
+def _total_limit(incoming: Incoming) -> int:
+    """Bytes that all files of this form may have together."""
+    configured = conf.get().max_total_upload_size
+    if configured:
+        return configured
+    named = incoming.head.query.get("profile")
+    known = files.profiles()
+    return known[named].max_size if named in known else max(profile.max_size for profile in known.values())
+
+
+@dataclass
+class _Received:
+    """One file part: what came of it. ``problem`` and no upload where it was refused."""
+
+    part: PartBegan
+    upload: WholeUpload | None = None
+    problem: Problem | None = None
+    asset: files.FileAsset | None = None
+
+
+class _Events:
+    """The form's events, and as a source the bytes of the file part that is open."""
+
+    def __init__(self, body: RequestBody, asked: FormRequest) -> None:
+        self._body = body
+        self._asked = asked
+        self._pending: list[FormEvent] = []
+        self.file_bytes = 0
+        self.limit = 0
+
+    async def next(self) -> FormEvent | None:
+        """The next event; None once the form has ended. Raises ClientGone, BadRequest. Cancelling it loses nothing."""
+        while not self._pending:
+            data = await self._body.read()
+            if data is None:
+                self._asked.parser.finish()
+                return None
+            self._pending = self._asked.parser.feed(bytes(data))
+        return self._pending.pop(0)
+
+    async def read(self) -> Buffer | None:
+        """Source: the open part's next bytes, None at its end. Raises FileTooLarge past the limit of all files."""
+        event = await self.next()
+        if not isinstance(event, PartData):
+            return None
+        self.file_bytes += len(event.data)
+        if self.file_bytes > self.limit:
+            raise FileTooLarge(self.limit, self.file_bytes, what="form's files together")
+        return event.data
+
+    async def skip(self) -> None:
+        """Pass over the rest of the open part."""
+        while await self.read() is not None:
+            pass
+
+
+@dataclass
+class _Intake:
+    """All files of one form."""
+
+    asked: FormRequest
+    events: _Events
+    principal: Principal
+    total: int
+    received: list[_Received] = field(default_factory=list)
+
+    async def receive(self) -> None:
+        """Take every part. What is wrong with one file is kept with it; what is wrong with the form is raised."""
+        self.events.limit = self.total
+        while (event := await self.events.next()) is not None:
+            if self.asked.fields.take(event) or isinstance(event, PartEnded):
+                continue
+            if isinstance(event, PartBegan):
+                await self._receive_file(event)
+        self.asked.fields.finish()
+
+    async def finish(self, request_id: str) -> None:
+        """The form has ended: record its files, with what was said after their bytes."""
+        late = self.asked.fields.late
+        for item in self.received:
+            if item.upload is None:
+                continue
+            item.upload.describe(reference=late.reference, sha256=late.sha256, metadata=dict(late.metadata))
+            try:
+                _session, item.asset = await item.upload.finish(request_id)
+            except (Problem, StoreError) as error:
+                item.problem = problem_of(error)
+
+    async def discard_unfinished(self) -> None:
+        for item in self.received:
+            if item.upload is not None and item.asset is None:
+                await item.upload.discard()
+
+    async def _receive_file(self, part: PartBegan) -> None:
+        item = _Received(part)
+        self.received.append(item)
+        allowed = conf.get().max_files_per_upload
+        new = admit(self.asked.fields.description_for(part), None, self.principal, Dialect.FORM)
+        try:
+            if len(self.received) > allowed:
+                raise BodyTooLarge(f"One form may have at most {allowed} files.", limit=allowed)
+            item.upload = WholeUpload(new)
+            await item.upload.receive(self.events)
+        except (Problem, StoreError) as error:
+            if self.events.file_bytes > self.total:
+                raise  # no later part can fit either
+            item.problem = problem_of(error)
+            await self.events.skip()
+
+
+async def _answer(intake: _Intake, incoming: Incoming, *, always_list: bool) -> Response:
+    stored = [item.asset for item in intake.received if item.asset is not None]
+    problems = [item.problem for item in intake.received if item.problem is not None]
+    if len(intake.received) == 1 and not always_list:
+        if problems:
+            raise problems[0]
+        return of_file(incoming.root, await in_database(records.file_record, stored[0]))
+    return await _list_form(intake, stored, problems, incoming)
+
+
+async def _list_form(
+    intake: _Intake, stored: Sequence[files.FileAsset], problems: Sequence[Problem], incoming: Incoming
+) -> Response:
+    errors = [_error(item, incoming) for item in intake.received if item.problem is not None]
+    if not stored:
+        first = problems[0]
+        first.members["errors"] = errors
+        raise first
+    made = await in_database(lambda: [records.file_record(asset) for asset in stored])
+    return JSONResponse({"files": made, "errors": errors}, status_code=201)
+
+
+def _error(item: _Received, incoming: Incoming) -> dict[str, Any]:
+    assert item.problem is not None
+    document = item.problem.document(incoming.request.url.path, incoming.request_id)
+    return document | {"filename": item.part.filename}

@@ -1,0 +1,75 @@
+"""What every endpoint that receives a body shares: the body, the caller, and refusals while bytes still come."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial, wraps
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from windlass.accounts import api as accounts
+from windlass.http.endpoints import problem_of, problem_response
+from windlass.http.uploads import heads
+from windlass.http.uploads.answers import Answer, no_reply
+from windlass.kernel.principals import Principal
+from windlass.protocols import tus
+from windlass.protocols.dialects import is_tus
+from windlass.protocols.intents import Head
+from windlass.receiving.source import ClientGone, RequestBody
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One request that may carry bytes. ``invited``: its body comes only once it is asked for (Expect)."""
+
+    request: Request
+    head: Head
+    body: RequestBody
+
+    @property
+    def waits_for_invitation(self) -> bool:
+        return self.head.headers.get("expect", "").lower() == "100-continue"
+
+    @property
+    def request_id(self) -> str:
+        return str(self.request.scope.get("windlass.request_id", ""))
+
+    @property
+    def root(self) -> str:
+        """The path prefix under which this server is reached."""
+        return str(self.request.scope.get("root_path", ""))
+
+    def who(self) -> Callable[[], Principal]:
+        return partial(accounts.of_scope, dict(self.request.scope))
+
+
+Handler = Callable[[Incoming], Awaitable[Response]]
+
+
+def receiving(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that begins to receive at once, and answers in the caller's dialect whatever happens."""
+
+    @wraps(handler)
+    async def answered(request: Request) -> Response:
+        incoming = Incoming(request, heads.of_request(request), RequestBody(request.receive))
+        if not incoming.waits_for_invitation:
+            incoming.body.start()
+        response = await _respond(handler, incoming)
+        return Answer(response, incoming.body, expected=incoming.waits_for_invitation)
+
+    return answered
+
+
+async def _respond(handler: Handler, incoming: Incoming) -> Response:
+    try:
+        return await handler(incoming)
+    except ClientGone:
+        return no_reply()
+    except Exception as error:  # noqa: BLE001  the boundary of a request
+        problem = problem_of(error)
+        response = problem_response(problem, incoming.request)
+        if is_tus(incoming.head) and incoming.head.method != "OPTIONS":
+            response.headers.update(tus.refused(problem))
+        return response
