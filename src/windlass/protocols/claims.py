@@ -1,0 +1,93 @@
+"""The fields that describe a file, checked the same way whichever dialect carried them.
+
+An empty value is an absent one: a browser sends every field of its form.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from windlass.kernel.errors import BadRequest
+
+MAX_REFERENCE = 255
+MAX_DEPTH = 32
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+# A NUL or half a surrogate pair is text that no database and no UTF-8 reply can carry.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> bool:
+    return _UNSTORABLE.search(text) is None
+
+
+def profile(value: str | None) -> str | None:
+    """The name as asked for; whether there is such a profile is decided where profiles are known."""
+    return (value or "").strip() or None
+
+
+def reference(value: str | None) -> str | None:
+    text = (value or "").strip()
+    if len(text) > MAX_REFERENCE or not text.isprintable():
+        raise BadRequest(f"reference must be printable text of at most {MAX_REFERENCE} characters.", field="reference")
+    return text or None
+
+
+def sha256(value: str | None) -> str | None:
+    text = (value or "").strip()
+    if text and not _SHA256.fullmatch(text):
+        raise BadRequest("sha256 must be 64 hexadecimal digits.", field="sha256")
+    return text.lower() or None
+
+
+def metadata(value: str | None) -> dict[str, Any]:
+    """A JSON object that can be stored and given back as it is."""
+    if not (value or "").strip():
+        return {}
+    try:
+        found = json.loads(value or "", parse_constant=_not_json)
+    except (ValueError, RecursionError) as error:
+        raise _bad_metadata("it is not valid JSON") from error
+    if not isinstance(found, dict):
+        raise _bad_metadata(f"it is a JSON {type(found).__name__}")
+    _must_be_storable(found)
+    return found
+
+
+def of_query(query: Mapping[str, str]) -> dict[str, Any]:
+    """The describing fields of a request's query, as arguments of Description."""
+    return {
+        "profile": profile(query.get("profile")) or "default",
+        "reference": reference(query.get("reference") or query.get("post_id")),
+        "sha256": sha256(query.get("sha256")),
+        "metadata": metadata(query.get("metadata")),
+    }
+
+
+def _must_be_storable(document: dict[str, Any]) -> None:
+    pending: list[tuple[Any, int]] = [(document, 1)]
+    while pending:
+        value, depth = pending.pop()
+        if depth > MAX_DEPTH:
+            raise _bad_metadata(f"it is nested more than {MAX_DEPTH} deep")
+        match value:
+            case dict():
+                pending += [(part, depth + 1) for pair in value.items() for part in pair]
+            case list():
+                pending += [(part, depth + 1) for part in value]
+            case str() if not storable(value):
+                raise _bad_metadata("a text in it has a NUL or half a surrogate pair")
+            case float() if not math.isfinite(value):
+                raise _bad_metadata("a number in it is too large")
+
+
+def _bad_metadata(why: str) -> BadRequest:
+    return BadRequest(f"metadata must be a JSON object: {why}.", field="metadata")
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(constant)

@@ -1,0 +1,60 @@
+"""The ordinary fields of a form, held in bounded memory."""
+
+from __future__ import annotations
+
+from windlass.kernel.errors import BadRequest, BodyTooLarge
+from windlass.protocols.form.parser import FormEvent, PartBegan, PartData, PartEnded
+
+MAX_FIELD_BYTES = 64 * 1024
+MAX_ALL_FIELDS_BYTES = 1024 * 1024
+
+
+class FieldCollector:
+    """Takes the events of ordinary fields out of a form's stream and keeps the values; of a repeated one the last.
+
+    ``ended`` is the field that the last event completed, None if it completed none.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.ended: str | None = None
+        self._open: str | None = None
+        self._pieces = bytearray()
+        self._total = 0
+
+    def take(self, event: FormEvent) -> bool:
+        """Whether ``event`` belonged to an ordinary field, and is dealt with. Raises BodyTooLarge, BadRequest."""
+        self.ended = None
+        match event:
+            case PartBegan(filename=None):
+                self._open = event.name
+                self._pieces.clear()
+                return True
+            case PartData() if self._open is not None:
+                self._add(self._open, event.data)
+                return True
+            case PartEnded() if self._open is not None:
+                self.ended, self._open = self._open, None
+                self._keep(self.ended, self._pieces)
+                return True
+        return False
+
+    def _add(self, name: str, data: memoryview) -> None:
+        self._total += len(data)
+        if len(self._pieces) + len(data) > MAX_FIELD_BYTES:
+            raise BodyTooLarge(
+                f"The field {name[:40]!r} has more than {MAX_FIELD_BYTES} bytes. "
+                "The bytes of a file belong in a part with a filename.",
+                limit=MAX_FIELD_BYTES,
+            )
+        if self._total > MAX_ALL_FIELDS_BYTES:
+            raise BodyTooLarge(
+                f"The form's fields have more than {MAX_ALL_FIELDS_BYTES} bytes together.", limit=MAX_ALL_FIELDS_BYTES
+            )
+        self._pieces += data
+
+    def _keep(self, name: str, value: bytearray) -> None:
+        try:
+            self.values[name] = value.decode()
+        except UnicodeDecodeError as error:
+            raise BadRequest(f"The field {name[:40]!r} is not UTF-8 text.", field=name[:40]) from error

@@ -1,0 +1,47 @@
+"""What every dialect asks of a request's head."""
+
+from __future__ import annotations
+
+import re
+
+from windlass.kernel.errors import BadRequest, UnsupportedMediaType
+from windlass.protocols.intents import Head
+
+_DIGITS = re.compile(r"[0-9]{1,30}")
+
+
+def effective_method(head: Head) -> str:
+    """The method to obey, in upper case. ``X-HTTP-Method-Override`` replaces the real one (tus 1.0.0, "Headers")."""
+    return (head.headers.get("x-http-method-override", "").strip() or head.method).upper()
+
+
+def number(head: Head, field: str) -> int | None:
+    """The value of a header that counts bytes; None if the header is absent. Raises BadRequest.
+
+    Thirty digits are more than any size has, and keep ``int`` within what it converts cheaply.
+    """
+    text = head.headers.get(field.lower())
+    if text is None:
+        return None
+    if not _DIGITS.fullmatch(text.strip(" \t")):
+        raise BadRequest(f"{field} must be a non-negative integer in plain digits, not {text[:40]!r}.", field=field)
+    return int(text)
+
+
+def body_length(head: Head) -> int | None:
+    """The Content-Length, which is a claim; None for a body that says its end as it comes."""
+    return number(head, "Content-Length")
+
+
+def announces_body(head: Head) -> bool:
+    return "transfer-encoding" in head.headers or bool(body_length(head))
+
+
+def must_not_be_encoded(head: Head) -> None:
+    """What is stored is the body, so a coded body would become a file that nobody sent (RFC 9110, 8.4)."""
+    coding = head.headers.get("content-encoding", "").strip().lower()
+    if coding not in {"", "identity"}:
+        raise UnsupportedMediaType(
+            f"The body has Content-Encoding {coding[:40]!r}. Send the file's bytes as they are, without that field.",
+            headers={"Accept-Encoding": "identity"},
+        )

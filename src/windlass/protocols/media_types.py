@@ -1,0 +1,29 @@
+"""Media types as a client states them: claims, compared in one spelling."""
+
+from __future__ import annotations
+
+import re
+
+FORM = "multipart/form-data"
+TUS = "application/offset+octet-stream"
+IETF = "application/partial-upload"
+
+_NAME = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2
+_TYPE = re.compile(f"{_NAME}/{_NAME}")
+
+
+def parse(header: str | None) -> str | None:
+    """``type/subtype`` in lower case, without parameters; None for an absent, empty or ill-formed one."""
+    bare = (header or "").partition(";")[0].strip().lower()
+    return bare if _TYPE.fullmatch(bare) else None
+
+
+def claims_nothing(media_type: str | None) -> bool:
+    """Whether a type says nothing of the content: what clients send when they do not know."""
+    return media_type in {None, "", "application/octet-stream"}
+
+
+def declared(header: str | None) -> str | None:
+    """The type that a client claims for its file, or None if it claims nothing."""
+    found = parse(header)
+    return None if claims_nothing(found) else found

@@ -1,0 +1,55 @@
+"""Header values with parameters: ``form-data; name="file"; filename*=UTF-8''na%C3%AFve.txt``.
+
+Read as clients write them, not only as RFC 6266 and RFC 8187 would have them. Never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+# Only \" and \\ are escapes: an old Windows browser sends "C:\dir\a.txt" as it is.
+_QUOTED = r'"(?P<quoted>(?:\\["\\]|\\(?!["\\])|[^"\\])*)(?:"|$)'
+_PARAMETER = re.compile(
+    r";[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:" + _QUOTED + r"|(?P<plain>[^;]*))", re.DOTALL
+)
+_ESCAPE = re.compile(r'\\(["\\])')
+_EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE | re.DOTALL)
+
+
+def parse(header: str) -> tuple[str, dict[str, str]]:
+    """The value in lower case, and its parameters by lower-case name; of a repeated one the first."""
+    found: dict[str, str] = {}
+    for match in _PARAMETER.finditer(header):
+        quoted = match["quoted"]
+        value = match["plain"].strip() if quoted is None else _ESCAPE.sub(r"\1", quoted)
+        found.setdefault(match["name"].lower(), value)
+    return header.partition(";")[0].strip().lower(), found
+
+
+def text(parameters: Mapping[str, str], name: str) -> str | None:
+    """A parameter meant for people. ``name*`` (RFC 8187) stands above ``name`` where it can be decoded."""
+    extended = _extended(parameters.get(f"{name}*", ""))
+    plain = parameters.get(name)
+    if extended is not None or plain is None:
+        return extended
+    return _as_utf8(plain)
+
+
+def _extended(value: str) -> str | None:
+    match = _EXTENDED.fullmatch(value)
+    if match is None:
+        return None
+    try:
+        return unquote_to_bytes(match[2]).decode(match[1])
+    except UnicodeError:
+        return None
+
+
+def _as_utf8(value: str) -> str:
+    """Header bytes reach us as Latin-1, but clients mostly write UTF-8 into them."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

@@ -1,0 +1,51 @@
+"""The plainest dialect: the body is the file. ``curl -T``, ``fetch(url, {body: file})``."""
+
+from __future__ import annotations
+
+from windlass.kernel import filenames
+from windlass.kernel.errors import BadRequest, MethodNotAllowed
+from windlass.protocols import claims, media_types, parameters
+from windlass.protocols.heads import body_length, effective_method, must_not_be_encoded
+from windlass.protocols.intents import Create, Description, Head
+
+#: What ``curl --data-binary`` says of any file.
+_CURL_DEFAULT = "application/x-www-form-urlencoded"
+
+
+def parse(head: Head, name_in_path: str | None) -> Create:
+    """``name_in_path`` is the percent-decoded last segment of ``PUT /files/{name}``, or None.
+
+    Raises BadRequest, MethodNotAllowed, UnsupportedMediaType.
+    """
+    method = effective_method(head)
+    if method not in {"POST", "PUT"}:
+        raise MethodNotAllowed(
+            f"{method[:20]!r} does not send a file; POST and PUT do.", headers={"Allow": "POST, PUT"}
+        )
+    must_not_be_encoded(head)
+    _must_be_whole(head)
+    length = body_length(head)
+    return Create(_description(head, name_in_path), size=length, has_body=True, whole=True, body_length=length)
+
+
+def _must_be_whole(head: Head) -> None:
+    """``curl -C - -T`` sends the rest of a file, which must not be taken for a file (RFC 9110, 14.5)."""
+    if "content-range" in head.headers:
+        raise BadRequest(
+            "A body with Content-Range is a part of a file. Send the whole file, or resume uploads with tus 1.0.0."
+        )
+
+
+def _description(head: Head, name_in_path: str | None) -> Description:
+    name = name_in_path or _name_in_header(head) or head.query.get("filename")
+    declared = media_types.declared(head.headers.get("content-type"))
+    return Description(
+        filename=filenames.clean(name),
+        declared_type=None if declared == _CURL_DEFAULT else declared,
+        **claims.of_query(head.query),
+    )
+
+
+def _name_in_header(head: Head) -> str | None:
+    _, found = parameters.parse(head.headers.get("content-disposition", ""))
+    return parameters.text(found, "filename")

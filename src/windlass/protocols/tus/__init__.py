@@ -1,0 +1,7 @@
+"""tus 1.0.0 (https://tus.io/protocols/resumable-upload): core, creation, creation-with-upload, termination."""
+
+from windlass.protocols.tus.metadata import decode as decode_metadata
+from windlass.protocols.tus.parse import parse
+from windlass.protocols.tus.render import aborted, appended, created, discovered, queried, refused
+
+__all__ = ["aborted", "appended", "created", "decode_metadata", "discovered", "parse", "queried", "refused"]

@@ -1,0 +1,73 @@
+"""``Upload-Metadata``: ``key base64,key base64``, a value may be absent."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+
+from windlass.kernel import filenames
+from windlass.kernel.errors import BadRequest
+from windlass.protocols import claims, media_types
+from windlass.protocols.intents import Description
+
+_FIELD = "Upload-Metadata"
+_KEY = re.compile(r"[^\s,\x00-\x1f\x7f]+")
+#: Shown in the record under names of their own, so not again as metadata.
+_UNDERSTOOD = frozenset({"filename", "name", "filetype", "type", "profile", "reference", "sha256"})
+
+
+def decode(header: str) -> dict[str, bytes]:
+    """Values by key, in the order sent. Raises BadRequest. An empty header is no metadata: tuspy sends one."""
+    found: dict[str, bytes] = {}
+    for pair in header.split(",") if header.strip() else []:
+        key, _, value = pair.strip().partition(" ")
+        if not _KEY.fullmatch(key):
+            raise BadRequest(f"{_FIELD} has a pair without a proper key: {pair[:40]!r}.", field=_FIELD)
+        if key in found:
+            raise BadRequest(f"{_FIELD} has the key {key[:40]!r} more than once.", field=_FIELD)
+        found[key] = _value(key, value)
+    return found
+
+
+def describe(header: str | None, default_profile: str | None) -> Description:
+    """What the header says of the file; ``default_profile`` counts where it names none. Raises BadRequest."""
+    values = decode(header or "")
+    return Description(
+        filename=filenames.clean(_either(values, "filename", "name")),
+        declared_type=media_types.declared(_either(values, "filetype", "type")),
+        profile=claims.profile(_text(values, "profile")) or default_profile or "default",
+        reference=claims.reference(_text(values, "reference")),
+        sha256=claims.sha256(_text(values, "sha256")),
+        metadata={key: _shown(value) for key, value in values.items() if key not in _UNDERSTOOD},
+        client_metadata=header,
+    )
+
+
+def _value(key: str, value: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(f"{_FIELD} has a value that is not base64 at the key {key[:40]!r}.", field=_FIELD) from error
+
+
+def _either(values: Mapping[str, bytes], name: str, alias: str) -> str:
+    """For names and types, which are shown and never obeyed, so that an odd byte is no reason to refuse."""
+    return (values.get(name) or values.get(alias, b"")).decode(errors="replace")
+
+
+def _text(values: Mapping[str, bytes], key: str) -> str:
+    try:
+        return values.get(key, b"").decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"{_FIELD} has a {key} that is not UTF-8.", field=key) from error
+
+
+def _shown(value: bytes) -> str:
+    """Text where it is text, else the base64 that was sent."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    return text if claims.storable(text) else base64.b64encode(value).decode("ascii")
