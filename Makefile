@@ -1,0 +1,68 @@
+# Everything a developer does with Windlass, by one word each. Needs Python 3.11 or newer and make, nothing else.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The first Python on PATH that is new enough; `make PYTHON=… serve` takes another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# A stamp for each set of extras: what has been installed once is not asked for again until its list changes.
+STAMP := $(VENV)/.installed
+LISTS := pyproject.toml constraints.txt
+
+export DJANGO_SETTINGS_MODULE ?= windlass.settings
+
+.PHONY: help serve test lint format bench chaos audit constraints clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: $(STAMP) ## Run the whole server on this machine (HOST, PORT, WINDLASS_HOME from the environment)
+	@exec $(BIN)/windlass serve
+
+test: $(STAMP)-dev ## Run every test (ARGS="-k name"); a test whose real part is missing is skipped, under CI=true it fails
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)-dev ## Check format, lint rules, types and the layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)-dev ## Write the code as `make lint` wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); the result goes to benchmarks/results/
+	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(STAMP)-dev ## Break a running server again and again and count what was lost (SEED=1 ROUNDS=5)
+	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) \
+		$(BIN)/python -m pytest tests/process/test_faults.py --timeout=0 $(ARGS)
+
+audit: $(STAMP)-dev ## Look for known vulnerabilities in what is pinned
+	$(BIN)/python .ci/audit.py
+
+constraints: $(STAMP)-dev ## Pin everything anew (needs uv)
+	uv pip compile --quiet --all-extras --universal --python-version 3.11 --upgrade --no-annotate --no-header \
+		--no-emit-index-url --output-file constraints.txt pyproject.toml
+
+clean: ## Remove what was built; uploaded files (windlass-data) stay
+	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Windlass needs Python 3.11 or newer on PATH." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): $(LISTS) | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(STAMP)-%: $(LISTS) | $(BIN)/python
+	$(INSTALL) --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,62 @@
+"""What every test may ask for: real services, or a reason to be skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TypeVar
+
+import pytest
+import redis as redis_client
+
+from tests import services
+
+Part = TypeVar("Part")
+
+
+def require(part: Part | None, reason: str) -> Part:
+    """`part` itself, if it is there. Without it the test is skipped; in CI (CI=true) it fails, so that no test is
+    missing there unseen."""
+    if part:
+        return part
+    if os.environ.get("CI", "").lower() in {"true", "1"}:
+        pytest.fail(f"{reason} (CI must have every real part)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[services.Postgres]:
+    """One PostgreSQL for the whole run."""
+    programs = require(services.find_postgres(), "PostgreSQL's server programs are not installed")
+    with services.postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: services.Postgres) -> str:
+    """DATABASE_URL of an empty database in a real PostgreSQL."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """One Redis for the whole run."""
+    with services.redis(require(services.find_redis(), "redis-server is not on PATH")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis(redis_server: str) -> str:
+    """URL of a real Redis, empty."""
+    with redis_client.Redis.from_url(redis_server) as connection:
+        connection.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def nginx() -> Iterator[Callable[[str], str]]:
+    """A function that puts a real nginx before a server's URL and gives the URL in front."""
+    program = require(services.find_nginx(), "nginx is not installed")
+    with ExitStack() as stack:
+        yield lambda upstream: stack.enter_context(services.nginx(program, upstream))

@@ -1,0 +1,209 @@
+"""Real services for tests, each on a free loopback port with its data in a directory of its own.
+
+Nothing here uses a system's running daemons: what these start, they also stop, and two test runs do not meet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+from uuid import uuid4
+
+import psycopg
+import redis as redis_client
+
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def find_binary(name: str, *directories: Path) -> str | None:
+    """The path of a program: on PATH, else in one of the directories that PATH often lacks."""
+    return shutil.which(name) or next((str(path / name) for path in directories if (path / name).is_file()), None)
+
+
+def find_postgres() -> Path | None:
+    """The directory of PostgreSQL's server programs; Debian keeps them off PATH, one directory a version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    found = find_binary("initdb", *reversed(versions))
+    return Path(found).resolve().parent if found else None
+
+
+def find_redis() -> str | None:
+    return find_binary("redis-server")
+
+
+def find_nginx() -> str | None:
+    return find_binary("nginx", Path("/usr/sbin"))
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server; every test takes a database of its own from it."""
+
+    port: int
+
+    def url(self, database: str) -> str:
+        return f"postgres://windlass@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """The URL of a database that is empty and nobody else's."""
+        name = f"test_{uuid4().hex}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+
+@contextlib.contextmanager
+def postgres(programs: Path) -> Iterator[Postgres]:
+    """PostgreSQL over a new cluster, without fsync: no test here takes the power away from it."""
+    server = Postgres(free_port())
+    with _scratch("postgres") as (directory, user):
+        data = directory / "data"
+        initialise = [programs / "initdb", "--username=windlass", "--auth=trust", "--no-sync", "--no-locale"]
+        initialise += ["--encoding=UTF8", "--pgdata", data]
+        subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=directory, **user)
+        command = [programs / "postgres", "-D", data, "-p", str(server.port), "-c", "listen_addresses=127.0.0.1"]
+        command += ["-c", f"unix_socket_directories={directory}", "-c", "fsync=off", "-c", "max_connections=200"]
+
+        def answers() -> None:
+            psycopg.connect(server.url("postgres"), connect_timeout=2).close()
+
+        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
+        with _running(command, directory, answers, psycopg.OperationalError, stop=signal.SIGINT, user=user):
+            yield server
+
+
+@contextlib.contextmanager
+def redis(program: str) -> Iterator[str]:
+    """Redis without persistence; gives its URL."""
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with _scratch("redis") as (directory, user):
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+
+        def answers() -> None:
+            with redis_client.Redis.from_url(url) as connection:
+                connection.ping()
+
+        with _running(command, directory, answers, redis_client.RedisError, user=user):
+            yield url
+
+
+NGINX_CONFIGURATION = """
+daemon off;
+pid {directory}/nginx.pid;
+error_log stderr warn;
+worker_processes 1;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/bodies;
+    proxy_temp_path {directory}/proxied;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        client_max_body_size 0;
+        location = /nginx-is-up {{ return 204; }}
+        location / {{
+            proxy_pass {upstream};
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_buffering off;
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(program: str, upstream: str) -> Iterator[str]:
+    """nginx as a proxy that passes bodies on as they come; gives the URL that clients use."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with _scratch("nginx") as (directory, user):
+        configuration = directory / "nginx.conf"
+        configuration.write_text(NGINX_CONFIGURATION.format(directory=directory, port=port, upstream=upstream))
+
+        def answers() -> None:
+            urlopen(f"{url}/nginx-is-up", timeout=2).close()
+
+        with _running([program, "-e", "stderr", "-c", configuration], directory, answers, OSError, user=user):
+            yield url
+
+
+@contextlib.contextmanager
+def _scratch(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A directory, and the `subprocess` arguments that run a program as the user who owns it.
+
+    As root (containers, CI) that user is `nobody`: PostgreSQL refuses to run as root, and the others need not. The
+    directory stands apart from pytest's, which only its owner may enter.
+    """
+    directory = Path(tempfile.mkdtemp(prefix=f"windlass-{name}-"))
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        shutil.chown(directory, "nobody", "nogroup")
+        user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    try:
+        yield directory, user
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str | Path],
+    directory: Path,
+    answers: Callable[[], None],
+    not_yet: type[Exception],
+    *,
+    user: dict[str, Any],
+    stop: signal.Signals = signal.SIGTERM,
+) -> Iterator[None]:
+    """A process from its first answer to its orderly end; `answers` raises `not_yet` until it is up."""
+    log = directory / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=directory, **user)
+    try:
+        _wait(process, answers, not_yet, log)
+        yield
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], answers: Callable[[], None], not_yet: type[Exception], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return answers()
+        except not_yet as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{process.args} did not start:\n{log.read_text()}") from error
+        time.sleep(0.05)
