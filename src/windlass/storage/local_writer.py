@@ -31,8 +31,10 @@ class LocalWriter:
         with posix.store_errors(self._key):
             return posix.write_all(self._descriptor, offset, buffers)
 
-    def sync(self) -> State:
+    def sync(self, *, durable: bool = True) -> State:
         self._must_be_sound()
+        if not durable:
+            return dict(self._state)
         try:
             posix.sync_data(self._descriptor)
             if self._state.pop(ENTRY_UNSYNCED, False):
