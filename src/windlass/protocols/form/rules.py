@@ -77,15 +77,15 @@ class FormFields:
         """Check the value at once: a mistake before the bytes is told before the bytes."""
         match name:
             case "reference" | "post_id":
-                text = self._said("reference") or self._said("post_id")
-                self.late = replace(self.late, reference=claims.reference(text))
+                self.late = replace(self.late, reference=claims.reference(self._said("reference", "post_id")))
             case "sha256":
                 self.late = replace(self.late, sha256=claims.sha256(self._said(name)))
             case "metadata":
                 self.late = replace(self.late, metadata=claims.metadata(self._said(name)))
 
-    def _said(self, name: str) -> str:
-        return self._collector.values.get(name) or self._query.get(name, "")
+    def _said(self, *names: str) -> str:
+        found = [source.get(name) for source in (self._collector.values, self._query) for name in names]
+        return next(filter(None, found), "")
 
 
 def _profile_too_late() -> BadRequest:

@@ -1,0 +1,141 @@
+"""Which dialect: the table of the design, and that no head can do worse than be refused."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, UnsupportedMediaType
+from windlass.protocols import form, raw, tus
+from windlass.protocols.dialects import Dialect, is_tus, recognise
+from windlass.protocols.heads import effective_method
+from windlass.protocols.intents import Abort, Append, Create, Discover, Head, Query
+
+FORM = "multipart/form-data; boundary=b"
+OFFSET = "application/offset+octet-stream"
+VERSION = {"tus-resumable": "1.0.0"}
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "dialect"),
+    [
+        ("POST", VERSION, Dialect.TUS),
+        ("POST", {"upload-length": "1"}, Dialect.TUS),
+        ("POST", {"upload-defer-length": "1"}, Dialect.TUS),
+        ("POST", {"upload-concat": "partial"}, Dialect.TUS),
+        ("POST", {"upload-metadata": "", "content-type": FORM}, Dialect.TUS),
+        ("POST", {"content-type": OFFSET}, Dialect.TUS),
+        ("PATCH", {"content-type": OFFSET}, Dialect.TUS),
+        ("PATCH", {}, Dialect.TUS),
+        ("HEAD", {}, Dialect.TUS),
+        ("DELETE", {}, Dialect.TUS),
+        ("OPTIONS", {"upload-complete": "?1"}, Dialect.TUS),
+        ("POST", {"content-type": FORM}, Dialect.FORM),
+        ("POST", {"content-type": "Multipart/Form-Data"}, Dialect.FORM),
+        ("POST", {"content-type": "image/png"}, Dialect.RAW),
+        ("POST", {}, Dialect.RAW),
+        ("PUT", {}, Dialect.RAW),
+        ("GET", {"x-http-method-override": "patch"}, Dialect.TUS),
+    ],
+)
+def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dialect: Dialect) -> None:
+    assert recognise(Head(method, "/files", headers)) is dialect
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("POST", {"upload-complete": "?1"}),
+        ("POST", {"upload-complete": "?1", "content-type": FORM}),
+        ("POST", VERSION | {"upload-complete": "?1"}),
+        ("POST", {"upload-complete": "?0", "upload-length": "3"}),
+        ("POST", {"upload-draft-interop-version": "8"}),
+        ("PATCH", {"content-type": "application/partial-upload"}),
+        ("POST", {"upload-offset": "0"}),
+        ("POST", {"upload-checksum": "sha1 x", "content-type": FORM}),
+        ("PUT", {"upload-length": "3"}),
+        ("PUT", {"upload-metadata": ""}),
+    ],
+)
+def test_fields_of_a_protocol_that_make_no_sense_never_become_a_file(method: str, headers: dict[str, str]) -> None:
+    with pytest.raises(BadRequest, match=r"tus 1\.0\.0"):
+        recognise(Head(method, "/files", headers))
+
+
+def test_a_form_cannot_be_put_and_other_methods_upload_nothing() -> None:
+    with pytest.raises(UnsupportedMediaType):
+        recognise(Head("PUT", "/files/a", {"content-type": FORM}))
+    with pytest.raises(MethodNotAllowed):
+        recognise(Head("GET", "/files"))
+
+
+def test_the_override_replaces_the_method() -> None:
+    assert effective_method(Head("POST", "/", {"x-http-method-override": "delete"})) == "DELETE"
+    assert effective_method(Head("post", "/", {"x-http-method-override": " "})) == "POST"
+
+
+def test_replies_are_in_tus_where_the_request_is() -> None:
+    assert is_tus(Head("POST", "/files", VERSION | {"upload-complete": "?1"}))
+    assert not is_tus(Head("POST", "/files", {"content-type": FORM}))
+    assert not is_tus(Head("PUT", "/files/a"))
+
+
+METHODS = st.sampled_from(["POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS", "GET"]) | st.text(max_size=5)
+NUMBERS = st.sampled_from(["0", "1", "12", "-1", "+1", "1.0", "", " 5", "٣", "9" * 29, "9" * 5000])
+ODD = st.text(max_size=20)
+FIELDS: dict[str, st.SearchStrategy[str]] = {
+    "tus-resumable": st.sampled_from(["1.0.0", "0.2.2", ""]) | ODD,
+    "upload-length": NUMBERS,
+    "upload-offset": NUMBERS,
+    "content-length": NUMBERS,
+    "upload-metadata": st.sampled_from(["filename YS50eHQ=", "sha256 eA==", "a,b", "a a", "reference AA=="]) | ODD,
+    "upload-complete": st.sampled_from(["?0", "?1"]),
+    "upload-concat": st.sampled_from(["partial", "final;/a"]),
+    "upload-defer-length": st.sampled_from(["1", "2"]),
+    "upload-checksum": ODD,
+    "content-type": st.sampled_from([FORM, OFFSET, "multipart/form-data", "image/png", "application/partial-upload"])
+    | ODD,
+    "content-disposition": st.sampled_from(['attachment; filename="a', "x; filename*=UTF-8''%ff"]) | ODD,
+    "content-encoding": st.sampled_from(["gzip", "identity"]),
+    "content-range": st.just("bytes 1-2/3"),
+    "transfer-encoding": st.just("chunked"),
+    "x-http-method-override": METHODS,
+}
+QUERY = st.dictionaries(
+    st.sampled_from(["filename", "profile", "reference", "post_id", "sha256", "metadata"]),
+    st.sampled_from(["", "{}", "[", "[]", '{"a": 1e999}', '{"a": NaN}', '{"a": "\\u0000"}', "[" * 99_999, "1" * 5000])
+    | ODD,
+)
+
+
+@given(
+    method=METHODS,
+    headers=st.fixed_dictionaries({}, optional=FIELDS),
+    query=QUERY,
+    upload_id=st.none() | st.uuids(),
+    name=st.none() | ODD,
+)
+def test_any_head_is_an_intent_or_a_client_error(
+    method: str, headers: dict[str, str], query: dict[str, str], upload_id: uuid.UUID | None, name: str | None
+) -> None:
+    """Invariant: a hostile head is understood or refused with a 4xx; nothing else is ever raised."""
+    head = Head(method, "/", headers, query)
+    problem = refusal(head, upload_id, name)
+    assert problem is None or 400 <= problem.status < 500
+
+
+def refusal(head: Head, upload_id: uuid.UUID | None, name: str | None) -> Problem | None:
+    try:
+        match recognise(head):
+            case Dialect.TUS:
+                assert isinstance(tus.parse(head, upload_id), Create | Append | Query | Abort | Discover)
+            case Dialect.FORM:
+                form.parse(head)
+            case Dialect.RAW:
+                assert raw.parse(head, name).whole
+    except Problem as problem:
+        return problem
+    return None

@@ -1,0 +1,292 @@
+"""tus 1.0.0 by the numbers of the design's checklist: what parsing and rendering owe to each."""
+
+from __future__ import annotations
+
+import base64
+import string
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windlass.kernel.errors import (
+    BadRequest,
+    Conflict,
+    MethodNotAllowed,
+    NotFound,
+    PastDeclaredLength,
+    Problem,
+    UnsupportedMediaType,
+    WrongProtocolVersion,
+)
+from windlass.protocols import tus
+from windlass.protocols.intents import Abort, Append, Create, Description, Discover, Head, Query, UploadState
+
+ID = uuid.UUID("3fa85f64-5717-4562-b3fc-2c963f66afa6")
+VERSION = {"tus-resumable": "1.0.0"}
+OFFSET = {"content-type": "application/offset+octet-stream"}
+
+
+def create(**headers: str) -> Create:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    intent = tus.parse(Head("POST", "/files", VERSION | fields), None)
+    assert isinstance(intent, Create)
+    return intent
+
+
+def patch(headers: dict[str, str]) -> Append:
+    intent = tus.parse(Head("PATCH", "/uploads/x", VERSION | headers), ID)
+    assert isinstance(intent, Append)
+    return intent
+
+
+def encoded(**pairs: str | bytes) -> str:
+    def one(value: str | bytes) -> str:
+        return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
+
+    return ",".join(f"{key} {one(value)}" for key, value in pairs.items())
+
+
+def described(**pairs: str | bytes) -> Description:
+    return create(upload_length="1", upload_metadata=encoded(**pairs)).description
+
+
+# 1. Version
+
+
+@pytest.mark.parametrize("headers", [{}, {"tus-resumable": "0.2.2"}, {"tus-resumable": ""}])
+@pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE", "GET"])
+def test_another_version_is_refused_before_anything_else(method: str, headers: dict[str, str]) -> None:
+    with pytest.raises(WrongProtocolVersion) as caught:
+        tus.parse(Head(method, "/uploads/x", headers | {"upload-offset": "junk"}), ID)
+    assert tus.refused(caught.value)["Tus-Version"] == "1.0.0"
+
+
+def test_refusals_keep_their_own_headers_and_are_not_cached() -> None:
+    headers = tus.refused(MethodNotAllowed("no", headers={"Allow": "POST"}))
+    assert headers == {"Tus-Resumable": "1.0.0", "Allow": "POST", "Cache-Control": "no-store"}
+    assert "Upload-Offset" not in tus.refused(NotFound("no"))
+
+
+# 2. and 3. Discovery and method
+
+
+def test_options_ignores_the_version_and_announces_what_works() -> None:
+    assert tus.parse(Head("OPTIONS", "/files", {"tus-resumable": "9"}), None) == Discover()
+    assert tus.parse(Head("OPTIONS", "/uploads/x"), ID) == Discover()
+    reply = tus.discovered(4096)
+    assert reply.status == 204
+    assert reply.headers == {
+        "Tus-Version": "1.0.0",
+        "Tus-Extension": "creation,creation-with-upload,termination",
+        "Tus-Max-Size": "4096",
+    }
+
+
+def test_the_override_is_the_method() -> None:
+    head = Head("POST", "/uploads/x", VERSION | OFFSET | {"x-http-method-override": "PATCH", "upload-offset": "7"})
+    assert tus.parse(head, ID) == Append(ID, 7)
+
+
+@pytest.mark.parametrize(("method", "upload_id"), [("POST", ID), ("PUT", ID), ("PATCH", None), ("HEAD", None)])
+def test_methods_that_mean_nothing_say_which_do(method: str, upload_id: uuid.UUID | None) -> None:
+    with pytest.raises(MethodNotAllowed) as caught:
+        tus.parse(Head(method, "/", VERSION), upload_id)
+    assert ("POST" in caught.value.headers["Allow"]) == (upload_id is None)
+
+
+# 4. HEAD
+
+
+def test_head_asks_and_is_told_everything() -> None:
+    assert tus.parse(Head("HEAD", "/uploads/x", VERSION), ID) == Query(ID)
+    reply = tus.queried(UploadState(ID, 0, 10, False, client_metadata="filename YQ==,odd "))
+    assert reply.status == 200
+    assert reply.headers == {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": "0",
+        "Upload-Length": "10",
+        "Upload-Metadata": "filename YQ==,odd ",
+        "Cache-Control": "no-store",
+    }
+
+
+def test_head_of_a_complete_upload_names_its_file_and_of_a_boundless_one_no_length() -> None:
+    file_id = uuid.uuid4()
+    whole = tus.queried(UploadState(ID, 10, 10, True, file_id=file_id)).headers
+    assert whole["Upload-Offset"] == "10"
+    assert whole["Windlass-File"] == f"/files/{file_id}/"
+    assert "Upload-Metadata" not in whole
+    boundless = tus.queried(UploadState(ID, 3, None, False, client_metadata="")).headers
+    assert "Upload-Length" not in boundless
+    assert boundless["Upload-Defer-Length"] == "1"
+    assert boundless["Upload-Metadata"] == ""
+
+
+# 5. and 6. PATCH, offsets, lengths
+
+
+def test_a_patch_says_where_it_begins() -> None:
+    assert patch(OFFSET | {"upload-offset": "5"}) == Append(ID, 5)
+    assert patch(OFFSET | {"upload-offset": "5", "content-length": "9"}) == Append(ID, 5, 9)
+    reply = tus.appended(UploadState(ID, 14, 20, False))
+    assert (reply.status, reply.headers) == (204, {"Tus-Resumable": "1.0.0", "Upload-Offset": "14"})
+
+
+@pytest.mark.parametrize("content_type", [{}, {"content-type": "application/octet-stream"}])
+def test_another_media_type_is_415(content_type: dict[str, str]) -> None:
+    with pytest.raises(UnsupportedMediaType, match="application/offset"):
+        patch(content_type | {"upload-offset": "0"})
+
+
+@pytest.mark.parametrize("number", ["-1", "+1", "0x1", "1.0", "1e3", "", "one", "٣", "1_0", "9" * 5000])
+@pytest.mark.parametrize("field", ["upload-offset", "content-length"])
+def test_numbers_are_plain_digits(field: str, number: str) -> None:
+    with pytest.raises(BadRequest, match=r"(?i)" + field):
+        patch(OFFSET | {"upload-offset": "0"} | {field: number})
+    with pytest.raises(BadRequest, match="Upload-Length"):
+        create(upload_length=number)
+
+
+def test_a_patch_needs_an_offset_and_cannot_change_the_length() -> None:
+    with pytest.raises(BadRequest, match="Upload-Offset"):
+        patch(OFFSET)
+    with pytest.raises(BadRequest, match="Upload-Length"):
+        patch(OFFSET | {"upload-offset": "0", "upload-length": "4"})
+
+
+# 7. Creation
+
+
+def test_creation_is_answered_with_a_location() -> None:
+    assert create(upload_length="0") == Create(Description(), 0)
+    reply = tus.created(UploadState(ID, 0, 5, False), "/uploads/x", received_body=False)
+    assert (reply.status, reply.headers) == (201, {"Tus-Resumable": "1.0.0", "Location": "/uploads/x"})
+
+
+def test_creation_needs_a_length_and_begins_at_zero() -> None:
+    with pytest.raises(BadRequest, match="Upload-Length"):
+        create()
+    with pytest.raises(BadRequest, match="Upload-Offset"):
+        create(upload_length="3", upload_offset="2")
+
+
+@pytest.mark.parametrize("field", ["upload-defer-length", "upload-concat", "upload-checksum"])
+def test_extensions_that_are_not_announced_are_refused_by_name(field: str) -> None:
+    with pytest.raises(BadRequest, match=f"{field}.*creation, creation-with-upload, termination"):
+        create(**{field: "1", "upload-length": "1"})
+    if field == "upload-checksum":
+        with pytest.raises(BadRequest, match=field):
+            patch(OFFSET | {"upload-offset": "0", field: "sha1 x"})
+
+
+def test_known_keys_are_understood_and_the_rest_is_kept() -> None:
+    header = encoded(
+        filename="C:\\dir\\naïve.PNG",
+        filetype="Image/PNG; q=1",
+        profile="media",
+        reference="post 7",
+        sha256="AB" * 32,
+        relativePath="a/b",
+        binary=b"\xff\x00",
+        nul=b"\0",
+    )
+    found = create(upload_length="1", upload_metadata=header).description
+    assert found == Description(
+        filename="naïve.PNG",
+        declared_type="image/png",
+        profile="media",
+        reference="post 7",
+        sha256="ab" * 32,
+        metadata={"relativePath": "a/b", "binary": "/wA=", "nul": "AA=="},
+        client_metadata=header,
+    )
+
+
+def test_aliases_count_where_the_name_is_missing_or_empty() -> None:
+    assert described(name="a.txt", type="text/plain").filename == "a.txt"
+    assert described(name="a.txt", filename="b.txt").filename == "b.txt"
+    assert described(name="a.txt", filename="").filename == "a.txt"
+    assert described(type="text/plain").declared_type == "text/plain"
+    assert described(filetype="application/octet-stream").declared_type is None
+    assert described(filename=b"\xff.txt").filename == "\ufffd.txt"
+
+
+def test_the_profile_may_stand_in_the_query() -> None:
+    def profile(metadata: str) -> str:
+        headers = VERSION | {"upload-length": "1", "upload-metadata": metadata}
+        intent = tus.parse(Head("POST", "/files", headers, {"profile": "asked"}), None)
+        assert isinstance(intent, Create)
+        return intent.description.profile
+
+    assert profile("") == "asked"
+    assert profile(encoded(profile="named")) == "named"
+
+
+def test_an_empty_header_is_no_metadata_and_no_header_is_none() -> None:
+    assert create(upload_length="1", upload_metadata="").description == Description(client_metadata="")
+    assert create(upload_length="1").description.client_metadata is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("a YQ==,a YQ==", "a YQ", "a  YQ==", "a !!!!", ",", "a YQ==,", "a YQ==,,b YQ==", "a YQ== YQ==", "a ü"),
+        *(encoded(sha256="x" * 64), encoded(sha256="ab"), encoded(reference="a\nb"), encoded(reference="r" * 256)),
+        encoded(profile=b"\xff"),
+    ],
+)
+def test_malformed_metadata_is_refused(header: str) -> None:
+    with pytest.raises(BadRequest):
+        create(upload_length="1", upload_metadata=header)
+
+
+KEYS = st.text(alphabet=string.ascii_letters + string.digits + "-_./", min_size=1, max_size=12)
+
+
+@given(st.dictionaries(KEYS, st.binary(max_size=40), max_size=6), st.sampled_from([",", ", ", " , "]))
+def test_metadata_round_trips(values: dict[str, bytes], comma: str) -> None:
+    """Invariant: what a client encodes by the specification is what we read, in order; bare keys are empty values."""
+    header = comma.join(f"{key} {base64.b64encode(value).decode()}" if value else key for key, value in values.items())
+    assert list(tus.decode_metadata(header).items()) == list(values.items())
+
+
+# 9. Creation with upload
+
+
+def test_the_creation_may_carry_bytes_and_says_how_many_count() -> None:
+    intent = create(upload_length="9", content_length="4", **OFFSET)
+    assert intent == Create(Description(), 9, has_body=True, body_length=4)
+    assert create(upload_length="9", **OFFSET).has_body
+    reply = tus.created(UploadState(ID, 4, 9, False), "/uploads/x", received_body=True)
+    assert reply.headers["Upload-Offset"] == "4"
+
+
+def test_bytes_of_another_media_type_or_past_the_length_are_refused() -> None:
+    with pytest.raises(UnsupportedMediaType):
+        create(upload_length="9", content_length="4")
+    with pytest.raises(UnsupportedMediaType):
+        create(upload_length="9", transfer_encoding="chunked", content_type="text/plain")
+    with pytest.raises(PastDeclaredLength) as caught:
+        create(upload_length="9", content_length="10", **OFFSET)
+    assert caught.value.members == {"limit": 9, "received": 10}
+    assert not create(upload_length="9", content_length="0", content_type="text/plain").has_body
+
+
+def test_coded_bytes_are_not_the_files_bytes() -> None:
+    with pytest.raises(UnsupportedMediaType, match="gzip"):
+        patch(OFFSET | {"upload-offset": "0", "content-encoding": "gzip"})
+
+
+# 12. Termination
+
+
+def test_termination() -> None:
+    assert tus.parse(Head("DELETE", "/uploads/x", VERSION), ID) == Abort(ID)
+    assert (tus.aborted().status, tus.aborted().headers) == (204, {"Tus-Resumable": "1.0.0"})
+
+
+def test_only_a_version_problem_names_versions() -> None:
+    problem: Problem = Conflict("no")
+    assert "Tus-Version" not in tus.refused(problem)
