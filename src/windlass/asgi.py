@@ -21,7 +21,7 @@ from windlass.http import downloads, live, uploads  # noqa: E402  Django's apps 
 from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.operations import health  # noqa: E402
-from windlass.receiving import lease  # noqa: E402
+from windlass.receiving import lease, memory  # noqa: E402
 
 BYTE_ROUTES: list[Route] = [*uploads.routes, *downloads.routes, *live.routes, *health.routes]
 
@@ -65,7 +65,9 @@ class FrontDoor:
             nonlocal begun
             begun = True
             message = await receive()
-            if message["type"] == "lifespan.shutdown":
+            if message["type"] == "lifespan.startup":
+                memory.keep_freed_buffers()
+            else:
                 await _stop()
             return message
 
@@ -86,6 +88,7 @@ async def _own_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            memory.keep_freed_buffers()
             await send({"type": "lifespan.startup.complete"})
         else:
             await _stop()
@@ -103,7 +106,8 @@ def _is_ours(scope: Scope) -> bool:
 
 
 def _route_path(scope: Scope) -> str:
-    path, root = scope["path"], scope.get("root_path", "")
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
@@ -124,4 +128,4 @@ def _byte_route(scope: Scope) -> Route | None:
 
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
-application = FrontDoor(ASGIHandler())
+application = wrap(ASGIHandler())

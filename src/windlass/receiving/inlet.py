@@ -16,13 +16,16 @@ class Inlet:
     """Bytes into the object of a session whose lease this request holds.
 
     After ``receive`` the bytes below ``offset`` are in the store; ``save`` makes them as durable as an
-    acknowledgement promises. ``close`` in every case.
+    acknowledgement promises. ``close`` in every case. ``digest`` becomes None where hashing was given up.
     """
 
-    def __init__(self, store: Store, lease: files.Lease, digest: RunningDigest | None, ttl_hours: float) -> None:
+    def __init__(
+        self, store: Store, lease: files.Lease, digest: RunningDigest | None, *, must_hash: bool, ttl_hours: float
+    ) -> None:
         self._store = store
         self._lease = lease
-        self._digest = digest
+        self.digest = digest
+        self._must_hash = must_hash
         self._ttl_hours = ttl_hours
         self._writer: Writer | None = None
         self.offset = lease.offset
@@ -36,14 +39,15 @@ class Inlet:
             self._writer,
             offset=self._lease.offset,
             limit=limit,
-            digest=self._digest,
+            digest=self.digest,
+            must_hash=self._must_hash,
             checkpoint=self._checkpoint,
         )
         leases.keeper.hold(self._lease.upload_id, pump.ask_to_stop)
         try:
             return await pump.run(first)
         finally:
-            self.offset = pump.written
+            self.offset, self.digest = pump.written, pump.digest
             leases.keeper.drop(self._lease.upload_id, pump.ask_to_stop)
 
     async def save(self, *, completes: bool) -> None:

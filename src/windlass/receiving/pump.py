@@ -23,6 +23,11 @@ BATCH = 1024 * 1024
 #: A client slower than one batch in this time has each of its buffers written as it comes, so that none is held.
 LINGER = 0.1
 
+#: A client faster than this (bytes a second, after the first HASTE_AFTER bytes) is not held up by hashing: it is nearer
+#: than any gigabit network, and the intake stage reads the file from memory (docs/decisions: digest while receiving).
+HASTE = 160 * 1024 * 1024
+HASTE_AFTER = 16 * 1024 * 1024
+
 Checkpoint = Callable[[int], Awaitable[None]]
 
 
@@ -37,7 +42,10 @@ class End(Enum):
 
 
 class Pump:
-    """Moves one request's bytes. ``offset`` is what has been received, ``written`` what the store has."""
+    """Moves one request's bytes. ``offset`` is what has been received, ``written`` what the store has.
+
+    ``digest`` becomes None where hashing was given up for speed, which ``must_hash`` forbids.
+    """
 
     def __init__(
         self,
@@ -47,12 +55,15 @@ class Pump:
         offset: int,
         limit: int,
         digest: RunningDigest | None,
+        must_hash: bool = False,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._source = source
         self._writer = writer
         self._limit = limit
-        self._digest = digest
+        self.digest = digest
+        self._must_hash = must_hash
+        self._began, self._began_at = offset, monotonic()
         self._checkpoint = checkpoint
         self.offset = self.written = offset
         self._batch: list[Buffer] = []
@@ -140,10 +151,16 @@ class Pump:
             return
         batch, self._batch, self._batched = self._batch, [], 0
         work: list[Awaitable[object]] = [in_thread(self._writer.write, self.written, batch)]
-        if self._digest is not None:
-            work.append(in_thread(self._digest.update, batch))
+        if self.digest is not None and not self._must_hash and self._is_in_haste():
+            self.digest = None
+        if self.digest is not None:
+            work.append(in_thread(self.digest.update, batch))
         self._flight = asyncio.gather(*work)
         self._flight_end = self.offset
+
+    def _is_in_haste(self) -> bool:
+        moved = self.offset - self._began
+        return moved >= HASTE_AFTER and moved > HASTE * (monotonic() - self._began_at)
 
     async def _settle(self) -> None:
         if self._flight is not None:

@@ -155,7 +155,8 @@ class _Appending:
     async def _stream(
         self, source: Source, found: gathering.Gathered, digest: RunningDigest | None, limit: int
     ) -> Outcome:
-        inlet = Inlet(store(self.session.store), self.lease, digest, self._ttl_hours)
+        must_hash = self.session.expected_sha256 is not None
+        inlet = Inlet(store(self.session.store), self.lease, digest, must_hash=must_hash, ttl_hours=self._ttl_hours)
         try:
             try:
                 end = await inlet.receive(source, found.buffers, limit)
@@ -166,7 +167,7 @@ class _Appending:
             await inlet.save(completes=completes)
         finally:
             await inlet.close()
-        return await self._commit(inlet.offset, inlet.state, digest, end, completes=completes)
+        return await self._commit(inlet.offset, inlet.state, inlet.digest, end, completes=completes)
 
     async def _keep_what_arrived(self, inlet: Inlet) -> None:
         """The store failed, or the server gave this request up: what was written before is still the client's."""

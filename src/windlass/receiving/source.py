@@ -24,10 +24,11 @@ class Source(Protocol):
 class RequestBody:
     """The body of an ASGI request. Not reading is the backpressure: the server stops taking from the socket."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, *, empty: bool = False) -> None:
+        """``empty``: the head says that there is no body, so that nothing need be received to know its end."""
         self._receive = receive
         self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
-        self.ended = False
+        self.ended = empty
         self.count = 0
 
     def start(self) -> None:

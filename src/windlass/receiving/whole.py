@@ -34,7 +34,7 @@ class WholeUpload:
         self._store = store()
         self._key = object_key(self.id)
         self._state: State = {}
-        self._digest = RunningDigest()
+        self._digest: RunningDigest | None = RunningDigest()
         self._session: files.UploadSession | None = None
         self._created = False
 
@@ -53,7 +53,8 @@ class WholeUpload:
 
     async def finish(self, request_id: str) -> tuple[files.UploadSession, files.FileAsset]:
         """Prove the announced checksum and record the file. Raises ChecksumMismatch, LeaseLost."""
-        sha256 = await completion.prove(self._store, self._key, self._digest.hexdigest(), self.new.expected_sha256)
+        known = self._digest.hexdigest() if self._digest else None
+        sha256 = await completion.prove(self._store, self._key, known, self.new.expected_sha256)
         return await in_database(self._record, sha256, request_id)
 
     async def discard(self) -> None:
@@ -94,11 +95,15 @@ class WholeUpload:
             files.uploads.create, leased, upload_id=self.id, key=self._key, state=self._state
         )
         inlet = Inlet(
-            self._store, files.uploads.lease_of(self._session), self._digest, self.new.profile.upload_ttl_hours
+            self._store,
+            files.uploads.lease_of(self._session),
+            self._digest,
+            must_hash=self.new.expected_sha256 is not None,
+            ttl_hours=self.new.profile.upload_ttl_hours,
         )
         try:
             end = await inlet.receive(source, found.buffers, self._limit)
-            self.size = inlet.offset
+            self.size, self._digest = inlet.offset, inlet.digest
             self._refuse(end)
             await inlet.save(completes=True)
             self._state = inlet.state

@@ -61,7 +61,7 @@ def _total_limit(incoming: Incoming) -> int:
     configured = conf.get().max_total_upload_size
     if configured:
         return configured
-    named = incoming.head.query.get("profile")
+    named = incoming.head.query.get("profile", "")
     known = files.profiles()
     return known[named].max_size if named in known else max(profile.max_size for profile in known.values())
 
@@ -83,6 +83,7 @@ class _Events:
         self._body = body
         self._asked = asked
         self._pending: list[FormEvent] = []
+        self._part_is_open = False
         self.file_bytes = 0
         self.limit = 0
 
@@ -94,7 +95,9 @@ class _Events:
                 self._asked.parser.finish()
                 return None
             self._pending = self._asked.parser.feed(bytes(data))
-        return self._pending.pop(0)
+        event = self._pending.pop(0)
+        self._part_is_open = not isinstance(event, PartEnded)
+        return event
 
     async def read(self) -> Buffer | None:
         """Source: the open part's next bytes, None at its end. Raises FileTooLarge past the limit of all files."""
@@ -107,8 +110,8 @@ class _Events:
         return event.data
 
     async def skip(self) -> None:
-        """Pass over the rest of the open part."""
-        while await self.read() is not None:
+        """Pass over the rest of the open part, if it has not ended yet."""
+        while self._part_is_open and await self.read() is not None:
             pass
 
 
@@ -153,11 +156,12 @@ class _Intake:
         item = _Received(part)
         self.received.append(item)
         allowed = conf.get().max_files_per_upload
-        new = admit(self.asked.fields.description_for(part), None, self.principal, Dialect.FORM)
+        described = self.asked.fields.description_for(part)
+        files.profile(described.profile)  # one for the whole form, so that a wrong one is the form's error
         try:
             if len(self.received) > allowed:
                 raise BodyTooLarge(f"One form may have at most {allowed} files.", limit=allowed)
-            item.upload = WholeUpload(new)
+            item.upload = WholeUpload(admit(described, None, self.principal, Dialect.FORM))
             await item.upload.receive(self.events)
         except (Problem, StoreError) as error:
             if self.events.file_bytes > self.total:

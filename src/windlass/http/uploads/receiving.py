@@ -16,13 +16,14 @@ from windlass.http.uploads.answers import Answer, no_reply
 from windlass.kernel.principals import Principal
 from windlass.protocols import tus
 from windlass.protocols.dialects import is_tus
+from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head
 from windlass.receiving.source import ClientGone, RequestBody
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """One request that may carry bytes. ``invited``: its body comes only once it is asked for (Expect)."""
+    """One request that may carry bytes."""
 
     request: Request
     head: Head
@@ -30,6 +31,7 @@ class Incoming:
 
     @property
     def waits_for_invitation(self) -> bool:
+        """Its body comes only once it is asked for, by the first receive (RFC 9110, 10.1.1)."""
         return self.head.headers.get("expect", "").lower() == "100-continue"
 
     @property
@@ -53,8 +55,10 @@ def receiving(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
     @wraps(handler)
     async def answered(request: Request) -> Response:
-        incoming = Incoming(request, heads.of_request(request), RequestBody(request.receive))
-        if not incoming.waits_for_invitation:
+        head = heads.of_request(request)
+        empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
+        incoming = Incoming(request, head, RequestBody(request.receive, empty=empty))
+        if not empty and not incoming.waits_for_invitation:
             incoming.body.start()
         response = await _respond(handler, incoming)
         return Answer(response, incoming.body, expected=incoming.waits_for_invitation)
@@ -70,6 +74,6 @@ async def _respond(handler: Handler, incoming: Incoming) -> Response:
     except Exception as error:  # noqa: BLE001  the boundary of a request
         problem = problem_of(error)
         response = problem_response(problem, incoming.request)
-        if is_tus(incoming.head) and incoming.head.method != "OPTIONS":
+        if is_tus(incoming.head) and effective_method(incoming.head) != "OPTIONS":
             response.headers.update(tus.refused(problem))
         return response

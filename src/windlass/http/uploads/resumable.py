@@ -17,7 +17,7 @@ from windlass.kernel.errors import ReceiveTimeout as Silent
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import tus
-from windlass.protocols.dialects import Dialect
+from windlass.protocols.dialects import Dialect, recognise
 from windlass.protocols.intents import Abort, Append, Create, Discover, Query
 from windlass.receiving import resumable
 from windlass.receiving.offload import in_database
@@ -46,6 +46,7 @@ async def create(incoming: Incoming) -> Response:
 
 async def operate(incoming: Incoming) -> Response:
     """HEAD, PATCH, DELETE and OPTIONS of one upload."""
+    recognise(incoming.head)
     match tus.parse(incoming.head, upload_id(incoming.request)):
         case Append() as intent:
             return await _append(intent, incoming)
