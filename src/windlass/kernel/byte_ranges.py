@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 _RANGES = re.compile(r"\s*bytes\s*=\s*(.+)", re.IGNORECASE)
-_ONE = re.compile(r"\s*(\d*)\s*-\s*(\d*)\s*")
+#: Bounded, because int() refuses to read numbers of thousands of digits; no size needs more than twenty.
+_ONE = re.compile(r"\s*([0-9]{0,100})\s*-\s*([0-9]{0,100})\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,12 @@ class UnsatisfiableRange(ValueError):
 def parse_range(header: str | None, size: int) -> ByteRange | None:
     """The one range to send, or None for the whole.
 
-    A malformed field or several ranges mean the whole (RFC 9110 14.2 lets a server ignore the field).
+    A malformed field or several ranges mean the whole (RFC 9110 14.2 lets a server ignore the field), and so does
+    any range of an empty representation: some clients send ``bytes=0-`` with everything, and nothing can be missing.
     Raises UnsatisfiableRange where a single well-formed range has nothing in it.
     """
     matched = _RANGES.fullmatch(header or "")
-    if not matched or "," in matched[1]:
+    if not matched or "," in matched[1] or size == 0:
         return None
     one = _ONE.fullmatch(matched[1])
     if not one or (not one[1] and not one[2]):

@@ -34,7 +34,7 @@ def content_disposition(kind: str, name: str) -> str:
     plain = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in name)
     if plain == name:
         return f'{kind}; filename="{plain}"'
-    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
 
 
 def _shorten(name: str) -> str:
@@ -43,4 +43,4 @@ def _shorten(name: str) -> str:
     stem, dot, ext = name.rpartition(".")
     tail = f".{ext}" if dot and stem and len(ext.encode()) <= 16 else ""
     head = name[: len(name) - len(tail)].encode()[: MAX_BYTES - len(tail.encode())]
-    return head.decode("utf-8", "ignore") + tail
+    return head.decode("utf-8", "ignore").rstrip(" ") + tail

@@ -1,0 +1,160 @@
+"""Bytes out: a file, its thumbnail, its renditions (http-api section 1)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from windlass.accounts import api as accounts
+from windlass.files.api import FileAsset, FileStatus, Rendition, assets
+from windlass.http.endpoints import endpoint
+from windlass.http.representations import Representation, respond
+from windlass.kernel.errors import Conflict, FileRefused, FileReleased, Forbidden, NotFound, NotReady
+from windlass.kernel.ids import parse_id
+from windlass.receiving.offload import in_database, in_thread
+from windlass.storage.contract import ObjectMissing
+from windlass.storage.registry import store
+
+THUMBNAIL = "thumbnail"
+_SUFFIXES = {"image/jpeg": "jpg", "text/plain": "txt", "audio/mpeg": "mp3"}
+_WORKED_ON = (FileStatus.PENDING, FileStatus.PROCESSING)
+
+
+async def send_file(request: Request, asset: FileAsset) -> Response:
+    """The bytes of a file that the caller may see; ``asset`` was loaded with its blob.
+
+    Raises NotReady, Conflict, FileRefused, FileReleased, NotFound, RangeNotSatisfiable.
+    """
+    _refuse_ended(asset)
+    if not asset.gate_passed:
+        raise _gate_closed(asset)
+    blob = asset.blob
+    if blob is None:
+        raise NotFound("This file has no bytes here any more.")
+    etag = f'"{asset.checksum}"' if asset.checksum else None
+    what = Representation(
+        blob.store, blob.key, blob.size, asset.mime_type, asset.original_filename, etag, asset.created_at
+    )
+    return await _respond(request, asset, what)
+
+
+async def _download(request: Request) -> Response:
+    asset = await in_database(_find, *_asked(request), request.query_params)
+    return await send_file(request, asset)
+
+
+async def _thumbnail(request: Request) -> Response:
+    return await _send_rendition(request, THUMBNAIL)
+
+
+async def _rendition(request: Request) -> Response:
+    return await _send_rendition(request, request.path_params["name"])
+
+
+async def _send_rendition(request: Request, name: str) -> Response:
+    asset, rendition = await in_database(_find_rendition, *_asked(request), name)
+    _refuse_ended(asset)
+    if rendition is None or not asset.gate_passed:
+        raise _not_made(asset, name)
+    found = await in_thread(lambda: store(rendition.store).info(rendition.key))
+    # Making a rendition again replaces its object, so the object tells one version from another.
+    etag = f'"{int(found.modified_at.timestamp() * 1_000_000):x}-{found.size:x}"'
+    what = Representation(
+        rendition.store,
+        rendition.key,
+        found.size,
+        rendition.mime_type,
+        _rendition_filename(asset, rendition),
+        etag,
+        found.modified_at,
+    )
+    return await _respond(request, asset, what)
+
+
+async def _respond(request: Request, asset: FileAsset, what: Representation) -> Response:
+    try:
+        return await respond(request, what)
+    except ObjectMissing:
+        await in_database(_explain_absence, asset.id)
+        raise
+
+
+def _asked(request: Request) -> tuple[dict[str, Any], uuid.UUID]:
+    """The scope that proves who asks, and the file asked for."""
+    file_id = parse_id(request.path_params["file_id"])
+    if file_id is None:
+        raise NotFound(f"There is no file {request.path_params['file_id']}.")
+    return dict(request.scope), file_id
+
+
+def _find(scope: dict[str, Any], file_id: uuid.UUID, query: Mapping[str, str]) -> FileAsset:
+    """By the signature in the URL if there is one, else by the caller's credential. One trip to the database."""
+    if "signature" not in query:
+        return assets.get(file_id, accounts.of_scope(scope))
+    if not accounts.verify(f"/files/{file_id}/download/", query.get("expires"), query["signature"]):
+        raise Forbidden("This signed link has expired or is not of this file. Ask for a new one.")
+    asset = assets.load(file_id)
+    if asset is None:
+        raise NotFound(f"There is no file {file_id}.")
+    return asset
+
+
+def _find_rendition(scope: dict[str, Any], file_id: uuid.UUID, name: str) -> tuple[FileAsset, Rendition | None]:
+    asset = assets.get(file_id, accounts.of_scope(scope))
+    return asset, asset.renditions.filter(name=name).first()
+
+
+def _refuse_ended(asset: FileAsset) -> None:
+    """Raises for a file that is never served, whatever was made of it."""
+    match asset.status:
+        case FileStatus.RELEASED:
+            raise FileReleased("The bytes of this file were deleted on purpose; its record is kept.")
+        case FileStatus.REJECTED:
+            why = (asset.rejection or {}).get("detail") or "A rule said no."
+            raise FileRefused(f"This file was rejected: {why}", file_status=asset.status, rejection=asset.rejection)
+        case FileStatus.QUARANTINED:
+            raise FileRefused("Malware was found in this file; it is never served.", file_status=asset.status)
+
+
+def _gate_closed(asset: FileAsset) -> NotReady | Conflict:
+    if asset.status in _WORKED_ON:
+        return NotReady("This file is still being checked. It can be downloaded as soon as the checks have passed.")
+    why = f" ({asset.message})" if asset.message else ""
+    return Conflict(
+        f"Processing gave up before the checks of this file had passed{why}, so it is not served. "
+        f"POST /files/{asset.id}/reprocess/ tries again.",
+        file_status=asset.status,
+    )
+
+
+def _not_made(asset: FileAsset, name: str) -> NotReady | NotFound:
+    if asset.status in _WORKED_ON:
+        return NotReady(f"This file is still being worked on; there is no {name} of it yet.")
+    return NotFound(f"There is no {name} of this file.")
+
+
+def _explain_absence(file_id: uuid.UUID) -> None:
+    """An object that was not there: raises if the file was released or deleted since its row was read."""
+    asset = assets.load(file_id)
+    if asset is None:
+        raise NotFound(f"There is no file {file_id}.")
+    _refuse_ended(asset)
+
+
+def _rendition_filename(asset: FileAsset, rendition: Rendition) -> str:
+    base = rendition.mime_type.partition(";")[0]
+    suffix = _SUFFIXES.get(base, base.rpartition("/")[2])
+    stem = asset.original_filename.rpartition(".")[0] or asset.original_filename
+    return f"{stem}-{rendition.name}.{suffix}"
+
+
+routes = [
+    Route("/files/{file_id}/download", endpoint(_download), methods=["GET", "HEAD"]),
+    Route("/files/{file_id}/thumbnail", endpoint(_thumbnail), methods=["GET", "HEAD"]),
+    Route("/files/{file_id}/renditions/{name}", endpoint(_rendition), methods=["GET", "HEAD"]),
+]

@@ -1,0 +1,91 @@
+"""Stored bytes as an HTTP reply: safe headers, conditions, ranges. What may be sent is decided by the caller."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from windlass.http.conditions import http_date, not_modified, range_holds
+from windlass.http.object_response import ObjectReader, ObjectResponse
+from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
+from windlass.kernel.errors import RangeNotSatisfiable
+from windlass.kernel.filenames import content_disposition
+from windlass.receiving.offload import in_thread
+
+UNKNOWN_TYPE = "application/octet-stream"
+_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(; ?charset=[\w-]+)?", re.ASCII)
+#: What a browser may show in place: nothing in it can run. Not SVG, HTML, PDF, nor playlists, which name other places.
+_INLINE = re.compile(
+    r"image/(jpeg|png|apng|gif|webp|avif|heic|heif|jxl|bmp|x-ms-bmp|tiff)|(audio|video)/(?!.*mpegurl).*|text/plain"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """Bytes that may be sent, and what is said of them. ``etag`` is strong and quoted."""
+
+    store: str
+    key: str
+    size: int
+    mime_type: str | None
+    filename: str
+    etag: str | None
+    modified_at: datetime
+
+
+async def respond(request: Request, what: Representation) -> Response:
+    """Answers GET and HEAD. Raises RangeNotSatisfiable, and StoreError before anything is sent."""
+    headers = _headers(what)
+    if _is_known(request, what):
+        kept: dict[str, str] = {
+            name: headers[name] for name in ("ETag", "Last-Modified", "Cache-Control") if name in headers
+        }
+        return Response(status_code=304, headers=kept)
+    if request.method == "HEAD":  # ranges are defined for GET alone
+        return Response(headers=headers)
+    part = _part(request, what)
+    wanted = part or ByteRange(0, what.size)
+    status = 200
+    if part:
+        status = 206
+        headers |= {"Content-Range": part.content_range(what.size), "Content-Length": str(part.length)}
+    reader = await in_thread(ObjectReader.begin, what.store, what.key, wanted)
+    return ObjectResponse(reader, status, headers)
+
+
+def _headers(what: Representation) -> dict[str, str]:
+    mime_type = what.mime_type if _TYPE.fullmatch(what.mime_type or "") else None
+    inline = _INLINE.fullmatch((mime_type or "").partition(";")[0])
+    headers = {
+        "Content-Type": mime_type or UNKNOWN_TYPE,
+        "Content-Length": str(what.size),
+        "Content-Disposition": content_disposition("inline" if inline else "attachment", what.filename),
+        "Accept-Ranges": "bytes",
+        "Last-Modified": http_date(what.modified_at),
+        "Cache-Control": "private",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox",
+    }
+    return headers | ({"ETag": what.etag} if what.etag else {})
+
+
+def _is_known(request: Request, what: Representation) -> bool:
+    tags = ",".join(request.headers.getlist("if-none-match")) if "if-none-match" in request.headers else None
+    return not_modified(tags, request.headers.get("if-modified-since"), what.etag, what.modified_at)
+
+
+def _part(request: Request, what: Representation) -> ByteRange | None:
+    if not range_holds(request.headers.get("if-range"), what.etag, what.modified_at):
+        return None
+    try:
+        return parse_range(request.headers.get("range"), what.size)
+    except UnsatisfiableRange as error:
+        raise RangeNotSatisfiable(
+            f"There are {what.size} bytes here; the range begins after the last.",
+            headers={"Content-Range": f"bytes */{what.size}"},
+            size=what.size,
+        ) from error

@@ -1,0 +1,160 @@
+"""Objects in the making: create, write, sync, complete, discard."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from windlass.storage.conformance.base import KEY, Suite, kept, keys, make, pattern, read, write
+from windlass.storage.contract import Buffer, ObjectMissing, Store, StoreError
+
+
+class UnfinishedObjects(Suite):
+    def test_sizes_make_sense(self, store: Store) -> None:
+        assert store.name
+        assert 0 < store.capabilities.min_chunk_size <= store.capabilities.max_chunk_size
+
+    @pytest.mark.parametrize("durable", [True, False])
+    def test_an_object_begins_empty_and_is_known_to_the_sweep(self, store: Store, durable: bool) -> None:
+        kept(store.create(KEY, durable=durable))
+        assert KEY in keys(store)
+
+    @pytest.mark.parametrize("durable", [True, False])
+    def test_an_empty_object_can_be_completed(self, store: Store, durable: bool) -> None:
+        state = kept(store.create(KEY, durable=durable))
+        store.complete(KEY, state, 0, durable=durable)
+        assert read(store, KEY) == b""
+
+    def test_bytes_come_back_as_they_were_written(self, store: Store) -> None:
+        data = pattern(store.capabilities.min_chunk_size + 17)
+        make(store, KEY, data)
+        assert read(store, KEY) == data
+
+    def test_writing_goes_on_in_the_next_writer(self, store: Store) -> None:
+        unit = store.capabilities.min_chunk_size
+        data = pattern(3 * unit + 5)
+        state = kept(store.create(KEY))
+        for start in range(0, len(data), unit):
+            state = write(store, KEY, state, start, data[start : start + unit])
+        store.complete(KEY, state, len(data))
+        assert read(store, KEY) == data
+
+    def test_writing_goes_on_in_another_instance(self, store: Store, place: object) -> None:
+        unit = store.capabilities.min_chunk_size
+        data = pattern(2 * unit)
+        state = write(store, KEY, kept(store.create(KEY)), 0, data[:unit])
+        again = self.open_store(place)
+        state = write(again, KEY, state, unit, data[unit:])
+        again.complete(KEY, state, len(data))
+        assert read(store, KEY) == data
+
+    def test_one_writer_may_write_many_times_between_syncs(self, store: Store) -> None:
+        unit = store.capabilities.min_chunk_size
+        data = pattern(4 * unit + 1)
+        state = kept(store.create(KEY))
+        writer = store.open_writer(KEY, state)
+        for start in range(0, len(data), unit):
+            writer.write(start, [data[start : start + unit]])
+            state = kept(writer.sync()) if start == unit else state
+        state = kept(writer.sync())
+        writer.close()
+        store.complete(KEY, state, len(data))
+        assert read(store, KEY) == data
+
+    def test_buffers_of_every_kind_and_number_are_written_in_order(self, store: Store) -> None:
+        data = pattern(5000)
+        pieces: list[Buffer] = [b"", *(data[n : n + 2] for n in range(0, 4000, 2))]
+        pieces += [bytearray(data[4000:4500]), b"", memoryview(data)[4500:]]
+        state = kept(store.create(KEY))
+        writer = store.open_writer(KEY, state)
+        assert writer.write(0, pieces) == len(data)
+        assert writer.write(len(data), []) == 0
+        state = kept(writer.sync())
+        writer.close()
+        store.complete(KEY, state, len(data))
+        assert read(store, KEY) == data
+
+    def test_what_came_after_the_last_commit_is_written_over(self, store: Store) -> None:
+        unit = store.capabilities.min_chunk_size
+        committed = write(store, KEY, kept(store.create(KEY)), 0, pattern(unit))
+        crashed = store.open_writer(KEY, committed)
+        crashed.write(unit, [pattern(3 * unit, seed=9)])
+        crashed.close()
+        rest = pattern(unit, seed=2)
+        state = write(store, KEY, committed, unit, rest)
+        store.complete(KEY, state, 2 * unit)
+        assert read(store, KEY) == pattern(unit) + rest
+
+    def test_completing_drops_what_lies_beyond(self, store: Store) -> None:
+        unit = store.capabilities.min_chunk_size
+        committed = write(store, KEY, kept(store.create(KEY)), 0, pattern(unit))
+        crashed = store.open_writer(KEY, committed)
+        crashed.write(unit, [pattern(unit, seed=9)])
+        crashed.close()
+        store.complete(KEY, committed, unit)
+        assert read(store, KEY) == pattern(unit)
+        assert store.info(KEY).size == unit
+
+    def test_completing_twice_is_completing_once(self, store: Store) -> None:
+        state = write(store, KEY, kept(store.create(KEY)), 0, b"whole")
+        store.complete(KEY, state, 5)
+        store.complete(KEY, state, 5)
+        assert read(store, KEY) == b"whole"
+
+    def test_an_object_that_is_too_short_is_not_completed(self, store: Store) -> None:
+        state = write(store, KEY, kept(store.create(KEY)), 0, b"part")
+        with pytest.raises(StoreError):
+            store.complete(KEY, state, 5)
+
+    def test_what_does_not_exist_is_not_completed(self, store: Store) -> None:
+        state = kept(store.create(KEY))
+        store.discard(KEY, state)
+        with pytest.raises(StoreError):
+            store.complete(KEY, state, 0)
+
+    def test_discarding_frees_the_bytes_once(self, store: Store) -> None:
+        size = store.capabilities.min_chunk_size
+        state = write(store, KEY, kept(store.create(KEY)), 0, pattern(size))
+        assert store.discard(KEY, state) == size
+        assert store.discard(KEY, state) == 0
+        assert KEY not in keys(store)
+        with pytest.raises(ObjectMissing):
+            store.open_writer(KEY, state)
+
+    def test_discarding_reaches_bytes_that_were_never_synced(self, store: Store) -> None:
+        state = kept(store.create(KEY))
+        crashed = store.open_writer(KEY, state)
+        crashed.write(0, [pattern(store.capabilities.min_chunk_size)])
+        crashed.close()
+        store.discard(KEY, state)
+        assert KEY not in keys(store)
+
+    def test_random_order(self, store: Store) -> None:
+        if not store.capabilities.random_writes:
+            pytest.skip("this store writes in order")
+        unit = store.capabilities.min_chunk_size
+        data = pattern(5 * unit - 3)
+        state = kept(store.create(KEY))
+        for index in (3, 0, 4, 2, 1):
+            state = write(store, KEY, state, index * unit, data[index * unit : (index + 1) * unit])
+        store.complete(KEY, state, len(data))
+        assert read(store, KEY) == data
+
+    def test_several_shared_writers_at_once(self, store: Store) -> None:
+        if not store.capabilities.random_writes:
+            pytest.skip("this store writes in order")
+        unit, count = store.capabilities.min_chunk_size, 16
+        data = pattern(count * unit)
+        state = kept(store.create(KEY))
+
+        def put_chunk(index: int) -> None:
+            writer = store.open_writer(KEY, state, shared=True)
+            writer.write(index * unit, [data[index * unit : (index + 1) * unit]])
+            writer.sync()
+            writer.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(put_chunk, reversed(range(count))))
+        store.complete(KEY, state, len(data))
+        assert read(store, KEY) == data

@@ -1,0 +1,132 @@
+"""Who may write when: one exclusive writer, or several shared ones, among all processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import pytest
+
+from windlass.storage.conformance.base import KEY, OTHER, Suite, kept, pattern, read, write
+from windlass.storage.contract import ObjectMissing, State, Store, WriterBusy
+
+#: Generous: a busy machine starts an interpreter slowly. Only a test that fails waits this long.
+PATIENCE = 60
+
+
+class Writers(Suite):
+    def test_nothing_is_written_to_what_does_not_exist(self, store: Store) -> None:
+        state = kept(store.create(OTHER))
+        with pytest.raises(ObjectMissing):
+            store.open_writer(KEY, state)
+
+    def test_an_exclusive_writer_admits_none(self, store: Store, place: object) -> None:
+        state = kept(store.create(KEY))
+        writer = store.open_writer(KEY, state)
+        with pytest.raises(WriterBusy):
+            store.open_writer(KEY, state)
+        with pytest.raises(WriterBusy):
+            self.open_store(place).open_writer(KEY, state, shared=True)
+        writer.close()
+
+    def test_an_exclusive_writer_waits_for_shared_ones(self, store: Store) -> None:
+        if not store.capabilities.random_writes:
+            pytest.skip("this store has no shared writers")
+        state = kept(store.create(KEY))
+        one = store.open_writer(KEY, state, shared=True)
+        two = store.open_writer(KEY, state, shared=True)
+        one.close()
+        with pytest.raises(WriterBusy):
+            store.open_writer(KEY, state)
+        two.close()
+        store.open_writer(KEY, state).close()
+
+    def test_closing_lets_go_and_may_be_repeated(self, store: Store) -> None:
+        state = kept(store.create(KEY))
+        first = store.open_writer(KEY, state)
+        first.close()
+        second = store.open_writer(KEY, state)
+        first.close()
+        with pytest.raises(WriterBusy):
+            store.open_writer(KEY, state)
+        second.close()
+
+    def test_objects_do_not_hinder_each_other(self, store: Store) -> None:
+        one = store.open_writer(KEY, kept(store.create(KEY)))
+        two = store.open_writer(OTHER, kept(store.create(OTHER)))
+        one.close()
+        two.close()
+
+    def test_a_writer_in_another_process_excludes_ours(self, store: Store, place: object) -> None:
+        state = kept(store.create(KEY))
+        with writing_elsewhere(self.open_store, place, KEY, state) as elsewhere:
+            with pytest.raises(WriterBusy):
+                store.open_writer(KEY, state)
+            elsewhere.finish()
+        store.open_writer(KEY, state).close()
+
+    def test_a_writer_whose_process_died_does_not_stay_in_the_way(self, store: Store, place: object) -> None:
+        state = kept(store.create(KEY))
+        with writing_elsewhere(self.open_store, place, KEY, state) as elsewhere:
+            elsewhere.kill()
+            data = pattern(store.capabilities.min_chunk_size)
+            state = write(store, KEY, state, 0, data)
+        store.complete(KEY, state, len(data))
+        assert read(store, KEY) == data
+
+
+class Elsewhere:
+    """A process that has an exclusive writer open and has written a few bytes without syncing them."""
+
+    def __init__(self, process: BaseProcess, pipe: Connection) -> None:
+        self._process = process
+        self._pipe = pipe
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def finish(self) -> None:
+        """Close the writer and end."""
+        self._pipe.send("close")
+        self._process.join(PATIENCE)
+        assert self._process.exitcode == 0
+
+    def kill(self) -> None:
+        """SIGKILL: the process closes nothing itself."""
+        self._process.kill()
+        self._process.join(PATIENCE)
+
+
+@contextmanager
+def writing_elsewhere(open_store: Callable[[Any], Store], place: object, key: str, state: State) -> Iterator[Elsewhere]:
+    # Spawned, not forked: nothing of this process's descriptors or threads may be shared.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_write_until_told, args=(open_store, place, key, state, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        assert ours.poll(PATIENCE), "the other process did not open its writer"
+        assert ours.recv() == "open"
+        yield Elsewhere(process, ours)
+    finally:
+        process.kill()
+        process.join(PATIENCE)
+        process.close()
+        ours.close()
+
+
+def _write_until_told(
+    open_store: Callable[[Any], Store], place: object, key: str, state: State, pipe: Connection
+) -> None:
+    writer = open_store(place).open_writer(key, state)
+    writer.write(0, [b"never committed"])
+    pipe.send("open")
+    pipe.recv()
+    writer.close()
