@@ -169,7 +169,7 @@ class Follower:
                 try:
                     await self._look(ready)
                     await _wait_for(bell, POLL_SECONDS)
-                except Exception:  # noqa: BLE001  the boundary of a task that streams depend on
+                except Exception:
                     log.exception("journal.unreadable")
                     await asyncio.sleep(RETRY_SECONDS)
         finally:

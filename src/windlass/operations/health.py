@@ -1,4 +1,4 @@
-"""Whether this process is alive, and whether it can serve. Public: says what is wrong, never where or with what name."""
+"""Whether this process is alive, and whether it can serve. Public: says what is wrong, never where."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Check:
             found = {"status": "ok", "detail": await self.run()}
         except Unfit as error:
             found = _failed(str(error))
-        except Exception as error:  # noqa: BLE001  whatever breaks a check is its result
+        except Exception as error:  # whatever breaks a check is its result
             log.warning("health.failed", check=self.name, error=type(error).__name__, exc_info=True)
             found = _failed(f"It failed with {type(error).__name__}; the log says more.")
         if self.keep_seconds and found["status"] == "ok":

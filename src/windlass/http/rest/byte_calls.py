@@ -86,7 +86,7 @@ _FORM: dict[str, Any] = {
         "metadata": {"type": "string", "description": "A JSON object."},
     },
 }
-_ANNOUNCED = {204: ("What is spoken here: `Tus-*` and `Upload-Limit` headers", {})}
+_ANNOUNCED: dict[int, tuple[str, Mapping[str, Any]]] = {204: ("`Tus-*` headers say what is spoken here", {})}
 _MANY: dict[str, Any] = {
     "application/json": {
         "schema": {
@@ -161,15 +161,21 @@ BYTE_CALLS: Sequence[ByteCall] = (
         _FIELDS,
         {"multipart/form-data": {"schema": _FORM}},
     ),
-    ByteCall(
-        "PUT",
-        "/files/{name}",
-        "put_file",
-        "Take the body as a new file of this name (`curl -T`)",
-        {201: ("The record of the file", _json("FileRecord"))},
-        "Files",
-        _FIELDS,
-        {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}},
+    *(
+        ByteCall(
+            "PUT",
+            path,
+            name,
+            summary,
+            {201: ("The record of the file", _json("FileRecord"))},
+            "Files",
+            _FIELDS,
+            {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}},
+        )
+        for path, name, summary in (
+            ("/files", "put_unnamed_file", "Take the body as a new file, named by Content-Disposition"),
+            ("/files/{name}", "put_file", "Take the body as a new file of this name (`curl -T`)"),
+        )
     ),
     ByteCall(
         "OPTIONS",

@@ -88,9 +88,7 @@ async def delete_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-async def on_file(
-    request: HttpRequest, spelled: str, work: Callable[..., T], *arguments: Any
-) -> T:
+async def on_file(request: HttpRequest, spelled: str, work: Callable[..., T], *arguments: Any) -> T:
     """Do ``work`` on the caller's file, beside its connection. Raises NotFound for an ill-formed id too."""
     return await in_database(_with_file, spelled, caller(request), work, *arguments)
 

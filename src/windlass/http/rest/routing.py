@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -53,7 +53,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """``handler500``: Django has logged the error by now."""
     if _is_page(request):
         return defaults.server_error(request)
-    return problems.response(Problem("The request failed because of an error in the server; it has been logged."), request)
+    return problems.response(
+        Problem("The request failed because of an error in the server; it has been logged."), request
+    )
 
 
 def _is_page(request: HttpRequest) -> bool:
@@ -77,7 +79,7 @@ def _known() -> list[Any]:
     return openapi.methods_by_pattern(api.get_openapi_schema(path_prefix=""))
 
 
-def _answering(view: Callable[..., Any]) -> Callable[..., Awaitable[HttpResponseBase]]:
+def _answering(view: Callable[..., Any]) -> Callable[..., Any]:
     """The view of one path, for HEAD as for GET; a method that it does not take is refused as a problem."""
     run = view if iscoroutinefunction(view) else sync_to_async(view)
 

@@ -14,6 +14,8 @@ from windlass.processing import api as processing
 
 router = Router(tags=["Rules"])
 
+EXAMPLE_TYPES = ("image/jpeg", "application/pdf", "video/mp4", "audio/mpeg", "application/octet-stream")
+
 
 @router.get("/files/security/config", response=SecurityConfig, summary="The limits and rules in force")
 async def security_config(request: HttpRequest) -> HttpResponse:
@@ -42,6 +44,6 @@ async def list_profiles(request: HttpRequest) -> HttpResponse:
 
 
 def _document(profile: Profile) -> dict[str, Any]:
-    """The profile, and every step that its files may go through: which of them apply depends on the type."""
-    steps = [{"stage": str(step.stage), "name": step.name} for step in processing.plan_for(profile, None)]
+    """The profile, and the steps that its files go through, which depend on the type: one example of each kind."""
+    steps = {kind: [step.name for step in processing.plan_for(profile, kind)] for kind in EXAMPLE_TYPES}
     return profile.document() | {"steps": steps}

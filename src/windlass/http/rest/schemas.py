@@ -146,11 +146,6 @@ class SecurityConfig(Reply):
     profiles: list[str]
 
 
-class PlannedStepOut(Schema):
-    stage: str
-    name: str
-
-
 class ProfileOut(Schema):
     name: str
     description: str
@@ -161,7 +156,7 @@ class ProfileOut(Schema):
     allowed_extensions: list[str]
     check_mismatch: bool
     upload_ttl_hours: float
-    steps: list[PlannedStepOut]
+    steps: dict[str, list[str]] = Field(description="The steps of a file of each of these types, in order.")
 
 
 class ProfileList(Reply):
