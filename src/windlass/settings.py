@@ -55,7 +55,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
-ROOT_URLCONF = "windlass.urls"
+ROOT_URLCONF = "windlass.site_urls"
 ASGI_APPLICATION = "windlass.asgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": _database(_conf.database_url, _conf.windlass_home)}
@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "windlass.files",
     "windlass.jobs",
     "windlass.web",
+    "ninja",  # its API page, from our own address
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -33,7 +33,6 @@ _CHECK_STATES = {
     StepState.OWED: "owed",
     StepState.FAILED: "failed",
 }
-_REFUSED = frozenset({FileStatus.REJECTED, FileStatus.QUARANTINED})
 _REJECTION = {"rule": None, "detail": None, "limit": None, "actual": None}
 
 
@@ -157,18 +156,11 @@ def _step(step: StepRun) -> dict[str, Any]:
 
 
 def _checks(asset: FileAsset) -> list[dict[str, str]]:
-    """The gate's verdicts. The size was checked as the bytes came in: a file that is here has passed it."""
-    size = {"name": "size", "state": "passed", "detail": f"{asset.size} bytes"}
-    return [size, *(check for step in _steps(asset) if step.stage == Stage.INTAKE for check in _check(asset, step))]
-
-
-def _check(asset: FileAsset, step: StepRun) -> list[dict[str, str]]:
-    state = _CHECK_STATES.get(StepState(step.state))
-    if state is None:
-        return []
-    if asset.status in _REFUSED and (asset.rejection or {}).get("rule") == step.step:
-        state = "failed"
-    return [{"name": step.step, "state": state, "detail": step.detail}]
+    """The gate's verdicts; what will be checked first, where nothing has been yet."""
+    gate = [step for step in _steps(asset) if step.stage == Stage.INTAKE and step.state in _CHECK_STATES]
+    if not gate:
+        return [{"name": "size", "state": "pending", "detail": ""}]
+    return [{"name": step.step, "state": _CHECK_STATES[StepState(step.state)], "detail": step.detail} for step in gate]
 
 
 def _rendition(asset: FileAsset, made: Rendition) -> dict[str, Any]:

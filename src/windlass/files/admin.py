@@ -1,0 +1,57 @@
+"""Files and uploads for staff to look at. Nothing is made or deleted here: that would leave jobs and bytes behind."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
+
+
+class _LookOnly:
+    """Shows every field and changes none."""
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+class RenditionInline(_LookOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
+    model = Rendition
+    fields = ["name", "kind", "mime_type", "size", "width", "height", "store", "key"]
+
+
+class StepRunInline(_LookOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
+    model = StepRun
+    fields = ["run", "stage", "step", "state", "seconds", "detail"]
+
+
+@admin.register(FileAsset)
+class FileAssetAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["original_filename", "owner", "status", "mime_type", "size", "profile", "created_at"]
+    list_filter = ["status", "profile", "created_at"]
+    search_fields = ["id", "original_filename", "owner", "reference", "checksum"]
+    date_hierarchy = "created_at"
+    inlines = [StepRunInline, RenditionInline]
+    show_full_result_count = False
+
+
+@admin.register(UploadSession)
+class UploadSessionAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["id", "filename", "owner", "dialect", "status", "offset", "size", "lease_holder", "expires_at"]
+    list_filter = ["status", "dialect", "profile"]
+    search_fields = ["id", "filename", "owner", "reference"]
+    show_full_result_count = False
+
+
+@admin.register(Blob)
+class BlobAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["key", "store", "owner", "size", "references", "created_at"]
+    list_filter = ["store"]
+    search_fields = ["key", "owner", "sha256"]
+    show_full_result_count = False

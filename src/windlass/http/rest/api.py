@@ -1,0 +1,49 @@
+"""The record plane's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+
+import windlass
+from windlass.http.rest import files, openapi, problems, rules
+from windlass.http.rest.credentials import Credential
+
+_DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.
+
+Trailing slashes are optional everywhere. Refusals are RFC 9457 problem documents."""
+
+
+class RecordApi(NinjaAPI):
+    """Ninja's API, whose document tells of the byte plane too, and whose every error is a problem."""
+
+    def set_default_exception_handlers(self) -> None:
+        self.add_exception_handler(Exception, problems.answer)
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
+        document = super().get_openapi_schema(path_prefix=prefix, path_params=path_params)
+        openapi.complete(document, prefix.rstrip("/"))
+        return document
+
+
+def _build() -> RecordApi:
+    made = RecordApi(
+        title="Windlass",
+        version=windlass.__version__,
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        urls_namespace="windlass",
+        auth=Credential(),
+    )
+    made.add_router("", rules.router)
+    made.add_router("", files.router)
+    return made
+
+
+api = _build()

@@ -1,0 +1,282 @@
+"""The calls that carry bytes, described for the OpenAPI document: they are served beside Ninja, which cannot see them.
+
+Paths are written as the byte plane's routes are, so that a test can hold the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(name: str) -> dict[str, Any]:
+    return {"application/json": {"schema": _model(name)}}
+
+
+@dataclass(frozen=True, slots=True)
+class ByteCall:
+    """One method of one path. ``replies``: status -> (what it means, content by media type)."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    replies: Mapping[int, tuple[str, Mapping[str, Any]]]
+    tag: str
+    parameters: Sequence[Mapping[str, Any]] = ()
+    body: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    public: bool = False
+
+    def operation(self, path: str) -> dict[str, Any]:
+        """The call as an OpenAPI operation. ``path`` is ours, perhaps with other names for its parameters."""
+        found: dict[str, Any] = {
+            "operationId": self.name,
+            "summary": self.summary,
+            "tags": [self.tag],
+            "parameters": [*_path_parameters(path), *self.parameters],
+            "responses": {
+                str(status): {"description": meaning} | ({"content": dict(content)} if content else {})
+                for status, (meaning, content) in self.replies.items()
+            },
+        }
+        if self.description:
+            found["description"] = self.description
+        if self.body:
+            found["requestBody"] = {"required": True, "content": dict(self.body)}
+        if not self.public:
+            found["security"] = [{"Credential": []}]
+        return found
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"in": "path", "name": name, "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _query(name: str, description: str, kind: str = "string") -> dict[str, Any]:
+    return {"in": "query", "name": name, "required": False, "description": description, "schema": {"type": kind}}
+
+
+def _header(name: str, description: str, kind: str = "string", *, required: bool = False) -> dict[str, Any]:
+    return {"in": "header", "name": name, "required": required, "description": description, "schema": {"type": kind}}
+
+
+_FIELDS = (
+    _query("profile", "Decides what is admitted and what is done with it."),
+    _query("reference", "A name of the client's own, by which the list can be filtered. `post_id` means the same."),
+    _query("sha256", "The hex SHA-256 that the bytes must have; 422 and nothing is stored where they do not."),
+    _query("metadata", "A JSON object, shown in the record."),
+)
+_FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "profile": {"type": "string", "description": "Stands before the bytes."},
+        "file": BINARY,
+        "reference": {"type": "string"},
+        "sha256": {"type": "string"},
+        "metadata": {"type": "string", "description": "A JSON object."},
+    },
+}
+_ANNOUNCED: dict[int, tuple[str, Mapping[str, Any]]] = {204: ("`Tus-*` headers say what is spoken here", {})}
+_MANY: dict[str, Any] = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["files", "errors"],
+            "properties": {
+                "files": {"type": "array", "items": _model("FileRecord")},
+                "errors": {"type": "array", "items": _model("ProblemDocument")},
+            },
+        }
+    }
+}
+_RANGE = (
+    _header("Range", "One range of bytes."),
+    _header("If-Range", "The ETag that the range belongs to."),
+    _header("If-None-Match", "304 where the file still has this ETag."),
+)
+_SIGNATURE = (
+    _query("expires", "Of a signed URL.", "integer"),
+    _query("signature", "Of a signed URL."),
+)
+_BYTES = {"*/*": {"schema": BINARY}}
+_SERVED = {
+    200: ("The bytes", _BYTES),
+    206: ("The range asked for", _BYTES),
+    304: ("Unchanged", {}),
+}
+_RESUMABLE = (
+    _header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),
+    _header("Upload-Offset", "Where the body starts.", "integer", required=True),
+)
+_LAST_EVENT = (_header("Last-Event-ID", "Go on after this event.", "integer"),)
+_STREAM = {200: ("A stream that stays open", {"text/event-stream": {"schema": {"type": "string"}}})}
+
+BYTE_CALLS: Sequence[ByteCall] = (
+    ByteCall(
+        "POST",
+        "/files",
+        "create_file",
+        "Take a new file, in whatever dialect the client speaks",
+        {
+            201: (
+                "The record of the file; for tus a `Location: /uploads/{id}` without a body; "
+                "for a form with several files `{files, errors}`",
+                _json("FileRecord"),
+            )
+        },
+        "Files",
+        (
+            _query("filename", "Of a raw body; or in Content-Disposition."),
+            *_FIELDS,
+            _header("Tus-Resumable", "Makes this a tus creation."),
+            _header("Upload-Length", "Size of a tus upload, in bytes.", "integer"),
+            _header("Upload-Metadata", "Of a tus upload: `key base64`, separated by commas."),
+        ),
+        {
+            "multipart/form-data": {"schema": _FORM},
+            "application/octet-stream": {"schema": BINARY},
+            "*/*": {"schema": BINARY},
+        },
+        "A request with `Tus-Resumable` creates a tus upload; multipart/form-data is a browser's form; "
+        "any other body is the bytes themselves.",
+    ),
+    ByteCall("OPTIONS", "/files", "announce", "What uploads this server speaks", _ANNOUNCED, "Files", public=True),
+    ByteCall(
+        "POST",
+        "/files/batch",
+        "create_files",
+        "Take several files of one form; always answers with the list form",
+        {201: ("What was stored and what was not", _MANY)},
+        "Files",
+        _FIELDS,
+        {"multipart/form-data": {"schema": _FORM}},
+    ),
+    *(
+        ByteCall(
+            "PUT",
+            path,
+            name,
+            summary,
+            {201: ("The record of the file", _json("FileRecord"))},
+            "Files",
+            _FIELDS,
+            {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}},
+        )
+        for path, name, summary in (
+            ("/files", "put_unnamed_file", "Take the body as a new file, named by Content-Disposition"),
+            ("/files/{name}", "put_file", "Take the body as a new file of this name (`curl -T`)"),
+        )
+    ),
+    ByteCall(
+        "OPTIONS",
+        "/uploads/{upload_id}",
+        "announce_upload",
+        "What uploads this server speaks",
+        _ANNOUNCED,
+        "Uploads",
+        public=True,
+    ),
+    ByteCall(
+        "HEAD",
+        "/uploads/{upload_id}",
+        "read_offset",
+        "Where an upload stands",
+        {200: ("`Upload-Offset`, and `Upload-Length` if it is known", {})},
+        "Uploads",
+        (_header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
+    ),
+    ByteCall(
+        "PATCH",
+        "/uploads/{upload_id}",
+        "append",
+        "Append the body at the offset",
+        {204: ("`Upload-Offset` is the new offset; once whole, `Windlass-File` names the file", {})},
+        "Uploads",
+        _RESUMABLE,
+        {"application/offset+octet-stream": {"schema": BINARY}},
+    ),
+    ByteCall(
+        "DELETE", "/uploads/{upload_id}", "end_upload", "Give an upload up", {204: ("It has ended", {})}, "Uploads"
+    ),
+    ByteCall(
+        "GET",
+        "/uploads/{upload_id}",
+        "read_upload",
+        "The status as JSON where `Accept` asks for it; else the bytes, once the upload is whole",
+        {200: ("Status or bytes", {**_json("UploadStatusOut"), **_BYTES})},
+        "Uploads",
+    ),
+    *(
+        ByteCall(
+            method,
+            f"/files/{{file_id}}/{path}",
+            f"{'check' if method == 'HEAD' else 'read'}_{name}",
+            summary,
+            _SERVED if method == "GET" else {200: ("The headers of GET", {})},
+            "Files",
+            (*_RANGE, *extra),
+        )
+        for path, name, summary, extra in (
+            ("download", "download", "The bytes", _SIGNATURE),
+            ("thumbnail", "thumbnail", "A small picture of the file", ()),
+            ("renditions/{name}", "rendition", "A derived picture or document", ()),
+        )
+        for method in ("GET", "HEAD")
+    ),
+    ByteCall(
+        "GET",
+        "/files/{file_id}/events",
+        "follow_file",
+        "What happens to a file, from its beginning, as Server-Sent Events",
+        _STREAM,
+        "Live",
+        _LAST_EVENT,
+    ),
+    ByteCall(
+        "GET",
+        "/uploads/{upload_id}/events",
+        "follow_upload",
+        "What happens to an upload, from its beginning, as Server-Sent Events",
+        _STREAM,
+        "Live",
+        _LAST_EVENT,
+    ),
+    ByteCall(
+        "GET",
+        "/events",
+        "follow_all",
+        "What happens to all that is the caller's, from now on, as Server-Sent Events",
+        _STREAM,
+        "Live",
+        _LAST_EVENT,
+    ),
+    *(
+        ByteCall(
+            "GET",
+            path,
+            name,
+            summary,
+            {
+                200: ("Every check passed", {"application/json": {"schema": {"type": "object"}}}),
+                503: ("A check failed", {"application/json": {"schema": {"type": "object"}}}),
+            },
+            "Health",
+            public=True,
+        )
+        for path, name, summary in (
+            ("/livez", "livez", "Whether the process answers"),
+            ("/readyz", "readyz", "Whether it can serve: database, migrations, store, room"),
+            ("/healthz", "healthz", "The same as /readyz"),
+        )
+    ),
+)

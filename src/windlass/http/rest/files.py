@@ -1,0 +1,128 @@
+"""Calls on file records: list, read, sign, process again, release, delete."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import Query, Router
+
+from windlass import conf
+from windlass.accounts import api as accounts
+from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets
+from windlass.http.records import file_path, file_record, file_status
+from windlass.http.rest.credentials import caller
+from windlass.http.rest.listing import FileQuery, page
+from windlass.http.rest.problems import request_id
+from windlass.http.rest.schemas import FileList, FileRecord, FileStatusOut, SignedUrlIn, SignedUrlOut
+from windlass.kernel.clock import rfc3339
+from windlass.kernel.errors import FileRefused, FileReleased, NotFound, StillRunning
+from windlass.kernel.ids import parse_id
+from windlass.kernel.principals import Principal
+from windlass.processing import api as processing
+from windlass.receiving.offload import in_database
+
+router = Router(tags=["Files"])
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@router.get("/files", response=FileList, summary="List the caller's files, newest first")
+async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
+    found = await in_database(page, query, caller(request))
+    link = f"{request.path.rstrip('/')}/?{found.following}" if found.following else None
+    return JsonResponse(
+        {
+            "results": [file_record(asset) for asset in found.files],
+            "next": request.build_absolute_uri(link) if link else None,
+        }
+    )
+
+
+@router.get("/files/{file_id}", response=FileRecord, summary="The record of a file")
+async def read_file(request: HttpRequest, file_id: str) -> HttpResponse:
+    return JsonResponse(await on_file(request, file_id, file_record))
+
+
+@router.get("/files/{file_id}/status", response=FileStatusOut, summary="How far processing is, step by step")
+async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
+    return JsonResponse(await on_file(request, file_id, file_status))
+
+
+@router.post(
+    "/files/{file_id}/signed-url",
+    response={201: SignedUrlOut},
+    summary="A time-limited download URL that needs no other credential",
+)
+async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | None = None) -> HttpResponse:
+    seconds = (asked.expires_in if asked else None) or conf.get().signed_url_seconds
+    path = await on_file(request, file_id, _downloadable)
+    signed, expires_at = accounts.sign(path, seconds)
+    base = conf.get().media_url.rstrip("/")
+    url = base + signed if base else request.build_absolute_uri(signed)
+    return JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)
+
+
+@router.post(
+    "/files/{file_id}/reprocess", response={202: FileStatusOut}, summary="Process the file from the start once more"
+)
+async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
+    return JsonResponse(await on_file(request, file_id, _reprocessed, request_id(request)), status=202)
+
+
+@router.post(
+    "/files/{file_id}/release",
+    response=FileRecord,
+    summary="Delete the bytes and renditions, keep the record",
+)
+async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
+    return JsonResponse(await on_file(request, file_id, _released))
+
+
+@router.delete("/files/{file_id}", response={204: None}, summary="Delete the bytes and the record")
+async def delete_file(request: HttpRequest, file_id: str) -> HttpResponse:
+    await on_file(request, file_id, processing.delete)
+    return HttpResponse(status=204)
+
+
+async def on_file(request: HttpRequest, spelled: str, work: Callable[..., T], *arguments: Any) -> T:
+    """Do ``work`` on the caller's file, beside its connection. Raises NotFound for an ill-formed id too."""
+    return await in_database(_with_file, spelled, caller(request), work, *arguments)
+
+
+def _with_file(spelled: str, principal: Principal, work: Callable[..., T], *arguments: Any) -> T:
+    return work(assets.get(_id(spelled), principal), *arguments)
+
+
+def _id(spelled: str) -> uuid.UUID:
+    file_id = parse_id(spelled)
+    if file_id is None:
+        raise NotFound(f"There is no file {spelled}.")
+    return file_id
+
+
+def _downloadable(asset: FileAsset) -> str:
+    """The download path, unless these bytes are never to be served."""
+    if asset.status == FileStatus.RELEASED:
+        raise FileReleased("The bytes of this file were released; there is nothing to download.")
+    if asset.status in (FileStatus.REJECTED, FileStatus.QUARANTINED):
+        raise FileRefused(f"This file is {asset.status}: it is not served.")
+    return file_path(asset.id, "download/")
+
+
+def _reprocessed(asset: FileAsset, by_request: str) -> dict[str, Any]:
+    if asset.status == FileStatus.RELEASED:
+        raise FileReleased("The bytes of this file were released; there is nothing left to process.")
+    try:
+        processing.reprocess(asset, by_request)
+    except IllegalMove as error:
+        raise StillRunning("Processing of this file has not ended. Wait for its end, or release it.") from error
+    return file_status(assets.load(asset.id) or asset)
+
+
+def _released(asset: FileAsset) -> dict[str, Any]:
+    processing.release(asset)
+    return file_record(assets.load(asset.id) or asset)

@@ -1,0 +1,177 @@
+"""The shapes of requests and replies, for the OpenAPI document and for reading what clients send.
+
+Replies are made by ``http.records``; a test holds them against these.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from windlass.files.api import FileStatus, StepState
+
+#: A week: long enough to hand a link to a person, short enough that a leaked one dies.
+LONGEST_SIGNED_URL = 7 * 24 * 3600
+
+
+class Reply(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Check(Reply):
+    name: str
+    state: Literal["passed", "failed", "pending", "owed"]
+    detail: str
+
+
+class RenditionOut(Reply):
+    name: str
+    kind: str
+    mime_type: str
+    size: int
+    width: int | None
+    height: int | None
+    url: str
+
+
+class Rejection(Reply):
+    """The rule that refused the file, with its figures."""
+
+    rule: str | None
+    detail: str | None
+    limit: Any
+    actual: Any
+
+
+class Links(Reply):
+    self: str
+    status: str
+    download: str
+    events: str
+
+
+class FileRecord(Reply):
+    id: UUID
+    original_filename: str
+    size: int
+    status: FileStatus
+    mime_type: str | None = Field(description="The type that the content proves; null until it is known.")
+    declared_mime_type: str | None
+    checksum: str | None
+    checksum_algorithm: Literal["sha256"]
+    width: int | None = Field(description="As displayed, orientation applied.")
+    height: int | None
+    duration: float | None = Field(description="Seconds.")
+    page_count: int | None
+    extra_attributes: dict[str, Any]
+    metadata: dict[str, Any]
+    profile: str
+    reference: str | None
+    duplicate_of: UUID | None
+    thumbnail_url: str | None
+    renditions: list[RenditionOut]
+    checks: list[Check]
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    rejection: Rejection | None
+    links: Links
+
+
+class FileList(Reply):
+    results: list[FileRecord]
+    next: str | None = Field(description="The address of the next page; null on the last.")
+
+
+class StepOut(Reply):
+    name: str
+    stage: str
+    state: StepState
+    seconds: float | None
+    progress: int
+    detail: str
+
+
+class FileStatusOut(Reply):
+    id: UUID
+    status: FileStatus
+    progress: int = Field(description="0 to 100. Never falls within one run.")
+    stage: str
+    message: str
+    steps: list[StepOut]
+    owed: list[str]
+
+
+class UploadProgress(Reply):
+    bytes_received: int
+    percentage: float | None = Field(description="0 to 100; null while the size is not known.")
+
+
+class UploadStatusOut(Reply):
+    upload_id: UUID
+    status: Literal["active", "completed", "failed", "cancelled", "expired"]
+    progress: UploadProgress
+    is_expired: bool
+    expires_at: datetime
+    protocol: str
+    file_id: UUID | None = None
+
+
+class SignedUrlIn(Schema):
+    expires_in: int | None = Field(
+        None, ge=1, le=LONGEST_SIGNED_URL, description="Seconds. SIGNED_URL_SECONDS where it is not given."
+    )
+
+
+class SignedUrlOut(Reply):
+    url: str
+    expires_at: datetime
+
+
+class SecurityConfig(Reply):
+    max_upload_size: int = Field(description="Bytes, for profiles that name no limit of their own.")
+    max_files_per_upload: int
+    max_total_upload_size: int | None
+    allowed_mime_types: list[str] = Field(description="Empty: all.")
+    blocked_mime_types: list[str]
+    allowed_extensions: list[str] = Field(description="Empty: all.")
+    upload_ttl_hours: float
+    credentials_required: bool
+    rate_limits: None = Field(description="null: calls are not limited.")
+    malware_scan: bool
+    profiles: list[str]
+
+
+class ProfileOut(Schema):
+    name: str
+    description: str
+    min_size: int
+    max_size: int
+    allowed_mime_types: list[str]
+    blocked_mime_types: list[str]
+    allowed_extensions: list[str]
+    check_mismatch: bool
+    upload_ttl_hours: float
+    steps: dict[str, list[str]] = Field(description="The steps of a file of each of these types, in order.")
+
+
+class ProfileList(Reply):
+    results: list[ProfileOut]
+    next: None
+
+
+class ProblemDocument(Schema):
+    """RFC 9457. Members beyond these belong to the type of problem."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    request_id: str | None = None

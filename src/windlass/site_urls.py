@@ -1,0 +1,19 @@
+"""The standalone server's paths: ours, the admin, and a problem for every other."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+
+admin.site.site_header = admin.site.site_title = "Windlass"
+admin.site.index_title = "Records"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+    path("", include("windlass.urls")),
+]
+
+handler400 = "windlass.http.rest.routing.bad_request"
+handler403 = "windlass.http.rest.routing.permission_denied"
+handler404 = "windlass.http.rest.routing.not_found"
+handler500 = "windlass.http.rest.routing.server_error"

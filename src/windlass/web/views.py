@@ -1,0 +1,30 @@
+"""The page: a shell that anybody may see. What it shows, it asks of the API with the visitor's own credential."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_safe
+
+from windlass import conf
+
+
+@require_safe
+@ensure_csrf_cookie
+def page(request: HttpRequest) -> HttpResponse:
+    response = render(request, "windlass/page.html", {"needs_token": conf.get().credentials_required})
+    response["Content-Security-Policy"] = _policy(conf.get().media_url)
+    return response
+
+
+def _policy(media_url: str) -> str:
+    """Nothing inline and nothing from elsewhere, but pictures from the origin that serves media."""
+    media = urlsplit(media_url)
+    pictures = f"'self' {media.scheme}://{media.netloc}" if media.netloc else "'self'"
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        f"img-src {pictures} blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
