@@ -1,0 +1,175 @@
+"""What a processing step must be. Authors of steps need this module and nothing else of Windlass.
+
+A step is announced by an entry point of the group ``windlass.steps`` (``name = "module:Class"``). What is known of it
+before it runs is data, its ``About``, so that the plan can be made and printed without running anything. Its class is
+loaded in every process, its libraries are not: they are named in ``About.libraries``, imported by the sandbox's parent
+alone, and a step imports them inside its functions.
+
+A step gets a readable file and the facts so far, and gives a result. It touches neither database nor broker, knows no
+other step, and may be run again at any time: after a crash it starts afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
+
+STAGES = ("intake", "describe", "derive")
+
+#: Values are what JSON can say. What the client declared and the receiver saw is there from the start: ``filename``,
+#: ``size``, ``declared_mime_type``, ``expected_sha256``, ``checksum`` (if known); the rest comes from earlier steps.
+Facts = Mapping[str, Any]
+
+
+class StepError(Exception):
+    """A step could not be done. The message is shown to the file's owner: it names no path and no secret."""
+
+
+class TransientError(StepError):
+    """The same step may succeed later: the job is tried again after a while, and gives up after some attempts."""
+
+
+class PermanentError(StepError):
+    """Trying again is of no use. In the gate the file fails; elsewhere the step is left out, with the reason."""
+
+
+class Unreadable(PermanentError):
+    """The file is damaged, or is not what it seemed to be."""
+
+
+class Cancelled(Exception):
+    """Nobody wants the result any more: the file was withdrawn, or another worker has the job. Let it pass through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A rule says no to the file. ``limit`` and ``actual`` are the figures, as JSON values."""
+
+    rule: str
+    detail: str
+    limit: Any = None
+    actual: Any = None
+
+    def document(self) -> dict[str, Any]:
+        return {"rule": self.rule, "detail": self.detail, "limit": self.limit, "actual": self.actual}
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """The file is malware: it is kept apart and never served."""
+
+    detail: str
+
+
+Verdict = Rejection | Quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Makes:
+    """A rendition that a step may make, and the types it may have. What a step was not announced to make is refused."""
+
+    name: str
+    kind: str
+    mime_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeRendition:
+    """Where in the step's output a rendition lies (bytes), and what it is."""
+
+    name: str
+    mime_type: str
+    offset: int
+    length: int
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step found. ``detail`` is one line for people; a verdict ends the stage."""
+
+    facts: Facts = field(default_factory=dict)
+    renditions: tuple[MadeRendition, ...] = ()
+    verdict: Verdict | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What is known of a step before it runs.
+
+    ``order`` sorts steps within their stage; ``weight`` is its share of the stage's progress. ``isolated`` steps parse
+    the file and run in the sandbox; others must not parse it. ``wanted_by`` names the profile's switch that asks for
+    the step; ``mime_types`` are looked at after intake only. ``gives`` and ``makes`` are all that it may answer with.
+    ``libraries`` are imported ahead, in the sandbox's parent.
+    """
+
+    name: str
+    stage: str
+    title: str
+    order: int
+    isolated: bool
+    weight: int = 1
+    mime_types: tuple[str, ...] = ("*/*",)
+    wanted_by: str | None = None
+    gives: frozenset[str] = frozenset()
+    makes: tuple[Makes, ...] = ()
+    libraries: tuple[str, ...] = ()
+
+
+def _no_lookup(_: str) -> str | None:
+    raise PermanentError("A step in the sandbox cannot look up other files.")
+
+
+def _no_report(_: int) -> None:
+    """For callers who do not follow the progress."""
+
+
+@dataclass(slots=True)
+class StepContext:
+    """What a step works with. ``file`` is open for reading at its beginning and can seek.
+
+    ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. ``find_original`` answers, to steps outside
+    the sandbox, with the id of an earlier file of the same owner with this SHA-256.
+    """
+
+    file: BinaryIO
+    facts: Facts
+    profile: Mapping[str, Any]
+    output: BinaryIO | None = None
+    report: Callable[[int], None] = _no_report
+    find_original: Callable[[str], str | None] = _no_lookup
+
+    def add_rendition(
+        self, name: str, mime_type: str, data: bytes, *, width: int | None = None, height: int | None = None
+    ) -> MadeRendition:
+        """Write a rendition behind what is already in the output; returns what belongs into the result."""
+        if self.output is None:
+            raise PermanentError("This step was not announced to make renditions.")
+        offset = self.output.tell()
+        self.output.write(data)
+        return MadeRendition(name, mime_type, offset, len(data), width, height)
+
+
+class Step(Protocol):
+    """One step of processing. Instances are shared by threads: keep nothing of a file in ``self``."""
+
+    @property
+    def about(self) -> About: ...
+
+    def run(self, context: StepContext) -> StepResult:
+        """Raises TransientError, PermanentError (Unreadable for a damaged file). Anything else counts as the latter."""
+        ...
+
+
+@contextmanager
+def damaged(*errors: type[BaseException], what: str) -> Iterator[None]:
+    """A library's own error means that the file is damaged: ``with damaged(PdfiumError, what="PDF"): …``."""
+    try:
+        yield
+    except errors as error:
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Unreadable(f"The {what} cannot be read: {' '.join(said.split())[:300].rstrip('.')}.") from error

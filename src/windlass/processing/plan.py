@@ -1,0 +1,64 @@
+"""Which steps a file goes through: a pure function of its profile and type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from windlass.kernel.media_types import matches
+from windlass.processing.contract import STAGES, About
+
+#: Where the overall progress stands when a stage begins and when it is done.
+PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One line of the plan. ``windlass plan`` prints it."""
+
+    stage: str
+    name: str
+    title: str
+    isolated: bool
+    weight: int
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def make_plan(steps: Iterable[About], profile: Mapping[str, Any], mime_type: str | None) -> list[PlannedStep]:
+    """The steps in order. Before the type is known, intake only: what follows it depends on the type."""
+    wanted = [about for about in steps if applies(about, profile, mime_type)]
+    wanted.sort(key=lambda about: (STAGES.index(about.stage), about.order, about.name))
+    return [PlannedStep(about.stage, about.name, about.title, about.isolated, about.weight) for about in wanted]
+
+
+def applies(about: About, profile: Mapping[str, Any], mime_type: str | None) -> bool:
+    if about.wanted_by is not None and not profile.get(about.wanted_by):
+        return False
+    if about.stage == "intake":
+        return True
+    return mime_type is not None and matches(mime_type, about.mime_types)
+
+
+def next_stage(plan: Sequence[PlannedStep], stage: str) -> str | None:
+    """The stage after this one that has anything to do; None where the file is ready."""
+    later = STAGES[STAGES.index(stage) + 1 :]
+    return next((name for name in later if any(step.stage == name for step in plan)), None)
+
+
+def overall(plan: Sequence[PlannedStep], ended: Iterable[str], running: str | None = None, percent: int = 0) -> int:
+    """The file's progress, 0 to 99, while the step ``running`` is at ``percent`` and those in ``ended`` are over.
+
+    Each stage has its share, since what follows intake is not known while it runs.
+    """
+    done = set(ended)
+    stage = next((step.stage for step in plan if step.name not in done), None)
+    if stage is None:
+        return 99
+    steps = [step for step in plan if step.stage == stage]
+    points = sum(100 * step.weight for step in steps if step.name in done)
+    points += sum(percent * step.weight for step in steps if step.name == running and step.name not in done)
+    begins, ends = PROGRESS[stage]
+    return min(99, begins + (ends - begins) * points // (100 * sum(step.weight for step in steps)))

@@ -1,0 +1,80 @@
+"""The steps that are installed, found by entry point: ours and those of plug-ins, alike.
+
+Finding them imports their modules and none of their libraries, so that any process may ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+
+import structlog
+
+from windlass.processing.contract import STAGES, About, Step
+
+GROUP = "windlass.steps"
+OURS = "windlass."
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+log = structlog.get_logger(__name__)
+
+
+class BrokenStep(Exception):
+    """A step that Windlass needs cannot be loaded, so nothing may be processed."""
+
+
+@lru_cache(maxsize=1)
+def installed() -> Mapping[str, Step]:
+    """Every usable step by name. Raises BrokenStep."""
+    return load(entry_points(group=GROUP))
+
+
+def step(name: str) -> Step:
+    """Raises BrokenStep for a step that was planned and is no longer installed."""
+    found = installed().get(name)
+    if found is None:
+        raise BrokenStep(f"The step {name} is not installed here.")
+    return found
+
+
+def load(points: Iterable[EntryPoint]) -> Mapping[str, Step]:
+    """Ours first, and all of them; a plug-in's that is broken, or takes a name that is taken, is left out."""
+    ordered = sorted(points, key=lambda point: (not _is_ours(point), point.name))
+    if not ordered or not _is_ours(ordered[0]):
+        raise BrokenStep("The steps of Windlass are not installed: install the package again.")
+    found: dict[str, Step] = {}
+    for point in ordered:
+        try:
+            if point.name in found:
+                raise BrokenStep(f"there is a step {point.name} already")
+            found[point.name] = _load(point)
+        except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
+            if _is_ours(point):
+                raise BrokenStep(f"The step {point.name} cannot be loaded: {error}") from error
+            log.warning("step.left_out", step=point.name, module=point.module, reason=str(error))
+    return found
+
+
+def _is_ours(point: EntryPoint) -> bool:
+    return point.value.startswith(OURS)
+
+
+def _load(point: EntryPoint) -> Step:
+    made: Step = point.load()()
+    wrong = _wrong(made.about, point.name)
+    if wrong:
+        raise BrokenStep(wrong)
+    return made
+
+
+def _wrong(about: About, name: str) -> str | None:
+    if about.name != name or not _NAME.fullmatch(name):
+        return f"it calls itself {about.name!r}, which must be its entry point's name and {_NAME.pattern}"
+    if about.stage not in STAGES:
+        return f"its stage {about.stage!r} is none of {', '.join(STAGES)}"
+    if not all(_NAME.fullmatch(made.name) for made in about.makes):
+        return f"its renditions' names must be {_NAME.pattern}"
+    return None if about.weight > 0 else "its weight must be greater than 0"

@@ -1,0 +1,63 @@
+"""What a sound file says of itself: title, artist, album."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from windlass.processing.contract import About, StepContext, StepResult, damaged
+
+#: mutagen's "easy" names, the same for every format.
+TAGS = ("title", "artist", "album", "albumartist", "composer", "date", "genre", "tracknumber", "discnumber")
+LONGEST = 500
+
+#: Module -> the class of the format. mutagen knows many more, each of them code that hostile bytes could reach.
+FORMATS = {
+    "mutagen.aiff": "AIFF",
+    "mutagen.asf": "ASF",
+    "mutagen.easymp4": "EasyMP4",
+    "mutagen.flac": "FLAC",
+    "mutagen.mp3": "EasyMP3",
+    "mutagen.oggflac": "OggFLAC",
+    "mutagen.oggopus": "OggOpus",
+    "mutagen.oggvorbis": "OggVorbis",
+    "mutagen.wave": "WAVE",
+}
+
+
+class AudioTags:
+    about = About(
+        name="audio_tags",
+        stage="describe",
+        title="Reading the tags",
+        order=20,
+        isolated=True,
+        mime_types=("audio/*", "application/ogg"),
+        gives=frozenset({"tags"}),
+        libraries=tuple(FORMATS),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        import mutagen
+
+        with damaged(mutagen.MutagenError, what="tags"):
+            read = mutagen.File(context.file, options=_formats(), easy=True)
+        tags = {} if read is None or read.tags is None else _known(read.tags)
+        return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
+
+
+def _formats() -> list[Any]:
+    return [getattr(import_module(module), name) for module, name in FORMATS.items()]
+
+
+def _known(tags: Any) -> dict[str, str]:
+    """Formats without easy names (WAV, AIFF) have frames under other keys: they are left out."""
+    found = {}
+    for name in TAGS:
+        try:
+            values = tags.get(name)
+        except ValueError:  # a Vorbis comment's key may be anything but this
+            continue
+        if isinstance(values, list) and values:
+            found[name] = "; ".join(str(value) for value in values)[:LONGEST]
+    return found

@@ -1,0 +1,46 @@
+"""The SHA-256 of every byte, and whether it is the one that was announced."""
+
+from __future__ import annotations
+
+import hashlib
+
+from windlass.processing.contract import About, Rejection, StepContext, StepResult, TransientError
+
+BLOCK = 1024 * 1024
+
+
+class Checksum:
+    """Reads the file, unless the receiver saw every byte in order and knows the digest already. Parses nothing."""
+
+    about = About(
+        name="checksum",
+        stage="intake",
+        title="Computing the checksum",
+        order=20,
+        isolated=False,
+        weight=4,
+        gives=frozenset({"checksum"}),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        known: str | None = context.facts.get("checksum")
+        digest = known or _digest(context)
+        expected: str | None = context.facts.get("expected_sha256")
+        verdict = None
+        if expected and expected.lower() != digest:
+            detail = f"The bytes have the SHA-256 {digest}; {expected.lower()} was announced."
+            verdict = Rejection("checksum", detail, expected.lower(), digest)
+        said = "as announced" if expected else "none was announced"
+        return StepResult({"checksum": digest}, verdict=verdict, detail="" if verdict else f"SHA-256, {said}")
+
+
+def _digest(context: StepContext) -> str:
+    size: int = context.facts["size"]
+    digest, seen = hashlib.sha256(), 0
+    while block := context.file.read(BLOCK):
+        digest.update(block)
+        seen += len(block)
+        context.report(100 * seen // max(size, 1))
+    if seen != size:
+        raise TransientError(f"The store gave {seen} bytes of {size}.")
+    return digest.hexdigest()

@@ -1,0 +1,24 @@
+"""Whether the file has a size that its profile takes."""
+
+from __future__ import annotations
+
+from windlass.processing.contract import About, Rejection, StepContext, StepResult
+
+
+class Size:
+    """The receiver refuses what is too large before it is stored; this holds for every way in, and for reprocessing."""
+
+    about = About(name="size", stage="intake", title="Checking the size", order=10, isolated=False)
+
+    def run(self, context: StepContext) -> StepResult:
+        size: int = context.facts["size"]
+        least, most = context.profile["min_size"], context.profile["max_size"]
+        if size < least:
+            return _refused(f"The file has {size} bytes; at least {least} are needed.", least, size)
+        if most and size > most:
+            return _refused(f"The file has {size} bytes; at most {most} are allowed.", most, size)
+        return StepResult(detail=f"{size} bytes")
+
+
+def _refused(detail: str, limit: int, actual: int) -> StepResult:
+    return StepResult(verdict=Rejection("size", detail, limit, actual))

@@ -1,0 +1,67 @@
+"""Whether a file of this type and name may come in, and whether name and sender told the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from windlass.kernel.media_types import contradicts, extension, matches, of_filename
+from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
+
+Rule = Callable[[Facts, Mapping[str, Any]], Rejection | None]
+
+
+class TypeRules:
+    """The first rule that says no decides."""
+
+    about = About(name="type_rules", stage="intake", title="Checking the type rules", order=50, isolated=False)
+
+    def run(self, context: StepContext) -> StepResult:
+        for rule in RULES:
+            verdict = rule(context.facts, context.profile)
+            if verdict is not None:
+                return StepResult(verdict=verdict)
+        return StepResult(detail=f"{context.facts['mime_type']} may come in")
+
+
+def blocked(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
+    found, refused = facts["mime_type"], profile["blocked_mime_types"]
+    if not matches(found, refused):
+        return None
+    return Rejection("type-blocked", f"Files of type {found} are refused.", list(refused), found)
+
+
+def allowed(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
+    found, taken = facts["mime_type"], profile["allowed_mime_types"]
+    if not taken or matches(found, taken):
+        return None
+    detail = f"The content is {found}; allowed are {', '.join(taken)}."
+    return Rejection("type-not-allowed", detail, list(taken), found)
+
+
+def allowed_extension(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
+    taken = [name.lower().lstrip(".") for name in profile["allowed_extensions"]]
+    found = extension(facts["filename"])
+    if not taken or found in taken:
+        return None
+    said = f"ends in .{found}" if found else "has no extension"
+    return Rejection("extension-not-allowed", f"The name {said}; allowed are {', '.join(taken)}.", taken, found)
+
+
+def extension_agrees(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
+    claimed, found = of_filename(facts["filename"]), facts["mime_type"]
+    if not profile["check_mismatch"] or claimed is None or not contradicts(claimed, found):
+        return None
+    ending = extension(facts["filename"])
+    detail = f"The name ends in .{ending}, which is {claimed}, but the content is {found}."
+    return Rejection("type-mismatch", detail, claimed, found)
+
+
+def declaration_agrees(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
+    claimed, found = facts.get("declared_mime_type"), facts["mime_type"]
+    if not profile["check_mismatch"] or not claimed or not contradicts(claimed, found):
+        return None
+    return Rejection("type-mismatch", f"{claimed} was declared, but the content is {found}.", claimed, found)
+
+
+RULES: tuple[Rule, ...] = (blocked, allowed, allowed_extension, extension_agrees, declaration_agrees)
