@@ -45,9 +45,7 @@ def check_host(scope: Scope) -> None:
     """Raises BadRequest for a host name that is not ours, as Django does: else a page elsewhere could rebind its name."""
     host = header(scope, b"host") or ""
     domain, _port = split_domain_port(host)
-    allowed = django_settings.ALLOWED_HOSTS or (
-        [".localhost", "127.0.0.1", "[::1]"] if django_settings.DEBUG else []
-    )
+    allowed = django_settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if django_settings.DEBUG else [])
     if not domain or not validate_host(domain, allowed):
         raise BadRequest("The Host of this request is not served here. ALLOWED_HOSTS names the hosts that are.")
 

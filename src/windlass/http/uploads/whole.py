@@ -28,4 +28,3 @@ async def take(incoming: Incoming) -> Response:
         await asyncio.shield(upload.discard())
         raise
     return of_file(incoming.root, await in_database(records.file_record, asset))
-
