@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 PREFIX = "WINDLASS_"
+#: Read by the commands that talk to a server, not by the server: no settings, and no mistakes either.
+CLIENT_NAMES = frozenset({"WINDLASS_SERVER", "WINDLASS_TOKEN"})
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -100,7 +102,7 @@ def convert(name: str, raw: str, kind: Any) -> Any:
 
 
 def _refuse_unknown(known: Mapping[str, Any], given: Mapping[str, Any], text: Mapping[str, str]) -> None:
-    allowed = set(known) | {PREFIX + name.removeprefix(PREFIX) for name in known}
+    allowed = set(known) | {PREFIX + name.removeprefix(PREFIX) for name in known} | CLIENT_NAMES
     allowed |= {f"{name}_FILE" for name in allowed}
     strange = [name for name in given if name not in known]
     strange += [name for name in text if name.startswith(PREFIX) and name not in allowed]

@@ -1,0 +1,46 @@
+"""``windlass profiles``: what may come in, and what is done with it, as configured here."""
+
+from __future__ import annotations
+
+import typer
+
+from windlass.cli.remote import JsonOption, json_line, size_text
+
+
+def register(app: typer.Typer) -> None:
+    app.command("profiles")(profiles)
+
+
+def profiles(as_json: JsonOption = False) -> None:
+    """Print the profiles of this machine's configuration."""
+    from windlass.conf import BadSetting
+    from windlass.files.profiles import profiles as configured
+
+    try:
+        found = configured()
+    except BadSetting as error:
+        typer.echo(f"windlass: {error}", err=True)
+        raise typer.Exit(1) from error
+    for profile in found.values():
+        if as_json:
+            typer.echo(json_line(profile.document()))
+            continue
+        typer.echo(f"{profile.name}: {profile.description}" if profile.description else profile.name)
+        for line in _rules(profile.document()):
+            typer.echo(f"  {line}")
+
+
+def _rules(rules: dict[str, object]) -> list[str]:
+    """Each rule that is set: sizes in words, an empty list is no rule."""
+    lines = []
+    for name, value in rules.items():
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        elif name in ("name", "description") or not value:
+            continue
+        elif isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
+        elif name.endswith("_size") and isinstance(value, int):
+            value = size_text(value)
+        lines.append(f"{name:<20} {value}")
+    return lines

@@ -1,0 +1,147 @@
+"""How far a transfer is: bars on a terminal, lines elsewhere. All of it goes to stderr; results go to stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+from windlass.cli.remote import printable, size_text
+
+if TYPE_CHECKING:
+    from windlass.client import Status
+
+#: A step this large is no piece that was sent, but the server's word on where it stands.
+JUMP = 8 * 1024 * 1024
+LINE_SECONDS = 2.0
+
+
+class Display(Protocol):
+    """What is shown of transfers, each known by its name."""
+
+    def sent(self, name: str, sent: int, total: int) -> None: ...
+
+    def working(self, name: str, status: Status) -> None: ...
+
+    def notice(self, name: str, text: str) -> None: ...
+
+    def result(self, text: str) -> None: ...
+
+    def ended(self, name: str) -> None: ...
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """Bars where stderr is a terminal, else lines."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        columns = TextColumn("{task.description}"), BarColumn(), Figures()
+        with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
+            yield Bars(progress)
+    else:
+        yield Lines(console)
+
+
+@contextmanager
+def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
+    """The display of a single transfer, as a callback."""
+    with display() as shown:
+        yield lambda sent, total: shown.sent(name, sent, total)
+
+
+class Figures(ProgressColumn):
+    """Bytes, rate and time left; once the bytes are over, what is being done with them."""
+
+    max_refresh = 0.25
+
+    def render(self, task: Task) -> Text:
+        if task.fields["doing"]:
+            return Text(task.fields["doing"])
+        figures = f"{size_text(task.completed)} of {size_text(task.total or 0)}"
+        if task.speed:
+            figures += f"  {size_text(task.speed)}/s"
+        if task.time_remaining:
+            figures += f"  {int(task.time_remaining)} s left"
+        return Text(figures)
+
+
+class Bars:
+    """Rich's progress bars."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._sent: dict[str, int] = {}
+
+    def sent(self, name: str, sent: int, total: int) -> None:
+        task, before = self._task(name), self._sent.get(name, 0)
+        if 0 <= sent - before < JUMP:
+            self._progress.update(task, completed=sent, total=total)
+        else:
+            self._progress.reset(task, completed=sent, total=total)
+        self._sent[name] = sent
+
+    def working(self, name: str, status: Status) -> None:
+        running = [step.name for step in status.steps if step.state == "running"]
+        doing = ": ".join(filter(None, [status.stage or status.status.lower(), ", ".join(running)]))
+        self._progress.update(self._task(name), completed=status.progress, total=100, doing=printable(doing))
+
+    def notice(self, name: str, text: str) -> None:
+        self._progress.console.print(f"{_label(name)}: {text}", markup=False)
+
+    def result(self, text: str) -> None:
+        """Above the bars where stdout is the same terminal, so that neither is torn."""
+        if sys.stdout.isatty():
+            self._progress.console.print(text, markup=False, soft_wrap=True)
+        else:
+            typer.echo(text)
+
+    def ended(self, name: str) -> None:
+        self._progress.remove_task(self._task(name))
+
+    def _task(self, name: str) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(escape(_label(name)), total=None, doing="")
+        return self._tasks[name]
+
+
+class Lines:
+    """A line now and then, for logs."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
+        self._last: dict[str, float] = {}
+        self._stage: dict[str, str] = {}
+
+    def sent(self, name: str, sent: int, total: int) -> None:
+        due = self._clock() - self._last.setdefault(name, self._clock()) >= LINE_SECONDS
+        if due or sent == total:
+            percent = 100 * sent // total if total else 100
+            self.notice(name, f"{percent} % ({size_text(sent)} of {size_text(total)})")
+            self._last[name] = self._clock()
+
+    def working(self, name: str, status: Status) -> None:
+        if status.stage and self._stage.get(name) != status.stage:
+            self._stage[name] = status.stage
+            self.notice(name, status.stage)
+
+    def notice(self, name: str, text: str) -> None:
+        self._console.print(f"{_label(name)}: {text}", markup=False, soft_wrap=True)
+
+    def result(self, text: str) -> None:
+        typer.echo(text)
+
+    def ended(self, name: str) -> None:
+        """Nothing is left standing."""
+
+
+def _label(name: str) -> str:
+    return printable(name.rpartition("/")[2])

@@ -1,0 +1,164 @@
+"""The records of the server, as frozen values. Members that a newer server adds are found in ``raw``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: A file in one of these is not being worked on.
+END_STATES = frozenset({"READY", "REJECTED", "QUARANTINED", "FAILED", "RELEASED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A rule of the gate: ``state`` is passed, failed, pending or owed."""
+
+    name: str
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A derived picture or document."""
+
+    name: str
+    kind: str
+    mime_type: str
+    size: int
+    url: str
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Which rule said no, and its figures."""
+
+    rule: str
+    detail: str
+    limit: Any = None
+    actual: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file's record. Sizes are bytes, durations seconds; ``checksum`` is SHA-256 in hexadecimal."""
+
+    id: str
+    original_filename: str
+    size: int
+    status: str
+    mime_type: str | None
+    declared_mime_type: str | None
+    checksum: str | None
+    width: int | None
+    height: int | None
+    duration: float | None
+    page_count: int | None
+    extra_attributes: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    profile: str
+    reference: str | None
+    duplicate_of: str | None
+    thumbnail_url: str | None
+    renditions: tuple[Rendition, ...]
+    checks: tuple[Check, ...]
+    rejection: Rejection | None
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    links: Mapping[str, str]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is being done on it."""
+        return self.status in END_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of processing: ``state`` is pending, running, done, skipped, owed or failed."""
+
+    name: str
+    stage: str
+    state: str
+    seconds: float | None = None
+    progress: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far processing is. ``progress`` is 0 to 100 and never falls within one run."""
+
+    id: str
+    status: str
+    progress: int
+    stage: str
+    message: str
+    steps: tuple[Step, ...]
+    owed: tuple[str, ...]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.status in END_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """A download that needs no other credential until ``expires_at``."""
+
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a list; ``next`` is the URL of what follows."""
+
+    results: tuple[File, ...]
+    next: str | None
+
+
+def file_of(data: Mapping[str, Any]) -> File:
+    """Raises KeyError, TypeError or ValueError where this is no file record."""
+    return _build(
+        File,
+        data,
+        renditions=tuple(_build(Rendition, item) for item in data["renditions"]),
+        checks=tuple(_build(Check, item) for item in data["checks"]),
+        rejection=_build(Rejection, data["rejection"]) if data["rejection"] else None,
+        created_at=_time(data["created_at"]),
+        updated_at=_time(data["updated_at"]),
+        expires_at=_time(data["expires_at"]) if data["expires_at"] else None,
+        raw=data,
+    )
+
+
+def status_of(data: Mapping[str, Any]) -> Status:
+    steps = tuple(_build(Step, item) for item in data["steps"])
+    return _build(Status, data, steps=steps, owed=tuple(data["owed"]), raw=data)
+
+
+def signed_url_of(data: Mapping[str, Any]) -> SignedUrl:
+    return SignedUrl(data["url"], _time(data["expires_at"]))
+
+
+def page_of(data: Mapping[str, Any]) -> Page:
+    return Page(tuple(file_of(item) for item in data["results"]), data["next"])
+
+
+def _build(kind: type[T], data: Mapping[str, Any], **made: Any) -> T:
+    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # every kind here is a dataclass
+    return kind(**({name: value for name, value in data.items() if name in names} | made))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,96 @@
+"""Questions about file records, and changes to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from windlass.client.commands import Answer, Flow, Pause
+from windlass.client.errors import BadAnswer, WaitTimeout
+from windlass.client.exchange import ask, document
+from windlass.client.models import File, Page, SignedUrl, Status, file_of, page_of, signed_url_of, status_of
+from windlass.client.patience import Patience
+from windlass.client.server import Server
+
+T = TypeVar("T")
+
+
+def file(server: Server, file_id: str, patience: Patience) -> Flow[File]:
+    answer = yield from ask(server, "GET", server.url("files", file_id), patience)
+    return read(file_of, answer)
+
+
+def status(server: Server, file_id: str, patience: Patience) -> Flow[Status]:
+    answer = yield from ask(server, "GET", server.url("files", file_id, "status"), patience)
+    return read(status_of, answer)
+
+
+def first_page(server: Server, filters: Mapping[str, Any]) -> str:
+    """The URL of a list; filters that are None are left out."""
+    query = urlencode({name: value for name, value in filters.items() if value is not None})
+    return server.url("files") + (f"?{query}" if query else "")
+
+
+def page(server: Server, url: str, patience: Patience) -> Flow[Page]:
+    answer = yield from ask(server, "GET", url, patience)
+    found = read(page_of, answer)
+    return Page(found.results, server.resolve(found.next, url) if found.next else None)
+
+
+def delete(server: Server, file_id: str, patience: Patience) -> Flow[None]:
+    yield from ask(server, "DELETE", server.url("files", file_id), patience)
+
+
+def release(server: Server, file_id: str, patience: Patience) -> Flow[File]:
+    answer = yield from ask(server, "POST", server.url("files", file_id, "release"), patience)
+    return read(file_of, answer)
+
+
+def reprocess(server: Server, file_id: str, patience: Patience) -> Flow[None]:
+    yield from ask(server, "POST", server.url("files", file_id, "reprocess"), patience)
+
+
+def signed_url(server: Server, file_id: str, expires_in: int | None, patience: Patience) -> Flow[SignedUrl]:
+    url = server.url("files", file_id, "signed-url")
+    wanted = {} if expires_in is None else {"expires_in": expires_in}
+    answer = yield from ask(server, "POST", url, patience, wanted)
+    found = read(signed_url_of, answer)
+    return SignedUrl(server.resolve(found.url, url), found.expires_at)
+
+
+def wait(
+    server: Server,
+    file_id: str,
+    patience: Patience,
+    timeout: float | None = None,
+    on_status: Callable[[Status], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Flow[File]:
+    """Ask until the file is in an end state. Asked often at first and after each change, then less and less.
+
+    Raises WaitTimeout. ``on_status`` hears each change once.
+    """
+    began, interval, last = clock(), 0.1, None
+    while True:
+        now = yield from status(server, file_id, patience)
+        if now != last:
+            last, interval = now, 0.1
+            if on_status:
+                on_status(now)
+        if now.ended:
+            return (yield from file(server, file_id, patience))
+        left = interval if timeout is None else began + timeout - clock()
+        if left <= 0:
+            raise WaitTimeout(f"File {file_id} is still {now.status} after {timeout:g} seconds.")
+        yield Pause(min(interval, left))
+        interval = min(interval * 1.5, 5.0)
+
+
+def read(make: Callable[[Mapping[str, Any]], T], answer: Answer) -> T:
+    """A record from an answer. Raises BadAnswer."""
+    try:
+        return make(document(answer))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswer(f"The answer is not a record as Windlass gives it ({error!r}).", status=answer.status) from None
