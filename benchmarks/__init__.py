@@ -1,0 +1,1 @@
+"""Windlass beside its peers, measured in one run on one machine: `make bench`."""

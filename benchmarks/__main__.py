@@ -1,0 +1,128 @@
+"""`python -m benchmarks`: give every peer every load, in turns, and write down what it cost."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import machine, peers, report, workloads
+from benchmarks.http1 import UnexpectedReplyError
+from benchmarks.measure import MIB
+from benchmarks.peers.base import ROOT, TOOLS, Peer, UnavailableError, running
+from benchmarks.report import Report, Row, Table
+from benchmarks.workloads.base import FULL, QUICK, Scale, Source, Workload
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> int:
+    arguments = _arguments()
+    scale = QUICK if arguments.quick else FULL
+    TOOLS.mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=arguments.scratch or TOOLS))
+    try:
+        available, result = _prepare(arguments, scratch, arguments.rounds or scale.rounds)
+        if not available:
+            print("Nothing to measure.", file=sys.stderr)
+            return 1
+        source = _source(scratch, scale)
+        chosen = [workload(scale, source) for workload in workloads.ALL if workload.key in arguments.workloads]
+        _measure(result, chosen, available, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    name = f"{result.date}-{arguments.label or ('quick' if arguments.quick else 'all')}"
+    written = report.write(result, arguments.output, name)
+    print("\n" + report.markdown(result, f"{name}.svg"))
+    print("Written:", *(os.path.relpath(path) for path in written))
+    return 1 if any(row.problem for table in result.tables for row in table.rows) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Windlass beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="a small version, to see that everything works")
+    parser.add_argument("--rounds", type=int, help=f"how often each load is repeated ({FULL.rounds}; quick: 1)")
+    parser.add_argument("--peers", type=_choice([peer.key for peer in peers.ALL]), help="comma-separated; all")
+    parser.add_argument("--workloads", type=_choice([each.key for each in workloads.ALL]), help="comma-separated; all")
+    parser.add_argument("--label", help="the end of the result's file name, after the date")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the directory of the result")
+    parser.add_argument("--scratch", type=Path, help="the directory that the servers store in (.tools)")
+    arguments = parser.parse_args()
+    arguments.peers = arguments.peers or [peer.key for peer in peers.ALL]
+    arguments.workloads = arguments.workloads or [each.key for each in workloads.ALL]
+    return arguments
+
+
+def _choice(known: list[str]):  # type: ignore[no-untyped-def]
+    def parse(text: str) -> list[str]:
+        chosen = text.split(",")
+        if unknown := set(chosen) - set(known):
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose from {', '.join(known)}")
+        return chosen
+
+    return parse
+
+
+def _prepare(arguments: argparse.Namespace, scratch: Path, rounds: int) -> tuple[list[Peer], Report]:
+    """Get each peer, or the reason why not."""
+    date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    result = Report(date, rounds, machine.describe(scratch), versions={}, skipped={})
+    available = []
+    for peer in peers.ALL:
+        if peer.key not in arguments.peers:
+            continue
+        print(f"preparing {peer.name}", flush=True)
+        try:
+            result.versions[peer.name] = peer.prepare()
+            available.append(peer)
+        except UnavailableError as error:
+            result.skipped[peer.name] = str(error)
+            print(f"  left out: {error}", flush=True)
+    return available, result
+
+
+def _source(scratch: Path, scale: Scale) -> Source:
+    """A file as large as the largest upload, freshly written and so in the page cache."""
+    path = scratch / "source"
+    with path.open("wb") as file:
+        for _ in range(scale.large // MIB):
+            file.write(os.urandom(MIB))
+    return Source(path, scale.large)
+
+
+def _measure(result: Report, chosen: list[Workload], available: list[Peer], scratch: Path) -> None:
+    """Peers take turns within each round, so that a change of the machine's mood meets all of them."""
+    for workload in chosen:
+        pairs = [(peer, Row(peer.name, dialect)) for peer in available for dialect in workload.dialects(peer)]
+        if not pairs:
+            continue
+        for _ in range(result.rounds):
+            for number, (peer, row) in enumerate(pairs):
+                if not row.problem:
+                    pairs[number] = peer, _sample(result, workload, peer, row, scratch)
+        rows = [row for _, row in pairs]
+        about = (workload.key, workload.title, workload.describe(), workload.columns, workload.more_is_better)
+        result.tables.append(Table(*about, rows))
+
+
+def _sample(result: Report, workload: Workload, peer: Peer, row: Row, scratch: Path) -> Row:
+    """The row with one more sample, or with what went wrong."""
+    try:
+        with running(peer, scratch) as server:
+            result.startup_seconds.setdefault(peer.name, []).append(server.startup_seconds)
+            figures = workload.run(server, peer.dialects[row.dialect])
+    except (UnavailableError, UnexpectedReplyError, OSError) as error:
+        print(f"{workload.key:9} {row.label:32} failed: {error}", flush=True)
+        return Row(row.peer, row.dialect, row.samples, problem=str(error).replace("\n", " ").replace("|", "/"))
+    first = workload.columns[0]
+    print(f"{workload.key:9} {row.label:32} {figures[first.key]:9.{first.digits}f} {first.title}", flush=True)
+    row.samples.append(figures)
+    return row
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The ways to send a file. Each takes a connection, the path where files are made, the bytes and a name."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from benchmarks.http1 import Body, Connection, Reply, UnexpectedReplyError
+
+Dialect = Callable[[Connection, str, Body, str], tuple[str, Reply]]
+"""Sends a file and gives the path that the server named for it (or that was asked for) and the last reply."""
+
+TUS = {"Tus-Resumable": "1.0.0"}
+OFFSET_TYPE = "application/offset+octet-stream"
+
+
+def tus(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
+    """What tus clients do: POST to create, then one PATCH with everything."""
+    reply = connection.request("POST", base, _creation(body, name), Body()).expect(201)
+    path = urlsplit(reply.headers["location"]).path
+    reply = connection.request("PATCH", path, {**TUS, "Upload-Offset": "0", "Content-Type": OFFSET_TYPE}, body)
+    return path, _whole(reply.expect(204), body)
+
+
+def tus_in_one(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
+    """The extension creation-with-upload: one POST with everything."""
+    reply = connection.request("POST", base, {**_creation(body, name), "Content-Type": OFFSET_TYPE}, body).expect(201)
+    return urlsplit(reply.headers["location"]).path, _whole(reply, body)
+
+
+def raw(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
+    """The body is the file."""
+    reply = connection.request("POST", f"{base}?filename={name}", {"Content-Type": "application/octet-stream"}, body)
+    return base, reply.expect(201)
+
+
+def form(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
+    """What a browser and `curl -F` send."""
+    boundary = "benchmark-7MA4YWxkTrZu0gW"
+    disposition = f'Content-Disposition: form-data; name="file"; filename="{name}"'
+    before = f"--{boundary}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
+    whole = body.wrapped(before, f"\r\n--{boundary}--\r\n".encode())
+    reply = connection.request("POST", base, {"Content-Type": f"multipart/form-data; boundary={boundary}"}, whole)
+    return base, reply.expect(201)
+
+
+def put(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
+    """WebDAV's PUT."""
+    path = f"{base}{name}"
+    return path, connection.request("PUT", path, {}, body).expect(201, 204)
+
+
+def _creation(body: Body, name: str) -> dict[str, str]:
+    filename, filetype = (b64encode(value.encode()).decode() for value in (name, "application/octet-stream"))
+    metadata = f"filename {filename},filetype {filetype}"
+    return {**TUS, "Upload-Length": str(body.size), "Upload-Metadata": metadata}
+
+
+def _whole(reply: Reply, body: Body) -> Reply:
+    if reply.headers.get("upload-offset") != str(body.size):
+        raise UnexpectedReplyError(f"the server has {reply.headers.get('upload-offset')} of {body.size} bytes")
+    return reply

@@ -1,0 +1,148 @@
+"""What the benchmark needs to know of a server: how to get it, start it, and talk to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+
+from benchmarks.dialects import Dialect
+from benchmarks.http1 import Connection, Reply, UnexpectedReplyError
+from benchmarks.measure import ProcessTree
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TOOLS = ROOT / ".tools"
+HERE = Path(__file__).resolve().parent
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+class UnavailableError(Exception):
+    """The peer cannot be had on this machine; the message says why."""
+
+
+class Peer(ABC):
+    """One server. `dialects` are the ways to send it a file, by name, the usual one first."""
+
+    key: ClassVar[str]
+    name: ClassVar[str]
+    dialects: ClassVar[Mapping[str, Dialect]]
+    base: ClassVar[str] = "/files/"
+    downloads: ClassVar[bool] = True
+
+    @abstractmethod
+    def prepare(self) -> str:
+        """Install it if it is not there; gives its version. Raises `UnavailableError`."""
+
+    @abstractmethod
+    def command(self, directory: Path, port: int) -> list[str]:
+        """What starts it on 127.0.0.1 with everything it stores in `directory`."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Variables that it needs beside those of this process."""
+        return {}
+
+    def download_path(self, connection: Connection, path: str, reply: Reply) -> str:
+        """Where the file can be fetched that `path` and `reply` tell of; waits until it can."""
+        return path
+
+    def settle(self, connection: Connection) -> None:  # noqa: B027  most servers have nothing left to do
+        """Wait until the server has done all that its uploads made it do."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    peer: Peer
+    port: int
+    tree: ProcessTree
+    startup_seconds: float
+
+
+@contextlib.contextmanager
+def running(peer: Peer, scratch: Path) -> Iterator[Running]:
+    """Start a peer on an empty directory, stop it, and leave nothing of it behind: not a file, not a dirty page."""
+    directory = Path(tempfile.mkdtemp(prefix=f"{peer.key}-", dir=scratch))
+    port = _free_port()
+    os.sync()
+    with (directory / "server.log").open("wb") as log:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            peer.command(directory, port),
+            env={**os.environ, **peer.environment()},
+            cwd=directory,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_for_answer(process, port, directory / "server.log")
+        yield Running(peer, port, ProcessTree(process.pid), time.monotonic() - started)
+    finally:
+        _stop(process)
+        shutil.rmtree(directory, ignore_errors=True)
+        os.sync()
+
+
+def run_tool(command: list[str], *, cwd: Path, reason: str, **environment: str) -> str:
+    """The output of a package manager; `UnavailableError` with the reason if it fails."""
+    result = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines() or [""]
+        raise UnavailableError(f"{reason}: {lines[-1][:200]}")
+    return result.stdout
+
+
+def find_tool(name: str) -> str:
+    """The path of a program; `UnavailableError` without it."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if not found:
+        raise UnavailableError(f"{name} is not installed")
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        # Any answer will do: it shows that requests are being read.
+        with contextlib.suppress(OSError, UnexpectedReplyError), Connection(port) as connection:
+            connection.request("OPTIONS", "/files/", {"Tus-Resumable": "1.0.0"})
+            return
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise UnavailableError(f"it did not start: {log.read_text(errors='replace')[-500:]}")
+        time.sleep(0.02)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    family = [process.pid]
+    with contextlib.suppress(psutil.Error):
+        family += [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        for pid in family:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).kill()
+        process.wait()

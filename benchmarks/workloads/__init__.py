@@ -1,0 +1,9 @@
+"""The loads that every peer is given."""
+
+from benchmarks.workloads.base import Workload
+from benchmarks.workloads.downloads import Download
+from benchmarks.workloads.ready import Ready
+from benchmarks.workloads.small import Small
+from benchmarks.workloads.uploads import Parallel, Single
+
+ALL: tuple[type[Workload], ...] = (Single, Parallel, Small, Download, Ready)

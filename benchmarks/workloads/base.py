@@ -1,0 +1,90 @@
+"""What a workload is given, and what it gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from benchmarks.dialects import Dialect
+from benchmarks.http1 import Body
+from benchmarks.measure import GIB, MIB
+from benchmarks.peers.base import Peer, Running
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is sent. `FULL` is what is recorded; `QUICK` shows that everything works."""
+
+    rounds: int
+    large: int
+    parallel: int
+    parallel_size: int
+    small: int
+    pictures: int
+
+
+FULL = Scale(rounds=3, large=GIB, parallel=32, parallel_size=64 * MIB, small=2000, pictures=10)
+QUICK = Scale(rounds=1, large=64 * MIB, parallel=4, parallel_size=8 * MIB, small=100, pictures=2)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Random bytes in a file, so that they come from the page cache and nothing can compress them."""
+
+    path: Path
+    size: int
+
+    def piece(self, offset: int, count: int) -> Body:
+        return Body(path=self.path, offset=offset, count=count)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure that a workload reports."""
+
+    key: str
+    title: str
+    digits: int = 1
+
+
+CPU = Column("server_cpu_per_gib", "server CPU s/GiB", 2)
+CLIENT_CPU = Column("client_cpu_per_gib", "client CPU s/GiB", 2)
+LARGEST = Column("peak_largest_mib", "peak RSS, largest process, MiB", 0)
+TOTAL = Column("peak_total_mib", "peak RSS, all processes, MiB", 0)
+
+
+class Workload(ABC):
+    """One kind of load. The first of `columns` is what the plot shows."""
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    columns: ClassVar[tuple[Column, ...]]
+    more_is_better: ClassVar[bool] = True
+
+    def __init__(self, scale: Scale, source: Source) -> None:
+        self.scale = scale
+        self.source = source
+
+    def dialects(self, peer: Peer) -> list[str]:
+        """The ways in which this load is given to a peer; none if the peer has nothing to do with it."""
+        return list(peer.dialects)
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The load in words, with its figures."""
+
+    @abstractmethod
+    def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
+        """Give the load to a server that has just been started, and say what it cost."""
+
+
+def per_gib(figures: dict[str, float], size: int) -> dict[str, float]:
+    """The figures with CPU per GiB and MiB per second added."""
+    return {
+        **figures,
+        "mib_per_second": size / MIB / figures["seconds"],
+        "server_cpu_per_gib": figures["server_cpu_seconds"] * GIB / size,
+        "client_cpu_per_gib": figures["client_cpu_seconds"] * GIB / size,
+    }

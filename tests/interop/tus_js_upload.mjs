@@ -1,0 +1,45 @@
+// Uploads a file with tus-js-client and prints one line of JSON.
+//
+// node tus_js_upload.mjs '{"endpoint", "path", "chunkSize"?, "abortAfter"?, "terminate"?, "options"?}'
+//   chunkSize   bytes of one PATCH; without it one PATCH takes everything
+//   abortAfter  stop when this many bytes are sent, then go on with a new Upload object, as after a reload
+//   terminate   stop there and delete the upload instead
+//   options     given to tus-js-client as they are
+import fs from 'node:fs'
+import { basename } from 'node:path'
+import * as tus from 'tus-js-client'
+
+const task = JSON.parse(process.argv[2])
+const offsets = []
+
+function start(settings, { abortAfter, terminate } = {}) {
+  return new Promise((resolve, reject) => {
+    const upload = new tus.Upload(fs.createReadStream(task.path), {
+      uploadSize: fs.statSync(task.path).size,
+      chunkSize: task.chunkSize || Number.POSITIVE_INFINITY,
+      metadata: { filename: basename(task.path), filetype: 'application/octet-stream' },
+      retryDelays: [100, 200, 400, 800, 1600, 3200],
+      ...task.options,
+      ...settings,
+      onError: reject,
+      onSuccess: ({ lastResponse }) => resolve({ upload, file: lastResponse.getHeader('Windlass-File') ?? null }),
+      onProgress: (sent) => {
+        if (abortAfter && sent >= abortAfter) {
+          abortAfter = undefined
+          upload.abort(Boolean(terminate)).then(() => resolve({ upload, file: null }), reject)
+        }
+      },
+      onAfterResponse: (request, response) => {
+        if (request.getMethod() === 'HEAD') offsets.push(Number(response.getHeader('Upload-Offset')))
+      },
+    })
+    upload.start()
+  })
+}
+
+const first = await start({ endpoint: task.endpoint }, task)
+const last =
+  task.abortAfter && !task.terminate ? await start({ endpoint: task.endpoint, uploadUrl: first.upload.url }) : first
+
+// `resumedAt`: the offsets that the server named when it was asked where to go on.
+console.log(JSON.stringify({ url: last.upload.url, file: last.file, resumedAt: offsets }))
