@@ -40,7 +40,10 @@ def _database(url: str, home: Path) -> Any:
         found["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0;",
+            # wal_autocheckpoint: 64 MB of 4 KiB pages. The scheduler checkpoints long before (operations.checkpoint);
+            # this bounds the log where no scheduler runs.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0; "
+            "PRAGMA wal_autocheckpoint=16384;",
         }
     else:
         found["CONN_HEALTH_CHECKS"] = True

@@ -3,5 +3,7 @@
 from windlass.accounts.authentication import of_request, of_scope
 from windlass.accounts.signatures import sign, verify
 from windlass.accounts.tokens import create as create_token
+from windlass.accounts.tokens import every as list_tokens
+from windlass.accounts.tokens import revoke as revoke_token
 
-__all__ = ["create_token", "of_request", "of_scope", "sign", "verify"]
+__all__ = ["create_token", "list_tokens", "of_request", "of_scope", "revoke_token", "sign", "verify"]

@@ -44,5 +44,16 @@ def principal(token: str) -> Principal | None:
     )
 
 
+def every() -> list[ApiToken]:
+    """All tokens with their users, in the order they were made."""
+    return list(ApiToken.objects.select_related("user").order_by("pk"))
+
+
+def revoke(number: int) -> bool:
+    """Make a token worthless at once. False where there is none of that number."""
+    deleted, _ = ApiToken.objects.filter(pk=number).delete()
+    return bool(deleted)
+
+
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""``windlass …``. Commands import what they need when they run, so that ``--help`` and ``serve`` start fast."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from windlass import __version__
+from windlass.cli import admin, processes
+from windlass.cli.serve import serve
+
+app = typer.Typer(
+    name="windlass",
+    help="Takes files of any size over any network, checks what they really are, and hands them out safely.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def windlass(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Windlass."""
+
+
+app.command()(serve)
+processes.register(app)
+admin.register(app)

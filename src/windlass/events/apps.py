@@ -6,3 +6,9 @@ class EventsConfig(AppConfig):
     label = "windlass_events"
     verbose_name = "Windlass events"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Settings belong to no app of their own; events is the one that every other stands on.
+        from windlass.conf.checks import register_checks
+
+        register_checks()

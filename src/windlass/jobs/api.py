@@ -18,8 +18,11 @@ from windlass.jobs.queue import (
     retry_later,
     ring_due,
     take_back,
+    unanswered,
 )
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.jobs.wake import check as check_broker
+from windlass.jobs.wake import warm_up as warm_up_bell
 
 __all__ = [
     "Attempt",
@@ -31,6 +34,7 @@ __all__ = [
     "Stage",
     "bury",
     "cancel_of_file",
+    "check_broker",
     "claim",
     "enqueue",
     "finish",
@@ -43,4 +47,6 @@ __all__ = [
     "retry_later",
     "ring_due",
     "take_back",
+    "unanswered",
+    "warm_up_bell",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -63,6 +64,8 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
 def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
     """Take a due job under a lease; None where there is nothing to take, as with a bell that rang twice."""
     moment = now()
+    if not Job.objects.filter(id=job_id, state=JobState.QUEUED, due_at__lte=moment).exists():
+        return None  # bells ring twice in a long queue; a look takes no write lock
     with transaction.atomic():
         taken = Job.objects.filter(id=job_id, state=JobState.QUEUED, due_at__lte=moment).update(
             state=JobState.RUNNING,
@@ -187,17 +190,38 @@ def take_back(job: Job) -> bool | None:
     return not dead
 
 
-def ring_due(*, again_after: float) -> int:
-    """Ring for due jobs whose bell never rang, or rang more than ``again_after`` seconds ago. Returns how many."""
+#: The longest wait between two bells for one job.
+LONGEST_SILENCE = timedelta(minutes=2)
+
+
+def ring_due(*, again_after: float, at_most: int = 500) -> int:
+    """Ring for due jobs whose bell never rang, or rang and was not heard. Returns how many.
+
+    A bell may be lost, or wait in a long queue; nobody can tell. So a job's second bell comes ``again_after`` seconds
+    after its first, and the pauses double from there: a lost bell is made good soon, and a long queue, or one without
+    workers, does not fill the broker.
+    """
     moment = now()
-    unheard = Q(rung_at=None) | Q(rung_at__lt=moment - timedelta(seconds=again_after))
-    due = Job.objects.filter(unheard, state=JobState.QUEUED, due_at__lte=moment).order_by("due_at")
-    rung = 0
-    for job_id, stage in due.values_list("id", "stage")[:2000]:
-        if Job.objects.filter(id=job_id, state=JobState.QUEUED).update(rung_at=moment):
-            wake.ring(job_id, Stage(stage))
-            rung += 1
+    pause = timedelta(seconds=again_after)
+    quiet = Q(rung_at=None) | Q(rung_at__lt=moment - pause)
+    due = Job.objects.filter(quiet, state=JobState.QUEUED, due_at__lte=moment).order_by("due_at")
+    jobs = [job for job in due.only("id", "stage", "due_at", "rung_at")[:2000] if _unheard(job, moment)][:at_most]
+    rung = wake.ring_now([(job.id, Stage(job.stage)) for job in jobs])
+    Job.objects.filter(id__in=[job.id for job in jobs[:rung]], state=JobState.QUEUED).update(rung_at=moment)
     return rung
+
+
+def unanswered(stages: Sequence[Stage], *, after: datetime, before: datetime) -> datetime | None:
+    """When the last bell rang, between these moments, for a job of these stages that is due and still unclaimed."""
+    newest: datetime | None = (
+        Job.objects.filter(
+            stage__in=stages, state=JobState.QUEUED, due_at__lte=now(), rung_at__gt=after, rung_at__lt=before
+        )
+        .order_by("-rung_at")
+        .values_list("rung_at", flat=True)
+        .first()
+    )
+    return newest
 
 
 def prune(days: float) -> int:
@@ -205,6 +229,12 @@ def prune(days: float) -> int:
     ended = [JobState.DONE, JobState.CANCELLED, JobState.DEAD]
     deleted, _ = Job.objects.filter(state__in=ended, updated_at__lt=now() - timedelta(days=days)).delete()
     return deleted
+
+
+def _unheard(job: Job, moment: datetime) -> bool:
+    if job.rung_at is None:
+        return True
+    return moment - job.rung_at >= min(job.rung_at - job.due_at, LONGEST_SILENCE)
 
 
 def _lease_end(moment: datetime) -> datetime:

@@ -1,0 +1,51 @@
+"""What every command that runs on the server's side does first."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+from windlass import conf
+from windlass.cli.refusal import Refusal
+
+
+def use_home(home: Path | None) -> conf.Settings:
+    """Settings with this home directory, which is made if need be; also for the processes started from here.
+
+    Raises BadSetting, Refusal.
+    """
+    if home is not None:
+        os.environ["WINDLASS_HOME"] = str(home.expanduser().absolute())
+    settings = conf.reload()
+    # Named in full for child processes, which may run in another directory.
+    os.environ["WINDLASS_HOME"] = str(settings.windlass_home.expanduser().absolute())
+    settings = conf.reload()
+    try:
+        settings.windlass_home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Refusal(f"the home directory {settings.windlass_home} cannot be made: {error.strerror}") from error
+    return settings
+
+
+def set_up_django(process: str | None = None) -> None:
+    """Load Django on Windlass's own settings; with a process name, log as that process."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
+    if process is not None:
+        from windlass.operations import logging
+
+        logging.configure(process)
+    import django
+
+    django.setup()
+
+
+def end_quietly() -> None:
+    """SIGTERM and Ctrl-C end this process with code 0, at whatever point of its start it is."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)

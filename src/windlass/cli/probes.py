@@ -1,0 +1,92 @@
+"""What ``windlass check`` tries: each part that the settings name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from django.core import checks
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from windlass import conf
+from windlass.files import api as files
+from windlass.jobs import api as jobs
+from windlass.operations.logging import without_secrets
+from windlass.storage.registry import store
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    name: str
+    ok: bool
+    detail: str
+
+
+def probe_all() -> Iterator[Result]:
+    """Try each part, whatever became of the others."""
+    probes: dict[str, Callable[[], str]] = {
+        "settings": _settings,
+        "profiles": _profiles,
+        "home": _home,
+        "database": _database,
+        "storage": _storage,
+        "broker": _broker,
+    }
+    for name, probe in probes.items():
+        yield _try(name, probe)
+
+
+def _try(name: str, probe: Callable[[], str]) -> Result:
+    try:
+        return Result(name, True, probe())
+    except Exception as error:  # noqa: BLE001  a probe's purpose is to show whatever goes wrong
+        text = " ".join(str(error).split())
+        return Result(name, False, without_secrets(text or type(error).__name__))
+
+
+class _Wrong(Exception):
+    """A part answers, but not as it should."""
+
+
+def _settings() -> str:
+    found = checks.run_checks()
+    errors = [message for message in found if message.level >= checks.ERROR]
+    if errors:
+        raise _Wrong("; ".join(str(message) for message in errors))
+    warnings = [str(message.msg) for message in found if message.level >= checks.WARNING]
+    return "; ".join(["valid", *warnings])
+
+
+def _profiles() -> str:
+    return ", ".join(sorted(files.profiles()))
+
+
+def _home() -> str:
+    home = conf.get().windlass_home
+    with tempfile.TemporaryFile(dir=home) as proof:
+        proof.write(b"windlass")
+        proof.flush()
+        os.fsync(proof.fileno())
+    return f"{home}, {shutil.disk_usage(home).free // conf.MB} MB free"
+
+
+def _database() -> str:
+    executor = MigrationExecutor(connection)
+    waiting = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    if waiting:
+        raise _Wrong(f"{waiting} migrations are not applied: run `windlass migrate`")
+    return f"{connection.vendor}, up to date"
+
+
+def _storage() -> str:
+    found = store()
+    found.check()
+    return found.name
+
+
+def _broker() -> str:
+    return jobs.check_broker()

@@ -1,0 +1,104 @@
+"""The processes that ``windlass serve`` supervises, each of which can also run on its own, on any machine."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from windlass.cli.environment import end_quietly, set_up_django, use_home
+from windlass.cli.lifeline import Lifeline
+from windlass.cli.listening import listen, refuse_public
+from windlass.cli.refusal import Refusal
+from windlass.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from windlass.jobs.api import Stage
+
+Home = Annotated[Path | None, typer.Option(help="Home directory; WINDLASS_HOME, or ./windlass-data.")]
+Host = Annotated[str, typer.Option(envvar="HOST", help="Address to listen on.")]
+Port = Annotated[int, typer.Option(envvar="PORT", min=0, max=65535, help="Port to listen on.")]
+Instance = Annotated[
+    str,
+    typer.Option(help="Name of this process. What an earlier process of this name held is freed. Default: random."),
+]
+Handle = Annotated[int | None, typer.Option("--lifeline", hidden=True)]
+Listener = Annotated[int | None, typer.Option("--listener", hidden=True)]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(web)
+    app.command()(worker)
+    app.command()(scheduler)
+
+
+def web(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    home: Home = None,
+    instance: Instance = "",
+    access_log: Annotated[bool, typer.Option(help="Log every request.")] = False,
+    listener: Listener = None,
+    lifeline: Handle = None,
+) -> None:
+    """Run one web process."""
+    end_quietly()
+    settings = use_home(home)
+    refuse_public(host, settings)
+    # Before the imports: an address that is taken should be told at once.
+    door = listen(host, port) if listener is None else socket.socket(fileno=listener)
+    set_up_django("web")
+    from windlass.cli import web as serving
+
+    Lifeline(lifeline).hold()
+    serving.run(door, instance or f"web-{new_id().hex[:12]}", access_log=access_log)
+
+
+def worker(
+    queues: Annotated[str, typer.Option(help="Stages to work on, separated by commas. Default: all.")] = "",
+    concurrency: Annotated[int, typer.Option(min=0, help="Jobs at a time. 0: WORKER_CONCURRENCY.")] = 0,
+    home: Home = None,
+    instance: Instance = "",
+    lifeline: Handle = None,
+) -> None:
+    """Run one worker process."""
+    end_quietly()
+    settings = use_home(home)
+    set_up_django("worker")
+    from windlass import celery
+    from windlass.jobs import api as jobs
+    from windlass.processing import api as processing
+
+    stages = _stages(queues)
+    name = instance or f"worker-{new_id().hex[:12]}"
+    processing.warm_up()  # before any thread: the sandbox's parent is forked
+    Lifeline(lifeline).hold()
+    try:
+        processing.recover(jobs.held_by(name))
+        code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
+    finally:
+        processing.shut_down()
+    raise typer.Exit(code)
+
+
+def scheduler(home: Home = None, lifeline: Handle = None) -> None:
+    """Run the scheduler: lost bells, dead workers' jobs, expired uploads, retention."""
+    end_quietly()
+    use_home(home)
+    set_up_django("scheduler")
+    from windlass.operations import scheduler as scheduling
+
+    Lifeline(lifeline).hold()
+    scheduling.run()
+
+
+def _stages(queues: str) -> list[Stage]:
+    from windlass.jobs.api import Stage
+
+    names = [name.strip() for name in queues.split(",") if name.strip()] or list(Stage.values)
+    strange = sorted(set(names) - set(Stage.values))
+    if strange:
+        raise Refusal(f"there is no queue {strange[0]!r}; there are {', '.join(Stage.values)}")
+    return [Stage(name) for name in names]

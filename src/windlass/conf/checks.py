@@ -1,0 +1,74 @@
+"""Django system checks of the settings. ``manage.py check`` and ``windlass check`` run them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from windlass.conf.access import load
+from windlass.conf.reader import BadSetting
+from windlass.conf.settings import Settings
+
+
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E001 for a bad setting, and what the good ones imply."""
+    try:
+        found = load()
+    except BadSetting as error:
+        return [Error(str(error), id="windlass.E001")]
+    return [*_doors(found), *_databases(), *_jobs(found)]
+
+
+def _doors(found: Settings) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    if not found.credentials_required and "*" in found.allowed_hosts:
+        problems.append(
+            Warning(
+                "AUTH_MODE is open and ALLOWED_HOSTS admits any name: a web page elsewhere could reach this server.",
+                hint="Name the hosts, or set AUTH_MODE=required.",
+                id="windlass.W001",
+            )
+        )
+    if found.credentials_required and settings.DEBUG:
+        problems.append(
+            Warning(
+                "DEBUG is on where credentials are required: error pages show settings and source.",
+                hint="Set DEBUG=false.",
+                id="windlass.W002",
+            )
+        )
+    return problems
+
+
+def _databases() -> list[CheckMessage]:
+    """Another project's SQLite needs what the standalone server sets: else two writers meet as a lock error."""
+    database = settings.DATABASES.get("default", {})
+    if database.get("ENGINE") != "django.db.backends.sqlite3":
+        return []
+    if database.get("OPTIONS", {}).get("transaction_mode") == "IMMEDIATE":
+        return []
+    return [
+        Warning(
+            "The SQLite database does not begin its transactions as IMMEDIATE: two writers will get lock errors.",
+            hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 30} in DATABASES["default"].',
+            id="windlass.W003",
+        )
+    ]
+
+
+def _jobs(found: Settings) -> list[CheckMessage]:
+    if not found.celery_task_always_eager or settings.DEBUG:
+        return []
+    return [
+        Warning(
+            "CELERY_TASK_ALWAYS_EAGER is on: whoever uploads waits for the processing of the file.",
+            hint="It is meant for tests.",
+            id="windlass.W004",
+        )
+    ]
+
+
+def register_checks() -> None:
+    register(check_settings, Tags.compatibility)

@@ -1,0 +1,87 @@
+"""The sweep: finds what no bell announced. Every part is a conditional change, so that several may sweep at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import structlog
+
+from windlass import conf
+from windlass.events import api as events
+from windlass.files import api as files
+from windlass.jobs import api as jobs
+from windlass.processing import api as processing
+from windlass.storage.registry import store
+
+log = structlog.get_logger(__name__)
+
+#: A bell unheard for this long is rung again by the next sweep.
+UNHEARD_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """What one sweep found. ``failed`` names the parts that raised; the others ran all the same."""
+
+    jobs_taken_back: int = 0
+    bells_rung: int = 0
+    uploads_expired: int = 0
+    uploads_forgotten: int = 0
+    orphans_removed: int = 0
+    events_pruned: int = 0
+    jobs_pruned: int = 0
+    bytes_freed: int = 0
+    failed: tuple[str, ...] = ()
+
+    def found(self) -> dict[str, object]:
+        """The figures that are not zero."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
+
+
+def sweep() -> SweepReport:
+    """What must not wait: jobs whose worker died, bells that were lost, uploads whose time is over."""
+    return _run(_lapsed_jobs, _lost_bells, _expired_uploads)
+
+
+def housekeeping() -> SweepReport:
+    """What may wait an hour: objects that no row names, and records older than they are kept."""
+    return _run(_old_records, _orphans)
+
+
+def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
+    report = SweepReport()
+    for part in parts:
+        try:
+            part(report)
+        except Exception:  # the boundary of the scheduler: one part that fails must not stop the others
+            name = part.__name__.strip("_")
+            report.failed += (name,)
+            log.exception("sweep.failed", part=name)
+    if report.found():
+        log.debug("sweep.done", **report.found())
+    return report
+
+
+def _lapsed_jobs(report: SweepReport) -> None:
+    report.jobs_taken_back = processing.recover(jobs.lapsed())
+
+
+def _lost_bells(report: SweepReport) -> None:
+    report.bells_rung = jobs.ring_due(again_after=UNHEARD_SECONDS)
+
+
+def _expired_uploads(report: SweepReport) -> None:
+    report.uploads_expired, freed = files.lifecycle.expire_uploads()
+    report.bytes_freed += freed
+    report.uploads_forgotten = files.lifecycle.forget_uploads()
+
+
+def _old_records(report: SweepReport) -> None:
+    report.events_pruned = events.prune(conf.get().event_retention_days)
+    report.jobs_pruned = jobs.prune(conf.get().dead_job_retention_days)
+
+
+def _orphans(report: SweepReport) -> None:
+    report.orphans_removed, freed = files.lifecycle.remove_orphans(store())
+    report.bytes_freed += freed
