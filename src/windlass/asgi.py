@@ -68,7 +68,7 @@ class FrontDoor:
             if message["type"] == "lifespan.startup":
                 memory.keep_freed_buffers()
             else:
-                await _stop()
+                await stop()
             return message
 
         try:
@@ -91,12 +91,14 @@ async def _own_lifespan(receive: Receive, send: Send) -> None:
             memory.keep_freed_buffers()
             await send({"type": "lifespan.startup.complete"})
         else:
-            await _stop()
+            await stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
 
-async def _stop() -> None:
+async def stop() -> None:
+    """End what would never end by itself, before the connections are waited for: uploads in flight flush, commit and
+    give their leases back; live streams close. Repeatable."""
     lease.keeper.ask_all()
     await live.shut_down()
 

@@ -8,7 +8,7 @@ import threading
 import uvicorn
 from django.db import connections
 
-from windlass.asgi import application
+from windlass import asgi
 from windlass.cli.listening import BACKLOG
 from windlass.files import api as files
 from windlass.jobs import api as jobs
@@ -24,7 +24,7 @@ def run(door: socket.socket, instance: str, *, access_log: bool) -> None:
     files.uploads.release_leases(instance)
     connections.close_all()  # this thread has no more to ask
     config = uvicorn.Config(
-        application,
+        asgi.application,
         http="httptools",
         loop="uvloop",
         lifespan="on",
@@ -42,3 +42,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         # Celery takes a third of a second to import: after the first answer, before the first bell.
         threading.Thread(target=jobs.warm_up_bell, name="windlass-warm-up", daemon=True).start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asgi.stop()
+        await super().shutdown(sockets)
