@@ -293,6 +293,20 @@ def test_an_object_that_began_undurably_becomes_durable_with_its_first_sync(
 
 
 @syncs_by_fdatasync
+def test_a_state_without_durability_syncs_nothing_and_remembers_that(
+    store: LocalStore, root: Path, synced: list[int]
+) -> None:
+    state = kept(store.create(KEY, durable=False))
+    synced.clear()
+    writer = store.open_writer(KEY, state)
+    state = kept(writer.sync(durable=False))
+    writer.close()
+    assert synced == []
+    store.complete(KEY, state, 0)
+    assert synced == [inode(root / KEY), inode(root / "objects/ab")]
+
+
+@syncs_by_fdatasync
 def test_completing_syncs_what_was_never_synced_or_nothing_at_all(
     store: LocalStore, root: Path, synced: list[int]
 ) -> None:

@@ -1,6 +1,7 @@
 """Sends a stretch of a stored object: one block on its way to the client, one being read. Memory per reply is constant.
 
-Blocks are read in threads. A reply of one block costs one hop to a thread, which opens, reads and closes.
+Blocks are read in threads. A reply of one block costs one hop to a thread, which opens, reads and closes. The blocks of
+a client that keeps up grow, because each costs a hop; those of a slow one shrink, because there may be many slow ones.
 """
 
 from __future__ import annotations
@@ -14,11 +15,24 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from windlass.kernel.byte_ranges import ByteRange
+from windlass.kernel.clock import monotonic
 from windlass.receiving.offload import in_thread
 from windlass.storage.contract import StoreError, StoreUnavailable
 from windlass.storage.registry import store
 
-BLOCK_SIZE = 1024 * 1024
+FIRST_BLOCK = 256 * 1024
+SMALLEST_BLOCK = 64 * 1024
+#: Larger ones were not faster: blocks of 0.5 to 4 MiB all came to the speed of the loopback interface.
+LARGEST_BLOCK = 1024 * 1024
+#: Seconds in which a block is taken by a client that keeps up, and by one that does not.
+QUICK, SLOW = 0.05, 0.5
+
+
+def next_size(size: int, seconds: float) -> int:
+    """The size of the block to read after one of ``size`` took ``seconds`` to send."""
+    if seconds < QUICK:
+        return min(2 * size, LARGEST_BLOCK)
+    return max(size // 2, SMALLEST_BLOCK) if seconds > SLOW else size
 
 
 class ObjectReader:
@@ -38,7 +52,7 @@ class ObjectReader:
         reader = cls(file, wanted.length)
         try:
             file.seek(wanted.start)
-            reader.first = reader.next_block()
+            reader.first = reader.next_block(FIRST_BLOCK)
         except BaseException:
             reader.close()
             raise
@@ -48,10 +62,13 @@ class ObjectReader:
     def finished(self) -> bool:
         return self._left == 0
 
-    def next_block(self) -> bytes:
-        """Empty only after the last. Closes the object with its last block. Raises StoreError if it ends too early."""
+    def next_block(self, size: int) -> bytes:
+        """``size`` bytes, fewer only at the end; the last block closes the object.
+
+        Raises StoreError, also where the object ends too early.
+        """
         with self._busy:
-            size = min(BLOCK_SIZE, self._left)
+            size = min(size, self._left)
             try:
                 block = self._file.read(size)
             except OSError as error:
@@ -87,19 +104,21 @@ class ObjectResponse(Response):
                 gone.cancel()
             if not self._reader.finished:
                 # Shielded: a second cancellation may end the wait, not the closing.
-                await asyncio.shield(asyncio.ensure_future(in_thread(self._reader.close)))
+                await asyncio.shield(in_thread(self._reader.close))
 
     async def _send_blocks(self, send: Send, gone: asyncio.Future[None] | None) -> None:
-        block = self._reader.first
+        block, size = self._reader.first, FIRST_BLOCK
         while not self._reader.finished:
             if gone is not None and gone.done():
                 return
-            ahead = asyncio.ensure_future(in_thread(self._reader.next_block))
+            ahead = asyncio.ensure_future(in_thread(self._reader.next_block, size))
+            began = monotonic()
             try:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
             except BaseException:
                 ahead.cancel()
                 raise
+            size = next_size(size, monotonic() - began)
             block = await ahead
         await send({"type": "http.response.body", "body": block, "more_body": False})
 

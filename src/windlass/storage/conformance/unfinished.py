@@ -75,6 +75,18 @@ class UnfinishedObjects(Suite):
         store.complete(KEY, state, len(data))
         assert read(store, KEY) == data
 
+    def test_the_state_can_be_had_without_making_anything_durable(self, store: Store) -> None:
+        unit = store.capabilities.min_chunk_size
+        data = pattern(2 * unit)
+        state = kept(store.create(KEY, durable=False))
+        for start in (0, unit):
+            writer = store.open_writer(KEY, state)
+            writer.write(start, [data[start : start + unit]])
+            state = kept(writer.sync(durable=False))
+            writer.close()
+        store.complete(KEY, state, len(data))
+        assert read(store, KEY) == data
+
     def test_what_came_after_the_last_commit_is_written_over(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
         committed = write(store, KEY, kept(store.create(KEY)), 0, pattern(unit))
