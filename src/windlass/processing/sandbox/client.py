@@ -27,7 +27,7 @@ MOST_SAID = 4 * 1024 * 1024
 
 
 class ParentGone(Exception):
-    """The parent died under a request; whatever it was running died with it."""
+    """The parent died under a request, or no longer answers; whatever it was running dies with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,10 @@ class Sandbox:
             with child_end, parent_end:
                 asked = self._ask(order, parent_end.fileno(), child_end.fileno())
             try:
-                ended = self._follow(asked, order, answer, status, heard, cancelled)
+                ended = self._follow(order, answer, status, heard, cancelled)
+            except ParentGone:
+                self._abandon(asked)
+                raise
             except Garbled as error:
                 raise PermanentError(f"The step's answer is not usable: {error}.") from error
         return judge(order.limits, ended, heard.answer)
@@ -135,7 +138,6 @@ class Sandbox:
 
     def _follow(
         self,
-        asked: subprocess.Popen[bytes],
         order: Order,
         answer: socket.socket,
         status: socket.socket,
@@ -151,7 +153,6 @@ class Sandbox:
                 if cancelled.is_set():
                     raise Cancelled
                 if monotonic() > late:
-                    self._abandon(asked)
                     raise ParentGone
                 readable = {key.fileobj for key, _ in selector.select(LOOK_EVERY)}
                 if answer in readable and not _read(answer, heard):
