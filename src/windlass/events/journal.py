@@ -76,5 +76,6 @@ def recording() -> Iterator[Recorder]:
         with transaction.atomic():
             yield recorder
             recorder.write()
+            _open.recorder = None  # what runs once this commits (a job, where jobs run eagerly) records for itself
     finally:
         _open.recorder = None

@@ -179,6 +179,12 @@ def step_ended(tell: Recorder, asset: FileAsset, outcome: StepOutcome, overall: 
     )
 
 
+def skip_steps(asset: FileAsset) -> None:
+    """What is still pending or running will not be done in this run."""
+    open_steps = StepRun.objects.filter(file=asset, run=asset.run, state__in=[StepState.PENDING, StepState.RUNNING])
+    open_steps.update(state=StepState.SKIPPED)
+
+
 def stage_began(tell: Recorder, asset: FileAsset, stage: str) -> None:
     """Show the stage; a pending file is processing from here on."""
     FileAsset.objects.filter(id=asset.id).update(stage=stage, message="", updated_at=now())

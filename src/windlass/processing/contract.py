@@ -172,4 +172,5 @@ def damaged(*errors: type[BaseException], what: str) -> Iterator[None]:
         yield
     except errors as error:
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise Unreadable(f"The {what} cannot be read: {' '.join(said.split())[:300].rstrip('.')}.") from error
+        lines = dict.fromkeys(line.strip() for line in said.splitlines())  # libvips says some things twice
+        raise Unreadable(f"The {what} cannot be read: {'; '.join(lines)[:300].rstrip('.;')}.") from error

@@ -1,0 +1,86 @@
+"""The door of processing: run a job, start one over, take a file out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import structlog
+from django.db import transaction
+
+from windlass.events.api import recording
+from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, lifecycle
+from windlass.jobs import api as jobs
+from windlass.kernel.errors import FileReleased, StillRunning
+from windlass.processing import records, workshop
+from windlass.processing.plan import PlannedStep
+from windlass.processing.runner import run_job
+from windlass.processing.work import plan_for
+from windlass.processing.workshop import shut_down
+from windlass.storage.contract import StoreError
+
+__all__ = [
+    "PlannedStep",
+    "delete",
+    "plan_for",
+    "recover",
+    "release",
+    "reprocess",
+    "run_job",
+    "shut_down",
+    "warm_up",
+]
+
+log = structlog.get_logger(__name__)
+
+
+def warm_up() -> None:
+    """Start the sandbox's parent ahead of the first job. Returns at once; it imports its libraries meanwhile."""
+    workshop.sandbox().start()
+
+
+def recover(lapsed: Iterable[jobs.Job]) -> int:
+    """Take back the claims of workers that died; returns how many. Where it was the last attempt, the file has failed.
+
+    Each is due again from then on, and waits for its bell.
+    """
+    return sum(1 for job in lapsed if records.take_back(job))
+
+
+def reprocess(asset: FileAsset, request_id: str = "") -> None:
+    """Process the file from the start once more. Raises StillRunning, FileReleased."""
+    with recording() as tell:
+        try:
+            assets.new_run(tell, asset)
+        except IllegalMove:
+            asset.refresh_from_db(fields=["status"])
+            if asset.status == FileStatus.RELEASED:
+                raise FileReleased("The bytes of this file were deleted; there is nothing to process.") from None
+            raise StillRunning("This file is being processed; ask again when it has ended.") from None
+        jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
+
+
+def release(asset: FileAsset) -> None:
+    """Delete the bytes and renditions, keep the record. Work that runs on it is stopped. Repeatable."""
+    with recording():
+        jobs.cancel_of_file(asset.id)
+        gone = lifecycle.release(asset)
+        transaction.on_commit(partial(_delete_objects, gone))
+
+
+def delete(asset: FileAsset) -> None:
+    """Delete the bytes, renditions and record. Work that runs on it is stopped."""
+    with recording():
+        jobs.cancel_of_file(asset.id)
+        jobs.forget_file(asset.id)
+        gone = lifecycle.delete(asset)
+        transaction.on_commit(partial(_delete_objects, gone))
+
+
+def _delete_objects(gone: Iterable[lifecycle.StoredObject]) -> None:
+    """No row names them any more: what cannot be deleted now, the sweep finds."""
+    for found in gone:
+        try:
+            found.delete()
+        except StoreError as error:
+            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))

@@ -1,0 +1,3 @@
+from windlass.processing.sandbox.parent import main
+
+main()

@@ -1,0 +1,95 @@
+"""The child: one step over one file, and an answer."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+from windlass.processing.contract import PermanentError, StepContext, TransientError
+from windlass.processing.outcome import document
+from windlass.processing.registry import step
+from windlass.processing.sandbox.hardening import Limits, harden
+from windlass.processing.sandbox.messages import Garbled, Message, pack
+
+#: Where the child's files lie: nothing else is open.
+FILE, ANSWER, OUTPUT = 3, 4, 5
+
+#: Seconds between two words on the progress.
+PROGRESS_EVERY = 0.25
+
+
+def run(request: Message, files: Sequence[int], tasks: int) -> NoReturn:
+    """Called right after the fork; never returns. ``files``: the file, the channel for the answer, the output."""
+    status = 1
+    try:
+        _arrange(files)
+        with socket.socket(fileno=ANSWER) as answer:
+            answer.setblocking(True)
+            _answer(answer, request, tasks, has_output=len(files) > OUTPUT - FILE)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _arrange(files: Sequence[int]) -> None:
+    """Only what this step needs stays open: at known numbers, and nothing on the first three."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    # First out of the way of each other, then to their places.
+    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, 100) for number in (nothing, nothing, nothing, *files)]
+    for place, number in enumerate(moved):
+        os.dup2(number, place, inheritable=False)
+    os.closerange(len(moved), os.sysconf("SC_OPEN_MAX"))
+
+
+def _answer(answer: socket.socket, request: Message, tasks: int, *, has_output: bool) -> None:
+    try:
+        _harden(Limits(**request["limits"]), tasks)
+        message = _run_step(answer, request, has_output=has_output)
+    except TransientError as error:
+        message = {"kind": "again", "detail": str(error)}
+    except PermanentError as error:
+        message = {"kind": "failed", "detail": str(error)}
+    except MemoryError:
+        gc.collect()
+        message = {"kind": "memory"}
+    except Exception as error:  # noqa: BLE001  the boundary of the process: a step may fail in any way
+        message = {"kind": "failed", "detail": f"{type(error).__name__}: {error}"[:1000]}
+    try:
+        answer.sendall(pack(message))
+    except Garbled as error:
+        answer.sendall(pack({"kind": "failed", "detail": f"The step's result is not usable: {error}"}))
+
+
+def _harden(limits: Limits, tasks: int) -> None:
+    try:
+        harden(limits, tasks)
+    except (OSError, ValueError) as error:
+        raise TransientError(f"The sandbox could not be closed: {error}") from error
+
+
+def _run_step(answer: socket.socket, request: Message, *, has_output: bool) -> Message:
+    planned = step(request["step"])
+    spoke = 0.0
+
+    def report(percent: int) -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke >= PROGRESS_EVERY:
+            spoke = time.monotonic()
+            answer.sendall(pack({"kind": "progress", "percent": int(percent)}))
+
+    with open(FILE, "rb", closefd=False) as file:
+        file.seek(0)
+        context = StepContext(file, request["facts"], request["profile"], report=report)
+        if has_output:
+            with open(OUTPUT, "wb", closefd=False) as output:
+                context.output = output
+                return {"kind": "result", **document(planned.run(context))}
+        return {"kind": "result", **document(planned.run(context))}

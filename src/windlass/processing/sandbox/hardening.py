@@ -1,0 +1,90 @@
+"""What a child gives up before it looks at a file: the one place where its powers are taken away."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from dataclasses import dataclass
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+
+OPEN_FILES = 64
+
+#: Tasks that this user may have beyond those there are already. The kernel counts a user's tasks, not a process's, so
+#: this cannot be tight: it ends a fork bomb, and leaves room for the libraries' own few threads.
+MORE_TASKS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one step: address space and output in bytes, wall-clock time in seconds."""
+
+    memory: int
+    seconds: float
+    output: int = 256 * 1024 * 1024
+
+
+def harden(limits: Limits, tasks: int) -> None:
+    """Called in the child, after its files are in place and before the step. ``tasks``: see ``user_tasks``.
+
+    Session, privileges and limits now; the file system (Landlock) and the system calls (seccomp) are to be closed
+    after them, as the last act.
+    """
+    os.setsid()
+    if sys.platform == "linux":
+        _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _control(_PR_SET_NO_NEW_PRIVS, 1)
+        _control(_PR_SET_DUMPABLE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
+    _limit(resource.RLIMIT_FSIZE, limits.output)
+    _limit(resource.RLIMIT_NPROC, tasks + MORE_TASKS)
+    # The parent's clock ends a step that takes too long; this ends one that the parent can no longer end.
+    _limit(resource.RLIMIT_CPU, 2 * int(limits.seconds) + 2)
+    _limit(resource.RLIMIT_AS, limits.memory)
+
+
+def adopt_orphans() -> None:
+    """What a child leaves behind becomes the caller's own child, so that it can be found and killed."""
+    if sys.platform == "linux":
+        _control(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def own_children() -> list[int]:
+    """Process ids of the caller's children, dead ones included. Linux only; elsewhere nothing."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as listed:
+            return [int(word) for word in listed.read().split()]
+    except OSError:
+        return []
+
+
+def user_tasks() -> int:
+    """How many tasks this user has now, for RLIMIT_NPROC."""
+    me, tasks = os.getuid(), 0
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else []:
+        try:
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == me:
+                tasks += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:
+            continue  # it ended meanwhile, or is not ours to look into
+    return tasks
+
+
+def _limit(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _control(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl {option}: {os.strerror(number)}")

@@ -1,0 +1,53 @@
+"""Starting and stopping the parent process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+#: All that the parent finds in its environment besides PYTHONPATH. libvips refuses loaders that are not meant for
+#: hostile files, and its threads and glibc's arenas are few: both count against a child's address space.
+ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "VIPS_BLOCK_UNTRUSTED": "1",
+    "VIPS_CONCURRENCY": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+}
+
+#: Seconds in which a parent whose socket is closed ends by itself.
+ENDS_WITHIN = 2.0
+
+
+def launch(patience: float) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """The process and our end of its socket, on which a send waits ``patience`` seconds at most.
+
+    It gets no descriptor but the other end, no directory of ours, no terminal, and a session of its own. Its errors
+    go where ours go: it is our code, and its children have no such descriptor.
+    """
+    control, theirs = socket.socketpair()
+    control.settimeout(patience)
+    with theirs:
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-s", "-m", "windlass.processing.sandbox", str(theirs.fileno())],
+            env={**ENVIRONMENT, "PYTHONPATH": path},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    return process, control
+
+
+def stop(process: subprocess.Popen[bytes], control: socket.socket) -> None:
+    """The parent kills its children when it finds its socket closed, and ends; a parent that hangs is killed."""
+    control.close()
+    try:
+        process.wait(ENDS_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
