@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -20,12 +21,17 @@ from windlass.kernel.principals import ANONYMOUS, Principal, owner_of_user
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-def of_scope(scope: dict[str, object]) -> Principal:
+def of_scope(scope: dict[str, Any]) -> Principal:
     """For the byte plane: the principal of an ASGI request whose body has not been read. Blocks on the database."""
     request = ASGIRequest(scope, io.BytesIO())
     engine = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
     request.session = engine(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     return of_request(request)
+
+
+def has_credential(scope: dict[str, Any]) -> bool:
+    """Whether the request carries something to be looked up; without it ``of_scope`` asks no database."""
+    return any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
 
 
 def of_request(request: HttpRequest) -> Principal:

@@ -1,11 +1,12 @@
 """The door of the files app: sessions, records, profiles, and how they end."""
 
-from windlass.files import assets, lifecycle, uploads
+from windlass.files import assets, leases, lifecycle, uploads
 from windlass.files.assets import IllegalMove, StepOutcome, StepPlan, StoredRendition
+from windlass.files.leases import Lease, LeaseLost
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.profiles import Profile, profile, profiles
 from windlass.files.states import FileStatus, StepState, UploadStatus
-from windlass.files.uploads import Lease, LeaseLost, NewUpload
+from windlass.files.uploads import NewUpload
 
 __all__ = [
     "Blob",
@@ -25,6 +26,7 @@ __all__ = [
     "UploadSession",
     "UploadStatus",
     "assets",
+    "leases",
     "lifecycle",
     "profile",
     "profiles",

@@ -22,7 +22,10 @@ log = structlog.get_logger(__name__)
 
 async def principal_of(request: Request) -> Principal:
     """Raises Unauthenticated or Forbidden."""
-    return await in_database(accounts.of_scope, dict(request.scope))
+    scope = dict(request.scope)
+    if not accounts.has_credential(scope):
+        return accounts.of_scope(scope)
+    return await in_database(accounts.of_scope, scope)
 
 
 def problem_response(problem: Problem, request: Request) -> Response:

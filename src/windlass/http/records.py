@@ -53,7 +53,15 @@ def media_link(file_id: uuid.UUID, rest: str) -> str:
 
 def file_record(asset: FileAsset) -> dict[str, Any]:
     """The file record of http-api section 1."""
-    renditions = sorted(asset.renditions.all(), key=lambda made: made.name)
+    return _record(asset, sorted(asset.renditions.all(), key=lambda made: made.name), _steps(asset))
+
+
+def new_file_record(asset: FileAsset) -> dict[str, Any]:
+    """The record of a file that has just come in, of which nothing has been made yet: no query."""
+    return _record(asset, [], [])
+
+
+def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[StepRun]) -> dict[str, Any]:
     return {
         "id": str(asset.id),
         "original_filename": asset.original_filename,
@@ -74,7 +82,7 @@ def file_record(asset: FileAsset) -> dict[str, Any]:
         "duplicate_of": str(asset.duplicate_of_id) if asset.duplicate_of_id else None,
         "thumbnail_url": _thumbnail_url(asset, renditions),
         "renditions": [_rendition(asset, made) for made in renditions],
-        "checks": _checks(asset),
+        "checks": _checks(asset, steps),
         "created_at": rfc3339(asset.created_at),
         "updated_at": rfc3339(asset.updated_at),
         "expires_at": rfc3339(asset.expires_at),
@@ -155,9 +163,9 @@ def _step(step: StepRun) -> dict[str, Any]:
     }
 
 
-def _checks(asset: FileAsset) -> list[dict[str, str]]:
+def _checks(asset: FileAsset, steps: Sequence[StepRun]) -> list[dict[str, str]]:
     """The gate's verdicts; what will be checked first, where nothing has been yet."""
-    gate = [step for step in _steps(asset) if step.stage == Stage.INTAKE and step.state in _CHECK_STATES]
+    gate = [step for step in steps if step.stage == Stage.INTAKE and step.state in _CHECK_STATES]
     if not gate:
         return [{"name": "size", "state": "pending", "detail": ""}]
     return [{"name": step.step, "state": _CHECK_STATES[StepState(step.state)], "detail": step.detail} for step in gate]

@@ -45,19 +45,19 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
 
     Asking twice for the same stage of the same run makes one job.
     """
-    job, made = Job.objects.get_or_create(
+    known = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
+    if known is not None:
+        return known
+    job = Job.objects.create(
         file_id=file_id,
         run=run,
         stage=stage,
-        defaults={
-            "due_at": now(),
-            "rung_at": now(),
-            "max_attempts": conf.get().job_max_attempts,
-            "request_id": request_id,
-        },
+        due_at=now(),
+        rung_at=now(),
+        max_attempts=conf.get().job_max_attempts,
+        request_id=request_id,
     )
-    if made:
-        transaction.on_commit(lambda: wake.ring(job.id, stage))
+    transaction.on_commit(lambda: wake.ring(job.id, stage))
     return job
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+
 from windlass.events.api import recording
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import ChecksumMismatch
 from windlass.receiving import digest as digests
 from windlass.receiving.offload import in_thread
-from windlass.storage.contract import Store
+from windlass.storage.contract import State, Store
 
 
 async def prove(store: Store, key: str, known: str | None, expected: str | None) -> str | None:
@@ -46,6 +48,25 @@ def record(
     session.status = files.UploadStatus.COMPLETED
     session.offset = session.size = size
     session.file_id = asset.id
+    return asset
+
+
+def record_whole(
+    new: files.NewUpload,
+    *,
+    upload_id: uuid.UUID,
+    key: str,
+    state: State,
+    size: int,
+    sha256: str | None,
+    request_id: str,
+) -> files.FileAsset:
+    """Session, file and intake job of bytes that came whole: one transaction."""
+    with recording() as tell:
+        _session, asset = files.uploads.create_whole(
+            tell, new, upload_id=upload_id, key=key, state=state, size=size, sha256=sha256
+        )
+        jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
     return asset
 
 

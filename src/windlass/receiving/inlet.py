@@ -69,4 +69,4 @@ class Inlet:
     async def _checkpoint(self, offset: int) -> None:
         assert self._writer is not None
         state = await in_thread(writing.save, self._writer)
-        await in_database(files.uploads.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)
+        await in_database(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)

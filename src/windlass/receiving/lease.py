@@ -76,10 +76,10 @@ class Keeper:
         while self._stops:
             await asyncio.sleep(LISTEN_SECONDS)
             try:
-                for upload_id in await in_database(files.uploads.wanted_from, _holder):
+                for upload_id in await in_database(files.leases.wanted_from, _holder):
                     self.ask(upload_id)
                 if monotonic() - renewed >= RENEW_SECONDS:
-                    await in_database(files.uploads.renew_leases, _holder, LEASE_SECONDS)
+                    await in_database(files.leases.renew_leases, _holder, LEASE_SECONDS)
                     renewed = monotonic()
             except DatabaseError as error:
                 log.warning("lease.not_renewed", error=str(error))  # the next round may succeed before it lapses
@@ -90,7 +90,7 @@ keeper = Keeper()
 
 def take(upload_id: uuid.UUID) -> files.Lease | None:
     """The lease, if it is free. Blocks on the database."""
-    return files.uploads.take_lease(upload_id, _holder, LEASE_SECONDS)
+    return files.leases.take_lease(upload_id, _holder, LEASE_SECONDS)
 
 
 async def wait_for(upload_id: uuid.UUID) -> files.Lease:
@@ -99,7 +99,7 @@ async def wait_for(upload_id: uuid.UUID) -> files.Lease:
     pause = 0.01
     while monotonic() < deadline:
         if not keeper.ask(upload_id):
-            await in_database(files.uploads.ask_for_lease, upload_id)
+            await in_database(files.leases.ask_for_lease, upload_id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
         lease = await in_database(take, upload_id)

@@ -35,9 +35,10 @@ Who = Callable[[], Principal]
 digests = DigestMemory()
 
 
-async def create(intent: Create, who: Who, source: Source | None, *, dialect: str, request_id: str = "") -> Outcome:
+async def create(
+    intent: Create, principal: Principal, source: Source | None, *, dialect: str, request_id: str = ""
+) -> Outcome:
     """Begin an upload; take the bytes that came with it. Size 0 is complete at once."""
-    principal = await in_database(who)
     new = admit(intent.description, intent.size, principal, dialect)
     if source is not None and intent.size is not None and (intent.body_length or 0) > intent.size:
         raise _past_length(intent.size)
@@ -50,7 +51,7 @@ async def create(intent: Create, who: Who, source: Source | None, *, dialect: st
     session = await in_database(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
     if not receives:
         return Outcome(state_of(session))
-    return await _Appending(session, files.uploads.lease_of(session), request_id).run(source)
+    return await _Appending(session, files.leases.lease_of(session), request_id).run(source)
 
 
 async def append(intent: Append, who: Who, source: Source, *, dialect: str, request_id: str = "") -> Outcome:
@@ -66,7 +67,7 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
         lease = await leases.wait_for(session.id)
         session = await in_database(_again, lease)
     if lease.offset != intent.offset:
-        await in_database(files.uploads.release_lease, lease)
+        await in_database(files.leases.release_lease, lease)
         raise OffsetMismatch(lease.offset, intent.offset)
     return await _Appending(session, lease, request_id).run(source)
 
@@ -77,7 +78,7 @@ async def query(upload_id: uuid.UUID, who: Who) -> Outcome:
     if session.status == files.UploadStatus.ACTIVE and session.lease_holder:
         lease = await in_database(leases.take, upload_id) or await leases.wait_for(upload_id)
         session = await in_database(_again, lease)
-        await in_database(files.uploads.release_lease, lease)
+        await in_database(files.leases.release_lease, lease)
     return Outcome(state_of(session))
 
 
@@ -113,10 +114,10 @@ class _Appending:
         except files.LeaseLost as error:
             raise UploadLocked("Another request took this upload over, or it was cancelled.") from error
         except WriterBusy as error:
-            await in_database(files.uploads.release_lease, self.lease)
+            await in_database(files.leases.release_lease, self.lease)
             raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
         except BaseException:
-            await in_database(files.uploads.release_lease, self.lease)
+            await in_database(files.leases.release_lease, self.lease)
             raise
 
     async def _run(self, source: Source | None, digest: RunningDigest | None) -> Outcome:
@@ -173,7 +174,7 @@ class _Appending:
         """The store failed, or the server gave this request up: what was written before is still the client's."""
         await inlet.save(completes=False)
         await in_database(
-            files.uploads.checkpoint,
+            files.leases.checkpoint,
             self.lease,
             inlet.offset,
             inlet.state,
@@ -194,7 +195,7 @@ class _Appending:
             await self._complete(offset, digest)
             return Outcome(state_of(self.session), end)
         self.session.expires_at = await in_database(
-            files.uploads.checkpoint, self.lease, offset, state, ttl_hours=self._ttl_hours, release=True
+            files.leases.checkpoint, self.lease, offset, state, ttl_hours=self._ttl_hours, release=True
         )
         self.session.offset = offset
         digests.keep(self.session.id, digest)
@@ -241,7 +242,7 @@ def _living(upload_id: uuid.UUID, who: Who) -> files.UploadSession:
 
 
 def _again(lease: files.Lease) -> files.UploadSession:
-    session = files.uploads.held(lease)
+    session = files.leases.held(lease)
     if session is None:
         raise UploadGone("This upload ended while it was waited for.")
     return session

@@ -6,9 +6,10 @@ session from its first buffer on, so that it can be seen while it comes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
-from windlass.events.api import recording
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadLocked
 from windlass.kernel.ids import new_id
@@ -22,6 +23,8 @@ from windlass.receiving.pump import End
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import State
 from windlass.storage.registry import store
+
+T = TypeVar("T")
 
 
 class WholeUpload:
@@ -37,6 +40,7 @@ class WholeUpload:
         self._digest: RunningDigest | None = RunningDigest()
         self._session: files.UploadSession | None = None
         self._created = False
+        self.recorded = False
 
     async def receive(self, source: Source) -> None:
         """Take every byte into the store. Raises ClientGone, FileTooLarge, ReceiveTimeout, StoreError."""
@@ -51,14 +55,21 @@ class WholeUpload:
             await self._stream(source, found)
         check_size(self.new.profile, self.size)
 
-    async def finish(self, request_id: str) -> tuple[files.UploadSession, files.FileAsset]:
-        """Prove the announced checksum and record the file. Raises ChecksumMismatch, LeaseLost."""
+    async def finish(self, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
+        """Prove the announced checksum, record the file, and give what ``show`` makes of it on the database's thread.
+
+        Raises ChecksumMismatch, UploadLocked.
+        """
         known = self._digest.hexdigest() if self._digest else None
         sha256 = await completion.prove(self._store, self._key, known, self.new.expected_sha256)
-        return await in_database(self._record, sha256, request_id)
+        shown = await in_database(self._record, sha256, request_id, show)
+        self.recorded = True
+        return shown
 
     async def discard(self) -> None:
-        """Nothing of this file stays. Idempotent."""
+        """Nothing of this file stays, unless it was recorded. Idempotent."""
+        if self.recorded:
+            return
         if self._session is not None:
             await in_database(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
         if self._created:
@@ -96,7 +107,7 @@ class WholeUpload:
         )
         inlet = Inlet(
             self._store,
-            files.uploads.lease_of(self._session),
+            files.leases.lease_of(self._session),
             self._digest,
             must_hash=self.new.expected_sha256 is not None,
             ttl_hours=self.new.profile.upload_ttl_hours,
@@ -121,23 +132,25 @@ class WholeUpload:
             case End.ASKED:
                 raise Unavailable("The server is stopping. Send the file again, or use a resumable protocol.")
 
-    def _record(self, sha256: str | None, request_id: str) -> tuple[files.UploadSession, files.FileAsset]:
-        with recording():
-            session = self._session or files.uploads.create(
-                self.new, upload_id=self.id, key=self._key, state=self._state
-            )
-            self._describe_session(session)
-            try:
-                asset = completion.record(
-                    files.uploads.lease_of(session),
-                    session,
+    def _record(self, sha256: str | None, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
+        if self._session is None:
+            return show(
+                completion.record_whole(
+                    self.new,
+                    upload_id=self.id,
+                    key=self._key,
+                    state=self._state,
                     size=self.size,
                     sha256=sha256,
                     request_id=request_id,
                 )
-            except files.LeaseLost as error:
-                raise UploadLocked("This upload was cancelled while it was being received.") from error
-        return session, asset
+            )
+        self._describe_session(self._session)
+        lease = files.leases.lease_of(self._session)
+        try:
+            return show(completion.record(lease, self._session, size=self.size, sha256=sha256, request_id=request_id))
+        except files.LeaseLost as error:
+            raise UploadLocked("This upload was cancelled while it was being received.") from error
 
     def _describe_session(self, session: files.UploadSession) -> None:
         session.reference = self.new.reference

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from windlass import conf
 from windlass.files import api as files
 from windlass.http import records
-from windlass.http.endpoints import problem_of
+from windlass.http.endpoints import principal_of, problem_of
 from windlass.http.uploads.answers import of_file
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
@@ -22,7 +22,6 @@ from windlass.protocols import form
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.form import FormEvent, FormRequest, PartBegan, PartData, PartEnded
 from windlass.receiving.admission import admit
-from windlass.receiving.offload import in_database
 from windlass.receiving.source import RequestBody
 from windlass.receiving.whole import WholeUpload
 from windlass.storage.contract import Buffer, StoreError
@@ -46,14 +45,14 @@ async def _take(incoming: Incoming, *, always_list: bool) -> Response:
     total = _total_limit(incoming)
     if asked.body_length is not None and asked.body_length > total + OVERHEAD:
         raise FileTooLarge(total, asked.body_length, what="form's files together")
-    principal = await in_database(incoming.who())
+    principal = await principal_of(incoming.request)
     intake = _Intake(asked, _Events(incoming.body, asked), principal, total)
     try:
         await intake.receive()
         await intake.finish(incoming.request_id)
     finally:
         await asyncio.shield(intake.discard_unfinished())
-    return await _answer(intake, incoming, always_list=always_list)
+    return _answer(intake, incoming, always_list=always_list)
 
 
 def _total_limit(incoming: Incoming) -> int:
@@ -73,7 +72,7 @@ class _Received:
     part: PartBegan
     upload: WholeUpload | None = None
     problem: Problem | None = None
-    asset: files.FileAsset | None = None
+    record: dict[str, Any] | None = None
 
 
 class _Events:
@@ -143,13 +142,13 @@ class _Intake:
                 continue
             item.upload.describe(reference=late.reference, sha256=late.sha256, metadata=dict(late.metadata))
             try:
-                _session, item.asset = await item.upload.finish(request_id)
+                item.record = await item.upload.finish(request_id, records.new_file_record)
             except (Problem, StoreError) as error:
                 item.problem = problem_of(error)
 
     async def discard_unfinished(self) -> None:
         for item in self.received:
-            if item.upload is not None and item.asset is None:
+            if item.upload is not None:
                 await item.upload.discard()
 
     async def _receive_file(self, part: PartBegan) -> None:
@@ -170,26 +169,25 @@ class _Intake:
             await self.events.skip()
 
 
-async def _answer(intake: _Intake, incoming: Incoming, *, always_list: bool) -> Response:
-    stored = [item.asset for item in intake.received if item.asset is not None]
+def _answer(intake: _Intake, incoming: Incoming, *, always_list: bool) -> Response:
+    stored = [item.record for item in intake.received if item.record is not None]
     problems = [item.problem for item in intake.received if item.problem is not None]
     if len(intake.received) == 1 and not always_list:
         if problems:
             raise problems[0]
-        return of_file(incoming.root, await in_database(records.file_record, stored[0]))
-    return await _list_form(intake, stored, problems, incoming)
+        return of_file(incoming.root, stored[0])
+    return _list_form(intake, stored, problems, incoming)
 
 
-async def _list_form(
-    intake: _Intake, stored: Sequence[files.FileAsset], problems: Sequence[Problem], incoming: Incoming
+def _list_form(
+    intake: _Intake, stored: Sequence[dict[str, Any]], problems: Sequence[Problem], incoming: Incoming
 ) -> Response:
     errors = [_error(item, incoming) for item in intake.received if item.problem is not None]
     if not stored:
         first = problems[0]
         first.members["errors"] = errors
         raise first
-    made = await in_database(lambda: [records.file_record(asset) for asset in stored])
-    return JSONResponse({"files": made, "errors": errors}, status_code=201)
+    return JSONResponse({"files": list(stored), "errors": errors}, status_code=201)
 
 
 def _error(item: _Received, incoming: Incoming) -> dict[str, Any]:

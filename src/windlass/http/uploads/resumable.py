@@ -32,7 +32,7 @@ async def create(incoming: Incoming) -> Response:
         raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
     outcome = await resumable.create(
         intent,
-        incoming.who(),
+        await principal_of(incoming.request),
         incoming.body if intent.has_body else None,
         dialect=Dialect.TUS,
         request_id=incoming.request_id,

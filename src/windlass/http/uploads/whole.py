@@ -7,24 +7,24 @@ import asyncio
 from starlette.responses import Response
 
 from windlass.http import records
+from windlass.http.endpoints import principal_of
 from windlass.http.uploads.answers import of_file
 from windlass.http.uploads.receiving import Incoming
 from windlass.protocols import raw
 from windlass.protocols.dialects import Dialect
 from windlass.receiving.admission import admit
-from windlass.receiving.offload import in_database
 from windlass.receiving.whole import WholeUpload
 
 
 async def take(incoming: Incoming) -> Response:
     """POST /files, PUT /files/{name}: the raw body."""
     intent = raw.parse(incoming.head, incoming.request.path_params.get("name"))
-    principal = await in_database(incoming.who())
+    principal = await principal_of(incoming.request)
     upload = WholeUpload(admit(intent.description, intent.size, principal, Dialect.RAW))
     try:
         await upload.receive(incoming.body)
-        _session, asset = await upload.finish(incoming.request_id)
+        record = await upload.finish(incoming.request_id, records.new_file_record)
     except BaseException:
         await asyncio.shield(upload.discard())
         raise
-    return of_file(incoming.root, await in_database(records.file_record, asset))
+    return of_file(incoming.root, record)

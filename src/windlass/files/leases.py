@@ -1,0 +1,112 @@
+"""The right to write to an upload, as columns of its row: each change one conditional UPDATE, fenced by an epoch."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Q
+
+from windlass.files.models import UploadSession
+from windlass.files.states import UploadStatus
+from windlass.kernel.clock import now
+from windlass.kernel.errors import UploadGone
+
+
+class LeaseLost(Exception):
+    """Another request holds this upload now; what this one wrote after its last commit does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to an upload while ``epoch`` is the session's. ``offset`` and ``state`` as last committed."""
+
+    upload_id: uuid.UUID
+    epoch: int
+    offset: int
+    size: int | None
+    store_key: str
+    state: dict[str, Any]
+
+
+def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | None:
+    """Take the lease if nobody holds it, or its holder's time ran out. None otherwise. Raises UploadGone."""
+    moment = now()
+    free = Q(lease_holder="") | Q(lease_until__lt=moment)
+    taken = UploadSession.objects.filter(free, id=upload_id, status=UploadStatus.ACTIVE, expires_at__gt=moment).update(
+        lease_holder=holder,
+        lease_epoch=F("lease_epoch") + 1,
+        lease_until=moment + timedelta(seconds=seconds),
+        lease_wanted=False,
+    )
+    session = UploadSession.objects.filter(id=upload_id).first()
+    if session is None or session.status != UploadStatus.ACTIVE:
+        raise UploadGone("This upload has ended.")
+    return lease_of(session) if taken else None
+
+
+def held(lease: Lease) -> UploadSession | None:
+    """The session as it stands, if the lease is still its own."""
+    return UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).first()
+
+
+def lease_of(session: UploadSession) -> Lease:
+    return Lease(session.id, session.lease_epoch, session.offset, session.size, session.store_key, session.store_state)
+
+
+def release_lease(lease: Lease) -> None:
+    """Give the lease back with nothing changed."""
+    UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).update(
+        lease_holder="", lease_until=None, lease_wanted=False
+    )
+
+
+def ask_for_lease(upload_id: uuid.UUID) -> None:
+    """Ask whoever holds it, in any process, to flush, commit and let go."""
+    UploadSession.objects.filter(id=upload_id).exclude(lease_holder="").update(lease_wanted=True)
+
+
+def wanted_from(holder: str) -> Sequence[uuid.UUID]:
+    """Uploads that ``holder`` is asked to let go of."""
+    return list(UploadSession.objects.filter(lease_holder=holder, lease_wanted=True).values_list("id", flat=True))
+
+
+def renew_leases(holder: str, seconds: float) -> int:
+    """Prolong every lease of this holder by one statement."""
+    return UploadSession.objects.filter(lease_holder=holder).update(lease_until=now() + timedelta(seconds=seconds))
+
+
+def release_leases(holder: str) -> int:
+    """Free every lease of a holder that has just started under this name, and so cannot be writing."""
+    return UploadSession.objects.filter(lease_holder=holder).update(
+        lease_holder="", lease_until=None, lease_epoch=F("lease_epoch") + 1
+    )
+
+
+def checkpoint(
+    lease: Lease,
+    offset: int,
+    state: dict[str, Any],
+    *,
+    ttl_hours: float,
+    release: bool = False,
+) -> datetime:
+    """Commit how far the bytes are stored; returns when the session now expires. Raises LeaseLost."""
+    expires_at = now() + timedelta(hours=ttl_hours)
+    values: dict[str, Any] = {"offset": offset, "store_state": state, "expires_at": expires_at, "updated_at": now()}
+    if release:
+        values |= {"lease_holder": "", "lease_until": None, "lease_wanted": False}
+    change_held(lease, values)
+    return expires_at
+
+
+def change_held(lease: Lease, values: dict[str, Any]) -> None:
+    """Write to the session if the lease is still its own. Raises LeaseLost."""
+    changed = UploadSession.objects.filter(
+        id=lease.upload_id, lease_epoch=lease.epoch, status=UploadStatus.ACTIVE
+    ).update(**values)
+    if not changed:
+        raise LeaseLost(str(lease.upload_id))
