@@ -17,11 +17,11 @@ class Caller:
 
     def __init__(self, app: Any, token: str = "", owner: str = "anonymous") -> None:
         self._app = app
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.owner = owner
 
     def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
-        options["headers"] = self._headers | options.get("headers", {})
+        options["headers"] = self.headers | options.get("headers", {})
         return asyncio.run(self._send(method, path, **options))
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
