@@ -379,7 +379,8 @@ class TestEnds:
             httpx.Client(base_url=server.url, timeout=30) as client,
             client.stream("GET", "/events", headers=caller.headers) as response,
         ):
-            Stream(response).frame()
+            stream = Stream(response)
+            stream.frame()
             (shared,) = (each for each in _followers.values() if each.subscribers)
         deadline = threading.Event()
         for _ in range(1000):
