@@ -122,7 +122,7 @@ class Follower:
 
     def __init__(self) -> None:
         self.closed = False
-        self._subscribers: set[Subscriber] = set()
+        self.subscribers: set[Subscriber] = set()
         self._reset()
 
     def _reset(self) -> None:
@@ -136,7 +136,7 @@ class Follower:
     async def following(self, topic: Topic, since: int | None) -> AsyncIterator[Subscriber]:
         """Follow from after event ``since``; None: from now on."""
         subscriber = Subscriber(topic)
-        self._subscribers.add(subscriber)
+        self.subscribers.add(subscriber)
         try:
             if self._task is None:
                 self._task = asyncio.create_task(self._run(), name="windlass-follower")
@@ -146,14 +146,14 @@ class Follower:
             subscriber.position = newest if since is None else min(since, newest)
             yield subscriber
         finally:
-            self._subscribers.discard(subscriber)
-            if not self._subscribers:
+            self.subscribers.discard(subscriber)
+            if not self.subscribers:
                 self._stop()
 
     def close(self) -> None:
         """Every stream of this loop ends now; a new one ends at once, and its client asks elsewhere."""
         self.closed = True
-        for subscriber in self._subscribers:
+        for subscriber in self.subscribers:
             subscriber.wake.set()
 
     def _stop(self) -> None:
@@ -184,7 +184,7 @@ class Follower:
         while True:
             page = await in_database(events.follow, self._position, limit=PAGE)
             last = len(page) < PAGE
-            for subscriber in self._subscribers:
+            for subscriber in self.subscribers:
                 subscriber.offer(page, running if last else None)
             self._position = page[-1].id if page else self._position
             if last:
@@ -194,7 +194,7 @@ class Follower:
         if monotonic() < self._progress_due:
             return None
         self._progress_due = monotonic() + PROGRESS_SECONDS
-        return await in_database(under_way, [subscriber.topic for subscriber in self._subscribers])
+        return await in_database(under_way, [subscriber.topic for subscriber in self.subscribers])
 
 
 async def _wait_for(bell: asyncio.Event, seconds: float) -> None:

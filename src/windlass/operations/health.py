@@ -49,6 +49,10 @@ class Check:
     _until: float = field(default=0.0, init=False)
     _kept: dict[str, Any] = field(default_factory=dict, init=False)
 
+    def forget(self) -> None:
+        """Ask again next time, whatever was kept."""
+        self._until = 0.0
+
     async def result(self) -> dict[str, Any]:
         if monotonic() < self._until:
             return self._kept

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router
 
 from windlass import conf
 from windlass.accounts import api as accounts
-from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets
+from windlass.files.api import FileAsset, FileStatus, assets
 from windlass.http.records import file_path, file_record, file_status
 from windlass.http.rest.credentials import caller
 from windlass.http.rest.listing import FileQuery, page
 from windlass.http.rest.problems import request_id
 from windlass.http.rest.schemas import FileList, FileRecord, FileStatusOut, SignedUrlIn, SignedUrlOut
 from windlass.kernel.clock import rfc3339
-from windlass.kernel.errors import FileRefused, FileReleased, NotFound, StillRunning
+from windlass.kernel.errors import FileRefused, FileReleased, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.processing import api as processing
@@ -26,7 +26,6 @@ from windlass.receiving.offload import in_database
 
 router = Router(tags=["Files"])
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -114,12 +113,7 @@ def _downloadable(asset: FileAsset) -> str:
 
 
 def _reprocessed(asset: FileAsset, by_request: str) -> dict[str, Any]:
-    if asset.status == FileStatus.RELEASED:
-        raise FileReleased("The bytes of this file were released; there is nothing left to process.")
-    try:
-        processing.reprocess(asset, by_request)
-    except IllegalMove as error:
-        raise StillRunning("Processing of this file has not ended. Wait for its end, or release it.") from error
+    processing.reprocess(asset, by_request)
     return file_status(assets.load(asset.id) or asset)
 
 

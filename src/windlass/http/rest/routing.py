@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 from windlass.http.rest import openapi, problems
 from windlass.http.rest.api import api
@@ -31,6 +32,7 @@ def patterns() -> list[URLPattern | URLResolver]:
     return [path("", include((ninja, app_name), namespace=namespace)), re_path(OURS, refuse)]
 
 
+@csrf_exempt
 def refuse(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404, or 405 where the path is one that takes other methods, on whichever plane."""
     return problems.response(_refusal(request), request)

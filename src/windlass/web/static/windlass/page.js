@@ -1,7 +1,7 @@
 // The page: uploads by tus, a library kept live by Server-Sent Events. No framework; every text is set as text.
 
 const RUNNING = new Set(["PENDING", "PROCESSING"]);
-const SERVED = new Set(["READY", "FAILED", "PROCESSING"]);
+const SERVED = new Set(["READY", "FAILED"]);
 const SMALLEST = 2 ** 20, LARGEST = 2 ** 26; // of one PATCH: it grows while a request takes under a second
 const find = (selector, within = document) => within.querySelector(selector);
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
@@ -46,7 +46,7 @@ function askForToken() {
 find("#sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   token = find("#token").value.trim();
-  await open();
+  await begin();
 });
 
 // ---- Uploading (tus 1.0: create, then append at the offset that the server has)
@@ -64,7 +64,7 @@ async function upload(file) {
   find("#transfers").append(row);
   find("#transfers-section").hidden = false;
   const show = (sent, note = "") => {
-    find("progress", row).value = file.size ? sent / file.size : 1;
+    if (sent !== null) find("progress", row).value = file.size ? sent / file.size : 1;
     find(".detail", row).textContent = note || `${sizeOf(sent)} of ${sizeOf(file.size)}`;
   };
   try {
@@ -74,7 +74,7 @@ async function upload(file) {
   } catch (error) {
     if (stop.signal.aborted) return remove(row);
     row.classList.add("failed");
-    show(0, error.message);
+    show(null, error.message);
     find(".cancel", row).textContent = "Dismiss";
     find(".cancel", row).addEventListener("click", () => remove(row));
   }
@@ -124,7 +124,7 @@ async function persist(work, show, signal) {
       return await work();
     } catch (error) {
       if (signal.aborted || (error instanceof Refused && !error.passes)) throw error;
-      show(0, `Interrupted; trying again in ${wait} s.`);
+      show(null, `Interrupted; trying again in ${wait} s.`);
       await pause(wait);
       signal.throwIfAborted();
     }
@@ -228,9 +228,14 @@ async function more(path) {
 
 find("#more").addEventListener("click", () => more(next.pathname + next.search).catch(({ message }) => say(message)));
 
+const asked = new Map(); // how often a file was asked for: an answer that a later one overtook is not shown
+
 async function refresh(id) {
+  const turn = (asked.get(id) ?? 0) + 1;
+  asked.set(id, turn);
   const reply = await call(`/files/${id}/`).catch((error) => (error.status === 404 ? forget(id) : null));
-  if (reply) place(await reply.json(), { first: true });
+  const file = await reply?.json();
+  if (file && asked.get(id) === turn) place(file, { first: true });
 }
 
 // ---- Live: one stream for all that is ours. fetch and not EventSource, which cannot carry a token.
@@ -275,7 +280,7 @@ function hear({ type, file_id, data }) {
 
 // ---- Begin
 
-async function open() {
+async function begin() {
   try {
     await more("/files/?limit=50");
   } catch ({ message, status }) {
@@ -288,4 +293,4 @@ async function open() {
   follow();
 }
 
-await open();
+await begin();

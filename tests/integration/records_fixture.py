@@ -1,0 +1,91 @@
+"""The record plane on a real database in a directory of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.records import REQUEST_ID, Caller
+
+
+@pytest.fixture(scope="session")
+def records_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Django set up and migrated. Where another fixture has done so in this process, its database serves as well."""
+    from django.apps import apps
+
+    if not apps.ready:
+        os.environ["WINDLASS_HOME"] = str(tmp_path_factory.mktemp("records"))
+        os.environ["DJANGO_SETTINGS_MODULE"] = "windlass.settings"
+        import django
+
+        django.setup()
+    from django.core.management import call_command
+
+    from windlass import conf
+
+    call_command("migrate", verbosity=0)
+    return conf.get().windlass_home
+
+
+@pytest.fixture
+def configure(records_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Change settings for one test: ``configure(AUTH_MODE="required")``."""
+    from windlass import conf
+
+    def change(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        conf.reload()
+
+    yield change
+    monkeypatch.undo()
+    conf.reload()
+
+
+@pytest.fixture(scope="session")
+def record_plane(records_home: Path) -> Any:
+    """Django's ASGI handler as the front door calls it: with the request's id, and paths without their last slash."""
+    from django.core.handlers.asgi import ASGIHandler
+
+    handler = ASGIHandler()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def receive_body() -> Any:
+            # httpx says that the client is gone as soon as the reply is whole, and Django would then not tidy up.
+            message = await receive()
+            return message if message["type"] == "http.request" else await asyncio.Event().wait()
+
+        path = scope["path"]
+        if not path.startswith(("/admin/", "/static/")):
+            path = path.rstrip("/") or "/"
+        await handler({**scope, "path": path, "windlass.request_id": REQUEST_ID}, receive_body, send)
+
+    return app
+
+
+@pytest.fixture
+def user(record_plane: Any) -> Callable[..., Caller]:
+    """A new user with a token: ``user()``, ``user(staff=True)``; ``user(app=...)`` for another application."""
+
+    def make(*, staff: bool = False, app: Any = None) -> Caller:
+        from django.contrib.auth import get_user_model
+
+        from windlass.accounts.api import create_token
+
+        name = f"user-{uuid.uuid4().hex[:12]}"
+        token = create_token(name, staff=staff)
+        key = get_user_model().objects.get(username=name).pk
+        return Caller(app or record_plane, token, f"user:{key}")
+
+    return make
+
+
+@pytest.fixture
+def anybody(record_plane: Any) -> Caller:
+    return Caller(record_plane)

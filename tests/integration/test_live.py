@@ -1,0 +1,407 @@
+"""Live events through a real uvicorn: nothing is skipped, nobody sees another's, and nothing hangs at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from tests.integration.records import Caller, make_file
+
+pytest_plugins = ["tests.integration.records_fixture"]
+
+User = Callable[..., Caller]
+
+
+class LiveServer(uvicorn.Server):
+    """uvicorn as ``windlass web`` runs it: streams end before connections are waited for."""
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        from windlass.http import live
+
+        await live.shut_down()
+        await super().shutdown(sockets)
+
+
+@dataclass
+class Running:
+    url: str
+    server: LiveServer
+    thread: threading.Thread
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(20)
+        assert not self.thread.is_alive(), "the server waits for a stream that should have ended"
+
+
+@contextmanager
+def running() -> Iterator[Running]:
+    from windlass.http import live
+
+    door = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(Starlette(routes=live.routes), log_config=None, lifespan="off")
+    server = LiveServer(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+    thread.start()
+    found = Running(f"http://127.0.0.1:{door.getsockname()[1]}", server, thread)
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture(scope="module")
+def server(records_home: Path) -> Iterator[Running]:
+    with running() as found:
+        yield found
+
+
+class Stream:
+    """Reads one event stream as it comes."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.iter_lines()
+
+    def frame(self) -> dict[str, str]:
+        """The fields of the next frame; a comment is under the empty name."""
+        found: dict[str, str] = {}
+        for line in self._lines:
+            if not line:
+                return found
+            name, _, value = line.partition(":")
+            found[name] = value.removeprefix(" ")
+        raise EOFError
+
+    def event(self) -> dict[str, Any]:
+        """The next event, journal or progress; its SSE id is its number."""
+        while True:
+            frame = self.frame()
+            if "data" in frame:
+                event: dict[str, Any] = json.loads(frame["data"])
+                assert frame.get("id") == (None if event["id"] is None else str(event["id"]))
+                assert "event" not in frame
+                return event
+
+    def journal(self, count: int) -> list[dict[str, Any]]:
+        """The next ``count`` events of the journal."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            event = self.event()
+            if event["id"] is not None:
+                found.append(event)
+        return found
+
+
+@pytest.fixture
+def listen(server: Running) -> Iterator[Callable[..., Any]]:
+    """``with listen(caller, path, last=n) as stream``: a stream that has begun."""
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+
+        @contextmanager
+        def begin(caller: Caller, path: str, *, last: int | str | None = None) -> Iterator[Stream]:
+            headers = caller.headers | ({} if last is None else {"Last-Event-ID": str(last)})
+            with client.stream("GET", path, headers=headers) as response:
+                assert response.status_code == 200
+                stream = Stream(response)
+                assert stream.frame() == {"retry": "2000"}
+                yield stream
+
+        yield begin
+
+
+def tell(owner: str, count: int = 1, *, bell: bool = True, **subject: Any) -> list[int]:
+    """Write events; without the bell they are what another process wrote."""
+    from windlass.events.api import Event, EventType, recording
+
+    if not bell:
+        return [Event.objects.create(type=EventType.FILE_STEP, owner=owner, **subject).id for _ in range(count)]
+    with recording() as recorder:
+        for number in range(count):
+            recorder.add(EventType.FILE_STEP, owner=owner, data={"n": number}, **subject)
+    return [event.id for event in recorder.pending]
+
+
+class TestStreams:
+    def test_a_files_stream_begins_at_its_beginning_and_goes_on(self, user: User, listen: Any) -> None:
+        caller = user()
+        asset = make_file(caller.owner)
+        before = tell(caller.owner, 2, file_id=asset.id)
+        with listen(caller, f"/files/{asset.id}/events") as stream:
+            assert stream.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+            assert stream.response.headers["cache-control"] == "no-store"
+            assert [event["id"] for event in stream.journal(2)] == before
+            tell(caller.owner, file_id=uuid.uuid4())
+            after = tell(caller.owner, 2, file_id=asset.id)
+            events = stream.journal(2)
+            assert [event["id"] for event in events] == after
+            assert events[0]["type"] == "file.step"
+            assert events[0]["file_id"] == str(asset.id)
+            assert events[0]["data"] == {"n": 0}
+            assert events[0]["at"].endswith("Z")
+
+    def test_an_uploads_stream(self, user: User, listen: Any) -> None:
+        caller = user()
+        session = make_upload(caller.owner)
+        written = tell(caller.owner, upload_id=session.id)
+        with listen(caller, f"/uploads/{session.id}/events") as stream:
+            assert [event["id"] for event in stream.journal(1)] == written
+
+    def test_everything_begins_now(self, user: User, listen: Any) -> None:
+        caller = user()
+        tell(caller.owner, file_id=uuid.uuid4())
+        with listen(caller, "/events") as stream:
+            written = tell(caller.owner, file_id=uuid.uuid4())
+            assert [event["id"] for event in stream.journal(1)] == written
+
+    def test_what_other_processes_write_is_found_without_a_bell(self, user: User, listen: Any) -> None:
+        caller = user()
+        with listen(caller, "/events") as stream:
+            written = tell(caller.owner, 3, bell=False)
+            assert [event["id"] for event in stream.journal(3)] == written
+
+    def test_resumes_without_a_gap(self, user: User, listen: Any) -> None:
+        caller = user()
+        asset = make_file(caller.owner)
+        written = tell(caller.owner, 450, file_id=asset.id)
+        for path in ("/events", f"/files/{asset.id}/events"):
+            with listen(caller, path, last=written[1]) as stream:
+                assert [event["id"] for event in stream.journal(448)] == written[2:]
+
+    @pytest.mark.parametrize("last", ["not-a-number", "-1", "9" * 40])
+    def test_a_number_that_is_none_of_ours_counts_as_none(self, user: User, listen: Any, last: str) -> None:
+        caller = user()
+        asset = make_file(caller.owner)
+        written = tell(caller.owner, file_id=asset.id)
+        with listen(caller, f"/files/{asset.id}/events", last=last) as stream:
+            assert [event["id"] for event in stream.journal(1)] == written
+
+    def test_a_number_beyond_the_end_misses_nothing_new(self, user: User, listen: Any) -> None:
+        caller = user()
+        with listen(caller, "/events", last=10**12) as stream:
+            written = tell(caller.owner)
+            assert [event["id"] for event in stream.journal(1)] == written
+
+    def test_head_does_not_stay_open(self, server: Running, user: User) -> None:
+        caller = user()
+        response = httpx.head(f"{server.url}/events", headers=caller.headers, timeout=20)
+        assert response.headers["content-type"].startswith("text/event-stream")
+
+    def test_says_that_it_is_there(self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        from windlass.http import live
+
+        monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+        with listen(user(), "/events") as stream:
+            assert set(stream.frame()) == {""}
+
+
+class TestOwners:
+    def test_anothers_things_are_not_there(self, server: Running, user: User) -> None:
+        owner, other = user(), user()
+        asset, session = make_file(owner.owner), make_upload(owner.owner)
+        for path in (
+            f"/files/{asset.id}",
+            f"/uploads/{session.id}",
+            f"/files/{uuid.uuid4()}",
+            "/files/x",
+            "/uploads/x",
+        ):
+            response = httpx.get(f"{server.url}{path}/events", headers=other.headers, timeout=20)
+            assert response.status_code == 404, path
+            assert response.headers["content-type"] == "application/problem+json"
+
+    def test_a_credential_is_asked_for(self, server: Running, configure: Callable[..., None]) -> None:
+        configure(AUTH_MODE="required")
+        assert httpx.get(f"{server.url}/events", timeout=20).status_code == 401
+
+    def test_everything_is_the_callers_own_and_staff_hear_all(self, user: User, listen: Any) -> None:
+        caller, other, staff = user(), user(), user(staff=True)
+        with listen(caller, "/events") as own, listen(staff, "/events") as every:
+            (theirs,), (mine,) = tell(other.owner), tell(caller.owner)
+            assert [event["id"] for event in own.journal(1)] == [mine]
+            assert [event["id"] for event in every.journal(2)] == [theirs, mine]
+
+
+class TestProgress:
+    def test_is_told_as_it_rises_without_a_number(self, user: User, listen: Any) -> None:
+        from windlass.files.api import FileAsset
+
+        caller = user()
+        asset = make_file(caller.owner, status="PROCESSING", progress=10, stage="derive")
+        files = FileAsset.objects.filter(id=asset.id)
+        with listen(caller, f"/files/{asset.id}/events") as one, listen(caller, "/events") as every:
+            for stream in (one, every):
+                event = stream.event()
+                assert (event["type"], event["id"], event["data"]["progress"]) == ("file.progress", None, 10)
+            files.update(progress=55, message="page 3 of 7")
+            for stream in (one, every):
+                event = stream.event()
+                assert event["data"] == {"progress": 55, "message": "page 3 of 7", "stage": "derive"}
+            (end,) = tell(caller.owner, file_id=asset.id)
+            assert one.event()["id"] == end
+
+    def test_an_upload_tells_its_bytes(self, user: User, listen: Any) -> None:
+        caller = user()
+        session = make_upload(caller.owner, size=400, offset=100)
+        with listen(caller, f"/uploads/{session.id}/events") as stream:
+            event = stream.event()
+        assert event["type"] == "upload.progress"
+        assert event["upload_id"] == str(session.id)
+        assert event["data"] == {"progress": 25.0, "bytes_received": 100, "size": 400}
+
+    def test_never_tells_less_than_the_journal_did(self) -> None:
+        from windlass.events.api import Event
+        from windlass.http.progress import Progress, Shown
+
+        file_id, shown = uuid.uuid4(), Shown()
+
+        def at(percent: int) -> list[Progress]:
+            return shown.risen([Progress("o", percent, "", {}, file_id=file_id)])
+
+        assert at(30)
+        assert not at(30)
+        shown.journal(Event(file_id=file_id, data={"progress": 60}))
+        assert not at(50)
+        assert at(61)
+        shown.journal(Event(file_id=file_id, data={"progress": 0}))  # a new run
+        assert at(5)
+
+
+class TestBounds:
+    def test_a_slow_stream_holds_a_page_and_loses_nothing(self, user: User) -> None:
+        from windlass.http.follower import PAGE, Follower
+        from windlass.http.progress import Topic
+        from windlass.receiving.offload import in_database
+
+        owner = user().owner
+
+        async def watch() -> tuple[int, list[int], list[int]]:
+            written: list[int] = []
+            async with Follower().following(Topic(owner=owner), None) as subscriber:
+                assert await subscriber.next() == []
+                for _ in range(5):
+                    written += await in_database(tell, owner, PAGE // 2)
+                    await subscriber.wake.wait()
+                    subscriber.wake.clear()
+                while not subscriber.behind:
+                    await asyncio.sleep(0.01)
+                held = len(subscriber.news)
+                read: list[int] = []
+                while len(read) < len(written):
+                    read += [event["id"] for event in await subscriber.next() if event["id"]]
+            return held, read, written
+
+        held, read, written = asyncio.run(watch())
+        assert held <= PAGE
+        assert read == written
+
+    def test_one_reader_for_all_and_none_for_nobody(self, records_home: Path) -> None:
+        from windlass.http.follower import Follower
+        from windlass.http.progress import Topic
+
+        def followers() -> int:
+            return sum(task.get_name() == "windlass-follower" for task in asyncio.all_tasks())
+
+        async def watch() -> None:
+            follower = Follower()
+            async with follower.following(Topic(), None), follower.following(Topic(owner="x"), 0):
+                assert followers() == 1
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert followers() == 0
+
+        asyncio.run(watch())
+
+    def test_goes_on_after_the_database_failed_a_look(self, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        from django.db import OperationalError
+
+        from windlass.events import api as events
+        from windlass.http import follower
+        from windlass.http.progress import Topic
+        from windlass.receiving.offload import in_database
+
+        owner, real, failed = user().owner, events.follow, threading.Event()
+
+        def failing(*arguments: Any, **named: Any) -> Any:
+            if not failed.is_set() and "owner" not in named:
+                failed.set()
+                raise OperationalError("gone away")
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(follower, "RETRY_SECONDS", 0.01)
+
+        async def watch() -> list[int]:
+            async with follower.Follower().following(Topic(owner=owner), None) as subscriber:
+                await subscriber.next()
+                monkeypatch.setattr(events, "follow", failing)
+                while not failed.is_set():
+                    await asyncio.sleep(0.01)
+                written = await in_database(tell, owner)
+                await subscriber.wake.wait()
+                assert [event["id"] for event in await subscriber.next()] == written
+                return written
+
+        assert asyncio.run(watch())
+
+
+class TestEnds:
+    def test_a_shutdown_ends_open_streams(self, user: User) -> None:
+        caller = user()
+        with (
+            running() as found,
+            httpx.Client(base_url=found.url, timeout=30) as client,
+            client.stream("GET", "/events", headers=caller.headers) as response,
+        ):
+            stream = Stream(response)
+            stream.frame()
+            found.stop()
+            with pytest.raises(EOFError):
+                stream.event()
+
+    def test_a_client_that_leaves_is_forgotten(self, user: User, server: Running) -> None:
+        from windlass.http.follower import _followers
+
+        caller = user()
+        with (
+            httpx.Client(base_url=server.url, timeout=30) as client,
+            client.stream("GET", "/events", headers=caller.headers) as response,
+        ):
+            stream = Stream(response)
+            stream.frame()
+            (shared,) = (each for each in _followers.values() if each.subscribers)
+        deadline = threading.Event()
+        for _ in range(1000):
+            if not shared.subscribers:
+                return
+            deadline.wait(0.02)
+        pytest.fail("the stream of a client that left is still followed")
+
+
+def make_upload(owner: str, **values: Any) -> Any:
+    from datetime import timedelta
+
+    from windlass.files.api import UploadSession
+    from windlass.kernel.clock import now
+
+    defaults = {
+        "dialect": "tus",
+        "profile": "default",
+        "filename": "a.txt",
+        "store": "local",
+        "store_key": f"k/{uuid.uuid4()}",
+        "expires_at": now() + timedelta(hours=1),
+    }
+    return UploadSession.objects.create(owner=owner, **(defaults | values))

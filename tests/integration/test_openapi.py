@@ -1,0 +1,136 @@
+"""The OpenAPI document tells of both planes, and the record plane's replies are what it says they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.records import Caller, make_file
+
+pytest_plugins = ["tests.integration.records_fixture"]
+
+
+@pytest.fixture
+def document(anybody: Caller) -> dict[str, Any]:
+    response = anybody("GET", "/api/openapi.json")
+    assert response.status_code == 200
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def byte_routes() -> set[tuple[str, str]]:
+    from windlass.http import downloads, live, uploads
+    from windlass.http.rest.openapi import shape
+    from windlass.operations import health
+
+    found = set()
+    for route in [*uploads.routes, *downloads.routes, *live.routes, *health.routes]:
+        methods = set(route.methods or ())
+        # Starlette adds HEAD wherever GET is; where a route names both, they are calls of their own.
+        found |= {(method, shape(route.path)) for method in methods}
+    return found
+
+
+def test_every_byte_route_is_described(document: dict[str, Any]) -> None:
+    from windlass.http.rest.openapi import shape
+
+    described = {(method.upper(), shape(path)) for path, item in document["paths"].items() for method in item}
+    described |= {("HEAD", path) for method, path in described if method == "GET"}
+    missing = byte_routes() - described
+    assert not missing
+
+
+def test_no_byte_call_is_described_that_is_not_served() -> None:
+    from windlass.http.rest.byte_calls import BYTE_CALLS
+    from windlass.http.rest.openapi import shape
+
+    assert {(call.method, shape(call.path)) for call in BYTE_CALLS} <= byte_routes()
+
+
+def test_refers_only_to_shapes_that_it_holds(document: dict[str, Any]) -> None:
+    names = set(document["components"]["schemas"])
+
+    def referred(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            own = {node["$ref"].rsplit("/", 1)[-1]} if isinstance(node.get("$ref"), str) else set()
+            return own.union(*(referred(child) for child in node.values()))
+        return set().union(*(referred(child) for child in node)) if isinstance(node, list) else set()
+
+    assert referred(document) - names == set()
+    assert {"FileRecord", "ProblemDocument", "UploadStatusOut"} <= names
+
+
+def test_operations_are_distinct_and_name_their_path_parameters(document: dict[str, Any]) -> None:
+    from windlass.http.rest.openapi import shape
+
+    shapes = [shape(path) for path in document["paths"]]
+    assert len(shapes) == len(set(shapes))
+    ids = []
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            ids.append(operation["operationId"])
+            named = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
+            assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}, path
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
+    assert len(ids) == len(set(ids))
+
+
+def test_calls_ask_for_a_credential_unless_they_are_public(document: dict[str, Any]) -> None:
+    open_calls = {
+        (method, path)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if not operation.get("security")
+    }
+    assert open_calls == {
+        ("get", "/livez"),
+        ("get", "/readyz"),
+        ("get", "/healthz"),
+        ("options", "/files"),
+        ("options", "/uploads/{upload_id}"),
+    }
+    assert document["components"]["securitySchemes"]["Credential"]["scheme"] == "bearer"
+
+
+def test_the_page_of_the_api_is_public_and_asks_nobody_else(anybody: Caller, configure: Callable[..., None]) -> None:
+    configure(AUTH_MODE="required")
+    page = anybody("GET", "/api/docs/")
+    assert page.status_code == 200
+    assert "/api/openapi.json" in page.text
+    assert "https://" not in page.text
+
+
+def test_replies_are_as_described(user: Callable[..., Caller]) -> None:
+    from windlass.http.rest import schemas
+
+    caller = user()
+    asset = make_file(caller.owner, rejection={"rule": "size", "detail": "too large"}, status="REJECTED")
+    for path, model in (
+        (f"/files/{asset.id}/", schemas.FileRecord),
+        (f"/files/{asset.id}/status/", schemas.FileStatusOut),
+        ("/files/", schemas.FileList),
+        ("/files/security/config/", schemas.SecurityConfig),
+        ("/profiles/", schemas.ProfileList),
+        (f"/files/{'0' * 8}-0000-4000-8000-{'0' * 12}/", schemas.ProblemDocument),
+    ):
+        reply = caller("GET", path).json()
+        assert set(model.model_fields) >= set(reply) or model is schemas.ProblemDocument
+        model.model_validate(reply)
+
+
+def test_upload_status_is_as_described() -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from windlass.files.api import UploadSession
+    from windlass.http.records import upload_status
+    from windlass.http.rest.schemas import UploadStatusOut
+
+    session = UploadSession(dialect="tus", size=200, offset=50, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    found = upload_status(session)
+    UploadStatusOut.model_validate(found)
+    assert found["progress"] == {"bytes_received": 50, "percentage": 25.0}
+    assert (found["status"], found["is_expired"], found["protocol"]) == ("active", False, "tus")
+    session.expires_at -= timedelta(hours=2)
+    assert (upload_status(session)["status"], upload_status(session)["is_expired"]) == ("expired", True)
