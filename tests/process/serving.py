@@ -54,11 +54,12 @@ def until(found: Callable[[], T | None], what: str) -> T:
 
 
 class Running:
-    """A command that runs until it is ended. Its output is kept in files below its home."""
+    """A command that runs until it is ended. Its output is kept in files beside its home."""
 
     def __init__(self, *arguments: str, home: Path, **more: str) -> None:
-        self.output, self.errors = home.with_suffix(".out"), home.with_suffix(".err")
-        with self.output.open("ab") as output, self.errors.open("ab") as errors:
+        number = len(list(home.parent.glob("*.out")))
+        self.output, self.errors = home.with_suffix(f".{number}.out"), home.with_suffix(f".{number}.err")
+        with self.output.open("xb") as output, self.errors.open("xb") as errors:
             self.process = subprocess.Popen(
                 [*WINDLASS, *arguments], env=environment(home, **more), stdout=output, stderr=errors
             )

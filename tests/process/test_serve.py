@@ -59,8 +59,7 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> 
     assert not (tmp_path / "home" / "windlass.sqlite3").exists()
 
 
-@pytest.mark.parametrize("command", ["serve", "web"])
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "files.example.org"])
+@pytest.mark.parametrize(("command", "host"), [("serve", "0.0.0.0"), ("web", "::")])
 def test_a_public_address_is_refused_in_open_mode(tmp_path: Path, command: str, host: str) -> None:
     result = run(command, "--host", host, "--port", "0", home=tmp_path / "home")
     assert result.returncode == 2
