@@ -23,9 +23,8 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        hint = (
-            " Run `windlass migrate` first?" if "no such table" in str(error) or "does not exist" in str(error) else ""
-        )
+        absent = "no such table" in str(error) or "does not exist" in str(error)
+        hint = " Run `windlass migrate` first." if absent else ""
         raise Refusal(f"the database failed: {error}.{hint}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 
 from windlass import conf
@@ -38,7 +39,9 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
-        raise Refusal(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+        # create_server adds the address to the text; a failed look-up of the name has a number of its own kind.
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise Refusal(f"cannot listen on {host} port {port}: {reason}") from error
 
 
 def url_of(host: str, port: int) -> str:

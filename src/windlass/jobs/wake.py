@@ -79,7 +79,7 @@ def check() -> str:
     """Prove that the broker answers; returns its address without its password. Raises what the broker raises."""
     with application().connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=5)
-        return str(connection.as_uri())
+        return str(connection.as_uri()) if conf.get().celery_broker_url else "embedded"
 
 
 class _Line:

@@ -1,0 +1,113 @@
+"""Runs the real ``windlass`` command, and waits for what it says and does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+import psutil
+
+T = TypeVar("T")
+
+WINDLASS = [sys.executable, "-m", "windlass"]
+#: Long enough for a machine that is busy with something else.
+PATIENCE = 90.0
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """This process's environment without what might point it to another server's parts."""
+    foreign = ("WINDLASS_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "HOST", "PORT", "DJANGO_SETTINGS_MODULE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | {"WINDLASS_HOME": str(home)} | more
+
+
+def run(*arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        [*WINDLASS, *arguments], env=environment(home, **more), capture_output=True, text=True, timeout=PATIENCE
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def until(found: Callable[[], T | None], what: str) -> T:
+    """The first true answer; fails where there is none for too long."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"waited {PATIENCE:.0f} s in vain for {what}")
+
+
+class Running:
+    """A command that runs until it is ended. Its output is kept in files beside its home."""
+
+    def __init__(self, *arguments: str, home: Path, **more: str) -> None:
+        number = len(list(home.parent.glob("*.out")))
+        self.output, self.errors = home.with_suffix(f".{number}.out"), home.with_suffix(f".{number}.err")
+        with self.output.open("xb") as output, self.errors.open("xb") as errors:
+            self.process = subprocess.Popen(
+                [*WINDLASS, *arguments], env=environment(home, **more), stdout=output, stderr=errors
+            )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.end()
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def children(self) -> dict[str, psutil.Process]:
+        """The supervised processes by the command they run."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            try:
+                line = child.cmdline()
+            except psutil.NoSuchProcess:
+                continue
+            if "windlass" in line:
+                found[line[line.index("windlass") + 1]] = child
+        return found
+
+
+class Serve(Running):
+    """``windlass serve`` on a free port. ``ready`` waits for its line."""
+
+    def __init__(self, home: Path, port: int | None = None, **more: str) -> None:
+        self.home, self.port = home, port or free_port()
+        super().__init__("serve", "--port", str(self.port), home=home, **more)
+        self.url = f"http://127.0.0.1:{self.port}/"
+
+    def ready(self) -> Serve:
+        until(self._said_so, f"the ready line; it said: {self.errors.read_text()}")
+        return self
+
+    def alive(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}livez", timeout=PATIENCE).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _said_so(self) -> bool:
+        assert self.process.poll() is None, self.errors.read_text()
+        return f"Windlass is ready at {self.url}\n" in self.output.read_text()

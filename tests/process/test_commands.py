@@ -1,0 +1,87 @@
+"""The commands for whoever runs the server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.process.serving import run
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    made = tmp_path / "home"
+    assert run("migrate", "--quiet", home=made).returncode == 0
+    return made
+
+
+def test_a_token_is_printed_alone_listed_and_revoked(home: Path) -> None:
+    made = run("token", "create", "--user", "ann", "--staff", "--name", "ci", "--days", "7", home=home)
+    assert made.returncode == 0
+    assert re.fullmatch(r"wl_[A-Za-z0-9_-]{43}\n", made.stdout)
+    listed = run("token", "list", home=home).stdout
+    assert re.search(r"1\s+ann\s+ci\s+never used\s+2\d{3}-", listed)
+    assert made.stdout.strip() not in listed
+    assert run("token", "revoke", "1", home=home).returncode == 0
+    assert run("token", "list", home=home).stdout == ""
+    again = run("token", "revoke", "1", home=home)
+    assert (again.returncode, again.stderr) == (2, "windlass: there is no token 1\n")
+
+
+def test_without_a_database_a_command_says_what_to_do(tmp_path: Path) -> None:
+    result = run("token", "create", "--user", "ann", home=tmp_path / "home")
+    assert result.returncode == 2
+    assert "Run `windlass migrate` first." in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_migrating_twice_succeeds(home: Path) -> None:
+    assert run("migrate", home=home).returncode == 0
+
+
+def lines(output: str) -> dict[str, str]:
+    """State by the name of what was tried."""
+    return {name: state for state, name, *_ in (line.split() for line in output.splitlines())}
+
+
+def test_check_tries_each_part(home: Path) -> None:
+    result = run("check", home=home)
+    assert lines(result.stdout) == dict.fromkeys(
+        ["settings", "profiles", "home", "database", "storage", "broker"], "ok"
+    ), result.stdout
+    assert result.returncode == 0
+
+
+def test_check_names_what_fails_and_why(tmp_path: Path) -> None:
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text("[default]\nmax_sise = 3\n")
+    result = run(
+        "check",
+        home=tmp_path / "home",
+        WINDLASS_PROFILES=str(profiles),
+        CELERY_BROKER_URL="redis://user:hush@127.0.0.1:9/0",
+    )
+    states = lines(result.stdout)
+    assert (states["profiles"], states["database"], states["broker"]) == ("failed", "failed", "failed")
+    assert (states["settings"], states["home"]) == ("ok", "ok")
+    assert "max_sise" in result.stdout
+    assert "run `windlass migrate`" in result.stdout
+    assert "hush" not in result.stdout + result.stderr
+    assert result.returncode == 1
+
+
+def test_check_of_a_bad_setting_is_one_line(tmp_path: Path) -> None:
+    result = run("check", home=tmp_path / "home", WINDLASS_WORKER_CONCURENCY="2")
+    assert result.returncode == 2
+    assert result.stderr.endswith("Did you mean WINDLASS_WORKER_CONCURRENCY?\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_worker_is_told_which_queues_there_are(home: Path) -> None:
+    result = run("worker", "--queues", "intake,thumbs", home=home)
+    assert (result.returncode, result.stderr) == (
+        2,
+        "windlass: there is no queue 'thumbs'; there are intake, describe, derive\n",
+    )

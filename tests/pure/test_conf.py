@@ -1,0 +1,125 @@
+"""Settings: where they are looked up, what is refused, and that the refusal says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from windlass.conf import MB, BadSetting, Settings
+from windlass.conf.reader import read
+
+
+def settings(given: dict[str, Any] | None = None, **environment: str) -> Settings:
+    return read(Settings, given or {}, environment)
+
+
+def test_defaults_need_no_environment() -> None:
+    found = settings()
+    assert found.worker_concurrency == 2
+    assert found.upload_limit == 5 * 1024 * MB
+    assert not found.credentials_required
+
+
+def test_a_setting_is_read_under_its_own_name_and_under_the_prefix() -> None:
+    assert settings(WORKER_CONCURRENCY="3").worker_concurrency == 3
+    assert settings(WINDLASS_WORKER_CONCURRENCY="4").worker_concurrency == 4
+    both = settings(WORKER_CONCURRENCY="3", WINDLASS_WORKER_CONCURRENCY="4")
+    assert both.worker_concurrency == 4, "the prefixed name is meant for us and wins"
+
+
+def test_a_setting_named_for_windlass_has_no_second_prefix() -> None:
+    assert settings(WINDLASS_HOME="/srv/files").windlass_home == Path("/srv/files")
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert settings(WORKER_CONCURRENCY="").worker_concurrency == 2
+
+
+def test_a_value_may_stand_in_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("hush\n")
+    assert settings(SECRET_KEY_FILE=str(secret)).secret_key == "hush"
+    assert settings(WINDLASS_SECRET_KEY_FILE=str(secret)).secret_key == "hush"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"SECRET_KEY_FILE names .*absent.*No such file"):
+        settings(SECRET_KEY_FILE=str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [("WINDLASS_WORKER_CONCURENCY", "WINDLASS_WORKER_CONCURRENCY"), ("WINDLASS_HOM", "WINDLASS_HOME")],
+)
+def test_an_unknown_windlass_name_suggests_the_nearest(name: str, suggestion: str) -> None:
+    with pytest.raises(BadSetting, match=f"{name} is not a setting.*Did you mean {suggestion}\\?"):
+        settings(**{name: "x"})
+
+
+def test_other_names_of_the_environment_are_none_of_ours() -> None:
+    assert settings(HOSTNAME="box", DJANGO_SETTINGS_MODULE="windlass.settings") == settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("WORKER_CONCURRENCY", "many", "must be a int"),
+        ("WORKER_CONCURRENCY", "0", "must be greater than 0"),
+        ("MAX_UPLOAD_SIZE", "-1", "must not be negative"),
+        ("DEBUG", "perhaps", "must be true or false"),
+        ("DURABILITY", "mostly", "must be one of strict, complete, os"),
+        ("STORAGE_BACKEND", "tape", "must be one of local"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_name_and_the_reason(name: str, value: str, reason: str) -> None:
+    with pytest.raises(BadSetting, match=f"{name} is .*{value}.*{reason}"):
+        settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("Yes", True), ("on", True), ("FALSE", False), ("off", False)]
+)
+def test_booleans(text: str, value: bool) -> None:
+    assert settings(DEBUG=text).debug is value
+
+
+def test_choices_do_not_depend_on_case() -> None:
+    assert settings(DURABILITY="OS").durability == "os"
+
+
+def test_lists_are_separated_by_commas() -> None:
+    assert settings(ALLOWED_MIME_TYPES=" image/*, ,application/pdf ").allowed_mime_types == (
+        "image/*",
+        "application/pdf",
+    )
+
+
+def test_an_optional_path_takes_the_type_that_is_not_none() -> None:
+    assert settings().media_root is None
+    found = settings(MEDIA_ROOT="/srv/media")
+    assert found.media_root == Path("/srv/media")
+    assert found.media_directory == Path("/srv/media")
+
+
+def test_bytes_win_over_megabytes() -> None:
+    assert settings(MAX_FILE_SIZE_MB="3").upload_limit == 3 * MB
+    assert settings(MAX_FILE_SIZE_MB="3", MAX_UPLOAD_SIZE="10").upload_limit == 10
+
+
+def test_another_projects_values_win_over_the_environment_and_keep_their_types() -> None:
+    found = settings({"WORKER_CONCURRENCY": 7, "ALLOWED_MIME_TYPES": ("text/plain",)}, WORKER_CONCURRENCY="3")
+    assert found.worker_concurrency == 7
+    assert found.allowed_mime_types == ("text/plain",)
+
+
+def test_another_projects_text_is_converted_and_checked() -> None:
+    assert settings({"WORKER_CONCURRENCY": "7"}).worker_concurrency == 7
+    with pytest.raises(BadSetting, match="greater than 0"):
+        settings({"WORKER_CONCURRENCY": 0})
+
+
+def test_another_projects_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(BadSetting, match=r"DURABLITY is not a setting.*Did you mean DURABILITY\?"):
+        settings({"DURABLITY": "os"})

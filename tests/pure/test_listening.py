@@ -1,0 +1,31 @@
+"""Where the server may listen, and how its address is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from windlass.cli.listening import is_loopback, url_of
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "::1", "[::1]"])
+def test_loopback(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "files.example.org", "localhost.example.org"])
+def test_anything_else_is_public(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000/"),
+        ("0.0.0.0", "http://127.0.0.1:8000/"),
+        ("::", "http://127.0.0.1:8000/"),
+        ("::1", "http://[::1]:8000/"),
+        ("files.example.org", "http://files.example.org:8000/"),
+    ],
+)
+def test_the_address_that_is_told_is_one_that_a_browser_here_can_open(host: str, url: str) -> None:
+    assert url_of(host, 8000) == url
