@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from windlass.cli.refusal import Refusal
 from windlass.cli.remote import JsonOption, json_line
 
 if TYPE_CHECKING:
-    from windlass.files.profiles import Profile
     from windlass.processing.contract import About
     from windlass.processing.plan import PlannedStep
 
@@ -27,19 +27,14 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Detect the type of a local file, in the sandbox, and print the steps it would go through. Sends nothing."""
-    from windlass.cli.environment import set_up_django
-
-    set_up_django()
-    from windlass.processing import api as processing
+    from windlass.processing.plan import make_plan
     from windlass.processing.registry import installed
 
-    rules = _profile(profile)
-    try:
-        mime_type = processing.detect_type(file)
-    finally:
-        processing.shut_down()
-    steps = processing.plan_for(rules, mime_type)
-    left_out = not_planned((step.about for step in installed().values()), steps, rules, mime_type)
+    rules = _rules(profile)
+    mime_type = _type_of(file)
+    abouts = [step.about for step in installed().values()]
+    steps = make_plan(abouts, rules, mime_type)
+    left_out = not_planned(abouts, steps, rules, mime_type)
     if as_json:
         document = {"file": str(file), "profile": profile, "mime_type": mime_type}
         typer.echo(json_line(document | {"steps": [step.document() for step in steps], "left_out": left_out}))
@@ -49,11 +44,10 @@ def plan(
 
 
 def not_planned(
-    abouts: Iterable[About], steps: Sequence[PlannedStep], profile: Profile, mime_type: str
+    abouts: Iterable[About], steps: Sequence[PlannedStep], rules: dict[str, Any], mime_type: str
 ) -> list[dict[str, str]]:
     """The steps that are installed and would not run, each with its reason."""
     planned = {step.name for step in steps}
-    rules = profile.document()
     return [
         {"stage": about.stage, "name": about.name, "reason": _reason(about, rules, mime_type)}
         for about in abouts
@@ -67,14 +61,24 @@ def _reason(about: About, rules: dict[str, Any], mime_type: str) -> str:
     return f"for {', '.join(about.mime_types)}, not {mime_type}"
 
 
-def _profile(name: str) -> Profile:
+def _rules(name: str) -> dict[str, Any]:
     from windlass.files.profiles import profile
     from windlass.kernel.errors import InvalidField
 
     try:
-        return profile(name)
+        return profile(name).document()
     except InvalidField as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _type_of(file: Path) -> str:
+    from windlass.processing.contract import StepError
+    from windlass.processing.detection import detect_type
+
+    try:
+        return detect_type(file)
+    except (StepError, OSError) as error:
+        raise Refusal(f"the type of {file} cannot be told: {error}") from error
 
 
 def _lines(head: str, steps: Sequence[PlannedStep], left_out: list[dict[str, str]]) -> list[str]:
