@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from windlass.cli.refusal import Refusal
 from windlass.cli.remote import JsonOption, json_line
 
 if TYPE_CHECKING:
@@ -78,7 +77,8 @@ def _type_of(file: Path) -> str:
     try:
         return detect_type(file)
     except (StepError, OSError) as error:
-        raise Refusal(f"the type of {file} cannot be told: {error}") from error
+        typer.echo(f"windlass: the type of {file} cannot be told: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def _lines(head: str, steps: Sequence[PlannedStep], left_out: list[dict[str, str]]) -> list[str]:

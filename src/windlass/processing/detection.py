@@ -1,4 +1,4 @@
-"""The type of a local file by its content, for commands: found by the same step in the same sandbox, without records."""
+"""The type of a local file by its content, for commands: by the same step in the same sandbox, without records."""
 
 from __future__ import annotations
 
