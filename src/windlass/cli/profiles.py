@@ -13,15 +13,9 @@ def register(app: typer.Typer) -> None:
 
 def profiles(as_json: JsonOption = False) -> None:
     """Print the profiles of this machine's configuration."""
-    from windlass.conf import BadSetting
     from windlass.files.profiles import profiles as configured
 
-    try:
-        found = configured()
-    except BadSetting as error:
-        typer.echo(f"windlass: {error}", err=True)
-        raise typer.Exit(1) from error
-    for profile in found.values():
+    for profile in configured().values():
         if as_json:
             typer.echo(json_line(profile.document()))
             continue

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from windlass.cli.remote import printable, size_text
@@ -43,7 +44,8 @@ def display() -> Iterator[Display]:
     """Bars where stderr is a terminal, else lines."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
-        columns = TextColumn("{task.description}"), BarColumn(), Figures()
+        name = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=28, overflow="ellipsis"))
+        columns = name, BarColumn(bar_width=24), Figures(table_column=Column(no_wrap=True))
         with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
             yield Bars(progress)
     else:
@@ -118,15 +120,15 @@ class Lines:
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
-        self._last: dict[str, float] = {}
+        self._said: dict[str, tuple[int, float]] = {}
         self._stage: dict[str, str] = {}
 
     def sent(self, name: str, sent: int, total: int) -> None:
-        due = self._clock() - self._last.setdefault(name, self._clock()) >= LINE_SECONDS
-        if due or sent == total:
+        said, at = self._said.setdefault(name, (-1, self._clock()))
+        if sent != said and (sent == total or self._clock() - at >= LINE_SECONDS):
             percent = 100 * sent // total if total else 100
             self.notice(name, f"{percent} % ({size_text(sent)} of {size_text(total)})")
-            self._last[name] = self._clock()
+            self._said[name] = sent, self._clock()
 
     def working(self, name: str, status: Status) -> None:
         if status.stage and self._stage.get(name) != status.stage:

@@ -91,7 +91,7 @@ class Upload:
         self._advanced_to(offset)
         if offset < self._reported:
             self._notice(f"The server has {offset} of the {self._reported} bytes that were sent")
-        elif offset:
+        elif offset and self._file_id is None:
             self._notice(f"Going on from byte {offset} of {self._source.size}")
         self._report(offset)
         if self._wanted.resume:

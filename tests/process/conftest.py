@@ -1,0 +1,144 @@
+"""A real server in processes of its own: ``windlass serve`` on a free port and a home of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+READY = "Windlass is ready at"
+START_SECONDS = 90.0
+
+
+class ServerProcess:
+    """One ``windlass serve``. It keeps home and port through any number of ends and starts."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home, self.port = home, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = home.with_name(f"{home.name}.log")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
+        self.environment = inherited | {"PYTHONUNBUFFERED": "1"} | environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it has said that it is ready."""
+        command = [sys.executable, "-m", "windlass", "serve", "--port", str(self.port), "--home", str(self.home)]
+        with self.log.open("ab") as log:
+            begins = log.tell()
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
+        deadline = time.monotonic() + START_SECONDS
+        while READY not in self._said_since(begins):
+            ended = self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                self.kill()
+                reason = "ended" if ended else f"was not ready after {START_SECONDS:.0f} s"
+                raise AssertionError(f"windlass serve {reason}:\n{self._said_since(begins)}")
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        """End it as a service manager does; returns its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(60)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes at once, as if the machine had lost power."""
+        if self._process is None:
+            return
+        victims = self.processes()
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.suspend()  # so that none has time to see another die
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        psutil.wait_procs(victims, 30)
+        self._process.wait(30)
+        self._process = None
+
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor and everything below it."""
+        assert self._process is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            top = psutil.Process(self._process.pid)
+            return [top, *top.children(recursive=True)]
+        return []
+
+    def web_pid(self) -> int:
+        """The process that takes connections."""
+        return self._pid_of("web")
+
+    def worker_pid(self) -> int:
+        return self._pid_of("worker")
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``windlass …`` on this server's home."""
+        return subprocess.run(
+            [sys.executable, "-m", "windlass", *arguments],
+            env=self.environment | {"WINDLASS_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def _pid_of(self, role: str) -> int:
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.cmdline()[1:4] == ["-m", "windlass", role]:
+                    return process.pid
+        raise AssertionError(f"windlass serve has no {role} process:\n{self._said_since(0)}")
+
+    def _said_since(self, offset: int) -> str:
+        with self.log.open("rb") as log:
+            log.seek(offset)
+            return log.read().decode(errors="replace")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Starts a server with these settings; every server that a test made is ended with it."""
+    made: list[ServerProcess] = []
+
+    def make(**environment: str) -> ServerProcess:
+        server = ServerProcess(tmp_path / f"home-{len(made)}", **environment)
+        made.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in made:
+        server.kill()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., ServerProcess]) -> ServerProcess:
+    """A server of one test, which may do with it what it likes."""
+    return make_server()
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server for all tests of a module, none of which may end it."""
+    server = ServerProcess(tmp_path_factory.mktemp("shared") / "home")
+    server.start()
+    yield server
+    server.kill()
