@@ -16,10 +16,12 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help serve test lint format bench chaos audit constraints clean
+.PHONY: help install serve test lint format bench chaos audit constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) $(STAMP)-dev $(STAMP)-bench ## Install everything that the other commands would when needed
 
 serve: $(STAMP) ## Run the whole server on this machine (HOST, PORT, WINDLASS_HOME from the environment)
 	@exec $(BIN)/windlass serve

@@ -116,10 +116,10 @@ def _sample(result: Report, workload: Workload, peer: Peer, row: Row, scratch: P
             result.startup_seconds.setdefault(peer.name, []).append(server.startup_seconds)
             figures = workload.run(server, peer.dialects[row.dialect])
     except (UnavailableError, UnexpectedReplyError, OSError) as error:
-        print(f"{workload.key:9} {row.label:32} failed: {error}", flush=True)
+        print(f"{workload.key:9} {row.label:38} failed: {error}", flush=True)
         return Row(row.peer, row.dialect, row.samples, problem=str(error).replace("\n", " ").replace("|", "/"))
     first = workload.columns[0]
-    print(f"{workload.key:9} {row.label:32} {figures[first.key]:9.{first.digits}f} {first.title}", flush=True)
+    print(f"{workload.key:9} {row.label:38} {figures[first.key]:9.{first.digits}f} {first.title}", flush=True)
     row.samples.append(figures)
     return row
 

@@ -53,14 +53,12 @@ class Reply:
 
 
 class Connection:
-    """A kept-alive connection to 127.0.0.1."""
+    """A kept-alive connection to 127.0.0.1, made anew where the server closes it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent_at = 0.0  # when the last byte of the last request was handed to the system
-        self._pending = b""
+        self._connect()
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +74,11 @@ class Connection:
         """Send and wait for the whole reply, which must be small; see `download` for the others."""
         self._send(method, target, headers or {}, body)
         status, reply_headers = self._read_head()
-        return Reply(status, reply_headers, self._read_body(method, status, reply_headers))
+        reply = Reply(status, reply_headers, self._read_body(method, status, reply_headers))
+        if reply_headers.get("connection", "").lower() == "close":
+            self._socket.close()
+            self._connect()
+        return reply
 
     def download(self, target: str, headers: Mapping[str, str] | None = None) -> int:
         """GET a body and throw it away; gives the number of bytes that came."""
@@ -96,6 +98,11 @@ class Connection:
                 raise UnexpectedReplyError(f"GET {target}: ended after {received} of {expected} bytes")
             received += count
         return received
+
+    def _connect(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._pending = b""
 
     def _send(self, method: str, target: str, headers: Mapping[str, str], body: Body | None) -> None:
         fields = {"Host": f"127.0.0.1:{self.port}", **headers}

@@ -55,10 +55,12 @@ def write(report: Report, directory: Path, name: str) -> list[Path]:
     """Write NAME.json (every sample), NAME.md (the medians) and NAME.svg; gives their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     data, text, plot = (directory / f"{name}.{suffix}" for suffix in ("json", "md", "svg"))
+    measured = [table for table in report.tables if any(row.samples for row in table.rows)]
     data.write_text(json.dumps(asdict(report), indent=1) + "\n")
     text.write_text(markdown(report, plot.name))
-    _plot(report, plot)
-    return [data, text, plot]
+    if measured:
+        _plot(measured, plot)
+    return [path for path in (data, text, plot) if path.exists()]
 
 
 def markdown(report: Report, plot: str) -> str:
@@ -95,14 +97,13 @@ def _cell(values: Sequence[float], digits: int) -> str:
     return median + (spread if len(values) > 1 else "")
 
 
-def _plot(report: Report, path: Path) -> None:
+def _plot(tables: Sequence[Table], path: Path) -> None:
     import matplotlib as mpl  # here, because only a finished run needs it
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "windlass"  # the same figures give the same file
     from matplotlib import pyplot
 
-    tables = [table for table in report.tables if any(row.samples for row in table.rows)]
     heights = [1.2 + 0.32 * len(table.rows) for table in tables]
     figure, panels = pyplot.subplots(
         len(tables), 1, figsize=(9, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"

@@ -1,9 +1,10 @@
 // Uploads a file with tus-js-client and prints one line of JSON.
 //
-// node tus_js_upload.mjs '{"endpoint", "path", "chunkSize"?, "abortAfter"?, "terminate"?, "options"?}'
+// node tus_js_upload.mjs '{"endpoint", "path", "chunkSize"?, "abortAfter"?, "terminate"?, "kill"?, "options"?}'
 //   chunkSize   bytes of one PATCH; without it one PATCH takes everything
 //   abortAfter  stop when this many bytes are sent, then go on with a new Upload object, as after a reload
 //   terminate   stop there and delete the upload instead
+//   kill        {"pid", "after"}: SIGKILL that process when so many bytes are sent, and leave the rest to the retries
 //   options     given to tus-js-client as they are
 import fs from 'node:fs'
 import { basename } from 'node:path'
@@ -12,18 +13,22 @@ import * as tus from 'tus-js-client'
 const task = JSON.parse(process.argv[2])
 const offsets = []
 
-function start(settings, { abortAfter, terminate } = {}) {
+function start(settings, { abortAfter, terminate, kill } = {}) {
   return new Promise((resolve, reject) => {
     const upload = new tus.Upload(fs.createReadStream(task.path), {
       uploadSize: fs.statSync(task.path).size,
       chunkSize: task.chunkSize || Number.POSITIVE_INFINITY,
       metadata: { filename: basename(task.path), filetype: 'application/octet-stream' },
-      retryDelays: [100, 200, 400, 800, 1600, 3200],
+      retryDelays: [100, 200, 400, ...Array(40).fill(800)],
       ...task.options,
       ...settings,
       onError: reject,
       onSuccess: ({ lastResponse }) => resolve({ upload, file: lastResponse.getHeader('Windlass-File') ?? null }),
       onProgress: (sent) => {
+        if (kill && sent >= kill.after) {
+          process.kill(kill.pid, 'SIGKILL')
+          kill = undefined
+        }
         if (abortAfter && sent >= abortAfter) {
           abortAfter = undefined
           upload.abort(Boolean(terminate)).then(() => resolve({ upload, file: null }), reject)

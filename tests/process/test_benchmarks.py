@@ -1,0 +1,34 @@
+"""`make bench` works: a small version of it, with our own server only."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import require
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_a_small_run_leaves_figures_tables_and_a_plot(tmp_path: Path) -> None:
+    require(importlib.util.find_spec("matplotlib"), "the extra `bench` is not installed (`make bench` does it)")
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--peers=windlass-os", "--label=test"]
+    command += ["--workloads=parallel,download,ready", f"--output={tmp_path}", f"--scratch={tmp_path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    (data,) = tmp_path.glob("*-test.json")
+    result = json.loads(data.read_text())
+    shown = data.with_suffix(".md").read_text()
+    assert [table["key"] for table in result["tables"]] == ["parallel", "download", "ready"]
+    for table in result["tables"]:
+        assert f"## {table['title']}" in shown
+        for row in table["rows"]:
+            (sample,) = row["samples"]
+            assert all(sample[column["key"]] > 0 for column in table["columns"])
+    assert data.with_suffix(".svg").stat().st_size > 1000
+    assert str(tmp_path) not in data.read_text() + shown, "a result names nobody's directories"
+    assert list(tmp_path.glob("bench-*")) == [], "what was uploaded is gone"

@@ -1,0 +1,82 @@
+"""tus-js-client, the client that browsers and Uppy use, against a running server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import require
+from tests.process.arrivals import assert_arrived
+from tests.process.conftest import ServerProcess
+
+INTEROP = Path(__file__).resolve().parent.parent / "interop"
+MIB = 1024 * 1024
+SIZE = 30 * MIB + 12345
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    require((INTEROP / "node_modules" / "tus-js-client").is_dir(), "tus-js-client is missing: npm ci in tests/interop")
+    return require(shutil.which("node"), "node is not on PATH")
+
+
+@pytest.fixture
+def large_file(tmp_path: Path) -> Path:
+    path = tmp_path / "large file.bin"
+    path.write_bytes(os.urandom(SIZE))
+    return path
+
+
+def upload(node: str, server: ServerProcess, path: Path, **task: Any) -> dict[str, Any]:
+    """Run the script of tests/interop; gives what it printed."""
+    task = {"endpoint": f"{server.url}/files/", "path": str(path), **task}
+    command = [node, str(INTEROP / "tus_js_upload.mjs"), json.dumps(task)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    printed: dict[str, Any] = json.loads(result.stdout)
+    return printed
+
+
+def test_in_chunks(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB)
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
+def test_in_one_patch(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    uploaded = upload(node, shared_server, large_file)
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
+def test_with_data_in_the_creation(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    options = {"uploadDataDuringCreation": True}
+    uploaded = upload(node, shared_server, large_file, chunkSize=7 * MIB, options=options)
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
+def test_resumes_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    uploaded = upload(node, shared_server, large_file, abortAfter=12 * MIB)
+    assert len(uploaded["resumedAt"]) == 1
+    assert 0 < uploaded["resumedAt"][0] < SIZE
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
+def test_terminates(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    uploaded = upload(node, shared_server, large_file, abortAfter=12 * MIB, terminate=True)
+    assert httpx.head(uploaded["url"], headers={"Tus-Resumable": "1.0.0"}).status_code in {404, 410}
+
+
+def test_goes_on_by_itself_after_the_web_process_was_killed(node: str, server: ServerProcess, tmp_path: Path) -> None:
+    path = tmp_path / "larger.bin"
+    path.write_bytes(os.urandom(MIB) * 160)
+    killed_at = 120 * MIB
+    uploaded = upload(node, server, path, kill={"pid": server.web_pid(), "after": killed_at})
+    # At most a checkpoint (64 MiB) is lost, and what was on its way in buffers.
+    assert killed_at - 80 * MIB <= uploaded["resumedAt"][-1] < path.stat().st_size
+    assert_arrived(server.url, uploaded["file"], path)
