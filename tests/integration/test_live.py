@@ -268,11 +268,12 @@ class TestProgress:
 
         file_id, shown = uuid.uuid4(), Shown()
 
-        def at(percent: int) -> list[Progress]:
-            return shown.risen([Progress("o", percent, "", {}, file_id=file_id)])
+        def at(percent: int, message: str = "") -> list[Progress]:
+            return shown.risen([Progress("o", percent, message, {}, file_id=file_id)])
 
-        assert at(30)
+        assert at(30, "page 1")
         assert not at(30)
+        assert at(30, "page 2")
         shown.journal(Event(file_id=file_id, data={"progress": 60}))
         assert not at(50)
         assert at(61)

@@ -78,13 +78,16 @@ class Shown:
             self.marks[event.file_id] = (event.data["progress"], event.data.get("message", ""))
 
     def risen(self, running: Sequence[Progress]) -> list[Progress]:
-        """Those that are further than was told. What is no longer under way is forgotten."""
+        """Those that are further than was told, or as far with something new to say. What ended is forgotten."""
         before = self.marks
-        found = [each for each in running if (each.mark, each.message) != before.get(each.thing, (-1, ""))]
-        found = [each for each in found if each.mark >= before.get(each.thing, (-1, ""))[0]]
+        found = [each for each in running if _is_news(each, *before.get(each.thing, (-1, "")))]
         self.marks = {each.thing: before[each.thing] for each in running if each.thing in before}
         self.marks |= {each.thing: (each.mark, each.message) for each in found}
         return found
+
+
+def _is_news(each: Progress, mark: int, message: str) -> bool:
+    return each.mark > mark or (each.mark == mark and each.message not in ("", message))
 
 
 def under_way(topics: Sequence[Topic]) -> list[Progress]:
