@@ -94,14 +94,14 @@ class Work:
 
     async def _send(self, path: Path, shown: Display) -> File:
         name = str(path)
+        options: UploadOptions = {
+            **self.options,
+            "on_progress": lambda sent, total: shown.sent(name, sent, total),
+            "on_notice": lambda text: shown.notice(name, text),
+        }
         self.sending.add(path)
         async with self.turns:
-            file = await self.client.upload(
-                path,
-                on_progress=lambda sent, total: shown.sent(name, sent, total),
-                on_notice=lambda text: shown.notice(name, text),
-                **self.options,
-            )
+            file = await self.client.upload(path, **options)
             self.sending.discard(path)
             return file
 
