@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windlass.processing.contract import About, MadeRendition, Makes, Quarantine, Rejection, StepResult
@@ -108,6 +108,11 @@ def test_verdicts_that_cannot_be(verdict: Any) -> None:
         accept(ABOUT, EMPTY | {"verdict": verdict}, 10)
 
 
+#: A busy machine is slow, which is no fault of the code.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@unhurried
 @given(st.dictionaries(st.sampled_from([*EMPTY, "kind"]), JSON) | st.fixed_dictionaries(dict.fromkeys(EMPTY, JSON)))
 def test_whatever_is_said_is_taken_or_refused_and_nothing_else(said: dict[str, Any]) -> None:
     try:
@@ -118,6 +123,7 @@ def test_whatever_is_said_is_taken_or_refused_and_nothing_else(said: dict[str, A
     assert "\x00" not in result.detail
 
 
+@unhurried
 @given(st.lists(st.dictionaries(st.text(), st.integers() | st.text(), max_size=4), max_size=5), st.data())
 def test_messages_come_out_as_they_went_in_however_they_are_cut(messages: list[Any], data: st.DataObject) -> None:
     stream = b"".join(pack(message) for message in messages)

@@ -78,7 +78,7 @@ def test_a_file_that_kills_its_sandbox_each_time_is_dead_with_the_reason(command
         ("script", "a rendition that it was not announced to make"),
         ("beyond", "not in its output"),
         ("babble", "is not usable"),
-        ("write", "File too large"),
+        ("write", "The step failed with OSError."),
     ],
 )
 def test_what_a_child_says_is_not_believed(command: str, reason: str) -> None:
