@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO
 
+import structlog
+
 from windlass import conf
 from windlass.conf import MB
 from windlass.files.api import FileAsset, StepState, StoredRendition, assets
@@ -22,6 +24,8 @@ from windlass.processing.sandbox.client import Order
 from windlass.processing.sandbox.hardening import Limits
 from windlass.processing.work import Ended, Work
 from windlass.storage.registry import store
+
+log = structlog.get_logger(__name__)
 
 #: Progress reaches the records at most this often (http-api section 6): seconds.
 TELL_EVERY = 0.25
@@ -39,6 +43,8 @@ def run_step(work: Work, planned: PlannedStep, file: BinaryIO, lost: threading.E
             result = _result(work, planned, step, file, output, lost)
             stored = [_store(work, made, step.about.makes, output) for made in result.renditions if output is not None]
     except PermanentError as error:
+        notes = getattr(error, "__notes__", [])
+        log.info("step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=notes)
         if planned.stage == jobs.Stage.INTAKE:
             raise
         return Ended(planned, StepState.FAILED, monotonic() - began, text(str(error), LONGEST_DETAIL), {})

@@ -24,14 +24,14 @@ FILE, ANSWER, OUTPUT = 3, 4, 5
 PROGRESS_EVERY = 0.25
 
 
-def run(request: Message, files: Sequence[int], tasks: int) -> NoReturn:
+def run(request: Message, files: Sequence[int], parent: int, tasks: int) -> NoReturn:
     """Called right after the fork; never returns. ``files``: the file, the channel for the answer, the output."""
     status = 1
     try:
         _arrange(files)
         with socket.socket(fileno=ANSWER) as answer:
             answer.setblocking(True)
-            _answer(answer, request, tasks, has_output=len(files) > OUTPUT - FILE)
+            _answer(answer, request, parent, tasks, has_output=len(files) > OUTPUT - FILE)
         status = 0
     finally:
         os._exit(status)
@@ -49,9 +49,9 @@ def _arrange(files: Sequence[int]) -> None:
     os.closerange(len(moved), os.sysconf("SC_OPEN_MAX"))
 
 
-def _answer(answer: socket.socket, request: Message, tasks: int, *, has_output: bool) -> None:
+def _answer(answer: socket.socket, request: Message, parent: int, tasks: int, *, has_output: bool) -> None:
     try:
-        _harden(Limits(**request["limits"]), tasks)
+        _harden(Limits(**request["limits"]), parent, tasks)
         message = _run_step(answer, request, has_output=has_output)
     except TransientError as error:
         message = {"kind": "again", "detail": str(error)}
@@ -61,16 +61,18 @@ def _answer(answer: socket.socket, request: Message, tasks: int, *, has_output: 
         gc.collect()
         message = {"kind": "memory"}
     except Exception as error:  # noqa: BLE001  the boundary of the process: a step may fail in any way
-        message = {"kind": "failed", "detail": f"{type(error).__name__}: {error}"[:1000]}
+        # What it says is for our log: it may name what nobody outside should read.
+        said = f"{type(error).__name__}: {error}"[:1000]
+        message = {"kind": "failed", "detail": f"The step failed with {type(error).__name__}.", "note": said}
     try:
         answer.sendall(pack(message))
     except Garbled as error:
         answer.sendall(pack({"kind": "failed", "detail": f"The step's result is not usable: {error}"}))
 
 
-def _harden(limits: Limits, tasks: int) -> None:
+def _harden(limits: Limits, parent: int, tasks: int) -> None:
     try:
-        harden(limits, tasks)
+        harden(limits, parent, tasks)
     except (OSError, ValueError) as error:
         raise TransientError(f"The sandbox could not be closed: {error}") from error
 

@@ -27,11 +27,13 @@ class Limits:
 
     memory: int
     seconds: float
-    output: int = 256 * 1024 * 1024
+    output: int = 64 * 1024 * 1024
 
 
-def harden(limits: Limits, tasks: int) -> None:
-    """Called in the child, after its files are in place and before the step. ``tasks``: see ``user_tasks``.
+def harden(limits: Limits, parent: int, tasks: int) -> None:
+    """Called in the child, after its files are in place and before the step. Raises OSError.
+
+    ``parent`` is the process to die with; ``tasks``: see ``user_tasks``.
 
     Session, privileges and limits now; the file system (Landlock) and the system calls (seccomp) are to be closed
     after them, as the last act.
@@ -39,6 +41,8 @@ def harden(limits: Limits, tasks: int) -> None:
     os.setsid()
     if sys.platform == "linux":
         _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            raise ProcessLookupError("the parent died before this could be bound to it")
         _control(_PR_SET_NO_NEW_PRIVS, 1)
         _control(_PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_CORE, 0)

@@ -32,7 +32,9 @@ def judge(limits: Limits, ended: Message, answer: Message | None) -> Message:
         case "memory":
             raise StepDied(f"The step needed more than {limits.memory // 2**20} MB of memory.")
         case _:
-            raise PermanentError(detail or "The step failed.")
+            failed = PermanentError(detail or "The step failed.")
+            failed.add_note(str(answer.get("note", "")))
+            raise failed
 
 
 def _signal(number: int) -> str:

@@ -39,7 +39,7 @@ class Parent:
         self.control = Receiver(control)
         self.children: dict[int, Running] = {}
         self.selector = selectors.DefaultSelector()
-        self.tasks = user_tasks()
+        self.pid, self.tasks = os.getpid(), user_tasks()
         self._watch_for_ends()
         self.selector.register(control, selectors.EVENT_READ, self._take_requests)
 
@@ -89,7 +89,7 @@ class Parent:
             status.close()
         else:
             if pid == 0:
-                child.run(request, files[1:], self.tasks)
+                child.run(request, files[1:], self.pid, self.tasks)
             running = Running(pid, status, time.monotonic() + request["limits"]["seconds"])
             self.children[pid] = running
             self.selector.register(status, selectors.EVENT_READ, lambda: self._hang_up(running))

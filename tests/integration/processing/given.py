@@ -1,0 +1,109 @@
+"""Files that have just come in, and their jobs worked off."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from windlass import conf
+from windlass.events.api import Event, recording
+from windlass.files.api import Blob, FileAsset, StepRun
+from windlass.jobs import api as jobs
+from windlass.processing import api as processing
+from windlass.storage.registry import store
+
+HERE = Path(__file__).parent
+Found = TypeVar("Found")
+
+
+def received(content: bytes, filename: str, *, run_intake: bool = False, **values: object) -> FileAsset:
+    """A file that has just come in, its first job queued: as completing an upload leaves it."""
+    key = f"objects/{uuid.uuid4()}"
+    store().put(key, io.BytesIO(content), len(content))
+    values = {"owner": f"owner-{uuid.uuid4()}", "profile": "default"} | values
+    with recording():
+        blob = Blob.objects.create(owner=values["owner"], store=store().name, key=key, size=len(content))
+        asset = FileAsset.objects.create(blob=blob, original_filename=filename, size=len(content), **values)
+        jobs.enqueue(jobs.Stage.INTAKE, asset.id)
+    if run_intake:
+        processing.run_job(job_of(asset, jobs.Stage.INTAKE).id, "test")
+    return asset
+
+
+def job_of(asset: FileAsset, stage: jobs.Stage) -> jobs.Job:
+    return jobs.Job.objects.filter(file_id=asset.id, stage=stage).latest("run")
+
+
+def work_off(asset: FileAsset, holder: str = "test") -> FileAsset:
+    """Run this file's jobs until none is queued, as a worker would, backoff or not."""
+    while True:
+        queued = jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED)
+        job = queued.order_by("created_at").first()
+        if job is None:
+            break
+        queued.update(due_at=job.created_at)
+        processing.run_job(job.id, holder)
+    return FileAsset.objects.get(id=asset.id)
+
+
+def processed(content: bytes, filename: str, **values: object) -> FileAsset:
+    return work_off(received(content, filename, **values))
+
+
+def step(asset: FileAsset, name: str) -> StepRun:
+    return StepRun.objects.filter(file=asset, step=name).latest("run")
+
+
+def events(asset: FileAsset, kind: str) -> list[Mapping[str, object]]:
+    return [event.data for event in Event.objects.filter(file_id=asset.id, type=kind).order_by("id")]
+
+
+def scratch() -> list[Path]:
+    directory = conf.get().windlass_home / "scratch"
+    return list(directory.iterdir()) if directory.exists() else []
+
+
+def eventually(look: Callable[[], Found], seconds: float = 30) -> Found:
+    """What ``look`` gives once it gives something."""
+    end = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+    return found
+
+
+def worker(job: jobs.Job, holder: str, **environment: str) -> subprocess.Popen[bytes]:
+    """A worker process of its own that runs this job and ends."""
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "worker.py"), str(job.id), holder],
+        env={**os.environ, "PYTHONPATH": str(HERE / "plugin"), **environment},
+    )
+
+
+def descendants(pid: int) -> list[int]:
+    """Every living process below this one."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                state, parent = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(name))
+    found = children.get(pid, [])
+    return found + [below for child in found for below in descendants(child)]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""A plug-in with one step that does what the file's name tells it: ``trial crash.txt`` crashes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from typing import Any
+
+from windlass.processing.contract import About, Makes, StepContext, StepResult, TransientError
+
+
+class Trial:
+    about = About(
+        name="trial",
+        stage="describe",
+        title="Trying it out",
+        order=90,
+        isolated=True,
+        weight=8,
+        mime_types=("text/plain", "image/jpeg"),
+        gives=frozenset({"trial"}),
+        makes=(Makes("trial", "text", ("text/plain",)),),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        command, *words = context.facts["filename"].rpartition(".")[0].removeprefix("trial ").split()
+        return getattr(self, f"do_{command}", _nothing)(context, *words)
+
+    def do_crash(self, context: StepContext) -> StepResult:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return StepResult()
+
+    def do_sleep(self, context: StepContext, seconds: str) -> StepResult:
+        time.sleep(float(seconds))
+        return StepResult({"trial": "rested"})
+
+    def do_eat(self, context: StepContext) -> StepResult:
+        eaten = []
+        while True:
+            eaten.append(bytearray(16 * 1024 * 1024))
+
+    def do_write(self, context: StepContext) -> StepResult:
+        while True:
+            context.add_rendition("trial", "text/plain", bytes(16 * 1024 * 1024))
+
+    def do_look(self, context: StepContext) -> StepResult:
+        with open("/proc/self/status") as shown:
+            status = dict(line.split(":", 1) for line in shown)
+        found: dict[str, Any] = {
+            "environment": dict(os.environ),
+            "files": sorted({_target(number) for number in os.listdir("/proc/self/fd")}),
+            "session": os.getsid(0) == os.getpid(),
+            "no_new_privileges": status["NoNewPrivs"].strip(),
+            "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
+            "memory": resource.getrlimit(resource.RLIMIT_AS)[1],
+        }
+        return StepResult({"trial": found})
+
+    def do_progress(self, context: StepContext) -> StepResult:
+        for percent in (10, 90, 40, 60, 100):
+            context.report(percent)
+            time.sleep(0.3)
+        return StepResult()
+
+    def do_lie(self, context: StepContext) -> StepResult:
+        return StepResult({"checksum": "0" * 64})
+
+    def do_script(self, context: StepContext) -> StepResult:
+        return StepResult(renditions=(context.add_rendition("trial", "text/html", b"<script>"),))
+
+    def do_beyond(self, context: StepContext) -> StepResult:
+        made = context.add_rendition("trial", "text/plain", b"short")
+        return StepResult(renditions=(type(made)(made.name, made.mime_type, 0, 5000),))
+
+    def do_babble(self, context: StepContext) -> StepResult:
+        return StepResult({"trial": ["word " * 100] * 100_000})
+
+    def do_nul(self, context: StepContext) -> StepResult:
+        return StepResult({"trial": "a\x00b\ud800c"}, detail="d\x00e")
+
+    def do_again(self, context: StepContext) -> StepResult:
+        raise TransientError("The tide is out.")
+
+    def do_regicide(self, context: StepContext) -> StepResult:
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+        return StepResult()
+
+    def do_orphan(self, context: StepContext) -> StepResult:
+        """Leaves a process behind, in a session of its own."""
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.write(writing, str(os.getpid()).encode())
+                time.sleep(600)
+            os._exit(0)
+        return StepResult({"trial": int(os.read(reading, 20))})
+
+
+def _nothing(context: StepContext, *words: str) -> StepResult:
+    return StepResult()
+
+
+def _target(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}").partition(":")[0]
+    except FileNotFoundError:
+        return "the listing itself"
+
+
+class Absent:
+    """A step whose author forgot what it is: it must be left out and take nothing with it."""

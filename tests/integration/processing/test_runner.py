@@ -1,0 +1,263 @@
+"""The way of a file through its stages: what is recorded, what a retry repeats, who may still record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+from django.db import connection
+
+from tests import samples
+from tests.integration.processing.given import (
+    descendants,
+    events,
+    eventually,
+    is_alive,
+    job_of,
+    processed,
+    received,
+    scratch,
+    step,
+    store,
+    work_off,
+    worker,
+)
+from windlass.events.api import recording
+from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState
+from windlass.jobs import api as jobs
+from windlass.kernel.errors import FileReleased, StillRunning
+from windlass.processing import api as processing
+
+READY = FileStatus.READY
+Stage = jobs.Stage
+
+
+def test_each_stage_makes_the_next_one_s_job_and_rings_for_it(bells) -> None:
+    asset = received(samples.jpeg(), "a.jpg")
+    made = []
+    for stage in (Stage.INTAKE, Stage.DESCRIBE, Stage.DERIVE):
+        job = job_of(asset, stage)
+        made.append(job.id)
+        processing.run_job(job.id, "test")
+        assert job_of(asset, stage).state == jobs.JobState.DONE
+    assert bells == made
+    assert FileAsset.objects.get(id=asset.id).status == READY
+
+
+def test_stages_that_have_nothing_to_do_are_left_out() -> None:
+    asset = processed(samples.archive(), "a.zip")
+    assert asset.status == READY
+    assert jobs.Job.objects.filter(file_id=asset.id).count() == 1
+
+
+def test_a_bell_that_rings_twice_does_the_work_once() -> None:
+    asset = received(samples.jpeg(), "a.jpg", run_intake=True)
+    processing.run_job(job_of(asset, Stage.INTAKE).id, "another")
+    assert len([e for e in events(asset, "file.step") if e["step"] == "checksum"]) == 1
+    assert job_of(asset, Stage.INTAKE).attempts == 1
+
+
+def test_every_step_is_recorded_and_told_in_order() -> None:
+    asset = processed(samples.jpeg(), "a.jpg")
+    names = ["size", "checksum", "duplicate", "type", "type_rules", "image_facts", "trial", "thumbnail"]
+    rows = list(StepRun.objects.filter(file=asset).order_by("position"))
+    assert [row.step for row in rows] == names
+    assert {row.state for row in rows} == {StepState.DONE}
+    assert all(row.seconds is not None for row in rows)
+    assert [event["step"] for event in events(asset, "file.step")] == names
+    assert [event["stage"] for event in events(asset, "file.stage")] == ["intake", "describe", "derive"]
+    assert len(events(asset, "file.ready")) == 1
+
+
+def test_progress_never_falls() -> None:
+    """The step reports 10, 90, 40, 60, 100."""
+    asset = received(samples.jpeg(), "trial progress.jpg", run_intake=True)
+    seen: list[tuple[int, int]] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            row = StepRun.objects.get(file=asset, step="trial")
+            seen.append((FileAsset.objects.get(id=asset.id).progress, row.progress))
+        connection.close()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    processing.run_job(job_of(asset, Stage.DESCRIBE).id, "test")
+    over.set()
+    watching.join()
+    overall = [told["progress"] for told in events(asset, "file.step")] + [work_off(asset).progress]
+    assert seen == sorted(seen)
+    assert any(0 < percent < 100 for _, percent in seen)
+    assert overall == sorted(overall)
+    assert overall[-1] == 100
+
+
+def test_a_retry_starts_at_the_first_step_that_is_not_done(settings) -> None:
+    settings(JOB_MAX_ATTEMPTS=3)
+    asset = work_off(received(samples.jpeg(), "trial crash.jpg"))
+    told = [(event["step"], event["state"]) for event in events(asset, "file.step")]
+    assert told.count(("image_facts", "done")) == 1
+    assert told.count(("trial", "pending")) == 2
+    assert told.count(("trial", "failed")) == 1
+
+
+def test_an_attempt_that_fails_is_due_again_later(settings) -> None:
+    settings(JOB_BACKOFF_SECONDS=60)
+    asset = received(samples.text(), "trial again.txt", run_intake=True)
+    processing.run_job(job_of(asset, Stage.DESCRIBE).id, "test")
+    job, row = job_of(asset, Stage.DESCRIBE), step(asset, "trial")
+    assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 1)
+    assert 50 < (job.due_at - job.updated_at).total_seconds() <= 60
+    assert (row.state, row.detail) == (StepState.PENDING, "The tide is out. It will be tried again.")
+
+
+def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
+    """Guarantee 4: one output, attempts = 2, scratch space empty; and no child lives on."""
+    asset = received(samples.jpeg(), "trial sleep 2.jpg", run_intake=True)
+    job = job_of(asset, Stage.DESCRIBE)
+    process = worker(job, "worker-1")
+    eventually(lambda: step(asset, "trial").state == StepState.RUNNING and len(descendants(process.pid)) == 2)
+    below = descendants(process.pid)
+    process.kill()
+    process.wait()
+    eventually(lambda: not any(is_alive(pid) for pid in below))
+    assert processing.recover(jobs.held_by("worker-1")) == 1
+    asset = work_off(asset, "worker-2")
+    log = [(attempt.worker, attempt.outcome) for attempt in job_of(asset, Stage.DESCRIBE).attempt_log.all()]
+    assert asset.status == READY
+    assert log == [("worker-1", jobs.AttemptOutcome.LOST), ("worker-2", jobs.AttemptOutcome.DONE)]
+    assert [made.key for made in store().objects(f"renditions/{asset.id}/")] == [f"renditions/{asset.id}/thumbnail"]
+    assert Rendition.objects.filter(file=asset).count() == 1
+    assert scratch() == []
+
+
+def test_who_finishes_after_his_lease_records_nothing() -> None:
+    """Guarantee 6: the worker stops in the middle of a step; another does it; the first wakes up and finishes."""
+    asset = received(samples.jpeg(), "trial sleep 1.jpg", run_intake=True)
+    job = job_of(asset, Stage.DESCRIBE)
+    process = worker(job, "slow", JOB_LEASE_SECONDS="1")
+    eventually(lambda: step(asset, "trial").state == StepState.RUNNING)
+    process.send_signal(signal.SIGSTOP)
+    mine = eventually(lambda: [lapsed for lapsed in jobs.lapsed() if lapsed.id == job.id])
+    assert processing.recover(mine) == 1
+    assert processing.recover(mine) == 0
+    asset = work_off(asset, "quick")
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(30) == 0
+    told = [(event["step"], event["state"]) for event in events(asset, "file.step")]
+    outcomes = [attempt.outcome for attempt in job_of(asset, Stage.DESCRIBE).attempt_log.all()]
+    assert asset.status == READY
+    assert told.count(("trial", "done")) == 1
+    assert outcomes == [jobs.AttemptOutcome.LOST, jobs.AttemptOutcome.DONE]
+    assert len(events(asset, "file.ready")) == 1
+
+
+def test_a_job_that_loses_its_worker_each_time_dies_with_the_reason(settings) -> None:
+    settings(JOB_MAX_ATTEMPTS=1)
+    asset = received(samples.text(), "a.txt", run_intake=True)
+    assert jobs.claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
+    StepRun.objects.filter(file=asset, step="trial").update(state=StepState.RUNNING)
+    assert processing.recover(jobs.held_by("ill-fated")) == 1
+    asset.refresh_from_db()
+    assert (asset.status, asset.gate_passed) == (FileStatus.FAILED, True)
+    assert "worker died" in asset.message
+    assert step(asset, "trial").state == StepState.FAILED
+    assert events(asset, "job.dead")[0]["attempts"] == 1
+
+
+def test_releasing_a_file_stops_the_work_on_it() -> None:
+    asset = received(samples.jpeg(), "trial sleep 120.jpg", run_intake=True)
+    key, job = asset.blob.key, job_of(asset, Stage.DESCRIBE)
+
+    def work() -> None:
+        processing.run_job(job.id, "test")
+        connection.close()
+
+    working = threading.Thread(target=work)
+    working.start()
+    child = eventually(lambda: [pid for pid in descendants(os.getpid()) if _is_trial(pid)])
+    processing.release(asset)
+    working.join(60)
+    assert not working.is_alive()
+    eventually(lambda: not any(is_alive(pid) for pid in child))
+    asset.refresh_from_db()
+    assert (asset.status, asset.blob, asset.gate_passed) == (FileStatus.RELEASED, None, False)
+    assert list(store().objects(key)) == []
+    assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.CANCELLED
+    processing.release(asset)
+    with pytest.raises(FileReleased):
+        processing.reprocess(asset)
+
+
+def _is_trial(pid: int) -> bool:
+    """A child of the sandbox's parent: a session of its own below another's."""
+    try:
+        return os.getsid(pid) == pid and os.getsid(pid) != os.getsid(_parent(pid)) != os.getsid(0)
+    except OSError:
+        return False
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rpartition(")")[2].split()[1])
+
+
+def test_deleting_a_file_leaves_neither_rows_nor_bytes() -> None:
+    asset = processed(samples.jpeg(), "a.jpg")
+    keys = [asset.blob.key, asset.renditions.get().key]
+    processing.delete(asset)
+    assert not FileAsset.objects.filter(id=asset.id).exists()
+    assert not jobs.Job.objects.filter(file_id=asset.id).exists()
+    assert [found for key in keys for found in store().objects(key)] == []
+
+
+def test_processing_once_more_is_a_run_of_its_own() -> None:
+    asset = processed(samples.jpeg(), "a.jpg")
+    processing.reprocess(asset, "request-2")
+    with pytest.raises(StillRunning):
+        processing.reprocess(asset)
+    assert (asset.status, asset.run, asset.progress, asset.gate_passed) == (FileStatus.PENDING, 2, 0, False)
+    asset = work_off(asset)
+    assert (asset.status, asset.run, asset.progress) == (READY, 2, 100)
+    assert StepRun.objects.filter(file=asset, step="thumbnail", state=StepState.DONE).count() == 2
+    assert Rendition.objects.filter(file=asset).count() == 1
+    assert job_of(asset, Stage.DERIVE).request_id == "request-2"
+
+
+def test_a_file_that_failed_can_be_tried_again(settings) -> None:
+    settings(JOB_MAX_ATTEMPTS=1)
+    asset = processed(samples.text(), "trial again.txt")
+    assert asset.status == FileStatus.FAILED
+    FileAsset.objects.filter(id=asset.id).update(original_filename="fine.txt")
+    processing.reprocess(asset)
+    assert work_off(asset).status == READY
+
+
+def test_jobs_may_run_inside_the_call_that_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CELERY_TASK_ALWAYS_EAGER: the bell runs the job, stage within stage, as soon as the row is committed."""
+    monkeypatch.setattr("windlass.jobs.wake.ring", lambda job_id, stage: processing.run_job(job_id, "eager"))
+    asset = received(samples.jpeg(), "a.jpg")
+    asset.refresh_from_db()
+    assert asset.status == READY
+    assert [event["stage"] for event in events(asset, "file.stage")] == ["intake", "describe", "derive"]
+    with recording():
+        pass  # nothing of the runs is left open
+    assert len(events(asset, "file.ready")) == 1
+
+
+def test_files_at_once_in_several_threads_keep_their_own_results() -> None:
+    assets = [received(samples.png(40 + n, 30), f"{n}.png") for n in range(6)]
+
+    def work(asset: FileAsset) -> None:
+        work_off(asset)
+        connection.close()
+
+    threads = [threading.Thread(target=work, args=[asset]) for asset in assets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [FileAsset.objects.get(id=asset.id).width for asset in assets] == [40, 41, 42, 43, 44, 45]

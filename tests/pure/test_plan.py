@@ -1,0 +1,80 @@
+"""The plan is a pure function of steps, profile and type; progress is a pure function of the plan."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from windlass.processing.contract import About
+from windlass.processing.plan import PlannedStep, make_plan, next_stage, overall
+from windlass.processing.registry import installed
+
+OURS = [step.about for name, step in installed().items() if type(step).__module__.startswith("windlass.")]
+INTAKE = ["size", "checksum", "duplicate", "type", "type_rules"]
+
+
+def names(mime_type: str | None, **profile: object) -> list[str]:
+    return [step.name for step in make_plan(OURS, {"thumbnails": True} | profile, mime_type)]
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "after"),
+    [
+        (None, []),
+        ("application/zip", []),
+        ("application/x-empty", []),
+        ("image/jpeg", ["image_facts", "thumbnail"]),
+        ("image/svg+xml", []),
+        ("application/pdf", ["pdf_facts"]),
+        ("video/mp4", ["av_facts"]),
+        ("audio/mpeg", ["av_facts", "audio_tags"]),
+        ("audio/x-wav", ["av_facts", "audio_tags"]),
+    ],
+)
+def test_what_is_done_with_a_type(mime_type: str | None, after: list[str]) -> None:
+    assert names(mime_type) == INTAKE + after
+
+
+def test_a_profile_without_thumbnails_has_no_such_step() -> None:
+    assert names("image/jpeg", thumbnails=False) == [*INTAKE, "image_facts"]
+
+
+def test_whatever_parses_is_isolated() -> None:
+    parsing = {about.name for about in OURS if about.libraries}
+    assert parsing == {"type", "image_facts", "pdf_facts", "av_facts", "audio_tags", "thumbnail"}
+    assert {about.name for about in OURS if about.isolated} == parsing
+
+
+def test_stages_without_steps_are_passed_over() -> None:
+    plan = make_plan(OURS, {"thumbnails": True}, "application/pdf")
+    assert [next_stage(plan, stage) for stage in ("intake", "describe")] == ["describe", None]
+    assert next_stage([], "intake") is None
+
+
+def test_progress_rises_through_the_stages_by_weight() -> None:
+    plan = make_plan(OURS, {"thumbnails": True}, "image/jpeg")
+    done: list[str] = []
+    seen = [overall(plan, done)]
+    for step in plan:
+        seen += [overall(plan, done, step.name, percent) for percent in (0, 50, 100)]
+        done.append(step.name)
+        seen.append(overall(plan, done))
+    assert all(one <= other for one, other in pairwise(seen))
+    assert (seen[0], seen[-1]) == (0, 99)
+    assert overall(plan, INTAKE) == 40
+
+
+def test_the_plan_can_be_printed() -> None:
+    about = About(name="a", stage="derive", title="Making an A", order=1, isolated=True, weight=3)
+    (step,) = make_plan([about], {}, "image/png")
+    assert step == PlannedStep("derive", "a", "Making an A", True, 3)
+    assert step.document()["stage"] == "derive"
+
+
+def test_steps_of_one_stage_come_in_their_order() -> None:
+    def one(name: str, stage: str, order: int) -> About:
+        return About(name=name, stage=stage, title=name, order=order, isolated=False)
+
+    steps = [one("c", "derive", 1), one("b", "intake", 20), one("a", "intake", 10), one("d", "intake", 20)]
+    assert [step.name for step in make_plan(steps, {}, "text/plain")] == ["a", "b", "d", "c"]
