@@ -11,6 +11,7 @@ from django.db import connections
 from windlass import asgi
 from windlass.cli.listening import BACKLOG
 from windlass.files import api as files
+from windlass.http.server_protocol import ReceivingProtocol
 from windlass.jobs import api as jobs
 from windlass.receiving import lease
 
@@ -25,7 +26,7 @@ def run(door: socket.socket, instance: str, *, access_log: bool) -> None:
     connections.close_all()  # this thread has no more to ask
     config = uvicorn.Config(
         asgi.application,
-        http="httptools",
+        http=ReceivingProtocol,
         loop="uvloop",
         lifespan="on",
         log_config=None,

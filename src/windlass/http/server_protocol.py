@@ -1,0 +1,82 @@
+"""uvicorn's HTTP protocol for a server that mostly receives.
+
+uvicorn collects a body in one growing buffer and copies that out again for the application, and forgets what is in it
+when the client closes. Here each piece is handed on as it was parsed, a MiB may wait while the application is busy,
+and what arrived before a close is delivered before the close is told. A third less CPU for each GiB received
+(docs/decisions: server protocol).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent, HTTPRequestEvent
+
+#: Bytes of a body that wait for the application before nothing more is read from the socket.
+HIGH_WATER = 1024 * 1024
+
+
+class ReceivingCycle(RequestResponseCycle):
+    """One request whose body is a queue of pieces."""
+
+    pieces: deque[bytes]
+    waiting: int
+    end_told: bool
+
+    def begin(self) -> None:
+        self.pieces, self.waiting, self.end_told = deque(), 0, False
+
+    def add(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.waiting += len(piece)
+        if self.waiting >= HIGH_WATER:
+            self.flow.pause_reading()
+        self.message_event.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        while not self.pieces and (self.more_body or self.end_told) and not self._is_over:
+            self.message_event.clear()
+            self.flow.resume_reading()
+            await self.message_event.wait()
+        if not self.pieces and self._is_over:
+            return {"type": "http.disconnect"}
+        return self._next_piece()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.disconnected or self.response_complete
+
+    def _next_piece(self) -> HTTPRequestEvent:
+        piece = self.pieces.popleft() if self.pieces else b""
+        self.waiting -= len(piece)
+        if self.waiting < HIGH_WATER:
+            self.flow.resume_reading()
+        # A client that closed in mid-body still owes the rest: the next call tells of the close.
+        more = bool(self.more_body or self.pieces)
+        self.end_told = not more
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+
+class ReceivingProtocol(HttpToolsProtocol):
+    """Give it to uvicorn as ``http=``."""
+
+    cycle: RequestResponseCycle
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        # The parent has made the request's cycle and its task, which has not run yet; there is no hook to make another.
+        if type(self.cycle) is RequestResponseCycle:
+            self.cycle.__class__ = ReceivingCycle
+            assert isinstance(self.cycle, ReceivingCycle)
+            self.cycle.begin()
+
+    def on_body(self, body: bytes) -> None:
+        if isinstance(self.cycle, ReceivingCycle) and not self.cycle.response_complete:
+            self.cycle.add(body)
