@@ -19,7 +19,6 @@ from celery.apps.worker import Worker as CeleryWorker
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging
 from celery.worker import state
-from django.db import close_old_connections
 
 from windlass.jobs import wake
 from windlass.jobs.api import Stage
@@ -43,11 +42,7 @@ _holder = ""
 @app.task(name=wake.TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def run_job(job_id: str) -> None:
     with attendance.job():
-        close_old_connections()
-        try:
-            processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}")
-        finally:
-            close_old_connections()
+        processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}")
 
 
 def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:

@@ -67,13 +67,14 @@ def worker(
     end_quietly()
     settings = use_home(home)
     set_up_django("worker")
-    from windlass import celery
-    from windlass.jobs import api as jobs
     from windlass.processing import api as processing
 
     stages = _stages(queues)
+    processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
+    from windlass import celery
+    from windlass.jobs import api as jobs
+
     name = instance or f"worker-{new_id().hex[:12]}"
-    processing.warm_up()  # before any thread: the sandbox's parent is forked
     Lifeline(lifeline).hold()
     try:
         processing.recover(jobs.held_by(name))

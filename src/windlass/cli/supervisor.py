@@ -24,6 +24,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 15.0
 #: A program that dies this often without ever having run well ends the server, if the server was never ready.
 HOPELESS = 3
 LOOK_SECONDS = 0.05
+#: What is not needed for the first answer waits for it, so as not to slow it down; but not for ever.
+LATE_SECONDS = 3.0
 
 
 @dataclass
@@ -112,6 +114,7 @@ class Supervisor:
     def _keep_running(self) -> int:
         for program in self._programs:
             program.release()
+            program.start_at = time.monotonic() + LATE_SECONDS
         threading.Thread(target=self._announce, daemon=True).start()
         while not self._ending.wait(LOOK_SECONDS):
             for program in self._programs:
@@ -150,6 +153,9 @@ class Supervisor:
         else:
             return
         self._ready.set()
+        for program in self._programs:
+            if not program.started_at:
+                program.start_at = 0.0
         print(f"Windlass is ready at {self._url}", flush=True)  # noqa: T201  the one line that scripts wait for
 
     def _drain(self) -> None:

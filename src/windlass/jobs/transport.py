@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 import uuid
 from collections import deque
@@ -107,8 +108,20 @@ class Inbox:
         return body
 
 
+class QoS(virtual.QoS):
+    """Tells the transport when a message is acknowledged, so that a full worker takes the next one at once."""
+
+    def ack(self, delivery_tag: str) -> None:
+        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        transport: Transport | None = self.channel.connection
+        if transport is not None:
+            transport.acknowledged.set()
+
+
 class Channel(virtual.Channel):
     """Queues below the directory that the transport option ``folder`` names."""
+
+    QoS = QoS
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)  # type: ignore[no-untyped-call]
@@ -163,7 +176,21 @@ class Transport(virtual.Transport):
     def driver_version(self) -> str:
         return "1"
 
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
+        self.acknowledged = threading.Event()
+
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
-        super().drain_events(  # type: ignore[no-untyped-call]
-            connection, timeout=min(timeout or self.longest_drain, self.longest_drain)
-        )
+        """Deliver one message. Raises TimeoutError where none came in time."""
+        deadline = time.monotonic() + min(timeout or self.longest_drain, self.longest_drain)
+        cycle: Any = self.cycle
+        while True:
+            try:
+                cycle.get(self._deliver, timeout=timeout)
+            except Empty:
+                if time.monotonic() >= deadline:
+                    raise TimeoutError from None
+                if self.acknowledged.wait(self.polling_interval):
+                    self.acknowledged.clear()
+            else:
+                return

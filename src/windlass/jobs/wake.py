@@ -28,7 +28,7 @@ MAX_WAITING = 10_000
 #: A broker that failed is left alone for this long; bells are dropped meanwhile.
 AWAY_SECONDS = 1.0
 #: How long an ending process goes on ringing for what it has just committed.
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 

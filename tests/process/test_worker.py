@@ -1,0 +1,180 @@
+"""Workers and brokers as real processes: bells get lost and brokers die, and every job is done all the same."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import psutil
+import pytest
+import redis as redis_client
+
+from tests import services
+from tests.conftest import require
+from tests.process.serving import PATIENCE, Running, environment, free_port, run, until
+
+#: Jobs of files that do not exist: the runner has nothing to do for them, and they end at once.
+ENQUEUE = """
+import sys, uuid
+import django; django.setup()
+from windlass.jobs import api as jobs
+jobs.warm_up_bell()
+for _ in range(int(sys.argv[1])):
+    jobs.enqueue(jobs.Stage.INTAKE, uuid.uuid4())
+"""
+
+
+class Redis:
+    """A real Redis on one port, which can be killed and started again."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program, self._folder, self._port = program, folder, free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self) -> None:
+        command = [self._program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
+        until(self._answers, "Redis")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def empty(self) -> None:
+        with redis_client.Redis.from_url(self.url) as connection:
+            connection.flushall()
+
+    def _answers(self) -> bool:
+        try:
+            with redis_client.Redis.from_url(self.url) as connection:
+                return bool(connection.ping())
+        except redis_client.RedisError:
+            return False
+
+
+class Site:
+    """A home with a database, and what runs on it."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home, self._settings = home, settings
+        assert run("migrate", "--quiet", home=home, **settings).returncode == 0
+
+    def run(self, *arguments: str) -> Running:
+        return Running(*arguments, home=self.home, **self._settings)
+
+    def enqueue(self, count: int) -> None:
+        subprocess.run(
+            [sys.executable, "-c", ENQUEUE, str(count)],
+            env=environment(self.home, **self._settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
+            check=True,
+            timeout=PATIENCE,
+        )
+
+    def ended(self) -> int:
+        with closing(sqlite3.connect(self.home / "windlass.sqlite3")) as database:
+            (count,) = database.execute(
+                "select count(*) from windlass_jobs_job where state not in ('queued', 'running')"
+            ).fetchone()
+        return int(count)
+
+    def until_ended(self, count: int) -> None:
+        until(lambda: self.ended() == count, f"{count} jobs to end")
+
+
+@pytest.fixture
+def redis_process(tmp_path: Path) -> Iterator[Redis]:
+    server = Redis(require(services.find_redis(), "redis-server is not on PATH"), tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis_site(tmp_path: Path, redis_process: Redis) -> Site:
+    return Site(tmp_path / "home", CELERY_BROKER_URL=redis_process.url)
+
+
+def test_a_broker_that_is_killed_and_started_again_is_consumed_from_without_help(
+    redis_site: Site, redis_process: Redis
+) -> None:
+    with redis_site.run("worker"):
+        redis_site.enqueue(5)
+        redis_site.until_ended(5)
+        redis_process.kill()
+        redis_process.start()
+        redis_site.enqueue(5)
+        redis_site.until_ended(10)
+
+
+def test_jobs_whose_bells_a_broker_lost_are_done(redis_site: Site, redis_process: Redis) -> None:
+    redis_site.enqueue(200)
+    redis_process.empty()
+    with redis_site.run("worker"), redis_site.run("scheduler"):
+        redis_site.until_ended(200)
+
+
+def test_jobs_made_while_the_broker_is_away_are_done_when_it_is_back(redis_site: Site, redis_process: Redis) -> None:
+    redis_process.kill()
+    redis_site.enqueue(5)
+    with redis_site.run("worker"), redis_site.run("scheduler"):
+        redis_process.start()
+        redis_site.until_ended(5)
+
+
+def test_two_workers_on_the_embedded_broker_share_the_jobs(tmp_path: Path) -> None:
+    site = Site(tmp_path / "home")
+    site.enqueue(60)
+    with ExitStack() as stack:
+        for name in ("one", "two"):
+            stack.enter_context(site.run("worker", "--instance", name, "--concurrency", "1"))
+        site.until_ended(60)
+    with closing(sqlite3.connect(site.home / "windlass.sqlite3")) as database:
+        attempts = database.execute("select count(*), count(distinct job_id) from windlass_jobs_attempt").fetchone()
+    assert attempts == (60, 60), "each was claimed once"
+
+
+def test_a_worker_that_was_killed_frees_its_jobs_when_its_name_starts_again(tmp_path: Path) -> None:
+    """Long before their lease lapses, and without a scheduler to find them: only the bell needs one."""
+    site = Site(tmp_path / "home", JOB_LEASE_SECONDS="3600")
+    site.enqueue(1)
+    with closing(sqlite3.connect(site.home / "windlass.sqlite3")) as database:
+        database.execute(
+            "update windlass_jobs_job set state = 'running', lease_holder = 'worker-a', lease_epoch = 1, attempts = 1,"
+            " lease_until = '2999-01-01 00:00:00'"
+        )
+        database.commit()
+    with site.run("scheduler"), site.run("worker", "--instance", "worker-a"):
+        site.until_ended(1)
+
+
+GIVE_UP = """
+import django; django.setup()
+from windlass import celery
+celery.PATIENCE_SECONDS = 0.1
+celery._give_up()
+"""
+
+
+def test_a_worker_that_is_given_up_ends_for_its_supervisor_to_start_another(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", GIVE_UP],
+        env=environment(tmp_path / "home") | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
+        timeout=PATIENCE,
+    )
+    assert result.returncode == 75
+
+
+def test_an_idle_worker_costs_next_to_nothing(tmp_path: Path) -> None:
+    """It looks for bells fifty times a second; processor time, unlike elapsed time, is its own on a busy machine."""
+    site = Site(tmp_path / "home")
+    with site.run("worker") as worker:
+        site.enqueue(1)
+        site.until_ended(1)
+        process = psutil.Process(worker.process.pid)
+        before = sum(process.cpu_times()[:2])
+        psutil.wait_procs([process], timeout=5)
+        assert sum(process.cpu_times()[:2]) - before < 0.5, "a tenth of a processor, where a hundredth is usual"
