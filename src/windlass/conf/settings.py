@@ -40,7 +40,9 @@ class Settings:
     media_root: Path | None = setting(None, "Directory of the local store. Empty: `media` in the home directory.")
     media_url: str = setting("", "Base of download and rendition links, where they go to another origin or a CDN.")
     # Jobs
-    celery_broker_url: str = setting("", "Celery broker, as a URL. Empty: the embedded one, a directory in the home directory.")
+    celery_broker_url: str = setting(
+        "", "Celery broker, as a URL. Empty: the embedded one, a directory in the home directory."
+    )
     celery_task_always_eager: bool = setting(
         False, "Run jobs inside the call that makes them, for other people's tests."
     )
