@@ -6,7 +6,7 @@ from windlass.files import api as files
 from windlass.receiving import lease as leases
 from windlass.receiving import writing
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.offload import in_database, in_thread
+from windlass.receiving.offload import in_thread, in_transaction
 from windlass.receiving.pump import End, Pump
 from windlass.receiving.source import Source
 from windlass.storage.contract import Buffer, State, Store, Writer
@@ -69,4 +69,4 @@ class Inlet:
     async def _checkpoint(self, offset: int) -> None:
         assert self._writer is not None
         state = await in_thread(writing.save, self._writer)
-        await in_database(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)
+        await in_transaction(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)

@@ -15,7 +15,7 @@ from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import UploadLocked
 from windlass.kernel.ids import new_id
-from windlass.receiving.offload import in_database
+from windlass.receiving.offload import in_database, in_transaction
 
 #: A lease lapses this long after its process stopped renewing it (seconds).
 LEASE_SECONDS = 10.0
@@ -79,7 +79,7 @@ class Keeper:
                 for upload_id in await in_database(files.leases.wanted_from, _holder):
                     self.ask(upload_id)
                 if monotonic() - renewed >= RENEW_SECONDS:
-                    await in_database(files.leases.renew_leases, _holder, LEASE_SECONDS)
+                    await in_transaction(files.leases.renew_leases, _holder, LEASE_SECONDS)
                     renewed = monotonic()
             except DatabaseError as error:
                 log.warning("lease.not_renewed", error=str(error))  # the next round may succeed before it lapses
@@ -99,10 +99,10 @@ async def wait_for(upload_id: uuid.UUID) -> files.Lease:
     pause = 0.01
     while monotonic() < deadline:
         if not keeper.ask(upload_id):
-            await in_database(files.leases.ask_for_lease, upload_id)
+            await in_transaction(files.leases.ask_for_lease, upload_id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
-        lease = await in_database(take, upload_id)
+        lease = await in_transaction(take, upload_id)
         if lease is not None:
             return lease
     raise UploadLocked("Another request is writing to this upload and did not let go. Try again shortly.")

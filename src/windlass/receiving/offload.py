@@ -1,18 +1,21 @@
-"""Blocking work off the event loop: one set of threads for the database, one for bytes.
+"""Blocking work off the event loop: threads for bytes, threads for the database, and one that commits in groups.
 
-Database threads keep their connections. SQLite has one writer at a time, so one thread does its work without waiting
-on locks; PostgreSQL gets several.
+SQLite has one writer at a time, and each commit waits for the disk. Work that waits for its turn anyway is therefore
+done in one transaction with its neighbours, each behind a savepoint of its own, and answered after the common commit:
+sixteen clients cost one sync, not sixteen (docs/decisions: group commit).
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import ParamSpec, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 
-from django.db import close_old_connections, connection
+from django.db import DatabaseError, close_old_connections, connection, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,28 +23,92 @@ T = TypeVar("T")
 DATABASE_THREADS = 8
 BYTE_THREADS = 32
 
-
-@lru_cache(maxsize=1)
-def _database() -> ThreadPoolExecutor:
-    threads = 1 if connection.vendor == "sqlite" else DATABASE_THREADS
-    return ThreadPoolExecutor(threads, thread_name_prefix="windlass-database")
-
-
-@lru_cache(maxsize=1)
-def _bytes() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(BYTE_THREADS, thread_name_prefix="windlass-bytes")
-
-
-async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function that talks to the database."""
-    return await asyncio.get_running_loop().run_in_executor(
-        _database(), partial(_fresh, partial(work, *args, **kwargs))
-    )
+#: Pieces of work in one commit.
+GROUP = 64
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that reads, writes, syncs or hashes."""
     return await asyncio.get_running_loop().run_in_executor(_bytes(), partial(work, *args, **kwargs))
+
+
+async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that talks to the database, and may do other things that block."""
+    return await asyncio.get_running_loop().run_in_executor(
+        _database(), partial(_fresh, partial(work, *args, **kwargs))
+    )
+
+
+async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function inside a transaction, and return once that is committed. What raises is rolled back.
+
+    It must do nothing but talk to the database: others wait in the same transaction, and where the commit fails it
+    is run again.
+    """
+    call = partial(work, *args, **kwargs)
+    if connection.vendor == "sqlite":
+        return await asyncio.wrap_future(_committer().hand_over(call))
+    return await asyncio.get_running_loop().run_in_executor(_database(), partial(_fresh, partial(_atomic, call)))
+
+
+class Committer:
+    """One thread that does what is waiting in one transaction."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        threading.Thread(target=self._run, name="windlass-committer", daemon=True).start()
+
+    def hand_over(self, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._waiting.put((work, future))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            group = [self._waiting.get()]
+            while len(group) < GROUP:
+                try:
+                    group.append(self._waiting.get_nowait())
+                except Empty:
+                    break
+            wanted = [(work, future) for work, future in group if _begins(future)]
+            if wanted:
+                _fresh(partial(_do_together, wanted))
+
+
+def _begins(future: Future[Any]) -> bool:
+    """False for work whose request was given up while it waited."""
+    return future.set_running_or_notify_cancel()
+
+
+def _do_together(group: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
+    try:
+        with transaction.atomic():
+            outcomes = [_outcome(work) for work, _ in group]
+    except DatabaseError as error:
+        if len(group) == 1:
+            group[0][1].set_exception(error)
+            return
+        for one in group:  # nothing was committed; what one of them broke must not break the others
+            _do_together([one])
+        return
+    for (_, future), (result, failure) in zip(group, outcomes, strict=True):
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return _atomic(work), None
+    except Exception as error:  # noqa: BLE001  it is raised where the work was handed over
+        return None, error
+
+
+def _atomic(work: Callable[[], T]) -> T:
+    with transaction.atomic():
+        return work()
 
 
 def _fresh(work: Callable[[], T]) -> T:
@@ -50,3 +117,24 @@ def _fresh(work: Callable[[], T]) -> T:
         return work()
     finally:
         close_old_connections()
+
+
+@lru_cache(maxsize=1)
+def _database() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="windlass-database")
+
+
+@lru_cache(maxsize=1)
+def _bytes() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(BYTE_THREADS, thread_name_prefix="windlass-bytes")
+
+
+_start = threading.Lock()
+_only: list[Committer] = []
+
+
+def _committer() -> Committer:
+    with _start:
+        if not _only:
+            _only.append(Committer())
+        return _only[0]

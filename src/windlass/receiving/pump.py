@@ -63,7 +63,7 @@ class Pump:
         self._limit = limit
         self.digest = digest
         self._must_hash = must_hash
-        self._began, self._began_at = offset, monotonic()
+        self._first, self._first_at = offset, monotonic()
         self._checkpoint = checkpoint
         self.offset = self.written = offset
         self._batch: list[Buffer] = []
@@ -72,7 +72,8 @@ class Pump:
         self._flight_end = offset
         self._started_write = monotonic()
         self._saving: asyncio.Task[None] | None = None
-        self._saved, self._saved_at = offset, monotonic()
+        self._begun, self._begun_at = offset, monotonic()
+        self._saved = offset
         self._asked = False
         self._patience: asyncio.Timeout | None = None
 
@@ -159,8 +160,8 @@ class Pump:
         self._flight_end = self.offset
 
     def _is_in_haste(self) -> bool:
-        moved = self.offset - self._began
-        return moved >= HASTE_AFTER and moved > HASTE * (monotonic() - self._began_at)
+        moved = self.offset - self._first
+        return moved >= HASTE_AFTER and moved > HASTE * (monotonic() - self._first_at)
 
     async def _settle(self) -> None:
         if self._flight is not None:
@@ -177,21 +178,27 @@ class Pump:
                 await self._saving
 
     async def _save_if_due(self) -> None:
-        if self._checkpoint is None or self.written == self._saved:
+        """Begin a checkpoint where one is due, beside receiving; wait for one where too much would be at stake.
+
+        Half of what a crash may cost is checkpointed at a time, so that the other half can come in meanwhile.
+        """
+        if self._checkpoint is None or self.written == self._begun:
             return
         settings = conf.get()
-        if (
-            self.written - self._saved < settings.checkpoint_bytes
-            and monotonic() - self._saved_at < settings.checkpoint_seconds
-        ):
-            return
-        if self._saving is not None:
-            if not self._saving.done() and self.written - self._saved < 2 * settings.checkpoint_bytes:
-                return  # the last one is still being made durable; let the bytes run ahead of it by one
+        if self._saving is not None and not self._saving.done():
+            if self.offset - self._saved + BATCH < settings.checkpoint_bytes:
+                return
             await self._saving
-        self._saved, self._saved_at = self.written, monotonic()
-        self._saving = asyncio.create_task(self._save(self.written))
+        if (
+            self.written - self._begun >= settings.checkpoint_bytes // 2
+            or monotonic() - self._begun_at >= settings.checkpoint_seconds
+        ):
+            if self._saving is not None:
+                await self._saving
+            self._begun, self._begun_at = self.written, monotonic()
+            self._saving = asyncio.create_task(self._save(self.written))
 
     async def _save(self, offset: int) -> None:
         assert self._checkpoint is not None
         await self._checkpoint(offset)
+        self._saved = offset

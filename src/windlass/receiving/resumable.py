@@ -22,7 +22,7 @@ from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, object_key
 from windlass.receiving.digest import DigestMemory, RunningDigest
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.offload import in_database, in_thread
+from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
 from windlass.receiving.pump import End
 from windlass.receiving.source import Source
@@ -48,7 +48,7 @@ async def create(
     receives = source is not None or intent.size == 0
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
-    session = await in_database(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
+    session = await in_transaction(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
     if not receives:
         return Outcome(state_of(session))
     return await _Appending(session, files.leases.lease_of(session), request_id).run(source)
@@ -59,15 +59,15 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
 
     Raises NotFound, UploadGone, OffsetMismatch, PastDeclaredLength, UploadLocked, ChecksumMismatch, StoreError.
     """
-    session, lease = await in_database(_begin_append, intent, who, dialect)
+    session, lease = await in_transaction(_begin_append, intent, who, dialect)
     if session.status == files.UploadStatus.COMPLETED:
         await repetition.check(session, intent.offset, source)
         return Outcome(state_of(session))
     if lease is None:
         lease = await leases.wait_for(session.id)
-        session = await in_database(_again, lease)
+        session = await in_transaction(_again, lease)
     if lease.offset != intent.offset:
-        await in_database(files.leases.release_lease, lease)
+        await in_transaction(files.leases.release_lease, lease)
         raise OffsetMismatch(lease.offset, intent.offset)
     return await _Appending(session, lease, request_id).run(source)
 
@@ -76,9 +76,9 @@ async def query(upload_id: uuid.UUID, who: Who) -> Outcome:
     """How far an upload is. A writer is asked to let go first, so that the next append is not refused."""
     session = await in_database(_living, upload_id, who)
     if session.status == files.UploadStatus.ACTIVE and session.lease_holder:
-        lease = await in_database(leases.take, upload_id) or await leases.wait_for(upload_id)
-        session = await in_database(_again, lease)
-        await in_database(files.leases.release_lease, lease)
+        lease = await in_transaction(leases.take, upload_id) or await leases.wait_for(upload_id)
+        session = await in_transaction(_again, lease)
+        await in_transaction(files.leases.release_lease, lease)
     return Outcome(state_of(session))
 
 
@@ -86,10 +86,10 @@ async def abort(upload_id: uuid.UUID, who: Who) -> None:
     """Give an upload up: its writer is stopped, its bytes are freed. Of a complete one only the session goes."""
     session = await in_database(_living, upload_id, who)
     if session.status == files.UploadStatus.COMPLETED:
-        await in_database(files.uploads.forget, upload_id)
+        await in_transaction(files.uploads.forget, upload_id)
         return
     leases.keeper.ask(upload_id)
-    ended = await in_database(files.uploads.end, upload_id, files.UploadStatus.CANCELLED)
+    ended = await in_transaction(files.uploads.end, upload_id, files.UploadStatus.CANCELLED)
     if ended:
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
         digests.forget(upload_id)
@@ -109,15 +109,15 @@ class _Appending:
             return await self._run(source, digest)
         except SyncFailed:
             reason = "Its bytes could not be made durable."
-            await in_database(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
+            await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
             raise
         except files.LeaseLost as error:
             raise UploadLocked("Another request took this upload over, or it was cancelled.") from error
         except WriterBusy as error:
-            await in_database(files.leases.release_lease, self.lease)
+            await in_transaction(files.leases.release_lease, self.lease)
             raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
         except BaseException:
-            await in_database(files.leases.release_lease, self.lease)
+            await in_transaction(files.leases.release_lease, self.lease)
             raise
 
     async def _run(self, source: Source | None, digest: RunningDigest | None) -> Outcome:
@@ -173,7 +173,7 @@ class _Appending:
     async def _keep_what_arrived(self, inlet: Inlet) -> None:
         """The store failed, or the server gave this request up: what was written before is still the client's."""
         await inlet.save(completes=False)
-        await in_database(
+        await in_transaction(
             files.leases.checkpoint,
             self.lease,
             inlet.offset,
@@ -194,7 +194,7 @@ class _Appending:
         if completes:
             await self._complete(offset, digest)
             return Outcome(state_of(self.session), end)
-        self.session.expires_at = await in_database(
+        self.session.expires_at = await in_transaction(
             files.leases.checkpoint, self.lease, offset, state, ttl_hours=self._ttl_hours, release=True
         )
         self.session.offset = offset
@@ -207,9 +207,10 @@ class _Appending:
         try:
             sha256 = await completion.prove(target, self.lease.store_key, known, self.session.expected_sha256)
         except ChecksumMismatch as problem:
-            await in_database(files.lifecycle.end_upload, self.session, files.UploadStatus.FAILED, problem.detail)
+            await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, problem.detail)
+            await in_thread(target.discard, self.lease.store_key, self.lease.state)
             raise
-        await in_database(
+        await in_transaction(
             completion.record,
             self.lease,
             self.session,

@@ -18,7 +18,7 @@ from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, object_key
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.offload import in_database, in_thread
+from windlass.receiving.offload import in_thread, in_transaction
 from windlass.receiving.pump import End
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import State
@@ -62,7 +62,7 @@ class WholeUpload:
         """
         known = self._digest.hexdigest() if self._digest else None
         sha256 = await completion.prove(self._store, self._key, known, self.new.expected_sha256)
-        shown = await in_database(self._record, sha256, request_id, show)
+        shown = await in_transaction(self._record, sha256, request_id, show)
         self.recorded = True
         return shown
 
@@ -71,7 +71,7 @@ class WholeUpload:
         if self.recorded:
             return
         if self._session is not None:
-            await in_database(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
+            await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
         if self._created:
             await in_thread(self._store.discard, self._key, self._state)
 
@@ -102,7 +102,7 @@ class WholeUpload:
     async def _stream(self, source: Source, found: gathering.Gathered) -> None:
         await in_thread(self._create)
         leased = replace(self.new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
-        self._session = await in_database(
+        self._session = await in_transaction(
             files.uploads.create, leased, upload_id=self.id, key=self._key, state=self._state
         )
         inlet = Inlet(
