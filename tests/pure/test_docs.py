@@ -16,6 +16,7 @@ import pytest
 import typer.main
 
 from tests import documents
+from tests.documents import DOCS
 from windlass.cli import app
 from windlass.conf import Settings
 from windlass.events.types import EventType
@@ -25,7 +26,6 @@ from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.errors import all_problems
 from windlass.processing import registry
 
-DOCS = documents.ROOT / "docs"
 PAGES = documents.pages()
 
 #: Blocks that tests/process/test_docs_examples.py runs, and blocks that nobody could.
