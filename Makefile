@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test lint format bench chaos audit constraints clean
+.PHONY: help install serve test lint format docs bench chaos audit constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: $(STAMP)-dev ## Check format, lint rules, types and the layers
 format: $(STAMP)-dev ## Write the code as `make lint` wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## Make the tables of docs/reference from the code
+	$(BIN)/python -m docs.generate
 
 bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); the result goes to benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)

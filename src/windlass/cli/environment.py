@@ -10,12 +10,15 @@ from types import FrameType
 from windlass import conf
 from windlass.cli.refusal import Refusal
 
+OWN_SETTINGS = "windlass.settings"
+
 
 def use_home(home: Path | None) -> conf.Settings:
     """Settings with this home directory, which is made if need be; also for the processes started from here.
 
     Raises BadSetting, Refusal.
     """
+    _load_project()
     if home is not None:
         os.environ["WINDLASS_HOME"] = str(home.expanduser().absolute())
     settings = conf.reload()
@@ -29,9 +32,17 @@ def use_home(home: Path | None) -> conf.Settings:
     return settings
 
 
+def _load_project() -> None:
+    """Another project's Django settings, where they are named, so that its ``WINDLASS`` counts from the start."""
+    if os.environ.get("DJANGO_SETTINGS_MODULE", OWN_SETTINGS) != OWN_SETTINGS:
+        from django.conf import settings
+
+        getattr(settings, "WINDLASS", None)  # the first look at any setting loads them all
+
+
 def set_up_django(process: str | None = None) -> None:
     """Load Django on Windlass's own settings; with a process name, log as that process."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", OWN_SETTINGS)
     if process is not None:
         from windlass.operations import logging
 

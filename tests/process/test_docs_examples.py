@@ -1,0 +1,223 @@
+"""Every example of the README and the documentation runs, in the order of its page, and prints what the page says.
+
+A page's blocks are one session of bash in a directory with a reader's files. Where a page speaks of port 8000, of a
+database or of a broker, the test's own stand in their place.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from configparser import ConfigParser
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import documents, samples, services
+from tests.conftest import require
+from tests.documents import DOCS, ROOT, Fence, fences
+from tests.process.conftest import ServerProcess, free_port
+
+ADDRESS = "127.0.0.1:8000"
+SESSION_SECONDS = 120
+INTEROP = ROOT / "tests" / "interop" / "node_modules"
+
+HOW_TO = DOCS / "how-to"
+CREDENTIALS = HOW_TO / "set-up-credentials.md"
+DJANGO = HOW_TO / "use-in-your-django-project.md"
+NGINX = HOW_TO / "put-nginx-in-front.md"
+SERVICES = HOW_TO / "run-on-postgresql-and-redis.md"
+STEP = HOW_TO / "write-a-processing-step.md"
+
+RUN = {"bash", "python", "js"}
+#: What begins a block's output in a session's; no example prints it.
+MARK = "\x1e"
+
+Replacements = Mapping[str, str]
+
+
+def has_examples(page: Path) -> bool:
+    return any(fence.language in RUN for fence in fences(page))
+
+
+#: Pages that any server can play; the others need one of their own, and have a test of their own.
+PLAIN = [page for page in documents.pages() if has_examples(page) and page not in {CREDENTIALS, DJANGO, SERVICES, STEP}]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where a reader stands: with a few files, and the packages that npm installed."""
+    here = tmp_path / "reader"
+    here.mkdir()
+    (here / "photo.jpg").write_bytes(samples.jpeg())
+    (here / "report.pdf").write_bytes(samples.pdf())
+    (here / "big.iso").write_bytes(random.Random(1).randbytes(3_000_000))
+    (here / "node_modules").symlink_to(INTEROP)
+    return here
+
+
+@pytest.mark.parametrize("page", PLAIN, ids=documents.name)
+def test_page(page: Path, shared_server: ServerProcess, directory: Path) -> None:
+    run(page, directory, shared_server.home, {ADDRESS: at(shared_server)})
+
+
+def test_credentials(make_server: Callable[..., ServerProcess], directory: Path) -> None:
+    server = make_server(AUTH_MODE="required")
+    run(CREDENTIALS, directory, server.home, {ADDRESS: at(server)})
+
+
+def test_django_project(directory: Path) -> None:
+    port = str(free_port())
+    run(DJANGO, directory, None, {ADDRESS: f"127.0.0.1:{port}", "--port 8000": f"--port {port}"})
+
+
+def test_postgresql_and_redis(postgres: str, redis: str, directory: Path) -> None:
+    port = str(free_port())
+    theirs = {
+        "postgres://windlass:secret@db.example.org/windlass": postgres,
+        "redis://redis.example.org/0": redis,
+        ADDRESS: f"127.0.0.1:{port}",
+        "--port 8000": f"--port {port}",
+    }
+    run(SERVICES, directory, directory / "home", theirs)
+
+
+def test_processing_step(make_server: Callable[..., ServerProcess], directory: Path) -> None:
+    """Installed as `pip install .` would leave it: the module, and the entry points beside it."""
+    for fence in fences(STEP):
+        if "file" in fence.options:
+            (directory / fence.options["file"]).write_text(fence.text)
+    project = tomllib.loads((directory / "pyproject.toml").read_text())["project"]
+    installed = directory / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    points = ConfigParser()
+    points.read_dict(project["entry-points"])
+    with (installed / "entry_points.txt").open("w") as target:
+        points.write(target)
+    server = make_server(PYTHONPATH=str(directory))
+    run(STEP, directory, server.home, {ADDRESS: at(server)})
+
+
+def test_nginx(shared_server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's server block, on a free port: a body larger than nginx takes by itself goes through."""
+    (block,) = (fence.text for fence in fences(NGINX) if fence.language == "nginx")
+    assert f"http://{ADDRESS}" in block
+    for written, meant in (("listen 80;", "listen 127.0.0.1:{port};"), (f"http://{ADDRESS}", "{upstream}")):
+        block = block.replace(written, meant)
+    block = re.sub(r"\{(?!port|upstream)|(?<!port)(?<!upstream)\}", lambda brace: brace[0] * 2, block)
+    # What `services.nginx` asks for to know that it is up.
+    block = block.replace("location /", "location = /nginx-is-up {{ return 204; }}\n    location /", 1)
+    head, _, _ = services.NGINX_CONFIGURATION.partition("server {{")
+    monkeypatch.setattr(services, "NGINX_CONFIGURATION", head + block + "}}\n")
+    program = require(services.find_nginx(), "nginx is not installed")
+    with services.nginx(program, shared_server.url) as url:
+        body = os.urandom(2_000_000)
+        sent = httpx.put(f"{url}/files/proxied.bin", content=body, headers={"Host": "127.0.0.1"}, timeout=30)
+        assert sent.status_code == 201, sent.text
+        assert sent.json()["size"] == len(body)
+
+
+def run(page: Path, directory: Path, home: Path | None, replacements: Replacements) -> None:
+    """Play a page. Fails with the block that ended the session, or printed something else."""
+    require(shutil.which("curl"), "curl is not installed")
+    blocks = list(fences(page))
+    if any(fence.language == "js" for fence in blocks):
+        require(shutil.which("node") and INTEROP.is_dir(), "Node or the packages of tests/interop are not installed")
+    script, expected = session(blocks, directory, replacements)
+    output, errors = directory.with_name("session.out"), directory.with_name("session.err")
+    with output.open("wb") as said, errors.open("wb") as complained:
+        # To a file: what an example leaves running in the background would hold a pipe open.
+        ended = subprocess.run(
+            ["bash", "-c", script],
+            cwd=directory,
+            env=environment(directory, home, replacements),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=complained,
+            timeout=SESSION_SECONDS,
+        )
+    text = output.read_text(errors="replace")
+    told = f"{text.replace(MARK, '>>> ')}\n{errors.read_text(errors='replace')}"
+    assert ended.returncode == 0, f"{documents.name(page)}: the last block failed\n{told}"
+    printed = text.split(MARK)[1:]
+    assert len(printed) == len(expected)
+    for found, wanted in zip(printed, expected, strict=True):
+        assert wanted is None or matches(found, wanted), f"{documents.name(page)} says\n{wanted}\nand it is\n{found}"
+
+
+def session(blocks: Sequence[Fence], directory: Path, replacements: Replacements) -> tuple[str, list[str | None]]:
+    """The page as one script, and what each of its blocks is to print (None: nothing is said of it)."""
+    script = ["set -euo pipefail", "trap 'jobs -p | xargs -r kill; wait' EXIT"]
+    expected: list[str | None] = []
+    for number, fence in enumerate(blocks):
+        if fence.language == "output":
+            assert expected, "an output comes after a block that is run"
+            expected[-1] = fence.text
+        elif fence.options:
+            script.append(write(fence, directory, replacements))
+        elif fence.language in RUN:
+            expected.append(None)
+            script += [f"printf '{MARK}'", command(fence, number, directory, replacements)]
+    return "\n".join(script), expected
+
+
+def command(fence: Fence, number: int, directory: Path, replacements: Replacements) -> str:
+    text = replaced(fence.text, replacements)
+    if fence.language == "bash":
+        return text
+    suffix, program = {"python": ("py", "python"), "js": ("mjs", "node")}[fence.language]
+    path = directory / f"example-{number}.{suffix}"
+    path.write_text(text)
+    return f"{program} {path.name}"
+
+
+def write(fence: Fence, directory: Path, replacements: Replacements) -> str:
+    """A command that makes the file that the block names, or adds to it."""
+    ((kind, path),) = fence.options.items()
+    part = directory / f".{path.replace('/', '-')}"
+    part.write_text(replaced(fence.text, replacements))
+    return f"cat {part.name} {'>>' if kind == 'add' else '>'} {path}"
+
+
+def environment(directory: Path, home: Path | None, replacements: Replacements) -> dict[str, str]:
+    """A reader's shell: nothing of ours but the programs, and curl that fails where a call was refused."""
+    foreign = ("WINDLASS_", "DJANGO_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "HOST", "PORT", "XDG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    (directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
+    return (
+        kept
+        | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(directory),
+            "CURL_HOME": str(directory),
+            "PYTHONUNBUFFERED": "1",
+            "WINDLASS_SERVER": f"http://{replacements[ADDRESS]}",
+        }
+        | ({"WINDLASS_HOME": str(home)} if home else {})
+    )
+
+
+def replaced(text: str, replacements: Replacements) -> str:
+    for documented, real in replacements.items():
+        text = text.replace(documented, real)
+    return text
+
+
+def matches(found: str, wanted: str) -> bool:
+    """Line by line at the end of what was printed, `…` standing for anything."""
+    pattern = "[\\s\\S]*?".join(re.escape(part) for part in wanted.strip().split("…"))
+    return re.search(rf"^{pattern}\s*\Z", found, re.MULTILINE) is not None
+
+
+def at(server: ServerProcess) -> str:
+    return f"127.0.0.1:{server.port}"

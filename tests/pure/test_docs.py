@@ -1,0 +1,188 @@
+"""The reference is held against the code: what exists is written down, as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from tests import documents
+from tests.documents import DOCS
+from windlass.cli import app
+from windlass.conf import Settings
+from windlass.events.types import EventType
+from windlass.files.profiles import Profile
+from windlass.files.states import FILE_MOVES, UPLOAD_MOVES, FileStatus, StepState, UploadStatus
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.kernel.errors import all_problems
+from windlass.processing import registry
+
+PAGES = documents.pages()
+
+#: Blocks that tests/process/test_docs_examples.py runs, and blocks that nobody could.
+RUN = {"bash", "python", "js"}
+NOT_RUN = {"console", "json", "nginx", "output", "text", "toml"}
+
+
+def reference(page: str) -> str:
+    return (DOCS / "reference" / f"{page}.md").read_text()
+
+
+def row_of(page: str, first: str) -> list[str]:
+    """The cells of the table row that begins with `first` in backticks."""
+    for line in reference(page).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] == f"`{first}`":
+            return cells
+    raise AssertionError(f"{page}.md has no row for {first}: run `make docs`")
+
+
+def test_generated_parts_are_as_the_code_has_them() -> None:
+    command = [sys.executable, "-m", "docs.generate", "--check"]
+    ended = subprocess.run(command, cwd=documents.ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, f"run `make docs`:\n{ended.stdout}{ended.stderr}"
+
+
+@pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
+def test_every_setting_is_documented(field: Any) -> None:
+    _, _, default, doc = row_of("settings", field.name.upper())
+    assert doc == field.metadata["doc"]
+    value = field.metadata["default"]
+    if not callable(value) and value not in (None, "", ()):
+        shown = ",".join(value) if isinstance(value, tuple) else str(value).removesuffix(".0").lower()
+        assert default == f"`{shown}`"
+
+
+@pytest.mark.parametrize("kind", all_problems(), ids=lambda kind: kind.slug)
+def test_every_problem_is_documented(kind: Any) -> None:
+    cells = row_of("problems", f"/problems/{kind.slug}")
+    assert cells[1:3] == [str(kind.status), kind.title]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        ("events", EventType),
+        *(("records", kind) for kind in (UploadStatus, FileStatus, StepState, Stage, JobState, AttemptOutcome)),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_every_status_and_event_is_documented(page: str, kind: type[Enum]) -> None:
+    for value in kind:
+        assert len(row_of(page, value.value)[1]) > 3, f"{value} has no meaning"
+
+
+@pytest.mark.parametrize("moves", [UPLOAD_MOVES, FILE_MOVES], ids=["uploads", "files"])
+def test_every_legal_move_is_documented_and_no_other(moves: Any) -> None:
+    for state, targets in moves.items():
+        pattern = rf"^\| `{state.value}` \| (end|`[\w`, ]+`) \|$"
+        said = re.findall(pattern, reference("records"), re.MULTILINE)
+        assert [set(re.findall(r"`(\w+)`", cell)) for cell in said] == [{target.value for target in targets}]
+
+
+@pytest.mark.parametrize("step", registry.installed().values(), ids=lambda step: step.about.name)
+def test_every_step_is_documented(step: Any) -> None:
+    _, found, section = reference("steps").partition(f"### `{step.about.name}`\n")
+    assert found
+    section = section.partition("\n##")[0]
+    for word in [step.about.title, step.about.stage, *step.about.gives, *(made.name for made in step.about.makes)]:
+        assert word in section
+
+
+@pytest.mark.parametrize("field", fields(Profile), ids=lambda field: field.name)
+def test_every_key_of_a_profile_is_explained(field: Any) -> None:
+    said = reference("profiles").partition("<!-- end -->")[2]
+    assert field.name == "name" or f"`{field.name}`" in said
+
+
+def commands(group: Any, prefix: str = "windlass") -> list[tuple[str, Any]]:
+    found = []
+    for name, command in group.commands.items():
+        path = f"{prefix} {name}"
+        found += commands(command, path) if hasattr(command, "commands") else [(path, command)]
+    return found
+
+
+@pytest.mark.parametrize(("path", "command"), commands(typer.main.get_command(app)), ids=lambda value: str(value))
+def test_every_command_is_documented(path: str, command: Any) -> None:
+    found = re.search(rf"^### `{path}\b[^\n]*\n(.*?)(?=^###|\Z)", reference("cli"), re.MULTILINE | re.DOTALL)
+    assert found
+    for parameter in command.params:
+        if not getattr(parameter, "hidden", False) and parameter.param_type_name == "option":
+            assert f"`{parameter.opts[0]}`" in found[1]
+
+
+DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
+def test_every_decision_is_one_page_and_ends_in_what_was_rejected(page: Path) -> None:
+    text = page.read_text()
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert re.fullmatch(r"\d{4}-[a-z0-9-]+", page.stem)
+    assert text.startswith(f"# {page.stem[:4]} ")
+    assert headings[-1] == "Rejected"
+    assert len(text.splitlines()) <= 60
+
+
+def test_the_index_names_every_page() -> None:
+    index = (DOCS / "README.md").read_text()
+    for page in DOCS.glob("*/*.md"):
+        assert f"({page.relative_to(DOCS).as_posix()})" in index
+
+
+@pytest.mark.parametrize("page", PAGES, ids=documents.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", documents.prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{target} does not exist"
+        assert not anchor or anchor in anchors(linked), f"{target} has no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", documents.prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=documents.name)
+def test_blocks_are_of_known_kinds_and_well_formed(page: Path) -> None:
+    for fence in documents.fences(page):
+        assert fence.language in RUN | NOT_RUN, "say what it is; `text` is not run"
+        if fence.language == "json":
+            json.loads(fence.text)
+        elif fence.language == "toml":
+            tomllib.loads(fence.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=documents.name)
+def test_nothing_is_left_to_be_written(page: Path) -> None:
+    assert not re.search(r"\b(TODO|FIXME|TBD|XXX)\b", page.read_text())
+
+
+def test_readme_says_how_to_run_and_test() -> None:
+    text = (documents.ROOT / "README.md").read_text()
+    targets = re.findall(r"^([a-z-]+):", (documents.ROOT / "Makefile").read_text(), re.MULTILINE)
+    for command in re.findall(r"(?:`|\$ )make ([a-z-]+)", text):
+        assert command in targets
+    assert "make serve" in text
+    assert "make test" in text
+
+
+def test_the_picture_is_well_formed_and_readable_in_the_dark() -> None:
+    from xml.etree import ElementTree
+
+    text = (DOCS / "images" / "one-files-way.svg").read_text()
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert "prefers-color-scheme: dark" in text
