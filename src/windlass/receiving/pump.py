@@ -85,9 +85,8 @@ class Pump:
     async def run(self, first: list[Buffer]) -> End:
         """Move ``first`` and then the source's bytes. Raises StoreError, or what ``checkpoint`` raises."""
         try:
-            for buffer in first:
-                self._take(buffer)
-            end = await self._receive()
+            fits = all(self._take(buffer) for buffer in first)
+            end = await self._receive() if fits else End.OVER_LIMIT
             await self._start_write()
             return end
         finally:
