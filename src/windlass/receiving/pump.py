@@ -114,7 +114,9 @@ class Pump:
         settings = conf.get()
         silent_at = monotonic() + settings.receive_timeout
         while True:
-            wait = 0.0 if self._asked else min(silent_at - monotonic(), settings.checkpoint_seconds)
+            # What has come is written before the client is waited for: a pause may be long, and the memory is shared.
+            longest = LINGER if self._batch else settings.checkpoint_seconds
+            wait = 0.0 if self._asked else min(silent_at - monotonic(), longest)
             try:
                 async with asyncio.timeout(wait) as self._patience:
                     buffer = await self._source.read()
