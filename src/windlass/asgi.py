@@ -20,6 +20,7 @@ django.setup(set_prefix=False)
 from windlass.http import downloads, live, uploads  # noqa: E402  Django's apps must be loaded first
 from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
+from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.operations import health  # noqa: E402
 from windlass.receiving import lease, memory  # noqa: E402
 
@@ -40,7 +41,8 @@ class FrontDoor:
             await self._lifespan(scope, receive, send)
         elif scope["type"] == "http" and _is_ours(scope):
             scope = _without_slash(scope)
-            await self._answer(scope, receive, identify(scope, send))
+            body = UnreadBody(scope, receive, send)
+            await self._answer(scope, body.receive, identify(scope, body.send))
         else:
             await self._inner(scope, receive, send)
 
@@ -53,9 +55,7 @@ class FrontDoor:
             else:
                 await route.handle(scope, receive, send)
         except Exception as error:  # noqa: BLE001  the boundary of a request
-            response = problem_response(problem_of(error), Request(scope))
-            response.headers["Connection"] = "close"
-            await response(scope, receive, send)
+            await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""

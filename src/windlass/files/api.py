@@ -2,7 +2,7 @@
 
 from windlass.files import assets, leases, lifecycle, uploads
 from windlass.files.assets import IllegalMove, StepOutcome, StepPlan, StoredRendition
-from windlass.files.leases import Lease, LeaseLost
+from windlass.files.leases import Lease, LeaseLost, UploadCompleted
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.profiles import Profile, profile, profiles
 from windlass.files.states import FileStatus, StepState, UploadStatus
@@ -23,6 +23,7 @@ __all__ = [
     "StepRun",
     "StepState",
     "StoredRendition",
+    "UploadCompleted",
     "UploadSession",
     "UploadStatus",
     "assets",

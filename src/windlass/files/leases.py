@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,9 +20,16 @@ class LeaseLost(Exception):
     """Another request holds this upload now; what this one wrote after its last commit does not count."""
 
 
+class UploadCompleted(Exception):
+    """The upload has become a file, perhaps a moment ago: there is nothing to lease any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write to an upload while ``epoch`` is the session's. ``offset`` and ``state`` as last committed."""
+    """The right to write to an upload while ``epoch`` is the session's. ``offset`` and ``state`` as last committed.
+
+    ``until``: nobody else can have taken it before then.
+    """
 
     upload_id: uuid.UUID
     epoch: int
@@ -30,10 +37,14 @@ class Lease:
     size: int | None
     store_key: str
     state: dict[str, Any]
+    until: datetime
 
 
 def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | None:
-    """Take the lease if nobody holds it, or its holder's time ran out. None otherwise. Raises UploadGone."""
+    """Take the lease if nobody holds it, or its holder's time ran out. None otherwise.
+
+    Raises UploadCompleted, UploadGone.
+    """
     moment = now()
     free = Q(lease_holder="") | Q(lease_until__lt=moment)
     taken = UploadSession.objects.filter(free, id=upload_id, status=UploadStatus.ACTIVE, expires_at__gt=moment).update(
@@ -43,6 +54,8 @@ def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | Non
         lease_wanted=False,
     )
     session = UploadSession.objects.filter(id=upload_id).first()
+    if session is not None and session.status == UploadStatus.COMPLETED:
+        raise UploadCompleted
     if session is None or session.status != UploadStatus.ACTIVE:
         raise UploadGone("This upload has ended.")
     return lease_of(session) if taken else None
@@ -54,7 +67,16 @@ def held(lease: Lease) -> UploadSession | None:
 
 
 def lease_of(session: UploadSession) -> Lease:
-    return Lease(session.id, session.lease_epoch, session.offset, session.size, session.store_key, session.store_state)
+    """Of a session that has one."""
+    return Lease(
+        session.id,
+        session.lease_epoch,
+        session.offset,
+        session.size,
+        session.store_key,
+        session.store_state,
+        session.lease_until or now(),
+    )
 
 
 def release_lease(lease: Lease) -> None:
@@ -69,9 +91,9 @@ def ask_for_lease(upload_id: uuid.UUID) -> None:
     UploadSession.objects.filter(id=upload_id).exclude(lease_holder="").update(lease_wanted=True)
 
 
-def wanted_from(holder: str) -> Sequence[uuid.UUID]:
-    """Uploads that ``holder`` is asked to let go of."""
-    return list(UploadSession.objects.filter(lease_holder=holder, lease_wanted=True).values_list("id", flat=True))
+def unwanted_from(holder: str) -> Collection[uuid.UUID]:
+    """The uploads that ``holder`` has and may keep: nobody asked for them, took them over or ended them."""
+    return set(UploadSession.objects.filter(lease_holder=holder, lease_wanted=False).values_list("id", flat=True))
 
 
 def renew_leases(holder: str, seconds: float) -> int:

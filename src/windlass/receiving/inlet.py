@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from windlass.files import api as files
-from windlass.receiving import lease as leases
 from windlass.receiving import writing
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.offload import in_thread, in_transaction
@@ -28,13 +27,19 @@ class Inlet:
         self._must_hash = must_hash
         self._ttl_hours = ttl_hours
         self._writer: Writer | None = None
+        self._pump: Pump | None = None
         self.offset = lease.offset
         self.state: State = lease.state
 
+    def ask_to_stop(self) -> None:
+        """Take what has already arrived, and end. From the event loop only; may be repeated."""
+        if self._pump is not None:
+            self._pump.ask_to_stop()
+
     async def receive(self, source: Source, first: list[Buffer], limit: int) -> End:
         """Move ``first`` and then the source, up to ``limit`` bytes of the whole. Raises StoreError, LeaseLost."""
-        self._writer = await in_thread(self._store.open_writer, self._lease.store_key, self._lease.state)
-        pump = Pump(
+        self._writer = await in_thread(writing.open_leased, self._store, self._lease)
+        self._pump = pump = Pump(
             source,
             self._writer,
             offset=self._lease.offset,
@@ -43,12 +48,10 @@ class Inlet:
             must_hash=self._must_hash,
             checkpoint=self._checkpoint,
         )
-        leases.keeper.hold(self._lease.upload_id, pump.ask_to_stop)
         try:
             return await pump.run(first)
         finally:
             self.offset, self.digest = pump.written, pump.digest
-            leases.keeper.drop(self._lease.upload_id, pump.ask_to_stop)
 
     async def save(self, *, completes: bool) -> None:
         """Durable as promised; when it completes the upload, the object is whole. Raises SyncFailed, StoreError."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -49,14 +50,17 @@ class Keeper:
     _stops: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
-    def hold(self, upload_id: uuid.UUID, stop: Callable[[], None]) -> None:
+    @contextmanager
+    def holding(self, upload_id: uuid.UUID, stop: Callable[[], None]) -> Iterator[None]:
+        """Inside, the lease is renewed. ``stop`` is called, perhaps more than once, when it is to be let go."""
         self._stops[upload_id] = stop
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._watch())
-
-    def drop(self, upload_id: uuid.UUID, stop: Callable[[], None]) -> None:
-        if self._stops.get(upload_id) == stop:
-            del self._stops[upload_id]
+        try:
+            yield
+        finally:
+            if self._stops.get(upload_id) == stop:
+                del self._stops[upload_id]
 
     def ask(self, upload_id: uuid.UUID) -> bool:
         """Ask a holder in this process. False where there is none."""
@@ -76,25 +80,32 @@ class Keeper:
         while self._stops:
             await asyncio.sleep(LISTEN_SECONDS)
             try:
-                for upload_id in await in_database(files.leases.wanted_from, _holder):
-                    self.ask(upload_id)
+                await self._let_go()
                 if monotonic() - renewed >= RENEW_SECONDS:
                     await in_transaction(files.leases.renew_leases, _holder, LEASE_SECONDS)
                     renewed = monotonic()
             except DatabaseError as error:
                 log.warning("lease.not_renewed", error=str(error))  # the next round may succeed before it lapses
 
+    async def _let_go(self) -> None:
+        """Stop who is asked to let go, and who has lost the lease already: its upload was ended, or taken over."""
+        held = list(self._stops.items())  # before the question: what is leased meanwhile is not in the answer
+        kept = await in_database(files.leases.unwanted_from, _holder)
+        for upload_id, stop in held:
+            if upload_id not in kept:
+                stop()
+
 
 keeper = Keeper()
 
 
 def take(upload_id: uuid.UUID) -> files.Lease | None:
-    """The lease, if it is free. Blocks on the database."""
+    """The lease, if it is free. Blocks on the database. Raises UploadCompleted, UploadGone."""
     return files.leases.take_lease(upload_id, _holder, LEASE_SECONDS)
 
 
 async def wait_for(upload_id: uuid.UUID) -> files.Lease:
-    """The lease, once its holder let go. Raises UploadLocked after WAIT_SECONDS."""
+    """The lease, once its holder let go. Raises UploadLocked after WAIT_SECONDS, UploadCompleted, UploadGone."""
     deadline = monotonic() + WAIT_SECONDS
     pause = 0.01
     while monotonic() < deadline:

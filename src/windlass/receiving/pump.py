@@ -86,9 +86,8 @@ class Pump:
     async def run(self, first: list[Buffer]) -> End:
         """Move ``first`` and then the source's bytes. Raises StoreError, or what ``checkpoint`` raises."""
         try:
-            for buffer in first:
-                self._take(buffer)
-            end = await self._receive()
+            fits = all(self._take(buffer) for buffer in first)
+            end = await self._receive() if fits else End.OVER_LIMIT
             await self._start_write()
             return end
         finally:
@@ -116,7 +115,9 @@ class Pump:
         settings = conf.get()
         silent_at = monotonic() + settings.receive_timeout
         while True:
-            wait = 0.0 if self._asked else min(silent_at - monotonic(), settings.checkpoint_seconds)
+            # What has come is written before the client is waited for: a pause may be long, and the memory is shared.
+            longest = LINGER if self._batch else settings.checkpoint_seconds
+            wait = 0.0 if self._asked else min(silent_at - monotonic(), longest)
             try:
                 async with asyncio.timeout(wait) as self._patience:
                     buffer = await self._source.read()

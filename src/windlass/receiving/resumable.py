@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from windlass.files import api as files
 from windlass.kernel.errors import (
     ChecksumMismatch,
+    Conflict,
     OffsetMismatch,
     PastDeclaredLength,
+    Problem,
     UploadGone,
     UploadLocked,
 )
@@ -26,7 +28,7 @@ from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
 from windlass.receiving.pump import End
 from windlass.receiving.source import Source
-from windlass.storage.contract import SyncFailed, WriterBusy
+from windlass.storage.contract import State, SyncFailed, WriterBusy
 from windlass.storage.registry import store
 
 #: Proves the caller, on a database thread, in the same go as what it is needed for.
@@ -57,28 +59,35 @@ async def create(
 async def append(intent: Append, who: Who, source: Source, *, dialect: str, request_id: str = "") -> Outcome:
     """Bytes at the end of an upload. Repeating the request that completed it answers as that did.
 
-    Raises NotFound, UploadGone, OffsetMismatch, PastDeclaredLength, UploadLocked, ChecksumMismatch, StoreError.
+    Raises NotFound, UploadGone, Conflict, OffsetMismatch, PastDeclaredLength, UploadLocked, ChecksumMismatch,
+    StoreError.
     """
-    session, lease = await in_transaction(_begin_append, intent, who, dialect)
-    if session.status == files.UploadStatus.COMPLETED:
-        await repetition.check(session, intent.offset, source)
-        return Outcome(state_of(session))
-    if lease is None:
-        lease = await leases.wait_for(session.id)
-        session = await in_transaction(_again, lease)
-    if lease.offset != intent.offset:
+    try:
+        lease = await in_transaction(_begin_append, intent, who, dialect)
+        if lease is None:
+            lease = await leases.wait_for(intent.upload_id)
+    except files.UploadCompleted:
+        return await _repeated(intent, who, source)
+    session = await in_transaction(_again, lease)
+    refusal = _refusal(intent, lease)
+    if refusal is not None:
         await in_transaction(files.leases.release_lease, lease)
-        raise OffsetMismatch(lease.offset, intent.offset)
+        raise refusal
     return await _Appending(session, lease, request_id).run(source)
 
 
-async def query(upload_id: uuid.UUID, who: Who) -> Outcome:
-    """How far an upload is. A writer is asked to let go first, so that the next append is not refused."""
+async def query(upload_id: uuid.UUID, who: Who, *, dialect: str) -> Outcome:
+    """How far an upload is. A writer is asked to let go first, so that the next append is not refused; an upload of
+    another dialect, which cannot be appended to here, is left to its writer."""
     session = await in_database(_living, upload_id, who)
-    if session.status == files.UploadStatus.ACTIVE and session.lease_holder:
-        lease = await in_transaction(leases.take, upload_id) or await leases.wait_for(upload_id)
-        session = await in_transaction(_again, lease)
-        await in_transaction(files.leases.release_lease, lease)
+    if session.status == files.UploadStatus.ACTIVE and session.lease_holder and session.dialect == dialect:
+        try:
+            lease = await in_transaction(leases.take, upload_id) or await leases.wait_for(upload_id)
+        except files.UploadCompleted:
+            session = await in_database(_living, upload_id, who)
+        else:
+            session = await in_transaction(_again, lease)
+            await in_transaction(files.leases.release_lease, lease)
     return Outcome(state_of(session))
 
 
@@ -102,16 +111,19 @@ class _Appending:
     session: files.UploadSession
     lease: files.Lease
     request_id: str
+    _inlet: Inlet | None = None
 
     async def run(self, source: Source | None) -> Outcome:
         digest = digests.take(self.session.id, self.lease.offset)
         try:
-            return await self._run(source, digest)
+            with leases.keeper.holding(self.session.id, self._ask_to_stop):
+                return await self._run(source, digest)
         except SyncFailed:
             reason = "Its bytes could not be made durable."
             await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
             raise
         except files.LeaseLost as error:
+            await in_transaction(files.leases.release_lease, self.lease)  # it lapsed here, and nobody took it
             raise UploadLocked("Another request took this upload over, or it was cancelled.") from error
         except WriterBusy as error:
             await in_transaction(files.leases.release_lease, self.lease)
@@ -128,6 +140,10 @@ class _Appending:
         assert source is not None
         return await self._stream(source, found, digest, limit)
 
+    def _ask_to_stop(self) -> None:
+        if self._inlet is not None:
+            self._inlet.ask_to_stop()
+
     @property
     def _limit(self) -> int:
         """Where the upload must end at the latest."""
@@ -137,27 +153,23 @@ class _Appending:
     async def _append_at_once(self, found: gathering.Gathered, digest: RunningDigest | None) -> Outcome:
         offset = self.lease.offset + found.size
         completes = offset == self.session.size
-        target = store(self.session.store)
         state = self.lease.state
         if found.size or completes:
-            state = await in_thread(
-                writing.append,
-                target,
-                self.lease.store_key,
-                state,
-                self.lease.offset,
-                found.buffers,
-                digest,
-                completes=completes,
-            )
+            state = await in_thread(self._write, found, digest, completes)
         end = End.CLIENT_GONE if found.gone else End.BODY
         return await self._commit(offset, state, digest, end, completes=completes)
+
+    def _write(self, found: gathering.Gathered, digest: RunningDigest | None, completes: bool) -> State:
+        target, lease = store(self.session.store), self.lease
+        writer = writing.open_leased(target, lease)
+        return writing.append(target, writer, lease.store_key, lease.offset, found.buffers, digest, completes=completes)
 
     async def _stream(
         self, source: Source, found: gathering.Gathered, digest: RunningDigest | None, limit: int
     ) -> Outcome:
         must_hash = self.session.expected_sha256 is not None
         inlet = Inlet(store(self.session.store), self.lease, digest, must_hash=must_hash, ttl_hours=self._ttl_hours)
+        self._inlet = inlet
         try:
             try:
                 end = await inlet.receive(source, found.buffers, limit)
@@ -172,6 +184,8 @@ class _Appending:
 
     async def _keep_what_arrived(self, inlet: Inlet) -> None:
         """The store failed, or the server gave this request up: what was written before is still the client's."""
+        if inlet.offset == self.lease.offset:
+            return
         await inlet.save(completes=False)
         await in_transaction(
             files.leases.checkpoint,
@@ -185,7 +199,7 @@ class _Appending:
     async def _commit(
         self,
         offset: int,
-        state: dict[str, object],
+        state: State,
         digest: RunningDigest | None,
         end: End,
         *,
@@ -225,15 +239,28 @@ class _Appending:
         return files.profile(self.session.profile).upload_ttl_hours
 
 
-def _begin_append(intent: Append, who: Who, dialect: str) -> tuple[files.UploadSession, files.Lease | None]:
+async def _repeated(intent: Append, who: Who, source: Source) -> Outcome:
+    session = await in_database(_living, intent.upload_id, who)
+    await repetition.check(session, intent.offset, source)
+    return Outcome(state_of(session))
+
+
+def _begin_append(intent: Append, who: Who, dialect: str) -> files.Lease | None:
+    """The lease, or None where it must be waited for. Raises UploadCompleted."""
     session = _living(intent.upload_id, who)
+    if session.dialect != dialect:
+        raise Conflict(f"This upload was begun as {session.dialect}; it cannot be appended to as {dialect}.")
     if session.status == files.UploadStatus.COMPLETED:
-        return session, None
-    size, length = session.size, intent.body_length
-    if size is not None and intent.offset + (length or 0) > size:
-        raise _past_length(size) if length else OffsetMismatch(session.offset, intent.offset)
-    lease = leases.take(session.id)
-    return (session, None) if lease is None else (_again(lease), lease)
+        raise files.UploadCompleted
+    return leases.take(session.id)
+
+
+def _refusal(intent: Append, lease: files.Lease) -> Problem | None:
+    if lease.offset != intent.offset:
+        return OffsetMismatch(lease.offset, intent.offset)
+    if lease.size is not None and lease.offset + (intent.body_length or 0) > lease.size:
+        return _past_length(lease.size)
+    return None
 
 
 def _living(upload_id: uuid.UUID, who: Who) -> files.UploadSession:

@@ -29,7 +29,6 @@ class RequestBody:
         self._receive = receive
         self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
         self.ended = empty
-        self.count = 0
 
     def start(self) -> None:
         """Begin to receive before anybody else is asked.
@@ -48,21 +47,11 @@ class RequestBody:
             self.ended = not message.get("more_body", False)
             body: bytes = message.get("body", b"")
             if body:
-                self.count += len(body)
                 return body
         return None
 
-    async def drain(self, limit: int, seconds: float) -> None:
-        """Read and forget the rest, within limits, so that a refused client hears the answer and not a reset."""
-        until = self.count + limit
-        try:
-            async with asyncio.timeout(seconds):
-                while self.count < until and await self.read() is not None:
-                    pass
-        except (ClientGone, TimeoutError):
-            return
-
     def close(self) -> None:
+        """Nobody will read any more."""
         if self._first is not None:
             self._first.cancel()
 

@@ -94,9 +94,8 @@ class WholeUpload:
 
     def _store_at_once(self, found: gathering.Gathered) -> None:
         self._create()
-        self._state = writing.append(
-            self._store, self._key, self._state, 0, found.buffers, self._digest, completes=True
-        )
+        writer = self._store.open_writer(self._key, self._state)
+        self._state = writing.append(self._store, writer, self._key, 0, found.buffers, self._digest, completes=True)
         self.size = found.size
 
     async def _stream(self, source: Source, found: gathering.Gathered) -> None:
@@ -113,7 +112,8 @@ class WholeUpload:
             ttl_hours=self.new.profile.upload_ttl_hours,
         )
         try:
-            end = await inlet.receive(source, found.buffers, self._limit)
+            with leases.keeper.holding(self.id, inlet.ask_to_stop):
+                end = await inlet.receive(source, found.buffers, self._limit)
             self.size, self._digest = inlet.offset, inlet.digest
             self._refuse(end)
             await inlet.save(completes=True)

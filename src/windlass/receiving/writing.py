@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from windlass import conf
+from windlass.files import api as files
+from windlass.kernel.clock import now
 from windlass.receiving.digest import RunningDigest
 from windlass.storage.contract import Buffer, State, Store, Writer
 
@@ -30,18 +32,30 @@ def finish(store: Store, key: str, state: State, size: int) -> None:
     store.complete(key, state, size, durable=syncs_whole_files())
 
 
+def open_leased(store: Store, lease: files.Lease) -> Writer:
+    """The only writer of a leased upload's object. Raises WriterBusy, StoreError, LeaseLost.
+
+    The lease is looked at when the object is locked: this process may have been stopped between the two, and another
+    one have had the upload meanwhile. From here on the lock keeps everybody else away, however long this one sleeps.
+    """
+    writer = store.open_writer(lease.store_key, lease.state)
+    if now() >= lease.until:
+        writer.close()
+        raise files.LeaseLost(str(lease.upload_id))
+    return writer
+
+
 def append(
     store: Store,
+    writer: Writer,
     key: str,
-    state: State,
     offset: int,
     buffers: Sequence[Buffer],
     digest: RunningDigest | None,
     *,
     completes: bool,
 ) -> State:
-    """Bytes that are all here already: written, hashed and made durable by one call. Raises StoreError."""
-    writer = store.open_writer(key, state)
+    """Bytes that are all here already: written, hashed, made durable, and the writer closed. Raises StoreError."""
     try:
         writer.write(offset, buffers)
         if digest is not None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from windlass.accounts import api as accounts
 from windlass.http.endpoints import problem_of, problem_response
 from windlass.http.uploads import heads
-from windlass.http.uploads.answers import Answer, no_reply
+from windlass.http.uploads.answers import no_reply
 from windlass.kernel.principals import Principal
 from windlass.protocols import tus
 from windlass.protocols.dialects import is_tus
@@ -60,8 +60,10 @@ def receiving(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         incoming = Incoming(request, head, RequestBody(request.receive, empty=empty))
         if not empty and not incoming.waits_for_invitation:
             incoming.body.start()
-        response = await _respond(handler, incoming)
-        return Answer(response, incoming.body, expected=incoming.waits_for_invitation)
+        try:
+            return await _respond(handler, incoming)
+        finally:
+            incoming.body.close()
 
     return answered
 

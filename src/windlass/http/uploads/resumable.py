@@ -51,7 +51,7 @@ async def operate(incoming: Incoming) -> Response:
         case Append() as intent:
             return await _append(intent, incoming)
         case Query(upload_id=wanted):
-            outcome = await resumable.query(wanted, incoming.who())
+            outcome = await resumable.query(wanted, incoming.who(), dialect=Dialect.TUS)
             return of_reply(tus.queried(outcome.state))
         case Abort(upload_id=wanted):
             await resumable.abort(wanted, incoming.who())

@@ -1,0 +1,257 @@
+"""One writer at a time: half-open connections, two web processes on one home, a holder that is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import psutil
+import pytest
+
+from tests.process.conftest import ServerProcess, free_port
+from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, eventually, offset, patch, served
+
+#: The promise is about a second; a busy machine is given more.
+LETS_GO_WITHIN = 5.0
+HALF, SIZE = MB, 2 * MB
+
+
+@dataclass
+class OtherWeb:
+    """A web process of its own beside the served one, on the same home."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def connect(self) -> httpx.Client:
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        self.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(shared_server) as client:
+        yield client
+
+
+@pytest.fixture
+def kept(shared_server: ServerProcess) -> Kept:
+    return Kept(shared_server)
+
+
+@pytest.fixture(scope="module")
+def other(shared_server: ServerProcess) -> Iterator[OtherWeb]:
+    port = free_port()
+    command = [sys.executable, "-m", "windlass", "web", "--instance", "other", "--port", str(port)]
+    environment = shared_server.environment | {"WINDLASS_HOME": str(shared_server.home)}
+    with shared_server.log.open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    found = OtherWeb(process, port)
+    try:
+        eventually(lambda: _answers(found), within=60)
+        yield found
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(web: OtherWeb) -> bool:
+    with contextlib.suppress(httpx.TransportError), web.connect() as client:
+        return client.get("/livez").status_code == 200
+    return False
+
+
+def begin(wire: Wire, path: str, body: bytes, length: int) -> None:
+    wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(length)}, body)
+
+
+def is_written(kept: Kept, path: str, size: int) -> bool:
+    return kept.object_of(path).stat().st_size >= size
+
+
+# The client behind a dead connection comes back on another one
+
+
+@pytest.mark.parametrize("first", ["HEAD", "PATCH"])
+def test_a_half_open_connection_lets_go(
+    shared_server: ServerProcess, http: httpx.Client, kept: Kept, first: str
+) -> None:
+    content, path = os.urandom(SIZE), create(http, SIZE)
+    with Wire(shared_server.port) as silent:
+        begin(silent, path, content[:HALF], SIZE)
+        eventually(lambda: is_written(kept, path, HALF))
+        began = time.monotonic()
+        if first == "HEAD":
+            assert offset(http, path) == HALF
+        assert patch(http, path, HALF, content[HALF:]).status_code == 204
+        assert time.monotonic() - began < LETS_GO_WITHIN
+        assert silent.answer().status == 503
+        assert silent.ends()
+    assert served(http, path) == content
+
+
+def test_a_half_open_connection_lets_go_in_another_process(
+    shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
+) -> None:
+    content, path = os.urandom(SIZE), create(http, SIZE)
+    with Wire(other.port) as silent:
+        begin(silent, path, content[:HALF], SIZE)
+        eventually(lambda: is_written(kept, path, HALF))
+        assert kept.session(path)["lease_holder"] == "other"
+        began = time.monotonic()
+        assert offset(http, path) == HALF
+        assert patch(http, path, HALF, content[HALF:]).status_code == 204
+        assert time.monotonic() - began < LETS_GO_WITHIN
+        assert silent.answer().status == 503
+    assert served(http, path) == content
+
+
+def test_every_holder_in_turn_lets_go_for_the_newest(
+    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+) -> None:
+    """A network that dies again and again: each connection brought a little."""
+    content, path = os.urandom(SIZE), create(http, SIZE)
+    with contextlib.ExitStack() as stack:
+        for number in range(4):
+            wire = stack.enter_context(Wire(shared_server.port))
+            at = offset(http, path)
+            assert at == number * 1000
+            head = PATCH | {"Upload-Offset": str(at), "Content-Length": str(SIZE - at)}
+            wire.head("PATCH", path, head, content[at : at + 1000])
+            eventually(lambda at=at: is_written(kept, path, at + 1000))
+        assert patch(http, path, offset(http, path), content[4000:]).status_code == 204
+    assert served(http, path) == content
+
+
+def test_termination_stops_a_writer_in_another_process(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+    path = create(http, SIZE)
+    with Wire(other.port) as writer:
+        begin(writer, path, bytes(HALF), SIZE)
+        eventually(lambda: is_written(kept, path, HALF))
+        began = time.monotonic()
+        assert http.delete(path, headers=TUS).status_code == 204
+        assert writer.answer().status in (410, 423, 503)
+        assert time.monotonic() - began < LETS_GO_WITHIN
+        assert writer.ends()
+    assert not kept.object_of(path).exists()
+
+
+def test_what_is_asked_for_is_the_lease_and_nothing_else(
+    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+) -> None:
+    """Looking at an upload that is being written does not disturb its writer."""
+    content, path = os.urandom(SIZE), create(http, SIZE)
+    with Wire(shared_server.port) as writer:
+        begin(writer, path, content[:HALF], SIZE)
+        eventually(lambda: is_written(kept, path, HALF))
+        for look in (http.get(path, headers={"Accept": "application/json"}), http.options(path), http.get("/files/")):
+            assert look.status_code in (200, 204)
+        assert patch(http, path, 0, b"x", **{"Content-Type": "text/plain"}).status_code == 415
+        writer.send(content[HALF:])
+        assert writer.answer().status == 204
+    assert served(http, path) == content
+
+
+# A holder that is stopped
+
+
+def test_a_stopped_holder_keeps_its_bytes_apart(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+    """Its lease lapses, but its writes could still come: nobody else writes until they cannot."""
+    content, path = os.urandom(SIZE), create(http, SIZE)
+    with Wire(other.port) as late:
+        begin(late, path, content[:HALF], SIZE)
+        eventually(lambda: is_written(kept, path, HALF))
+        with other.stopped():
+            began = time.monotonic()
+            refused = patch(http, path, 0, b"\0" * SIZE)
+            assert refused.status_code == 423, refused.text
+            assert refused.json()["type"] == "/problems/upload-locked"
+            assert time.monotonic() - began < 25
+            assert is_written(kept, path, HALF)
+            assert kept.object_of(path).read_bytes()[:HALF] == content[:HALF]
+            late.send(content[HALF:])
+        assert late.answer().status == 423, "what it wrote since its last commit does not count"
+    at = offset(http, path)
+    assert patch(http, path, at, content[at:]).status_code == 204
+    assert served(http, path) == content
+
+
+def test_a_holder_stopped_before_its_first_byte_is_fenced(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+    """Between taking the lease and locking the object it holds nobody up; when it wakes, the upload is another's."""
+    for _ in range(20):
+        path, theirs = create(http, SIZE), b"\0" * SIZE
+        with Wire(other.port) as late:
+            begin(late, path, b"", SIZE)
+            eventually(lambda path=path: kept.session(path)["lease_holder"] == "other")
+            with other.stopped():
+                if is_locked(kept, path):
+                    continue  # it was quicker than we
+                late.send(theirs)
+                content = os.urandom(SIZE)
+                eventually(lambda path=path, content=content: patch(http, path, 0, content).status_code == 204)
+            assert late.answer().status == 423
+            assert served(http, path) == content
+            return
+    pytest.fail("the holder was never stopped in time")
+
+
+def is_locked(kept: Kept, path: str) -> bool:
+    with kept.object_of(path).open("rb") as found:
+        try:
+            fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+# Two at once
+
+
+def test_of_two_in_two_processes_one_wins(
+    shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
+) -> None:
+    for _ in range(20):
+        bodies = [bytes([letter]) * 1000 for letter in b"AB"]
+        path = create(http, 1001)
+        with Wire(shared_server.port) as one, Wire(other.port) as two:
+            for wire, body in zip((one, two), bodies, strict=True):
+                begin(wire, path, body, 1000)
+            replies = [one.answer().status, two.answer().status]
+        assert sorted(replies)[0] == 204
+        assert sorted(replies)[1] in (409, 423)
+        assert kept.object_of(path).read_bytes() == bodies[replies.index(204)]
+
+
+def test_large_bodies_at_one_offset_are_not_mixed(
+    shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
+) -> None:
+    """None of them has to win: what counts is that what stands is one client's."""
+    for _ in range(3):
+        path, bodies = create(http, SIZE), [bytes([letter]) * SIZE for letter in b"AB"]
+        with Wire(shared_server.port) as one, Wire(other.port) as two:
+            for wire, body in zip((one, two), bodies, strict=True):
+                begin(wire, path, body[:HALF], SIZE)
+            for wire, body in zip((one, two), bodies, strict=True):
+                with contextlib.suppress(ConnectionError):
+                    wire.send(body[HALF:])
+            replies = {one.answer().status, two.answer().status}
+        assert replies <= {204, 409, 423, 503}
+        at = eventually(lambda path=path: offset(http, path))
+        stored = kept.object_of(path).read_bytes()[:at]
+        assert stored in (b"A" * at, b"B" * at)

@@ -1,0 +1,392 @@
+"""What a real server does not take, how it says so while bytes still come, and who may not ask."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.process.conftest import ServerProcess
+from tests.process.wire import (
+    MB,
+    PATCH,
+    TUS,
+    Answer,
+    Kept,
+    Wire,
+    connect,
+    create,
+    ended,
+    eventually,
+    metadata,
+    offset,
+    patch,
+)
+
+LIMIT = 4 * MB
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
+END = b"\r\n--b--\r\n"
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path_factory.mktemp("limited") / "home", MAX_UPLOAD_SIZE=str(LIMIT))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def http(limited: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(limited) as client:
+        yield client
+
+
+@pytest.fixture
+def wire(limited: ServerProcess) -> Iterator[Wire]:
+    with Wire(limited.port) as connection:
+        yield connection
+
+
+@pytest.fixture
+def kept(limited: ServerProcess) -> Kept:
+    return Kept(limited)
+
+
+# Over the limit
+
+OVER = {
+    "raw": ("POST", "/files/", {"Content-Length": str(LIMIT + 1)}),
+    "put": ("PUT", "/files/a.bin", {"Content-Length": str(10**15)}),
+    "form": ("POST", "/files/", FORM | {"Content-Length": str(3 * LIMIT)}),
+    "batch": ("POST", "/files/batch/", FORM | {"Content-Length": str(3 * LIMIT)}),
+    "tus": ("POST", "/files/", PATCH | {"Upload-Length": str(LIMIT + 1), "Content-Length": str(LIMIT + 1)}),
+}
+
+
+@pytest.mark.parametrize("kind", OVER)
+@pytest.mark.parametrize("expect", [{}, {"Expect": "100-continue"}], ids=["", "expect"])
+def test_over_the_limit_is_refused_before_the_body_is_read(
+    wire: Wire, kept: Kept, kind: str, expect: dict[str, str]
+) -> None:
+    before = kept.everything()
+    method, path, headers = OVER[kind]
+    wire.head(method, path, headers | expect)
+    refused = wire.answer()
+    assert (refused.status, refused.invited) == (413, False)
+    document = httpx.Response(200, content=refused.body).json()
+    assert (document["type"], document["limit"]) == ("/problems/file-too-large", LIMIT)
+    assert str(LIMIT) in document["detail"]
+    assert wire.ends()
+    assert kept.everything() == before
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT])
+def test_over_the_limit_is_refused_in_mid_stream(http: httpx.Client, wire: Wire, kept: Kept, size: int) -> None:
+    before = kept.everything()
+    for headers, parts in (({}, (b"", b"")), (FORM, (PART, END))):
+        with Wire(urlsplit(str(http.base_url)).port or 0) as connection:
+            connection.head("POST", "/files/", headers | {"Transfer-Encoding": "chunked"})
+            if parts[0]:
+                connection.chunk(parts[0])
+            refused = push(connection, size, parts[1])
+            assert refused.status == 413
+            assert httpx.Response(200, content=refused.body).json()["limit"] == LIMIT
+            if "connection" in refused.headers:
+                assert connection.ends()
+    eventually(lambda: kept.everything() == before)
+
+
+def push(wire: Wire, size: int, end: bytes) -> Answer:
+    """Send so many bytes in chunks, as far as the server takes them, and read what it says."""
+    try:
+        for start in range(0, size, MB):
+            wire.chunk(bytes(min(MB, size - start)))
+        wire.chunk(end) if end else None
+        wire.chunk(b"")
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it has answered and closed: the answer is there all the same
+    return wire.answer()
+
+
+def test_exactly_the_limit_is_taken(http: httpx.Client) -> None:
+    content = os.urandom(LIMIT)
+    path = create(http, LIMIT)
+    assert patch(http, path, 0, content).status_code == 204
+    assert http.post("/files/", content=content).status_code == 201
+    assert http.post("/files/", headers=FORM, content=PART + content + END).status_code == 201
+
+
+def test_a_form_whose_length_says_little_of_its_file(http: httpx.Client, kept: Kept) -> None:
+    """The head of a form a little over the limit may be all right; its file is not."""
+    before = kept.everything()
+    refused = http.post("/files/", headers=FORM, content=PART + bytes(LIMIT + 1) + END)
+    assert refused.status_code == 413
+    assert refused.json()["limit"] == LIMIT
+    assert kept.everything() == before
+
+
+# The answer while bytes still come
+
+
+def refusals(http: httpx.Client) -> dict[str, tuple[str, str, Mapping[str, str], int]]:
+    path = create(http, LIMIT)
+    return {
+        "an unknown upload": ("PATCH", f"/uploads/{uuid.uuid4()}", PATCH | {"Upload-Offset": "0"}, 404),
+        "a wrong offset": ("PATCH", path, PATCH | {"Upload-Offset": "1"}, 409),
+        "a wrong type": ("PATCH", path, TUS | {"Upload-Offset": "0"}, 415),
+        "no version": ("PATCH", path, {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}, 412),
+        "too long": ("POST", "/files/", {}, 413),
+        "a foreign host": ("POST", "/files/", {"Host": "evil.example"}, 400),
+        "a foreign page": ("POST", "/files/", {"Origin": "https://evil.example"}, 403),
+        "no such path": ("POST", "/files/x/y/z", {}, 413),
+        "no such method": ("PUT", path, {}, 413),
+        "a record call": ("POST", f"/files/{uuid.uuid4()}/signed-url/", {}, 413),
+        "a broken form": ("POST", "/files/", FORM, 400),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "an unknown upload",
+        "a wrong offset",
+        "a wrong type",
+        "no version",
+        "too long",
+        "a foreign host",
+        "a foreign page",
+        "no such path",
+        "no such method",
+        "a record call",
+        "a broken form",
+    ],
+)
+def test_a_refused_client_hears_the_whole_answer_and_the_connection_ends(
+    http: httpx.Client, wire: Wire, kind: str
+) -> None:
+    """More is sent than fits any buffer between the two: closing at once would reset the connection."""
+    method, path, headers, status = refusals(http)[kind]
+    size = 5 * MB if kind == "a broken form" else 20 * MB
+    wire.head(method, path, dict(headers) | {"Content-Length": str(size)})
+    wire.send(bytes(size))
+    refused = wire.answer()
+    assert refused.status == status, refused
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["connection"] == "close"
+    assert httpx.Response(200, content=refused.body).json()["status"] == status
+    assert wire.ends()
+
+
+def test_a_refused_small_request_keeps_its_connection(http: httpx.Client, wire: Wire) -> None:
+    path = create(http, 4)
+    for at, status in (("1", 409), ("0", 204)):
+        wire.head("PATCH", path, PATCH | {"Upload-Offset": at, "Content-Length": "4"}, b"abcd")
+        assert wire.answer().status == status
+    wire.head("HEAD", path, TUS)
+    assert wire.answer().headers["upload-offset"] == "4"
+
+
+def test_an_invited_client_is_invited_once_it_is_admitted(http: httpx.Client, wire: Wire) -> None:
+    path = create(http, 4)
+    wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "4", "Expect": "100-continue"})
+    assert wire._reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+    assert wire._reader.readline() == b"\r\n"
+    wire.send(b"abcd")
+    assert wire.answer().status == 204
+
+
+# Bad heads
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "statuses"),
+    [
+        ("POST", "/files/", TUS | {"Upload-Length": "1" * 31}, {400}),
+        ("POST", "/files/", TUS | {"Upload-Length": "-5"}, {400}),
+        ("POST", "/files/", TUS | {"Upload-Length": "5", "Upload-Metadata": "filename %%%"}, {400}),
+        ("POST", "/files/", TUS | {"Upload-Length": "5", "Upload-Concat": "partial"}, {400}),
+        ("POST", "/files/", TUS | {"Upload-Length": "5", "Content-Encoding": "gzip"}, {201, 415}),
+        ("POST", "/files/", TUS | {"Upload-Complete": "?1"}, {400}),
+        ("POST", "/files/", {"Upload-Complete": "?1"}, {400}),
+        ("POST", "/files/", {"Upload-Offset": "0"}, {400}),
+        ("POST", "/files/", FORM | {"Upload-Complete": "?1"}, {400}),
+        ("POST", "/files/", {"Content-Encoding": "gzip"}, {415}),
+        ("POST", "/files/", {"Content-Range": "bytes 5-9/10"}, {400}),
+        ("POST", "/files/", {"Content-Type": "multipart/form-data"}, {400}),
+        ("POST", "/files/?metadata=%5B%5D", {}, {400}),
+        ("POST", "/files/?metadata=%7Bx", {}, {400}),
+        ("POST", "/files/?profile=none", {}, {422}),
+        ("POST", "/files/?reference=" + "r" * 300, {}, {400}),
+        ("PUT", "/files/a.bin", FORM, {415}),
+        ("PATCH", "/uploads/not-an-id", PATCH | {"Upload-Offset": "0"}, {404}),
+        ("PATCH", f"/uploads/{uuid.uuid4()}", PATCH, {400}),
+        ("PATCH", f"/uploads/{uuid.uuid4()}", {"Content-Type": "application/partial-upload"}, {400}),
+    ],
+)
+def test_a_bad_head_is_a_documented_problem(
+    wire: Wire, kept: Kept, method: str, path: str, headers: dict[str, str], statuses: set[int]
+) -> None:
+    before = kept.files()
+    wire.head(method, path, headers | {"Content-Length": "0", "X-Request-ID": "abc-123"})
+    said = wire.answer()
+    assert said.status in statuses, said
+    if said.status >= 400:
+        document = httpx.Response(200, content=said.body).json()
+        assert document["type"].startswith("/problems/")
+        assert (document["status"], document["request_id"]) == (said.status, "abc-123")
+        assert document["detail"]
+    assert kept.files() == before
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1" * 40, "5, 6"])
+def test_a_content_length_that_is_no_number_ends_the_connection(limited: ServerProcess, length: str) -> None:
+    with Wire(limited.port) as wire:
+        wire.head("POST", "/files/", {"Content-Length": length}, b"abc")
+        assert wire.answer().status in (400, 413)
+        assert wire.ends()
+
+
+# Every reply
+
+
+def test_every_reply_has_an_id_and_is_not_sniffed(http: httpx.Client) -> None:
+    path = create(http, 4)
+    for reply in (
+        http.head(path, headers=TUS),
+        http.options("/files/"),
+        patch(http, path, 9, b""),
+        http.post("/files/", content=b"x"),
+        http.get("/files/"),
+        http.get("/livez"),
+        http.get(f"/files/{uuid.uuid4()}/"),
+    ):
+        assert reply.headers["X-Content-Type-Options"] == "nosniff", reply.request.url
+        assert len(reply.headers["X-Request-ID"]) >= 8
+
+
+def test_a_sane_request_id_is_echoed_and_another_replaced(http: httpx.Client) -> None:
+    for offered in ("abc-123", "A.b_c"):
+        for path in ("/files/", "/livez", f"/files/{uuid.uuid4()}/"):
+            assert http.get(path, headers={"X-Request-ID": offered}).headers.get_list("X-Request-ID") == [offered]
+    for offered in ("a b", "x" * 129, "<script>", ""):
+        (made,) = http.get("/files/", headers={"X-Request-ID": offered}).headers.get_list("X-Request-ID")
+        assert made != offered
+
+
+# Who may
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "a b"])
+def test_a_foreign_host_is_refused_on_both_planes(limited: ServerProcess, host: str) -> None:
+    for method, path in (("POST", "/files/"), ("GET", "/files/"), ("GET", "/livez")):
+        with Wire(limited.port) as wire:
+            wire.head(method, path, {"Host": host, "Content-Length": "0"})
+            said = wire.answer()
+            assert said.status == 400, (method, path)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+def test_a_foreign_page_may_not_act_in_open_mode(http: httpx.Client, kept: Kept, origin: str) -> None:
+    path = create(http, 4)
+    before = kept.everything()
+    foreign = {"Origin": origin}
+    for refused in (
+        http.post("/files/", headers=foreign, content=b"x"),
+        http.post("/files/", headers=foreign | FORM, content=PART + b"x" + END),
+        http.post("/files/", headers=foreign | TUS | {"Upload-Length": "1"}),
+        patch(http, path, 0, b"abcd", **foreign),
+        http.delete(path, headers=TUS | foreign),
+        http.post(f"/files/{uuid.uuid4()}/release/", headers=foreign),
+    ):
+        assert refused.status_code == 403, refused.request
+    assert kept.everything() == before
+    assert offset(http, path) == 0
+    own = {"Origin": str(http.base_url).rstrip("/")}
+    assert patch(http, path, 0, b"abcd", **own).status_code == 204
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path_factory.mktemp("private") / "home", AUTH_MODE="required")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def people(private: ServerProcess) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """Ann and Ben, each with a token."""
+    made = [private.command("token", "create", "--user", name) for name in ("ann", "ben")]
+    assert all(done.returncode == 0 for done in made), made[0].stderr
+    ann, ben = ({"Authorization": f"Bearer {done.stdout.strip()}"} for done in made)
+    with connect(private, headers=ann) as first, connect(private, headers=ben) as second:
+        yield first, second
+
+
+def test_without_a_credential_nothing_is_taken(private: ServerProcess) -> None:
+    kept = Kept(private)
+    with connect(private) as http:
+        for refused in (
+            http.post("/files/", content=b"x"),
+            http.post("/files/", headers=FORM, content=PART + b"x" + END),
+            http.post("/files/", headers=TUS | {"Upload-Length": "1"}),
+            http.head(f"/uploads/{uuid.uuid4()}", headers=TUS),
+            http.get("/files/"),
+            http.post("/files/", headers={"Authorization": "Bearer wrong"}, content=b"x"),
+            http.post("/files/", headers={"Authorization": b"Bearer \xe9"}, content=b"x"),
+        ):
+            assert refused.status_code == 401
+            assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+        assert http.options("/files/").status_code == 204
+        assert http.get("/livez").status_code == 200
+    assert kept.everything() == (0, 0, set())
+
+
+def test_without_a_credential_no_body_is_invited(private: ServerProcess) -> None:
+    with Wire(private.port) as wire:
+        wire.head("POST", "/files/", {"Content-Length": "1000000", "Expect": "100-continue"})
+        refused = wire.answer()
+        assert (refused.status, refused.invited) == (401, False)
+
+
+def test_the_upload_of_another_is_not_there(private: ServerProcess, people: tuple[httpx.Client, httpx.Client]) -> None:
+    ann, ben = people
+    path = create(ann, 8, metadata(filename="mine.txt"))
+    patch(ann, path, 0, b"abcd")
+    as_json = {"Accept": "application/json"}
+    for refused in (
+        ben.head(path, headers=TUS),
+        patch(ben, path, 4, b"efgh"),
+        ben.delete(path, headers=TUS),
+        ben.get(path, headers=as_json),
+        ben.get(path),
+    ):
+        assert refused.status_code == 404
+    unknown = ben.get(f"/uploads/{uuid.uuid4()}", headers=as_json).json()
+    other = ben.get(path, headers=as_json).json()
+    assert unknown.keys() == other.keys()
+    assert unknown["title"] == other["title"]
+    assert patch(ann, path, 4, b"efgh").status_code == 204
+    file = ann.head(path, headers=TUS).headers["Windlass-File"]
+    assert ended(ann, file)["status"] == "READY"
+    for mine in (file, f"{file}download/", f"{file}status/", path):
+        assert ben.get(mine).status_code == 404
+    assert ben.get("/files/").json()["results"] == []
+    assert len(ann.get("/files/").json()["results"]) == 1
+    assert patch(ben, path, 4, b"efgh").status_code == 404, "nor can its last request be repeated"
+
+
+def test_a_reader_that_never_reads_is_no_trouble(limited: ServerProcess) -> None:
+    """A client that shuts its sending side down in the middle of a body has gone."""
+    with Wire(limited.port) as wire, connect(limited) as http:
+        path = create(http, 8)
+        wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "8"}, b"abcd")
+        wire.socket.shutdown(socket.SHUT_WR)
+        eventually(lambda: offset(http, path) == 4)

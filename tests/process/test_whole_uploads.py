@@ -1,0 +1,333 @@
+"""Uploads that are one request, through a real server: forms with their files and fields, raw bodies, curl."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import samples
+from tests.conftest import require
+from tests.process.conftest import ServerProcess
+from tests.process.wire import MB, Kept, Wire, connect, ended, eventually
+
+BOUNDARY = "b0undary"
+FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+@pytest.fixture(scope="module")
+def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(shared_server) as client:
+        yield client
+
+
+@pytest.fixture
+def kept(shared_server: ServerProcess) -> Kept:
+    return Kept(shared_server)
+
+
+@pytest.fixture
+def wire(shared_server: ServerProcess) -> Iterator[Wire]:
+    with Wire(shared_server.port) as connection:
+        yield connection
+
+
+def field(name: str, value: str) -> bytes:
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+
+
+def file(filename: str, data: bytes, kind: str | None = None) -> bytes:
+    typed = f"Content-Type: {kind}\r\n" if kind else ""
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n{typed}\r\n'
+    return head.encode() + data + b"\r\n"
+
+
+def form(*parts: bytes) -> bytes:
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def send(http: httpx.Client, *parts: bytes, path: str = "/files/", **options: Any) -> httpx.Response:
+    return http.post(path, headers=FORM, content=form(*parts), **options)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# Forms
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "facts"),
+    [
+        ("picture.jpg", samples.jpeg(320, 200), {"mime_type": "image/jpeg", "width": 320, "height": 200}),
+        ("paper.pdf", samples.pdf(3), {"mime_type": "application/pdf", "page_count": 3}),
+        ("film.mp4", samples.mp4(), {"mime_type": "video/mp4", "width": 320, "height": 240}),
+        ("song.mp3", samples.mp3(), {"mime_type": "audio/mpeg"}),
+    ],
+)
+def test_a_file_becomes_ready_and_described(
+    http: httpx.Client, name: str, data: bytes, facts: dict[str, object]
+) -> None:
+    made = send(http, file(name, data))
+    assert made.status_code == 201
+    first = made.json()
+    assert made.headers["Location"] == first["links"]["self"] == f"/files/{first['id']}/"
+    assert (first["status"], first["size"], first["original_filename"]) == ("PENDING", len(data), name)
+    record = ended(http, first["id"])
+    assert (record["status"], record["checksum"]) == ("READY", sha256(data))
+    assert {key: record[key] for key in facts} == facts
+    if name == "picture.jpg":
+        assert http.get(record["thumbnail_url"]).status_code == 200
+    if name.startswith(("film", "song")):
+        assert record["duration"] == pytest.approx(2, abs=0.3)
+    assert http.get(record["links"]["download"]).content == data
+
+
+def test_a_picture_that_is_a_page_is_rejected_with_the_reason(http: httpx.Client) -> None:
+    record = ended(http, send(http, file("picture.jpg", samples.html())).json()["id"])
+    assert record["status"] == "REJECTED"
+    assert "html" in record["rejection"]["detail"].lower()
+    assert http.get(record["links"]["download"]).status_code == 403
+
+
+@pytest.mark.parametrize("size", [0, 1, MB - 1, MB, MB + 1, 5 * MB + 3])
+def test_sizes_around_a_batch(http: httpx.Client, size: int) -> None:
+    data = os.urandom(size)
+    by_form, by_body = send(http, file("a.bin", data)), http.post("/files/", content=data)
+    for made in (by_form, by_body):
+        assert made.status_code == 201
+        record = ended(http, made.json()["id"])
+        assert (record["status"], record["size"], record["checksum"]) == ("READY", size, sha256(data))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the bytes", "after the bytes"])
+@pytest.mark.parametrize("size", [10, 3 * MB])
+def test_the_fields_of_a_form(http: httpx.Client, after: bool, size: int) -> None:
+    data = os.urandom(size)
+    fields = field("reference", "r-1") + field("sha256", sha256(data)) + field("metadata", '{"who": "me"}')
+    bytes_of_file = file("a.bin", data)
+    made = send(http, *([bytes_of_file, fields] if after else [field("profile", "default"), fields, bytes_of_file]))
+    assert made.status_code == 201, made.text
+    record = made.json()
+    assert (record["reference"], record["metadata"], record["profile"]) == ("r-1", {"who": "me"}, "default")
+
+
+def test_the_fields_of_a_query(http: httpx.Client) -> None:
+    data = b"abc"
+    query = {"profile": "default", "post_id": "p-9", "sha256": sha256(data), "metadata": '{"n": 1}'}
+    for made in (send(http, file("a", data), params=query), http.post("/files/", params=query, content=data)):
+        assert made.status_code == 201, made.text
+        assert (made.json()["reference"], made.json()["metadata"]) == ("p-9", {"n": 1})
+
+
+def test_a_profile_after_the_bytes_is_refused(http: httpx.Client, kept: Kept) -> None:
+    before = kept.everything()
+    for size in (3, 3 * MB):
+        refused = send(http, file("a.bin", os.urandom(size)), field("profile", "default"))
+        assert refused.status_code == 400
+        assert "before" in refused.json()["detail"]
+    assert send(http, field("profile", "unknown"), file("a.bin", b"a")).status_code == 422
+    assert kept.everything() == before
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("size", [10, 40 * MB], ids=["small", "large and quick"])
+def test_a_wrong_digest_stores_nothing(http: httpx.Client, kept: Kept, after: bool, size: int) -> None:
+    before = kept.everything()
+    parts = [file("a.bin", bytes(size)), field("sha256", sha256(b"another"))]
+    refused = send(http, *(parts if after else reversed(parts)))
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "/problems/checksum-mismatch"
+    raw = http.post("/files/", params={"sha256": sha256(b"another")}, content=bytes(size))
+    assert raw.status_code == 422
+    assert kept.everything() == before
+
+
+@pytest.mark.parametrize("value", ["abc", "g" * 64, "a" * 63])
+def test_an_announced_digest_must_be_one(http: httpx.Client, kept: Kept, value: str) -> None:
+    before = kept.everything()
+    assert send(http, file("a.bin", b"a"), field("sha256", value)).status_code == 400
+    assert http.post("/files/", params={"sha256": value}, content=b"a").status_code == 400
+    assert kept.everything() == before
+
+
+def test_several_files_answer_with_a_list(http: httpx.Client) -> None:
+    data = [os.urandom(size) for size in (10, 2 * MB, 0)]
+    made = send(http, *(file(f"{number}.bin", one) for number, one in enumerate(data)), field("reference", "several"))
+    assert made.status_code == 201
+    assert made.json()["errors"] == []
+    records = made.json()["files"]
+    assert [record["original_filename"] for record in records] == ["0.bin", "1.bin", "2.bin"]
+    assert {record["reference"] for record in records} == {"several"}
+    assert [ended(http, record["id"])["checksum"] for record in records] == [sha256(one) for one in data]
+
+
+def test_the_batch_call_always_answers_with_a_list(http: httpx.Client) -> None:
+    for path in ("/files/batch", "/files/batch/"):
+        made = send(http, file("a.txt", b"a"), path=path)
+        assert made.status_code == 201
+        assert [record["original_filename"] for record in made.json()["files"]] == ["a.txt"]
+    assert http.post("/files/batch/", content=b"no form").status_code in (400, 415)
+
+
+def test_a_form_without_a_file_is_refused(http: httpx.Client, kept: Kept) -> None:
+    before = kept.everything()
+    for parts in ([], [field("reference", "r")], [file("", b"")]):
+        refused = send(http, *parts)
+        assert refused.status_code in (400, 422), parts
+        assert refused.headers["Content-Type"] == "application/problem+json"
+    assert kept.everything() == before
+
+
+def test_more_files_than_a_form_may_have_are_errors(http: httpx.Client, kept: Kept) -> None:
+    before = kept.files()
+    made = send(http, *(file(f"{number}.txt", b"x") for number in range(12)))
+    assert made.status_code == 201
+    assert len(made.json()["files"]) == 10
+    assert [error["filename"] for error in made.json()["errors"]] == ["10.txt", "11.txt"]
+    assert {error["status"] for error in made.json()["errors"]} == {413}
+    assert made.json()["errors"][0]["limit"] == 10
+    assert kept.files() == before + 10
+
+
+# What breaks off
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("sent", [0, 100, 3 * MB])
+@pytest.mark.parametrize("kind", ["form", "raw"])
+def test_what_breaks_off_leaves_nothing(kept: Kept, wire: Wire, kind: str, sent: int, chunked: bool) -> None:
+    before = kept.everything()
+    began = file("half.bin", os.urandom(sent))[:-2] if kind == "form" else os.urandom(sent)
+    length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(4 * MB)}
+    wire.head("POST", "/files/", (FORM if kind == "form" else {}) | length)
+    if chunked and began:
+        wire.chunk(began)
+    else:
+        wire.send(began)
+    if sent > MB:
+        eventually(lambda: kept.everything() != before)
+    wire.close()
+    eventually(lambda: kept.everything() == before)
+
+
+@pytest.mark.parametrize("size", [100, 3 * MB])
+def test_a_form_without_its_end_is_refused(http: httpx.Client, kept: Kept, size: int) -> None:
+    """The connection is whole, the form is not: some clients' idea of a body's length is wrong."""
+    before = kept.everything()
+    whole = form(file("a.bin", os.urandom(size)))
+    for cut in (whole[:-4], whole[: -len(BOUNDARY) - 8], whole[: len(whole) // 2]):
+        refused = http.post("/files/", headers=FORM, content=cut)
+        assert refused.status_code == 400
+        assert "breaks off" in refused.json()["detail"]
+    assert kept.everything() == before
+
+
+def test_the_files_before_a_broken_part_are_not_kept(http: httpx.Client, kept: Kept) -> None:
+    before = kept.everything()
+    cut = form(file("a.bin", b"whole"), file("b.bin", os.urandom(2 * MB)))[:-MB]
+    assert http.post("/files/", headers=FORM, content=cut).status_code == 400
+    assert kept.everything() == before
+
+
+# Raw bodies
+
+
+def test_a_raw_body_is_named_by_the_path_the_head_or_the_query(http: httpx.Client) -> None:
+    sent = {
+        "a.bin": http.put("/files/a.bin", content=b"1"),
+        "b c.bin": http.put("/files/b%20c.bin", content=b"2"),
+        "d.bin": http.post("/files/", params={"filename": "d.bin"}, content=b"3"),
+        "e.bin": http.post("/files", headers={"Content-Disposition": 'attachment; filename="e.bin"'}, content=b"4"),
+        "ü.bin": http.post(
+            "/files/", headers={"Content-Disposition": "attachment; filename*=UTF-8''%C3%BC.bin"}, content=b"5"
+        ),
+        "unnamed": http.post("/files/", content=b"6"),
+    }
+    for name, made in sent.items():
+        assert made.status_code == 201, made.text
+        assert made.json()["original_filename"] == name
+
+
+def test_a_raw_body_may_be_chunked_and_typed(http: httpx.Client) -> None:
+    made = http.post(
+        "/files/", headers={"Content-Type": "image/png"}, content=iter([samples.png()[:20], samples.png()[20:]])
+    )
+    assert made.json()["declared_mime_type"] == "image/png"
+    record = ended(http, made.json()["id"])
+    assert (record["status"], record["mime_type"], record["width"]) == ("READY", "image/png", 64)
+
+
+NAUGHTY = {
+    "../../etc/passwd": "passwd",
+    "..\\..\\boot.ini": "boot.ini",
+    "a\0b.txt": "ab.txt",
+    "a\r\nSet-Cookie: x=1.txt": "aSet-Cookie: x=1.txt",
+    "..": "unnamed",
+    "": "unnamed",
+    "CON": "CON",
+    "😀 naïve.txt": "😀 naïve.txt",
+    "<script>alert(1)</script>.txt": "script>.txt",
+    "'; DROP TABLE files;--.txt": "'; DROP TABLE files;--.txt",
+}
+
+
+@pytest.mark.parametrize("name", NAUGHTY)
+def test_naughty_names_are_names_and_nothing_else(http: httpx.Client, kept: Kept, name: str) -> None:
+    before = kept.objects()
+    made = http.post("/files/", params={"filename": name}, content=b"x")
+    assert made.status_code == 201
+    assert made.json()["original_filename"] == NAUGHTY[name]
+    record = ended(http, made.json()["id"])
+    served = http.get(record["links"]["download"])
+    assert served.content == b"x"
+    assert "attachment" in served.headers["Content-Disposition"]
+    assert "set-cookie" not in served.headers
+    (stored,) = kept.objects() - before
+    assert uuid.UUID(stored.name), "stored names are ours"
+
+
+def test_a_very_long_name_is_cut(http: httpx.Client) -> None:
+    made = http.post("/files/", params={"filename": "ö" * 3000 + ".txt"}, content=b"x")
+    assert made.status_code == 201
+    name = made.json()["original_filename"]
+    assert len(name) <= 255
+    assert name.startswith("ööö")
+
+
+# curl
+
+
+def curl(server: ServerProcess, *arguments: str | Path) -> str:
+    program = require(shutil.which("curl"), "curl is not installed")
+    command = [program, "--silent", "--show-error", "--fail-with-body", "--noproxy", "*", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("size", [5, 3 * MB])
+def test_curl(shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, size: int) -> None:
+    """A body above 1 MiB: curl sends Expect: 100-continue first, and waits to be invited."""
+    path = tmp_path / "some file.bin"
+    path.write_bytes(os.urandom(size))
+    url = f"{shared_server.url}/files/"
+    said = [
+        curl(shared_server, "-F", f"file=@{path}", "-F", "reference=curl", url),
+        curl(shared_server, "-T", path, url),
+        curl(shared_server, "--data-binary", f"@{path}", f"{url}?filename=some%20file.bin"),
+        curl(shared_server, "-H", "Transfer-Encoding: chunked", "-T", path, url),
+    ]
+    for answer in said:
+        record = ended(http, httpx.Response(200, text=answer).json()["id"])
+        assert (record["status"], record["original_filename"]) == ("READY", "some file.bin")
+        assert record["checksum"] == sha256(path.read_bytes())

@@ -1,0 +1,196 @@
+"""Speaking HTTP by hand, where heads, half bodies and silence matter; and looking at what a server has really kept."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+
+from tests.process.conftest import ServerProcess
+
+T = TypeVar("T")
+
+MB = 1024 * 1024
+TUS = {"Tus-Resumable": "1.0.0"}
+PATCH = TUS | {"Content-Type": "application/offset+octet-stream"}
+#: How long anything may take here before it counts as never.
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply. ``invited``: a 100 Continue came before it."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    invited: bool
+
+
+class Wire:
+    """One connection, on which a test sends what it likes."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self._reader = self.socket.makefile("rb")
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def head(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+        """A request's head, and as much of its body, in one send."""
+        lines = {"Host": "127.0.0.1"} | dict(headers or {})
+        fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self.socket.sendall(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode() + body)
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def chunk(self, data: bytes) -> None:
+        """One chunk of a body with Transfer-Encoding: chunked; an empty one ends it."""
+        self.socket.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def answer(self) -> Answer:
+        """The next reply, read to its last byte. Raises EOFError or ConnectionError where the server hung up."""
+        invited = False
+        status, headers = self._reply_head()
+        if status == 100:
+            invited = True
+            status, headers = self._reply_head()
+        return Answer(status, headers, self._reader.read(int(headers.get("content-length", 0))), invited)
+
+    def ends(self) -> bool:
+        """Whether the server closes the connection, with nothing more said."""
+        try:
+            return self._reader.read(1) == b""
+        except ConnectionError:
+            return True
+
+    def close(self) -> None:
+        self._reader.close()
+        self.socket.close()
+
+    def _reply_head(self) -> tuple[int, dict[str, str]]:
+        first = self._reader.readline()
+        if not first:
+            raise EOFError("the server closed the connection without an answer")
+        headers: dict[str, str] = {}
+        while (line := self._reader.readline()) not in (b"\r\n", b""):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.strip().lower()] = value.strip()
+        return int(first.split()[1]), headers
+
+
+class Kept:
+    """What lies in a server's home: the rows of its database, which is only read, and the objects of its store."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._database = server.home / "windlass.sqlite3"
+        self._objects = server.home / "media" / "objects"
+
+    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with contextlib.closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True, timeout=30)) as found:
+            found.row_factory = sqlite3.Row
+            return found.execute(query, values).fetchall()
+
+    def one(self, query: str, *values: object) -> Any:
+        """The first column of the first row; None where there is none."""
+        rows = self.rows(query, *values)
+        return rows[0][0] if rows else None
+
+    def session(self, upload: str) -> sqlite3.Row:
+        """The row of an upload, by its path or id."""
+        return self.rows("SELECT * FROM windlass_files_uploadsession WHERE id = ?", key_of(upload))[0]
+
+    def uploads(self, filename: str) -> list[str]:
+        """The paths of the uploads that go by this name."""
+        found = self.rows("SELECT id FROM windlass_files_uploadsession WHERE filename = ?", filename)
+        return [f"/uploads/{UUID(row[0])}" for row in found]
+
+    def files(self) -> int:
+        return int(self.one("SELECT count(*) FROM windlass_files_fileasset"))
+
+    def active(self) -> int:
+        return int(self.one("SELECT count(*) FROM windlass_files_uploadsession WHERE status = 'active'"))
+
+    def objects(self) -> set[Path]:
+        return {path for path in self._objects.rglob("*") if path.is_file()}
+
+    def object_of(self, upload: str) -> Path:
+        name = str(UUID(key_of(upload)))
+        return self._objects / name[:2] / name
+
+    def everything(self) -> tuple[int, int, set[Path]]:
+        """What must be the same after a request that stored nothing."""
+        return self.files(), self.active(), self.objects()
+
+
+def key_of(path: str) -> str:
+    """How the database spells the id that a path (or itself) ends in."""
+    return UUID(path.rstrip("/").rpartition("/")[2]).hex
+
+
+def eventually(look: Callable[[], T], *, within: float = PATIENCE) -> T:
+    """The first true value of ``look``."""
+    deadline = time.monotonic() + within
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {look}"
+        time.sleep(0.01)
+    return found
+
+
+def connect(server: ServerProcess, **options: Any) -> httpx.Client:
+    return httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False, **options)
+
+
+def metadata(**values: str | bytes) -> dict[str, str]:
+    """An Upload-Metadata header."""
+    pairs = {key: value.encode() if isinstance(value, str) else value for key, value in values.items()}
+    return {"Upload-Metadata": ",".join(f"{key} {base64.b64encode(value).decode()}" for key, value in pairs.items())}
+
+
+def create(http: httpx.Client, size: int, headers: Mapping[str, str] | None = None) -> str:
+    """Begin a tus upload; returns its path."""
+    made = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
+    assert made.status_code == 201, made.text
+    return str(made.headers["Location"])
+
+
+def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: str) -> httpx.Response:
+    return http.patch(path, headers=PATCH | {"Upload-Offset": str(offset)} | headers, content=content)
+
+
+def offset(http: httpx.Client, path: str) -> int:
+    """Where the server says the upload stands."""
+    found = http.head(path, headers=TUS)
+    assert found.status_code == 200, found
+    return int(found.headers["Upload-Offset"])
+
+
+def ended(http: httpx.Client, file: str) -> dict[str, Any]:
+    """The record of a file once its processing has ended; ``file`` is its id or path."""
+    path = f"/files/{UUID(key_of(file))}/"
+
+    def look() -> dict[str, Any] | None:
+        record: dict[str, Any] = http.get(path).json()
+        return record if record["status"] not in {"PENDING", "PROCESSING"} else None
+
+    return eventually(look, within=60)
+
+
+def served(http: httpx.Client, upload: str) -> bytes:
+    """The bytes of a complete upload, as they are served once its processing has ended."""
+    ended(http, http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
+    return http.get(upload).content
