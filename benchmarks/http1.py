@@ -57,6 +57,7 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self._pending = b""
         self.sent_at = 0.0  # when the last byte of the last request was handed to the system
         self._connect()
 

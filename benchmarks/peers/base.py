@@ -26,6 +26,8 @@ TOOLS = ROOT / ".tools"
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 60
 STOP_SECONDS = 20
+CALM_SECONDS = 1.0
+CALM_SHARE = 0.1  # of one core
 
 
 class UnavailableError(Exception):
@@ -89,7 +91,10 @@ def running(peer: Peer, scratch: Path) -> Iterator[Running]:
         )
     try:
         _wait_for_answer(process, port, directory / "server.log")
-        yield Running(peer, port, ProcessTree(process.pid), time.monotonic() - started)
+        startup_seconds = time.monotonic() - started
+        tree = ProcessTree(process.pid)
+        _wait_for_calm(tree)
+        yield Running(peer, port, tree, startup_seconds)
     finally:
         _stop(process)
         shutil.rmtree(directory, ignore_errors=True)
@@ -132,6 +137,16 @@ def _wait_for_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> 
         if process.poll() is not None or time.monotonic() > deadline:
             raise UnavailableError(f"it did not start: {log.read_text(errors='replace')[-500:]}")
         time.sleep(0.02)
+
+
+def _wait_for_calm(tree: ProcessTree) -> None:
+    """Until all processes of the server have started: what they spend on that is not the load's cost."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        before = tree.cpu_seconds()
+        time.sleep(CALM_SECONDS)
+        if tree.cpu_seconds() - before < CALM_SHARE * CALM_SECONDS:
+            return
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

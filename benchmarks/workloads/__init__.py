@@ -3,7 +3,7 @@
 from benchmarks.workloads.base import Workload
 from benchmarks.workloads.downloads import Download
 from benchmarks.workloads.ready import Ready
-from benchmarks.workloads.small import Small
+from benchmarks.workloads.small import Processed, Small
 from benchmarks.workloads.uploads import Parallel, Single
 
-ALL: tuple[type[Workload], ...] = (Single, Parallel, Small, Download, Ready)
+ALL: tuple[type[Workload], ...] = (Single, Parallel, Small, Processed, Download, Ready)

@@ -22,11 +22,12 @@ class Scale:
     parallel: int
     parallel_size: int
     small: int
+    processed: int
     pictures: int
 
 
-FULL = Scale(rounds=3, large=GIB, parallel=32, parallel_size=64 * MIB, small=2000, pictures=10)
-QUICK = Scale(rounds=1, large=64 * MIB, parallel=4, parallel_size=8 * MIB, small=100, pictures=2)
+FULL = Scale(rounds=3, large=GIB, parallel=32, parallel_size=64 * MIB, small=2000, processed=400, pictures=10)
+QUICK = Scale(rounds=1, large=64 * MIB, parallel=4, parallel_size=8 * MIB, small=100, processed=20, pictures=2)
 
 
 @dataclass(frozen=True)

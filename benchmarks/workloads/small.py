@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from benchmarks.dialects import Dialect
 from benchmarks.http1 import Body, Connection
-from benchmarks.measure import drive
-from benchmarks.peers.base import Running
-from benchmarks.workloads.base import LARGEST, TOTAL, Column, Workload
+from benchmarks.measure import Cost, drive
+from benchmarks.peers.base import Peer, Running
+from benchmarks.peers.windlass import Windlass
+from benchmarks.workloads.base import LARGEST, TOTAL, Column, Source, Workload
 
 SIZE = 10 * 1024
 CLIENTS = 16
@@ -22,8 +23,6 @@ class Small(Workload):
     columns: ClassVar = (
         Column("files_per_second", "files/s", 0),
         Column("server_cpu_ms_per_file", "server CPU ms/file", 2),
-        Column("settled_cpu_ms_per_file", "CPU ms/file until processed", 2),
-        Column("settled_seconds", "s until all are processed", 1),
         LARGEST,
         TOTAL,
         Column("client_cpu_ms_per_file", "client CPU ms/file", 2),
@@ -33,26 +32,54 @@ class Small(Workload):
         return f"{self.scale.small} files of {SIZE // 1024} KiB from {CLIENTS} clients with kept-alive connections"
 
     def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
-        with self.source.path.open("rb") as file:
-            content = file.read(SIZE)
-        before = server.tree.cpu_seconds()
-        cost = drive(server.tree, [partial(self._client, server, dialect, content, first) for first in range(CLIENTS)])
-        settling = time.monotonic()
-        with Connection(server.port) as connection:
-            server.peer.settle(connection)
         count = self.scale.small
+        cost = _send_all(server, dialect, self.source, count)
         return {
             **cost.figures(),
             "files_per_second": count / cost.seconds,
             "server_cpu_ms_per_file": cost.server_cpu_seconds * 1000 / count,
-            "settled_cpu_ms_per_file": (server.tree.cpu_seconds() - before) * 1000 / count,
-            "settled_seconds": cost.seconds + time.monotonic() - settling,
             "client_cpu_ms_per_file": cost.client_cpu_seconds * 1000 / count,
         }
 
-    def _client(self, server: Running, dialect: Dialect, content: bytes, first: int) -> None:
+
+class Processed(Workload):
+    """The other end of the same load: how fast the workers get through what came in."""
+
+    key = "processed"
+    title = "Many small files until processed"
+    columns: ClassVar = (
+        Column("files_per_second", "files/s", 1),
+        Column("server_cpu_ms_per_file", "server CPU ms/file", 1),
+    )
+
+    def dialects(self, peer: Peer) -> list[str]:
+        return ["raw"] if isinstance(peer, Windlass) else []
+
+    def describe(self) -> str:
+        return f"{self.scale.processed} files of {SIZE // 1024} KiB, from the first request until every file is READY"
+
+    def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
+        count = self.scale.processed
+        cpu, started = server.tree.cpu_seconds(), time.monotonic()
+        _send_all(server, dialect, self.source, count)
         with Connection(server.port) as connection:
-            for number in range(first, self.scale.small, CLIENTS):
-                # Its own first bytes make every file another file.
-                body = Body(head=f"{number:08}".encode() + content[8:])
-                dialect(connection, server.peer.base, body, f"small-{number}.bin")
+            server.peer.settle(connection)
+        return {
+            "files_per_second": count / (time.monotonic() - started),
+            "server_cpu_ms_per_file": (server.tree.cpu_seconds() - cpu) * 1000 / count,
+        }
+
+
+def _send_all(server: Running, dialect: Dialect, source: Source, count: int) -> Cost:
+    with source.path.open("rb") as file:
+        content = file.read(SIZE)
+    clients = [partial(_client, server, dialect, content, range(first, count, CLIENTS)) for first in range(CLIENTS)]
+    return drive(server.tree, clients)
+
+
+def _client(server: Running, dialect: Dialect, content: bytes, numbers: range) -> None:
+    with Connection(server.port) as connection:
+        for number in numbers:
+            # Its own first bytes make every file another file.
+            body = Body(head=f"{number:08}".encode() + content[8:])
+            dialect(connection, server.peer.base, body, f"small-{number}.bin")
