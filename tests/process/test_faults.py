@@ -1,0 +1,273 @@
+"""The first five faults of the guarantees, done to real processes. Seeded: CHAOS_SEED and CHAOS_ROUNDS repeat them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests import samples
+from tests.process import plugins
+from tests.process.conftest import ServerProcess
+from tests.process.ledger import Bytes, Ledger
+from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, key_of, patch
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
+EACH_ROUND = pytest.mark.parametrize("seed", [SEED + number for number in range(ROUNDS)])
+
+BIG = 200 * MB
+CHECKPOINT, CHECKPOINT_SECONDS = 64 * MB, 5.0
+#: What may be on its way between the client's `send` and the server's disk, and how late a busy machine may be.
+IN_FLIGHT, LATE = 16 * MB, 5.0
+
+
+def kill_web(server: ServerProcess) -> None:
+    os.kill(server.web_pid(), signal.SIGKILL)
+
+
+def restart(server: ServerProcess) -> None:
+    server.kill()
+    server.start()
+
+
+def resumed(http: httpx.Client, path: str) -> int:
+    """Where the upload stands, as soon as there is somebody to say so."""
+
+    def ask() -> httpx.Response | None:
+        with contextlib.suppress(httpx.TransportError):
+            return http.head(path, headers=TUS)
+        return None
+
+    said = eventually(ask)
+    assert said.status_code == 200
+    return int(said.headers["Upload-Offset"])
+
+
+def jobs_of(kept: Kept, upload: str) -> list[dict[str, Any]]:
+    """Every job of every file that this upload became."""
+    query = (
+        "SELECT job.* FROM windlass_jobs_job job JOIN windlass_files_fileasset file ON file.id = job.file_id "
+        "WHERE file.upload_id = ?"
+    )
+    return [dict(row) for row in kept.rows(query, key_of(upload))]
+
+
+def is_running(kept: Kept, step: str) -> bool:
+    return bool(kept.one("SELECT count(*) FROM windlass_files_steprun WHERE step = ? AND state = 'running'", step))
+
+
+# Fault 1: SIGKILL in the middle of a PATCH
+
+
+@EACH_ROUND
+@pytest.mark.parametrize(
+    ("durability", "fault"), [("strict", kill_web), ("os", kill_web), ("strict", restart)], ids=["strict", "os", "all"]
+)
+def test_fault_1_killed_in_the_middle_of_a_patch(
+    make_server: Callable[..., ServerProcess], durability: str, fault: Callable[[ServerProcess], None], seed: int
+) -> None:
+    server = make_server(DURABILITY=durability)
+    kept, chance = Kept(server), random.Random(seed)
+    content, ledger = Bytes(BIG, seed), Ledger()
+    with connect(server) as http:
+        path = create(http, BIG)
+        first = next(content.blocks())[: chance.randrange(1, MB)]
+        assert patch(http, path, 0, first).status_code == 204
+        ledger.acknowledge(path, len(first), content)
+        committed = send_past_a_checkpoint(server, kept, path, content, ledger, chance.randrange(40 * MB))
+        killed_at = time.monotonic()
+        fault(server)
+
+        at = resumed(http, path)
+        sent = ledger.sent[-1][1]
+        assert at >= ledger.last, "acknowledged"
+        assert at >= committed, "a checkpoint"
+        assert at <= sent
+        behind, age = sent - at, ledger.age(at, killed_at)
+        assert behind <= CHECKPOINT + IN_FLIGHT or age <= CHECKPOINT_SECONDS + LATE, f"{behind} bytes, {age:.1f} s"
+        if at:
+            stored = hashlib.sha256(kept.object_of(path).read_bytes()[:at]).hexdigest()
+            assert stored == content.sha256(at)
+
+        length = {"Content-Length": str(BIG - at)}
+        assert patch(http, path, at, content.blocks(at), **length).status_code == 204
+        file = http.head(path, headers=TUS).headers["Windlass-File"]
+        record = ended(http, file)
+        assert (record["status"], record["checksum"]) == ("READY", content.sha256())
+    assert kept.files() == 1
+
+
+def send_past_a_checkpoint(
+    server: ServerProcess, kept: Kept, path: str, content: Bytes, ledger: Ledger, beyond: int
+) -> int:
+    """Send until a checkpoint was committed and ``beyond`` bytes more; returns what was committed. No reply is read."""
+    at = start = ledger.last
+    committed = 0
+
+    def looked() -> int:
+        offset = int(kept.session(path)["offset"])
+        return offset if offset > start else 0
+
+    with Wire(server.port) as wire:
+        head = PATCH | {"Upload-Offset": str(start), "Content-Length": str(content.size - start)}
+        wire.head("PATCH", path, head)
+        for block in content.blocks(start):
+            wire.send(block)
+            at += len(block)
+            ledger.send(at)
+            if not committed and at - start > CHECKPOINT:
+                # From here it is a matter of the disk alone: a slow one is waited for, or all would be sent by then.
+                committed = eventually(looked) if at - start > 2 * CHECKPOINT - 16 * MB else looked()
+                stop_at = min(at + beyond, content.size - MB)
+            if committed and at >= stop_at:
+                return committed
+    raise AssertionError("everything was sent without a checkpoint")
+
+
+# Fault 2: SIGKILL after the last byte is durable, before the reply
+
+
+def _is_written(kept: Kept, path: str, size: int) -> bool:
+    return kept.object_of(path).stat().st_size >= size
+
+
+def _is_recorded(kept: Kept, path: str, size: int) -> bool:
+    return bool(kept.session(path)["status"] == "completed")
+
+
+@EACH_ROUND
+def test_fault_2_killed_before_the_reply(server: ServerProcess, seed: int) -> None:
+    """At the moment the bytes are all there, and at the moment they are recorded. The client never reads a reply."""
+    kept, chance = Kept(server), random.Random(seed)
+    moments: list[Callable[[Kept, str, int], bool]] = [_is_written, _is_recorded]
+    with connect(server) as http:
+        for has_come in moments:
+            content = chance.randbytes(chance.randrange(2 * MB, 4 * MB))
+            path, files = create(http, len(content)), kept.files()
+            with Wire(server.port) as wire:
+                wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(len(content))})
+                wire.send(content)
+                web = server.web_pid()
+                while not has_come(kept, path, len(content)):
+                    pass
+                os.kill(web, signal.SIGKILL)
+
+            resumed(http, path)
+            assert patch(http, path, 0, content).status_code == 204
+            assert patch(http, path, 0, content).status_code == 204, "and as often as it likes"
+            assert kept.files() == files + 1
+            file = http.head(path, headers=TUS).headers["Windlass-File"]
+            record = ended(http, file)
+            assert (record["status"], record["checksum"]) == ("READY", hashlib.sha256(content).hexdigest())
+            stages = [job["stage"] for job in jobs_of(kept, path)]
+            assert stages.count("intake") == 1
+            assert len(stages) == len(set(stages))
+        assert len(kept.objects()) == len(moments)
+
+
+# Fault 3: SIGKILL between commit and bell
+
+
+@EACH_ROUND
+def test_fault_3_killed_between_commit_and_bell(make_server: Callable[..., ServerProcess], seed: int) -> None:
+    """Nobody hears a bell: the worker is stopped, web dies as the row appears, and what did ring is taken away."""
+    server = make_server(SWEEP_SECONDS="1")
+    kept, content = Kept(server), random.Random(seed).randbytes(1000)
+    with connect(server) as http:
+        path, worker = create(http, len(content)), server.worker_pid()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            web = server.web_pid()
+            with Wire(server.port) as wire:
+                wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(len(content))}, content)
+                while not jobs_of(kept, path):
+                    pass
+                os.kill(web, signal.SIGKILL)
+            for bell in (server.home / "broker").rglob("*.msg"):
+                bell.unlink(missing_ok=True)
+            assert [job["state"] for job in jobs_of(kept, path)] == ["queued"]
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        resumed(http, path)
+        record = ended(http, http.head(path, headers=TUS).headers["Windlass-File"])
+        assert record["status"] == "READY"
+        assert [job["attempts"] for job in jobs_of(kept, path)] == [1] * len(jobs_of(kept, path))
+        assert server.worker_pid() == worker
+
+
+# Fault 4: SIGKILL of a worker in a step
+
+
+@EACH_ROUND
+def test_fault_4_a_worker_is_killed_in_a_step(
+    make_server: Callable[..., ServerProcess], tmp_path: Path, seed: int
+) -> None:
+    server = make_server(**plugins.install(tmp_path / "plugins"))
+    kept, chance = Kept(server), random.Random(seed)
+    with connect(server) as http:
+        file = http.post("/files/?filename=a.jpg", content=samples.jpeg()).json()
+        eventually(lambda: is_running(kept, "slow"))
+        time.sleep(chance.random())
+        worker = server.worker_pid()
+        helpers = psutil.Process(worker).children(recursive=True)
+        assert helpers, "the step runs in a process of its own"
+        os.kill(worker, signal.SIGKILL)
+
+        record = ended(http, file["id"])
+        assert record["status"] == "READY"
+        assert [made["name"] for made in record["renditions"]] == ["thumbnail"]
+        assert http.get(record["thumbnail_url"]).status_code == 200
+        assert server.worker_pid() != worker
+        assert not psutil.wait_procs(helpers, timeout=30)[1], "what it had started is gone with it"
+    attempts = "SELECT stage, attempts FROM windlass_jobs_job WHERE file_id = ?"
+    assert {row["stage"]: row["attempts"] for row in kept.rows(attempts, key_of(file["id"]))}["derive"] == 2
+    outcomes = (
+        "SELECT outcome FROM windlass_jobs_attempt attempt JOIN windlass_jobs_job job ON job.id = attempt.job_id "
+        "WHERE job.file_id = ? AND job.stage = 'derive' ORDER BY number"
+    )
+    assert [row[0] for row in kept.rows(outcomes, key_of(file["id"]))] == ["lost", "done"]
+    assert len(list((server.home / "media" / "renditions").rglob("thumbnail*"))) == 1
+    assert list((server.home / "scratch").glob("*")) == []
+
+
+# Fault 5: a file that kills its sandbox every time
+
+
+@EACH_ROUND
+def test_fault_5_a_file_kills_its_sandbox_every_time(
+    make_server: Callable[..., ServerProcess], tmp_path: Path, seed: int
+) -> None:
+    environment = plugins.install(tmp_path / "plugins")
+    server = make_server(JOB_MAX_ATTEMPTS="3", JOB_BACKOFF_SECONDS="0.1", SWEEP_SECONDS="0.5", **environment)
+    kept, chance = Kept(server), random.Random(seed)
+    with connect(server) as http:
+        worker = server.worker_pid()
+        good: list[str] = []
+        bad: list[str] = []
+        for number in range(9):
+            poisoned = number % 3 == 0
+            content = (b"POISON" if poisoned else b"wholesome ") + chance.randbytes(1000)
+            (bad if poisoned else good).append(http.post("/files/", content=content).json()["id"])
+        assert {ended(http, file)["status"] for file in good} == {"READY"}
+        for file in bad:
+            assert ended(http, file)["status"] == "FAILED"
+            status = http.get(f"/files/{file}/status/").json()
+            assert "3 attempts" in status["message"]
+            assert "SIGKILL" in status["message"]
+            (job,) = kept.rows("SELECT * FROM windlass_jobs_job WHERE file_id = ?", key_of(file))
+            assert (job["state"], job["attempts"]) == ("dead", 3)
+            assert http.get(f"/files/{file}/download/").status_code in (403, 409), "its gate was never passed"
+        after = http.post("/files/", content=b"wholesome as well").json()["id"]
+        assert ended(http, after)["status"] == "READY"
+        assert server.worker_pid() == worker
