@@ -8,9 +8,11 @@ In another project, one line of its ``asgi.py``: ``application = windlass.asgi.w
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import django
+from django.urls import Resolver404, resolve
 from starlette.requests import Request
 from starlette.routing import Match, Route
 
@@ -26,7 +28,7 @@ from windlass.receiving import lease, memory  # noqa: E402
 
 BYTE_ROUTES: list[Route] = [*uploads.routes, *downloads.routes, *live.routes, *health.routes]
 
-#: First segments of the paths that are Windlass's. Every other path is the wrapped project's, untouched.
+#: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
 OURS = frozenset({"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "problems"})
 
 
@@ -39,17 +41,20 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif scope["type"] == "http" and _is_ours(scope):
-            scope = _without_slash(scope)
-            body = UnreadBody(scope, receive, send)
-            await self._answer(scope, body.receive, identify(scope, body.send))
+        elif scope["type"] == "http" and _may_be_ours(scope):
+            ours = _without_slash(scope)
+            route = _byte_route(ours)
+            if route is None and _is_anothers(_route_path(scope)):
+                await self._inner(scope, receive, send)
+            else:
+                body = UnreadBody(ours, receive, send)
+                await self._answer(route, ours, body.receive, identify(ours, body.send))
         else:
             await self._inner(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             check_host(scope)
-            route = _byte_route(scope)
             if route is None:
                 await self._inner(scope, bounded(scope, receive), send)
             else:
@@ -103,8 +108,26 @@ async def stop() -> None:
     await live.shut_down()
 
 
-def _is_ours(scope: Scope) -> bool:
+def _may_be_ours(scope: Scope) -> bool:
     return _route_path(scope).lstrip("/").partition("/")[0] in OURS
+
+
+def _is_anothers(path: str) -> bool:
+    """Whether the wrapped project has a page of its own below a name that is ours too, such as ``/api/``."""
+    from windlass.http.rest.routing import refuse  # with the first request that needs it: Ninja takes long to import
+
+    ours = _view(path.rstrip("/"))
+    if ours is not None and ours is not refuse and ours.__module__.startswith("windlass."):
+        return False
+    view = _view(path)
+    return view is not None and not view.__module__.startswith("windlass.")
+
+
+def _view(path: str) -> Callable[..., Any] | None:
+    try:
+        return resolve(path or "/").func
+    except Resolver404:
+        return None
 
 
 def _route_path(scope: Scope) -> str:
