@@ -50,6 +50,12 @@ def find_redis() -> str | None:
     return find_binary("redis-server")
 
 
+def find_rabbitmq() -> str | None:
+    """The server itself: the command on PATH wants to be root and become a system user."""
+    found = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    return str(found) if found.is_file() else None
+
+
 def find_nginx() -> str | None:
     return find_binary("nginx", Path("/usr/sbin"))
 
@@ -105,6 +111,33 @@ def redis(program: str) -> Iterator[str]:
 
         with _running(command, directory, answers, redis_client.RedisError, user=user):
             yield url
+
+
+@contextlib.contextmanager
+def rabbitmq(program: str) -> Iterator[str]:
+    """RabbitMQ without plugins, under a node name and a port mapper of its own; gives its URL."""
+    port, mapper = free_port(), free_port()
+    with _scratch("rabbitmq") as (directory, user):
+        plugins = directory / "plugins"
+        plugins.write_text("[].")
+        named = {"NODENAME": f"windlass-{port}@localhost", "NODE_PORT": port, "NODE_IP_ADDRESS": "127.0.0.1"}
+        placed = {"DIST_PORT": free_port(), "MNESIA_BASE": directory, "LOG_BASE": directory, "LOGS": "-"}
+        settings = named | placed | {"ENABLED_PLUGINS_FILE": plugins, "CONF_ENV_FILE": directory / "none"}
+        environment = {f"RABBITMQ_{name}": str(value) for name, value in settings.items()}
+        environment |= {"HOME": str(directory), "ERL_EPMD_PORT": str(mapper), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        user = user | {"env": {"PATH": os.environ["PATH"]} | environment}
+
+        def answers() -> None:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
+                client.sendall(b"AMQP\x00\x00\x09\x01")
+                if client.recv(1) != b"\x01":  # the type of the first frame: Connection.Start
+                    raise ConnectionError("it does not speak AMQP yet")
+
+        try:
+            with _running([program], directory, answers, OSError, user=user):
+                yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        finally:
+            subprocess.run(["epmd", "-kill"], check=False, stdout=subprocess.DEVNULL, **user)
 
 
 NGINX_CONFIGURATION = """

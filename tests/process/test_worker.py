@@ -110,6 +110,14 @@ def test_a_broker_that_is_killed_and_started_again_is_consumed_from_without_help
         redis_site.until_ended(10)
 
 
+def test_rabbitmq_rings_too(tmp_path: Path) -> None:
+    with services.rabbitmq(require(services.find_rabbitmq(), "rabbitmq-server is not installed")) as url:
+        site = Site(tmp_path / "home", CELERY_BROKER_URL=url)
+        with site.run("worker"):
+            site.enqueue(20)
+            site.until_ended(20)
+
+
 def test_jobs_whose_bells_a_broker_lost_are_done(redis_site: Site, redis_process: Redis) -> None:
     redis_site.enqueue(200)
     redis_process.empty()
