@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import random
@@ -12,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
@@ -20,7 +18,7 @@ from tests import samples
 from tests.process import plugins
 from tests.process.conftest import ServerProcess
 from tests.process.ledger import Bytes, Ledger
-from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, key_of, patch
+from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, key_of, patch, resumed
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
@@ -39,19 +37,6 @@ def kill_web(server: ServerProcess) -> None:
 def restart(server: ServerProcess) -> None:
     server.kill()
     server.start()
-
-
-def resumed(http: httpx.Client, path: str) -> int:
-    """Where the upload stands, as soon as there is somebody to say so."""
-
-    def ask() -> httpx.Response | None:
-        with contextlib.suppress(httpx.TransportError):
-            return http.head(path, headers=TUS)
-        return None
-
-    said = eventually(ask)
-    assert said.status_code == 200
-    return int(said.headers["Upload-Offset"])
 
 
 def jobs_of(kept: Kept, upload: str) -> list[dict[str, Any]]:

@@ -179,6 +179,19 @@ def offset(http: httpx.Client, path: str) -> int:
     return int(found.headers["Upload-Offset"])
 
 
+def resumed(http: httpx.Client, path: str) -> int:
+    """Where the upload stands, as soon as there is somebody again to say so."""
+
+    def ask() -> httpx.Response | None:
+        with contextlib.suppress(httpx.TransportError):
+            return http.head(path, headers=TUS)
+        return None
+
+    said = eventually(ask)
+    assert said.status_code == 200
+    return int(said.headers["Upload-Offset"])
+
+
 def ended(http: httpx.Client, file: str) -> dict[str, Any]:
     """The record of a file once its processing has ended; ``file`` is its id or path."""
     path = f"/files/{UUID(key_of(file))}/"

@@ -1,0 +1,101 @@
+"""What an upload costs in memory: the same, however large it is, and little, however many there are."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+
+from tests.process.conftest import ServerProcess
+from tests.process.ledger import Bytes
+from tests.process.wire import MB, Wire, connect, ended
+
+MOST = 150 * MB
+FORM = {"Content-Type": "multipart/form-data; boundary=b"}
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="large.bin"\r\n\r\n'
+END = b"\r\n--b--\r\n"
+
+
+class Watch:
+    """The resident memory of a process (bytes), looked at all the time."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._over = threading.Event()
+        self.peak = 0
+
+    def now(self) -> int:
+        return int(self._process.memory_info().rss)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            self.peak = max(self.peak, self.now())
+
+
+@pytest.fixture
+def watch(shared_server: ServerProcess) -> Watch:
+    return Watch(shared_server.web_pid())
+
+
+def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: Watch) -> None:
+    content, digest = Bytes(2048 * MB, seed=1), hashlib.sha256()
+    with Wire(shared_server.port) as wire, connect(shared_server) as http, watch.watching():
+        length = len(PART) + content.size + len(END)
+        wire.head("POST", "/files/", FORM | {"Content-Length": str(length)}, PART)
+        for block in content.blocks():
+            wire.send(block)
+            digest.update(block)
+        wire.send(END)
+        made = wire.answer()
+        assert made.status == 201
+        file = httpx.Response(200, content=made.body).json()["id"]
+        record = ended(http, file)
+        assert (record["status"], record["size"]) == ("READY", content.size)
+        assert record["checksum"] == digest.hexdigest()
+        http.delete(f"/files/{file}/")
+    assert 0 < watch.peak < MOST, f"{watch.peak / MB:.0f} MB"
+
+
+UPLOADS, ROUNDS, PIECE = 200, 16, 16 * 1024
+
+
+def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProcess, watch: Watch) -> None:
+    """None of them is waited for with its bytes in memory, and none is confused with another."""
+    chance = random.Random(1)
+    contents = [chance.randbytes(ROUNDS * PIECE) for _ in range(UPLOADS)]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(watch.watching())
+        wires = [stack.enter_context(Wire(shared_server.port)) for _ in contents]
+        for number, wire in enumerate(wires):
+            wire.head("POST", f"/files/?filename={number}", {"Content-Length": str(ROUNDS * PIECE)})
+        warm = 0
+        for at in range(0, ROUNDS * PIECE, PIECE):
+            for wire, content in zip(wires, contents, strict=True):
+                wire.send(content[at : at + PIECE])
+            time.sleep(0.1)
+            warm = warm or (watch.now() if at >= ROUNDS * PIECE // 4 else 0)
+        grown = watch.now() - warm
+        for wire, content in zip(wires, contents, strict=True):
+            made = wire.answer()
+            assert made.status == 201
+            record = httpx.Response(200, content=made.body).json()
+            assert record["checksum"] == hashlib.sha256(content).hexdigest()
+    assert grown < 24 * MB, f"{grown / MB:.0f} MB more after warming up: less than what was sent since"
+    assert watch.peak < MOST, f"{watch.peak / MB:.0f} MB"
