@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from windlass.files import api as files
-from windlass.kernel.errors import OffsetMismatch, UploadGone
+from windlass.kernel.errors import UploadComplete, UploadGone
 from windlass.receiving.offload import in_thread
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import Buffer, ObjectMissing
@@ -14,12 +14,12 @@ from windlass.storage.registry import store
 
 
 async def check(session: files.UploadSession, offset: int, source: Source) -> None:
-    """Return if this is the completing request once more, by offset, length and bytes. Raises OffsetMismatch.
+    """Return if this is the completing request once more, by offset, length and bytes. Raises UploadComplete.
 
     The body is compared with the stored bytes as it comes; an empty one at the very end repeats nothing and is right.
     """
     if offset not in (session.last_append_offset, session.offset):
-        raise OffsetMismatch(session.offset, offset)
+        raise _other(session, offset)
     try:
         stored = await in_thread(store(session.store).open, session.store_key)
     except ObjectMissing as error:
@@ -31,11 +31,20 @@ async def check(session: files.UploadSession, offset: int, source: Source) -> No
             same = await in_thread(_same, stored, buffer)
             position += len(buffer)
             if not same:
-                raise OffsetMismatch(session.offset, offset)
+                raise _other(session, offset)
         if position != session.offset:
-            raise OffsetMismatch(session.offset, offset)
+            raise _other(session, offset)
     finally:
         await in_thread(stored.close)
+
+
+def _other(session: files.UploadSession, offset: int) -> UploadComplete:
+    return UploadComplete(
+        f"This upload is complete with {session.offset} bytes, and the request at byte {offset} is not the one that "
+        "completed it.",
+        expected_offset=session.offset,
+        provided_offset=offset,
+    )
 
 
 async def _read(source: Source) -> Buffer | None:
