@@ -132,7 +132,7 @@ async def _repeated(intent: Append, who: Who, source: Source) -> Outcome:
     session = await in_database(_living, intent.upload_id, who)
     if intent.ends is False:
         raise UploadComplete("This upload is complete; nothing can be appended to it.")
-    await repetition.check(session, intent.offset, source)
+    await repetition.check(session, intent.offset, source, intent.digests)
     return Outcome(state_of(session))
 
 
