@@ -18,7 +18,8 @@ from windlass.storage.registry import store
 async def check(session: files.UploadSession, offset: int, source: Source, digests: Iterable[Checksum] = ()) -> None:
     """Return if this is the completing request once more, by offset, length and bytes.
 
-    ``digests`` are what its body must have. Raises UploadComplete, BodyDigestMismatch. The body is compared with the stored bytes as it comes; an empty one at the very end repeats nothing and is right.
+    The body is compared with the stored bytes as it comes; an empty one at the very end repeats nothing and is right.
+    ``digests`` are what it must have. Raises UploadComplete, BodyDigestMismatch.
     """
     if offset not in (session.last_append_offset, session.offset):
         raise _other(session, offset)
