@@ -486,3 +486,31 @@ def test_every_byte_is_written_however_few_the_kernel_takes(
         assert posix.write_all(file.fileno(), offset, buffers) == len(b"".join(buffers))
     data = b"".join(buffers)
     assert path.read_bytes() == (b"\0" * offset + data if data else b"")
+
+
+# Copying
+
+
+@pytest.mark.parametrize("reason", [errno.EXDEV, errno.EOPNOTSUPP])
+def test_what_the_kernel_cannot_copy_is_copied_by_hand(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    """Also where it gives up in the middle: a file system that shares blocks may run out of references."""
+    data = pattern(3 * 1024 * 1024 + 11)
+    make(store, OTHER, data)
+    calls = []
+
+    def refuse(source: int, start: int, target: int, offset: int, size: int) -> int:
+        calls.append(size)
+        if len(calls) > 1:
+            raise OSError(reason, os.strerror(reason))
+        return os.sendfile(target, source, start, 1000) if os.lseek(target, offset, os.SEEK_SET) == offset else 0
+
+    monkeypatch.setattr(posix, "_copy_in_kernel", refuse)
+    state = store.create(KEY)
+    writer = store.open_writer(KEY, state)
+    assert writer.copy(0, OTHER, 0, len(data)) == len(data)
+    writer.close()
+    store.complete(KEY, state, len(data))
+    assert read(store, KEY) == data
+    assert len(calls) == 2

@@ -98,7 +98,17 @@ def test_line_2_options_says_what_is_spoken(http: httpx.Client, path: str) -> No
     said = http.options(path, headers={"Tus-Resumable": "0.0.1"})
     assert said.status_code == 204
     assert said.headers["Tus-Version"] == "1.0.0"
-    assert set(said.headers["Tus-Extension"].split(",")) == {"creation", "creation-with-upload", "termination"}
+    assert set(said.headers["Tus-Extension"].split(",")) == {
+        "creation",
+        "creation-with-upload",
+        "creation-defer-length",
+        "expiration",
+        "checksum",
+        "termination",
+        "concatenation",
+        "concatenation-unfinished",
+    }
+    assert said.headers["Tus-Checksum-Algorithm"] == "sha1,sha256,sha512,md5,crc32"
     assert int(said.headers["Tus-Max-Size"]) == 5 * 1024 * MB
 
 

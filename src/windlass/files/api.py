@@ -1,6 +1,6 @@
 """The door of the files app: sessions, records, profiles, and how they end."""
 
-from windlass.files import assets, leases, lifecycle, uploads
+from windlass.files import assets, joins, leases, lifecycle, uploads
 from windlass.files.assets import IllegalMove, StepOutcome, StepPlan, StoredRendition
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
@@ -27,6 +27,7 @@ __all__ = [
     "UploadSession",
     "UploadStatus",
     "assets",
+    "joins",
     "leases",
     "lifecycle",
     "profile",

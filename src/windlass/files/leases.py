@@ -115,10 +115,16 @@ def checkpoint(
     *,
     ttl_hours: float,
     release: bool = False,
+    size: int | None = None,
 ) -> datetime:
-    """Commit how far the bytes are stored; returns when the session now expires. Raises LeaseLost."""
+    """Commit how far the bytes are stored; returns when the session now expires. Raises LeaseLost.
+
+    ``size``: the length of the whole, where it has become known.
+    """
     expires_at = now() + timedelta(hours=ttl_hours)
     values: dict[str, Any] = {"offset": offset, "store_state": state, "expires_at": expires_at, "updated_at": now()}
+    if size is not None:
+        values["size"] = size
     if release:
         values |= {"lease_holder": "", "lease_until": None, "lease_wanted": False}
     change_held(lease, values)

@@ -36,6 +36,10 @@ class NewUpload:
     expected_sha256: str | None
     size: int | None
     store: str
+    expected_sha512: str | None = None
+    concat: str | None = None
+    parts: Sequence[uuid.UUID] | None = None
+    concat_key: str = ""
     holder: str = ""
     lease_seconds: float = 0
 
@@ -180,6 +184,10 @@ def _session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, An
         metadata=new.metadata,
         client_metadata=new.client_metadata,
         expected_sha256=new.expected_sha256,
+        expected_sha512=new.expected_sha512,
+        concat=new.concat,
+        parts=None if new.parts is None else [str(part) for part in new.parts],
+        concat_key=new.concat_key,
         size=new.size,
         store=new.store,
         store_key=key,

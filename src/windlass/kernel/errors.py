@@ -58,6 +58,10 @@ class BadRequest(Problem):
     slug, status, title = "bad-request", 400, "The request could not be understood"
 
 
+class InconsistentLength(BadRequest):
+    slug, title = "inconsistent-upload-length", "The lengths that were said of this upload disagree"
+
+
 class Unauthenticated(Problem):
     slug, status, title = "unauthenticated", 401, "A valid credential is needed"
 
@@ -99,6 +103,10 @@ class OffsetMismatch(Problem):
             provided_offset=provided,
         )
         self.expected = expected
+
+
+class UploadComplete(Conflict):
+    slug, title = "completed-upload", "This upload is complete and takes nothing more"
 
 
 class NotReady(Problem):
@@ -159,6 +167,12 @@ class ChecksumMismatch(Problem):
 
 class UploadLocked(Problem):
     slug, status, title, transient = "upload-locked", 423, "Another request is writing to this upload", True
+
+
+class BodyDigestMismatch(Problem):
+    """The status is tus's own (tus 1.0.0, "Checksum"); a dialect with another says so."""
+
+    slug, status, title = "body-digest-mismatch", 460, "The body does not have the digest that came with it"
 
 
 class Unavailable(Problem):

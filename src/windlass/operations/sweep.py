@@ -12,9 +12,13 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
+from windlass.receiving import joining
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
+
+#: How long one sweep may copy for uploads that are made of others; the next one goes on.
+JOIN_SECONDS = 5.0
 
 #: A bell unheard for this long is rung again by the next sweep.
 UNHEARD_SECONDS = 2.0
@@ -28,6 +32,7 @@ class SweepReport:
     bells_rung: int = 0
     uploads_expired: int = 0
     uploads_forgotten: int = 0
+    uploads_to_join: int = 0
     orphans_removed: int = 0
     events_pruned: int = 0
     jobs_pruned: int = 0
@@ -40,8 +45,9 @@ class SweepReport:
 
 
 def sweep() -> SweepReport:
-    """What must not wait: jobs whose worker died, bells that were lost, uploads whose time is over."""
-    return _run(_lapsed_jobs, _lost_bells, _expired_uploads)
+    """What must not wait: jobs whose worker died, bells that were lost, uploads whose time is over or that nobody is
+    joining any more."""
+    return _run(_lapsed_jobs, _lost_bells, _expired_uploads, _abandoned_joins)
 
 
 def housekeeping() -> SweepReport:
@@ -75,6 +81,10 @@ def _expired_uploads(report: SweepReport) -> None:
     report.uploads_expired, freed = files.lifecycle.expire_uploads()
     report.bytes_freed += freed
     report.uploads_forgotten = files.lifecycle.forget_uploads()
+
+
+def _abandoned_joins(report: SweepReport) -> None:
+    report.uploads_to_join = joining.join_abandoned(seconds=JOIN_SECONDS)
 
 
 def _old_records(report: SweepReport) -> None:

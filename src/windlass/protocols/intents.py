@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from windlass.protocols.digests import Checksum
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -38,6 +40,7 @@ class Description:
     profile: str = "default"
     reference: str | None = None
     sha256: str | None = None
+    sha512: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     client_metadata: str | None = None
 
@@ -48,6 +51,7 @@ class Create:
 
     ``whole``: the body is the entire file and the request's end is the file's end (form, raw).
     ``body_length``: the Content-Length of those bytes where the head says it: a claim.
+    ``ends``, ``digests``: as in Append. ``partial``: it is to be joined with others and never becomes a file by itself.
     """
 
     description: Description
@@ -55,15 +59,35 @@ class Create:
     has_body: bool = False
     whole: bool = False
     body_length: int | None = None
+    ends: bool | None = None
+    digests: tuple[Checksum, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Bytes at ``offset`` of an upload. ``body_length`` as above."""
+    """Bytes at ``offset`` of an upload. ``body_length`` as above.
+
+    ``size``: the length of the whole upload, where this request says it.
+    ``ends``: whether the body's end is the upload's end. None: the upload ends where its length is reached.
+    ``digests``: what the body must have to count.
+    """
 
     upload_id: uuid.UUID
     offset: int
     body_length: int | None = None
+    size: int | None = None
+    ends: bool | None = None
+    digests: tuple[Checksum, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenate:
+    """One file out of partial uploads, in this order; the same one may stand there again. ``said`` is echoed."""
+
+    description: Description
+    parts: tuple[uuid.UUID, ...]
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +109,16 @@ class Discover:
     """What is spoken here, and within what limits?"""
 
 
-Intent = Create | Append | Query | Abort | Discover
+Intent = Create | Append | Concatenate | Query | Abort | Discover
 
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """How an upload stands, as every dialect's reply needs it."""
+    """How an upload stands, as every dialect's reply needs it.
+
+    ``max_size`` and ``min_size`` are what its profile admits. ``concat`` says that it is a part of another upload, or
+    made of others, in tus's words; one that is made of others has no offset until it is complete.
+    """
 
     upload_id: uuid.UUID
     offset: int
@@ -99,6 +127,9 @@ class UploadState:
     client_metadata: str | None = None
     expires_at: datetime | None = None
     file_id: uuid.UUID | None = None
+    max_size: int | None = None
+    min_size: int = 0
+    concat: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, InvalidField
@@ -10,12 +11,20 @@ from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Description
 from windlass.storage.registry import store
 
+#: What a session says of itself that is a part of another.
+PARTIAL = "partial"
 
-def admit(description: Description, size: int | None, principal: Principal, dialect: str) -> files.NewUpload:
-    """The session to begin. Raises InvalidField for an unknown profile or too small a file, FileTooLarge."""
+
+def admit(
+    description: Description, size: int | None, principal: Principal, dialect: str, *, partial: bool = False
+) -> files.NewUpload:
+    """The session to begin. Raises InvalidField for an unknown profile or too small a file, FileTooLarge.
+
+    A ``partial`` upload is no file, and may be smaller than one.
+    """
     profile = files.profile(description.profile)
     if size is not None:
-        check_size(profile, size)
+        check_size(_of_parts(profile) if partial else profile, size)
     return files.NewUpload(
         owner=principal.owner,
         dialect=dialect,
@@ -26,9 +35,21 @@ def admit(description: Description, size: int | None, principal: Principal, dial
         metadata=dict(description.metadata),
         client_metadata=description.client_metadata,
         expected_sha256=description.sha256,
+        expected_sha512=description.sha512,
+        concat=PARTIAL if partial else None,
         size=size,
         store=store().name,
     )
+
+
+def profile_of(session: files.UploadSession) -> files.Profile:
+    """What a session's size is held against."""
+    profile = files.profile(session.profile)
+    return _of_parts(profile) if session.is_partial else profile
+
+
+def _of_parts(profile: files.Profile) -> files.Profile:
+    return replace(profile, min_size=0)
 
 
 def check_size(profile: files.Profile, size: int) -> None:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from windlass.protocols.digests import Hash
 from windlass.storage.contract import Buffer
 
 READ_SIZE = 1024 * 1024
@@ -31,6 +32,12 @@ class RunningDigest:
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
+
+    def copy(self) -> RunningDigest:
+        """As it stands now, to go back to."""
+        found = RunningDigest()
+        found._hash, found.offset = self._hash.copy(), self.offset
+        return found
 
 
 class DigestMemory:
@@ -59,9 +66,10 @@ class DigestMemory:
             self._kept.popitem(last=False)
 
 
-def of_file(source: BinaryIO) -> str:
-    """The SHA-256 of a whole file, read in blocks."""
+def of_file(source: BinaryIO, *hashes: Hash) -> str:
+    """The SHA-256 of a whole file, read in blocks, which ``hashes`` see too."""
     digest = hashlib.sha256()
     while block := source.read(READ_SIZE):
-        digest.update(block)
+        for each in (digest, *hashes):
+            each.update(block)
     return digest.hexdigest()

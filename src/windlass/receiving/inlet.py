@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass.files import api as files
+from windlass.protocols.digests import Proof
 from windlass.receiving import writing
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.offload import in_thread, in_transaction
@@ -16,16 +17,26 @@ class Inlet:
 
     After ``receive`` the bytes below ``offset`` are in the store; ``save`` makes them as durable as an
     acknowledgement promises. ``close`` in every case. ``digest`` becomes None where hashing was given up.
+
+    ``proof``: the bytes count only once they are proved, so there are no checkpoints on the way.
     """
 
     def __init__(
-        self, store: Store, lease: files.Lease, digest: RunningDigest | None, *, must_hash: bool, ttl_hours: float
+        self,
+        store: Store,
+        lease: files.Lease,
+        digest: RunningDigest | None,
+        *,
+        must_hash: bool,
+        ttl_hours: float,
+        proof: Proof | None = None,
     ) -> None:
         self._store = store
         self._lease = lease
         self.digest = digest
         self._must_hash = must_hash
         self._ttl_hours = ttl_hours
+        self._proof = proof
         self._writer: Writer | None = None
         self._pump: Pump | None = None
         self.offset = lease.offset
@@ -46,7 +57,8 @@ class Inlet:
             limit=limit,
             digest=self.digest,
             must_hash=self._must_hash,
-            checkpoint=self._checkpoint,
+            proof=self._proof,
+            checkpoint=None if self._proof else self._checkpoint,
         )
         try:
             return await pump.run(first)

@@ -11,14 +11,16 @@ from windlass.receiving.pump import End
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an upload stands after a request."""
+    """How an upload stands after a request. ``declared``: the length that its bytes were held against, if any."""
 
     state: UploadState
     end: End = End.BODY
+    declared: int | None = None
 
 
 def state_of(session: files.UploadSession) -> UploadState:
     complete = session.status == files.UploadStatus.COMPLETED
+    profile = files.profiles().get(session.profile)  # None: it was taken out of the settings since
     return UploadState(
         upload_id=session.id,
         offset=session.offset,
@@ -27,4 +29,7 @@ def state_of(session: files.UploadSession) -> UploadState:
         client_metadata=session.client_metadata,
         expires_at=None if complete else session.expires_at,
         file_id=session.file_id,
+        max_size=profile.max_size if profile else None,
+        min_size=profile.min_size if profile else 0,
+        concat=session.concat,
     )

@@ -12,6 +12,7 @@ from enum import Enum
 
 from windlass import conf
 from windlass.kernel.clock import monotonic
+from windlass.protocols.digests import Proof
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.offload import in_thread
 from windlass.receiving.source import ClientGone, Source
@@ -44,7 +45,8 @@ class End(Enum):
 class Pump:
     """Moves one request's bytes. ``offset`` is what has been received, ``written`` what the store has.
 
-    ``digest`` becomes None where hashing was given up for speed, which ``must_hash`` forbids.
+    ``digest`` becomes None where hashing was given up for speed, which ``must_hash`` forbids. ``proof`` always sees
+    every byte.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Pump:
         limit: int,
         digest: RunningDigest | None,
         must_hash: bool = False,
+        proof: Proof | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._source = source
@@ -63,6 +66,7 @@ class Pump:
         self._limit = limit
         self.digest = digest
         self._must_hash = must_hash
+        self._proof = proof
         self._first, self._first_at = offset, monotonic()
         self._checkpoint = checkpoint
         self.offset = self.written = offset
@@ -157,6 +161,8 @@ class Pump:
             self.digest = None
         if self.digest is not None:
             work.append(in_thread(self.digest.update, batch))
+        if self._proof is not None:
+            work.append(in_thread(self._proof.update, batch))
         self._flight = asyncio.gather(*work)
         self._flight_end = self.offset
 

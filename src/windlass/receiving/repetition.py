@@ -3,39 +3,53 @@ not be able to pass other bytes off as the ones it sent."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import BinaryIO
 
 from windlass.files import api as files
-from windlass.kernel.errors import OffsetMismatch, UploadGone
+from windlass.kernel.errors import BodyDigestMismatch, UploadComplete, UploadGone
+from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving.offload import in_thread
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import Buffer, ObjectMissing
 from windlass.storage.registry import store
 
 
-async def check(session: files.UploadSession, offset: int, source: Source) -> None:
-    """Return if this is the completing request once more, by offset, length and bytes. Raises OffsetMismatch.
+async def check(session: files.UploadSession, offset: int, source: Source, digests: Iterable[Checksum] = ()) -> None:
+    """Return if this is the completing request once more, by offset, length and bytes.
 
     The body is compared with the stored bytes as it comes; an empty one at the very end repeats nothing and is right.
+    ``digests`` are what it must have. Raises UploadComplete, BodyDigestMismatch.
     """
     if offset not in (session.last_append_offset, session.offset):
-        raise OffsetMismatch(session.offset, offset)
+        raise _other(session, offset)
     try:
         stored = await in_thread(store(session.store).open, session.store_key)
     except ObjectMissing as error:
         raise UploadGone("This upload is complete and its bytes have been deleted since.") from error
     try:
         await in_thread(stored.seek, offset)
-        position = offset
+        position, proof = offset, Proof(digests)
         while (buffer := await _read(source)) is not None:
-            same = await in_thread(_same, stored, buffer)
+            same = await in_thread(_same, stored, buffer, proof)
             position += len(buffer)
             if not same:
-                raise OffsetMismatch(session.offset, offset)
+                raise _other(session, offset)
         if position != session.offset:
-            raise OffsetMismatch(session.offset, offset)
+            raise _other(session, offset)
+        if failed := proof.failed():
+            raise BodyDigestMismatch(f"The body does not have the {', '.join(failed)} that came with it.")
     finally:
         await in_thread(stored.close)
+
+
+def _other(session: files.UploadSession, offset: int) -> UploadComplete:
+    return UploadComplete(
+        f"This upload is complete with {session.offset} bytes, and the request at byte {offset} is not the one that "
+        "completed it.",
+        expected_offset=session.offset,
+        provided_offset=offset,
+    )
 
 
 async def _read(source: Source) -> Buffer | None:
@@ -45,5 +59,6 @@ async def _read(source: Source) -> Buffer | None:
         return None
 
 
-def _same(stored: BinaryIO, buffer: Buffer) -> bool:
+def _same(stored: BinaryIO, buffer: Buffer, proof: Proof) -> bool:
+    proof.update([buffer])
     return stored.read(len(buffer)) == bytes(buffer)

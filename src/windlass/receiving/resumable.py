@@ -3,64 +3,77 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from windlass.files import api as files
 from windlass.kernel.errors import (
-    ChecksumMismatch,
     Conflict,
+    FileTooLarge,
+    Forbidden,
+    InconsistentLength,
+    InvalidField,
     OffsetMismatch,
     PastDeclaredLength,
     Problem,
+    UploadComplete,
     UploadGone,
-    UploadLocked,
 )
 from windlass.kernel.ids import new_id
 from windlass.kernel.principals import Principal
-from windlass.protocols.intents import Append, Create
-from windlass.receiving import completion, gathering, repetition, writing
+from windlass.protocols.intents import Append, Create, UploadState
+from windlass.receiving import joining, repetition, writing
 from windlass.receiving import lease as leases
-from windlass.receiving.admission import admit, object_key
-from windlass.receiving.digest import DigestMemory, RunningDigest
-from windlass.receiving.inlet import Inlet
+from windlass.receiving.admission import admit, check_size, object_key, profile_of
+from windlass.receiving.appending import Appending, Terms, digests
 from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
-from windlass.receiving.pump import End
 from windlass.receiving.source import Source
-from windlass.storage.contract import State, SyncFailed, WriterBusy
 from windlass.storage.registry import store
 
 #: Proves the caller, on a database thread, in the same go as what it is needed for.
 Who = Callable[[], Principal]
 
-digests = DigestMemory()
+#: Told of an upload that has begun, before its first byte is taken.
+Begun = Callable[[UploadState], Awaitable[None]]
 
 
 async def create(
-    intent: Create, principal: Principal, source: Source | None, *, dialect: str, request_id: str = ""
+    intent: Create,
+    principal: Principal,
+    source: Source | None,
+    *,
+    dialect: str,
+    request_id: str = "",
+    begun: Begun | None = None,
 ) -> Outcome:
-    """Begin an upload; take the bytes that came with it. Size 0 is complete at once."""
-    new = admit(intent.description, intent.size, principal, dialect)
+    """Begin an upload; take the bytes that came with it. One that its head says is whole is complete at once.
+
+    Raises InvalidField, FileTooLarge, PastDeclaredLength, and what ``append`` raises of bytes.
+    """
+    new = admit(intent.description, intent.size, principal, dialect, partial=intent.partial)
     if source is not None and intent.size is not None and (intent.body_length or 0) > intent.size:
         raise _past_length(intent.size)
     upload_id, target = new_id(), store()
     key = object_key(upload_id)
     state = await in_thread(writing.create, target, key)
-    receives = source is not None or intent.size == 0
+    receives = source is not None or intent.size == 0 or intent.ends is True
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
     session = await in_transaction(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
+    if begun is not None:
+        await begun(state_of(session))
     if not receives:
         return Outcome(state_of(session))
-    return await _Appending(session, files.leases.lease_of(session), request_id).run(source)
+    terms = Terms(ends=intent.ends, digests=intent.digests)
+    return await Appending(session, files.leases.lease_of(session), terms, request_id).run(source)
 
 
 async def append(intent: Append, who: Who, source: Source, *, dialect: str, request_id: str = "") -> Outcome:
     """Bytes at the end of an upload. Repeating the request that completed it answers as that did.
 
-    Raises NotFound, UploadGone, Conflict, OffsetMismatch, PastDeclaredLength, UploadLocked, ChecksumMismatch,
-    StoreError.
+    Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
+    FileTooLarge, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
     """
     try:
         lease = await in_transaction(_begin_append, intent, who, dialect)
@@ -69,18 +82,22 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
     except files.UploadCompleted:
         return await _repeated(intent, who, source)
     session = await in_transaction(_again, lease)
-    refusal = _refusal(intent, lease)
+    refusal = _refusal(intent, lease, session)
     if refusal is not None:
         await in_transaction(files.leases.release_lease, lease)
         raise refusal
-    return await _Appending(session, lease, request_id).run(source)
+    terms = Terms(intent.size, intent.ends, intent.digests)
+    return await Appending(session, lease, terms, request_id).run(source)
 
 
 async def query(upload_id: uuid.UUID, who: Who, *, dialect: str) -> Outcome:
     """How far an upload is. A writer is asked to let go first, so that the next append is not refused; an upload of
     another dialect, which cannot be appended to here, is left to its writer."""
     session = await in_database(_living, upload_id, who)
-    if session.status == files.UploadStatus.ACTIVE and session.lease_holder and session.dialect == dialect:
+    if session.parts is not None:
+        if session.status == files.UploadStatus.ACTIVE:
+            joining.start(upload_id)
+    elif session.status == files.UploadStatus.ACTIVE and session.lease_holder and session.dialect == dialect:
         try:
             lease = await in_transaction(leases.take, upload_id) or await leases.wait_for(upload_id)
         except files.UploadCompleted:
@@ -104,144 +121,18 @@ async def abort(upload_id: uuid.UUID, who: Who) -> None:
         digests.forget(upload_id)
 
 
-@dataclass
-class _Appending:
-    """One request under its lease, from its first byte to its commit."""
-
-    session: files.UploadSession
-    lease: files.Lease
-    request_id: str
-    _inlet: Inlet | None = None
-
-    async def run(self, source: Source | None) -> Outcome:
-        digest = digests.take(self.session.id, self.lease.offset)
-        try:
-            with leases.keeper.holding(self.session.id, self._ask_to_stop):
-                return await self._run(source, digest)
-        except SyncFailed:
-            reason = "Its bytes could not be made durable."
-            await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
-            raise
-        except files.LeaseLost as error:
-            await in_transaction(files.leases.release_lease, self.lease)  # it lapsed here, and nobody took it
-            raise UploadLocked("Another request took this upload over, or it was cancelled.") from error
-        except WriterBusy as error:
-            await in_transaction(files.leases.release_lease, self.lease)
-            raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
-        except BaseException:
-            await in_transaction(files.leases.release_lease, self.lease)
-            raise
-
-    async def _run(self, source: Source | None, digest: RunningDigest | None) -> Outcome:
-        found = gathering.Gathered(ended=True) if source is None else await gathering.gather(source)
-        limit = self._limit
-        if found.ended and self.lease.offset + found.size <= limit:
-            return await self._append_at_once(found, digest)
-        assert source is not None
-        return await self._stream(source, found, digest, limit)
-
-    def _ask_to_stop(self) -> None:
-        if self._inlet is not None:
-            self._inlet.ask_to_stop()
-
-    @property
-    def _limit(self) -> int:
-        """Where the upload must end at the latest."""
-        size = self.session.size
-        return files.profile(self.session.profile).max_size if size is None else size
-
-    async def _append_at_once(self, found: gathering.Gathered, digest: RunningDigest | None) -> Outcome:
-        offset = self.lease.offset + found.size
-        completes = offset == self.session.size
-        state = self.lease.state
-        if found.size or completes:
-            state = await in_thread(self._write, found, digest, completes)
-        end = End.CLIENT_GONE if found.gone else End.BODY
-        return await self._commit(offset, state, digest, end, completes=completes)
-
-    def _write(self, found: gathering.Gathered, digest: RunningDigest | None, completes: bool) -> State:
-        target, lease = store(self.session.store), self.lease
-        writer = writing.open_leased(target, lease)
-        return writing.append(target, writer, lease.store_key, lease.offset, found.buffers, digest, completes=completes)
-
-    async def _stream(
-        self, source: Source, found: gathering.Gathered, digest: RunningDigest | None, limit: int
-    ) -> Outcome:
-        must_hash = self.session.expected_sha256 is not None
-        inlet = Inlet(store(self.session.store), self.lease, digest, must_hash=must_hash, ttl_hours=self._ttl_hours)
-        self._inlet = inlet
-        try:
-            try:
-                end = await inlet.receive(source, found.buffers, limit)
-            except BaseException:
-                await self._keep_what_arrived(inlet)
-                raise
-            completes = inlet.offset == self.session.size
-            await inlet.save(completes=completes)
-        finally:
-            await inlet.close()
-        return await self._commit(inlet.offset, inlet.state, inlet.digest, end, completes=completes)
-
-    async def _keep_what_arrived(self, inlet: Inlet) -> None:
-        """The store failed, or the server gave this request up: what was written before is still the client's."""
-        if inlet.offset == self.lease.offset:
-            return
-        await inlet.save(completes=False)
-        await in_transaction(
-            files.leases.checkpoint,
-            self.lease,
-            inlet.offset,
-            inlet.state,
-            ttl_hours=self._ttl_hours,
-            release=True,
-        )
-
-    async def _commit(
-        self,
-        offset: int,
-        state: State,
-        digest: RunningDigest | None,
-        end: End,
-        *,
-        completes: bool,
-    ) -> Outcome:
-        if completes:
-            await self._complete(offset, digest)
-            return Outcome(state_of(self.session), end)
-        self.session.expires_at = await in_transaction(
-            files.leases.checkpoint, self.lease, offset, state, ttl_hours=self._ttl_hours, release=True
-        )
-        self.session.offset = offset
-        digests.keep(self.session.id, digest)
-        return Outcome(state_of(self.session), end)
-
-    async def _complete(self, size: int, digest: RunningDigest | None) -> None:
-        target = store(self.session.store)
-        known = digest.hexdigest() if digest is not None else None
-        try:
-            sha256 = await completion.prove(target, self.lease.store_key, known, self.session.expected_sha256)
-        except ChecksumMismatch as problem:
-            await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, problem.detail)
-            await in_thread(target.discard, self.lease.store_key, self.lease.state)
-            raise
-        await in_transaction(
-            completion.record,
-            self.lease,
-            self.session,
-            size=size,
-            sha256=sha256,
-            last_append_offset=self.lease.offset,
-            request_id=self.request_id,
-        )
-
-    @property
-    def _ttl_hours(self) -> float:
-        return files.profile(self.session.profile).upload_ttl_hours
+async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
+    """The upload can never be right, and is failed. Its bytes are freed."""
+    session = await in_database(files.joins.load, upload_id)
+    if session is not None and await in_transaction(files.uploads.end, upload_id, files.UploadStatus.FAILED, reason):
+        await in_thread(store(session.store).discard, session.store_key, session.store_state)
 
 
 async def _repeated(intent: Append, who: Who, source: Source) -> Outcome:
     session = await in_database(_living, intent.upload_id, who)
-    await repetition.check(session, intent.offset, source)
+    if intent.ends is False:
+        raise UploadComplete("This upload is complete; nothing can be appended to it.")
+    await repetition.check(session, intent.offset, source, intent.digests)
     return Outcome(state_of(session))
 
 
@@ -250,16 +141,37 @@ def _begin_append(intent: Append, who: Who, dialect: str) -> files.Lease | None:
     session = _living(intent.upload_id, who)
     if session.dialect != dialect:
         raise Conflict(f"This upload was begun as {session.dialect}; it cannot be appended to as {dialect}.")
+    if session.parts is not None:
+        raise Forbidden("This upload is made of others; nothing can be appended to it.")
     if session.status == files.UploadStatus.COMPLETED:
         raise files.UploadCompleted
     return leases.take(session.id)
 
 
-def _refusal(intent: Append, lease: files.Lease) -> Problem | None:
+def _refusal(intent: Append, lease: files.Lease, session: files.UploadSession) -> Problem | None:
+    """What is wrong with a request before its body is looked at."""
+    size = lease.size if lease.size is not None else intent.size
     if lease.offset != intent.offset:
         return OffsetMismatch(lease.offset, intent.offset)
-    if lease.size is not None and lease.offset + (intent.body_length or 0) > lease.size:
-        return _past_length(lease.size)
+    if intent.size not in (None, size):
+        return InconsistentLength(
+            f"This upload has the length {size}; this request says {intent.size}.", expected=size, provided=intent.size
+        )
+    if size is None:
+        return None
+    if size < lease.offset:
+        return InconsistentLength(f"The upload has {lease.offset} bytes already, more than the length {size}.")
+    if lease.offset + (intent.body_length or 0) > size:
+        return _past_length(size)
+    return _refused_size(session, size) if lease.size is None else None
+
+
+def _refused_size(session: files.UploadSession, size: int) -> Problem | None:
+    """The length is known only now, so only now it can be too large or too small."""
+    try:
+        check_size(profile_of(session), size)
+    except (FileTooLarge, InvalidField) as problem:
+        return problem
     return None
 
 

@@ -62,6 +62,8 @@ class Capabilities:
     """``local_path`` gives a path that this machine can open."""
     min_chunk_size: int
     max_chunk_size: int
+    copies: bool = False
+    """Its writers can copy from other objects of the store: each is a CopyingWriter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,18 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Let go of the object without making anything durable. Idempotent."""
+        ...
+
+
+class CopyingWriter(Writer, Protocol):
+    """Capability of stores whose ``capabilities.copies`` is true: bytes that are in the store already stay there."""
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        """Copy ``size`` bytes from ``start`` of the finished object ``source`` to ``offset``; returns ``size``.
+
+        They need not pass through this process. Raises ObjectMissing, StoreError where the source has fewer bytes,
+        and what ``write`` raises; like there, bytes from ``offset`` on are then undefined.
+        """
         ...
 
 

@@ -49,7 +49,7 @@ class LocalStore:
 
     name = "local"
     capabilities = Capabilities(
-        random_writes=True, local_files=True, min_chunk_size=1024, max_chunk_size=64 * 1024 * 1024
+        random_writes=True, local_files=True, min_chunk_size=1024, max_chunk_size=64 * 1024 * 1024, copies=True
     )
 
     def __init__(self, root: Path) -> None:
@@ -79,7 +79,7 @@ class LocalStore:
         except BaseException:
             os.close(descriptor)
             raise
-        return LocalWriter(key, state, descriptor, self.sync_entry)
+        return LocalWriter(key, state, descriptor, self.sync_entry, self._open_source)
 
     def complete(self, key: str, state: State, size: int, *, durable: bool = True) -> None:
         descriptor = self._open(key, os.O_RDWR)
@@ -186,6 +186,9 @@ class LocalStore:
         parents, name = _split(key)
         with posix.store_errors(key), posix.directory(self._root, parents) as parent:
             return posix.open_regular(name, flags, parent)
+
+    def _open_source(self, key: str) -> int:
+        return self._open(key, os.O_RDONLY)
 
     def _unlink(self, parents: Sequence[str], name: str) -> int:
         with posix.directory(self._root, parents) as parent:

@@ -15,12 +15,22 @@ ENTRY_UNSYNCED = "entry_unsynced"
 
 
 class LocalWriter:
-    """See ``contract.Writer``. Once a sync has failed, every further write and sync fails too."""
+    """See ``contract.CopyingWriter``. Once a sync has failed, every further write and sync fails too."""
 
-    def __init__(self, key: str, state: State, descriptor: int, sync_entry: Callable[[str], None]) -> None:
-        """``descriptor`` is open and locked, and the writer's from now on."""
+    def __init__(
+        self,
+        key: str,
+        state: State,
+        descriptor: int,
+        sync_entry: Callable[[str], None],
+        open_source: Callable[[str], int],
+    ) -> None:
+        """``descriptor`` is open and locked, and the writer's from now on.
+
+        ``open_source`` opens another object for reading."""
         self._key = key
         self._sync_entry = sync_entry
+        self._open_source = open_source
         self._state = dict(state)
         self._descriptor = descriptor
         self._poisoned = False
@@ -30,6 +40,19 @@ class LocalWriter:
         self._must_be_sound()
         with posix.store_errors(self._key):
             return posix.write_all(self._descriptor, offset, buffers)
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        """The kernel copies, or shares the blocks where the file system can."""
+        self._must_be_sound()
+        descriptor = self._open_source(source)
+        try:
+            with posix.store_errors(self._key):
+                copied = posix.copy_range(descriptor, start, self._descriptor, offset, size)
+        finally:
+            os.close(descriptor)
+        if copied < size:
+            raise StoreError(f"{source}: it ends {size - copied} bytes too early")
+        return copied
 
     def sync(self, *, durable: bool = True) -> State:
         self._must_be_sound()

@@ -120,6 +120,50 @@ else:  # macOS before 11
         return os.pwrite(descriptor, buffers[0], offset)
 
 
+#: The kernel or the file system cannot copy between these two files (copy_file_range(2)).
+_CANNOT_COPY = {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
+_COPY_SIZE = 1024 * 1024
+
+
+def copy_range(source: int, start: int, target: int, offset: int, size: int) -> int:
+    """Copy ``size`` bytes from one file to another; fewer where the source ends. Returns how many.
+
+    The kernel does it where it can; else they are read and written piece by piece.
+    """
+    done = 0
+    try:
+        while done < size:
+            copied = _copy_in_kernel(source, start + done, target, offset + done, size - done)
+            if not copied:
+                break
+            done += copied
+    except OSError as error:
+        if error.errno not in _CANNOT_COPY:
+            raise
+    return done + _copy_by_hand(source, start + done, target, offset + done, size - done)
+
+
+if hasattr(os, "copy_file_range"):
+
+    def _copy_in_kernel(source: int, start: int, target: int, offset: int, size: int) -> int:
+        return os.copy_file_range(source, target, size, start, offset)
+
+else:  # macOS
+
+    def _copy_in_kernel(source: int, start: int, target: int, offset: int, size: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+def _copy_by_hand(source: int, start: int, target: int, offset: int, size: int) -> int:
+    done = 0
+    while done < size:
+        block = os.pread(source, min(_COPY_SIZE, size - done), start + done)
+        if not block:
+            break
+        done += write_all(target, offset + done, [block])
+    return done
+
+
 def sync_data(descriptor: int) -> None:
     """Bytes and size of a file reach the medium. Raises SyncFailed.
 

@@ -12,7 +12,7 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, Unsupp
 from windlass.protocols import form, raw, tus
 from windlass.protocols.dialects import Dialect, is_tus, recognise
 from windlass.protocols.heads import effective_method
-from windlass.protocols.intents import Abort, Append, Create, Discover, Head, Query
+from windlass.protocols.intents import Abort, Append, Concatenate, Create, Discover, Head, Query
 
 FORM = "multipart/form-data; boundary=b"
 OFFSET = "application/offset+octet-stream"
@@ -93,9 +93,9 @@ FIELDS: dict[str, st.SearchStrategy[str]] = {
     "content-length": NUMBERS,
     "upload-metadata": st.sampled_from(["filename YS50eHQ=", "sha256 eA==", "a,b", "a a", "reference AA=="]) | ODD,
     "upload-complete": st.sampled_from(["?0", "?1"]),
-    "upload-concat": st.sampled_from(["partial", "final;/a"]),
+    "upload-concat": st.sampled_from(["partial", "final;/a", f"final;/uploads/{uuid.UUID(int=5)}"]) | ODD,
     "upload-defer-length": st.sampled_from(["1", "2"]),
-    "upload-checksum": ODD,
+    "upload-checksum": st.sampled_from(["sha1 AAAA", "crc32 !"]) | ODD,
     "content-type": st.sampled_from([FORM, OFFSET, "multipart/form-data", "image/png", "application/partial-upload"])
     | ODD,
     "content-disposition": st.sampled_from(['attachment; filename="a', "x; filename*=UTF-8''%ff"]) | ODD,
@@ -131,7 +131,7 @@ def refusal(head: Head, upload_id: uuid.UUID | None, name: str | None) -> Proble
     try:
         match recognise(head):
             case Dialect.TUS:
-                assert isinstance(tus.parse(head, upload_id), Create | Append | Query | Abort | Discover)
+                assert isinstance(tus.parse(head, upload_id), Create | Append | Concatenate | Query | Abort | Discover)
             case Dialect.FORM:
                 form.parse(head)
             case Dialect.RAW:

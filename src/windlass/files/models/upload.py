@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import uuid
+
 from django.db import models
 
 from windlass.files.states import UploadStatus
@@ -11,6 +13,10 @@ class UploadSession(models.Model):
 
     The lease says which process may write: ``lease_epoch`` rises with each holder and fences the earlier ones,
     ``lease_wanted`` asks the holder to let go.
+
+    ``concat`` is tus's word for an upload that is a part of another (``partial``: it never becomes a file, and stays
+    active when it is whole) or made of others (``final;…``). ``parts`` are the ids that it is made of, in order, and
+    ``concat_key`` stands for its owner, parts and metadata, so that asking for it twice makes it once.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -24,6 +30,10 @@ class UploadSession(models.Model):
     metadata = models.JSONField(default=dict)
     client_metadata = models.TextField(null=True)  # noqa: DJ001  null and empty are echoed differently
     expected_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: none was announced
+    expected_sha512 = models.CharField(max_length=128, null=True)  # noqa: DJ001  likewise
+    concat = models.TextField(null=True)  # noqa: DJ001  null: neither a part nor made of parts
+    parts = models.JSONField(null=True)
+    concat_key = models.CharField(max_length=64, default="", blank=True)
 
     size = models.BigIntegerField(null=True)
     offset = models.BigIntegerField(default=0)
@@ -51,6 +61,22 @@ class UploadSession(models.Model):
             models.Index(fields=["status", "expires_at"], name="upload_by_expiry"),
             models.Index(fields=["owner", "-created_at"], name="upload_of_owner"),
         ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["concat_key"],
+                name="upload_joined_once",
+                condition=~models.Q(concat_key="") & models.Q(status__in=["active", "completed"]),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.id} ({self.status})"
+
+    @property
+    def is_partial(self) -> bool:
+        return self.concat is not None and self.parts is None
+
+    @property
+    def part_ids(self) -> list[uuid.UUID]:
+        """What it is made of, in order; empty for every other upload."""
+        return [uuid.UUID(part) for part in self.parts or []]

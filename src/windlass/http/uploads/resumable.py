@@ -12,14 +12,22 @@ from windlass.http import downloads, records
 from windlass.http.endpoints import principal_of
 from windlass.http.uploads.answers import no_reply, of_reply
 from windlass.http.uploads.receiving import Incoming
-from windlass.kernel.errors import BadRequest, Conflict, MethodNotAllowed, NotFound, PastDeclaredLength, Unavailable
+from windlass.kernel.errors import (
+    BadRequest,
+    Conflict,
+    FileTooLarge,
+    MethodNotAllowed,
+    NotFound,
+    PastDeclaredLength,
+    Unavailable,
+)
 from windlass.kernel.errors import ReceiveTimeout as Silent
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import tus
 from windlass.protocols.dialects import Dialect, recognise
-from windlass.protocols.intents import Abort, Append, Create, Discover, Query
-from windlass.receiving import resumable
+from windlass.protocols.intents import Abort, Append, Concatenate, Create, Discover, Query
+from windlass.receiving import joining, resumable
 from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
@@ -27,21 +35,14 @@ from windlass.receiving.pump import End
 
 async def create(incoming: Incoming) -> Response:
     """POST of a tus creation."""
-    intent = tus.parse(incoming.head, None)
-    if not isinstance(intent, Create):
-        raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
-    outcome = await resumable.create(
-        intent,
-        await principal_of(incoming.request),
-        incoming.body if intent.has_body else None,
-        dialect=Dialect.TUS,
-        request_id=incoming.request_id,
-    )
-    _must_have_ended_well(outcome)
-    if outcome.end is End.CLIENT_GONE:
-        return no_reply()
-    location = f"{incoming.root}/uploads/{outcome.state.upload_id}"
-    return of_reply(tus.created(outcome.state, location, received_body=intent.has_body))
+    match tus.parse(incoming.head, None):
+        case Create() as intent:
+            return await _create(intent, incoming)
+        case Concatenate() as intent:
+            principal = await principal_of(incoming.request)
+            outcome = await joining.concatenate(intent, principal, dialect=Dialect.TUS, request_id=incoming.request_id)
+            return _created(incoming, outcome, received_body=False)
+    raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
 
 
 async def operate(incoming: Incoming) -> Response:
@@ -58,7 +59,7 @@ async def operate(incoming: Incoming) -> Response:
             return of_reply(tus.aborted())
         case Discover():
             return await discover(incoming)
-        case Create():
+        case Create() | Concatenate():
             raise BadRequest("Uploads are created at POST /files/.")
 
 
@@ -89,6 +90,25 @@ def upload_id(request: Request) -> uuid.UUID:
     return found
 
 
+async def _create(intent: Create, incoming: Incoming) -> Response:
+    outcome = await resumable.create(
+        intent,
+        await principal_of(incoming.request),
+        incoming.body if intent.has_body else None,
+        dialect=Dialect.TUS,
+        request_id=incoming.request_id,
+    )
+    _must_have_ended_well(outcome)
+    if outcome.end is End.CLIENT_GONE:
+        return no_reply()
+    return _created(incoming, outcome, received_body=intent.has_body)
+
+
+def _created(incoming: Incoming, outcome: Outcome, *, received_body: bool) -> Response:
+    location = f"{incoming.root}/uploads/{outcome.state.upload_id}"
+    return of_reply(tus.created(outcome.state, location, received_body=received_body))
+
+
 async def _append(intent: Append, incoming: Incoming) -> Response:
     outcome = await resumable.append(
         intent, incoming.who(), incoming.body, dialect=Dialect.TUS, request_id=incoming.request_id
@@ -100,10 +120,12 @@ async def _append(intent: Append, incoming: Incoming) -> Response:
 def _must_have_ended_well(outcome: Outcome) -> None:
     """Where the request ended before its body did, what arrived is kept and the client is told why."""
     match outcome.end:
+        case End.OVER_LIMIT if outcome.declared is None:
+            raise FileTooLarge(outcome.state.max_size or outcome.state.offset)
         case End.OVER_LIMIT:
             raise PastDeclaredLength(
-                f"The body goes beyond the {outcome.state.size} bytes that were declared; what fits is kept.",
-                limit=outcome.state.size,
+                f"The body goes beyond the {outcome.declared} bytes that were declared; what fits is kept.",
+                limit=outcome.declared,
             )
         case End.SILENT:
             raise Silent(f"Nothing came for too long. The upload stands at byte {outcome.state.offset}.")

@@ -1,4 +1,4 @@
-"""tus 1.0.0 (https://tus.io/protocols/resumable-upload): core, creation, creation-with-upload, termination."""
+"""tus 1.0.0 (https://tus.io/protocols/resumable-upload) with the extensions that ``dialect`` lists."""
 
 from windlass.protocols.tus.metadata import decode as decode_metadata
 from windlass.protocols.tus.parse import parse

@@ -14,16 +14,9 @@ from windlass.kernel.errors import (
 )
 from windlass.protocols import claims, media_types
 from windlass.protocols.heads import announces_body, body_length, effective_method, must_not_be_encoded, number
-from windlass.protocols.intents import Abort, Append, Create, Discover, Head, Intent, Query
-from windlass.protocols.tus import metadata
-from windlass.protocols.tus.dialect import EXTENSIONS, VERSION
-
-#: Fields of extensions that are not announced. To ignore one would be to promise what is not done.
-_NOT_ANNOUNCED = {
-    "upload-defer-length": "creation-defer-length",
-    "upload-concat": "concatenation",
-    "upload-checksum": "checksum",
-}
+from windlass.protocols.intents import Abort, Append, Concatenate, Create, Description, Discover, Head, Intent, Query
+from windlass.protocols.tus import checksum, concat, metadata
+from windlass.protocols.tus.dialect import VERSION
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
@@ -59,18 +52,49 @@ def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
     return MethodNotAllowed(f"tus has no {method[:20]!r} here. Allowed: {allowed}.", headers={"Allow": allowed})
 
 
-def _create(head: Head) -> Create:
-    _must_need_no_other_extension(head)
-    size = number(head, "Upload-Length")
-    if size is None:
-        raise BadRequest("A creation needs Upload-Length: the size of the whole file in bytes.", field="Upload-Length")
+def _create(head: Head) -> Create | Concatenate:
     if number(head, "Upload-Offset"):
         raise BadRequest("A creation begins at byte 0; leave Upload-Offset out.", field="Upload-Offset")
     described = metadata.describe(head.headers.get("upload-metadata"), claims.profile(head.query.get("profile")))
-    return Create(described, size, has_body=_begins(head, size), body_length=body_length(head))
+    said = head.headers.get("upload-concat")
+    parts = None if said is None else concat.parse(said)
+    if said is not None and parts is not None:
+        return _concatenate(head, described, parts, said)
+    size = _size(head)
+    return Create(
+        described,
+        size,
+        has_body=_begins(head, size),
+        body_length=body_length(head),
+        digests=checksum.of_body(head),
+        partial=said is not None,
+    )
 
 
-def _begins(head: Head, size: int) -> bool:
+def _concatenate(head: Head, described: Description, parts: tuple[uuid.UUID, ...], said: str) -> Concatenate:
+    for field in ("upload-length", "upload-defer-length"):
+        if field in head.headers:
+            raise BadRequest("The length of a final upload is the sum of its parts; leave it out.", field=field)
+    if announces_body(head):
+        raise BadRequest("A final upload consists of its parts; its creation has no body.")
+    return Concatenate(described, parts, said)
+
+
+def _size(head: Head) -> int | None:
+    """The length of the whole, None where it is to be said later."""
+    size = number(head, "Upload-Length")
+    deferred = head.headers.get("upload-defer-length")
+    if deferred is not None and deferred.strip() != "1":
+        raise BadRequest(f"Upload-Defer-Length can only be 1, not {deferred[:20]!r}.", field="Upload-Defer-Length")
+    if (size is None) == (deferred is None):
+        raise BadRequest(
+            "A creation needs either Upload-Length, the size of the whole file in bytes, or Upload-Defer-Length: 1.",
+            field="Upload-Length",
+        )
+    return size
+
+
+def _begins(head: Head, size: int | None) -> bool:
     """Whether the creation carries the first bytes (creation-with-upload)."""
     if _media_type(head) != media_types.TUS:
         if announces_body(head):
@@ -85,30 +109,23 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
     if _media_type(head) != media_types.TUS:
         raise _wrong_media_type(head)
     must_not_be_encoded(head)
-    _must_need_no_other_extension(head)
-    if "upload-length" in head.headers:
-        raise BadRequest("The length was said at creation and does not change; leave Upload-Length out of PATCH.")
     offset = number(head, "Upload-Offset")
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
-    return Append(upload_id, offset, body_length(head))
+    return Append(
+        upload_id,
+        offset,
+        body_length(head),
+        size=number(head, "Upload-Length"),
+        digests=checksum.of_body(head),
+    )
 
 
-def _must_fit(announced: int | None, size: int) -> None:
-    if announced is not None and announced > size:
+def _must_fit(announced: int | None, size: int | None) -> None:
+    if announced is not None and size is not None and announced > size:
         raise PastDeclaredLength(
             f"The body has {announced} bytes, more than the Upload-Length of {size}.", limit=size, received=announced
         )
-
-
-def _must_need_no_other_extension(head: Head) -> None:
-    for field, extension in _NOT_ANNOUNCED.items():
-        if field in head.headers:
-            raise BadRequest(
-                f"The field {field} belongs to the tus extension {extension}. "
-                f"Extensions of this server: {', '.join(EXTENSIONS)}.",
-                extensions=list(EXTENSIONS),
-            )
 
 
 def _media_type(head: Head) -> str | None:

@@ -12,6 +12,7 @@ Both are handed to a second process, so they must be picklable: ``open_store`` i
 ``pytest.register_assert_rewrite("windlass.storage.conformance")`` in conftest.py makes failures show their values.
 """
 
+from windlass.storage.conformance.copying import Copying
 from windlass.storage.conformance.finished import FinishedObjects
 from windlass.storage.conformance.unfinished import UnfinishedObjects
 from windlass.storage.conformance.writers import Writers
@@ -19,5 +20,5 @@ from windlass.storage.conformance.writers import Writers
 __all__ = ["StoreConformance"]
 
 
-class StoreConformance(UnfinishedObjects, Writers, FinishedObjects):
+class StoreConformance(UnfinishedObjects, Writers, FinishedObjects, Copying):
     """Subclass it, set ``open_store``, and run pytest."""

@@ -1,0 +1,236 @@
+"""One request that writes to an upload whose lease it holds: from its first byte to its commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from windlass.files import api as files
+from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, UploadLocked
+from windlass.protocols.digests import Checksum, Proof
+from windlass.receiving import completion, gathering, joining, writing
+from windlass.receiving import lease as leases
+from windlass.receiving.digest import DigestMemory, RunningDigest
+from windlass.receiving.inlet import Inlet
+from windlass.receiving.offload import in_thread, in_transaction
+from windlass.receiving.outcome import Outcome, state_of
+from windlass.receiving.pump import End
+from windlass.receiving.source import Source
+from windlass.storage.contract import State, SyncFailed, WriterBusy
+from windlass.storage.registry import store
+
+digests = DigestMemory()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a request says of its bytes; the words are those of ``protocols.intents.Append``."""
+
+    size: int | None = None
+    ends: bool | None = None
+    digests: tuple[Checksum, ...] = ()
+
+
+class _CountsForNothing(Exception):
+    """A body with a digest that did not come whole: what arrived of it cannot be proved."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(end.value)
+        self.end = end
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """The bytes below ``offset`` are in the store, and saved in ``state``."""
+
+    offset: int
+    state: State
+    digest: RunningDigest | None
+    end: End
+
+
+class Appending:
+    """``run`` takes the bytes; the lease is given back however it ends."""
+
+    def __init__(self, session: files.UploadSession, lease: files.Lease, terms: Terms, request_id: str) -> None:
+        self.session = session
+        self.lease = lease
+        self.terms = terms
+        self.request_id = request_id
+        self._size = session.size if terms.size is None else terms.size
+        self._proof = Proof(terms.digests) if terms.digests else None
+        self._inlet: Inlet | None = None
+
+    async def run(self, source: Source | None) -> Outcome:
+        """Raises BodyDigestMismatch, InconsistentLength, ChecksumMismatch, UploadLocked, StoreError."""
+        digest = digests.take(self.session.id, self.lease.offset)
+        before = digest.copy() if digest is not None and self._proof is not None else None
+        try:
+            with leases.keeper.holding(self.session.id, self._ask_to_stop):
+                return await self._commit(await self._receive(source, digest))
+        except _CountsForNothing as nothing:
+            await self._go_back(before)
+            return self._outcome(nothing.end)
+        except BodyDigestMismatch:
+            await self._go_back(before)
+            raise
+        except SyncFailed:
+            reason = "Its bytes could not be made durable."
+            await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
+            raise
+        except files.LeaseLost as error:
+            await in_transaction(files.leases.release_lease, self.lease)  # it lapsed here, and nobody took it
+            raise UploadLocked("Another request took this upload over, or it was cancelled.") from error
+        except WriterBusy as error:
+            await in_transaction(files.leases.release_lease, self.lease)
+            raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
+        except BaseException:
+            await in_transaction(files.leases.release_lease, self.lease)
+            raise
+
+    async def _go_back(self, before: RunningDigest | None) -> None:
+        """The request's bytes do not count: the offset and the running hash are as they were."""
+        digests.keep(self.session.id, before)
+        await in_transaction(files.leases.release_lease, self.lease)
+
+    def _outcome(self, end: End) -> Outcome:
+        return Outcome(state_of(self.session), end, self._size)
+
+    def _ask_to_stop(self) -> None:
+        if self._inlet is not None:
+            self._inlet.ask_to_stop()
+
+    @property
+    def _limit(self) -> int:
+        """Where the upload must end at the latest."""
+        return files.profile(self.session.profile).max_size if self._size is None else self._size
+
+    async def _receive(self, source: Source | None, digest: RunningDigest | None) -> _Arrived:
+        found = gathering.Gathered(ended=True) if source is None else await gathering.gather(source)
+        if found.ended and self.lease.offset + found.size <= self._limit:
+            return await self._take_at_once(found, digest)
+        assert source is not None
+        return await self._stream(source, found, digest)
+
+    async def _take_at_once(self, found: gathering.Gathered, digest: RunningDigest | None) -> _Arrived:
+        offset, end = self.lease.offset + found.size, End.CLIENT_GONE if found.gone else End.BODY
+        if self._proof is not None:
+            await in_thread(self._proof.update, found.buffers)
+            self._must_count(end)
+        state, whole = self.lease.state, self._is_whole(offset, end)
+        if found.size or whole:
+            state = await in_thread(self._write, found, digest, whole)
+        return _Arrived(offset, state, digest, end)
+
+    def _write(self, found: gathering.Gathered, digest: RunningDigest | None, whole: bool) -> State:
+        target, lease = store(self.session.store), self.lease
+        writer = writing.open_leased(target, lease)
+        return writing.append(target, writer, lease.store_key, lease.offset, found.buffers, digest, completes=whole)
+
+    async def _stream(self, source: Source, found: gathering.Gathered, digest: RunningDigest | None) -> _Arrived:
+        self._inlet = inlet = Inlet(
+            store(self.session.store),
+            self.lease,
+            digest,
+            must_hash=self.session.expected_sha256 is not None,
+            ttl_hours=self._ttl_hours,
+            proof=self._proof,
+        )
+        try:
+            try:
+                end = await inlet.receive(source, found.buffers, self._limit)
+            except BaseException:
+                await self._keep_what_arrived(inlet)
+                raise
+            self._must_count(end)
+            await inlet.save(completes=self._is_whole(inlet.offset, end))
+        finally:
+            await inlet.close()
+        return _Arrived(inlet.offset, inlet.state, inlet.digest, end)
+
+    def _must_count(self, end: End) -> None:
+        """A body with a digest counts when all of it is here and has it.
+
+        Raises _CountsForNothing, BodyDigestMismatch.
+        """
+        if self._proof is None:
+            return
+        if end is not End.BODY:
+            raise _CountsForNothing(end)
+        failed = self._proof.failed()
+        if failed:
+            raise BodyDigestMismatch(
+                f"The body does not have the {', '.join(failed)} that came with it. None of it was kept; "
+                f"the upload stands at byte {self.lease.offset}.",
+                algorithms=failed,
+                offset=self.lease.offset,
+            )
+
+    def _is_whole(self, offset: int, end: End) -> bool:
+        """Whether the object is what it is to be, be it a file's or a part's."""
+        at_length = self._size is not None and offset == self._size
+        match self.terms.ends:
+            case None:
+                # A length that comes with a body that goes beyond it is refused with that body.
+                return at_length and not (end is End.OVER_LIMIT and self.terms.size is not None)
+            case True:
+                return end is End.BODY and (at_length or self._size is None)
+            case False:
+                return False
+
+    async def _keep_what_arrived(self, inlet: Inlet) -> None:
+        """The store failed, or the server gave this request up: what was written before is still the client's."""
+        if inlet.offset == self.lease.offset or self._proof is not None:
+            return
+        await inlet.save(completes=False)
+        await in_transaction(
+            files.leases.checkpoint,
+            self.lease,
+            inlet.offset,
+            inlet.state,
+            ttl_hours=self._ttl_hours,
+            release=True,
+        )
+
+    async def _commit(self, arrived: _Arrived) -> Outcome:
+        whole = self._is_whole(arrived.offset, arrived.end)
+        if whole and not self.session.is_partial:
+            await completion.complete(
+                self.lease,
+                self.session,
+                size=arrived.offset,
+                known=arrived.digest.hexdigest() if arrived.digest else None,
+                last_append_offset=self.lease.offset,
+                request_id=self.request_id,
+            )
+            return self._outcome(arrived.end)
+        await self._commit_offset(arrived)
+        if whole:
+            joining.start_those_waiting_for(self.session, self.request_id)
+        elif self.terms.ends and arrived.end is End.BODY:
+            raise InconsistentLength(
+                f"This request was to complete the upload, which has {arrived.offset} bytes now and was to have "
+                f"{self._size}.",
+                expected=self._size,
+                received=arrived.offset,
+            )
+        return self._outcome(arrived.end)
+
+    async def _commit_offset(self, arrived: _Arrived) -> None:
+        size = None if arrived.end is End.OVER_LIMIT else self.terms.size
+        self.session.expires_at = await in_transaction(
+            files.leases.checkpoint,
+            self.lease,
+            arrived.offset,
+            arrived.state,
+            ttl_hours=self._ttl_hours,
+            release=True,
+            size=size,
+        )
+        self.session.offset = arrived.offset
+        if size is not None:
+            self.session.size = size
+        digests.keep(self.session.id, arrived.digest)
+
+    @property
+    def _ttl_hours(self) -> float:
+        return files.profile(self.session.profile).upload_ttl_hours

@@ -1,0 +1,292 @@
+"""Uploads that are made of others (tus's concatenation): joined in the store, step by step, each step committed, so
+that whoever takes over goes on. No transaction spans the copying, and the event loop only waits for it.
+
+The joining is a task of its own: the request that asked for it may end before. Where nobody is left to do it, because
+the process died or a part came late, the next request or the sweep does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import structlog
+
+from windlass import conf
+from windlass.files import api as files
+from windlass.kernel.clock import monotonic
+from windlass.kernel.errors import InvalidField, NotFound, Problem, UploadGone
+from windlass.kernel.ids import new_id
+from windlass.kernel.principals import Principal
+from windlass.protocols.intents import Concatenate
+from windlass.receiving import completion, writing
+from windlass.receiving import lease as leases
+from windlass.receiving.admission import admit, check_size, object_key
+from windlass.receiving.offload import in_database, in_thread, in_transaction
+from windlass.receiving.outcome import Outcome, state_of
+from windlass.storage.contract import CopyingWriter, ObjectMissing, Store, StoreError, SyncFailed, Writer, WriterBusy
+from windlass.storage.registry import store
+
+#: How long the request that asks for a join waits for its end before it is answered (seconds).
+WAIT_SECONDS = 20.0
+
+_READ_SIZE = 1024 * 1024
+
+log = structlog.get_logger(__name__)
+
+_running: dict[uuid.UUID, asyncio.Task[None]] = {}
+
+
+async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str, request_id: str = "") -> Outcome:
+    """One upload out of others. The same one asked for again is the same one.
+
+    Raises NotFound for a part that is missing or another's, InvalidField, FileTooLarge, ChecksumMismatch, StoreError.
+    """
+    new = await in_database(_admit, intent, principal, dialect)
+    session = await in_database(files.joins.find, new.concat_key) or await _begin(new)
+    if session.status == files.UploadStatus.ACTIVE:
+        await asyncio.wait({(task := start(session.id, request_id))}, timeout=WAIT_SECONDS)
+        if task.done():
+            task.result()
+        session = await in_database(_must_be_there, session.id)
+    return Outcome(state_of(session))
+
+
+def start(upload_id: uuid.UUID, request_id: str = "") -> asyncio.Task[None]:
+    """Join it, unless somebody does or its parts are not whole. The task raises what concatenate does."""
+    running = _running.get(upload_id)
+    if running is None:
+        running = _running[upload_id] = asyncio.get_running_loop().create_task(_join(upload_id, request_id))
+        running.add_done_callback(lambda ended: _ended(upload_id, ended))
+    return running
+
+
+def start_those_waiting_for(part: files.UploadSession, request_id: str) -> None:
+    """A part has become whole, perhaps the last one."""
+
+    async def look() -> None:
+        for upload_id in await in_database(files.joins.waiting_for, part):
+            start(upload_id, request_id)
+
+    task = _running[part.id] = asyncio.get_running_loop().create_task(look())
+    task.add_done_callback(lambda ended: _ended(part.id, ended))
+
+
+def join_abandoned(*, seconds: float) -> int:
+    """For the sweep: go on with what nobody is joining, for about so long. Blocks. Returns how many were looked at."""
+    waiting = files.joins.unfinished()
+    if waiting:
+        asyncio.run(_join_all(waiting, monotonic() + seconds))
+    return len(waiting)
+
+
+async def _join_all(waiting: Sequence[uuid.UUID], until: float) -> None:
+    for upload_id in waiting:
+        if monotonic() < until:
+            try:
+                await _join(upload_id, "", until)
+            except (Problem, StoreError) as error:
+                log.info("upload.not_joined", upload_id=str(upload_id), error=str(error))
+
+
+def _ended(key: uuid.UUID, task: asyncio.Task[None]) -> None:
+    _running.pop(key, None)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.info("upload.not_joined", upload_id=str(key), error=str(error))
+
+
+def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.NewUpload:
+    """The session to begin; its parts are the caller's own. Blocks on the database."""
+    key = _key_of(intent, principal)
+    if files.joins.find(key) is None:
+        for part in set(intent.parts):
+            session = files.uploads.get(part, principal)
+            if session.owner != principal.owner:
+                raise NotFound(f"There is no upload {part} of this caller's own.")
+            if not session.is_partial:
+                raise InvalidField(f"The upload {part} is no partial upload, and cannot be joined with others.")
+    known = files.joins.parts(intent.parts) or []
+    sizes = [part.size for part in known]
+    size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
+    new = admit(intent.description, size, principal, dialect)
+    return replace(new, concat=intent.said, parts=intent.parts, concat_key=key)
+
+
+def _key_of(intent: Concatenate, principal: Principal) -> str:
+    """The same for the same owner, parts and description."""
+    words = [principal.owner, intent.description.profile, intent.description.client_metadata or ""]
+    return hashlib.sha256("\0".join([*words, *map(str, intent.parts)]).encode()).hexdigest()
+
+
+async def _begin(new: files.NewUpload) -> files.UploadSession:
+    upload_id, target = new_id(), store()
+    key = object_key(upload_id)
+    state = await in_thread(writing.create, target, key)
+    made = await in_transaction(files.joins.create, new, upload_id=upload_id, key=key, state=state)
+    if made is not None:
+        return made
+    await in_thread(target.discard, key, state)
+    found = await in_database(files.joins.find, new.concat_key)
+    if found is None:
+        raise UploadGone("The same upload was begun and ended a moment ago.")
+    return found
+
+
+def _must_be_there(upload_id: uuid.UUID) -> files.UploadSession:
+    session = files.joins.load(upload_id)
+    if session is None:
+        raise UploadGone("This upload was deleted while it was joined.")
+    files.uploads.must_be_alive(session)
+    return session
+
+
+async def _join(upload_id: uuid.UUID, request_id: str, until: float | None = None) -> None:
+    parts = await in_database(_whole_parts, upload_id)
+    if parts is None:
+        return
+    try:
+        lease = await in_transaction(leases.take, upload_id)
+    except files.UploadCompleted:
+        return
+    session = None if lease is None else await in_transaction(files.leases.held, lease)
+    if lease is not None and session is not None:
+        await _Joining(session, lease, parts, request_id, until).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes to copy. The object is finished."""
+
+    key: str
+    size: int
+
+
+def _whole_parts(upload_id: uuid.UUID) -> list[Part] | None:
+    """What to join; None where there is nothing to do yet, or any more. Raises UploadGone, FileTooLarge.
+
+    An upload that can never be joined is failed: a part has ended, or together they are larger than is allowed.
+    """
+    session = files.joins.load(upload_id)
+    if session is None or session.status != files.UploadStatus.ACTIVE:
+        return None
+    try:
+        found = files.joins.parts(session.part_ids)
+        if found is None:
+            raise UploadGone("A part of this upload has ended.")
+        if not all(map(files.joins.is_whole, found)):
+            return None
+        check_size(files.profile(session.profile), sum(part.offset for part in found))
+    except Problem as problem:
+        files.lifecycle.end_upload(session, files.UploadStatus.FAILED, problem.detail)
+        raise
+    return [Part(part.store_key, part.offset) for part in found]
+
+
+def pieces(parts: Sequence[Part], offset: int, step: int) -> Iterator[tuple[str, int, int]]:
+    """What is left to copy from ``offset`` of the whole on: (key, start, size), each of at most ``step`` bytes."""
+    begins = 0
+    for part in parts:
+        start = max(0, offset - begins)
+        while start < part.size:
+            size = min(step, part.size - start)
+            yield part.key, start, size
+            start += size
+        begins += part.size
+
+
+class _Joining:
+    """One process joining one upload, whose lease it holds."""
+
+    def __init__(
+        self,
+        session: files.UploadSession,
+        lease: files.Lease,
+        parts: Sequence[Part],
+        request_id: str,
+        until: float | None,
+    ) -> None:
+        self._session = session
+        self._lease = lease
+        self._parts = parts
+        self._size = sum(part.size for part in parts)
+        self._request_id = request_id
+        self._until = until
+        self._store: Store = store(session.store)
+        self._offset = lease.offset
+        self._state = lease.state
+        self._asked = False
+
+    async def run(self) -> None:
+        try:
+            with leases.keeper.holding(self._session.id, self._ask_to_stop):
+                if await self._copy_all():
+                    await self._complete()
+                else:
+                    await in_transaction(files.leases.release_lease, self._lease)
+        except SyncFailed:
+            reason = "Its bytes could not be made durable."
+            await in_database(files.lifecycle.end_upload, self._session, files.UploadStatus.FAILED, reason)
+            raise
+        except ObjectMissing as error:
+            reason = "The bytes of a part of this upload were deleted."
+            await in_database(files.lifecycle.end_upload, self._session, files.UploadStatus.FAILED, reason)
+            raise UploadGone(reason) from error
+        except (files.LeaseLost, WriterBusy):
+            await in_transaction(files.leases.release_lease, self._lease)  # it was ended, or another process is at it
+        except BaseException:
+            await in_transaction(files.leases.release_lease, self._lease)
+            raise
+
+    def _ask_to_stop(self) -> None:
+        self._asked = True
+
+    async def _copy_all(self) -> bool:
+        """Whether the object is whole; False where it was asked to stop before."""
+        writer = await in_thread(writing.open_leased, self._store, self._lease)
+        try:
+            for piece in pieces(self._parts, self._offset, conf.get().checkpoint_bytes):
+                if self._asked or (self._until is not None and monotonic() > self._until):
+                    return False
+                self._state = await in_thread(self._copy, writer, *piece)
+                await self._commit_step(piece[2])
+        finally:
+            await in_thread(writer.close)
+        await in_thread(writing.finish, self._store, self._lease.store_key, self._state, self._size)
+        return True
+
+    def _copy(self, writer: Writer, key: str, start: int, size: int) -> dict[str, object]:
+        if self._store.capabilities.copies:
+            cast(CopyingWriter, writer).copy(self._offset, key, start, size)
+        else:
+            self._copy_through_here(writer, key, start, size)
+        return writing.save(writer)
+
+    def _copy_through_here(self, writer: Writer, key: str, start: int, size: int) -> None:
+        with self._store.open(key) as source:
+            source.seek(start)
+            done = 0
+            while done < size:
+                block = source.read(min(_READ_SIZE, size - done))
+                if not block:
+                    raise StoreError(f"{key} has {size - done} bytes too few")
+                done += writer.write(self._offset + done, [block])
+
+    async def _commit_step(self, size: int) -> None:
+        self._offset += size
+        await in_transaction(
+            files.leases.checkpoint,
+            self._lease,
+            self._offset,
+            self._state,
+            ttl_hours=files.profile(self._session.profile).upload_ttl_hours,
+            size=self._size,
+        )
+
+    async def _complete(self) -> None:
+        self._session.size = self._size
+        await completion.complete(self._lease, self._session, size=self._size, known=None, request_id=self._request_id)
+        await in_transaction(files.joins.let_parts_go, self._session.part_ids)
