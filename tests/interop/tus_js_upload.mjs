@@ -1,13 +1,15 @@
 // Uploads a file with tus-js-client and prints one line of JSON.
 //
-// node tus_js_upload.mjs '{"endpoint", "path", "chunkSize"?, "abortAfter"?, "terminate"?, "kill"?, "options"?}'
+// node tus_js_upload.mjs '{"endpoint", "path", "chunkSize"?, "abortAfter"?, "terminate"?, "kill"?, "stream"?, "options"?}'
 //   chunkSize   bytes of one PATCH; without it one PATCH takes everything
 //   abortAfter  stop when this many bytes are sent, then go on with a new Upload object, as after a reload
 //   terminate   stop there and delete the upload instead
 //   kill        {"pid", "after"}: SIGKILL that process when so many bytes are sent, and leave the rest to the retries
+//   stream      read the file as a stream whose length nobody knows
 //   options     given to tus-js-client as they are
 import fs from 'node:fs'
 import { basename } from 'node:path'
+import { PassThrough } from 'node:stream'
 import * as tus from 'tus-js-client'
 
 const task = JSON.parse(process.argv[2])
@@ -15,8 +17,9 @@ const offsets = []
 
 function start(settings, { abortAfter, terminate, kill } = {}) {
   return new Promise((resolve, reject) => {
-    const upload = new tus.Upload(fs.createReadStream(task.path), {
-      uploadSize: fs.statSync(task.path).size,
+    const file = fs.createReadStream(task.path)
+    const upload = new tus.Upload(task.stream ? file.pipe(new PassThrough()) : file, {
+      ...(task.stream ? { uploadLengthDeferred: true } : { uploadSize: fs.statSync(task.path).size }),
       chunkSize: task.chunkSize || Number.POSITIVE_INFINITY,
       metadata: { filename: basename(task.path), filetype: 'application/octet-stream' },
       retryDelays: [100, 200, 400, ...Array(40).fill(800)],

@@ -60,6 +60,41 @@ def test_with_data_in_the_creation(node: str, shared_server: ServerProcess, larg
     assert_arrived(shared_server.url, uploaded["file"], large_file)
 
 
+def test_in_parallel(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, options={"parallelUploads": 4})
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
+def test_in_parallel_again_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    """What was begun and given up by one Upload is no obstacle to the next."""
+    options = {"parallelUploads": 3}
+    uploaded = upload(node, shared_server, large_file, chunkSize=4 * MIB, abortAfter=8 * MIB, options=options)
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
+def test_from_a_stream_of_unknown_length(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, stream=True)
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
+@pytest.mark.parametrize("chunk", [None, 5 * MIB])
+def test_in_the_protocol_of_the_ietf(
+    node: str, shared_server: ServerProcess, large_file: Path, chunk: int | None
+) -> None:
+    options = {"protocol": "ietf-draft-05"}
+    uploaded = upload(node, shared_server, large_file, chunkSize=chunk, options=options)
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    status = httpx.get(uploaded["url"], headers={"Accept": "application/json"}).json()
+    assert (status["protocol"], status["status"]) == ("ietf", "completed")
+
+
+def test_resumes_in_the_protocol_of_the_ietf(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+    options = {"protocol": "ietf-draft-05"}
+    uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, abortAfter=12 * MIB, options=options)
+    assert 10 * MIB <= uploaded["resumedAt"][-1] <= 15 * MIB
+    assert_arrived(shared_server.url, uploaded["file"], large_file)
+
+
 def test_resumes_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, abortAfter=12 * MIB)
     assert 10 * MIB <= uploaded["resumedAt"][-1] <= 15 * MIB, "two chunks were acknowledged, a third was under way"

@@ -49,6 +49,13 @@ def test_in_chunks(shared_server: ServerProcess, large_file: Path, content: IO[b
     assert_arrived(shared_server.url, file_of(uploader.url), large_file)
 
 
+def test_with_checksums(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
+    options = {**uploader_options(large_file, content), "upload_checksum": True}
+    uploader = TusClient(f"{shared_server.url}/files/").uploader(**options)
+    uploader.upload()
+    assert_arrived(shared_server.url, file_of(uploader.url), large_file)
+
+
 def test_asynchronously(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
     client = TusClient(f"{shared_server.url}/files/")
 

@@ -71,6 +71,12 @@ class Wire:
             status, headers = self._reply_head()
         return Answer(status, headers, self._reader.read(int(headers.get("content-length", 0))), invited)
 
+    def interim(self) -> tuple[int, dict[str, str]]:
+        """The next interim response: its status and fields."""
+        status, headers = self._reply_head()
+        assert 100 <= status < 200, status
+        return status, headers
+
     def ends(self) -> bool:
         """Whether the server closes the connection, with nothing more said."""
         try:

@@ -9,15 +9,20 @@ and what arrived before a close is delivered before the close is told. A third l
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from windlass.http.interim import INFORM
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, HTTPRequestEvent
 
 #: Bytes of a body that wait for the application before nothing more is read from the socket.
 HIGH_WATER = 1024 * 1024
+
+_REASONS = {104: "Upload Resumption Supported"}
 
 
 class ReceivingCycle(RequestResponseCycle):
@@ -36,6 +41,18 @@ class ReceivingCycle(RequestResponseCycle):
         if self.waiting >= HIGH_WATER:
             self.flow.pause_reading()
         self.message_event.set()
+
+    async def inform(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send an interim response ahead of the reply, to a client that may get one (RFC 9110, 15.2)."""
+        if self.response_started or self.disconnected or self.scope["http_version"] == "1.0":
+            return
+        lines = [
+            f"HTTP/1.1 {status} {_REASONS.get(status, '')}",
+            *(f"{name}: {text}" for name, text in headers.items()),
+        ]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a field of an interim response has a line break")
+        self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
 
     async def receive(self) -> ASGIReceiveEvent:
         if self.waiting_for_100_continue and not self.transport.is_closing():
@@ -76,6 +93,7 @@ class ReceivingProtocol(HttpToolsProtocol):
             self.cycle.__class__ = ReceivingCycle
             assert isinstance(self.cycle, ReceivingCycle)
             self.cycle.begin()
+            self.scope.setdefault("extensions", {})[INFORM] = {"send": self.cycle.inform}
 
     def on_body(self, body: bytes) -> None:
         if isinstance(self.cycle, ReceivingCycle) and not self.cycle.response_complete:

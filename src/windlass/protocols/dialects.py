@@ -17,15 +17,19 @@ class Dialect(StrEnum):
     """The value is what an upload session remembers."""
 
     TUS = "tus"
+    IETF = "ietf"
     FORM = "form"
     RAW = "raw"
 
 
-SPOKEN = "Spoken here: tus 1.0.0 (Tus-Resumable: 1.0.0), multipart/form-data, and the file's bytes as the body"
+SPOKEN = (
+    "Spoken here: tus 1.0.0 (Tus-Resumable: 1.0.0), the IETF's resumable uploads (Upload-Complete), "
+    "multipart/form-data, and the file's bytes as the body"
+)
 
-#: Methods that only a resumable protocol uses on uploads.
-_RESUMABLE = frozenset({"HEAD", "PATCH", "DELETE", "OPTIONS"})
-#: Any of these makes a POST a tus creation, whose version is then asked for.
+#: Methods that ask of an upload that is there already.
+_OF_AN_UPLOAD = frozenset({"HEAD", "PATCH", "DELETE", "OPTIONS"})
+#: Any of these makes a POST a tus creation, whose version is then asked for, unless it has Upload-Complete.
 _TUS_CREATION = frozenset({"upload-length", "upload-defer-length", "upload-concat", "upload-metadata"})
 _IETF = frozenset({"upload-complete", "upload-incomplete", "upload-limit", "upload-draft-interop-version"})
 _ANY_PROTOCOL = _TUS_CREATION | _IETF | {"tus-resumable", "upload-offset", "upload-checksum"}
@@ -34,43 +38,51 @@ _ANY_PROTOCOL = _TUS_CREATION | _IETF | {"tus-resumable", "upload-offset", "uplo
 def recognise(head: Head) -> Dialect:
     """Raises BadRequest for a request that carries a field of a resumable protocol and makes sense in none:
     it must not end as a file of its own. Raises MethodNotAllowed and UnsupportedMediaType."""
-    method = effective_method(head)
-    if method == "OPTIONS":
-        return Dialect.TUS
-    _must_not_be_ietf(head)
-    if is_tus(head):
-        return Dialect.TUS
+    _must_not_mix(head)
+    resumable = speaks(head)
+    if resumable is not None:
+        return resumable
     _must_carry_no_protocol_field(head)
-    return _plain(method, head)
+    return _plain(effective_method(head), head)
 
 
-def is_tus(head: Head) -> bool:
-    """Whether the reply, a refusal too, is to be a tus reply."""
-    method = effective_method(head)
-    return (
-        method in _RESUMABLE
-        or "tus-resumable" in head.headers
-        or (method == "POST" and not _TUS_CREATION.isdisjoint(head.headers))
-        or (method == "POST" and _media_type(head) == media_types.TUS)
-    )
+def speaks(head: Head) -> Dialect | None:
+    """The resumable dialect of a request, in which its refusal is told too; None for a plain one. Never raises.
 
-
-def _must_not_be_ietf(head: Head) -> None:
-    named = sorted(_IETF & head.headers.keys())
-    if not named and _media_type(head) != media_types.IETF:
-        return
-    what = f"The field {named[0]}" if named else f"The media type {media_types.IETF}"
+    HEAD, DELETE and OPTIONS of an upload are in tus where they say so; PATCH and POST also where their media type does.
+    """
+    method, media_type = effective_method(head), _media_type(head)
     if "tus-resumable" in head.headers:
+        return Dialect.TUS
+    if method in ("POST", "PATCH") and media_type == media_types.TUS:
+        return Dialect.TUS
+    if method == "POST" and "upload-complete" in head.headers:
+        return Dialect.IETF
+    if method == "POST" and not _TUS_CREATION.isdisjoint(head.headers):
+        return Dialect.TUS
+    return Dialect.IETF if method in _OF_AN_UPLOAD else None
+
+
+def _must_not_mix(head: Head) -> None:
+    """Refuse what would mean one thing in one protocol and another in the next."""
+    method, media_type = effective_method(head), _media_type(head)
+    named = sorted(_IETF & head.headers.keys())
+    if method == "OPTIONS":
+        return
+    if "tus-resumable" in head.headers and (named or media_type == media_types.IETF):
+        what = named[0] if named else media_types.IETF
         raise BadRequest(f"{what} and Tus-Resumable belong to two different protocols. {SPOKEN}.")
-    if _media_type(head) == media_types.FORM:
-        raise BadRequest(f"{what} belongs to a resumable upload; a multipart form is none. {SPOKEN}.")
-    raise BadRequest(f"{what} belongs to none of the upload protocols of this server. {SPOKEN}.")
+    if "upload-complete" in head.headers and media_type in (media_types.FORM, media_types.TUS):
+        raise BadRequest(f"Upload-Complete does not go with a body of the type {media_type}. {SPOKEN}.")
+    if method == "POST" and media_type == media_types.IETF and "upload-complete" not in head.headers:
+        raise BadRequest(f"A creation with a body of the type {media_type} needs Upload-Complete. {SPOKEN}.")
 
 
 def _must_carry_no_protocol_field(head: Head) -> None:
     stray = sorted(_ANY_PROTOCOL & head.headers.keys())
-    if stray:
-        raise BadRequest(f"The request carries {', '.join(stray)} but is no request of a resumable upload. {SPOKEN}.")
+    if stray or _media_type(head) == media_types.IETF:
+        what = ", ".join(stray) or media_types.IETF
+        raise BadRequest(f"The request carries {what} but is no request of a resumable upload. {SPOKEN}.")
 
 
 def _plain(method: str, head: Head) -> Dialect:

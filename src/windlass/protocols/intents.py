@@ -70,7 +70,7 @@ class Append:
 
     ``size``: the length of the whole upload, where this request says it.
     ``ends``: whether the body's end is the upload's end. None: the upload ends where its length is reached.
-    ``digests``: what the body must have to count.
+    ``digests``: what the body must have to count; ``whole``: what the upload must have when it is complete.
     """
 
     upload_id: uuid.UUID
@@ -79,6 +79,7 @@ class Append:
     size: int | None = None
     ends: bool | None = None
     digests: tuple[Checksum, ...] = ()
+    whole: tuple[Checksum, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

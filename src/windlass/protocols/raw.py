@@ -36,14 +36,19 @@ def _must_be_whole(head: Head) -> None:
         )
 
 
-def _description(head: Head, name_in_path: str | None) -> Description:
-    name = name_in_path or _name_in_header(head) or head.query.get("filename")
+def name_of(head: Head, name_in_path: str | None) -> str:
+    """The file's name, wherever a plain request says it."""
+    return filenames.clean(name_in_path or _name_in_header(head) or head.query.get("filename"))
+
+
+def type_of(head: Head) -> str | None:
+    """The type that the request claims for its body."""
     declared = media_types.declared(head.headers.get("content-type"))
-    return Description(
-        filename=filenames.clean(name),
-        declared_type=None if declared == _CURL_DEFAULT else declared,
-        **claims.of_query(head.query),
-    )
+    return None if declared == _CURL_DEFAULT else declared
+
+
+def _description(head: Head, name_in_path: str | None) -> Description:
+    return Description(filename=name_of(head, name_in_path), declared_type=type_of(head), **claims.of_query(head.query))
 
 
 def _name_in_header(head: Head) -> str | None:

@@ -28,6 +28,7 @@ class Terms:
     size: int | None = None
     ends: bool | None = None
     digests: tuple[Checksum, ...] = ()
+    whole: tuple[Checksum, ...] = ()
 
 
 class _CountsForNothing(Exception):
@@ -199,6 +200,7 @@ class Appending:
                 self.session,
                 size=arrived.offset,
                 known=arrived.digest.hexdigest() if arrived.digest else None,
+                also=self.terms.whole,
                 last_append_offset=self.lease.offset,
                 request_id=self.request_id,
             )

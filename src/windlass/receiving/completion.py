@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
+from collections.abc import Sequence
 
 from windlass.events.api import recording
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import ChecksumMismatch, Problem
-from windlass.protocols.digests import Hash
+from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving import digest as digests
 from windlass.receiving.admission import check_size
 from windlass.receiving.offload import in_thread, in_transaction
@@ -17,28 +17,31 @@ from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
 
 
-async def prove(
-    store: Store, key: str, known: str | None, expected: str | None, expected_sha512: str | None = None
-) -> str | None:
+async def prove(store: Store, key: str, known: str | None, expected: Sequence[Checksum]) -> str | None:
     """The SHA-256 if somebody saw every byte, checked against what was announced. Raises ChecksumMismatch.
 
-    Where one was announced and nobody saw every byte, the stored object is read; a SHA-512 always is.
+    Where nobody saw every byte, or another digest was announced, the stored object is read.
     """
-    if expected_sha512 is not None or (expected is not None and known is None):
-        sha512 = hashlib.sha512()
-        known = await in_thread(_read, store, key, sha512)
-        _must_be("SHA-512", expected_sha512, sha512.hexdigest())
-    _must_be("SHA-256", expected, known)
+    if not expected:
+        return known
+    if known is not None and all(each.algorithm == "sha256" for each in expected):
+        wrong = [each for each in expected if each.value.hex() != known]
+    else:
+        known, wrong = await in_thread(_read, store, key, expected)
+    for each in wrong:
+        raise ChecksumMismatch(
+            f"The bytes do not have the {each.algorithm} {each.value.hex()} that was announced; "
+            f"their sha256 is {known}. Nothing was stored.",
+            expected=each.value.hex(),
+            actual=known,
+        )
     return known
 
 
-def _must_be(name: str, expected: str | None, actual: str | None) -> None:
-    if expected is not None and actual != expected:
-        raise ChecksumMismatch(
-            f"The bytes have the {name} {actual}; {expected} was announced. Nothing was stored.",
-            expected=expected,
-            actual=actual,
-        )
+def announced_by(sha256: str | None, sha512: str | None) -> list[Checksum]:
+    """The digests of a session, as ``prove`` expects them."""
+    said = {"sha256": sha256, "sha512": sha512}
+    return [Checksum(name, bytes.fromhex(value)) for name, value in said.items() if value is not None]
 
 
 async def complete(
@@ -47,10 +50,12 @@ async def complete(
     *,
     size: int,
     known: str | None,
+    also: Sequence[Checksum] = (),
     last_append_offset: int = 0,
     request_id: str = "",
 ) -> None:
-    """A leased session's object is whole: prove it and record the file. ``known`` is its SHA-256 if somebody saw it.
+    """A leased session's object is whole: prove it and record the file. ``known`` is its SHA-256 if somebody saw it,
+    ``also`` are digests that it must have beside those that were announced when it began.
 
     Raises ChecksumMismatch and InvalidField, with which the upload is over, and LeaseLost.
     """
@@ -58,7 +63,8 @@ async def complete(
     try:
         if session.size is None:  # else it was checked when it was said
             check_size(files.profile(session.profile), size)
-        sha256 = await prove(target, lease.store_key, known, session.expected_sha256, session.expected_sha512)
+        expected = [*announced_by(session.expected_sha256, session.expected_sha512), *also]
+        sha256 = await prove(target, lease.store_key, known, expected)
     except Problem as problem:
         await in_transaction(files.uploads.end, session.id, files.UploadStatus.FAILED, problem.detail)
         await in_thread(target.discard, lease.store_key, lease.state)
@@ -114,6 +120,10 @@ def record_whole(
     return asset
 
 
-def _read(store: Store, key: str, sha512: Hash) -> str:
+def _read(store: Store, key: str, expected: Sequence[Checksum]) -> tuple[str, list[Checksum]]:
+    """The SHA-256 of a stored object, and which digests it does not have."""
+    proof = Proof(expected)
     with store.open(key) as source:
-        return digests.of_file(source, sha512)
+        found = digests.of_file(source, proof)
+    failed = proof.failed()
+    return found, [each for each in expected if each.algorithm in failed]

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from windlass.protocols.digests import Hash
+from windlass.protocols.digests import Proof
 from windlass.storage.contract import Buffer
 
 READ_SIZE = 1024 * 1024
@@ -66,10 +66,10 @@ class DigestMemory:
             self._kept.popitem(last=False)
 
 
-def of_file(source: BinaryIO, *hashes: Hash) -> str:
-    """The SHA-256 of a whole file, read in blocks, which ``hashes`` see too."""
+def of_file(source: BinaryIO, proof: Proof) -> str:
+    """The SHA-256 of a whole file, read in blocks, which ``proof`` sees too."""
     digest = hashlib.sha256()
     while block := source.read(READ_SIZE):
-        for each in (digest, *hashes):
-            each.update(block)
+        digest.update(block)
+        proof.update([block])
     return digest.hexdigest()

@@ -86,7 +86,7 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
     if refusal is not None:
         await in_transaction(files.leases.release_lease, lease)
         raise refusal
-    terms = Terms(intent.size, intent.ends, intent.digests)
+    terms = Terms(intent.size, intent.ends, intent.digests, intent.whole)
     return await Appending(session, lease, terms, request_id).run(source)
 
 

@@ -61,7 +61,8 @@ class WholeUpload:
         Raises ChecksumMismatch, UploadLocked.
         """
         known = self._digest.hexdigest() if self._digest else None
-        sha256 = await completion.prove(self._store, self._key, known, self.new.expected_sha256)
+        expected = completion.announced_by(self.new.expected_sha256, self.new.expected_sha512)
+        sha256 = await completion.prove(self._store, self._key, known, expected)
         shown = await in_transaction(self._record, sha256, request_id, show)
         self.recorded = True
         return shown

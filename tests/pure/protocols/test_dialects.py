@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, UnsupportedMediaType
-from windlass.protocols import form, raw, tus
-from windlass.protocols.dialects import Dialect, is_tus, recognise
+from windlass.protocols import form, raw, rufh, tus
+from windlass.protocols.dialects import Dialect, recognise, speaks
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Discover, Head, Query
 
 FORM = "multipart/form-data; boundary=b"
 OFFSET = "application/offset+octet-stream"
+PARTIAL = "application/partial-upload"
 VERSION = {"tus-resumable": "1.0.0"}
 
 
@@ -29,16 +30,24 @@ VERSION = {"tus-resumable": "1.0.0"}
         ("POST", {"upload-metadata": "", "content-type": FORM}, Dialect.TUS),
         ("POST", {"content-type": OFFSET}, Dialect.TUS),
         ("PATCH", {"content-type": OFFSET}, Dialect.TUS),
-        ("PATCH", {}, Dialect.TUS),
-        ("HEAD", {}, Dialect.TUS),
-        ("DELETE", {}, Dialect.TUS),
-        ("OPTIONS", {"upload-complete": "?1"}, Dialect.TUS),
+        ("PATCH", VERSION, Dialect.TUS),
+        ("HEAD", VERSION, Dialect.TUS),
+        ("DELETE", VERSION, Dialect.TUS),
+        ("OPTIONS", VERSION, Dialect.TUS),
+        ("PATCH", {}, Dialect.IETF),
+        ("PATCH", {"content-type": PARTIAL}, Dialect.IETF),
+        ("HEAD", {}, Dialect.IETF),
+        ("DELETE", {}, Dialect.IETF),
+        ("OPTIONS", {"upload-complete": "?1"}, Dialect.IETF),
+        ("POST", {"upload-complete": "?1"}, Dialect.IETF),
+        ("POST", {"upload-complete": "?0", "upload-length": "3", "upload-metadata": ""}, Dialect.IETF),
+        ("POST", {"upload-complete": "neither", "content-type": "image/png"}, Dialect.IETF),
         ("POST", {"content-type": FORM}, Dialect.FORM),
         ("POST", {"content-type": "Multipart/Form-Data"}, Dialect.FORM),
         ("POST", {"content-type": "image/png"}, Dialect.RAW),
         ("POST", {}, Dialect.RAW),
         ("PUT", {}, Dialect.RAW),
-        ("GET", {"x-http-method-override": "patch"}, Dialect.TUS),
+        ("GET", {"x-http-method-override": "patch"}, Dialect.IETF),
     ],
 )
 def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dialect: Dialect) -> None:
@@ -48,12 +57,16 @@ def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dial
 @pytest.mark.parametrize(
     ("method", "headers"),
     [
-        ("POST", {"upload-complete": "?1"}),
         ("POST", {"upload-complete": "?1", "content-type": FORM}),
+        ("POST", {"upload-complete": "?1", "content-type": OFFSET}),
         ("POST", VERSION | {"upload-complete": "?1"}),
-        ("POST", {"upload-complete": "?0", "upload-length": "3"}),
+        ("PATCH", VERSION | {"upload-complete": "?1", "content-type": OFFSET}),
+        ("PATCH", VERSION | {"content-type": PARTIAL}),
+        ("PUT", {"upload-complete": "?1"}),
+        ("POST", {"upload-incomplete": "?0"}),
         ("POST", {"upload-draft-interop-version": "8"}),
-        ("PATCH", {"content-type": "application/partial-upload"}),
+        ("POST", {"content-type": PARTIAL}),
+        ("PUT", {"content-type": PARTIAL}),
         ("POST", {"upload-offset": "0"}),
         ("POST", {"upload-checksum": "sha1 x", "content-type": FORM}),
         ("PUT", {"upload-length": "3"}),
@@ -77,10 +90,11 @@ def test_the_override_replaces_the_method() -> None:
     assert effective_method(Head("post", "/", {"x-http-method-override": " "})) == "POST"
 
 
-def test_replies_are_in_tus_where_the_request_is() -> None:
-    assert is_tus(Head("POST", "/files", VERSION | {"upload-complete": "?1"}))
-    assert not is_tus(Head("POST", "/files", {"content-type": FORM}))
-    assert not is_tus(Head("PUT", "/files/a"))
+def test_replies_are_in_the_dialect_of_the_request() -> None:
+    assert speaks(Head("POST", "/files", VERSION | {"upload-complete": "?1"})) is Dialect.TUS
+    assert speaks(Head("POST", "/files", {"upload-complete": "?1", "content-type": FORM})) is Dialect.IETF
+    assert speaks(Head("POST", "/files", {"content-type": FORM})) is None
+    assert speaks(Head("PUT", "/files/a")) is None
 
 
 METHODS = st.sampled_from(["POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS", "GET"]) | st.text(max_size=5)
@@ -92,12 +106,14 @@ FIELDS: dict[str, st.SearchStrategy[str]] = {
     "upload-offset": NUMBERS,
     "content-length": NUMBERS,
     "upload-metadata": st.sampled_from(["filename YS50eHQ=", "sha256 eA==", "a,b", "a a", "reference AA=="]) | ODD,
-    "upload-complete": st.sampled_from(["?0", "?1"]),
+    "upload-complete": st.sampled_from(["?0", "?1", "1"]) | ODD,
+    "upload-draft-interop-version": st.sampled_from(["3", "6", "8", "10", "99"]) | NUMBERS,
+    "content-digest": st.sampled_from(["sha-256=:AAAA:", f"sha-256=:{'A' * 43}=:", "sha-512=1", "md5=:AAAA:"]) | ODD,
+    "repr-digest": st.sampled_from([f"sha-256=:{'A' * 43}=:", "sha-256=(1)"]) | ODD,
     "upload-concat": st.sampled_from(["partial", "final;/a", f"final;/uploads/{uuid.UUID(int=5)}"]) | ODD,
     "upload-defer-length": st.sampled_from(["1", "2"]),
     "upload-checksum": st.sampled_from(["sha1 AAAA", "crc32 !"]) | ODD,
-    "content-type": st.sampled_from([FORM, OFFSET, "multipart/form-data", "image/png", "application/partial-upload"])
-    | ODD,
+    "content-type": st.sampled_from([FORM, OFFSET, "multipart/form-data", "image/png", PARTIAL]) | ODD,
     "content-disposition": st.sampled_from(['attachment; filename="a', "x; filename*=UTF-8''%ff"]) | ODD,
     "content-encoding": st.sampled_from(["gzip", "identity"]),
     "content-range": st.just("bytes 1-2/3"),
@@ -132,6 +148,8 @@ def refusal(head: Head, upload_id: uuid.UUID | None, name: str | None) -> Proble
         match recognise(head):
             case Dialect.TUS:
                 assert isinstance(tus.parse(head, upload_id), Create | Append | Concatenate | Query | Abort | Discover)
+            case Dialect.IETF:
+                assert isinstance(rufh.parse(head, upload_id), Create | Append | Query | Abort | Discover)
             case Dialect.FORM:
                 form.parse(head)
             case Dialect.RAW:

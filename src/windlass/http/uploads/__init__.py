@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.http.endpoints import endpoint
-from windlass.http.uploads import forms, resumable, whole
+from windlass.http.uploads import forms, resumable, rufh_calls, tus_calls, whole
 from windlass.http.uploads.heads import effective_method
 from windlass.http.uploads.receiving import Incoming, receiving
 from windlass.protocols.dialects import Dialect, recognise
@@ -18,7 +18,9 @@ async def _create(incoming: Incoming) -> Response:
     """A new file, in whatever dialect the client speaks."""
     match recognise(incoming.head):
         case Dialect.TUS:
-            return await resumable.create(incoming)
+            return await tus_calls.create(incoming)
+        case Dialect.IETF:
+            return await rufh_calls.create(incoming)
         case Dialect.FORM:
             return await forms.take(incoming)
         case Dialect.RAW:
@@ -30,7 +32,8 @@ routes = [
     Route("/files", receiving(resumable.discover), methods=["OPTIONS"]),
     Route("/files/batch", receiving(forms.take_batch), methods=["POST"]),
     Route("/files/{name}", receiving(_create), methods=["PUT"]),
-    Route("/uploads/{id}", receiving(resumable.operate), methods=["PATCH", "DELETE", "OPTIONS", "HEAD"]),
+    Route("/uploads/{id}", receiving(resumable.operate), methods=["PATCH", "DELETE", "HEAD"]),
+    Route("/uploads/{id}", receiving(resumable.discover), methods=["OPTIONS"]),
     Route("/uploads/{id}", endpoint(resumable.show), methods=["GET"]),
 ]
 # Starlette answers HEAD wherever GET is; here HEAD asks how far an upload is.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial, wraps
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.http.endpoints import problem_of, problem_response
 from windlass.http.uploads import heads
 from windlass.http.uploads.answers import no_reply
+from windlass.kernel.errors import Problem
 from windlass.kernel.principals import Principal
-from windlass.protocols import tus
-from windlass.protocols.dialects import is_tus
+from windlass.protocols import rufh, tus
+from windlass.protocols.dialects import Dialect, speaks
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head
 from windlass.receiving.source import ClientGone, RequestBody
@@ -42,6 +44,10 @@ class Incoming:
     def root(self) -> str:
         """The path prefix under which this server is reached."""
         return str(self.request.scope.get("root_path", ""))
+
+    def location(self, upload_id: uuid.UUID) -> str:
+        """Where an upload goes on, as this client reaches it."""
+        return f"{self.root}/uploads/{upload_id}"
 
     def who(self) -> Callable[[], Principal]:
         return partial(accounts.of_scope, dict(self.request.scope))
@@ -75,7 +81,23 @@ async def _respond(handler: Handler, incoming: Incoming) -> Response:
         return no_reply()
     except Exception as error:  # noqa: BLE001  the boundary of a request
         problem = problem_of(error)
+        return _refused(problem, incoming)
+
+
+def _refused(problem: Problem, incoming: Incoming) -> Response:
+    """The problem in the dialect of who is refused."""
+    dialect = speaks(incoming.head)
+    if dialect is None or effective_method(incoming.head) == "OPTIONS":
+        return problem_response(problem, incoming.request)
+    if dialect is Dialect.TUS:
         response = problem_response(problem, incoming.request)
-        if is_tus(incoming.head) and effective_method(incoming.head) != "OPTIONS":
-            response.headers.update(tus.refused(problem))
+        response.headers.update(tus.refused(problem))
         return response
+    refusal = rufh.refused(problem)
+    document = problem.document(incoming.request.url.path, incoming.request_id)
+    return JSONResponse(
+        document | dict(refusal.members),
+        status_code=refusal.status,
+        headers=dict(refusal.headers),
+        media_type="application/problem+json",
+    )
