@@ -11,7 +11,7 @@ from windlass.jobs import api as jobs
 from windlass.kernel.errors import ChecksumMismatch, Problem
 from windlass.protocols.digests import Hash
 from windlass.receiving import digest as digests
-from windlass.receiving.admission import check_size
+from windlass.receiving.admission import check_size, profile_of
 from windlass.receiving.offload import in_thread, in_transaction
 from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
@@ -57,7 +57,7 @@ async def complete(
     target = store(session.store)
     try:
         if session.size is None:  # else it was checked when it was said
-            check_size(files.profile(session.profile), size)
+            check_size(profile_of(session), size)
         sha256 = await prove(target, lease.store_key, known, session.expected_sha256, session.expected_sha512)
     except Problem as problem:
         await in_transaction(files.uploads.end, session.id, files.UploadStatus.FAILED, problem.detail)
