@@ -26,10 +26,8 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-names = st.sampled_from(
-    "filename total_size mime_type file_hash chunk_size profile reference post_id upload_id chunk_index chunk_data "
-    "checksum".split()
-)
+INIT_FIELDS = ["filename", "total_size", "mime_type", "file_hash", "chunk_size", "profile", "reference", "post_id"]
+names = st.sampled_from([*INIT_FIELDS, "upload_id", "chunk_index", "chunk_data", "checksum"])
 
 
 class Refused(int):
