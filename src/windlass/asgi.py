@@ -24,7 +24,7 @@ from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.operations import health  # noqa: E402
-from windlass.receiving import lease, memory  # noqa: E402
+from windlass.receiving import chunks, lease, memory  # noqa: E402
 
 BYTE_ROUTES: list[Route] = [*uploads.routes, *downloads.routes, *live.routes, *health.routes]
 
@@ -105,6 +105,7 @@ async def stop() -> None:
     """End what would never end by itself, before the connections are waited for: uploads in flight flush, commit and
     give their leases back; live streams close. Repeatable."""
     lease.keeper.ask_all()
+    chunks.stop_all()
     await live.shut_down()
 
 

@@ -23,6 +23,7 @@ def run(door: socket.socket, instance: str, *, access_log: bool) -> None:
     """Serve until SIGTERM or SIGINT. Call it in the main thread."""
     lease.set_holder(instance)
     files.leases.release_leases(instance)
+    files.chunks.release(instance)
     connections.close_all()  # this thread has no more to ask
     config = uvicorn.Config(
         asgi.application,

@@ -84,6 +84,11 @@ class Settings:
     receive_timeout: float = setting(
         60.0, "A client that sends nothing for this long is cut off; its bytes are kept.", check=_positive
     )
+    complete_wait_seconds: float = setting(
+        20.0,
+        "How long completing an upload in chunks waits for the digest of the whole before it answers 202.",
+        check=_not_negative,
+    )
     upload_ttl_hours: float = setting(24.0, "Life of an unfinished upload since its last byte.", check=_positive)
     session_retention_hours: float = setting(24.0, "How long ended uploads are remembered.", check=_not_negative)
     # Handing out

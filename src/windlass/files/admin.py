@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest
 
-from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadChunk, UploadSession
 
 
 class _LookOnly:
@@ -46,6 +46,15 @@ class UploadSessionAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["id", "filename", "owner", "dialect", "status", "offset", "size", "lease_holder", "expires_at"]
     list_filter = ["status", "dialect", "profile"]
     search_fields = ["id", "filename", "owner", "reference"]
+    show_full_result_count = False
+
+
+@admin.register(UploadChunk)
+class UploadChunkAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["id", "session", "index", "size", "state", "claim_holder", "claim_until"]
+    list_filter = ["state"]
+    search_fields = ["session__id"]
+    list_select_related = ["session"]
     show_full_result_count = False
 
 

@@ -1,15 +1,20 @@
 """The door of the files app: sessions, records, profiles, and how they end."""
 
-from windlass.files import assets, joins, leases, lifecycle, uploads
+from windlass.files import assets, chunks, joins, leases, lifecycle, uploads
 from windlass.files.assets import IllegalMove, StepOutcome, StepPlan, StoredRendition
+from windlass.files.chunks import ChunkClaim, ClaimedChunk, ClaimLost, ReceivedChunk
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.profiles import Profile, profile, profiles
-from windlass.files.states import FileStatus, StepState, UploadStatus
+from windlass.files.states import LIVING_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import NewUpload
 
 __all__ = [
+    "LIVING_UPLOADS",
     "Blob",
+    "ChunkClaim",
+    "ClaimLost",
+    "ClaimedChunk",
     "FileAsset",
     "FileStatus",
     "IllegalMove",
@@ -17,6 +22,7 @@ __all__ = [
     "LeaseLost",
     "NewUpload",
     "Profile",
+    "ReceivedChunk",
     "Rendition",
     "StepOutcome",
     "StepPlan",
@@ -27,6 +33,7 @@ __all__ = [
     "UploadSession",
     "UploadStatus",
     "assets",
+    "chunks",
     "joins",
     "leases",
     "lifecycle",

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import F, Q
 
 from windlass.files.models import UploadSession
-from windlass.files.states import UploadStatus
+from windlass.files.states import LIVING_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
 from windlass.kernel.errors import UploadGone
 
@@ -134,7 +134,7 @@ def checkpoint(
 def change_held(lease: Lease, values: dict[str, Any]) -> None:
     """Write to the session if the lease is still its own. Raises LeaseLost."""
     changed = UploadSession.objects.filter(
-        id=lease.upload_id, lease_epoch=lease.epoch, status=UploadStatus.ACTIVE
+        id=lease.upload_id, lease_epoch=lease.epoch, status__in=LIVING_UPLOADS
     ).update(**values)
     if not changed:
         raise LeaseLost(str(lease.upload_id))

@@ -13,7 +13,7 @@ from windlass.events.api import EventType, recording
 from windlass.files import uploads
 from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
-from windlass.files.states import FileStatus, UploadStatus
+from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
 from windlass.storage.contract import Store
 from windlass.storage.registry import store
@@ -95,7 +95,7 @@ def _is_named(store_name: str, key: str) -> bool:
 
     return (
         Blob.objects.filter(store=store_name, key=key).exists()
-        or UploadSession.objects.filter(store=store_name, store_key=key, status=UploadStatus.ACTIVE).exists()
+        or UploadSession.objects.filter(store=store_name, store_key=key, status__in=LIVING_UPLOADS).exists()
         or Rendition.objects.filter(store=store_name, key=key).exists()
     )
 

@@ -12,10 +12,20 @@ from django.db import models
 
 class UploadStatus(models.TextChoices):
     ACTIVE = "active"  # takes bytes
+    ASSEMBLING = "assembling"  # every chunk is in; the digest of the whole is being worked out
     COMPLETED = "completed"  # every byte is in; the file has a record of its own
     FAILED = "failed"  # the bytes proved wrong, or could not be made durable
     CANCELLED = "cancelled"  # the client gave it up
     EXPIRED = "expired"  # its life ended
+
+
+#: Statuses in which an upload has bytes in the store and may still become a file.
+LIVING_UPLOADS = (UploadStatus.ACTIVE, UploadStatus.ASSEMBLING)
+
+
+class ChunkState(models.TextChoices):
+    CLAIMED = "claimed"  # a request is, or was, bringing it
+    RECEIVED = "received"  # its bytes are in their place; they never change again
 
 
 class FileStatus(models.TextChoices):
@@ -39,6 +49,15 @@ class StepState(models.TextChoices):
 
 UPLOAD_MOVES: Mapping[UploadStatus, frozenset[UploadStatus]] = {
     UploadStatus.ACTIVE: frozenset(
+        {
+            UploadStatus.ASSEMBLING,
+            UploadStatus.COMPLETED,
+            UploadStatus.FAILED,
+            UploadStatus.CANCELLED,
+            UploadStatus.EXPIRED,
+        }
+    ),
+    UploadStatus.ASSEMBLING: frozenset(
         {UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED}
     ),
     UploadStatus.COMPLETED: frozenset(),

@@ -14,7 +14,7 @@ from windlass.events.api import EventType, Recorder, recording
 from windlass.files.leases import Lease, change_held
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.profiles import Profile
-from windlass.files.states import UploadStatus, uploads_that_may_become
+from windlass.files.states import LIVING_UPLOADS, UploadStatus, uploads_that_may_become
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound, UploadGone
 from windlass.kernel.ids import new_id
@@ -40,6 +40,8 @@ class NewUpload:
     concat: str | None = None
     parts: Sequence[uuid.UUID] | None = None
     concat_key: str = ""
+    chunk_size: int | None = None
+    max_size: int | None = None
     holder: str = ""
     lease_seconds: float = 0
 
@@ -65,7 +67,7 @@ def must_be_alive(session: UploadSession) -> None:
     """Raises UploadGone for a session that has ended without becoming a file."""
     if session.status == UploadStatus.ACTIVE and session.expires_at > now():
         return
-    if session.status == UploadStatus.COMPLETED:
+    if session.status in (UploadStatus.COMPLETED, UploadStatus.ASSEMBLING):
         return
     status = UploadStatus.EXPIRED if session.status == UploadStatus.ACTIVE else UploadStatus(session.status)
     why = f" {session.failure}" if session.failure else ""
@@ -155,15 +157,22 @@ def end(upload_id: uuid.UUID, target: UploadStatus, reason: str = "") -> bool:
     return bool(ended)
 
 
+def describe(session: UploadSession, values: dict[str, Any]) -> None:
+    """What the client says of the file only now: ``reference``, ``metadata``."""
+    UploadSession.objects.filter(id=session.id).update(**values)
+    for name, value in values.items():
+        setattr(session, name, value)
+
+
 def forget(upload_id: uuid.UUID) -> None:
     """Delete the session's row: the client gave it up, or its time to be remembered is over."""
     UploadSession.objects.filter(id=upload_id).delete()
 
 
 def expired(moment: datetime) -> Sequence[UploadSession]:
-    """Active sessions past their life that nobody is writing to."""
+    """Sessions past their life that nobody is writing to."""
     idle = Q(lease_holder="") | Q(lease_until__lt=moment)
-    return list(UploadSession.objects.filter(idle, status=UploadStatus.ACTIVE, expires_at__lt=moment)[:500])
+    return list(UploadSession.objects.filter(idle, status__in=LIVING_UPLOADS, expires_at__lt=moment)[:500])
 
 
 def to_forget(ended_before: datetime) -> Sequence[UploadSession]:
@@ -189,6 +198,8 @@ def _session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, An
         parts=None if new.parts is None else [str(part) for part in new.parts],
         concat_key=new.concat_key,
         size=new.size,
+        chunk_size=new.chunk_size,
+        max_size=new.max_size,
         store=new.store,
         store_key=key,
         store_state=state,

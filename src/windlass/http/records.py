@@ -24,6 +24,8 @@ from windlass.files.api import (
 )
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import now, rfc3339
+from windlass.protocols.chunks import progress_document
+from windlass.receiving.chunks import progress_of
 
 #: How the state of an intake step reads as a check. A step that was left out has checked nothing.
 _CHECK_STATES = {
@@ -116,12 +118,15 @@ def shown_progress(asset: FileAsset) -> int:
 
 
 def upload_status(session: UploadSession) -> dict[str, Any]:
-    """How far an upload is, in the shape of http-api section 3, for a session of any dialect."""
+    """How far an upload is, in the shape of http-api section 3, for a session of any dialect.
+
+    Of an upload in chunks it names those that are in and those that are missing: two queries.
+    """
     expired = is_expired(session)
     body: dict[str, Any] = {
         "upload_id": str(session.id),
         "status": str(UploadStatus.EXPIRED if expired else UploadStatus(session.status)),
-        "progress": {"bytes_received": session.offset, "percentage": percentage(session)},
+        "progress": _progress(session),
         "is_expired": expired,
         "expires_at": rfc3339(session.expires_at),
         "protocol": session.dialect,
@@ -129,6 +134,12 @@ def upload_status(session: UploadSession) -> dict[str, Any]:
     if session.file_id:
         body["file_id"] = str(session.file_id)
     return body
+
+
+def _progress(session: UploadSession) -> dict[str, Any]:
+    if session.chunk_size is None:
+        return {"bytes_received": session.offset, "percentage": percentage(session)}
+    return progress_document(progress_of(session.id))
 
 
 def is_expired(session: UploadSession) -> bool:

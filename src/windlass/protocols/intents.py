@@ -7,7 +7,7 @@ turns that into a reply. Below this line nobody knows which dialect was spoken.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -92,6 +92,25 @@ class Concatenate:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateInChunks:
+    """Begin an upload of ``size`` bytes in numbered chunks, of ``chunk_size`` bytes where the client asks for that."""
+
+    description: Description
+    size: int
+    chunk_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutChunk:
+    """The body is chunk ``index`` (any integer) of an upload. ``sha256`` (hex) is what it must have, if it was said."""
+
+    upload_id: uuid.UUID
+    index: int
+    body_length: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """How far is this upload?"""
 
@@ -131,6 +150,21 @@ class UploadState:
     max_size: int | None = None
     min_size: int = 0
     concat: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProgress:
+    """Which chunks of an upload are in. ``received`` (indexes, in order) is None where only figures were looked up."""
+
+    total_chunks: int
+    received_count: int
+    bytes_received: int
+    percentage: float
+    received: Sequence[int] | None = None
+
+    def missing(self) -> list[int]:
+        found = set(self.received or ())
+        return [index for index in range(self.total_chunks) if index not in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,14 @@ def admit(
 def profile_of(session: files.UploadSession) -> files.Profile:
     """What a session's size is held against."""
     profile = files.profile(session.profile)
+    if session.max_size is not None:
+        profile = narrowed(profile, session.max_size)
     return _of_parts(profile) if session.is_partial else profile
+
+
+def narrowed(profile: files.Profile, max_size: int) -> files.Profile:
+    """The profile, for what may not become larger than this either."""
+    return replace(profile, max_size=min(profile.max_size, max_size))
 
 
 def _of_parts(profile: files.Profile) -> files.Profile:

@@ -9,6 +9,7 @@ from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, Uploa
 from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving import completion, gathering, joining, writing
 from windlass.receiving import lease as leases
+from windlass.receiving.admission import profile_of
 from windlass.receiving.digest import DigestMemory, RunningDigest
 from windlass.receiving.inlet import Inlet
 from windlass.receiving.offload import in_thread, in_transaction
@@ -103,7 +104,7 @@ class Appending:
     @property
     def _limit(self) -> int:
         """Where the upload must end at the latest."""
-        return files.profile(self.session.profile).max_size if self._size is None else self._size
+        return profile_of(self.session).max_size if self._size is None else self._size
 
     async def _receive(self, source: Source | None, digest: RunningDigest | None) -> _Arrived:
         found = gathering.Gathered(ended=True) if source is None else await gathering.gather(source)

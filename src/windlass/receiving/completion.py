@@ -11,7 +11,7 @@ from windlass.jobs import api as jobs
 from windlass.kernel.errors import ChecksumMismatch, Problem
 from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving import digest as digests
-from windlass.receiving.admission import check_size
+from windlass.receiving.admission import check_size, profile_of
 from windlass.receiving.offload import in_thread, in_transaction
 from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
@@ -62,7 +62,7 @@ async def complete(
     target = store(session.store)
     try:
         if session.size is None:  # else it was checked when it was said
-            check_size(files.profile(session.profile), size)
+            check_size(profile_of(session), size)
         expected = [*announced_by(session.expected_sha256, session.expected_sha512), *also]
         sha256 = await prove(target, lease.store_key, known, expected)
     except Problem as problem:

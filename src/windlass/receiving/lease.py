@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -45,8 +45,13 @@ def holder() -> str:
 
 @dataclass
 class Keeper:
-    """The leases of this process: renews them, and asks their holders to let go when another process wants one."""
+    """The leases of this process: renews them, and asks their holders to let go when another process wants one.
 
+    ``unwanted(holder)`` and ``renew(holder, seconds)`` are of the records that the leases are columns of.
+    """
+
+    unwanted: Callable[[str], Collection[uuid.UUID]] = files.leases.unwanted_from
+    renew: Callable[[str, float], int] = files.leases.renew_leases
     _stops: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
@@ -82,7 +87,7 @@ class Keeper:
             try:
                 await self._let_go()
                 if monotonic() - renewed >= RENEW_SECONDS:
-                    await in_transaction(files.leases.renew_leases, _holder, LEASE_SECONDS)
+                    await in_transaction(self.renew, _holder, LEASE_SECONDS)
                     renewed = monotonic()
             except DatabaseError as error:
                 log.warning("lease.not_renewed", error=str(error))  # the next round may succeed before it lapses
@@ -90,7 +95,7 @@ class Keeper:
     async def _let_go(self) -> None:
         """Stop who is asked to let go, and who has lost the lease already: its upload was ended, or taken over."""
         held = list(self._stops.items())  # before the question: what is leased meanwhile is not in the answer
-        kept = await in_database(files.leases.unwanted_from, _holder)
+        kept = await in_database(self.unwanted, _holder)
         for upload_id, stop in held:
             if upload_id not in kept:
                 stop()

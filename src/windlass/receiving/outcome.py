@@ -21,6 +21,7 @@ class Outcome:
 def state_of(session: files.UploadSession) -> UploadState:
     complete = session.status == files.UploadStatus.COMPLETED
     profile = files.profiles().get(session.profile)  # None: it was taken out of the settings since
+    limits = [each for each in (profile.max_size if profile else None, session.max_size) if each is not None]
     return UploadState(
         upload_id=session.id,
         offset=session.offset,
@@ -29,7 +30,7 @@ def state_of(session: files.UploadSession) -> UploadState:
         client_metadata=session.client_metadata,
         expires_at=None if complete else session.expires_at,
         file_id=session.file_id,
-        max_size=profile.max_size if profile else None,
+        max_size=min(limits, default=None),
         min_size=profile.min_size if profile else 0,
         concat=session.concat,
     )

@@ -21,6 +21,17 @@ class Source(Protocol):
         ...
 
 
+class Held:
+    """Bytes that are in memory already."""
+
+    def __init__(self, data: Buffer) -> None:
+        self._data: Buffer | None = data
+
+    async def read(self) -> Buffer | None:
+        found, self._data = self._data, None
+        return found or None
+
+
 class RequestBody:
     """The body of an ASGI request. Not reading is the backpressure: the server stops taking from the socket."""
 

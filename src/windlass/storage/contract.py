@@ -57,7 +57,8 @@ class Capabilities:
     """What a store can do beyond the least, and the sizes it works in (bytes)."""
 
     random_writes: bool
-    """Bytes can be written at any offset in any order, by several writers at once where ``shared=True``."""
+    """Bytes can be written at any offset in any order, by several writers at once where ``shared=True``; and ``open``
+    gives what has been written of an unfinished object too."""
     local_files: bool
     """``local_path`` gives a path that this machine can open."""
     min_chunk_size: int
@@ -116,8 +117,14 @@ class Store(Protocol):
         """Begin an object, empty. ``durable``: its existence survives a power cut."""
         ...
 
-    def open_writer(self, key: str, state: State, *, shared: bool = False) -> Writer:
-        """Raises ObjectMissing, WriterBusy. ``shared`` writers admit each other; an exclusive one admits none."""
+    def open_writer(
+        self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
+    ) -> Writer:
+        """Raises ObjectMissing, WriterBusy. ``shared`` writers admit each other; an exclusive one admits none.
+
+        ``region`` (offset, length) is what a shared writer means to write: of two whose regions overlap, the second is
+        refused for as long as the first is open, also where its process is merely stopped.
+        """
         ...
 
     def complete(self, key: str, state: State, size: int, *, durable: bool = True) -> None:

@@ -1,8 +1,8 @@
 """Objects as files below one directory; a key is the path. An object is written where it stays and never renamed.
 
-Writers lock their object with ``flock``. The kernel frees the lock when its holder dies and keeps it while the holder
-is merely stopped, which is exactly when its bytes could still come. A forked child would hold it too, so ``close``
-unlocks instead of counting on the last descriptor.
+Writers lock their object with ``flock``, and their region of it with a lock on those bytes. The kernel frees a lock
+when its holder dies and keeps it while the holder is merely stopped, which is exactly when its bytes could still come.
+A forked child would hold it too, so ``close`` unlocks instead of counting on the last descriptor.
 """
 
 from __future__ import annotations
@@ -67,12 +67,16 @@ class LocalStore:
         self.sync_entry(key)
         return {}
 
-    def open_writer(self, key: str, state: State, *, shared: bool = False) -> LocalWriter:
+    def open_writer(
+        self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
+    ) -> LocalWriter:
         descriptor = self._open(key, os.O_RDWR)
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_nlink == 0:
                 raise ObjectMissing(f"{key}: it was deleted a moment ago")
+            if region is not None:
+                posix.lock_region(descriptor, *region)
         except BlockingIOError:
             os.close(descriptor)
             raise WriterBusy(f"{key}: another writer has it open") from None

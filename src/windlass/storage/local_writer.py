@@ -71,7 +71,8 @@ class LocalWriter:
         if self._closed:
             return
         self._closed = True
-        with suppress(OSError):  # closing frees what the lock protects in any case
+        with suppress(OSError):  # closing frees what the locks protect in any case
+            posix.unlock_regions(self._descriptor)
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
 

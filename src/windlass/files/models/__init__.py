@@ -1,5 +1,5 @@
 from windlass.files.models.asset import FileAsset, Rendition, StepRun
 from windlass.files.models.blob import Blob
-from windlass.files.models.upload import UploadSession
+from windlass.files.models.upload import UploadChunk, UploadSession
 
-__all__ = ["Blob", "FileAsset", "Rendition", "StepRun", "UploadSession"]
+__all__ = ["Blob", "FileAsset", "Rendition", "StepRun", "UploadChunk", "UploadSession"]

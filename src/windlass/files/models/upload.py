@@ -4,12 +4,13 @@ import uuid
 
 from django.db import models
 
-from windlass.files.states import UploadStatus
+from windlass.files.states import ChunkState, UploadStatus
 from windlass.kernel.ids import new_id
 
 
 class UploadSession(models.Model):
-    """One upload on its way in. ``offset`` is what has been acknowledged: every byte below it is stored.
+    """One upload on its way in. ``offset`` is what has been acknowledged: every byte below it is stored; of an upload
+    in numbered chunks it is how many bytes are. ``max_size`` is what it may become where its profile would allow more.
 
     The lease says which process may write: ``lease_epoch`` rises with each holder and fences the earlier ones,
     ``lease_wanted`` asks the holder to let go.
@@ -36,7 +37,9 @@ class UploadSession(models.Model):
     concat_key = models.CharField(max_length=64, default="", blank=True)
 
     size = models.BigIntegerField(null=True)
+    max_size = models.BigIntegerField(null=True)
     offset = models.BigIntegerField(default=0)
+    chunk_size = models.BigIntegerField(null=True)
     store = models.CharField(max_length=64)
     store_key = models.CharField(max_length=200)
     store_state = models.JSONField(default=dict)
@@ -48,6 +51,7 @@ class UploadSession(models.Model):
 
     file_id = models.UUIDField(null=True, blank=True)
     failure = models.TextField(default="", blank=True)
+    actual_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: it was not proved wrong
     last_append_offset = models.BigIntegerField(null=True, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True)
@@ -80,3 +84,30 @@ class UploadSession(models.Model):
     def part_ids(self) -> list[uuid.UUID]:
         """What it is made of, in order; empty for every other upload."""
         return [uuid.UUID(part) for part in self.parts or []]
+
+
+class UploadChunk(models.Model):
+    """One numbered chunk of an upload: the right to bring it, then the proof that it is in.
+
+    The claim works like the session's lease: ``claim_epoch`` rises with each holder and fences the earlier ones,
+    ``claim_wanted`` asks a holder whose client has gone silent to let go.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    session = models.ForeignKey(UploadSession, on_delete=models.CASCADE, related_name="chunks")
+    index = models.PositiveIntegerField()
+    size = models.BigIntegerField()
+    state = models.CharField(max_length=16, choices=ChunkState.choices, default=ChunkState.CLAIMED)
+    sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: not received yet
+
+    claim_holder = models.CharField(max_length=200, default="", blank=True)
+    claim_epoch = models.BigIntegerField(default=0)
+    claim_until = models.DateTimeField(null=True, blank=True)
+    claim_wanted = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["session", "index"], name="one_row_per_chunk")]
+        indexes = [models.Index(fields=["claim_holder"], name="chunk_by_holder", condition=~models.Q(claim_holder=""))]
+
+    def __str__(self) -> str:
+        return f"chunk {self.index} of {self.session_id} ({self.state})"

@@ -6,74 +6,16 @@ Paths are written as the byte plane's routes are, so that a test can hold the tw
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _json(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": _model(name)}}
-
-
-@dataclass(frozen=True, slots=True)
-class ByteCall:
-    """One method of one path. ``replies``: status -> (what it means, content by media type)."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    replies: Mapping[int, tuple[str, Mapping[str, Any]]]
-    tag: str
-    parameters: Sequence[Mapping[str, Any]] = ()
-    body: Mapping[str, Any] = field(default_factory=dict)
-    description: str = ""
-    public: bool = False
-
-    def operation(self, path: str) -> dict[str, Any]:
-        """The call as an OpenAPI operation. ``path`` is ours, perhaps with other names for its parameters."""
-        found: dict[str, Any] = {
-            "operationId": self.name,
-            "summary": self.summary,
-            "tags": [self.tag],
-            "parameters": [*_path_parameters(path), *self.parameters],
-            "responses": {
-                str(status): {"description": meaning} | ({"content": dict(content)} if content else {})
-                for status, (meaning, content) in self.replies.items()
-            },
-        }
-        if self.description:
-            found["description"] = self.description
-        if self.body:
-            found["requestBody"] = {"required": True, "content": dict(self.body)}
-        if not self.public:
-            found["security"] = [{"Credential": []}]
-        return found
-
-
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    return [{"in": "path", "name": name, "required": True, "schema": {"type": "string"}} for name in names]
-
-
-def _query(name: str, description: str, kind: str = "string") -> dict[str, Any]:
-    return {"in": "query", "name": name, "required": False, "description": description, "schema": {"type": kind}}
-
-
-def _header(name: str, description: str, kind: str = "string", *, required: bool = False) -> dict[str, Any]:
-    return {"in": "header", "name": name, "required": required, "description": description, "schema": {"type": kind}}
-
+from windlass.http.rest.byte_call import BINARY, ByteCall, header, json_of, model, query
+from windlass.http.rest.chunk_calls import CHUNK_CALLS
 
 _FIELDS = (
-    _query("profile", "Decides what is admitted and what is done with it."),
-    _query("reference", "A name of the client's own, by which the list can be filtered. `post_id` means the same."),
-    _query("sha256", "The hex SHA-256 that the bytes must have; 422 and nothing is stored where they do not."),
-    _query("metadata", "A JSON object, shown in the record."),
+    query("profile", "Decides what is admitted and what is done with it."),
+    query("reference", "A name of the client's own, by which the list can be filtered. `post_id` means the same."),
+    query("sha256", "The hex SHA-256 that the bytes must have; 422 and nothing is stored where they do not."),
+    query("metadata", "A JSON object, shown in the record."),
 )
 _FORM: dict[str, Any] = {
     "type": "object",
@@ -93,20 +35,20 @@ _MANY: dict[str, Any] = {
             "type": "object",
             "required": ["files", "errors"],
             "properties": {
-                "files": {"type": "array", "items": _model("FileRecord")},
-                "errors": {"type": "array", "items": _model("ProblemDocument")},
+                "files": {"type": "array", "items": model("FileRecord")},
+                "errors": {"type": "array", "items": model("ProblemDocument")},
             },
         }
     }
 }
 _RANGE = (
-    _header("Range", "One range of bytes."),
-    _header("If-Range", "The ETag that the range belongs to."),
-    _header("If-None-Match", "304 where the file still has this ETag."),
+    header("Range", "One range of bytes."),
+    header("If-Range", "The ETag that the range belongs to."),
+    header("If-None-Match", "304 where the file still has this ETag."),
 )
 _SIGNATURE = (
-    _query("expires", "Of a signed URL.", "integer"),
-    _query("signature", "Of a signed URL."),
+    query("expires", "Of a signed URL.", "integer"),
+    query("signature", "Of a signed URL."),
 )
 _BYTES = {"*/*": {"schema": BINARY}}
 _SERVED = {
@@ -115,10 +57,10 @@ _SERVED = {
     304: ("Unchanged", {}),
 }
 _RESUMABLE = (
-    _header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),
-    _header("Upload-Offset", "Where the body starts.", "integer", required=True),
+    header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),
+    header("Upload-Offset", "Where the body starts.", "integer", required=True),
 )
-_LAST_EVENT = (_header("Last-Event-ID", "Go on after this event.", "integer"),)
+_LAST_EVENT = (header("Last-Event-ID", "Go on after this event.", "integer"),)
 _STREAM = {200: ("A stream that stays open", {"text/event-stream": {"schema": {"type": "string"}}})}
 
 BYTE_CALLS: Sequence[ByteCall] = (
@@ -131,16 +73,16 @@ BYTE_CALLS: Sequence[ByteCall] = (
             201: (
                 "The record of the file; for tus a `Location: /uploads/{id}` without a body; "
                 "for a form with several files `{files, errors}`",
-                _json("FileRecord"),
+                json_of("FileRecord"),
             )
         },
         "Files",
         (
-            _query("filename", "Of a raw body; or in Content-Disposition."),
+            query("filename", "Of a raw body; or in Content-Disposition."),
             *_FIELDS,
-            _header("Tus-Resumable", "Makes this a tus creation."),
-            _header("Upload-Length", "Size of a tus upload, in bytes.", "integer"),
-            _header("Upload-Metadata", "Of a tus upload: `key base64`, separated by commas."),
+            header("Tus-Resumable", "Makes this a tus creation."),
+            header("Upload-Length", "Size of a tus upload, in bytes.", "integer"),
+            header("Upload-Metadata", "Of a tus upload: `key base64`, separated by commas."),
         ),
         {
             "multipart/form-data": {"schema": _FORM},
@@ -167,7 +109,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
             path,
             name,
             summary,
-            {201: ("The record of the file", _json("FileRecord"))},
+            {201: ("The record of the file", json_of("FileRecord"))},
             "Files",
             _FIELDS,
             {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}},
@@ -177,6 +119,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
             ("/files/{name}", "put_file", "Take the body as a new file of this name (`curl -T`)"),
         )
     ),
+    *CHUNK_CALLS,
     ByteCall(
         "OPTIONS",
         "/uploads/{upload_id}",
@@ -193,7 +136,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
         "Where an upload stands",
         {200: ("`Upload-Offset`, and `Upload-Length` if it is known", {})},
         "Uploads",
-        (_header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
+        (header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
     ),
     ByteCall(
         "PATCH",
@@ -213,7 +156,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
         "/uploads/{upload_id}",
         "read_upload",
         "The status as JSON where `Accept` asks for it; else the bytes, once the upload is whole",
-        {200: ("Status or bytes", {**_json("UploadStatusOut"), **_BYTES})},
+        {200: ("Status or bytes", {**json_of("UploadStatusOut"), **_BYTES})},
         "Uploads",
     ),
     *(

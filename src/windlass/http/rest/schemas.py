@@ -107,17 +107,23 @@ class FileStatusOut(Reply):
 
 
 class UploadProgress(Reply):
+    """The fields that count chunks are there for an upload in chunks only."""
+
+    received_chunks: list[int] | None = None
+    missing_chunks: list[int] | None = None
+    received_count: int | None = None
+    total_chunks: int | None = None
     bytes_received: int
     percentage: float | None = Field(description="0 to 100; null while the size is not known.")
 
 
 class UploadStatusOut(Reply):
     upload_id: UUID
-    status: Literal["active", "completed", "failed", "cancelled", "expired"]
+    status: Literal["active", "assembling", "completed", "failed", "cancelled", "expired"]
     progress: UploadProgress
     is_expired: bool
     expires_at: datetime
-    protocol: str
+    protocol: str | None = Field(None, description="The dialect it was begun in. Shown at `/uploads/{id}`.")
     file_id: UUID | None = None
 
 

@@ -46,7 +46,8 @@ async def show(request: Request) -> Response:
     principal = await principal_of(request)
     session, asset = await in_database(_load, upload_id(request), principal)
     if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse(records.upload_status(session), headers={"Cache-Control": "no-store"})
+        status = await in_database(records.upload_status, session)
+        return JSONResponse(status, headers={"Cache-Control": "no-store"})
     if asset is None:
         raise Conflict(
             f"This upload is {session.status}: its bytes are served once it is complete. "

@@ -45,6 +45,34 @@ class Writers(Suite):
         two.close()
         store.open_writer(KEY, state).close()
 
+    def test_shared_writers_keep_out_of_each_others_region(self, store: Store, place: object) -> None:
+        if not store.capabilities.random_writes:
+            pytest.skip("this store has no shared writers")
+        state = kept(store.create(KEY))
+        low = store.open_writer(KEY, state, shared=True, region=(0, 1024))
+        high = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
+        for start, length in ((0, 1024), (1023, 2), (2047, 10)):
+            with pytest.raises(WriterBusy):
+                self.open_store(place).open_writer(KEY, state, shared=True, region=(start, length))
+        low.close()
+        again = self.open_store(place).open_writer(KEY, state, shared=True, region=(0, 1024))
+        with pytest.raises(WriterBusy):
+            store.open_writer(KEY, state)
+        again.close()
+        high.close()
+        store.open_writer(KEY, state).close()
+
+    def test_what_is_written_of_an_unfinished_object_can_be_read(self, store: Store) -> None:
+        if not store.capabilities.random_writes:
+            pytest.skip("this store has no shared writers")
+        state = kept(store.create(KEY))
+        writer = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
+        writer.write(1024, [pattern(1024)])
+        with store.open(KEY) as source:
+            source.seek(1024)
+            assert source.read() == pattern(1024)
+        writer.close()
+
     def test_closing_lets_go_and_may_be_repeated(self, store: Store) -> None:
         state = kept(store.create(KEY))
         first = store.open_writer(KEY, state)

@@ -1,0 +1,217 @@
+"""Numbered chunks, JSON flavour (http-api section 3): in any order, in parallel, any chunk as often as one likes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from windlass.kernel import filenames
+from windlass.kernel.clock import rfc3339
+from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField
+from windlass.protocols import claims, heads, json_fields, media_types
+from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, Head, PutChunk, Reply
+
+MB = 1024 * 1024
+
+#: What a session of this dialect remembers.
+DIALECT = "chunks"
+
+#: A chunk in JSON is held in memory: it may have this many bytes once decoded. ``PUT`` streams and has no such limit.
+MAX_JSON_CHUNK = 16 * MB
+#: Its JSON: base64 takes 4 characters for 3 bytes, and some clients write ``\\/`` for ``/``.
+MAX_JSON_CHUNK_BODY = 24 * MB
+#: Every other body of this dialect.
+MAX_JSON_BODY = 64 * 1024
+
+_INDEX = re.compile(r"-?[0-9]{1,18}")
+_SHA256_MEMBER = re.compile(r"(?:^|,)[ \t]*sha-256[ \t]*=[ \t]*:([A-Za-z0-9+/=]*):")
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonChunk:
+    """A chunk that came in JSON, with its bytes."""
+
+    intent: PutChunk
+    data: bytes
+
+
+def parse_init(body: bytes | bytearray) -> CreateInChunks:
+    """Raises BadRequest, InvalidField."""
+    fields = json_fields.read(body)
+    size = json_fields.size(fields, "total_size")
+    name = json_fields.text(fields, "filename")
+    if "mime_type" not in fields:
+        raise InvalidField("The field mime_type is missing; an empty one claims nothing.", field="mime_type")
+    description = Description(
+        filename=filenames.clean(name),
+        declared_type=media_types.declared(json_fields.optional_text(fields, "mime_type")),
+        profile=claims.profile(json_fields.optional_text(fields, "profile")) or "default",
+        reference=json_fields.reference(fields, "reference", "post_id"),
+        sha256=json_fields.sha256(fields, "file_hash"),
+    )
+    return CreateInChunks(description, size, chunk_size(fields))
+
+
+def chunk_size(fields: Mapping[str, Any]) -> int | None:
+    found = json_fields.optional_number(fields, "chunk_size")
+    if found is not None and found < 1:
+        raise InvalidField(f"chunk_size must be at least 1; it is {found}.", field="chunk_size")
+    return found
+
+
+def parse_chunk(body: bytes | bytearray) -> JsonChunk:
+    """Decodes up to 16 MiB: not for the event loop. Raises BadRequest, InvalidField, NotFound, BodyTooLarge."""
+    fields = json_fields.read(body)
+    upload_id = json_fields.upload_id(fields)
+    index = json_fields.number(fields, "chunk_index")
+    checksum = json_fields.sha256(fields, "checksum")
+    data = _decoded(fields)
+    return JsonChunk(PutChunk(upload_id, index, len(data), checksum), data)
+
+
+def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:
+    """The raw chunk. Raises BadRequest, InvalidField, NotFound, UnsupportedMediaType."""
+    heads.must_not_be_encoded(head)
+    if not _INDEX.fullmatch(index):
+        raise BadRequest(f"{index[:40]!r} is no number of a chunk.")
+    found = json_fields.parse_upload_id(upload_id)
+    return PutChunk(found, int(index), heads.body_length(head), _digest(head))
+
+
+def parse_upload_id(body: bytes | bytearray) -> uuid.UUID:
+    """Of ``complete`` and ``cancel``. Raises BadRequest, InvalidField, NotFound."""
+    return json_fields.upload_id(json_fields.read(body))
+
+
+def too_large(received: int | None = None) -> BodyTooLarge:
+    """Of a chunk in JSON."""
+    told: dict[str, Any] = {} if received is None else {"received": received}
+    return BodyTooLarge(
+        f"A chunk in JSON may have at most {MAX_JSON_CHUNK} bytes, because it is held in memory. Send larger ones as "
+        "they are: PUT /api/v1/upload/{upload_id}/chunks/{index}.",
+        limit=MAX_JSON_CHUNK,
+        **told,
+    )
+
+
+def created(
+    upload_id: uuid.UUID, chunk_size: int, total_chunks: int, expires_at: datetime, status: str = "active"
+) -> Reply:
+    return Reply(
+        201,
+        body={
+            "upload_id": str(upload_id),
+            "chunk_size": chunk_size,
+            "total_chunks": total_chunks,
+            "expires_at": rfc3339(expires_at),
+            "status": status,
+        },
+    )
+
+
+def received(upload_id: uuid.UUID, index: int, progress: ChunkProgress, *, duplicate: bool) -> Reply:
+    return Reply(
+        200,
+        body={
+            "upload_id": str(upload_id),
+            "chunk_index": index,
+            "received": True,
+            "duplicate": duplicate,
+            "progress": progress_document(progress),
+        },
+    )
+
+
+def completed(record: Mapping[str, Any], upload_id: uuid.UUID, checksum: str) -> Reply:
+    """``record`` is the file's."""
+    return Reply(
+        200,
+        body={
+            "upload_id": str(upload_id),
+            "status": "completed",
+            "file_id": record["id"],
+            "filename": record["original_filename"],
+            "size": record["size"],
+            "checksum": checksum,
+            "mime_type": record["mime_type"] or record["declared_mime_type"],
+            "file_path": record["links"]["download"],
+        },
+    )
+
+
+def assembling(upload_id: uuid.UUID) -> Reply:
+    return Reply(202, {"Retry-After": "1"}, {"upload_id": str(upload_id), "status": "assembling"})
+
+
+def cancelled(upload_id: uuid.UUID) -> Reply:
+    return Reply(200, body={"upload_id": str(upload_id), "status": "cancelled"})
+
+
+def status(document: Mapping[str, Any]) -> Reply:
+    """``document`` is the upload's status as every dialect shows it, without the name of its protocol."""
+    return Reply(200, _NO_STORE, {name: value for name, value in document.items() if name != "protocol"})
+
+
+def progress_document(progress: ChunkProgress) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    if progress.received is not None:
+        named = {"received_chunks": list(progress.received), "missing_chunks": progress.missing()}
+    return named | {
+        "received_count": progress.received_count,
+        "total_chunks": progress.total_chunks,
+        "bytes_received": progress.bytes_received,
+        "percentage": progress.percentage,
+    }
+
+
+def _decoded(fields: Mapping[str, Any]) -> bytes:
+    """Not read as a field like others: it is the one text that is long."""
+    found = fields.get("chunk_data", None)
+    if not isinstance(found, str):
+        told = "is missing" if "chunk_data" not in fields else "must be text in base64"
+        raise InvalidField(f"The field chunk_data {told}.", field="chunk_data")
+    if len(found) // 4 * 3 - 2 > MAX_JSON_CHUNK:
+        raise too_large(len(found) // 4 * 3)
+    try:
+        data = base64.b64decode(found, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest("chunk_data is not valid base64 (RFC 4648, section 4, with padding).") from error
+    if len(data) > MAX_JSON_CHUNK:
+        raise too_large(len(data))
+    return data
+
+
+def _digest(head: Head) -> str | None:
+    """The announced SHA-256 (hex) of a raw chunk: ``Content-Digest`` (RFC 9530), or ``X-Checksum-SHA256``."""
+    stated = {found for found in (_of_content_digest(head), _of_checksum_header(head)) if found}
+    if len(stated) > 1:
+        raise BadRequest("Content-Digest and X-Checksum-SHA256 name two different digests.")
+    return stated.pop() if stated else None
+
+
+def _of_checksum_header(head: Head) -> str | None:
+    return json_fields.sha256({"X-Checksum-SHA256": head.headers.get("x-checksum-sha256")}, "X-Checksum-SHA256")
+
+
+def _of_content_digest(head: Head) -> str | None:
+    header = head.headers.get("content-digest")
+    if header is None:
+        return None
+    found = _SHA256_MEMBER.search(header)
+    try:
+        digest = base64.b64decode(found[1], validate=True) if found else b""
+    except binascii.Error:
+        digest = b""
+    if len(digest) != 32:
+        raise BadRequest(
+            "Content-Digest must have a sha-256 member, such as sha-256=:BASE64:, for this is the digest checked here.",
+            field="Content-Digest",
+        )
+    return digest.hex()

@@ -1,0 +1,165 @@
+"""Completing an upload in chunks: every chunk lies in its place already, so what is left is the digest of the whole.
+
+It is worked out in the background, once, whoever asks how often; who asks waits a while for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import structlog
+from django.db import DatabaseError
+
+from windlass import conf
+from windlass.files import api as files
+from windlass.kernel.clock import monotonic
+from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
+from windlass.receiving import completion, writing
+from windlass.receiving import lease as leases
+from windlass.receiving.chunks import Who, find, prefixes
+from windlass.receiving.offload import in_database, in_thread, in_transaction
+from windlass.receiving.prefix import object_of
+from windlass.storage.contract import StoreError
+from windlass.storage.registry import store
+
+#: How often a session that another process assembles is looked at (seconds).
+LOOK_SECONDS = 0.1
+#: Missing chunks that a refusal names; ``missing_count`` tells how many there are.
+NAMED_MISSING = 1000
+
+log = structlog.get_logger(__name__)
+
+_running: dict[uuid.UUID, asyncio.Task[None]] = {}
+
+
+async def complete(
+    upload_id: uuid.UUID,
+    who: Who,
+    *,
+    dialect: str,
+    described: dict[str, Any] | None = None,
+    request_id: str = "",
+    wait: float | None = None,
+) -> files.UploadSession:
+    """The session, completed, or still assembling after ``wait`` (COMPLETE_WAIT_SECONDS) seconds.
+
+    ``described``: what the client says of the file only now, as values of the session. Raises NotFound, UploadGone,
+    Conflict while chunks are missing, ChecksumMismatch (each time), StoreError.
+    """
+    deadline = monotonic() + (conf.get().complete_wait_seconds if wait is None else wait)
+    while True:
+        session, lease = await in_transaction(_begin, upload_id, who, dialect, described)
+        if lease is not None:
+            _start(session, lease, request_id)
+        left = deadline - monotonic()
+        if session.status == files.UploadStatus.COMPLETED or left <= 0:
+            return session
+        await _wait(upload_id, left)
+
+
+def _start(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
+    task = asyncio.create_task(_assemble(session, lease, request_id), name=f"windlass-assembly-{session.id}")
+    task.add_done_callback(_was_heard)
+    _running[session.id] = task
+
+
+def _was_heard(task: asyncio.Task[None]) -> None:
+    """It was logged; a waiter may have been told too."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _wait(upload_id: uuid.UUID, seconds: float) -> None:
+    """Until something may have changed. Raises what stopped the work, if it runs here."""
+    task = _running.get(upload_id)
+    if task is None:
+        await asyncio.sleep(min(LOOK_SECONDS, seconds))
+        return
+    await asyncio.wait({task}, timeout=seconds)
+    if task.done() and not task.cancelled():
+        task.result()
+
+
+def _begin(
+    upload_id: uuid.UUID, who: Who, dialect: str, described: dict[str, Any] | None
+) -> tuple[files.UploadSession, files.Lease | None]:
+    session = find(upload_id, who, dialect)
+    _must_not_be_disproved(session)
+    files.uploads.must_be_alive(session)
+    if session.status == files.UploadStatus.COMPLETED:
+        return session, None
+    if session.status == files.UploadStatus.ACTIVE:
+        _must_be_whole(session)
+        if described:
+            files.uploads.describe(session, described)
+    lease = files.chunks.begin_assembly(session, leases.holder(), leases.LEASE_SECONDS)
+    return session, lease
+
+
+def _must_be_whole(session: files.UploadSession) -> None:
+    layout = files.chunks.layout(session)
+    there = set(files.chunks.received(session))
+    if len(there) == layout.total:
+        return
+    missing = [index for index in range(layout.total) if index not in there]
+    raise Conflict(
+        f"{len(missing)} of {layout.total} chunks are missing.",
+        missing_chunks=missing[:NAMED_MISSING],
+        missing_count=len(missing),
+    )
+
+
+def _must_not_be_disproved(session: files.UploadSession) -> None:
+    if session.status == files.UploadStatus.FAILED and session.actual_sha256:
+        raise ChecksumMismatch(session.failure, expected=session.expected_sha256, actual=session.actual_sha256)
+
+
+async def _assemble(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
+    """The session ends, unless what goes wrong may go right the next time: then its lease is free again."""
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        with leases.keeper.holding(session.id, lambda: _stop(task)):
+            await _prove(session, lease, request_id)
+    except (Problem, files.LeaseLost) as error:
+        log.info("upload.not_assembled", upload_id=str(session.id), reason=str(error))
+    except (StoreError, DatabaseError) as error:
+        log.warning("upload.not_assembled", upload_id=str(session.id), reason=str(error))
+        raise
+    finally:
+        if _running.get(session.id) is task:
+            del _running[session.id]
+        await asyncio.shield(in_transaction(files.leases.release_lease, lease))
+
+
+def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+async def _prove(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
+    what = object_of(session)
+    actual = await prefixes().finish(what)
+    await in_thread(_finish, session, what.layout.size)
+    try:
+        announced = completion.announced_by(session.expected_sha256, session.expected_sha512)
+        await completion.prove(store(session.store), session.store_key, actual, announced)
+    except ChecksumMismatch as problem:
+        await in_database(_disprove, session, actual, problem.detail)
+        raise
+    finally:
+        prefixes().forget(session.id)
+    await in_transaction(completion.record, lease, session, size=what.layout.size, sha256=actual, request_id=request_id)
+
+
+def _finish(session: files.UploadSession, size: int) -> None:
+    """The object is whole. Raises WriterBusy while anybody still writes to it."""
+    target = store(session.store)
+    target.open_writer(session.store_key, session.store_state).close()
+    writing.finish(target, session.store_key, session.store_state, size)
+
+
+def _disprove(session: files.UploadSession, actual: str, reason: str) -> None:
+    if files.chunks.disprove(session, actual, reason):
+        store(session.store).discard(session.store_key, session.store_state)

@@ -1,0 +1,245 @@
+"""Uploads in numbered chunks: begin, take a chunk, give up. The core of both chunk dialects; ``assembly`` completes.
+
+A chunk is written where it belongs in the final object, under a claim of its own. It counts once its bytes are durable
+and its digest is right; until then it is missing, and whatever lies in its place will be written over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from windlass.files import api as files
+from windlass.kernel.chunk_layout import ChunkLayout
+from windlass.kernel.clock import monotonic
+from windlass.kernel.errors import BadRequest, Conflict, InvalidField, UploadGone, UploadLocked
+from windlass.kernel.ids import new_id
+from windlass.kernel.principals import Principal
+from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
+from windlass.receiving import lease as leases
+from windlass.receiving import writing
+from windlass.receiving.admission import admit, object_key
+from windlass.receiving.chunk_body import ChunkBody, proved
+from windlass.receiving.offload import in_database, in_thread, in_transaction
+from windlass.receiving.prefix import Prefixes, object_of
+from windlass.receiving.source import Source
+from windlass.storage.contract import Store, SyncFailed, WriterBusy
+from windlass.storage.registry import store
+
+#: Proves the caller, on a database thread, in the same go as what it is needed for.
+Who = Callable[[], Principal]
+
+DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
+#: Each chunk is a row. A file that would need more is cut into larger ones, or its chunk size refused.
+MOST_CHUNKS = 100_000
+#: Of an upload with more chunks than this, only the figures are looked up for the reply to each chunk.
+NAMED_CHUNKS = 1000
+
+keeper = leases.Keeper(files.chunks.unwanted_from, files.chunks.renew)
+_prefixes: dict[asyncio.AbstractEventLoop, Prefixes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkOutcome:
+    """A chunk is in. ``duplicate``: it was before this request, with the same bytes."""
+
+    session: files.UploadSession
+    progress: ChunkProgress
+    duplicate: bool
+
+
+def prefixes() -> Prefixes:
+    """Those of the running loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _prefixes:
+        _prefixes.clear()  # a loop that has ended follows nothing any more
+        _prefixes[loop] = Prefixes()
+    return _prefixes[loop]
+
+
+async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -> files.UploadSession:
+    """Raises FileTooLarge, InvalidField, StoreError."""
+    new = admit(intent.description, intent.size, principal, dialect)
+    target = store()
+    new = replace(new, chunk_size=_chunk_size(target, intent.size, intent.chunk_size))
+    upload_id = new_id()
+    key = object_key(upload_id)
+    state = await in_thread(writing.create, target, key)
+    return await in_transaction(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
+
+
+async def put(intent: PutChunk, who: Who, source: Source, *, dialect: str) -> ChunkOutcome:
+    """Take one chunk. Sending the same chunk again is answered with ``duplicate``, another in its place is refused.
+
+    Raises NotFound, UploadGone, BadRequest, Conflict, ChecksumMismatch, UploadLocked, ClientGone, StoreError.
+    """
+    session, claim = await _claimed(intent, who, dialect)
+    length = files.chunks.layout(session).length(intent.index)
+    body = ChunkBody(source, intent, length)
+    if isinstance(claim, files.ReceivedChunk):
+        sha256 = proved(intent, await body.digest())
+        if sha256 != claim.sha256:
+            raise Conflict(
+                f"Chunk {intent.index} has been received with other bytes, and a chunk never changes.",
+                chunk_index=intent.index,
+            )
+    else:
+        await _Receiving(session, claim, body).run()
+        prefixes().advance(object_of(session))
+    progress = await in_database(progress_of, session.id, named=NAMED_CHUNKS)
+    return ChunkOutcome(session, progress, duplicate=isinstance(claim, files.ReceivedChunk))
+
+
+async def cancel(upload_id: uuid.UUID, who: Who, *, dialect: str) -> None:
+    """Give an upload up and free its bytes; again answers the same. Raises NotFound, UploadGone, Conflict."""
+    session = await in_database(find, upload_id, who, dialect)
+    if session.status == files.UploadStatus.CANCELLED:
+        return
+    if session.status == files.UploadStatus.COMPLETED:
+        raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
+    files.uploads.must_be_alive(session)
+    leases.keeper.ask(upload_id)
+    await in_database(files.lifecycle.end_upload, session, files.UploadStatus.CANCELLED)
+    prefixes().forget(upload_id)
+
+
+def find(upload_id: uuid.UUID, who: Who, dialect: str) -> files.UploadSession:
+    """The caller's session, whatever its status, if it was begun in this dialect. Raises NotFound, Conflict."""
+    session = files.uploads.get(upload_id, who())
+    if session.dialect != dialect:
+        raise Conflict(f"This upload was begun as {session.dialect}; it cannot go on as {dialect}.")
+    return session
+
+
+def progress_of(upload_id: uuid.UUID, *, named: int | None = None) -> ChunkProgress:
+    """How far an upload in chunks is. Above ``named`` chunks only the figures are looked up. Blocks on the database."""
+    session = files.UploadSession.objects.get(id=upload_id)
+    layout = files.chunks.layout(session)
+    if named is not None and layout.total > named:
+        count = files.chunks.received_count(session)
+        return ChunkProgress(layout.total, count, session.offset, _percentage(layout, count, session.offset))
+    indexes = files.chunks.received(session)
+    there = layout.bytes_of(indexes)
+    return ChunkProgress(layout.total, len(indexes), there, _percentage(layout, len(indexes), there), indexes)
+
+
+def stop_all() -> None:
+    """The server is stopping: chunks under way are given up, and their clients send them again."""
+    for receiving in list(_under_way):
+        receiving.stop()
+
+
+def _percentage(layout: ChunkLayout, count: int, there: int) -> float:
+    if count == layout.total:
+        return 100.0
+    return min(99.99, round(100 * there / layout.size, 2))
+
+
+def _chunk_size(target: Store, size: int, asked: int | None) -> int:
+    """What was asked for, within what the store can do; else the usual, or more where the file is huge."""
+    bounds = target.capabilities
+    needed = -(-size // MOST_CHUNKS)
+    if asked is None:
+        usual = max(DEFAULT_CHUNK_SIZE, -(-needed // DEFAULT_CHUNK_SIZE) * DEFAULT_CHUNK_SIZE)
+        return min(max(usual, bounds.min_chunk_size), bounds.max_chunk_size)
+    found = min(max(asked, bounds.min_chunk_size), bounds.max_chunk_size)
+    if found < needed:
+        raise InvalidField(
+            f"With chunks of {found} bytes the upload would have {-(-size // found)}; at most {MOST_CHUNKS} are "
+            f"allowed. Ask for a chunk_size of at least {needed}.",
+            field="chunk_size",
+            limit=MOST_CHUNKS,
+            least_chunk_size=needed,
+        )
+    return found
+
+
+async def _claimed(
+    intent: PutChunk, who: Who, dialect: str
+) -> tuple[files.UploadSession, files.ChunkClaim | files.ReceivedChunk]:
+    """Waits for another request that brings the same chunk, which mostly is about to end."""
+    deadline, pause = monotonic() + leases.WAIT_SECONDS, 0.01
+    while True:
+        session, found = await in_transaction(_claim, intent, who, dialect)
+        if not isinstance(found, files.ClaimedChunk):
+            return session, found
+        if monotonic() > deadline:
+            raise UploadLocked(f"Another request is still bringing chunk {intent.index}. Try again shortly.")
+        if not keeper.ask(found.id):
+            await in_transaction(files.chunks.ask_for, found)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.25)
+
+
+def _claim(
+    intent: PutChunk, who: Who, dialect: str
+) -> tuple[files.UploadSession, files.ChunkClaim | files.ReceivedChunk | files.ClaimedChunk]:
+    session = find(intent.upload_id, who, dialect)
+    files.uploads.must_be_alive(session)
+    layout = files.chunks.layout(session)
+    if not 0 <= intent.index < layout.total:
+        raise BadRequest(
+            f"There is no chunk {intent.index}: this upload has {layout.total}, counted from 0.",
+            field="chunk_index",
+            total_chunks=layout.total,
+        )
+    _must_fit(intent, layout.length(intent.index))
+    return session, files.chunks.claim(session, intent.index, leases.holder(), leases.LEASE_SECONDS)
+
+
+def _must_fit(intent: PutChunk, length: int) -> None:
+    """By what the head says; the bytes are counted too."""
+    if intent.body_length is not None and intent.body_length != length:
+        raise ChunkBody.wrong_length(intent.index, length, intent.body_length)
+
+
+class _Receiving:
+    """One request under its claim, from its first byte to its commit."""
+
+    def __init__(self, session: files.UploadSession, claim: files.ChunkClaim, body: ChunkBody) -> None:
+        self._session = session
+        self._claim = claim
+        self._body = body
+
+    def stop(self) -> None:
+        self._body.ask_to_stop()
+
+    async def run(self) -> None:
+        _under_way.add(self)
+        try:
+            with keeper.holding(self._claim.id, self._body.stop_if_silent):
+                sha256 = await self._body.store(self._session, self._claim)
+                await in_transaction(self._accept, sha256)
+        except files.ClaimLost as error:
+            await self._give_back()  # it lapsed here, and perhaps nobody took it
+            raise await in_database(self._why_lost) from error
+        except SyncFailed:
+            reason = "Its bytes could not be made durable."
+            await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.FAILED, reason)
+            raise
+        except WriterBusy as error:
+            await self._give_back()
+            raise UploadLocked("A process that no longer answers still holds this chunk's place.") from error
+        except BaseException:
+            await self._give_back()
+            raise
+        finally:
+            _under_way.discard(self)
+
+    def _accept(self, sha256: str) -> None:
+        ttl_hours = files.profile(self._session.profile).upload_ttl_hours
+        files.chunks.accept(self._claim, self._session, self._body.length, sha256, ttl_hours=ttl_hours)
+
+    def _why_lost(self) -> UploadGone | UploadLocked:
+        session = files.UploadSession.objects.filter(id=self._session.id).first()
+        if session is None or session.status not in files.LIVING_UPLOADS:
+            return UploadGone("This upload ended while the chunk was on its way.")
+        return UploadLocked("Another request brings this chunk now.")
+
+    async def _give_back(self) -> None:
+        await asyncio.shield(in_transaction(files.chunks.give_back, self._claim))
+
+
+_under_way: set[_Receiving] = set()

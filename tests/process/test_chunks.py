@@ -1,0 +1,446 @@
+"""Uploads in numbered chunks against a real server (http-api section 3)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.process.chunking import API, Chunked, digest, problem
+from tests.process.conftest import ServerProcess
+from tests.process.wire import MB, TUS, Kept, Wire, connect, eventually
+
+KB = 1024
+
+
+@pytest.fixture
+def http(shared_server: ServerProcess) -> Any:
+    with connect(shared_server) as client:
+        yield client
+
+
+@pytest.fixture
+def kept(shared_server: ServerProcess) -> Kept:
+    return Kept(shared_server)
+
+
+def bytes_of(http: httpx.Client, completed: dict[str, Any]) -> bytes:
+    """What is stored, once it may be served."""
+
+    def look() -> httpx.Response | None:
+        answer = http.get(completed["file_path"])
+        return answer if answer.status_code != 409 else None
+
+    answer = eventually(look)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def test_a_hostile_network(shared_server: ServerProcess) -> None:
+    """200 chunks in random order over 8 connections, 5 % of them sent twice and 2 % corrupted."""
+    chance = random.Random(7)
+    data = chance.randbytes(200 * 512 * KB - 1000)
+    with connect(shared_server) as first:
+        upload = Chunked.begin(first, data, 512 * KB, file_hash=digest(data))
+        assert upload.total == 200
+        jobs = list(range(200)) + chance.sample(range(200), 10)
+        chance.shuffle(jobs)
+        corrupted = set(chance.sample(range(200), 4))
+        clients = [connect(shared_server) for _ in range(8)]
+        free = list(clients)
+
+        def bring(index: int) -> None:
+            client = free.pop()
+            mine = Chunked(client, data, upload.chunk_size, upload.id, upload.total)
+            right = mine.chunk(index)
+            if index in corrupted:
+                wrong = right[:-1] + bytes([right[-1] ^ 1])
+                problem(mine.put(index, wrong, X_Checksum_SHA256=digest(right)), 422, "checksum-mismatch")
+            answer = mine.put(index, X_Checksum_SHA256=digest(right)) if index % 4 else mine.send(index)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["received"] is True
+            free.append(client)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(bring, jobs))
+        for client in clients:
+            client.close()
+        assert upload.status()["progress"]["percentage"] == 100.0
+        answer = upload.complete()
+        assert answer.status_code == 200, answer.text
+        told = answer.json()
+        assert (told["status"], told["size"], told["checksum"]) == ("completed", len(data), digest(data))
+        assert digest(bytes_of(first, told)) == digest(data)
+        assert upload.complete().json()["file_id"] == told["file_id"]
+
+
+def test_a_server_that_is_killed_in_the_middle(server: ServerProcess) -> None:
+    data = os.urandom(24 * MB)
+    acknowledged: set[int] = set()
+    with connect(server) as http:
+        upload = Chunked.begin(http, data, MB)
+    dying = threading.Event()
+
+    def bring(index: int) -> None:
+        try:
+            with connect(server) as client:
+                answer = Chunked(client, data, MB, upload.id, upload.total).put(index)
+                if answer.status_code == 200:
+                    acknowledged.add(index)
+        except httpx.TransportError:
+            assert dying.is_set()
+
+    with ThreadPoolExecutor(4) as pool:
+        for index in random.Random(3).sample(range(24), 24):
+            pool.submit(bring, index)
+        eventually(lambda: len(acknowledged) >= 6)
+        dying.set()
+        server.kill()
+    server.start()
+    with connect(server) as http:
+        upload.http = http
+        progress = upload.status()["progress"]
+        assert set(progress["received_chunks"]) >= acknowledged
+        for index in progress["missing_chunks"]:
+            assert upload.put(index).status_code == 200
+        told = upload.complete().json()
+        assert told["checksum"] == digest(data)
+        assert bytes_of(http, told) == data
+
+
+def test_each_way_of_saying_the_same(http: httpx.Client, kept: Kept) -> None:
+    data = os.urandom(10 * KB)
+    upload = Chunked.begin(http, data, 4 * KB, filename="../räum\r\nlich.txt", mime_type="text/plain", reference=17)
+    first = upload.send(2, checksum=digest(upload.chunk(2)).upper())
+    assert first.json() == {
+        "upload_id": upload.id,
+        "chunk_index": 2,
+        "received": True,
+        "duplicate": False,
+        "progress": {
+            "received_chunks": [2],
+            "missing_chunks": [0, 1],
+            "received_count": 1,
+            "total_chunks": 3,
+            "bytes_received": 2 * KB,
+            "percentage": 20.0,
+        },
+    }
+    assert upload.send(2).json()["duplicate"] is True
+    assert upload.put(2).json()["duplicate"] is True
+    field = f"sha-256=:{base64.b64encode(bytes.fromhex(digest(upload.chunk(0)))).decode()}:"
+    assert upload.put(0, Content_Digest=field).status_code == 200
+    problem(upload.complete(), 409, "conflict", missing_chunks=[1], missing_count=1)
+    assert upload.put(1).status_code == 200
+    answer = http.post(
+        f"{API}/complete",
+        content=json.dumps({"upload_id": upload.id}),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    told = answer.json()
+    assert set(told) == {
+        "upload_id",
+        "status",
+        "file_id",
+        "filename",
+        "size",
+        "checksum",
+        "mime_type",
+        "file_path",
+    }
+    assert (told["filename"], told["mime_type"]) == ("räumlich.txt", "text/plain")
+    record = http.get(f"/files/{told['file_id']}/").json()
+    assert (record["reference"], record["checksum"]) == ("17", digest(data))
+    status = upload.status()
+    assert (status["status"], status["file_id"], status["is_expired"]) == ("completed", told["file_id"], False)
+    assert "protocol" not in status
+    seen = http.get(f"/uploads/{upload.id}", headers={"Accept": "application/json"}).json()
+    assert seen == status | {"protocol": "chunks"}
+    assert upload.put(1).json()["duplicate"] is True
+    problem(upload.put(1, bytes(4 * KB)), 409, "conflict")
+    problem(upload.cancel(), 409, "conflict")
+
+
+def test_an_empty_file_has_no_chunks(http: httpx.Client) -> None:
+    upload = Chunked.begin(http, b"", 4 * KB)
+    assert upload.total == 0
+    told = upload.complete().json()
+    assert (told["status"], told["size"], told["checksum"]) == ("completed", 0, digest(b""))
+
+
+def test_a_digest_that_is_wrong_in_the_end(http: httpx.Client, kept: Kept) -> None:
+    data = os.urandom(3000)
+    upload = Chunked.begin(http, data, 1024, file_hash=digest(b"something else"))
+    for index in range(3):
+        assert upload.put(index).status_code == 200
+    place = kept.object_of(upload.id)
+    assert place.exists()
+    for _ in range(2):
+        problem(upload.complete(), 422, "checksum-mismatch", expected=digest(b"something else"), actual=digest(data))
+    assert upload.status()["status"] == "failed"
+    problem(upload.put(0), 410, "upload-gone")
+    assert not place.exists()
+
+
+def test_an_accepted_chunk_never_changes(http: httpx.Client, kept: Kept) -> None:
+    """Eight clients bring eight different chunks 0 at once: one is taken, and its bytes are the ones that stay."""
+    bodies = [bytes([number]) * (2 * MB) for number in range(8)]
+    upload = Chunked.begin(http, bytes(2 * MB), 2 * MB)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda body: upload.put(0, body), bodies))
+    taken = [body for body, answer in zip(bodies, answers, strict=True) if answer.status_code == 200]
+    assert len(taken) == 1
+    assert {answer.status_code for answer in answers} == {200, 409}
+    assert kept.object_of(upload.id).read_bytes() == taken[0]
+    assert upload.complete().json()["checksum"] == digest(taken[0])
+
+
+def test_the_same_chunk_at_the_same_time(http: httpx.Client) -> None:
+    data = os.urandom(3 * MB)
+    upload = Chunked.begin(http, data, 3 * MB)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: upload.put(0), range(6)))
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert sorted(answer.json()["duplicate"] for answer in answers) == [False] + [True] * 5
+
+
+def test_completing_several_times_at_once_makes_one_file(http: httpx.Client, kept: Kept) -> None:
+    data = os.urandom(20 * MB)
+    upload = Chunked.begin(http, data, 5 * MB)
+    for index in range(4):
+        assert upload.put(index).status_code == 200
+    before = kept.files()
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: upload.complete(), range(5)))
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert len({answer.json()["file_id"] for answer in answers}) == 1
+    assert kept.files() == before + 1
+
+
+def test_a_client_behind_a_dead_connection(shared_server: ServerProcess, http: httpx.Client) -> None:
+    """Half a chunk came over a connection that then went silent; the chunk is sent again over another one."""
+    data = os.urandom(3 * MB)
+    upload = Chunked.begin(http, data, 3 * MB)
+    with Wire(shared_server.port) as dead:
+        dead.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
+        time.sleep(1.2)  # so that the server has begun to write it, and to miss the rest
+        assert upload.put(0).status_code == 200
+        assert dead.answer().status == 503
+    assert upload.complete().json()["checksum"] == digest(data)
+
+
+def test_a_body_that_breaks_off_counts_for_nothing(
+    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+) -> None:
+    data = os.urandom(3 * MB)
+    upload = Chunked.begin(http, data, 3 * MB)
+    with Wire(shared_server.port) as dying:
+        dying.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
+    assert upload.status()["progress"]["received_chunks"] == []
+    assert upload.put(0).json()["duplicate"] is False
+    assert upload.complete().json()["checksum"] == digest(data)
+
+
+def test_giving_up(http: httpx.Client, kept: Kept) -> None:
+    upload = Chunked.begin(http, os.urandom(3000), 1024)
+    upload.put(1)
+    for _ in range(2):
+        answer = upload.cancel()
+        assert (answer.status_code, answer.json()) == (200, {"upload_id": upload.id, "status": "cancelled"})
+    assert not kept.object_of(upload.id).exists()
+    assert upload.status()["status"] == "cancelled"
+    problem(upload.put(0), 410, "upload-gone", upload_status="cancelled")
+    problem(upload.complete(), 410, "upload-gone")
+    other = Chunked.begin(http, os.urandom(3000), 1024)
+    assert http.delete(f"/uploads/{other.id}", headers=TUS).status_code == 204
+    assert other.status()["status"] == "cancelled"
+
+
+def test_no_other_dialect_goes_on_with_it(http: httpx.Client) -> None:
+    upload = Chunked.begin(http, os.urandom(3000), 1024)
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    problem(http.patch(f"/uploads/{upload.id}", headers=tus, content=b"x"), 409, "conflict")
+    made = http.post("/files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
+    path = made.headers["Location"]
+    problem(http.put(f"{API}/{path.rpartition('/')[2]}/chunks/0", content=b"0123456789"), 409, "conflict")
+
+
+def test_expiry_and_being_forgotten(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server(UPLOAD_TTL_HOURS="0.0004", SESSION_RETENTION_HOURS="0.001", SWEEP_SECONDS="0.3")
+    with connect(server) as http:
+        upload = Chunked.begin(http, os.urandom(3000), 1024)
+        eventually(lambda: upload.status()["is_expired"])
+        assert upload.status()["status"] == "expired"
+        problem(upload.put(0), 410, "upload-gone", upload_status="expired")
+        problem(upload.cancel(), 410, "upload-gone")
+        eventually(lambda: not Kept(server).objects())
+        eventually(lambda: http.get(f"{API}/status/{upload.id}").status_code == 404)
+
+
+def test_another_users_upload_is_none(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server(AUTH_MODE="required")
+    tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("one", "two")]
+    one, two = (connect(server, headers={"Authorization": f"Bearer {token}"}) for token in tokens)
+    with one, two, connect(server) as nobody:
+        upload = Chunked.begin(one, os.urandom(3000), 1024)
+        theirs = Chunked(two, upload.data, 1024, upload.id, upload.total)
+        problem(theirs.put(0), 404, "not-found")
+        problem(theirs.send(0), 404, "not-found")
+        problem(theirs.complete(), 404, "not-found")
+        problem(theirs.cancel(), 404, "not-found")
+        problem(two.get(f"{API}/status/{upload.id}"), 404, "not-found")
+        problem(nobody.get(f"{API}/status/{upload.id}"), 401, "unauthenticated")
+        problem(
+            nobody.post(f"{API}/init", json={"filename": "a", "total_size": 1, "mime_type": ""}), 401, "unauthenticated"
+        )
+        assert upload.status()["progress"]["received_count"] == 0
+
+
+GOOD = {"filename": "a.bin", "total_size": 10, "mime_type": "text/plain"}
+INITS: list[tuple[Any, int, str]] = [
+    ("{", 400, "bad-request"),
+    ("", 400, "bad-request"),
+    ('{"total_size": NaN}', 400, "bad-request"),
+    ("[" * 100_000, 413, "body-too-large"),
+    ("[" * 10_000, 400, "bad-request"),
+    (b"\xff\xfe", 400, "bad-request"),
+    ("[]", 422, "invalid-field"),
+    ("null", 422, "invalid-field"),
+    *((json.dumps({k: v for k, v in GOOD.items() if k != name}), 422, "invalid-field") for name in GOOD),
+    *(
+        (json.dumps(GOOD | {name: value}), 422, "invalid-field")
+        for name, value in (
+            ("total_size", -1),
+            ("total_size", "10"),
+            ("total_size", 10.0),
+            ("total_size", True),
+            ("total_size", None),
+            ("total_size", 10**30),
+            ("filename", 5),
+            ("filename", None),
+            ("filename", "a\0b"),
+            ("mime_type", 5),
+            ("file_hash", "abc"),
+            ("file_hash", 5),
+            ("chunk_size", 0),
+            ("chunk_size", -5),
+            ("chunk_size", "5"),
+            ("profile", "no-such-profile"),
+            ("profile", ["default"]),
+            ("reference", "x" * 256),
+            ("reference", "a\nb"),
+        )
+    ),
+    (json.dumps(GOOD | {"total_size": 2**62}), 413, "file-too-large"),
+    (json.dumps(GOOD | {"total_size": 2**32, "chunk_size": 1024}), 422, "invalid-field"),
+    (json.dumps(GOOD | {"filename": "x" * 70_000}), 413, "body-too-large"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "slug"), INITS)
+def test_a_bad_beginning_leaves_nothing(http: httpx.Client, kept: Kept, body: str, status: int, slug: str) -> None:
+    before = kept.everything()
+    problem(http.post(f"{API}/init", content=body), status, slug)
+    assert kept.everything() == before
+
+
+def test_bad_chunks_leave_nothing(http: httpx.Client, kept: Kept) -> None:
+    upload = Chunked.begin(http, os.urandom(10_000), 4096)
+    place = kept.object_of(upload.id)
+    good = {"upload_id": upload.id, "chunk_index": 0, "chunk_data": "QUJD"}
+    for change, status, slug in (
+        ({"chunk_data": "!!!!"}, 400, "bad-request"),
+        ({"chunk_data": "QUJ"}, 400, "bad-request"),
+        ({"chunk_data": "QU JD"}, 400, "bad-request"),
+        ({"chunk_data": None}, 422, "invalid-field"),
+        ({"chunk_data": 5}, 422, "invalid-field"),
+        ({"chunk_index": "0"}, 422, "invalid-field"),
+        ({"chunk_index": True}, 422, "invalid-field"),
+        ({"chunk_index": 1.0}, 422, "invalid-field"),
+        ({"chunk_index": -1}, 400, "bad-request"),
+        ({"chunk_index": 3}, 400, "bad-request"),
+        ({"chunk_index": 10**15}, 400, "bad-request"),
+        ({"upload_id": 5}, 422, "invalid-field"),
+        ({"upload_id": "../../etc/passwd"}, 404, "not-found"),
+        ({"upload_id": "00000000-0000-4000-8000-000000000000"}, 404, "not-found"),
+        ({"checksum": "abc"}, 422, "invalid-field"),
+        ({}, 400, "bad-request"),  # three bytes are not 4096
+    ):
+        problem(http.post(f"{API}/chunk", json=good | change), status, slug)
+    for index, content, headers, status, slug in (
+        ("0", b"abc", {}, 400, "bad-request"),
+        ("0", bytes(4097), {}, 400, "bad-request"),
+        ("0", iter([bytes(4097)]), {}, 400, "bad-request"),
+        ("0", iter([bytes(4095)]), {}, 400, "bad-request"),
+        ("2", bytes(4096), {}, 400, "bad-request"),
+        ("-1", b"abc", {}, 400, "bad-request"),
+        ("x", b"abc", {}, 400, "bad-request"),
+        ("1e3", b"abc", {}, 400, "bad-request"),
+        ("0", bytes(4096), {"X-Checksum-SHA256": digest(b"")}, 422, "checksum-mismatch"),
+        ("0", bytes(4096), {"X-Checksum-SHA256": "zz"}, 422, "invalid-field"),
+        ("0", bytes(4096), {"Content-Digest": "sha-512=:AAAA:"}, 400, "bad-request"),
+        ("0", bytes(4096), {"Content-Digest": "sha-256=:AAAA:"}, 400, "bad-request"),
+        ("0", bytes(4096), {"Content-Encoding": "gzip"}, 415, "unsupported-media-type"),
+    ):
+        answer = http.put(f"{API}/{upload.id}/chunks/{index}", content=content, headers=headers)
+        problem(answer, status, slug)
+    assert upload.status()["progress"]["received_chunks"] == []
+    assert place.stat().st_size == 0
+
+
+def test_json_chunks_are_bounded(http: httpx.Client) -> None:
+    upload = Chunked.begin(http, bytes(20 * MB), 20 * MB)
+    for answer in (upload.send(0), http.post(f"{API}/chunk", content=iter([b'{"chunk_data": "' + b"A" * (25 * MB)]))):
+        told = problem(answer, 413, "body-too-large", limit=16 * MB)
+        assert "PUT" in told["detail"]
+    assert upload.put(0).status_code == 200
+
+
+def test_sizes_of_chunks(http: httpx.Client) -> None:
+    def told(**fields: int) -> tuple[int, int]:
+        answer = http.post(f"{API}/init", json=GOOD | {"total_size": 100 * MB} | fields).json()
+        return answer["chunk_size"], answer["total_chunks"]
+
+    assert told() == (5 * MB, 20)
+    assert told(chunk_size=3_000_001) == (3_000_001, 35)
+    assert told(chunk_size=1, total_size=5000) == (1024, 5)
+    assert told(chunk_size=2**40) == (64 * MB, 2)
+
+
+def test_what_takes_long_is_answered_later(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server(COMPLETE_WAIT_SECONDS="0")
+    data = os.urandom(40 * MB)
+    with connect(server) as http:
+        upload = Chunked.begin(http, data, 20 * MB, file_hash=digest(data))
+        for index in (1, 0):
+            assert upload.put(index).status_code == 200
+        answer = upload.complete()
+        assert (answer.status_code, answer.json()) == (202, {"upload_id": upload.id, "status": "assembling"})
+        eventually(lambda: upload.status()["status"] == "completed")
+        assert upload.complete().json()["checksum"] == digest(data)
+
+
+def test_an_assembly_that_died_with_its_server_is_taken_up_again(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server(COMPLETE_WAIT_SECONDS="0")
+    data = os.urandom(60 * MB)
+    with connect(server) as http:
+        upload = Chunked.begin(http, data, 20 * MB, file_hash=digest(data))
+        for index in (2, 1, 0):
+            assert upload.put(index).status_code == 200
+        upload.complete()
+    server.kill()
+    server.start()
+    with connect(server) as http:
+        upload.http = http
+        assert eventually(lambda: upload.status()["status"] == "completed")
+        assert Kept(server).files() == 1
+        assert bytes_of(http, upload.complete().json()) == data
