@@ -157,7 +157,7 @@ def test_line_4_unknown_and_ended_uploads_have_no_offset(
         said = http.head(path, headers=TUS)
         assert said.status_code == status
         assert "Upload-Offset" not in said.headers
-    brief = make_server(UPLOAD_TTL_HOURS="0.0003", SESSION_RETENTION_HOURS="0.001", SWEEP_SECONDS="0.5")
+    brief = make_server(UPLOAD_TTL_HOURS="0.0003", SESSION_RETENTION_HOURS="0.0003", SWEEP_SECONDS="0.5")
     with connect(brief) as client:
         path, kept = create(client, 4), Kept(brief)
         assert kept.object_of(path).exists()
