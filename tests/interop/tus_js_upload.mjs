@@ -1,11 +1,11 @@
 // Uploads a file with tus-js-client and prints one line of JSON.
 //
-// node tus_js_upload.mjs '{"endpoint", "path", "chunkSize"?, "abortAfter"?, "terminate"?, "kill"?, "stream"?, "options"?}'
+// node tus_js_upload.mjs '{"endpoint", "path", "chunkSize"?, "abortAfter"?, "terminate"?, "kill"?, "source"?, "options"?}'
 //   chunkSize   bytes of one PATCH; without it one PATCH takes everything
 //   abortAfter  stop when this many bytes are sent, then go on with a new Upload object, as after a reload
 //   terminate   stop there and delete the upload instead
 //   kill        {"pid", "after"}: SIGKILL that process when so many bytes are sent, and leave the rest to the retries
-//   stream      read the file as a stream whose length nobody knows
+//   source      what tus-js-client is given: a "file"; a "stream", whose length nobody knows; a "buffer", like a browser
 //   options     given to tus-js-client as they are
 import fs from 'node:fs'
 import { basename } from 'node:path'
@@ -15,11 +15,15 @@ import * as tus from 'tus-js-client'
 const task = JSON.parse(process.argv[2])
 const offsets = []
 
+const sources = {
+  file: (path) => fs.createReadStream(path),
+  stream: (path) => fs.createReadStream(path).pipe(new PassThrough()),
+  buffer: (path) => fs.readFileSync(path),
+}
+
 function start(settings, { abortAfter, terminate, kill } = {}) {
   return new Promise((resolve, reject) => {
-    const file = fs.createReadStream(task.path)
-    const upload = new tus.Upload(task.stream ? file.pipe(new PassThrough()) : file, {
-      ...(task.stream ? { uploadLengthDeferred: true } : { uploadSize: fs.statSync(task.path).size }),
+    const upload = new tus.Upload(sources[task.source ?? 'file'](task.path), {
       chunkSize: task.chunkSize || Number.POSITIVE_INFINITY,
       metadata: { filename: basename(task.path), filetype: 'application/octet-stream' },
       retryDelays: [100, 200, 400, ...Array(40).fill(800)],

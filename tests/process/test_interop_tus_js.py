@@ -73,7 +73,8 @@ def test_in_parallel_again_after_an_abort(node: str, shared_server: ServerProces
 
 
 def test_from_a_stream_of_unknown_length(node: str, shared_server: ServerProcess, large_file: Path) -> None:
-    uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, stream=True)
+    options = {"uploadLengthDeferred": True}
+    uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, source="stream", options=options)
     assert_arrived(shared_server.url, uploaded["file"], large_file)
 
 
@@ -81,16 +82,17 @@ def test_from_a_stream_of_unknown_length(node: str, shared_server: ServerProcess
 def test_in_the_protocol_of_the_ietf(
     node: str, shared_server: ServerProcess, large_file: Path, chunk: int | None
 ) -> None:
+    # Of a file, the client never says which of its chunks is the last.
     options = {"protocol": "ietf-draft-05"}
-    uploaded = upload(node, shared_server, large_file, chunkSize=chunk, options=options)
+    uploaded = upload(node, shared_server, large_file, chunkSize=chunk, source="buffer", options=options)
     assert_arrived(shared_server.url, uploaded["file"], large_file)
     status = httpx.get(uploaded["url"], headers={"Accept": "application/json"}).json()
     assert (status["protocol"], status["status"]) == ("ietf", "completed")
 
 
 def test_resumes_in_the_protocol_of_the_ietf(node: str, shared_server: ServerProcess, large_file: Path) -> None:
-    options = {"protocol": "ietf-draft-05"}
-    uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, abortAfter=12 * MIB, options=options)
+    task = {"chunkSize": 5 * MIB, "abortAfter": 12 * MIB, "source": "buffer"}
+    uploaded = upload(node, shared_server, large_file, options={"protocol": "ietf-draft-05"}, **task)
     assert 10 * MIB <= uploaded["resumedAt"][-1] <= 15 * MIB
     assert_arrived(shared_server.url, uploaded["file"], large_file)
 

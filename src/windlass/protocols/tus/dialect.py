@@ -1,6 +1,6 @@
 """What is announced. An extension stands here when all of it works.
 
-checksum-trailer is missing: the HTTP server hands no trailers on (docs/decisions/0013-tus-extensions.md).
+checksum-trailer is missing: the HTTP server hands no trailers on (docs/decisions: tus extensions).
 """
 
 from __future__ import annotations
