@@ -1,6 +1,6 @@
 """Speaking HTTP by hand, where heads, half bodies and silence matter; and looking at what a server has really kept."""
 
-from __future__ import annotations
+from __future__ import os
 
 import base64
 import contextlib
@@ -132,7 +132,8 @@ class Kept:
         return int(self.one("SELECT count(*) FROM windlass_files_uploadsession WHERE status = 'active'"))
 
     def objects(self) -> set[Path]:
-        return {path for path in self._objects.rglob("*") if path.is_file()}
+        # os.walk passes over a directory that the server removes while it is read; rglob does not.
+        return {Path(folder, name) for folder, _, names in os.walk(self._objects) for name in names}
 
     def object_of(self, upload: str) -> Path:
         name = str(UUID(key_of(upload)))
