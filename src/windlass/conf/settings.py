@@ -89,6 +89,11 @@ class Settings:
         "How long completing an upload in chunks waits for the digest of the whole before it answers 202.",
         check=_not_negative,
     )
+    media_wait_seconds: float = setting(
+        20.0,
+        "How long the media API waits for a file's facts and thumbnail before it answers PROCESSING.",
+        check=_not_negative,
+    )
     upload_ttl_hours: float = setting(24.0, "Life of an unfinished upload since its last byte.", check=_positive)
     session_retention_hours: float = setting(24.0, "How long ended uploads are remembered.", check=_not_negative)
     # Handing out

@@ -4,6 +4,7 @@ from windlass.files import assets, chunks, joins, leases, lifecycle, uploads
 from windlass.files.assets import IllegalMove, StepOutcome, StepPlan, StoredRendition
 from windlass.files.chunks import ChunkClaim, ClaimedChunk, ClaimLost, ReceivedChunk
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
+from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.profiles import Profile, profile, profiles
 from windlass.files.states import LIVING_UPLOADS, FileStatus, StepState, UploadStatus
@@ -20,6 +21,7 @@ __all__ = [
     "IllegalMove",
     "Lease",
     "LeaseLost",
+    "MediaRules",
     "NewUpload",
     "Profile",
     "ReceivedChunk",

@@ -10,12 +10,16 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from windlass import conf
+from windlass.files.media_rules import BUILT_IN, MediaRules, completed, derived, read
 from windlass.kernel.errors import InvalidField
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all."""
+    """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
+
+    ``media_types``: what each kind of media must be like; with them a profile takes nothing else.
+    """
 
     name: str
     description: str = ""
@@ -29,6 +33,7 @@ class Profile:
     thumbnails: bool = True
     thumbnail_width: int = 640
     thumbnail_format: Literal["webp", "jpeg"] = "webp"
+    media_types: tuple[MediaRules, ...] = ()
 
     def admits_type(self, mime_type: str) -> bool:
         return not self.allowed_mime_types or _matches(mime_type, self.allowed_mime_types)
@@ -66,6 +71,7 @@ def _load(settings: conf.Settings) -> Mapping[str, Profile]:
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise conf.BadSetting(f"WINDLASS_PROFILES {settings.windlass_profiles}: {error}") from error
     tables.setdefault("default", {"description": "Any file."})
+    tables["media"] = completed(tables.get("media", {}), BUILT_IN)
     return {name: _profile(name, table, settings) for name, table in tables.items()}
 
 
@@ -74,6 +80,10 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
     if unknown:
         raise conf.BadSetting(f"Profile {name!r} has an unknown key {sorted(unknown)[0]!r}.")
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
+    try:
+        rules = read(table.get("media_types", {}))
+    except ValueError as error:
+        raise conf.BadSetting(f"Profile {name!r}: {error}") from error
     defaults: dict[str, Any] = {
         "max_size": settings.upload_limit,
         "allowed_mime_types": settings.allowed_mime_types,
@@ -81,7 +91,8 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "allowed_extensions": settings.allowed_extensions,
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
-    return Profile(**(defaults | table | lists | {"name": name}))
+    defaults |= derived(rules)
+    return Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
 
 
 def _matches(mime_type: str, patterns: tuple[str, ...]) -> bool:

@@ -32,7 +32,7 @@ PAGE = 200
 #: Wait after a look that failed.
 RETRY_SECONDS = 1.0
 
-_ENDED = frozenset(
+ENDED = frozenset(
     {
         EventType.FILE_READY,
         EventType.FILE_REJECTED,
@@ -112,7 +112,7 @@ class Subscriber:
         for event in new:
             self.position = event.id
             self.shown.journal(event)
-            if event.type in _ENDED and self.running:
+            if event.type in ENDED and self.running:
                 self.running = [each for each in self.running if each.thing not in (event.file_id, event.upload_id)]
         return [events.document(event) for event in new]
 

@@ -165,6 +165,10 @@ class ChecksumMismatch(Problem):
     slug, status, title = "checksum-mismatch", 422, "The bytes do not have the checksum that was announced"
 
 
+class FileRejected(Problem):
+    slug, status, title = "file-rejected", 422, "A rule refused this file"
+
+
 class UploadLocked(Problem):
     slug, status, title, transient = "upload-locked", 423, "Another request is writing to this upload", True
 

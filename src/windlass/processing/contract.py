@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, Protocol
 STAGES = ("intake", "describe", "derive")
 
 #: Values are what JSON can say. What the client declared and the receiver saw is there from the start: ``filename``,
-#: ``size``, ``declared_mime_type``, ``expected_sha256``, ``checksum`` (if known); the rest comes from earlier steps.
+#: ``size``, ``metadata``, ``declared_mime_type``, ``expected_sha256``, ``checksum`` (if known); the rest comes from
+#: earlier steps.
 Facts = Mapping[str, Any]
 
 

@@ -44,7 +44,7 @@ class Work:
             value = getattr(asset, name)
             if value is not None:
                 known[name] = value
-        return known | {"filename": asset.original_filename, "size": asset.size}
+        return known | {"filename": asset.original_filename, "size": asset.size, "metadata": asset.metadata}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, InvalidField
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Description
+from windlass.receiving import media_claims
 from windlass.storage.registry import store
 
 #: What a session says of itself that is a part of another.
@@ -16,13 +17,24 @@ PARTIAL = "partial"
 
 
 def admit(
-    description: Description, size: int | None, principal: Principal, dialect: str, *, partial: bool = False
+    description: Description,
+    size: int | None,
+    principal: Principal,
+    dialect: str,
+    *,
+    partial: bool = False,
+    max_size: int | None = None,
 ) -> files.NewUpload:
     """The session to begin. Raises InvalidField for an unknown profile or too small a file, FileTooLarge.
 
-    A ``partial`` upload is no file, and may be smaller than one.
+    A ``partial`` upload is no file, and may be smaller than one. ``max_size``: a limit besides the profile's. Of media
+    it also raises UnsupportedMediaType, by what the client says; what is true is found out later.
     """
     profile = files.profile(description.profile)
+    if max_size is not None:
+        profile = narrowed(profile, max_size)
+    if profile.media_types and not partial:
+        profile = media_claims.admitted(profile, description)
     if size is not None:
         check_size(_of_parts(profile) if partial else profile, size)
     return files.NewUpload(
@@ -38,6 +50,7 @@ def admit(
         expected_sha512=description.sha512,
         concat=PARTIAL if partial else None,
         size=size,
+        max_size=profile.max_size if profile.max_size < files.profile(profile.name).max_size else None,
         store=store().name,
     )
 

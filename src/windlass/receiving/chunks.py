@@ -125,6 +125,14 @@ def progress_of(upload_id: uuid.UUID, *, named: int | None = None) -> ChunkProgr
     return ChunkProgress(layout.total, len(indexes), there, _percentage(layout, len(indexes), there), indexes)
 
 
+def first_missing(upload_id: uuid.UUID, total: int) -> int | None:
+    """The chunk with the lowest index that is not in. Blocks on the database."""
+    known = 0
+    while (further := files.chunks.prefix(upload_id, known)) > known:
+        known = further
+    return known if known < total else None
+
+
 def stop_all() -> None:
     """The server is stopping: chunks under way are given up, and their clients send them again."""
     for receiving in list(_under_way):

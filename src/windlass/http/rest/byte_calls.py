@@ -10,6 +10,7 @@ from typing import Any
 
 from windlass.http.rest.byte_call import BINARY, ByteCall, header, json_of, model, query
 from windlass.http.rest.chunk_calls import CHUNK_CALLS
+from windlass.http.rest.media_calls import MEDIA_CALLS
 
 _FIELDS = (
     query("profile", "Decides what is admitted and what is done with it."),
@@ -120,6 +121,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
         )
     ),
     *CHUNK_CALLS,
+    *MEDIA_CALLS,
     ByteCall(
         "OPTIONS",
         "/uploads/{upload_id}",

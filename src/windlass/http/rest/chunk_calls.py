@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from windlass.http.rest.byte_call import BINARY, ByteCall, header, json_of
 
 _TAG = "Chunks"
+ASSEMBLING = ("The digest of the whole is still being worked out", json_of("ChunkUploadAssembling"))
 _CHUNK_DIGEST = (
     header("Content-Digest", "`sha-256=:BASE64:`, the digest of this chunk (RFC 9530)."),
     header("X-Checksum-SHA256", "The same in hex."),
@@ -48,7 +49,7 @@ CHUNK_CALLS: Sequence[ByteCall] = (
         "Make the file of the chunks",
         {
             200: ("The file", json_of("ChunkUploadCompleted")),
-            202: ("The digest of the whole is still being worked out", json_of("ChunkUploadAssembling")),
+            202: ASSEMBLING,
         },
         _TAG,
         body=json_of("UploadRef"),

@@ -11,6 +11,7 @@ from ninja.schema import NinjaGenerateJsonSchema
 
 from windlass.http.rest.byte_calls import BYTE_CALLS
 from windlass.http.rest.chunk_schemas import CHUNK_MODELS
+from windlass.http.rest.media_schemas import MEDIA_MODELS
 from windlass.http.rest.schemas import ProblemDocument, UploadStatusOut
 
 _REFUSAL = {
@@ -28,7 +29,7 @@ def complete(document: dict[str, Any], prefix: str = "") -> None:
         # Two paths that differ in their parameters' names only are one path to OpenAPI.
         path = by_shape.setdefault(shape(prefix + call.path), prefix + call.path)
         paths.setdefault(path, {})[call.method.lower()] = call.operation(path)
-    models: tuple[type[Schema], ...] = (ProblemDocument, UploadStatusOut, *CHUNK_MODELS)
+    models: tuple[type[Schema], ...] = (ProblemDocument, UploadStatusOut, *CHUNK_MODELS, *MEDIA_MODELS)
     for model in models:
         document["components"]["schemas"].update(_definitions(model))
     for operations in paths.values():

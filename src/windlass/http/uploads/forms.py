@@ -15,16 +15,16 @@ from windlass.files import api as files
 from windlass.http import records
 from windlass.http.endpoints import principal_of, problem_of
 from windlass.http.uploads.answers import of_file
+from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
 from windlass.kernel.principals import Principal
 from windlass.protocols import form
 from windlass.protocols.dialects import Dialect
-from windlass.protocols.form import FormEvent, FormRequest, PartBegan, PartData, PartEnded
+from windlass.protocols.form import FormRequest, PartBegan, PartEnded
 from windlass.receiving.admission import admit
-from windlass.receiving.source import RequestBody
 from windlass.receiving.whole import WholeUpload
-from windlass.storage.contract import Buffer, StoreError
+from windlass.storage.contract import StoreError
 
 #: What a form may hold besides its files (bytes): part headers and ordinary fields.
 OVERHEAD = 2 * 1024 * 1024
@@ -46,7 +46,7 @@ async def _take(incoming: Incoming, *, always_list: bool) -> Response:
     if asked.body_length is not None and asked.body_length > total + OVERHEAD:
         raise FileTooLarge(total, asked.body_length, what="form's files together")
     principal = await principal_of(incoming.request)
-    intake = _Intake(asked, _Events(incoming.body, asked), principal, total)
+    intake = _Intake(asked, FormEvents(incoming.body, asked.parser), principal, total)
     try:
         await intake.receive()
         await intake.finish(incoming.request_id)
@@ -75,51 +75,12 @@ class _Received:
     record: dict[str, Any] | None = None
 
 
-class _Events:
-    """The form's events, and as a source the bytes of the file part that is open."""
-
-    def __init__(self, body: RequestBody, asked: FormRequest) -> None:
-        self._body = body
-        self._asked = asked
-        self._pending: list[FormEvent] = []
-        self._part_is_open = False
-        self.file_bytes = 0
-        self.limit = 0
-
-    async def next(self) -> FormEvent | None:
-        """The next event; None once the form has ended. Raises ClientGone, BadRequest. Cancelling it loses nothing."""
-        while not self._pending:
-            data = await self._body.read()
-            if data is None:
-                self._asked.parser.finish()
-                return None
-            self._pending = self._asked.parser.feed(bytes(data))
-        event = self._pending.pop(0)
-        self._part_is_open = not isinstance(event, PartEnded)
-        return event
-
-    async def read(self) -> Buffer | None:
-        """Source: the open part's next bytes, None at its end. Raises FileTooLarge past the limit of all files."""
-        event = await self.next()
-        if not isinstance(event, PartData):
-            return None
-        self.file_bytes += len(event.data)
-        if self.file_bytes > self.limit:
-            raise FileTooLarge(self.limit, self.file_bytes, what="form's files together")
-        return event.data
-
-    async def skip(self) -> None:
-        """Pass over the rest of the open part, if it has not ended yet."""
-        while self._part_is_open and await self.read() is not None:
-            pass
-
-
 @dataclass
 class _Intake:
     """All files of one form."""
 
     asked: FormRequest
-    events: _Events
+    events: FormEvents
     principal: Principal
     total: int
     received: list[_Received] = field(default_factory=list)

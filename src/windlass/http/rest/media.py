@@ -1,0 +1,94 @@
+"""The media API's calls on what is there: formats, one file, a whole post, and tidying up (http-api section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import Router
+
+from windlass.files.api import FileAsset, FileStatus, assets, lifecycle, profile
+from windlass.http.media_records import media_out, rules_of
+from windlass.http.rest.credentials import caller
+from windlass.http.rest.files import on_file
+from windlass.http.rest.media_schemas import (
+    CleanupOut,
+    MediaOut,
+    PublishedIn,
+    PublishedOut,
+    SupportedFormats,
+)
+from windlass.http.uploads.media import MOST_IMAGES
+from windlass.kernel.errors import Forbidden, NotFound
+from windlass.kernel.principals import Principal
+from windlass.processing import api as processing
+from windlass.protocols.media import PROFILE
+from windlass.receiving.chunks import DEFAULT_CHUNK_SIZE
+from windlass.receiving.offload import in_database
+
+router = Router(tags=["Media"])
+
+
+@router.get("/supported-formats", response=SupportedFormats, summary="What the media API takes")
+async def supported_formats(request: HttpRequest) -> HttpResponse:
+    kinds: dict[str, Any] = {rules.kind: asdict(rules) for rules in profile(PROFILE).media_types}
+    for rules in kinds.values():
+        del rules["kind"]
+    return JsonResponse(kinds | {"chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MOST_IMAGES})
+
+
+@router.post("/cleanup/expired", response=CleanupOut, summary="End uploads whose time is over now; for staff")
+async def cleanup(request: HttpRequest) -> HttpResponse:
+    if not caller(request).staff:
+        raise Forbidden("This call is for staff.")
+    sessions, freed = await in_database(lifecycle.expire_uploads)
+    forgotten = await in_database(lifecycle.forget_uploads)
+    return JsonResponse({"sessions_expired": sessions, "bytes_freed": freed, "sessions_forgotten": forgotten})
+
+
+@router.post(
+    "/posts/{post_id}/published",
+    response=PublishedOut,
+    summary="A post is out: delete the bytes of its files, keep the records",
+)
+async def published(request: HttpRequest, post_id: str, told: PublishedIn) -> HttpResponse:
+    if not told.success:
+        return JsonResponse({"released": 0, "bytes_freed": 0})
+    return JsonResponse(await in_database(_release, post_id, caller(request)))
+
+
+@router.get("/{media_id}", response=MediaOut, summary="One picture or video")
+async def read_media(request: HttpRequest, media_id: str) -> HttpResponse:
+    return JsonResponse(await on_file(request, media_id, _shown))
+
+
+@router.delete("/{media_id}", response={204: None}, summary="Delete a picture or video, bytes and record")
+async def delete_media(request: HttpRequest, media_id: str) -> HttpResponse:
+    await on_file(request, media_id, _deleted)
+    return HttpResponse(status=204)
+
+
+def _shown(asset: FileAsset) -> dict[str, Any]:
+    _must_be_media(asset)
+    return media_out(asset)
+
+
+def _deleted(asset: FileAsset) -> None:
+    _must_be_media(asset)
+    processing.delete(asset)
+
+
+def _must_be_media(asset: FileAsset) -> None:
+    if not rules_of(asset.profile):
+        raise NotFound(f"There is no picture or video {asset.id}.")
+
+
+def _release(post_id: str, principal: Principal) -> dict[str, int]:
+    """Every file of the post that the caller may see, whichever way it came in."""
+    released = freed = 0
+    for asset in assets.visible(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
+        size = asset.size + sum(asset.renditions.values_list("size", flat=True))
+        processing.release(asset)
+        released, freed = released + 1, freed + size
+    return {"released": released, "bytes_freed": freed}

@@ -1,0 +1,158 @@
+"""The media API's calls that bring bytes: ``/api/v1/media/upload/`` (http-api section 4)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from windlass import conf
+from windlass.files import api as files
+from windlass.http import media_records, records
+from windlass.http.endpoints import endpoint, principal_of
+from windlass.http.uploads import json_bodies
+from windlass.http.uploads.answers import of_reply
+from windlass.http.uploads.form_events import FormEvents
+from windlass.http.uploads.media_forms import MediaForm, shown
+from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.http.waiting import until_ended
+from windlass.kernel.errors import BadRequest, InvalidField, Problem, UploadGone
+from windlass.kernel.principals import Principal
+from windlass.protocols import chunks as chunk_dialect
+from windlass.protocols import heads
+from windlass.protocols import media as dialect
+from windlass.protocols.form import FieldCollector, FormParser, PartBegan
+from windlass.protocols.intents import ChunkProgress
+from windlass.protocols.json_fields import LARGEST, parse_upload_id
+from windlass.receiving import assembly, chunks
+from windlass.receiving.offload import in_database
+
+
+async def init(incoming: Incoming) -> Response:
+    intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
+    session = await chunks.begin(intent, await principal_of(incoming.request), dialect=dialect.DIALECT)
+    layout = files.chunks.layout(session)
+    return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
+
+
+async def take_chunk(incoming: Incoming) -> Response:
+    """A form with ``upload_id``, ``chunk_index`` and then ``chunk``, which is streamed to its place."""
+    heads.must_not_be_encoded(incoming.head)
+    events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
+    events.limit = LARGEST  # what the chunk may have is known once it is found
+    said = FieldCollector()
+    outcome, index = None, 0
+    while (event := await events.next()) is not None:
+        if not (isinstance(event, PartBegan) and event.name == "chunk"):
+            said.take(event)
+            continue
+        if outcome is not None:
+            raise BadRequest("The form has more than one chunk.")
+        intent = dialect.parse_chunk(_before_the_chunk(dict(incoming.head.query) | said.values))
+        outcome = await chunks.put(intent, incoming.who(), events, dialect=dialect.DIALECT)
+        index = intent.index
+    if outcome is None:
+        raise InvalidField("The form has no part called chunk.", field="chunk")
+    following = await in_database(chunks.first_missing, outcome.session.id, outcome.progress.total_chunks)
+    return of_reply(dialect.received(outcome.session.id, index, outcome.progress, following))
+
+
+async def status(request: Request) -> Response:
+    upload_id = parse_upload_id(request.path_params["id"])
+    return of_reply(dialect.status(upload_id, *await in_database(_status, upload_id, await principal_of(request))))
+
+
+async def finalize(incoming: Incoming) -> Response:
+    """The chunks become a file; the reply waits for what becomes of it."""
+    upload_id = parse_upload_id(incoming.request.path_params["id"])
+    said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
+    session = await assembly.complete(
+        upload_id, incoming.who(), dialect=dialect.DIALECT, described=said, request_id=incoming.request_id
+    )
+    if session.file_id is None:
+        return of_reply(chunk_dialect.assembling(upload_id))
+    return JSONResponse(await _one([session.file_id]))
+
+
+async def cancel(incoming: Incoming) -> Response:
+    upload_id = parse_upload_id(incoming.request.path_params["id"])
+    await chunks.cancel(upload_id, incoming.who(), dialect=dialect.DIALECT)
+    return Response(status_code=204)
+
+
+async def simple(incoming: Incoming) -> Response:
+    """One file in one form."""
+    form = MediaForm(incoming, await principal_of(incoming.request), most=1, max_size=SIMPLE_SIZE)
+    made = await form.take()
+    if isinstance(made[0], Problem):
+        raise made[0]
+    return JSONResponse(await _one([made[0]]))
+
+
+async def images(incoming: Incoming) -> Response:
+    """Up to ten pictures in one form, each for itself."""
+    principal = await principal_of(incoming.request)
+    form = MediaForm(incoming, principal, most=MOST_IMAGES, kind="image", name="images")
+    made = await form.take()
+    told = iter(await _results([each for each in made if not isinstance(each, Problem)]))
+    found = [each if isinstance(each, Problem) else next(told) for each in made]
+    listed = [shown(each, incoming) for each in found]
+    if all(isinstance(each, Problem) for each in found):
+        raise InvalidField("None of the images was taken.", errors=[each["error"] for each in listed])
+    return JSONResponse(listed)
+
+
+async def _one(file_ids: Sequence[uuid.UUID]) -> dict[str, Any]:
+    (found,) = await _results(file_ids)
+    if isinstance(found, Problem):
+        raise found
+    return found
+
+
+async def _results(file_ids: Sequence[uuid.UUID]) -> list[dict[str, Any] | Problem]:
+    """What has become of these files, in this order, once it is known or has been waited for long enough."""
+    await until_ended(file_ids, conf.get().media_wait_seconds)
+    return [await in_database(_result, file_id) for file_id in file_ids]
+
+
+def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
+    asset = files.assets.load(file_id)
+    if asset is None:
+        return UploadGone("This file has been deleted since it came in.")
+    return media_records.refusal(asset) or media_records.media_out(asset)
+
+
+def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgress]:
+    session = chunks.find(upload_id, lambda: principal, dialect.DIALECT)
+    state = files.UploadStatus.EXPIRED if records.is_expired(session) else session.status
+    return str(state), chunks.progress_of(upload_id)
+
+
+def _before_the_chunk(fields: dict[str, str]) -> dict[str, str]:
+    for name in ("upload_id", "chunk_index"):
+        if name not in fields:
+            raise InvalidField(
+                f"The field {name} is missing. It says where the bytes belong: put it before the chunk in the form, "
+                f"or in the query.",
+                field=name,
+            )
+    return fields
+
+
+#: What ``simple`` takes at most (bytes), and ``images`` (files).
+SIMPLE_SIZE = 50 * 1024 * 1024
+MOST_IMAGES = 10
+
+routes = [
+    Route("/api/v1/media/upload/init", receiving(init), methods=["POST"]),
+    Route("/api/v1/media/upload/chunk", receiving(take_chunk), methods=["POST"]),
+    Route("/api/v1/media/upload/simple", receiving(simple), methods=["POST"]),
+    Route("/api/v1/media/upload/images", receiving(images), methods=["POST"]),
+    Route("/api/v1/media/upload/{id}/status", endpoint(status), methods=["GET"]),
+    Route("/api/v1/media/upload/{id}/finalize", receiving(finalize), methods=["POST"]),
+    Route("/api/v1/media/upload/{id}", receiving(cancel), methods=["DELETE"]),
+]

@@ -1,0 +1,113 @@
+"""The media API (http-api section 4): chunks in forms, and what the client says of a picture or a video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from windlass.kernel import filenames
+from windlass.kernel.clock import rfc3339
+from windlass.kernel.errors import InvalidField
+from windlass.protocols import json_fields, media_types
+from windlass.protocols.chunks import chunk_size
+from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, PutChunk, Reply
+
+#: What a session of this dialect remembers.
+DIALECT = "media"
+PROFILE = "media"
+KINDS = ("video", "image")
+MAX_JSON_BODY = 64 * 1024
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+def parse_init(body: bytes | bytearray) -> CreateInChunks:
+    """Raises BadRequest, InvalidField."""
+    fields = json_fields.read(body)
+    size = json_fields.size(fields, "file_size")
+    name = json_fields.text(fields, "file_name")
+    description = describe(fields, name, json_fields.text(fields, "content_type"))
+    return CreateInChunks(description, size, chunk_size(fields))
+
+
+def describe(fields: Mapping[str, Any], filename: str | None, content_type: str | None) -> Description:
+    """What is said of one file: ``post_id`` and ``media_type`` besides its name and type. Raises InvalidField."""
+    return Description(
+        filename=filenames.clean(filename),
+        declared_type=media_types.declared(content_type),
+        profile=PROFILE,
+        reference=json_fields.reference(fields, "post_id"),
+        metadata=metadata(fields),
+    )
+
+
+def metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``media_type`` that the client gives the file, to be held against its content."""
+    kind = json_fields.optional_text(fields, "media_type")
+    if kind is not None and kind not in KINDS:
+        raise InvalidField(f"media_type must be {' or '.join(KINDS)}, not {kind[:40]!r}.", field="media_type")
+    return {} if kind is None else {"media_type": kind}
+
+
+def parse_finalize(body: bytes | bytearray) -> dict[str, Any]:
+    """What is said of the file at its end, as values of its session; an empty body says nothing."""
+    fields = json_fields.read(body) if body.strip() else {}
+    reference, said = json_fields.reference(fields, "post_id"), metadata(fields)
+    return ({"reference": reference} if reference else {}) | ({"metadata": said} if said else {})
+
+
+def parse_chunk(fields: Mapping[str, str]) -> PutChunk:
+    """By the fields of the form that carries it. Raises InvalidField, NotFound."""
+    upload_id = json_fields.upload_id(fields)
+    spelled = json_fields.text(fields, "chunk_index").strip()
+    sign = spelled[1:] if spelled.startswith("-") else spelled
+    if not (sign.isascii() and sign.isdigit() and len(sign) <= 18):
+        raise InvalidField(f"chunk_index must be an integer, not {spelled[:40]!r}.", field="chunk_index")
+    return PutChunk(upload_id, int(spelled))
+
+
+def created(upload_id: UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> Reply:
+    return Reply(
+        200,
+        body={
+            "upload_id": str(upload_id),
+            "chunk_size": chunk_size,
+            "total_chunks": total_chunks,
+            "expires_at": rfc3339(expires_at),
+        },
+    )
+
+
+def received(upload_id: UUID, index: int, progress: ChunkProgress, next_chunk: int | None) -> Reply:
+    return Reply(
+        200,
+        body={
+            "upload_id": str(upload_id),
+            "chunk_index": index,
+            "status": "received" if progress.received_count < progress.total_chunks else "completed",
+            "progress": progress.percentage,
+            "next_chunk": next_chunk,
+        },
+    )
+
+
+def status(upload_id: UUID, state: str, progress: ChunkProgress) -> Reply:
+    """``state`` is the session's; ``completed`` is said once every chunk is in."""
+    missing = progress.missing()
+    if state == "active" and not missing:
+        state = "completed"
+    return Reply(
+        200,
+        _NO_STORE,
+        {
+            "upload_id": str(upload_id),
+            "status": state,
+            "progress": progress.percentage,
+            "received_chunks": list(progress.received or ()),
+            "missing_chunks": missing,
+            "next_chunk": missing[0] if missing else None,
+            "total_chunks": progress.total_chunks,
+        },
+    )

@@ -1,0 +1,354 @@
+"""The media API against a real server: a social-video back end (http-api section 4)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import samples
+from tests.process.chunking import problem
+from tests.process.conftest import ServerProcess
+from tests.process.wire import MB, Kept, connect, ended, eventually
+
+API = "/api/v1/media"
+MEDIA_OUT = {
+    "id",
+    "media_id",
+    "post_id",
+    "media_type",
+    "file_name",
+    "file_size",
+    "content_type",
+    "file_path",
+    "thumbnail_url",
+    "width",
+    "height",
+    "duration",
+    "codec",
+    "bitrate",
+    "status",
+    "created_at",
+}
+
+
+@pytest.fixture
+def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(shared_server) as client:
+        yield client
+
+
+@pytest.fixture
+def kept(shared_server: ServerProcess) -> Kept:
+    return Kept(shared_server)
+
+
+def begin(http: httpx.Client, data: bytes, name: str = "clip.mp4", kind: str = "video/mp4", **more: Any) -> Any:
+    asked = {"file_name": name, "file_size": len(data), "content_type": kind, "chunk_size": 4096} | more
+    return http.post(f"{API}/upload/init", json=asked)
+
+
+def chunk(http: httpx.Client, upload_id: str, index: int, data: bytes) -> httpx.Response:
+    body = data[index * 4096 : (index + 1) * 4096]
+    fields = {"upload_id": upload_id, "chunk_index": str(index)}
+    return http.post(f"{API}/upload/chunk", data=fields, files={"chunk": ("blob", body)})
+
+
+def simple(http: httpx.Client, name: str, data: bytes, kind: str = "", **fields: str) -> httpx.Response:
+    return http.post(f"{API}/upload/simple", data=fields, files={"file": (name, data, kind) if kind else (name, data)})
+
+
+def test_a_video_in_chunks(http: httpx.Client) -> None:
+    video = samples.mp4(320, 240, 2)
+    made = begin(http, video)
+    assert made.status_code == 200, made.text
+    told = made.json()
+    assert set(told) == {"upload_id", "chunk_size", "total_chunks", "expires_at"}
+    upload, total = told["upload_id"], told["total_chunks"]
+    assert total >= 2
+    early = http.post(f"{API}/upload/{upload}/finalize", json={})
+    problem(early, 409, "conflict", missing_chunks=list(range(total)))
+    second = chunk(http, upload, 1, video).json()
+    assert second == {
+        "upload_id": upload,
+        "chunk_index": 1,
+        "status": "received",
+        "progress": pytest.approx(100 * 4096 / len(video), abs=0.01),
+        "next_chunk": 0,
+    }
+    for index in range(total):
+        answer = chunk(http, upload, index, video)
+        assert answer.status_code == 200, answer.text
+    assert (answer.json()["status"], answer.json()["progress"], answer.json()["next_chunk"]) == (
+        "completed",
+        100.0,
+        None,
+    )
+    status = http.get(f"{API}/upload/{upload}/status").json()
+    assert status == {
+        "upload_id": upload,
+        "status": "completed",
+        "progress": 100.0,
+        "received_chunks": list(range(total)),
+        "missing_chunks": [],
+        "next_chunk": None,
+        "total_chunks": total,
+    }
+    assert http.get(f"/uploads/{upload}", headers={"Accept": "application/json"}).json()["status"] == "active"
+    answers = [http.post(f"{API}/upload/{upload}/finalize", json={"post_id": "post-1"}) for _ in range(2)]
+    media = answers[0].json()
+    assert set(media) == MEDIA_OUT
+    assert {name: media[name] for name in ("post_id", "media_type", "content_type", "width", "height", "status")} == {
+        "post_id": "post-1",
+        "media_type": "video",
+        "content_type": "video/mp4",
+        "width": 320,
+        "height": 240,
+        "status": "READY",
+    }
+    assert media["duration"] == pytest.approx(2, abs=0.1)
+    assert media["codec"] == "mpeg4"
+    assert media["bitrate"] > 0
+    assert media["id"] == media["media_id"]
+    assert answers[1].json() == media
+    assert http.get(f"{API}/{media['id']}").json() == media
+    assert http.get(media["file_path"]).content == video
+    problem(http.delete(f"{API}/upload/{upload}"), 409, "conflict")
+    assert http.delete(f"{API}/{media['id']}").status_code == 204
+    problem(http.get(f"{API}/{media['id']}"), 404, "not-found")
+
+
+def test_a_picture_at_once(http: httpx.Client) -> None:
+    answer = simple(http, "in the sun.jpg", samples.jpeg(800, 600), post_id="post-2", media_type="image")
+    assert answer.status_code == 200, answer.text
+    media = answer.json()
+    assert (media["media_type"], media["content_type"], media["status"]) == ("image", "image/jpeg", "READY")
+    assert (media["width"], media["height"], media["duration"], media["post_id"]) == (800, 600, None, "post-2")
+    thumbnail = http.get(media["thumbnail_url"])
+    assert thumbnail.status_code == 200
+    assert thumbnail.headers["content-type"] == "image/webp"
+
+
+def test_fields_may_come_after_the_file(http: httpx.Client) -> None:
+    parts = [("file", ("a.png", samples.png(200, 150))), ("post_id", (None, "late"))]
+    media = http.post(f"{API}/upload/simple", files=parts).json()
+    assert (media["post_id"], media["content_type"]) == ("late", "image/png")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "fields", "status", "rule"),
+    [
+        ("tiny.png", samples.png(64, 48), {}, 422, "dimensions"),
+        ("wide.png", samples.png(4200, 200), {}, 422, "dimensions"),
+        ("page.jpg", samples.html(), {}, 415, "type-not-allowed"),
+        ("other.png", samples.jpeg(200, 200), {}, 422, "type-mismatch"),
+        ("picture.jpg", samples.jpeg(200, 200), {"media_type": "image"}, 200, None),
+        ("clip.mp4", samples.truncated(samples.mp4(), 0.4), {}, 422, "media-unreadable"),
+    ],
+)
+def test_what_the_content_breaks(
+    http: httpx.Client, name: str, data: bytes, fields: dict[str, str], status: int, rule: str | None
+) -> None:
+    answer = simple(http, name, data, **fields)
+    if rule is None:
+        assert answer.status_code == status, answer.text
+        return
+    slug = "unsupported-media-type" if status == 415 else "file-rejected"
+    told = problem(answer, status, slug, rule=rule)
+    record = http.get(f"/files/{told['media_id']}/").json()
+    assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", rule)
+    assert (told["limit"], told["actual"]) == (record["rejection"]["limit"], record["rejection"]["actual"])
+    problem(http.get(f"/files/{told['media_id']}/download/"), 403, "file-refused")
+
+
+def test_a_media_type_that_the_content_contradicts(http: httpx.Client) -> None:
+    """By the name at once; by the content, of a file whose name and type say nothing else, once it is known."""
+    problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="video"), 422, "invalid-field")
+    problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="song"), 422, "invalid-field")
+    late = [("file", ("a.jpg", samples.jpeg(200, 200))), ("media_type", (None, "video"))]
+    problem(http.post(f"{API}/upload/simple", files=late), 422, "file-rejected", rule="media-type")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "slug"),
+    [
+        ({"content_type": "application/pdf"}, 415, "unsupported-media-type"),
+        ({"content_type": "video/x-matroska"}, 415, "unsupported-media-type"),
+        ({"file_name": "clip.exe"}, 415, "unsupported-media-type"),
+        ({"file_name": "clip"}, 415, "unsupported-media-type"),
+        ({"file_name": "clip.jpg"}, 422, "invalid-field"),
+        ({"media_type": "image"}, 422, "invalid-field"),
+        ({"file_size": 500 * MB + 1}, 413, "file-too-large"),
+        ({"file_size": 20 * MB + 1, "file_name": "a.jpg", "content_type": "image/jpeg"}, 413, "file-too-large"),
+        ({"file_size": -1}, 422, "invalid-field"),
+        ({"file_size": "5"}, 422, "invalid-field"),
+        ({"content_type": None}, 422, "invalid-field"),
+        ({"post_id": "a\0"}, 422, "invalid-field"),
+    ],
+)
+def test_a_breach_that_the_fields_show(
+    http: httpx.Client, kept: Kept, change: dict[str, Any], status: int, slug: str
+) -> None:
+    before = kept.everything()
+    asked = {"file_name": "clip.mp4", "file_size": 1000, "content_type": "video/mp4"} | change
+    problem(http.post(f"{API}/upload/init", json=asked), status, slug)
+    assert kept.everything() == before
+    assert http.post(f"{API}/upload/init", json=asked | {"content_type": 5}).status_code == 422
+
+
+def test_too_much_at_once(http: httpx.Client, kept: Kept) -> None:
+    before = kept.everything()
+    problem(simple(http, "a.mp4", bytes(51 * MB)), 413, "file-too-large", limit=50 * MB)
+    problem(simple(http, "a.jpg", bytes(21 * MB)), 413, "file-too-large", limit=20 * MB)
+    assert kept.everything() == before
+
+
+def test_pictures_each_for_itself(http: httpx.Client) -> None:
+    parts = [
+        ("images", ("one.jpg", samples.jpeg(200, 200))),
+        ("files", ("two.jpg", samples.html())),
+        ("files[]", ("three.png", samples.png(200, 150))),
+        ("images", ("four.mp4", samples.mp4())),
+        ("post_id", (None, "album")),
+    ]
+    answer = http.post(f"{API}/upload/images", files=parts)
+    assert answer.status_code == 200, answer.text
+    one, two, three, four = answer.json()
+    assert (one["file_name"], one["post_id"], three["file_name"]) == ("one.jpg", "album", "three.png")
+    assert one["thumbnail_url"]
+    assert (two["error"]["status"], two["error"]["rule"]) == (415, "type-not-allowed")
+    assert four["error"]["status"] == 422
+    bad = http.post(f"{API}/upload/images", files=parts[1:2])
+    assert len(problem(bad, 422, "invalid-field")["errors"]) == 1
+
+
+def test_eleven_pictures_are_too_many(http: httpx.Client, kept: Kept) -> None:
+    before = kept.everything()
+    parts = [("images", (f"{n}.jpg", samples.jpeg(200, 200))) for n in range(11)]
+    problem(http.post(f"{API}/upload/images", files=parts), 422, "invalid-field", limit=10)
+    assert kept.everything() == before
+
+
+def test_bad_forms_leave_nothing(http: httpx.Client, kept: Kept) -> None:
+    video = samples.mp4(320, 240, 2)
+    upload = begin(http, video).json()["upload_id"]
+    before = kept.everything()
+    head = {"Content-Type": "multipart/form-data; boundary=x"}
+    url = f"{API}/upload/chunk"
+    broken = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + samples.jpeg(200, 200)
+    fields = {"upload_id": upload, "chunk_index": "0"}
+    for answer, status, slug in (
+        (http.post(url, json={}), 415, "unsupported-media-type"),
+        (http.post(url, content=b"--x--\r\n", headers=head), 422, "invalid-field"),
+        (http.post(url, data=fields, files={"other": b"x"}), 422, "invalid-field"),
+        (http.post(url, data={"upload_id": upload}, files={"chunk": b"x"}), 422, "invalid-field"),
+        (http.post(url, data=fields | {"chunk_index": "one"}, files={"chunk": b"x"}), 422, "invalid-field"),
+        (http.post(url, data=fields | {"chunk_index": "-1"}, files={"chunk": b"x"}), 400, "bad-request"),
+        (http.post(url, data=fields | {"chunk_index": "99999"}, files={"chunk": b"x"}), 400, "bad-request"),
+        (http.post(url, data=fields, files={"chunk": b"x"}), 400, "bad-request"),
+        (http.post(url, data=fields | {"upload_id": "nothing"}, files={"chunk": b"x"}), 404, "not-found"),
+        (http.post(f"{API}/upload/simple", content=broken, headers=head), 400, "bad-request"),
+        (http.post(f"{API}/upload/simple", data={"post_id": "1"}, files={}), 415, "unsupported-media-type"),
+        (http.post(f"{API}/upload/images", content=broken, headers=head), 400, "bad-request"),
+        (http.post(f"{API}/upload/{upload}/finalize", content=b"{"), 400, "bad-request"),
+        (http.post(f"{API}/upload/{upload}/finalize", json={"media_type": 5}), 422, "invalid-field"),
+        (http.get(f"{API}/upload/nothing/status"), 404, "not-found"),
+        (http.get(f"{API}/nothing"), 404, "not-found"),
+    ):
+        problem(answer, status, slug)
+    assert http.get(f"{API}/upload/{upload}/status").json()["received_chunks"] == []
+    assert kept.everything() == before
+
+
+def test_giving_up(http: httpx.Client, kept: Kept) -> None:
+    video = samples.mp4(320, 240, 2)
+    upload = begin(http, video).json()["upload_id"]
+    assert chunk(http, upload, 0, video).status_code == 200
+    for _ in range(2):
+        assert http.delete(f"{API}/upload/{upload}").status_code == 204
+    assert http.get(f"{API}/upload/{upload}/status").json()["status"] == "cancelled"
+    assert not kept.object_of(upload).exists()
+    problem(chunk(http, upload, 1, video), 410, "upload-gone")
+    problem(http.post(f"{API}/upload/{upload}/finalize"), 410, "upload-gone")
+
+
+def test_a_published_post_gives_its_bytes_back(http: httpx.Client, kept: Kept) -> None:
+    first, second = (simple(http, "a.jpg", samples.jpeg(200, n), post_id="out").json() for n in (200, 210))
+    other = simple(http, "a.jpg", samples.jpeg(200, 220), post_id="not yet").json()
+    url = f"{API}/posts/out/published"
+    assert http.post(url, json={"success": False}).json() == {"released": 0, "bytes_freed": 0}
+    problem(http.post(url, json={}), 422, "invalid-field")
+    told = http.post(url, json={"success": True}).json()
+    assert told["released"] == 2
+    assert told["bytes_freed"] > first["file_size"] + second["file_size"]
+    assert http.post(url, json={"success": True}).json() == {"released": 0, "bytes_freed": 0}
+    released = http.get(f"{API}/{first['id']}").json()
+    assert (released["status"], released["thumbnail_url"], released["width"]) == ("RELEASED", None, 200)
+    problem(http.get(first["file_path"]), 410, "file-released")
+    assert http.get(other["file_path"]).status_code == 200
+
+
+def test_what_is_taken(http: httpx.Client) -> None:
+    found = http.get(f"{API}/supported-formats").json()
+    assert set(found) == {"video", "image", "chunk_size", "max_images"}
+    assert found["video"]["max_size"] == 500 * MB
+    assert (found["video"]["min_duration"], found["video"]["max_duration"]) == (1, 180)
+    assert (found["image"]["min_width"], found["image"]["max_height"]) == (100, 4096)
+    assert set(found["image"]["content_types"]) == {"image/jpeg", "image/png", "image/webp", "image/gif"}
+    assert set(found["video"]["extensions"]) == {"mp4", "mov", "webm"}
+    listed = {profile["name"]: profile for profile in http.get("/profiles/").json()["results"]}
+    assert listed["media"]["max_size"] == 500 * MB
+
+
+def test_only_media_is_shown_as_media(http: httpx.Client) -> None:
+    record = http.post("/files/", files={"file": ("a.txt", b"no picture")}).json()
+    problem(http.get(f"{API}/{record['id']}"), 404, "not-found")
+    problem(http.delete(f"{API}/{record['id']}"), 404, "not-found")
+
+
+def test_every_dialect_keeps_the_profiles_rules(http: httpx.Client) -> None:
+    refused = http.post("/files/?profile=media&filename=a.pdf", content=b"x")
+    problem(refused, 415, "unsupported-media-type")
+    small = http.post("/files/?profile=media&filename=a.png", content=samples.png(64, 48)).json()
+    record = ended(http, small["id"])
+    assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", "dimensions")
+
+
+def test_rules_and_waiting_by_the_settings(make_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+    """Shorter videos, no waiting, and credentials."""
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text("[media.media_types.video]\nmax_duration = 1.5\n")
+    server = make_server(
+        WINDLASS_PROFILES=str(profiles),
+        MEDIA_WAIT_SECONDS="0",
+        AUTH_MODE="required",
+        UPLOAD_TTL_HOURS="0.0005",
+        SWEEP_SECONDS="600",
+    )
+    tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("one", "two")]
+    staff = server.command("token", "create", "--user", "boss", "--staff").stdout.strip()
+    one, two, boss = (connect(server, headers={"Authorization": f"Bearer {t}"}) for t in (*tokens, staff))
+    with one, two, boss, connect(server) as nobody:
+        media = simple(one, "a.mp4", samples.mp4(320, 240, 2), post_id="p").json()
+        assert media["status"] in ("PENDING", "PROCESSING")
+        record = ended(one, media["id"])
+        assert (record["rejection"]["rule"], record["rejection"]["limit"]) == ("duration", 1.5)
+        assert one.get(f"{API}/{media['id']}").json()["status"] == "REJECTED"
+        problem(two.get(f"{API}/{media['id']}"), 404, "not-found")
+        problem(two.delete(f"{API}/{media['id']}"), 404, "not-found")
+        assert two.post(f"{API}/posts/p/published", json={"success": True}).json()["released"] == 0
+        problem(nobody.get(f"{API}/supported-formats"), 401, "unauthenticated")
+        problem(simple(nobody, "a.mp4", b"x"), 401, "unauthenticated")
+        upload = begin(one, os.urandom(9000)).json()["upload_id"]
+        problem(two.get(f"{API}/upload/{upload}/status"), 404, "not-found")
+        problem(one.post(f"{API}/cleanup/expired"), 403, "forbidden")
+        place = Kept(server).object_of(upload)
+        assert place.exists()
+        eventually(lambda: one.get(f"{API}/upload/{upload}/status").json()["status"] == "expired")
+        assert boss.post(f"{API}/cleanup/expired").json()["sessions_expired"] == 1
+        assert not place.exists()
+        problem(one.post(f"{API}/upload/{upload}/finalize", json={}), 410, "upload-gone")
