@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +332,18 @@ def test_curl(shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, 
         record = ended(http, httpx.Response(200, text=answer).json()["id"])
         assert (record["status"], record["original_filename"]) == ("READY", "some file.bin")
         assert record["checksum"] == sha256(path.read_bytes())
+
+
+def test_what_was_being_received_when_the_web_process_was_killed_leaves_nothing(
+    make_server: Callable[..., ServerProcess],
+) -> None:
+    """Nobody can send the rest of a raw body, so its bytes do not wait for the end of an upload's life."""
+    server = make_server(SWEEP_SECONDS="0.5")
+    kept = Kept(server)
+    with Wire(server.port) as wire:
+        wire.head("POST", "/files/", {"Content-Length": str(16 * MB)}, bytes(8 * MB))
+        eventually(lambda: kept.active() == 1)
+        assert kept.objects()
+        os.kill(server.web_pid(), signal.SIGKILL)
+        eventually(lambda: kept.active() == 0 and not kept.objects())
+    assert kept.files() == 0

@@ -42,6 +42,7 @@ class NewUpload:
     concat_key: str = ""
     chunk_size: int | None = None
     max_size: int | None = None
+    resumable: bool = True
     holder: str = ""
     lease_seconds: float = 0
 
@@ -170,9 +171,10 @@ def forget(upload_id: uuid.UUID) -> None:
 
 
 def expired(moment: datetime) -> Sequence[UploadSession]:
-    """Sessions past their life that nobody is writing to."""
+    """Sessions past their life that nobody is writing to. One that cannot be resumed lives as long as its request."""
     idle = Q(lease_holder="") | Q(lease_until__lt=moment)
-    return list(UploadSession.objects.filter(idle, status__in=LIVING_UPLOADS, expires_at__lt=moment)[:500])
+    over = Q(expires_at__lt=moment) | Q(resumable=False)
+    return list(UploadSession.objects.filter(idle, over, status__in=LIVING_UPLOADS)[:500])
 
 
 def to_forget(ended_before: datetime) -> Sequence[UploadSession]:
@@ -186,6 +188,7 @@ def _session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, An
         id=upload_id,
         owner=new.owner,
         dialect=new.dialect,
+        resumable=new.resumable,
         profile=new.profile.name,
         filename=new.filename,
         declared_type=new.declared_type,

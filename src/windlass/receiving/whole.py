@@ -101,7 +101,7 @@ class WholeUpload:
 
     async def _stream(self, source: Source, found: gathering.Gathered) -> None:
         await in_thread(self._create)
-        leased = replace(self.new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
+        leased = replace(self.new, resumable=False, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
         self._session = await in_transaction(
             files.uploads.create, leased, upload_id=self.id, key=self._key, state=self._state
         )

@@ -52,6 +52,8 @@ class UploadSession(models.Model):
     file_id = models.UUIDField(null=True, blank=True)
     failure = models.TextField(default="", blank=True)
     actual_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: it was not proved wrong
+    #: False for a form or a raw body: once its request is gone, nobody can send the rest.
+    resumable = models.BooleanField(default=True)
     last_append_offset = models.BigIntegerField(null=True, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True)
