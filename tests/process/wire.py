@@ -1,6 +1,6 @@
 """Speaking HTTP by hand, where heads, half bodies and silence matter; and looking at what a server has really kept."""
 
-from __future__ import os
+from __future__ import annotations
 
 import base64
 import contextlib
