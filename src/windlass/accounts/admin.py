@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
-from windlass.accounts.models import ApiToken
+from windlass.accounts.models import ApiToken, Grant
 
 
 @admin.register(ApiToken)
@@ -20,4 +20,18 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no par
     readonly_fields = ["user", "created_at", "last_used_at"]
 
     def has_add_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
+        return False
+
+
+@admin.register(Grant)
+class GrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """Grants are made by `POST /uploads/grants/`; here they are seen, and withdrawn."""
+
+    list_display = ["id", "owner", "profile", "reference", "upload_id", "created_at", "expires_at"]
+    list_filter = ["profile", "expires_at"]
+    search_fields = ["id", "owner", "reference", "upload_id"]
+    fields = ["owner", "profile", "max_size", "reference", "origin", "upload_id", "created_at", "expires_at"]
+    readonly_fields = ["owner", "profile", "max_size", "reference", "origin", "upload_id", "created_at", "expires_at"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Grant | None = None) -> bool:
         return False

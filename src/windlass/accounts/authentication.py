@@ -1,4 +1,5 @@
-"""Who is asking, on either plane: an API token, a Django session, or the person at this machine in open mode."""
+"""Who is asking, on either plane: an API token, a Django session, a grant, or the person at this machine in
+open mode."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from windlass import conf
-from windlass.accounts import tokens
+from windlass.accounts import grants, tokens
 from windlass.kernel.errors import Forbidden, Unauthenticated
 from windlass.kernel.principals import ANONYMOUS, Principal, owner_of_user
 
@@ -22,7 +23,13 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 def of_scope(scope: dict[str, Any]) -> Principal:
-    """For the byte plane: the principal of an ASGI request whose body has not been read. Blocks on the database."""
+    """For the byte plane: the principal of an ASGI request whose body has not been read. Blocks on the database.
+
+    Where the URL carries a grant, and the request is one that a grant is good for, nothing else counts.
+    """
+    granted = grants.of_scope(scope)
+    if granted is not None:
+        return granted
     request = ASGIRequest(scope, io.BytesIO())
     engine = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
     request.session = engine(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
@@ -31,7 +38,7 @@ def of_scope(scope: dict[str, Any]) -> Principal:
 
 def has_credential(scope: dict[str, Any]) -> bool:
     """Whether the request carries something to be looked up; without it ``of_scope`` asks no database."""
-    return any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
+    return grants.is_named(scope) or any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
 
 
 def of_request(request: HttpRequest) -> Principal:

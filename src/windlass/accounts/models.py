@@ -3,6 +3,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from windlass.kernel.ids import new_id
+
 
 class ApiToken(models.Model):
     """A credential of one user. Only its SHA-256 is kept; the token itself is shown once."""
@@ -16,3 +18,27 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return self.name or f"token {self.pk}"
+
+
+class Grant(models.Model):
+    """Permission for one upload, without any other credential. Only the SHA-256 of its token is kept.
+
+    ``upload_id`` is the upload that took it; afterwards the token is good for that upload alone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    owner = models.CharField(max_length=200)
+    profile = models.CharField(max_length=64)
+    max_size = models.BigIntegerField(null=True, blank=True)
+    reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: the client may say one
+    origin = models.CharField(max_length=255, default="", blank=True)
+    upload_id = models.UUIDField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["expires_at"], name="grant_by_expiry")]
+
+    def __str__(self) -> str:
+        return f"grant {self.id}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,12 +18,15 @@ from windlass.files.states import LIVING_UPLOADS, UploadStatus, uploads_that_may
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound, UploadGone
 from windlass.kernel.ids import new_id
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import GrantedUpload, Principal
 
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a session begins with; already admitted by its profile."""
+    """What a session begins with; already admitted by its profile.
+
+    ``on_create`` is called with the session's id in the transaction that makes it; what it raises undoes that.
+    """
 
     owner: str
     dialect: str
@@ -45,12 +48,16 @@ class NewUpload:
     resumable: bool = True
     holder: str = ""
     lease_seconds: float = 0
+    grant: GrantedUpload | None = None
+    on_create: Callable[[uuid.UUID], None] | None = None
 
 
 def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     """Record a session whose object exists in the store. With a holder it is leased from its first moment."""
     session = _session(new, upload_id, key, state)
     with recording() as tell:
+        if new.on_create is not None:
+            new.on_create(upload_id)
         session.save(force_insert=True)
         _tell_created(tell, session)
     return session
@@ -122,6 +129,8 @@ def create_whole(
     session.last_append_offset = 0
     asset = _new_file(session, size, sha256)
     session.file_id = asset.id
+    if new.on_create is not None:
+        new.on_create(upload_id)
     session.save(force_insert=True)
     _tell_created(tell, session)
     _tell_completed(tell, session, asset)

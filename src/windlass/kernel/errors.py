@@ -73,6 +73,10 @@ class Forbidden(Problem):
     slug, status, title = "forbidden", 403, "This caller may not do that"
 
 
+class GrantUsed(Problem):
+    slug, status, title = "grant-used", 403, "This grant has been used"
+
+
 class FileRefused(Problem):
     slug, status, title = "file-refused", 403, "This file was refused and is not served"
 

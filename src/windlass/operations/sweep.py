@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import structlog
 
 from windlass import conf
+from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
@@ -89,6 +90,7 @@ def _abandoned_joins(report: SweepReport) -> None:
 
 def _old_records(report: SweepReport) -> None:
     report.events_pruned = events.prune(conf.get().event_retention_days)
+    accounts.prune_grants()
     report.jobs_pruned = jobs.prune(conf.get().dead_job_retention_days)
 
 

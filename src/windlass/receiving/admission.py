@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from functools import partial as partial_of
 
+from windlass.accounts import api as accounts
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, InvalidField
 from windlass.kernel.principals import Principal
@@ -30,6 +32,10 @@ def admit(
     A ``partial`` upload is no file, and may be smaller than one. ``max_size``: a limit besides the profile's. Of media
     it also raises UnsupportedMediaType, by what the client says; what is true is found out later.
     """
+    grant = principal.grant
+    if grant is not None:
+        description = replace(description, profile=grant.profile, reference=grant.reference or description.reference)
+        max_size = min((limit for limit in (max_size, grant.max_size) if limit is not None), default=None)
     profile = files.profile(description.profile)
     if max_size is not None:
         profile = narrowed(profile, max_size)
@@ -52,6 +58,8 @@ def admit(
         size=size,
         max_size=profile.max_size if profile.max_size < files.profile(profile.name).max_size else None,
         store=store().name,
+        grant=grant,
+        on_create=partial_of(accounts.claim_grant, grant.id) if grant is not None else None,
     )
 
 

@@ -19,7 +19,7 @@ import structlog
 from windlass import conf
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import InvalidField, NotFound, Problem, UploadGone
+from windlass.kernel.errors import Forbidden, InvalidField, NotFound, Problem, UploadGone
 from windlass.kernel.ids import new_id
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Concatenate
@@ -46,6 +46,8 @@ async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str
 
     Raises NotFound for a part that is missing or another's, InvalidField, FileTooLarge, ChecksumMismatch, StoreError.
     """
+    if principal.grant is not None:
+        raise Forbidden("A grant is for one upload; one made of others takes several.")
     new = await in_database(_admit, intent, principal, dialect)
     session = await in_database(files.joins.find, new.concat_key) or await _begin(new)
     if session.status == files.UploadStatus.ACTIVE:

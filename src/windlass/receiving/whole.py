@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from windlass.accounts import api as accounts
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadLocked
 from windlass.kernel.ids import new_id
@@ -73,14 +74,17 @@ class WholeUpload:
             return
         if self._session is not None:
             await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
+            if self.new.grant is not None:
+                await in_transaction(accounts.give_grant_back, self.new.grant.id, self.id)
         if self._created:
             await in_thread(self._store.discard, self._key, self._state)
 
     def describe(self, *, reference: str | None, sha256: str | None, metadata: dict[str, object]) -> None:
         """What the client said of the file after its bytes."""
+        granted = self.new.grant.reference if self.new.grant else None
         self.new = replace(
             self.new,
-            reference=reference or self.new.reference,
+            reference=granted or reference or self.new.reference,
             expected_sha256=sha256 or self.new.expected_sha256,
             metadata=metadata or self.new.metadata,
         )

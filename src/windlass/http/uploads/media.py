@@ -78,9 +78,10 @@ async def finalize(incoming: Incoming) -> Response:
     return JSONResponse(await _one([session.file_id]))
 
 
-async def cancel(incoming: Incoming) -> Response:
-    upload_id = parse_upload_id(incoming.request.path_params["id"])
-    await chunks.cancel(upload_id, incoming.who(), dialect=dialect.DIALECT)
+async def cancel(request: Request) -> Response:
+    upload_id = parse_upload_id(request.path_params["id"])
+    principal = await principal_of(request)
+    await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
     return Response(status_code=204)
 
 
@@ -154,5 +155,5 @@ routes = [
     Route("/api/v1/media/upload/images", receiving(images), methods=["POST"]),
     Route("/api/v1/media/upload/{id}/status", endpoint(status), methods=["GET"]),
     Route("/api/v1/media/upload/{id}/finalize", receiving(finalize), methods=["POST"]),
-    Route("/api/v1/media/upload/{id}", receiving(cancel), methods=["DELETE"]),
+    Route("/api/v1/media/upload/{id}", endpoint(cancel), methods=["DELETE"]),
 ]

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial, wraps
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -46,8 +47,10 @@ class Incoming:
         return str(self.request.scope.get("root_path", ""))
 
     def location(self, upload_id: uuid.UUID) -> str:
-        """Where an upload goes on, as this client reaches it."""
-        return f"{self.root}/uploads/{upload_id}"
+        """Where an upload goes on, as this client reaches it. That of a grant carries the right to go on."""
+        grant = self.head.query.get(accounts.GRANT_PARAMETER)
+        right = f"?{urlencode({accounts.GRANT_PARAMETER: grant})}" if grant else ""
+        return f"{self.root}/uploads/{upload_id}{right}"
 
     def who(self) -> Callable[[], Principal]:
         return partial(accounts.of_scope, dict(self.request.scope))

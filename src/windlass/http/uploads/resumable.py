@@ -14,7 +14,7 @@ from windlass.http.endpoints import principal_of
 from windlass.http.uploads import rufh_calls, tus_calls
 from windlass.http.uploads.answers import of_reply
 from windlass.http.uploads.receiving import Incoming
-from windlass.kernel.errors import Conflict, NotFound
+from windlass.kernel.errors import Conflict, Forbidden, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import rufh, tus
@@ -48,6 +48,8 @@ async def show(request: Request) -> Response:
     if "application/json" in request.headers.get("accept", ""):
         status = await in_database(records.upload_status, session)
         return JSONResponse(status, headers={"Cache-Control": "no-store"})
+    if principal.grant is not None:
+        raise Forbidden("A grant is for sending a file. Its bytes are given to those who may download it.")
     if asset is None:
         raise Conflict(
             f"This upload is {session.status}: its bytes are served once it is complete. "

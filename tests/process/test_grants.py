@@ -1,0 +1,226 @@
+"""Grants against a real server that asks everybody else for a credential: one upload, in any dialect, and no more."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from tests.process.chunking import problem
+from tests.process.conftest import ServerProcess
+from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, ended, eventually, metadata
+
+IETF = {"Upload-Draft-Interop-Version": "6"}
+
+
+@pytest.fixture(scope="module")
+def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path_factory.mktemp("grants") / "home", AUTH_MODE="required")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def backend(closed_server: ServerProcess) -> Iterator[httpx.Client]:
+    """The one who grants."""
+    token = closed_server.command("token", "create", "--user", "shop").stdout.strip()
+    with connect(closed_server, headers={"Authorization": f"Bearer {token}"}) as client:
+        yield client
+
+
+@pytest.fixture
+def browser(closed_server: ServerProcess) -> Iterator[httpx.Client]:
+    """Somebody without a credential."""
+    with connect(closed_server) as client:
+        yield client
+
+
+@pytest.fixture
+def kept(closed_server: ServerProcess) -> Kept:
+    return Kept(closed_server)
+
+
+def grant(backend: httpx.Client, **terms: Any) -> str:
+    answer = backend.post("/uploads/grants/", json=terms)
+    assert answer.status_code == 201, answer.text
+    assert set(answer.json()) == {"url", "expires_at"}
+    url: str = answer.json()["url"]
+    assert urlsplit(url).path == "/files/"
+    return url
+
+
+def used(answer: httpx.Response) -> None:
+    problem(answer, 403, "grant-used")
+
+
+def test_a_form(backend: httpx.Client, browser: httpx.Client) -> None:
+    url = grant(backend, profile="default", reference="order-17")
+    answer = browser.post(url, files={"file": ("a.txt", b"anchor")}, data={"reference": "mine", "profile": "media"})
+    assert answer.status_code == 201, answer.text
+    record = answer.json()
+    assert (record["reference"], record["profile"]) == ("order-17", "default")
+    problem(browser.get(f"/files/{record['id']}/"), 401, "unauthenticated")
+    assert ended(backend, record["id"])["status"] == "READY"
+    used(browser.post(url, files={"file": ("b.txt", b"again")}))
+
+
+def test_a_raw_body(backend: httpx.Client, browser: httpx.Client) -> None:
+    for method, path in (("POST", "/files/"), ("PUT", "/files/big.bin")):
+        url = urlsplit(grant(backend))
+        answer = browser.request(method, f"{path}?{url.query}", content=os.urandom(3 * MB))
+        assert answer.status_code == 201, answer.text
+        used(browser.request(method, f"{path}?{url.query}", content=b"again"))
+        assert backend.get(f"/files/{answer.json()['id']}/").status_code == 200
+
+
+def test_a_resumable_upload(backend: httpx.Client, browser: httpx.Client) -> None:
+    url = grant(backend, profile="default")
+    data = os.urandom(100_000)
+    made = browser.post(url, headers=TUS | {"Upload-Length": "100000"} | metadata(filename="a.bin", profile="media"))
+    assert made.status_code == 201, made.text
+    location = made.headers["Location"]
+    assert set(parse_qs(urlsplit(location).query)) == {"grant"}
+    used(browser.post(url, headers=TUS | {"Upload-Length": "5"}))
+    assert browser.head(location, headers=TUS).headers["Upload-Offset"] == "0"
+    for start in (0, 50_000):
+        body = data[start : start + 50_000]
+        assert browser.patch(location, headers=PATCH | {"Upload-Offset": str(start)}, content=body).status_code == 204
+    status = browser.get(location, headers={"Accept": "application/json"}).json()
+    assert status["status"] == "completed"
+    problem(browser.get(location), 403, "forbidden")
+    assert browser.head(urlsplit(location).path, headers=TUS).status_code == 401
+    record = ended(backend, status["file_id"])
+    assert (record["checksum"], record["profile"]) == (hashlib.sha256(data).hexdigest(), "default")
+
+
+def test_the_ietfs_protocol(backend: httpx.Client, browser: httpx.Client) -> None:
+    url = grant(backend)
+    made = browser.post(url, headers=IETF | {"Upload-Complete": "?0"}, content=b"anchor ")
+    assert made.status_code == 201, made.text
+    location = made.headers["Location"]
+    assert "grant=" in location
+    asked = browser.head(location, headers=IETF)
+    assert (asked.status_code, asked.headers["Upload-Offset"]) == (204, "7")
+    patch = IETF | {"Upload-Offset": "7", "Upload-Complete": "?1", "Content-Type": "application/partial-upload"}
+    assert browser.patch(location, headers=patch, content=b"aweigh").status_code in (200, 201, 204)
+    assert browser.get(location, headers={"Accept": "application/json"}).json()["status"] == "completed"
+    used(browser.post(url, headers=IETF | {"Upload-Complete": "?1"}, content=b"again"))
+
+
+def test_it_may_be_given_up(backend: httpx.Client, browser: httpx.Client) -> None:
+    url = grant(backend)
+    location = browser.post(url, headers=TUS | {"Upload-Length": "10"}).headers["Location"]
+    assert browser.delete(location, headers=TUS).status_code == 204
+    used(browser.post(url, headers=TUS | {"Upload-Length": "10"}))
+
+
+def test_what_it_is_not_for(backend: httpx.Client, browser: httpx.Client) -> None:
+    query = urlsplit(grant(backend)).query
+    other = backend.post("/files/", headers=TUS | {"Upload-Length": "10"}).headers["Location"]
+    assert browser.head(f"{other}?{query}", headers=TUS).status_code == 404
+    assert browser.delete(f"{other}?{query}", headers=TUS).status_code == 404
+    file = backend.post("/files/", files={"file": ("a.txt", b"private")}).json()
+    for method, path in (
+        ("GET", "/files/"),
+        ("GET", f"/files/{file['id']}/"),
+        ("GET", f"/files/{file['id']}/download/"),
+        ("DELETE", f"/files/{file['id']}/"),
+        ("GET", "/events/"),
+        ("GET", f"{other}/events/"),
+        ("POST", "/uploads/grants/"),
+        ("POST", "/api/v1/upload/init"),
+        ("POST", "/api/v1/media/upload/simple"),
+    ):
+        answer = browser.request(method, f"{path}?{query}", content=b"{}" if method == "POST" else None)
+        assert answer.status_code in (401, 415), (path, answer.text)
+    final = TUS | {"Upload-Concat": f"final;{other}"}
+    assert browser.post(f"/files/?{query}", headers=final).status_code == 403
+    assert browser.post("/files/?grant=wlg_made-up", content=b"x").status_code == 401
+
+
+def test_its_terms(backend: httpx.Client, browser: httpx.Client, kept: Kept) -> None:
+    small = grant(backend, max_size=1000)
+    before = kept.everything()
+    problem(browser.post(small, content=bytes(1001)), 413, "file-too-large", limit=1000)
+    problem(browser.post(small, content=iter([bytes(700), bytes(700)])), 413, "file-too-large", limit=1000)
+    assert browser.post(small, headers=TUS | {"Upload-Length": "1001"}).status_code == 413
+    assert kept.everything() == before
+    deferred = browser.post(small, headers=TUS | {"Upload-Defer-Length": "1"})
+    location = deferred.headers["Location"]
+    answer = browser.patch(location, headers=PATCH | {"Upload-Offset": "0", "Upload-Length": "1001"}, content=b"x")
+    assert answer.status_code == 413
+    media = grant(backend, profile="media")
+    problem(browser.post(f"{media}&filename=a.pdf", content=b"x"), 415, "unsupported-media-type")
+    short = grant(backend, expires_in=1)
+    eventually(lambda: browser.post(short, headers=TUS | {"Upload-Length": "x"}).status_code == 401)
+    page = grant(backend, origin="https://shop.example")
+    problem(browser.post(page, content=b"x", headers={"Origin": "https://evil.example"}), 403, "forbidden")
+    assert browser.post(page, content=b"x", headers={"Origin": "https://shop.example"}).status_code == 201
+
+
+def test_a_grant_that_ran_out_goes_on_with_what_it_began(backend: httpx.Client, browser: httpx.Client) -> None:
+    url = grant(backend, expires_in=1)
+    location = browser.post(url, headers=TUS | {"Upload-Length": "3"}).headers["Location"]
+    other = grant(backend, expires_in=1)
+    eventually(lambda: browser.post(other, headers=TUS | {"Upload-Length": "x"}).status_code == 401)
+    assert browser.patch(location, headers=PATCH | {"Upload-Offset": "0"}, content=b"abc").status_code == 204
+
+
+def test_two_at_once(backend: httpx.Client, closed_server: ServerProcess, kept: Kept) -> None:
+    url, before = grant(backend), kept.files()
+
+    def send(number: int) -> int:
+        with connect(closed_server) as client:
+            return client.post(url, files={"file": (f"{number}.txt", f"number {number}".encode())}).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(send, range(6)))
+    assert sorted(answers) == [201, 403, 403, 403, 403, 403]
+    assert kept.files() == before + 1
+
+
+def test_two_files_in_one_form_are_one_too_many(backend: httpx.Client, browser: httpx.Client) -> None:
+    parts = [("file", ("a.txt", b"one")), ("file", ("b.txt", b"two"))]
+    answer = browser.post(grant(backend), files=parts)
+    told = answer.json()
+    assert (answer.status_code, len(told["files"])) == (201, 1)
+    assert told["errors"][0]["type"] == "/problems/grant-used"
+
+
+def test_a_form_that_breaks_off_does_not_use_it_up(
+    backend: httpx.Client, browser: httpx.Client, closed_server: ServerProcess, kept: Kept
+) -> None:
+    url = urlsplit(grant(backend))
+    before = kept.everything()
+    with Wire(closed_server.port) as dying:
+        dying.head("PUT", f"/files/a.bin?{url.query}", {"Content-Length": str(5 * MB)}, bytes(3 * MB))
+        eventually(lambda: kept.active() > before[1])
+    eventually(lambda: kept.everything() == before)
+    assert browser.put(f"/files/a.bin?{url.query}", content=bytes(5 * MB)).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"profile": "no-such"},
+        {"profile": 5},
+        {"max_size": -1},
+        {"max_size": "many"},
+        {"expires_in": 0},
+        {"expires_in": 10**9},
+        {"origin": "shop.example"},
+        {"origin": "https://shop.example/path"},
+        {"reference": "x" * 256},
+        {"reference": "a\0b"},
+    ],
+)
+def test_bad_terms(backend: httpx.Client, browser: httpx.Client, terms: dict[str, Any]) -> None:
+    problem(backend.post("/uploads/grants/", json=terms), 422, "invalid-field")
+    problem(browser.post("/uploads/grants/", json={}), 401, "unauthenticated")
