@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import django
 from django.urls import Resolver404, resolve
@@ -33,10 +33,11 @@ OURS = frozenset({"files", "uploads", "events", "profiles", "api", "livez", "rea
 
 
 class FrontDoor:
-    """An ASGI application around another one."""
+    """An ASGI application around another one. ``alone``: all of it is Windlass's, its other pages too."""
 
-    def __init__(self, inner: App) -> None:
+    def __init__(self, inner: App, *, alone: bool = False) -> None:
         self._inner = inner
+        self._alone = alone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -49,6 +50,8 @@ class FrontDoor:
             else:
                 body = UnreadBody(ours, receive, send)
                 await self._answer(route, ours, body.receive, identify(ours, body.send))
+        elif scope["type"] == "http" and self._alone:
+            await self._inner(scope, receive, identify(scope, send))
         else:
             await self._inner(scope, receive, send)
 
@@ -154,4 +157,4 @@ def _byte_route(scope: Scope) -> Route | None:
 
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
-application = wrap(ASGIHandler())
+application: App = FrontDoor(cast(App, ASGIHandler()), alone=True)

@@ -394,6 +394,17 @@ class TestRules:
         assert default["max_size"] == 5 * 1024**3
         assert "checksum" in default["steps"]["application/pdf"]
 
+    def test_each_problem_type_is_explained_where_its_uri_points(self, user: User) -> None:
+        told = user()("GET", "/files/no-such-file/").json()
+        explained = user()("GET", told["type"]).json()
+        assert explained == {
+            "type": told["type"],
+            "title": told["title"],
+            "status": 404,
+            "transient": False,
+        }
+        problem(user()("GET", "/problems/no-such-problem"), 404, "not-found")
+
 
 class TestRefusals:
     @pytest.mark.parametrize(

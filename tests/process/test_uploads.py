@@ -585,3 +585,10 @@ def test_terminating_an_upload_that_is_no_tus_upload_ends_it(http: httpx.Client,
     assert wire.ends()
     assert kept.files() == files
     eventually(lambda: not kept.object_of(path).exists())
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/login/", "/static/windlass/page.css", "/files/", "/no/such/page"])
+def test_every_reply_names_its_request_and_may_not_be_sniffed(http: httpx.Client, path: str) -> None:
+    reply = http.get(path, headers={"X-Request-ID": "mine-1"})
+    assert reply.headers["x-request-id"] == "mine-1"
+    assert reply.headers["x-content-type-options"] == "nosniff"

@@ -9,7 +9,8 @@ from ninja import Router
 
 from windlass import conf
 from windlass.files.api import Profile, profiles
-from windlass.http.rest.schemas import ProfileList, SecurityConfig
+from windlass.http.rest.schemas import ProblemType, ProfileList, SecurityConfig
+from windlass.kernel.errors import NotFound, all_problems
 from windlass.processing import api as processing
 
 router = Router(tags=["Rules"])
@@ -41,6 +42,16 @@ async def security_config(request: HttpRequest) -> HttpResponse:
 async def list_profiles(request: HttpRequest) -> HttpResponse:
     found = [_document(profile) for _, profile in sorted(profiles().items())]
     return JsonResponse({"results": found, "next": None})
+
+
+@router.get("/problems/{slug}", auth=None, response=ProblemType, summary="What a problem type means")
+async def show_problem(request: HttpRequest, slug: str) -> HttpResponse:
+    for kind in all_problems():
+        if kind.slug == slug:
+            return JsonResponse(
+                {"type": f"/problems/{slug}", "title": kind.title, "status": kind.status, "transient": kind.transient}
+            )
+    raise NotFound(f"There is no problem type {slug!r}.")
 
 
 def _document(profile: Profile) -> dict[str, Any]:

@@ -138,6 +138,15 @@ class SignedUrlOut(Reply):
     expires_at: datetime
 
 
+class ProblemType(Reply):
+    """What every problem of one type has in common."""
+
+    type: str
+    title: str
+    status: int
+    transient: bool
+
+
 class SecurityConfig(Reply):
     max_upload_size: int = Field(description="Bytes, for profiles that name no limit of their own.")
     max_files_per_upload: int
