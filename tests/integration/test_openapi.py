@@ -86,6 +86,7 @@ def test_calls_ask_for_a_credential_unless_they_are_public(document: dict[str, A
     }
     assert open_calls == {
         ("get", "/livez"),
+        ("get", "/problems/{slug}"),
         ("get", "/readyz"),
         ("get", "/healthz"),
         ("options", "/files"),

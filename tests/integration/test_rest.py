@@ -384,13 +384,13 @@ class TestRules:
         shown = response.json()
         assert shown["max_upload_size"] == 12345
         assert shown["blocked_mime_types"] == ["text/html"]
-        assert shown["profiles"] == ["default"]
+        assert shown["profiles"] == ["default", "media"]
         assert "not-to-be-seen" not in response.text
         assert "windlass_home" not in response.text
 
     def test_profiles_tell_what_is_done(self, user: User) -> None:
-        (default,) = user()("GET", "/profiles/").json()["results"]
-        assert default["name"] == "default"
+        default, media = user()("GET", "/profiles/").json()["results"]
+        assert (default["name"], media["name"]) == ("default", "media")
         assert default["max_size"] == 5 * 1024**3
         assert "checksum" in default["steps"]["application/pdf"]
 
