@@ -1,4 +1,4 @@
-"""The versions of the draft that are spoken, and everything in which they differ (docs/decisions: the IETF protocol)."""
+"""The versions of the draft that are spoken, and all in which they differ (docs/decisions: the IETF protocol)."""
 
 from __future__ import annotations
 
