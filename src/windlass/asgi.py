@@ -19,8 +19,9 @@ from starlette.routing import Match, Route
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
-from windlass.http import downloads, live, uploads  # noqa: E402  Django's apps must be loaded first
+from windlass.http import cors, downloads, live, uploads  # noqa: E402  Django's apps must be loaded first
 from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
+from windlass.http.forwarded import forwarded  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.operations import health  # noqa: E402
@@ -42,14 +43,16 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
-        elif scope["type"] == "http" and _may_be_ours(scope):
-            ours = _without_slash(scope)
+            return
+        seen = forwarded(scope)
+        if scope["type"] == "http" and _may_be_ours(seen):
+            ours = _without_slash(seen)
             route = _byte_route(ours)
-            if route is None and _is_anothers(_route_path(scope)):
+            if route is None and _is_anothers(_route_path(seen)):
                 await self._inner(scope, receive, send)
             else:
                 body = UnreadBody(ours, receive, send)
-                await self._answer(route, ours, body.receive, identify(ours, body.send))
+                await self._answer(route, ours, body.receive, identify(ours, cors.permitting(ours, body.send)))
         elif scope["type"] == "http" and self._alone:
             await self._inner(scope, receive, identify(scope, send))
         else:
@@ -58,7 +61,9 @@ class FrontDoor:
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             check_host(scope)
-            if route is None:
+            if route is None and cors.is_preflight(scope):
+                await cors.answer_preflight(send)
+            elif route is None:
                 await self._inner(scope, bounded(scope, receive), send)
             else:
                 await route.handle(scope, receive, send)
@@ -157,4 +162,9 @@ def _byte_route(scope: Scope) -> Route | None:
 
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
-application: App = FrontDoor(cast(App, ASGIHandler()), alone=True)
+_standalone = FrontDoor(cast(App, ASGIHandler()), alone=True)
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """The server that stands alone. Here the pages behind the front door are seen through the proxy too."""
+    await _standalone(scope if scope["type"] == "lifespan" else forwarded(scope), receive, send)

@@ -87,6 +87,7 @@ def _refuse_foreign_page(request: HttpRequest) -> None:
     """In open mode another site's page, open in a browser on this machine, must not act for the person at it."""
     if request.method in SAFE_METHODS:
         return
-    origin = request.headers.get("Origin")
-    if origin and origin not in (f"{request.scheme}://{request.get_host()}", *conf.get().csrf_trusted_origins):
-        raise Forbidden(f"A page of {origin} may not act here. CSRF_TRUSTED_ORIGINS names origins that may.")
+    origin, settings = request.headers.get("Origin"), conf.get()
+    named = (*settings.csrf_trusted_origins, *settings.cors_allowed_origins)
+    if origin and "*" not in named and origin not in (f"{request.scheme}://{request.get_host()}", *named):
+        raise Forbidden(f"A page of {origin} may not act here. CORS_ALLOWED_ORIGINS names origins that may.")

@@ -8,7 +8,7 @@ import threading
 import uvicorn
 from django.db import connections
 
-from windlass import asgi
+from windlass import asgi, conf
 from windlass.cli.listening import BACKLOG
 from windlass.files import api as files
 from windlass.http.server_protocol import ReceivingProtocol
@@ -33,6 +33,8 @@ def run(door: socket.socket, instance: str, *, access_log: bool) -> None:
         log_config=None,
         access_log=access_log,
         server_header=False,
+        proxy_headers=False,  # http.forwarded does that, for TRUSTED_PROXIES
+        root_path=conf.get().root_path,
         backlog=BACKLOG,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )

@@ -31,6 +31,14 @@ def _doors(found: Settings) -> list[CheckMessage]:
                 id="windlass.W001",
             )
         )
+    if not found.credentials_required and "*" in found.cors_allowed_origins:
+        problems.append(
+            Warning(
+                "AUTH_MODE is open and CORS_ALLOWED_ORIGINS admits any origin: every web page may act here.",
+                hint="Name the origins, or set AUTH_MODE=required.",
+                id="windlass.W005",
+            )
+        )
     if found.credentials_required and settings.DEBUG:
         problems.append(
             Warning(

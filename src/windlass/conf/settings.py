@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from typing import Any, Literal
 from windlass.conf.reader import setting
 
 MB = 1024 * 1024
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:]+")
 
 
 def _positive(value: float) -> str | None:
@@ -20,6 +23,25 @@ def _positive(value: float) -> str | None:
 
 def _not_negative(value: float) -> str | None:
     return None if value >= 0 else "it must not be negative"
+
+
+def _origins(value: tuple[str, ...]) -> str | None:
+    wrong = [each for each in value if each != "*" and not _ORIGIN.fullmatch(each)]
+    return f"{wrong[0]!r} is no origin: scheme://host or scheme://host:port, in lower case" if wrong else None
+
+
+def _networks(value: tuple[str, ...]) -> str | None:
+    for each in value:
+        try:
+            _ = each == "*" or ipaddress.ip_network(each, strict=False)
+        except ValueError:
+            return f"{each!r} is neither an address nor a network"
+    return None
+
+
+def _path(value: str) -> str | None:
+    good = not value or re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", value)
+    return None if good else "it must begin with a slash and end without one"
 
 
 def _absolute(value: Any) -> Path:
@@ -110,6 +132,18 @@ class Settings:
         ("localhost", "127.0.0.1", "[::1]"), "Host names this server answers to. `*`: any."
     )
     csrf_trusted_origins: tuple[str, ...] = setting((), "Origins whose unsafe requests may carry a session cookie.")
+    # Behind a proxy, beside other origins
+    cors_allowed_origins: tuple[str, ...] = setting(
+        (), "Origins whose pages may call everything here, such as `https://app.example.org`. `*`: any.", check=_origins
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses or networks of proxies whose `X-Forwarded-*` and `Forwarded` fields are believed. `*`: any.",
+        check=_networks,
+    )
+    root_path: str = setting(
+        "", "Path below which a proxy serves this server, and which it takes away, such as `/upload`.", check=_path
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
 
     @property

@@ -3,6 +3,7 @@ for the sweep and never a record without bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
-from windlass.storage.contract import Store
+from windlass.storage.contract import ObjectMissing, Store
 from windlass.storage.registry import store
 
 
@@ -50,29 +51,62 @@ def delete(asset: FileAsset) -> list[StoredObject]:
     return gone
 
 
-def end_upload(session: UploadSession, target: UploadStatus, reason: str = "") -> int:
-    """Cancel, fail or expire an active session and free its bytes; returns how many."""
-    if not uploads.end(session.id, target, reason):
-        return 0
+def end_upload(
+    session: UploadSession, target: UploadStatus, reason: str = "", *, as_seen: UploadSession | None = None
+) -> int | None:
+    """Cancel, fail or expire an active session and free its bytes; returns how many, None where it had ended already.
+
+    ``as_seen`` as in ``uploads.end``.
+    """
+    if not uploads.end(session.id, target, reason, as_seen=as_seen):
+        return None
     return store(session.store).discard(session.store_key, session.store_state)
 
 
-def expire_uploads() -> tuple[int, int]:
-    """End every session past its life. Returns (sessions, bytes freed)."""
-    freed = 0
-    sessions = uploads.expired(now())
-    for session in sessions:
-        freed += end_upload(session, UploadStatus.EXPIRED)
-    return len(sessions), freed
+#: Told of each session with which something is done: what, and how many bytes that frees.
+Tell = Callable[[str, UploadSession, int], None]
 
 
-def forget_uploads() -> int:
+def _tell_nobody(what: str, session: UploadSession, freed: int) -> None:
+    pass
+
+
+def expire_uploads(
+    *, idle_hours: float | None = None, dry_run: bool = False, tell: Tell = _tell_nobody
+) -> tuple[int, int]:
+    """End every session past its life, or idle for so many hours. Returns (sessions, bytes freed).
+
+    ``dry_run``: nothing is changed, and the figures are what would be.
+    """
+    ended = total = 0
+    for session in uploads.expired(idle_hours):
+        if dry_run:
+            freed: int | None = _bytes_of(session)
+        else:
+            freed = end_upload(session, UploadStatus.EXPIRED, as_seen=session)
+        if freed is not None:
+            ended, total = ended + 1, total + freed
+            tell("expired", session, freed)
+    return ended, total
+
+
+def forget_uploads(*, dry_run: bool = False, tell: Tell = _tell_nobody) -> int:
     """Delete the rows of sessions that ended longer ago than they are remembered. Returns how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
-    sessions = uploads.to_forget(horizon)
-    for session in sessions:
-        uploads.forget(session.id)
-    return len(sessions)
+    forgotten = 0
+    for session in uploads.to_forget(horizon):
+        if not dry_run:
+            uploads.forget(session.id)
+        forgotten += 1
+        tell("forgotten", session, 0)
+    return forgotten
+
+
+def _bytes_of(session: UploadSession) -> int:
+    try:
+        return store(session.store).info(session.store_key).size
+    except ObjectMissing:
+        return 0
 
 
 def remove_orphans(target: Store, *, older_than_hours: float = 24.0) -> tuple[int, int]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files.leases import Lease, change_held
@@ -19,6 +19,8 @@ from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound, UploadGone
 from windlass.kernel.ids import new_id
 from windlass.kernel.principals import GrantedUpload, Principal
+
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +146,16 @@ _ENDING_EVENT = {
 }
 
 
-def end(upload_id: uuid.UUID, target: UploadStatus, reason: str = "") -> bool:
-    """Cancel, fail or expire an active session. False where it had ended already. Its holder is fenced."""
+def end(upload_id: uuid.UUID, target: UploadStatus, reason: str = "", *, as_seen: UploadSession | None = None) -> bool:
+    """Cancel, fail or expire an active session. False where it had ended already. Its holder is fenced.
+
+    ``as_seen``: only if nobody has written to it, or begun to, since it was read.
+    """
+    still = UploadSession.objects.filter(id=upload_id, status__in=uploads_that_may_become(target))
+    if as_seen is not None:
+        still = still.filter(updated_at=as_seen.updated_at, lease_epoch=as_seen.lease_epoch)
     with recording() as tell:
-        ended = UploadSession.objects.filter(id=upload_id, status__in=uploads_that_may_become(target)).update(
+        ended = still.update(
             status=target,
             failure=reason,
             ended_at=now(),
@@ -179,16 +187,31 @@ def forget(upload_id: uuid.UUID) -> None:
     UploadSession.objects.filter(id=upload_id).delete()
 
 
-def expired(moment: datetime) -> Sequence[UploadSession]:
-    """Sessions past their life that nobody is writing to. One that cannot be resumed lives as long as its request."""
-    idle = Q(lease_holder="") | Q(lease_until__lt=moment)
+def expired(idle_hours: float | None = None) -> Iterator[UploadSession]:
+    """Sessions that nobody is writing to and that are past their life, or had nothing written for so many hours.
+
+    One that cannot be resumed lives as long as its request.
+    """
+    moment = now()
     over = Q(expires_at__lt=moment) | Q(resumable=False)
-    return list(UploadSession.objects.filter(idle, over, status__in=LIVING_UPLOADS)[:500])
+    if idle_hours is not None:
+        over |= Q(updated_at__lt=moment - timedelta(hours=idle_hours))
+    idle = Q(lease_holder="") | Q(lease_until__lt=moment)
+    return _each(UploadSession.objects.filter(over & idle, status__in=LIVING_UPLOADS))
 
 
-def to_forget(ended_before: datetime) -> Sequence[UploadSession]:
+def to_forget(ended_before: datetime) -> Iterator[UploadSession]:
     """Sessions that ended before this moment."""
-    return list(UploadSession.objects.filter(ended_at__lt=ended_before)[:500])
+    return _each(UploadSession.objects.filter(ended_at__lt=ended_before))
+
+
+def _each(found: QuerySet[UploadSession]) -> Iterator[UploadSession]:
+    """Batch by batch, so that what is done with each may change the table and take its time."""
+    ordered = found.order_by("id")
+    batch = list(ordered[:_BATCH])
+    while batch:
+        yield from batch
+        batch = list(ordered.filter(id__gt=batch[-1].id)[:_BATCH])
 
 
 def _session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:

@@ -17,7 +17,7 @@ def of_reply(reply: Reply) -> Response:
 
 
 def of_file(root: str, record: Mapping[str, Any]) -> Response:
-    """201 and the record. ``root`` is the path prefix under which this server is reached."""
+    """201 and the record. ``root`` stands before our paths as the client reaches them."""
     return JSONResponse(dict(record), status_code=201, headers={"Location": root + record["links"]["self"]})
 
 

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.http.endpoints import problem_of, problem_response
+from windlass.http.forwarded import base_of
 from windlass.http.uploads import heads
 from windlass.http.uploads.answers import no_reply
 from windlass.kernel.errors import Problem
@@ -43,8 +44,8 @@ class Incoming:
 
     @property
     def root(self) -> str:
-        """The path prefix under which this server is reached."""
-        return str(self.request.scope.get("root_path", ""))
+        """What stands before our paths as this client reaches them: a prefix, and where a proxy said so its origin."""
+        return base_of(self.request.scope) + str(self.request.scope.get("root_path", ""))
 
     def location(self, upload_id: uuid.UUID) -> str:
         """Where an upload goes on, as this client reaches it. That of a grant carries the right to go on."""

@@ -1,0 +1,53 @@
+"""``python manage.py cleanup_expired_uploads``: what the sweep does, at once, and seen."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.template.defaultfilters import filesizeformat
+
+from windlass.files import lifecycle
+from windlass.files.models import UploadSession
+
+
+class Command(BaseCommand):
+    help = (
+        "End uploads whose life is over, free their bytes, and forget those that ended longer ago than "
+        "SESSION_RETENTION_HOURS. Files are not touched. The scheduler does the same every SWEEP_SECONDS."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--hours", type=_hours, help="End those too to which nothing has been written for this many hours."
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Change nothing; say what would be done.")
+        parser.add_argument("--verbose", action="store_true", help="Name each upload.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        dry_run = options["dry_run"]
+        self._verbose = options["verbose"] or options["verbosity"] > 1
+        ended, freed = lifecycle.expire_uploads(idle_hours=options["hours"], dry_run=dry_run, tell=self._tell)
+        forgotten = lifecycle.forget_uploads(dry_run=dry_run, tell=self._tell)
+        size = filesizeformat(freed).replace("\xa0", " ")
+        would = "would be " if dry_run else ""
+        self.stdout.write(
+            f"{ended} uploads {would}expired, {freed} bytes ({size}) {would}freed, {forgotten} ended uploads "
+            f"{would}forgotten."
+        )
+
+    def _tell(self, what: str, session: UploadSession, freed: int) -> None:
+        if self._verbose:
+            self.stdout.write(
+                f"{what} {session.id} {session.dialect} {session.owner} {session.filename!r} {session.status} "
+                f"{session.offset} of {'?' if session.size is None else session.size} bytes, {freed} on disk, "
+                f"last written {session.updated_at:%Y-%m-%d %H:%M} UTC"
+            )
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 <= hours < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of hours")
+    return hours

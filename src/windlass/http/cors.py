@@ -1,0 +1,90 @@
+"""Pages of other origins (Fetch, "CORS protocol"): those that CORS_ALLOWED_ORIGINS names may call everything here."""
+
+from __future__ import annotations
+
+from windlass import conf
+from windlass.http.middleware import Message, Scope, Send, header
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+#: What a page may send beyond what every page may.
+ALLOWED_HEADERS = (
+    *("Authorization", "Content-Type", "Content-Disposition", "Idempotency-Key", "X-Request-ID", "X-CSRFToken"),
+    *("X-HTTP-Method-Override", "X-Requested-With", "X-Checksum-SHA256", "Content-Digest", "Repr-Digest"),
+    *("Tus-Resumable", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Offset", "Upload-Concat"),
+    *("Upload-Checksum", "Upload-Complete", "Upload-Draft-Interop-Version"),
+    *("Range", "If-Range", "If-None-Match", "Last-Event-ID", "Cache-Control"),
+)
+
+#: What a page may read beyond what every page may.
+EXPOSED_HEADERS = (
+    *("Location", "Windlass-File", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "ETag"),
+    *("Content-Disposition", "Content-Range", "Accept-Patch", "WWW-Authenticate"),
+    *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm"),
+    *("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires", "Upload-Concat"),
+    *("Upload-Complete", "Upload-Limit", "Upload-Draft-Interop-Version"),
+)
+
+#: How long a browser may keep a permission (seconds); none keeps it longer.
+MAX_AGE = 7200
+
+
+def permitting(scope: Scope, send: Send) -> Send:
+    """Every reply says whether its page may read it, and one to a preflight also what the page may do."""
+    if not conf.get().cors_allowed_origins:
+        return send
+    extra = [(name.encode(), value.encode("latin-1")) for name, value in _headers(scope).items()]
+
+    async def send_permitting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": _with_vary(message.get("headers", [])) + extra}
+        await send(message)
+
+    return send_permitting
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks, for a page that is allowed here, what that page may do."""
+    return (
+        scope["method"] == "OPTIONS"
+        and header(scope, b"access-control-request-method") is not None
+        and _allowed_origin(scope) is not None
+    )
+
+
+async def answer_preflight(send: Send) -> None:
+    """For paths that say nothing else to OPTIONS. ``send`` is what ``permitting`` gave."""
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    origin = _allowed_origin(scope)
+    if origin is None:
+        return {}
+    found = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS)}
+    if origin != "*":  # cookies are for origins that are named
+        found["Access-Control-Allow-Credentials"] = "true"
+    if is_preflight(scope):
+        found |= {
+            "Access-Control-Allow-Methods": ", ".join(METHODS),
+            "Access-Control-Allow-Headers": ", ".join(ALLOWED_HEADERS),
+            "Access-Control-Max-Age": str(MAX_AGE),
+        }
+    return found
+
+
+def _allowed_origin(scope: Scope) -> str | None:
+    """How the reply names the page's origin, if that is allowed."""
+    allowed = conf.get().cors_allowed_origins
+    origin = header(scope, b"origin")
+    if origin is None:
+        return None
+    return origin if origin in allowed else "*" if "*" in allowed else None
+
+
+def _with_vary(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """A cache must not give one origin the reply to another."""
+    vary = [value for name, value in headers if name.lower() == b"vary"]
+    others = [(name, value) for name, value in headers if name.lower() != b"vary"]
+    return [*others, (b"vary", b", ".join([*vary, b"Origin"]))]

@@ -1,0 +1,196 @@
+"""Who asks, from which page, through which proxy: lines 14, 19 and 20 of the protocols' checklist, on both planes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.process.conftest import ServerProcess
+from tests.process.wire import TUS, Kept, connect, create, patch
+
+PAGE = "https://app.example.org"
+OTHER = {"Origin": "https://other.example.org"}
+LAST = {"Upload-Complete": "?1"}
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that asks for credentials, lets one page in, and trusts a proxy on this machine."""
+    server = ServerProcess(
+        tmp_path_factory.mktemp("secured") / "home",
+        AUTH_MODE="required",
+        CORS_ALLOWED_ORIGINS=PAGE,
+        TRUSTED_PROXIES="127.0.0.1",
+        ALLOWED_HOSTS="127.0.0.1,files.example.org",
+    )
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def token(secured: ServerProcess) -> dict[str, str]:
+    made = secured.command("token", "create", "--user", "ann")
+    return {"Authorization": f"Bearer {made.stdout.strip()}"}
+
+
+@pytest.fixture
+def http(secured: ServerProcess, token: dict[str, str]) -> Iterator[httpx.Client]:
+    with connect(secured, headers=token) as client:
+        yield client
+
+
+# Line 14: who may
+
+
+def test_line_14_every_verb_asks_who_it_is(secured: ServerProcess, http: httpx.Client) -> None:
+    tus, ietf = create(http, 8), http.post("/files/", headers={"Upload-Complete": "?0"}).headers["Location"]
+    wrong = {"Authorization": "Bearer nonsense"}
+    part = {"Content-Type": "application/partial-upload", "Upload-Offset": "0", "Upload-Complete": "?0"}
+    body = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    with connect(secured) as stranger:
+        for credential in ({}, wrong):
+            for reply in (
+                stranger.post("/files/", headers=TUS | {"Upload-Length": "4"} | credential),
+                stranger.head(tus, headers=TUS | credential),
+                stranger.patch(tus, headers=TUS | body | credential, content=b"abcd"),
+                stranger.delete(tus, headers=TUS | credential),
+                stranger.get(tus, headers=credential),
+                stranger.post("/files/", headers=LAST | credential, content=b"abcd"),
+                stranger.head(ietf, headers=credential),
+                stranger.patch(ietf, headers=part | credential, content=b"abcd"),
+                stranger.delete(ietf, headers=credential),
+            ):
+                assert reply.status_code == 401
+                assert reply.headers["WWW-Authenticate"].startswith("Bearer")
+                assert "Upload-Offset" not in reply.headers
+    assert http.head(tus, headers=TUS).headers["Upload-Offset"] == "0"
+    assert http.head(ietf).headers["Upload-Offset"] == "0"
+
+
+def test_line_14_anothers_upload_is_missing_and_not_forbidden(secured: ServerProcess, http: httpx.Client) -> None:
+    """A client that reads 401 or 403 might forget an upload that is its own."""
+    path = create(http, 8)
+    bob = secured.command("token", "create", "--user", "bob").stdout.strip()
+    with connect(secured, headers={"Authorization": f"Bearer {bob}"}) as other:
+        for reply in (other.head(path, headers=TUS), patch(other, path, 0, b"x"), other.delete(path, headers=TUS)):
+            assert reply.status_code == 404
+        assert other.head(path).status_code == 404
+    assert http.head(path, headers=TUS).status_code == 200
+
+
+# Line 19: pages of other origins
+
+
+def test_line_19_an_allowed_page_may_read_replies_of_both_planes(secured: ServerProcess, http: httpx.Client) -> None:
+    path = create(http, 8)
+    with connect(secured) as stranger:
+        replies = (
+            http.head(path, headers=TUS | {"Origin": PAGE}),
+            http.get("/files/", headers={"Origin": PAGE}),
+            http.get(f"/files/{uuid.uuid4()}/", headers={"Origin": PAGE}),
+            stranger.post("/files/", headers=TUS | {"Origin": PAGE, "Upload-Length": "4"}),
+            stranger.get("/livez", headers={"Origin": PAGE}),
+        )
+    for reply in replies:
+        assert reply.headers["Access-Control-Allow-Origin"] == PAGE
+        assert "Origin" in reply.headers["Vary"]
+        exposed = {name.strip() for name in reply.headers["Access-Control-Expose-Headers"].split(",")}
+        assert exposed >= {
+            *("Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Upload-Offset", "Upload-Length"),
+            *("Upload-Metadata", "Upload-Expires", "Upload-Concat", "Upload-Complete", "Upload-Limit"),
+            *("Location", "Windlass-File", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "ETag"),
+            *("Content-Disposition", "Content-Range", "Upload-Defer-Length", "Upload-Draft-Interop-Version"),
+        }
+
+
+@pytest.mark.parametrize(
+    "path", ["/files/", f"/uploads/{uuid.uuid4()}", "/files/security/config/", "/api/openapi.json"]
+)
+def test_line_19_a_preflight_is_answered_without_a_credential(secured: ServerProcess, path: str) -> None:
+    asked = {
+        "Origin": PAGE,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "tus-resumable",
+    }
+    with connect(secured) as browser:
+        reply = browser.options(path, headers=asked)
+        assert reply.status_code == 204
+        assert reply.headers["Access-Control-Allow-Origin"] == PAGE
+        assert {"PATCH", "HEAD", "DELETE", "PUT"} <= set(reply.headers["Access-Control-Allow-Methods"].split(", "))
+        allowed = {name.strip().lower() for name in reply.headers["Access-Control-Allow-Headers"].split(",")}
+        assert allowed >= {
+            *("authorization", "content-type", "idempotency-key", "x-request-id", "x-csrftoken"),
+            *("x-http-method-override", "x-requested-with", "content-digest", "repr-digest", "tus-resumable"),
+            *("upload-length", "upload-offset", "upload-metadata", "upload-defer-length", "upload-concat"),
+            *("upload-checksum", "upload-complete", "upload-draft-interop-version"),
+        }
+
+
+def test_line_19_another_page_is_told_nothing(secured: ServerProcess, http: httpx.Client) -> None:
+    asked = OTHER | {"Access-Control-Request-Method": "PATCH"}
+    for reply in (http.get("/files/", headers=OTHER), http.options("/files/", headers=asked), http.get("/files/")):
+        assert not [name for name in reply.headers if name.lower().startswith("access-control")]
+
+
+def test_line_19_in_open_mode_an_allowed_page_may_act(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server(CORS_ALLOWED_ORIGINS=PAGE)
+    with connect(server) as browser:
+        headers = TUS | {"Upload-Length": "4"}
+        assert browser.post("/files/", headers=headers | {"Origin": PAGE}).status_code == 201
+        assert browser.post("/files/", headers=headers | OTHER).status_code == 403
+
+
+# Line 20: behind a proxy
+
+TOLD = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "files.example.org", "X-Forwarded-For": "203.0.113.9"}
+
+
+def locations(http: httpx.Client, headers: dict[str, str]) -> list[str]:
+    """Where a tus upload, an IETF upload and a raw file are said to be."""
+    made = (
+        http.post("/files/", headers=TUS | {"Upload-Length": "4"} | headers),
+        http.post("/files/", headers={"Upload-Complete": "?0"} | headers),
+        http.post("/files/?filename=a", headers=headers, content=b"abcd"),
+    )
+    assert {reply.status_code for reply in made} == {201}
+    return [reply.headers["Location"] for reply in made]
+
+
+def test_line_20_locations_are_what_the_client_reaches(http: httpx.Client) -> None:
+    for location in locations(http, TOLD | {"X-Forwarded-Prefix": "/up"}):
+        found = urlsplit(location)
+        assert (found.scheme, found.netloc) == ("https", "files.example.org")
+        assert found.path.startswith(("/up/uploads/", "/up/files/"))
+    for location in locations(http, {"Forwarded": "for=203.0.113.9;proto=https;host=files.example.org"}):
+        assert location.startswith(("https://files.example.org/uploads/", "https://files.example.org/files/"))
+    for location in locations(http, {}):
+        assert location.startswith(("/uploads/", "/files/"))
+
+
+def test_line_20_nobody_else_is_believed(make_server: Callable[..., ServerProcess]) -> None:
+    for proxies in ("", "192.0.2.0/24"):
+        server = make_server(TRUSTED_PROXIES=proxies)
+        with connect(server) as http:
+            for location in locations(http, TOLD | {"X-Forwarded-Prefix": "/up"}):
+                assert location.startswith(("/uploads/", "/files/"))
+
+
+def test_line_20_a_host_that_is_not_served_is_refused_through_a_proxy_too(http: httpx.Client) -> None:
+    assert http.get("/files/", headers={"X-Forwarded-Host": "evil.example.org"}).status_code == 400
+
+
+def test_line_20_a_prefix_of_the_servers_own(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server(ROOT_PATH="/up")
+    with connect(server) as http:
+        for location in locations(http, {}):
+            assert location.startswith(("/up/uploads/", "/up/files/"))
+        path = locations(http, {})[0].removeprefix("/up")  # the proxy takes it away
+        assert patch(http, path, 0, b"abcd").status_code == 204
+        assert http.get(f"/files/{uuid.uuid4()}/").json()["type"] == "/problems/not-found"
+        assert http.get("/api/openapi.json").status_code == 200
+        assert Kept(server).files() == 3
