@@ -28,14 +28,16 @@ from windlass.receiving.source import Held
 
 
 async def init(incoming: Incoming) -> Response:
+    principal = await principal_of(incoming.request)
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunks.begin(intent, await principal_of(incoming.request), dialect=dialect.DIALECT)
+    session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
     layout = files.chunks.layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
 
 async def take_json(incoming: Incoming) -> Response:
     """A chunk as base64 in JSON: in memory, so bounded, and decoded beside the loop."""
+    principal = await principal_of(incoming.request)
     room = _room(asyncio.get_running_loop())
     size = min(dialect.MAX_JSON_CHUNK_BODY, _announced(incoming))
     async with room.taken(size):
@@ -43,7 +45,7 @@ async def take_json(incoming: Incoming) -> Response:
         async with room.decoders:
             chunk = await in_thread(dialect.parse_chunk, body)
         del body
-        outcome = await chunks.put(chunk.intent, incoming.who(), Held(chunk.data), dialect=dialect.DIALECT)
+        outcome = await chunks.put(chunk.intent, lambda: principal, Held(chunk.data), dialect=dialect.DIALECT)
     return _received(outcome, chunk.intent.index)
 
 
@@ -56,9 +58,10 @@ async def take_raw(incoming: Incoming) -> Response:
 
 
 async def complete(incoming: Incoming) -> Response:
+    principal = await principal_of(incoming.request)
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
-        upload_id, incoming.who(), dialect=dialect.DIALECT, request_id=incoming.request_id
+        upload_id, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
     )
     if session.status != files.UploadStatus.COMPLETED:
         return of_reply(dialect.assembling(upload_id))
@@ -66,8 +69,9 @@ async def complete(incoming: Incoming) -> Response:
 
 
 async def cancel(incoming: Incoming) -> Response:
+    principal = await principal_of(incoming.request)
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    await chunks.cancel(upload_id, incoming.who(), dialect=dialect.DIALECT)
+    await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
     return of_reply(dialect.cancelled(upload_id))
 
 

@@ -33,8 +33,9 @@ from windlass.receiving.offload import in_database
 
 
 async def init(incoming: Incoming) -> Response:
+    principal = await principal_of(incoming.request)
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunks.begin(intent, await principal_of(incoming.request), dialect=dialect.DIALECT)
+    session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
     layout = files.chunks.layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
@@ -68,10 +69,11 @@ async def status(request: Request) -> Response:
 
 async def finalize(incoming: Incoming) -> Response:
     """The chunks become a file; the reply waits for what becomes of it."""
+    principal = await principal_of(incoming.request)
     upload_id = parse_upload_id(incoming.request.path_params["id"])
     said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
-        upload_id, incoming.who(), dialect=dialect.DIALECT, described=said, request_id=incoming.request_id
+        upload_id, lambda: principal, dialect=dialect.DIALECT, described=said, request_id=incoming.request_id
     )
     if session.file_id is None:
         return of_reply(chunk_dialect.assembling(upload_id))
