@@ -1,0 +1,421 @@
+"""The receiving core against a model of it: whatever is done in whatever order, with splits, lies, breaks and crashes.
+
+In process, on a real database and a real store; only the connection is played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
+from tests import django_home
+
+django_home.set_up()
+
+from windlass import conf  # noqa: E402  after Django
+from windlass.files import api as files  # noqa: E402
+from windlass.files.api import UploadStatus  # noqa: E402
+from windlass.files.models import FileAsset, UploadSession  # noqa: E402
+from windlass.kernel.clock import now  # noqa: E402
+from windlass.kernel.errors import (  # noqa: E402
+    BodyDigestMismatch,
+    Conflict,
+    Forbidden,
+    InconsistentLength,
+    NotFound,
+    OffsetMismatch,
+    PastDeclaredLength,
+    Problem,
+    UploadGone,
+)
+from windlass.kernel.principals import Principal  # noqa: E402
+from windlass.protocols.digests import Checksum  # noqa: E402
+from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
+from windlass.receiving import appending, gathering, joining, pump, resumable  # noqa: E402
+from windlass.receiving.outcome import Outcome  # noqa: E402
+from windlass.receiving.source import RequestBody  # noqa: E402
+from windlass.storage.registry import store  # noqa: E402
+
+ANN = Principal("user:71")
+BATCH = 64  # so that bodies of a few hundred bytes are streamed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_and_quick() -> Iterator[None]:
+    django_home.migrated()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(gathering, "BATCH", BATCH)
+    patch.setattr(pump, "BATCH", BATCH)
+    for name, value in {"DURABILITY": "os", "CHECKPOINT_BYTES": "128", "MAX_UPLOAD_SIZE": "2000"}.items():
+        patch.setenv(name, value)
+    conf.reload()
+    yield
+    patch.undo()
+    conf.reload()
+
+
+_runner = asyncio.Runner()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop_ends(small_and_quick: None) -> Iterator[None]:
+    yield
+    _runner.close()
+
+
+def run(work: Any) -> Any:
+    """Do it, and what it leaves running in the background."""
+
+    async def settled() -> Any:
+        try:
+            return await work
+        finally:
+            while joining._running:
+                await asyncio.wait(list(joining._running.values()))
+                await asyncio.sleep(0)
+
+    return _runner.run(settled())
+
+
+def who() -> Principal:
+    return ANN
+
+
+def body(pieces: list[bytes], *, breaks: bool = False) -> RequestBody:
+    """A request's body as a server delivers it; one that breaks ends with a disconnect instead of its last piece."""
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages.append(
+        {"type": "http.disconnect"} if breaks else {"type": "http.request", "body": b"", "more_body": False}
+    )
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if len(messages) > 1 else messages[0]
+
+    return RequestBody(receive)
+
+
+def stored(session: UploadSession) -> bytes:
+    with store(session.store).open(session.store_key) as source:
+        return source.read()
+
+
+def split(content: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(content) + 1) for cut in cuts), len(content)]
+    return [content[start:end] for start, end in pairwise(edges)]
+
+
+def begin(**claims: Any) -> Outcome:
+    intent = Create(Description(), claims.pop("size", None), **claims)
+    found: Outcome = run(resumable.create(intent, ANN, None, dialect="tus"))
+    return found
+
+
+def append(upload_id: uuid.UUID, offset: int, source: RequestBody, dialect: str = "tus", **claims: Any) -> Outcome:
+    found: Outcome = run(resumable.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
+    return found
+
+
+CUTS = st.lists(st.integers(0, 2000), max_size=12)
+#: Around the size of a batch, and several of them; no two alike.
+CONTENT = st.tuples(st.sampled_from([400, 0, 1, BATCH - 1, BATCH, BATCH + 1, 400]), st.integers(0, 2**32)).map(
+    lambda told: random.Random(told[1]).randbytes(told[0])
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    content=st.binary(min_size=1, max_size=1000), requests=CUTS, pieces=CUTS, breaks=st.lists(st.booleans(), max_size=6)
+)
+def test_any_split_of_a_file_gives_the_same_bytes(
+    content: bytes, requests: list[int], pieces: list[int], breaks: list[bool]
+) -> None:
+    """Invariant: where a body is cut, into requests, into pieces, by a connection that breaks, is never seen."""
+    upload = begin(size=len(content)).state.upload_id
+    offset = 0
+    for number, part in enumerate(split(content, requests)):
+        broken = number < len(breaks) and breaks[number]
+        outcome = append(upload, offset, body(split(part, pieces), breaks=broken))
+        offset = outcome.state.offset
+    session = UploadSession.objects.get(id=upload)
+    assert (session.status, session.offset) == (UploadStatus.COMPLETED, len(content))
+    assert stored(session) == content
+    known = FileAsset.objects.get(upload_id=upload).checksum
+    assert known in (None, hashlib.sha256(content).hexdigest())
+
+
+@dataclass
+class Model:
+    """What an upload must be. ``gone``: it has ended without becoming a file, or was forgotten."""
+
+    id: uuid.UUID
+    dialect: str
+    size: int | None
+    content: bytes = b""
+    partial: bool = False
+    parts: list[Model] = field(default_factory=list)
+    complete: bool = False
+    gone: bool = False
+
+    @property
+    def whole(self) -> bool:
+        return len(self.content) == self.size
+
+
+class Receiving(RuleBasedStateMachine):
+    """Invariants: an acknowledged byte is never lost nor changed, an upload becomes one file or none, and what ended
+    frees its bytes."""
+
+    uploads: Bundle[Model] = Bundle("uploads")
+    parts: Bundle[Model] = Bundle("parts")
+    finals: Bundle[Model] = Bundle("finals")
+
+    @initialize()
+    def nothing(self) -> None:
+        self.known: list[Model] = []
+
+    def _remember(self, model: Model) -> Model:
+        self.known.append(model)
+        return model
+
+    @rule(target=uploads, size=st.sampled_from([900, None, 0, BATCH, 600]), dialect=st.sampled_from(["tus", "ietf"]))
+    def create(self, size: int | None, dialect: str) -> Model:
+        ends = False if dialect == "ietf" else None
+        intent = Create(Description(), size, ends=ends)
+        state = run(resumable.create(intent, ANN, None, dialect=dialect)).state
+        return self._remember(Model(state.upload_id, dialect, size, complete=size == 0 and ends is None))
+
+    @rule(target=parts, content=CONTENT, whole=st.booleans())
+    def create_part(self, content: bytes, whole: bool) -> Model:
+        size = len(content) + (0 if whole else 7)
+        model = Model(begin(size=size, partial=True).state.upload_id, "tus", size, partial=True)
+        if content:
+            append(model.id, 0, body([content]))
+        model.content = content
+        return self._remember(model)
+
+    def _append(
+        self,
+        model: Model,
+        content: bytes,
+        piece: int,
+        slip: int,
+        checksum: str | None,
+        breaks: bool,
+        says_size: bool,
+        last: bool,
+    ) -> None:
+        at = max(0, len(model.content) + slip)
+        said = at + len(content) if says_size and model.size is None else None
+        ends = last if model.dialect == "ietf" else None
+        value = hashlib.sha1(content if checksum == "right" else content + b"!").digest()
+        digests = (Checksum("sha1", value),) if checksum else ()
+        source = body([content[at : at + piece] for at in range(0, len(content), piece)], breaks=breaks)
+        claims = {"size": said, "ends": ends, "digests": digests}
+        refusal = self._refusal(model, at, content, said, ends, checksum, breaks)
+        if refusal is not None:
+            with pytest.raises(refusal):
+                append(model.id, at, source, model.dialect, **claims)
+            return
+        outcome = append(model.id, at, source, model.dialect, **claims)
+        assert outcome.state.offset == len(model.content)
+        assert outcome.state.complete == model.complete
+
+    BODY = {
+        "content": CONTENT,
+        "piece": st.sampled_from([BATCH + 6, 30, 1000]),
+        "slip": st.sampled_from([0, 0, 0, 0, 1, -1]),
+        "checksum": st.sampled_from(["wrong", None, "right"]),
+        "breaks": st.booleans(),
+        "says_size": st.booleans(),
+        "last": st.booleans(),
+    }
+
+    @rule(model=uploads, **BODY)
+    def append(self, model: Model, **told: Any) -> None:
+        self._append(model, **told)
+
+    @rule(model=uploads, **BODY)
+    def append_more(self, model: Model, **told: Any) -> None:
+        """Once more, so that it happens more often."""
+        self._append(model, **told)
+
+    @rule(model=parts, **BODY)
+    def append_to_a_part(self, model: Model, **told: Any) -> None:
+        self._append(model, **told)
+
+    def _refusal(
+        self,
+        model: Model,
+        at: int,
+        content: bytes,
+        said: int | None,
+        ends: bool | None,
+        checksum: str | None,
+        breaks: bool,
+    ) -> type[Exception] | None:
+        """What the request must be answered with, and in the model what it must do."""
+        if model.gone:
+            return Problem
+        if model.complete:
+            again = at + len(content) == len(model.content) and model.content[at:] == content and not content
+            return None if again and ends is not False and checksum != "wrong" and at == len(model.content) else Problem
+        if at != len(model.content):
+            return OffsetMismatch
+        size = said if model.size is None else model.size
+        over = size is not None and at + len(content) > size
+        if checksum and (breaks or over):
+            return None
+        if checksum == "wrong":
+            return BodyDigestMismatch
+        self._take(model, content[: size - at] if over and size is not None else content, said)
+        if ends is None:
+            model.complete = not model.partial and model.whole
+        elif ends and not breaks and not over:
+            if model.size is not None and not model.whole:
+                return InconsistentLength
+            model.complete, model.size = True, len(model.content)
+        return None
+
+    def _take(self, model: Model, content: bytes, said: int | None) -> None:
+        model.content += content
+        model.size = said if model.size is None else model.size
+
+    @rule(model=uploads | parts | finals)
+    def ask(self, model: Model) -> None:
+        self._join_what_can_be()
+        if model.gone:
+            with pytest.raises((UploadGone, NotFound)):
+                run(resumable.query(model.id, who, dialect=model.dialect))
+            return
+        state = run(resumable.query(model.id, who, dialect=model.dialect)).state
+        assert state.complete == model.complete
+        if not model.parts or model.complete:
+            assert (state.offset, state.size) == (len(model.content), model.size)
+
+    @rule(model=uploads | parts | finals)
+    def append_in_another_dialect(self, model: Model) -> None:
+        other = "ietf" if model.dialect == "tus" else "tus"
+        with pytest.raises((Conflict, UploadGone, NotFound)):
+            append(model.id, len(model.content), body([b"x"]), other, ends=False)
+
+    @rule(model=finals)
+    def append_to_a_final(self, model: Model) -> None:
+        with pytest.raises((Forbidden, UploadGone, NotFound)):
+            append(model.id, 0, body([b"x"]))
+
+    @rule(target=finals, parts=st.lists(parts, min_size=1, max_size=4))
+    def concatenate(self, parts: list[Model]) -> Any:
+        said = "final;" + " ".join(f"/uploads/{part.id}" for part in parts)
+        metadata = f"note {uuid.uuid4().hex}"
+        intent = Concatenate(Description(client_metadata=metadata), tuple(part.id for part in parts), said)
+        if any(part.gone for part in parts):
+            with pytest.raises((NotFound, UploadGone)):
+                run(joining.concatenate(intent, ANN, dialect="tus"))
+            return multiple()
+        first = run(joining.concatenate(intent, ANN, dialect="tus")).state
+        again = run(joining.concatenate(intent, ANN, dialect="tus")).state
+        assert first.upload_id == again.upload_id
+        model = self._remember(Model(first.upload_id, "tus", None, parts=parts))
+        self._join_what_can_be()
+        assert again.complete == model.complete
+        return model
+
+    @rule(model=consumes(uploads) | consumes(parts) | consumes(finals))
+    def delete(self, model: Model) -> None:
+        self._join_what_can_be()
+        if model.gone:
+            return
+        run(resumable.abort(model.id, who))
+        model.gone = True
+        self._fail_what_waits_for(model)
+
+    @rule(model=uploads | parts)
+    def expire(self, model: Model) -> None:
+        UploadSession.objects.filter(id=model.id).update(expires_at=now() - timedelta(hours=1))
+        files.lifecycle.expire_uploads()
+        if not model.complete and not model.gone:
+            model.gone = True
+            self._fail_what_waits_for(model)
+
+    @rule(model=uploads | parts, junk=st.binary(min_size=1, max_size=200))
+    def crash(self, model: Model, junk: bytes) -> None:
+        """A process wrote on and died before it committed, holding the lease; nobody remembers a hash."""
+        session = UploadSession.objects.filter(id=model.id, status=UploadStatus.ACTIVE).first()
+        if session is not None:
+            lease = files.leases.take_lease(session.id, "the dead", 60)
+            assert lease is not None
+            writer = store(session.store).open_writer(session.store_key, session.store_state)
+            writer.write(session.offset, [junk])
+            writer.close()
+            files.leases.release_leases("the dead")
+        appending.digests._kept.clear()
+
+    def _join_what_can_be(self) -> None:
+        for model in self.known:
+            if model.parts and not model.gone and not model.complete and all(part.whole for part in model.parts):
+                model.content = b"".join(part.content for part in model.parts)
+                model.size, model.complete = len(model.content), True
+
+    def _fail_what_waits_for(self, part: Model) -> None:
+        for model in self.known:
+            if part in model.parts and not model.complete and not model.gone:
+                model.gone = True
+                joining.join_abandoned(seconds=5)
+
+    @invariant()
+    def what_is_kept_is_what_was_acknowledged(self) -> None:
+        self._join_what_can_be()
+        rows = {row.id: row for row in UploadSession.objects.filter(id__in=[model.id for model in self.known])}
+        for model in self.known:
+            row = rows.get(model.id)
+            made = list(FileAsset.objects.filter(upload_id=model.id))
+            assert len(made) == (1 if model.complete else 0), model
+            if model.gone and not model.complete:
+                assert row is None or row.status not in (UploadStatus.ACTIVE, UploadStatus.COMPLETED), model
+                continue
+            if row is None:
+                assert model.gone, model
+                continue
+            assert row.lease_holder == "", model
+            if model.complete:
+                assert stored(row) == model.content, model
+                assert made[0].checksum in (None, hashlib.sha256(model.content).hexdigest()), model
+            elif not model.parts:
+                assert stored(row)[: row.offset] == model.content, model
+                assert row.size == model.size, model
+
+
+Receiving.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestReceiving = Receiving.TestCase
+
+
+PARTS = [joining.Part("a", 5), joining.Part("b", 0), joining.Part("c", 4)]
+
+
+@given(offset=st.integers(0, 9), step=st.integers(1, 10))
+def test_what_is_left_to_join_is_all_that_is_missing_and_no_more(offset: int, step: int) -> None:
+    whole = [(part.key, at) for part in PARTS for at in range(part.size)]
+    left = [(key, start, size) for key, start, size in joining.pieces(PARTS, offset, step)]
+    assert [(key, start + n) for key, start, size in left for n in range(size)] == whole[offset:]
+    assert all(0 < size <= step for _, _, size in left)
+
+
+def test_past_the_length_is_refused_before_a_byte() -> None:
+    upload = begin(size=4).state.upload_id
+    with pytest.raises(PastDeclaredLength):
+        append(upload, 0, body([b"abcde"]), body_length=5)
+    assert run(resumable.query(upload, who, dialect="tus")).state.offset == 0
