@@ -135,3 +135,43 @@ def test_upload_status_is_as_described() -> None:
     assert (found["status"], found["is_expired"], found["protocol"]) == ("active", False, "tus")
     session.expires_at -= timedelta(hours=2)
     assert (upload_status(session)["status"], upload_status(session)["is_expired"]) == ("expired", True)
+
+
+def test_replies_about_chunks_are_as_described() -> None:
+    import uuid
+    from datetime import UTC, datetime
+
+    from windlass.http.rest import chunk_schemas, media_schemas
+    from windlass.protocols import chunks, media
+    from windlass.protocols.intents import ChunkProgress
+
+    name, moment, progress = uuid.uuid4(), datetime.now(UTC), ChunkProgress(3, 1, 5, 33.33, [1])
+    record = {
+        "id": str(uuid.uuid4()),
+        "original_filename": "a.txt",
+        "size": 3,
+        "mime_type": None,
+        "declared_mime_type": "text/plain",
+        "links": {"download": "/files/a/download/"},
+    }
+    chunk_schemas.ChunkUploadOut.model_validate(chunks.created(name, 5, 3, moment).body)
+    chunk_schemas.ChunkOut.model_validate(chunks.received(name, 1, progress, duplicate=False).body)
+    chunk_schemas.ChunkUploadCompleted.model_validate(chunks.completed(record, name, "ab").body)
+    chunk_schemas.ChunkUploadAssembling.model_validate(chunks.assembling(name).body)
+    chunk_schemas.ChunkUploadCancelled.model_validate(chunks.cancelled(name).body)
+    media_schemas.MediaUploadOut.model_validate(media.created(name, 5, 3, moment).body)
+    media_schemas.MediaChunkOut.model_validate(media.received(name, 1, progress, 0).body)
+    media_schemas.MediaUploadStatus.model_validate(media.status(name, "active", progress).body)
+
+
+def test_a_picture_is_as_described(user: Callable[..., Caller]) -> None:
+    from windlass.http.rest import media_schemas
+
+    caller = user()
+    asset = make_file(caller.owner, profile="media", mime_type="image/png", extra_attributes={"codec": None})
+    told = caller("GET", f"/api/v1/media/{asset.id}/").json()
+    assert set(told) == set(media_schemas.MediaOut.model_fields)
+    media_schemas.MediaOut.model_validate(told)
+    formats = caller("GET", "/api/v1/media/supported-formats/").json()
+    media_schemas.SupportedFormats.model_validate(formats)
+    assert set(formats) == {"video", "image", "chunk_size", "max_images"}

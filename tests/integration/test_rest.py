@@ -391,6 +391,7 @@ class TestRules:
     def test_profiles_tell_what_is_done(self, user: User) -> None:
         default, media = user()("GET", "/profiles/").json()["results"]
         assert (default["name"], media["name"]) == ("default", "media")
+        assert "media_rules" in media["steps"]["video/mp4"]
         assert default["max_size"] == 5 * 1024**3
         assert "checksum" in default["steps"]["application/pdf"]
 

@@ -444,3 +444,20 @@ def test_an_assembly_that_died_with_its_server_is_taken_up_again(make_server: Ca
         assert eventually(lambda: upload.status()["status"] == "completed")
         assert Kept(server).files() == 1
         assert bytes_of(http, upload.complete().json()) == data
+
+
+def test_with_a_database_that_has_many_writers(make_server: Callable[..., ServerProcess], postgres: str) -> None:
+    """Every chunk is brought three times at once; each is taken once."""
+    server = make_server(DATABASE_URL=postgres)
+    data = os.urandom(40 * 64 * KB)
+    with connect(server) as http:
+        upload = Chunked.begin(http, data, 64 * KB, file_hash=digest(data))
+        jobs = [index for index in range(40) for _ in range(3)]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(upload.put, jobs))
+        assert [answer.status_code for answer in answers] == [200] * 120
+        assert sum(answer.json()["duplicate"] for answer in answers) == 80
+        assert upload.status()["progress"]["bytes_received"] == len(data)
+        with ThreadPoolExecutor(4) as pool:
+            ids = {answer.json()["file_id"] for answer in pool.map(lambda _: upload.complete(), range(4))}
+        assert len(ids) == 1

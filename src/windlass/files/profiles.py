@@ -84,14 +84,14 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         rules = read(table.get("media_types", {}))
     except ValueError as error:
         raise conf.BadSetting(f"Profile {name!r}: {error}") from error
+    implied = derived(rules)
     defaults: dict[str, Any] = {
-        "max_size": settings.upload_limit,
-        "allowed_mime_types": settings.allowed_mime_types,
+        "max_size": implied.get("max_size", settings.upload_limit),
+        "allowed_mime_types": settings.allowed_mime_types or implied.get("allowed_mime_types", ()),
         "blocked_mime_types": settings.blocked_mime_types,
-        "allowed_extensions": settings.allowed_extensions,
+        "allowed_extensions": settings.allowed_extensions or implied.get("allowed_extensions", ()),
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
-    defaults |= derived(rules)
     return Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
 
 

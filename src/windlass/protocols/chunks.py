@@ -42,7 +42,7 @@ class JsonChunk:
     data: bytes
 
 
-def parse_init(body: bytes | bytearray) -> CreateInChunks:
+def parse_init(body: bytes) -> CreateInChunks:
     """Raises BadRequest, InvalidField."""
     fields = json_fields.read(body)
     size = json_fields.size(fields, "total_size")
@@ -66,7 +66,7 @@ def chunk_size(fields: Mapping[str, Any]) -> int | None:
     return found
 
 
-def parse_chunk(body: bytes | bytearray) -> JsonChunk:
+def parse_chunk(body: bytes) -> JsonChunk:
     """Decodes up to 16 MiB: not for the event loop. Raises BadRequest, InvalidField, NotFound, BodyTooLarge."""
     fields = json_fields.read(body)
     upload_id = json_fields.upload_id(fields)
@@ -85,7 +85,7 @@ def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:
     return PutChunk(found, int(index), heads.body_length(head), _digest(head))
 
 
-def parse_upload_id(body: bytes | bytearray) -> uuid.UUID:
+def parse_upload_id(body: bytes) -> uuid.UUID:
     """Of ``complete`` and ``cancel``. Raises BadRequest, InvalidField, NotFound."""
     return json_fields.upload_id(json_fields.read(body))
 

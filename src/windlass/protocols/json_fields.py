@@ -17,7 +17,7 @@ MAX_TEXT = 4096
 LARGEST = 2**63 - 1
 
 
-def read(body: bytes | bytearray) -> dict[str, Any]:
+def read(body: bytes) -> dict[str, Any]:
     """A JSON object. Raises BadRequest for what is no JSON, InvalidField for JSON that is no object."""
     try:
         found = json.loads(body, parse_constant=_not_json)

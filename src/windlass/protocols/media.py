@@ -23,7 +23,7 @@ MAX_JSON_BODY = 64 * 1024
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def parse_init(body: bytes | bytearray) -> CreateInChunks:
+def parse_init(body: bytes) -> CreateInChunks:
     """Raises BadRequest, InvalidField."""
     fields = json_fields.read(body)
     size = json_fields.size(fields, "file_size")
@@ -51,7 +51,7 @@ def metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {} if kind is None else {"media_type": kind}
 
 
-def parse_finalize(body: bytes | bytearray) -> dict[str, Any]:
+def parse_finalize(body: bytes) -> dict[str, Any]:
     """What is said of the file at its end, as values of its session; an empty body says nothing."""
     fields = json_fields.read(body) if body.strip() else {}
     reference, said = json_fields.reference(fields, "post_id"), metadata(fields)

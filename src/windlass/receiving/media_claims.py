@@ -44,8 +44,8 @@ def _of_type(profile: files.Profile, declared: str | None) -> files.MediaRules |
 def _of_name(profile: files.Profile, filename: str) -> files.MediaRules | None:
     ending = extension(filename)
     found = next((rules for rules in profile.media_types if ending in rules.extensions), None)
-    if found is None and profile.allowed_extensions:
-        taken = list(profile.allowed_extensions)
+    taken = [name for rules in profile.media_types for name in rules.extensions]
+    if found is None and taken:
         said = f"ends in .{ending}" if ending else "has no extension"
         raise UnsupportedMediaType(f"The name {said}; taken are {', '.join(taken)}.", limit=taken, actual=ending)
     return found

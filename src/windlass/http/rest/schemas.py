@@ -171,6 +171,7 @@ class ProfileOut(Schema):
     allowed_extensions: list[str]
     check_mismatch: bool
     upload_ttl_hours: float
+    media_types: list[dict[str, Any]] = Field(description="What each kind of media must be like; empty: any file.")
     steps: dict[str, list[str]] = Field(description="The steps of a file of each of these types, in order.")
 
 

@@ -23,7 +23,7 @@ from windlass.protocols import chunks as dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import assembly, chunks
-from windlass.receiving.offload import in_database, in_thread
+from windlass.receiving.offload import in_database
 from windlass.receiving.source import Held
 
 
@@ -42,8 +42,7 @@ async def take_json(incoming: Incoming) -> Response:
     size = min(dialect.MAX_JSON_CHUNK_BODY, _announced(incoming))
     async with room.taken(size):
         body = await json_bodies.read(incoming, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large())
-        async with room.decoders:
-            chunk = await in_thread(dialect.parse_chunk, body)
+        chunk = await json_bodies.decode(dialect.parse_chunk, body)
         del body
         outcome = await chunks.put(chunk.intent, lambda: principal, Held(chunk.data), dialect=dialect.DIALECT)
     return _received(outcome, chunk.intent.index)

@@ -1,0 +1,180 @@
+"""The chunk core from inside: claims that are fenced, digests that are followed, and a disk that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from windlass.files import api as files
+from windlass.files.models import UploadChunk
+from windlass.kernel.clock import now
+from windlass.kernel.errors import ChecksumMismatch, UploadGone
+from windlass.kernel.principals import Principal
+from windlass.protocols.intents import CreateInChunks, Description, PutChunk
+from windlass.receiving import assembly, chunks
+from windlass.receiving.prefix import Prefixes, object_of
+from windlass.receiving.source import Held
+from windlass.storage.contract import SyncFailed
+
+T = TypeVar("T")
+
+CALLER = Principal("user:chunks")
+SIZE = 1024
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+async def begin(data: bytes, **described: Any) -> files.UploadSession:
+    intent = CreateInChunks(Description(**described), len(data), SIZE)
+    return await chunks.begin(intent, CALLER, dialect="chunks")
+
+
+async def put(session: files.UploadSession, index: int, data: bytes) -> chunks.ChunkOutcome:
+    body = data[index * SIZE : (index + 1) * SIZE]
+    return await chunks.put(PutChunk(session.id, index), lambda: CALLER, Held(body), dialect="chunks")
+
+
+async def complete(session: files.UploadSession) -> files.UploadSession:
+    return await assembly.complete(session.id, lambda: CALLER, dialect="chunks", wait=30)
+
+
+def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(database: Path) -> None:
+    session = run(begin(bytes(3 * SIZE)))
+    first = files.chunks.claim(session, 1, "one", 10)
+    assert isinstance(first, files.ChunkClaim)
+    assert isinstance(files.chunks.claim(session, 1, "two", 10), files.ClaimedChunk)
+    assert isinstance(files.chunks.claim(session, 2, "two", 10), files.ChunkClaim)
+    UploadChunk.objects.filter(id=first.id).update(claim_until=now() - timedelta(seconds=1))
+    second = files.chunks.claim(session, 1, "two", 10)
+    assert isinstance(second, files.ChunkClaim)
+    with pytest.raises(files.ClaimLost):
+        files.chunks.accept(first, session, SIZE, "aa" * 32, ttl_hours=1)
+    files.chunks.give_back(first)
+    files.chunks.accept(second, session, SIZE, "bb" * 32, ttl_hours=1)
+    assert files.chunks.claim(session, 1, "three", 10) == files.ReceivedChunk("bb" * 32)
+    session.refresh_from_db()
+    assert session.offset == SIZE
+
+
+def test_who_starts_under_a_name_frees_its_claims_and_fences_them(database: Path) -> None:
+    session = run(begin(bytes(SIZE)))
+    name = f"web-{uuid.uuid4()}"
+    old = files.chunks.claim(session, 0, name, 1000)
+    assert isinstance(old, files.ChunkClaim)
+    assert files.chunks.release(name) == 1
+    with pytest.raises(files.ClaimLost):
+        files.chunks.accept(old, session, SIZE, "aa" * 32, ttl_hours=1)
+    assert isinstance(files.chunks.claim(session, 0, "other", 10), files.ChunkClaim)
+
+
+def test_no_chunk_is_accepted_of_an_upload_that_has_ended(database: Path) -> None:
+    session = run(begin(bytes(SIZE)))
+    held = files.chunks.claim(session, 0, "one", 10)
+    assert isinstance(held, files.ChunkClaim)
+    files.uploads.end(session.id, files.UploadStatus.CANCELLED)
+    with pytest.raises(files.ClaimLost):
+        files.chunks.accept(held, session, SIZE, "aa" * 32, ttl_hours=1)
+    assert files.chunks.received(session) == []
+
+
+def test_bytes_that_cannot_be_made_durable_are_not_acknowledged(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the failed sync has lost is not known, so the whole upload has failed."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    data = os.urandom(2 * SIZE)
+    session = run(begin(data))
+    run(put(session, 0, data))
+    with monkeypatch.context() as broken:
+        broken.setattr("windlass.storage.posix.os.fdatasync", fail)
+        with pytest.raises(SyncFailed):
+            run(put(session, 1, data))
+    session.refresh_from_db()
+    assert (session.status, session.offset) == (files.UploadStatus.FAILED, SIZE)
+    with pytest.raises(UploadGone):
+        run(put(session, 1, data))
+    with pytest.raises(UploadGone):
+        run(complete(session))
+
+
+def test_the_digest_is_followed_across_gaps_and_forgotten_ones_are_read_again(database: Path) -> None:
+    async def play() -> None:
+        known = Prefixes(capacity=1)
+        first, second = os.urandom(5 * SIZE + 3), os.urandom(3 * SIZE)
+        one, two = await begin(first), await begin(second)
+        for index in (3, 0, 4, 1, 5):
+            await put(one, index, first)
+            await known.advance(object_of(one))
+        follower = known._kept[one.id]
+        assert (follower.chunks, follower.offset) == (2, 2 * SIZE)
+        for index in (2, 1, 0):
+            await put(two, index, second)
+        await known.advance(object_of(two))
+        assert list(known._kept) == [two.id]
+        await put(one, 2, first)
+        assert await known.finish(object_of(one)) == hashlib.sha256(first).hexdigest()
+        assert await known.finish(object_of(two)) == hashlib.sha256(second).hexdigest()
+
+    run(play())
+
+
+def test_what_was_followed_is_not_read_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, ``complete`` reads nothing but what came last."""
+    data = os.urandom(8 * SIZE)
+
+    async def play() -> files.UploadSession:
+        session = await begin(data, sha256=hashlib.sha256(data).hexdigest())
+        for index in range(8):
+            await put(session, index, data)
+            await chunks.prefixes().advance(object_of(session))
+        assert chunks.prefixes()._kept[session.id].offset == len(data)
+        monkeypatch.setattr("windlass.receiving.prefix._hash", None)
+        return await complete(session)
+
+    assert run(play()).status == files.UploadStatus.COMPLETED
+
+
+def test_a_wrong_whole_is_told_again_and_its_bytes_are_gone(database: Path) -> None:
+    data = os.urandom(SIZE + 1)
+
+    async def play() -> files.UploadSession:
+        session = await begin(data, sha256="ab" * 32)
+        await put(session, 1, data)
+        await put(session, 0, data)
+        for _ in range(2):
+            with pytest.raises(ChecksumMismatch):
+                await complete(session)
+        return session
+
+    session = run(play())
+    session.refresh_from_db()
+    assert session.actual_sha256 == hashlib.sha256(data).hexdigest()
+    assert session.file_id is None
+
+
+def test_orphans_are_not_what_is_being_assembled(database: Path) -> None:
+    from windlass.storage.registry import store
+
+    data = os.urandom(SIZE)
+    session = run(begin(data))
+    run(put(session, 0, data))
+    assert files.chunks.begin_assembly(session, "somebody", 10) is not None
+    files.lifecycle.remove_orphans(store(), older_than_hours=-1)
+    assert store().info(session.store_key).size == SIZE
+    with pytest.raises(UploadGone):
+        files.leases.take_lease(session.id, "other", 1)
+    assert files.uploads.end(session.id, files.UploadStatus.EXPIRED)

@@ -1,0 +1,108 @@
+"""The rules for media: how they are read, and what a picture or a video that breaks one is told."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from windlass.files import media_rules
+from windlass.processing.contract import Rejection, StepContext
+from windlass.processing.steps.media_rules import MediaRules
+
+MB = 1024 * 1024
+BUILT_IN = media_rules.read(media_rules.completed({}, media_rules.BUILT_IN)["media_types"])
+
+
+def verdict(**facts: Any) -> Rejection | None:
+    profile = {"media_types": [asdict(rules) for rules in BUILT_IN]}
+    known = {"size": 1000, "metadata": {}} | facts
+    found = MediaRules().run(StepContext(io.BytesIO(), known, profile)).verdict
+    assert found is None or isinstance(found, Rejection)
+    return found
+
+
+VIDEO = {"mime_type": "video/mp4", "duration": 10.0, "width": 640, "height": 480}
+IMAGE = {"mime_type": "image/png", "width": 640, "height": 480}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        VIDEO,
+        VIDEO | {"duration": 1},
+        VIDEO | {"duration": 180, "width": 4096, "height": 4096, "size": 500 * MB},
+        VIDEO | {"width": 10, "height": 10},
+        VIDEO | {"metadata": {"media_type": "video", "other": 1}},
+        IMAGE,
+        IMAGE | {"width": 100, "height": 4096, "size": 20 * MB},
+    ],
+)
+def test_within_the_rules(facts: dict[str, Any]) -> None:
+    assert verdict(**facts) is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "rule", "limit", "actual"),
+    [
+        (VIDEO | {"duration": 0.99}, "duration", 1, 0.99),
+        (VIDEO | {"duration": 180.01}, "duration", 180, 180.01),
+        (VIDEO | {"width": 4097}, "dimensions", 4096, 4097),
+        (VIDEO | {"height": 4097}, "dimensions", 4096, 4097),
+        (VIDEO | {"size": 500 * MB + 1}, "size", 500 * MB, 500 * MB + 1),
+        (VIDEO | {"duration": None}, "media-unreadable", 1, None),
+        (VIDEO | {"metadata": {"media_type": "image"}}, "media-type", "image", "video"),
+        (IMAGE | {"width": 99}, "dimensions", 100, 99),
+        (IMAGE | {"height": 4097}, "dimensions", 4096, 4097),
+        (IMAGE | {"size": 20 * MB + 1}, "size", 20 * MB, 20 * MB + 1),
+        (IMAGE | {"width": None}, "media-unreadable", 100, None),
+    ],
+)
+def test_a_breach_has_its_figures(facts: dict[str, Any], rule: str, limit: Any, actual: Any) -> None:
+    found = verdict(**facts)
+    assert found is not None
+    assert (found.rule, found.limit, found.actual) == (rule, limit, actual)
+
+
+def test_what_is_no_media_is_refused() -> None:
+    found = verdict(mime_type="application/pdf")
+    assert found is not None
+    assert found.rule == "type-not-allowed"
+
+
+def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
+    changed = {"thumbnail_width": 100, "media_types": {"video": {"max_duration": 60}, "sound": {"max_size": 5}}}
+    table = media_rules.completed(changed, media_rules.BUILT_IN)
+    video, image, sound = media_rules.read(table["media_types"])
+    assert (video.max_duration, video.min_duration, video.max_size) == (60, 1, 500 * MB)
+    assert image == BUILT_IN[1]
+    assert (sound.kind, sound.max_size, sound.content_types) == ("sound", 5, ())
+    assert table["thumbnail_width"] == 100
+
+
+def test_what_follows_for_the_profile() -> None:
+    found = media_rules.derived(BUILT_IN)
+    assert found["max_size"] == 500 * MB
+    assert "image/webp" in found["allowed_mime_types"]
+    assert "mov" in found["allowed_extensions"]
+    assert media_rules.derived(()) == {}
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        [],
+        {"video": 5},
+        {"video": {"codec": "h264"}},
+        {"video": {"max_size": "5"}},
+        {"video": {"max_size": -1}},
+        {"video": {"max_size": True}},
+        {"video": {"extensions": "mp4"}},
+        {"video": {"extensions": [4]}},
+    ],
+)
+def test_what_is_no_rule_stops_the_start(kinds: Any) -> None:
+    with pytest.raises(ValueError, match="media_types"):
+        media_rules.read(kinds)
