@@ -20,8 +20,14 @@ def profiles(as_json: JsonOption = False) -> None:
             typer.echo(json_line(profile.document()))
             continue
         typer.echo(f"{profile.name}: {profile.description}" if profile.description else profile.name)
-        for line in _rules(profile.document()):
+        rules = profile.document()
+        kinds = rules.pop("media_types")
+        for line in _rules(rules):
             typer.echo(f"  {line}")
+        for kind in kinds:
+            typer.echo(f"  {kind.pop('kind')}")
+            for line in _rules(kind):
+                typer.echo(f"    {line}")
 
 
 def _rules(rules: dict[str, object]) -> list[str]:

@@ -63,8 +63,13 @@ async def take_chunk(incoming: Incoming) -> Response:
 
 
 async def status(request: Request) -> Response:
+    """Of an upload that is being assembled it also sees to it that somebody does so."""
     upload_id = parse_upload_id(request.path_params["id"])
-    return of_reply(dialect.status(upload_id, *await in_database(_status, upload_id, await principal_of(request))))
+    principal = await principal_of(request)
+    state, progress = await in_database(_status, upload_id, principal)
+    if state == files.UploadStatus.ASSEMBLING:
+        await assembly.complete(upload_id, lambda: principal, dialect=dialect.DIALECT, wait=0)
+    return of_reply(dialect.status(upload_id, state, progress))
 
 
 async def finalize(incoming: Incoming) -> Response:
