@@ -28,8 +28,8 @@ from windlass.processing import registry
 
 PAGES = documents.pages()
 
-#: Blocks that tests/process/test_docs_examples.py runs, and blocks that nobody could.
-RUN = {"bash", "python", "js"}
+#: Blocks that tests/process/test_docs_examples.py runs (`javascript`: tests/browser), and blocks that nobody could.
+RUN = {"bash", "python", "js", "javascript"}
 NOT_RUN = {"console", "json", "nginx", "output", "text", "toml"}
 
 

@@ -1,0 +1,155 @@
+// Opens a page in Chromium, gives it a file as a person would, and prints one line of JSON.
+//
+// node drive.mjs '{"chromium", "page", "path", "choose", "throttle"?, "scenario", …}'
+//   choose    selector of the input that takes the file
+//   throttle  bytes per second that the browser may send, so that something can happen on the way
+//   scenario  one of those below, with what it takes
+import { chromium } from 'playwright-core'
+
+const task = JSON.parse(process.argv[2])
+const PATIENCE = 60_000
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds))
+
+/** A word that the page logs: what stands behind it. Fails as the page does. */
+function heard(page, word) {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`the page never said "${word}"`)), PATIENCE)
+    const ended = (end, result) => (clearTimeout(late), end(result))
+    page.on('pageerror', (error) => ended(reject, error))
+    page.on('console', (message) => {
+      const [, said, rest] = message.text().match(/^(\w+): (.*)$/s) ?? []
+      if (said === word) ended(resolve, rest)
+      else if (said === 'failed') ended(reject, new Error(rest))
+    })
+  })
+}
+
+const sent = (page) => page.evaluate(() => globalThis.sent)
+const sentAtLeast = (page, bytes) => page.waitForFunction((least) => globalThis.sent >= least, bytes)
+
+const scenarios = {
+  /** Nothing but the upload. */
+  async plain(page) {
+    const file = heard(page, 'done')
+    await page.setInputFiles(task.choose, task.path)
+    return { file: await file }
+  },
+
+  /** A refusal is what is wanted. */
+  async refused(page) {
+    const file = heard(page, 'done')
+    await page.setInputFiles(task.choose, task.path)
+    return { error: await file.then(() => null, (error) => error.message) }
+  },
+
+  /** FilePond: the upload, then its button to take it back. */
+  async reverted(page) {
+    const [file, reverted] = [heard(page, 'done'), heard(page, 'reverted')]
+    await page.setInputFiles(task.choose, task.path)
+    await file
+    await page.click('.filepond--action-revert-item-processing')
+    await reverted
+    return { file: await file }
+  },
+
+  /** Uppy: paused `at` so many bytes, then resumed. */
+  async paused(page) {
+    const file = heard(page, 'done')
+    await page.setInputFiles(task.choose, task.path)
+    await sentAtLeast(page, task.at)
+    await page.evaluate(() => globalThis.uppy.pauseAll())
+    await pause(300) // what was under way
+    const before = await sent(page)
+    await pause(700)
+    const after = await sent(page)
+    await page.evaluate(() => globalThis.uppy.resumeAll())
+    return { file: await file, paused: [before, after], resumedAt: await offsets }
+  },
+
+  /** The network goes away `at` so many bytes, and comes back. */
+  async offline(page, context) {
+    const file = heard(page, 'done')
+    const broken = page.waitForEvent('requestfailed', (request) => request.method() === 'PATCH')
+    await page.setInputFiles(task.choose, task.path)
+    await sentAtLeast(page, task.at)
+    await context.setOffline(true)
+    await broken
+    const lost = await sent(page)
+    await pause(500)
+    await context.setOffline(false)
+    return { file: await file, lost, resumedAt: await offsets }
+  },
+
+  /** Our own page: what a person sees, until the file is READY. `kill`: {"pid", "at"}, SIGKILL soon after that part of the whole. */
+  async own(page) {
+    const seen = await watch(page)
+    await page.setInputFiles(task.choose, task.path)
+    const row = page.locator('#library .row').first()
+    await row.locator('.status[data-status=READY]').waitFor({ timeout: PATIENCE })
+    const image = row.locator('.thumb img')
+    if (task.thumbnail) await image.waitFor()
+    return {
+      file: await row.locator('.download').getAttribute('href'),
+      name: await row.locator('.name').textContent(),
+      checksum: await row.locator('.sum').textContent(),
+      thumbnail: task.thumbnail ? await image.evaluate(async (shown) => (await shown.decode(), shown.naturalWidth)) : null,
+      ...seen,
+    }
+  },
+}
+
+/** What the row of a transfer shows: `progress` (0 to 1) each time that it changes, and `killedAt`, where it then was. */
+async function watch(page) {
+  const seen = { progress: [], killedAt: null }
+  let { kill } = task
+  await page.exposeFunction('seen', async (progress) => {
+    if (progress !== seen.progress.at(-1)) seen.progress.push(progress)
+    if (!kill || progress < kill.at) return
+    const { pid } = kill
+    kill = undefined
+    await pause(300) // into the next request
+    process.kill(pid, 'SIGKILL')
+    seen.killedAt = seen.progress.at(-1)
+  })
+  await page.evaluate(() => {
+    const list = document.querySelector('#transfers')
+    const tell = () => {
+      const row = list.firstElementChild
+      if (row) globalThis.seen(row.querySelector('progress').value)
+    }
+    new MutationObserver(tell).observe(list, { subtree: true, childList: true, attributes: true, characterData: true })
+  })
+  return seen
+}
+
+/** Where the server said to go on, each time that it was asked. */
+const offsets = []
+async function note(response) {
+  if (response.request().method() !== 'HEAD') return
+  const offset = await response.headerValue('upload-offset')
+  if (offset !== null) offsets.push(Number(offset))
+}
+
+const browser = await chromium.launch({
+  executablePath: task.chromium,
+  args: [
+    ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+    ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  ],
+})
+try {
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  page.setDefaultTimeout(PATIENCE)
+  page.on('response', note)
+  await page.goto(task.page)
+  if (task.throttle) {
+    const session = await context.newCDPSession(page)
+    const conditions = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: task.throttle }
+    await session.send('Network.enable')
+    await session.send('Network.emulateNetworkConditions', conditions)
+  }
+  console.log(JSON.stringify(await scenarios[task.scenario](page, context)))
+} finally {
+  await browser.close()
+}

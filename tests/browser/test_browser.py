@@ -1,0 +1,133 @@
+"""Upload libraries of pages, and our own page, in a real browser against a running server.
+
+The pages come from another origin than the server's, which CORS_ALLOWED_ORIGINS names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import samples
+from tests.browser.conftest import Browser, Pages
+from tests.process.arrivals import assert_arrived, sha256
+from tests.process.conftest import ServerProcess
+
+MIB = 1024 * 1024
+SIZE = 30 * MIB + 12345
+#: Of what the browser sends: an upload of this size takes two seconds.
+THROTTLE = SIZE // 2
+#: Each library's page, and the input there that takes files.
+LIBRARIES = [
+    ("uppy-tus", "#choose"),
+    ("uppy-xhr", "#choose"),
+    ("filepond", ".filepond--browser"),
+    ("dropzone", ".dz-hidden-input"),
+]
+
+
+@pytest.fixture
+def large_file(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "large file ü.bin"
+    path.write_bytes(os.urandom(SIZE))
+    yield path
+    path.unlink()
+
+
+def test_uppy_tus(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+    uploaded = browser.upload(f"{pages.origin}/uppy-tus.html", large_file, choose="#choose")
+    assert_arrived(windlass.url, uploaded["file"], large_file)
+    record = httpx.get(f"{windlass.url}{uploaded['file']}").json()
+    assert (record["reference"], record["metadata"]) == ("order-17", {})
+
+
+def test_uppy_tus_paused_and_resumed(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+    task = {"choose": "#choose", "throttle": THROTTLE, "at": 8 * MIB}
+    uploaded = browser.upload(f"{pages.origin}/uppy-tus-in-chunks.html", large_file, "paused", **task)
+    before, after = uploaded["paused"]
+    assert 8 * MIB <= before == after < SIZE, "it stood still"
+    assert uploaded["resumedAt"], "it asked where to go on"
+    assert 0 < uploaded["resumedAt"][-1] < SIZE
+    assert_arrived(windlass.url, uploaded["file"], large_file)
+
+
+@pytest.mark.parametrize("page", ["uppy-tus", "uppy-tus-in-chunks"])
+def test_uppy_tus_goes_on_after_an_offline_moment(
+    browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path, page: str
+) -> None:
+    task = {"choose": "#choose", "throttle": THROTTLE, "at": 8 * MIB}
+    uploaded = browser.upload(f"{pages.origin}/{page}.html", large_file, "offline", **task)
+    assert 8 * MIB <= uploaded["lost"] < SIZE
+    assert 0 < uploaded["resumedAt"][-1] < SIZE, "nothing that had arrived was sent again"
+    assert_arrived(windlass.url, uploaded["file"], large_file)
+
+
+def test_uppy_xhr(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+    uploaded = browser.upload(f"{pages.origin}/uppy-xhr.html", large_file, choose="#choose")
+    assert_arrived(windlass.url, uploaded["file"], large_file)
+
+
+def test_filepond(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+    uploaded = browser.upload(f"{pages.origin}/filepond.html", large_file, choose=".filepond--browser")
+    assert_arrived(windlass.url, uploaded["file"], large_file)
+
+
+def test_filepond_takes_a_file_back(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+    uploaded = browser.upload(f"{pages.origin}/filepond.html", large_file, "reverted", choose=".filepond--browser")
+    assert httpx.get(f"{windlass.url}{uploaded['file']}").status_code == 404
+
+
+def test_dropzone(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+    uploaded = browser.upload(f"{pages.origin}/dropzone.html", large_file, choose=".dz-hidden-input")
+    assert_arrived(windlass.url, uploaded["file"], large_file)
+
+
+@pytest.mark.parametrize(("page", "choose"), LIBRARIES)
+def test_a_refusal_is_shown_in_its_own_words(
+    browser: Browser, pages: Pages, large_file: Path, page: str, choose: str
+) -> None:
+    """It comes long before the body ends, and the page learns it, not that a connection broke."""
+    refused = browser.upload(f"{pages.origin}/{page}-refused.html", large_file, "refused", choose=choose)
+    assert refused["error"] == "There is no profile 'nobodys'. Profiles here: default, media."
+
+
+@pytest.mark.parametrize(("page", "choose"), LIBRARIES[1:])
+def test_a_page_that_is_not_named_is_kept_out(
+    browser: Browser, pages: Pages, windlass: ServerProcess, tmp_path: Path, page: str, choose: str
+) -> None:
+    path = tmp_path / f"foreign by {page}.bin"
+    path.write_bytes(os.urandom(MIB))
+    refused = browser.upload(f"{pages.other_origin}/{page}.html", path, "refused", choose=choose)
+    assert refused["error"]
+    assert httpx.get(f"{windlass.url}/files/", params={"q": "foreign"}).json()["results"] == []
+
+
+def test_our_page_shows_a_picture_from_choice_to_ready(
+    browser: Browser, windlass: ServerProcess, tmp_path: Path
+) -> None:
+    path = tmp_path / "picture.jpg"
+    # As phones write it: something behind the picture, which viewers pass over.
+    path.write_bytes(samples.noisy_jpeg() + os.urandom(30 * MIB))
+    shown = browser.upload(f"{windlass.url}/", path, "own", choose="#choose", throttle=20 * MIB, thumbnail=True)
+    assert (shown["name"], shown["checksum"]) == (path.name, sha256(path.read_bytes()))
+    assert shown["thumbnail"] > 0, "the thumbnail is a picture"
+    assert [part for part in shown["progress"] if 0 < part < 1], "progress was shown"
+    assert shown["progress"] == sorted(shown["progress"])
+    assert_arrived(windlass.url, shown["file"].removesuffix("download/"), path)
+
+
+def test_our_page_goes_on_after_the_web_process_was_killed(
+    browser: Browser, windlass: ServerProcess, tmp_path: Path
+) -> None:
+    path = tmp_path / "larger.bin"
+    path.write_bytes(os.urandom(60 * MIB))
+    killed = windlass.web_pid()
+    task = {"choose": "#choose", "throttle": 10 * MIB, "kill": {"pid": killed, "at": 0.2}}
+    shown = browser.upload(f"{windlass.url}/", path, "own", **task)
+    assert shown["killedAt"] < 1, "it was on its way"
+    assert windlass.web_pid() != killed
+    assert_arrived(windlass.url, shown["file"].removesuffix("download/"), path)
