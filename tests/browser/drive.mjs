@@ -4,6 +4,7 @@
 //   choose    selector of the input that takes the file
 //   throttle  bytes per second that the browser may send, so that something can happen on the way
 //   scenario  one of those below, with what it takes
+import { basename } from 'node:path'
 import { chromium } from 'playwright-core'
 
 const task = JSON.parse(process.argv[2])
@@ -67,16 +68,16 @@ const scenarios = {
   },
 
   /** The network goes away `at` so many bytes, and comes back. */
-  async offline(page, context) {
+  async offline(page) {
     const file = heard(page, 'done')
     const broken = page.waitForEvent('requestfailed', (request) => request.method() === 'PATCH')
     await page.setInputFiles(task.choose, task.path)
     await sentAtLeast(page, task.at)
-    await context.setOffline(true)
+    await network({ offline: true })
     await broken
     const lost = await sent(page)
     await pause(500)
-    await context.setOffline(false)
+    await network({ offline: false })
     return { file: await file, lost, resumedAt: await offsets }
   },
 
@@ -84,7 +85,7 @@ const scenarios = {
   async own(page) {
     const seen = await watch(page)
     await page.setInputFiles(task.choose, task.path)
-    const row = page.locator('#library .row').first()
+    const row = page.locator('#library .row', { hasText: basename(task.path) })
     await row.locator('.status[data-status=READY]').waitFor({ timeout: PATIENCE })
     const image = row.locator('.thumb img')
     if (task.thumbnail) await image.waitFor()
@@ -130,6 +131,14 @@ async function note(response) {
   if (offset !== null) offsets.push(Number(offset))
 }
 
+let devtools
+
+/** Not Playwright's setOffline, which would forget the throttle. */
+function network({ offline }) {
+  const conditions = { offline, latency: 0, downloadThroughput: -1, uploadThroughput: task.throttle ?? -1 }
+  return devtools.send('Network.emulateNetworkConditions', conditions)
+}
+
 const browser = await chromium.launch({
   executablePath: task.chromium,
   args: [
@@ -143,13 +152,10 @@ try {
   page.setDefaultTimeout(PATIENCE)
   page.on('response', note)
   await page.goto(task.page)
-  if (task.throttle) {
-    const session = await context.newCDPSession(page)
-    const conditions = { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: task.throttle }
-    await session.send('Network.enable')
-    await session.send('Network.emulateNetworkConditions', conditions)
-  }
-  console.log(JSON.stringify(await scenarios[task.scenario](page, context)))
+  devtools = await context.newCDPSession(page)
+  await devtools.send('Network.enable')
+  await network({ offline: false })
+  console.log(JSON.stringify(await scenarios[task.scenario](page)))
 } finally {
   await browser.close()
 }
