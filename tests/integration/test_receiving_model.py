@@ -43,7 +43,7 @@ from windlass.kernel.errors import (  # noqa: E402
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import appending, gathering, joining, pump, resumable  # noqa: E402
+from windlass.receiving import appending, concatenating, gathering, joining, pump, resumable  # noqa: E402
 from windlass.receiving.outcome import Outcome  # noqa: E402
 from windlass.receiving.source import RequestBody  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
@@ -322,10 +322,10 @@ class Receiving(RuleBasedStateMachine):
         intent = Concatenate(Description(client_metadata=metadata), tuple(part.id for part in parts), said)
         if any(part.gone for part in parts):
             with pytest.raises((NotFound, UploadGone)):
-                run(joining.concatenate(intent, ANN, dialect="tus"))
+                run(concatenating.concatenate(intent, ANN, dialect="tus"))
             return multiple()
-        first = run(joining.concatenate(intent, ANN, dialect="tus")).state
-        again = run(joining.concatenate(intent, ANN, dialect="tus")).state
+        first = run(concatenating.concatenate(intent, ANN, dialect="tus")).state
+        again = run(concatenating.concatenate(intent, ANN, dialect="tus")).state
         assert first.upload_id == again.upload_id
         model = self._remember(Model(first.upload_id, "tus", None, parts=parts))
         self._join_what_can_be()

@@ -8,10 +8,9 @@ the process died or a part came late, the next request or the sweep does.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
@@ -19,20 +18,13 @@ import structlog
 from windlass import conf
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import Forbidden, InvalidField, NotFound, Problem, UploadGone
-from windlass.kernel.ids import new_id
-from windlass.kernel.principals import Principal
-from windlass.protocols.intents import Concatenate
+from windlass.kernel.errors import Problem, UploadGone
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
-from windlass.receiving.admission import admit, check_size, object_key
+from windlass.receiving.admission import check_size
 from windlass.receiving.offload import in_database, in_thread, in_transaction
-from windlass.receiving.outcome import Outcome, state_of
 from windlass.storage.contract import CopyingWriter, ObjectMissing, Store, StoreError, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
-
-#: How long the request that asks for a join waits for its end before it is answered (seconds).
-WAIT_SECONDS = 20.0
 
 _READ_SIZE = 1024 * 1024
 
@@ -41,25 +33,8 @@ log = structlog.get_logger(__name__)
 _running: dict[uuid.UUID, asyncio.Task[None]] = {}
 
 
-async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str, request_id: str = "") -> Outcome:
-    """One upload out of others. The same one asked for again is the same one.
-
-    Raises NotFound for a part that is missing or another's, InvalidField, FileTooLarge, ChecksumMismatch, StoreError.
-    """
-    if principal.grant is not None:
-        raise Forbidden("A grant is for one upload; one made of others takes several.")
-    new = await in_database(_admit, intent, principal, dialect)
-    session = await in_database(files.joins.find, new.concat_key) or await _begin(new)
-    if session.status == files.UploadStatus.ACTIVE:
-        await asyncio.wait({(task := start(session.id, request_id))}, timeout=WAIT_SECONDS)
-        if task.done():
-            task.result()
-        session = await in_database(_must_be_there, session.id)
-    return Outcome(state_of(session))
-
-
 def start(upload_id: uuid.UUID, request_id: str = "") -> asyncio.Task[None]:
-    """Join it, unless somebody does or its parts are not whole. The task raises what concatenate does."""
+    """Join it, unless somebody does or its parts are not whole. The task raises what ``concatenate`` does."""
     running = _running.get(upload_id)
     if running is None:
         running = _running[upload_id] = asyncio.get_running_loop().create_task(_join(upload_id, request_id))
@@ -99,51 +74,6 @@ def _ended(key: uuid.UUID, task: asyncio.Task[None]) -> None:
     _running.pop(key, None)
     if not task.cancelled() and (error := task.exception()) is not None:
         log.info("upload.not_joined", upload_id=str(key), error=str(error))
-
-
-def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.NewUpload:
-    """The session to begin; its parts are the caller's own. Blocks on the database."""
-    key = _key_of(intent, principal)
-    if files.joins.find(key) is None:
-        for part in set(intent.parts):
-            session = files.uploads.get(part, principal)
-            if session.owner != principal.owner:
-                raise NotFound(f"There is no upload {part} of this caller's own.")
-            if not session.is_partial:
-                raise InvalidField(f"The upload {part} is no partial upload, and cannot be joined with others.")
-    known = files.joins.parts(intent.parts) or []
-    sizes = [part.size for part in known]
-    size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
-    new = admit(intent.description, size, principal, dialect)
-    return replace(new, concat=intent.said, parts=intent.parts, concat_key=key)
-
-
-def _key_of(intent: Concatenate, principal: Principal) -> str:
-    """The same for the same owner, parts and description."""
-    words = [principal.owner, intent.description.profile, intent.description.client_metadata or ""]
-    return hashlib.sha256("\0".join([*words, *map(str, intent.parts)]).encode()).hexdigest()
-
-
-async def _begin(new: files.NewUpload) -> files.UploadSession:
-    upload_id, target = new_id(), store()
-    key = object_key(upload_id)
-    state = await in_thread(writing.create, target, key)
-    made = await in_transaction(files.joins.create, new, upload_id=upload_id, key=key, state=state)
-    if made is not None:
-        return made
-    await in_thread(target.discard, key, state)
-    found = await in_database(files.joins.find, new.concat_key)
-    if found is None:
-        raise UploadGone("The same upload was begun and ended a moment ago.")
-    return found
-
-
-def _must_be_there(upload_id: uuid.UUID) -> files.UploadSession:
-    session = files.joins.load(upload_id)
-    if session is None:
-        raise UploadGone("This upload was deleted while it was joined.")
-    files.uploads.must_be_alive(session)
-    return session
 
 
 async def _join(upload_id: uuid.UUID, request_id: str, until: float | None = None) -> None:

@@ -29,7 +29,9 @@ _FORM: dict[str, Any] = {
         "metadata": {"type": "string", "description": "A JSON object."},
     },
 }
-_ANNOUNCED: dict[int, tuple[str, Mapping[str, Any]]] = {204: ("`Tus-*` headers say what is spoken here", {})}
+_ANNOUNCED: dict[int, tuple[str, Mapping[str, Any]]] = {
+    204: ("`Tus-*`, `Upload-Limit` and `Accept-Patch` say what is spoken here", {})
+}
 _MANY: dict[str, Any] = {
     "application/json": {
         "schema": {
@@ -60,6 +62,10 @@ _SERVED = {
 _RESUMABLE = (
     header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),
     header("Upload-Offset", "Where the body starts.", "integer", required=True),
+    header("Upload-Complete", "`?1`: these are the last bytes. In the IETF's protocol."),
+    header("Upload-Length", "Size of the whole, where it was not known before.", "integer"),
+    header("Upload-Checksum", "Of this body, in tus: an algorithm and the digest in base64."),
+    header("Content-Digest", "Of this body, in the IETF's protocol (RFC 9530)."),
 )
 _LAST_EVENT = (header("Last-Event-ID", "Go on after this event.", "integer"),)
 _STREAM = {200: ("A stream that stays open", {"text/event-stream": {"schema": {"type": "string"}}})}
@@ -72,7 +78,8 @@ BYTE_CALLS: Sequence[ByteCall] = (
         "Take a new file, in whatever dialect the client speaks",
         {
             201: (
-                "The record of the file; for tus a `Location: /uploads/{id}` without a body; "
+                "The record of the file; for a resumable upload `Location: /uploads/{id}`, "
+                "in the IETF's protocol with the record if it is whole; "
                 "for a form with several files `{files, errors}`",
                 json_of("FileRecord"),
             )
@@ -82,16 +89,25 @@ BYTE_CALLS: Sequence[ByteCall] = (
             query("filename", "Of a raw body; or in Content-Disposition."),
             *_FIELDS,
             header("Tus-Resumable", "Makes this a tus creation."),
-            header("Upload-Length", "Size of a tus upload, in bytes.", "integer"),
-            header("Upload-Metadata", "Of a tus upload: `key base64`, separated by commas."),
+            header(
+                "Upload-Complete", "Makes this a resumable upload of the IETF: `?1` with the whole file, else `?0`."
+            ),
+            header("Upload-Length", "Size of a resumable upload, in bytes.", "integer"),
+            header("Upload-Defer-Length", "`1`: the size of a tus upload is said later."),
+            header("Upload-Metadata", "Of a resumable upload: `key base64`, separated by commas."),
+            header("Upload-Concat", "`partial`, or `final;` and the URLs of the parts, separated by spaces."),
+            header("Upload-Checksum", "Of this body, in tus: an algorithm and the digest in base64."),
+            header("Content-Digest", "Of this body, in the IETF's protocol (RFC 9530)."),
+            header("Repr-Digest", "Of the whole file, in the IETF's protocol (RFC 9530)."),
+            header("Upload-Draft-Interop-Version", "Of the IETF's draft.", "integer"),
         ),
         {
             "multipart/form-data": {"schema": _FORM},
             "application/octet-stream": {"schema": BINARY},
             "*/*": {"schema": BINARY},
         },
-        "A request with `Tus-Resumable` creates a tus upload; multipart/form-data is a browser's form; "
-        "any other body is the bytes themselves.",
+        "`Tus-Resumable` creates a tus upload, `Upload-Complete` one of the IETF's; "
+        "multipart/form-data is a browser's form; any other body is the bytes themselves.",
     ),
     ByteCall("OPTIONS", "/files", "announce", "What uploads this server speaks", _ANNOUNCED, "Files", public=True),
     ByteCall(
@@ -136,7 +152,10 @@ BYTE_CALLS: Sequence[ByteCall] = (
         "/uploads/{upload_id}",
         "read_offset",
         "Where an upload stands",
-        {200: ("`Upload-Offset`, and `Upload-Length` if it is known", {})},
+        {
+            200: ("In tus: `Upload-Offset`, and `Upload-Length` if it is known", {}),
+            204: ("In the IETF's protocol, with `Upload-Complete` and `Upload-Limit`", {}),
+        },
         "Uploads",
         (header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
     ),
@@ -145,10 +164,16 @@ BYTE_CALLS: Sequence[ByteCall] = (
         "/uploads/{upload_id}",
         "append",
         "Append the body at the offset",
-        {204: ("`Upload-Offset` is the new offset; once whole, `Windlass-File` names the file", {})},
+        {
+            201: ("In the IETF's protocol: the upload is whole, and this is its file", json_of("FileRecord")),
+            204: ("`Upload-Offset` is the new offset; once whole, `Windlass-File` names the file", {}),
+        },
         "Uploads",
         _RESUMABLE,
-        {"application/offset+octet-stream": {"schema": BINARY}},
+        {
+            "application/offset+octet-stream": {"schema": BINARY},
+            "application/partial-upload": {"schema": BINARY},
+        },
     ),
     ByteCall(
         "DELETE", "/uploads/{upload_id}", "end_upload", "Give an upload up", {204: ("It has ended", {})}, "Uploads"

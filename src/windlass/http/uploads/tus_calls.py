@@ -14,7 +14,7 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed
 from windlass.protocols import tus
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Query
-from windlass.receiving import joining, resumable
+from windlass.receiving import concatenating, resumable
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
 
@@ -26,7 +26,9 @@ async def create(incoming: Incoming) -> Response:
             return await _create(intent, incoming)
         case Concatenate() as intent:
             principal = await principal_of(incoming.request)
-            outcome = await joining.concatenate(intent, principal, dialect=Dialect.TUS, request_id=incoming.request_id)
+            outcome = await concatenating.concatenate(
+                intent, principal, dialect=Dialect.TUS, request_id=incoming.request_id
+            )
             return _created(incoming, outcome, received_body=False)
     raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
 
