@@ -64,8 +64,8 @@ def kept(limited: ServerProcess) -> Kept:
 OVER = {
     "raw": ("POST", "/files/", {"Content-Length": str(LIMIT + 1)}),
     "put": ("PUT", "/files/a.bin", {"Content-Length": str(10**15)}),
-    "form": ("POST", "/files/", FORM | {"Content-Length": str(3 * LIMIT)}),
-    "batch": ("POST", "/files/batch/", FORM | {"Content-Length": str(3 * LIMIT)}),
+    "form": ("POST", "/files/?profile=default", FORM | {"Content-Length": str(3 * LIMIT)}),
+    "batch": ("POST", "/files/batch/?profile=default", FORM | {"Content-Length": str(3 * LIMIT)}),
     "tus": ("POST", "/files/", PATCH | {"Upload-Length": str(LIMIT + 1), "Content-Length": str(LIMIT + 1)}),
 }
 
@@ -121,6 +121,16 @@ def test_exactly_the_limit_is_taken(http: httpx.Client) -> None:
     assert patch(http, path, 0, content).status_code == 204
     assert http.post("/files/", content=content).status_code == 201
     assert http.post("/files/", headers=FORM, content=PART + content + END).status_code == 201
+
+
+def test_a_form_that_names_no_profile_is_held_to_the_default_one_at_its_first_file(wire: Wire, kept: Kept) -> None:
+    """A field could name a profile with a higher limit; once the file begins, none can."""
+    before = kept.everything()
+    wire.head("POST", "/files/", FORM | {"Content-Length": str(3 * LIMIT)}, PART)
+    refused = wire.answer()
+    assert refused.status == 413
+    assert httpx.Response(200, content=refused.body).json()["limit"] == LIMIT
+    assert kept.everything() == before
 
 
 def test_a_form_whose_length_says_little_of_its_file(http: httpx.Client, kept: Kept) -> None:

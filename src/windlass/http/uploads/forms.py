@@ -42,9 +42,8 @@ async def take_batch(incoming: Incoming) -> Response:
 
 async def _take(incoming: Incoming, *, always_list: bool) -> Response:
     asked = form.parse(incoming.head)
-    total = _total_limit(incoming)
-    if asked.body_length is not None and asked.body_length > total + OVERHEAD:
-        raise FileTooLarge(total, asked.body_length, what="form's files together")
+    total = _largest_total(incoming)
+    _check_total(asked, total)
     principal = await principal_of(incoming.request)
     intake = _Intake(asked, FormEvents(incoming.body, asked.parser), principal, total)
     try:
@@ -55,14 +54,23 @@ async def _take(incoming: Incoming, *, always_list: bool) -> Response:
     return _answer(intake, incoming, always_list=always_list)
 
 
-def _total_limit(incoming: Incoming) -> int:
-    """Bytes that all files of this form may have together."""
-    configured = conf.get().max_total_upload_size
-    if configured:
-        return configured
-    named = incoming.head.query.get("profile", "")
+def _largest_total(incoming: Incoming) -> int:
+    """Bytes that all files of this form may have together, as far as its head tells: a field may name the profile."""
     known = files.profiles()
-    return known[named].max_size if named in known else max(profile.max_size for profile in known.values())
+    named = incoming.head.query.get("profile", "")
+    possible = [known[named]] if named in known else list(known.values())
+    return max(_total_of(profile) for profile in possible)
+
+
+def _total_of(profile: files.Profile) -> int:
+    """Bytes that all files of a form with this profile may have together."""
+    return conf.get().max_total_upload_size or profile.max_size
+
+
+def _check_total(asked: FormRequest, total: int) -> None:
+    """Raises FileTooLarge where the announced length leaves no doubt."""
+    if asked.body_length is not None and asked.body_length > total + OVERHEAD:
+        raise FileTooLarge(total, asked.body_length, what="form's files together")
 
 
 @dataclass
@@ -112,12 +120,17 @@ class _Intake:
             if item.upload is not None:
                 await item.upload.discard()
 
+    def _hold_to(self, profile: files.Profile) -> None:
+        """The profile is known at the first file and stays: what is wrong with it is wrong with the form."""
+        self.total = self.events.limit = _total_of(profile)
+        _check_total(self.asked, self.total)
+
     async def _receive_file(self, part: PartBegan) -> None:
         item = _Received(part)
         self.received.append(item)
         allowed = conf.get().max_files_per_upload
         described = self.asked.fields.description_for(part)
-        files.profile(described.profile)  # one for the whole form, so that a wrong one is the form's error
+        self._hold_to(files.profile(described.profile))
         try:
             if len(self.received) > allowed:
                 raise BodyTooLarge(f"One form may have at most {allowed} files.", limit=allowed)
