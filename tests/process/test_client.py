@@ -265,8 +265,8 @@ def test_profiles_and_plan_need_no_server(tmp_path: Path) -> None:
         return done.stdout
 
     assert "text/*, image/*" in here("profiles")
-    (profile,) = map(json.loads, here("profiles", "--json").splitlines())
-    assert profile["name"] == "default"
+    names = [json.loads(line)["name"] for line in here("profiles", "--json").splitlines()]
+    assert names == ["default", "media"]
 
     page = tmp_path / "page.jpg"
     page.write_bytes(HTML)
