@@ -80,7 +80,9 @@ def test_a_raw_body(backend: httpx.Client, browser: httpx.Client) -> None:
         assert backend.get(f"/files/{answer.json()['id']}/").status_code == 200
 
 
-def test_a_resumable_upload(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_line_21_a_resumable_upload_is_reached_by_its_location_alone(
+    backend: httpx.Client, browser: httpx.Client
+) -> None:
     url = grant(backend, profile="default")
     data = os.urandom(100_000)
     made = browser.post(url, headers=TUS | {"Upload-Length": "100000"} | metadata(filename="a.bin", profile="media"))
@@ -100,7 +102,7 @@ def test_a_resumable_upload(backend: httpx.Client, browser: httpx.Client) -> Non
     assert (record["checksum"], record["profile"]) == (hashlib.sha256(data).hexdigest(), "default")
 
 
-def test_the_ietfs_protocol(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_line_21_the_ietfs_protocol(backend: httpx.Client, browser: httpx.Client) -> None:
     url = grant(backend)
     made = browser.post(url, headers=IETF | {"Upload-Complete": "?0"}, content=b"anchor ")
     assert made.status_code == 201, made.text

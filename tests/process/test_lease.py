@@ -89,7 +89,7 @@ def is_written(kept: Kept, path: str, size: int) -> bool:
 
 
 @pytest.mark.parametrize("first", ["HEAD", "PATCH"])
-def test_a_half_open_connection_lets_go(
+def test_line_15_a_half_open_connection_lets_go(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept, first: str
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
@@ -106,7 +106,7 @@ def test_a_half_open_connection_lets_go(
     assert served(http, path) == content
 
 
-def test_a_half_open_connection_lets_go_in_another_process(
+def test_line_15_a_half_open_connection_lets_go_in_another_process(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
@@ -122,7 +122,7 @@ def test_a_half_open_connection_lets_go_in_another_process(
     assert served(http, path) == content
 
 
-def test_every_holder_in_turn_lets_go_for_the_newest(
+def test_line_15_every_holder_in_turn_lets_go_for_the_newest(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept
 ) -> None:
     """A network that dies again and again: each connection brought a little."""
@@ -171,7 +171,7 @@ def test_what_is_asked_for_is_the_lease_and_nothing_else(
 # A holder that is stopped
 
 
-def test_a_stopped_holder_keeps_its_bytes_apart(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+def test_line_15_a_stopped_holder_keeps_its_bytes_apart(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
     """Its lease lapses, but its writes could still come: nobody else writes until they cannot."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(other.port) as late:
@@ -223,7 +223,7 @@ def is_locked(kept: Kept, path: str) -> bool:
 # Two at once
 
 
-def test_of_two_in_two_processes_one_wins(
+def test_line_17_of_two_in_two_processes_one_wins(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
 ) -> None:
     for _ in range(20):
