@@ -93,6 +93,14 @@ def test_it_ends_while_it_is_still_starting(tmp_path: Path) -> None:
         assert "Traceback" not in server.errors.read_text()
 
 
+def still_runs(process: psutil.Process) -> bool:
+    """A process without a parent may stay a zombie until the system gets round to it; it has ended all the same."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_a_killed_supervisor_takes_its_processes_along_and_another_takes_over(tmp_path: Path) -> None:
     with Serve(tmp_path / "home") as first:
         first.ready()
@@ -100,8 +108,7 @@ def test_a_killed_supervisor_takes_its_processes_along_and_another_takes_over(tm
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
     with Serve(tmp_path / "home", port=first.port) as second:
         assert second.ready().alive()
-        psutil.wait_procs(list(children.values()), timeout=0)
-        assert not [child for child in children.values() if child.is_running()]
+        assert not [child for child in children.values() if still_runs(child)]
 
 
 def test_a_bad_setting_ends_it_with_one_line(tmp_path: Path) -> None:
