@@ -166,7 +166,7 @@ def _step(step: Any) -> str:
         ("runs", "in the sandbox" if about.isolated else "in the worker; parses nothing"),
         ("for", ", ".join(f"`{kind}`" for kind in about.mime_types) if about.mime_types != ("*/*",) else "every file"),
         ("wanted by", f"the profile's `{about.wanted_by}`" if about.wanted_by else ""),
-        ("facts", ", ".join(f"`{name}`" for name in sorted(about.gives))),
+        ("facts", "; ".join(f"`{name}`: {meaning}" for name, meaning in about.gives.items())),
         ("makes", ", ".join(f"`{made.name}` ({' or '.join(made.mime_types)})" for made in about.makes)),
     ]
     said = inspect.getdoc(type(step)) or ""

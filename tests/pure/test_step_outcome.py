@@ -18,7 +18,7 @@ ABOUT = About(
     title="A",
     order=1,
     isolated=True,
-    gives=frozenset({"width", "duration", "mime_type", "checksum", "duplicate_of", "note"}),
+    gives=dict.fromkeys(("width", "duration", "mime_type", "checksum", "duplicate_of", "note"), "a fact"),
     makes=(Makes("thumbnail", "image", ("image/webp",)),),
 )
 EMPTY: dict[str, Any] = {"facts": {}, "renditions": [], "verdict": None, "detail": ""}

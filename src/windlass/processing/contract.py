@@ -32,6 +32,15 @@ class TransientError(StepError):
     """The same step may succeed later: the job is tried again after a while, and gives up after some attempts."""
 
 
+class Unavailable(TransientError):
+    """A service that the step talks to is away. No attempt is used up: the job waits, and is tried again for as long as
+    it takes, ``retry_after`` seconds from now."""
+
+    def __init__(self, message: str, retry_after: float = 30.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class PermanentError(StepError):
     """Trying again is of no use. In the gate the file fails; elsewhere the step is left out, with the reason."""
 
@@ -59,9 +68,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """The file is malware: it is kept apart and never served."""
+    """The file is malware: it is kept apart and never served. ``signature`` is the scanner's name for it."""
 
     detail: str
+    signature: str = ""
 
 
 Verdict = Rejection | Quarantine
@@ -69,11 +79,15 @@ Verdict = Rejection | Quarantine
 
 @dataclass(frozen=True, slots=True)
 class Makes:
-    """A rendition that a step may make, and the types it may have. What a step was not announced to make is refused."""
+    """A rendition that a step may make, and the types it may have. What a step was not announced to make is refused.
+
+    ``sized``: it may come in further widths (pixels), each named ``{name}-{width}``.
+    """
 
     name: str
     kind: str
     mime_types: tuple[str, ...]
+    sized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +118,10 @@ class About:
 
     ``order`` sorts steps within their stage; ``weight`` is its share of the stage's progress. ``isolated`` steps parse
     the file and run in the sandbox; others must not parse it. ``wanted_by`` names the profile's switch that asks for
-    the step; ``mime_types`` are looked at after intake only. ``gives`` and ``makes`` are all that it may answer with.
-    ``libraries`` are imported ahead, in the sandbox's parent.
+    the step; ``mime_types`` are looked at after intake only. ``gives`` (each fact and what it says) and ``makes`` are
+    all that it may answer with. ``libraries`` are imported ahead, in the sandbox's parent; where they come with an
+    extra of the package only, ``extra`` names it, and without them the step is owed. A ``long`` step is given more time
+    (``LONG_STEP_TIMEOUT_SECONDS``) and more room for its output (``LONG_STEP_OUTPUT_MB``), and reports its progress.
     """
 
     name: str
@@ -116,9 +132,11 @@ class About:
     weight: int = 1
     mime_types: tuple[str, ...] = ("*/*",)
     wanted_by: str | None = None
-    gives: frozenset[str] = frozenset()
+    gives: Mapping[str, str] = field(default_factory=dict)
     makes: tuple[Makes, ...] = ()
     libraries: tuple[str, ...] = ()
+    extra: str | None = None
+    long: bool = False
 
 
 def _no_lookup(_: str) -> str | None:

@@ -42,7 +42,7 @@ def document(result: StepResult) -> dict[str, Any]:
     """The result as JSON can say it."""
     verdict: dict[str, Any] | None = None
     if isinstance(result.verdict, Quarantine):
-        verdict = {"kind": "quarantine", "detail": result.verdict.detail}
+        verdict = {"kind": "quarantine", **asdict(result.verdict)}
     elif result.verdict is not None:
         verdict = {"kind": "rejection", **result.verdict.document()}
     return {
@@ -160,8 +160,8 @@ def _verdict(said: Any) -> Verdict | None:
     match said:
         case None:
             return None
-        case {"kind": "quarantine", "detail": detail}:
-            return Quarantine(text(detail, LONGEST_DETAIL))
+        case {"kind": "quarantine", "detail": detail, "signature": signature}:
+            return Quarantine(text(detail, LONGEST_DETAIL), text(signature, LONGEST_DETAIL))
         case {"kind": "rejection", "rule": str(rule), "detail": detail, "limit": limit, "actual": actual}:
             if _RULE.fullmatch(rule):
                 return Rejection(rule, text(detail, LONGEST_DETAIL), _any(limit), _any(actual))

@@ -33,7 +33,9 @@ class AudioTags:
         order=20,
         isolated=True,
         mime_types=("audio/*", "application/ogg"),
-        gives=frozenset({"tags"}),
+        gives={
+            "tags": "tags by name",
+        },
         libraries=tuple(FORMATS),
     )
 

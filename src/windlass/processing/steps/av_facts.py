@@ -47,21 +47,19 @@ class AvFacts:
         order=10,
         isolated=True,
         mime_types=tuple(DEMUXERS),
-        gives=frozenset(
-            {
-                "duration",
-                "width",
-                "height",
-                "rotation",
-                "bitrate",
-                "fps",
-                "codec",
-                "video_codec",
-                "audio_codec",
-                "channels",
-                "sample_rate",
-            }
-        ),
+        gives={
+            "duration": "seconds",
+            "width": "pixels as displayed",
+            "height": "pixels as displayed",
+            "rotation": "degrees by which the picture is turned for display, counter-clockwise",
+            "bitrate": "bits per second of the whole file",
+            "fps": "pictures per second",
+            "codec": "codec of the main stream",
+            "video_codec": "codec of the pictures",
+            "audio_codec": "codec of the sound",
+            "channels": "channels of the sound",
+            "sample_rate": "samples of sound per second",
+        },
         libraries=("av",),
     )
 

@@ -19,7 +19,9 @@ class Checksum:
         order=20,
         isolated=False,
         weight=4,
-        gives=frozenset({"checksum"}),
+        gives={
+            "checksum": "SHA-256, hexadecimal",
+        },
     )
 
     def run(self, context: StepContext) -> StepResult:

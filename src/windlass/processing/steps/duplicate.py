@@ -14,7 +14,9 @@ class Duplicate:
         title="Looking for the same content",
         order=30,
         isolated=False,
-        gives=frozenset({"duplicate_of"}),
+        gives={
+            "duplicate_of": "id of the earlier file with the same content",
+        },
     )
 
     def run(self, context: StepContext) -> StepResult:

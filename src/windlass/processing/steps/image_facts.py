@@ -16,7 +16,15 @@ class ImageFacts:
         order=10,
         isolated=True,
         mime_types=RASTER_IMAGES,
-        gives=frozenset({"width", "height", "orientation", "image_format", "channels", "has_alpha", "frames"}),
+        gives={
+            "width": "pixels as displayed",
+            "height": "pixels as displayed",
+            "orientation": "EXIF orientation, 1 to 8",
+            "image_format": "the picture's format as its decoder calls it",
+            "channels": "channels of a pixel",
+            "has_alpha": "whether it has transparency",
+            "frames": "pictures of an animation, where there is more than one",
+        },
         libraries=("pyvips",),
     )
 

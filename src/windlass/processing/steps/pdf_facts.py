@@ -20,7 +20,15 @@ class PdfFacts:
         order=10,
         isolated=True,
         mime_types=("application/pdf",),
-        gives=frozenset({"page_count", "title", "author", "encrypted", "page_width", "page_height", "pdf_version"}),
+        gives={
+            "page_count": "pages",
+            "title": "title that the document gives itself",
+            "author": "author that the document names",
+            "encrypted": "whether a password is needed to read it",
+            "page_width": "first page, in points",
+            "page_height": "first page, in points",
+            "pdf_version": "version of the PDF standard",
+        },
         libraries=("pypdfium2",),
     )
 

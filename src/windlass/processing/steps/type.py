@@ -18,7 +18,10 @@ class Type:
         title="Detecting the type",
         order=40,
         isolated=True,
-        gives=frozenset({"mime_type", "encoding"}),
+        gives={
+            "mime_type": "type of the content",
+            "encoding": "character encoding of a text",
+        },
         libraries=("pylibmagic", "magic"),  # the first makes the second find the library that came with it
     )
 

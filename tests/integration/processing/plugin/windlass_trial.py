@@ -20,7 +20,7 @@ class Trial:
         isolated=True,
         weight=8,
         mime_types=("text/plain", "image/jpeg"),
-        gives=frozenset({"trial"}),
+        gives={"trial": "what the trial found"},
         makes=(Makes("trial", "text", ("text/plain",)),),
     )
 
