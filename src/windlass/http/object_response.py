@@ -2,6 +2,8 @@
 
 Blocks are read in threads. A reply of one block costs one hop to a thread, which opens, reads and closes. The blocks of
 a client that keeps up grow, because each costs a hop; those of a slow one shrink, because there may be many slow ones.
+
+Where the server can send files without reading them (ASGI's zero copy send), all but the first block go that way.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import BinaryIO
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from windlass.http import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.clock import monotonic
 from windlass.receiving.offload import in_thread
@@ -80,6 +83,19 @@ class ObjectReader:
                 self._file.close()
             return block
 
+    def rest(self) -> zero_copy.Message | None:
+        """What is left, for a server that sends files by itself; None where this is no file of this machine."""
+        try:
+            file, offset = self._file.fileno(), self._file.tell()
+        except (OSError, ValueError):
+            return None
+        return {"type": zero_copy.MESSAGE, "file": file, "offset": offset, "count": self._left}
+
+    def sent(self) -> None:
+        """The rest has gone out."""
+        self._left = 0
+        self.close()
+
     def close(self) -> None:
         """Waits for a read that is going on. Idempotent."""
         with self._busy:
@@ -98,13 +114,24 @@ class ObjectResponse(Response):
         try:
             with suppress(OSError):  # how some servers say that the client has gone; reading raises StoreErrors
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                await self._send_blocks(send, gone)
+                rest = self._reader.rest() if zero_copy.MESSAGE in scope.get("extensions", {}) else None
+                await (self._send_blocks(send, gone) if rest is None else self._send_rest(send, rest))
         finally:
             if gone is not None:
                 gone.cancel()
             if not self._reader.finished:
                 # Shielded: a second cancellation may end the wait, not the closing.
                 await asyncio.shield(in_thread(self._reader.close))
+
+    async def _send_rest(self, send: Send, rest: zero_copy.Message) -> None:
+        await send({"type": "http.response.body", "body": self._reader.first, "more_body": True})
+        try:
+            if rest["count"]:
+                await send({**rest})
+        except EOFError as error:
+            raise StoreError("A stored object is shorter than its record says.") from error
+        self._reader.sent()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_blocks(self, send: Send, gone: asyncio.Future[None] | None) -> None:
         block, size = self._reader.first, FIRST_BLOCK
