@@ -6,6 +6,7 @@ Nothing here uses a system's running daemons: what these start, they also stop, 
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import shutil
 import signal
@@ -157,6 +158,7 @@ http {{
         listen 127.0.0.1:{port};
         client_max_body_size 0;
         location = /nginx-is-up {{ return 204; }}
+        {more}
         location / {{
             proxy_pass {upstream};
             proxy_http_version 1.1;
@@ -172,13 +174,19 @@ http {{
 
 
 @contextlib.contextmanager
-def nginx(program: str, upstream: str) -> Iterator[str]:
-    """nginx as a proxy that passes bodies on as they come; gives the URL that clients use."""
+def nginx(program: str, upstream: str, more: str = "", *, as_caller: bool = False) -> Iterator[str]:
+    """nginx as a proxy that passes bodies on as they come; gives the URL that clients use.
+
+    ``more``: further locations; ``as_caller``: it runs as the user who calls, and may read that user's files.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with _scratch("nginx") as (directory, user):
         configuration = directory / "nginx.conf"
-        configuration.write_text(NGINX_CONFIGURATION.format(directory=directory, port=port, upstream=upstream))
+        text = NGINX_CONFIGURATION.format(directory=directory, port=port, upstream=upstream, more=more)
+        if as_caller:
+            user, text = {}, f"user {getpass.getuser()};\n{text}" if os.geteuid() == 0 else text
+        configuration.write_text(text)
 
         def answers() -> None:
             urlopen(f"{url}/nginx-is-up", timeout=2).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import os
@@ -25,8 +26,9 @@ from starlette.applications import Starlette
 from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition
-from windlass.http import downloads
-from windlass.http.object_response import LARGEST_BLOCK, SMALLEST_BLOCK, next_size
+from windlass.http import downloads, zero_copy
+from windlass.http.object_response import LARGEST_BLOCK, SMALLEST_BLOCK, ObjectReader, ObjectResponse, next_size
+from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.ids import new_id
 from windlass.storage.contract import LocalFiles
 from windlass.storage.registry import store
@@ -538,3 +540,26 @@ def test_blocks_follow_the_client() -> None:
     for _ in range(10):
         size = next_size(size, 3)
     assert size == SMALLEST_BLOCK
+
+
+def test_a_server_that_sends_files_by_itself_is_given_the_file(database: Path) -> None:
+    """ASGI's zero copy send: the first block as it was read, then a descriptor, an offset and a length."""
+    asset = a_file()
+    assert asset.blob is not None
+    reader = ObjectReader.begin(asset.blob.store, asset.blob.key, ByteRange(100, len(DATA) - 10))
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == zero_copy.MESSAGE:
+            message["data"] = os.pread(message["file"], message["count"], message["offset"])
+        sent.append(dict(message))
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    scope = {"type": "http", "method": "GET", "extensions": {zero_copy.MESSAGE: {}}}
+    asyncio.run(ObjectResponse(reader, 200, {})(scope, receive, send))
+    start, first, rest, end = sent
+    assert (start["type"], rest["type"]) == ("http.response.start", zero_copy.MESSAGE)
+    assert first["body"] + rest["data"] == DATA[100:-10]
+    assert (first["more_body"], end["more_body"], end["body"]) == (True, False, b"")

@@ -119,6 +119,15 @@ class Settings:
     upload_ttl_hours: float = setting(24.0, "Life of an unfinished upload since its last byte.", check=_positive)
     session_retention_hours: float = setting(24.0, "How long ended uploads are remembered.", check=_not_negative)
     # Handing out
+    sendfile: Literal["off", "x-accel-redirect", "x-sendfile"] = setting(
+        "off",
+        "Let the proxy in front send local files: by nginx's field, or by the one of Apache and others.",
+    )
+    sendfile_root: str = setting(
+        "/windlass-media",
+        "x-accel-redirect: the internal location that stands for the media directory.",
+        check=_path,
+    )
     signed_url_seconds: int = setting(3600, "Default life of a signed download URL.", check=_positive)
     event_retention_days: float = setting(30.0, "How long events are kept.", check=_positive)
     # Who may

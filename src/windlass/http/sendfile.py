@@ -1,0 +1,27 @@
+"""Hands the sending of local files over to the proxy in front (``SENDFILE``)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from starlette.requests import Request
+
+from windlass import conf
+from windlass.storage.contract import LocalFiles
+from windlass.storage.registry import store
+
+
+def field_for(request: Request, store_name: str, key: str) -> dict[str, str]:
+    """The field that makes the proxy send the object; none where this process sends it.
+
+    A request with ``If-Range`` is ours: the proxy would compare the tag with one of its own making.
+    """
+    settings = conf.get()
+    if settings.sendfile == "off" or "if-range" in request.headers:
+        return {}
+    target = store(store_name)
+    if not target.capabilities.local_files:
+        return {}
+    if settings.sendfile == "x-accel-redirect":
+        return {"X-Accel-Redirect": f"{settings.sendfile_root}/{key}"}
+    return {"X-Sendfile": str(cast(LocalFiles, target).local_path(key))}
