@@ -19,7 +19,7 @@ from starlette.routing import Match, Route
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
-from windlass.http import cors, downloads, live, uploads  # noqa: E402  Django's apps must be loaded first
+from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402  Django's apps must be loaded first
 from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import forwarded  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
@@ -27,7 +27,7 @@ from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.operations import health  # noqa: E402
 from windlass.receiving import chunks, lease, memory  # noqa: E402
 
-BYTE_ROUTES: list[Route] = [*uploads.routes, *downloads.routes, *live.routes, *health.routes]
+BYTE_ROUTES: list[Route] = [*uploads.routes, *zip_files.routes, *downloads.routes, *live.routes, *health.routes]
 
 #: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
 OURS = frozenset({"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "problems"})

@@ -21,12 +21,11 @@ def document(anybody: Caller) -> dict[str, Any]:
 
 
 def byte_routes() -> set[tuple[str, str]]:
-    from windlass.http import downloads, live, uploads
+    from windlass.asgi import BYTE_ROUTES
     from windlass.http.rest.openapi import shape
-    from windlass.operations import health
 
     found = set()
-    for route in [*uploads.routes, *downloads.routes, *live.routes, *health.routes]:
+    for route in BYTE_ROUTES:
         methods = set(route.methods or ())
         # Starlette adds HEAD wherever GET is; where a route names both, they are calls of their own.
         found |= {(method, shape(route.path)) for method in methods}

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.accounts import api as accounts
-from windlass.files.api import FileAsset, FileStatus, Rendition, assets
+from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets
 from windlass.http.endpoints import endpoint
 from windlass.http.representations import Representation, respond
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, Forbidden, NotFound, NotReady
@@ -28,19 +28,24 @@ _WORKED_ON = (FileStatus.PENDING, FileStatus.PROCESSING)
 async def send_file(request: Request, asset: FileAsset) -> Response:
     """The bytes of a file that the caller may see; ``asset`` was loaded with its blob.
 
-    Raises NotReady, Conflict, FileRefused, FileReleased, NotFound, RangeNotSatisfiable.
+    Raises what ``blob_of`` raises, and RangeNotSatisfiable.
     """
-    _refuse_ended(asset)
-    if not asset.gate_passed:
-        raise _gate_closed(asset)
-    blob = asset.blob
-    if blob is None:
-        raise NotFound("This file has no bytes here any more.")
+    blob = blob_of(asset)
     etag = f'"{asset.checksum}"' if asset.checksum else None
     what = Representation(
         blob.store, blob.key, blob.size, asset.mime_type, asset.original_filename, etag, asset.created_at
     )
     return await _respond(request, asset, what)
+
+
+def blob_of(asset: FileAsset) -> Blob:
+    """The stored bytes, if they may be served. Raises NotReady, Conflict, FileRefused, FileReleased, NotFound."""
+    _refuse_ended(asset)
+    if not asset.gate_passed:
+        raise _gate_closed(asset)
+    if asset.blob is None:
+        raise NotFound("This file has no bytes here any more.")
+    return asset.blob
 
 
 async def _download(request: Request) -> Response:

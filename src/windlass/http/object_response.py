@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -102,10 +102,23 @@ class ObjectReader:
             self._file.close()
 
 
+class Reader(Protocol):
+    """What gives a reply's bytes: see ``ObjectReader``."""
+
+    @property
+    def first(self) -> bytes: ...
+    @property
+    def finished(self) -> bool: ...
+    def next_block(self, size: int) -> bytes: ...
+    def rest(self) -> zero_copy.Message | None: ...
+    def sent(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class ObjectResponse(Response):
     """``headers`` say the length that the reader gives. The reader is the response's from now on."""
 
-    def __init__(self, reader: ObjectReader, status_code: int, headers: dict[str, str]) -> None:
+    def __init__(self, reader: Reader, status_code: int, headers: dict[str, str]) -> None:
         super().__init__(status_code=status_code, headers=headers)
         self._reader = reader
 

@@ -11,6 +11,7 @@ from typing import Any
 from windlass.http.rest.byte_call import BINARY, ByteCall, header, json_of, model, query
 from windlass.http.rest.chunk_calls import CHUNK_CALLS
 from windlass.http.rest.media_calls import MEDIA_CALLS
+from windlass.http.rest.zip_calls import ZIP_CALLS
 
 _FIELDS = (
     query("profile", "Decides what is admitted and what is done with it."),
@@ -138,6 +139,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
     ),
     *CHUNK_CALLS,
     *MEDIA_CALLS,
+    *ZIP_CALLS,
     ByteCall(
         "OPTIONS",
         "/uploads/{upload_id}",

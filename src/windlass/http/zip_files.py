@@ -1,0 +1,194 @@
+"""Several files as one ZIP, made while it is sent: nothing is stored for it, and its length is known from the start.
+
+Entries are stored as they are, since most large files are compressed already. Every file is looked at before the first
+byte goes out, under the rules of download.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from zipstream import ZipStream
+
+from windlass.accounts import api as accounts
+from windlass.files.api import FileAsset, assets
+from windlass.http.downloads import blob_of
+from windlass.http.endpoints import endpoint
+from windlass.http.middleware import bounded
+from windlass.http.object_response import FIRST_BLOCK, ObjectResponse
+from windlass.kernel.errors import BadRequest, InvalidField, NotFound
+from windlass.kernel.filenames import clean, content_disposition
+from windlass.kernel.ids import parse_id
+from windlass.kernel.principals import Principal
+from windlass.receiving.offload import in_database, in_thread
+from windlass.storage.contract import StoreError
+from windlass.storage.registry import store
+
+MOST_FILES = 1000
+DEFAULT_NAME = "files.zip"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """By id, in this order, or all files of a reference."""
+
+    ids: Sequence[uuid.UUID]
+    reference: str | None
+    filename: str
+
+
+class ZipReader:
+    """The archive's bytes, block by block, as an ``ObjectResponse`` asks for them. Called from threads."""
+
+    def __init__(self, archive: ZipStream) -> None:
+        self.size = self._left = len(archive)
+        self._pieces: Generator[bytes, None, None] = archive.all_files()  # type: ignore[no-untyped-call]
+        self._archive = archive
+        self._waiting = bytearray()
+        # A reply may end while a block is being made: a generator that runs cannot be closed.
+        self._busy = threading.Lock()
+        self.first = b""
+
+    @property
+    def finished(self) -> bool:
+        return self._left == 0
+
+    def next_block(self, size: int) -> bytes:
+        """``size`` bytes, fewer only at the end. Raises StoreError, also where an object is not as long as it was."""
+        with self._busy:
+            size = min(size, self._left)
+            try:
+                while len(self._waiting) < size:
+                    self._waiting += next(self._pieces, b"") or self._end()
+            except ValueError as error:
+                raise StoreError(f"A stored object does not have the size that its record says: {error}") from error
+            block = bytes(self._waiting[:size])
+            del self._waiting[:size]
+            self._left -= size
+            return block
+
+    def _end(self) -> bytes:
+        return b"".join(self._archive.footer())  # type: ignore[no-untyped-call]
+
+    def rest(self) -> None:
+        """It is no file that could be sent without being read."""
+
+    def sent(self) -> None:
+        """See ``rest``: this is never called."""
+
+    def close(self) -> None:
+        """Let go of the file that is being read; waits for a block that is being made."""
+        with self._busy:
+            self._pieces.close()
+
+
+async def _zip(request: Request) -> Response:
+    asked = _asked(await _fields(request))
+    scope = dict(request.scope)
+    found = await in_database(lambda: _find(accounts.of_scope(scope), asked))
+    reader = ZipReader(await in_thread(_archive, found))
+    headers = {
+        "Content-Type": "application/zip",
+        "Content-Length": str(reader.size),
+        "Content-Disposition": content_disposition("attachment", asked.filename),
+        "Cache-Control": "private, no-store",
+        "Content-Security-Policy": "sandbox",
+    }
+    if request.method == "HEAD":
+        return Response(headers=headers)
+    reader.first = await in_thread(reader.next_block, FIRST_BLOCK)
+    return ObjectResponse(reader, 200, headers)
+
+
+async def _fields(request: Request) -> dict[str, object]:
+    if request.method != "POST":
+        ids = [part for value in request.query_params.getlist("ids") for part in value.split(",") if part]
+        return {**request.query_params, "ids": ids}
+    body = await Request(request.scope, bounded(request.scope, request.receive)).body()
+    try:
+        said = json.loads(body)
+    except ValueError as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from error
+    if not isinstance(said, dict):
+        raise BadRequest('The body must be a JSON object such as {"ids": ["…", "…"]}.')
+    return said
+
+
+def _asked(said: dict[str, object]) -> Asked:
+    ids, reference, filename = said.get("ids") or [], said.get("reference"), said.get("filename")
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise InvalidField("ids must be a list of file ids.", field="ids")
+    if reference is not None and not isinstance(reference, str):
+        raise InvalidField("reference must be a text.", field="reference")
+    if bool(ids) == bool(reference):
+        raise InvalidField("Say which files: either ids or a reference.", field="ids")
+    if len(ids) > MOST_FILES:
+        raise InvalidField(f"{len(ids)} files were asked for; at most {MOST_FILES} go into one ZIP.", field="ids")
+    name = clean(filename) if isinstance(filename, str) and filename else DEFAULT_NAME
+    return Asked([_id(one) for one in dict.fromkeys(ids)], reference, name)
+
+
+def _id(text: str) -> uuid.UUID:
+    found = parse_id(text)
+    if found is None:
+        raise NotFound(f"There is no file {text}.")
+    return found
+
+
+def _find(principal: Principal, asked: Asked) -> list[FileAsset]:
+    """Each of them may be served. Raises NotFound, and for the first that may not be what its download would say."""
+    seen = assets.visible(principal)
+    if asked.reference:
+        found = list(seen.filter(reference=asked.reference).order_by("created_at", "id")[: MOST_FILES + 1])
+        if not found:
+            raise NotFound(f"There are no files with the reference {asked.reference!r}.")
+        if len(found) > MOST_FILES:
+            raise InvalidField(f"More than {MOST_FILES} files have this reference.", field="reference")
+    else:
+        known = {asset.id: asset for asset in seen.filter(id__in=asked.ids)}
+        missing = next((one for one in asked.ids if one not in known), None)
+        if missing is not None:
+            raise NotFound(f"There is no file {missing}.")
+        found = [known[one] for one in asked.ids]
+    for asset in found:
+        blob_of(asset)
+    return found
+
+
+def _archive(found: Sequence[FileAsset]) -> ZipStream:
+    archive = ZipStream(sized=True)  # type: ignore[no-untyped-call]
+    for asset, name in zip(found, _names(asset.original_filename for asset in found), strict=True):
+        blob = blob_of(asset)
+        archive.add(_blocks(blob.store, blob.key), name, size=blob.size)
+    return archive
+
+
+def _blocks(store_name: str, key: str) -> Iterator[bytes]:
+    with store(store_name).open(key) as file:
+        while block := file.read(FIRST_BLOCK):
+            yield block
+
+
+def _names(names: Iterable[str]) -> Iterator[str]:
+    """Each only once, also where case does not count: ``a.txt``, ``a (2).txt``."""
+    taken: set[str] = set()
+    for name in names:
+        stem, dot, extension = name.rpartition(".")
+        if not stem:
+            stem, dot, extension = name, "", ""
+        unique, number = name, 1
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{stem} ({number}){dot}{extension}"
+        taken.add(unique.casefold())
+        yield unique
+
+
+routes = [Route("/files/zip", endpoint(_zip), methods=["GET", "HEAD", "POST"])]

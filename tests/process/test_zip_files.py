@@ -1,0 +1,85 @@
+"""Several files as one ZIP, over real HTTP, read by Python's own reader and by unzip's rules."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.process.conftest import ServerProcess
+
+
+@pytest.fixture(scope="module")
+def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=shared_server.url, timeout=60) as client:
+        yield client
+
+
+def stored(http: httpx.Client, name: str, body: bytes, **fields: str) -> str:
+    record = http.put(f"/files/{name}", content=body, params=fields).raise_for_status().json()
+    deadline = time.monotonic() + 60
+    while http.head(record["links"]["download"]).status_code == 409 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return str(record["id"])
+
+
+def opened(answer: httpx.Response) -> zipfile.ZipFile:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "application/zip"
+    assert int(answer.headers["Content-Length"]) == len(answer.content)
+    found = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert found.testzip() is None
+    return found
+
+
+def test_files_in_the_order_asked_for_each_under_a_name_of_its_own(http: httpx.Client) -> None:
+    large = os.urandom(3_000_000)
+    ids = [stored(http, "b.bin", large), stored(http, "a.txt", b"one\n"), stored(http, "A.txt", b"two\n")]
+    ids.append(stored(http, "empty.bin", b""))
+    found = opened(http.get("/files/zip/", params={"ids": ",".join(ids), "filename": "all of it.zip"}))
+    assert found.namelist() == ["b.bin", "a.txt", "A (2).txt", "empty.bin"]
+    assert [found.read(name) for name in found.namelist()] == [large, b"one\n", b"two\n", b""]
+
+
+def test_by_reference_and_by_a_body(http: httpx.Client) -> None:
+    reference = uuid.uuid4().hex
+    ids = [stored(http, f"{n}.txt", str(n).encode(), reference=reference) for n in range(3)]
+    by_reference = http.get("/files/zip", params={"reference": reference})
+    assert by_reference.headers["Content-Disposition"] == 'attachment; filename="files.zip"'
+    assert opened(by_reference).namelist() == ["0.txt", "1.txt", "2.txt"]
+    by_body = http.post("/files/zip/", json={"ids": ids[::-1], "filename": "../x\r\n.zip"})
+    assert by_body.headers["Content-Disposition"] == 'attachment; filename="x.zip"'
+    assert opened(by_body).namelist() == ["2.txt", "1.txt", "0.txt"]
+    assert http.head("/files/zip/", params={"ids": ids[0]}).headers["Content-Length"]
+
+
+def test_one_file_that_may_not_be_had_refuses_all(http: httpx.Client) -> None:
+    good = stored(http, "good.txt", b"good")
+    rejected = http.put("/files/page.jpg", content=b"<!DOCTYPE html><html></html>").json()["id"]
+    deadline = time.monotonic() + 60
+    while http.head(f"/files/{rejected}/download/").status_code == 409 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    answer = http.get("/files/zip/", params={"ids": f"{good},{rejected}"})
+    assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/problem+json")
+    assert http.get("/files/zip/", params={"ids": f"{good},{uuid.uuid4()}"}).status_code == 404
+    assert http.get("/files/zip/", params={"ids": f"{good},nonsense"}).status_code == 404
+    assert http.get("/files/zip/", params={"reference": uuid.uuid4().hex}).status_code == 404
+
+
+@pytest.mark.parametrize("body", ["[]", '{"ids": "x"}', '{"ids": [1]}', "{}", '{"reference": 1}'])
+def test_what_makes_no_sense_is_refused_with_words(http: httpx.Client, body: str) -> None:
+    answer = http.post("/files/zip/", content=body)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["detail"]
+
+
+def test_a_thousand_are_the_most(http: httpx.Client) -> None:
+    answer = http.post("/files/zip/", json={"ids": [str(uuid.uuid4()) for _ in range(1001)]})
+    assert answer.status_code == 422
+    assert "1000" in answer.json()["detail"]
