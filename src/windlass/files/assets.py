@@ -15,7 +15,7 @@ from django.db.models.functions import Greatest
 
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import FileAsset, Rendition, StepRun
-from windlass.files.states import FileStatus, StepState, files_that_may_become
+from windlass.files.states import ENDED_FILES, FileStatus, StepState, files_that_may_become
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
@@ -92,9 +92,12 @@ def find_original(asset: FileAsset, sha256: str) -> uuid.UUID | None:
     )
 
 
-def move(tell: Recorder, asset: FileAsset, target: FileStatus, **values: Any) -> None:
-    """Change the status, and ``values`` with it. Raises IllegalMove; ``asset`` is refreshed with what was written."""
-    changed = FileAsset.objects.filter(id=asset.id, status__in=files_that_may_become(target)).update(
+def move(
+    tell: Recorder, asset: FileAsset, target: FileStatus, *, of: Sequence[FileStatus] | None = None, **values: Any
+) -> None:
+    """Change the status, and ``values`` with it; ``of``: only from these. Raises IllegalMove; ``asset`` is refreshed
+    with what was written."""
+    changed = FileAsset.objects.filter(id=asset.id, status__in=of or files_that_may_become(target)).update(
         status=target, updated_at=now(), **values
     )
     if not changed:
@@ -105,8 +108,10 @@ def move(tell: Recorder, asset: FileAsset, target: FileStatus, **values: Any) ->
         data: dict[str, Any] = {"progress": 100} if target == FileStatus.READY else {}
         if asset.message:
             data["message"] = asset.message
-        if asset.rejection and target == FileStatus.REJECTED:
+        if asset.rejection and target in (FileStatus.REJECTED, FileStatus.QUARANTINED):
             data["rejection"] = asset.rejection
+        if asset.rejection and target == FileStatus.QUARANTINED:
+            data["signature"] = asset.rejection["actual"]
         tell.add(kind, owner=asset.owner, file_id=asset.id, data=data)
 
 
@@ -241,6 +246,7 @@ def new_run(tell: Recorder, asset: FileAsset) -> None:
         tell,
         asset,
         FileStatus.PENDING,
+        of=ENDED_FILES,
         run=asset.run + 1,
         progress=0,
         stage="",

@@ -16,9 +16,19 @@ from windlass.files.api import FileAsset, StepState, StoredRendition, assets
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import scratch, workshop
-from windlass.processing.contract import Cancelled, MadeRendition, Makes, PermanentError, Step, StepContext, StepResult
-from windlass.processing.outcome import LONGEST_DETAIL, accept, document, text
+from windlass.processing.contract import (
+    About,
+    Cancelled,
+    MadeRendition,
+    Owed,
+    PermanentError,
+    Step,
+    StepContext,
+    StepResult,
+)
+from windlass.processing.outcome import LONGEST_DETAIL, accept, announced, document, text
 from windlass.processing.plan import PlannedStep
+from windlass.processing.registry import missing
 from windlass.processing.registry import step as installed_step
 from windlass.processing.sandbox.client import Order
 from windlass.processing.sandbox.hardening import Limits
@@ -34,14 +44,19 @@ TELL_EVERY = 0.25
 def run_step(work: Work, planned: PlannedStep, file: BinaryIO, lost: threading.Event) -> Ended:
     """How the step ended, its renditions stored. A step past the gate that cannot be done has failed, and no more.
 
-    Raises TransientError, PermanentError (in the gate), Cancelled, StoreError, Fenced.
+    One that cannot be done now, and need not be, is owed. Raises TransientError, PermanentError (in the gate),
+    Cancelled, StoreError, Fenced.
     """
     began, step = monotonic(), installed_step(planned.name)
+    if lacking := missing(step.about):
+        return Ended(planned, StepState.OWED, 0, lacking, {})
     try:
         with ExitStack() as stack:
             output = stack.enter_context(scratch.output()) if step.about.makes else None
             result = _result(work, planned, step, file, output, lost)
-            stored = [_store(work, made, step.about.makes, output) for made in result.renditions if output is not None]
+            stored = [_store(work, made, step.about, output) for made in result.renditions if output is not None]
+    except Owed as reason:
+        return Ended(planned, StepState.OWED, monotonic() - began, text(str(reason), LONGEST_DETAIL), {})
     except PermanentError as error:
         notes = getattr(error, "__notes__", [])
         log.info("step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=notes)
@@ -54,7 +69,7 @@ def run_step(work: Work, planned: PlannedStep, file: BinaryIO, lost: threading.E
 def _ended(planned: PlannedStep, result: StepResult, stored: Sequence[StoredRendition], seconds: float) -> Ended:
     verdict = result.verdict
     if verdict is not None:
-        return Ended(planned, StepState.FAILED, seconds, verdict.detail, result.facts, stored, verdict)
+        return Ended(planned, StepState.FAILED, seconds, verdict.document()["detail"], result.facts, stored, verdict)
     return Ended(planned, StepState.DONE, seconds, result.detail, result.facts, stored)
 
 
@@ -78,16 +93,23 @@ def _here(work: Work, step: Step, file: BinaryIO, output: BinaryIO | None, repor
 
 
 def _isolated(work: Work, step: Step, file: BinaryIO, output: BinaryIO | None, report: _Reporter) -> Mapping[str, Any]:
-    settings = conf.get()
     order = Order(
         step.about.name,
         work.facts(),
         work.profile.document(),
-        Limits(memory=settings.step_memory_mb * MB, seconds=settings.step_timeout_seconds),
+        limits_of(step.about),
         file.fileno(),
         output.fileno() if output is not None else None,
     )
     return workshop.sandbox().run(order, report, report.lost)
+
+
+def limits_of(about: About) -> Limits:
+    settings = conf.get()
+    memory = settings.step_memory_mb * MB
+    if about.long:
+        return Limits(memory, settings.long_step_timeout_seconds, settings.long_step_output_mb * MB)
+    return Limits(memory, settings.step_timeout_seconds)
 
 
 def _finder(asset: FileAsset) -> Callable[[str], str | None]:
@@ -115,9 +137,10 @@ class _Reporter:
         assets.step_progress(self._work.asset, self._step.name, percent, overall, self._step.title)
 
 
-def _store(work: Work, made: MadeRendition, makes: Sequence[Makes], output: BinaryIO) -> StoredRendition:
+def _store(work: Work, made: MadeRendition, about: About, output: BinaryIO) -> StoredRendition:
     """The key is the same at every attempt, so that a retry replaces. Who has lost the job replaces nothing."""
-    kind = next(one.kind for one in makes if one.name == made.name)
+    makes = announced(about, made.name)
+    kind = makes.kind if makes else ""  # it was accepted, so it was announced
     key = f"renditions/{work.asset.id}/{made.name}"
     target = store()
     jobs.keep(work.held)

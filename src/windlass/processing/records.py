@@ -10,12 +10,15 @@ import uuid
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files.api import FileAsset, FileStatus, StepOutcome, StepPlan, StepState, assets
 from windlass.jobs import api as jobs
-from windlass.processing.contract import Quarantine
+from windlass.processing.contract import Quarantine, Unavailable, Verdict
 from windlass.processing.plan import PlannedStep, next_stage
 from windlass.processing.work import Ended, Work, plan_for
 
 #: Statuses in which there is something to do.
 OPEN = (FileStatus.PENDING, FileStatus.PROCESSING)
+
+#: Seconds for which a job waits at least for a service that is away.
+SHORTEST_WAIT = 1.0
 
 
 def stage_began(work: Work) -> None:
@@ -48,7 +51,7 @@ def stage_ended(work: Work, last: Ended | None) -> None:
         if last is not None:
             _record(tell, work, last)
         if last is not None and last.verdict is not None:
-            _refuse(tell, work.asset, last)
+            _refuse(tell, work.asset, last.verdict)
         else:
             _go_on(tell, work)
 
@@ -62,6 +65,15 @@ def try_again(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, erro
             detail = f"{said} It will be tried again."
             assets.step_ended(tell, asset, StepOutcome(step.name, StepState.PENDING, 0, detail), asset.progress)
     return True
+
+
+def postpone(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Unavailable, said: str) -> None:
+    """A service is away: the file waits as it did before its processing began. No attempt is used up."""
+    with recording() as tell:
+        jobs.postpone(held, said, max(error.retry_after, SHORTEST_WAIT), step=step.name if step else "")
+        if step is not None:
+            assets.step_ended(tell, asset, StepOutcome(step.name, StepState.PENDING, 0, said), asset.progress)
+        assets.move(tell, asset, FileStatus.PENDING, message=said)
 
 
 def give_up(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: BaseException, said: str) -> None:
@@ -102,13 +114,11 @@ def _record(tell: Recorder, work: Work, ended: Ended) -> None:
     assets.step_ended(tell, asset, outcome, work.progress())
 
 
-def _refuse(tell: Recorder, asset: FileAsset, last: Ended) -> None:
+def _refuse(tell: Recorder, asset: FileAsset, verdict: Verdict) -> None:
     assets.skip_steps(asset)
-    if isinstance(last.verdict, Quarantine):
-        assets.move(tell, asset, FileStatus.QUARANTINED, gate_passed=False, message=last.verdict.detail)
-    elif last.verdict is not None:
-        said = last.verdict
-        assets.move(tell, asset, FileStatus.REJECTED, gate_passed=False, message=said.detail, rejection=said.document())
+    target = FileStatus.QUARANTINED if isinstance(verdict, Quarantine) else FileStatus.REJECTED
+    said = verdict.document()
+    assets.move(tell, asset, target, gate_passed=False, message=said["detail"], rejection=said)
 
 
 def _go_on(tell: Recorder, work: Work) -> None:

@@ -12,7 +12,7 @@ from django.db import close_old_connections
 from windlass.files.api import FileAsset, assets
 from windlass.jobs import api as jobs
 from windlass.processing import records
-from windlass.processing.contract import Cancelled, PermanentError, StepError
+from windlass.processing.contract import Cancelled, PermanentError, StepError, Unavailable
 from windlass.processing.execution import run_step
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
@@ -59,6 +59,8 @@ def _attempt(held: jobs.Claim, asset: FileAsset) -> None:
         records.stage_ended(work, last)
     except (jobs.Fenced, Cancelled):
         raise
+    except Unavailable as error:
+        _postponed(held, asset, work.current if work else None, error)
     except Exception as error:  # noqa: BLE001  the boundary of a job: whatever happened, its row must say so
         _failed(held, asset, work.current if work else None, error)
 
@@ -78,6 +80,12 @@ def _run_steps(work: Work) -> Ended | None:
                 break
             records.step_ended(work, ended, following)
     return ended
+
+
+def _postponed(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Unavailable) -> None:
+    records.postpone(held, asset, step, error, _said(error))
+    name = step.name if step else None
+    log.warning("job.postponed", job_id=str(held.job_id), file_id=str(asset.id), step=name, reason=str(error))
 
 
 def _failed(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Exception) -> None:

@@ -14,7 +14,7 @@ from windlass.processing.plan import PlannedStep, make_plan, overall
 from windlass.processing.registry import installed
 
 #: States in which a step is over for this run.
-OVER = frozenset({StepState.DONE, StepState.SKIPPED, StepState.FAILED})
+OVER = frozenset({StepState.DONE, StepState.SKIPPED, StepState.OWED, StepState.FAILED})
 
 
 @dataclass(slots=True)

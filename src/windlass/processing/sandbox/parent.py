@@ -15,10 +15,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
-from windlass.processing.registry import installed
+from windlass.processing.contract import Prepared
+from windlass.processing.registry import installed, missing
 from windlass.processing.sandbox import child
 from windlass.processing.sandbox.hardening import adopt_orphans, own_children, user_tasks
 from windlass.processing.sandbox.messages import Message, Receiver, pack
@@ -162,16 +165,24 @@ def _kill_group(pid: int) -> None:
 
 
 def preload() -> None:
-    """Import what isolated steps use. One that cannot be imported fails in its step, where the reason is recorded."""
-    for step in installed().values():
-        if step.about.isolated:
-            for library in step.about.libraries:
-                try:
-                    importlib.import_module(library)
-                except Exception as error:  # noqa: BLE001  a plug-in's library may fail in any way
-                    print(f"sandbox: {library} cannot be imported: {error}", file=sys.stderr)  # noqa: T201
+    """Import what isolated steps use, and let them prepare. What fails here fails in its step, where the reason is
+    recorded; a step that is owed for want of its library is not tried at all."""
+    isolated = [step for step in installed().values() if step.about.isolated and not missing(step.about)]
+    for step in isolated:
+        for library in step.about.libraries:
+            _try(f"{library} cannot be imported", partial(importlib.import_module, library))
+    for step in isolated:
+        if isinstance(step, Prepared):
+            _try(f"{step.about.name} cannot be prepared", step.prepare)
     gc.collect()
     gc.freeze()  # children share these pages until they write to them
+
+
+def _try(failure: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001  a plug-in and its library may fail in any way
+        print(f"sandbox: {failure}: {error}", file=sys.stderr)  # noqa: T201
 
 
 def main() -> NoReturn:
