@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
 
 from windlass.events.api import EventType, Recorder
@@ -45,6 +45,16 @@ class StepOutcome:
     seconds: float
     detail: str = ""
     facts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwedStep:
+    """Where a step was left for later."""
+
+    id: int
+    file_id: uuid.UUID
+    run: int
+    stage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,20 @@ def steps(asset: FileAsset) -> Sequence[StepRun]:
     return list(StepRun.objects.filter(file=asset, run=asset.run).order_by("position"))
 
 
+def has_owed(step: str) -> bool:
+    """Whether any file, however it stands, has this step left for later."""
+    return StepRun.objects.filter(state=StepState.OWED, step=step).exists()
+
+
+def owed(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep]:
+    """What was left for later of these steps in files that are ready, by number, from behind ``after``."""
+    rows = StepRun.objects.filter(
+        state=StepState.OWED, step__in=list(steps), id__gt=after, file__status=FileStatus.READY, run=F("file__run")
+    )
+    found = rows.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]
+    return [OwedStep(*row) for row in found]
+
+
 def step_started(asset: FileAsset, name: str) -> None:
     StepRun.objects.filter(file=asset, run=asset.run, step=name).update(state=StepState.RUNNING, progress=0)
 
@@ -150,7 +174,8 @@ def step_progress(asset: FileAsset, name: str, percent: int, overall: int, messa
 
 
 def raise_progress(asset: FileAsset, overall: int, message: str) -> None:
-    FileAsset.objects.filter(id=asset.id, run=asset.run).update(
+    """Of a file that is being processed; what is made good in one that is ready does not show in it."""
+    FileAsset.objects.filter(id=asset.id, run=asset.run, status=FileStatus.PROCESSING).update(
         progress=Greatest("progress", min(overall, 99)), message=message[:500]
     )
 
@@ -184,10 +209,11 @@ def step_ended(tell: Recorder, asset: FileAsset, outcome: StepOutcome, overall: 
     )
 
 
-def skip_steps(asset: FileAsset) -> None:
-    """What is still pending or running will not be done in this run."""
-    open_steps = StepRun.objects.filter(file=asset, run=asset.run, state__in=[StepState.PENDING, StepState.RUNNING])
-    open_steps.update(state=StepState.SKIPPED)
+def skip_steps(asset: FileAsset, *, owed: bool = False, names: Sequence[str] | None = None) -> None:
+    """What is still pending or running will not be done in this run; ``owed``: nor what was left for later."""
+    states = [StepState.PENDING, StepState.RUNNING, *([StepState.OWED] if owed else [])]
+    rows = StepRun.objects.filter(file=asset, run=asset.run, state__in=states)
+    (rows if names is None else rows.filter(step__in=names)).update(state=StepState.SKIPPED)
 
 
 def stage_began(tell: Recorder, asset: FileAsset, stage: str) -> None:

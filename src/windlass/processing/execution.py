@@ -25,6 +25,7 @@ from windlass.processing.contract import (
     Step,
     StepContext,
     StepResult,
+    Unavailable,
 )
 from windlass.processing.outcome import LONGEST_DETAIL, accept, announced, document, text
 from windlass.processing.plan import PlannedStep
@@ -55,12 +56,14 @@ def run_step(work: Work, planned: PlannedStep, file: BinaryIO, lost: threading.E
             output = stack.enter_context(scratch.output()) if step.about.makes else None
             result = _result(work, planned, step, file, output, lost)
             stored = [_store(work, made, step.about, output) for made in result.renditions if output is not None]
-    except Owed as reason:
+    except (Owed, Unavailable) as reason:
+        if isinstance(reason, Unavailable) and not work.filling:
+            raise
         return Ended(planned, StepState.OWED, monotonic() - began, text(str(reason), LONGEST_DETAIL), {})
     except PermanentError as error:
         notes = getattr(error, "__notes__", [])
         log.info("step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=notes)
-        if planned.stage == jobs.Stage.INTAKE:
+        if planned.stage == jobs.Stage.INTAKE and not work.filling:
             raise
         return Ended(planned, StepState.FAILED, monotonic() - began, text(str(error), LONGEST_DETAIL), {})
     return _ended(planned, result, stored, monotonic() - began)

@@ -42,7 +42,7 @@ def run_job(job_id: uuid.UUID, holder: str) -> None:
 def _run(held: jobs.Claim) -> None:
     try:
         asset = assets.load(held.file_id)
-        if asset is None or asset.run != held.run or asset.status not in records.OPEN or asset.blob is None:
+        if asset is None or asset.run != held.run or asset.status not in records.WORKED_ON or asset.blob is None:
             records.nothing_to_do(held)  # withdrawn, or this run of it is over
         else:
             _attempt(held, asset)
