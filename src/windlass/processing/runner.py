@@ -11,16 +11,14 @@ from django.db import close_old_connections
 
 from windlass.files.api import FileAsset, assets
 from windlass.jobs import api as jobs
-from windlass.processing import records
+from windlass.processing import records, workshop
 from windlass.processing.contract import Cancelled, PermanentError, StepError, Unavailable
-from windlass.processing.execution import run_step
+from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
 from windlass.processing.plan import PlannedStep
-from windlass.processing.scratch import real_file
 from windlass.processing.work import Ended, Work, work_on
 from windlass.storage.contract import ObjectMissing, StoreError
-from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
 
@@ -72,10 +70,12 @@ def _run_steps(work: Work) -> Ended | None:
         return None
     with ExitStack() as stack:
         beat = stack.enter_context(Heartbeat(work.held))
-        file = stack.enter_context(real_file(stack.enter_context(store(blob.store).open(blob.key))))
+        bench = stack.enter_context(workshop.bench(blob))
+        if any(runs_in_session(step.name) for step in to_do):
+            bench.session.begin()
         for planned, following in zip_longest(to_do, to_do[1:]):
             work.current = planned
-            ended = run_step(work, planned, file, beat.lost)
+            ended = run_step(work, planned, bench, beat.lost)
             if following is None or ended.verdict is not None:
                 break
             records.step_ended(work, ended, following)

@@ -1,4 +1,5 @@
-"""The parent: warm, without secrets, single-threaded. It forks a child per request, watches it, and tells how it ended.
+"""The parent: warm, without secrets, single-threaded. It forks a child per request, kills it when the worker lets go of
+it, and tells how it ended.
 
 It parses nothing itself and starts no thread, nor lets a library start one: a fork would copy the threads' locks
 without the threads. It lives as long as the worker's end of its socket is open.
@@ -14,7 +15,6 @@ import selectors
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,8 +33,6 @@ class Running:
 
     pid: int
     status: socket.socket
-    deadline: float
-    timed_out: bool = False
 
 
 class Parent:
@@ -51,9 +49,8 @@ class Parent:
         self.alive = True
         try:
             while self.alive:
-                for key, _ in self.selector.select(self._until_next_deadline()):
+                for key, _ in self.selector.select():
                     key.data()
-                self._end_late_ones()
         finally:
             for running in self.children.values():
                 _kill(running.pid)
@@ -93,7 +90,7 @@ class Parent:
         else:
             if pid == 0:
                 child.run(request, files[1:], self.pid, self.tasks)
-            running = Running(pid, status, time.monotonic() + request["limits"]["seconds"])
+            running = Running(pid, status)
             self.children[pid] = running
             self.selector.register(status, selectors.EVENT_READ, lambda: self._hang_up(running))
         finally:
@@ -104,16 +101,6 @@ class Parent:
         """The worker says nothing on this channel: it is readable because the worker let go, or died."""
         self.selector.unregister(running.status)
         _kill(running.pid)
-
-    def _until_next_deadline(self) -> float | None:
-        deadlines = [running.deadline for running in self.children.values() if not running.timed_out]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-
-    def _end_late_ones(self) -> None:
-        for running in self.children.values():
-            if not running.timed_out and time.monotonic() >= running.deadline:
-                running.timed_out = True
-                _kill(running.pid)
 
     def _reap(self) -> None:
         while True:
@@ -138,7 +125,6 @@ class Parent:
             running.status,
             {
                 "exit": os.waitstatus_to_exitcode(status),
-                "timed_out": running.timed_out,
                 "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 4),
                 "peak_memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             },

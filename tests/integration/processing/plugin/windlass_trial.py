@@ -19,7 +19,9 @@ from windlass.processing.contract import (
     StepResult,
     TransientError,
     Unavailable,
+    Unreadable,
 )
+from windlass.processing.sandbox.messages import pack
 
 PREPARED_BY = 0
 
@@ -92,6 +94,20 @@ class Trial:
 
     def do_nul(self, context: StepContext) -> StepResult:
         return StepResult({"trial": "a\x00b\ud800c"}, detail="d\x00e")
+
+    def do_who(self, context: StepContext) -> StepResult:
+        return StepResult({"trial": os.getpid()})
+
+    def do_unreadable(self, context: StepContext) -> StepResult:
+        raise Unreadable("The trial cannot be read.")
+
+    def do_fault(self, context: StepContext) -> StepResult:
+        raise ZeroDivisionError
+
+    def do_twice(self, context: StepContext) -> StepResult:
+        """Answers over the child's channel by itself, and then once more."""
+        os.write(4, pack({"kind": "result"}) * 2)
+        return StepResult()
 
     def prepare(self) -> None:
         global PREPARED_BY
