@@ -99,6 +99,8 @@ class Parent:
 
     def _hang_up(self, running: Running) -> None:
         """The worker says nothing on this channel: it is readable because the worker let go, or died."""
+        if running.pid not in self.children:
+            return  # it ended in the same moment, and has just been reaped
         self.selector.unregister(running.status)
         _kill(running.pid)
 
