@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windlass.processing.contract import About, MadeRendition, Makes, Quarantine, Rejection, StepResult
-from windlass.processing.outcome import Misbehaved, accept, document
+from windlass.processing.outcome import MOST_SIZES, Misbehaved, accept, document
 from windlass.processing.sandbox.messages import LONGEST, Garbled, Unpacker, pack
 
 ABOUT = About(
@@ -89,6 +90,22 @@ def test_facts_that_cannot_be(facts: Any) -> None:
 def test_renditions_that_cannot_be(change: dict[str, Any]) -> None:
     with pytest.raises(Misbehaved):
         accept(ABOUT, EMPTY | {"renditions": [MADE | change]}, 10)
+
+
+def test_renditions_in_several_widths() -> None:
+    about = replace(ABOUT, makes=(replace(ABOUT.makes[0], sized=True),))
+
+    def made(*names: str) -> StepResult:
+        return accept(about, EMPTY | {"renditions": [MADE | {"name": name} for name in names]}, 10)
+
+    assert len(made("thumbnail", "thumbnail-320", "thumbnail-1280").renditions) == 3
+    for wrong in ("thumbnail-", "thumbnail-0", "thumbnail-wide", "thumbnail-1-2", "preview-320", "thumbnail-999999"):
+        with pytest.raises(Misbehaved):
+            made(wrong)
+    with pytest.raises(Misbehaved):
+        made(*(f"thumbnail-{width}" for width in range(1, MOST_SIZES + 2)))
+    with pytest.raises(Misbehaved):
+        accept(ABOUT, EMPTY | {"renditions": [MADE | {"name": "thumbnail-320"}]}, 10)
 
 
 def test_a_rendition_made_twice() -> None:

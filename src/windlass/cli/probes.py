@@ -16,6 +16,7 @@ from windlass import conf
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
+from windlass.processing.registry import installed, missing
 from windlass.storage.registry import store
 
 
@@ -35,6 +36,7 @@ def probe_all() -> Iterator[Result]:
         "database": _database,
         "storage": _storage,
         "broker": _broker,
+        "steps": _steps,
     }
     for name, probe in probes.items():
         yield _try(name, probe)
@@ -90,3 +92,10 @@ def _storage() -> str:
 
 def _broker() -> str:
     return jobs.check_broker()
+
+
+def _steps() -> str:
+    """A step that is owed is no fault: files are processed without it, and say so."""
+    abouts = [step.about for step in installed().values()]
+    owed = [f"{about.name} is owed: needs windlass[{about.extra}]" for about in abouts if missing(about)]
+    return "; ".join([f"{len(abouts)} installed", *owed])

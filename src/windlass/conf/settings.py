@@ -78,6 +78,10 @@ class Settings:
     )
     sweep_seconds: float = setting(5.0, "How often the scheduler looks for what no bell announced.", check=_positive)
     step_timeout_seconds: float = setting(120.0, "Wall-clock limit of one isolated processing step.", check=_positive)
+    long_step_timeout_seconds: float = setting(
+        3600.0, "The same limit for a long step, such as one that converts a video.", check=_positive
+    )
+    long_step_output_mb: int = setting(2048, "What a long step may make, in MB; any other 64 MB.", check=_positive)
     step_memory_mb: int = setting(1536, "Address space that one isolated step may take, in MB.", check=_positive)
     dead_job_retention_days: float = setting(30.0, "How long dead letters are kept.", check=_positive)
     # What may come in

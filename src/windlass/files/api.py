@@ -1,7 +1,7 @@
 """The door of the files app: sessions, records, profiles, and how they end."""
 
 from windlass.files import assets, chunks, joins, leases, lifecycle, uploads
-from windlass.files.assets import IllegalMove, StepOutcome, StepPlan, StoredRendition
+from windlass.files.assets import IllegalMove, OwedStep, StepOutcome, StepPlan, StoredRendition
 from windlass.files.chunks import ChunkClaim, ClaimedChunk, ClaimLost, ReceivedChunk
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
 from windlass.files.media_rules import MediaRules
@@ -23,6 +23,7 @@ __all__ = [
     "LeaseLost",
     "MediaRules",
     "NewUpload",
+    "OwedStep",
     "Profile",
     "ReceivedChunk",
     "Rendition",

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
 
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import FileAsset, Rendition, StepRun
-from windlass.files.states import FileStatus, StepState, files_that_may_become
+from windlass.files.states import ENDED_FILES, FileStatus, StepState, files_that_may_become
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
@@ -45,6 +45,16 @@ class StepOutcome:
     seconds: float
     detail: str = ""
     facts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwedStep:
+    """Where a step was left for later."""
+
+    id: int
+    file_id: uuid.UUID
+    run: int
+    stage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +102,12 @@ def find_original(asset: FileAsset, sha256: str) -> uuid.UUID | None:
     )
 
 
-def move(tell: Recorder, asset: FileAsset, target: FileStatus, **values: Any) -> None:
-    """Change the status, and ``values`` with it. Raises IllegalMove; ``asset`` is refreshed with what was written."""
-    changed = FileAsset.objects.filter(id=asset.id, status__in=files_that_may_become(target)).update(
+def move(
+    tell: Recorder, asset: FileAsset, target: FileStatus, *, of: Sequence[FileStatus] | None = None, **values: Any
+) -> None:
+    """Change the status, and ``values`` with it; ``of``: only from these. Raises IllegalMove; ``asset`` is refreshed
+    with what was written."""
+    changed = FileAsset.objects.filter(id=asset.id, status__in=of or files_that_may_become(target)).update(
         status=target, updated_at=now(), **values
     )
     if not changed:
@@ -105,8 +118,10 @@ def move(tell: Recorder, asset: FileAsset, target: FileStatus, **values: Any) ->
         data: dict[str, Any] = {"progress": 100} if target == FileStatus.READY else {}
         if asset.message:
             data["message"] = asset.message
-        if asset.rejection and target == FileStatus.REJECTED:
+        if asset.rejection and target in (FileStatus.REJECTED, FileStatus.QUARANTINED):
             data["rejection"] = asset.rejection
+        if asset.rejection and target == FileStatus.QUARANTINED:
+            data["signature"] = asset.rejection["actual"]
         tell.add(kind, owner=asset.owner, file_id=asset.id, data=data)
 
 
@@ -134,6 +149,20 @@ def steps(asset: FileAsset) -> Sequence[StepRun]:
     return list(StepRun.objects.filter(file=asset, run=asset.run).order_by("position"))
 
 
+def has_owed(step: str) -> bool:
+    """Whether any file, however it stands, has this step left for later."""
+    return StepRun.objects.filter(state=StepState.OWED, step=step).exists()
+
+
+def owed(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep]:
+    """What was left for later of these steps in files that are ready, by number, from behind ``after``."""
+    rows = StepRun.objects.filter(
+        state=StepState.OWED, step__in=list(steps), id__gt=after, file__status=FileStatus.READY, run=F("file__run")
+    )
+    found = rows.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]
+    return [OwedStep(*row) for row in found]
+
+
 def step_started(asset: FileAsset, name: str) -> None:
     StepRun.objects.filter(file=asset, run=asset.run, step=name).update(state=StepState.RUNNING, progress=0)
 
@@ -145,7 +174,8 @@ def step_progress(asset: FileAsset, name: str, percent: int, overall: int, messa
 
 
 def raise_progress(asset: FileAsset, overall: int, message: str) -> None:
-    FileAsset.objects.filter(id=asset.id, run=asset.run).update(
+    """Of a file that is being processed; what is made good in one that is ready does not show in it."""
+    FileAsset.objects.filter(id=asset.id, run=asset.run, status=FileStatus.PROCESSING).update(
         progress=Greatest("progress", min(overall, 99)), message=message[:500]
     )
 
@@ -179,10 +209,11 @@ def step_ended(tell: Recorder, asset: FileAsset, outcome: StepOutcome, overall: 
     )
 
 
-def skip_steps(asset: FileAsset) -> None:
-    """What is still pending or running will not be done in this run."""
-    open_steps = StepRun.objects.filter(file=asset, run=asset.run, state__in=[StepState.PENDING, StepState.RUNNING])
-    open_steps.update(state=StepState.SKIPPED)
+def skip_steps(asset: FileAsset, *, owed: bool = False, names: Sequence[str] | None = None) -> None:
+    """What is still pending or running will not be done in this run; ``owed``: nor what was left for later."""
+    states = [StepState.PENDING, StepState.RUNNING, *([StepState.OWED] if owed else [])]
+    rows = StepRun.objects.filter(file=asset, run=asset.run, state__in=states)
+    (rows if names is None else rows.filter(step__in=names)).update(state=StepState.SKIPPED)
 
 
 def stage_began(tell: Recorder, asset: FileAsset, stage: str) -> None:
@@ -241,6 +272,7 @@ def new_run(tell: Recorder, asset: FileAsset) -> None:
         tell,
         asset,
         FileStatus.PENDING,
+        of=ENDED_FILES,
         run=asset.run + 1,
         progress=0,
         stage="",

@@ -29,7 +29,7 @@ class ChunkState(models.TextChoices):
 
 
 class FileStatus(models.TextChoices):
-    PENDING = "PENDING"  # recorded; nothing has been done yet
+    PENDING = "PENDING"  # recorded; its processing has not begun, or waits for a service that is away
     PROCESSING = "PROCESSING"  # a stage is running or due
     READY = "READY"  # everything asked for is done
     REJECTED = "REJECTED"  # a rule said no
@@ -69,14 +69,26 @@ UPLOAD_MOVES: Mapping[UploadStatus, frozenset[UploadStatus]] = {
 FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
     FileStatus.PENDING: frozenset({FileStatus.PROCESSING, FileStatus.FAILED, FileStatus.RELEASED}),
     FileStatus.PROCESSING: frozenset(
-        {FileStatus.READY, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.FAILED, FileStatus.RELEASED}
+        {
+            FileStatus.PENDING,  # it waits for a service that is away
+            FileStatus.READY,
+            FileStatus.REJECTED,
+            FileStatus.QUARANTINED,
+            FileStatus.FAILED,
+            FileStatus.RELEASED,
+        }
     ),
-    FileStatus.READY: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
+    # A step that was owed and is made good may still say no.
+    FileStatus.READY: frozenset({FileStatus.PENDING, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.RELEASED}),
     FileStatus.REJECTED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
     FileStatus.QUARANTINED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
     FileStatus.FAILED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
     FileStatus.RELEASED: frozenset(),
 }
+
+
+#: A file that has ended in one of these may be processed from the start once more.
+ENDED_FILES = (FileStatus.READY, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.FAILED)
 
 
 def uploads_that_may_become(target: UploadStatus) -> list[UploadStatus]:

@@ -61,6 +61,24 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
     return job
 
 
+def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
+    """Make a stage's job due once more, which has ended with something left for later, inside the caller's transaction.
+
+    False where it is open already, is dead, or ended less than ``after`` seconds ago: so often is it tried.
+    """
+    job = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
+    if job is None:  # ended jobs are not kept for ever
+        enqueue(stage, file_id, run=run)
+        return True
+    moment = now()
+    changed = Job.objects.filter(
+        id=job.id, state=JobState.DONE, updated_at__lt=moment - timedelta(seconds=after)
+    ).update(state=JobState.QUEUED, attempts=0, due_at=moment, rung_at=moment, updated_at=moment)
+    if changed:
+        transaction.on_commit(lambda: wake.ring(job.id, stage))
+    return bool(changed)
+
+
 def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
     """Take a due job under a lease; None where there is nothing to take, as with a bell that rang twice."""
     moment = now()

@@ -31,6 +31,7 @@ class SweepReport:
 
     jobs_taken_back: int = 0
     bells_rung: int = 0
+    owed_opened: int = 0
     uploads_expired: int = 0
     uploads_forgotten: int = 0
     uploads_to_join: int = 0
@@ -46,9 +47,9 @@ class SweepReport:
 
 
 def sweep() -> SweepReport:
-    """What must not wait: jobs whose worker died, bells that were lost, uploads whose time is over or that nobody is
-    joining any more."""
-    return _run(_lapsed_jobs, _lost_bells, _expired_uploads, _abandoned_joins)
+    """What must not wait: jobs whose worker died, bells that were lost, owed steps that can be done now, uploads whose
+    time is over or that nobody is joining any more."""
+    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _abandoned_joins)
 
 
 def housekeeping() -> SweepReport:
@@ -76,6 +77,10 @@ def _lapsed_jobs(report: SweepReport) -> None:
 
 def _lost_bells(report: SweepReport) -> None:
     report.bells_rung = jobs.ring_due(again_after=UNHEARD_SECONDS)
+
+
+def _owed_steps(report: SweepReport) -> None:
+    report.owed_opened = processing.fill_in_owed()
 
 
 def _expired_uploads(report: SweepReport) -> None:

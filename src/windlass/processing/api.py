@@ -13,6 +13,7 @@ from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, lifec
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import records, workshop
+from windlass.processing.owed import fill_in as fill_in_owed
 from windlass.processing.plan import PlannedStep
 from windlass.processing.runner import run_job
 from windlass.processing.work import plan_for
@@ -22,6 +23,7 @@ from windlass.storage.contract import StoreError
 __all__ = [
     "PlannedStep",
     "delete",
+    "fill_in_owed",
     "plan_for",
     "recover",
     "release",
@@ -57,6 +59,7 @@ def reprocess(asset: FileAsset, request_id: str = "") -> None:
             if asset.status == FileStatus.RELEASED:
                 raise FileReleased("The bytes of this file were deleted; there is nothing to process.") from None
             raise StillRunning("This file is being processed; ask again when it has ended.") from None
+        jobs.cancel_of_file(asset.id)  # one may be making good what was owed
         jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
 
 

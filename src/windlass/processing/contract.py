@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 STAGES = ("intake", "describe", "derive")
 
@@ -33,12 +33,17 @@ class TransientError(StepError):
 
 
 class Unavailable(TransientError):
-    """A service that the step talks to is away. No attempt is used up: the job waits, and is tried again for as long as
-    it takes, ``retry_after`` seconds from now."""
+    """A service that the step talks to is away. No attempt is used up: the file is pending again, with this message,
+    and the step is tried for as long as it takes, next in ``retry_after`` seconds. For steps outside the sandbox."""
 
     def __init__(self, message: str, retry_after: float = 30.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Owed(StepError):
+    """The step is left for later, with this reason, and the file goes on without it. It is made good once the step is
+    ``Available`` again, while the file is served; a verdict then still counts. For steps outside the sandbox."""
 
 
 class PermanentError(StepError):
@@ -72,6 +77,12 @@ class Quarantine:
 
     detail: str
     signature: str = ""
+
+    def document(self) -> dict[str, Any]:
+        detail = self.detail
+        if self.signature and self.signature not in detail:
+            detail = f"{detail.rstrip('.')}: {self.signature}."
+        return {"rule": "malware", "detail": detail, "limit": None, "actual": self.signature or None}
 
 
 Verdict = Rejection | Quarantine
@@ -181,6 +192,25 @@ class Step(Protocol):
 
     def run(self, context: StepContext) -> StepResult:
         """Raises TransientError, PermanentError (Unreadable for a damaged file). Anything else counts as the latter."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """An isolated step that has something to make ready before it is bound: codecs, tables, modules that load late."""
+
+    def prepare(self) -> None:
+        """Called once in the sandbox's parent, after its libraries are imported. It starts no thread, and reads neither
+        files of users nor secrets. What it raises is logged, and the step runs unprepared."""
+        ...
+
+
+@runtime_checkable
+class Available(Protocol):
+    """A step that may be owed, because a service that it talks to may be away."""
+
+    def available(self) -> bool:
+        """Whether owed work is worth another try. Asked every few seconds while there is any; it must not take long."""
         ...
 
 

@@ -6,18 +6,20 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from windlass import conf
 from windlass.processing.outcome import accept
 from windlass.processing.registry import step
 from windlass.processing.sandbox.client import Order, Sandbox
-from windlass.processing.sandbox.hardening import Limits
+from windlass.processing.workshop import limits_of
 
 
 def detect_type(path: Path) -> str:
     """Raises StepError where it cannot be told, OSError where the file cannot be read."""
-    settings, detecting = conf.get(), step("type")
-    limits = Limits(memory=settings.step_memory_mb * conf.MB, seconds=settings.step_timeout_seconds)
-    with path.open("rb") as file, closing(Sandbox()) as sandbox:
+    detecting = step("type")
+    with (
+        path.open("rb") as file,
+        closing(Sandbox()) as sandbox,
+        sandbox.session(file.fileno(), None, limits_of(detecting.about)) as session,
+    ):
         facts = {"filename": path.name, "size": path.stat().st_size}
-        said = sandbox.run(Order("type", facts, {}, limits, file.fileno()), lambda _: None, threading.Event())
+        said = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
     return str(accept(detecting.about, said, 0).facts["mime_type"])

@@ -6,23 +6,31 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass import conf
-from windlass.conf import MB
 from windlass.files.api import FileAsset, StepState, StoredRendition, assets
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
-from windlass.processing import scratch, workshop
-from windlass.processing.contract import Cancelled, MadeRendition, Makes, PermanentError, Step, StepContext, StepResult
-from windlass.processing.outcome import LONGEST_DETAIL, accept, document, text
+from windlass.processing.contract import (
+    About,
+    Cancelled,
+    MadeRendition,
+    Owed,
+    PermanentError,
+    Step,
+    StepContext,
+    StepResult,
+    Unavailable,
+)
+from windlass.processing.outcome import LONGEST_DETAIL, accept, announced, document, text
 from windlass.processing.plan import PlannedStep
+from windlass.processing.registry import missing
 from windlass.processing.registry import step as installed_step
 from windlass.processing.sandbox.client import Order
-from windlass.processing.sandbox.hardening import Limits
 from windlass.processing.work import Ended, Work
+from windlass.processing.workshop import Bench, own_bench
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
@@ -31,63 +39,80 @@ log = structlog.get_logger(__name__)
 TELL_EVERY = 0.25
 
 
-def run_step(work: Work, planned: PlannedStep, file: BinaryIO, lost: threading.Event) -> Ended:
+def run_step(work: Work, planned: PlannedStep, bench: Bench, lost: threading.Event) -> Ended:
     """How the step ended, its renditions stored. A step past the gate that cannot be done has failed, and no more.
 
-    Raises TransientError, PermanentError (in the gate), Cancelled, StoreError, Fenced.
+    One that cannot be done now, and need not be, is owed. Raises TransientError, PermanentError (in the gate),
+    Cancelled, StoreError, Fenced.
     """
     began, step = monotonic(), installed_step(planned.name)
+    if lacking := missing(step.about):
+        return Ended(planned, StepState.OWED, 0, lacking, {})
     try:
-        with ExitStack() as stack:
-            output = stack.enter_context(scratch.output()) if step.about.makes else None
-            result = _result(work, planned, step, file, output, lost)
-            stored = [_store(work, made, step.about.makes, output) for made in result.renditions if output is not None]
+        result, stored = _done(work, planned, step, bench, lost)
+    except (Owed, Unavailable) as reason:
+        if isinstance(reason, Unavailable) and not work.filling:
+            raise
+        return Ended(planned, StepState.OWED, monotonic() - began, text(str(reason), LONGEST_DETAIL), {})
     except PermanentError as error:
         notes = getattr(error, "__notes__", [])
         log.info("step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=notes)
-        if planned.stage == jobs.Stage.INTAKE:
+        if planned.stage == jobs.Stage.INTAKE and not work.filling:
             raise
         return Ended(planned, StepState.FAILED, monotonic() - began, text(str(error), LONGEST_DETAIL), {})
     return _ended(planned, result, stored, monotonic() - began)
 
 
+def runs_in_session(name: str) -> bool:
+    """Whether this step needs the child that the file's steps share."""
+    about = installed_step(name).about
+    return about.isolated and not about.long and missing(about) is None
+
+
 def _ended(planned: PlannedStep, result: StepResult, stored: Sequence[StoredRendition], seconds: float) -> Ended:
     verdict = result.verdict
     if verdict is not None:
-        return Ended(planned, StepState.FAILED, seconds, verdict.detail, result.facts, stored, verdict)
+        return Ended(planned, StepState.FAILED, seconds, verdict.document()["detail"], result.facts, stored, verdict)
     return Ended(planned, StepState.DONE, seconds, result.detail, result.facts, stored)
 
 
-def _result(
-    work: Work, planned: PlannedStep, step: Step, file: BinaryIO, output: BinaryIO | None, lost: threading.Event
-) -> StepResult:
+def _done(
+    work: Work, planned: PlannedStep, step: Step, shared: Bench, lost: threading.Event
+) -> tuple[StepResult, list[StoredRendition]]:
+    with ExitStack() as stack:
+        bench = stack.enter_context(own_bench(shared, step.about)) if step.about.long else shared
+        result = _result(work, planned, step, bench, lost)
+        return result, [_store(work, made, step.about, bench.output) for made in result.renditions]
+
+
+def _result(work: Work, planned: PlannedStep, step: Step, bench: Bench, lost: threading.Event) -> StepResult:
     report = _Reporter(work, planned, lost)
-    said = (_isolated if step.about.isolated else _here)(work, step, file, output, report)
+    said = (_isolated if step.about.isolated else _here)(work, step, bench, report)
     if lost.is_set():
         raise Cancelled
-    return accept(step.about, said, os.fstat(output.fileno()).st_size if output is not None else 0)
+    return accept(step.about, said, os.fstat(bench.output.fileno()).st_size if step.about.makes else 0)
 
 
-def _here(work: Work, step: Step, file: BinaryIO, output: BinaryIO | None, report: _Reporter) -> Mapping[str, Any]:
-    file.seek(0)
-    context = StepContext(file, work.facts(), work.profile.document(), output, report, _finder(work.asset))
-    said = document(step.run(context))
-    if output is not None:
-        output.flush()
-    return said
+def _here(work: Work, step: Step, bench: Bench, report: _Reporter) -> Mapping[str, Any]:
+    with ExitStack() as stack:
+        file = stack.enter_context(_view(bench.file, "rb"))
+        context = StepContext(file, work.facts(), work.profile.document(), None, report, _finder(work.asset))
+        if step.about.makes:
+            os.ftruncate(bench.output.fileno(), 0)
+            context.output = stack.enter_context(_view(bench.output, "wb"))
+        return document(step.run(context))
 
 
-def _isolated(work: Work, step: Step, file: BinaryIO, output: BinaryIO | None, report: _Reporter) -> Mapping[str, Any]:
-    settings = conf.get()
-    order = Order(
-        step.about.name,
-        work.facts(),
-        work.profile.document(),
-        Limits(memory=settings.step_memory_mb * MB, seconds=settings.step_timeout_seconds),
-        file.fileno(),
-        output.fileno() if output is not None else None,
-    )
-    return workshop.sandbox().run(order, report, report.lost)
+def _view(shared: BinaryIO, mode: str) -> BinaryIO:
+    """Children share the descriptor, and move its position: a buffer that was filled before would not notice."""
+    view = cast("BinaryIO", open(shared.fileno(), mode, closefd=False))  # noqa: SIM115  the caller closes it
+    view.seek(0)
+    return view
+
+
+def _isolated(work: Work, step: Step, bench: Bench, report: _Reporter) -> Mapping[str, Any]:
+    order = Order(step.about.name, work.facts(), work.profile.document(), makes=bool(step.about.makes))
+    return bench.session.run(order, report, report.lost)
 
 
 def _finder(asset: FileAsset) -> Callable[[str], str | None]:
@@ -115,12 +140,14 @@ class _Reporter:
         assets.step_progress(self._work.asset, self._step.name, percent, overall, self._step.title)
 
 
-def _store(work: Work, made: MadeRendition, makes: Sequence[Makes], output: BinaryIO) -> StoredRendition:
+def _store(work: Work, made: MadeRendition, about: About, output: BinaryIO) -> StoredRendition:
     """The key is the same at every attempt, so that a retry replaces. Who has lost the job replaces nothing."""
-    kind = next(one.kind for one in makes if one.name == made.name)
+    makes = announced(about, made.name)
+    kind = makes.kind if makes else ""  # it was accepted, so it was announced
     key = f"renditions/{work.asset.id}/{made.name}"
     target = store()
     jobs.keep(work.held)
-    output.seek(made.offset)
-    target.put(key, output, made.length)
+    with _view(output, "rb") as reading:
+        reading.seek(made.offset)
+        target.put(key, reading, made.length)
     return StoredRendition(made.name, kind, made.mime_type, target.name, key, made.length, made.width, made.height)

@@ -13,6 +13,7 @@ from windlass.kernel.ids import parse_id
 from windlass.processing.contract import (
     About,
     MadeRendition,
+    Makes,
     PermanentError,
     Quarantine,
     Rejection,
@@ -29,6 +30,9 @@ LARGEST_NUMBER = 2**53 - 1
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_WIDTH = re.compile(r"[1-9][0-9]{0,4}")
+#: Widths in which a sized rendition may come.
+MOST_SIZES = 16
 _RULE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 #: What a database's text cannot hold, or a terminal would obey.
 _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -56,7 +60,7 @@ def document(result: StepResult) -> dict[str, Any]:
 def accept(about: About, said: Mapping[str, Any], output_size: int) -> StepResult:
     """The result, checked against what was announced and the bytes that are there. Raises Misbehaved."""
     facts, renditions = said.get("facts"), said.get("renditions")
-    if not isinstance(facts, dict) or not isinstance(renditions, list) or len(renditions) > len(about.makes):
+    if not isinstance(facts, dict) or not isinstance(renditions, list) or len(renditions) > _most_made(about):
         raise Misbehaved("The step's answer has the wrong shape.")
     made = tuple(_rendition(about, one, output_size) for one in renditions)
     if len({one.name for one in made}) < len(made):
@@ -67,6 +71,17 @@ def accept(about: About, said: Mapping[str, Any], output_size: int) -> StepResul
         _verdict(said.get("verdict")),
         text(said.get("detail"), LONGEST_DETAIL),
     )
+
+
+def announced(about: About, name: str) -> Makes | None:
+    """What the step said of the rendition that it would make under this name; None where it said nothing."""
+    for makes in about.makes:
+        if name == makes.name:
+            return makes
+        sized, _, width = name.rpartition("-")
+        if makes.sized and sized == makes.name and _WIDTH.fullmatch(width):
+            return makes
+    return None
 
 
 def text(value: object, longest: int = LONGEST_TEXT) -> str:
@@ -145,8 +160,8 @@ def _rendition(about: About, said: Any, output_size: int) -> MadeRendition:
         made = MadeRendition(**said)
     except TypeError as error:
         raise Misbehaved("The step described a rendition wrongly.") from error
-    announced = next((makes for makes in about.makes if makes.name == made.name), None)
-    if announced is None or made.mime_type not in announced.mime_types:
+    makes = announced(about, made.name) if isinstance(made.name, str) else None
+    if makes is None or made.mime_type not in makes.mime_types:
         raise Misbehaved("The step made a rendition that it was not announced to make.")
     if _count(made.offset) + _count(made.length) > output_size:
         raise Misbehaved("The step described a rendition that is not in its output.")
@@ -154,6 +169,10 @@ def _rendition(about: About, said: Any, output_size: int) -> MadeRendition:
         if side is not None:
             _count(side)
     return made
+
+
+def _most_made(about: About) -> int:
+    return sum(MOST_SIZES if makes.sized else 1 for makes in about.makes)
 
 
 def _verdict(said: Any) -> Verdict | None:

@@ -10,21 +10,36 @@ import uuid
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files.api import FileAsset, FileStatus, StepOutcome, StepPlan, StepState, assets
 from windlass.jobs import api as jobs
-from windlass.processing.contract import Quarantine
+from windlass.processing.contract import Quarantine, Unavailable, Verdict
 from windlass.processing.plan import PlannedStep, next_stage
-from windlass.processing.work import Ended, Work, plan_for
+from windlass.processing.work import Ended, Work, is_filling, plan_for
 
-#: Statuses in which there is something to do.
+#: Statuses in which a file's processing is not over.
 OPEN = (FileStatus.PENDING, FileStatus.PROCESSING)
+#: Statuses in which there may be something to do: what was owed is made good while the file is served.
+WORKED_ON = (*OPEN, FileStatus.READY)
+
+#: Seconds for which a job waits at least for a service that is away.
+SHORTEST_WAIT = 1.0
 
 
 def stage_began(work: Work) -> None:
     with recording() as tell:
         jobs.keep(work.held)
-        assets.stage_began(tell, work.asset, work.held.stage)
-        assets.plan_steps(work.asset, [StepPlan(step.stage, step.name) for step in work.plan])
+        if work.filling:
+            _forgive(work)
+        else:
+            assets.stage_began(tell, work.asset, work.held.stage)
+            assets.plan_steps(work.asset, [StepPlan(step.stage, step.name) for step in work.plan])
         for step in work.to_do()[:1]:
             assets.step_started(work.asset, step.name)
+
+
+def _forgive(work: Work) -> None:
+    """What is no longer wanted is no longer owed."""
+    planned = {step.name for step in work.plan}
+    names = [row.step for row in assets.steps(work.asset) if row.stage == work.held.stage and row.step not in planned]
+    assets.skip_steps(work.asset, owed=True, names=names)
 
 
 def nothing_to_do(held: jobs.Claim) -> None:
@@ -48,8 +63,8 @@ def stage_ended(work: Work, last: Ended | None) -> None:
         if last is not None:
             _record(tell, work, last)
         if last is not None and last.verdict is not None:
-            _refuse(tell, work.asset, last)
-        else:
+            _refuse(tell, work.asset, last.verdict)
+        elif not work.filling:
             _go_on(tell, work)
 
 
@@ -59,13 +74,23 @@ def try_again(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, erro
         if not jobs.retry_later(held, error, step=step.name if step else ""):
             return False
         if step is not None:
+            state = StepState.OWED if is_filling(asset) else StepState.PENDING
             detail = f"{said} It will be tried again."
-            assets.step_ended(tell, asset, StepOutcome(step.name, StepState.PENDING, 0, detail), asset.progress)
+            assets.step_ended(tell, asset, StepOutcome(step.name, state, 0, detail), asset.progress)
     return True
 
 
+def postpone(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Unavailable, said: str) -> None:
+    """A service is away: the file waits as it did before its processing began. No attempt is used up."""
+    with recording() as tell:
+        jobs.postpone(held, said, max(error.retry_after, SHORTEST_WAIT), step=step.name if step else "")
+        if step is not None:
+            assets.step_ended(tell, asset, StepOutcome(step.name, StepState.PENDING, 0, said), asset.progress)
+        assets.move(tell, asset, FileStatus.PENDING, message=said)
+
+
 def give_up(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: BaseException, said: str) -> None:
-    """A dead letter: the file has failed, with the reason."""
+    """A dead letter: the file has failed, with the reason. One that was ready stays so; the step alone has failed."""
     with recording() as tell:
         jobs.bury(held, error, step=step.name if step else "")
         if step is not None:
@@ -81,7 +106,7 @@ def take_back(job: jobs.Job) -> bool:
         again = jobs.take_back(job)
         if again is False:
             asset = assets.load(job.file_id)
-            if asset is not None and asset.run == job.run and asset.status in OPEN:
+            if asset is not None and asset.run == job.run and asset.status in WORKED_ON:
                 said = f"The worker died or stopped in each of {job.attempts} attempts."
                 _fail_running_steps(tell, asset, said)
                 _fail(tell, asset, job.stage, job.attempts, said)
@@ -102,13 +127,11 @@ def _record(tell: Recorder, work: Work, ended: Ended) -> None:
     assets.step_ended(tell, asset, outcome, work.progress())
 
 
-def _refuse(tell: Recorder, asset: FileAsset, last: Ended) -> None:
-    assets.skip_steps(asset)
-    if isinstance(last.verdict, Quarantine):
-        assets.move(tell, asset, FileStatus.QUARANTINED, gate_passed=False, message=last.verdict.detail)
-    elif last.verdict is not None:
-        said = last.verdict
-        assets.move(tell, asset, FileStatus.REJECTED, gate_passed=False, message=said.detail, rejection=said.document())
+def _refuse(tell: Recorder, asset: FileAsset, verdict: Verdict) -> None:
+    assets.skip_steps(asset, owed=True)
+    target = FileStatus.QUARANTINED if isinstance(verdict, Quarantine) else FileStatus.REJECTED
+    said = verdict.document()
+    assets.move(tell, asset, target, gate_passed=False, message=said["detail"], rejection=said)
 
 
 def _go_on(tell: Recorder, work: Work) -> None:
@@ -132,8 +155,9 @@ def _fail_running_steps(tell: Recorder, asset: FileAsset, said: str) -> None:
 
 
 def _fail(tell: Recorder, asset: FileAsset, stage: str, attempts: int, said: str) -> None:
-    assets.skip_steps(asset)
-    assets.move(tell, asset, FileStatus.FAILED, message=said[:500])
+    if not is_filling(asset):
+        assets.skip_steps(asset, owed=True)
+        assets.move(tell, asset, FileStatus.FAILED, message=said[:500])
     tell.add(
         EventType.JOB_DEAD,
         owner=asset.owner,

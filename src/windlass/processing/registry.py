@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 import structlog
 
@@ -38,6 +39,18 @@ def step(name: str) -> Step:
     if found is None:
         raise BrokenStep(f"The step {name} is not installed here.")
     return found
+
+
+def missing(about: About) -> str | None:
+    """Why this step cannot be done here, where a library that comes with an extra only is not installed."""
+    if about.extra is None or all(_is_there(library) for library in about.libraries):
+        return None
+    return f"Needs windlass[{about.extra}]."
+
+
+@lru_cache(maxsize=256)
+def _is_there(library: str) -> bool:
+    return find_spec(library.partition(".")[0]) is not None
 
 
 def load(points: Iterable[EntryPoint]) -> Mapping[str, Step]:

@@ -11,16 +11,14 @@ from django.db import close_old_connections
 
 from windlass.files.api import FileAsset, assets
 from windlass.jobs import api as jobs
-from windlass.processing import records
-from windlass.processing.contract import Cancelled, PermanentError, StepError
-from windlass.processing.execution import run_step
+from windlass.processing import records, workshop
+from windlass.processing.contract import Cancelled, PermanentError, StepError, Unavailable
+from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
 from windlass.processing.plan import PlannedStep
-from windlass.processing.scratch import real_file
 from windlass.processing.work import Ended, Work, work_on
 from windlass.storage.contract import ObjectMissing, StoreError
-from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +40,7 @@ def run_job(job_id: uuid.UUID, holder: str) -> None:
 def _run(held: jobs.Claim) -> None:
     try:
         asset = assets.load(held.file_id)
-        if asset is None or asset.run != held.run or asset.status not in records.OPEN or asset.blob is None:
+        if asset is None or asset.run != held.run or asset.status not in records.WORKED_ON or asset.blob is None:
             records.nothing_to_do(held)  # withdrawn, or this run of it is over
         else:
             _attempt(held, asset)
@@ -59,6 +57,8 @@ def _attempt(held: jobs.Claim, asset: FileAsset) -> None:
         records.stage_ended(work, last)
     except (jobs.Fenced, Cancelled):
         raise
+    except Unavailable as error:
+        _postponed(held, asset, work.current if work else None, error)
     except Exception as error:  # noqa: BLE001  the boundary of a job: whatever happened, its row must say so
         _failed(held, asset, work.current if work else None, error)
 
@@ -70,14 +70,22 @@ def _run_steps(work: Work) -> Ended | None:
         return None
     with ExitStack() as stack:
         beat = stack.enter_context(Heartbeat(work.held))
-        file = stack.enter_context(real_file(stack.enter_context(store(blob.store).open(blob.key))))
+        bench = stack.enter_context(workshop.bench(blob))
+        if any(runs_in_session(step.name) for step in to_do):
+            bench.session.begin()
         for planned, following in zip_longest(to_do, to_do[1:]):
             work.current = planned
-            ended = run_step(work, planned, file, beat.lost)
+            ended = run_step(work, planned, bench, beat.lost)
             if following is None or ended.verdict is not None:
                 break
             records.step_ended(work, ended, following)
     return ended
+
+
+def _postponed(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Unavailable) -> None:
+    records.postpone(held, asset, step, error, _said(error))
+    name = step.name if step else None
+    log.warning("job.postponed", job_id=str(held.job_id), file_id=str(asset.id), step=name, reason=str(error))
 
 
 def _failed(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Exception) -> None:

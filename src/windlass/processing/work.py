@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from windlass.files import api as files
-from windlass.files.api import FileAsset, StepState, StoredRendition, assets
+from windlass.files.api import FileAsset, FileStatus, StepState, StoredRendition, assets
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Verdict
 from windlass.processing.plan import PlannedStep, make_plan, overall
 from windlass.processing.registry import installed
 
 #: States in which a step is over for this run.
-OVER = frozenset({StepState.DONE, StepState.SKIPPED, StepState.FAILED})
+#: Where a file is ready, what is not over was left for later, or was being made good by a worker that died.
+OPEN = frozenset({StepState.OWED, StepState.RUNNING, StepState.PENDING})
+OVER = frozenset({StepState.DONE, StepState.SKIPPED, StepState.OWED, StepState.FAILED})
 
 
 @dataclass(slots=True)
@@ -28,6 +30,11 @@ class Work:
     plan: Sequence[PlannedStep]
     ended: set[str]
     current: PlannedStep | None = None
+
+    @property
+    def filling(self) -> bool:
+        """What was left for later is being made good: the file is ready, and stays in service."""
+        return is_filling(self.asset)
 
     def to_do(self) -> list[PlannedStep]:
         """The steps of this stage that are not done, in order: a retry starts at the first of them."""
@@ -65,8 +72,16 @@ def plan_for(profile: files.Profile, mime_type: str | None) -> list[PlannedStep]
     return make_plan([step.about for step in installed().values()], profile.document(), mime_type)
 
 
+def is_filling(asset: FileAsset) -> bool:
+    return asset.status == FileStatus.READY
+
+
 def work_on(held: jobs.Claim, asset: FileAsset) -> Work:
-    profile = files.profile(asset.profile)
-    known = asset.mime_type if held.stage != jobs.Stage.INTAKE else None
-    ended = {row.step for row in assets.steps(asset) if row.state in OVER}
-    return Work(held, asset, profile, plan_for(profile, known), ended)
+    profile, rows = files.profile(asset.profile), assets.steps(asset)
+    if is_filling(asset):
+        plan = plan_for(profile, asset.mime_type)
+        ended = {step.name for step in plan} - {row.step for row in rows if row.state in OPEN}
+    else:
+        plan = plan_for(profile, asset.mime_type if held.stage != jobs.Stage.INTAKE else None)
+        ended = {row.step for row in rows if row.state in OVER}
+    return Work(held, asset, profile, plan, ended)

@@ -1,12 +1,23 @@
-"""This process's sandbox: one, made when it is first needed."""
+"""This process's sandbox: one, made when it is first needed; and a file laid out for its steps."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
 
-from windlass.processing.sandbox.client import Sandbox
+from windlass import conf
+from windlass.conf import MB
+from windlass.files.api import Blob
+from windlass.processing import scratch
+from windlass.processing.contract import About
+from windlass.processing.sandbox.client import Sandbox, Session
+from windlass.processing.sandbox.hardening import Limits
+from windlass.storage.registry import store
 
 _lock = threading.Lock()
 _sandbox: Sandbox | None = None
@@ -18,6 +29,44 @@ def sandbox() -> Sandbox:
         if _sandbox is None:
             _sandbox = Sandbox()
         return _sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A file that is open, room for what its steps make, and its turn in the sandbox."""
+
+    file: BinaryIO
+    output: BinaryIO
+    session: Session
+
+
+@contextmanager
+def bench(blob: Blob) -> Iterator[Bench]:
+    """Raises StoreError."""
+    with ExitStack() as stack:
+        file = stack.enter_context(scratch.real_file(stack.enter_context(store(blob.store).open(blob.key))))
+        output = stack.enter_context(scratch.output())
+        yield Bench(file, output, stack.enter_context(_session(file, output, limits_of())))
+
+
+@contextmanager
+def own_bench(shared: Bench, about: About) -> Iterator[Bench]:
+    """The same file for a long step: a child of its own, with its own limits, and an output of its own."""
+    with scratch.output() as output, _session(shared.file, output, limits_of(about)) as session:
+        yield Bench(shared.file, output, session)
+
+
+def limits_of(about: About | None = None) -> Limits:
+    """Those of one step; of any that is not long, where none is named."""
+    settings = conf.get()
+    memory = settings.step_memory_mb * MB
+    if about is not None and about.long:
+        return Limits(memory, settings.long_step_timeout_seconds, settings.long_step_output_mb * MB)
+    return Limits(memory, settings.step_timeout_seconds)
+
+
+def _session(file: BinaryIO, output: BinaryIO, limits: Limits) -> Session:
+    return sandbox().session(file.fileno(), output.fileno(), limits)
 
 
 def shut_down() -> None:

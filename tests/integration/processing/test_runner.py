@@ -61,7 +61,7 @@ def test_a_bell_that_rings_twice_does_the_work_once() -> None:
 
 def test_every_step_is_recorded_and_told_in_order() -> None:
     asset = processed(samples.jpeg(), "a.jpg")
-    names = ["size", "checksum", "duplicate", "type", "type_rules", "image_facts", "trial", "thumbnail"]
+    names = ["size", "checksum", "duplicate", "type", "type_rules", "harbour", "image_facts", "trial", "thumbnail"]
     rows = list(StepRun.objects.filter(file=asset).order_by("position"))
     assert [row.step for row in rows] == names
     assert {row.state for row in rows} == {StepState.DONE}

@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -21,14 +24,16 @@ from tests.integration.processing.given import (
     received,
     scratch,
     step,
+    store,
     work_off,
 )
 from windlass.files.api import FileStatus, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.processing.contract import Cancelled
-from windlass.processing.sandbox.client import Order, Sandbox
+from windlass.processing.contract import Cancelled, PermanentError, StepError
+from windlass.processing.sandbox.client import ORDERS_PER_CHILD, Order, Sandbox, Session
 from windlass.processing.sandbox.hardening import Limits
+from windlass.processing.sandbox.judge import StepDied
 from windlass.processing.scratch import real_file
 
 PLANS = """
@@ -131,35 +136,107 @@ def test_a_plug_in_that_is_broken_is_left_out() -> None:
     assert "absent" not in installed()
 
 
-def _order(file: int, **facts: object) -> Order:
-    return Order("trial", facts, {}, Limits(memory=2**29, seconds=60), file)
+# Sessions: one child for the steps of one file
+
+LIMITS = Limits(memory=2**29, seconds=60)
 
 
-def test_a_parent_that_died_is_started_again() -> None:
-    sandbox = Sandbox()
-    try:
-        with open(os.devnull, "rb") as file:
-            for _ in range(2):
-                said = sandbox.run(_order(file.fileno(), filename="trial sleep 0.txt"), lambda _: None, _never())
-                assert said["facts"] == {"trial": "rested"}
-                os.kill(descendants(os.getpid())[-1], 9)
-    finally:
-        sandbox.close()
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with closing(Sandbox()) as made:
+        yield made
 
 
-def test_who_no_longer_wants_the_result_ends_the_child() -> None:
-    sandbox, unwanted = Sandbox(), threading.Event()
-    try:
-        with open(os.devnull, "rb") as file:
-            threading.Timer(0.5, unwanted.set).start()
-            with pytest.raises(Cancelled):
-                sandbox.run(_order(file.fileno(), filename="trial sleep 50.txt"), lambda _: None, unwanted)
+@pytest.fixture
+def session(sandbox: Sandbox) -> Iterator[Session]:
+    with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, LIMITS) as made:
+        yield made
+
+
+def asked(session: Session, command: str, unwanted: threading.Event | None = None) -> Any:
+    """What the trial step found."""
+    order = Order("trial", {"filename": f"trial {command}.txt"}, {})
+    return session.run(order, lambda _: None, unwanted or threading.Event())["facts"].get("trial")
+
+
+def test_the_steps_of_a_file_share_a_child_and_files_do_not(sandbox: Sandbox, session: Session) -> None:
+    first = asked(session, "who")
+    assert asked(session, "who") == first
+    with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, LIMITS) as another:
+        assert asked(another, "who") != first
+    assert asked(session, "who") == first
+
+
+def test_a_step_that_cannot_be_done_leaves_the_child_to_the_next(session: Session) -> None:
+    first = asked(session, "who")
+    with pytest.raises(PermanentError, match="cannot be read"):
+        asked(session, "unreadable")
+    assert asked(session, "who") == first
+
+
+@pytest.mark.parametrize("command", ["crash", "eat", "fault", "twice", "again"])
+def test_a_child_that_did_not_do_as_it_should_is_not_used_again(session: Session, command: str) -> None:
+    first = asked(session, "who")
+    with pytest.raises(StepError):
+        asked(session, command)
+    eventually(lambda: not is_alive(first))
+    assert asked(session, "who") != first
+
+
+def test_a_child_that_ended_between_two_steps_is_replaced(session: Session) -> None:
+    first = asked(session, "who")
+    os.kill(first, 9)
+    eventually(lambda: not is_alive(first))
+    assert asked(session, "who") != first
+
+
+def test_a_child_ends_with_its_session(session: Session) -> None:
+    first = asked(session, "who")
+    session.close()
+    eventually(lambda: not is_alive(first))
+
+
+def test_each_step_has_its_own_time(sandbox: Sandbox) -> None:
+    with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, Limits(2**29, 1.5)) as session:
+        for _ in range(3):
+            assert asked(session, "sleep 0.8") == "rested"
+        with pytest.raises(StepDied, match="took longer than"):
+            asked(session, "sleep 60")
+
+
+def test_no_child_serves_for_ever(session: Session) -> None:
+    assert len({asked(session, "who") for _ in range(ORDERS_PER_CHILD + 1)}) == 2
+
+
+def test_what_one_step_made_is_not_in_the_next_one_s_output() -> None:
+    """Each step's output begins empty, and what the store gets is that step's: the thumbnail follows the trial's."""
+    asset = processed(samples.jpeg(), "trial sizes 320.jpg")
+    stored = {}
+    for made in asset.renditions.all():
+        with store().open(made.key) as kept:
+            stored[made.name] = kept.read()
+    assert stored["trial"] == stored["trial-320"] == b"ahoy"
+    assert stored["thumbnail"][:4] == b"RIFF"
+    assert {made.name: made.size for made in asset.renditions.all()} == {n: len(b) for n, b in stored.items()}
+
+
+def test_a_parent_that_died_is_started_again(sandbox: Sandbox, session: Session) -> None:
+    for _ in range(2):
+        assert asked(session, "sleep 0") == "rested"
         parent = sandbox._process
         assert parent is not None
-        eventually(lambda: not descendants(parent.pid))
-        assert parent.poll() is None
-    finally:
-        sandbox.close()
+        parent.kill()
+
+
+def test_who_no_longer_wants_the_result_ends_the_child(sandbox: Sandbox, session: Session) -> None:
+    unwanted = threading.Event()
+    threading.Timer(0.5, unwanted.set).start()
+    with pytest.raises(Cancelled):
+        asked(session, "sleep 50", unwanted)
+    parent = sandbox._process
+    assert parent is not None
+    eventually(lambda: not descendants(parent.pid))
+    assert parent.poll() is None
 
 
 def test_bytes_of_a_distant_store_come_through_scratch_and_leave_nothing() -> None:
@@ -179,7 +256,3 @@ def test_a_file_that_fails_in_the_gate_is_never_served(monkeypatch: pytest.Monke
     processing.shut_down()
     assert (asset.status, asset.gate_passed) == (FileStatus.FAILED, False)
     assert "Detecting the type failed after 2 attempts" in asset.message
-
-
-def _never() -> threading.Event:
-    return threading.Event()

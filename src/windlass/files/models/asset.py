@@ -100,6 +100,8 @@ class StepRun(models.Model):
     class Meta:
         ordering = ["position"]
         constraints = [models.UniqueConstraint(fields=["file", "run", "step"], name="one_step_per_run")]
+        # Few at most times, and looked for every few seconds.
+        indexes = [models.Index(fields=["step", "id"], condition=models.Q(state=StepState.OWED), name="owed_steps")]
 
     def __str__(self) -> str:
         return f"{self.step} of {self.file_id} ({self.state})"

@@ -1,4 +1,4 @@
-"""The child: one step over one file, and an answer."""
+"""The child: the steps of one file in turn, as they are ordered, and an answer to each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from windlass.processing.contract import PermanentError, StepContext, TransientE
 from windlass.processing.outcome import document
 from windlass.processing.registry import step
 from windlass.processing.sandbox.hardening import Limits, harden
-from windlass.processing.sandbox.messages import Garbled, Message, pack
+from windlass.processing.sandbox.messages import Garbled, Message, Unpacker, pack
 
 #: Where the child's files lie: nothing else is open.
 FILE, ANSWER, OUTPUT = 3, 4, 5
@@ -31,14 +31,14 @@ def run(request: Message, files: Sequence[int], parent: int, tasks: int) -> NoRe
         _arrange(files)
         with socket.socket(fileno=ANSWER) as answer:
             answer.setblocking(True)
-            _answer(answer, request, parent, tasks, has_output=len(files) > OUTPUT - FILE)
+            _serve(answer, request, parent, tasks, has_output=len(files) > OUTPUT - FILE)
         status = 0
     finally:
         os._exit(status)
 
 
 def _arrange(files: Sequence[int]) -> None:
-    """Only what this step needs stays open: at known numbers, and nothing on the first three."""
+    """Only what the steps need stays open: at known numbers, and nothing on the first three."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -49,10 +49,23 @@ def _arrange(files: Sequence[int]) -> None:
     os.closerange(len(moved), os.sysconf("SC_OPEN_MAX"))
 
 
-def _answer(answer: socket.socket, request: Message, parent: int, tasks: int, *, has_output: bool) -> None:
+def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *, has_output: bool) -> None:
+    """Bound first; then one order after the other, until the worker hangs up."""
     try:
         _harden(Limits(**request["limits"]), parent, tasks)
-        message = _run_step(answer, request, has_output=has_output)
+    except TransientError as error:
+        channel.sendall(pack({"kind": "again", "detail": str(error)}))
+        return
+    channel.sendall(pack({"kind": "bound"}))
+    orders = Unpacker()
+    while data := channel.recv(65536):
+        for order in orders.feed(data):
+            _answer(channel, order, has_output=has_output and order["makes"])
+
+
+def _answer(channel: socket.socket, order: Message, *, has_output: bool) -> None:
+    try:
+        message = _run_step(channel, order, has_output=has_output)
     except TransientError as error:
         message = {"kind": "again", "detail": str(error)}
     except PermanentError as error:
@@ -65,9 +78,9 @@ def _answer(answer: socket.socket, request: Message, parent: int, tasks: int, *,
         said = f"{type(error).__name__}: {error}"[:1000]
         message = {"kind": "failed", "detail": f"The step failed with {type(error).__name__}.", "note": said}
     try:
-        answer.sendall(pack(message))
+        channel.sendall(pack(message))
     except Garbled as error:
-        answer.sendall(pack({"kind": "failed", "detail": f"The step's result is not usable: {error}"}))
+        channel.sendall(pack({"kind": "failed", "detail": f"The step's result is not usable: {error}"}))
 
 
 def _harden(limits: Limits, parent: int, tasks: int) -> None:
@@ -77,21 +90,22 @@ def _harden(limits: Limits, parent: int, tasks: int) -> None:
         raise TransientError(f"The sandbox could not be closed: {error}") from error
 
 
-def _run_step(answer: socket.socket, request: Message, *, has_output: bool) -> Message:
-    planned = step(request["step"])
+def _run_step(channel: socket.socket, order: Message, *, has_output: bool) -> Message:
+    planned = step(order["step"])
     spoke = 0.0
 
     def report(percent: int) -> None:
         nonlocal spoke
         if time.monotonic() - spoke >= PROGRESS_EVERY:
             spoke = time.monotonic()
-            answer.sendall(pack({"kind": "progress", "percent": int(percent)}))
+            channel.sendall(pack({"kind": "progress", "percent": int(percent)}))
 
     with open(FILE, "rb", closefd=False) as file:
         file.seek(0)
-        context = StepContext(file, request["facts"], request["profile"], report=report)
+        context = StepContext(file, order["facts"], order["profile"], report=report)
         if has_output:
             with open(OUTPUT, "wb", closefd=False) as output:
+                output.seek(0)  # the worker has emptied it
                 context.output = output
                 return {"kind": "result", **document(planned.run(context))}
         return {"kind": "result", **document(planned.run(context))}

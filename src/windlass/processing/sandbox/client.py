@@ -1,66 +1,45 @@
-"""The worker's side: ask for a step, follow it, and judge how it ended."""
+"""The worker's side: a parent process, and sessions in which children of it serve one file each."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
+from types import TracebackType
 from typing import Any
 
 from windlass.kernel.clock import monotonic
-from windlass.processing.contract import Cancelled, Facts, PermanentError, TransientError
+from windlass.processing.contract import Cancelled, Facts, TransientError
 from windlass.processing.sandbox.hardening import Limits
-from windlass.processing.sandbox.judge import StepDied, judge
+from windlass.processing.sandbox.judge import StepDied, StillFit, judge, took_too_long
 from windlass.processing.sandbox.launch import launch, stop
-from windlass.processing.sandbox.messages import Garbled, Message, Unpacker, send
+from windlass.processing.sandbox.line import Line, ParentGone
+from windlass.processing.sandbox.messages import Message, send
 
 #: Seconds that a parent may be late (it may have to start first) before it is taken for dead.
 GRACE = 30.0
 #: Seconds between two looks at whether the result is still wanted.
 LOOK_EVERY = 0.2
-#: Bytes that a child may say in all.
-MOST_SAID = 4 * 1024 * 1024
-
-
-class ParentGone(Exception):
-    """The parent died under a request, or no longer answers; whatever it was running dies with it."""
+#: So many orders one child serves at most: its CPU time is bounded for all of them together.
+ORDERS_PER_CHILD = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One step over one file. ``file`` and ``output`` are descriptors; the file's must not be writable."""
+    """One step to be done over the session's file. ``makes``: it may write to the session's output."""
 
     step: str
     facts: Facts
     profile: Mapping[str, Any]
-    limits: Limits
-    file: int
-    output: int | None = None
+    makes: bool = False
 
-
-@dataclass(slots=True)
-class _Heard:
-    """What the child has said so far."""
-
-    on_progress: Callable[[int], None]
-    answer: Message | None = None
-    unpacker: Unpacker = field(default_factory=Unpacker)
-    size: int = 0
-
-    def hear(self, data: bytes) -> None:
-        self.size += len(data)
-        if self.size > MOST_SAID:
-            raise PermanentError("The step said too much.")
-        for message in self.unpacker.feed(data):
-            percent = message.get("percent")
-            if message.get("kind") != "progress":
-                self.answer = message
-            elif type(percent) is int:
-                self.on_progress(max(0, min(percent, 100)))
+    def message(self) -> Message:
+        return {"step": self.step, "facts": dict(self.facts), "profile": dict(self.profile), "makes": self.makes}
 
 
 class Sandbox:
@@ -92,41 +71,32 @@ class Sandbox:
         if self._process is not None:
             self._process.returncode = 0  # so that subprocess does not wait for another's child
 
-    def run(self, order: Order, on_progress: Callable[[int], None], cancelled: threading.Event) -> Message:
-        """The child's result, unchecked. Raises StepDied, TransientError, PermanentError, Cancelled."""
-        try:
-            return self._once(order, on_progress, cancelled)
-        except ParentGone:
-            # Perhaps through another file's fault. Should this file be the cause, the second parent dies too.
-            with contextlib.suppress(ParentGone):
-                return self._once(order, on_progress, cancelled)
-        raise StepDied("The sandbox itself ended while the step ran.")
+    def session(self, file: int, output: int | None, limits: Limits) -> Session:
+        """Steps over one file, in a child of their own. ``file`` and ``output`` are descriptors that outlive the
+        session; the file's must not be writable. ``limits.seconds`` are those of one step."""
+        return Session(self, file, output, limits)
 
-    def _once(self, order: Order, on_progress: Callable[[int], None], cancelled: threading.Event) -> Message:
-        heard = _Heard(on_progress)
+    def fork(self, file: int, output: int | None, limits: Limits) -> Line:
+        """A child for this file. Raises ParentGone, TransientError."""
         answer, child_end = socket.socketpair()
         status, parent_end = socket.socketpair()
-        with answer, status:
-            with child_end, parent_end:
-                asked = self._ask(order, parent_end.fileno(), child_end.fileno())
+        with child_end, parent_end:
+            files = (parent_end.fileno(), file, child_end.fileno(), *([] if output is None else [output]))
             try:
-                ended = self._follow(order, answer, status, heard, cancelled)
-            except ParentGone:
-                self._abandon(asked)
+                process = self._ask({"limits": asdict(limits), "files": len(files)}, files)
+            except BaseException:
+                answer.close()
+                status.close()
                 raise
-            except Garbled as error:
-                raise PermanentError(f"The step's answer is not usable: {error}.") from error
-        return judge(order.limits, ended, heard.answer)
+        return Line(process, answer, status)
 
-    def _ask(self, order: Order, status: int, answer: int) -> subprocess.Popen[bytes]:
-        files = (status, order.file, answer, *([] if order.output is None else [order.output]))
-        request = {
-            "step": order.step,
-            "facts": dict(order.facts),
-            "profile": dict(order.profile),
-            "limits": asdict(order.limits),
-            "files": len(files),
-        }
+    def abandon(self, process: subprocess.Popen[bytes]) -> None:
+        """This parent is no longer to be trusted to answer; the next request starts another."""
+        with self._lock:
+            if self._process is process:
+                self._drop()
+
+    def _ask(self, request: Message, files: tuple[int, ...]) -> subprocess.Popen[bytes]:
         with self._lock:
             process, control = self._ready()
             try:
@@ -135,33 +105,6 @@ class Sandbox:
                 self._drop()
                 raise ParentGone from error
             return process
-
-    def _follow(
-        self,
-        order: Order,
-        answer: socket.socket,
-        status: socket.socket,
-        heard: _Heard,
-        cancelled: threading.Event,
-    ) -> Message:
-        """How it ended, in the parent's words. Leaving early hangs up, upon which the parent kills the child."""
-        late, told = monotonic() + order.limits.seconds + GRACE, Unpacker()
-        with selectors.DefaultSelector() as selector:
-            selector.register(answer, selectors.EVENT_READ)
-            selector.register(status, selectors.EVENT_READ)
-            while True:
-                if cancelled.is_set():
-                    raise Cancelled
-                if monotonic() > late:
-                    raise ParentGone
-                readable = {key.fileobj for key, _ in selector.select(LOOK_EVERY)}
-                if answer in readable and not _read(answer, heard):
-                    selector.unregister(answer)
-                if status in readable:
-                    ended = told.feed(_received(status) or _gone())
-                    if ended:
-                        _read_rest(answer, heard)
-                        return ended[0]
 
     def _ready(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """A living parent. The caller holds the lock."""
@@ -173,11 +116,6 @@ class Sandbox:
         self._process, self._control = launch(GRACE)
         return self._process, self._control
 
-    def _abandon(self, process: subprocess.Popen[bytes]) -> None:
-        with self._lock:
-            if self._process is process:
-                self._drop()
-
     def _drop(self) -> None:
         """The caller holds the lock. The parent kills its children when it finds its socket closed."""
         if self._process is not None and self._control is not None:
@@ -185,26 +123,87 @@ class Sandbox:
         self._process = self._control = None
 
 
-def _received(channel: socket.socket) -> bytes:
-    try:
-        return channel.recv(65536)
-    except ConnectionError:
-        return b""
+class Session:
+    """A file's turn in the sandbox: one child serves its steps in turn. A child that crashed, was killed or behaved
+    oddly is not used again: the next step gets a fresh one. One thread at a time."""
 
+    def __init__(self, sandbox: Sandbox, file: int, output: int | None, limits: Limits) -> None:
+        self._sandbox, self._file, self._output, self._limits = sandbox, file, output, limits
+        self._line: Line | None = None
+        self._served = 0
 
-def _gone() -> bytes:
-    raise ParentGone
+    def __enter__(self) -> Session:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-def _read(answer: socket.socket, heard: _Heard) -> bool:
-    data = _received(answer)
-    heard.hear(data)
-    return bool(data)
+    def close(self) -> None:
+        """Let go of the child: its parent kills it. Idempotent."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
 
+    def begin(self) -> None:
+        """Have the child made ahead of the first step. What hinders it will be told by that."""
+        with contextlib.suppress(ParentGone, TransientError):
+            self._child()
 
-def _read_rest(answer: socket.socket, heard: _Heard) -> None:
-    """What the child said before it ended; without waiting, for something it left behind may hold the channel open."""
-    answer.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while _read(answer, heard):
-            pass
+    def run(self, order: Order, on_progress: Callable[[int], None], cancelled: threading.Event) -> Message:
+        """The child's result, unchecked. Raises StepDied, TransientError, PermanentError, Cancelled."""
+        try:
+            return self._once(order, on_progress, cancelled)
+        except ParentGone:
+            # Perhaps through another file's fault. Should this file be the cause, the second parent dies too.
+            with contextlib.suppress(ParentGone):
+                return self._once(order, on_progress, cancelled)
+        raise StepDied("The sandbox itself ended while the step ran.")
+
+    def _once(self, order: Order, on_progress: Callable[[int], None], cancelled: threading.Event) -> Message:
+        line = self._child()
+        self._served += 1
+        fit = False
+        try:
+            if self._output is not None and order.makes:
+                os.ftruncate(self._output, 0)
+            line.order(order.message(), on_progress)
+            said = judge(self._limits, *self._follow(line, cancelled))
+            fit = True
+        except StillFit:
+            fit = True
+            raise
+        except ParentGone:
+            self._sandbox.abandon(line.process)
+            raise
+        finally:
+            if not fit:
+                self.close()
+        return said
+
+    def _child(self) -> Line:
+        if self._line is not None and (self._served >= ORDERS_PER_CHILD or self._line.has_ended()):
+            self.close()
+        if self._line is None:
+            # The parent's bound on CPU time is for all that the child does; the wall clock is kept here, step by step.
+            limits = replace(self._limits, seconds=self._limits.seconds * ORDERS_PER_CHILD)
+            self._line, self._served = self._sandbox.fork(self._file, self._output, limits), 0
+        return self._line
+
+    def _follow(self, line: Line, cancelled: threading.Event) -> tuple[Message | None, Message | None]:
+        """How the child ended, in the parent's words, and what it answered; one of them is None only if the other is
+        not. The step's time begins once the child is bound, not while its parent still starts."""
+        late, bound = monotonic() + GRACE, False
+        with selectors.DefaultSelector() as selector:
+            line.watch(selector)
+            while True:
+                if line.is_bound and not bound:
+                    late, bound = monotonic() + self._limits.seconds, True
+                if cancelled.is_set():
+                    raise Cancelled
+                if monotonic() > late:
+                    raise took_too_long(self._limits) if bound else ParentGone
+                ended, answer = line.listen(selector, min(LOOK_EVERY, max(0.0, late - monotonic())))
+                if ended is not None or answer is not None:
+                    return ended, answer

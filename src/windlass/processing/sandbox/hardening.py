@@ -23,7 +23,7 @@ MORE_TASKS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one step: address space and output in bytes, wall-clock time in seconds."""
+    """Bounds of one child: address space and output in bytes, time in seconds."""
 
     memory: int
     seconds: float
@@ -49,7 +49,7 @@ def harden(limits: Limits, parent: int, tasks: int) -> None:
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, limits.output)
     _limit(resource.RLIMIT_NPROC, tasks + MORE_TASKS)
-    # The parent's clock ends a step that takes too long; this ends one that the parent can no longer end.
+    # The worker's clock ends a step that takes too long; this ends one that nobody can end any more.
     _limit(resource.RLIMIT_CPU, 2 * int(limits.seconds) + 2)
     _limit(resource.RLIMIT_AS, limits.memory)
 

@@ -1,4 +1,5 @@
-"""The parent: warm, without secrets, single-threaded. It forks a child per request, watches it, and tells how it ended.
+"""The parent: warm, without secrets, single-threaded. It forks a child per request, kills it when the worker lets go of
+it, and tells how it ended.
 
 It parses nothing itself and starts no thread, nor lets a library start one: a fork would copy the threads' locks
 without the threads. It lives as long as the worker's end of its socket is open.
@@ -14,11 +15,13 @@ import selectors
 import signal
 import socket
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
-from windlass.processing.registry import installed
+from windlass.processing.contract import Prepared
+from windlass.processing.registry import installed, missing
 from windlass.processing.sandbox import child
 from windlass.processing.sandbox.hardening import adopt_orphans, own_children, user_tasks
 from windlass.processing.sandbox.messages import Message, Receiver, pack
@@ -30,8 +33,6 @@ class Running:
 
     pid: int
     status: socket.socket
-    deadline: float
-    timed_out: bool = False
 
 
 class Parent:
@@ -48,9 +49,8 @@ class Parent:
         self.alive = True
         try:
             while self.alive:
-                for key, _ in self.selector.select(self._until_next_deadline()):
+                for key, _ in self.selector.select():
                     key.data()
-                self._end_late_ones()
         finally:
             for running in self.children.values():
                 _kill(running.pid)
@@ -90,7 +90,7 @@ class Parent:
         else:
             if pid == 0:
                 child.run(request, files[1:], self.pid, self.tasks)
-            running = Running(pid, status, time.monotonic() + request["limits"]["seconds"])
+            running = Running(pid, status)
             self.children[pid] = running
             self.selector.register(status, selectors.EVENT_READ, lambda: self._hang_up(running))
         finally:
@@ -99,18 +99,10 @@ class Parent:
 
     def _hang_up(self, running: Running) -> None:
         """The worker says nothing on this channel: it is readable because the worker let go, or died."""
+        if running.pid not in self.children:
+            return  # it ended in the same moment, and has just been reaped
         self.selector.unregister(running.status)
         _kill(running.pid)
-
-    def _until_next_deadline(self) -> float | None:
-        deadlines = [running.deadline for running in self.children.values() if not running.timed_out]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-
-    def _end_late_ones(self) -> None:
-        for running in self.children.values():
-            if not running.timed_out and time.monotonic() >= running.deadline:
-                running.timed_out = True
-                _kill(running.pid)
 
     def _reap(self) -> None:
         while True:
@@ -135,7 +127,6 @@ class Parent:
             running.status,
             {
                 "exit": os.waitstatus_to_exitcode(status),
-                "timed_out": running.timed_out,
                 "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 4),
                 "peak_memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             },
@@ -162,16 +153,24 @@ def _kill_group(pid: int) -> None:
 
 
 def preload() -> None:
-    """Import what isolated steps use. One that cannot be imported fails in its step, where the reason is recorded."""
-    for step in installed().values():
-        if step.about.isolated:
-            for library in step.about.libraries:
-                try:
-                    importlib.import_module(library)
-                except Exception as error:  # noqa: BLE001  a plug-in's library may fail in any way
-                    print(f"sandbox: {library} cannot be imported: {error}", file=sys.stderr)  # noqa: T201
+    """Import what isolated steps use, and let them prepare. What fails here fails in its step, where the reason is
+    recorded; a step that is owed for want of its library is not tried at all."""
+    isolated = [step for step in installed().values() if step.about.isolated and not missing(step.about)]
+    for step in isolated:
+        for library in step.about.libraries:
+            _try(f"{library} cannot be imported", partial(importlib.import_module, library))
+    for step in isolated:
+        if isinstance(step, Prepared):
+            _try(f"{step.about.name} cannot be prepared", step.prepare)
     gc.collect()
     gc.freeze()  # children share these pages until they write to them
+
+
+def _try(failure: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001  a plug-in and its library may fail in any way
+        print(f"sandbox: {failure}: {error}", file=sys.stderr)  # noqa: T201
 
 
 def main() -> NoReturn:

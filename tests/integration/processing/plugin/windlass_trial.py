@@ -8,7 +8,22 @@ import signal
 import time
 from typing import Any
 
-from windlass.processing.contract import About, Makes, StepContext, StepResult, TransientError
+from windlass.processing.contract import (
+    About,
+    Makes,
+    Owed,
+    PermanentError,
+    Quarantine,
+    Rejection,
+    StepContext,
+    StepResult,
+    TransientError,
+    Unavailable,
+    Unreadable,
+)
+from windlass.processing.sandbox.messages import pack
+
+PREPARED_BY = 0
 
 
 class Trial:
@@ -21,7 +36,7 @@ class Trial:
         weight=8,
         mime_types=("text/plain", "image/jpeg"),
         gives={"trial": "what the trial found"},
-        makes=(Makes("trial", "text", ("text/plain",)),),
+        makes=(Makes("trial", "text", ("text/plain",), sized=True),),
     )
 
     def run(self, context: StepContext) -> StepResult:
@@ -80,6 +95,31 @@ class Trial:
     def do_nul(self, context: StepContext) -> StepResult:
         return StepResult({"trial": "a\x00b\ud800c"}, detail="d\x00e")
 
+    def do_who(self, context: StepContext) -> StepResult:
+        return StepResult({"trial": os.getpid()})
+
+    def do_unreadable(self, context: StepContext) -> StepResult:
+        raise Unreadable("The trial cannot be read.")
+
+    def do_fault(self, context: StepContext) -> StepResult:
+        raise ZeroDivisionError
+
+    def do_twice(self, context: StepContext) -> StepResult:
+        """Answers over the child's channel by itself, and then once more."""
+        os.write(4, pack({"kind": "result"}) * 2)
+        return StepResult()
+
+    def prepare(self) -> None:
+        global PREPARED_BY
+        PREPARED_BY = os.getpid()
+
+    def do_prepared(self, context: StepContext) -> StepResult:
+        return StepResult({"trial": os.getppid() == PREPARED_BY})
+
+    def do_sizes(self, context: StepContext, *widths: str) -> StepResult:
+        names = ["trial", *(f"trial-{width}" for width in widths)]
+        return StepResult(renditions=tuple(context.add_rendition(name, "text/plain", b"ahoy") for name in names))
+
     def do_again(self, context: StepContext) -> StepResult:
         raise TransientError("The tide is out.")
 
@@ -98,6 +138,50 @@ class Trial:
                 time.sleep(600)
             os._exit(0)
         return StepResult({"trial": int(os.read(reading, 20))})
+
+
+class Harbour:
+    """A step that talks to a service, whose moods stand in the environment: the tests' stand-in for a scanner."""
+
+    about = About(name="harbour", stage="intake", title="Asking the harbour", order=60, isolated=False)
+
+    def available(self) -> bool:
+        return os.environ.get("HARBOUR") != "optional"
+
+    def run(self, context: StepContext) -> StepResult:
+        match os.environ.get("HARBOUR") if context.facts["filename"].startswith("harbour") else None:
+            case "required":
+                raise Unavailable("Waiting for the harbour master.", retry_after=40)
+            case "optional":
+                raise Owed("The harbour master is away.")
+            case "plague":
+                return StepResult(verdict=Quarantine("There is plague on board.", "Yersinia.Pestis-1"))
+            case "smuggler":
+                return StepResult(verdict=Rejection("contraband", "There is rum below deck.", 0, 12))
+            case "wreck":
+                raise PermanentError("The harbour is silted up.")
+        return StepResult(detail="Come in")
+
+
+class Spyglass:
+    """A step whose library comes with an extra, and is not there unless a test puts it there."""
+
+    about = About(
+        name="spyglass",
+        stage="describe",
+        title="Looking through the spyglass",
+        order=95,
+        isolated=True,
+        mime_types=("image/gif",),
+        gives={"seen": "what the spyglass showed"},
+        libraries=("windlass_trial_lens.glass",),
+        extra="optics",
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        import windlass_trial_lens.glass as glass
+
+        return StepResult({"seen": glass.LAND})
 
 
 def _nothing(context: StepContext, *words: str) -> StepResult:

@@ -1,0 +1,222 @@
+"""Steps that have to wait, or are left for later: for a service that is away, for a library that is not installed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests import samples
+from tests.integration.processing.given import events, job_of, processed, received, step, work_off
+from windlass.files.api import FileAsset, FileStatus, StepRun, StepState
+from windlass.http.records import file_record, file_status
+from windlass.jobs import api as jobs
+from windlass.kernel.clock import now
+from windlass.kernel.errors import StillRunning
+from windlass.operations.sweep import sweep
+from windlass.processing import api as processing
+from windlass.processing import registry
+
+READY = FileStatus.READY
+
+
+@pytest.fixture
+def harbour(monkeypatch: pytest.MonkeyPatch):
+    """How the service of the trial plug-in feels."""
+    return lambda mood: monkeypatch.setenv("HARBOUR", mood)
+
+
+def test_a_file_waits_for_a_service_that_it_needs_and_uses_up_no_attempt(harbour, settings) -> None:
+    settings(JOB_MAX_ATTEMPTS=2)
+    harbour("required")
+    asset = received(samples.text(), "harbour.txt")
+    job = job_of(asset, jobs.Stage.INTAKE)
+    for _ in range(4):
+        jobs.Job.objects.filter(id=job.id).update(due_at=job.created_at)
+        processing.run_job(job.id, "test")
+    job.refresh_from_db()
+    asset.refresh_from_db()
+    assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 0)
+    assert 30 < (job.due_at - job.updated_at).total_seconds() <= 40
+    assert {attempt.outcome for attempt in job.attempt_log.all()} == {jobs.AttemptOutcome.POSTPONED}
+    assert (asset.status, asset.gate_passed) == (FileStatus.PENDING, False)
+    assert asset.message == "Waiting for the harbour master."
+    waiting = step(asset, "harbour")
+    assert (waiting.state, waiting.detail) == (StepState.PENDING, asset.message)
+    with pytest.raises(StillRunning):
+        processing.reprocess(asset)
+    harbour("open")
+    asset = work_off(asset)
+    assert asset.status == FileStatus.READY
+    told = [(event["step"], event["state"]) for event in events(asset, "file.step")]
+    assert told.count(("checksum", "done")) == 1
+    assert told.count(("harbour", "done")) == 1
+
+
+def test_malware_is_kept_apart_and_the_event_says_which(harbour) -> None:
+    harbour("plague")
+    asset = processed(samples.text(), "harbour.txt")
+    assert (asset.status, asset.gate_passed) == (FileStatus.QUARANTINED, False)
+    detail = "There is plague on board: Yersinia.Pestis-1."
+    assert (asset.message, step(asset, "harbour").detail) == (detail, detail)
+    assert asset.rejection == {"rule": "malware", "detail": detail, "limit": None, "actual": "Yersinia.Pestis-1"}
+    (told,) = events(asset, "file.quarantined")
+    assert (told["signature"], told["rejection"]) == ("Yersinia.Pestis-1", asset.rejection)
+
+
+def test_a_step_whose_library_is_missing_is_owed_and_the_file_goes_on() -> None:
+    asset = processed(samples.gif(), "a.gif")
+    assert asset.status == FileStatus.READY
+    assert (step(asset, "spyglass").state, step(asset, "spyglass").detail) == (
+        StepState.OWED,
+        "Needs windlass[optics].",
+    )
+    assert file_status(asset)["owed"] == ["spyglass"]
+
+
+def test_an_owed_check_is_shown_as_such(harbour) -> None:
+    harbour("optional")
+    asset = processed(samples.text(), "harbour.txt")
+    assert (asset.status, asset.gate_passed) == (FileStatus.READY, True)
+    checks = {check["name"]: (check["state"], check["detail"]) for check in file_record(asset)["checks"]}
+    assert checks["harbour"] == ("owed", "The harbour master is away.")
+    assert file_status(asset)["owed"] == ["harbour"]
+
+
+def test_steps_are_prepared_in_the_sandbox_s_parent() -> None:
+    assert processed(samples.text(), "trial prepared.txt").extra_attributes["trial"] is True
+
+
+def test_a_rendition_may_come_in_further_widths() -> None:
+    asset = processed(samples.text(), "trial sizes 320 1280.txt")
+    assert {(made.name, made.kind) for made in asset.renditions.all()} == {
+        ("trial", "text"),
+        ("trial-320", "text"),
+        ("trial-1280", "text"),
+    }
+
+
+# What was owed is made good
+
+
+def owing(filename: str = "harbour.txt", content: bytes | None = None) -> FileAsset:
+    """A file that is ready and has a step left for later, for long enough to be tried again."""
+    asset = processed(content or samples.text(), filename)
+    assert asset.status == FileStatus.READY
+    jobs.Job.objects.filter(file_id=asset.id).update(updated_at=now() - timedelta(minutes=1))
+    return asset
+
+
+def opened(asset: FileAsset) -> bool:
+    return jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED).exists()
+
+
+def test_what_is_owed_is_made_good_once_its_library_is_there(tmp_path, monkeypatch, bells) -> None:
+    asset = owing("a.gif", samples.gif())
+    processing.fill_in_owed()
+    assert not opened(asset)
+    package = tmp_path / "windlass_trial_lens"
+    package.mkdir()
+    (package / "glass.py").write_text("LAND = 'ahoy'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._is_there.cache_clear()
+    processing.shut_down()
+    try:
+        assert sweep().owed_opened >= 1
+        assert job_of(asset, jobs.Stage.DESCRIBE).id in bells
+        before = FileAsset.objects.get(id=asset.id)
+        asset = work_off(asset)
+    finally:
+        registry._is_there.cache_clear()
+        processing.shut_down()
+    assert (asset.extra_attributes["seen"], step(asset, "spyglass").state) == ("ahoy", StepState.DONE)
+    assert (before.status, asset.status, asset.progress, asset.message) == (READY, READY, 100, "")
+    assert file_status(asset)["owed"] == []
+    assert len(events(asset, "file.ready")) == 1
+    assert [event["stage"] for event in events(asset, "file.stage")].count("describe") == 1
+    job = job_of(asset, jobs.Stage.DESCRIBE)
+    assert (job.state, job.attempt_log.count()) == (jobs.JobState.DONE, 2)
+    assert step(asset, "image_facts").state == StepState.DONE
+    assert [event["step"] for event in events(asset, "file.step")].count("image_facts") == 1
+
+
+def test_a_service_that_is_still_away_is_not_asked_file_by_file(harbour) -> None:
+    harbour("optional")
+    asset = owing()
+    processing.fill_in_owed()
+    assert not opened(asset)
+
+
+@pytest.mark.parametrize(
+    ("mood", "status", "state"),
+    [
+        ("open", FileStatus.READY, StepState.DONE),
+        ("plague", FileStatus.QUARANTINED, StepState.FAILED),
+        ("smuggler", FileStatus.REJECTED, StepState.FAILED),
+        ("wreck", FileStatus.READY, StepState.FAILED),
+        ("required", FileStatus.READY, StepState.OWED),
+    ],
+)
+def test_a_verdict_that_comes_late_still_counts(harbour, mood: str, status: FileStatus, state: StepState) -> None:
+    harbour("optional")
+    asset = owing()
+    harbour(mood)
+    processing.fill_in_owed()
+    asset = work_off(asset)
+    assert (asset.status, asset.gate_passed) == (status, status == READY)
+    assert step(asset, "harbour").state == state
+    assert job_of(asset, jobs.Stage.INTAKE).state == jobs.JobState.DONE
+    assert [event["step"] for event in events(asset, "file.step")].count("checksum") == 1
+    processing.fill_in_owed()
+    assert not opened(asset), "it was tried a moment ago, or there is nothing left to do"
+
+
+def test_a_job_that_is_no_longer_there_is_made_anew(harbour) -> None:
+    harbour("optional")
+    asset = owing()
+    jobs.Job.objects.filter(file_id=asset.id).delete()
+    harbour("open")
+    processing.fill_in_owed()
+    assert step(work_off(asset), "harbour").state == StepState.DONE
+
+
+def test_a_worker_that_dies_while_making_good_leaves_the_file_in_service(harbour, settings) -> None:
+    settings(JOB_MAX_ATTEMPTS=2)
+    harbour("optional")
+    asset = owing()
+    harbour("open")
+    processing.fill_in_owed()
+    job = job_of(asset, jobs.Stage.INTAKE)
+    for _ in range(2):
+        StepRun.objects.filter(file=asset, step="harbour").update(state=StepState.RUNNING)
+        assert jobs.claim(job.id, "ill-fated") is not None
+        assert processing.recover(jobs.held_by("ill-fated")) == 1
+    asset.refresh_from_db()
+    assert (asset.status, asset.gate_passed) == (READY, True)
+    assert step(asset, "harbour").state == StepState.FAILED
+    assert events(asset, "job.dead")[0]["attempts"] == 2
+
+
+def test_processing_from_the_start_ends_the_making_good(harbour) -> None:
+    harbour("optional")
+    asset = owing()
+    harbour("open")
+    processing.fill_in_owed()
+    old = job_of(asset, jobs.Stage.INTAKE)
+    held = jobs.claim(old.id, "slow")
+    assert held is not None
+    processing.reprocess(asset)
+    with pytest.raises(jobs.Fenced):
+        jobs.keep(held)
+    assert (work_off(asset).status, step(asset, "harbour").state) == (READY, StepState.DONE)
+
+
+def test_what_the_profile_no_longer_asks_for_is_no_longer_owed(harbour, monkeypatch) -> None:
+    harbour("optional")
+    asset = owing()
+    harbour("open")
+    harbour_step = registry.installed()["harbour"]
+    monkeypatch.setattr(harbour_step, "about", replace(harbour_step.about, wanted_by="media_types"))
+    processing.fill_in_owed()
+    assert step(work_off(asset), "harbour").state == StepState.SKIPPED
