@@ -10,6 +10,8 @@ _TEXT = re.compile(
     r"ascii|utf-(7|8|8-sig|16|16-le|16-be|32|32-le|32-be)|cp\d{3,5}|iso8859-\d{1,2}|koi8-[rtu]|big5(hkscs)?|gb2312|gbk"
     r"|gb18030|hz|euc_(jp|jis_2004|jisx0213|kr)|shift_jis(_2004|x0213)?|iso2022_\w+|johab|mac-\w+|tis-620|kz1048|ptcp154"
 )
+#: Names of Unicode blocks that say nothing against a text being in Latin letters.
+_COMMON = re.compile("Latin|Punctuation|Control|Currency|Letterlike|Spacing")
 _NAME = re.compile(r"[\w.:-]{1,40}", re.ASCII)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -69,10 +71,19 @@ def is_utf8(head: bytes, *, whole: bool) -> bool:
 
 
 def _guess(head: bytes) -> str | None:
+    """Of a text in Latin letters the most common encoding of those that fit as well as the best: the others differ from
+    it in a few letters, by which a short text cannot be told."""
     import charset_normalizer
 
-    best = charset_normalizer.from_bytes(head[: 64 * 1024]).best()
-    return known(best.encoding) if best else None
+    found = charset_normalizer.from_bytes(head[: 64 * 1024])
+    best = found.best()
+    if best is None:
+        return None
+    if all(_COMMON.search(alphabet) for alphabet in best.alphabets):
+        fits = [each for each in found if each.chaos <= best.chaos + 0.08]
+        if any(FALLBACK in each.could_be_from_charset for each in fits):
+            return FALLBACK
+    return known(best.encoding)
 
 
 def prepare() -> None:

@@ -76,13 +76,15 @@ def _past_other(source: str, mark: int) -> int:
 
 
 def text(source: str, *, structured: bool = True) -> Iterator[str]:
-    """What a reader sees. ``structured``: the names mean what they mean in HTML; else (any XML) text alone counts."""
+    """What a reader sees; something for every token, so that whoever takes it can look at the clock.
+
+    ``structured``: the names mean what they mean in HTML; else (any XML) text alone counts.
+    """
     hidden = 0
     pre = 0
     for token in tokens(source):
         if not token.name:
-            if not hidden:
-                yield token.text if pre else _SPACES.sub(" ", token.text)
+            yield "" if hidden else token.text if pre else _SPACES.sub(" ", token.text)
             continue
         step = -1 if token.closing else 1
         if structured and token.name in _HIDDEN and not token.attributes.endswith("/"):
@@ -91,8 +93,8 @@ def text(source: str, *, structured: bool = True) -> Iterator[str]:
             pre = max(pre + step, 0)
         if not structured or _BREAK.fullmatch(token.name):
             yield "\n"
-        elif token.name in _CELLS and token.closing:
-            yield "\t"
+        else:
+            yield "\t" if token.name in _CELLS and token.closing else ""
 
 
 def title_and_language(head: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 from typing import BinaryIO
 
-from windlass.processing.formats.bounds import MB, Clock, shorten
+from windlass.processing.formats.bounds import MB, PATIENCE, Clock, shorten
 from windlass.processing.formats.encodings import decoder, known
 
 MOST_PARTS = 2_000
@@ -60,7 +60,7 @@ class Mail:
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
-        self._file, self._left, self._clock = file, MOST_BYTES, Clock()
+        self._file, self._left, self._clock = file, MOST_BYTES, Clock(PATIENCE / 2)
         self._boundaries: list[bytes] = []
         self._met: tuple[int, bool] | None = None
         self.cut = False

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats import zips
-from windlass.processing.formats.bounds import BLOCK, MB
+from windlass.processing.formats.bounds import BLOCK, MB, Clock
 
 #: Bytes unpacked from one file, in all.
 MOST_UNPACKED = 128 * MB
@@ -37,7 +37,7 @@ class Packed:
             self._zip = zipfile.ZipFile(file)
         self.names = frozenset(self._zip.namelist())
         self.cut = False
-        self._left = MOST_UNPACKED
+        self._left, self._clock = MOST_UNPACKED, Clock()
 
     def __enter__(self) -> Packed:
         return self
@@ -58,7 +58,7 @@ class Packed:
                     self._left -= len(block)
                     if came > LOOKED_AT_FROM and came > LARGEST_RATIO * max(info.compress_size, 1):
                         raise Unreadable(f"A part of {info.compress_size} bytes unpacks to {came} and more.")
-                    if came > most or self._left < 0:
+                    if came > most or self._left < 0 or self._clock.over():
                         self.cut = True
                         return
                     yield block

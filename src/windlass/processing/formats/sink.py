@@ -15,7 +15,7 @@ MAKES = Makes(NAME, "text", (MIME_TYPE,))
 MOST_BYTES = 16 * MB
 
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff]")
-_SPACED = re.compile(r"[ \t]+\n")
+_SPACED = re.compile(r"(?<![ \t])[ \t]++\n")  # begins where the stretch does, or it would be quadratic
 _FAR_APART = re.compile(r"\n{3,}")
 
 

@@ -64,7 +64,7 @@ class Ocr:
         else:
             sink.take(_pictures(context, reader, sink))
         made = sink.finish()
-        facts = {"text_characters": sink.characters if made else 0, "ocr_pages": reader.pages}
+        facts: dict[str, Any] = {"text_characters": sink.characters if made else 0, "ocr_pages": reader.pages}
         if sink.why_cut:
             facts["text_cut"] = sink.why_cut
         said = f"{sink.characters} characters" if made else "No text was recognised."

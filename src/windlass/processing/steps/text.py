@@ -13,7 +13,7 @@ from windlass.processing.formats.packed import Packed
 from windlass.processing.formats.sink import MAKES, MOST_BYTES, TextSink
 
 #: Of formats that are read in one piece so many bytes are looked at.
-_MARKUP, _RTF = 16 * MB, 64 * MB
+_MARKUP, _RTF = 8 * MB, 64 * MB
 
 _ZIPPED = (
     "application/epub+zip",
