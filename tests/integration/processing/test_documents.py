@@ -230,7 +230,7 @@ PAGE = """<!DOCTYPE html><html lang="de-AT"><head><title>A &amp; B</title><style
         ),
         (b'{"a":1}\n{"a":2}\n', "a.ndjson", {"json_valid": True, "json_kind": "lines", "json_items": 2}, None),
         (PAGE.encode(), "a.html", {"title": "A & B", "language": "de-AT"}, "A & B\n\none\ntwo bold\n\n1\t2\n\n"),
-        (b'<?xml version="1.0"?>\n<a><b>one</b><b>two &amp; 3</b></a>', "a.xml", {"words": 4}, "one\n\ntwo & 3\n\n"),
+        (b'<?xml version="1.0"?>\n<a><b>one</b><b>two &amp; 3</b></a>', "a.xml", {"words": 5}, "one\n\ntwo & 3\n\n"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 9 else "",
 )
