@@ -119,6 +119,14 @@ def download(
         typer.echo(str(target))
 
 
+@group.command("text")
+def text(file_id: FileId, server: ServerOption = None, token: TokenOption = None) -> None:
+    """Print the text that was got out of a file."""
+    with connected(server, token) as client:
+        for line in client.text(file_id).splitlines():
+            typer.echo(printable(line))
+
+
 @group.command("delete")
 def delete(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
     """Delete bytes and records."""

@@ -74,6 +74,9 @@ class AsyncClient:
     async def status(self, file_id: str) -> Status:
         return await self._run(self._core.status(file_id))
 
+    async def text(self, file_id: str) -> str:
+        return await self._run(self._core.text(file_id))
+
     async def delete(self, file_id: str) -> None:
         await self._run(self._core.delete(file_id))
 

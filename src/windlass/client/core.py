@@ -52,6 +52,9 @@ class Core:
     def status(self, file_id: str) -> Flow[Status]:
         return records.status(self._server, file_id, self._briefly())
 
+    def text(self, file_id: str) -> Flow[str]:
+        return records.text(self._server, file_id, self._briefly())
+
     def first_page(self, filters: Mapping[str, Any]) -> str:
         return records.first_page(self._server, filters)
 

@@ -27,6 +27,11 @@ def status(server: Server, file_id: str, patience: Patience) -> Flow[Status]:
     return read(status_of, answer)
 
 
+def text(server: Server, file_id: str, patience: Patience) -> Flow[str]:
+    answer = yield from ask(server, "GET", server.url("files", file_id, "text"), patience)
+    return answer.body.decode("utf-8", "replace")
+
+
 def first_page(server: Server, filters: Mapping[str, Any]) -> str:
     """The URL of a list; filters that are None are left out."""
     query = urlencode({name: value for name, value in filters.items() if value is not None})

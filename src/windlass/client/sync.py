@@ -78,6 +78,10 @@ class Client:
     def status(self, file_id: str) -> Status:
         return self._run(self._core.status(file_id))
 
+    def text(self, file_id: str) -> str:
+        """The text that was got out of the file. Conflict while it is being made, NotFound where there is none."""
+        return self._run(self._core.text(file_id))
+
     def delete(self, file_id: str) -> None:
         self._run(self._core.delete(file_id))
 

@@ -33,6 +33,8 @@ class Profile:
     thumbnails: bool = True
     thumbnail_width: int = 640
     thumbnail_format: Literal["webp", "jpeg"] = "webp"
+    text: bool = True
+    ocr: bool = False
     media_types: tuple[MediaRules, ...] = ()
 
     def admits_type(self, mime_type: str) -> bool:

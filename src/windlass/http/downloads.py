@@ -1,4 +1,4 @@
-"""Bytes out: a file, its thumbnail, its renditions (http-api section 1)."""
+"""Bytes out: a file, its thumbnail, its text, its renditions (http-api section 1)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from windlass.storage.contract import ObjectMissing
 from windlass.storage.registry import store
 
 THUMBNAIL = "thumbnail"
+TEXT = "text"
 _SUFFIXES = {"image/jpeg": "jpg", "text/plain": "txt", "audio/mpeg": "mp3"}
 _WORKED_ON = (FileStatus.PENDING, FileStatus.PROCESSING)
 
@@ -55,6 +56,10 @@ async def _download(request: Request) -> Response:
 
 async def _thumbnail(request: Request) -> Response:
     return await _send_rendition(request, THUMBNAIL)
+
+
+async def _text(request: Request) -> Response:
+    return await _send_rendition(request, TEXT)
 
 
 async def _rendition(request: Request) -> Response:
@@ -161,5 +166,6 @@ def _rendition_filename(asset: FileAsset, rendition: Rendition) -> str:
 routes = [
     Route("/files/{file_id}/download", endpoint(_download), methods=["GET", "HEAD"]),
     Route("/files/{file_id}/thumbnail", endpoint(_thumbnail), methods=["GET", "HEAD"]),
+    Route("/files/{file_id}/text", endpoint(_text), methods=["GET", "HEAD"]),
     Route("/files/{file_id}/renditions/{name}", endpoint(_rendition), methods=["GET", "HEAD"]),
 ]

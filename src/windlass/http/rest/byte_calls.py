@@ -201,6 +201,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
         for path, name, summary, extra in (
             ("download", "download", "The bytes", _SIGNATURE),
             ("thumbnail", "thumbnail", "A small picture of the file", ()),
+            ("text", "text", "The text that was got out of the file, as UTF-8", ()),
             ("renditions/{name}", "rendition", "A derived picture or document", ()),
         )
         for method in ("GET", "HEAD")

@@ -8,13 +8,15 @@ import subprocess
 import sys
 
 #: All that the parent finds in its environment besides PYTHONPATH. libvips refuses loaders that are not meant for
-#: hostile files, and its threads and glibc's arenas are few: both count against a child's address space.
+#: hostile files, and its threads and glibc's arenas are few: both count against a child's address space. ONNX Runtime
+#: would report to its makers from its import on.
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "VIPS_BLOCK_UNTRUSTED": "1",
     "VIPS_CONCURRENCY": "1",
     "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 
 #: Seconds in which a parent whose socket is closed ends by itself.

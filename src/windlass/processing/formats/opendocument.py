@@ -1,0 +1,113 @@
+"""OpenDocument texts, sheets and presentations (OASIS ODF 1.3): what they say of themselves, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from windlass.processing.formats import xml
+from windlass.processing.formats.bounds import MB, shorten
+from windlass.processing.formats.packed import Packed
+
+MOST_NAMES = 100
+_META = {
+    "title": "title",
+    "initial-creator": "author",
+    "creator": "author",
+    "creation-date": "created",
+    "date": "modified",
+    "generator": "application",
+}
+_MACROS = ("Basic/", "Scripts/")
+#: Not text that a reader of the document sees.
+_HIDDEN = frozenset({"tracked-changes", "annotation", "binary-data", "settings", "forms"})
+_BREAKS = frozenset({"p", "h", "table-row", "line-break"})
+
+
+def is_opendocument(packed: Packed) -> bool:
+    return packed.read("mimetype", 200).startswith(b"application/vnd.oasis.opendocument.")
+
+
+def facts(packed: Packed) -> dict[str, Any]:
+    """Of one that is encrypted, what its own description says, which is not."""
+    kind = packed.read("mimetype", 200).decode("ascii", "replace")
+    found = _described(packed)
+    found["has_macros"] = any(
+        name.startswith(("Basic/", "Scripts/")) and not name.endswith("/") for name in packed.names
+    )
+    found["encrypted"] = _is_encrypted(packed)
+    if found["encrypted"]:
+        return found
+    if "spreadsheet" in kind:
+        found |= _names(packed, "table", "sheet")
+    elif "presentation" in kind:
+        found |= {"slides": _names(packed, "page", "slide")["slides"]}
+    pages = found.get("page_count") or found.get("slides") or found.get("sheets")
+    return found | ({"page_count": pages} if pages else {})
+
+
+def text(packed: Packed) -> Iterator[str]:
+    hidden, inside = 0, 0
+    for event in xml.events(packed.blocks("content.xml")):
+        if event.name in _HIDDEN:
+            hidden += 1 if event.kind == "start" else -1
+        elif hidden:
+            continue
+        elif event.kind == "text":
+            yield event.text if inside else ""
+        elif event.name in ("p", "h"):
+            inside += 1 if event.kind == "start" else -1
+            yield "\n" if event.kind == "end" else ""
+        elif event.kind == "end":
+            yield "\n" if event.name in _BREAKS else "\t" if event.name in ("tab", "table-cell") else ""
+        elif event.name == "s":
+            count = event.attributes.get("c", "1")
+            yield " " * min(int(count), 100) if count.isdecimal() and len(count) < 5 else " "
+
+
+def _described(packed: Packed) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if _is_encrypted(packed, "meta.xml"):
+        return found
+    name, said = "", ""
+    for event in xml.events(packed.blocks("meta.xml", MB)):
+        if event.kind == "start":
+            name, said = event.name, ""
+            if name == "document-statistic":
+                found |= _counted(event)
+        elif event.kind == "text":
+            said += event.text
+        elif event.name == name and name in _META and said.strip():
+            found.setdefault(_META[name], shorten(said))
+    return found
+
+
+def _counted(event: xml.Event) -> dict[str, int]:
+    told = event.attributes.get("page-count", "")
+    return {"page_count": int(told)} if told.isdecimal() and 0 < len(told) < 10 else {}
+
+
+def _is_encrypted(packed: Packed, member: str | None = None) -> bool:
+    """Whether the manifest says so of any member, or of this one."""
+    path = ""
+    for event in xml.events(packed.blocks("META-INF/manifest.xml", 4 * MB)):
+        if event.kind == "start" and event.name == "file-entry":
+            path = event.attributes.get("full-path", "")
+        elif event.kind == "start" and event.name == "encryption-data" and member in (None, path):
+            return True
+    return False
+
+
+def _names(packed: Packed, element: str, called: str) -> dict[str, Any]:
+    """How many there are directly in the document, and their names: tables within tables are not sheets."""
+    found: list[str] = []
+    count = deep = 0
+    for event in xml.events(packed.blocks("content.xml")):
+        if event.name != element:
+            continue
+        deep += 1 if event.kind == "start" else -1
+        if event.kind == "start" and deep == 1:
+            count += 1
+            if len(found) < MOST_NAMES:
+                found.append(shorten(event.attributes.get("name", ""), 100))
+    return {f"{called}s": count, f"{called}_names": found}

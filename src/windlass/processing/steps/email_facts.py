@@ -1,0 +1,69 @@
+"""Who wrote a mail message to whom about what, and what is attached."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import getaddresses, parsedate_to_datetime
+from typing import Any
+
+from windlass.processing.contract import About, StepContext, StepResult
+from windlass.processing.formats.bounds import shorten
+from windlass.processing.formats.mime import Mail, words
+
+MOST_NAMES = 100
+
+
+class EmailFacts:
+    """Reads the message forward, part by part; after 2,000 parts or 256 MB it has seen enough."""
+
+    about = About(
+        name="email_facts",
+        stage="describe",
+        title="Reading the message's facts",
+        order=10,
+        isolated=True,
+        mime_types=("message/rfc822",),
+        gives={
+            "title": "subject",
+            "author": "sender",
+            "recipients": "how many addresses in To and Cc",
+            "date": "when the sender says that it was sent, in UTC where the time zone is known",
+            "attachments": "how many parts are attached",
+            "attachment_names": "their names, the first 100",
+            "attachments_cut": "true where the message has more parts than were looked at",
+        },
+        libraries=("email.parser", "email.header", "email.utils"),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        mail = Mail(context.file)
+        names, count = [], 0
+        for part in mail.parts():
+            if part.is_attachment:
+                count += 1
+                names.append(part.filename)
+        facts = _from_headers(mail) | {"attachments": count}
+        facts["attachment_names"] = [name for name in names[:MOST_NAMES] if name]
+        if mail.cut:
+            facts["attachments_cut"] = True
+        return StepResult(facts, detail=f"{'at least ' if mail.cut else ''}{count} attachments")
+
+
+def _from_headers(mail: Mail) -> dict[str, Any]:
+    headers = mail.headers
+    people = [str(each)[:65536] for name in ("to", "cc") for each in headers.get_all(name, [])[:50]]
+    found: dict[str, Any] = {"recipients": sum(bool(address) for _, address in getaddresses(people))}
+    for fact, name in (("title", "subject"), ("author", "from")):
+        said = shorten(words(headers.get(name, "")))
+        if said:
+            found[fact] = said
+    sent = _date(str(headers.get("date", "")))
+    return found | ({"date": sent} if sent else {})
+
+
+def _date(said: str) -> str | None:
+    try:
+        sent: datetime = parsedate_to_datetime(said[:200])
+        return (sent.astimezone(UTC) if sent.tzinfo else sent).isoformat(timespec="seconds")
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,93 @@
+"""What an office document says of itself, in any of the common families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from windlass.processing.contract import About, PermanentError, StepContext, StepResult
+from windlass.processing.formats import epub, ole, ooxml, opendocument, zips
+from windlass.processing.formats.packed import Packed
+
+OFFICE = (
+    "application/cdfv2*",
+    "application/encrypted",
+    "application/epub+zip",
+    "application/msword",
+    "application/vnd.ms-excel*",
+    "application/vnd.ms-office",
+    "application/vnd.ms-outlook",
+    "application/vnd.ms-powerpoint*",
+    "application/vnd.ms-word*",
+    "application/vnd.oasis.opendocument.*",
+    "application/vnd.openxmlformats-officedocument.*",
+    "application/x-ole-storage",
+)
+
+#: Whether a zip file is of the family, and its facts.
+_FAMILIES: tuple[tuple[Callable[[Packed], bool], Callable[[Packed], dict[str, Any]]], ...] = (
+    (opendocument.is_opendocument, opendocument.facts),
+    (epub.is_epub, epub.facts),
+    (ooxml.is_ooxml, ooxml.facts),
+)
+
+
+class OfficeFacts:
+    """Word, Excel, PowerPoint since 2007 and before, Outlook messages, OpenDocument, EPUB. A document that needs a
+    password has few facts but that. Those that are zip files have the facts of archives, too."""
+
+    about = About(
+        name="office_facts",
+        stage="describe",
+        title="Reading the document's facts",
+        order=10,
+        isolated=True,
+        mime_types=OFFICE,
+        gives={
+            "title": "title that the document gives itself; the subject of an Outlook message",
+            "author": "author that the document names; the sender of an Outlook message",
+            "page_count": "pages as the document counts them; of a presentation its slides, of a workbook its sheets",
+            "slides": "slides of a presentation",
+            "sheets": "sheets of a workbook",
+            "sheet_names": "their names, the first 100",
+            "created": "when the document says that it was made",
+            "modified": "when the document says that it was changed",
+            "application": "program that the document says it was made with",
+            "language": "language that a book names",
+            "has_macros": "whether there are macros in it",
+            "encrypted": "whether a password is needed to read it",
+            "entries": "parts in the zip file that the document is",
+            "unpacked_size": "bytes of all parts unpacked, as the document claims",
+            "archive_ratio": "unpacked size for each byte of the file",
+        },
+        libraries=("olefile", "pyexpat", "zipfile", "lzma"),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        head = context.file.read(8)
+        if ole.is_ole(head):
+            found: Mapping[str, Any] = ole.facts(context.file)
+        elif head.startswith(b"PK"):
+            found = _zipped(context)
+        else:
+            raise PermanentError("The document is neither a zip file nor a compound file.")
+        return StepResult(found, detail=_said(found))
+
+
+def _zipped(context: StepContext) -> dict[str, Any]:
+    survey = zips.survey(context.file).facts()
+    found = {name: survey[name] for name in ("entries", "unpacked_size", "archive_ratio")}
+    with Packed(context.file) as packed:
+        for is_one, facts in _FAMILIES:
+            if is_one(packed):
+                return found | facts(packed)
+    return found
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    if found.get("encrypted"):
+        return "A password is needed to read it."
+    for name, unit in (("slides", "slides"), ("sheets", "sheets"), ("page_count", "pages")):
+        if name in found:
+            return f"{found[name]} {unit}"
+    return ""

@@ -1,0 +1,154 @@
+"""What kind of text a text is: encoding and counts for all, and what tables, JSON and markup say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from windlass.kernel.media_types import extension
+from windlass.processing.contract import About, StepContext, StepResult
+from windlass.processing.formats import encodings, jsons, markup, plain, tables
+from windlass.processing.formats.bounds import BLOCK, MB, Clock, blocks, shorten
+
+#: Bytes that are looked at.
+MOST_BYTES = 64 * MB
+_HEAD = MB
+
+_TABLES = {"text/csv", "text/tab-separated-values"}
+_JSON = {"application/json", "application/x-ndjson"}
+#: What libmagic takes for plain text, the name tells apart: JSON that is wrong or large, tables with semicolons.
+_BY_NAME = {
+    "csv": "text/csv",
+    "tsv": "text/tab-separated-values",
+    "json": "application/json",
+    "geojson": "application/json",
+    "ndjson": "application/x-ndjson",
+    "jsonl": "application/x-ndjson",
+}
+
+
+class TextFacts:
+    """Looks at the first 64 MB, for half a minute at most; `counted_bytes` is there where a text is longer."""
+
+    about = About(
+        name="text_facts",
+        stage="describe",
+        title="Reading the text's facts",
+        order=10,
+        isolated=True,
+        mime_types=("text/*", *sorted(_JSON), "application/xhtml+xml", "application/*+json"),
+        gives={
+            "encoding": "character encoding",
+            "bom": "whether it begins with a byte order mark",
+            "newline": "how lines end: `LF`, `CRLF`, `CR` or `mixed`",
+            "lines": "lines, the last with or without its end",
+            "words": "stretches between spaces with a letter or a digit; Han characters and kana count one by one",
+            "characters": "characters, line ends included",
+            "longest_line": "characters of the longest line",
+            "counted_bytes": "bytes that the counts are of, where the file is longer",
+            "delimiter": "what separates the columns of a table",
+            "columns": "columns of a table",
+            "rows": "rows of a table, its header not counted",
+            "header": "names of the columns, the first 100, where the first row looks like names",
+            "consistent": "whether every row of a table has the same number of columns and can be read",
+            "json_valid": "whether it is JSON",
+            "json_error": "line, column and detail of the first error",
+            "json_kind": "what the whole is: `object`, `array`, `lines` of JSON, or a single value",
+            "json_keys": "names of an object's members, the first 100",
+            "json_items": "members of an object, items of an array, values in lines",
+            "json_depth": "how deep it is nested",
+            "title": "title of an HTML page",
+            "language": "language that an HTML page names",
+        },
+        libraries=("charset_normalizer", "csv", "json"),
+    )
+
+    def prepare(self) -> None:
+        encodings.prepare()
+
+    def run(self, context: StepContext) -> StepResult:
+        kind, size = _kind(context), context.facts["size"]
+        head = context.file.read(_HEAD)
+        codec = encodings.detect(head, context.facts.get("encoding"), whole=size <= len(head))
+        facts: dict[str, Any] = {
+            "encoding": codec.removesuffix("-sig").replace("ascii", "us-ascii"),
+            "bom": encodings.byte_order_mark(head) is not None,
+        }
+        seen = _Seen(context, codec)
+        facts |= _of_kind(kind, seen)
+        facts |= seen.counts()
+        if kind == "text/html" or kind == "application/xhtml+xml":
+            title, language = markup.title_and_language(encodings.decoder(codec).decode(head))
+            facts |= {name: shorten(said) for name, said in (("title", title), ("language", language)) if said}
+        if seen.count < size:
+            facts["counted_bytes"] = seen.count
+        return StepResult(facts, detail=f"{facts['lines']} lines, {facts['encoding']}")
+
+
+class _Seen:
+    """The text as it streams by, counted on its way to whoever else looks at it."""
+
+    def __init__(self, context: StepContext, codec: str) -> None:
+        self._context, self._codec, self._clock = context, codec, Clock()
+        self._counting = plain.Counting()
+        self.count = 0
+
+    @property
+    def whole(self) -> bool:
+        return self.count >= int(self._context.facts["size"])
+
+    def texts(self) -> Iterator[str]:
+        for text in plain.decoded(self._blocks(), self._codec):
+            self._counting.add(text)
+            yield text
+
+    def counts(self) -> dict[str, Any]:
+        """Reads on what nobody wanted."""
+        if not self.count:
+            for _ in self.texts():
+                pass
+        self._counting.add("", final=True)
+        return self._counting.facts()
+
+    def _blocks(self) -> Iterator[bytes]:
+        self._context.file.seek(0)
+        for block in blocks(self._context.file, MOST_BYTES, 4 * BLOCK):
+            if self._clock.over():
+                return
+            self.count += len(block)
+            self._context.report(100 * self.count // max(self._context.facts["size"], 1))
+            yield block
+
+
+def _kind(context: StepContext) -> str:
+    found: str = context.facts["mime_type"]
+    if found in ("text/plain", "application/json"):
+        return _BY_NAME.get(extension(context.facts["filename"]), found)
+    if found == "text/csv" and extension(context.facts["filename"]) not in ("", *_BY_NAME):
+        return "text/plain"  # prose with as many commas in each line
+    return found
+
+
+def _of_kind(kind: str, seen: _Seen) -> dict[str, Any]:
+    if kind in _TABLES:
+        return _table(seen)
+    if kind in _JSON or kind.endswith("+json"):
+        return _json(seen, many=kind == "application/x-ndjson")
+    return {}
+
+
+def _table(seen: _Seen) -> dict[str, Any]:
+    table = tables.Table()
+    texts = seen.texts()
+    table.read(plain.unified(texts))
+    for _ in texts:  # after a row that cannot be read
+        pass
+    return table.facts()
+
+
+def _json(seen: _Seen, *, many: bool) -> dict[str, Any]:
+    checker = jsons.Checker(many=many)
+    for text in seen.texts():
+        checker.add(text)
+    checker.add("", final=seen.whole)
+    return checker.facts(whole=seen.whole)
