@@ -160,6 +160,8 @@ def _video(container: str, codec: str, width: int, height: int, seconds: int, tu
     with av.open(out, "w", format=container) as made:
         stream: Any = made.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        if codec == "libx265":
+            stream.options = {"x265-params": "log-level=none"}
         if turned:
             stream.set_display_rotation(turned)
         frame = av.VideoFrame(width, height, "yuv420p")
@@ -172,13 +174,15 @@ def _video(container: str, codec: str, width: int, height: int, seconds: int, tu
     return out.getvalue()
 
 
-def _audio(container: str, codec: str, seconds: int, title: str, artist: str) -> bytes:
+def _audio(container: str, codec: str, seconds: int, title: str, artist: str, rate: int = 44100) -> bytes:
     import av
 
-    out, rate = io.BytesIO(), 44100
+    out = io.BytesIO()
     with av.open(out, "w", format=container) as made:
         made.metadata.update({key: value for key, value in (("title", title), ("artist", artist)) if value})
         stream: Any = made.add_stream(codec, rate=rate, layout="stereo")
+        stream.bit_rate = 128_000
+        stream.codec_context.open()
         size = stream.codec_context.frame_size or 1152
         for start in range(0, rate * seconds, size):
             frame = av.AudioFrame(format=stream.codec_context.format.name, layout="stereo", samples=size)
@@ -188,3 +192,57 @@ def _audio(container: str, codec: str, seconds: int, title: str, artist: str) ->
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
     return out.getvalue()
+
+
+@cache
+def video(container: str, codec: str, width: int = 176, height: int = 144, seconds: int = 1) -> bytes:
+    """In any container and codec that FFmpeg can write."""
+    return _video(container, codec, width, height, seconds, 0)
+
+
+@cache
+def sound(container: str, codec: str, seconds: int = 1) -> bytes:
+    rate = 48000 if codec == "libopus" else 44100
+    return _audio(container, codec, seconds, "Windlass", "Anchor", rate)
+
+
+@cache
+def tiff(width: int = 64, height: int = 48, pages: int = 1) -> bytes:
+    import pyvips
+
+    strip = pyvips.Image.arrayjoin([_two_colours(width, height)] * pages, across=1).copy()
+    strip.set_type(pyvips.GValue.gint_type, "page-height", height)
+    return bytes(strip.tiffsave_buffer())
+
+
+@cache
+def avif(width: int = 64, height: int = 48, orientation: int = 1) -> bytes:
+    return bytes(_two_colours(width, height, orientation).heifsave_buffer(compression="av1"))
+
+
+@cache
+def heic(width: int = 64, height: int = 48, turned: int = 0) -> bytes:
+    """One HEVC picture in HEIF's boxes; ``turned``: quarters counter-clockwise. libvips cannot write this kind."""
+    film = _video("mp4", "libx265", width, height, 1, 0)
+    place = film.index(b"hvcC") - 4
+    setup = film[place : place + int.from_bytes(film[place : place + 4])]
+    place = film.index(b"mdat") + 4
+    picture = film[place : place + 4000]
+    sides = _box(b"ispe", bytes(4) + width.to_bytes(4) + height.to_bytes(4))
+    turns = _box(b"irot", bytes([turned]))
+    entry = _box(b"infe", b"\2\0\0\0\0\1\0\0hvc1\0")
+    links = b"\0\0\0\0\0\0\0\1\0\1\3\x81\2\x83"
+    properties = _box(b"iprp", _box(b"ipco", setup + sides + turns) + _box(b"ipma", links))
+
+    def meta(offset: int) -> bytes:
+        where = b"\0\0\0\0\x44\0\0\1\0\1\0\0\0\1" + offset.to_bytes(4) + len(picture).to_bytes(4)
+        parts = _box(b"hdlr", bytes(8) + b"pict" + bytes(13)) + _box(b"pitm", bytes(4) + b"\0\1")
+        parts += _box(b"iloc", where) + _box(b"iinf", b"\0\0\0\0\0\1" + entry) + properties
+        return _box(b"meta", bytes(4) + parts)
+
+    head = _box(b"ftyp", b"heic\0\0\0\0mif1heic")
+    return head + meta(len(head) + len(meta(0)) + 8) + _box(b"mdat", picture)
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4) + kind + body
