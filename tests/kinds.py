@@ -174,7 +174,7 @@ _LISTED = [
     Kind("a.mpg", "video/mpeg", lambda: samples.video("mpeg", "mpeg1video")),
     Kind("a.flv", "video/x-flv", lambda: samples.video("flv", "flv")),
     Kind("a.3gp", "video/3gpp", lambda: samples.video("3gp", "mpeg4")),
-    Kind("a.wmv", "video/x-ms-wmv", lambda: samples.video("asf", "wmv2")),
+    Kind("a.wmv", "video/x-ms-asf", lambda: samples.video("asf", "wmv2")),
     Kind("a.m4v", "video/mp4", lambda: samples.video("ipod", "mpeg4")),
     # sound
     Kind("a.mp3", "audio/mpeg", samples.mp3),

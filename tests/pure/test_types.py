@@ -9,7 +9,7 @@ import pytest
 
 from tests import samples
 from tests.kinds import KINDS, Kind, cfb, ooxml, zipped
-from windlass.kernel import zip_kinds
+from windlass.kernel.formats import zip_kinds
 from windlass.processing.contract import Rejection, StepContext, StepResult
 from windlass.processing.steps.type import Type
 from windlass.processing.steps.type_rules import TypeRules

@@ -10,15 +10,29 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from windlass import conf
-from windlass.files.media_rules import BUILT_IN, MediaRules, completed, derived, read
+from windlass.files.media_rules import BUILT_IN, MB, MediaRules, completed, derived, read
 from windlass.kernel.errors import InvalidField
+
+#: Limits on what is in a file; 0 sets none.
+CONTENT_LIMITS = (
+    "min_width",
+    "min_height",
+    "max_width",
+    "max_height",
+    "max_pixels",
+    "min_duration",
+    "max_duration",
+    "max_pages",
+)
+ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
 
-    ``media_types``: what each kind of media must be like; with them a profile takes nothing else.
+    ``media_types``: what each kind of media must be like; with them a profile takes nothing else. Limits on the content
+    are pixels as displayed, seconds, pages, entries and bytes; 0 sets none.
     """
 
     name: str
@@ -34,6 +48,28 @@ class Profile:
     thumbnail_width: int = 640
     thumbnail_format: Literal["webp", "jpeg"] = "webp"
     media_types: tuple[MediaRules, ...] = ()
+    show_location: bool = False
+    min_width: int = 0
+    min_height: int = 0
+    max_width: int = 0
+    max_height: int = 0
+    max_pixels: int = 0
+    min_duration: float = 0
+    max_duration: float = 0
+    max_pages: int = 0
+    encrypted: bool = True
+    max_archive_entries: int = 100_000
+    max_unpacked_size: int = 50 * 1024 * MB
+    max_archive_ratio: float = 100
+
+    @property
+    def content_rules(self) -> bool:
+        """Whether anything is asked of what is in a file, archives apart."""
+        return not self.encrypted or any(getattr(self, name) for name in CONTENT_LIMITS)
+
+    @property
+    def archive_rules(self) -> bool:
+        return any(getattr(self, name) for name in ARCHIVE_LIMITS)
 
     def admits_type(self, mime_type: str) -> bool:
         return not self.allowed_mime_types or _matches(mime_type, self.allowed_mime_types)
@@ -45,7 +81,8 @@ class Profile:
         return not self.allowed_extensions or extension in self.allowed_extensions
 
     def document(self) -> dict[str, Any]:
-        return asdict(self)
+        """With the switches that follow from the limits: steps are planned by them."""
+        return asdict(self) | {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
 
 
 def profiles() -> Mapping[str, Profile]:

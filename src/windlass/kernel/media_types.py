@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from windlass.kernel.type_tables import (
     ALIASES,
+    ARCHIVES,
     CONTAINERS,
     EXPORTED,
     EXTENSIONS,
@@ -23,7 +24,7 @@ from windlass.kernel.type_tables import (
     TEXT,
 )
 
-__all__ = ["RASTER_IMAGES", "canonical", "contradicts", "extension", "is_text", "matches", "of_filename"]
+__all__ = ["ARCHIVES", "RASTER_IMAGES", "canonical", "contradicts", "extension", "is_text", "matches", "of_filename"]
 
 
 def canonical(media_type: str | None) -> str:

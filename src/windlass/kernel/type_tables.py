@@ -105,6 +105,7 @@ ALIASES = {
     "video/vnd.dlna.mpeg-tts": "video/mp2t",
     "video/x-m4v": "video/mp4",
     "video/x-mpeg": "video/mpeg",
+    "video/x-ms-wmv": "video/x-ms-asf",
 }
 
 #: Formats that begin with a signature of their own: content that is not recognised is none of them.
@@ -179,7 +180,7 @@ FAMILIES = (
     ),
     frozenset({"application/ogg", "audio/ogg", "audio/opus", "audio/vorbis", "audio/x-vorbis+ogg", "video/ogg"}),
     frozenset({"audio/webm", "audio/x-matroska", "video/webm", "video/x-matroska"}),
-    frozenset({"application/vnd.ms-asf", "audio/x-ms-wma", "video/x-ms-asf", "video/x-ms-wmv"}),
+    frozenset({"application/vnd.ms-asf", "audio/x-ms-wma", "video/x-ms-asf"}),
     frozenset({"audio/aac", "audio/mpeg", "video/mp2t", "video/mpeg"}),
     frozenset({"image/avif", "image/heic", "image/heic-sequence", "image/heif", "image/heif-sequence"}),
     frozenset({"font/collection", "font/otf", "font/ttf"}),
@@ -253,6 +254,26 @@ RASTER_IMAGES = (
     "image/png",
     "image/tiff",
     "image/webp",
+)
+
+#: Files that hold others: their size says little of what is in them.
+ARCHIVES = (
+    "application/*+zip",
+    "application/gzip",
+    "application/java-archive",
+    "application/vnd.android.package-archive",
+    "application/vnd.google-earth.kmz",
+    "application/vnd.ms-*.macroenabled.12",
+    "application/vnd.oasis.opendocument.*",
+    "application/vnd.openxmlformats-officedocument.*",
+    "application/vnd.rar",
+    "application/x-7z-compressed",
+    "application/x-bzip2",
+    "application/x-tar",
+    "application/x-xz",
+    "application/zip",
+    "application/zstd",
+    "model/3mf",
 )
 
 #: What the end of a file's name claims. An ending that is not here claims nothing.
@@ -373,7 +394,7 @@ EXTENSIONS = {
     "webm": "video/webm",
     "webp": "image/webp",
     "wma": "audio/x-ms-wma",
-    "wmv": "video/x-ms-wmv",
+    "wmv": "video/x-ms-asf",
     "woff": "font/woff",
     "woff2": "font/woff2",
     "xls": "application/vnd.ms-excel",

@@ -14,6 +14,7 @@ from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import records, workshop
 from windlass.processing.plan import PlannedStep
+from windlass.processing.registry import installed
 from windlass.processing.runner import run_job
 from windlass.processing.work import plan_for
 from windlass.processing.workshop import shut_down
@@ -22,6 +23,7 @@ from windlass.storage.contract import StoreError
 __all__ = [
     "PlannedStep",
     "delete",
+    "gate_steps",
     "plan_for",
     "recover",
     "release",
@@ -37,6 +39,11 @@ log = structlog.get_logger(__name__)
 def warm_up() -> None:
     """Start the sandbox's parent ahead of the first job. Returns at once; it imports its libraries meanwhile."""
     workshop.sandbox().start()
+
+
+def gate_steps() -> frozenset[str]:
+    """The steps past intake that a file is not served before."""
+    return frozenset(step.about.name for step in installed().values() if step.about.gate)
 
 
 def recover(lapsed: Iterable[jobs.Job]) -> int:

@@ -45,7 +45,7 @@ def run_step(work: Work, planned: PlannedStep, file: BinaryIO, lost: threading.E
     except PermanentError as error:
         notes = getattr(error, "__notes__", [])
         log.info("step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=notes)
-        if planned.stage == jobs.Stage.INTAKE:
+        if planned.gate:
             raise
         return Ended(planned, StepState.FAILED, monotonic() - began, text(str(error), LONGEST_DETAIL), {})
     return _ended(planned, result, stored, monotonic() - began)

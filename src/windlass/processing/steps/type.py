@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from windlass.kernel import compound_kinds, looks, zip_kinds
+from windlass.kernel.formats import compound_kinds, looks, zip_kinds
 from windlass.kernel.media_types import canonical, is_text, of_filename
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 

@@ -49,7 +49,7 @@ _NARROWER = {
     "text/csv": ("text/*", "application/sql", "application/x-subrip", "application/yaml", "model/*"),
     "text/plain": _UNSIGNED_TEXTS,
     "text/xml": ("application/*+xml", "model/*+xml"),
-    "video/x-ms-asf": ("audio/x-ms-wma", "video/x-ms-wmv"),
+    "video/x-ms-asf": ("audio/x-ms-wma",),
 }
 
 _SIGNATURES = (
