@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from windlass import conf
 from windlass.files.media_rules import BUILT_IN, MB, MediaRules, completed, derived, read
@@ -116,6 +116,7 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
     unknown = set(table) - {field.name for field in fields(Profile)} | ({"name"} & set(table))
     if unknown:
         raise conf.BadSetting(f"Profile {name!r} has an unknown key {sorted(unknown)[0]!r}.")
+    _check_values(name, table)
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
     try:
         rules = read(table.get("media_types", {}))
@@ -130,6 +131,32 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
     return Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
+
+
+def _check_values(name: str, table: Mapping[str, Any]) -> None:
+    """``media_types`` has a reader of its own."""
+    hints = get_type_hints(Profile)
+    for key, value in table.items():
+        wanted = _wanted(hints[key], value) if key != "media_types" else None
+        if wanted is not None:
+            raise conf.BadSetting(f"Profile {name!r}: {key} must be {wanted}, not {value!r}.")
+
+
+def _wanted(hint: Any, value: Any) -> str | None:
+    """What the value of a key must be; None where it is."""
+    if get_origin(hint) is Literal:
+        return None if value in get_args(hint) else " or ".join(map(repr, get_args(hint)))
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        good = isinstance(value, list) and all(_wanted(item, each) is None for each in value)
+        return None if good else f"a list of {'texts' if item is str else 'whole numbers'}"
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
+    if hint is str:
+        return None if isinstance(value, str) else "a text"
+    kinds, said = (int, "a whole number") if hint is int else (int | float, "a number")
+    good = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
+    return None if good else f"{said}, not below 0"
 
 
 def _matches(mime_type: str, patterns: tuple[str, ...]) -> bool:

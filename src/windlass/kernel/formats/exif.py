@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 LONGEST = 200
 
 #: Fact -> EXIF's names, the first that is there counts; the unit is in the fact's description.
-_TEXTS = {
+_TEXTS: Mapping[str, tuple[str, ...]] = {
     "make": ("ifd0-Make",),
     "model": ("ifd0-Model",),
     "lens": ("ifd2-LensModel",),
@@ -23,7 +23,7 @@ _TEXTS = {
     "artist": ("ifd0-Artist",),
     "copyright": ("ifd0-Copyright",),
 }
-_NUMBERS = {
+_NUMBERS: Mapping[str, tuple[str, ...]] = {
     "exposure_seconds": ("ifd2-ExposureTime",),
     "aperture": ("ifd2-FNumber",),
     "iso": ("ifd2-ISOSpeedRatings", "ifd2-PhotographicSensitivity"),
@@ -96,7 +96,7 @@ def _degrees(get: Get, axis: str, most: int) -> float | None:
     parts = [_number(part) for part in (_value(get(f"ifd3-GPS{axis}")) or "").split()]
     if len(parts) != 3 or any(part is None for part in parts):
         return None
-    degrees = sum(part / 60**power for power, part in enumerate(parts) if part is not None)
+    degrees: float = sum(float(part / 60**power) for power, part in enumerate(parts) if part is not None)
     if not 0 <= degrees <= most:
         return None
     turned = (_value(get(f"ifd3-GPS{axis}Ref")) or "").strip().upper() in ("S", "W")

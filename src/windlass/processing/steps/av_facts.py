@@ -61,7 +61,8 @@ class AvFacts:
             "has_cover": "whether it has a picture on its sleeve",
             "tags": "tags by name: title, artist, album, date, comment …",
             "created_at": "when it says it was made (ISO 8601)",
-            "location": "where it was made: latitude, longitude (degrees), altitude (metres); only with `show_location`",
+            "location": "where it was made: latitude, longitude (degrees), altitude (metres); "
+            "if the profile's `show_location` is on",
         },
         libraries=("av",),
     )

@@ -44,7 +44,8 @@ class ImageFacts:
             "exif": "what the camera wrote: make, model, lens, taken_at (ISO 8601, with an offset if known), "
             "exposure_seconds, aperture (f-number), iso, focal_length_mm, focal_length_35mm, software, artist, "
             "copyright",
-            "location": "where it was taken: latitude, longitude (degrees), altitude (metres); only with `show_location`",
+            "location": "where it was taken: latitude, longitude (degrees), altitude (metres); "
+            "if the profile's `show_location` is on",
         },
         libraries=("pyvips",),
     )
