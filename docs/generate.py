@@ -110,6 +110,55 @@ def steps() -> str:
     return "\n\n".join(_step(step) for step in found)
 
 
+#: Kinds of files, each with types that stand for it.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "Pictures": ("image/jpeg", "image/tiff", "image/bmp", "image/svg+xml"),
+    "PDF": ("application/pdf",),
+    "Video and sound": ("video/mp4", "audio/mpeg"),
+    "Office documents": (
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "application/vnd.oasis.opendocument.text",
+        "application/msword",
+    ),
+    "E-mail": ("message/rfc822", "application/vnd.ms-outlook"),
+    "Archives": ("application/zip", "application/x-tar", "application/gzip"),
+    "Text and data": ("text/plain", "text/csv", "text/html", "text/markdown", "application/json"),
+}
+
+
+def facts() -> str:
+    """Of each kind, the facts that our steps may give; those of no kind here at the end."""
+    from windlass.kernel.media_types import matches
+    from windlass.processing.registry import OURS, installed
+
+    left = [step.about for step in installed().values() if type(step).__module__.startswith(OURS) and step.about.gives]
+    left.sort(key=lambda about: (about.order, about.name))
+    parts = [_facts("Every file", [about for about in left if about.stage == "intake"])]
+    shown = {about.name for about in left if about.stage == "intake"}
+    for kind, examples in KINDS.items():
+        of_kind = [
+            about
+            for about in left
+            if about.stage != "intake" and any(matches(each, about.mime_types) for each in examples)
+        ]
+        parts.append(_facts(kind, of_kind))
+        shown |= {about.name for about in of_kind}
+    parts.append(_facts("Others", [about for about in left if about.name not in shown]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _facts(kind: str, abouts: Iterable[Any]) -> str:
+    from windlass.files.api import assets
+
+    columns = {*assets.COLUMNS, "duplicate_of"}
+    rows = [
+        (f"`{name}`", meaning, "the record" if name in columns else "`extra_attributes`", f"`{about.name}`")
+        for about in abouts
+        for name, meaning in about.gives.items()
+    ]
+    return f"## {kind}\n\n{_table(('fact', 'what it says', 'where', 'step'), rows)}" if rows else ""
+
+
 def profile_keys() -> str:
     from windlass.files.profiles import Profile
 
@@ -145,6 +194,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "problems": problems,
     "events": events,
     "steps": steps,
+    "facts": facts,
     "profile-keys": profile_keys,
     "commands": commands,
     "calls": calls,

@@ -131,6 +131,49 @@ def test_a_picture_at_once(http: httpx.Client) -> None:
     thumbnail = http.get(media["thumbnail_url"])
     assert thumbnail.status_code == 200
     assert thumbnail.headers["content-type"] == "image/webp"
+    assert size_of(thumbnail.content) == (640, 480)
+
+
+def size_of(picture: bytes) -> tuple[int, int]:
+    import pyvips
+
+    image = pyvips.Image.new_from_buffer(picture, "")
+    return image.width, image.height
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "expected"),
+    [
+        ("recorded.webm", samples.live_webm, {"duration": 2.0, "codec": "vp8", "content_type": "video/webm"}),
+        ("upright.mp4", lambda: samples.mp4(turned=90), {"width": 240, "height": 320, "codec": "mpeg4"}),
+        ("told.mov", samples.told_mov, {"duration": 1.0, "content_type": "video/quicktime", "media_type": "video"}),
+        ("lying.jpg", lambda: samples.jpeg(300, 200, samples.TURNED_RIGHT), {"width": 200, "height": 300}),
+        ("dance.gif", lambda: samples.gif(200, 150), {"width": 200, "height": 150, "media_type": "image"}),
+        ("dance.webp", lambda: samples.animated_webp(200, 150), {"duration": 1.0, "codec": None, "bitrate": None}),
+    ],
+)
+def test_every_kind_is_described_in_the_answer(
+    http: httpx.Client, name: str, make: Callable[[], bytes], expected: dict[str, Any]
+) -> None:
+    answer = simple(http, name, make())
+    assert answer.status_code == 200, answer.text
+    media = answer.json()
+    assert set(media) == MEDIA_OUT
+    assert {key: media[key] for key in expected} == expected
+    assert media["status"] == "READY"
+    assert (media["bitrate"] or 0) > 0 or media["media_type"] == "image"
+    assert http.get(media["file_path"]).content == make()
+
+
+def test_finalizing_as_another_kind_is_refused(http: httpx.Client) -> None:
+    """The chunks are in; what is said last is held against the content, and the answer stays the same."""
+    video = samples.mp4(320, 240, 2)
+    upload = begin(http, video).json()
+    for index in range(upload["total_chunks"]):
+        assert chunk(http, upload["upload_id"], index, video).status_code == 200
+    for _ in range(2):
+        answer = http.post(f"{API}/upload/{upload['upload_id']}/finalize", json={"media_type": "image"})
+        problem(answer, 422, "file-rejected", rule="media-type", limit="image", actual="video")
 
 
 def test_fields_may_come_after_the_file(http: httpx.Client) -> None:
@@ -148,6 +191,13 @@ def test_fields_may_come_after_the_file(http: httpx.Client) -> None:
         ("other.png", samples.jpeg(200, 200), {}, 422, "type-mismatch"),
         ("picture.jpg", samples.jpeg(200, 200), {"media_type": "image"}, 200, None),
         ("clip.mp4", samples.truncated(samples.mp4(), 0.4), {}, 422, "media-unreadable"),
+        ("short.webm", samples.truncated(samples.live_webm(), 0.3), {}, 422, "duration"),
+        ("long.webm", samples.webm(96, 64, 181), {}, 422, "duration"),
+        ("wide.mp4", samples.mp4(4112, 32, 1), {}, 422, "dimensions"),
+        ("film.mov", samples.video("matroska", "mpeg4"), {}, 415, "type-not-allowed"),
+        ("telephone.jpg", samples.heic(200, 200), {}, 415, "type-not-allowed"),
+        ("program.gif", samples.gif(200, 150) + samples.archive("META-INF/MANIFEST.MF"), {}, 415, "type-not-allowed"),
+        ("sound.mp4", samples.m4a(2), {}, 415, "type-not-allowed"),
     ],
 )
 def test_what_the_content_breaks(
@@ -334,7 +384,7 @@ def test_rules_and_waiting_by_the_settings(make_server: Callable[..., ServerProc
     one, two, boss = (connect(server, headers={"Authorization": f"Bearer {t}"}) for t in (*tokens, staff))
     with one, two, boss, connect(server) as nobody:
         media = simple(one, "a.mp4", samples.mp4(320, 240, 2), post_id="p").json()
-        assert media["status"] in ("PENDING", "PROCESSING")
+        assert media["status"] == "PROCESSING"
         record = ended(one, media["id"])
         assert (record["rejection"]["rule"], record["rejection"]["limit"]) == ("duration", 1.5)
         assert one.get(f"{API}/{media['id']}").json()["status"] == "REJECTED"

@@ -24,6 +24,10 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
         ("audio/mpeg", "application/pdf"),
         (DOCX, "application/pdf"),
         (DOCX, XLSX),
+        (DOCX, "application/octet-stream"),
+        ("font/woff2", "text/html"),
+        ("model/stl", "image/png"),
+        ("text/csv", "application/x-dosexec"),
         ("image/jpeg; charset=utf-8", "image/gif"),
     ],
 )
@@ -63,6 +67,12 @@ def test_a_contradiction(claimed: str, found: str) -> None:
         ("video/x-matroska", "video/webm"),
         ("application/vnd.ms-excel", "text/csv"),
         ("text/plain", "application/octet-stream"),
+        ("model/stl", "application/octet-stream"),
+        ("application/vnd.ms-pki.stl", "text/plain"),
+        ("application/acad", "image/vnd.dwg"),
+        ("application/x-font-ttf", "font/sfnt"),
+        ("application/vnd.ms-excel", "text/html"),
+        ("application/msword", "application/rtf"),
         ("audio/mpeg", "application/octet-stream"),
         ("application/x-of-our-house", "image/png"),
         ("text/plain", "application/x-of-some-house"),
@@ -79,7 +89,7 @@ def test_no_contradiction(claimed: str, found: str) -> None:
         ("archive.tar.gz", "gz", "application/gzip"),
         (".profile", "", None),
         ("README", "", None),
-        ("model.stl", "stl", None),
+        ("model.house", "house", None),
     ],
 )
 def test_what_a_name_claims(name: str, ending: str, claimed: str | None) -> None:

@@ -7,18 +7,32 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from windlass import conf
-from windlass.files.media_rules import BUILT_IN, MediaRules, completed, derived, read
+from windlass.files.media_rules import BUILT_IN, MB, MediaRules, completed, derived, read
 from windlass.kernel.errors import InvalidField
+
+#: Limits on what is in a file; 0 sets none.
+CONTENT_LIMITS = (
+    "min_width",
+    "min_height",
+    "max_width",
+    "max_height",
+    "max_pixels",
+    "min_duration",
+    "max_duration",
+    "max_pages",
+)
+ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
 
-    ``media_types``: what each kind of media must be like; with them a profile takes nothing else.
+    ``media_types``: what each kind of media must be like; with them a profile takes nothing else. Limits on the content
+    are pixels as displayed, seconds, pages, entries and bytes; 0 sets none.
     """
 
     name: str
@@ -36,6 +50,28 @@ class Profile:
     text: bool = True
     ocr: bool = False
     media_types: tuple[MediaRules, ...] = ()
+    show_location: bool = False
+    min_width: int = 0
+    min_height: int = 0
+    max_width: int = 0
+    max_height: int = 0
+    max_pixels: int = 0
+    min_duration: float = 0
+    max_duration: float = 0
+    max_pages: int = 0
+    encrypted: bool = True
+    max_archive_entries: int = 100_000
+    max_unpacked_size: int = 50 * 1024 * MB
+    max_archive_ratio: float = 100
+
+    @property
+    def content_rules(self) -> bool:
+        """Whether anything is asked of what is in a file, archives apart."""
+        return not self.encrypted or any(getattr(self, name) for name in CONTENT_LIMITS)
+
+    @property
+    def archive_rules(self) -> bool:
+        return any(getattr(self, name) for name in ARCHIVE_LIMITS)
 
     def admits_type(self, mime_type: str) -> bool:
         return not self.allowed_mime_types or _matches(mime_type, self.allowed_mime_types)
@@ -47,7 +83,8 @@ class Profile:
         return not self.allowed_extensions or extension in self.allowed_extensions
 
     def document(self) -> dict[str, Any]:
-        return asdict(self)
+        """With the switches that follow from the limits: steps are planned by them."""
+        return asdict(self) | {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
 
 
 def profiles() -> Mapping[str, Profile]:
@@ -81,6 +118,7 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
     unknown = set(table) - {field.name for field in fields(Profile)} | ({"name"} & set(table))
     if unknown:
         raise conf.BadSetting(f"Profile {name!r} has an unknown key {sorted(unknown)[0]!r}.")
+    _check_values(name, table)
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
     try:
         rules = read(table.get("media_types", {}))
@@ -95,6 +133,32 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
     return Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
+
+
+def _check_values(name: str, table: Mapping[str, Any]) -> None:
+    """``media_types`` has a reader of its own."""
+    hints = get_type_hints(Profile)
+    for key, value in table.items():
+        wanted = _wanted(hints[key], value) if key != "media_types" else None
+        if wanted is not None:
+            raise conf.BadSetting(f"Profile {name!r}: {key} must be {wanted}, not {value!r}.")
+
+
+def _wanted(hint: Any, value: Any) -> str | None:
+    """What the value of a key must be; None where it is."""
+    if get_origin(hint) is Literal:
+        return None if value in get_args(hint) else " or ".join(map(repr, get_args(hint)))
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        good = isinstance(value, list) and all(_wanted(item, each) is None for each in value)
+        return None if good else f"a list of {'texts' if item is str else 'whole numbers'}"
+    if hint is bool:
+        return None if isinstance(value, bool) else "true or false"
+    if hint is str:
+        return None if isinstance(value, str) else "a text"
+    kinds, said = (int, "a whole number") if hint is int else (int | float, "a number")
+    good = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
+    return None if good else f"{said}, not below 0"
 
 
 def _matches(mime_type: str, patterns: tuple[str, ...]) -> bool:

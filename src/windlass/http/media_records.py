@@ -34,7 +34,8 @@ def media_out(asset: FileAsset) -> dict[str, Any]:
         "duration": asset.duration,
         "codec": facts.get("codec"),
         "bitrate": facts.get("bitrate"),
-        "status": str(asset.status),
+        # This API has no word for a file that nothing has been done with yet.
+        "status": str(FileStatus.PROCESSING if asset.status == FileStatus.PENDING else asset.status),
         "created_at": rfc3339(asset.created_at),
     }
 

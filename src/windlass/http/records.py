@@ -24,10 +24,11 @@ from windlass.files.api import (
 )
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import now, rfc3339
+from windlass.processing.api import gate_steps
 from windlass.protocols.chunks import progress_document
 from windlass.receiving.chunks import progress_of
 
-#: How the state of an intake step reads as a check. A step that was left out has checked nothing.
+#: How the state of a step of the gate reads as a check. A step that was left out has checked nothing.
 _CHECK_STATES = {
     StepState.PENDING: "pending",
     StepState.RUNNING: "pending",
@@ -176,7 +177,10 @@ def _step(step: StepRun) -> dict[str, Any]:
 
 def _checks(asset: FileAsset, steps: Sequence[StepRun]) -> list[dict[str, str]]:
     """The gate's verdicts; what will be checked first, where nothing has been yet."""
-    gate = [step for step in steps if step.stage == Stage.INTAKE and step.state in _CHECK_STATES]
+    later = gate_steps()
+    gate = [
+        step for step in steps if (step.stage == Stage.INTAKE or step.step in later) and step.state in _CHECK_STATES
+    ]
     if not gate:
         return [{"name": "size", "state": "pending", "detail": ""}]
     return [{"name": step.step, "state": _CHECK_STATES[StepState(step.state)], "detail": step.detail} for step in gate]

@@ -15,6 +15,7 @@ from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import records, workshop
 from windlass.processing.owed import fill_in as fill_in_owed
 from windlass.processing.plan import PlannedStep
+from windlass.processing.registry import installed
 from windlass.processing.runner import run_job
 from windlass.processing.work import plan_for
 from windlass.processing.workshop import shut_down
@@ -24,6 +25,7 @@ __all__ = [
     "PlannedStep",
     "delete",
     "fill_in_owed",
+    "gate_steps",
     "plan_for",
     "recover",
     "release",
@@ -39,6 +41,11 @@ log = structlog.get_logger(__name__)
 def warm_up() -> None:
     """Start the sandbox's parent ahead of the first job. Returns at once; it imports its libraries meanwhile."""
     workshop.sandbox().start()
+
+
+def gate_steps() -> frozenset[str]:
+    """The steps past intake that a file is not served before."""
+    return frozenset(step.about.name for step in installed().values() if step.about.gate)
 
 
 def recover(lapsed: Iterable[jobs.Job]) -> int:

@@ -133,6 +133,7 @@ class About:
     all that it may answer with. ``libraries`` are imported ahead, in the sandbox's parent; where they come with an
     extra of the package only, ``extra`` names it, and without them the step is owed. A ``long`` step is given more time
     (``LONG_STEP_TIMEOUT_SECONDS``) and more room for its output (``LONG_STEP_OUTPUT_MB``), and reports its progress.
+    The file is not served before a step that is part of the ``gate`` has said yes; every step of intake is.
     """
 
     name: str
@@ -148,6 +149,7 @@ class About:
     libraries: tuple[str, ...] = ()
     extra: str | None = None
     long: bool = False
+    gate: bool = False
 
 
 def _no_lookup(_: str) -> str | None:

@@ -57,7 +57,7 @@ def run_step(work: Work, planned: PlannedStep, bench: Bench, lost: threading.Eve
     except PermanentError as error:
         notes = getattr(error, "__notes__", [])
         log.info("step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=notes)
-        if planned.stage == jobs.Stage.INTAKE and not work.filling:
+        if planned.gate and not work.filling:
             raise
         return Ended(planned, StepState.FAILED, monotonic() - began, text(str(error), LONGEST_DETAIL), {})
     return _ended(planned, result, stored, monotonic() - began)

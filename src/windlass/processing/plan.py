@@ -22,6 +22,7 @@ class PlannedStep:
     title: str
     isolated: bool
     weight: int
+    gate: bool = False
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -31,7 +32,12 @@ def make_plan(steps: Iterable[About], profile: Mapping[str, Any], mime_type: str
     """The steps in order. Before the type is known, intake only: what follows it depends on the type."""
     wanted = [about for about in steps if applies(about, profile, mime_type)]
     wanted.sort(key=lambda about: (STAGES.index(about.stage), about.order, about.name))
-    return [PlannedStep(about.stage, about.name, about.title, about.isolated, about.weight) for about in wanted]
+    return [_planned(about) for about in wanted]
+
+
+def _planned(about: About) -> PlannedStep:
+    gate = about.gate or about.stage == "intake"
+    return PlannedStep(about.stage, about.name, about.title, about.isolated, about.weight, gate)
 
 
 def applies(about: About, profile: Mapping[str, Any], mime_type: str | None) -> bool:
@@ -46,6 +52,12 @@ def next_stage(plan: Sequence[PlannedStep], stage: str) -> str | None:
     """The stage after this one that has anything to do; None where the file is ready."""
     later = STAGES[STAGES.index(stage) + 1 :]
     return next((name for name in later if any(step.stage == name for step in plan)), None)
+
+
+def passes_gate(plan: Sequence[PlannedStep], stage: str) -> bool:
+    """Whether a file that is through this stage may be served: no later one has a step that may refuse it."""
+    later = STAGES[STAGES.index(stage) + 1 :]
+    return not any(step.gate and step.stage in later for step in plan)
 
 
 def overall(plan: Sequence[PlannedStep], ended: Iterable[str], running: str | None = None, percent: int = 0) -> int:

@@ -11,7 +11,7 @@ from windlass.events.api import EventType, Recorder, recording
 from windlass.files.api import FileAsset, FileStatus, StepOutcome, StepPlan, StepState, assets
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
-from windlass.processing.plan import PlannedStep, next_stage
+from windlass.processing.plan import PlannedStep, next_stage, passes_gate
 from windlass.processing.work import Ended, Work, is_filling, plan_for
 
 #: Statuses in which a file's processing is not over.
@@ -137,9 +137,10 @@ def _refuse(tell: Recorder, asset: FileAsset, verdict: Verdict) -> None:
 def _go_on(tell: Recorder, work: Work) -> None:
     asset, held = work.asset, work.held
     if held.stage == jobs.Stage.INTAKE:
-        assets.pass_gate(asset)
         work.plan = plan_for(work.profile, asset.mime_type)
         assets.plan_steps(asset, [StepPlan(step.stage, step.name) for step in work.plan])
+    if not asset.gate_passed and passes_gate(work.plan, held.stage):
+        assets.pass_gate(asset)
     following = next_stage(work.plan, held.stage)
     if following is None:
         assets.skip_steps(asset)

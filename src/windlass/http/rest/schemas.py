@@ -172,6 +172,19 @@ class ProfileOut(Schema):
     check_mismatch: bool
     upload_ttl_hours: float
     media_types: list[dict[str, Any]] = Field(description="What each kind of media must be like; empty: any file.")
+    show_location: bool = Field(description="Whether records tell where a picture or a film was taken.")
+    min_width: int = Field(description="Pixels as displayed; of this and every limit below 0 sets none.")
+    min_height: int
+    max_width: int
+    max_height: int
+    max_pixels: int
+    min_duration: float = Field(description="Seconds.")
+    max_duration: float
+    max_pages: int
+    encrypted: bool = Field(description="Whether files that are locked with a password may come in.")
+    max_archive_entries: int
+    max_unpacked_size: int
+    max_archive_ratio: float = Field(description="Unpacked bytes for each byte of an archive.")
     steps: dict[str, list[str]] = Field(description="The steps of a file of each of these types, in order.")
 
 

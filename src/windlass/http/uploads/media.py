@@ -19,7 +19,7 @@ from windlass.http.uploads.answers import of_reply
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.media_forms import MediaForm, shown
 from windlass.http.uploads.receiving import Incoming, receiving
-from windlass.http.waiting import until_ended
+from windlass.http.waiting import until_shown
 from windlass.kernel.errors import BadRequest, InvalidField, Problem, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as chunk_dialect
@@ -123,7 +123,7 @@ async def _one(file_ids: Sequence[uuid.UUID]) -> dict[str, Any]:
 
 async def _results(file_ids: Sequence[uuid.UUID]) -> list[dict[str, Any] | Problem]:
     """What has become of these files, in this order, once it is known or has been waited for long enough."""
-    await until_ended(file_ids, conf.get().media_wait_seconds)
+    await until_shown(file_ids, conf.get().media_wait_seconds)
     return [await in_database(_result, file_id) for file_id in file_ids]
 
 

@@ -26,6 +26,8 @@ FORMATS = {
 
 
 class AudioTags:
+    """Adds to what the container's own words gave; formats whose tags are no texts are left at those."""
+
     about = About(
         name="audio_tags",
         stage="describe",
@@ -34,7 +36,7 @@ class AudioTags:
         isolated=True,
         mime_types=("audio/*", "application/ogg"),
         gives={
-            "tags": "tags by name",
+            "tags": "tags by name: title, artist, album, albumartist, composer, date, genre, tracknumber, discnumber …",
         },
         libraries=tuple(FORMATS),
     )
@@ -45,6 +47,7 @@ class AudioTags:
         with damaged(mutagen.MutagenError, what="tags"):
             read = mutagen.File(context.file, options=_formats(), easy=True)
         tags = {} if read is None or read.tags is None else _known(read.tags)
+        tags = {**(context.facts.get("tags") or {}), **tags}
         return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
 
 

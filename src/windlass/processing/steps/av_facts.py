@@ -1,45 +1,38 @@
-"""What a video or a sound is: how long, how large, in which codecs."""
+"""What a video or a sound is: how long, how large, in which codecs, and what it says of itself."""
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from windlass.kernel.media_types import canonical
-from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult, damaged
+from windlass.kernel.formats import recording_tags
+from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
+from windlass.processing.toolkit.recordings import DEMUXERS, is_cover, main_audio, main_video, opened, seconds_of
 
-#: Type -> FFmpeg's demuxer. It is named, never guessed: guessing would reach playlists that open other files.
-DEMUXERS = {
-    "application/ogg": "ogg",
-    "audio/3gpp": "mov",
-    "audio/aac": "aac",
-    "audio/aiff": "aiff",
-    "audio/amr": "amr",
-    "audio/flac": "flac",
-    "audio/mp4": "mov",
-    "audio/mpeg": "mp3",
-    "audio/ogg": "ogg",
-    "audio/opus": "ogg",
-    "audio/wav": "wav",
-    "audio/webm": "matroska",
-    "audio/x-matroska": "matroska",
-    "audio/x-ms-wma": "asf",
-    "video/3gpp": "mov",
-    "video/3gpp2": "mov",
-    "video/mp2t": "mpegts",
-    "video/mp4": "mov",
-    "video/mpeg": "mpeg",
-    "video/ogg": "ogg",
-    "video/quicktime": "mov",
-    "video/webm": "matroska",
-    "video/x-flv": "flv",
-    "video/x-matroska": "matroska",
-    "video/x-ms-asf": "asf",
-    "video/x-msvideo": "avi",
-}
+#: Packets until the first picture must have come: it tells how the pictures are turned.
+FIRST_PICTURE_WITHIN = 200
+
+#: Seconds for going through all packets where the header does not say how long the recording is.
+SCAN_SECONDS = 10.0
+
+#: Containers without a header, whose length FFmpeg guesses from some of the packets.
+GUESSED = frozenset({"aac", "amr", "mpeg"})
+
+#: Above this a rate of pictures is the clock's, not the pictures'.
+FASTEST = 1000
+
+MOST_STREAMS = 32
+
+#: AVColorTransferCharacteristic of films with more light than a screen of old.
+HDR = {16: "pq", 18: "hlg"}
 
 
 class AvFacts:
+    """Decodes one picture at most. Where it was made is told only if the profile's ``show_location`` is on."""
+
     about = About(
         name="av_facts",
         stage="describe",
@@ -48,115 +41,213 @@ class AvFacts:
         isolated=True,
         mime_types=tuple(DEMUXERS),
         gives={
-            "duration": "seconds",
+            "duration": "seconds; where the header has none (recordings of browsers), counted to the last packet",
             "width": "pixels as displayed",
             "height": "pixels as displayed",
-            "rotation": "degrees by which the picture is turned for display, counter-clockwise",
+            "rotation": "degrees by which the picture is turned for display, clockwise",
+            "container": "family of the container, as FFmpeg calls it: mov (MP4 too), matroska (WebM too), ogg …",
             "bitrate": "bits per second of the whole file",
-            "fps": "pictures per second",
-            "codec": "codec of the main stream",
+            "fps": "pictures per second, on average",
+            "codec": "codec of the main stream: the pictures, else the sound",
             "video_codec": "codec of the pictures",
             "audio_codec": "codec of the sound",
+            "pixel_format": "how a pixel is stored, as FFmpeg calls it",
+            "hdr": "pq or hlg, where the pictures have a high dynamic range",
             "channels": "channels of the sound",
             "sample_rate": "samples of sound per second",
+            "streams": f"each stream, {MOST_STREAMS} at most: type, codec, language, and width, height or channels, "
+            "sample_rate",
+            "chapters": "chapters, where there are any",
+            "has_cover": "whether it has a picture on its sleeve",
+            "tags": "tags by name: title, artist, album, date, comment …",
+            "created_at": "when it says it was made (ISO 8601)",
+            "location": "where it was made: latitude, longitude (degrees), altitude (metres); "
+            "if the profile's `show_location` is on",
         },
         libraries=("av",),
     )
 
     def run(self, context: StepContext) -> StepResult:
-        import av
-
-        demuxer = DEMUXERS[canonical(context.facts["mime_type"])]
-        with (
-            damaged(av.FFmpegError, what="recording"),
-            av.open(
-                context.file,
-                "r",
-                format=demuxer,
-                options={"protocol_whitelist": "none"},
-                io_open=_refuse,
-                metadata_errors="replace",
-            ) as container,
-        ):
-            facts = _facts(container)
-        if not facts:
+        with opened(context) as container:
+            facts = _facts(context, container)
+        if "codec" not in facts:
             raise PermanentError("The recording has neither pictures nor sound.")
-        return StepResult(facts, detail=_said(facts))
+        facts |= _timing(context, facts)
+        return StepResult(facts, detail=_summary(facts))
 
 
-def _refuse(*_: Any) -> Any:
-    raise PermissionError("a recording may not open other files")
-
-
-def _facts(container: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    video = next((s for s in container.streams.video if not _is_cover(s)), None)
-    audio = next(iter(container.streams.audio), None)
-    if video is not None:
-        facts |= _of_video(container, video)
+def _facts(context: StepContext, container: Any) -> dict[str, Any]:
+    video, audio = main_video(container), main_audio(container)
+    facts: dict[str, Any] = {"container": DEMUXERS[context.facts["mime_type"]]}
+    facts |= _besides(container) | _said(context, container)
     if audio is not None:
         facts |= _of_audio(audio)
-    seconds = _seconds(container, video if video is not None else audio)
-    if seconds is not None:
-        facts["duration"] = seconds
-    if facts and container.bit_rate:
-        facts["bitrate"] = int(container.bit_rate)
+    if video is not None:
+        facts |= _of_video(container, video)
+    seconds = seconds_of(container, video if video is not None else audio)
+    if seconds is not None and facts["container"] not in GUESSED:
+        facts["duration"] = round(seconds, 3)
+        if container.bit_rate:
+            facts["bitrate"] = int(container.bit_rate)
     return facts
 
 
-def _is_cover(stream: Any) -> bool:
-    """A picture on the record's sleeve is no video."""
-    from av.stream import Disposition
+def _besides(container: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {"streams": [_listed(stream) for stream in list(container.streams)[:MOST_STREAMS]]}
+    chapters = len(container.chapters())
+    if chapters:
+        facts["chapters"] = chapters
+    if any(is_cover(stream) for stream in container.streams.video):
+        facts["has_cover"] = True
+    return facts
 
-    return bool(stream.disposition & Disposition.attached_pic)
+
+def _listed(stream: Any) -> dict[str, Any]:
+    context = stream.codec_context
+    found = {"type": "cover" if stream.type == "video" and is_cover(stream) else stream.type, "codec": _codec(stream)}
+    if stream.language and stream.language != "und":
+        found["language"] = stream.language[:35]
+    for name in {"video": ("width", "height"), "audio": ("channels", "sample_rate")}.get(stream.type, ()):
+        if context is not None and getattr(context, name):
+            found[name] = getattr(context, name)
+    return found
+
+
+def _codec(stream: Any) -> str | None:
+    context = stream.codec_context
+    if context is not None:
+        return str(context.codec.canonical_name)
+    return getattr(stream, "name", None)
+
+
+def _said(context: StepContext, container: Any) -> dict[str, Any]:
+    """Ogg has its tags in the stream."""
+    audio = main_audio(container)
+    metadata = {**(audio.metadata if audio is not None else {}), **container.metadata}
+    found: dict[str, Any] = {
+        "tags": recording_tags.tags(metadata),
+        "created_at": recording_tags.made_at(metadata),
+        "location": recording_tags.place(metadata) if context.profile.get("show_location") else None,
+    }
+    # What an earlier run showed under another profile is taken back.
+    return {name: value for name, value in found.items() if value or (name == "location" and name in context.facts)}
+
+
+def _of_audio(stream: Any) -> dict[str, Any]:
+    codec, context = _codec(stream), stream.codec_context
+    facts: dict[str, Any] = {"codec": codec, "audio_codec": codec}
+    for name in ("channels", "sample_rate"):
+        if context is not None and getattr(context, name):
+            facts[name] = getattr(context, name)
+    return facts
 
 
 def _of_video(container: Any, stream: Any) -> dict[str, Any]:
+    codec, context = _codec(stream), stream.codec_context
+    facts: dict[str, Any] = {"codec": codec, "video_codec": codec}
+    if context is None:
+        return facts
     rotation = _rotation(container, stream)
-    width, height = stream.codec_context.width, stream.codec_context.height
+    width, height = _shown(context.width, context.height, stream.sample_aspect_ratio)
     if rotation in (90, 270):
         width, height = height, width
-    codec = stream.codec_context.codec.canonical_name
-    facts = {"codec": codec, "video_codec": codec}
     if width and height:
         facts |= {"width": width, "height": height}
     if rotation:
         facts["rotation"] = rotation
-    if stream.average_rate:
-        facts["fps"] = round(float(stream.average_rate), 3)
-    return facts
+    if context.pix_fmt:
+        facts["pixel_format"] = context.pix_fmt
+    if int(context.color_trc) in HDR:
+        facts["hdr"] = HDR[int(context.color_trc)]
+    rate = stream.average_rate
+    return facts | ({"fps": round(float(rate), 3)} if rate and rate < FASTEST else {})
+
+
+def _shown(width: int, height: int, ratio: Any) -> tuple[int, int]:
+    """Pixels that are not square are shown stretched, as players do it: in width."""
+    return (round(width * ratio), height) if ratio and 0.1 < ratio < 10 else (width, height)
 
 
 def _rotation(container: Any, stream: Any) -> int:
-    """Clockwise degrees by which the pictures are shown turned. It is told by the first picture that decodes."""
+    """Clockwise degrees, a quarter at a time, by which the pictures are shown turned."""
+    picture = next(_pictures(container, stream), None)
+    return -round(picture.rotation / 90) * 90 % 360 if picture is not None else 0
+
+
+def _pictures(container: Any, stream: Any) -> Iterator[Any]:
+    """Of the stream's beginning. Damage ends the search, as does a codec that is not known here."""
     import av
 
+    stream.codec_context.thread_count = 1
     try:
-        frame = next(container.decode(stream), None)
-    except av.FFmpegError:
-        return 0
-    return -round(frame.rotation) % 360 if frame is not None else 0
+        for number, packet in enumerate(container.demux(stream)):
+            yield from packet.decode()
+            if number >= FIRST_PICTURE_WITHIN:
+                return
+    except (av.FFmpegError, ValueError):
+        return
 
 
-def _of_audio(stream: Any) -> dict[str, Any]:
-    context = stream.codec_context
-    facts = {"audio_codec": context.codec.canonical_name, "channels": context.channels}
-    return facts | ({"sample_rate": context.sample_rate} if context.sample_rate else {})
+@dataclass(slots=True)
+class Scan:
+    """The packets of a recording, counted without decoding any. ``whole``: it came to the end in time."""
+
+    first: float = math.inf
+    last: float = -math.inf
+    pictures: int = 0
+    whole: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        return round(self.last - self.first, 3) if self.whole and self.last > self.first else None
 
 
-def _seconds(container: Any, stream: Any) -> float | None:
-    """The container's own word (microseconds), else the stream's."""
-    if container.duration:
-        seconds = container.duration / 1_000_000
-    elif stream is not None and stream.duration and stream.time_base:
-        seconds = float(stream.duration * stream.time_base)
-    else:
-        return None
-    return round(seconds, 3) if math.isfinite(seconds) and seconds >= 0 else None
+def _timing(context: StepContext, facts: Facts) -> dict[str, Any]:
+    """What the header did not say."""
+    if "duration" in facts and ("fps" in facts or "video_codec" not in facts):
+        return {}
+    scan = _scan(context)
+    found: dict[str, Any] = {}
+    seconds = facts.get("duration") or scan.seconds
+    if not seconds or not scan.whole:
+        return found
+    if "duration" not in facts:
+        found |= {"duration": seconds, "bitrate": int(context.facts["size"] * 8 / seconds)}
+    if scan.pictures > 1 and scan.pictures / seconds < FASTEST:
+        found["fps"] = round(scan.pictures / seconds, 3)
+    return found
 
 
-def _said(facts: Facts) -> str:
+def _scan(context: StepContext) -> Scan:
+    """From the beginning, for as long as it may take."""
+    import av
+
+    scan, until = Scan(), time.monotonic() + SCAN_SECONDS
+    with opened(context) as container:
+        video, audio = main_video(container), main_audio(container)
+        wanted = [stream for stream in (video, audio) if stream is not None]
+        try:
+            for packet in container.demux(*wanted):
+                if time.monotonic() > until:
+                    return scan
+                _count(scan, packet, is_picture=packet.stream is video)
+        except av.FFmpegError:  # a recording that was cut off is as long as what is there
+            pass
+    scan.whole = True
+    return scan
+
+
+def _count(scan: Scan, packet: Any, *, is_picture: bool) -> None:
+    if packet.pts is None or packet.time_base is None:
+        return
+    begins = float(packet.pts * packet.time_base)
+    scan.first = min(scan.first, begins)
+    scan.last = max(scan.last, begins + float((packet.duration or 0) * packet.time_base))
+    scan.pictures += is_picture
+
+
+def _summary(facts: Facts) -> str:
     parts = [f"{facts['duration']} s"] if "duration" in facts else []
     if "width" in facts:
         parts.append(f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
-    return ", ".join(parts + [facts[key] for key in ("video_codec", "audio_codec") if key in facts])
+    return ", ".join(parts + [facts[key] for key in ("video_codec", "audio_codec") if facts.get(key)])

@@ -1,57 +1,132 @@
-"""What a picture is: its size as displayed, its format. Reads the header, decodes nothing."""
+"""What a picture is: its size as displayed, its colours, what the camera wrote. Reads headers, decodes no pixel."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from windlass.kernel.formats import bitmaps, exif, icc
 from windlass.kernel.media_types import RASTER_IMAGES
-from windlass.processing.contract import About, StepContext, StepResult, damaged
+from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
+
+#: Read by their headers: the libvips that comes with Windlass has no loader for them.
+BITMAPS = {"image/bmp": ("bmp", bitmaps.bmp), "image/vnd.microsoft.icon": ("ico", bitmaps.ico)}
+
+_COLOURS = {"b-w": "grey", "grey16": "grey", "rgb16": "rgb", "scrgb": "rgb", "srgb": "rgb"}
+_BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "uint": 32, "int": 32, "float": 32, "double": 64}
 
 
 class ImageFacts:
+    """Where the picture was taken is told only if the profile's ``show_location`` is on."""
+
     about = About(
         name="image_facts",
         stage="describe",
         title="Reading the picture's facts",
         order=10,
         isolated=True,
-        mime_types=RASTER_IMAGES,
+        mime_types=(*RASTER_IMAGES, *BITMAPS),
         gives={
             "width": "pixels as displayed",
             "height": "pixels as displayed",
-            "orientation": "EXIF orientation, 1 to 8",
+            "orientation": "EXIF orientation, 1 to 8, which width and height follow; HEIF and AVIF have 1, and turn by "
+            "other means",
             "image_format": "the picture's format as its decoder calls it",
-            "channels": "channels of a pixel",
+            "color_space": "rgb, grey, cmyk, lab or another that libvips knows",
+            "color_profile": "name of the ICC profile",
+            "bit_depth": "bits of a channel; of a BMP, of a pixel",
+            "pixel_channels": "channels of a pixel, transparency included",
             "has_alpha": "whether it has transparency",
+            "dpi": "dots per inch, where the file says so",
             "frames": "pictures of an animation, where there is more than one",
+            "loop": "how often the animation is shown; 0: for ever",
+            "duration": "seconds of an animation, shown once",
+            "page_count": "pages of a TIFF",
+            "exif": "what the camera wrote: make, model, lens, taken_at (ISO 8601, with an offset if known), "
+            "exposure_seconds, aperture (f-number), iso, focal_length_mm, focal_length_35mm, software, artist, "
+            "copyright",
+            "location": "where it was taken: latitude, longitude (degrees), altitude (metres); "
+            "if the profile's `show_location` is on",
         },
         libraries=("pyvips",),
     )
 
     def run(self, context: StepContext) -> StepResult:
-        import pyvips
-
-        with damaged(pyvips.Error, what="picture"):
-            source = pyvips.Source.new_from_descriptor(context.file.fileno())
-            image = pyvips.Image.new_from_source(source, "", access="sequential")
-        facts = _facts(image)
+        kind = context.facts["mime_type"]
+        facts = _of_bitmap(context, kind) if kind in BITMAPS else _of_picture(context)
         return StepResult(facts, detail=f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
 
 
-def _facts(image: Any) -> dict[str, Any]:
+def _of_bitmap(context: StepContext, kind: str) -> dict[str, Any]:
+    name, read = BITMAPS[kind]
+    found = read(context.file.read(bitmaps.HEAD))
+    if found is None:
+        raise Unreadable("The picture cannot be read: its header is damaged.")
+    bits = {"bit_depth": found["bits"]} if found.get("bits") else {}
+    return {"width": found["width"], "height": found["height"], "image_format": name} | bits
+
+
+def _of_picture(context: StepContext) -> dict[str, Any]:
+    import pyvips
+
+    with damaged(pyvips.Error, what="picture"):
+        source = pyvips.Source.new_from_descriptor(context.file.fileno())
+        image = pyvips.Image.new_from_source(source, "", access="sequential")
+        facts = _shape(image) | _colours(image) | _pages(image)
+        written = exif.camera(lambda name: _text(image, f"exif-{name}"))
+        return facts | ({"exif": written} if written else {}) | _location(context, image)
+
+
+def _shape(image: Any) -> dict[str, Any]:
     orientation = _number(image, "orientation", 1)
     lying = orientation in (5, 6, 7, 8)  # EXIF: the sensor's rows are the picture's columns
-    facts = {
+    dots = round(image.xres * 25.4)  # libvips counts per millimetre, and says 1 where nothing is known
+    return {
         "width": image.height if lying else image.width,
         "height": image.width if lying else image.height,
         "orientation": orientation,
         "image_format": image.get("vips-loader").partition("load")[0],
-        "channels": image.bands,
+    } | ({"dpi": dots} if image.xres != 1 and dots > 0 else {})
+
+
+def _colours(image: Any) -> dict[str, Any]:
+    space = str(image.interpretation)
+    facts = {
+        "color_space": _COLOURS.get(space, space),
+        "bit_depth": _number(image, "bits-per-sample", _BITS.get(image.format, 8)),
+        "pixel_channels": image.bands,
         "has_alpha": bool(image.hasalpha()),
     }
-    frames = _number(image, "n-pages", 1)
-    return facts | ({"frames": frames} if frames > 1 else {})
+    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
+    name = icc.name(profile)
+    return facts | ({"color_profile": name} if name else {})
+
+
+def _pages(image: Any) -> dict[str, Any]:
+    """Pages of a TIFF, pictures of an animation; those that HEIF keeps beside the main one are neither."""
+    pages = _number(image, "n-pages", 1)
+    loader = image.get("vips-loader")
+    if loader.startswith("tiff"):
+        return {"page_count": pages}
+    if pages < 2 or loader.startswith("heif"):
+        return {}
+    delays = image.get("delay") if image.get_typeof("delay") else []
+    milliseconds = sum(delay for delay in delays if delay > 0)
+    facts: dict[str, Any] = {"frames": pages, "loop": _number(image, "loop", 0)}
+    return facts | ({"duration": milliseconds / 1000} if milliseconds else {})
+
+
+def _location(context: StepContext, image: Any) -> dict[str, Any]:
+    """What an earlier run showed under another profile is taken back."""
+    if context.profile.get("show_location"):
+        found = exif.location(lambda name: _text(image, f"exif-{name}"))
+        if found:
+            return {"location": found}
+    return {"location": None} if "location" in context.facts else {}
 
 
 def _number(image: Any, field: str, default: int) -> int:
     return int(image.get(field)) if image.get_typeof(field) else default
+
+
+def _text(image: Any, field: str) -> str | None:
+    return str(image.get(field)) if image.get_typeof(field) else None

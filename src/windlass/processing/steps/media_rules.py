@@ -17,7 +17,8 @@ _MEASURES = {
 
 
 class MediaRules:
-    """Reads no byte: it compares what earlier steps found. The first rule that says no decides."""
+    """Reads no byte: it compares what earlier steps found. The first rule that says no decides, and the
+    file is not served before."""
 
     about = About(
         name="media_rules",
@@ -26,6 +27,7 @@ class MediaRules:
         order=50,
         isolated=False,
         wanted_by="media_types",
+        gate=True,
     )
 
     def run(self, context: StepContext) -> StepResult:

@@ -1,13 +1,35 @@
-"""What a PDF is: its pages, its title, whether it is locked."""
+"""What a PDF is: its pages, what it says of itself, whether it is locked, and what it carries besides its pages."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
+from windlass.kernel.formats import pdf_dates
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 
-#: FPDF_ERR_PASSWORD of PDFium's fpdfview.h.
+#: FPDF_ERR_PASSWORD and FPDF_ANNOT_WIDGET of PDFium's headers.
 ERR_PASSWORD = 4
+ANNOT_WIDGET = 20
+
+LONGEST = 500
+
+#: Pages that are searched for text and for form fields, and the seconds that may take: a hostile page may take long.
+TEXT_PAGES = 3
+FIELD_PAGES = 100
+SECONDS = 5.0
+
+_TEXTS = {
+    "title": "Title",
+    "author": "Author",
+    "subject": "Subject",
+    "keywords": "Keywords",
+    "creator": "Creator",
+    "producer": "Producer",
+}
+_DATES = {"created_at": "CreationDate", "modified_at": "ModDate"}
 
 
 class PdfFacts:
@@ -22,14 +44,27 @@ class PdfFacts:
         mime_types=("application/pdf",),
         gives={
             "page_count": "pages",
+            "encrypted": "whether a password is needed to read it",
+            "restricted": "whether it may be read without a password, but asks for one to print, copy or change it",
             "title": "title that the document gives itself",
             "author": "author that the document names",
-            "encrypted": "whether a password is needed to read it",
+            "subject": "what it says it is about",
+            "keywords": "keywords, as they are written in it",
+            "creator": "program in which it was written",
+            "producer": "program that made the PDF",
+            "created_at": "when it says it was made (ISO 8601)",
+            "modified_at": "when it says it was last changed (ISO 8601)",
             "page_width": "first page, in points",
             "page_height": "first page, in points",
             "pdf_version": "version of the PDF standard",
+            "has_text": f"whether the first {TEXT_PAGES} pages have text; a scan has none",
+            "form": "kind of form that it has: acroform or xfa",
+            "form_fields": f"fields of a form on the first {FIELD_PAGES} pages",
+            "attachments": "files that are attached to it",
+            "signatures": "digital signatures; they are not verified",
+            "has_javascript": "whether it carries scripts of its own that run when it is opened",
         },
-        libraries=("pypdfium2",),
+        libraries=("pypdfium2", "pypdfium2.raw"),
     )
 
     def run(self, context: StepContext) -> StepResult:
@@ -43,17 +78,26 @@ class PdfFacts:
                     raise
                 return StepResult({"encrypted": True}, detail="A password is needed to read it.")
             with document:
-                facts = _facts(document)
+                facts = _said(document) | _shape(document) | _carried(document) | _looked_for(document)
         return StepResult(facts, detail=f"{facts['page_count']} pages")
 
 
-def _facts(document: Any) -> dict[str, Any]:
-    """Sizes are those of the first page, in points."""
+def _raw() -> Any:
+    """PDFium's own functions; the binding finds them as it is imported, so no checker knows them."""
+    return import_module("pypdfium2.raw")
+
+
+def _said(document: Any) -> dict[str, Any]:
+    texts = {name: document.get_metadata_value(key).strip()[:LONGEST] for name, key in _TEXTS.items()}
+    dates = {name: pdf_dates.iso(document.get_metadata_value(key)) for name, key in _DATES.items()}
+    return {name: value for name, value in {**texts, **dates}.items() if value}
+
+
+def _shape(document: Any) -> dict[str, Any]:
+    raw = _raw()
     facts: dict[str, Any] = {"page_count": len(document), "encrypted": False}
-    for name, key in (("title", "Title"), ("author", "Author")):
-        said = document.get_metadata_value(key).strip()
-        if said:
-            facts[name] = said[:500]
+    if raw.FPDF_GetSecurityHandlerRevision(document) >= 0:
+        facts["restricted"] = True
     version = document.get_version()
     if version:
         facts["pdf_version"] = f"{version // 10}.{version % 10}"
@@ -61,3 +105,72 @@ def _facts(document: Any) -> dict[str, Any]:
         width, height = document.get_page_size(0)
         facts |= {"page_width": round(width, 2), "page_height": round(height, 2)}
     return facts
+
+
+def _carried(document: Any) -> dict[str, Any]:
+    raw = _raw()
+    counts = {
+        "attachments": raw.FPDFDoc_GetAttachmentCount(document),
+        "signatures": raw.FPDF_GetSignatureCount(document),
+    }
+    facts: dict[str, Any] = {name: count for name, count in counts.items() if count > 0}
+    facts["has_javascript"] = raw.FPDFDoc_GetJavaScriptActionCount(document) > 0
+    form = raw.FPDF_GetFormType(document)
+    if form != raw.FORMTYPE_NONE:
+        facts["form"] = "acroform" if form == raw.FORMTYPE_ACRO_FORM else "xfa"
+    return facts
+
+
+def _looked_for(document: Any) -> dict[str, Any]:
+    """What only the pages themselves tell. What the time was too short for is left out, not guessed."""
+    raw = _raw()
+    wanted = FIELD_PAGES if raw.FPDF_GetFormType(document) != raw.FORMTYPE_NONE else TEXT_PAGES
+    has_text, fields, done = False, 0, 0
+    for page in _pages(document, wanted):
+        if done < TEXT_PAGES and not has_text:
+            has_text = _has_text(page)
+        fields += _fields(page)
+        done += 1
+    facts: dict[str, Any] = {"form_fields": fields} if fields else {}
+    return facts | ({"has_text": has_text} if has_text or done >= min(len(document), TEXT_PAGES) else {})
+
+
+def _pages(document: Any, most: int) -> Iterator[Any]:
+    """The first pages; one that is damaged is passed over."""
+    import pypdfium2
+
+    until = time.monotonic() + SECONDS
+    for index in range(min(len(document), most)):
+        if time.monotonic() > until:
+            return
+        try:
+            page = document.get_page(index)
+        except pypdfium2.PdfiumError:
+            continue
+        try:
+            yield page
+        finally:
+            page.close()
+
+
+def _has_text(page: Any) -> bool:
+    raw = _raw()
+    text = raw.FPDFText_LoadPage(page)
+    if not text:
+        return False
+    try:
+        count = min(raw.FPDFText_CountChars(text), 1000)
+        return any(not chr(raw.FPDFText_GetUnicode(text, index) & 0xFFFF).isspace() for index in range(count))
+    finally:
+        raw.FPDFText_ClosePage(text)
+
+
+def _fields(page: Any) -> int:
+    raw = _raw()
+    found = 0
+    for index in range(min(raw.FPDFPage_GetAnnotCount(page), 10_000)):
+        annotation = raw.FPDFPage_GetAnnot(page, index)
+        if annotation:
+            found += raw.FPDFAnnot_GetSubtype(annotation) == ANNOT_WIDGET
+            raw.FPDFPage_CloseAnnot(annotation)
+    return found

@@ -25,18 +25,26 @@ class TypeRules:
 
 
 def blocked(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
-    found, refused = facts["mime_type"], profile["blocked_mime_types"]
-    if not matches(found, refused):
-        return None
-    return Rejection("type-blocked", f"Files of type {found} are refused.", list(refused), found)
+    refused = profile["blocked_mime_types"]
+    for found in _types(facts):
+        if matches(found, refused):
+            return Rejection("type-blocked", f"Files of type {found} are refused.", list(refused), found)
+    return None
 
 
 def allowed(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
-    found, taken = facts["mime_type"], profile["allowed_mime_types"]
-    if not taken or matches(found, taken):
-        return None
-    detail = f"The content is {found}; allowed are {', '.join(taken)}."
-    return Rejection("type-not-allowed", detail, list(taken), found)
+    taken = profile["allowed_mime_types"]
+    for found in _types(facts):
+        if taken and not matches(found, taken):
+            other = "" if found == facts["mime_type"] else f"{facts['mime_type']}, and also "
+            detail = f"The content is {other}{found}; allowed are {', '.join(taken)}."
+            return Rejection("type-not-allowed", detail, list(taken), found)
+    return None
+
+
+def _types(facts: Facts) -> list[str]:
+    """All that the content is: a picture with a zip file behind it is both."""
+    return [facts["mime_type"], *(facts.get("also") or ())]
 
 
 def allowed_extension(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:

@@ -1,0 +1,69 @@
+"""Answers that wait for a file: until it has ended, or has all that an answer of the media API shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.records import Caller, make_file
+
+pytest_plugins = ["tests.integration.records_fixture"]
+
+#: Far above what a test may take, so that an answer within it was not given by the clock.
+LONG = 900.0
+
+
+def waited(asset: Any) -> None:
+    from windlass.http import live
+    from windlass.http.waiting import until_shown
+
+    async def wait() -> None:
+        try:
+            async with asyncio.timeout(60):
+                await until_shown([asset.id], LONG)
+        finally:
+            await live.shut_down()
+
+    asyncio.run(wait())
+
+
+def tell(asset: Any, kind: str, **data: Any) -> None:
+    from windlass.events.api import EventType, recording
+
+    with recording() as told:
+        told.add(EventType(kind), owner=asset.owner, file_id=asset.id, data=data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("file.ready", {}),
+        ("file.rejected", {}),
+        ("file.step", {"step": "thumbnail", "state": "done"}),
+        ("file.step", {"step": "video_thumbnail", "state": "failed"}),
+    ],
+)
+def test_a_thumbnail_is_enough_and_so_is_the_end(user: Callable[..., Caller], kind: str, data: dict[str, Any]) -> None:
+    asset = make_file(user().owner)
+    tell(asset, kind, **data)
+    waited(asset)
+
+
+def test_other_steps_are_not(user: Callable[..., Caller]) -> None:
+    from windlass.http import live
+    from windlass.http.waiting import until_shown
+
+    asset = make_file(user().owner)
+    tell(asset, "file.step", step="image_facts", state="done")
+
+    async def wait() -> bool:
+        waiting = asyncio.ensure_future(until_shown([asset.id], LONG))
+        done, _ = await asyncio.wait([waiting], timeout=3)
+        waiting.cancel()
+        await live.shut_down()
+        return bool(done)
+
+    assert not asyncio.run(wait())

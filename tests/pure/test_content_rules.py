@@ -1,0 +1,145 @@
+"""The profile's limits on what is in a file: what they say no to, with which figures, and when it may be served."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from windlass import conf
+from windlass.files.profiles import Profile, profile
+from windlass.processing.contract import About, Rejection, StepContext
+from windlass.processing.plan import make_plan, passes_gate
+from windlass.processing.registry import installed
+from windlass.processing.steps.content_rules import ArchiveRules, ContentRules
+
+ABOUTS = [step.about for step in installed().values()]
+MB = 1024 * 1024
+BARE = Profile("bare", max_archive_entries=0, max_unpacked_size=0, max_archive_ratio=0)
+
+
+def verdict(step: Any, limits: dict[str, Any], **facts: Any) -> Rejection | None:
+    context = StepContext(io.BytesIO(), {"mime_type": "image/png"} | facts, replace(BARE, **limits).document())
+    found = step().run(context).verdict
+    assert found is None or isinstance(found, Rejection)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("limits", "facts", "rule", "limit", "actual"),
+    [
+        ({"max_width": 100}, {"width": 101, "height": 1}, "dimensions", 100, 101),
+        ({"max_height": 100}, {"width": 1, "height": 101}, "dimensions", 100, 101),
+        ({"min_width": 100}, {"width": 99, "height": 500}, "dimensions", 100, 99),
+        ({"min_height": 100}, {"width": 500, "height": 99}, "dimensions", 100, 99),
+        ({"max_pixels": 10_000}, {"width": 101, "height": 100}, "pixels", 10_000, 10_100),
+        ({"max_duration": 60}, {"mime_type": "video/mp4", "duration": 60.1}, "duration", 60, 60.1),
+        ({"min_duration": 1}, {"mime_type": "audio/mpeg", "duration": 0.5}, "duration", 1, 0.5),
+        ({"max_pages": 3}, {"mime_type": "application/pdf", "page_count": 4}, "pages", 3, 4),
+        ({"encrypted": False}, {"mime_type": "application/pdf", "encrypted": True}, "encrypted", False, True),
+        ({"max_pixels": 10_000}, {}, "content-unreadable", 10_000, None),
+        ({"max_pages": 3}, {"mime_type": "application/pdf"}, "content-unreadable", 3, None),
+        ({"min_duration": 2}, {"mime_type": "video/webm"}, "content-unreadable", 2, None),
+    ],
+)
+def test_a_breach_has_its_figures(
+    limits: dict[str, Any], facts: dict[str, Any], rule: str, limit: Any, actual: Any
+) -> None:
+    found = verdict(ContentRules, limits, **facts)
+    assert found is not None
+    assert (found.rule, found.limit, found.actual) == (rule, limit, actual)
+    assert actual is None or rule == "encrypted" or str(actual) in found.detail
+
+
+@pytest.mark.parametrize(
+    ("limits", "facts"),
+    [
+        ({}, {"width": 10**6, "height": 10**6}),
+        ({"max_width": 100, "max_pixels": 10_000}, {"width": 100, "height": 100}),
+        ({"max_duration": 60, "max_pages": 1}, {"width": 1, "height": 1}),
+        ({"max_pages": 3}, {"mime_type": "application/pdf", "encrypted": True}),
+        ({"max_width": 100}, {"mime_type": "audio/mpeg", "duration": 5}),
+        ({"encrypted": False}, {"mime_type": "application/pdf", "encrypted": False, "page_count": 1}),
+    ],
+)
+def test_within_the_rules(limits: dict[str, Any], facts: dict[str, Any]) -> None:
+    assert verdict(ContentRules, limits, **facts) is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "rule", "actual"),
+    [
+        ({"entries": 100_001}, "archive-entries", 100_001),
+        ({"unpacked_size": 50 * 1024 * MB + 1}, "unpacked-size", 50 * 1024 * MB + 1),
+        ({"archive_ratio": 100.5, "unpacked_size": 10 * MB}, "archive-ratio", 100.5),
+        ({"archive_ratio": 1000, "unpacked_size": 10 * MB - 1}, None, None),
+        ({"archive_ratio": 100, "unpacked_size": 900 * MB, "entries": 100_000}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_bombs_are_refused_without_any_setting(facts: dict[str, Any], rule: str | None, actual: Any) -> None:
+    ours = Profile("ours")
+    limits = {name: getattr(ours, name) for name in ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")}
+    found = verdict(ArchiveRules, limits, mime_type="application/zip", **facts)
+    assert (found and found.rule, found and found.actual) == (rule, actual)
+
+
+def steps_of(asked: Profile, mime_type: str) -> set[str]:
+    return {step.name for step in make_plan(ABOUTS, asked.document(), mime_type)}
+
+
+def test_rules_are_looked_at_where_there_are_any() -> None:
+    ours = Profile("ours")
+    assert not {"content_rules", "archive_rules"} & steps_of(ours, "image/png")
+    assert {"content_rules", "archive_rules"} & steps_of(ours, "application/zip") == {"archive_rules"}
+    assert "archive_rules" in steps_of(ours, "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+    assert "archive_rules" not in steps_of(BARE, "application/zip")
+    for limits in ({"max_pages": 1}, {"encrypted": False}, {"min_duration": 0.5}):
+        assert "content_rules" in steps_of(replace(BARE, **limits), "image/png")
+
+
+def test_a_file_is_served_once_no_rule_can_refuse_it_any_more() -> None:
+    def plan(asked: Profile, mime_type: str) -> Any:
+        return make_plan(ABOUTS, asked.document(), mime_type)
+
+    assert passes_gate(plan(BARE, "image/png"), "intake")
+    ruled = plan(replace(BARE, max_pixels=5), "image/png")
+    assert not passes_gate(ruled, "intake")
+    assert passes_gate(ruled, "describe")
+    of_a_plugin = About(name="late", stage="derive", title="", order=1, isolated=False, gate=True)
+    late = make_plan([*ABOUTS, of_a_plugin], BARE.document(), "image/png")
+    assert [passes_gate(late, stage) for stage in ("intake", "describe", "derive")] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("max_pixels = -1", "max_pixels must be a whole number, not below 0"),
+        ("max_pages = 1.5", "max_pages must be a whole number"),
+        ('max_duration = "1 s"', "max_duration must be a number"),
+        ("encrypted = 1", "encrypted must be true or false"),
+        ("allowed_extensions = [1]", "allowed_extensions must be a list of texts"),
+        ('thumbnail_format = "gif"', "thumbnail_format must be 'webp' or 'jpeg'"),
+        ("description = 5", "description must be a text"),
+    ],
+)
+def test_a_value_that_cannot_be_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
+) -> None:
+    path = tmp_path / "profiles.toml"
+    path.write_text(f"[odd]\n{line}\n")
+    monkeypatch.setenv("WINDLASS_PROFILES", str(path))
+    monkeypatch.setenv("WINDLASS_HOME", str(tmp_path))
+    conf.reload()
+    try:
+        with pytest.raises(conf.BadSetting, match=said):
+            profile("odd")
+        path.write_text("[odd]\nmax_duration = 5\nmax_pixels = 7\nencrypted = false\n")
+        conf.reload()
+        assert profile("odd").content_rules
+    finally:
+        monkeypatch.undo()
+        conf.reload()

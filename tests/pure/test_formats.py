@@ -1,0 +1,145 @@
+"""The small readers of formats: what they read right, and that no bytes can make them fail."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import kinds, samples
+from windlass.kernel.formats import bitmaps, compound_kinds, exif, icc, looks, pdf_dates, recording_tags, zip_kinds
+from windlass.kernel.formats.places import iso6709
+
+
+def entry(value: str, kind: str = "ASCII", people: str | None = None) -> str:
+    return f"{value} ({people or value}, {kind}, 1 components, 1 bytes)"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "key", "value"),
+    [
+        ("ifd0-Model", entry("EOS (R5), x"), "model", "EOS (R5), x"),
+        ("ifd0-Make", entry("  Canon \0"), "make", "Canon"),
+        ("ifd0-Artist", entry("a" * 900), "artist", "a" * 200),
+        ("ifd2-ExposureTime", entry("1/250", "Rational", "1/250 sec."), "exposure_seconds", 0.004),
+        ("ifd2-FNumber", entry("28/10", "Rational", "f/2.8"), "aperture", 2.8),
+        ("ifd2-ISOSpeedRatings", entry("400", "Short"), "iso", 400),
+        ("ifd2-DateTimeOriginal", entry("2024:05:06 07:08:09"), "taken_at", "2024-05-06T07:08:09"),
+        ("ifd0-Make", entry(" "), None, None),
+        ("ifd2-FNumber", entry("1/0", "Rational"), None, None),
+        ("ifd2-FNumber", entry("nan", "Rational"), None, None),
+        ("ifd2-FNumber", "what", None, None),
+        ("ifd2-DateTimeOriginal", entry("0000:00:00 00:00:00"), None, None),
+    ],
+)
+def test_what_a_camera_wrote(name: str, said: str, key: str | None, value: object) -> None:
+    assert exif.camera({name: said}.get) == ({key: value} if key else {})
+
+
+def test_an_offset_that_is_none_leaves_the_time() -> None:
+    said = {"ifd2-DateTimeOriginal": entry("2024:05:06 07:08:09"), "ifd2-OffsetTimeOriginal": entry("soon")}
+    assert exif.camera(said.get) == {"taken_at": "2024-05-06T07:08:09"}
+
+
+@pytest.mark.parametrize("latitude", ["91/1 0/1 0/1", "1/1 0/1", "-5/1 0/1 0/1", "1/0 0/1 0/1", "x y z"])
+def test_a_place_that_cannot_be_is_none(latitude: str) -> None:
+    said = {"ifd3-GPSLatitude": entry(latitude, "Rational"), "ifd3-GPSLongitude": entry("1/1 2/1 3/1", "Rational")}
+    assert exif.location(said.get) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("D:20240506070809+02'00'", "2024-05-06T07:08:09+02:00"),
+        ("D:20240506070809Z", "2024-05-06T07:08:09+00:00"),
+        ("D:20240506070809-05'30", "2024-05-06T07:08:09-05:30"),
+        ("D:2024", "2024-01-01T00:00:00"),
+        ("20240506", "2024-05-06T00:00:00"),
+        ("D:20241399", None),
+        ("D:20240506070809+99'00'", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_dates_of_pdf(said: str, found: str | None) -> None:
+    assert pdf_dates.iso(said) == found
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("+59.3293+018.0686/", {"latitude": 59.3293, "longitude": 18.0686}),
+        ("-33.8+151.2+058.5/", {"latitude": -33.8, "longitude": 151.2, "altitude": 58.5}),
+        ("+59.3293+018.0686+010.000CRSWGS_84/", {"latitude": 59.3293, "longitude": 18.0686, "altitude": 10}),
+        ("+95.0+018.0/", None),
+        ("here", None),
+    ],
+)
+def test_places_of_recordings(said: str, found: object) -> None:
+    assert iso6709(said) == found
+
+
+def test_what_recordings_say() -> None:
+    said = {"TITLE": " Hauling ", "creation_time": "1904-01-01T00:00:00Z", "com.apple.quicktime.make": "Anchor"}
+    assert recording_tags.tags(said) == {"title": "Hauling"}
+    assert recording_tags.made_at(said) is None
+    assert recording_tags.made_at({"creation_time": "2024-05-06T07:08:09.000000Z"}) == "2024-05-06T07:08:09+00:00"
+
+
+def test_names_of_colour_profiles() -> None:
+    import pyvips
+
+    picture = pyvips.Image.new_from_buffer(samples.camera_jpeg(), "")
+    assert icc.name(picture.get("icc-profile-data"))
+    old = bytes(128) + (1).to_bytes(4) + b"desc" + (144).to_bytes(4) + (30).to_bytes(4)
+    assert icc.name(old + b"desc" + bytes(4) + (9).to_bytes(4) + b"Display\0\0") == "Display"
+    assert icc.name(old) is None
+    assert icc.name(b"") is None
+
+
+def test_bitmaps() -> None:
+    assert bitmaps.bmp(kinds.bmp()) == {"width": 2, "height": 3, "bits": 24}
+    assert bitmaps.ico(kinds.ico()) == {"width": 256, "height": 256}
+    assert bitmaps.bmp(b"BM" + bytes(10)) is None
+
+
+BEGINNINGS = st.sampled_from(
+    [b"", b"PK\x03\x04", b"BM", b"\0\0\1\0", kinds.cfb("Workbook")[:600], b"\x1a\x45\xdf\xa3\x16\x54\xae\x6b", b"OggS"]
+)
+ENDS = st.sampled_from(
+    [b"", b"PK\x05\x06", b"PK\x05\x06" + bytes(18), b"PK\x06\x07" + bytes(16) + b"PK\x05\x06" + bytes(18)]
+)
+
+
+@given(BEGINNINGS, st.binary(max_size=300), ENDS)
+def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes) -> None:
+    data = beginning + middle + end
+    file = io.BytesIO(data)
+    bitmaps.bmp(data)
+    bitmaps.ico(data)
+    icc.name(data)
+    for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
+        assert "/" in looks.refined(found, data, len(data))
+    compound_kinds.kind(compound_kinds.names(file))
+    directory = zip_kinds.directory(file, len(data))
+    if directory is not None:
+        assert "/" in zip_kinds.kind(file, directory)
+
+
+@given(st.integers(0, 2000), st.integers(0, 255))
+def test_a_document_with_one_wrong_byte(place: int, value: int) -> None:
+    data = bytearray(kinds.KINDS["a.odt"].make())
+    data[place % len(data)] = value
+    directory = zip_kinds.directory(io.BytesIO(data), len(data))
+    assert directory is None or "/" in zip_kinds.kind(io.BytesIO(data), directory)
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_no_text_makes_a_reader_fail(one: str, other: str) -> None:
+    exif.camera(lambda _: one)
+    exif.location(lambda name: one if name.endswith("Ref") else other)
+    pdf_dates.iso(one)
+    recording_tags.made_at({"creation_time": one})
+    recording_tags.place({"location": one})

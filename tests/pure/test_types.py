@@ -1,0 +1,161 @@
+"""The detected type of every ordinary kind, and whether its name agrees: extension by content (ASVS 5.2.2)."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from tests import samples
+from tests.kinds import KINDS, Kind, cfb, ooxml, zipped
+from windlass.kernel.formats import zip_kinds
+from windlass.processing.contract import Rejection, StepContext, StepResult
+from windlass.processing.steps.type import Type
+from windlass.processing.steps.type_rules import TypeRules
+
+PROFILE: dict[str, Any] = {
+    "blocked_mime_types": (),
+    "allowed_mime_types": (),
+    "allowed_extensions": (),
+    "check_mismatch": True,
+}
+PROGRAM = b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0\x64\x86\2\0" + bytes(14) + b"\xf0\0\x22\0\x0b\2" + bytes(300)
+
+
+def detected(content: bytes, filename: str, **more: Any) -> StepResult:
+    facts = {"filename": filename, "size": len(content)} | more
+    return Type().run(StepContext(io.BytesIO(content), facts, {}))
+
+
+def verdict(content: bytes, filename: str, profile: dict[str, Any] | None = None, **more: Any) -> Rejection | None:
+    facts = {"filename": filename, "size": len(content)} | more
+    facts |= detected(content, filename, **more).facts
+    found = TypeRules().run(StepContext(io.BytesIO(), facts, PROFILE | (profile or {}))).verdict
+    assert found is None or isinstance(found, Rejection)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_an_ordinary_file_is_what_it_is_and_comes_in(kind: Kind) -> None:
+    content = kind.make()
+    assert detected(content, kind.filename).facts["mime_type"] == kind.mime_type
+    assert verdict(content, kind.filename) is None
+    assert verdict(content, kind.filename, declared_mime_type=kind.mime_type) is None
+
+
+#: Kinds that the name alone tells from a plain text, or that a text may be called.
+TEXTS = {kind.filename for kind in KINDS.values() if kind.make().isascii() or not kind.make()}
+SIGNED = sorted(
+    set(KINDS)
+    - TEXTS
+    - {"a.bin", "a.stl", "a.db", "a.aac", "a.ts", "a.mp3", "a.ogg", "a.opus", "a.wmv", "a.wma", "a.mpg", "a.svgz"}
+)
+
+
+@pytest.mark.parametrize("name", SIGNED)
+@pytest.mark.parametrize("content", [samples.html(), PROGRAM, b"Haul away.\n" * 9], ids=["page", "program", "text"])
+def test_a_name_that_lies_is_found_out(name: str, content: bytes) -> None:
+    if name in ("a.doc", "a.xls") and content != PROGRAM:
+        return  # Word and Excel take pages and texts under these
+    found = verdict(content, name)
+    assert found is not None
+    assert found.rule == "type-mismatch"
+
+
+@pytest.mark.parametrize("name", sorted(set(KINDS) - TEXTS - {"a.bin"}))
+def test_what_is_not_text_does_not_pass_for_text(name: str) -> None:
+    found = verdict(KINDS[name].make(), "readme.txt")
+    assert found is not None or name == "a.stl"
+
+
+@pytest.mark.parametrize(
+    ("filename", "declared", "mime_type"),
+    [
+        ("table", "text/csv", "text/csv"),
+        ("table", "application/json", "application/json"),
+        ("table", "image/svg+xml", "text/plain"),
+        ("table.csv", "text/markdown", "text/csv"),
+        ("table.jpg", None, "text/plain"),
+        ("table.pdf", "text/markdown", "text/markdown"),
+        ("table.svg", None, "text/plain"),
+    ],
+)
+def test_a_plain_text_is_what_its_name_or_else_its_sender_says(
+    filename: str, declared: str | None, mime_type: str
+) -> None:
+    assert detected(b"one\ntwo\n", filename, declared_mime_type=declared).facts["mime_type"] == mime_type
+
+
+def test_a_page_stays_a_page_whatever_its_name() -> None:
+    assert detected(samples.html(), "notes.md").facts["mime_type"] == "text/html"
+
+
+def test_sound_alone_in_a_container_of_films_is_sound() -> None:
+    assert detected(samples.sound("webm", "libopus"), "voice.webm").facts["mime_type"] == "audio/webm"
+    assert detected(samples.webm(), "voice.webm").facts["mime_type"] == "video/webm"
+
+
+def test_the_directory_is_found_at_the_end_of_a_long_file() -> None:
+    content = zipped(
+        ("word/media/image1.png", bytes(3_000_000)),
+        ("word/document.xml", "<x/>"),
+        ("[Content_Types].xml", "<T/>"),
+        deflate=False,
+    )
+    assert detected(content, "a").facts["mime_type"].endswith("wordprocessingml.document")
+
+
+def test_a_zip_file_that_is_damaged_is_still_one() -> None:
+    content = ooxml("word", "document")()
+    assert detected(content[:-30], "a.zip").facts["mime_type"] == "application/zip"
+    assert zip_kinds.directory(io.BytesIO(content[:-30]), len(content) - 30) is None
+    for place in range(0, len(content), 7):
+        broken = content[:place] + b"\xff" + content[place + 1 :]
+        assert "/" in detected(broken, "a").facts["mime_type"]
+
+
+def test_a_locked_document_is_what_its_name_says_and_no_more() -> None:
+    locked = cfb("EncryptionInfo", "EncryptedPackage")
+    assert detected(locked, "a.bin").facts["mime_type"] in ("application/encrypted", "application/x-ole-storage")
+    assert detected(cfb("WordDocument"), "a.docx").facts["mime_type"] == "application/msword"
+    assert verdict(cfb("WordDocument"), "a.docx") is not None
+
+
+def test_macros_are_not_taken_under_the_name_of_a_document_without() -> None:
+    found = verdict(KINDS["a.docm"].make(), "a.docx")
+    assert found is not None
+    assert found.rule == "type-mismatch"
+
+
+PICTURE_AND_JAR = samples.gif() + KINDS["a.jar"].make()
+
+
+def test_a_picture_with_a_program_behind_it_is_both() -> None:
+    said = detected(PICTURE_AND_JAR, "a.gif")
+    assert (said.facts["mime_type"], said.facts["also"]) == ("image/gif", ["application/java-archive"])
+    assert verdict(PICTURE_AND_JAR, "a.gif") is None
+    found = verdict(PICTURE_AND_JAR, "a.jar")
+    assert found is not None
+    assert (found.rule, found.actual) == ("type-mismatch", "image/gif")
+
+
+@pytest.mark.parametrize(
+    ("profile", "rule"),
+    [
+        ({"allowed_mime_types": ("image/*",)}, "type-not-allowed"),
+        ({"blocked_mime_types": ("application/java-archive",)}, "type-blocked"),
+    ],
+)
+def test_the_rules_hold_for_all_that_a_file_is(profile: dict[str, Any], rule: str) -> None:
+    found = verdict(PICTURE_AND_JAR, "a.gif", profile)
+    assert found is not None
+    assert (found.rule, found.actual) == (rule, "application/java-archive")
+    assert verdict(samples.gif(), "a.gif", profile) is None
+
+
+def test_a_pdf_with_a_zip_file_behind_and_a_picture_with_a_pdf_inside() -> None:
+    assert detected(samples.pdf() + samples.archive(), "a.pdf").facts["also"] == ["application/zip"]
+    inside = samples.png()[:33] + b"%PDF-1.4\n" + samples.png()[33:]
+    assert detected(inside, "a.png").facts["also"] == ["application/pdf"]
+    assert "also" not in detected(samples.pdf(), "a.pdf").facts
