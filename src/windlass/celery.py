@@ -37,12 +37,13 @@ PATIENCE_SECONDS = 15.0
 app = wake.application()
 attendance = Attendance()
 _holder = ""
+_stages: Sequence[Stage] = tuple(Stage)
 
 
 @app.task(name=wake.TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def run_job(job_id: str) -> None:
     with attendance.job():
-        processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}")
+        processing.run_job(UUID(job_id), holder=_holder or f"eager-{os.getpid()}", stages=_stages)
 
 
 def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:
@@ -50,8 +51,8 @@ def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:
 
     ``instance`` is the name under which jobs are claimed. Call it in the main thread.
     """
-    global _holder
-    _holder = instance
+    global _holder, _stages
+    _holder, _stages = instance, stages
     # It takes JSON only and runs none of it, and what is hostile runs in the sandbox: root in a container may.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     app.add_defaults(lambda: _worker_configuration(concurrency))

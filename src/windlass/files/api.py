@@ -7,6 +7,7 @@ from windlass.files.leases import Lease, LeaseLost, UploadCompleted
 from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.profiles import Profile, profile, profiles
+from windlass.files.runs import FileRun
 from windlass.files.states import LIVING_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import NewUpload
 
@@ -17,6 +18,7 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "FileAsset",
+    "FileRun",
     "FileStatus",
     "IllegalMove",
     "Lease",

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import F, QuerySet
-from django.db.models.functions import Greatest
 
 from windlass.events.api import EventType, Recorder
-from windlass.files.models import FileAsset, Rendition, StepRun
+from windlass.files.models import FileAsset, StepRun
 from windlass.files.states import ENDED_FILES, FileStatus, StepState, files_that_may_become
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound
@@ -113,16 +112,24 @@ def move(
     if not changed:
         raise IllegalMove(f"file {asset.id} may not become {target}")
     asset.refresh_from_db(fields=["status", *values])
-    kind = _EVENT_OF.get(target)
-    if kind:
-        data: dict[str, Any] = {"progress": 100} if target == FileStatus.READY else {}
-        if asset.message:
-            data["message"] = asset.message
-        if asset.rejection and target in (FileStatus.REJECTED, FileStatus.QUARANTINED):
-            data["rejection"] = asset.rejection
-        if asset.rejection and target == FileStatus.QUARANTINED:
-            data["signature"] = asset.rejection["actual"]
-        tell.add(kind, owner=asset.owner, file_id=asset.id, data=data)
+    told = outcome_event(asset)
+    if told is not None:
+        tell.add(told[0], owner=asset.owner, file_id=asset.id, data=told[1])
+
+
+def outcome_event(asset: FileAsset) -> tuple[EventType, dict[str, Any]] | None:
+    """What is told of a file that has just got the status it has; None where that says nothing."""
+    kind = _EVENT_OF.get(FileStatus(asset.status))
+    if kind is None:
+        return None
+    data: dict[str, Any] = {"progress": 100} if kind == EventType.FILE_READY else {}
+    if asset.message:
+        data["message"] = asset.message
+    if asset.rejection and kind in (EventType.FILE_REJECTED, EventType.FILE_QUARANTINED):
+        data["rejection"] = asset.rejection
+    if asset.rejection and kind == EventType.FILE_QUARANTINED:
+        data["signature"] = asset.rejection["actual"]
+    return kind, data
 
 
 _EVENT_OF = {
@@ -132,16 +139,6 @@ _EVENT_OF = {
     FileStatus.FAILED: EventType.FILE_FAILED,
     FileStatus.RELEASED: EventType.FILE_RELEASED,
 }
-
-
-def plan_steps(asset: FileAsset, steps: Iterable[StepPlan]) -> None:
-    """Write the steps of this run that are not yet known, in order, as pending."""
-    known = set(StepRun.objects.filter(file=asset, run=asset.run).values_list("step", flat=True))
-    new = [step for step in steps if step.name not in known]
-    StepRun.objects.bulk_create(
-        StepRun(file=asset, run=asset.run, stage=step.stage, step=step.name, position=len(known) + index)
-        for index, step in enumerate(new)
-    )
 
 
 def steps(asset: FileAsset) -> Sequence[StepRun]:
@@ -161,109 +158,6 @@ def owed(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep
     )
     found = rows.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]
     return [OwedStep(*row) for row in found]
-
-
-def step_started(asset: FileAsset, name: str) -> None:
-    StepRun.objects.filter(file=asset, run=asset.run, step=name).update(state=StepState.RUNNING, progress=0)
-
-
-def step_progress(asset: FileAsset, name: str, percent: int, overall: int, message: str) -> None:
-    """State, not journal: throttled by the caller to at most 4 a second. Never falls."""
-    StepRun.objects.filter(file=asset, run=asset.run, step=name).update(progress=Greatest("progress", percent))
-    raise_progress(asset, overall, message)
-
-
-def raise_progress(asset: FileAsset, overall: int, message: str) -> None:
-    """Of a file that is being processed; what is made good in one that is ready does not show in it."""
-    FileAsset.objects.filter(id=asset.id, run=asset.run, status=FileStatus.PROCESSING).update(
-        progress=Greatest("progress", min(overall, 99)), message=message[:500]
-    )
-
-
-def step_ended(tell: Recorder, asset: FileAsset, outcome: StepOutcome, overall: int) -> None:
-    """Record a step's result and merge its facts into the record."""
-    StepRun.objects.filter(file=asset, run=asset.run, step=outcome.name).update(
-        state=outcome.state,
-        seconds=round(outcome.seconds, 4),
-        detail=outcome.detail,
-        progress=100 if outcome.state == StepState.DONE else 0,
-    )
-    facts = dict(outcome.facts or {})
-    values: dict[str, Any] = {name: facts.pop(name) for name in COLUMNS if name in facts}
-    if facts:
-        values["extra_attributes"] = asset.extra_attributes | facts
-    FileAsset.objects.filter(id=asset.id).update(
-        progress=Greatest("progress", min(overall, 99)), updated_at=now(), **values
-    )
-    asset.refresh_from_db()
-    tell.add(
-        EventType.FILE_STEP,
-        owner=asset.owner,
-        file_id=asset.id,
-        data={
-            "step": outcome.name,
-            "state": outcome.state.value,
-            "progress": asset.progress,
-            "message": outcome.detail,
-        },
-    )
-
-
-def skip_steps(asset: FileAsset, *, owed: bool = False, names: Sequence[str] | None = None) -> None:
-    """What is still pending or running will not be done in this run; ``owed``: nor what was left for later."""
-    states = [StepState.PENDING, StepState.RUNNING, *([StepState.OWED] if owed else [])]
-    rows = StepRun.objects.filter(file=asset, run=asset.run, state__in=states)
-    (rows if names is None else rows.filter(step__in=names)).update(state=StepState.SKIPPED)
-
-
-def stage_began(tell: Recorder, asset: FileAsset, stage: str) -> None:
-    """Show the stage; a pending file is processing from here on."""
-    FileAsset.objects.filter(id=asset.id).update(stage=stage, message="", updated_at=now())
-    asset.stage, asset.message = stage, ""
-    if asset.status == FileStatus.PENDING:
-        move(tell, asset, FileStatus.PROCESSING)
-    tell.add(
-        EventType.FILE_STAGE,
-        owner=asset.owner,
-        file_id=asset.id,
-        data={"stage": stage, "progress": asset.progress},
-    )
-
-
-def pass_gate(asset: FileAsset) -> None:
-    FileAsset.objects.filter(id=asset.id).update(gate_passed=True)
-    asset.gate_passed = True
-
-
-def set_duplicate(asset: FileAsset, original: uuid.UUID | None) -> None:
-    FileAsset.objects.filter(id=asset.id).update(duplicate_of_id=original)
-    asset.duplicate_of_id = original
-
-
-def know_checksum(asset: FileAsset, sha256: str) -> None:
-    """Somebody has read every byte: the record and the blob carry the digest from now on."""
-    FileAsset.objects.filter(id=asset.id).update(checksum=sha256)
-    if asset.blob is not None and asset.blob.sha256 is None:
-        type(asset.blob).objects.filter(id=asset.blob.id).update(sha256=sha256)
-        asset.blob.sha256 = sha256
-    asset.checksum = sha256
-
-
-def save_rendition(asset: FileAsset, made: StoredRendition) -> None:
-    """Names are unique per file: making one again replaces the row, as it replaced the object."""
-    Rendition.objects.update_or_create(
-        file=asset,
-        name=made.name,
-        defaults={
-            "kind": made.kind,
-            "mime_type": made.mime_type,
-            "store": made.store,
-            "key": made.key,
-            "size": made.size,
-            "width": made.width,
-            "height": made.height,
-        },
-    )
 
 
 def new_run(tell: Recorder, asset: FileAsset) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -79,39 +79,105 @@ def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
     return bool(changed)
 
 
-def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
-    """Take a due job under a lease; None where there is nothing to take, as with a bell that rang twice."""
-    moment = now()
-    if not Job.objects.filter(id=job_id, state=JobState.QUEUED, due_at__lte=moment).exists():
-        return None  # bells ring twice in a long queue; a look takes no write lock
-    with transaction.atomic():
-        taken = Job.objects.filter(id=job_id, state=JobState.QUEUED, due_at__lte=moment).update(
-            state=JobState.RUNNING,
-            attempts=F("attempts") + 1,
-            lease_holder=holder,
-            lease_epoch=F("lease_epoch") + 1,
-            lease_until=_lease_end(moment),
-            updated_at=moment,
-        )
-        if not taken:
-            return None
-        job = Job.objects.get(id=job_id)
-        Attempt.objects.create(job=job, number=job.attempts, epoch=job.lease_epoch, worker=holder, started_at=moment)
+def look(job_id: uuid.UUID, holder: str) -> Claim | None:
+    """The claim that could be made on a due job; None where there is nothing to take, as with a bell that rang twice.
+
+    It holds nothing before ``take``: a look takes no write lock.
+    """
+    job = Job.objects.filter(id=job_id, state=JobState.QUEUED, due_at__lte=now()).first()
+    if job is None:
+        return None
     return Claim(
         job.id,
         job.file_id,
         Stage(job.stage),
         job.run,
-        job.lease_epoch,
-        job.attempts,
+        job.lease_epoch + 1,
+        job.attempts + 1,
         job.max_attempts,
         holder,
         job.request_id,
     )
 
 
+def take(held: Claim) -> None:
+    """Make the claim, under a lease, inside the caller's transaction. Raises Fenced where the job has moved on."""
+    moment = now()
+    taken = Job.objects.filter(id=held.job_id, state=JobState.QUEUED, lease_epoch=held.epoch - 1, due_at__lte=moment)
+    if not taken.update(
+        state=JobState.RUNNING,
+        attempts=held.attempt,
+        lease_holder=held.holder,
+        lease_epoch=held.epoch,
+        lease_until=_lease_end(moment),
+        updated_at=moment,
+    ):
+        raise Fenced(f"job {held.job_id} was taken by another")
+    _begin_attempt(held, moment)
+
+
+def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
+    """Look and take at once; None where there is nothing to take."""
+    held = look(job_id, holder)
+    if held is None:
+        return None
+    try:
+        with transaction.atomic():
+            take(held)
+    except Fenced:
+        return None
+    return held
+
+
+def hand_on(held: Claim, stage: Stage) -> Claim:
+    """Make the next stage's job and claim it at once, in the transaction that finishes this one; no bell rings.
+
+    Whoever holds a stage is alone in making the next of this run. Should the worker die, the lease brings it back.
+    """
+    moment = now()
+    job = Job.objects.create(
+        file_id=held.file_id,
+        run=held.run,
+        stage=stage,
+        state=JobState.RUNNING,
+        attempts=1,
+        max_attempts=held.max_attempts,
+        due_at=moment,
+        rung_at=moment,
+        lease_holder=held.holder,
+        lease_epoch=1,
+        lease_until=_lease_end(moment),
+        request_id=held.request_id,
+    )
+    following = replace(held, job_id=job.id, stage=stage, epoch=1, attempt=1)
+    _begin_attempt(following, moment)
+    return following
+
+
+def keep_all(held: Iterable[Claim]) -> list[Claim]:
+    """Prolong these leases, which belong to one worker; returns those that are lost. A lease that is young is only
+    looked at, which takes no write lock."""
+    claims, moment = list(held), now()
+    rows = Job.objects.filter(id__in=[claim.job_id for claim in claims], state=JobState.RUNNING)
+    found = {(job, epoch): until for job, epoch, until in rows.values_list("id", "lease_epoch", "lease_until")}
+    mine = [claim for claim in claims if (claim.job_id, claim.epoch) in found]
+    soon = moment + timedelta(seconds=conf.get().job_lease_seconds * 2 / 3)
+    old = Q()
+    for claim in mine:
+        if (found[claim.job_id, claim.epoch] or moment) < soon:
+            old |= Q(id=claim.job_id, lease_epoch=claim.epoch)
+    if old:
+        Job.objects.filter(old, state=JobState.RUNNING).update(lease_until=_lease_end(moment), updated_at=moment)
+    return [claim for claim in claims if claim not in mine]
+
+
+def holds(held: Claim) -> bool:
+    """Whether the claim is still the job's; a look."""
+    return Job.objects.filter(id=held.job_id, state=JobState.RUNNING, lease_epoch=held.epoch).exists()
+
+
 def keep(held: Claim) -> None:
-    """Prolong the lease (the heartbeat, and the fence inside any transaction that records an effect). Raises Fenced."""
+    """Prolong the lease: the fence inside any transaction that records an effect. Raises Fenced."""
     _change(held, lease_until=_lease_end(now()))
 
 
@@ -265,6 +331,12 @@ def _change(held: Claim, **values: object) -> None:
     )
     if not changed:
         raise Fenced(f"job {held.job_id} is no longer held under epoch {held.epoch}")
+
+
+def _begin_attempt(held: Claim, moment: datetime) -> None:
+    Attempt.objects.create(
+        job_id=held.job_id, number=held.attempt, epoch=held.epoch, worker=held.holder, started_at=moment
+    )
 
 
 def _end_attempt(held: Claim, outcome: AttemptOutcome, error: BaseException | str = "", step: str = "") -> None:

@@ -13,6 +13,7 @@ import structlog
 from windlass.files.api import FileAsset, StepState, StoredRendition, assets
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
+from windlass.processing import records
 from windlass.processing.contract import (
     About,
     Cancelled,
@@ -34,9 +35,6 @@ from windlass.processing.workshop import Bench, own_bench
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
-
-#: Progress reaches the records at most this often (http-api section 6): seconds.
-TELL_EVERY = 0.25
 
 
 def run_step(work: Work, planned: PlannedStep, bench: Bench, lost: threading.Event) -> Ended:
@@ -96,7 +94,7 @@ def _result(work: Work, planned: PlannedStep, step: Step, bench: Bench, lost: th
 def _here(work: Work, step: Step, bench: Bench, report: _Reporter) -> Mapping[str, Any]:
     with ExitStack() as stack:
         file = stack.enter_context(_view(bench.file, "rb"))
-        context = StepContext(file, work.facts(), work.profile.document(), None, report, _finder(work.asset))
+        context = StepContext(file, work.facts(), work.rules, None, report, _finder(work.asset))
         if step.about.makes:
             os.ftruncate(bench.output.fileno(), 0)
             context.output = stack.enter_context(_view(bench.output, "wb"))
@@ -111,8 +109,8 @@ def _view(shared: BinaryIO, mode: str) -> BinaryIO:
 
 
 def _isolated(work: Work, step: Step, bench: Bench, report: _Reporter) -> Mapping[str, Any]:
-    order = Order(step.about.name, work.facts(), work.profile.document(), makes=bool(step.about.makes))
-    return bench.session.run(order, report, report.lost)
+    order = Order(step.about.name, work.facts(), work.rules, makes=bool(step.about.makes))
+    return bench.session.run(order, report, report.lost, report.look)
 
 
 def _finder(asset: FileAsset) -> Callable[[str], str | None]:
@@ -124,20 +122,22 @@ def _finder(asset: FileAsset) -> Callable[[str], str | None]:
 
 
 class _Reporter:
-    """Takes a step's progress, as often as it likes, and tells it now and then."""
+    """Takes a step's progress, as often as it likes; the records are told at most four times a second."""
 
     def __init__(self, work: Work, step: PlannedStep, lost: threading.Event) -> None:
         self.lost = lost
-        self._work, self._step, self._told = work, step, monotonic()
+        self._work, self._step = work, step
 
     def __call__(self, percent: int) -> None:
+        self._work.progressed(self._step, max(0, min(int(percent), 100)))
+        self.look()
+
+    def look(self) -> None:
+        """Called now and then while the step runs: what earlier steps found is not to wait for it."""
         if self.lost.is_set():
             raise Cancelled
-        if monotonic() - self._told < TELL_EVERY:
-            return
-        self._told = monotonic()
-        overall = self._work.progress(self._step, percent)
-        assets.step_progress(self._work.asset, self._step.name, percent, overall, self._step.title)
+        if not self._work.run.is_saved and monotonic() - self._work.recorded_at >= records.TOGETHER:
+            records.so_far(self._work)
 
 
 def _store(work: Work, made: MadeRendition, about: About, output: BinaryIO) -> StoredRendition:
@@ -146,7 +146,8 @@ def _store(work: Work, made: MadeRendition, about: About, output: BinaryIO) -> S
     kind = makes.kind if makes else ""  # it was accepted, so it was announced
     key = f"renditions/{work.asset.id}/{made.name}"
     target = store()
-    jobs.keep(work.held)
+    if not jobs.holds(work.held):
+        raise jobs.Fenced(f"job {work.held.job_id} is no longer held")
     with _view(output, "rb") as reading:
         reading.seek(made.offset)
         target.put(key, reading, made.length)

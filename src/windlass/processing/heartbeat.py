@@ -1,8 +1,10 @@
-"""Keeps a job's lease while its steps run, and says when it is lost."""
+"""Keeps the leases of the jobs that this process runs, and says when one is lost. One thread for all of them."""
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from types import TracebackType
 
 import structlog
@@ -12,7 +14,7 @@ from windlass import conf
 from windlass.jobs import api as jobs
 
 #: Seconds between two beats at most, however long the lease: so soon is the work on a released file given up.
-SLOWEST = 2.0
+SLOWEST = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -22,35 +24,93 @@ class Heartbeat:
 
     def __init__(self, held: jobs.Claim) -> None:
         self.lost = threading.Event()
-        self._held = held
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"windlass-heartbeat-{held.job_id}", daemon=True)
+        self.held = held
 
     def __enter__(self) -> Heartbeat:
-        self._thread.start()
+        _heart.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        _heart.remove(self)
+
+    def turn_to(self, held: jobs.Claim) -> None:
+        """The worker goes on with another job: the next stage of the same file. What was said of the last one, which
+        has ended, does not count for it."""
+        _heart.replace(self, held)
+
+
+class _Heart:
+    """Beats while there is anything to keep; its thread ends after a while with nothing."""
+
+    IDLE_SECONDS = 30.0
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._beats: set[Heartbeat] = set()
+        self._thread: threading.Thread | None = None
+
+    def add(self, beat: Heartbeat) -> None:
+        with self._changed:
+            self._beats.add(beat)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="windlass-heartbeat", daemon=True)
+                self._thread.start()
+            elif len(self._beats) == 1:
+                self._changed.notify()
+
+    def remove(self, beat: Heartbeat) -> None:
+        with self._changed:
+            self._beats.discard(beat)
+
+    def replace(self, beat: Heartbeat, held: jobs.Claim) -> None:
+        with self._changed:
+            beat.held, beat.lost = held, threading.Event()
 
     def _run(self) -> None:
         try:
-            while not self._over.wait(min(conf.get().job_lease_seconds / 3, SLOWEST)):
+            while self._wait():
                 self._beat()
-                if self.lost.is_set():
-                    return
         finally:
             connection.close()  # this thread's own
 
+    def _wait(self) -> bool:
+        """Until it is time to beat. False where there was nothing to keep for long: the thread is no longer needed."""
+        with self._changed:
+            if not self._beats:
+                connection.close()
+                if not self._changed.wait_for(lambda: bool(self._beats), self.IDLE_SECONDS):
+                    self._thread = None
+                    return False
+        time.sleep(min(conf.get().job_lease_seconds / 3, SLOWEST))
+        return True
+
     def _beat(self) -> None:
+        with self._changed:
+            beats = {beat.held: beat for beat in self._beats}
+        if not beats:
+            return
         try:
-            jobs.keep(self._held)
-        except jobs.Fenced:
-            self.lost.set()
+            lost = jobs.keep_all(beats)
         except DatabaseError as error:
-            # The next beat may get through. If none does, the lease lapses and the results are fenced.
-            log.warning("job.heartbeat_failed", job_id=str(self._held.job_id), error=str(error))
+            # The next beat may get through. If none does, the leases lapse and the results are fenced.
+            log.warning("job.heartbeat_failed", jobs=len(beats), error=str(error))
             connection.close()
+            return
+        with self._changed:
+            for held in lost:
+                if beats[held].held == held:  # else it has ended meanwhile, and the next stage is under way
+                    beats[held].lost.set()
+
+
+_heart = _Heart()
+
+
+def _forget() -> None:
+    """A forked child has no such thread."""
+    global _heart
+    _heart = _Heart()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,167 +1,191 @@
-"""What the records say of a stage as it goes: each function is one transaction, fenced by the job's claim.
+"""What the records say of a file as it goes: each function is one transaction, fenced by the job's claim.
 
 All raise ``jobs.Fenced`` where the job is no longer ours; then nothing is recorded.
 """
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
-from windlass.events.api import EventType, Recorder, recording
-from windlass.files.api import FileAsset, FileStatus, StepOutcome, StepPlan, StepState, assets
+from windlass.events.api import EventType, recording
+from windlass.files.api import FileAsset, FileRun, FileStatus, StepOutcome, StepState, assets
 from windlass.jobs import api as jobs
+from windlass.jobs.api import Stage
+from windlass.kernel.clock import monotonic
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
 from windlass.processing.plan import PlannedStep, next_stage, passes_gate
-from windlass.processing.work import Ended, Work, is_filling, plan_for
+from windlass.processing.registry import step as installed_step
+from windlass.processing.work import Ended, Work, is_filling
 
 #: Statuses in which a file's processing is not over.
 OPEN = (FileStatus.PENDING, FileStatus.PROCESSING)
 #: Statuses in which there may be something to do: what was owed is made good while the file is served.
 WORKED_ON = (*OPEN, FileStatus.READY)
 
+#: Seconds. What steps find within as much is recorded together: a worker that dies loses no more than that.
+TOGETHER = 0.25
 #: Seconds for which a job waits at least for a service that is away.
 SHORTEST_WAIT = 1.0
-
-
-def stage_began(work: Work) -> None:
-    with recording() as tell:
-        jobs.keep(work.held)
-        if work.filling:
-            _forgive(work)
-        else:
-            assets.stage_began(tell, work.asset, work.held.stage)
-            assets.plan_steps(work.asset, [StepPlan(step.stage, step.name) for step in work.plan])
-        for step in work.to_do()[:1]:
-            assets.step_started(work.asset, step.name)
-
-
-def _forgive(work: Work) -> None:
-    """What is no longer wanted is no longer owed."""
-    planned = {step.name for step in work.plan}
-    names = [row.step for row in assets.steps(work.asset) if row.stage == work.held.stage and row.step not in planned]
-    assets.skip_steps(work.asset, owed=True, names=names)
 
 
 def nothing_to_do(held: jobs.Claim) -> None:
     """The file was withdrawn, or this run of it is over."""
     with recording():
+        jobs.take(held)
         jobs.finish(held)
 
 
-def step_ended(work: Work, ended: Ended, following: PlannedStep) -> None:
-    """Its result, and the next step as running: one transaction, for each costs the database a sync."""
-    with recording() as tell:
+def take(held: jobs.Claim) -> None:
+    """Take the job, whose stage cannot even begin."""
+    with recording():
+        jobs.take(held)
+
+
+def begin(work: Work) -> None:
+    """Take the job, and say that its stage begins."""
+    with _saving(work.run):
+        jobs.take(work.held)
+        _begin_stage(work)
+    work.recorded_at = monotonic()
+
+
+def so_far(work: Work) -> None:
+    """What has come of the stage since the records last said."""
+    with _saving(work.run):
         jobs.keep(work.held)
-        _record(tell, work, ended)
-        assets.step_started(work.asset, following.name)
+    work.recorded_at = monotonic()
 
 
-def stage_ended(work: Work, last: Ended | None) -> None:
-    """The last step's result together with what follows from it: the next stage's job, or the file's outcome."""
-    with recording() as tell:
+def stage_ended(work: Work, last: Ended | None, stages: Collection[Stage]) -> Work | None:
+    """What follows from it: the file's outcome, or the next stage's job. Where that stage is one of ``stages``, and
+    none of its steps is long, it is this worker's already, and returned."""
+    following: Work | None = None
+    with _saving(work.run):
         jobs.finish(work.held)
-        if last is not None:
-            _record(tell, work, last)
         if last is not None and last.verdict is not None:
-            _refuse(tell, work.asset, last.verdict)
+            _refuse(work.run, last.verdict)
         elif not work.filling:
-            _go_on(tell, work)
+            following = _go_on(work, stages)
+    if following is not None:
+        following.recorded_at = monotonic()
+    return following
 
 
-def try_again(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: BaseException, said: str) -> bool:
+def try_again(held: jobs.Claim, run: FileRun, step: PlannedStep | None, error: BaseException, said: str) -> bool:
     """Due again after a while. False where the attempts are used up."""
-    with recording() as tell:
-        if not jobs.retry_later(held, error, step=step.name if step else ""):
-            return False
+    if held.last_attempt:
+        return False
+    with _saving(run):
+        jobs.retry_later(held, error, step=step.name if step else "")
         if step is not None:
-            state = StepState.OWED if is_filling(asset) else StepState.PENDING
-            detail = f"{said} It will be tried again."
-            assets.step_ended(tell, asset, StepOutcome(step.name, state, 0, detail), asset.progress)
+            state = StepState.OWED if is_filling(run.asset) else StepState.PENDING
+            run.end(StepOutcome(step.name, state, 0, f"{said} It will be tried again."))
     return True
 
 
-def postpone(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Unavailable, said: str) -> None:
+def postpone(held: jobs.Claim, run: FileRun, step: PlannedStep | None, error: Unavailable, said: str) -> None:
     """A service is away: the file waits as it did before its processing began. No attempt is used up."""
-    with recording() as tell:
+    with _saving(run):
         jobs.postpone(held, said, max(error.retry_after, SHORTEST_WAIT), step=step.name if step else "")
         if step is not None:
-            assets.step_ended(tell, asset, StepOutcome(step.name, StepState.PENDING, 0, said), asset.progress)
-        assets.move(tell, asset, FileStatus.PENDING, message=said)
+            run.end(StepOutcome(step.name, StepState.PENDING, 0, said))
+        run.become(FileStatus.PENDING, message=said)
 
 
-def give_up(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: BaseException, said: str) -> None:
+def give_up(held: jobs.Claim, run: FileRun, step: PlannedStep | None, error: BaseException, said: str) -> None:
     """A dead letter: the file has failed, with the reason. One that was ready stays so; the step alone has failed."""
-    with recording() as tell:
+    with _saving(run):
         jobs.bury(held, error, step=step.name if step else "")
         if step is not None:
-            assets.step_ended(tell, asset, StepOutcome(step.name, StepState.FAILED, 0, said), asset.progress)
+            run.end(StepOutcome(step.name, StepState.FAILED, 0, said))
         title = step.title if step else "Processing"
         attempts = f" after {held.attempt} attempts" if held.attempt > 1 else ""
-        _fail(tell, asset, held.stage, held.attempt, f"{title} failed{attempts}. {said}")
+        _fail(run, held.stage, held.attempt, f"{title} failed{attempts}. {said}")
 
 
 def take_back(job: jobs.Job) -> bool:
     """Undo the claim of a worker that died. False where another had done so, or the job went on by itself."""
     with recording() as tell:
         again = jobs.take_back(job)
-        if again is False:
-            asset = assets.load(job.file_id)
-            if asset is not None and asset.run == job.run and asset.status in WORKED_ON:
-                said = f"The worker died or stopped in each of {job.attempts} attempts."
-                _fail_running_steps(tell, asset, said)
-                _fail(tell, asset, job.stage, job.attempts, said)
+        asset = assets.load(job.file_id) if again is False else None
+        if asset is not None and asset.run == job.run and asset.status in WORKED_ON:
+            run = FileRun(asset)
+            _lose(run, job)
+            run.save(tell)
     return again is not None
 
 
-def _record(tell: Recorder, work: Work, ended: Ended) -> None:
-    asset, facts = work.asset, dict(ended.facts)
-    if "checksum" in facts:
-        assets.know_checksum(asset, facts["checksum"])
-    if "duplicate_of" in facts:
-        original = facts.pop("duplicate_of")
-        assets.set_duplicate(asset, uuid.UUID(original) if original else None)
-    for made in ended.renditions:
-        assets.save_rendition(asset, made)
-    work.ended.add(ended.step.name)
-    outcome = StepOutcome(ended.step.name, ended.state, ended.seconds, ended.detail, facts)
-    assets.step_ended(tell, asset, outcome, work.progress())
+@contextmanager
+def _saving(run: FileRun) -> Iterator[None]:
+    """A transaction at whose end the run's changes are written. If it fails, the run is of no more use."""
+    with recording() as tell:
+        yield
+        run.save(tell)
+    run.saved()
 
 
-def _refuse(tell: Recorder, asset: FileAsset, verdict: Verdict) -> None:
-    assets.skip_steps(asset, owed=True)
+def _begin_stage(work: Work) -> None:
+    if work.filling:
+        # What is no longer wanted is no longer owed.
+        planned = {step.name for step in work.plan}
+        rows = work.run.rows.values()
+        names = [row.step for row in rows if row.stage == work.held.stage and row.step not in planned]
+        work.run.skip(owed=True, names=names)
+    else:
+        work.run.begin_stage(work.held.stage)
+        work.write_plan()
+    for step in work.to_do()[:1]:
+        work.run.start(step.name)
+
+
+def _refuse(run: FileRun, verdict: Verdict) -> None:
+    run.skip(owed=True)
     target = FileStatus.QUARANTINED if isinstance(verdict, Quarantine) else FileStatus.REJECTED
     said = verdict.document()
-    assets.move(tell, asset, target, gate_passed=False, message=said["detail"], rejection=said)
+    run.become(target, gate_passed=False, message=said["detail"], rejection=said)
 
 
-def _go_on(tell: Recorder, work: Work) -> None:
-    asset, held = work.asset, work.held
-    if held.stage == jobs.Stage.INTAKE:
-        work.plan = plan_for(work.profile, asset.mime_type)
-        assets.plan_steps(asset, [StepPlan(step.stage, step.name) for step in work.plan])
-    if not asset.gate_passed and passes_gate(work.plan, held.stage):
-        assets.pass_gate(asset)
-    following = next_stage(work.plan, held.stage)
-    if following is None:
-        assets.skip_steps(asset)
-        assets.move(tell, asset, FileStatus.READY, progress=100, message="")
-    else:
-        jobs.enqueue(jobs.Stage(following), asset.id, run=held.run, request_id=held.request_id)
+def _go_on(work: Work, stages: Collection[Stage]) -> Work | None:
+    held = work.held
+    if held.stage == Stage.INTAKE:
+        work.known_type(work.asset.mime_type)
+    if not work.asset.gate_passed and passes_gate(work.plan, held.stage):
+        work.run.pass_gate()
+    name = next_stage(work.plan, held.stage)
+    if name is None:
+        work.run.skip()
+        work.run.become(FileStatus.READY, progress=100, message="")
+        return None
+    stage = Stage(name)
+    if stage not in stages or _is_long(work.plan, stage):
+        jobs.enqueue(stage, held.file_id, run=held.run, request_id=held.request_id)
+        return None
+    following = work.next_stage(jobs.hand_on(held, stage))
+    _begin_stage(following)
+    return following
 
 
-def _fail_running_steps(tell: Recorder, asset: FileAsset, said: str) -> None:
-    for row in assets.steps(asset):
+def _is_long(plan: Collection[PlannedStep], stage: Stage) -> bool:
+    """A stage that takes long waits its turn: other files' gates come first."""
+    return any(installed_step(step.name).about.long for step in plan if step.stage == stage)
+
+
+def _lose(run: FileRun, job: jobs.Job) -> None:
+    said = f"The worker died or stopped in each of {job.attempts} attempts."
+    for row in list(run.rows.values()):
         if row.state == StepState.RUNNING:
-            assets.step_ended(tell, asset, StepOutcome(row.step, StepState.FAILED, 0, said), asset.progress)
+            run.end(StepOutcome(row.step, StepState.FAILED, 0, said))
+    _fail(run, job.stage, job.attempts, said)
 
 
-def _fail(tell: Recorder, asset: FileAsset, stage: str, attempts: int, said: str) -> None:
-    if not is_filling(asset):
-        assets.skip_steps(asset, owed=True)
-        assets.move(tell, asset, FileStatus.FAILED, message=said[:500])
-    tell.add(
-        EventType.JOB_DEAD,
-        owner=asset.owner,
-        file_id=asset.id,
-        data={"stage": stage, "attempts": attempts, "message": said},
-    )
+def _fail(run: FileRun, stage: str, attempts: int, said: str) -> None:
+    if not is_filling(run.asset):
+        run.skip(owed=True)
+        run.become(FileStatus.FAILED, message=said[:500])
+    run.tell(EventType.JOB_DEAD, {"stage": stage, "attempts": attempts, "message": said})
+
+
+def is_wanted(held: jobs.Claim, asset: FileAsset | None) -> bool:
+    """Whether there may still be something to do for this job's file."""
+    return asset is not None and asset.run == held.run and asset.status in WORKED_ON and asset.blob is not None

@@ -1,103 +1,153 @@
-"""Runs one job: one stage of one file, from claim to outcome. What is done is recorded as it is done."""
+"""Runs a file's jobs: one stage, from claim to outcome, and the next ones where the same worker may go on with them."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from contextlib import ExitStack
-from itertools import zip_longest
 
 import structlog
 from django.db import close_old_connections
 
-from windlass.files.api import FileAsset, assets
+from windlass.files.api import Blob, FileAsset, FileRun, assets
 from windlass.jobs import api as jobs
+from windlass.jobs.api import Stage
+from windlass.kernel.clock import monotonic
 from windlass.processing import records, workshop
 from windlass.processing.contract import Cancelled, PermanentError, StepError, Unavailable
 from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
-from windlass.processing.plan import PlannedStep
 from windlass.processing.work import Ended, Work, work_on
+from windlass.processing.workshop import Bench
 from windlass.storage.contract import ObjectMissing, StoreError
 
 log = structlog.get_logger(__name__)
 
+EVERY_STAGE = tuple(Stage)
 
-def run_job(job_id: uuid.UUID, holder: str) -> None:
-    """Claim the job under this worker's name and run its stage; the next stage's job is made at its end.
+
+def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_STAGE) -> None:
+    """Claim the job under this worker's name and run its stage, and those of ``stages`` that follow at once.
 
     Returns quietly where there is nothing to claim. A failure is recorded, not raised. May be called in any thread.
     """
     close_old_connections()
     try:
-        held = jobs.claim(job_id, holder)
+        held = jobs.look(job_id, holder)
         if held is not None:
-            _run(held)
+            _run(held, stages)
     finally:
         close_old_connections()
 
 
-def _run(held: jobs.Claim) -> None:
+def _run(held: jobs.Claim, stages: Collection[Stage]) -> None:
+    turn: Turn | None = None
     try:
         asset = assets.load(held.file_id)
-        if asset is None or asset.run != held.run or asset.status not in records.WORKED_ON or asset.blob is None:
-            records.nothing_to_do(held)  # withdrawn, or this run of it is over
+        if asset is None or not records.is_wanted(held, asset):
+            records.nothing_to_do(held)
         else:
-            _attempt(held, asset)
+            turn = Turn(held, asset, stages)
+            turn.take()
     except (jobs.Fenced, Cancelled):
+        held = turn.held if turn else held
         log.info("job.fenced", job_id=str(held.job_id), stage=held.stage, attempt=held.attempt)
 
 
-def _attempt(held: jobs.Claim, asset: FileAsset) -> None:
-    work: Work | None = None
-    try:
-        work = work_on(held, asset)
-        records.stage_began(work)
-        last = _run_steps(work)
-        records.stage_ended(work, last)
-    except (jobs.Fenced, Cancelled):
-        raise
-    except Unavailable as error:
-        _postponed(held, asset, work.current if work else None, error)
-    except Exception as error:  # noqa: BLE001  the boundary of a job: whatever happened, its row must say so
-        _failed(held, asset, work.current if work else None, error)
+class Turn:
+    """A worker's turn at one file."""
+
+    def __init__(self, held: jobs.Claim, asset: FileAsset, stages: Collection[Stage]) -> None:
+        self.held = held
+        self._stages = stages
+        self._run = FileRun(asset)
+        self._work: Work | None = None
+        self._taken = False
+
+    def take(self) -> None:
+        """Raises Fenced, Cancelled."""
+        try:
+            self._begin()
+        except (jobs.Fenced, Cancelled):
+            raise
+        except Exception as error:  # noqa: BLE001  the boundary of a job: whatever happened, its row must say so
+            self._failed(error)
+
+    def _begin(self) -> None:
+        work = work_on(self.held, self._run)
+        records.begin(work)
+        self._taken, self._work = True, work
+        blob = work.asset.blob
+        if blob is None or not work.to_do():
+            records.stage_ended(work, None, ())
+            return
+        self._work_through(work, blob)
+
+    def _work_through(self, work: Work, blob: Blob) -> None:
+        """Stage after stage over the file opened once, as far as this worker may go on by itself."""
+        with ExitStack() as stack:
+            beat = stack.enter_context(Heartbeat(self.held))
+            bench = stack.enter_context(workshop.bench(blob))
+            following: Work | None = work
+            while following is not None:
+                work, self._work, self.held = following, following, following.held
+                beat.turn_to(self.held)
+                last = _run_steps(work, bench, beat)
+                following = records.stage_ended(work, last, self._stages)
+
+    def _failed(self, error: Exception) -> None:
+        if not self._taken:
+            self._take_regardless()
+        step = self._work.current if self._work else None
+        told = {"job_id": str(self.held.job_id), "file_id": str(self.held.file_id), "stage": self.held.stage}
+        told |= {"attempt": str(self.held.attempt), "step": step.name if step else "", "reason": str(error)}
+        if not isinstance(error, StepError | StoreError):
+            log.exception("job.error", **told)
+            self._look_again()
+        said = _said(error)
+        if isinstance(error, Unavailable):
+            records.postpone(self.held, self._run, step, error, said)
+            log.warning("job.postponed", **told)
+        elif not _is_hopeless(error) and records.try_again(self.held, self._run, step, error, said):
+            log.warning("job.retried", **told)
+        else:
+            records.give_up(self.held, self._run, step, error, said)
+            log.error("job.dead", **told)
+
+    def _take_regardless(self) -> None:
+        """There was no plan to be had; that is the job's failure, and it is to say so."""
+        records.take(self.held)
+        self._taken = True
+
+    def _look_again(self) -> None:
+        """What is in memory may not be what the records say: a transaction may have failed."""
+        asset = assets.load(self.held.file_id)
+        if asset is None:
+            raise jobs.Fenced(f"file {self.held.file_id} is gone")
+        self._run = FileRun(asset)
 
 
-def _run_steps(work: Work) -> Ended | None:
-    """Every step still to do, over the file opened once. The last one's end is returned, the others' are recorded."""
-    to_do, blob = work.to_do(), work.asset.blob
-    if not to_do or blob is None:
-        return None
-    with ExitStack() as stack:
-        beat = stack.enter_context(Heartbeat(work.held))
-        bench = stack.enter_context(workshop.bench(blob))
-        if any(runs_in_session(step.name) for step in to_do):
-            bench.session.begin()
-        for planned, following in zip_longest(to_do, to_do[1:]):
-            work.current = planned
-            ended = run_step(work, planned, bench, beat.lost)
-            if following is None or ended.verdict is not None:
-                break
-            records.step_ended(work, ended, following)
+def _run_steps(work: Work, bench: Bench, beat: Heartbeat) -> Ended | None:
+    """Every step of the stage that is still to do; how the last one ended."""
+    ended: Ended | None = None
+    to_do = work.to_do()
+    if any(runs_in_session(step.name) for step in to_do):
+        bench.session.begin()
+    for planned in to_do:
+        work.current = planned
+        work.run.start(planned.name)
+        if monotonic() - work.recorded_at >= records.TOGETHER:
+            records.so_far(work)
+        ended = run_step(work, planned, bench, beat.lost)
+        work.take_in(ended)
+        if ended.verdict is not None:
+            break
     return ended
 
 
-def _postponed(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Unavailable) -> None:
-    records.postpone(held, asset, step, error, _said(error))
-    name = step.name if step else None
-    log.warning("job.postponed", job_id=str(held.job_id), file_id=str(asset.id), step=name, reason=str(error))
-
-
-def _failed(held: jobs.Claim, asset: FileAsset, step: PlannedStep | None, error: Exception) -> None:
-    told = {"job_id": str(held.job_id), "file_id": str(asset.id), "stage": held.stage, "attempt": held.attempt}
-    if not isinstance(error, StepError | StoreError):
-        log.exception("job.error", **told)
-    hopeless = isinstance(error, PermanentError | ObjectMissing)
-    if not hopeless and records.try_again(held, asset, step, error, _said(error)):
-        log.warning("job.retried", step=step.name if step else None, reason=str(error), **told)
-    else:
-        records.give_up(held, asset, step, error, _said(error))
-        log.error("job.dead", step=step.name if step else None, reason=str(error), **told)
+def _is_hopeless(error: Exception) -> bool:
+    return isinstance(error, PermanentError | ObjectMissing)
 
 
 def _said(error: Exception) -> str:

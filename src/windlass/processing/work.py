@@ -3,55 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from windlass.files import api as files
-from windlass.files.api import FileAsset, FileStatus, StepState, StoredRendition, assets
+from windlass.files.api import FileAsset, FileRun, FileStatus, StepOutcome, StepPlan, StepState, StoredRendition, assets
 from windlass.jobs import api as jobs
+from windlass.kernel.clock import monotonic
 from windlass.processing.contract import Verdict
 from windlass.processing.plan import PlannedStep, make_plan, overall
 from windlass.processing.registry import installed
 
 #: States in which a step is over for this run.
-#: Where a file is ready, what is not over was left for later, or was being made good by a worker that died.
-OPEN = frozenset({StepState.OWED, StepState.RUNNING, StepState.PENDING})
 OVER = frozenset({StepState.DONE, StepState.SKIPPED, StepState.OWED, StepState.FAILED})
-
-
-@dataclass(slots=True)
-class Work:
-    """``plan`` is the whole file's as far as it is known; ``ended`` names the steps of this run that are over;
-    ``current`` is being done."""
-
-    held: jobs.Claim
-    asset: FileAsset
-    profile: files.Profile
-    plan: Sequence[PlannedStep]
-    ended: set[str]
-    current: PlannedStep | None = None
-
-    @property
-    def filling(self) -> bool:
-        """What was left for later is being made good: the file is ready, and stays in service."""
-        return is_filling(self.asset)
-
-    def to_do(self) -> list[PlannedStep]:
-        """The steps of this stage that are not done, in order: a retry starts at the first of them."""
-        return [step for step in self.plan if step.stage == self.held.stage and step.name not in self.ended]
-
-    def progress(self, running: PlannedStep | None = None, percent: int = 0) -> int:
-        return overall(self.plan, self.ended, running.name if running else None, percent)
-
-    def facts(self) -> Mapping[str, Any]:
-        """What is known so far, for the next step."""
-        asset = self.asset
-        known: dict[str, Any] = dict(asset.extra_attributes)
-        for name in ("declared_mime_type", "expected_sha256", *assets.COLUMNS):
-            value = getattr(asset, name)
-            if value is not None:
-                known[name] = value
-        return known | {"filename": asset.original_filename, "size": asset.size, "metadata": asset.metadata}
+#: Where a file is ready, what is not over was left for later, or was being made good by a worker that died.
+UNFINISHED = frozenset({StepState.OWED, StepState.RUNNING, StepState.PENDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +33,68 @@ class Ended:
     verdict: Verdict | None = None
 
 
+@dataclass(slots=True)
+class Work:
+    """``plan`` is the whole file's as far as it is known; ``current`` is being done. ``filling``: the file is ready and
+    stays in service, while what was left for later is made good. ``recorded_at`` is when the records last said how
+    things stand (monotonic)."""
+
+    held: jobs.Claim
+    run: FileRun
+    profile: files.Profile
+    rules: Mapping[str, Any]
+    plan: Sequence[PlannedStep]
+    filling: bool
+    current: PlannedStep | None = None
+    recorded_at: float = field(default_factory=monotonic)
+
+    @property
+    def asset(self) -> FileAsset:
+        return self.run.asset
+
+    def to_do(self) -> list[PlannedStep]:
+        """The steps of this stage that are not done, in order: a retry starts at the first of them."""
+        return [step for step in self.plan if step.stage == self.held.stage and self._is_due(step)]
+
+    def _is_due(self, step: PlannedStep) -> bool:
+        row = self.run.rows.get(step.name)
+        if self.filling:
+            return row is not None and row.state in UNFINISHED
+        return row is None or row.state not in OVER
+
+    def take_in(self, ended: Ended) -> None:
+        """What the next step may build upon."""
+        outcome = StepOutcome(ended.step.name, ended.state, ended.seconds, ended.detail, ended.facts)
+        self.run.made(ended.renditions)
+        over = {name for name, row in self.run.rows.items() if row.state in OVER}
+        self.run.end(outcome, overall(self.plan, over | {ended.step.name}))
+
+    def progressed(self, step: PlannedStep, percent: int) -> None:
+        over = {name for name, row in self.run.rows.items() if row.state in OVER}
+        self.run.progress(step.name, percent, overall(self.plan, over, step.name, percent), step.title)
+
+    def known_type(self, mime_type: str | None) -> None:
+        """The type is known: so are the steps that follow intake."""
+        self.plan = plan_for(self.profile, mime_type)
+        self.write_plan()
+
+    def write_plan(self) -> None:
+        self.run.plan(StepPlan(step.stage, step.name) for step in self.plan)
+
+    def next_stage(self, held: jobs.Claim) -> Work:
+        return replace(self, held=held, current=None)
+
+    def facts(self) -> Mapping[str, Any]:
+        """What is known so far, for the next step."""
+        asset = self.asset
+        known: dict[str, Any] = dict(asset.extra_attributes)
+        for name in ("declared_mime_type", "expected_sha256", *assets.COLUMNS):
+            value = getattr(asset, name)
+            if value is not None:
+                known[name] = value
+        return known | {"filename": asset.original_filename, "size": asset.size, "metadata": asset.metadata}
+
+
 def plan_for(profile: files.Profile, mime_type: str | None) -> list[PlannedStep]:
     """Which steps a file of this profile and type goes through; intake only while the type is not known."""
     return make_plan([step.about for step in installed().values()], profile.document(), mime_type)
@@ -76,12 +104,8 @@ def is_filling(asset: FileAsset) -> bool:
     return asset.status == FileStatus.READY
 
 
-def work_on(held: jobs.Claim, asset: FileAsset) -> Work:
-    profile, rows = files.profile(asset.profile), assets.steps(asset)
-    if is_filling(asset):
-        plan = plan_for(profile, asset.mime_type)
-        ended = {step.name for step in plan} - {row.step for row in rows if row.state in OPEN}
-    else:
-        plan = plan_for(profile, asset.mime_type if held.stage != jobs.Stage.INTAKE else None)
-        ended = {row.step for row in rows if row.state in OVER}
-    return Work(held, asset, profile, plan, ended)
+def work_on(held: jobs.Claim, run: FileRun) -> Work:
+    """Raises BrokenStep, and InvalidField for a profile that is no longer there."""
+    profile, filling = files.profile(run.asset.profile), is_filling(run.asset)
+    known = run.asset.mime_type if filling or held.stage != jobs.Stage.INTAKE else None
+    return Work(held, run, profile, profile.document(), plan_for(profile, known), filling)

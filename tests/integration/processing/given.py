@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from windlass import conf
 from windlass.events.api import Event, recording
 from windlass.files.api import Blob, FileAsset, StepRun
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
+from windlass.processing.sandbox.client import Sandbox
+from windlass.processing.sandbox.line import Line
 from windlass.storage.registry import store
 
 HERE = Path(__file__).parent
@@ -33,7 +36,7 @@ def received(content: bytes, filename: str, *, run_intake: bool = False, **value
         asset = FileAsset.objects.create(blob=blob, original_filename=filename, size=len(content), **values)
         jobs.enqueue(jobs.Stage.INTAKE, asset.id)
     if run_intake:
-        processing.run_job(job_of(asset, jobs.Stage.INTAKE).id, "test")
+        processing.run_job(job_of(asset, jobs.Stage.INTAKE).id, "test", [jobs.Stage.INTAKE])
     return asset
 
 
@@ -85,6 +88,24 @@ def worker(job: jobs.Job, holder: str, **environment: str) -> subprocess.Popen[b
         [sys.executable, str(HERE / "worker.py"), str(job.id), holder],
         env={**os.environ, "PYTHONPATH": str(HERE / "plugin"), **environment},
     )
+
+
+@contextmanager
+def counting_forks() -> Iterator[list[object]]:
+    """The children that this process's sandbox is asked for meanwhile."""
+    lines: list[object] = []
+    fork = Sandbox.fork
+
+    def counted(self: Sandbox, *arguments: Any) -> Line:
+        line = fork(self, *arguments)
+        lines.append(line)
+        return line
+
+    Sandbox.fork = counted  # type: ignore[method-assign]
+    try:
+        yield lines
+    finally:
+        Sandbox.fork = fork  # type: ignore[method-assign]
 
 
 def descendants(pid: int) -> list[int]:

@@ -8,9 +8,11 @@ import threading
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests import samples
 from tests.integration.processing.given import (
+    counting_forks,
     descendants,
     events,
     eventually,
@@ -40,10 +42,62 @@ def test_each_stage_makes_the_next_one_s_job_and_rings_for_it(bells) -> None:
     for stage in (Stage.INTAKE, Stage.DESCRIBE, Stage.DERIVE):
         job = job_of(asset, stage)
         made.append(job.id)
-        processing.run_job(job.id, "test")
+        processing.run_job(job.id, "test", [stage])
         assert job_of(asset, stage).state == jobs.JobState.DONE
     assert bells == made
     assert FileAsset.objects.get(id=asset.id).status == READY
+
+
+def test_a_worker_that_serves_the_next_stage_goes_on_with_it_and_rings_no_bell(bells) -> None:
+    asset = received(samples.jpeg(), "a.jpg")
+    processing.run_job(job_of(asset, Stage.INTAKE).id, "test", [Stage.INTAKE, Stage.DESCRIBE])
+    assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.DONE
+    derive = job_of(asset, Stage.DERIVE)
+    assert derive.state == jobs.JobState.QUEUED
+    assert bells == [job_of(asset, Stage.INTAKE).id, derive.id]
+    processing.run_job(derive.id, "another")
+    assert FileAsset.objects.get(id=asset.id).status == READY
+    log = [(a.worker, a.outcome) for s in Stage for a in job_of(asset, s).attempt_log.all()]
+    done = jobs.AttemptOutcome.DONE
+    assert log == [("test", done), ("test", done), ("another", done)]
+
+
+def test_a_stage_with_a_long_step_waits_its_turn(bells) -> None:
+    """So that a video's conversion does not keep other files waiting at the gate."""
+    asset = received(samples.png(), "voyage.png")
+    processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
+    assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.DONE
+    assert job_of(asset, Stage.DERIVE).state == jobs.JobState.QUEUED
+    assert bells[-1] == job_of(asset, Stage.DERIVE).id
+
+
+def test_the_steps_of_all_stages_share_one_child() -> None:
+    with counting_forks() as children:
+        asset = processed(samples.jpeg(), "a.jpg")
+    assert asset.status == READY
+    assert len(children) == 1
+
+
+def test_what_ends_together_is_recorded_together() -> None:
+    """A small file that one worker takes through costs a transaction for its beginning and one for each stage's end."""
+    asset = received(samples.jpeg(), "a.jpg")
+    with CaptureQueriesContext(connection) as asked:
+        processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
+    begun = [query for query in asked.captured_queries if query["sql"].startswith("BEGIN")]
+    assert len(begun) <= 5, "one more where a busy machine takes its time"
+    assert len(asked) < 60
+
+
+def test_what_earlier_steps_found_does_not_wait_for_a_slow_one() -> None:
+    asset = received(samples.jpeg(), "trial sleep 60.jpg", run_intake=True)
+    process = worker(job_of(asset, Stage.DESCRIBE), "patient")
+    try:
+        eventually(lambda: step(asset, "trial").state == StepState.RUNNING)
+        assert step(asset, "image_facts").state == StepState.DONE
+        assert FileAsset.objects.get(id=asset.id).width == 320
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_stages_that_have_nothing_to_do_are_left_out() -> None:

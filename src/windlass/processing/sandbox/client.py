@@ -123,6 +123,10 @@ class Sandbox:
         self._process = self._control = None
 
 
+def _nothing() -> None:
+    """For those who have nothing to do meanwhile."""
+
+
 class Session:
     """A file's turn in the sandbox: one child serves its steps in turn. A child that crashed, was killed or behaved
     oddly is not used again: the next step gets a fresh one. One thread at a time."""
@@ -151,17 +155,28 @@ class Session:
         with contextlib.suppress(ParentGone, TransientError):
             self._child()
 
-    def run(self, order: Order, on_progress: Callable[[int], None], cancelled: threading.Event) -> Message:
-        """The child's result, unchecked. Raises StepDied, TransientError, PermanentError, Cancelled."""
-        try:
-            return self._once(order, on_progress, cancelled)
-        except ParentGone:
-            # Perhaps through another file's fault. Should this file be the cause, the second parent dies too.
+    def run(
+        self,
+        order: Order,
+        on_progress: Callable[[int], None],
+        cancelled: threading.Event,
+        meanwhile: Callable[[], None] = _nothing,
+    ) -> Message:
+        """The child's result, unchecked. ``meanwhile`` is called now and then while it lasts. What that and
+        ``on_progress`` raise ends the step. Raises StepDied, TransientError, PermanentError, Cancelled."""
+        for _ in range(2):
+            # A parent may die through another file's fault. Should this file be the cause, the second one dies too.
             with contextlib.suppress(ParentGone):
-                return self._once(order, on_progress, cancelled)
+                return self._once(order, on_progress, cancelled, meanwhile)
         raise StepDied("The sandbox itself ended while the step ran.")
 
-    def _once(self, order: Order, on_progress: Callable[[int], None], cancelled: threading.Event) -> Message:
+    def _once(
+        self,
+        order: Order,
+        on_progress: Callable[[int], None],
+        cancelled: threading.Event,
+        meanwhile: Callable[[], None],
+    ) -> Message:
         line = self._child()
         self._served += 1
         fit = False
@@ -169,7 +184,7 @@ class Session:
             if self._output is not None and order.makes:
                 os.ftruncate(self._output, 0)
             line.order(order.message(), on_progress)
-            said = judge(self._limits, *self._follow(line, cancelled))
+            said = judge(self._limits, *self._follow(line, cancelled, meanwhile))
             fit = True
         except StillFit:
             fit = True
@@ -191,7 +206,9 @@ class Session:
             self._line, self._served = self._sandbox.fork(self._file, self._output, limits), 0
         return self._line
 
-    def _follow(self, line: Line, cancelled: threading.Event) -> tuple[Message | None, Message | None]:
+    def _follow(
+        self, line: Line, cancelled: threading.Event, meanwhile: Callable[[], None]
+    ) -> tuple[Message | None, Message | None]:
         """How the child ended, in the parent's words, and what it answered; one of them is None only if the other is
         not. The step's time begins once the child is bound, not while its parent still starts."""
         late, bound = monotonic() + GRACE, False
@@ -207,3 +224,4 @@ class Session:
                 ended, answer = line.listen(selector, min(LOOK_EVERY, max(0.0, late - monotonic())))
                 if ended is not None or answer is not None:
                     return ended, answer
+                meanwhile()

@@ -184,6 +184,32 @@ class Spyglass:
         return StepResult({"seen": glass.LAND})
 
 
+class Voyage:
+    """A long step: its time and its output are bounded otherwise than those of others."""
+
+    about = About(
+        name="voyage",
+        stage="derive",
+        title="Sailing round the world",
+        order=95,
+        isolated=True,
+        mime_types=("image/png",),
+        makes=(Makes("logbook", "text", ("text/plain",)),),
+        long=True,
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        command, *words = context.facts["filename"].rpartition(".")[0].split()
+        if command != "voyage" or not words:
+            return StepResult(detail="Stayed at home")
+        seconds, megabytes = map(float, words)
+        for percent in range(101):
+            context.report(percent)
+            time.sleep(seconds / 101)
+        log = context.add_rendition("logbook", "text/plain", bytes(int(megabytes * 2**20)))
+        return StepResult(renditions=(log,), detail=f"child {os.getpid()}")
+
+
 def _nothing(context: StepContext, *words: str) -> StepResult:
     return StepResult()
 
