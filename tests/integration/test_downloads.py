@@ -360,6 +360,27 @@ def test_renditions(client: httpx.Client) -> None:
     assert client.head(f"/files/{asset.id}/renditions/preview").headers["content-length"] == "14"
 
 
+def test_the_text_of_a_file(client: httpx.Client) -> None:
+    asset = a_file(original_filename="Log book.docx")
+    assert client.get(f"/files/{asset.id}/text").status_code == 404
+    words = "déjà vu\n".encode()
+    made = a_rendition(asset, "text", words)
+    Rendition.objects.filter(id=made.id).update(kind="text", mime_type="text/plain; charset=utf-8")
+    reply = client.get(f"/files/{asset.id}/text")
+    assert (reply.status_code, reply.content) == (200, words)
+    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+    assert reply.headers["content-disposition"] == 'inline; filename="Log book-text.txt"'
+    part = client.get(f"/files/{asset.id}/text", headers={"Range": "bytes=0-0"})
+    assert (part.status_code, part.content) == (206, b"d")
+    assert client.head(f"/files/{asset.id}/text").headers["content-length"] == str(len(words))
+
+
+def test_a_text_that_is_being_made_is_to_be_asked_for_again(client: httpx.Client) -> None:
+    asset = a_file(status=FileStatus.PROCESSING)
+    reply = client.get(f"/files/{asset.id}/text")
+    assert (reply.status_code, int(reply.headers["retry-after"]) > 0) == (409, True)
+
+
 def test_a_rendition_made_again_has_another_etag(client: httpx.Client) -> None:
     asset = a_file()
     rendition = a_rendition(asset)

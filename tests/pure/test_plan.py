@@ -15,18 +15,28 @@ INTAKE = ["size", "checksum", "duplicate", "type", "type_rules"]
 
 
 def names(mime_type: str | None, **profile: object) -> list[str]:
-    return [step.name for step in make_plan(OURS, {"thumbnails": True} | profile, mime_type)]
+    return [step.name for step in make_plan(OURS, {"thumbnails": True, "text": True} | profile, mime_type)]
 
 
 @pytest.mark.parametrize(
     ("mime_type", "after"),
     [
         (None, []),
-        ("application/zip", []),
+        ("application/zip", ["archive_facts"]),
+        ("application/gzip", ["archive_facts"]),
+        ("application/epub+zip", ["office_facts", "text"]),
+        ("application/msword", ["office_facts"]),
+        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ["office_facts", "text"]),
+        ("application/vnd.oasis.opendocument.spreadsheet", ["office_facts", "text"]),
+        ("application/json", ["text_facts", "text"]),
+        ("application/rtf", ["text"]),
+        ("message/rfc822", ["email_facts", "text"]),
+        ("text/csv", ["text_facts", "text"]),
+        ("text/html", ["text_facts", "text"]),
         ("application/x-empty", []),
         ("image/jpeg", ["image_facts", "thumbnail"]),
         ("image/svg+xml", []),
-        ("application/pdf", ["pdf_facts"]),
+        ("application/pdf", ["pdf_facts", "text"]),
         ("video/mp4", ["av_facts"]),
         ("audio/mpeg", ["av_facts", "audio_tags"]),
         ("audio/x-wav", ["av_facts", "audio_tags"]),
@@ -40,9 +50,16 @@ def test_a_profile_without_thumbnails_has_no_such_step() -> None:
     assert names("image/jpeg", thumbnails=False) == [*INTAKE, "image_facts"]
 
 
+def test_text_is_recognised_after_it_was_looked_for() -> None:
+    assert names("application/pdf", ocr=True) == [*INTAKE, "pdf_facts", "text", "ocr"]
+    assert names("image/png", ocr=True) == [*INTAKE, "image_facts", "ocr", "thumbnail"]
+    assert names("application/pdf", text=False) == [*INTAKE, "pdf_facts"]
+
+
 def test_whatever_parses_is_isolated() -> None:
     parsing = {about.name for about in OURS if about.libraries}
-    assert parsing == {"type", "image_facts", "pdf_facts", "av_facts", "audio_tags", "thumbnail"}
+    documents = {"archive_facts", "email_facts", "ocr", "office_facts", "text", "text_facts"}
+    assert parsing == {"type", "image_facts", "pdf_facts", "av_facts", "audio_tags", "thumbnail"} | documents
     assert {about.name for about in OURS if about.isolated} == parsing
 
 
