@@ -75,6 +75,8 @@ def test_within_the_rules(limits: dict[str, Any], facts: dict[str, Any]) -> None
         ({"entries": 100_001}, "archive-entries", 100_001),
         ({"unpacked_size": 50 * 1024 * MB + 1}, "unpacked-size", 50 * 1024 * MB + 1),
         ({"archive_ratio": 100.5, "unpacked_size": 10 * MB}, "archive-ratio", 100.5),
+        ({"unpacked_size": 50 * 1024 * MB, "unpacked_size_is": "at least"}, "unpacked-size", 50 * 1024 * MB),
+        ({"unpacked_size": 50 * 1024 * MB, "unpacked_size_is": "counted"}, None, None),
         ({"archive_ratio": 1000, "unpacked_size": 10 * MB - 1}, None, None),
         ({"archive_ratio": 100, "unpacked_size": 900 * MB, "entries": 100_000}, None, None),
         ({}, None, None),
@@ -123,6 +125,7 @@ def test_a_file_is_served_once_no_rule_can_refuse_it_any_more() -> None:
         ("encrypted = 1", "encrypted must be true or false"),
         ("allowed_extensions = [1]", "allowed_extensions must be a list of texts"),
         ('thumbnail_format = "gif"', "thumbnail_format must be 'webp' or 'jpeg'"),
+        ("max_archive_entries = 100_001", "may be 100000 at most"),
         ("description = 5", "description must be a text"),
     ],
 )

@@ -159,3 +159,75 @@ def test_a_pdf_with_a_zip_file_behind_and_a_picture_with_a_pdf_inside() -> None:
     inside = samples.png()[:33] + b"%PDF-1.4\n" + samples.png()[33:]
     assert detected(inside, "a.png").facts["also"] == ["application/pdf"]
     assert "also" not in detected(samples.pdf(), "a.pdf").facts
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [
+        ("a.csv", "application/vnd.ms-excel"),
+        ("a.tsv", "application/vnd.ms-excel"),
+        ("a.zip", "application/x-zip-compressed"),
+        ("a.docx", "application/zip"),
+        ("a.docx", "application/octet-stream"),
+        ("a.msg", "application/vnd.ms-outlook"),
+        ("a.js", "application/x-javascript"),
+        ("a.tar.gz", "application/x-gzip"),
+        ("a.tgz", "application/x-compressed"),
+        ("a.rar", "application/x-rar-compressed"),
+        ("a.ico", "image/x-icon"),
+        ("a.bmp", "image/x-ms-bmp"),
+        ("a.psd", "image/x-photoshop"),
+        ("a.dwg", "application/acad"),
+        ("a.dxf", "image/x-dxf"),
+        ("a.stl", "application/vnd.ms-pki.stl"),
+        ("ascii.stl", "application/sla"),
+        ("a.obj", "application/x-tgif"),
+        ("a.heic", "image/heif"),
+        ("a.wav", "audio/vnd.wave"),
+        ("a.m4a", "audio/x-m4a"),
+        ("a.m4a", "video/mp4"),
+        ("a.mp3", "audio/mp3"),
+        ("a.opus", "audio/ogg"),
+        ("a.ogg", "video/ogg"),
+        ("a.mkv", "video/webm"),
+        ("a.avi", "video/avi"),
+        ("a.wmv", "video/x-ms-wmv"),
+        ("a.mov", "video/mp4"),
+        ("a.ts", "video/vnd.dlna.mpeg-tts"),
+        ("a.3gp", "audio/3gpp"),
+        ("a.ttf", "application/x-font-ttf"),
+        ("a.otf", "application/vnd.ms-opentype"),
+        ("a.woff", "application/font-woff"),
+        ("a.xml", "application/xml"),
+        ("a.svg", "application/xml"),
+        ("a.md", "text/x-markdown"),
+        ("a.yaml", "application/x-yaml"),
+        ("a.ndjson", "application/jsonl"),
+        ("a.vcf", "text/x-vcard"),
+        ("a.py", "text/x-script.python"),
+        ("a.eml", "text/plain"),
+        ("a.sqlite", "application/x-sqlite3"),
+    ],
+)
+def test_what_browsers_and_systems_declare_is_no_lie(name: str, declared: str) -> None:
+    assert verdict(KINDS[name].make(), name, declared_mime_type=declared) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "filename", "declared"),
+    [
+        (b"export const hauled: number = 1;\n", "a.ts", "video/mp2t"),
+        (b"#EXTM3U\n#EXT-X-VERSION:3\n", "a.m3u8", "application/vnd.apple.mpegurl"),
+        (b"#VRML V2.0 utf8\nShape {}\n", "a.wrl", "model/vrml"),
+        (b"<table><tr><td>1</td></tr></table>\n", "report.xls", "application/vnd.ms-excel"),
+        (KINDS["a.rtf"].make(), "letter.doc", "application/msword"),
+    ],
+)
+def test_texts_under_the_names_of_other_formats(content: bytes, filename: str, declared: str) -> None:
+    assert verdict(content, filename, declared_mime_type=declared) is None
+
+
+def test_many_comments_are_read_at_once() -> None:
+    """There is one way to read them: a search that tried every way would not end."""
+    assert detected(b"<!-- -->" * 1000 + b"<p", "a.svg").facts["mime_type"] != "image/svg+xml"
+    assert detected(b"<!-- -->" * 100 + b"<svg/>", "a.svg").facts["mime_type"] == "image/svg+xml"

@@ -24,6 +24,8 @@ CONTENT_LIMITS = (
     "max_duration",
     "max_pages",
 )
+#: An archive's entries are looked at no further.
+MOST_ARCHIVE_ENTRIES = 100_000
 ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
 
 
@@ -60,7 +62,7 @@ class Profile:
     max_duration: float = 0
     max_pages: int = 0
     encrypted: bool = True
-    max_archive_entries: int = 100_000
+    max_archive_entries: int = MOST_ARCHIVE_ENTRIES
     max_unpacked_size: int = 50 * 1024 * MB
     max_archive_ratio: float = 100
 
@@ -142,6 +144,11 @@ def _check_values(name: str, table: Mapping[str, Any]) -> None:
         wanted = _wanted(hints[key], value) if key != "media_types" else None
         if wanted is not None:
             raise conf.BadSetting(f"Profile {name!r}: {key} must be {wanted}, not {value!r}.")
+    if table.get("max_archive_entries", 0) > MOST_ARCHIVE_ENTRIES:
+        raise conf.BadSetting(
+            f"Profile {name!r}: max_archive_entries may be {MOST_ARCHIVE_ENTRIES} at most, as more are not looked at; "
+            "0 sets no limit."
+        )
 
 
 def _wanted(hint: Any, value: Any) -> str | None:

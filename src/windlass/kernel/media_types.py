@@ -58,7 +58,7 @@ def contradicts(claimed: str, found: str) -> bool:
         return False
     if content in NOTHING:
         return _signed(claim)
-    if _akin(claim, content) or content in EXPORTED.get(claim, ()):
+    if _akin(claim, content) or any(fnmatchcase(content, pattern) for pattern in EXPORTED.get(claim, ())):
         return False
     if not _known(claim):
         return False

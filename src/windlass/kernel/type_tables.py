@@ -189,12 +189,12 @@ FAMILIES = (
     frozenset({f"{_OOXML}.presentationml.{kind}" for kind in ("presentation", "slideshow", "template")}),
 )
 
-#: What programs export under the names of others: claim -> content that it may turn out to be.
+#: What files may turn out to be under the names of others, as ``fnmatch`` patterns: what programs export for Word and
+#: Excel, and TypeScript, which browsers declare as a film because of its ending.
 EXPORTED = {
-    "application/msword": frozenset({"application/rtf", "text/html", "text/plain", "text/xml"}),
-    "application/vnd.ms-excel": frozenset(
-        {"text/csv", "text/html", "text/plain", "text/tab-separated-values", "text/xml"}
-    ),
+    "application/msword": ("application/rtf", "text/html", "text/plain", "text/xml"),
+    "application/vnd.ms-excel": ("text/csv", "text/html", "text/plain", "text/tab-separated-values", "text/xml"),
+    "video/mp2t": ("application/json", "text/*"),
 }
 
 #: Type of a container -> what it may turn out to hold, as ``fnmatch`` patterns.
@@ -230,13 +230,19 @@ TEXT = frozenset(
         "application/rtf",
         "application/sql",
         "application/toml",
+        "application/vnd.apple.mpegurl",
         "application/x-httpd-php",
         "application/x-ndjson",
         "application/x-sh",
         "application/x-subrip",
         "application/yaml",
         "image/vnd.dxf",
+        "audio/mpegurl",
+        "audio/x-mpegurl",
         "message/rfc822",
+        "model/iges",
+        "model/mtl",
+        "model/vrml",
         "model/obj",
         "model/step",
         "model/stl",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -187,6 +189,35 @@ def test_a_limit_of_the_profile_says_no_before_anything_is_made(
     assert (asset.gate_passed, asset.renditions.count()) == (False, 0)
     assert step(asset, "content_rules").state == StepState.FAILED
     assert {"name": "content_rules", "state": "failed"}.items() <= file_record(asset)["checks"][-1].items()
+
+
+@cache
+def bomb(kind: str) -> bytes:
+    """Twenty million letters that are all the same."""
+    letters = b"a" * 20_000_000
+    if kind == "gz":
+        return gzip.compress(letters)
+    main = ("[Content_Types].xml", "<Types/>"), ("word/document.xml", letters)
+    return zipped(*main) if kind == "docx" else zipped(("a.txt", letters))
+
+
+@pytest.mark.parametrize("kind", ["zip", "gz", "docx"])
+def test_a_bomb_is_refused_by_any_profile_before_it_is_served(kind: str) -> None:
+    asset = received(bomb(kind), f"a.{kind}", run_intake=True)
+    asset.refresh_from_db()
+    assert not asset.gate_passed
+    asset = work_off(asset)
+    assert (asset.status, asset.rejection["rule"], asset.rejection["limit"]) == (REJECTED, "archive-ratio", 100)
+    assert asset.rejection["actual"] > 100
+    assert not asset.gate_passed
+
+
+def test_limits_on_archives_are_the_profile_s(profiles: None) -> None:
+    three = zipped(("a", "1"), ("b", "2"), ("c", "3"))
+    asset = processed(three, "a.zip", profile="bombs")
+    assert (asset.status, asset.rejection["rule"], asset.rejection["actual"]) == (REJECTED, "archive-entries", 3)
+    assert processed(three, "a.zip").status == READY
+    assert processed(zipped(("a", "1" * 1_000_000)), "a.zip").status == READY
 
 
 def test_within_the_limits_it_is_served(profiles: None) -> None:

@@ -12,8 +12,10 @@ from fnmatch import fnmatchcase
 
 from windlass.kernel.media_types import canonical
 
+#: An SVG's root behind what may stand before it. Possessive: there is one way to read it, so it ends at once.
 _SVG = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*|<!--.{0,4096}?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg[\s>/]", re.DOTALL
+    rb"(?:\xef\xbb\xbf)?(?>\s*+(?:<\?xml[^>]*+>|<!--.*?-->|<!DOCTYPE[^>]*+>))*+\s*+<svg[\s>/]",
+    re.DOTALL,
 )
 _ACTIVE = frozenset({"image/svg+xml", "application/xhtml+xml"})  # only by their root
 

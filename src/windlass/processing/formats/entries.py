@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Entries that are looked at; of an archive with more, what is said holds for these.
-MOST_ENTRIES = 100_000
+#: Entries that are looked at; of an archive with more, what is said holds for these. One more than a profile may
+#: allow, so that its limit is seen to be broken.
+MOST_ENTRIES = 100_001
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ARCHIVE = re.compile(r"\.(zip|jar|apk|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|cab|iso)$", re.IGNORECASE)

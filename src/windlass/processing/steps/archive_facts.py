@@ -34,7 +34,7 @@ class ArchiveFacts:
             *_TAR,
         ),
         gives={
-            "entries": "files, directories and links in it; the first 100,000 are looked at",
+            "entries": "files, directories and links in it; no more than 100,001 are looked at",
             "unpacked_size": "bytes unpacked",
             "unpacked_size_is": "`declared` by the archive, `counted` by unpacking, or `at least` where that was ended",
             "archive_ratio": "unpacked bytes for each byte of the file",

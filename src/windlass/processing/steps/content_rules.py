@@ -98,12 +98,19 @@ def _verdicts(measure: Measure, facts: Facts, profile: Mapping[str, Any]) -> Ite
             yield Rejection("content-unreadable", detail, most or least, None)
     elif least and actual < least:
         yield _rejection(measure, f"at least {least} is needed", least, actual)
-    elif most and actual > most and not _is_harmless(measure, facts):
+    elif most and _exceeds(measure, facts, most) and not _is_harmless(measure, facts):
         yield _rejection(measure, f"at most {most} is allowed", most, actual)
 
 
 def _rejection(measure: Measure, limit_said: str, limit: float, actual: float) -> Rejection:
     return Rejection(measure.rule, f"The file {measure.said.format(actual)}; {limit_said}.", limit, actual)
+
+
+def _exceeds(measure: Measure, facts: Facts, most: float) -> bool:
+    """Unpacking ends at the limit: what has at least that much has more."""
+    actual: float = facts[measure.fact]
+    cut = measure.fact == "unpacked_size" and facts.get("unpacked_size_is") == "at least"
+    return actual > most or (cut and actual >= most)
 
 
 def _is_harmless(measure: Measure, facts: Facts) -> bool:
