@@ -94,10 +94,10 @@ RULED = {
 }
 
 
-#: Where a child's file, its channel and its output lie. Nothing of them is ever to be run: libffi, for one, maps its
-#: own text anew through a descriptor that it opened before the fork, whose number may be one of these by now.
-_GIVEN = (3, 4, 5)
-RULED["mmap"] = Rule(DENIED, (Check(2, (_PROT_EXEC,), mask=_PROT_EXEC), Check(4, _GIVEN)), ALLOW)
+#: Where a child's file lies. It is never to be run: libffi, for one, maps its own text anew through a descriptor that
+#: it opened before the fork, whose number may be this one by now.
+_FILE = 3
+RULED["mmap"] = Rule(DENIED, (Check(2, (_PROT_EXEC,), mask=_PROT_EXEC), Check(4, (_FILE,))), ALLOW)
 
 
 class _FilterProgram(ctypes.Structure):
