@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +14,14 @@ import pytest
 
 from tests import samples
 from tests.conftest import require
-from tests.integration.processing.given import descendants, events, processed, step
+from tests.integration.processing.given import HERE, descendants, events, job_of, processed, received, step
 from windlass import conf
 from windlass.files.api import FileAsset, FileStatus, StepState
+from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 from windlass.processing.sandbox.level import measure
 
+LACKING = HERE.parent / "lacking.py"
 STOPPED = "The step was stopped: it asked the system for something it may not do."
 REFUSED = "The step asked for a file, a connection or a right that it may not have."
 
@@ -175,3 +179,19 @@ def test_this_machine_gives_the_full_level() -> None:
     level = processing.sandbox_level()
     assert (level.name, level.seccomp, level.gaps) == ("full", True, "")
     assert level.landlock >= 1
+
+
+@pytest.mark.parametrize(
+    ("lacking", "mode", "status"),
+    [("landlock", "best-effort", "DONE"), ("seccomp", "best-effort", "DONE"), ("landlock", "require", "QUEUED")],
+)
+def test_a_child_takes_the_walls_there_are_and_none_runs_without_those_required(
+    lacking: str, mode: str, status: str
+) -> None:
+    asset = received(samples.jpeg(), "a.jpg")
+    job = job_of(asset, jobs.Stage.INTAKE)
+    command = [sys.executable, str(LACKING), lacking, sys.executable, str(HERE / "worker.py"), str(job.id), "lacking"]
+    subprocess.run(command, env={**os.environ, "SANDBOX": mode}, check=True, timeout=60)
+    job.refresh_from_db()
+    assert job.state == jobs.JobState[status]
+    assert ("The sandbox could not be closed" in job.last_error) == (mode == "require")

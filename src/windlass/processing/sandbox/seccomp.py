@@ -24,9 +24,9 @@ DENIED = refuse(errno.EACCES)
 UNKNOWN = refuse(errno.ENOSYS)
 
 #: AUDIT_ARCH_* of linux/audit.h.
-_ARCHES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
+ARCHES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 #: x86_64's second table of calls (x32) has its numbers from here on.
-_X32 = 0x4000_0000
+X32 = 0x4000_0000
 _SET_MODE_FILTER = 1
 
 ALLOWED = """
@@ -106,10 +106,9 @@ class _FilterProgram(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
 
 
-@lru_cache(maxsize=1)
-def program() -> Program:
-    """The filter for this machine. Raises OSError for a machine whose calls are not known here."""
-    machine = platform.machine()
+@lru_cache(maxsize=2)
+def program(machine: str) -> Program:
+    """The filter for a machine, by the name that ``platform.machine()`` gives it. Raises OSError for an unknown one."""
     if machine not in MACHINES:
         raise OSError(errno.ENOSYS, f"the system calls of {machine} are not known")
     known = numbers(machine)
@@ -120,11 +119,14 @@ def program() -> Program:
         **RULED,
     }
     rules = {known[name]: rule for name, rule in named.items() if name in known}
-    return assemble(_ARCHES[machine], rules, UNKNOWN, above=_X32 if machine == "x86_64" else None)
+    return assemble(ARCHES[machine], rules, UNKNOWN, above=X32 if machine == "x86_64" else None)
 
 
 def install() -> None:
     """Close this process for good; call it last. It must have forgone new privileges. Raises OSError."""
-    found = program()
-    filter_program = _FilterProgram(len(found), found.for_process(os.getpid()))
-    system.call(numbers(platform.machine())["seccomp"], _SET_MODE_FILTER, 0, filter_program)
+    enforce(program(platform.machine()))
+
+
+def enforce(filtering: Program) -> None:
+    code = filtering.for_process(os.getpid())
+    system.call(numbers(platform.machine())["seccomp"], _SET_MODE_FILTER, 0, _FilterProgram(len(filtering), code))

@@ -25,7 +25,7 @@ def prepare() -> None:
     if sys.platform == "linux":
         system.libc()
         with contextlib.suppress(OSError):
-            seccomp.program()
+            seccomp.program(platform.machine())
 
 
 def close(*, strict: bool) -> None:
