@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import documents
 from tests.integration.records import Caller
 from windlass.kernel.clock import now
 
@@ -147,3 +148,10 @@ def test_another_projects_own_page_of_that_name_is_left_alone(server: Any) -> No
 
     with override_settings(ROOT_URLCONF=Project):
         assert Caller(asgi.wrap(ASGIHandler()))("GET", "/metrics").text == "the project's own"
+
+
+def test_the_guide_names_every_metric(server: Any) -> None:
+    guide = (documents.DOCS / "how-to" / "watch-with-prometheus.md").read_text()
+    names = {name for name, _ in read(Caller(server))}
+    missing = [name for name in names if name not in guide and not name.startswith("windlass_process_")]
+    assert missing == []
