@@ -34,8 +34,8 @@ class Limits:
 def harden(limits: Limits, parent: int, tasks: int) -> None:
     """Called in the child, after its files are in place (the one to look at is descriptor 3) and before the step.
 
-    Raises OSError. ``parent`` is the process to die with; ``tasks``: see ``user_tasks``. Session, privileges and limits first; then
-    the file system and the system calls, which leave no way to change anything of it.
+    Raises OSError. ``parent`` is the process to die with; ``tasks``: see ``user_tasks``. Session, privileges and
+    limits first; then the file system and the system calls, which leave no way to change anything of it.
     """
     os.setsid()
     if sys.platform == "linux":
