@@ -24,13 +24,20 @@ from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import forwarded  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
-from windlass.operations import health  # noqa: E402
+from windlass.operations import health, metrics  # noqa: E402
 from windlass.receiving import chunks, lease, memory  # noqa: E402
 
-BYTE_ROUTES: list[Route] = [*uploads.routes, *zip_files.routes, *downloads.routes, *live.routes, *health.routes]
+BYTE_ROUTES: list[Route] = [
+    *uploads.routes,
+    *zip_files.routes,
+    *downloads.routes,
+    *live.routes,
+    *health.routes,
+    *metrics.routes,
+]
 
 #: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
-OURS = frozenset({"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "problems"})
+OURS = frozenset({"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "metrics", "problems"})
 
 
 class FrontDoor:
@@ -48,7 +55,7 @@ class FrontDoor:
         if scope["type"] == "http" and _may_be_ours(seen):
             ours = _without_slash(seen)
             route = _byte_route(ours)
-            if route is None and _is_anothers(_route_path(seen)):
+            if (route is None or route in metrics.routes) and _is_anothers(_route_path(seen)):
                 await self._inner(scope, receive, send)
             else:
                 body = UnreadBody(ours, receive, send)

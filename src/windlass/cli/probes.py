@@ -16,6 +16,7 @@ from windlass import conf
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
+from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
 from windlass.storage.registry import store
 
@@ -36,6 +37,7 @@ def probe_all() -> Iterator[Result]:
         "database": _database,
         "storage": _storage,
         "broker": _broker,
+        "sandbox": _sandbox,
         "steps": _steps,
     }
     for name, probe in probes.items():
@@ -92,6 +94,14 @@ def _storage() -> str:
 
 def _broker() -> str:
     return jobs.check_broker()
+
+
+def _sandbox() -> str:
+    level = processing.sandbox_level()
+    said = f"{level}. {level.gaps}" if level.gaps else str(level)
+    if level.name == "none" or (level.gaps and conf.get().sandbox == "require"):
+        raise _Wrong(said)
+    return said
 
 
 def _steps() -> str:

@@ -11,6 +11,7 @@ import typer
 from windlass.cli.environment import end_quietly, set_up_django, use_home
 from windlass.cli.lifeline import Lifeline
 from windlass.cli.listening import listen, refuse_public
+from windlass.cli.protection import refuse_weak_sandbox
 from windlass.cli.refusal import Refusal
 from windlass.kernel.ids import new_id
 
@@ -47,6 +48,7 @@ def web(
     end_quietly()
     settings = use_home(home)
     refuse_public(host, settings)
+    refuse_weak_sandbox(settings)
     # Before the imports: an address that is taken should be told at once.
     door = listen(host, port) if listener is None else socket.socket(fileno=listener)
     set_up_django("web")
@@ -66,6 +68,7 @@ def worker(
     """Run one worker process."""
     end_quietly()
     settings = use_home(home)
+    refuse_weak_sandbox(settings)
     set_up_django("worker")
     from windlass.processing import api as processing
 
@@ -74,6 +77,7 @@ def worker(
     from windlass import celery
     from windlass.jobs import api as jobs
 
+    processing.warn_of_gaps()
     name = instance or f"worker-{new_id().hex[:12]}"
     Lifeline(lifeline).hold()
     try:

@@ -12,6 +12,7 @@ from windlass.cli.environment import use_home
 from windlass.cli.lifeline import DRAIN_SECONDS
 from windlass.cli.listening import listen, refuse_public, url_of
 from windlass.cli.processes import Home, Host, Port
+from windlass.cli.protection import refuse_weak_sandbox
 from windlass.cli.refusal import Refusal
 from windlass.cli.supervisor import Program, Supervisor
 
@@ -22,6 +23,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
     """Run the whole server: web, worker and scheduler, and its database."""
     settings = use_home(home)
     refuse_public(host, settings)
+    refuse_weak_sandbox(settings)
     lock = hold(settings.windlass_home)
     door = listen(host, port)
     port = door.getsockname()[1]

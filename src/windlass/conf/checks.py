@@ -18,7 +18,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found = load()
     except BadSetting as error:
         return [Error(str(error), id="windlass.E001")]
-    return [*_doors(found), *_databases(), *_jobs(found)]
+    return [*_doors(found), *_databases(), *_jobs(found), *_sandbox(found)]
 
 
 def _doors(found: Settings) -> list[CheckMessage]:
@@ -74,6 +74,18 @@ def _jobs(found: Settings) -> list[CheckMessage]:
             "CELERY_TASK_ALWAYS_EAGER is on: whoever uploads waits for the processing of the file.",
             hint="It is meant for tests.",
             id="windlass.W004",
+        )
+    ]
+
+
+def _sandbox(found: Settings) -> list[CheckMessage]:
+    if found.sandbox != "off":
+        return []
+    return [
+        Warning(
+            "SANDBOX is off: a file that takes a step over may open and reach whatever the worker's user can.",
+            hint="Leave it at best-effort, or set SANDBOX=require.",
+            id="windlass.W006",
         )
     ]
 

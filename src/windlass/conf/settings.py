@@ -83,6 +83,10 @@ class Settings:
     )
     long_step_output_mb: int = setting(2048, "What a long step may make, in MB; any other 64 MB.", check=_positive)
     step_memory_mb: int = setting(1536, "Address space that one isolated step may take, in MB.", check=_positive)
+    sandbox: Literal["require", "best-effort", "off"] = setting(
+        "best-effort",
+        "Landlock and seccomp around steps. require: both, or no start; best-effort: what there is; off: neither.",
+    )
     dead_job_retention_days: float = setting(30.0, "How long dead letters are kept.", check=_positive)
     # What may come in
     max_upload_size: int = setting(
@@ -138,6 +142,7 @@ class Settings:
     auth_mode: Literal["open", "required", "token"] = setting(
         "open", "open: no credential needed, on loopback only; required (or token): every call needs one."
     )
+    metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
     # Django
     secret_key: str = setting("", "Signs sessions and download URLs. Empty: made once and kept in the home directory.")
     debug: bool = setting(False, "Django's debug pages. Never on a public address.")

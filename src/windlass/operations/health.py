@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from windlass import conf
 from windlass.kernel.clock import monotonic
+from windlass.processing import api as processing
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.registry import store
 
@@ -115,12 +116,20 @@ async def _disk() -> str:
     return f"{free} bytes are free."
 
 
-#: Applied migrations stay applied while a process lives.
+async def _sandbox() -> str:
+    level = await in_thread(processing.sandbox_level)
+    if level.gaps and conf.get().sandbox == "require":
+        raise Unfit(f"{level}. {level.gaps}")
+    return f"{level}. {level.gaps}" if level.gaps else str(level)
+
+
+#: Applied migrations stay applied while a process lives, and walls stay what they are.
 CHECKS = (
     Check("database", _database),
     Check("migrations", _migrations, keep_seconds=float("inf")),
     Check("store", _store, keep_seconds=STORE_SECONDS),
     Check("disk", _disk),
+    Check("sandbox", _sandbox, keep_seconds=float("inf")),
 )
 
 

@@ -15,13 +15,16 @@ from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import records, workshop
 from windlass.processing.owed import fill_in as fill_in_owed
 from windlass.processing.plan import PlannedStep
+from windlass.processing.protection import sandbox_level, warn_of_gaps
 from windlass.processing.registry import installed
 from windlass.processing.runner import run_job
+from windlass.processing.sandbox.level import Level
 from windlass.processing.work import plan_for
 from windlass.processing.workshop import shut_down
 from windlass.storage.contract import StoreError
 
 __all__ = [
+    "Level",
     "PlannedStep",
     "delete",
     "fill_in_owed",
@@ -31,8 +34,10 @@ __all__ = [
     "release",
     "reprocess",
     "run_job",
+    "sandbox_level",
     "shut_down",
     "warm_up",
+    "warn_of_gaps",
 ]
 
 log = structlog.get_logger(__name__)

@@ -61,8 +61,8 @@ def limits_of(about: About | None = None) -> Limits:
     settings = conf.get()
     memory = settings.step_memory_mb * MB
     if about is not None and about.long:
-        return Limits(memory, settings.long_step_timeout_seconds, settings.long_step_output_mb * MB)
-    return Limits(memory, settings.step_timeout_seconds)
+        return Limits(memory, settings.long_step_timeout_seconds, settings.long_step_output_mb * MB, settings.sandbox)
+    return Limits(memory, settings.step_timeout_seconds, mode=settings.sandbox)
 
 
 def _session(file: BinaryIO, output: BinaryIO, limits: Limits) -> Session:

@@ -248,8 +248,16 @@ BYTE_CALLS: Sequence[ByteCall] = (
         )
         for path, name, summary in (
             ("/livez", "livez", "Whether the process answers"),
-            ("/readyz", "readyz", "Whether it can serve: database, migrations, store, room"),
+            ("/readyz", "readyz", "Whether it can serve: database, migrations, store, room, sandbox"),
             ("/healthz", "healthz", "The same as /readyz"),
         )
+    ),
+    ByteCall(
+        "GET",
+        "/metrics",
+        "metrics",
+        "Figures for Prometheus; for staff, and for whoever has METRICS_TOKEN",
+        {200: ("The figures", {"text/plain": {"schema": {"type": "string"}}})},
+        "Health",
     ),
 )

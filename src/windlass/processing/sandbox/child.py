@@ -16,6 +16,7 @@ from windlass.processing.outcome import document
 from windlass.processing.registry import step
 from windlass.processing.sandbox.hardening import Limits, harden
 from windlass.processing.sandbox.messages import Garbled, Message, Unpacker, pack
+from windlass.processing.sandbox.refusals import reason
 
 #: Where the child's files lie: nothing else is open.
 FILE, ANSWER, OUTPUT = 3, 4, 5
@@ -76,7 +77,7 @@ def _answer(channel: socket.socket, order: Message, *, has_output: bool) -> None
     except Exception as error:  # noqa: BLE001  the boundary of the process: a step may fail in any way
         # What it says is for our log: it may name what nobody outside should read.
         said = f"{type(error).__name__}: {error}"[:1000]
-        message = {"kind": "failed", "detail": f"The step failed with {type(error).__name__}.", "note": said}
+        message = {"kind": "failed", "detail": reason(error), "note": said}
     try:
         channel.sendall(pack(message))
     except Garbled as error:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
 import sys
 from dataclasses import dataclass
+from typing import Literal
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
+from windlass.processing.sandbox import system, walls
 
 OPEN_FILES = 64
 
@@ -20,31 +17,33 @@ OPEN_FILES = 64
 #: this cannot be tight: it ends a fork bomb, and leaves room for the libraries' own few threads.
 MORE_TASKS = 1024
 
+#: ``require``: no step runs where a wall is missing; ``best-effort``: with the walls that can be had; ``off``: without.
+Mode = Literal["require", "best-effort", "off"]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one child: address space and output in bytes, time in seconds."""
+    """Bounds of one child: address space and output in bytes, time in seconds; and the walls around it."""
 
     memory: int
     seconds: float
     output: int = 64 * 1024 * 1024
+    mode: Mode = "best-effort"
 
 
 def harden(limits: Limits, parent: int, tasks: int) -> None:
-    """Called in the child, after its files are in place and before the step. Raises OSError.
+    """Called in the child, after its files are in place (the one to look at is descriptor 3) and before the step.
 
-    ``parent`` is the process to die with; ``tasks``: see ``user_tasks``.
-
-    Session, privileges and limits now; the file system (Landlock) and the system calls (seccomp) are to be closed
-    after them, as the last act.
+    Raises OSError. ``parent`` is the process to die with; ``tasks``: see ``user_tasks``. Session, privileges and
+    limits first; then the file system and the system calls, which leave no way to change anything of it.
     """
     os.setsid()
     if sys.platform == "linux":
-        _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        system.die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             raise ProcessLookupError("the parent died before this could be bound to it")
-        _control(_PR_SET_NO_NEW_PRIVS, 1)
-        _control(_PR_SET_DUMPABLE, 0)
+        system.forgo_new_privileges()
+        system.refuse_tracing()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, limits.output)
@@ -52,12 +51,16 @@ def harden(limits: Limits, parent: int, tasks: int) -> None:
     # The worker's clock ends a step that takes too long; this ends one that nobody can end any more.
     _limit(resource.RLIMIT_CPU, 2 * int(limits.seconds) + 2)
     _limit(resource.RLIMIT_AS, limits.memory)
+    if sys.platform == "linux":
+        system.drop_capabilities()  # root could raise its limits again
+    if limits.mode != "off":
+        walls.close(strict=limits.mode == "require")
 
 
 def adopt_orphans() -> None:
     """What a child leaves behind becomes the caller's own child, so that it can be found and killed."""
     if sys.platform == "linux":
-        _control(_PR_SET_CHILD_SUBREAPER, 1)
+        system.adopt_orphans()
 
 
 def own_children() -> list[int]:
@@ -86,9 +89,3 @@ def _limit(kind: int, value: int) -> None:
     if hard != resource.RLIM_INFINITY:
         value = min(value, hard)
     resource.setrlimit(kind, (value, value))
-
-
-def _control(option: int, value: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl {option}: {os.strerror(number)}")

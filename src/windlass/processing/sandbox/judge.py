@@ -7,6 +7,7 @@ import signal
 from windlass.processing.contract import PermanentError, TransientError
 from windlass.processing.sandbox.hardening import Limits
 from windlass.processing.sandbox.messages import Message
+from windlass.processing.sandbox.refusals import FORBIDDEN
 
 
 class StepDied(TransientError):
@@ -41,9 +42,11 @@ def took_too_long(limits: Limits) -> StepDied:
     return StepDied(f"The step took longer than {limits.seconds:g} s.")
 
 
-def _died(ended: Message) -> TransientError:
+def _died(ended: Message) -> TransientError | PermanentError:
     if "error" in ended:
         return TransientError(f"The sandbox could not start a child ({ended['error']}).")
+    if ended["exit"] == -signal.SIGSYS:
+        return PermanentError(FORBIDDEN)  # it would ask again
     if ended["exit"] < 0:
         return StepDied(f"The step was killed by {_signal(-ended['exit'])}.")
     return StepDied(f"The step ended without an answer (status {ended['exit']}).")

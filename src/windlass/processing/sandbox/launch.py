@@ -23,6 +23,11 @@ ENVIRONMENT = {
 ENDS_WITHIN = 2.0
 
 
+def library_path() -> str:
+    """Where this process finds its modules, for one that is to find the same."""
+    return os.pathsep.join(entry for entry in sys.path if entry)
+
+
 def launch(patience: float) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """The process and our end of its socket, on which a send waits ``patience`` seconds at most.
 
@@ -32,10 +37,9 @@ def launch(patience: float) -> tuple[subprocess.Popen[bytes], socket.socket]:
     control, theirs = socket.socketpair()
     control.settimeout(patience)
     with theirs:
-        path = os.pathsep.join(entry for entry in sys.path if entry)
         process = subprocess.Popen(
             [sys.executable, "-P", "-s", "-m", "windlass.processing.sandbox", str(theirs.fileno())],
-            env={**ENVIRONMENT, "PYTHONPATH": path},
+            env={**ENVIRONMENT, "PYTHONPATH": library_path()},
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

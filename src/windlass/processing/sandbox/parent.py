@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from windlass.processing.contract import Prepared
 from windlass.processing.registry import installed, missing
-from windlass.processing.sandbox import child
+from windlass.processing.sandbox import child, walls
 from windlass.processing.sandbox.hardening import adopt_orphans, own_children, user_tasks
 from windlass.processing.sandbox.messages import Message, Receiver, pack
 
@@ -177,6 +177,7 @@ def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     adopt_orphans()
+    walls.prepare()
     preload()
     Parent(control).serve()
     sys.exit(0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
+import stat
 import time
 from typing import Any
 
@@ -61,13 +63,14 @@ class Trial:
             context.add_rendition("trial", "text/plain", bytes(16 * 1024 * 1024))
 
     def do_look(self, context: StepContext) -> StepResult:
-        with open("/proc/self/status") as shown:
-            status = dict(line.split(":", 1) for line in shown)
+        """Without a look into /proc, which is closed."""
+        prctl = ctypes.CDLL(None).prctl
         found: dict[str, Any] = {
             "environment": dict(os.environ),
-            "files": sorted({_target(number) for number in os.listdir("/proc/self/fd")}),
+            "files": [_kind(number) for number in range(64) if _kind(number)],
             "session": os.getsid(0) == os.getpid(),
-            "no_new_privileges": status["NoNewPrivs"].strip(),
+            "no_new_privileges": prctl(39, 0, 0, 0, 0),  # PR_GET_NO_NEW_PRIVS
+            "dumpable": prctl(3, 0, 0, 0, 0),  # PR_GET_DUMPABLE
             "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
             "memory": resource.getrlimit(resource.RLIMIT_AS)[1],
         }
@@ -214,11 +217,13 @@ def _nothing(context: StepContext, *words: str) -> StepResult:
     return StepResult()
 
 
-def _target(number: str) -> str:
+def _kind(number: int) -> str | None:
     try:
-        return os.readlink(f"/proc/self/fd/{number}").partition(":")[0]
-    except FileNotFoundError:
-        return "the listing itself"
+        found = os.fstat(number)
+    except OSError:
+        return None
+    kinds = {stat.S_ISREG: "file", stat.S_ISSOCK: "socket", stat.S_ISCHR: "device", stat.S_ISDIR: "directory"}
+    return next((name for is_one, name in kinds.items() if is_one(found.st_mode)), "other")
 
 
 class Absent:

@@ -1,0 +1,159 @@
+"""What Prometheus may read: how much there is of everything, taken from the records when it is asked.
+
+Every process that serves says the same of the records, and something of its own of itself (``windlass_process_*``).
+Figures of the records are levels, not counters: deleting a file takes away what was counted for it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Count, Min, Sum, TextChoices
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from windlass import __version__, conf
+from windlass.accounts import api as accounts
+from windlass.events import api as events
+from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, StepRun, StepState, UploadSession, UploadStatus
+from windlass.jobs.api import Job, JobState, Stage
+from windlass.kernel.clock import monotonic, now
+from windlass.kernel.errors import Forbidden
+from windlass.processing import api as processing
+from windlass.processing.sandbox.level import NAMES
+from windlass.receiving.offload import in_database
+
+#: Figures that read a whole table are worked out no more often than this.
+TABLE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Kept:
+    """What ``work`` found, for ``seconds``. Several who ask at once wait for one answer."""
+
+    work: Callable[[], Sequence[Metric]]
+    seconds: float
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _until: float = field(default=0.0, init=False)
+    _found: Sequence[Metric] = field(default=(), init=False)
+
+    def __call__(self) -> Sequence[Metric]:
+        with self._lock:
+            if monotonic() >= self._until:
+                self._found = self.work()
+                self._until = monotonic() + self.seconds
+            return self._found
+
+    def forget(self) -> None:
+        self._until = 0.0
+
+
+class Records(Collector):
+    """A blocking call of the database at each scrape."""
+
+    def collect(self) -> Iterable[Metric]:
+        yield _gauge("windlass_info", "Which version runs.", ["version"], {(__version__,): 1})
+        yield _sandbox()
+        yield from _work()
+        yield from tables()
+
+
+def _sandbox() -> Metric:
+    level = processing.sandbox_level().name
+    found = {(name,): int(name == level) for name in NAMES}
+    return _gauge("windlass_sandbox_level", "How much of the sandbox this machine gives.", ["level"], found)
+
+
+def _work() -> Iterable[Metric]:
+    """By index: what waits and runs is little, however much has been done."""
+    open_states = (JobState.QUEUED, JobState.RUNNING, JobState.DEAD)
+    jobs = {(stage.value, state.value): 0 for stage in Stage for state in open_states}
+    waiting = Job.objects.filter(state__in=open_states).values_list("stage", "state").annotate(n=Count("id"))
+    jobs |= {(stage, state): n for stage, state, n in waiting}
+    yield _gauge("windlass_jobs", "Jobs that wait, run or are dead letters.", ["stage", "state"], jobs)
+    yield _gauge(
+        "windlass_jobs_oldest_age_seconds", "How long the job that is due for longest has waited.", [], {(): _oldest()}
+    )
+    uploads = _counted(UploadSession, UploadStatus)
+    yield _gauge("windlass_uploads", "Upload sessions that are remembered.", ["status"], uploads)
+    yield CounterMetricFamily("windlass_events", "Events that were ever recorded.", value=events.last_id())
+
+
+def _oldest() -> float:
+    moment = now()
+    due = Job.objects.filter(state=JobState.QUEUED, due_at__lte=moment).aggregate(since=Min("due_at"))["since"]
+    return float((moment - due).total_seconds()) if due is not None else 0.0
+
+
+def _tables() -> Sequence[Metric]:
+    files = _counted(FileAsset, FileStatus)
+    stored = {("file",): _bytes(Blob), ("rendition",): _bytes(Rendition)}
+    ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
+    steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
+    runs = {(step, state): n for step, state, n, _ in steps}
+    seconds = {(step, state): seconds or 0.0 for step, state, _, seconds in steps}
+    return [
+        _gauge("windlass_files", "Files on record.", ["status"], files),
+        _gauge("windlass_stored_bytes", "Bytes in the store, of files and of what was made of them.", ["kind"], stored),
+        _gauge("windlass_step_runs", "How steps ended, of the files on record.", ["step", "state"], runs),
+        _gauge("windlass_step_seconds", "Time that these runs took in all.", ["step", "state"], seconds),
+    ]
+
+
+tables = Kept(_tables, TABLE_SECONDS)
+
+
+def _counted(model: Any, statuses: Iterable[TextChoices]) -> dict[tuple[str], int]:
+    """Also those that no row has."""
+    counted = model.objects.order_by().values_list("status").annotate(n=Count("id"))
+    return {(status.value,): 0 for status in statuses} | {(status,): n for status, n in counted}
+
+
+def _bytes(model: Any) -> int:
+    return int(model.objects.aggregate(size=Sum("size"))["size"] or 0)
+
+
+def _gauge(name: str, doc: str, labels: Sequence[str], found: Mapping[Any, float]) -> Metric:
+    made = GaugeMetricFamily(name, doc, labels=labels)
+    for values, figure in found.items():
+        made.add_metric(values, figure)
+    return made
+
+
+def _registry() -> CollectorRegistry:
+    made = CollectorRegistry(auto_describe=False)
+    made.register(Records())
+    ProcessCollector(namespace="windlass", registry=made)
+    return made
+
+
+registry = _registry()
+
+
+async def metrics(request: Request) -> Response:
+    """Raises Unauthenticated, Forbidden."""
+    await _admit(request)
+    body = await in_database(generate_latest, registry)
+    return Response(body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
+
+
+async def _admit(request: Request) -> None:
+    """Whoever has METRICS_TOKEN, which is good for nothing else; and staff."""
+    scheme, _, said = request.headers.get("authorization", "").partition(" ")
+    token = conf.get().metrics_token
+    if token and scheme.lower() == "bearer" and secrets.compare_digest(said.strip().encode(), token.encode()):
+        return
+    if not (await in_database(accounts.of_scope, dict(request.scope))).staff:
+        raise Forbidden("Metrics are for staff, and for whoever has METRICS_TOKEN.")
+
+
+routes = [Route("/metrics", metrics, methods=["GET"])]

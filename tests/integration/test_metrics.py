@@ -1,0 +1,157 @@
+"""What Prometheus reads, and who may read it. The text is read back with the parser of Prometheus's own client."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import documents
+from tests.integration.records import Caller
+from windlass.kernel.clock import now
+
+pytest_plugins = ["tests.integration.records_fixture"]
+
+Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def server(records_home: object) -> Iterator[Any]:
+    from windlass import asgi
+    from windlass.operations import metrics
+
+    metrics.tables.forget()
+    yield asgi.application
+    metrics.tables.forget()
+
+
+def read(caller: Caller) -> Figures:
+    response = caller("GET", "/metrics")
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = text_string_to_metric_families(response.text)
+    return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
+
+
+def figure(found: Figures, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+def test_figures_are_those_of_the_records(server: Any) -> None:
+    from windlass.files.api import Blob, FileAsset, FileStatus, StepRun, StepState
+    from windlass.jobs.api import Job, Stage
+    from windlass.operations import metrics
+
+    before = read(Caller(server))
+    blob = Blob.objects.create(owner="metrics", store="local", key=f"objects/{uuid.uuid4()}", size=5000)
+    asset = FileAsset.objects.create(
+        owner="metrics", blob=blob, original_filename="a", size=5000, profile="default", status=FileStatus.QUARANTINED
+    )
+    StepRun.objects.create(
+        file=asset, run=1, stage="describe", step="counted", position=1, state=StepState.FAILED, seconds=1.5
+    )
+    due = now() - timedelta(days=400)
+    job = Job.objects.create(stage=Stage.DERIVE, file_id=asset.id, due_at=due, max_attempts=1)
+    try:
+        metrics.tables.forget()
+        found = read(Caller(server))
+    finally:
+        job.delete()
+        asset.delete()
+        blob.delete()
+    assert figure(found, "windlass_files", status="QUARANTINED") == 1 + figure(
+        before, "windlass_files", status="QUARANTINED"
+    )
+    assert figure(found, "windlass_stored_bytes", kind="file") == 5000 + figure(
+        before, "windlass_stored_bytes", kind="file"
+    )
+    assert figure(found, "windlass_step_runs", step="counted", state="failed") == 1
+    assert figure(found, "windlass_step_seconds", step="counted", state="failed") == 1.5
+    assert figure(found, "windlass_jobs", stage="derive", state="queued") == 1 + figure(
+        before, "windlass_jobs", stage="derive", state="queued"
+    )
+    assert figure(found, "windlass_jobs_oldest_age_seconds") >= timedelta(days=400).total_seconds()
+
+
+def test_every_status_has_a_figure_and_every_name_our_prefix(server: Any) -> None:
+    from windlass import __version__
+    from windlass.files.api import FileStatus, UploadStatus
+
+    found = read(Caller(server))
+    assert {name.partition("_")[0] for name, _ in found} == {"windlass"}
+    for status in FileStatus:
+        assert figure(found, "windlass_files", status=status.value) >= 0
+    for status in UploadStatus:
+        assert figure(found, "windlass_uploads", status=status.value) >= 0
+    assert figure(found, "windlass_info", version=__version__) == 1
+    assert figure(found, "windlass_process_resident_memory_bytes") > 0
+    levels = {
+        dict(labels)["level"]: value for (name, labels), value in found.items() if name == "windlass_sandbox_level"
+    }
+    assert sum(levels.values()) == 1
+    assert set(levels) == {"full", "partial", "basic", "off", "none"}
+
+
+def test_events_are_counted_by_the_journal(server: Any) -> None:
+    from windlass.events.api import Event, EventType, last_id
+
+    Event.objects.create(type=EventType.FILE_READY, owner="metrics", data={})
+    assert figure(read(Caller(server)), "windlass_events_total") == last_id()
+
+
+def test_whole_tables_are_not_read_for_everyone_who_asks(server: Any) -> None:
+    from windlass.files.api import Blob
+
+    before = figure(read(Caller(server)), "windlass_stored_bytes", kind="file")
+    blob = Blob.objects.create(owner="metrics", store="local", key=f"objects/{uuid.uuid4()}", size=77)
+    try:
+        assert figure(read(Caller(server)), "windlass_stored_bytes", kind="file") == before
+    finally:
+        blob.delete()
+
+
+def test_staff_and_the_token_may_read_nobody_else(server: Any, user: Any, configure: Any) -> None:
+    configure(AUTH_MODE="required", METRICS_TOKEN="open-sesame")
+    assert user(staff=True, app=server)("GET", "/metrics").status_code == 200
+    assert Caller(server, "open-sesame")("GET", "/metrics/").status_code == 200
+    for caller, status in (
+        (user(app=server), 403),
+        (Caller(server), 401),
+        (Caller(server, "open-sesam"), 401),
+    ):
+        response = caller("GET", "/metrics")
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/problem+json"
+    assert Caller(server, "open-sesame")("GET", "/files").status_code == 401
+
+
+def test_an_empty_token_opens_nothing(server: Any, configure: Any) -> None:
+    configure(AUTH_MODE="required")
+    response = Caller(server)("GET", "/metrics", headers={"Authorization": "Bearer "})
+    assert response.status_code == 401
+
+
+def test_another_projects_own_page_of_that_name_is_left_alone(server: Any) -> None:
+    from django.core.handlers.asgi import ASGIHandler
+    from django.http import HttpResponse
+    from django.test import override_settings
+    from django.urls import path
+
+    from windlass import asgi
+
+    class Project:
+        urlpatterns = [path("metrics", lambda request: HttpResponse("the project's own"))]
+
+    with override_settings(ROOT_URLCONF=Project):
+        assert Caller(asgi.wrap(ASGIHandler()))("GET", "/metrics").text == "the project's own"
+
+
+def test_the_guide_names_every_metric(server: Any) -> None:
+    guide = (documents.DOCS / "how-to" / "watch-with-prometheus.md").read_text()
+    names = {name for name, _ in read(Caller(server))}
+    missing = [name for name in names if name not in guide and not name.startswith("windlass_process_")]
+    assert missing == []
