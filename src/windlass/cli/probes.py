@@ -16,6 +16,7 @@ from windlass import conf
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
+from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
 from windlass.storage.registry import store
 
@@ -37,6 +38,7 @@ def probe_all() -> Iterator[Result]:
         "storage": _storage,
         "broker": _broker,
         "steps": _steps,
+        "scanner": _scanner,
     }
     for name, probe in probes.items():
         yield _try(name, probe)
@@ -99,3 +101,7 @@ def _steps() -> str:
     abouts = [step.about for step in installed().values()]
     owed = [f"{about.name} is owed: needs windlass[{about.extra}]" for about in abouts if missing(about)]
     return "; ".join([f"{len(abouts)} installed", *owed])
+
+
+def _scanner() -> str:
+    return processing.check_scanner() or "none is set: files are not scanned for malware"

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from windlass import conf
 from windlass.kernel.clock import monotonic
+from windlass.processing import api as processing
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.registry import store
 
@@ -24,6 +25,8 @@ from windlass.storage.registry import store
 DEADLINE_SECONDS = 5.0
 #: How long the store's answer holds: its check writes, reads and deletes an object.
 STORE_SECONDS = 10.0
+#: Likewise the scanner's, whose check is a connection to it.
+SCANNER_SECONDS = 5.0
 #: With less room than this, uploads, journal rows and the database's own log are about to fail.
 LEAST_FREE_BYTES = 64 * conf.MB
 
@@ -115,12 +118,22 @@ async def _disk() -> str:
     return f"{free} bytes are free."
 
 
+async def _scanner() -> str:
+    """Without it files are taken in and wait: the server is ready all the same."""
+    try:
+        found = await in_thread(processing.check_scanner)
+    except (processing.ScannerAway, processing.BrokenScanner):
+        return "away: files that must be scanned are stored and not served until it is back."
+    return "It answers." if found else "None is set: files are not scanned for malware."
+
+
 #: Applied migrations stay applied while a process lives.
 CHECKS = (
     Check("database", _database),
     Check("migrations", _migrations, keep_seconds=float("inf")),
     Check("store", _store, keep_seconds=STORE_SECONDS),
     Check("disk", _disk),
+    Check("scanner", _scanner, keep_seconds=SCANNER_SECONDS),
 )
 
 
