@@ -91,7 +91,7 @@ class Profile:
 
 def profiles() -> Mapping[str, Profile]:
     """Every profile by name, with the limits of the settings filled in."""
-    return _load(conf.get())
+    return load_profiles(conf.get())
 
 
 def profile(name: str) -> Profile:
@@ -104,7 +104,8 @@ def profile(name: str) -> Profile:
 
 
 @lru_cache(maxsize=4)
-def _load(settings: conf.Settings) -> Mapping[str, Profile]:
+def load_profiles(settings: conf.Settings) -> Mapping[str, Profile]:
+    """Every profile with these settings. Raises BadSetting."""
     tables: dict[str, Any] = {}
     if settings.windlass_profiles:
         try:

@@ -19,6 +19,7 @@ from windlass.processing.registry import installed
 from windlass.processing.runner import run_job
 from windlass.processing.scanners.contract import ScannerAway
 from windlass.processing.scanners.registry import BrokenScanner
+from windlass.processing.scanners.registry import chosen as scanner
 from windlass.processing.scanning import check as check_scanner
 from windlass.processing.work import plan_for
 from windlass.processing.workshop import shut_down
@@ -37,6 +38,7 @@ __all__ = [
     "release",
     "reprocess",
     "run_job",
+    "scanner",
     "shut_down",
     "warm_up",
 ]

@@ -98,6 +98,7 @@ class Clamd:
             else:
                 host, _, port = where.rpartition(":")
                 connection = socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise ScannerAway(f"It takes no connection: {error}") from error
         with connection:
