@@ -39,12 +39,11 @@ def scan(file: BinaryIO, size: int) -> ScanResult:
 
 
 def available() -> bool:
-    """Whether a scan is worth a try now: a few seconds at most. False where no scanner is set."""
-    if breaker(BREAKER).retry_after():
-        return False
+    """Whether a scan is worth a try now; a few seconds at most, and at once while the breaker is open."""
     try:
-        return check() is not None
-    except (ScannerAway, BrokenScanner):
+        with breaker(BREAKER).call(ScannerAway):
+            return check() is not None
+    except (ScannerAway, BrokenScanner, BreakerOpen):
         return False
 
 

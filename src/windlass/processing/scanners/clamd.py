@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-import structlog
-
 from windlass import conf
 from windlass.kernel.clock import monotonic
 from windlass.processing.scanners.contract import (
@@ -37,8 +35,6 @@ TOO_LONG = "INSTREAM size limit exceeded"
 #: With ``AlertExceedsMax`` clamd says so of what it did not look into; without, it says OK.
 BEYOND = "Heuristics.Limits.Exceeded"
 _VERDICT = re.compile(r"stream: (?:(?P<said>.+) )?(?P<word>OK|FOUND|ERROR)", re.DOTALL)
-
-log = structlog.get_logger(__name__)
 
 
 class Clamd:
@@ -89,16 +85,8 @@ class Clamd:
 
     @contextmanager
     def _connected(self, deadline: float) -> Iterator[_Line]:
-        scheme, _, where = self._url.partition("://")
         try:
-            if scheme == "unix":
-                connection = socket.socket(socket.AF_UNIX)
-                connection.settimeout(CONNECT_SECONDS)
-                connection.connect(where)
-            else:
-                host, _, port = where.rpartition(":")
-                connection = socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = _dial(self._url)
         except OSError as error:
             raise ScannerAway(f"It takes no connection: {error}") from error
         with connection:
@@ -143,6 +131,23 @@ class _Line:
             raise _Silent("It took too long.") from error
         except OSError as error:
             raise ScannerAway(f"It ended the connection: {error}") from error
+
+
+def _dial(url: str) -> socket.socket:
+    scheme, _, where = url.partition("://")
+    if scheme == "tcp":
+        host, _, port = where.rpartition(":")
+        connection = socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a stream's end is four bytes
+        return connection
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.settimeout(CONNECT_SECONDS)
+        connection.connect(where)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _stream(file: BinaryIO, line: _Line) -> bool:
