@@ -58,7 +58,8 @@ class _Wrong(Exception):
 
 def _settings() -> str:
     found = checks.run_checks()
-    errors = [message for message in found if message.level >= checks.ERROR]
+    # What is wrong with profiles has a line of its own.
+    errors = [message for message in found if message.level >= checks.ERROR and message.id != "windlass.E002"]
     if errors:
         raise _Wrong("; ".join(str(message) for message in errors))
     warnings = [str(message.msg) for message in found if message.level >= checks.WARNING]

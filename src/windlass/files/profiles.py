@@ -163,6 +163,8 @@ def _wanted(hint: Any, value: Any) -> str | None:
     kinds, said = (int, "a whole number") if hint is int else (int | float, "a number")
     good = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
     return None if good else f"{said}, not below 0"
+
+
 def _malware_scan(name: str, asked: str, settings: conf.Settings) -> str:
     """``auto`` as it turns out here. What must be scanned and cannot be is an error, not a file that waits for ever."""
     if asked == "auto":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from windlass.storage.contract import Buffer
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 BUFFER_SIZE = 128 * 1024
 
@@ -33,7 +34,7 @@ class _Apart(io.RawIOBase):
     def fileno(self) -> int:
         return self._descriptor
 
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         count = os.preadv(self._descriptor, [buffer], self._at)
         self._at += count
         return count
