@@ -84,7 +84,7 @@ class Profile:
         return not self.allowed_extensions or extension in self.allowed_extensions
 
     def document(self) -> dict[str, Any]:
-        """With the switches that steps are planned by: those that follow from the limits; a scan that is off is false."""
+        """With the switches that plan steps: those that follow from the limits; a scan that is off is false."""
         switches = {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
         return asdict(self) | switches | {"malware_scan": self.malware_scan != "off" and self.malware_scan}
 
