@@ -54,6 +54,11 @@ def redis(redis_server: str) -> str:
     return redis_server
 
 
+@pytest.fixture(scope="session")
+def clamd_program() -> str:
+    return require(services.find_clamd(), "clamd is not installed")
+
+
 @pytest.fixture
 def nginx() -> Iterator[Callable[[str], str]]:
     """A function that puts a real nginx before a server's URL and gives the URL in front."""

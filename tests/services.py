@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,10 @@ def find_rabbitmq() -> str | None:
     """The server itself: the command on PATH wants to be root and become a system user."""
     found = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     return str(found) if found.is_file() else None
+
+
+def find_clamd() -> str | None:
+    return find_binary("clamd", Path("/usr/sbin"))
 
 
 def find_nginx() -> str | None:
@@ -193,6 +197,84 @@ def nginx(program: str, upstream: str, more: str = "", *, as_caller: bool = Fals
 
         with _running([program, "-e", "stderr", "-c", configuration], directory, answers, OSError, user=user):
             yield url
+
+
+#: What every scanner takes for malware and is none, put together here so that none takes this file for it.
+EICAR = b"".join((rb"X5O!P%@AP[4\PZX54(P^)7CC)7}", b"$EICAR-STANDARD-", b"ANTIVIRUS-TEST-FILE!$H+H*"))
+EICAR_NAME = "Windlass.Eicar"
+#: How clamd spells the name of a signature that is not its own.
+EICAR_SIGNATURE = f"{EICAR_NAME}.UNOFFICIAL"
+
+CLAMD_CONFIGURATION = """
+Foreground yes
+DatabaseDirectory {directory}/signatures
+TemporaryDirectory {directory}/temporary
+LocalSocket {directory}/clamd.ctl
+LocalSocketMode 666
+TCPSocket {port}
+TCPAddr 127.0.0.1
+MaxThreads 4
+"""
+
+
+class Clamd:
+    """clamd with one signature, that of the EICAR test file. It keeps its addresses through any number of ends and
+    starts. `more` are lines of its configuration."""
+
+    def __init__(self, program: str, directory: Path, user: dict[str, Any], more: Sequence[str]) -> None:
+        self.port = free_port()
+        self.tcp, self.unix = f"tcp://127.0.0.1:{self.port}", f"unix://{directory}/clamd.ctl"
+        self._program, self._directory, self._user = program, directory, user
+        for name in ("signatures", "temporary"):
+            (directory / name).mkdir()
+            (directory / name).chmod(0o777)
+        (directory / "signatures" / "ours.ndb").write_text(f"{EICAR_NAME}:0:*:{EICAR.hex()}\n")
+        lines = [CLAMD_CONFIGURATION.format(directory=directory, port=self.port), *more]
+        (directory / "clamd.conf").write_text("\n".join(lines))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        log = self._directory / "log"
+        with log.open("ab") as output:
+            command = [self._program, "--config-file", str(self._directory / "clamd.conf")]
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, cwd=self._directory, **self._user
+            )
+        _wait(self._process, lambda: self._tell(b"zPING\0"), OSError, log)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def reload(self) -> None:
+        """Read the signatures again, as freshclam asks it to."""
+        self._tell(b"zRELOAD\0")
+
+    def kill(self) -> None:
+        """SIGKILL, whatever it is doing. Idempotent."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _tell(self, command: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as client:
+            client.sendall(command)
+            if not client.recv(100):
+                raise ConnectionError("it does not answer yet")
+
+
+@contextlib.contextmanager
+def clamd(program: str, *more: str) -> Iterator[Clamd]:
+    """A running clamd, without freshclam and without a network's signatures."""
+    with _scratch("clamd") as (directory, user):
+        server = Clamd(program, directory, user, more)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def lines(output: str) -> dict[str, str]:
 def test_check_tries_each_part(home: Path) -> None:
     result = run("check", home=home)
     assert lines(result.stdout) == dict.fromkeys(
-        ["settings", "profiles", "home", "database", "storage", "broker", "sandbox", "steps"], "ok"
+        ["settings", "profiles", "home", "database", "storage", "broker", "sandbox", "steps", "scanner"], "ok"
     ), result.stdout
     assert result.returncode == 0
 

@@ -6,6 +6,7 @@ database or of a broker, the test's own stand in their place.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -35,6 +36,7 @@ DJANGO = HOW_TO / "use-in-your-django-project.md"
 NGINX = HOW_TO / "put-nginx-in-front.md"
 SERVICES = HOW_TO / "run-on-postgresql-and-redis.md"
 STEP = HOW_TO / "write-a-processing-step.md"
+SCANNER = HOW_TO / "scan-for-malware.md"
 
 RUN = {"bash", "python", "js"}
 #: What begins a block's output in a session's; no example prints it.
@@ -47,8 +49,9 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
+OWN = {CREDENTIALS, DJANGO, SCANNER, SERVICES, STEP}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
-PLAIN = [page for page in documents.pages() if has_examples(page) and page not in {CREDENTIALS, DJANGO, SERVICES, STEP}]
+PLAIN = [page for page in documents.pages() if has_examples(page) and page not in OWN]
 
 
 @pytest.fixture
@@ -90,22 +93,34 @@ def test_postgresql_and_redis(postgres: str, redis: str, directory: Path) -> Non
 
 
 def test_processing_step(make_server: Callable[..., ServerProcess], directory: Path) -> None:
-    """Installed as `pip install .` would leave it: the module, and the entry points beside it."""
-    for fence in fences(STEP):
+    installed(STEP, directory)
+    server = make_server(PYTHONPATH=str(directory))
+    run(STEP, directory, server.home, {ADDRESS: at(server)})
+
+
+def test_scanner(make_server: Callable[..., ServerProcess], directory: Path) -> None:
+    installed(SCANNER, directory)
+    known = directory / "known-malware.txt"
+    known.write_text(hashlib.sha256(b"known to be bad\n").hexdigest())
+    server = make_server(PYTHONPATH=str(directory), SCANNER="known_digests", KNOWN_MALWARE=str(known))
+    run(SCANNER, directory, server.home, {ADDRESS: at(server)})
+
+
+def installed(page: Path, directory: Path) -> None:
+    """The package that a page writes, as `pip install .` would leave it: the module, and the entry points beside it."""
+    for fence in fences(page):
         if "file" in fence.options:
             (directory / fence.options["file"]).write_text(fence.text)
     project = tomllib.loads((directory / "pyproject.toml").read_text())["project"]
-    installed = directory / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text(
+    described = directory / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text(
         f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
     )
     points = ConfigParser()
     points.read_dict(project["entry-points"])
-    with (installed / "entry_points.txt").open("w") as target:
+    with (described / "entry_points.txt").open("w") as target:
         points.write(target)
-    server = make_server(PYTHONPATH=str(directory))
-    run(STEP, directory, server.home, {ADDRESS: at(server)})
 
 
 def test_nginx(shared_server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:

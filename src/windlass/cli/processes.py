@@ -53,7 +53,9 @@ def web(
     door = listen(host, port) if listener is None else socket.socket(fileno=listener)
     set_up_django("web")
     from windlass.cli import web as serving
+    from windlass.files import api as files
 
+    files.profiles()  # bad ones are told now, not to whoever uploads
     Lifeline(lifeline).hold()
     serving.run(door, instance or f"web-{new_id().hex[:12]}", access_log=access_log)
 
@@ -73,6 +75,10 @@ def worker(
     from windlass.processing import api as processing
 
     stages = _stages(queues)
+    try:
+        processing.scanner()
+    except processing.BrokenScanner as error:
+        raise Refusal(str(error)) from error
     processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
     from windlass import celery
     from windlass.jobs import api as jobs

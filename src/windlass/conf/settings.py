@@ -14,11 +14,12 @@ from typing import Any, Literal
 from windlass.conf.reader import setting
 
 MB = 1024 * 1024
+_CLAMD = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})|unix:///.+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:]+")
 
 
-def _positive(value: float) -> str | None:
-    return None if value > 0 else "it must be greater than 0"
+def _positive(value: float | None) -> str | None:
+    return None if value is None or value > 0 else "it must be greater than 0"
 
 
 def _not_negative(value: float) -> str | None:
@@ -42,6 +43,12 @@ def _networks(value: tuple[str, ...]) -> str | None:
 def _path(value: str) -> str | None:
     good = not value or re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", value)
     return None if good else "it must begin with a slash and end without one"
+
+
+def _clamd(value: str) -> str | None:
+    found = _CLAMD.fullmatch(value)
+    good = not value or (found and 0 < int(found["port"] or 1) < 65536)
+    return None if good else "it must be tcp://host:port or unix:///path"
 
 
 def _absolute(value: Any) -> Path:
@@ -88,6 +95,39 @@ class Settings:
         "Landlock and seccomp around steps. require: both, or no start; best-effort: what there is; off: neither.",
     )
     dead_job_retention_days: float = setting(30.0, "How long dead letters are kept.", check=_positive)
+    # Scanning for malware
+    clamav_url: str = setting(
+        "",
+        "ClamAV's clamd: `tcp://host:3310` or `unix:///run/clamav/clamd.ctl`. Empty: no scan, unless SCANNER is set.",
+        check=_clamd,
+    )
+    clamav_timeout_seconds: float = setting(120.0, "How long the scan of one file may take.", check=_positive)
+    clamav_max_size_mb: int = setting(
+        25,
+        "Largest file that clamd reads whole, in MB: the least of its `StreamMaxLength`, `MaxFileSize`, `MaxScanSize`. "
+        "A larger one counts as not scanned.",
+        check=_positive,
+    )
+    scanner: str = setting(
+        "", "The scanner, by its entry point of `windlass.scanners`. Empty: `clamd` with CLAMAV_URL."
+    )
+    # When a part is away
+    breaker_failure_threshold: int = setting(
+        5, "Failures in a row after which a part that is away is left alone for a while.", check=_positive
+    )
+    breaker_success_threshold: int = setting(
+        2, "Trials in a row that must succeed before it is used as before.", check=_positive
+    )
+    breaker_recovery_seconds: float = setting(30.0, "How long it is left alone before a trial.", check=_positive)
+    breaker_scanner_failure_threshold: int | None = setting(
+        None, "BREAKER_FAILURE_THRESHOLD for the malware scanner alone.", check=_positive
+    )
+    breaker_scanner_success_threshold: int | None = setting(
+        None, "BREAKER_SUCCESS_THRESHOLD for the malware scanner alone.", check=_positive
+    )
+    breaker_scanner_recovery_seconds: float | None = setting(
+        None, "BREAKER_RECOVERY_SECONDS for the malware scanner alone.", check=_positive
+    )
     # What may come in
     max_upload_size: int = setting(
         0, "Largest file, for profiles with no limit of their own. 0: MAX_FILE_SIZE_MB.", check=_not_negative
@@ -168,6 +208,19 @@ class Settings:
     def upload_limit(self) -> int:
         """Largest file in bytes, for profiles that name no limit of their own."""
         return self.max_upload_size or self.max_file_size_mb * MB
+
+    @property
+    def scanner_name(self) -> str:
+        """The entry point of the malware scanner; empty where none is set."""
+        return self.scanner or ("clamd" if self.clamav_url else "")
+
+    def breaker(self, name: str) -> tuple[int, int, float]:
+        """Failure threshold, success threshold and recovery seconds of the breaker of this name."""
+        return (
+            getattr(self, f"breaker_{name}_failure_threshold", None) or self.breaker_failure_threshold,
+            getattr(self, f"breaker_{name}_success_threshold", None) or self.breaker_success_threshold,
+            getattr(self, f"breaker_{name}_recovery_seconds", None) or self.breaker_recovery_seconds,
+        )
 
     @property
     def media_directory(self) -> Path:

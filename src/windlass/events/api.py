@@ -10,10 +10,10 @@ from typing import Any
 from windlass.events.bell import listen
 from windlass.events.journal import Recorder, recording
 from windlass.events.models import Event
-from windlass.events.types import EventType
+from windlass.events.types import SYSTEM, EventType
 from windlass.kernel.clock import now, rfc3339
 
-__all__ = ["Event", "EventType", "Recorder", "document", "follow", "last_id", "listen", "prune", "recording"]
+__all__ = ["SYSTEM", "Event", "EventType", "Recorder", "document", "follow", "last_id", "listen", "prune", "recording"]
 
 
 def follow(

@@ -20,3 +20,8 @@ class EventType(models.TextChoices):
     FILE_RELEASED = "file.released"  # bytes deleted on purpose, record kept
     FILE_DELETED = "file.deleted"  # bytes and record gone
     JOB_DEAD = "job.dead"  # a job used up its attempts
+    SYSTEM_BREAKER = "system.breaker"  # a part that the server talks to is left alone, tried, or used again; for staff
+
+
+#: The owner of what is nobody's: events that staff alone see. No principal is called so.
+SYSTEM = ""

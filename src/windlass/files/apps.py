@@ -6,3 +6,8 @@ class FilesConfig(AppConfig):
     label = "windlass_files"
     verbose_name = "Windlass files"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from windlass.files.checks import register_checks
+
+        register_checks()

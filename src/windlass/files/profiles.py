@@ -51,6 +51,7 @@ class Profile:
     thumbnail_format: Literal["webp", "jpeg"] = "webp"
     text: bool = True
     ocr: bool = False
+    malware_scan: Literal["auto", "required", "optional", "off"] = "auto"
     media_types: tuple[MediaRules, ...] = ()
     show_location: bool = False
     min_width: int = 0
@@ -85,13 +86,14 @@ class Profile:
         return not self.allowed_extensions or extension in self.allowed_extensions
 
     def document(self) -> dict[str, Any]:
-        """With the switches that follow from the limits: steps are planned by them."""
-        return asdict(self) | {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
+        """With the switches that plan steps: those that follow from the limits; a scan that is off is false."""
+        switches = {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
+        return asdict(self) | switches | {"malware_scan": self.malware_scan != "off" and self.malware_scan}
 
 
 def profiles() -> Mapping[str, Profile]:
     """Every profile by name, with the limits of the settings filled in."""
-    return _load(conf.get())
+    return load_profiles(conf.get())
 
 
 def profile(name: str) -> Profile:
@@ -104,7 +106,8 @@ def profile(name: str) -> Profile:
 
 
 @lru_cache(maxsize=4)
-def _load(settings: conf.Settings) -> Mapping[str, Profile]:
+def load_profiles(settings: conf.Settings) -> Mapping[str, Profile]:
+    """Every profile with these settings. Raises BadSetting."""
     tables: dict[str, Any] = {}
     if settings.windlass_profiles:
         try:
@@ -134,6 +137,7 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "allowed_extensions": settings.allowed_extensions or implied.get("allowed_extensions", ()),
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
+    table = table | {"malware_scan": _malware_scan(name, table.get("malware_scan", "auto"), settings)}
     return Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
 
 
@@ -166,6 +170,15 @@ def _wanted(hint: Any, value: Any) -> str | None:
     kinds, said = (int, "a whole number") if hint is int else (int | float, "a number")
     good = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
     return None if good else f"{said}, not below 0"
+
+
+def _malware_scan(name: str, asked: str, settings: conf.Settings) -> str:
+    """``auto`` as it turns out here. What must be scanned and cannot be is an error, not a file that waits for ever."""
+    if asked == "auto":
+        return "required" if settings.scanner_name else "off"
+    if asked != "off" and not settings.scanner_name:
+        raise conf.BadSetting(f"Profile {name!r}: malware_scan is {asked}, and no scanner is set: set CLAMAV_URL.")
+    return asked
 
 
 def _matches(mime_type: str, patterns: tuple[str, ...]) -> bool:

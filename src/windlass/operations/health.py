@@ -25,6 +25,8 @@ from windlass.storage.registry import store
 DEADLINE_SECONDS = 5.0
 #: How long the store's answer holds: its check writes, reads and deletes an object.
 STORE_SECONDS = 10.0
+#: Likewise the scanner's, whose check is a connection to it.
+SCANNER_SECONDS = 5.0
 #: With less room than this, uploads, journal rows and the database's own log are about to fail.
 LEAST_FREE_BYTES = 64 * conf.MB
 
@@ -123,6 +125,15 @@ async def _sandbox() -> str:
     return f"{level}. {level.gaps}" if level.gaps else str(level)
 
 
+async def _scanner() -> str:
+    """Without it files are taken in and wait: the server is ready all the same."""
+    try:
+        found = await in_thread(processing.check_scanner)
+    except (processing.ScannerAway, processing.BrokenScanner):
+        return "away: files that must be scanned are stored and not served until it is back."
+    return "It answers." if found else "None is set: files are not scanned for malware."
+
+
 #: Applied migrations stay applied while a process lives, and walls stay what they are.
 CHECKS = (
     Check("database", _database),
@@ -130,6 +141,7 @@ CHECKS = (
     Check("store", _store, keep_seconds=STORE_SECONDS),
     Check("disk", _disk),
     Check("sandbox", _sandbox, keep_seconds=float("inf")),
+    Check("scanner", _scanner, keep_seconds=SCANNER_SECONDS),
 )
 
 

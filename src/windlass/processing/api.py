@@ -12,20 +12,27 @@ from windlass.events.api import recording
 from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, lifecycle
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
-from windlass.processing import records, workshop
+from windlass.processing import breakers, records, workshop
 from windlass.processing.owed import fill_in as fill_in_owed
 from windlass.processing.plan import PlannedStep
 from windlass.processing.protection import sandbox_level, warn_of_gaps
 from windlass.processing.registry import installed
 from windlass.processing.runner import run_job
 from windlass.processing.sandbox.level import Level
+from windlass.processing.scanners.contract import ScannerAway
+from windlass.processing.scanners.registry import BrokenScanner
+from windlass.processing.scanners.registry import chosen as scanner
+from windlass.processing.scanning import check as check_scanner
 from windlass.processing.work import plan_for
 from windlass.processing.workshop import shut_down
 from windlass.storage.contract import StoreError
 
 __all__ = [
+    "BrokenScanner",
     "Level",
     "PlannedStep",
+    "ScannerAway",
+    "check_scanner",
     "delete",
     "fill_in_owed",
     "gate_steps",
@@ -35,12 +42,15 @@ __all__ = [
     "reprocess",
     "run_job",
     "sandbox_level",
+    "scanner",
     "shut_down",
     "warm_up",
     "warn_of_gaps",
 ]
 
 log = structlog.get_logger(__name__)
+
+breakers.watch()
 
 
 def warm_up() -> None:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
+from windlass.processing.scanners.contract import ScanResult
+
 STAGES = ("intake", "describe", "derive")
 
 #: Values are what JSON can say. What the client declared and the receiver saw is there from the start: ``filename``,
@@ -156,6 +158,10 @@ def _no_lookup(_: str) -> str | None:
     raise PermanentError("A step in the sandbox cannot look up other files.")
 
 
+def _no_scan() -> ScanResult:
+    raise PermanentError("A step in the sandbox cannot ask the malware scanner.")
+
+
 def _no_report(_: int) -> None:
     """For callers who do not follow the progress."""
 
@@ -165,7 +171,8 @@ class StepContext:
     """What a step works with. ``file`` is open for reading at its beginning and can seek.
 
     ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. ``find_original`` answers, to steps outside
-    the sandbox, with the id of an earlier file of the same owner with this SHA-256.
+    the sandbox, with the id of an earlier file of the same owner with this SHA-256; ``scan``, to them too, with what
+    the malware scanner says of this file: it raises Unavailable, TransientError.
     """
 
     file: BinaryIO
@@ -174,6 +181,7 @@ class StepContext:
     output: BinaryIO | None = None
     report: Callable[[int], None] = _no_report
     find_original: Callable[[str], str | None] = _no_lookup
+    scan: Callable[[], ScanResult] = _no_scan
 
     def add_rendition(
         self, name: str, mime_type: str, data: bytes, *, width: int | None = None, height: int | None = None

@@ -13,7 +13,7 @@ import structlog
 from windlass.files.api import FileAsset, StepState, StoredRendition, assets
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
-from windlass.processing import records
+from windlass.processing import records, scanning
 from windlass.processing.contract import (
     About,
     Cancelled,
@@ -27,9 +27,11 @@ from windlass.processing.contract import (
 )
 from windlass.processing.outcome import LONGEST_DETAIL, accept, announced, document, text
 from windlass.processing.plan import PlannedStep
+from windlass.processing.reading import apart
 from windlass.processing.registry import missing
 from windlass.processing.registry import step as installed_step
 from windlass.processing.sandbox.client import Order
+from windlass.processing.scanners.contract import ScanResult
 from windlass.processing.work import Ended, Work
 from windlass.processing.workshop import Bench, own_bench
 from windlass.storage.registry import store
@@ -95,6 +97,7 @@ def _here(work: Work, step: Step, bench: Bench, report: _Reporter) -> Mapping[st
     with ExitStack() as stack:
         file = stack.enter_context(_view(bench.file, "rb"))
         context = StepContext(file, work.facts(), work.rules, None, report, _finder(work.asset))
+        context.scan = _scanner(bench.file)
         if step.about.makes:
             os.ftruncate(bench.output.fileno(), 0)
             context.output = stack.enter_context(_view(bench.output, "wb"))
@@ -119,6 +122,14 @@ def _finder(asset: FileAsset) -> Callable[[str], str | None]:
         return str(found) if found else None
 
     return find_original
+
+
+def _scanner(file: BinaryIO) -> Callable[[], ScanResult]:
+    def scan() -> ScanResult:
+        with apart(file) as reading:
+            return scanning.scan(reading, os.fstat(file.fileno()).st_size)
+
+    return scan
 
 
 class _Reporter:

@@ -32,7 +32,7 @@ async def security_config(request: HttpRequest) -> HttpResponse:
             "upload_ttl_hours": settings.upload_ttl_hours,
             "credentials_required": settings.credentials_required,
             "rate_limits": None,
-            "malware_scan": False,
+            "malware_scan": bool(settings.scanner_name),
             "profiles": sorted(profiles()),
         }
     )

@@ -1,0 +1,1 @@
+"""Malware scanners: services that are given a file's bytes and say what they know of them."""

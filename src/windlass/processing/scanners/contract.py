@@ -1,0 +1,63 @@
+"""What a malware scanner must be. Authors of scanners need this module and nothing else of Windlass.
+
+A scanner is announced by an entry point of the group ``windlass.scanners`` (``name = "module:Class"``) and chosen by
+the setting ``SCANNER``. The entry point is called without arguments, once in each process that scans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+
+class ScannerAway(Exception):
+    """The scanner cannot be asked now: it is not there, does not answer, or takes no files. Nothing is said of the
+    file, which waits. The text is for the log."""
+
+
+class ScanFailed(Exception):
+    """The scanner is there and could not do this file. It is asked again a few times. The text is for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """The whole file was read, and nothing is known against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Infected:
+    """The file is malware; ``signature`` is the scanner's name for it."""
+
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotScanned:
+    """The scanner does not take this file, now or later, or did not look into all of it. ``reason`` is a sentence for
+    the file's owner; ``limit`` and ``actual`` are the figures, as JSON values."""
+
+    reason: str
+    limit: Any = None
+    actual: Any = None
+
+
+ScanResult = Clean | Infected | NotScanned
+
+
+class Scanner(Protocol):
+    """One scanner. Its instance is shared by threads: keep nothing of a file in ``self``."""
+
+    @property
+    def largest(self) -> int | None:
+        """Bytes of the largest file that it reads whole; None where there is no limit. It is not asked of larger ones,
+        which count as not scanned."""
+        ...
+
+    def scan(self, file: BinaryIO, size: int) -> ScanResult:
+        """Read ``file``, which is open at its beginning and has ``size`` bytes, in bounded pieces. It must end by
+        itself, whatever the service does. Raises ScannerAway, ScanFailed."""
+        ...
+
+    def check(self) -> str:
+        """The version, in one line; within a few seconds. Raises ScannerAway."""
+        ...

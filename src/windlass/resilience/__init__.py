@@ -1,0 +1,1 @@
+"""What the house does when a part that it talks to is away."""

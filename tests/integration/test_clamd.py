@@ -1,0 +1,199 @@
+"""The clamd client against a real clamd, and against what stands in its place when it is ill."""
+
+from __future__ import annotations
+
+import io
+import random
+import signal
+import socket
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests import services
+from tests.services import EICAR, EICAR_SIGNATURE
+from windlass.processing.scanners import clamd as module
+from windlass.processing.scanners.clamd import Clamd
+from windlass.processing.scanners.contract import Clean, Infected, NotScanned, ScanFailed, ScannerAway, ScanResult
+
+MB = 1024 * 1024
+#: Limits far below the defaults, so that small files are beyond them.
+LIMITS = ("StreamMaxLength 4M", "MaxFileSize 2M", "AlertExceedsMax yes")
+
+
+@pytest.fixture(scope="module")
+def server(clamd_program: str) -> Iterator[services.Clamd]:
+    with services.clamd(clamd_program, *LIMITS) as running:
+        yield running
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def scanner(request: pytest.FixtureRequest, server: services.Clamd) -> Clamd:
+    return client(getattr(server, request.param))
+
+
+@pytest.fixture
+def own(clamd_program: str) -> Iterator[services.Clamd]:
+    """A clamd that a test may do anything to."""
+    with services.clamd(clamd_program) as running:
+        yield running
+
+
+def client(url: str, seconds: float = 60) -> Clamd:
+    return Clamd(url, seconds=seconds, largest=100 * MB)
+
+
+def scan(scanner: Clamd, content: bytes) -> ScanResult:
+    return scanner.scan(io.BytesIO(content), len(content))
+
+
+def zipped(*contents: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, content in enumerate(contents):
+            archive.writestr(f"{number}.txt", content)
+    return made.getvalue()
+
+
+def test_it_says_its_version(scanner: Clamd) -> None:
+    assert scanner.check().startswith("ClamAV ")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(MB)], ids=["empty", "short", "chunks"])
+def test_what_nothing_is_known_of_is_clean(scanner: Clamd, content: bytes) -> None:
+    assert scan(scanner, content) == Clean()
+
+
+@pytest.mark.parametrize("content", [EICAR, zipped(b"hello", EICAR)], ids=["plain", "in a zip"])
+def test_malware_is_named(scanner: Clamd, content: bytes) -> None:
+    assert scan(scanner, content) == Infected(EICAR_SIGNATURE)
+
+
+@pytest.mark.parametrize("size", [5 * MB, 40 * MB])
+def test_a_stream_that_clamd_cuts_off_is_not_scanned(scanner: Clamd, size: int) -> None:
+    found = scan(scanner, bytes(size))
+    assert isinstance(found, NotScanned)
+    assert (found.limit, found.actual) == ("StreamMaxLength", size)
+
+
+def test_what_the_engine_did_not_look_into_is_not_scanned(scanner: Clamd) -> None:
+    """It takes the stream, and says with AlertExceedsMax that it read no further."""
+    found = scan(scanner, random.Random(3).randbytes(3 * MB))
+    assert isinstance(found, NotScanned)
+    assert found.limit == "MaxFileSize"
+
+
+def test_a_file_is_sent_in_bounded_pieces(scanner: Clamd) -> None:
+    class Watched(io.BytesIO):
+        largest = 0
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert size > 0
+            self.largest = max(self.largest, size)
+            return super().read(size)
+
+    file = Watched(bytes(2 * MB))
+    assert scanner.scan(file, 2 * MB) == Clean()
+    assert 0 < file.largest <= 256 * 1024
+
+
+def test_one_that_is_not_there_is_away(own: services.Clamd) -> None:
+    own.kill()
+    for url in (own.tcp, own.unix):
+        with pytest.raises(ScannerAway):
+            client(url).check()
+        with pytest.raises(ScannerAway):
+            scan(client(url), b"hello")
+    own.start()
+    assert scan(client(own.unix), b"hello") == Clean()
+
+
+def test_one_that_hangs_is_away_long_before_a_scan_s_time_is_up(
+    own: services.Clamd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.2)
+    own.signal(signal.SIGSTOP)
+    with pytest.raises(ScannerAway):
+        scan(client(own.tcp, seconds=3600), b"hello")
+
+
+def test_signatures_are_read_again_under_running_scans(own: services.Clamd) -> None:
+    for _ in range(10):
+        own.reload()
+        assert scan(client(own.unix), EICAR) == Infected(EICAR_SIGNATURE)
+
+
+@contextmanager
+def ill_server(say: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
+    """The address of something that answers PING, and to a stream what ``say`` does."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                with door.accept()[0] as connection:
+                    command = connection.recv(100)
+                    if command.startswith(b"zPING"):
+                        connection.sendall(b"PONG\0")
+                    elif command:
+                        say(connection, command)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"tcp://127.0.0.1:{door.getsockname()[1]}"
+        over.set()
+        socket.create_connection(door.getsockname()).close()
+        thread.join()
+
+
+def whole_stream(connection: socket.socket, seen: bytes) -> None:
+    """Read to the stream's end."""
+    while not seen.endswith(b"\0\0\0\0"):
+        seen += connection.recv(65536)
+
+
+def test_one_that_ends_with_the_whole_file_in_hand_has_failed_with_this_file() -> None:
+    """Or a file that kills scanners would kill them for ever."""
+    with ill_server(whole_stream) as url, pytest.raises(ScanFailed):
+        scan(client(url), b"hello")
+
+
+def test_one_that_ends_before_it_has_the_file_is_away() -> None:
+    with ill_server(lambda connection, seen: None) as url, pytest.raises(ScannerAway):
+        scan(client(url), bytes(20 * MB))
+
+
+def test_one_that_is_there_and_gives_no_verdict_in_time_has_failed_with_this_file() -> None:
+    held: list[socket.socket] = []
+
+    def hold(connection: socket.socket, seen: bytes) -> None:
+        whole_stream(connection, seen)
+        held.append(connection.dup())
+
+    with ill_server(hold) as url, pytest.raises(ScanFailed, match=r"within 0.3 seconds"):
+        scan(client(url, seconds=0.3), b"hello")
+    held[0].close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"stream: OK", ScanFailed),
+        (b"stream: Time limit reached ERROR\0", ScanFailed),
+        (b"COMMAND READ TIMED OUT\0", ScannerAway),
+        (b"Can't create temporary file ERROR\0", ScannerAway),
+        (b"x" * 100_000 + b"\0", ScanFailed),
+        (b"stream: O", ScanFailed),
+    ],
+)
+def test_an_answer_that_is_no_verdict_is_none(answer: bytes, error: type[Exception]) -> None:
+    def say(connection: socket.socket, seen: bytes) -> None:
+        whole_stream(connection, seen)
+        connection.sendall(answer)
+
+    with ill_server(say) as url, pytest.raises(error):
+        scan(client(url), b"hello")

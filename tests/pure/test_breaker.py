@@ -1,0 +1,200 @@
+"""Breakers: pure transitions over a clock that the test moves, and the lock around them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windlass.conf import BadSetting, Settings
+from windlass.conf.reader import read
+from windlass.resilience import circuit as transitions
+from windlass.resilience.breaker import Breaker, BreakerOpen, Change
+from windlass.resilience.circuit import Circuit, Policy, State
+
+POLICY = Policy(failure_threshold=3, success_threshold=2, recovery_seconds=30)
+
+
+class Away(Exception):
+    """The part is not there."""
+
+
+class Site:
+    """A breaker, its clock and what it told."""
+
+    def __init__(self, policy: Policy = POLICY) -> None:
+        self.now = 1000.0
+        self.told: list[Change] = []
+        self.breaker = Breaker("store", lambda: policy, lambda: self.now, self.told.append)
+
+    @property
+    def state(self) -> State:
+        return self.breaker.circuit.state
+
+    def succeed(self) -> None:
+        with self.breaker.call(Away):
+            pass
+
+    def fail(self, error: type[Exception] = Away) -> None:
+        with pytest.raises(error), self.breaker.call(Away):
+            raise error
+
+    def fails(self, times: int) -> None:
+        for _ in range(times):
+            self.fail()
+
+
+def test_it_opens_after_failures_in_a_row_and_then_asks_no_more() -> None:
+    site = Site()
+    site.fails(2)
+    site.succeed()
+    site.fails(2)
+    assert site.state == State.CLOSED, "a success between them begins the row anew"
+    site.fail()
+    assert site.state == State.OPEN
+    with pytest.raises(BreakerOpen) as refused, site.breaker.call(Away):
+        pytest.fail("the part was asked")
+    assert refused.value.retry_after == 30
+
+
+def test_after_its_pause_it_tries_and_closes_when_enough_trials_succeed() -> None:
+    site = Site()
+    site.fails(3)
+    site.now += 29
+    with pytest.raises(BreakerOpen) as refused, site.breaker.call(Away):
+        pytest.fail("the part was asked")
+    assert refused.value.retry_after == 1
+    site.now += 1
+    site.succeed()
+    assert site.state == State.HALF_OPEN
+    site.succeed()
+    assert site.state == State.CLOSED
+    assert [(change.before, change.after) for change in site.told] == [
+        (State.CLOSED, State.OPEN),
+        (State.OPEN, State.HALF_OPEN),
+        (State.HALF_OPEN, State.CLOSED),
+    ]
+    assert (site.told[0].failures, site.told[0].retry_after) == (3, 30)
+
+
+def test_a_trial_that_fails_opens_it_for_another_pause() -> None:
+    site = Site()
+    site.fails(3)
+    site.now += 30
+    site.succeed()
+    site.fail()
+    assert site.state == State.OPEN
+    assert site.breaker.retry_after() == 30
+
+
+def test_half_open_lets_one_through_at_a_time() -> None:
+    site = Site()
+    site.fails(3)
+    site.now += 30
+    with site.breaker.call(Away):
+        with pytest.raises(BreakerOpen) as refused, site.breaker.call(Away):
+            pytest.fail("a second trial was let through")
+        assert 0 < refused.value.retry_after < 30
+    site.succeed()
+    assert site.state == State.CLOSED
+
+
+def test_an_end_that_says_nothing_of_the_part_counts_for_nothing() -> None:
+    site = Site()
+    site.fails(2)
+    site.fail(ValueError)
+    site.fail()
+    assert site.state == State.OPEN, "neither a success nor a failure came between"
+    site.now += 30
+    site.fail(ValueError)
+    assert site.state == State.HALF_OPEN
+    site.succeed()
+    site.succeed()
+    assert site.state == State.CLOSED, "the trial that told nothing made room for the next"
+
+
+def test_what_a_call_of_an_earlier_turn_tells_is_old_news() -> None:
+    """Slow calls, admitted while all was well, end after it has opened, and after it is tried again."""
+    site = Site()
+    with site.breaker.call(Away):
+        site.fails(3)
+    assert site.state == State.OPEN, "a success from before does not close it"
+    site = Site()
+    slow = site.breaker.call(Away)
+    slow.__enter__()
+    site.fails(3)
+    site.now += 30
+    site.succeed()
+    assert not slow.__exit__(Away, Away(), None), "what it raised goes on"
+    assert site.state == State.HALF_OPEN, "a failure from before is no failed trial"
+
+
+def test_many_threads_at_once_make_one_trial() -> None:
+    site = Site()
+    site.fails(3)
+    site.now += 30
+    together, inside, refused = threading.Barrier(8), [], []
+
+    def call() -> None:
+        together.wait()
+        try:
+            with site.breaker.call(Away):
+                inside.append(1)
+                enough.wait(30)
+        except BreakerOpen:
+            refused.append(1)
+            if len(refused) == 7:
+                enough.set()
+
+    enough = threading.Event()
+    threads = [threading.Thread(target=call) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(inside), len(refused)) == (1, 7)
+
+
+MOVES: dict[str, Callable[[Circuit, int, float], Circuit | None]] = {
+    "admit": lambda circuit, turn, now: transitions.admitted(circuit, POLICY, now),
+    "succeed": lambda circuit, turn, now: transitions.succeeded(circuit, POLICY, turn),
+    "fail": lambda circuit, turn, now: transitions.failed(circuit, POLICY, turn, now),
+    "let go": lambda circuit, turn, now: transitions.let_go(circuit, turn),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 3), st.floats(0, 40)), max_size=60))
+def test_whatever_happens_the_circuit_makes_sense(history: list[tuple[str, int, float]]) -> None:
+    """Open says since when; a closed one has fewer failures than open it; a trial is made in half open only; nothing
+    keeps it from ever being tried again; each change of state is a new turn."""
+    circuit, now = Circuit(), 0.0
+    for name, age, passed in history:
+        now += passed
+        before = circuit
+        circuit = MOVES[name](circuit, circuit.turn - age, now) or circuit
+        assert (circuit.state == before.state) == (circuit.turn == before.turn)
+        match circuit.state:
+            case State.CLOSED:
+                assert circuit.failures < POLICY.failure_threshold
+                assert not circuit.trial
+            case State.OPEN:
+                assert circuit.opened_at is not None
+                assert not circuit.trial
+                later = now + POLICY.recovery_seconds
+                assert transitions.admitted(circuit, POLICY, later) is not None
+            case State.HALF_OPEN:
+                assert circuit.successes < POLICY.success_threshold
+                assert transitions.admitted(transitions.let_go(circuit, circuit.turn), POLICY, now) is not None
+
+
+def test_each_breaker_may_have_figures_of_its_own() -> None:
+    found = read(Settings, {}, {"BREAKER_FAILURE_THRESHOLD": "7", "WINDLASS_BREAKER_SCANNER_RECOVERY_SECONDS": "3"})
+    assert found.breaker("scanner") == (7, 2, 3.0)
+    assert found.breaker("another") == (7, 2, 30.0)
+    with pytest.raises(BadSetting, match=r"BREAKER_SCANNER_FAILURE_THRESHOLD.*greater than 0"):
+        read(Settings, {}, {"BREAKER_SCANNER_FAILURE_THRESHOLD": "0"})
+    with pytest.raises(BadSetting, match="Did you mean WINDLASS_BREAKER_SCANNER_RECOVERY_SECONDS"):
+        read(Settings, {}, {"WINDLASS_BREAKER_SCANER_RECOVERY_SECONDS": "3"})
