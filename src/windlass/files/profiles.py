@@ -45,8 +45,12 @@ class Profile:
     check_mismatch: bool = True
     upload_ttl_hours: float = 0
     thumbnails: bool = True
-    thumbnail_width: int = 640
+    thumbnail_widths: tuple[int, ...] = (640,)
     thumbnail_format: Literal["webp", "jpeg"] = "webp"
+    waveforms: bool = True
+    video_preview: bool = False
+    audio_preview: bool = False
+    preview_height: int = 720
     text: bool = True
     ocr: bool = False
     media_types: tuple[MediaRules, ...] = ()
