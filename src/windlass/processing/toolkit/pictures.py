@@ -23,7 +23,8 @@ BLANK = 4.0
 
 def largest(context: StepContext) -> int:
     """The side of the largest square that the profile asks for."""
-    return max(context.profile["thumbnail_widths"])
+    widths: Sequence[int] = context.profile["thumbnail_widths"]
+    return max(widths)
 
 
 def of_bytes(data: bytes, width: int) -> Any:

@@ -25,7 +25,7 @@ DARK, BRIGHT, FLAT = 24, 235, 14
 
 
 def best_frame(container: Any, stream: Any, width: int) -> tuple[Any, float]:
-    """A picture (pyvips) of the first good frame, else of the best found, and its time in seconds. Raises Unreadable."""
+    """A picture (pyvips) of the first good frame, else of the best, and its time in seconds. Raises Unreadable."""
     best: tuple[float, Any] | None = None
     looks, end = Looks(stream), time.monotonic() + PATIENCE
     for frame in _candidates(container, stream):
@@ -93,8 +93,8 @@ def _score(frame: Any, looks: Looks) -> float:
         return 0.0
     plane = small.planes[0]
     data = b"".join(bytes(plane)[row * plane.line_size :][:JUDGED] for row in range(JUDGED))
-    mean = sum(data) / len(data)
-    deviation = (sum((value - mean) ** 2 for value in data) / len(data)) ** 0.5
+    mean: float = sum(data) / len(data)
+    deviation: float = (sum((value - mean) ** 2 for value in data) / len(data)) ** 0.5
     return min(1.0, deviation / FLAT) * min(1.0, mean / DARK) * min(1.0, (255 - mean) / (255 - BRIGHT))
 
 

@@ -1,4 +1,4 @@
-"""Decoded frames as they are to be seen: turned, with square pixels, in the colours of ordinary screens, in one size."""
+"""Decoded frames as they are to be seen: turned, with square pixels, in an ordinary screen's colours, in one size."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ RANGES = {1: "tv", 2: "pc"}
 #: A pixel is never taken for wider or narrower than this: what claims more is damaged.
 MOST_ASPECT = 8
 
+Turn = tuple[tuple[str, str], ...]
+
 #: The display matrix' upper left (a, b, c, d), by signs -> the filters that turn the picture as it says.
-_TURNS = {
+_TURNS: dict[tuple[int, ...], Turn] = {
     (1, 0, 0, 1): (),
     (0, 1, -1, 0): (("transpose", "clock"),),
     (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
@@ -27,8 +29,6 @@ _TURNS = {
     (0, 1, 1, 0): (("transpose", "cclock_flip"),),
     (0, -1, -1, 0): (("transpose", "clock_flip"),),
 }
-
-Turn = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

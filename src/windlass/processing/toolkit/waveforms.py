@@ -68,7 +68,7 @@ class _Outline:
 
 def peaks(container: Any, report: Callable[[int], None]) -> Peaks:
     """Of the first stream of sound, its channels mixed into one. Raises Unreadable, and what ``report`` raises."""
-    stream = main_audio(container)
+    stream: Any = main_audio(container)
     stream.codec_context.thread_count = 1
     seconds = seconds_of(container, stream) or 0.0
     frames, heard, rate = Frames(container, stream), None, 0
