@@ -262,6 +262,7 @@ def save_rendition(asset: FileAsset, made: StoredRendition) -> None:
             "size": made.size,
             "width": made.width,
             "height": made.height,
+            "run": asset.run,
         },
     )
 

@@ -25,6 +25,8 @@ CONTENT_LIMITS = (
     "max_pages",
 )
 ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
+#: Thumbnails of one file, at most.
+MOST_WIDTHS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,20 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "allowed_extensions": settings.allowed_extensions or implied.get("allowed_extensions", ()),
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
-    return Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
+    made = Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
+    _check_sizes(made)
+    return made
+
+
+def _check_sizes(made: Profile) -> None:
+    """Raises BadSetting for sizes that no picture has."""
+    widths = made.thumbnail_widths
+    if not widths or len(widths) > MOST_WIDTHS or len(set(widths)) < len(widths):
+        raise conf.BadSetting(f"Profile {made.name!r}: thumbnail_widths has 1 to {MOST_WIDTHS} widths, each once.")
+    if not all(16 <= width <= 4096 for width in widths):
+        raise conf.BadSetting(f"Profile {made.name!r}: thumbnail_widths are 16 to 4096 pixels each.")
+    if not 144 <= made.preview_height <= 2160:
+        raise conf.BadSetting(f"Profile {made.name!r}: preview_height is 144 to 2160 pixels.")
 
 
 def _check_values(name: str, table: Mapping[str, Any]) -> None:

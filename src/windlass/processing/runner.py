@@ -17,6 +17,7 @@ from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
 from windlass.processing.plan import PlannedStep
+from windlass.processing.stale import forget_stale
 from windlass.processing.work import Ended, Work, work_on
 from windlass.storage.contract import ObjectMissing, StoreError
 
@@ -54,6 +55,7 @@ def _attempt(held: jobs.Claim, asset: FileAsset) -> None:
         work = work_on(held, asset)
         records.stage_began(work)
         last = _run_steps(work)
+        forget_stale(work, last)
         records.stage_ended(work, last)
     except (jobs.Fenced, Cancelled):
         raise

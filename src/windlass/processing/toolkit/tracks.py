@@ -21,7 +21,9 @@ KEYFRAMES = 2
 MOST_THREADS = 4
 #: Above this many pixels a decoder is given one thread: each further one holds pictures of its own.
 LARGE = 1920 * 1088
-CLOCK = Fraction(1, 90_000)
+TICK = Fraction(1, 90_000)
+#: Seconds by which time goes back where it begins anew; by less, it is a frame that is late.
+LEAP = 1
 
 AUDIO_RATES = (44100, 48000)
 #: Bits per second by the number of channels.
@@ -42,12 +44,23 @@ def threads() -> int:
     return max(1, min(os.cpu_count() or 1, MOST_THREADS))
 
 
-def _moment(frame: Any, start: int) -> Fraction | None:
-    """Seconds since ``start`` (microseconds); None where the frame does not say, or it is before."""
-    if frame.pts is None or frame.time_base is None:
-        return None
-    at = frame.pts * Fraction(frame.time_base) - Fraction(start, 1_000_000)
-    return at if at >= 0 else None
+class Clock:
+    """A stream's time since the recording's ``start`` (microseconds). Where it begins anew under way, as in transport
+    streams put one behind the other, it goes on from where it was."""
+
+    def __init__(self, start: int) -> None:
+        self._start, self._last = Fraction(start, 1_000_000), Fraction(0)
+
+    def at(self, frame: Any) -> Fraction | None:
+        """Seconds; None where the frame does not say, or is before the start."""
+        if frame.pts is None or frame.time_base is None:
+            return None
+        at = frame.pts * Fraction(frame.time_base) - self._start
+        if at < self._last - LEAP:
+            self._start -= self._last - at
+            at = self._last
+        self._last = max(self._last, at)
+        return at if at >= 0 else None
 
 
 class PictureTrack:
@@ -56,7 +69,7 @@ class PictureTrack:
     def __init__(self, target: Any, stream: Any, first: Any, height: int, start: int) -> None:
         codec = stream.codec_context
         codec.thread_count = 1 if first.width * first.height > LARGE else threads()
-        self._looks, self._start = Looks(stream), start
+        self._looks, self._clock = Looks(stream), Clock(start)
         self.size = within(self._looks.of(first).shown(), height * WIDEST, height, even=True)
         self.reached = 0.0
         self._upright = Upright(self.size, "yuv420p")
@@ -64,13 +77,13 @@ class PictureTrack:
         self._due, self._last = Fraction(-1), -1
 
     def take(self, frame: Any) -> list[Any]:
-        at = _moment(frame, self._start)
+        at = self._clock.at(frame)
         if at is None or at < self._due:
             return []
         self.reached = float(at)
         # A little early counts as in time, or rounded timestamps would cost frames.
         self._due = max(self._due + Fraction(1, FPS), at - Fraction(1, 4 * FPS))
-        frame.pts, frame.time_base = int(at / CLOCK), CLOCK
+        frame.pts, frame.time_base = int(at / TICK), TICK
         return self._encoded(self._upright.show(frame, self._looks.of(frame)))
 
     def rest(self) -> list[Any]:
@@ -79,11 +92,11 @@ class PictureTrack:
     def _encoded(self, frames: list[Any]) -> list[Any]:
         packets = []
         for frame in frames:
-            pts = int(frame.pts * frame.time_base / CLOCK)
+            pts = int(frame.pts * frame.time_base / TICK)
             if pts <= self._last:
                 continue  # time does not go back
             frame.pts = self._last = pts
-            frame.time_base = CLOCK
+            frame.time_base = TICK
             frame.pict_type = 0  # which frames are keyframes is for the encoder to say
             packets += self._track.encode(frame)
         return packets
@@ -93,8 +106,8 @@ def _video_stream(target: Any, size: tuple[int, int], rate: Fraction | None) -> 
     fps = min(FPS, round(rate)) if rate and rate >= 1 else FPS
     track = target.add_stream("libx264", rate=fps, options=X264 | {"threads": str(threads())})
     track.width, track.height = size
-    track.pix_fmt = "yuv420p"
-    track.codec_context.time_base = track.time_base = CLOCK
+    track.pix_fmt, track.codec_context.sample_aspect_ratio = "yuv420p", Fraction(1)
+    track.codec_context.time_base = track.time_base = TICK
     track.codec_context.gop_size = fps * KEYFRAMES
     return track
 
@@ -105,7 +118,7 @@ class SoundTrack:
     def __init__(self, target: Any, stream: Any, first: Any, start: int) -> None:
         stream.codec_context.thread_count = 1
         self.reached = 0.0
-        self._start, self._last = start, -1
+        self._clock, self._last = Clock(start), -1
         rate = first.sample_rate if first.sample_rate in AUDIO_RATES else AUDIO_RATES[-1]
         channels = 1 if first.layout.nb_channels == 1 else 2
         layout = "mono" if channels == 1 else "stereo"
@@ -114,7 +127,7 @@ class SoundTrack:
         self._sound = Sound([("aresample", f"{rate}:async=1000"), ("aformat", form)])
 
     def take(self, frame: Any) -> list[Any]:
-        at = _moment(frame, self._start)
+        at = self._clock.at(frame)
         if at is not None:
             self.reached = float(at) + frame.samples / frame.sample_rate
             base = Fraction(1, frame.sample_rate)
