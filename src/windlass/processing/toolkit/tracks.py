@@ -25,6 +25,8 @@ TICK = Fraction(1, 90_000)
 #: Seconds by which time goes back where it begins anew; by less, it is a frame that is late.
 LEAP = 1
 
+#: Seconds of missing sound that are filled with silence; a longer gap is left, for players to pass in silence.
+GAP = 10
 AUDIO_RATES = (44100, 48000)
 #: Bits per second by the number of channels.
 AUDIO_BITS = {1: 96_000, 2: 128_000}
@@ -129,9 +131,11 @@ class SoundTrack:
     def take(self, frame: Any) -> list[Any]:
         at = self._clock.at(frame)
         if at is not None:
+            left = self._sound.rest() if at > self.reached + GAP else []
             self.reached = float(at) + frame.samples / frame.sample_rate
             base = Fraction(1, frame.sample_rate)
             frame.pts, frame.time_base = int(at / base), base
+            return self._encoded(left + self._sound.hear(frame))
         return self._encoded(self._sound.hear(frame))
 
     def rest(self) -> list[Any]:

@@ -13,8 +13,6 @@ from windlass.processing.toolkit.recordings import Frames, main_audio, main_vide
 from windlass.processing.toolkit.tracks import PictureTrack, SoundTrack, Track
 
 NAME = "preview"
-#: The first frame of each stream is looked for in so many packets.
-SURVEYED = 5000
 
 
 def transcode(context: StepContext, *, pictures: bool) -> tuple[MadeRendition, str]:
@@ -38,10 +36,10 @@ def _first_frames(container: Any, streams: list[Any]) -> dict[int, Any]:
     if not streams:
         raise PermanentError("The recording has nothing to play.")
     first: dict[int, Any] = {}
-    for number, (stream, frame) in enumerate(Frames(container, *streams)):
+    frames = Frames(container, *streams)
+    for stream, frame in frames:
         first.setdefault(stream.index, frame)
-        if len(first) == len(streams) or number > SURVEYED:
-            break
+        frames.done.add(stream.index)
     return first
 
 
