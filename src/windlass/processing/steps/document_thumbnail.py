@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-import zipfile
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from windlass.processing.contract import About, StepContext, StepResult, damaged
+from windlass.processing.formats import epub, xml
+from windlass.processing.formats.bounds import MB
+from windlass.processing.formats.packed import Packed
 from windlass.processing.toolkit import pictures
-from windlass.processing.toolkit.markup import Element, elements
-from windlass.processing.toolkit.zip_parts import opened, part
 
 EPUB = "application/epub+zip"
 
@@ -23,7 +24,7 @@ PLACES = (
 #: Where Office puts them in formats of Windows' own drawings.
 DRAWINGS = ("docProps/thumbnail.emf", "docProps/thumbnail.wmf")
 
-LARGEST_MARKUP = 4 * 1024 * 1024
+LARGEST_MARKUP, LARGEST_PICTURE = 4 * MB, 32 * MB
 
 
 class DocumentThumbnail:
@@ -51,45 +52,37 @@ class DocumentThumbnail:
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        with opened(context.file) as parts:
-            found = _cover(parts) if context.facts["mime_type"] == EPUB else _preview(parts)
-            drawn = any(name in parts.NameToInfo for name in DRAWINGS)
-        if found is None:
+        with Packed(context.file) as packed:
+            found = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
+            drawn = not packed.names.isdisjoint(DRAWINGS)
+        if not found:
             said = "its preview is a Windows drawing, which is not read" if drawn else "no preview in it"
             return StepResult(detail=said)
         with damaged(pyvips.Error, what="preview"):
             return pictures.result(context, pictures.of_bytes(found, pictures.largest(context)))
 
 
-def _preview(parts: zipfile.ZipFile) -> bytes | None:
-    return next((data for data in (part(parts, name) for name in PLACES) if data), None)
+def _preview(packed: Packed) -> bytes:
+    return next((data for data in (_part(packed, name) for name in PLACES) if data), b"")
 
 
-def _cover(parts: zipfile.ZipFile) -> bytes | None:
-    """By the book's package document (EPUB 3.3, 5.5.2; the older ``meta name="cover"`` too)."""
-    container = part(parts, "META-INF/container.xml", LARGEST_MARKUP)
-    package = _first(elements(container), "rootfile", "full-path") if container else None
-    markup = part(parts, package, LARGEST_MARKUP) if package else None
-    if package is None or markup is None:
-        return None
-    place = _place(elements(markup))
-    if place is None:
-        return None
-    return part(parts, posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(place))))
-
-
-def _place(package: list[Element]) -> str | None:
-    """Where the cover lies, by the package document."""
-    items = [attributes for name, attributes in package if name == "item"]
+def _cover(packed: Packed) -> bytes:
+    """By the book's package document (EPUB 3.3, 5.5.2); older books say ``meta name="cover"``."""
+    package = epub.package(packed)
+    items: list[Mapping[str, str]] = []
+    older: set[str] = set()
+    for event in xml.events(packed.blocks(package, LARGEST_MARKUP)):
+        if event.kind == "start" and event.name == "item":
+            items.append(event.attributes)
+        elif event.kind == "start" and event.name == "meta" and event.attributes.get("name") == "cover":
+            older.add(event.attributes.get("content", ""))
     by_property = (item for item in items if "cover-image" in item.get("properties", "").split())
-    older = {attributes.get("content") for name, attributes in package if name == "meta" and _is_cover(attributes)}
-    by_meta = (item for item in items if item.get("id") in older and item.get("id"))
-    return next((item["href"] for item in (*by_property, *by_meta) if "href" in item), None)
+    by_meta = (item for item in items if item.get("id") in older)
+    place = next((item.get("href", "") for item in (*by_property, *by_meta)), "")
+    return _part(packed, posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(place))))
 
 
-def _is_cover(meta: dict[str, str]) -> bool:
-    return meta.get("name") == "cover"
-
-
-def _first(found: list[Element], name: str, attribute: str) -> str | None:
-    return next((attributes.get(attribute) for local, attributes in found if local == name), None)
+def _part(packed: Packed, name: str) -> bytes:
+    """Whole or not at all."""
+    data = packed.read(name, LARGEST_PICTURE)
+    return b"" if packed.cut else data
