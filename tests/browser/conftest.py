@@ -134,6 +134,12 @@ class Browser:
         found: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
         return found
 
+    def play(self, page: str) -> dict[str, Any]:
+        """Open a page with a video (see drive.mjs); what was seen of it."""
+        task = {"chromium": self.program, "page": page, "scenario": "play"}
+        found: dict[str, Any] = json.loads(run("drive.mjs", json.dumps(task)))
+        return found
+
 
 @pytest.fixture
 def browser(chromium: str) -> Browser:

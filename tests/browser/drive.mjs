@@ -97,6 +97,52 @@ const scenarios = {
       ...seen,
     }
   },
+
+  /** A page with a video: what the browser makes of it, from three quarters of its length on. */
+  async play(page) {
+    const statuses = []
+    page.on('response', (response) => response.url().includes('/renditions/') && statuses.push(response.status()))
+    await page.reload()
+    const played = await page.locator('video').evaluate(async (video) => {
+      const heard = (name) =>
+        new Promise((resolve, reject) => {
+          video.addEventListener(name, resolve, { once: true })
+          video.addEventListener('error', () => reject(new Error(video.error.message)), { once: true })
+        })
+      if (video.readyState < HTMLMediaElement.HAVE_METADATA) await heard('loadedmetadata')
+      const sought = heard('seeked')
+      video.currentTime = video.duration * 0.75
+      await sought
+      const from = video.currentTime
+      await video.play()
+      while (video.currentTime < from + 0.5) await heard('timeupdate')
+      return {
+        width: video.videoWidth,
+        height: video.videoHeight,
+        duration: video.duration,
+        from,
+        reached: video.currentTime,
+        decoded: video.getVideoPlaybackQuality().totalVideoFrames,
+        error: video.error,
+      }
+    })
+    return { ...played, statuses, colours: played.width ? await colours(page) : [] }
+  },
+}
+
+/** What is seen a quarter and three quarters across the video: red, green, blue. */
+async function colours(page) {
+  const shot = (await page.locator('video').screenshot()).toString('base64')
+  return page.evaluate(async (data) => {
+    const image = new Image()
+    image.src = `data:image/png;base64,${data}`
+    await image.decode()
+    const canvas = new OffscreenCanvas(image.width, image.height)
+    const context = canvas.getContext('2d')
+    context.drawImage(image, 0, 0)
+    const at = (x) => [...context.getImageData(image.width * x, image.height / 2, 1, 1).data.slice(0, 3)]
+    return [at(0.25), at(0.75)]
+  }, shot)
 }
 
 /** What the row of a transfer shows: `progress` (0 to 1) each time that it changes, and `killedAt`, where it then was. */

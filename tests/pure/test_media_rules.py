@@ -73,13 +73,13 @@ def test_what_is_no_media_is_refused() -> None:
 
 
 def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
-    changed = {"thumbnail_width": 100, "media_types": {"video": {"max_duration": 60}, "sound": {"max_size": 5}}}
+    changed = {"thumbnail_widths": [100], "media_types": {"video": {"max_duration": 60}, "sound": {"max_size": 5}}}
     table = media_rules.completed(changed, media_rules.BUILT_IN)
     video, image, sound = media_rules.read(table["media_types"])
     assert (video.max_duration, video.min_duration, video.max_size) == (60, 1, 500 * MB)
     assert image == BUILT_IN[1]
     assert (sound.kind, sound.max_size, sound.content_types) == ("sound", 5, ())
-    assert table["thumbnail_width"] == 100
+    assert table["thumbnail_widths"] == [100]
 
 
 def test_what_follows_for_the_profile() -> None:

@@ -3,7 +3,7 @@ for the sweep and never a record without bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -48,6 +48,17 @@ def delete(asset: FileAsset) -> list[StoredObject]:
         gone = _renditions(asset) + _let_go(asset)
         tell.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
+    return gone
+
+
+def drop_stale_renditions(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
+    """Rows of what earlier runs made and this one did not; ``kept``: names whose rows are about to be written.
+
+    Returns what to delete after the transaction commits.
+    """
+    stale = asset.renditions.filter(run__lt=asset.run).exclude(name__in=kept)
+    gone = [StoredObject(made.store, made.key) for made in stale]
+    stale.delete()
     return gone
 
 

@@ -27,6 +27,8 @@ CONTENT_LIMITS = (
 #: An archive's entries are looked at no further.
 MOST_ARCHIVE_ENTRIES = 100_000
 ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
+#: Thumbnails of one file, at most.
+MOST_WIDTHS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,12 @@ class Profile:
     check_mismatch: bool = True
     upload_ttl_hours: float = 0
     thumbnails: bool = True
-    thumbnail_width: int = 640
+    thumbnail_widths: tuple[int, ...] = (640,)
     thumbnail_format: Literal["webp", "jpeg"] = "webp"
+    waveforms: bool = True
+    video_preview: bool = False
+    audio_preview: bool = False
+    preview_height: int = 720
     text: bool = True
     ocr: bool = False
     malware_scan: Literal["auto", "required", "optional", "off"] = "auto"
@@ -138,7 +144,20 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
     table = table | {"malware_scan": _malware_scan(name, table.get("malware_scan", "auto"), settings)}
-    return Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
+    made = Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
+    _check_sizes(made)
+    return made
+
+
+def _check_sizes(made: Profile) -> None:
+    """Raises BadSetting for sizes that no picture has."""
+    widths = made.thumbnail_widths
+    if not widths or len(widths) > MOST_WIDTHS or len(set(widths)) < len(widths):
+        raise conf.BadSetting(f"Profile {made.name!r}: thumbnail_widths has 1 to {MOST_WIDTHS} widths, each once.")
+    if not all(16 <= width <= 4096 for width in widths):
+        raise conf.BadSetting(f"Profile {made.name!r}: thumbnail_widths are 16 to 4096 pixels each.")
+    if not 144 <= made.preview_height <= 2160:
+        raise conf.BadSetting(f"Profile {made.name!r}: preview_height is 144 to 2160 pixels.")
 
 
 def _check_values(name: str, table: Mapping[str, Any]) -> None:

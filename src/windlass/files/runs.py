@@ -87,6 +87,11 @@ class FileRun:
         """Names are unique per file: making one again replaces the row, as it replaced the object."""
         self._renditions += renditions
 
+    @property
+    def unsaved_renditions(self) -> set[str]:
+        """Names of what has been made and whose rows do not say so yet."""
+        return {made.name for made in self._renditions}
+
     def pass_gate(self) -> None:
         self._set(gate_passed=True)
 
@@ -155,12 +160,17 @@ class FileRun:
         fields = ["kind", "mime_type", "store", "key", "size", "width", "height"]
         Rendition.objects.bulk_create(
             [
-                Rendition(file=self.asset, name=made.name, **{name: getattr(made, name) for name in fields})
+                Rendition(
+                    file=self.asset,
+                    name=made.name,
+                    run=self.asset.run,
+                    **{name: getattr(made, name) for name in fields},
+                )
                 for made in {made.name: made for made in self._renditions}.values()
             ],
             update_conflicts=True,
             unique_fields=["file", "name"],
-            update_fields=fields,
+            update_fields=[*fields, "run"],
         )
 
     def _know(self, facts: Mapping[str, Any]) -> None:

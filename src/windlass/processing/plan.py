@@ -67,8 +67,8 @@ def overall(plan: Sequence[PlannedStep], ended: Iterable[str], running: str | No
     """
     done = set(ended)
     stage = next((step.stage for step in plan if step.name not in done), None)
-    if stage is None:
-        return 99
+    if stage is None:  # what comes after intake is not in the plan before the type is known
+        return min(99, PROGRESS[plan[-1].stage][1]) if plan else 99
     steps = [step for step in plan if step.stage == stage]
     points = sum(100 * step.weight for step in steps if step.name in done)
     points += sum(percent * step.weight for step in steps if step.name == running and step.name not in done)

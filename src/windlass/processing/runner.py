@@ -18,6 +18,7 @@ from windlass.processing.contract import Cancelled, PermanentError, StepError, U
 from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
+from windlass.processing.stale import forget_stale
 from windlass.processing.work import Ended, Work, work_on
 from windlass.processing.workshop import Bench
 from windlass.storage.contract import ObjectMissing, StoreError
@@ -94,6 +95,7 @@ class Turn:
                 work, self._work, self.held = following, following, following.held
                 beat.turn_to(self.held)
                 last = _run_steps(work, bench, beat)
+                forget_stale(work, last)
                 following = records.stage_ended(work, last, self._stages)
 
     def _failed(self, error: Exception) -> None:

@@ -64,3 +64,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     yield change
     monkeypatch.undo()
     conf.reload()
+
+
+@pytest.fixture
+def with_profile(settings: Callable[..., None], tmp_path: Path) -> Callable[[str], None]:
+    """Gives the default profile these keys."""
+
+    def change(keys: str) -> None:
+        path = tmp_path / f"profiles-{len(list(tmp_path.iterdir()))}.toml"  # known by its name
+        path.write_text(f"[default]\n{keys}\n")
+        settings(WINDLASS_PROFILES=path)
+
+    return change

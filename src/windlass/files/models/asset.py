@@ -62,7 +62,7 @@ class FileAsset(models.Model):
 
 
 class Rendition(models.Model):
-    """Something derived from a file: a thumbnail, a preview, its text."""
+    """Something derived from a file: a thumbnail, a preview, its text. ``run`` is the file's run that made it last."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     file = models.ForeignKey(FileAsset, on_delete=models.CASCADE, related_name="renditions")
@@ -74,6 +74,7 @@ class Rendition(models.Model):
     size = models.BigIntegerField()
     width = models.PositiveIntegerField(null=True, blank=True)
     height = models.PositiveIntegerField(null=True, blank=True)
+    run = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -24,7 +24,7 @@ def is_epub(packed: Packed) -> bool:
 def facts(packed: Packed) -> dict[str, Any]:
     found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
     name, said = "", ""
-    for event in xml.events(packed.blocks(_package(packed), 4 * MB)):
+    for event in xml.events(packed.blocks(package(packed), 4 * MB)):
         if event.kind == "start":
             name, said = event.name, ""
         elif event.kind == "text":
@@ -42,7 +42,8 @@ def text(packed: Packed) -> Iterator[str]:
         yield "\n"
 
 
-def _package(packed: Packed) -> str:
+def package(packed: Packed) -> str:
+    """Where the package document lies; empty where the book does not say."""
     for event in xml.events(packed.blocks("META-INF/container.xml", MB)):
         if event.kind == "start" and event.name == "rootfile":
             return event.attributes.get("full-path", "")
@@ -50,13 +51,11 @@ def _package(packed: Packed) -> str:
 
 
 def _chapters(packed: Packed) -> list[str]:
-    package, places, order = _package(packed), {}, []
-    for event in xml.events(packed.blocks(package, 4 * MB)):
+    opf, places, order = package(packed), {}, []
+    for event in xml.events(packed.blocks(opf, 4 * MB)):
         if event.kind == "start" and event.name == "item":
             href = unquote(event.attributes.get("href", "").partition("#")[0])
-            places[event.attributes.get("id", "")] = posixpath.normpath(
-                posixpath.join(posixpath.dirname(package), href)
-            )
+            places[event.attributes.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
         elif event.kind == "start" and event.name == "itemref":
             order.append(event.attributes.get("idref", ""))
     return [places[each] for each in order if each in places]

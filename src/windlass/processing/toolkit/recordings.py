@@ -109,13 +109,15 @@ def seconds_of(container: Any, stream: Any) -> float | None:
 class Frames:
     """Decodes streams in the order of the file and passes over what is damaged, within bounds.
 
-    ``cut_short`` says afterwards why the end was not reached, where it was not.
+    ``cut_short`` says afterwards why the end was not reached, where it was not. Streams (by index) that the caller puts
+    into ``done`` are decoded no further.
     """
 
     def __init__(self, container: Any, *streams: Any) -> None:
         self._container, self._streams = container, streams
         self._row = self._all = 0
         self.cut_short = ""
+        self.done: set[int] = set()
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         """Each stream with a frame of it. Raises Unreadable where nothing could be decoded at all."""
@@ -132,6 +134,8 @@ class Frames:
 
         try:
             for packet in self._container.demux(*self._streams):
+                if len(self.done) == len(self._streams):
+                    return
                 yield packet
                 if self._row > DAMAGED_IN_A_ROW or self._all > DAMAGED_IN_ALL:
                     self.cut_short = f"{self._all} packets are damaged"
@@ -142,6 +146,8 @@ class Frames:
     def _decoded(self, packet: Any) -> list[Any]:
         import av
 
+        if packet.stream.index in self.done:
+            return []
         try:
             frames: list[Any] = packet.decode()
         except (av.FFmpegError, ValueError):

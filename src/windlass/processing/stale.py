@@ -1,0 +1,37 @@
+"""What an earlier run made of a file and this one did not, for the profile or the steps have changed since."""
+
+from __future__ import annotations
+
+import structlog
+
+from windlass.events.api import recording
+from windlass.files.api import lifecycle
+from windlass.jobs import api as jobs
+from windlass.processing.plan import next_stage
+from windlass.processing.work import Ended, Work, plan_for
+from windlass.storage.contract import StoreError
+
+log = structlog.get_logger(__name__)
+
+
+def forget_stale(work: Work, last: Ended | None) -> None:
+    """Called at the end of a stage, while its job is still held: no other run can be making what is deleted here.
+
+    ``last``: the stage's last step. Does nothing before the run's last stage. Raises Fenced.
+    """
+    refused = last is not None and last.verdict is not None
+    if work.asset.run == 1 or work.filling or refused or not _is_last(work, last):
+        return
+    with recording():
+        jobs.keep(work.held)
+        gone = lifecycle.drop_stale_renditions(work.asset, work.run.unsaved_renditions)
+    for found in gone:
+        try:
+            found.delete()
+        except StoreError as error:  # no row names it any more: the sweep finds it
+            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
+
+
+def _is_last(work: Work, last: Ended | None) -> bool:
+    mime_type = (last.facts.get("mime_type") if last else None) or work.asset.mime_type
+    return next_stage(plan_for(work.profile, mime_type), work.held.stage) is None

@@ -1,0 +1,88 @@
+"""The small picture that an office document or a book carries."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from windlass.processing.contract import About, StepContext, StepResult, damaged
+from windlass.processing.formats import epub, xml
+from windlass.processing.formats.bounds import MB
+from windlass.processing.formats.packed import Packed
+from windlass.processing.toolkit import pictures
+
+EPUB = "application/epub+zip"
+
+#: Where programs put their previews: Office, OpenDocument, Apple's.
+PLACES = (
+    "docProps/thumbnail.jpeg",
+    "docProps/thumbnail.jpg",
+    "docProps/thumbnail.png",
+    "Thumbnails/thumbnail.png",
+)
+#: Where Office puts them in formats of Windows' own drawings.
+DRAWINGS = ("docProps/thumbnail.emf", "docProps/thumbnail.wmf")
+
+LARGEST_MARKUP, LARGEST_PICTURE = 4 * MB, 32 * MB
+
+
+class DocumentThumbnail:
+    """The preview that the program left in the document, or a book's cover. A document without one has no thumbnail:
+    laying it out takes an office program.
+    """
+
+    about = About(
+        name="document_thumbnail",
+        stage="derive",
+        title="Looking for the preview",
+        order=10,
+        isolated=True,
+        mime_types=(
+            "application/vnd.openxmlformats-officedocument.*",
+            "application/vnd.oasis.opendocument.*",
+            "application/vnd.ms-*.12",  # Office with macros
+            EPUB,
+        ),
+        wanted_by="thumbnails",
+        makes=pictures.MAKES,
+        libraries=("pyvips",),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        import pyvips
+
+        with Packed(context.file) as packed:
+            found = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
+            drawn = not packed.names.isdisjoint(DRAWINGS)
+        if not found:
+            said = "its preview is a Windows drawing, which is not read" if drawn else "no preview in it"
+            return StepResult(detail=said)
+        with damaged(pyvips.Error, what="preview"):
+            return pictures.result(context, pictures.of_bytes(found, pictures.largest(context)))
+
+
+def _preview(packed: Packed) -> bytes:
+    return next((data for data in (_part(packed, name) for name in PLACES) if data), b"")
+
+
+def _cover(packed: Packed) -> bytes:
+    """By the book's package document (EPUB 3.3, 5.5.2); older books say ``meta name="cover"``."""
+    package = epub.package(packed)
+    items: list[Mapping[str, str]] = []
+    older: set[str] = set()
+    for event in xml.events(packed.blocks(package, LARGEST_MARKUP)):
+        if event.kind == "start" and event.name == "item":
+            items.append(event.attributes)
+        elif event.kind == "start" and event.name == "meta" and event.attributes.get("name") == "cover":
+            older.add(event.attributes.get("content", ""))
+    by_property = (item for item in items if "cover-image" in item.get("properties", "").split())
+    by_meta = (item for item in items if item.get("id") in older)
+    place = next((item.get("href", "") for item in (*by_property, *by_meta)), "")
+    return _part(packed, posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(place))))
+
+
+def _part(packed: Packed, name: str) -> bytes:
+    """Whole or not at all."""
+    data = packed.read(name, LARGEST_PICTURE)
+    return b"" if packed.cut else data

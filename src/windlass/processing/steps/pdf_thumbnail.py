@@ -1,0 +1,55 @@
+"""A small picture of a PDF: its first page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from windlass.processing.contract import About, PermanentError, StepContext, StepResult, damaged
+from windlass.processing.toolkit import pictures
+
+#: FPDF_ERR_PASSWORD of PDFium's fpdfview.h.
+ERR_PASSWORD = 4
+
+
+class PdfThumbnail:
+    """The first page on white paper, drawn in the largest width. A document that needs a password has none."""
+
+    about = About(
+        name="pdf_thumbnail",
+        stage="derive",
+        title="Making the thumbnail",
+        order=10,
+        isolated=True,
+        mime_types=("application/pdf",),
+        wanted_by="thumbnails",
+        makes=pictures.MAKES,
+        libraries=("pypdfium2", "pyvips"),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        import pypdfium2
+
+        with damaged(pypdfium2.PdfiumError, what="PDF"):
+            try:
+                document = pypdfium2.PdfDocument(context.file)  # type: ignore[no-untyped-call]
+            except pypdfium2.PdfiumError as error:
+                if error.err_code != ERR_PASSWORD:
+                    raise
+                return StepResult(detail="A password is needed to read it.")
+            with document:
+                if not len(document):
+                    raise PermanentError("The PDF has no pages.")
+                image = _drawn(document[0], pictures.largest(context))
+        return pictures.result(context, image)
+
+
+def _drawn(page: Any, side: int) -> Any:
+    """Pages have no pixels of their own: the first one fills the square, in whichever size it is printed."""
+    import pyvips
+
+    width, height = page.get_size()
+    bitmap = page.render(scale=side / max(width, height, 1), rev_byteorder=True, prefer_bgrx=False)
+    data, row = bytes(bitmap.buffer), bitmap.width * 3
+    packed = b"".join(data[start : start + row] for start in range(0, len(data), bitmap.stride))
+    image = pyvips.Image.new_from_memory(packed, bitmap.width, bitmap.height, 3, "uchar")
+    return image.copy(interpretation="srgb").copy_memory()

@@ -1,0 +1,105 @@
+"""Small pictures of pictures, by libvips: upright, in sRGB, without metadata, never larger than what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from windlass.processing.contract import MadeRendition, Makes, PermanentError, StepContext, StepResult
+
+#: Above this many pixels nothing is decoded (guarantees, ASVS 5.2.6): 16383 squared, as sharp has it.
+MAX_PIXELS = 16383 * 16383
+
+NAME = "thumbnail"
+#: What each step that draws thumbnails announces.
+MAKES = (Makes(NAME, "image", ("image/webp", "image/jpeg"), sized=True),)
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+#: Of an animation, this many pictures at most are looked at for one that shows something.
+MOST_PAGES = 60
+#: Below this standard deviation (of 255) a picture is one colour.
+BLANK = 4.0
+
+
+def largest(context: StepContext) -> int:
+    """The side of the largest square that the profile asks for."""
+    widths: Sequence[int] = context.profile["thumbnail_widths"]
+    return max(widths)
+
+
+def of_bytes(data: bytes, width: int) -> Any:
+    """A picture in memory, shrunk to fit. Raises pyvips.Error, PermanentError."""
+    import pyvips
+
+    return of_source(lambda: pyvips.Source.new_from_memory(data), width)
+
+
+def of_source(source: Callable[[], Any], width: int) -> Any:
+    """The picture that ``source`` opens anew at each call, shrunk while it is decoded. Raises as ``of_bytes``."""
+    import pyvips
+
+    header = pyvips.Image.new_from_source(source(), "", access="sequential")
+    pixels = header.width * header.height
+    if pixels > MAX_PIXELS:
+        raise PermanentError(f"The picture has {pixels} pixels; at most {MAX_PIXELS} are decoded.")
+    return _shrunk(source, width, _page(source, header))
+
+
+def _shrunk(source: Callable[[], Any], width: int, page: int = 0) -> Any:
+    """In memory, so that further widths do not decode again."""
+    import pyvips
+
+    option = f"[page={page}]" if page else ""
+    small = pyvips.Image.thumbnail_source(
+        source(), width, option_string=option, size="down", output_profile="srgb", intent="relative"
+    )
+    return small.colourspace("srgb").copy_memory()
+
+
+def _page(source: Callable[[], Any], header: Any) -> int:
+    """Of an animation: the first picture, unless it is blank and another is not."""
+    pages = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
+    if pages < 2 or not header.get("vips-loader").startswith(("gif", "webp")):
+        return 0
+    last = min(pages, MOST_PAGES) - 1
+    for page in sorted({0, min(1, last), last // 8, last // 4, last // 2, last}):
+        if _variety(_shrunk(source, 64, page)) > BLANK:
+            return page
+    return 0
+
+
+def _variety(image: Any) -> float:
+    """Standard deviation of what is seen; 0 for one colour."""
+    seen = image.flatten(background=255) if image.hasalpha() else image
+    return float(seen.deviate())
+
+
+def result(context: StepContext, image: Any, *, what: str = "") -> StepResult:
+    """Every width that the profile asks for, from the picture in the largest. ``what`` goes before the size."""
+    made = save(context, image)
+    size = f"{made[0].width}{TIMES}{made[0].height}"
+    return StepResult(renditions=made, detail=f"{what}, {size}" if what else size)
+
+
+def save(context: StepContext, image: Any) -> tuple[MadeRendition, ...]:
+    """The first width's is called ``thumbnail``, each further one's ``thumbnail-{width}``."""
+    widths: Sequence[int] = context.profile["thumbnail_widths"]
+    return tuple(
+        _write(context, NAME if index == 0 else f"{NAME}-{width}", _fitting(image, width))
+        for index, width in enumerate(widths)
+    )
+
+
+def _fitting(image: Any, width: int) -> Any:
+    return image if max(image.width, image.height) <= width else image.thumbnail_image(width, size="down")
+
+
+def _write(context: StepContext, name: str, image: Any) -> MadeRendition:
+    """Metadata stays behind: it may say where the picture was taken."""
+    if context.profile["thumbnail_format"] == "jpeg":
+        if image.hasalpha():
+            image = image.flatten(background=255)
+        mime_type, data = "image/jpeg", image.jpegsave_buffer(Q=82, keep="none")
+    else:
+        mime_type, data = "image/webp", image.webpsave_buffer(Q=80, effort=2, keep="none")
+    return context.add_rendition(name, mime_type, data, width=image.width, height=image.height)
