@@ -95,7 +95,7 @@ def _result(work: Work, planned: PlannedStep, step: Step, bench: Bench, lost: th
 
 def _here(work: Work, step: Step, bench: Bench, report: _Reporter) -> Mapping[str, Any]:
     with ExitStack() as stack:
-        file = stack.enter_context(_view(bench.file, "rb"))
+        file = stack.enter_context(apart(bench.file))
         context = StepContext(file, work.facts(), work.rules, None, report, _finder(work.asset))
         context.scan = _scanner(bench.file)
         if step.about.makes:
