@@ -33,6 +33,14 @@ def facts_of(asset: FileAsset) -> dict[str, Any]:
     return {**asset.extra_attributes, "page_count": asset.page_count}
 
 
+@pytest.fixture
+def without_limits(settings: Any, tmp_path: Any) -> None:
+    """What the rules would refuse before anybody looks further."""
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text("[default]\nmax_archive_ratio = 0\nmax_unpacked_size = 0\nmax_archive_entries = 0\n")
+    settings(WINDLASS_PROFILES=profiles)
+
+
 @pytest.mark.parametrize(
     ("content", "filename", "facts", "text"),
     [
@@ -144,6 +152,7 @@ TAR = {"entries": 8, "unsafe_names": 3, "nested_archives": 1}
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
+@pytest.mark.usefixtures("without_limits")
 def test_an_archive_is_counted_and_never_unpacked(content: bytes, filename: str, facts: dict[str, Any]) -> None:
     asset = processed(content, filename)
     assert asset.status == READY
@@ -152,10 +161,35 @@ def test_an_archive_is_counted_and_never_unpacked(content: bytes, filename: str,
     assert asset.extra_attributes["archive_ratio"] == pytest.approx(ratio, abs=0.01)
 
 
+@pytest.mark.usefixtures("without_limits")
 def test_a_bomb_is_counted_to_its_end_and_says_how_large_it_is() -> None:
     asset = processed(samples.gzip_bomb(64), "bomb.gz")
     assert asset.extra_attributes["unpacked_size"] == 64 * 2**20
     assert asset.extra_attributes["archive_ratio"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "filename", "rule"),
+    [
+        (samples.gzip_bomb(64), "bomb.gz", "archive-ratio"),
+        (samples.overlapping_zip(), "bomb.zip", "archive-ratio"),
+        (samples.docx_bomb(200), "bomb.docx", "archive-ratio"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bomb_is_rejected_by_what_is_found_in_it(content: bytes, filename: str, rule: str) -> None:
+    asset = processed(content, filename)
+    assert (asset.status, asset.rejection["rule"]) == (FileStatus.REJECTED, rule)
+
+
+def test_counting_ends_where_the_profile_has_had_enough(settings: Any, tmp_path: Any) -> None:
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text("[default]\nmax_unpacked_size = 8_388_608\nmax_archive_ratio = 0\n")
+    settings(WINDLASS_PROFILES=profiles)
+    asset = processed(samples.gzip_bomb(64), "bomb.gz")
+    assert (asset.status, asset.rejection["rule"]) == (FileStatus.REJECTED, "unpacked-size")
+    assert asset.extra_attributes["unpacked_size_is"] == "at least"
+    assert 8 * 2**20 < asset.extra_attributes["unpacked_size"] < 10 * 2**20
 
 
 def test_a_message_has_its_facts_and_its_text() -> None:
@@ -263,6 +297,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.usefixtures("without_limits")
 @pytest.mark.parametrize(("content", "filename", "name", "state", "detail"), HOSTILE, ids=[case[1] for case in HOSTILE])
 def test_a_hostile_file_ends_ready_with_the_reason_in_little_memory(
     settings: Any, content: bytes, filename: str, name: str, state: StepState, detail: str

@@ -26,6 +26,7 @@ class TextSink:
         self._output, self._clock = output, Clock(patience)
         self._breaks = io.IncrementalNewlineDecoder(None, translate=True)
         self._pending: list[str] = []
+        self._start = output.tell()
         self._size = self._waiting = 0
         self.characters = 0
         self.why_cut = ""
@@ -59,7 +60,7 @@ class TextSink:
         self._flush()
         self._output.flush()
         self.why_cut = self.why_cut or self._note
-        return None if self._blank else MadeRendition(NAME, MIME_TYPE, 0, self._size)
+        return None if self._blank else MadeRendition(NAME, MIME_TYPE, self._start, self._size)
 
     def _flush(self) -> None:
         text = self._breaks.decode("".join(self._pending))
