@@ -217,11 +217,16 @@ def _step(step: Any) -> str:
         ("for", ", ".join(f"`{kind}`" for kind in about.mime_types) if about.mime_types != ("*/*",) else "every file"),
         ("wanted by", f"the profile's `{about.wanted_by}`" if about.wanted_by else ""),
         ("facts", "; ".join(f"`{name}`: {meaning}" for name, meaning in about.gives.items())),
-        ("makes", ", ".join(f"`{made.name}` ({' or '.join(made.mime_types)})" for made in about.makes)),
+        ("makes", ", ".join(map(_made, about.makes))),
     ]
     said = inspect.getdoc(type(step)) or ""
     lines = [f"### `{about.name}`", "", f"{about.title}.{' ' + ' '.join(said.split()) if said else ''}", ""]
     return "\n".join(lines + [f"- {name}: {value}" for name, value in facts if value])
+
+
+def _made(made: Any) -> str:
+    further = f", `{made.name}-{{width}}`" if made.sized else ""
+    return f"`{made.name}`{further} ({' or '.join(made.mime_types)})"
 
 
 def _leaves(group: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -12,6 +12,8 @@ from windlass.processing.registry import installed
 
 OURS = [step.about for name, step in installed().items() if type(step).__module__.startswith("windlass.")]
 INTAKE = ["size", "checksum", "duplicate", "type", "type_rules"]
+#: They compare facts with the profile and read nothing.
+RULES = ["content_rules", "archive_rules"]
 
 
 def names(mime_type: str | None, **profile: object) -> list[str]:
@@ -24,10 +26,13 @@ def names(mime_type: str | None, **profile: object) -> list[str]:
         (None, []),
         ("application/zip", ["archive_facts"]),
         ("application/gzip", ["archive_facts"]),
-        ("application/epub+zip", ["office_facts", "text"]),
+        ("application/epub+zip", ["office_facts", "text", "document_thumbnail"]),
         ("application/msword", ["office_facts"]),
-        ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ["office_facts", "text"]),
-        ("application/vnd.oasis.opendocument.spreadsheet", ["office_facts", "text"]),
+        (
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            ["office_facts", "text", "document_thumbnail"],
+        ),
+        ("application/vnd.oasis.opendocument.spreadsheet", ["office_facts", "text", "document_thumbnail"]),
         ("application/json", ["text_facts", "text"]),
         ("application/rtf", ["text"]),
         ("message/rfc822", ["email_facts", "text"]),
@@ -36,14 +41,20 @@ def names(mime_type: str | None, **profile: object) -> list[str]:
         ("application/x-empty", []),
         ("image/jpeg", ["image_facts", "thumbnail"]),
         ("image/svg+xml", []),
-        ("application/pdf", ["pdf_facts", "text"]),
-        ("video/mp4", ["av_facts"]),
-        ("audio/mpeg", ["av_facts", "audio_tags"]),
-        ("audio/x-wav", ["av_facts", "audio_tags"]),
+        ("application/pdf", ["pdf_facts", "text", "pdf_thumbnail"]),
+        ("video/mp4", ["av_facts", "video_thumbnail"]),
+        ("audio/mpeg", ["av_facts", "audio_tags", "audio_thumbnail"]),
+        ("audio/x-wav", ["av_facts", "audio_tags", "audio_thumbnail"]),
     ],
 )
 def test_what_is_done_with_a_type(mime_type: str | None, after: list[str]) -> None:
     assert names(mime_type) == INTAKE + after
+
+
+def test_what_a_profile_asks_for() -> None:
+    asked = {"waveforms": True, "video_preview": True, "audio_preview": True}
+    assert names("video/mp4", **asked)[5:] == ["av_facts", "video_thumbnail", "video_preview"]
+    assert names("audio/flac", **asked)[7:] == ["audio_thumbnail", "waveform", "audio_preview"]
 
 
 def test_a_profile_without_thumbnails_has_no_such_step() -> None:
@@ -51,20 +62,19 @@ def test_a_profile_without_thumbnails_has_no_such_step() -> None:
 
 
 def test_text_is_recognised_after_it_was_looked_for() -> None:
-    assert names("application/pdf", ocr=True) == [*INTAKE, "pdf_facts", "text", "ocr"]
+    assert names("application/pdf", ocr=True) == [*INTAKE, "pdf_facts", "text", "ocr", "pdf_thumbnail"]
     assert names("image/png", ocr=True) == [*INTAKE, "image_facts", "ocr", "thumbnail"]
-    assert names("application/pdf", text=False) == [*INTAKE, "pdf_facts"]
+    assert names("application/pdf", text=False) == [*INTAKE, "pdf_facts", "pdf_thumbnail"]
 
 
 def test_whatever_parses_is_isolated() -> None:
-    parsing = {about.name for about in OURS if about.libraries}
-    documents = {"archive_facts", "email_facts", "ocr", "office_facts", "text", "text_facts"}
-    assert parsing == {"type", "image_facts", "pdf_facts", "av_facts", "audio_tags", "thumbnail"} | documents
-    assert {about.name for about in OURS if about.isolated} == parsing
+    trusted = {about.name for about in OURS if not about.isolated}
+    assert trusted <= {"size", "checksum", "duplicate", "malware", "type_rules", "media_rules", *RULES}
+    assert not [about.name for about in OURS if about.libraries and not about.isolated]
 
 
 def test_stages_without_steps_are_passed_over() -> None:
-    plan = make_plan(OURS, {"thumbnails": True}, "application/pdf")
+    plan = make_plan(OURS, {"thumbnails": False}, "application/pdf")
     assert [next_stage(plan, stage) for stage in ("intake", "describe")] == ["describe", None]
     assert next_stage([], "intake") is None
 
@@ -79,7 +89,7 @@ def test_progress_rises_through_the_stages_by_weight() -> None:
         seen.append(overall(plan, done))
     assert all(one <= other for one, other in pairwise(seen))
     assert (seen[0], seen[-1]) == (0, 99)
-    assert overall(plan, INTAKE) == 40
+    assert overall(plan, INTAKE) == overall(make_plan(OURS, {"thumbnails": True}, None), INTAKE) == 40
 
 
 def test_the_plan_can_be_printed() -> None:
