@@ -68,6 +68,7 @@ def test_text_is_recognised_after_it_was_looked_for() -> None:
 
 
 def test_whatever_parses_is_isolated() -> None:
+    """What is not isolated reads no format: it counts, compares, asks the database, or talks to a service."""
     trusted = {about.name for about in OURS if not about.isolated}
     assert trusted <= {"size", "checksum", "duplicate", "malware", "type_rules", "media_rules", *RULES}
     assert not [about.name for about in OURS if about.libraries and not about.isolated]

@@ -89,7 +89,9 @@ class Settings:
         3600.0, "The same limit for a long step, such as one that converts a video.", check=_positive
     )
     long_step_output_mb: int = setting(2048, "What a long step may make, in MB; any other 64 MB.", check=_positive)
-    step_memory_mb: int = setting(1536, "Address space that one isolated step may take, in MB.", check=_positive)
+    step_memory_mb: int = setting(
+        1536, "Address space that a file's isolated steps may take beside their libraries, in MB.", check=_positive
+    )
     sandbox: Literal["require", "best-effort", "off"] = setting(
         "best-effort",
         "Landlock and seccomp around steps. require: both, or no start; best-effort: what there is; off: neither.",

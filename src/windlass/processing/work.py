@@ -68,6 +68,14 @@ class Work:
         self.run.made(ended.renditions)
         over = {name for name, row in self.run.rows.items() if row.state in OVER}
         self.run.end(outcome, overall(self.plan, over | {ended.step.name}))
+        if ended.step.gate and ended.verdict is None and self.held.stage != jobs.Stage.INTAKE:
+            self._open_gate()
+
+    def _open_gate(self) -> None:
+        """As soon as every step that may refuse the file has said yes. What follows intake is known after it only."""
+        waiting = [step for step in self.plan if step.gate and self.run.rows[step.name].state not in OVER]
+        if not waiting and not self.asset.gate_passed:
+            self.run.pass_gate()
 
     def progressed(self, step: PlannedStep, percent: int) -> None:
         over = {name for name, row in self.run.rows.items() if row.state in OVER}

@@ -88,7 +88,8 @@ def test_a_file_that_kills_its_sandbox_each_time_is_dead_with_the_reason(command
 def test_what_a_child_says_is_not_believed(command: str, reason: str) -> None:
     asset = processed(samples.text(), f"trial {command}.txt")
     assert asset.status == FileStatus.READY
-    assert (step(asset, "trial").state, asset.renditions.count()) == (StepState.FAILED, 0)
+    assert step(asset, "trial").state == StepState.FAILED
+    assert not asset.renditions.filter(name__startswith="trial").exists()
     assert reason in step(asset, "trial").detail
     assert asset.checksum != "0" * 64
 
@@ -111,7 +112,8 @@ def test_a_child_finds_no_secret_and_no_file_but_its_own(monkeypatch: pytest.Mon
     # Nothing on the first three; the file, the answer, the output.
     assert found["files"] == ["device", "device", "device", "file", "socket", "file"]
     assert found["session"]
-    assert (found["no_new_privileges"], found["dumpable"], found["core"], found["memory"]) == (1, 0, 0, 512 * 2**20)
+    assert (found["no_new_privileges"], found["dumpable"], found["core"]) == (1, 0, 0)
+    assert 512 * 2**20 <= found["memory"] < 2048 * 2**20, "on top of what the parent's libraries take"
 
 
 def test_without_walls_a_step_can_end_the_sandbox_and_that_is_told_too(settings) -> None:

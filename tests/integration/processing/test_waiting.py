@@ -90,7 +90,7 @@ def test_steps_are_prepared_in_the_sandbox_s_parent() -> None:
 
 def test_a_rendition_may_come_in_further_widths() -> None:
     asset = processed(samples.text(), "trial sizes 320 1280.txt")
-    assert {(made.name, made.kind) for made in asset.renditions.all()} == {
+    assert {(made.name, made.kind) for made in asset.renditions.filter(name__startswith="trial")} == {
         ("trial", "text"),
         ("trial-320", "text"),
         ("trial-1280", "text"),

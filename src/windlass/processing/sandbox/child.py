@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NoReturn
 
 from windlass.processing.contract import PermanentError, StepContext, TransientError
@@ -53,7 +54,8 @@ def _arrange(files: Sequence[int]) -> None:
 def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *, has_output: bool) -> None:
     """Bound first; then one order after the other, until the worker hangs up."""
     try:
-        _harden(Limits(**request["limits"]), parent, tasks)
+        limits = Limits(**request["limits"])
+        _harden(replace(limits, memory=limits.memory + _mapped()), parent, tasks)
     except TransientError as error:
         channel.sendall(pack({"kind": "again", "detail": str(error)}))
         return
@@ -64,24 +66,36 @@ def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *,
             _answer(channel, order, has_output=has_output and order["makes"])
 
 
+def _mapped() -> int:
+    """Bytes of address space that are taken already: by libraries, of which most steps use few. The limit is for what a
+    step adds to them. Linux only; elsewhere the limit is for all."""
+    try:
+        with open("/proc/self/statm") as told:
+            return int(told.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def _answer(channel: socket.socket, order: Message, *, has_output: bool) -> None:
     try:
-        message = _run_step(channel, order, has_output=has_output)
+        said = pack(_run_step(channel, order, has_output=has_output))
     except TransientError as error:
-        message = {"kind": "again", "detail": str(error)}
+        said = _short("again", str(error))
     except PermanentError as error:
-        message = {"kind": "failed", "detail": str(error)}
+        said = _short("failed", str(error))
+    except Garbled as error:
+        said = _short("failed", f"The step's result is not usable: {error}")
     except MemoryError:
         gc.collect()
-        message = {"kind": "memory"}
+        said = _short("memory", "")
     except Exception as error:  # noqa: BLE001  the boundary of the process: a step may fail in any way
         # What it says is for our log: it may name what nobody outside should read.
-        said = f"{type(error).__name__}: {error}"[:1000]
-        message = {"kind": "failed", "detail": reason(error), "note": said}
-    try:
-        channel.sendall(pack(message))
-    except Garbled as error:
-        channel.sendall(pack({"kind": "failed", "detail": f"The step's result is not usable: {error}"}))
+        said = _short("failed", reason(error), f"{type(error).__name__}: {error}")
+    channel.sendall(said)
+
+
+def _short(kind: str, detail: str, note: str = "") -> bytes:
+    return pack({"kind": kind, "detail": detail[:4000], "note": note[:1000]})
 
 
 def _harden(limits: Limits, parent: int, tasks: int) -> None:
