@@ -27,7 +27,8 @@ class ServerProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.with_name(f"{home.name}.log")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
-        self.environment = inherited | {"PYTHONUNBUFFERED": "1"} | environment
+        # An answer that waits for a file waits as long as a busy machine may take for it.
+        self.environment = inherited | {"PYTHONUNBUFFERED": "1", "MEDIA_WAIT_SECONDS": "120"} | environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
