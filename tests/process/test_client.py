@@ -275,4 +275,5 @@ def test_profiles_and_plan_need_no_server(tmp_path: Path) -> None:
     assert {"checksum", "type"} <= {step["name"] for step in planned["steps"]}
     reasons = {step["name"]: step["reason"] for step in planned["left_out"]}
     assert "application/pdf" in reasons["pdf_facts"]
+    assert {step["reason"] for step in planned["steps"] if step["stage"] == "intake"} == {"every file"}
     assert "left out:" in here("plan", page)

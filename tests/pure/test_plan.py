@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from windlass.processing.contract import About
-from windlass.processing.plan import PlannedStep, make_plan, next_stage, overall
+from windlass.processing.plan import PlannedStep, left_out, make_plan, next_stage, overall
 from windlass.processing.registry import installed
 
 OURS = [step.about for name, step in installed().items() if type(step).__module__.startswith("windlass.")]
@@ -96,8 +96,27 @@ def test_progress_rises_through_the_stages_by_weight() -> None:
 def test_the_plan_can_be_printed() -> None:
     about = About(name="a", stage="derive", title="Making an A", order=1, isolated=True, weight=3)
     (step,) = make_plan([about], {}, "image/png")
-    assert step == PlannedStep("derive", "a", "Making an A", True, 3)
+    assert step == PlannedStep("derive", "a", "Making an A", True, 3, reason="every type")
     assert step.document()["stage"] == "derive"
+
+
+def test_the_plan_says_why() -> None:
+    plan = {step.name: step for step in make_plan(OURS, {"thumbnails": True}, "image/jpeg", _lacks_pyvips)}
+    assert plan["type"].reason == "every file"
+    assert plan["thumbnail"].reason == "for image/jpeg; the profile has thumbnails on"
+    assert plan["thumbnail"].owed == "Needs windlass[pictures]."
+    assert plan["type"].owed == ""
+    others = {step.name: step.reason for step in left_out(OURS, {"thumbnails": False}, "image/jpeg")}
+    assert others["thumbnail"] == "the profile has thumbnails off"
+    assert others["pdf_facts"] == "not for image/jpeg: it takes application/pdf"
+    assert set(plan) | {step.name for step in left_out(OURS, {"thumbnails": True}, "image/jpeg")} == {
+        about.name for about in OURS
+    }
+    assert left_out(OURS, {}, None)[-1].reason.startswith(("not for ", "the profile has"))
+
+
+def _lacks_pyvips(about: About) -> str | None:
+    return "Needs windlass[pictures]." if "pyvips" in about.libraries else None
 
 
 def test_steps_of_one_stage_come_in_their_order() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +12,7 @@ import typer
 from windlass.cli.remote import JsonOption, json_line
 
 if TYPE_CHECKING:
-    from windlass.processing.contract import About
-    from windlass.processing.plan import PlannedStep
+    from windlass.processing.plan import LeftOut, PlannedStep
 
 
 def register(app: typer.Typer) -> None:
@@ -25,39 +24,23 @@ def plan(
     profile: Annotated[str, typer.Option(help="The profile whose rules and steps apply.")] = "default",
     as_json: JsonOption = False,
 ) -> None:
-    """Detect the type of a local file, in the sandbox, and print the steps it would go through. Sends nothing."""
-    from windlass.processing.plan import make_plan
-    from windlass.processing.registry import installed
+    """Detect the type of a local file, in the sandbox, and print its steps: each with the reason why it would run here,
+    be owed or be left out. Sends nothing."""
+    from windlass.processing.plan import left_out, make_plan
+    from windlass.processing.registry import installed, missing
 
     rules = _rules(profile)
     mime_type = _type_of(file)
     abouts = [step.about for step in installed().values()]
-    steps = make_plan(abouts, rules, mime_type)
-    left_out = not_planned(abouts, steps, rules, mime_type)
+    steps = make_plan(abouts, rules, mime_type, missing)
+    others = left_out(abouts, rules, mime_type)
     if as_json:
-        document = {"file": str(file), "profile": profile, "mime_type": mime_type}
-        typer.echo(json_line(document | {"steps": [step.document() for step in steps], "left_out": left_out}))
+        document: dict[str, Any] = {"file": str(file), "profile": profile, "mime_type": mime_type}
+        document |= {"steps": [step.document() for step in steps], "left_out": [step.document() for step in others]}
+        typer.echo(json_line(document))
     else:
-        for line in _lines(f"{file}: {mime_type}, profile {profile}", steps, left_out):
+        for line in _lines(f"{file}: {mime_type}, profile {profile}", steps, others):
             typer.echo(line)
-
-
-def not_planned(
-    abouts: Iterable[About], steps: Sequence[PlannedStep], rules: dict[str, Any], mime_type: str
-) -> list[dict[str, str]]:
-    """The steps that are installed and would not run, each with its reason."""
-    planned = {step.name for step in steps}
-    return [
-        {"stage": about.stage, "name": about.name, "reason": _reason(about, rules, mime_type)}
-        for about in abouts
-        if about.name not in planned
-    ]
-
-
-def _reason(about: About, rules: dict[str, Any], mime_type: str) -> str:
-    if about.wanted_by is not None and not rules.get(about.wanted_by):
-        return f"the profile has {about.wanted_by} off"
-    return f"for {', '.join(about.mime_types)}, not {mime_type}"
 
 
 def _rules(name: str) -> dict[str, Any]:
@@ -81,12 +64,14 @@ def _type_of(file: Path) -> str:
         raise typer.Exit(1) from error
 
 
-def _lines(head: str, steps: Sequence[PlannedStep], left_out: list[dict[str, str]]) -> list[str]:
+def _lines(head: str, steps: Sequence[PlannedStep], others: Sequence[LeftOut]) -> list[str]:
     lines = [head]
     for stage, members in groupby(steps, key=lambda step: step.stage):
         lines.append(f"{stage}:")
-        lines += [f"  {step.name:<16} {step.title}{' (in the sandbox)' * step.isolated}" for step in members]
-    if left_out:
+        for step in members:
+            where, owed = " (in the sandbox)" * step.isolated, f"; owed: {step.owed}" if step.owed else ""
+            lines += [f"  {step.name:<16} {step.title}{where}", f"{'':<19}{step.reason}{owed}"]
+    if others:
         lines.append("left out:")
-        lines += [f"  {step['name']:<16} {step['reason']}" for step in left_out]
+        lines += [f"  {step.name:<16} {step.reason}" for step in others]
     return lines

@@ -6,10 +6,10 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+from windlass.processing.limits import limits_of
 from windlass.processing.outcome import accept
 from windlass.processing.registry import step
 from windlass.processing.sandbox.client import Order, Sandbox
-from windlass.processing.workshop import limits_of
 
 
 def detect_type(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,9 +13,19 @@ from windlass.processing.contract import STAGES, About
 PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}
 
 
+#: Types that an explanation names.
+MOST_SHOWN = 4
+
+
+def _nothing(_: About) -> str | None:
+    """For those who do not ask what can be done here."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One line of the plan. ``windlass plan`` prints it."""
+    """One line of the plan. ``reason`` says why it is there; ``owed``, where it is not empty, why it would be left for
+    later here. ``windlass plan`` prints it."""
 
     stage: str
     name: str
@@ -23,25 +33,82 @@ class PlannedStep:
     isolated: bool
     weight: int
     gate: bool = False
+    reason: str = ""
+    owed: str = ""
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def make_plan(steps: Iterable[About], profile: Mapping[str, Any], mime_type: str | None) -> list[PlannedStep]:
-    """The steps in order. Before the type is known, intake only: what follows it depends on the type."""
-    wanted = [about for about in steps if applies(about, profile, mime_type)]
-    wanted.sort(key=lambda about: (STAGES.index(about.stage), about.order, about.name))
-    return [_planned(about) for about in wanted]
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A step that is installed and not planned, and why."""
+
+    stage: str
+    name: str
+    title: str
+    reason: str
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-def _planned(about: About) -> PlannedStep:
+def make_plan(
+    steps: Iterable[About],
+    profile: Mapping[str, Any],
+    mime_type: str | None,
+    lacking: Callable[[About], str | None] = _nothing,
+) -> list[PlannedStep]:
+    """The steps in order. Before the type is known, intake only: what follows it depends on the type.
+
+    ``lacking`` says what a step needs that is not here: it is planned, and owed.
+    """
+    wanted = [about for about in _in_order(steps) if applies(about, profile, mime_type)]
+    return [_planned(about, mime_type, lacking(about)) for about in wanted]
+
+
+def left_out(steps: Iterable[About], profile: Mapping[str, Any], mime_type: str | None) -> list[LeftOut]:
+    """The steps that are not in the plan, each with its reason."""
+    return [
+        LeftOut(about.stage, about.name, about.title, _why_not(about, profile, mime_type))
+        for about in _in_order(steps)
+        if not applies(about, profile, mime_type)
+    ]
+
+
+def _in_order(steps: Iterable[About]) -> list[About]:
+    return sorted(steps, key=lambda about: (STAGES.index(about.stage), about.order, about.name))
+
+
+def _planned(about: About, mime_type: str | None, lacking: str | None) -> PlannedStep:
     gate = about.gate or about.stage == "intake"
-    return PlannedStep(about.stage, about.name, about.title, about.isolated, about.weight, gate)
+    reason = _why(about, mime_type)
+    return PlannedStep(about.stage, about.name, about.title, about.isolated, about.weight, gate, reason, lacking or "")
+
+
+def _why(about: About, mime_type: str | None) -> str:
+    if about.stage == "intake":
+        kind = "every file"
+    else:
+        pattern = next(each for each in about.mime_types if mime_type and matches(mime_type, [each]))
+        kind = "every type" if pattern == "*/*" else f"for {pattern}"
+    return f"{kind}; the profile has {about.wanted_by} on" if about.wanted_by else kind
+
+
+def _why_not(about: About, profile: Mapping[str, Any], mime_type: str | None) -> str:
+    if _is_off(about, profile):
+        return f"the profile has {about.wanted_by} off"
+    shown, more = about.mime_types[:MOST_SHOWN], len(about.mime_types) - MOST_SHOWN
+    others = f" and {more} more" if more > 0 else ""
+    return f"not for {mime_type or 'a type that is not known yet'}: it takes {', '.join(shown)}{others}"
+
+
+def _is_off(about: About, profile: Mapping[str, Any]) -> bool:
+    return about.wanted_by is not None and not profile.get(about.wanted_by)
 
 
 def applies(about: About, profile: Mapping[str, Any], mime_type: str | None) -> bool:
-    if about.wanted_by is not None and not profile.get(about.wanted_by):
+    if _is_off(about, profile):
         return False
     if about.stage == "intake":
         return True

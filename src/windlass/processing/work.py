@@ -12,7 +12,7 @@ from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing.contract import Verdict
 from windlass.processing.plan import PlannedStep, make_plan, overall
-from windlass.processing.registry import installed
+from windlass.processing.registry import installed, missing
 
 #: States in which a step is over for this run.
 OVER = frozenset({StepState.DONE, StepState.SKIPPED, StepState.OWED, StepState.FAILED})
@@ -104,8 +104,8 @@ class Work:
 
 
 def plan_for(profile: files.Profile, mime_type: str | None) -> list[PlannedStep]:
-    """Which steps a file of this profile and type goes through; intake only while the type is not known."""
-    return make_plan([step.about for step in installed().values()], profile.document(), mime_type)
+    """Which steps a file of this profile and type goes through, and why; intake only while the type is not known."""
+    return make_plan([step.about for step in installed().values()], profile.document(), mime_type, missing)
 
 
 def is_filling(asset: FileAsset) -> bool:

@@ -10,11 +10,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from windlass import conf
-from windlass.conf import MB
 from windlass.files.api import Blob
 from windlass.processing import scratch
 from windlass.processing.contract import About
+from windlass.processing.limits import limits_of
 from windlass.processing.sandbox.client import Sandbox, Session
 from windlass.processing.sandbox.hardening import Limits
 from windlass.storage.registry import store
@@ -54,15 +53,6 @@ def own_bench(shared: Bench, about: About) -> Iterator[Bench]:
     """The same file for a long step: a child of its own, with its own limits, and an output of its own."""
     with scratch.output() as output, _session(shared.file, output, limits_of(about)) as session:
         yield Bench(shared.file, output, session)
-
-
-def limits_of(about: About | None = None) -> Limits:
-    """Those of one step; of any that is not long, where none is named."""
-    settings = conf.get()
-    memory = settings.step_memory_mb * MB
-    if about is not None and about.long:
-        return Limits(memory, settings.long_step_timeout_seconds, settings.long_step_output_mb * MB, settings.sandbox)
-    return Limits(memory, settings.step_timeout_seconds, mode=settings.sandbox)
 
 
 def _session(file: BinaryIO, output: BinaryIO, limits: Limits) -> Session:

@@ -1,0 +1,104 @@
+"""Steps that take long: limits and a child of their own, progress that is seen, and an end when nobody wants them."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+
+import pytest
+from django.db import connection
+
+from tests import samples
+from tests.integration.processing.given import (
+    descendants,
+    eventually,
+    is_alive,
+    job_of,
+    received,
+    step,
+    work_off,
+    worker,
+)
+from windlass.files.api import FileAsset, FileStatus, StepState
+from windlass.http.progress import Progress, Topic, under_way
+from windlass.jobs import api as jobs
+from windlass.kernel.clock import monotonic
+from windlass.processing import api as processing
+from windlass.processing import records
+
+
+def sailing(filename: str) -> FileAsset:
+    """A file whose long step is due and nothing else."""
+    asset = received(samples.png(), filename)
+    processing.run_job(job_of(asset, jobs.Stage.INTAKE).id, "test")
+    assert job_of(asset, jobs.Stage.DERIVE).state == jobs.JobState.QUEUED
+    return asset
+
+
+def test_a_long_step_has_more_time_than_others_and_a_child_of_its_own(settings) -> None:
+    settings(STEP_TIMEOUT_SECONDS=1)
+    asset = work_off(sailing("voyage 2.5 1.png"))
+    assert (asset.status, step(asset, "voyage").state) == (FileStatus.READY, StepState.DONE)
+    assert {made.name: made.size for made in asset.renditions.all()}["logbook"] == 2**20
+    assert "thumbnail" in {made.name for made in asset.renditions.all()}
+
+
+@pytest.mark.parametrize(
+    ("limit", "filename", "reason"),
+    [
+        ({"LONG_STEP_TIMEOUT_SECONDS": 1}, "voyage 60 0.png", "The step took longer than 1 s."),
+        ({"LONG_STEP_OUTPUT_MB": 1}, "voyage 0 2.png", "more than"),
+    ],
+)
+def test_a_long_step_has_limits(settings, limit: dict[str, object], filename: str, reason: str) -> None:
+    settings(JOB_MAX_ATTEMPTS=1, **limit)
+    asset = work_off(sailing(filename))
+    assert step(asset, "voyage").state == StepState.FAILED
+    assert reason in step(asset, "voyage").detail or "OSError" in step(asset, "voyage").detail
+    assert not asset.renditions.filter(name="logbook").exists()
+
+
+def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times_a_second(monkeypatch) -> None:
+    asset, told, over = sailing("voyage 2 0.png"), [], threading.Event()
+    so_far = records.so_far
+
+    def counted(work: object) -> None:
+        told.append(monotonic())
+        so_far(work)
+
+    monkeypatch.setattr(records, "so_far", counted)
+    seen: list[Progress] = []
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            seen.extend(under_way([Topic(file_id=asset.id)]))
+        connection.close()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        asset = work_off(asset)
+    finally:
+        over.set()
+        watching.join()
+    assert asset.status == FileStatus.READY
+    marks = [each.mark for each in seen]
+    assert marks == sorted(marks)
+    assert len({each.mark for each in seen if each.message == "Sailing round the world"}) >= 3
+    assert all(later - earlier >= records.TOGETHER for earlier, later in pairwise(told))
+
+
+@pytest.mark.parametrize("end", [processing.release, processing.delete])
+def test_a_long_step_that_nobody_wants_any_more_is_ended(end) -> None:
+    asset = sailing("voyage 600 0.png")
+    process = worker(job_of(asset, jobs.Stage.DERIVE), "captain")
+    try:
+        eventually(lambda: step(asset, "voyage").progress > 0, seconds=60)
+        below = descendants(process.pid)
+        asset.refresh_from_db()
+        end(asset)
+        assert process.wait(60) == 0, "hundreds of seconds before the voyage would have ended"
+        eventually(lambda: not any(is_alive(pid) for pid in below))
+    finally:
+        process.kill()
+        process.wait()
