@@ -8,7 +8,7 @@ from pathlib import Path
 
 from windlass.processing.limits import limits_of
 from windlass.processing.outcome import accept
-from windlass.processing.registry import step
+from windlass.processing.registry import installed, step
 from windlass.processing.sandbox.client import Order, Sandbox
 
 
@@ -17,7 +17,7 @@ def detect_type(path: Path) -> str:
     detecting = step("type")
     with (
         path.open("rb") as file,
-        closing(Sandbox()) as sandbox,
+        closing(Sandbox(unready=installed().keys() - {detecting.about.name})) as sandbox,
         sandbox.session(file.fileno(), None, limits_of(detecting.about)) as session,
     ):
         facts = {"filename": path.name, "size": path.stat().st_size}

@@ -10,10 +10,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from windlass.files.api import Blob
+from windlass.files.api import Blob, profiles
 from windlass.processing import scratch
 from windlass.processing.contract import About
 from windlass.processing.limits import limits_of
+from windlass.processing.registry import installed
 from windlass.processing.sandbox.client import Sandbox, Session
 from windlass.processing.sandbox.hardening import Limits
 from windlass.storage.registry import store
@@ -26,8 +27,18 @@ def sandbox() -> Sandbox:
     global _sandbox
     with _lock:
         if _sandbox is None:
-            _sandbox = Sandbox()
+            _sandbox = Sandbox(unexpected())
         return _sandbox
+
+
+def unexpected() -> list[str]:
+    """The steps that no profile asks for: their libraries would make every child dearer."""
+    rules = [profile.document() for profile in profiles().values()]
+    return [
+        name
+        for name, step in installed().items()
+        if step.about.wanted_by and not any(each.get(step.about.wanted_by) for each in rules)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

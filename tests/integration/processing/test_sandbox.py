@@ -30,6 +30,7 @@ from tests.integration.processing.given import (
 from windlass.files.api import FileStatus, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
+from windlass.processing import workshop
 from windlass.processing.contract import Cancelled, PermanentError, StepError
 from windlass.processing.sandbox.client import ORDERS_PER_CHILD, Order, Sandbox, Session
 from windlass.processing.sandbox.hardening import Limits
@@ -264,3 +265,21 @@ def test_a_file_that_fails_in_the_gate_is_never_served(monkeypatch: pytest.Monke
     processing.shut_down()
     assert (asset.status, asset.gate_passed) == (FileStatus.FAILED, False)
     assert "Detecting the type failed after 2 attempts" in asset.message
+
+
+def test_libraries_that_no_profile_asks_for_are_not_loaded_ahead(tmp_path, settings) -> None:
+    """Each would make every fork dearer. A step that is asked for all the same still finds its library."""
+    unready = workshop.unexpected()
+    assert "ocr" in unready
+    assert not {"type", "thumbnail", "trial"} & set(unready)
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text("[default]\nocr = true\n")
+    settings(WINDLASS_PROFILES=profiles)
+    assert "ocr" not in workshop.unexpected()
+    with (
+        open(os.devnull, "rb") as file,
+        closing(Sandbox(unready=["trial"])) as sandbox,
+        sandbox.session(file.fileno(), None, LIMITS) as session,
+    ):
+        assert asked(session, "sleep 0") == "rested"
+        assert asked(session, "prepared") is False

@@ -8,7 +8,7 @@ import selectors
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -45,7 +45,9 @@ class Order:
 class Sandbox:
     """One parent process, started when it is first needed and again when it has died. Any thread may call."""
 
-    def __init__(self) -> None:
+    def __init__(self, unready: Collection[str] = ()) -> None:
+        """``unready``: steps that are not expected, for which nothing is made ready. They can be done all the same."""
+        self._unready = unready
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -113,7 +115,7 @@ class Sandbox:
         if self._process is not None and self._control is not None and self._process.poll() is None:
             return self._process, self._control
         self._drop()
-        self._process, self._control = launch(GRACE)
+        self._process, self._control = launch(GRACE, self._unready)
         return self._process, self._control
 
     def _drop(self) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 
 #: All that the parent finds in its environment besides PYTHONPATH. libvips refuses loaders that are not meant for
 #: hostile files, and its threads and glibc's arenas are few: both count against a child's address space. ONNX Runtime
@@ -28,17 +29,18 @@ def library_path() -> str:
     return os.pathsep.join(entry for entry in sys.path if entry)
 
 
-def launch(patience: float) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def launch(patience: float, unready: Iterable[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """The process and our end of its socket, on which a send waits ``patience`` seconds at most.
 
     It gets no descriptor but the other end, no directory of ours, no terminal, and a session of its own. Its errors
-    go where ours go: it is our code, and its children have no such descriptor.
+    go where ours go: it is our code, and its children have no such descriptor. What the steps named ``unready`` need is
+    not imported ahead: every library makes each fork dearer.
     """
     control, theirs = socket.socketpair()
     control.settimeout(patience)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", "windlass.processing.sandbox", str(theirs.fileno())],
+            [sys.executable, "-P", "-s", "-m", "windlass.processing.sandbox", str(theirs.fileno()), *unready],
             env={**ENVIRONMENT, "PYTHONPATH": library_path()},
             cwd="/",
             stdin=subprocess.DEVNULL,

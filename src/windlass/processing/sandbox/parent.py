@@ -15,7 +15,7 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -152,10 +152,11 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def preload() -> None:
-    """Import what isolated steps use, and let them prepare. What fails here fails in its step, where the reason is
-    recorded; a step that is owed for want of its library is not tried at all."""
-    isolated = [step for step in installed().values() if step.about.isolated and not missing(step.about)]
+def preload(unready: Collection[str]) -> None:
+    """Import what isolated steps use, but for those named, and let them prepare. What fails here fails in its step,
+    where the reason is recorded; a step that is owed for want of its library is not tried at all."""
+    ready = [step for name, step in installed().items() if name not in unready]
+    isolated = [step for step in ready if step.about.isolated and not missing(step.about)]
     for step in isolated:
         for library in step.about.libraries:
             _try(f"{library} cannot be imported", partial(importlib.import_module, library))
@@ -178,6 +179,6 @@ def main() -> NoReturn:
     control.set_inheritable(False)
     adopt_orphans()
     walls.prepare()
-    preload()
+    preload(sys.argv[2:])
     Parent(control).serve()
     sys.exit(0)
