@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -81,6 +82,8 @@ class _Reader:
     def lines(self, picture: Any) -> str:
         """``picture``: an array of height, width and blue, green, red."""
         if self._engine is None:
+            # Set for the sandbox as a whole, too; its runtime would report to its makers from its import on.
+            os.environ["ORT_DISABLE_TELEMETRY"] = "1"
             import cv2
             import rapidocr
 
