@@ -154,6 +154,12 @@ def test_a_recording_may_change_under_way() -> None:
     assert preview["sorted"]
 
 
+def test_fields_become_one_picture_each() -> None:
+    """Interlaced, as tapes are: 25 pictures a second stay 25."""
+    tape = made.film(codec="mpeg2video", container="mpegts", seconds=2, options=(("flags", "+ilme+ildct"),))
+    assert look_into(_run_here(tape, "video/mp2t"))["frames"] == pytest.approx(50, abs=1)
+
+
 def _run_here(data: bytes, mime_type: str, **profile: object) -> bytes:
     """For what the detection of types does not know."""
     import tempfile

@@ -159,7 +159,7 @@ def _graph(look: Look, size: tuple[int, int], format: str, time_base: Fraction) 
         )
     ]
     if look.interlaced:
-        nodes.append(graph.add("bwdif", "deint=interlaced"))
+        nodes.append(graph.add("bwdif", "mode=send_frame:deint=interlaced"))
     nodes += [graph.add(name, arguments or None) for name, arguments in look.turn]
     nodes += [graph.add(name, arguments) for name, arguments in _fitted(look, size)]
     nodes += [graph.add("format", f"pix_fmts={format}"), graph.add("setsar", "1"), graph.add("buffersink")]
