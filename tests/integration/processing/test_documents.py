@@ -15,6 +15,7 @@ from tests.conftest import require
 from tests.integration.processing.given import processed, step, store
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.processing.sandbox.launch import ENVIRONMENT
+from windlass.processing.steps.ocr import Ocr
 
 READY = FileStatus.READY
 UTF8_TEXT = "text/plain; charset=utf-8"
@@ -357,10 +358,14 @@ def test_of_a_pdf_only_the_pages_without_text_are_recognised() -> None:
     assert (step(typed, "ocr").detail, text_of(typed)) == ("Every page has text already.", "Typed\n\n")
 
 
-def test_the_recognition_reports_to_nobody_and_starts_no_thread_when_it_is_imported(tmp_path: Any) -> None:
+@pytest.mark.parametrize("environment", [ENVIRONMENT, {"OMP_NUM_THREADS": "1"}], ids=["sandbox", "elsewhere"])
+def test_the_recognition_reports_to_nobody_and_starts_no_thread_when_it_is_imported(
+    tmp_path: Any, environment: dict[str, str]
+) -> None:
     """Its runtime would, from its import on; and a fork of a process with threads may hang."""
     require(importlib.util.find_spec("onnxruntime"), "windlass[ocr] is not installed")
-    look = "import os, onnxruntime; print(len(os.listdir('/proc/self/task')))"
-    environment = {**ENVIRONMENT, "HOME": str(tmp_path)}
-    seen = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
+    load = f"import importlib, os; [importlib.import_module(name) for name in {Ocr.about.libraries!r}]; "
+    look = load + "print(len(os.listdir('/proc/self/task')))"
+    home = {**environment, "HOME": str(tmp_path)}
+    seen = subprocess.run([sys.executable, "-c", look], env=home, capture_output=True, text=True, check=True)
     assert (seen.stdout.strip(), list(tmp_path.iterdir())) == ("1", [])

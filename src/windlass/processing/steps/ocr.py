@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -50,7 +49,15 @@ class Ocr:
             "ocr_pages": "pages or pictures that were looked at for text",
         },
         makes=(MAKES,),
-        libraries=("numpy", "cv2", "onnxruntime", "rapidocr", "pyvips", "pypdfium2"),
+        libraries=(
+            "windlass.processing.formats.quiet",  # before the one that it quietens
+            "onnxruntime",
+            "numpy",
+            "cv2",
+            "rapidocr",
+            "pyvips",
+            "pypdfium2",
+        ),
         extra="ocr",
         long=True,
     )
@@ -82,10 +89,10 @@ class _Reader:
     def lines(self, picture: Any) -> str:
         """``picture``: an array of height, width and blue, green, red."""
         if self._engine is None:
-            # Set for the sandbox as a whole, too; its runtime would report to its makers from its import on.
-            os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-            import cv2
-            import rapidocr
+            import windlass.processing.formats.quiet  # noqa: F401  see `libraries`
+
+            import cv2  # isort: skip
+            import rapidocr  # isort: skip
 
             cv2.setNumThreads(0)
             self._engine = rapidocr.RapidOCR(params=_ENGINE)
