@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from windlass.conf import BadSetting, Settings
@@ -166,6 +166,8 @@ MOVES: dict[str, Callable[[Circuit, int, float], Circuit | None]] = {
 }
 
 
+@example([("fail", 0, 0.0)] * 4)
+@example([("fail", 0, 0.0)] * 3 + [("succeed", 0, 0.0)])
 @given(st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 3), st.floats(0, 40)), max_size=60))
 def test_whatever_happens_the_circuit_makes_sense(history: list[tuple[str, int, float]]) -> None:
     """Open says since when; a closed one has fewer failures than open it; a trial is made in half open only; nothing

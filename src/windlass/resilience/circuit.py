@@ -62,7 +62,7 @@ def admitted(circuit: Circuit, policy: Policy, moment: float) -> Circuit | None:
 
 
 def succeeded(circuit: Circuit, policy: Policy, turn: int) -> Circuit:
-    if turn != circuit.turn:
+    if not _counts(circuit, turn):
         return circuit
     if circuit.state == State.CLOSED:
         return replace(circuit, failures=0)
@@ -72,7 +72,7 @@ def succeeded(circuit: Circuit, policy: Policy, turn: int) -> Circuit:
 
 
 def failed(circuit: Circuit, policy: Policy, turn: int, moment: float) -> Circuit:
-    if turn != circuit.turn:
+    if not _counts(circuit, turn):
         return circuit
     counted = replace(circuit, failures=circuit.failures + 1)
     if circuit.state == State.CLOSED and counted.failures < policy.failure_threshold:
@@ -83,6 +83,11 @@ def failed(circuit: Circuit, policy: Policy, turn: int, moment: float) -> Circui
 def let_go(circuit: Circuit, turn: int) -> Circuit:
     """The call ended and told nothing of the part: the next may try."""
     return circuit if turn != circuit.turn else replace(circuit, trial=False)
+
+
+def _counts(circuit: Circuit, turn: int) -> bool:
+    """Whether a call's end is news: it was admitted in this turn, and an open circuit admits none."""
+    return turn == circuit.turn and circuit.state != State.OPEN
 
 
 def _turned(circuit: Circuit, state: State, failures: int = 0, opened_at: float | None = None) -> Circuit:
