@@ -82,7 +82,7 @@ def accept(
     ttl_hours: float,
     store_state: dict[str, Any] | None = None,
 ) -> None:
-    """The chunk's bytes are in their place; the store says ``store_state`` of them. One transaction. Raises ClaimLost."""
+    """The chunk's bytes are in their place, of which the store says ``store_state``. Raises ClaimLost."""
     moment = now()
     with recording():
         counted = UploadSession.objects.filter(id=session.id, status=UploadStatus.ACTIVE).update(

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from windlass import conf
-from windlass.http import sendfile
+from windlass.http import redirects, sendfile
 from windlass.http.conditions import http_date, not_modified, range_holds
 from windlass.http.object_response import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
 from windlass.kernel.errors import RangeNotSatisfiable
 from windlass.kernel.filenames import content_disposition
 from windlass.receiving.offload import in_thread
-from windlass.storage.contract import PresigningStore
-from windlass.storage.registry import store
-
-#: How long the place that a download is redirected to can be asked. A transfer that has begun goes on for longer.
-REDIRECT_SECONDS = 300
 
 UNKNOWN_TYPE = "application/octet-stream"
 _TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(; ?charset=[\w-]+)?", re.ASCII)
@@ -59,9 +51,9 @@ async def respond(request: Request, what: Representation) -> Response:
     handed_over = sendfile.field_for(request, what.store, what.key)
     if handed_over:
         return Response(headers={**_of_proxy(headers), **handed_over})
-    elsewhere = await in_thread(_at_the_store, request, what, headers)
+    elsewhere = await redirects.place_of(request, what.store, what.key, headers)
     if elsewhere is not None:
-        return elsewhere
+        return Response(status_code=302, headers={"Location": elsewhere, "Cache-Control": "private, no-store"})
     part = _part(request, what)
     wanted = part or ByteRange(0, what.size)
     status = 200
@@ -70,20 +62,6 @@ async def respond(request: Request, what: Representation) -> Response:
         headers |= {"Content-Range": part.content_range(what.size), "Content-Length": str(part.length)}
     reader = await in_thread(ObjectReader.begin, what.store, what.key, wanted)
     return ObjectResponse(reader, status, headers)
-
-
-def _at_the_store(request: Request, what: Representation, headers: Mapping[str, str]) -> Response | None:
-    """Where the store itself can be asked: a redirect there. The store's own entity tag is another than ours, so a
-    client that has a part of ours is answered from here."""
-    target, wanted = store(what.store), conf.get().downloads
-    if wanted == "proxy" or not target.capabilities.presigns or "if-range" in request.headers:
-        return None
-    signing = cast(PresigningStore, target)
-    if wanted == "auto" and not signing.is_public:
-        return None
-    said = {name: headers[name] for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
-    url = signing.presign(what.key, seconds=REDIRECT_SECONDS, headers=said)
-    return Response(status_code=302, headers={"Location": url, "Cache-Control": "private, no-store"})
 
 
 def _headers(what: Representation) -> dict[str, str]:

@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
 from windlass.storage.contract import Buffer
+from windlass.storage.registry import Guard
 from windlass.storage.s3.errors import told
 from windlass.storage.s3.options import Options
 
@@ -34,8 +35,10 @@ _CONNECT_SECONDS = 5.0
 class Bucket:
     """Safe for any number of threads. A forked child makes connections of its own."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, guard: Guard = nullcontext) -> None:
+        """``guard`` goes around each request."""
         self.options = options
+        self._guard = guard
         self.name = options.bucket
         self._lock = threading.Lock()
         self._of_process = 0
@@ -46,10 +49,22 @@ class Bucket:
     @contextmanager
     def call(self, key: str) -> Iterator[S3Client]:
         """The client, inside the translation of its errors. Raises StoreError."""
-        try:
-            yield self._ours()
-        except (BotoCoreError, ClientError) as error:
-            raise told(error, key) from error
+        with self._guard():
+            try:
+                yield self._ours()
+            except (BotoCoreError, ClientError) as error:
+                raise told(error, key) from error
+
+    def pages(self, key: str, operation: str, **asked: Any) -> Iterator[Any]:
+        """Of a listing, each asked for when it is wanted. Raises StoreError."""
+        with self.call(key) as s3:
+            pages = iter(s3.get_paginator(operation).paginate(Bucket=self.name, **asked))  # type: ignore[call-overload]
+        while True:
+            with self.call(key):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
 
     @property
     def senders(self) -> ThreadPoolExecutor:

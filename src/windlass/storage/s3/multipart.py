@@ -122,15 +122,11 @@ def abort(bucket: Bucket, key: str, upload: str) -> None:
 
 def unfinished(bucket: Bucket, prefix: str) -> Iterator[Unfinished]:
     """Every upload that has not ended, of keys that begin so."""
-    with bucket.call(prefix) as s3:
-        pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket.name, Prefix=bucket.path(prefix))
-        for page in pages:
-            for found in page.get("Uploads", []):
-                yield Unfinished(bucket.key(found["Key"]), found["UploadId"], found["Initiated"])
+    for page in bucket.pages(prefix, "list_multipart_uploads", Prefix=bucket.path(prefix)):
+        for found in page.get("Uploads", []):
+            yield Unfinished(bucket.key(found["Key"]), found["UploadId"], found["Initiated"])
 
 
 def _listed(bucket: Bucket, key: str, upload: str) -> Iterator[Any]:
-    with bucket.call(key) as s3:
-        pages = s3.get_paginator("list_parts").paginate(Bucket=bucket.name, Key=bucket.path(key), UploadId=upload)
-        for page in pages:
-            yield from page.get("Parts", [])
+    for page in bucket.pages(key, "list_parts", Key=bucket.path(key), UploadId=upload):
+        yield from page.get("Parts", [])

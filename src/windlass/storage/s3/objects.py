@@ -74,12 +74,10 @@ def delete(bucket: Bucket, key: str) -> None:
 
 def listed(bucket: Bucket, prefix: str) -> Iterator[ObjectInfo]:
     """Every object whose key begins so, pieces of unfinished ones too, under the names they have in the bucket."""
-    with bucket.call(prefix) as s3:
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=bucket.path(prefix))
-        for page in pages:
-            for found in page.get("Contents", []):
-                if not found["Key"].endswith("/"):  # how some tools mark a directory
-                    yield _info(bucket.key(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
+    for page in bucket.pages(prefix, "list_objects_v2", Prefix=bucket.path(prefix)):
+        for found in page.get("Contents", []):
+            if not found["Key"].endswith("/"):  # how some tools mark a directory
+                yield _info(bucket.key(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
 
 
 def pieces(bucket: Bucket, key: str) -> list[ObjectInfo]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage.contract import Capabilities, ObjectInfo, ObjectMissing, State, StoreError, Writer
+from windlass.storage.registry import Guard, guarded
 from windlass.storage.s3 import keys, multipart, objects, probe, reviving
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.chunk_writer import ChunkWriter
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def from_settings(settings: Settings) -> S3Store:
     if not settings.aws_storage_bucket_name:
         raise StoreError("Files lie in a bucket, but AWS_STORAGE_BUCKET_NAME does not say in which.")
-    return S3Store(Options.of(settings))
+    return S3Store(Options.of(settings), guarded)
 
 
 class S3Store:
@@ -46,9 +47,9 @@ class S3Store:
         presigns=True,
     )
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, guard: Guard = nullcontext) -> None:
         self._options = options
-        self._bucket = Bucket(options)
+        self._bucket = Bucket(options, guard)
         self._memory = Memory(options.buffer)
         # The address of a server of one's own is often one that only this network knows.
         self.is_public = bool(options.public_endpoint) or not options.endpoint

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('windlass_files', '0001_initial'),
+        ('windlass_files', '0003_rendition_run'),
     ]
 
     operations = [
