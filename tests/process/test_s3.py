@@ -421,8 +421,18 @@ class Proxy:
             while True:
                 near, _ = self._listener.accept()
                 far = socket.create_connection(("127.0.0.1", self._upstream))
-                threading.Thread(target=self._forward, args=(near, far), daemon=True).start()
-                threading.Thread(target=self._back, args=(far, near), daemon=True).start()
+                threading.Thread(target=self._serve, args=(near, far), daemon=True).start()
+
+    def _serve(self, near: socket.socket, far: socket.socket) -> None:
+        back = threading.Thread(target=self._back, args=(far, near), daemon=True)
+        back.start()
+        self._forward(near, far)
+        for each in (near, far):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        back.join()
+        near.close()
+        far.close()
 
     def _forward(self, near: socket.socket, far: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -433,7 +443,6 @@ class Proxy:
                     self._complete(near, far, data)
                     return
                 far.sendall(data)
-            far.shutdown(socket.SHUT_WR)
 
     def _complete(self, near: socket.socket, far: socket.socket, data: bytes) -> None:
         near.settimeout(1)
@@ -442,8 +451,6 @@ class Proxy:
             while data := near.recv(MB):
                 far.sendall(data)
         self._act()
-        near.shutdown(socket.SHUT_RDWR)
-        far.close()
 
     def _back(self, far: socket.socket, near: socket.socket) -> None:
         with contextlib.suppress(OSError):
