@@ -59,6 +59,13 @@ def clamd_program() -> str:
     return require(services.find_clamd(), "clamd is not installed")
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[services.S3Server]:
+    """One S3 server for the whole run, which no test may stop."""
+    with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as server:
+        yield server
+
+
 @pytest.fixture
 def nginx() -> Iterator[Callable[[str], str]]:
     """A function that puts a real nginx before a server's URL and gives the URL in front."""

@@ -16,15 +16,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 from uuid import uuid4
 
+import boto3
 import psycopg
 import redis as redis_client
 
 START_SECONDS = 30
+S3_SERVER = Path(__file__).parent / "s3_server"
 
 
 def free_port() -> int:
@@ -143,6 +146,94 @@ def rabbitmq(program: str) -> Iterator[str]:
                 yield f"amqp://guest:guest@127.0.0.1:{port}//"
         finally:
             subprocess.run(["epmd", "-kill"], check=False, stdout=subprocess.DEVNULL, **user)
+
+
+def find_s3() -> str | None:
+    """versitygw in the version that s3_server/go.mod pins, built once by go."""
+    pinned = next(line.split()[-1] for line in (S3_SERVER / "go.mod").read_text().splitlines() if "versitygw v" in line)
+    program = S3_SERVER.parent.parent / ".tools" / f"versitygw-{pinned}"
+    if program.exists() or shutil.which("go") is None:
+        return str(program) if program.exists() else None
+    program.parent.mkdir(exist_ok=True)
+    building = program.with_suffix(f".{os.getpid()}")
+    command = ["go", "build", "-mod=readonly", "-buildvcs=false", "-o", str(building)]
+    subprocess.run([*command, "github.com/versity/versitygw/cmd/versitygw"], cwd=S3_SERVER, check=True)
+    building.rename(program)
+    return str(program)
+
+
+@dataclass
+class S3Server:
+    """An S3 server over a directory, which tests may stop and start again. Each test takes a bucket of its own."""
+
+    program: str
+    directory: Path
+    port: int
+    user: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    ACCESS, SECRET = "windlass-tests", "no secret at all"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [self.program, "--port", f"127.0.0.1:{self.port}", "--keep-alive", "--quiet"]
+        command += ["posix", str(self.directory / "data")]
+        secrets = {"ROOT_ACCESS_KEY": self.ACCESS, "ROOT_SECRET_KEY": self.SECRET}
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=os.environ | secrets, cwd=self.directory, **self.user
+            )
+
+        def answers() -> None:
+            socket.create_connection(("127.0.0.1", self.port), timeout=2).close()
+
+        _wait(self.process, answers, OSError, self.directory / "log")
+
+    def kill(self) -> None:
+        """SIGKILL, as if its machine had lost power; the data stays."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def new_bucket(self) -> str:
+        """The name of a bucket that is empty and nobody else's."""
+        name = f"test-{uuid4().hex}"
+        self.client.create_bucket(Bucket=name)
+        return name
+
+    @cached_property
+    def client(self) -> Any:
+        """Looks at the server past Windlass."""
+        keys = {"aws_access_key_id": self.ACCESS, "aws_secret_access_key": self.SECRET}
+        return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **keys)
+
+    def settings(self, bucket: str) -> dict[str, str]:
+        """What a server of Windlass needs to keep its files there."""
+        return {
+            "STORAGE_BACKEND": "s3",
+            "AWS_S3_ENDPOINT_URL": self.url,
+            "AWS_STORAGE_BUCKET_NAME": bucket,
+            "AWS_ACCESS_KEY_ID": self.ACCESS,
+            "AWS_SECRET_ACCESS_KEY": self.SECRET,
+            "AWS_S3_REGION_NAME": "us-east-1",
+        }
+
+
+@contextlib.contextmanager
+def s3(program: str) -> Iterator[S3Server]:
+    """versitygw over a new directory."""
+    with _scratch("s3") as (directory, _user):
+        (directory / "data").mkdir()
+        server = S3Server(program, directory, free_port(), {})
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 NGINX_CONFIGURATION = """

@@ -34,6 +34,7 @@ HOW_TO = DOCS / "how-to"
 CREDENTIALS = HOW_TO / "set-up-credentials.md"
 DJANGO = HOW_TO / "use-in-your-django-project.md"
 NGINX = HOW_TO / "put-nginx-in-front.md"
+BUCKET = HOW_TO / "store-in-s3.md"
 SERVICES = HOW_TO / "run-on-postgresql-and-redis.md"
 STEP = HOW_TO / "write-a-processing-step.md"
 SCANNER = HOW_TO / "scan-for-malware.md"
@@ -49,7 +50,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {CREDENTIALS, DJANGO, SCANNER, SERVICES, STEP}
+OWN = {BUCKET, CREDENTIALS, DJANGO, SCANNER, SERVICES, STEP}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in documents.pages() if has_examples(page) and page not in OWN]
 
@@ -90,6 +91,20 @@ def test_postgresql_and_redis(postgres: str, redis: str, directory: Path) -> Non
         "--port 8000": f"--port {port}",
     }
     run(SERVICES, directory, directory / "home", theirs)
+
+
+def test_bucket(s3_server: services.S3Server, directory: Path) -> None:
+    port = str(free_port())
+    theirs = {
+        "windlass-files": s3_server.new_bucket(),
+        "https://s3.example.org": s3_server.url,
+        "AKIDEXAMPLE": s3_server.ACCESS,
+        "wJalrXUtnFEMI": f"'{s3_server.SECRET}'",
+        "eu-central-1": "us-east-1",
+        ADDRESS: f"127.0.0.1:{port}",
+        "--port 8000": f"--port {port}",
+    }
+    run(BUCKET, directory, directory / "home", theirs)
 
 
 def test_processing_step(make_server: Callable[..., ServerProcess], directory: Path) -> None:
@@ -206,7 +221,18 @@ def write(fence: Fence, directory: Path, replacements: Replacements) -> str:
 
 def environment(directory: Path, home: Path | None, replacements: Replacements) -> dict[str, str]:
     """A reader's shell: nothing of ours but the programs, and curl that fails where a call was refused."""
-    foreign = ("WINDLASS_", "DJANGO_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "HOST", "PORT", "XDG_")
+    foreign = (
+        "WINDLASS_",
+        "DJANGO_",
+        "DATABASE_URL",
+        "CELERY_",
+        "AUTH_MODE",
+        "AWS_",
+        "STORAGE_",
+        "HOST",
+        "PORT",
+        "XDG_",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     (directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
     return (

@@ -90,7 +90,7 @@ def _database() -> str:
 
 def _storage() -> str:
     found = store()
-    found.check()
+    found.check(thorough=True)
     return found.name
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from windlass.conf.reader import setting
+from windlass.conf.reader import BadSetting, setting
 
 MB = 1024 * 1024
 _CLAMD = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})|unix:///.+")
@@ -51,6 +51,20 @@ def _clamd(value: str) -> str | None:
     return None if good else "it must be tcp://host:port or unix:///path"
 
 
+def _url(value: str) -> str | None:
+    good = not value or re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", value)
+    return None if good else "it must be an address such as https://s3.example.org"
+
+
+def _prefix(value: str) -> str | None:
+    good = not value or re.fullmatch(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?", value)
+    return None if good and ".." not in value.split("/") else "it must be names separated by slashes"
+
+
+def _part_size(value: int) -> str | None:
+    return None if 5 <= value <= 512 else "it must be from 5 to 512"
+
+
 def _absolute(value: Any) -> Path:
     return Path(value).expanduser().absolute()
 
@@ -65,9 +79,46 @@ class Settings:
     )
     windlass_profiles: Path | None = setting(None, "TOML file with the upload profiles; without it the built-in ones.")
     database_url: str = setting("", "Database, as a URL. Empty: SQLite in the home directory.")
-    storage_backend: Literal["local"] = setting("local", "Where file bytes are kept.")
+    storage_backend: Literal["local", "s3"] = setting(
+        "local", "Where file bytes are kept: on this machine, or in a bucket of Amazon S3 or anything like it."
+    )
     media_root: Path | None = setting(None, "Directory of the local store. Empty: `media` in the home directory.")
     media_url: str = setting("", "Base of download and rendition links, where they go to another origin or a CDN.")
+    # The bucket of STORAGE_BACKEND=s3
+    aws_storage_bucket_name: str = setting("", "Bucket that files are kept in.")
+    aws_access_key_id: str = setting("", "Key id. Empty: what the machine's role or the AWS files of this user give.")
+    aws_secret_access_key: str = setting("", "Secret of that key.")
+    aws_session_token: str = setting("", "Token of a key that is for some hours only.")
+    aws_s3_region_name: str = setting("", "Region of the bucket. Empty: AWS's own settings, else `us-east-1`.")
+    aws_s3_endpoint_url: str = setting(
+        "", "Address of a store other than Amazon's, such as `https://s3.example.org`.", check=_url
+    )
+    aws_s3_public_endpoint_url: str = setting(
+        "", "Address of the same store for clients, where it is another one; downloads are sent there.", check=_url
+    )
+    aws_s3_addressing_style: Literal["auto", "path", "virtual"] = setting(
+        "auto", "Whether the bucket is named in the path or in the host name of a request."
+    )
+    aws_location: str = setting("", "Prefix of every key, where the bucket holds other things too.", check=_prefix)
+    aws_s3_part_size_mb: int = setting(
+        8,
+        "Size of the parts that an object is sent in, 5 at least. Larger for files of more than 10,000 of these.",
+        check=_part_size,
+    )
+    aws_s3_buffer_mb: int = setting(
+        64, "Bytes that all uploads of one process together hold in memory until a part is full.", check=_positive
+    )
+    aws_s3_checksum: Literal["crc32", "md5"] = setting(
+        "crc32", "What the store proves each part by. md5: for stores that do not know the newer checksums."
+    )
+    aws_s3_server_side_encryption: Literal["", "aes256", "aws:kms"] = setting(
+        "", "Encryption at rest that the store is asked for with each object. Empty: as the bucket is set."
+    )
+    aws_s3_kms_key_id: str = setting("", "Key for `aws:kms`. Empty: the account's default key.")
+    aws_s3_timeout_seconds: float = setting(20.0, "How long the store may be silent in one request.", check=_positive)
+    aws_s3_max_attempts: int = setting(
+        4, "How often a request that failed on the store's side is sent.", check=_positive
+    )
     # Jobs
     celery_broker_url: str = setting(
         "", "Celery broker, as a URL. Empty: the embedded one, a directory in the home directory."
@@ -178,6 +229,11 @@ class Settings:
         "x-accel-redirect: the internal location that stands for the media directory.",
         check=_path,
     )
+    downloads: Literal["auto", "redirect", "proxy"] = setting(
+        "auto",
+        "redirect: clients are sent to the store, where it can be fetched from; proxy: bytes go through this server; "
+        "auto: redirect to Amazon S3 and to AWS_S3_PUBLIC_ENDPOINT_URL, else proxy.",
+    )
     signed_url_seconds: int = setting(3600, "Default life of a signed download URL.", check=_positive)
     event_retention_days: float = setting(30.0, "How long events are kept.", check=_positive)
     # Who may
@@ -205,6 +261,12 @@ class Settings:
         "", "Path below which a proxy serves this server, and which it takes away, such as `/upload`.", check=_path
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
+
+    def __post_init__(self) -> None:
+        if self.storage_backend == "s3" and not self.aws_storage_bucket_name:
+            raise BadSetting("AWS_STORAGE_BUCKET_NAME is not set: STORAGE_BACKEND=s3 needs a bucket")
+        if self.storage_backend == "s3" and bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
+            raise BadSetting("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set together or not at all")
 
     @property
     def upload_limit(self) -> int:

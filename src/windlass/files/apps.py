@@ -11,3 +11,7 @@ class FilesConfig(AppConfig):
         from windlass.files.checks import register_checks
 
         register_checks()
+
+        from windlass.files.store_breaker import guard_stores
+
+        guard_stores()

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
@@ -72,15 +73,28 @@ def claim(session: UploadSession, index: int, holder: str, seconds: float) -> Ch
     return ChunkClaim(row.id, row.claim_epoch, until) if taken else ClaimedChunk(row.id)
 
 
-def accept(held: ChunkClaim, session: UploadSession, size: int, sha256: str, *, ttl_hours: float) -> None:
-    """The chunk's bytes are in their place: one transaction. Raises ClaimLost."""
+def accept(
+    held: ChunkClaim,
+    session: UploadSession,
+    size: int,
+    sha256: str,
+    *,
+    ttl_hours: float,
+    store_state: dict[str, Any] | None = None,
+) -> None:
+    """The chunk's bytes are in their place, of which the store says ``store_state``. Raises ClaimLost."""
     moment = now()
     with recording():
         counted = UploadSession.objects.filter(id=session.id, status=UploadStatus.ACTIVE).update(
             offset=F("offset") + size, expires_at=moment + timedelta(hours=ttl_hours), updated_at=moment
         )
         kept = UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
-            state=ChunkState.RECEIVED, sha256=sha256, claim_holder="", claim_until=None, claim_wanted=False
+            state=ChunkState.RECEIVED,
+            sha256=sha256,
+            store_state=store_state or {},
+            claim_holder="",
+            claim_until=None,
+            claim_wanted=False,
         )
         if not counted or not kept:
             raise ClaimLost(str(held.id))
@@ -133,6 +147,11 @@ def prefix(upload_id: uuid.UUID, known: int, *, at_most: int = 2000) -> int:
             break
         known += 1
     return known
+
+
+def store_states(session: UploadSession) -> list[dict[str, Any]]:
+    """What the store said of each received chunk, in order."""
+    return list(_received(session.id).order_by("index").values_list("store_state", flat=True))
 
 
 def begin_assembly(session: UploadSession, holder: str, seconds: float) -> Lease | None:

@@ -16,7 +16,7 @@ from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
-from windlass.storage.contract import ObjectMissing, Store
+from windlass.storage.contract import ObjectInfo, ObjectMissing, Store
 from windlass.storage.registry import store
 
 
@@ -117,7 +117,7 @@ def _bytes_of(session: UploadSession) -> int:
     try:
         return store(session.store).info(session.store_key).size
     except ObjectMissing:
-        return 0
+        return session.offset if store(session.store).capabilities.parts else 0
 
 
 def remove_orphans(target: Store, *, older_than_hours: float = 24.0) -> tuple[int, int]:
@@ -128,21 +128,23 @@ def remove_orphans(target: Store, *, older_than_hours: float = 24.0) -> tuple[in
     horizon = now() - timedelta(hours=older_than_hours)
     objects = freed = 0
     for found in target.objects():
-        if found.modified_at > horizon or _is_named(target.name, found.key):
+        if found.modified_at > horizon or _is_named(target.name, found):
             continue
         objects += 1
-        freed += target.delete(found.key)
+        freed += target.clear(found.key) if found.unfinished else target.delete(found.key)
     return objects, freed
 
 
-def _is_named(store_name: str, key: str) -> bool:
+def _is_named(store_name: str, found: ObjectInfo) -> bool:
+    """Whether a row speaks of it; of what is kept for an object in the making only a living upload does."""
     from windlass.files.models import Rendition
 
-    return (
-        Blob.objects.filter(store=store_name, key=key).exists()
-        or UploadSession.objects.filter(store=store_name, store_key=key, status__in=LIVING_UPLOADS).exists()
-        or Rendition.objects.filter(store=store_name, key=key).exists()
-    )
+    here = {"store": store_name}
+    if UploadSession.objects.filter(**here, store_key=found.key, status__in=LIVING_UPLOADS).exists():
+        return True
+    if found.unfinished:
+        return False
+    return any(kind.objects.filter(**here, key=found.key).exists() for kind in (Blob, Rendition))
 
 
 def _renditions(asset: FileAsset) -> list[StoredObject]:

@@ -73,7 +73,8 @@ async def _send_rendition(request: Request, name: str) -> Response:
         raise _not_made(asset, name)
     found = await in_thread(lambda: store(rendition.store).info(rendition.key))
     # Making a rendition again replaces its object, so the object tells one version from another.
-    etag = f'"{int(found.modified_at.timestamp() * 1_000_000):x}-{found.size:x}"'
+    version = found.tag or f"{int(found.modified_at.timestamp() * 1_000_000):x}"
+    etag = f'"{version}-{found.size:x}"'
     what = Representation(
         rendition.store,
         rendition.key,

@@ -9,7 +9,7 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from windlass.http import sendfile
+from windlass.http import redirects, sendfile
 from windlass.http.conditions import http_date, not_modified, range_holds
 from windlass.http.object_response import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
@@ -51,6 +51,9 @@ async def respond(request: Request, what: Representation) -> Response:
     handed_over = sendfile.field_for(request, what.store, what.key)
     if handed_over:
         return Response(headers={**_of_proxy(headers), **handed_over})
+    elsewhere = await redirects.place_of(request, what.store, what.key, headers)
+    if elsewhere is not None:
+        return Response(status_code=302, headers={"Location": elsewhere, "Cache-Control": "private, no-store"})
     part = _part(request, what)
     wanted = part or ByteRange(0, what.size)
     status = 200

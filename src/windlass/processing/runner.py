@@ -19,13 +19,16 @@ from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
 from windlass.processing.stale import forget_stale
-from windlass.processing.work import Ended, Work, work_on
+from windlass.processing.work import Ended, Work, is_filling, work_on
 from windlass.processing.workshop import Bench
-from windlass.storage.contract import ObjectMissing, StoreError
+from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
 EVERY_STAGE = tuple(Stage)
+
+#: Seconds after which a file whose bytes could not be had, because their store was away, is tried again.
+STORE_AGAIN_SECONDS = 10.0
 
 
 def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_STAGE) -> None:
@@ -107,6 +110,8 @@ class Turn:
         if not isinstance(error, StepError | StoreError):
             log.exception("job.error", **told)
             self._look_again()
+        if isinstance(error, StoreUnavailable) and not is_filling(self._run.asset):
+            error = Unavailable("The store of file bytes does not answer.", STORE_AGAIN_SECONDS)
         said = _said(error)
         if isinstance(error, Unavailable):
             records.postpone(self.held, self._run, step, error, said)

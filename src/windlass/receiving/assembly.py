@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from windlass.receiving import lease as leases
 from windlass.receiving.chunks import Who, find, prefixes
 from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.prefix import object_of
-from windlass.storage.contract import StoreError
+from windlass.storage.contract import State, StoreError, SyncFailed
 from windlass.storage.registry import store
 
 #: How often a session that another process assembles is looked at (seconds).
@@ -139,9 +140,16 @@ def _stop(task: asyncio.Task[None]) -> None:
 
 
 async def _prove(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
+    """The object is made whole before it is hashed: not every store can be read while it is not."""
     what = object_of(session)
+    chunks = await in_database(files.chunks.store_states, session)
+    try:
+        await in_thread(_finish, session, what.layout.size, chunks)
+    except SyncFailed:
+        reason = "Its bytes could not be made durable."
+        await in_database(files.lifecycle.end_upload, session, files.UploadStatus.FAILED, reason)
+        raise
     actual = await prefixes().finish(what)
-    await in_thread(_finish, session, what.layout.size)
     try:
         announced = completion.announced_by(session.expected_sha256, session.expected_sha512)
         await completion.prove(store(session.store), session.store_key, actual, announced)
@@ -153,11 +161,12 @@ async def _prove(session: files.UploadSession, lease: files.Lease, request_id: s
     await in_transaction(completion.record, lease, session, size=what.layout.size, sha256=actual, request_id=request_id)
 
 
-def _finish(session: files.UploadSession, size: int) -> None:
-    """The object is whole. Raises WriterBusy while anybody still writes to it."""
+def _finish(session: files.UploadSession, size: int, chunks: Sequence[State]) -> None:
+    """The object is whole. Raises WriterBusy while anybody still writes to it, where the store can tell."""
     target = store(session.store)
-    target.open_writer(session.store_key, session.store_state).close()
-    writing.finish(target, session.store_key, session.store_state, size)
+    if target.capabilities.locks:
+        target.open_writer(session.store_key, session.store_state).close()
+    writing.finish(target, session.store_key, session.store_state, size, chunks)
 
 
 def _disprove(session: files.UploadSession, actual: str, reason: str) -> None:

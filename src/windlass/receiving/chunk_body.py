@@ -35,10 +35,11 @@ def proved(intent: PutChunk, actual: str) -> str:
 
 
 class ChunkBody:
-    """One request's body, which must have ``length`` bytes."""
+    """One request's body, which must have ``length`` bytes. ``carried``: a hash that sees them too."""
 
-    def __init__(self, source: Source, intent: PutChunk, length: int) -> None:
+    def __init__(self, source: Source, intent: PutChunk, length: int, carried: RunningDigest | None = None) -> None:
         self.length = length
+        self.carried = carried
         self._intent = intent
         self._source = _Heard(source)
         self._pump: Pump | None = None
@@ -63,8 +64,9 @@ class ChunkBody:
         self._pump = Pump(self._source, _Nowhere(), offset=0, limit=self.length, digest=RunningDigest(), must_hash=True)
         return await self._moved(self._pump, [])
 
-    async def store(self, session: files.UploadSession, claim: files.ChunkClaim) -> str:
-        """Into the chunk's place, as durable as an acknowledgement promises; returns the digest.
+    async def store(self, session: files.UploadSession, claim: files.ChunkClaim) -> tuple[str, State]:
+        """Into the chunk's place, as durable as an acknowledgement promises; returns the digest, and what the store
+        is to be told of the chunk when the object is completed.
 
         Raises BadRequest for a wrong length, ChecksumMismatch, ClientGone, ReceiveTimeout, Unavailable, ClaimLost,
         WriterBusy, StoreError. Then the chunk's place holds no particular bytes.
@@ -77,7 +79,9 @@ class ChunkBody:
             return await in_thread(self._store_at_once, session, claim, found.buffers)
         return await self._stream(session, claim, found.buffers)
 
-    def _store_at_once(self, session: files.UploadSession, claim: files.ChunkClaim, buffers: list[Buffer]) -> str:
+    def _store_at_once(
+        self, session: files.UploadSession, claim: files.ChunkClaim, buffers: list[Buffer]
+    ) -> tuple[str, State]:
         digest = hashlib.sha256()
         for buffer in buffers:
             digest.update(buffer)
@@ -85,23 +89,31 @@ class ChunkBody:
         writer = self._open(session, claim)
         try:
             writer.write(self._place(session), buffers)
-            writing.save(writer)
+            if self.carried is not None:
+                self.carried.update(buffers)
+            return sha256, writing.save(writer)
         finally:
             writer.close()
-        return sha256
 
-    async def _stream(self, session: files.UploadSession, claim: files.ChunkClaim, first: list[Buffer]) -> str:
+    async def _stream(
+        self, session: files.UploadSession, claim: files.ChunkClaim, first: list[Buffer]
+    ) -> tuple[str, State]:
         writer = await in_thread(self._open, session, claim)
         begin = self._place(session)
         try:
             self._pump = Pump(
-                self._source, writer, offset=begin, limit=begin + self.length, digest=RunningDigest(), must_hash=True
+                self._source,
+                writer,
+                offset=begin,
+                limit=begin + self.length,
+                digest=RunningDigest(),
+                must_hash=True,
+                proof=self.carried,
             )
             sha256 = proved(self._intent, await self._moved(self._pump, first, begin))
-            await in_thread(writing.save, writer)
+            return sha256, await in_thread(writing.save, writer)
         finally:
             await in_thread(writer.close)
-        return sha256
 
     def _open(self, session: files.UploadSession, claim: files.ChunkClaim) -> Writer:
         """The only writer of the chunk's place.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import BadRequest, Conflict, InvalidField, UploadGone, UploadLocked
+from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, InvalidField, UploadGone, UploadLocked
 from windlass.kernel.ids import new_id
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
@@ -22,18 +22,17 @@ from windlass.receiving import lease as leases
 from windlass.receiving import writing
 from windlass.receiving.admission import admit, object_key
 from windlass.receiving.chunk_body import ChunkBody, proved
+from windlass.receiving.digest import RunningDigest
 from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.prefix import Prefixes, object_of
 from windlass.receiving.source import Source
-from windlass.storage.contract import Store, SyncFailed, WriterBusy
+from windlass.storage.contract import State, Store, SyncFailed, WriterBusy
 from windlass.storage.registry import store
 
 #: Proves the caller, on a database thread, in the same go as what it is needed for.
 Who = Callable[[], Principal]
 
 DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
-#: Each chunk is a row. A file that would need more is cut into larger ones, or its chunk size refused.
-MOST_CHUNKS = 100_000
 #: Of an upload with more chunks than this, only the figures are looked up for the reply to each chunk.
 NAMED_CHUNKS = 1000
 
@@ -66,7 +65,7 @@ async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -
     new = replace(new, chunk_size=_chunk_size(target, intent.size, intent.chunk_size))
     upload_id = new_id()
     key = object_key(upload_id)
-    state = await in_thread(writing.create, target, key)
+    state = await in_thread(writing.create, target, key, at_most=intent.size, chunk_size=new.chunk_size)
     return await in_transaction(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
 
 
@@ -77,7 +76,7 @@ async def put(intent: PutChunk, who: Who, source: Source, *, dialect: str) -> Ch
     """
     session, claim = await _claimed(intent, who, dialect)
     length = files.chunks.layout(session).length(intent.index)
-    body = ChunkBody(source, intent, length)
+    body = ChunkBody(source, intent, length, _carried(session, intent.index))
     if isinstance(claim, files.ReceivedChunk):
         sha256 = proved(intent, await body.digest())
         if sha256 != claim.sha256:
@@ -87,7 +86,7 @@ async def put(intent: PutChunk, who: Who, source: Source, *, dialect: str) -> Ch
             )
     else:
         await _Receiving(session, claim, body).run()
-        prefixes().advance(object_of(session))
+        _follow(session, body)
     progress = await in_database(progress_of, session.id, named=NAMED_CHUNKS)
     return ChunkOutcome(session, progress, duplicate=isinstance(claim, files.ReceivedChunk))
 
@@ -139,6 +138,21 @@ def stop_all() -> None:
         receiving.stop()
 
 
+def _carried(session: files.UploadSession, index: int) -> RunningDigest | None:
+    """The hash of everything before this chunk, to be carried on by it, where nothing can be read behind the chunks."""
+    if store(session.store).capabilities.reads_unfinished:
+        return None
+    return prefixes().up_to(object_of(session), index)
+
+
+def _follow(session: files.UploadSession, body: ChunkBody) -> None:
+    """A chunk was received: the hash of the whole goes on, if it stood right before it."""
+    if body.carried is not None:
+        prefixes().adopt(object_of(session), body.carried)
+    elif store(session.store).capabilities.reads_unfinished:
+        prefixes().advance(object_of(session))
+
+
 def _percentage(layout: ChunkLayout, count: int, there: int) -> float:
     if count == layout.total:
         return 100.0
@@ -148,17 +162,19 @@ def _percentage(layout: ChunkLayout, count: int, there: int) -> float:
 def _chunk_size(target: Store, size: int, asked: int | None) -> int:
     """What was asked for, within what the store can do; else the usual, or more where the file is huge."""
     bounds = target.capabilities
-    needed = -(-size // MOST_CHUNKS)
+    needed = -(-size // bounds.max_chunks)
+    if needed > bounds.max_chunk_size:
+        raise FileTooLarge(bounds.max_chunks * bounds.max_chunk_size, size, "file, where it comes in chunks,")
     if asked is None:
         usual = max(DEFAULT_CHUNK_SIZE, -(-needed // DEFAULT_CHUNK_SIZE) * DEFAULT_CHUNK_SIZE)
         return min(max(usual, bounds.min_chunk_size), bounds.max_chunk_size)
     found = min(max(asked, bounds.min_chunk_size), bounds.max_chunk_size)
     if found < needed:
         raise InvalidField(
-            f"With chunks of {found} bytes the upload would have {-(-size // found)}; at most {MOST_CHUNKS} are "
+            f"With chunks of {found} bytes the upload would have {-(-size // found)}; at most {bounds.max_chunks} are "
             f"allowed. Ask for a chunk_size of at least {needed}.",
             field="chunk_size",
-            limit=MOST_CHUNKS,
+            limit=bounds.max_chunks,
             least_chunk_size=needed,
         )
     return found
@@ -218,8 +234,8 @@ class _Receiving:
         _under_way.add(self)
         try:
             with keeper.holding(self._claim.id, self._body.stop_if_silent):
-                sha256 = await self._body.store(self._session, self._claim)
-                await in_transaction(self._accept, sha256)
+                sha256, state = await self._body.store(self._session, self._claim)
+                await in_transaction(self._accept, sha256, state)
         except files.ClaimLost as error:
             await self._give_back()  # it lapsed here, and perhaps nobody took it
             raise await in_database(self._why_lost) from error
@@ -236,9 +252,11 @@ class _Receiving:
         finally:
             _under_way.discard(self)
 
-    def _accept(self, sha256: str) -> None:
+    def _accept(self, sha256: str, state: State) -> None:
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
-        files.chunks.accept(self._claim, self._session, self._body.length, sha256, ttl_hours=ttl_hours)
+        files.chunks.accept(
+            self._claim, self._session, self._body.length, sha256, ttl_hours=ttl_hours, store_state=state
+        )
 
     def _why_lost(self) -> UploadGone | UploadLocked:
         session = files.UploadSession.objects.filter(id=self._session.id).first()

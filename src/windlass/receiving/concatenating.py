@@ -65,7 +65,8 @@ def _key_of(intent: Concatenate, principal: Principal) -> str:
 async def _begin(new: files.NewUpload) -> files.UploadSession:
     upload_id, target = new_id(), store()
     key = object_key(upload_id)
-    state = await in_thread(writing.create, target, key)
+    at_most = new.size or new.profile.max_size
+    state = await in_thread(writing.create, target, key, at_most=at_most)
     made = await in_transaction(files.joins.create, new, upload_id=upload_id, key=key, state=state)
     if made is not None:
         return made

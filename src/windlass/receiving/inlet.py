@@ -56,7 +56,7 @@ class Inlet:
             offset=self._lease.offset,
             limit=limit,
             digest=self.digest,
-            must_hash=self._must_hash,
+            must_hash=self._must_hash or writing.must_hash(self._store),
             proof=self._proof,
             checkpoint=None if self._proof else self._checkpoint,
         )
@@ -76,12 +76,15 @@ class Inlet:
     def _save(self, completes: bool) -> None:
         assert self._writer is not None
         if not completes:
-            self.state = writing.save(self._writer)
+            self.state, self.offset = writing.save_up_to(self._store, self._writer, self.offset)
             return
-        self.state = self._writer.sync(durable=False)
-        writing.finish(self._store, self._lease.store_key, self.state, self.offset)
+        key = self._lease.store_key
+        self.state = writing.finish_written(self._store, self._writer, key, self.state, self.offset)
 
     async def _checkpoint(self, offset: int) -> None:
         assert self._writer is not None
-        state = await in_thread(writing.save, self._writer)
+        state, offset = await in_thread(writing.save_up_to, self._store, self._writer, offset)
         await in_transaction(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)
+        self.state = state
+        if self._store.capabilities.parts:
+            await in_thread(writing.commits, self._store, self._writer, state)

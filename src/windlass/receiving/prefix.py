@@ -8,7 +8,6 @@ What this process forgets, or another process has received, is read again when t
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from django.db import DatabaseError
 
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
+from windlass.receiving.digest import RunningDigest
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.registry import store
@@ -49,15 +49,18 @@ def object_of(session: files.UploadSession) -> ChunkedObject:
 
 @dataclass(eq=False)
 class _Follower:
-    """The hash of the first ``chunks`` chunks, ``offset`` bytes. ``again``: look once more before resting."""
+    """The hash of the first ``chunks`` chunks. ``again``: look once more before resting."""
 
     what: ChunkedObject
-    hash: hashlib._Hash = field(default_factory=hashlib.sha256)
+    digest: RunningDigest = field(default_factory=RunningDigest)
     chunks: int = 0
-    offset: int = 0
     again: bool = False
     task: asyncio.Task[None] | None = None
     failure: StoreError | DatabaseError | None = None
+
+    @property
+    def offset(self) -> int:
+        return self.digest.offset
 
 
 class Prefixes:
@@ -78,6 +81,23 @@ class Prefixes:
             found.task = asyncio.get_running_loop().create_task(self._follow(found))
         return found.task
 
+    def up_to(self, what: ChunkedObject, index: int) -> RunningDigest | None:
+        """A hash of everything before this chunk, to go on with beside ours; None where ours does not stand there."""
+        found = self._kept.get(what.upload_id)
+        if index == 0 and found is None:
+            return RunningDigest()
+        if found is None or found.chunks != index:
+            return None
+        return found.digest.copy()
+
+    def adopt(self, what: ChunkedObject, digest: RunningDigest) -> None:
+        """The next chunk was received, and this is the hash with it, unless another request was quicker."""
+        found = self._kept.setdefault(what.upload_id, _Follower(what))
+        self._kept.move_to_end(what.upload_id)
+        self._forget_oldest()
+        if digest.offset == what.layout.end(found.chunks + 1) and found.task is None:
+            found.digest, found.chunks = digest, found.chunks + 1
+
     async def finish(self, what: ChunkedObject) -> str:
         """The digest (hex) of an upload whose chunks are all received. May be cancelled: the work goes on.
 
@@ -93,7 +113,7 @@ class Prefixes:
                 self.forget(what.upload_id)
                 raise found.failure
             if found.offset == what.layout.size:
-                return found.hash.hexdigest()
+                return found.digest.hexdigest()
 
     def forget(self, upload_id: uuid.UUID) -> None:
         self._kept.pop(upload_id, None)
@@ -135,5 +155,4 @@ def _hash(follower: _Follower, end: int) -> None:
             block = source.read(min(READ_SIZE, end - follower.offset))
             if not block:
                 raise StoreError(f"{follower.what.key} ends at byte {follower.offset}, before its chunks do")
-            follower.hash.update(block)
-            follower.offset += len(block)
+            follower.digest.update([block])

@@ -58,7 +58,7 @@ class Pump:
         limit: int,
         digest: RunningDigest | None,
         must_hash: bool = False,
-        proof: Proof | None = None,
+        proof: Proof | RunningDigest | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._source = source

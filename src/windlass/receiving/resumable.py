@@ -56,7 +56,8 @@ async def create(
         raise _past_length(intent.size)
     upload_id, target = new_id(), store()
     key = object_key(upload_id)
-    state = await in_thread(writing.create, target, key)
+    at_most = new.profile.max_size if intent.size is None else intent.size
+    state = await in_thread(writing.create, target, key, at_most=at_most)
     receives = source is not None or intent.size == 0 or intent.ends is True
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)

@@ -94,13 +94,14 @@ class WholeUpload:
         return self.new.profile.max_size
 
     def _create(self) -> None:
-        self._state = writing.create(self._store, self._key)
+        self._begun(writing.create(self._store, self._key, at_most=self._limit))
+
+    def _begun(self, state: State) -> None:
+        self._state = state
         self._created = True
 
     def _store_at_once(self, found: gathering.Gathered) -> None:
-        self._create()
-        writer = self._store.open_writer(self._key, self._state)
-        self._state = writing.append(self._store, writer, self._key, 0, found.buffers, self._digest, completes=True)
+        self._state = writing.store_whole(self._store, self._key, found.buffers, self._digest, self._begun)
         self.size = found.size
 
     async def _stream(self, source: Source, found: gathering.Gathered) -> None:

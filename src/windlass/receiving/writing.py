@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from windlass import conf
 from windlass.files import api as files
 from windlass.kernel.clock import now
 from windlass.receiving.digest import RunningDigest
-from windlass.storage.contract import Buffer, State, Store, Writer
+from windlass.storage.contract import Buffer, PartWriter, State, Store, Writer
 
 
 def syncs_each_acknowledgement() -> bool:
@@ -19,8 +21,8 @@ def syncs_whole_files() -> bool:
     return conf.get().durability != "os"
 
 
-def create(store: Store, key: str) -> State:
-    return store.create(key, durable=syncs_whole_files())
+def create(store: Store, key: str, *, at_most: int | None = None, chunk_size: int | None = None) -> State:
+    return store.create(key, durable=syncs_whole_files(), at_most=at_most, chunk_size=chunk_size)
 
 
 def save(writer: Writer) -> State:
@@ -28,8 +30,51 @@ def save(writer: Writer) -> State:
     return writer.sync(durable=syncs_each_acknowledgement())
 
 
-def finish(store: Store, key: str, state: State, size: int) -> None:
-    store.complete(key, state, size, durable=syncs_whole_files())
+def finish(store: Store, key: str, state: State, size: int, chunks: Sequence[State] = ()) -> None:
+    store.complete(key, state, size, durable=syncs_whole_files(), chunks=chunks)
+
+
+def finish_written(store: Store, writer: Writer, key: str, state: State, size: int) -> State:
+    """What the writer wrote is whole, and ``state`` the last that was committed; returns the one to go on with."""
+    if store.capabilities.parts:
+        cast(PartWriter, writer).finish(size)
+        return state
+    saved = writer.sync(durable=False)
+    finish(store, key, saved, size)
+    return saved
+
+
+def save_up_to(store: Store, writer: Writer, offset: int) -> tuple[State, int]:
+    """``save``, and the offset to commit with it: ``offset``, or more where more was written meanwhile."""
+    state = save(writer)
+    return state, cast(PartWriter, writer).reach(state) if store.capabilities.parts else offset
+
+
+def commits(store: Store, writer: Writer, state: State) -> None:
+    """``state`` was committed, and the writer goes on."""
+    if store.capabilities.parts:
+        cast(PartWriter, writer).committed(state)
+
+
+def must_hash(store: Store) -> bool:
+    """Whether the digest is worked out while receiving at any price: reading the object again would cost more."""
+    return not store.capabilities.local_files
+
+
+def store_whole(
+    store: Store, key: str, buffers: Sequence[Buffer], digest: RunningDigest | None, created: Callable[[State], None]
+) -> State:
+    """A whole object of bytes that are all here. ``created``: told as soon as there is something to discard."""
+    if store.capabilities.parts:
+        data = b"".join(buffers)
+        created({})
+        store.put(key, io.BytesIO(data), len(data))
+        if digest is not None:
+            digest.update([data])
+        return {}
+    state = create(store, key)
+    created(state)
+    return append(store, store.open_writer(key, state), key, state, 0, buffers, digest, completes=True)
 
 
 def open_leased(store: Store, lease: files.Lease) -> Writer:
@@ -49,21 +94,23 @@ def append(
     store: Store,
     writer: Writer,
     key: str,
+    state: State,
     offset: int,
     buffers: Sequence[Buffer],
     digest: RunningDigest | None,
     *,
     completes: bool,
 ) -> State:
-    """Bytes that are all here already: written, hashed, made durable, and the writer closed. Raises StoreError."""
+    """Bytes that are all here already: written, hashed, made durable, and the writer closed. Raises StoreError.
+
+    ``state`` is what the writer was opened with.
+    """
     try:
         writer.write(offset, buffers)
         if digest is not None:
             digest.update(buffers)
         if not completes:
             return save(writer)
-        saved = writer.sync(durable=False)
-        finish(store, key, saved, offset + sum(len(buffer) for buffer in buffers))
-        return saved
+        return finish_written(store, writer, key, state, offset + sum(len(buffer) for buffer in buffers))
     finally:
         writer.close()

@@ -5,13 +5,15 @@ All methods block and are called from threads, never from an event loop. Keys ar
 
 An object is written where it will stay: ``create``, then ``open_writer`` any number of times, then ``complete``
 or ``discard``. ``state`` is the store's own JSON-ready memory of an unfinished object (an S3 upload id and its parts);
-the caller keeps it beside the committed offset and hands the last committed one back.
+the caller keeps it beside the committed offset and hands the last committed one back. Of an object whose chunks come
+in any order, each under a shared writer of its own, the caller keeps what each ``sync`` returns beside the chunk, and
+hands all of them to ``complete``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -57,14 +59,26 @@ class Capabilities:
     """What a store can do beyond the least, and the sizes it works in (bytes)."""
 
     random_writes: bool
-    """Bytes can be written at any offset in any order, by several writers at once where ``shared=True``; and ``open``
-    gives what has been written of an unfinished object too."""
+    """The chunks that ``create`` was told of can be written in any order, by several shared writers at once, each with
+    its region."""
     local_files: bool
-    """``local_path`` gives a path that this machine can open."""
+    """``local_path`` gives a path that this machine can open. Reading an object again costs next to nothing."""
     min_chunk_size: int
     max_chunk_size: int
+    max_chunks: int = 100_000
+    """Chunks that one object may be written in."""
     copies: bool = False
     """Its writers can copy from other objects of the store: each is a CopyingWriter."""
+    reads_unfinished: bool = True
+    """``open`` gives what has been written of an unfinished object too."""
+    locks: bool = True
+    """While a writer is open, the store itself refuses others. A store that cannot do that still never makes an object
+    of anything but what its states name: where a late writer has put other bytes there, ``complete`` refuses."""
+    parts: bool = False
+    """An object is made of parts sent over a network: its exclusive writers are PartWriters, and a small object is
+    stored by ``put`` at less cost."""
+    presigns: bool = False
+    """It is a PresigningStore: clients can fetch an object from the store itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +86,19 @@ class ObjectInfo:
     key: str
     size: int
     modified_at: datetime
+    tag: str = ""
+    """Another one for other bytes under the same key. Empty: the store has none, and ``modified_at`` must do."""
+    unfinished: bool = field(default=False, compare=False)
+    """What is kept for an object in the making; a finished one may be there under the same key. Stores whose unfinished
+    objects look like any other do not say."""
 
 
 class Writer(Protocol):
-    """Writes one unfinished object from where the caller stands. Not for two threads at once, except ``sync``."""
+    """Writes one unfinished object from where the caller stands. Not for two threads at once, except ``sync``.
+
+    Bytes come in order; those of a shared writer from the beginning of its region to its end, and its ``sync`` returns
+    the state of that region.
+    """
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         """Write the buffers one after the other at ``offset``; returns the bytes written, which is all of them.
@@ -109,33 +132,67 @@ class CopyingWriter(Writer, Protocol):
         ...
 
 
+class PartWriter(Writer, Protocol):
+    """Capability of stores whose ``capabilities.parts`` is true."""
+
+    def reach(self, state: State) -> int:
+        """The offset to commit with this state, which ``sync`` returned: it may cover more than was written when that
+        was called."""
+        ...
+
+    def finish(self, size: int) -> None:
+        """What is written is the whole object, of ``size`` bytes: ``sync`` and ``Store.complete`` at once, so that the
+        last bytes go from memory to where they stay. Raises what these raise."""
+        ...
+
+    def committed(self, state: State) -> None:
+        """The caller has kept this state, which ``sync`` returned: what only earlier ones need may go."""
+        ...
+
+
 class Store(Protocol):
     name: str
     capabilities: Capabilities
 
-    def create(self, key: str, *, durable: bool = True) -> State:
-        """Begin an object, empty. ``durable``: its existence survives a power cut."""
+    def create(
+        self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
+    ) -> State:
+        """Begin an object, empty. ``durable``: its existence survives a power cut.
+
+        ``at_most``: the bytes it can come to have, where that is known. ``chunk_size``: it will be written by shared
+        writers, in chunks of this size but for the last.
+        """
         ...
 
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> Writer:
-        """Raises ObjectMissing, WriterBusy. ``shared`` writers admit each other; an exclusive one admits none.
+        """Raises ObjectMissing, WriterBusy. ``shared`` writers admit each other; an exclusive one admits none (both as
+        far as the store ``locks``).
 
         ``region`` (offset, length) is what a shared writer means to write: of two whose regions overlap, the second is
         refused for as long as the first is open, also where its process is merely stopped.
         """
         ...
 
-    def complete(self, key: str, state: State, size: int, *, durable: bool = True) -> None:
+    def complete(
+        self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
+    ) -> None:
         """The object is whole at ``size`` bytes: drop whatever lies beyond. Costs the same for any size. Idempotent.
 
-        Raises StoreError if fewer than ``size`` bytes are there.
+        ``chunks``: the states of the regions, where shared writers wrote it. Raises StoreError if fewer than ``size``
+        bytes are there, or others than the states name.
         """
         ...
 
     def discard(self, key: str, state: State) -> int:
-        """Delete an unfinished object; returns the bytes freed. Idempotent: a missing object is 0."""
+        """Delete an unfinished object, or one completed a moment ago that is not to be; returns the bytes freed.
+        Idempotent: a missing object is 0."""
+        ...
+
+    def clear(self, key: str) -> int:
+        """Nobody makes an object under this key any more: free what is kept for that. A finished object stays.
+        Idempotent; returns the bytes freed."""
         ...
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
@@ -158,8 +215,15 @@ class Store(Protocol):
         """Every object, finished or not, for the sweep. Order is unspecified."""
         ...
 
-    def check(self) -> None:
-        """Prove that the store can be written, read and deleted from. Raises StoreError with the reason."""
+    def check(self, *, thorough: bool = False) -> None:
+        """Prove that the store can be written, read and deleted from. Raises StoreError with the reason.
+
+        ``thorough``: everything that uploads will need of it.
+        """
+        ...
+
+    def close(self) -> None:
+        """This process ends: let go of connections. Idempotent."""
         ...
 
 
@@ -167,3 +231,15 @@ class LocalFiles(Protocol):
     """Capability of stores whose ``capabilities.local_files`` is true."""
 
     def local_path(self, key: str) -> Path: ...
+
+
+class PresigningStore(Protocol):
+    """Capability of stores whose ``capabilities.presigns`` is true."""
+
+    is_public: bool
+    """Whether clients can reach it, as far as its settings tell."""
+
+    def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
+        """A URL under which anybody can GET the object for so long. The store answers with the ``Content-Type`` and
+        ``Content-Disposition`` and ``Cache-Control`` of ``headers``."""
+        ...

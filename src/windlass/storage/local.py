@@ -57,7 +57,9 @@ class LocalStore:
         with posix.store_errors(""):
             os.makedirs(self._root, mode=0o700, exist_ok=True)
 
-    def create(self, key: str, *, durable: bool = True) -> State:
+    def create(
+        self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
+    ) -> State:
         """Raises StoreError where the key is taken."""
         parents, name = _split(key)
         descriptor = self._make(parents, name, key)
@@ -85,7 +87,9 @@ class LocalStore:
             raise
         return LocalWriter(key, state, descriptor, self.sync_entry, self._open_source)
 
-    def complete(self, key: str, state: State, size: int, *, durable: bool = True) -> None:
+    def complete(
+        self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
+    ) -> None:
         descriptor = self._open(key, os.O_RDWR)
         try:
             with posix.store_errors(key):
@@ -103,6 +107,10 @@ class LocalStore:
 
     def discard(self, key: str, state: State) -> int:
         return self.delete(key)
+
+    def clear(self, key: str) -> int:
+        """There is nothing beside the object."""
+        return 0
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
         """Raises StoreError, and keeps what was there, where ``source`` ends before ``size`` bytes."""
@@ -153,7 +161,7 @@ class LocalStore:
         except ObjectMissing:
             return
 
-    def check(self) -> None:
+    def check(self, *, thorough: bool = False) -> None:
         key, probe = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
         descriptor = self._make([], key, key)
         try:
@@ -166,6 +174,9 @@ class LocalStore:
         finally:
             os.close(descriptor)
             self.delete(key)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
 
     def local_path(self, key: str) -> Path:
         return Path(self._root, *_parts(key))

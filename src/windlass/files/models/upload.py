@@ -101,6 +101,7 @@ class UploadChunk(models.Model):
     size = models.BigIntegerField()
     state = models.CharField(max_length=16, choices=ChunkState.choices, default=ChunkState.CLAIMED)
     sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: not received yet
+    store_state = models.JSONField(default=dict)
 
     claim_holder = models.CharField(max_length=200, default="", blank=True)
     claim_epoch = models.BigIntegerField(default=0)

@@ -14,11 +14,12 @@ Both are handed to a second process, so they must be picklable: ``open_store`` i
 
 from windlass.storage.conformance.copying import Copying
 from windlass.storage.conformance.finished import FinishedObjects
+from windlass.storage.conformance.parts import Parts
 from windlass.storage.conformance.unfinished import UnfinishedObjects
 from windlass.storage.conformance.writers import Writers
 
 __all__ = ["StoreConformance"]
 
 
-class StoreConformance(UnfinishedObjects, Writers, FinishedObjects, Copying):
+class StoreConformance(UnfinishedObjects, Writers, FinishedObjects, Copying, Parts):
     """Subclass it, set ``open_store``, and run pytest."""

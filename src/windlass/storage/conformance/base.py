@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,7 +36,8 @@ def kept(state: State) -> State:
 
 def pattern(size: int, seed: int = 1) -> bytes:
     """Bytes in which a block that is shifted, doubled or swapped shows."""
-    return b"".join((seed * 1_000_003 + n).to_bytes(8, "big") for n in range(size // 8 + 1))[:size]
+    begin = seed * 1_000_003
+    return array("Q", range(begin, begin + size // 8 + 1)).tobytes()[:size]
 
 
 def write(store: Store, key: str, state: State, offset: int, data: bytes) -> State:
@@ -43,6 +45,17 @@ def write(store: Store, key: str, state: State, offset: int, data: bytes) -> Sta
     writer = store.open_writer(key, state)
     try:
         assert writer.write(offset, [data]) == len(data)
+        return kept(writer.sync())
+    finally:
+        writer.close()
+
+
+def write_chunk(store: Store, key: str, state: State, data: bytes, unit: int, index: int) -> State:
+    """One chunk of ``data`` in a shared writer of its own; the state of its region."""
+    chunk = data[index * unit : (index + 1) * unit]
+    writer = store.open_writer(key, state, shared=True, region=(index * unit, len(chunk)))
+    try:
+        assert writer.write(index * unit, [chunk]) == len(chunk)
         return kept(writer.sync())
     finally:
         writer.close()

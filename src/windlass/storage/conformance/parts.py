@@ -1,0 +1,118 @@
+"""Capability ``parts``: writers that complete their object, and pieces that go when nobody needs them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from windlass.storage.conformance.base import KEY, Suite, kept, keys, pattern, read, write
+from windlass.storage.conformance.writers import PATIENCE
+from windlass.storage.contract import ObjectInfo, ObjectMissing, PartWriter, State, Store, StoreError
+
+
+class Parts(Suite):
+    @pytest.fixture
+    def parted(self, store: Store) -> Store:
+        if not store.capabilities.parts:
+            pytest.skip("this store does not make objects of parts")
+        return store
+
+    @pytest.mark.parametrize("units", [0.0, 0.001, 1.0, 2.5])
+    def test_the_writer_makes_the_object_whole(self, parted: Store, units: float) -> None:
+        data = pattern(int(units * parted.capabilities.min_chunk_size))
+        writer = part_writer(parted, KEY, kept(parted.create(KEY)))
+        writer.write(0, [data])
+        writer.finish(len(data))
+        writer.close()
+        assert read(parted, KEY) == data
+        assert [found for found in parted.objects() if found.unfinished] == []
+
+    def test_the_next_writer_makes_the_object_whole(self, parted: Store) -> None:
+        unit = parted.capabilities.min_chunk_size
+        data = pattern(3 * unit + 1)
+        state = write(parted, KEY, kept(parted.create(KEY)), 0, data[: unit + 7])
+        writer = part_writer(parted, KEY, state)
+        writer.write(unit + 7, [data[unit + 7 :]])
+        writer.finish(len(data))
+        writer.close()
+        assert read(parted, KEY) == data
+
+    def test_another_size_than_is_there_is_refused(self, parted: Store) -> None:
+        writer = part_writer(parted, KEY, kept(parted.create(KEY)))
+        writer.write(0, [b"bytes"])
+        with pytest.raises(StoreError):
+            writer.finish(6)
+        writer.close()
+
+    def test_who_died_after_the_object_was_whole_can_be_succeeded(self, parted: Store) -> None:
+        """The state that was kept is older than the object. The last bytes come again, and may even be others."""
+        unit = parted.capabilities.min_chunk_size
+        first, second = pattern(2 * unit + 7), pattern(unit, seed=3)
+        state = write(parted, KEY, kept(parted.create(KEY)), 0, first)
+        dying = part_writer(parted, KEY, state)
+        dying.write(len(first), [pattern(unit, seed=2)])
+        dying.finish(len(first) + unit)
+        dying.close()
+        heir = part_writer(parted, KEY, state)
+        heir.write(len(first), [second])
+        heir.finish(len(first) + unit)
+        heir.close()
+        assert read(parted, KEY) == first + second
+
+    def test_small_pieces_add_up(self, parted: Store) -> None:
+        """A client that sends a few bytes with each request: each is acknowledged, none is lost, and few are kept."""
+        data, state = pattern(4000), kept(parted.create(KEY))
+        for start in range(0, len(data), 100):
+            writer = part_writer(parted, KEY, state)
+            writer.write(start, [data[start : start + 100]])
+            state = kept(writer.sync())
+            writer.close()
+        assert len(_pieces(parted)) < 40
+        parted.complete(KEY, state, len(data))
+        assert read(parted, KEY) == data
+        assert keys(parted) == {KEY}
+
+    def test_what_only_earlier_states_need_goes_with_the_next(self, parted: Store) -> None:
+        unit = parted.capabilities.min_chunk_size
+        writer = part_writer(parted, KEY, kept(parted.create(KEY)))
+        writer.write(0, [pattern(unit)])
+        writer.committed(kept(writer.sync()))
+        before = {found.key for found in _pieces(parted)}
+        writer.write(unit, [pattern(2 * unit)])
+        state = kept(writer.sync())
+        writer.committed(state)
+        assert before == {KEY}
+        until(lambda: sum(found.size for found in _pieces(parted)) < 2 * unit)
+        writer.close()
+        parted.complete(KEY, state, 3 * unit)
+        assert read(parted, KEY) == pattern(unit) + pattern(2 * unit)
+
+    def test_clearing_leaves_the_finished_object(self, parted: Store) -> None:
+        unit = parted.capabilities.min_chunk_size
+        parted.complete(KEY, write(parted, KEY, kept(parted.create(KEY)), 0, b"whole"), 5)
+        state = write(parted, KEY, kept(parted.create(KEY)), 0, pattern(unit + 1))
+        assert parted.clear(KEY) >= unit + 1
+        assert parted.clear(KEY) == 0
+        assert read(parted, KEY) == b"whole"
+        assert [found for found in parted.objects() if found.unfinished] == []
+        with pytest.raises(ObjectMissing):
+            part_writer(parted, KEY, state | {"parts": 9})
+
+
+def until(true: Callable[[], bool]) -> None:
+    """What is deleted is deleted in the background."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _pieces(store: Store) -> list[ObjectInfo]:
+    return [found for found in store.objects() if found.unfinished]
+
+
+def part_writer(store: Store, key: str, state: State) -> PartWriter:
+    return cast(PartWriter, store.open_writer(key, state))

@@ -1,0 +1,55 @@
+"""From parts to an object, and from nothing left to be done to nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from windlass.storage.contract import ObjectMissing, StoreError, SyncFailed
+from windlass.storage.s3 import multipart, objects
+from windlass.storage.s3.bucket import Bucket
+from windlass.storage.s3.errors import Refused
+from windlass.storage.s3.made import Made, Tag
+
+#: The store has others than the named parts, or lacks one.
+_OTHER_PARTS = ("InvalidPart", "InvalidPartOrder", "BadDigest")
+
+
+def parts_of(bucket: Bucket, key: str, made: Made) -> list[Tag]:
+    """The parts that ``made`` tells of, as the store has them.
+
+    Raises SyncFailed where somebody has put another in the place of one, ObjectMissing where the upload has ended.
+    """
+    found = multipart.parts(bucket, key, made.upload, made.checksum, most=made.parts)
+    if not made.names(found):
+        raise SyncFailed(f"{key}: the store has other parts than those that were acknowledged")
+    return found
+
+
+def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[Tag], size: int) -> None:
+    """Make the object of these parts, or find it made: the answer to an earlier request may have been lost."""
+    try:
+        multipart.complete(bucket, key, upload, list(enumerate(tags, 1)))
+    except Refused as error:
+        if error.code in _OTHER_PARTS:
+            raise SyncFailed(str(error)) from error
+        raise
+    except ObjectMissing:
+        must_be_whole(bucket, key, size)
+
+
+def must_be_whole(bucket: Bucket, key: str, size: int) -> None:
+    """Raises ObjectMissing, StoreError where the object is another."""
+    found = objects.head(bucket, key)
+    if found.size != size:
+        raise StoreError(f"{key}: {found.size} bytes are there, {size} are to be")
+
+
+def remove_pieces(bucket: Bucket, key: str) -> int:
+    """The object is whole, or is not to be. Returns the bytes freed; what cannot be deleted is left to the sweep."""
+    freed = 0
+    with suppress(StoreError):
+        for piece in objects.pieces(bucket, key):
+            objects.delete(bucket, piece.key)
+            freed += piece.size
+    return freed

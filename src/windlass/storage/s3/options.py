@@ -1,0 +1,66 @@
+"""What the S3 store is told: the settings that are its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from windlass.conf import Settings
+
+MIB = 1024 * 1024
+
+#: The protocol's own bounds: least size of every part but the last, most parts of an object.
+LEAST_PART = 5 * MIB
+MOST_PARTS = 10_000
+
+Checksum = Literal["crc32", "md5"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Picklable, so that another process can open the same store."""
+
+    bucket: str
+    access_key: str = ""
+    secret_key: str = ""
+    session_token: str = ""
+    region: str = ""
+    endpoint: str = ""
+    public_endpoint: str = ""
+    addressing: str = "auto"
+    prefix: str = ""
+    part_size: int = 8 * MIB
+    buffer: int = 64 * MIB
+    checksum: Checksum = "crc32"
+    encryption: str = ""
+    kms_key: str = ""
+    timeout: float = 20.0
+    attempts: int = 4
+
+    @classmethod
+    def of(cls, settings: Settings) -> Options:
+        prefix = settings.aws_location.strip("/")
+        return cls(
+            bucket=settings.aws_storage_bucket_name,
+            access_key=settings.aws_access_key_id,
+            secret_key=settings.aws_secret_access_key,
+            session_token=settings.aws_session_token,
+            region=settings.aws_s3_region_name,
+            endpoint=settings.aws_s3_endpoint_url,
+            public_endpoint=settings.aws_s3_public_endpoint_url,
+            addressing=settings.aws_s3_addressing_style,
+            prefix=f"{prefix}/" if prefix else "",
+            part_size=settings.aws_s3_part_size_mb * MIB,
+            buffer=settings.aws_s3_buffer_mb * MIB,
+            checksum=settings.aws_s3_checksum,
+            encryption=settings.aws_s3_server_side_encryption,
+            kms_key=settings.aws_s3_kms_key_id,
+            timeout=settings.aws_s3_timeout_seconds,
+            attempts=settings.aws_s3_max_attempts,
+        )
+
+    def part_size_for(self, at_most: int | None) -> int:
+        """One size for all parts of an object, so large that the allowed number of them will do."""
+        needed = -(-(at_most or 0) // MOST_PARTS)
+        return max(self.part_size, -(-needed // MIB) * MIB)

@@ -1,0 +1,171 @@
+"""The S3 store against a real server: the suite that every store passes, and what only a network can get wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import warnings
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.services import S3Server
+from windlass.storage.conformance import StoreConformance
+from windlass.storage.conformance.base import KEY, kept, make, pattern, read, write
+from windlass.storage.conformance.copying import Copying
+from windlass.storage.conformance.parts import Parts
+from windlass.storage.conformance.unfinished import UnfinishedObjects
+from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
+from windlass.storage.s3.options import MIB, Options
+from windlass.storage.s3.store import S3Store
+
+
+def options(server: S3Server, **more: Any) -> Options:
+    named = {"access_key": server.ACCESS, "secret_key": server.SECRET, "endpoint": server.url, "addressing": "path"}
+    return Options(**{"bucket": server.new_bucket(), "part_size": 5 * MIB, **named, **more})
+
+
+class TestS3Store(StoreConformance):
+    open_store = staticmethod(S3Store)
+
+    @pytest.fixture
+    def place(self, s3_server: S3Server) -> Options:
+        return options(s3_server)
+
+
+class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Parts):
+    open_store = staticmethod(S3Store)
+
+    @pytest.fixture
+    def place(self, s3_server: S3Server) -> Options:
+        return options(s3_server, prefix="some/where/", checksum="md5", part_size=8 * MIB)
+
+
+class TestS3StoreWithoutMemory(UnfinishedObjects, Copying, Parts):
+    """Every byte that does not fill a part is put away at once."""
+
+    open_store = staticmethod(S3Store)
+
+    @pytest.fixture
+    def place(self, s3_server: S3Server) -> Options:
+        return options(s3_server, buffer=1)
+
+
+@pytest.fixture
+def store(s3_server: S3Server) -> S3Store:
+    return S3Store(options(s3_server))
+
+
+def test_every_part_but_the_last_has_the_same_size(s3_server: S3Server, store: S3Store) -> None:
+    """Some stores demand it. The size grows so that the allowed number of parts will do."""
+    assert Options("b").part_size_for(None) == 8 * MIB
+    assert Options("b").part_size_for(8 * MIB * 10_000) == 8 * MIB
+    assert Options("b").part_size_for(8 * MIB * 10_000 + 1) == 9 * MIB
+    assert Options("b").part_size_for(5 * 1024**4) * 10_000 >= 5 * 1024**4
+    state = kept(store.create(KEY))
+    writer = store.open_writer(KEY, state)
+    data, at = pattern(17 * MIB), 0
+    for size in (3, 4 * MIB, 6 * MIB, 7 * MIB - 3):
+        at += writer.write(at, [data[at : at + size]])
+        state = kept(writer.sync())
+    writer.close()
+    found = s3_server.client.list_parts(Bucket=store._options.bucket, Key=KEY, UploadId=state["upload"])["Parts"]
+    assert [part["Size"] for part in found] == [5 * MIB] * 3
+
+
+def test_a_part_that_was_replaced_behind_our_back_is_noticed(s3_server: S3Server, store: S3Store) -> None:
+    state = write(store, KEY, kept(store.create(KEY)), 0, pattern(11 * MIB))
+    s3_server.client.upload_part(
+        Bucket=store._options.bucket, Key=KEY, UploadId=state["upload"], PartNumber=2, Body=pattern(5 * MIB, seed=2)
+    )
+    with pytest.raises(SyncFailed):
+        store.complete(KEY, state, 11 * MIB)
+
+
+def test_a_state_stays_small(store: S3Store) -> None:
+    state = write(store, KEY, kept(store.create(KEY)), 0, pattern(40 * MIB))
+    assert len(json.dumps(state)) < 1000
+
+
+def test_memory_is_given_back(s3_server: S3Server) -> None:
+    store = S3Store(options(s3_server))
+    writer = store.open_writer(KEY, kept(store.create(KEY)))
+    writer.write(0, [pattern(12 * MIB)])
+    assert store._memory.taken > 0
+    writer.close()
+    assert store._memory.taken == 0
+
+
+def test_a_forked_child_makes_connections_of_its_own(store: S3Store) -> None:
+    """A connection that two processes use gives each the other's answers."""
+    make(store, KEY, pattern(100))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that this process has threads is the point
+        child = os.fork()
+    if child == 0:
+        with suppress(BaseException):
+            os._exit(0 if {read(store, KEY) for _ in range(20)} == {pattern(100)} else 1)
+        os._exit(2)
+    assert {read(store, KEY) for _ in range(20)} == {pattern(100)}
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_reader_goes_on_where_a_connection_broke(store: S3Store, s3_server: S3Server) -> None:
+    make(store, KEY, pattern(9 * MIB))
+    with store.open(KEY) as source:
+        assert source.read(2 * MIB) == pattern(9 * MIB)[: 2 * MIB]
+        raw: Any = source.raw  # type: ignore[attr-defined]
+        raw._body._raw_stream.close = lambda: None
+        raw._body._raw_stream._fp.fp.raw._sock.shutdown(socket.SHUT_RDWR)
+        assert source.read() == pattern(9 * MIB)[2 * MIB :]
+
+
+def test_an_object_that_was_replaced_while_it_is_read_is_not_mixed(store: S3Store) -> None:
+    make(store, KEY, pattern(9 * MIB))
+    with store.open(KEY) as source:
+        source.read(10)
+        store.put(KEY, io.BytesIO(pattern(9 * MIB, seed=2)), 9 * MIB)
+        with pytest.raises(StoreError):
+            source.read()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"bucket": "there-is-none"}, "AWS_STORAGE_BUCKET_NAME"),
+        ({"access_key": "nobody"}, "AWS_ACCESS_KEY_ID"),
+        ({"secret_key": "wrong"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"endpoint": "http://127.0.0.1:9", "attempts": 1}, "cannot be asked"),
+    ],
+)
+def test_the_check_says_which_setting_is_wrong(s3_server: S3Server, change: dict[str, Any], word: str) -> None:
+    wrong = S3Store(replace(options(s3_server), **change))
+    with pytest.raises(StoreUnavailable, match=word) as told:
+        wrong.check(thorough=True)
+    assert "127.0.0.1" not in str(told.value)
+
+
+def test_the_thorough_check_leaves_nothing(store: S3Store, s3_server: S3Server) -> None:
+    store.check(thorough=True)
+    assert list(store.objects()) == []
+
+
+def test_a_signed_address_says_what_the_reply_says(store: S3Store) -> None:
+    make(store, KEY, b"bytes")
+    headers = {"Content-Type": "text/plain", "Content-Disposition": "attachment", "Cache-Control": "private"}
+    url = store.presign(KEY, seconds=60, headers=headers)
+    found = httpx.get(url, trust_env=False)
+    assert (found.status_code, found.content) == (200, b"bytes")
+    assert {name: found.headers[name] for name in headers} == headers
+    assert httpx.get(url.replace("attachment", "inline"), trust_env=False).status_code == 403
+
+
+@pytest.mark.parametrize("key", ["", "/a", "a//b", "../a", "a/../b", "A", "a.tail.0123456789abcdef"])
+def test_what_is_no_key_is_refused(store: S3Store, key: str) -> None:
+    with pytest.raises(StoreError):
+        store.put(key, io.BytesIO(b""), 0)

@@ -1,0 +1,519 @@
+"""Files in a bucket: every dialect end to end against a real S3 server, and what may break between the two."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import services
+from tests.conftest import require
+from tests.process.chunking import Chunked, digest
+from tests.process.conftest import ServerProcess
+from tests.process.ledger import Bytes
+from tests.process.test_memory import Watch
+from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, offset, patch, resumed
+from tests.samples import mp4, png
+from tests.services import S3Server
+
+PART_SIZE = 5 * MB
+
+
+class Bucket:
+    """What lies in a bucket, seen past Windlass."""
+
+    def __init__(self, server: S3Server, name: str) -> None:
+        self._s3, self.name = server.client, name
+
+    def objects(self) -> dict[str, int]:
+        found = self._s3.list_objects_v2(Bucket=self.name).get("Contents", [])
+        return {each["Key"]: each["Size"] for each in found}
+
+    def unfinished(self) -> list[str]:
+        return [each["Key"] for each in self._s3.list_multipart_uploads(Bucket=self.name).get("Uploads", [])]
+
+    def sha256(self, key: str) -> str:
+        body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
+        found = hashlib.sha256()
+        for block in iter(lambda: body.read(MB), b""):
+            found.update(block)
+        return found.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server: S3Server) -> Bucket:
+    return Bucket(s3_server, s3_server.new_bucket())
+
+
+@pytest.fixture(scope="module")
+def in_bucket(s3_server: S3Server, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server whose files are in the bucket, for tests that do not end it."""
+    home = tmp_path_factory.mktemp("s3") / "home"
+    server = ServerProcess(home, **s3_server.settings(bucket.name), AWS_S3_PART_SIZE_MB="5", LOG_LEVEL="debug")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def http(in_bucket: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(in_bucket) as client:
+        yield client
+
+
+@pytest.fixture
+def own_s3() -> Iterator[S3Server]:
+    """A server that the test may kill."""
+    with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as server:
+        yield server
+
+
+def content(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def proved(http: httpx.Client, bucket: Bucket, file: str, data: bytes) -> dict[str, Any]:
+    """The record of a file that is right: in its record, as it is served, and as it lies in the bucket."""
+    record = ended(http, file)
+    assert record["status"] == "READY", record
+    assert record["checksum"] == digest(data)
+    assert http.get(f"/files/{record['id']}/download/").content == data
+    assert len(data) in {size for key, size in bucket.objects().items() if key.startswith("objects/")}
+    return record
+
+
+def file_of(http: httpx.Client, upload: str) -> str:
+    return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
+
+
+@pytest.mark.parametrize("size", [0, 1000, PART_SIZE, 13 * MB + 1])
+def test_a_raw_body(http: httpx.Client, bucket: Bucket, size: int) -> None:
+    data = content(size)
+    made = http.post("/files/?filename=a.bin", content=data)
+    assert made.status_code == 201, made.text
+    assert made.json()["checksum"] == digest(data), "hashed while it came, however fast"
+    proved(http, bucket, made.json()["id"], data)
+
+
+@pytest.mark.parametrize("size", [1000, 13 * MB + 1])
+def test_a_form(http: httpx.Client, bucket: Bucket, size: int) -> None:
+    data = content(size)
+    made = http.post("/files/", files={"file": ("a.bin", data)})
+    assert made.status_code == 201, made.text
+    proved(http, bucket, made.json()["id"], data)
+
+
+@pytest.mark.parametrize("steps", [[13 * MB + 1], [1, 2, 3 * MB, PART_SIZE, 4 * MB, 500]])
+def test_tus_in_one_request_and_in_many(http: httpx.Client, bucket: Bucket, steps: list[int]) -> None:
+    data = content(sum(steps))
+    path, at = create(http, len(data)), 0
+    for step in steps:
+        assert patch(http, path, at, data[at : at + step]).status_code == 204
+        at += step
+    proved(http, bucket, file_of(http, path), data)
+    assert bucket.unfinished() == []
+    assert not [key for key in bucket.objects() if ".tail." in key]
+
+
+def test_a_checksum_that_is_wrong_counts_for_nothing(http: httpx.Client, bucket: Bucket) -> None:
+    data = content(12 * MB)
+    path = create(http, len(data))
+    assert patch(http, path, 0, data[: 3 * MB]).status_code == 204
+    wrong = patch(http, path, 3 * MB, data[4 * MB :], **{"Upload-Checksum": "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="})
+    assert wrong.status_code == 460
+    assert offset(http, path) == 3 * MB
+    assert patch(http, path, 3 * MB, data[3 * MB :]).status_code == 204
+    proved(http, bucket, file_of(http, path), data)
+
+
+def test_the_ietf_protocol(http: httpx.Client, bucket: Bucket) -> None:
+    data = content(11 * MB)
+    begun = http.post("/files/", content=data[: 6 * MB], headers={"Upload-Complete": "?0"})
+    assert begun.status_code == 201
+    done = http.patch(
+        begun.headers["Location"],
+        content=data[6 * MB :],
+        headers={
+            "Content-Type": "application/partial-upload",
+            "Upload-Offset": str(6 * MB),
+            "Upload-Complete": "?1",
+            "Upload-Draft-Interop-Version": "8",
+        },
+    )
+    assert done.status_code in (200, 201, 204), done.text
+    proved(http, bucket, file_of(http, begun.headers["Location"]), data)
+
+
+def test_partial_uploads_are_joined_in_the_store(http: httpx.Client, bucket: Bucket) -> None:
+    data = content(31 * MB + 5)
+    cuts = [0, 12 * MB + 1, 12 * MB + 3, len(data)]
+    parts = []
+    for start, end in itertools.pairwise(cuts):
+        parts.append(create(http, end - start, {"Upload-Concat": "partial"}))
+        assert patch(http, parts[-1], 0, data[start:end]).status_code == 204
+    made = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(parts)}"})
+    assert made.status_code == 201
+    final = made.headers["Location"]
+    eventually(lambda: http.head(final, headers=TUS).headers.get("Upload-Offset") == str(len(data)))
+    proved(http, bucket, file_of(http, final), data)
+
+
+def test_chunks_in_any_order_and_in_parallel(in_bucket: ServerProcess, http: httpx.Client, bucket: Bucket) -> None:
+    data = content(6 * PART_SIZE + 77)
+    upload = Chunked.begin(http, data, PART_SIZE, file_hash=digest(data))
+    order = [6, 2, 0, 5, 1, 4, 3, 2]
+    with ThreadPoolExecutor(4) as pool:
+        assert {answer.status_code for answer in pool.map(upload.put, order)} == {200}
+    done = upload.complete()
+    assert done.status_code == 200, done.text
+    assert done.json()["checksum"] == digest(data)
+    proved(http, bucket, done.json()["file_id"], data)
+
+
+def test_a_chunk_that_came_wrong_is_sent_again(http: httpx.Client, bucket: Bucket) -> None:
+    data = content(2 * PART_SIZE + 1)
+    upload = Chunked.begin(http, data, PART_SIZE)
+    right = {"X-Checksum-SHA256": digest(upload.chunk(1))}
+    assert upload.put(1, content(PART_SIZE, seed=2), **right).status_code == 422
+    assert upload.put(1, upload.chunk(1)[:-1] + b"?").status_code == 200, "no checksum: it counts"
+    assert upload.put(1).status_code == 409, "and never changes"
+    again = Chunked.begin(http, data, PART_SIZE)
+    for index in (2, 1, 0):
+        assert again.put(index).status_code == 200
+    proved(http, bucket, again.complete().json()["file_id"], data)
+
+
+def test_chunk_sizes_are_those_that_the_store_can_do(http: httpx.Client) -> None:
+    def asked(size: int, chunk: int | None) -> httpx.Response:
+        wanted = {"filename": "a", "total_size": size, "mime_type": "", "chunk_size": chunk}
+        return http.post("/api/v1/upload/init", json={k: v for k, v in wanted.items() if v is not None})
+
+    assert asked(20 * MB, 1024).json()["chunk_size"] == 5 * MB
+    assert asked(20 * MB, 1024 * MB).json()["chunk_size"] == 64 * MB
+    assert asked(20 * MB, 7 * MB).json()["chunk_size"] == 7 * MB
+
+
+def test_the_media_api(http: httpx.Client, bucket: Bucket) -> None:
+    data = mp4()
+    begun = http.post(
+        "/api/v1/media/upload/init",
+        json={"file_name": "a.mp4", "file_size": len(data), "content_type": "video/mp4"},
+    )
+    assert begun.status_code == 200, begun.text
+    fields = {"upload_id": begun.json()["upload_id"], "chunk_index": "0"}
+    chunk = http.post("/api/v1/media/upload/chunk", data=fields, files={"chunk": ("c", data)})
+    assert chunk.json()["status"] == "completed", chunk.text
+    made = http.post(f"/api/v1/media/upload/{fields['upload_id']}/finalize", json={})
+    assert made.status_code == 200, made.text
+    proved(http, bucket, made.json()["id"], data)
+
+
+def test_a_picture_is_processed_and_its_thumbnail_served(http: httpx.Client, bucket: Bucket) -> None:
+    data = png(300, 200)
+    made = http.post("/files/", files={"file": ("a.png", data)}).json()
+    record = proved(http, bucket, made["id"], data)
+    assert (record["width"], record["height"], record["mime_type"]) == (300, 200, "image/png")
+    thumbnail = http.get(record["thumbnail_url"])
+    assert thumbnail.status_code == 200
+    assert thumbnail.headers["content-type"].startswith("image/")
+    assert http.delete(f"/files/{made['id']}/").status_code == 204
+    assert not [key for key in bucket.objects() if made["id"] in key]
+
+
+def test_ranges_and_conditions(http: httpx.Client) -> None:
+    data = content(9 * MB)
+    file = http.post("/files/?filename=a.bin", content=data).json()["id"]
+    ended(http, file)
+    path = f"/files/{file}/download/"
+    for begin, end in ((0, 0), (5, 200_000), (8 * MB, 9 * MB - 1), (100, 7 * MB)):
+        part = http.get(path, headers={"Range": f"bytes={begin}-{end}"})
+        assert (part.status_code, part.content) == (206, data[begin : end + 1])
+    etag = http.head(path).headers["ETag"]
+    assert http.get(path, headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_downloads_can_be_sent_to_the_store(s3_server: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+    """The address is signed for a time, and says what the reply's safe fields are."""
+    server = make_server(**s3_server.settings(s3_server.new_bucket()), DOWNLOADS="redirect")
+    data = content(MB)
+    with connect(server) as http:
+        file = http.post("/files/", files={"file": ('a "quoted" näme.html', data, "text/html")}).json()["id"]
+        ended(http, file)
+        path = f"/files/{file}/download/"
+        sent = http.get(path, headers={"Range": "bytes=5-9"})
+        assert sent.status_code == 302
+        assert sent.headers["Location"].startswith(s3_server.url)
+        assert "no-store" in sent.headers["Cache-Control"]
+        there = httpx.get(sent.headers["Location"], headers={"Range": "bytes=5-9"}, trust_env=False)
+        assert (there.status_code, there.content) == (206, data[5:10])
+        assert there.headers["Content-Disposition"].startswith("attachment;")
+        assert there.headers["Content-Type"] == http.head(path).headers["Content-Type"]
+        etag = http.head(path).headers["ETag"]
+        here = http.get(path, headers={"Range": "bytes=5-9", "If-Range": etag})
+        assert (here.status_code, here.content) == (206, data[5:10])
+
+
+def test_a_gibibyte_fits_into_200_mb(in_bucket: ServerProcess, bucket: Bucket) -> None:
+    large = Bytes(1024 * MB, seed=1)
+    watch = Watch(in_bucket.web_pid())
+    with Wire(in_bucket.port) as wire, connect(in_bucket) as http, watch.watching():
+        path = create(http, large.size)
+        wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(large.size)})
+        for block in large.blocks():
+            wire.send(block)
+        assert wire.answer().status == 204
+    assert 0 < watch.peak < 200 * MB, f"{watch.peak / MB:.0f} MB"
+    with connect(in_bucket) as http:
+        record = ended(http, file_of(http, path))
+        assert (record["status"], record["checksum"]) == ("READY", large.sha256())
+        http.delete(f"/files/{record['id']}/")
+
+
+def test_many_slow_uploads_hold_little_memory(s3_server: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+    """More arrives than may be held: it is put away, and comes together again."""
+    bucket = s3_server.new_bucket()
+    little = {"AWS_S3_BUFFER_MB": "8", "AWS_S3_PART_SIZE_MB": "32", "CHECKPOINT_SECONDS": "60"}
+    server = make_server(**s3_server.settings(bucket), **little)
+    contents = [content(24 * MB, seed) for seed in range(8)]
+    with connect(server) as http:
+        assert http.post("/files/?filename=first", content=b"loads what must be loaded").status_code == 201
+    watch = Watch(server.web_pid())
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(server.port)) for _ in contents]
+        before = watch.now()
+        stack.enter_context(watch.watching())
+        for wire, data in zip(wires, contents, strict=True):
+            wire.head("POST", "/files/?filename=a", {"Content-Length": str(len(data))})
+        for start in range(0, 24 * MB, MB):
+            for wire, data in zip(wires, contents, strict=True):
+                wire.send(data[start : start + MB])
+        answers = [wire.answer() for wire in wires]
+    assert [json.loads(answer.body)["checksum"] for answer in answers] == [digest(data) for data in contents]
+    assert watch.peak - before < 130 * MB, f"{(watch.peak - before) / MB:.0f} MB more for 192 MB on their way"
+
+
+def interrupted(server: ServerProcess, path: str, large: Bytes, sent: int, act: Callable[[], None]) -> None:
+    """A PATCH of which the first bytes are sent, and then something happens."""
+    with Wire(server.port) as wire:
+        wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(large.size)})
+        left = sent
+        with contextlib.suppress(ConnectionError):
+            for block in large.blocks():
+                wire.send(block[:left])
+                left -= len(block)
+                if left <= 0:
+                    break
+        act()
+
+
+def test_the_web_process_dies_within_a_patch_and_another_machine_goes_on(
+    s3_server: S3Server, make_server: Callable[..., ServerProcess]
+) -> None:
+    """Fault 1, with the machine gone: all that is left is the database and the bucket."""
+    bucket = Bucket(s3_server, s3_server.new_bucket())
+    settings = s3_server.settings(bucket.name) | {"CHECKPOINT_BYTES": str(8 * MB), "CHECKPOINT_SECONDS": "1"}
+    server, large = make_server(**settings), Bytes(64 * MB, seed=3)
+    kept = Kept(server)
+    with connect(server) as http:
+        path = create(http, large.size)
+        interrupted(
+            server,
+            path,
+            large,
+            37 * MB + 11,
+            lambda: _kill_once(server, lambda: kept.session(path)["offset"] > 20 * MB),
+        )
+        at = resumed(http, path)
+        assert at >= 20 * MB
+        body = b"".join(large.blocks())[at:]
+        assert patch(http, path, at, body).status_code == 204
+        record = ended(http, file_of(http, path))
+        assert (record["status"], record["checksum"]) == ("READY", large.sha256())
+    assert bucket.unfinished() == []
+    assert len([key for key in bucket.objects() if key.startswith("objects/")]) == 1
+
+
+def _kill_once(server: ServerProcess, ready: Callable[[], bool]) -> None:
+    eventually(ready)
+    os.kill(server.web_pid(), signal.SIGKILL)
+
+
+def test_the_store_dies_within_a_patch_and_comes_back(
+    own_s3: S3Server, make_server: Callable[..., ServerProcess]
+) -> None:
+    """Faults 12 and 13: cut after parts were stored; 503 while it is away; then the upload goes on, and one object is
+    there."""
+    bucket = Bucket(own_s3, own_s3.new_bucket())
+    quick = {"AWS_S3_MAX_ATTEMPTS": "2", "AWS_S3_TIMEOUT_SECONDS": "5", "BREAKER_RECOVERY_SECONDS": "1"}
+    settings = own_s3.settings(bucket.name) | quick | {"CHECKPOINT_BYTES": str(8 * MB), "CHECKPOINT_SECONDS": "1"}
+    server, large = make_server(**settings), Bytes(48 * MB, seed=4)
+    kept = Kept(server)
+    with connect(server) as http:
+        path = create(http, large.size)
+
+        def cut() -> None:
+            eventually(lambda: kept.session(path)["offset"] > 10 * MB)
+            own_s3.kill()
+
+        interrupted(server, path, large, 30 * MB, cut)
+        eventually(lambda: kept.session(path)["lease_holder"] == "")
+        away = http.post("/files/?filename=a", content=b"bytes")
+        assert away.status_code == 503, away.text
+        assert int(away.headers["Retry-After"]) > 0
+        at = offset(http, path)
+        refused = patch(http, path, at, b"x" * 100)
+        assert refused.status_code == 503
+        assert http.get("/readyz").status_code == 503
+        own_s3.start()
+        at = offset(http, path)
+        assert at > 10 * MB
+        eventually(lambda: http.get("/readyz").status_code == 200)  # the breaker has closed
+        assert patch(http, path, at, b"".join(large.blocks())[at:]).status_code == 204
+        record = ended(http, file_of(http, path))
+        assert (record["status"], record["checksum"]) == ("READY", large.sha256())
+    assert bucket.unfinished() == []
+    assert len([key for key in bucket.objects() if key.startswith("objects/")]) == 1
+
+
+def test_files_wait_while_the_store_is_away(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+    """Fault 13 for the worker: no attempt is used up, and the files get ready when the store is back."""
+    quick = {"AWS_S3_MAX_ATTEMPTS": "1", "BREAKER_RECOVERY_SECONDS": "1", "JOB_MAX_ATTEMPTS": "1"}
+    server = make_server(**own_s3.settings(own_s3.new_bucket()), **quick)
+    with connect(server) as http:
+        os.kill(server.worker_pid(), signal.SIGSTOP)
+        names = [http.post(f"/files/?filename={n}.txt", content=f"Haul {n}\n".encode()).json()["id"] for n in range(4)]
+        own_s3.kill()
+        os.kill(server.worker_pid(), signal.SIGCONT)
+        eventually(lambda: "does not answer" in http.get(f"/files/{names[0]}/status/").text)
+        own_s3.start()
+        for name in names:
+            assert ended(http, name)["status"] == "READY"
+
+
+class Proxy:
+    """Between Windlass and the store. When an object is completed, the store hears of it, and Windlass not yet: then
+    ``act`` is called, and the connection is cut."""
+
+    def __init__(self, upstream: int, act: Callable[[], None]) -> None:
+        self._upstream, self._act = upstream, act
+        self.acted = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._upstream))
+                threading.Thread(target=self._serve, args=(near, far), daemon=True).start()
+
+    def _serve(self, near: socket.socket, far: socket.socket) -> None:
+        back = threading.Thread(target=self._back, args=(far, near), daemon=True)
+        back.start()
+        self._forward(near, far)
+        for each in (near, far):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        back.join()
+        near.close()
+        far.close()
+
+    def _forward(self, near: socket.socket, far: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(MB):
+                completes = data.startswith(b"POST /") and b"uploadId=" in data.partition(b"\r\n")[0]
+                if completes and not self.acted:
+                    self.acted += 1
+                    self._complete(near, far, data)
+                    return
+                far.sendall(data)
+
+    def _complete(self, near: socket.socket, far: socket.socket, data: bytes) -> None:
+        near.settimeout(1)
+        far.sendall(data)
+        with contextlib.suppress(TimeoutError):
+            while data := near.recv(MB):
+                far.sendall(data)
+        self._act()
+
+    def _back(self, far: socket.socket, near: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := far.recv(MB):
+                if not self.acted or b"CompleteMultipartUploadResult" not in data:
+                    near.sendall(data)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_the_answer_to_completing_is_lost(
+    s3_server: S3Server, make_server: Callable[..., ServerProcess], dies: bool
+) -> None:
+    """Fault 12, around Complete: the object is made, and nobody hears of it; the process may die too."""
+    bucket = Bucket(s3_server, s3_server.new_bucket())
+    server: ServerProcess | None = None
+
+    def act() -> None:
+        if dies and server is not None:
+            os.kill(server.web_pid(), signal.SIGKILL)
+
+    proxy = Proxy(s3_server.port, act)
+    place = {"AWS_S3_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}", "CHECKPOINT_BYTES": str(8 * MB)}
+    server = make_server(**s3_server.settings(bucket.name) | place | {"AWS_S3_PART_SIZE_MB": "5"})
+    data = content(27 * MB + 3)
+    with connect(server) as http:
+        path = create(http, len(data))
+        assert patch(http, path, 0, data[: 11 * MB]).status_code == 204
+        with contextlib.suppress(httpx.TransportError):
+            assert patch(http, path, 11 * MB, data[11 * MB :]).status_code == 204
+        assert proxy.acted == 1
+        if dies:
+            at = resumed(http, path)
+            assert at < len(data)
+            assert len(data) in bucket.objects().values(), "the object was there before its record"
+            assert patch(http, path, at, data[at:]).status_code == 204
+        proved(http, bucket, file_of(http, path), data)
+    proxy.close()
+    assert bucket.unfinished() == []
+    assert [size for key, size in bucket.objects().items() if key.startswith("objects/")] == [len(data)]
+
+
+def test_the_sweep_removes_what_nobody_names(in_bucket: ServerProcess, http: httpx.Client, bucket: Bucket) -> None:
+    """A cancelled upload leaves nothing, and what somebody else left goes with the orphans' time."""
+    path = create(http, 40 * MB)
+    assert patch(http, path, 0, content(12 * MB)).status_code == 204
+    name = path.rpartition("/")[2]
+    assert any(name in key for key in bucket.unfinished())
+    assert http.delete(path, headers=TUS).status_code == 204
+    assert not any(name in key for key in [*bucket.unfinished(), *bucket.objects()])
+
+
+def test_windlass_check_says_what_is_wrong(s3_server: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server(**s3_server.settings(s3_server.new_bucket()))
+    right = server.command("check")
+    assert right.returncode == 0, right.stdout
+    for change, word in (
+        ({"AWS_STORAGE_BUCKET_NAME": "there-is-none"}, "AWS_STORAGE_BUCKET_NAME"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "AWS_ACCESS_KEY_ID"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_S3_ENDPOINT_URL": f"http://127.0.0.1:{services.free_port()}"}, "cannot be asked"),
+    ):
+        server.environment |= {**s3_server.settings("x"), "AWS_STORAGE_BUCKET_NAME": "there-is-none"} | change
+        wrong = server.command("check")
+        assert wrong.returncode != 0
+        assert word in " ".join(wrong.stdout.split() + wrong.stderr.split()), wrong.stdout
+        assert "no secret at all" not in wrong.stdout + wrong.stderr
