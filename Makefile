@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test lint format docs bench chaos audit constraints clean
+.PHONY: help install serve test lint format docs bench chaos hostile audit constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); the
 chaos: $(STAMP)-dev ## Break a running server again and again and count what was lost (SEED=1 ROUNDS=5)
 	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) \
 		$(BIN)/python -m pytest tests/process/test_faults.py --timeout=0 $(ARGS)
+
+hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); what fails is kept in .hostile/
+	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)
 
 audit: $(STAMP)-dev ## Look for known vulnerabilities in what is pinned
 	$(BIN)/python .ci/audit.py

@@ -423,6 +423,9 @@ def email(*, html_only: bool = False) -> bytes:
         message.add_alternative("<p>never shown</p>", subtype="html")
         message.add_attachment(b"%PDF-", maintype="application", subtype="pdf", filename="Größe.pdf")
         message.add_attachment("noted", filename="note.txt")
+        message.set_boundary("================anchor==")
+        for number, part in enumerate(part for part in message.iter_parts() if part.is_multipart()):
+            part.set_boundary(f"================inner{number}==")
     return message.as_bytes()
 
 
@@ -436,12 +439,14 @@ RTF = (
 
 @cache
 def docx_bomb(mebibytes: int = 600) -> bytes:
-    """Its text unpacks to a thousand times its size."""
+    """Its text unpacks to a thousand times its size. Of no date, so that it is the same each time."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("[Content_Types].xml", "<Types/>")
-        made.writestr("_rels/.rels", "<R/>")
-        with made.open("word/document.xml", "w", force_zip64=True) as part:
+        made.writestr(zipfile.ZipInfo("[Content_Types].xml"), "<Types/>")
+        made.writestr(zipfile.ZipInfo("_rels/.rels"), "<R/>")
+        text = zipfile.ZipInfo("word/document.xml")
+        text.compress_type = zipfile.ZIP_DEFLATED
+        with made.open(text, "w", force_zip64=True) as part:
             part.write(f"<w:document {_WORD}><w:body><w:p><w:r><w:t>".encode())
             for _ in range(mebibytes):
                 part.write(b" " * 1024 * 1024)

@@ -14,6 +14,9 @@ from typing import Any
 #: EXIF orientation 6: the picture is shown turned by 90 degrees clockwise.
 TURNED_RIGHT = 6
 
+#: Without it FFmpeg writes random ids and its version into files.
+SAME_EACH_TIME = {"fflags": "bitexact"}
+
 
 @cache
 def jpeg(width: int = 320, height: int = 200, orientation: int = 1) -> bytes:
@@ -157,7 +160,7 @@ def _video(container: str, codec: str, width: int, height: int, seconds: int, tu
     import av
 
     out = io.BytesIO()
-    with av.open(out, "w", format=container) as made:
+    with av.open(out, "w", format=container, options=SAME_EACH_TIME) as made:
         stream: Any = made.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         if codec == "libx265":
@@ -178,7 +181,7 @@ def _audio(container: str, codec: str, seconds: int, title: str, artist: str, ra
     import av
 
     out = io.BytesIO()
-    with av.open(out, "w", format=container) as made:
+    with av.open(out, "w", format=container, options=SAME_EACH_TIME) as made:
         made.metadata.update({key: value for key, value in (("title", title), ("artist", artist)) if value})
         stream: Any = made.add_stream(codec, rate=rate, layout="stereo")
         stream.bit_rate = 128_000
@@ -413,7 +416,7 @@ def _film(
     out: Any = io.BytesIO()
     if "live" in options:
         out = _NoSeeking(out)
-    with av.open(out, "w", format=container, options=options) as made:
+    with av.open(out, "w", format=container, options=options | SAME_EACH_TIME) as made:
         made.metadata.update(metadata or {})
         stream: Any = made.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 120, pixels
@@ -460,7 +463,7 @@ def two_languages() -> bytes:
     import av
 
     out = io.BytesIO()
-    with av.open(out, "w", format="matroska") as made:
+    with av.open(out, "w", format="matroska", options=SAME_EACH_TIME) as made:
         tracks: list[Any] = []
         for language in ("swe", "jpn"):
             track: Any = made.add_stream("flac", rate=44100, layout="mono")

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import kinds, samples
+from tests.hostile.files.archives import zip64_of_absurd_size
 from windlass.kernel.formats import bitmaps, compound_kinds, exif, icc, looks, pdf_dates, recording_tags, zip_kinds
 from windlass.kernel.formats.places import iso6709
+from windlass.processing.formats import zips
 
 
 def entry(value: str, kind: str = "ASCII", people: str | None = None) -> str:
@@ -103,6 +105,12 @@ def test_bitmaps() -> None:
     assert bitmaps.bmp(kinds.bmp()) == {"width": 2, "height": 3, "bits": 24}
     assert bitmaps.ico(kinds.ico()) == {"width": 256, "height": 256}
     assert bitmaps.bmp(b"BM" + bytes(10)) is None
+    assert bitmaps.bmp(kinds.bmp()[:18] + b"\0\0\0\x80" + kinds.bmp()[22:]) is None
+
+
+def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
+    seen = zips.survey(io.BytesIO(zip64_of_absurd_size()))
+    assert (seen.entries, seen.overlapping, seen.unpacked) == (3, 3, 3 * (2**63 - 1))
 
 
 BEGINNINGS = st.sampled_from(

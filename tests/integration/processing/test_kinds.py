@@ -47,6 +47,17 @@ def test_a_sound_has_its_duration(make) -> None:
     assert processed(make(), "sound").duration == pytest.approx(2.0 if make is samples.mp3 else 1.0, abs=0.1)
 
 
+def test_tags_that_claim_gigabytes_take_no_memory() -> None:
+    """A WAV's form and a FLAC's comments, each of 4 GiB by their own word: one is too short then, the other is cut."""
+    wav = samples.wav().replace(b"fmt \x10\0\0\0", b"fmt \xf0\xff\xff\xff")
+    comments = samples.flac().index(b"fLaC") + 4 + 38 + 4
+    flac = samples.flac()[:comments] + b"\xf0\xff\xff\xff" + samples.flac()[comments + 4 :]
+    for content, name in ((wav, "a.wav"), (flac, "a.flac")):
+        asset = processed(content, name)
+        assert asset.status == READY
+        assert "memory" not in step(asset, "audio_tags").detail
+
+
 def test_a_thumbnail_stands_upright_and_fits_its_box() -> None:
     """The left half is red; turned to the right, as the camera asks, the upper half is."""
     import pyvips

@@ -207,6 +207,18 @@ def test_a_video_that_is_none_has_no_thumbnail_and_says_why() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "filename", "name"),
+    [
+        (samples.mp4().replace(b"mp4v", b"zzzz").replace(b"esds", b"zzzz"), "unknown.mp4", "video_thumbnail"),
+        (samples.m4a().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"), "unknown.m4a", "waveform"),
+    ],
+)
+def test_a_codec_that_nobody_knows_is_said(content: bytes, filename: str, name: str) -> None:
+    asset = processed(content, filename)
+    assert step(asset, name).detail == "The recording cannot be read: its codec is not known here."
+
+
 def test_a_pdf_shows_its_first_page() -> None:
     asset = processed(made.red_and_blue_pdf(), "a.pdf")
     shown = picture(asset)

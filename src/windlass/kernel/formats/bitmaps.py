@@ -17,6 +17,8 @@ def bmp(head: bytes) -> dict[str, int] | None:
         width, height, _, bits = struct.unpack_from("<HHHH", head, 18)
     else:
         width, height, _, bits = struct.unpack_from("<iiHH", head, 18)
+    if -(2**31) in (width, height):  # it has no positive counterpart: nobody wrote that
+        return None
     return {"width": abs(width), "height": abs(height), "bits": bits}
 
 

@@ -20,6 +20,8 @@ _END64 = struct.Struct("<4sQ2H2I4Q")
 _HEADER = struct.Struct("<4s6H3I5H2I")
 _LOCAL = 30
 _UNKNOWN = 0xFFFFFFFF
+#: No file reaches so far, whatever an entry says of its place.
+_FARTHEST = 2**63 - 1
 _ENCRYPTED, _UTF8 = 1, 1 << 11
 _SYMLINK, _KIND = 0o120000, 0o170000
 
@@ -73,8 +75,8 @@ def survey(file: BinaryIO) -> Survey:
         if not seen.add(entry):
             seen.entries = max(seen.entries, found.entries)
             break
-        starts.append(start)
-        ends.append(end)
+        starts.append(min(start, _FARTHEST))
+        ends.append(min(end, _FARTHEST))
     seen.overlapping = _overlapping(starts, ends, found.start - found.shift)
     return seen
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from typing import Any
+from typing import Any, BinaryIO
 
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 
@@ -45,10 +46,23 @@ class AudioTags:
         import mutagen
 
         with damaged(mutagen.MutagenError, what="tags"):
-            read = mutagen.File(context.file, options=_formats(), easy=True)
+            read = mutagen.File(_Bounded(context.file), options=_formats(), easy=True)
         tags = {} if read is None or read.tags is None else _known(read.tags)
         tags = {**(context.facts.get("tags") or {}), **tags}
         return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
+
+
+class _Bounded:
+    """mutagen asks for as many bytes as the file claims of itself, and Python makes room for all it is asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._end = file, file.seek(0, os.SEEK_END)
+        self.seek, self.tell = file.seek, file.tell
+        file.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._end - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
 
 
 def _formats() -> list[Any]:

@@ -81,6 +81,13 @@ def main_audio(container: Any) -> Any | None:
     return next(iter(container.streams.audio), None)
 
 
+def decoder(stream: Any) -> Any:
+    """What decodes the stream. Raises Unreadable where there is nothing for its codec: damaged files name any."""
+    if stream.codec_context is None:
+        raise Unreadable("The recording cannot be read: its codec is not known here.")
+    return stream.codec_context
+
+
 def is_cover(stream: Any) -> bool:
     """A picture on the record's sleeve is no video."""
     from av.stream import Disposition

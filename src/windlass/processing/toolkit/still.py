@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.toolkit.recordings import seconds_of
+from windlass.processing.toolkit.recordings import decoder, seconds_of
 from windlass.processing.toolkit.upright import Looks, Upright, within
 
 #: Where in the video a frame is looked for, in this order: its share of the whole.
@@ -44,7 +44,7 @@ def _candidates(container: Any, stream: Any) -> Iterator[Any]:
     import av
 
     seconds = seconds_of(container, stream)
-    stream.codec_context.skip_frame = "NONKEY"
+    decoder(stream).skip_frame = "NONKEY"
     for place in PLACES if seconds else (0.0,):
         try:
             _go_to(container, stream, place * (seconds or 0))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from windlass.processing.toolkit.recordings import Frames, main_audio, seconds_of
+from windlass.processing.toolkit.recordings import Frames, decoder, main_audio, seconds_of
 from windlass.processing.toolkit.sound import Sound
 
 #: Stretches at most, and samples that are looked at together.
@@ -69,7 +69,7 @@ class _Outline:
 def peaks(container: Any, report: Callable[[int], None]) -> Peaks:
     """Of the first stream of sound, its channels mixed into one. Raises Unreadable, and what ``report`` raises."""
     stream: Any = main_audio(container)
-    stream.codec_context.thread_count = 1
+    decoder(stream).thread_count = 1
     seconds = seconds_of(container, stream) or 0.0
     frames, heard, rate = Frames(container, stream), None, 0
     outline, block, told, end = _Outline(1), 1, -1, time.monotonic() + PATIENCE

@@ -1,0 +1,1 @@
+"""Families of hostile files, one module each."""

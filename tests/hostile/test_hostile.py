@@ -1,0 +1,83 @@
+"""Every hostile file and some hundreds of mutants, through the whole plan: each ends, with a reason.
+
+What is checked of each is in ``ground.py``. ``HOSTILE_SEED`` and ``HOSTILE_MUTANTS`` choose other mutants; ``make
+hostile`` takes thousands. A file that ends in a breach is written to the directory that the failure names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.catalogue import catalogue
+from tests.hostile.ground import Ending
+from tests.hostile.runner import Trial, endings, hand_made, mutants
+
+SEED = int(os.environ.get("HOSTILE_SEED", "20"))
+MUTANTS = int(os.environ.get("HOSTILE_MUTANTS", "150"))
+
+#: The run of all files is part of the first test that asks for one.
+pytestmark = pytest.mark.timeout(900)
+
+
+#: What a profile with limits refuses, and what its owner is told.
+REFUSED = {
+    "zip_flat": "packed 1011.06 to 1; at most 100",
+    "zip_overlapping": "20001 entries; at most 10000",
+    "zip_of_many": "65000 entries; at most 10000",
+    "zip64_of_absurd_size": "9007199254740991 bytes unpacked",
+    "zip_locked": "locked with a password",
+    "zstd_bomb": "1073807360 bytes unpacked; at most 1073741824",
+    "tar_of_absurd_sizes": "9007199254740991 bytes unpacked",
+    "png_of_65535_squared": "4294836225 pixels; at most 50000000",
+    "jpeg_of_65500_squared": "4290250000 pixels",
+    "tiff_bomb": "1073741824 pixels",
+    "webp_bomb": "268402689 pixels",
+    "pdf_of_many_pages": "100000 pages; at most 1000",
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hostile") / "kept"
+
+
+@pytest.fixture(scope="module")
+def ended(kept: Path) -> Mapping[str, Ending]:
+    """How each file ended, by name."""
+    trials = [*hand_made("boundless"), *mutants(SEED, MUTANTS)]
+    return {ending.name: ending for ending in endings(trials, processes=2, keep=kept)}
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_a_hostile_file_ends_and_touches_nothing(name: str, ended: Mapping[str, Ending], kept: Path) -> None:
+    assert ended[name].breaches == [], f"{catalogue()[name].about} It lies in {kept}."
+
+
+@pytest.fixture(scope="module")
+def limited(kept: Path) -> Mapping[str, Ending]:
+    trials = [Trial(name, profile="limited") for name in REFUSED]
+    return {ending.name: ending for ending in endings(trials, processes=2, keep=kept)}
+
+
+@pytest.mark.parametrize(("name", "said"), REFUSED.items())
+def test_a_bomb_is_refused_with_its_figures(name: str, said: str, limited: Mapping[str, Ending]) -> None:
+    assert limited[name].status == "REJECTED"
+    assert said in limited[name].reason
+    assert limited[name].breaches == []
+
+
+def test_a_damaged_file_ends_and_touches_nothing(ended: Mapping[str, Ending], kept: Path) -> None:
+    tried = {name: ending for name, ending in ended.items() if name.startswith("mutant ")}
+    assert len(tried) == MUTANTS
+    assert {name: ending.breaches for name, ending in tried.items() if ending.breaches} == {}, f"They lie in {kept}."
+
+
+def test_files_were_looked_into(ended: Mapping[str, Ending]) -> None:
+    """Not everything was turned away at the door: kinds were told apart, and steps gave up on what they read."""
+    assert len({ending.mime_type for ending in ended.values()}) > 40
+    assert sum(1 for ending in ended.values() if ending.steps) > 50
+    assert all(ending.peak_memory > 0 for ending in ended.values())
