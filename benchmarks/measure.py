@@ -29,7 +29,7 @@ class ProcessTree:
     def cpu_seconds(self) -> float:
         """CPU that the tree has used since it began. A child that ended counts on in the parent that reaped it."""
         total = 0.0
-        for process in self._processes():
+        for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 total += sum(process.cpu_times()[:4])
         return total
@@ -37,12 +37,12 @@ class ProcessTree:
     def resident_bytes(self) -> list[int]:
         """Resident memory of each process; what processes share counts in each of them."""
         sizes = []
-        for process in self._processes():
+        for process in self.processes():
             with contextlib.suppress(psutil.Error):
                 sizes.append(process.memory_info().rss)
         return sizes
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         return [self._root, *self._root.children(recursive=True)]
 
 

@@ -2,8 +2,9 @@
 
 from benchmarks.workloads.base import Workload
 from benchmarks.workloads.downloads import Download
+from benchmarks.workloads.mixed import EachKind, Mixed, SandboxCost
 from benchmarks.workloads.ready import Ready
 from benchmarks.workloads.small import Processed, Small
 from benchmarks.workloads.uploads import Parallel, Single
 
-ALL: tuple[type[Workload], ...] = (Single, Parallel, Small, Processed, Download, Ready)
+ALL: tuple[type[Workload], ...] = (Single, Parallel, Small, Processed, Download, Ready, Mixed, EachKind, SandboxCost)

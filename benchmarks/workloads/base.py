@@ -24,10 +24,32 @@ class Scale:
     small: int
     processed: int
     pictures: int
+    mixed: int
+    each_kind: int
 
 
-FULL = Scale(rounds=3, large=GIB, parallel=32, parallel_size=64 * MIB, small=2000, processed=400, pictures=10)
-QUICK = Scale(rounds=1, large=64 * MIB, parallel=4, parallel_size=8 * MIB, small=100, processed=20, pictures=2)
+FULL = Scale(
+    rounds=3,
+    large=GIB,
+    parallel=32,
+    parallel_size=64 * MIB,
+    small=2000,
+    processed=400,
+    pictures=10,
+    mixed=500,
+    each_kind=15,
+)
+QUICK = Scale(
+    rounds=1,
+    large=64 * MIB,
+    parallel=4,
+    parallel_size=8 * MIB,
+    small=100,
+    processed=20,
+    pictures=2,
+    mixed=16,
+    each_kind=1,
+)
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import require
 
+pytestmark = pytest.mark.timeout(450)
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def test_a_small_run_leaves_figures_tables_and_a_plot(tmp_path: Path) -> None:
+LOADS = ["parallel,download,ready", "mixed,kinds,sandbox"]
+
+
+@pytest.mark.parametrize("loads", LOADS)
+def test_a_small_run_leaves_figures_tables_and_a_plot(tmp_path: Path, loads: str) -> None:
     require(importlib.util.find_spec("matplotlib"), "the extra `bench` is not installed (`make bench` does it)")
     command = [sys.executable, "-m", "benchmarks", "--quick", "--peers=windlass-os", "--label=test"]
-    command += ["--workloads=parallel,download,ready", f"--output={tmp_path}", f"--scratch={tmp_path}"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    command += [f"--workloads={loads}", f"--output={tmp_path}", f"--scratch={tmp_path}"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
 
     (data,) = tmp_path.glob("*-test.json")
     result = json.loads(data.read_text())
     shown = data.with_suffix(".md").read_text()
-    assert [table["key"] for table in result["tables"]] == ["parallel", "download", "ready"]
+    assert [table["key"] for table in result["tables"]] == loads.split(",")
     for table in result["tables"]:
         assert f"## {table['title']}" in shown
         for row in table["rows"]:
