@@ -506,14 +506,10 @@ def test_windlass_check_says_what_is_wrong(s3_server: S3Server, make_server: Cal
     server = make_server(**s3_server.settings(s3_server.new_bucket()))
     right = server.command("check")
     assert right.returncode == 0, right.stdout
-    for change, word in (
-        ({"AWS_STORAGE_BUCKET_NAME": "there-is-none"}, "AWS_STORAGE_BUCKET_NAME"),
-        ({"AWS_ACCESS_KEY_ID": "nobody"}, "AWS_ACCESS_KEY_ID"),
-        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "AWS_SECRET_ACCESS_KEY"),
-        ({"AWS_S3_ENDPOINT_URL": f"http://127.0.0.1:{services.free_port()}"}, "cannot be asked"),
-    ):
-        server.environment |= {**s3_server.settings("x"), "AWS_STORAGE_BUCKET_NAME": "there-is-none"} | change
-        wrong = server.command("check")
-        assert wrong.returncode != 0
-        assert word in " ".join(wrong.stdout.split() + wrong.stderr.split()), wrong.stdout
-        assert "no secret at all" not in wrong.stdout + wrong.stderr
+    server.environment |= {"AWS_ACCESS_KEY_ID": "nobody"}
+    wrong = server.command("check")
+    assert wrong.returncode != 0
+    assert "AWS_ACCESS_KEY_ID" in " ".join(wrong.stdout.split())
+    assert s3_server.SECRET not in wrong.stdout + wrong.stderr
+    del server.environment["AWS_STORAGE_BUCKET_NAME"]
+    assert "AWS_STORAGE_BUCKET_NAME is not set" in (unset := server.command("check")).stdout + unset.stderr

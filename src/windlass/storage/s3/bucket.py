@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 CONNECTIONS = 48
 SENDERS = 16
 _CONNECT_SECONDS = 5.0
+#: How long a store may take to make an object of thousands of parts (seconds). Amazon speaks of several minutes.
+PATIENCE = 600.0
 
 
 class Bucket:
@@ -44,14 +47,16 @@ class Bucket:
         self._of_process = 0
         self._client: S3Client | None = None
         self._presigner: S3Client | None = None
+        self._patient_client: S3Client | None = None
         self._senders: ThreadPoolExecutor | None = None
 
     @contextmanager
-    def call(self, key: str) -> Iterator[S3Client]:
-        """The client, inside the translation of its errors. Raises StoreError."""
+    def call(self, key: str, *, patient: bool = False) -> Iterator[S3Client]:
+        """The client, inside the translation of its errors. ``patient``: one that waits for minutes, and never asks
+        twice. Raises StoreError."""
         with self._guard():
             try:
-                yield self._ours()
+                yield self._patient() if patient else self._ours()
             except (BotoCoreError, ClientError) as error:
                 raise told(error, key) from error
 
@@ -96,7 +101,9 @@ class Bucket:
                 return
             assert self._senders is not None
             self._senders.shutdown(wait=False, cancel_futures=True)
-            self._client.close()
+            for client in (self._client, self._patient_client):
+                if client is not None:
+                    client.close()
             self._client = None
 
     def encryption(self) -> dict[str, Any]:
@@ -110,10 +117,19 @@ class Bucket:
             case kind:
                 return {"ServerSideEncryption": kind.upper()}
 
+    def _patient(self) -> S3Client:
+        self._ours()
+        with self._lock:
+            if self._patient_client is None:
+                options = replace(self.options, timeout=max(PATIENCE, self.options.timeout), attempts=1)
+                self._patient_client = _client(options, options.endpoint)
+            return self._patient_client
+
     def _ours(self) -> S3Client:
         with self._lock:
             if self._client is None or self._of_process != os.getpid():
-                self._client, self._presigner = _client(self.options, self.options.endpoint), None
+                self._client = _client(self.options, self.options.endpoint)
+                self._presigner = self._patient_client = None
                 self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="windlass-s3")
                 self._of_process = os.getpid()
             return self._client

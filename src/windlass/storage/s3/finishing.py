@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -15,6 +16,10 @@ from windlass.storage.s3.made import Made, Tag
 _OTHER_PARTS = ("InvalidPart", "InvalidPartOrder", "BadDigest")
 
 
+#: When a store whose answer was lost is asked what became of an object (seconds after one another).
+PAUSES = (0.0, 1.0, 2.0, 4.0)
+
+
 def parts_of(bucket: Bucket, key: str, made: Made) -> list[Tag]:
     """The parts that ``made`` tells of, as the store has them.
 
@@ -26,23 +31,31 @@ def parts_of(bucket: Bucket, key: str, made: Made) -> list[Tag]:
     return found
 
 
-def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[Tag], size: int) -> None:
+def complete(bucket: Bucket, key: str, made: Made, tags: Sequence[Tag], size: int) -> None:
     """Make the object of these parts, or find it made: the answer to an earlier request may have been lost."""
     try:
-        multipart.complete(bucket, key, upload, list(enumerate(tags, 1)))
-    except Refused as error:
-        if error.code in _OTHER_PARTS:
+        multipart.complete(bucket, key, made.upload, list(enumerate(tags, 1)))
+    except StoreError as error:
+        # Where the connection broke, the store may be at it still.
+        if any(_is_whole(bucket, key, made, size, after=pause) for pause in (PAUSES if error.transient else (0.0,))):
+            return
+        if isinstance(error, Refused) and error.code in _OTHER_PARTS:
             raise SyncFailed(str(error)) from error
         raise
+
+
+def must_be_whole(bucket: Bucket, key: str, made: Made, size: int) -> None:
+    """The upload has ended: by becoming this object? Raises ObjectMissing."""
+    if not _is_whole(bucket, key, made, size):
+        raise ObjectMissing(f"{key}: its upload has ended, and what lies there is not what became of it")
+
+
+def _is_whole(bucket: Bucket, key: str, made: Made, size: int, after: float = 0.0) -> bool:
+    time.sleep(after)
+    try:
+        return objects.mark(bucket, key) == (made.mark, size)
     except ObjectMissing:
-        must_be_whole(bucket, key, size)
-
-
-def must_be_whole(bucket: Bucket, key: str, size: int) -> None:
-    """Raises ObjectMissing, StoreError where the object is another."""
-    found = objects.head(bucket, key)
-    if found.size != size:
-        raise StoreError(f"{key}: {found.size} bytes are there, {size} are to be")
+        return False
 
 
 def remove_pieces(bucket: Bucket, key: str) -> int:

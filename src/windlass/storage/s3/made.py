@@ -37,12 +37,15 @@ class Piece:
 class Made:
     """``parts`` parts of ``part_size`` bytes are at the store, then the ``tail``.
 
+    ``mark`` is what the object that becomes of this upload will carry, by which it is known.
+
     ``chain`` is a hash over the parts' tags, in order: what the store lists later is compared with it, so that a state
     stays small however many parts there are, and a part that somebody replaced is noticed. ``gone`` names pieces that
     only earlier states need: who is handed this one may delete them.
     """
 
     upload: str
+    mark: str
     part_size: int
     checksum: str
     parts: int = 0
@@ -65,6 +68,7 @@ class Made:
     def state(self) -> State:
         return {
             "upload": self.upload,
+            "mark": self.mark,
             "part_size": self.part_size,
             "checksum": self.checksum,
             "parts": self.parts,
@@ -79,7 +83,7 @@ class Made:
         if "upload" not in state:
             return None
         tail = tuple(Piece(token, size) for token, size in state["tail"])
-        known = {name: state[name] for name in ("upload", "part_size", "checksum", "parts", "chain")}
+        known = {name: state[name] for name in ("upload", "mark", "part_size", "checksum", "parts", "chain")}
         return cls(**known, tail=tail, gone=tuple(state["gone"]))
 
 

@@ -14,6 +14,9 @@ from windlass.storage.s3.made import Tag
 #: What bytes are is found out later, and said with each download.
 TYPE = "application/octet-stream"
 
+#: The metadata of an object that says which upload it became of.
+MARK = "windlass-upload"
+
 #: Uploads whose parts are proved by Content-MD5 alone. With a checksum of its own the store wants one of every part
 #: when the object is completed, and of a copied part not every store tells the right one.
 COPYING = "md5"
@@ -28,12 +31,17 @@ class Unfinished:
     begun_at: datetime
 
 
-def begin(bucket: Bucket, key: str, checksum: str) -> str:
-    """The new upload's id."""
+def begin(bucket: Bucket, key: str, checksum: str, mark: str) -> str:
+    """The new upload's id. The object that it becomes can be told from any other by ``mark``."""
     wanted: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if checksum == "crc32" else {}
     with bucket.call(key) as s3:
         made = s3.create_multipart_upload(
-            Bucket=bucket.name, Key=bucket.path(key), ContentType=TYPE, **wanted, **bucket.encryption()
+            Bucket=bucket.name,
+            Key=bucket.path(key),
+            ContentType=TYPE,
+            Metadata={MARK: mark},
+            **wanted,
+            **bucket.encryption(),
         )
     return made["UploadId"]
 
@@ -103,9 +111,12 @@ def size_of(bucket: Bucket, key: str, upload: str) -> int:
 
 
 def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[tuple[int, Tag]]) -> None:
-    """Make the object of exactly these parts; the store refuses where it has others under their numbers."""
+    """Make the object of exactly these parts; the store refuses where it has others under their numbers.
+
+    Asked once and waited for: some stores take minutes, and a second request beside the first would be told nonsense.
+    """
     listed: Any = [tag.part(number) for number, tag in tags]
-    with bucket.call(key) as s3:
+    with bucket.call(key, patient=True) as s3:
         s3.complete_multipart_upload(
             Bucket=bucket.name,
             Key=bucket.path(key),

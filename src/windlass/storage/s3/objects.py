@@ -12,7 +12,7 @@ from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, StoreEr
 from windlass.storage.s3 import keys
 from windlass.storage.s3.bucket import Bucket, proof
 from windlass.storage.s3.errors import Refused
-from windlass.storage.s3.multipart import TYPE
+from windlass.storage.s3.multipart import MARK, TYPE
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -61,6 +61,13 @@ def head(bucket: Bucket, key: str) -> ObjectInfo:
     with bucket.call(key) as s3:
         reply = s3.head_object(Bucket=bucket.name, Key=bucket.path(key))
     return _info(key, reply["ContentLength"], reply["LastModified"], reply["ETag"])
+
+
+def mark(bucket: Bucket, key: str) -> tuple[str, int]:
+    """Which upload the object became of, and its size. Raises ObjectMissing."""
+    with bucket.call(key) as s3:
+        reply = s3.head_object(Bucket=bucket.name, Key=bucket.path(key))
+    return reply["Metadata"].get(MARK, ""), reply["ContentLength"]
 
 
 def delete(bucket: Bucket, key: str) -> None:

@@ -79,7 +79,8 @@ class Part:
     def gathered(self, start: int = 0) -> Iterator[Buffer]:
         """The bytes from ``start`` on, in one piece: from memory where they are there, else read again, in turn."""
         if start == self._held_from:
-            yield b"".join(self._held)
+            self._held = [b"".join(self._held)]  # and not both
+            yield self._held[0]
         elif start > self._held_from:
             yield self._from_memory(start)
         else:

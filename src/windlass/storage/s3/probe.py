@@ -44,13 +44,13 @@ def _check_multipart(bucket: Bucket, key: str) -> None:
     """An object of two parts, one of them copied; and a part with a wrong checksum, which must be refused."""
     checksum, data = bucket.options.checksum, bytes(LEAST_PART)
     try:
-        upload = multipart.begin(bucket, key, checksum)
+        upload = multipart.begin(bucket, key, checksum, key)
         _must_prove(bucket, key, upload)
         tag = multipart.send(bucket, key, upload, 1, data, checksum)
         if multipart.parts(bucket, key, upload, checksum) != [tag]:
             raise StoreError("The store lists other parts than those that were sent to it.")
         multipart.complete(bucket, key, upload, [(1, tag)])
-        upload = multipart.begin(bucket, key, multipart.COPYING)
+        upload = multipart.begin(bucket, key, multipart.COPYING, key)
         copied = multipart.copy(bucket, key, upload, 1, key, 0, len(data))
         multipart.complete(bucket, key, upload, [(1, copied)])
     finally:

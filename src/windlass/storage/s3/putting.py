@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from windlass.storage.contract import StoreError
-from windlass.storage.s3 import multipart, objects
+from windlass.storage.s3 import keys, multipart, objects
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.made import Tag
 
@@ -18,7 +18,7 @@ def put(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
         objects.put(bucket, key, _read(source, size, key))
         return
     checksum = bucket.options.checksum
-    upload = multipart.begin(bucket, key, checksum)
+    upload = multipart.begin(bucket, key, checksum, keys.new_token())
     try:
         tags: list[Tag] = []
         for start in range(0, size, part_size):

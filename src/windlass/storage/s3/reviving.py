@@ -18,8 +18,9 @@ def revive(bucket: Bucket, key: str, made: Made) -> Made:
     """
     if objects.head(bucket, key).size < made.offset:
         raise ObjectMissing(f"{key}: its upload has ended")
-    upload, size = multipart.begin(bucket, key, multipart.COPYING), made.part_size
-    found = replace(made, upload=upload, checksum=multipart.COPYING, parts=0, chain=NO_PARTS, tail=())
+    mark, size = keys.new_token(), made.part_size
+    upload = multipart.begin(bucket, key, multipart.COPYING, mark)
+    found = replace(made, upload=upload, mark=mark, checksum=multipart.COPYING, parts=0, chain=NO_PARTS, tail=())
     copies = [
         bucket.senders.submit(multipart.copy, bucket, key, upload, number + 1, key, number * size, size)
         for number in range(made.parts)

@@ -58,8 +58,9 @@ class S3Store:
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
         checksum = self._options.checksum
-        upload = multipart.begin(self._bucket, keys.checked(key), checksum)
-        return Made(upload, chunk_size or self._options.part_size_for(at_most), checksum).state()
+        mark = keys.new_token()
+        upload = multipart.begin(self._bucket, keys.checked(key), checksum, mark)
+        return Made(upload, mark, chunk_size or self._options.part_size_for(at_most), checksum).state()
 
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
@@ -81,9 +82,9 @@ class S3Store:
         made = _made(key, state)
         try:
             tags = self._tags(key, made, size, [Chunk.of(chunk) for chunk in chunks])
-            complete(self._bucket, key, made.upload, tags, size)
+            complete(self._bucket, key, made, tags, size)
         except ObjectMissing:
-            must_be_whole(self._bucket, key, size)  # completed before, and the answer was lost
+            must_be_whole(self._bucket, key, made, size)  # completed before, and the answer was lost
         remove_pieces(self._bucket, key)
 
     def discard(self, key: str, state: State) -> int:

@@ -89,7 +89,7 @@ class S3Writer:
             made = self._made
             first = self._tags if self._tags is not None else parts_of(self._bucket, self._key, made)
             last = [self._send(made.parts + 1, self._part)] if self._part.size or not made.parts else []
-            complete(self._bucket, self._key, made.upload, [*first, *last], size)
+            complete(self._bucket, self._key, made, [*first, *last], size)
             if self._pieces or self._tags is None:
                 remove_pieces(self._bucket, self._key)
 
@@ -171,7 +171,7 @@ class S3Writer:
         """Parts that are copied have no checksum that could be told beforehand, so an upload that has begun to prove
         its parts by such is left to the sweep for one that does not."""
         if self._made.checksum != COPYING and self._made.parts == 0 and not self._flights:
-            upload = multipart.begin(self._bucket, self._key, COPYING)
+            upload = multipart.begin(self._bucket, self._key, COPYING, self._made.mark)
             self._made = replace(self._made, upload=upload, checksum=COPYING)
 
     def _copy_some(self, source: str, start: int, size: int) -> int:
