@@ -3,32 +3,32 @@ for the sweep and never a record without bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
-from django.db.models import F
+import structlog
 
 from windlass import conf
 from windlass.events.api import EventType, recording
 from windlass.files import uploads
 from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
+from windlass.files.references import StoredObject, let_go
 from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
-from windlass.storage.contract import ObjectInfo, ObjectMissing, Store
+from windlass.storage.contract import ObjectInfo, ObjectMissing, Store, StoreError
 from windlass.storage.registry import store
 
+log = structlog.get_logger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object that no row names any more."""
 
-    store: str
-    key: str
-
-    def delete(self) -> int:
-        return store(self.store).delete(self.key)
+def delete_objects(gone: Iterable[StoredObject]) -> None:
+    """No row names them any more: what cannot be deleted now, the sweep finds."""
+    for found in gone:
+        try:
+            found.delete()
+        except StoreError as error:
+            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
 
 
 def release(asset: FileAsset) -> list[StoredObject]:
@@ -36,7 +36,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
     with recording() as tell:
         if asset.status == FileStatus.RELEASED:
             return []
-        gone = _renditions(asset) + _let_go(asset)
+        gone = _renditions(asset) + let_go(asset)
         move(tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="")
         asset.renditions.all().delete()
     return gone
@@ -45,7 +45,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
 def delete(asset: FileAsset) -> list[StoredObject]:
     """Record and bytes go. Returns what to delete after the transaction commits."""
     with recording() as tell:
-        gone = _renditions(asset) + _let_go(asset)
+        gone = _renditions(asset) + let_go(asset)
         tell.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
     return gone
@@ -149,15 +149,3 @@ def _is_named(store_name: str, found: ObjectInfo) -> bool:
 
 def _renditions(asset: FileAsset) -> list[StoredObject]:
     return [StoredObject(r.store, r.key) for r in asset.renditions.all()]
-
-
-def _let_go(asset: FileAsset) -> list[StoredObject]:
-    """Give up the file's reference to its blob; the blob's object, if that was the last."""
-    blob = asset.blob
-    if blob is None:
-        return []
-    FileAsset.objects.filter(id=asset.id).update(blob=None)
-    asset.blob = None
-    Blob.objects.filter(id=blob.id).update(references=F("references") - 1)
-    deleted, _ = Blob.objects.filter(id=blob.id, references=0).delete()
-    return [StoredObject(blob.store, blob.key)] if deleted else []

@@ -36,6 +36,7 @@ class SweepReport:
     uploads_forgotten: int = 0
     uploads_to_join: int = 0
     orphans_removed: int = 0
+    duplicates_merged: int = 0
     events_pruned: int = 0
     jobs_pruned: int = 0
     bytes_freed: int = 0
@@ -53,8 +54,8 @@ def sweep() -> SweepReport:
 
 
 def housekeeping() -> SweepReport:
-    """What may wait an hour: objects that no row names, and records older than they are kept."""
-    return _run(_old_records, _orphans)
+    """What may wait an hour: objects that no row names, records past their time, content that is stored twice."""
+    return _run(_old_records, _orphans, _duplicates)
 
 
 def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
@@ -102,3 +103,7 @@ def _old_records(report: SweepReport) -> None:
 def _orphans(report: SweepReport) -> None:
     report.orphans_removed, freed = files.lifecycle.remove_orphans(store())
     report.bytes_freed += freed
+
+
+def _duplicates(report: SweepReport) -> None:
+    report.duplicates_merged = files.duplicates.merge()
