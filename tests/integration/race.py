@@ -100,6 +100,68 @@ def sharing() -> list[Any]:
     return rounds
 
 
+FORESEEN = ("begun", "done", "ended")
+
+
+def begun(owner: str, size: int | None) -> files.UploadSession:
+    new = files.NewUpload(
+        owner=owner,
+        dialect="tus",
+        profile=files.profile("default"),
+        filename="a",
+        declared_type=None,
+        reference=None,
+        metadata={},
+        client_metadata=None,
+        expected_sha256=None,
+        size=size,
+        store=store().name,
+        holder="race",
+        lease_seconds=100,
+    )
+    upload_id = uuid.uuid4()
+    return files.uploads.create(new, upload_id=upload_id, key=f"objects/{upload_id}", state={})
+
+
+def upload(owner: str, number: int) -> str:
+    """Of every four, one ends, one becomes a file that is deleted, one a file of unknown length, one a file."""
+    deferred = number % 4 == 2
+    session = begun(owner, None if deferred else 70)
+    lease = files.leases.lease_of(session)
+    if number % 4 == 0:
+        files.uploads.end(session.id, files.UploadStatus.CANCELLED)
+        return "ended"
+    if deferred:
+        with recording():
+            files.leases.checkpoint(lease, 50, {}, ttl_hours=1)
+    with recording() as tell:
+        asset = files.uploads.complete(tell, lease, session, size=70, sha256=None)
+    if number % 4 == 1:
+        delete(asset)
+    return "done"
+
+
+def quota() -> list[Any]:
+    """Fifty uploads at once against room for fourteen, on an account that does not exist yet; then fifty more."""
+    rounds = []
+    for _ in range(3):
+        owner = f"quota-{uuid.uuid4()}"
+        said = at_once([lambda owner=owner, number=number: upload(owner, number) for number in range(50)])
+        kept = sum(FileAsset.objects.filter(owner=owner).values_list("size", flat=True))
+        said += at_once([lambda owner=owner: begun(owner, 70) and "begun" for _ in range(50)])
+        usage, drift = files.quota.usage(owner), files.quota.recount(owner)
+        rounds.append(
+            {
+                "kept": kept,
+                "refused": sum(each.startswith("QuotaExceeded") for each in said),
+                "failed": [each for each in said if not each.startswith(("QuotaExceeded", *FORESEEN))],
+                "drift": drift and drift.too_much,
+                "bytes": usage.document()["bytes"],
+            }
+        )
+    return rounds
+
+
 if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     print(json.dumps(globals()[sys.argv[1]]()))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from django.db.models import F
 
+from windlass.files import quota
 from windlass.files.models import Blob, FileAsset
 from windlass.storage.registry import store
 
@@ -36,7 +37,9 @@ def let_go(asset: FileAsset) -> list[StoredObject]:
         return []
     FileAsset.objects.filter(id=asset.id).update(blob=None)
     asset.blob = None
-    return _drop(held)
+    gone = _drop(held)
+    quota.change(asset.owner, bytes_used=-asset.size, files_used=-1)
+    return gone
 
 
 def share(asset: FileAsset, twin: Blob) -> list[StoredObject]:

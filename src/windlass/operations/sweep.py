@@ -37,6 +37,7 @@ class SweepReport:
     uploads_to_join: int = 0
     orphans_removed: int = 0
     duplicates_merged: int = 0
+    quotas_corrected: int = 0
     events_pruned: int = 0
     jobs_pruned: int = 0
     bytes_freed: int = 0
@@ -55,7 +56,7 @@ def sweep() -> SweepReport:
 
 def housekeeping() -> SweepReport:
     """What may wait an hour: objects that no row names, records past their time, content that is stored twice."""
-    return _run(_old_records, _orphans, _duplicates)
+    return _run(_old_records, _orphans, _duplicates, _quotas)
 
 
 def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
@@ -107,3 +108,12 @@ def _orphans(report: SweepReport) -> None:
 
 def _duplicates(report: SweepReport) -> None:
     report.duplicates_merged = files.duplicates.merge()
+
+
+def _quotas(report: SweepReport) -> None:
+    """Accounts change with what they count, so a wrong one is a fault, or a limit that was set while uploads ran."""
+    for owner in list(files.quota.owners()):
+        drift = files.quota.recount(owner)
+        if drift is not None:
+            report.quotas_corrected += 1
+            log.warning("quota.corrected", owner=owner, **drift.too_much)
