@@ -30,7 +30,7 @@ def twin_of(blob: Blob) -> Blob | None:
     return next((other for other in found[:3] if _is_there(other)), None)
 
 
-def merge() -> int:
+def merge(*, dry_run: bool = False) -> int:
     """Bring together what became equal unseen, as two files do whose digests are worked out at the same time.
 
     Returns how many files now share. What nobody refers to any more is left to the next search for orphans: a download
@@ -41,8 +41,9 @@ def merge() -> int:
         if not _is_there(first):
             continue
         for asset in FileAsset.objects.filter(blob__in=_same(first).exclude(id=first.id)):
-            with recording():
-                share(asset, first)
+            if not dry_run:
+                with recording():
+                    share(asset, first)
             merged += 1
     return merged
 

@@ -22,6 +22,12 @@ from windlass.storage.registry import store
 log = structlog.get_logger(__name__)
 
 
+def bytes_freed_by(asset: FileAsset) -> int:
+    """What goes when this file goes now: not the bytes that it shares with another."""
+    alone = Blob.objects.filter(files=asset, references=1).values_list("size", flat=True)
+    return sum(alone) + sum(asset.renditions.values_list("size", flat=True))
+
+
 def delete_objects(gone: Iterable[StoredObject]) -> None:
     """No row names them any more: what cannot be deleted now, the sweep finds."""
     for found in gone:
@@ -120,10 +126,10 @@ def _bytes_of(session: UploadSession) -> int:
         return session.offset if store(session.store).capabilities.parts else 0
 
 
-def remove_orphans(target: Store, *, older_than_hours: float = 24.0) -> tuple[int, int]:
+def remove_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bool = False) -> tuple[int, int]:
     """Delete objects of the store that no row names and that are old enough not to be in the making.
 
-    Returns (objects, bytes freed).
+    Returns (objects, bytes freed). ``dry_run``: nothing is deleted, and the figures are what would be.
     """
     horizon = now() - timedelta(hours=older_than_hours)
     objects = freed = 0
@@ -131,6 +137,9 @@ def remove_orphans(target: Store, *, older_than_hours: float = 24.0) -> tuple[in
         if found.modified_at > horizon or _is_named(target.name, found):
             continue
         objects += 1
+        if dry_run:
+            freed += found.size
+            continue
         freed += target.clear(found.key) if found.unfinished else target.delete(found.key)
     return objects, freed
 

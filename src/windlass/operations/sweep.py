@@ -35,6 +35,9 @@ class SweepReport:
     uploads_expired: int = 0
     uploads_forgotten: int = 0
     uploads_to_join: int = 0
+    files_released: int = 0
+    files_deleted: int = 0
+    references_repaired: int = 0
     orphans_removed: int = 0
     duplicates_merged: int = 0
     quotas_corrected: int = 0
@@ -51,12 +54,12 @@ class SweepReport:
 def sweep() -> SweepReport:
     """What must not wait: jobs whose worker died, bells that were lost, owed steps that can be done now, uploads whose
     time is over or that nobody is joining any more."""
-    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _abandoned_joins)
+    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _retention, _abandoned_joins)
 
 
 def housekeeping() -> SweepReport:
     """What may wait an hour: objects that no row names, records past their time, content that is stored twice."""
-    return _run(_old_records, _orphans, _duplicates, _quotas)
+    return _run(_old_records, _references, _orphans, _duplicates, _quotas)
 
 
 def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
@@ -89,6 +92,17 @@ def _expired_uploads(report: SweepReport) -> None:
     report.uploads_expired, freed = files.lifecycle.expire_uploads()
     report.bytes_freed += freed
     report.uploads_forgotten = files.lifecycle.forget_uploads()
+
+
+def _retention(report: SweepReport) -> None:
+    found = processing.retire()
+    report.files_released, report.files_deleted = found.released, found.deleted
+    report.bytes_freed += found.bytes_freed
+
+
+def _references(report: SweepReport) -> None:
+    report.references_repaired, freed = files.repair.repair_references()
+    report.bytes_freed += freed
 
 
 def _abandoned_joins(report: SweepReport) -> None:

@@ -16,6 +16,8 @@ from windlass.processing.owed import fill_in as fill_in_owed
 from windlass.processing.plan import PlannedStep
 from windlass.processing.protection import sandbox_level, warn_of_gaps
 from windlass.processing.registry import installed
+from windlass.processing.retention import Retired
+from windlass.processing.retention import retire as _retire
 from windlass.processing.runner import run_job
 from windlass.processing.sandbox.level import Level
 from windlass.processing.scanners.contract import ScannerAway
@@ -38,6 +40,7 @@ __all__ = [
     "recover",
     "release",
     "reprocess",
+    "retire",
     "run_job",
     "sandbox_level",
     "scanner",
@@ -96,3 +99,8 @@ def delete(asset: FileAsset) -> None:
         jobs.forget_file(asset.id)
         gone = lifecycle.delete(asset)
         transaction.on_commit(partial(lifecycle.delete_objects, gone))
+
+
+def retire(*, dry_run: bool = False) -> Retired:
+    """Release and delete what its profile keeps no longer. Work that runs on it is stopped."""
+    return _retire(release, delete, dry_run=dry_run)
