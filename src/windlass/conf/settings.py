@@ -195,6 +195,13 @@ class Settings:
     allowed_mime_types: tuple[str, ...] = setting((), "Detected types that may come in (`image/*` works). Empty: all.")
     blocked_mime_types: tuple[str, ...] = setting((), "Detected types that are refused.")
     allowed_extensions: tuple[str, ...] = setting((), "File name extensions that may come in. Empty: all.")
+    quota_bytes: int = setting(
+        0, "Bytes that each owner may store, uploads under way included. 0: no limit.", check=_not_negative
+    )
+    quota_files: int = setting(0, "Likewise the number of files whose bytes are kept.", check=_not_negative)
+    disk_reserve_mb: int = setting(
+        512, "New uploads are refused while less than this is free on the store's disk, in MB.", check=_not_negative
+    )
     # Receiving
     durability: Literal["strict", "complete", "os"] = setting(
         "strict",

@@ -1,11 +1,14 @@
-"""Files and uploads for staff to look at. Nothing is made or deleted here: that would leave jobs and bytes behind."""
+"""Files and uploads for staff to look at. Nothing is made or deleted here: that would leave jobs and bytes behind.
+
+The limits of owners can be changed.
+"""
 
 from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest
 
-from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadChunk, UploadSession
+from windlass.files.models import Blob, FileAsset, OwnerAccount, Rendition, StepRun, UploadChunk, UploadSession
 
 
 class _LookOnly:
@@ -56,6 +59,33 @@ class UploadChunkAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  
     search_fields = ["session__id"]
     list_select_related = ["session"]
     show_full_result_count = False
+
+
+@admin.register(OwnerAccount)
+class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    """The limits may be changed. The figures are counted; owners come by themselves or by ``windlass quota``."""
+
+    list_display = [
+        "owner",
+        "bytes_used",
+        "bytes_reserved",
+        "bytes_limit",
+        "files_used",
+        "files_reserved",
+        "files_limit",
+    ]
+    search_fields = ["owner"]
+    readonly_fields = ["owner", "bytes_used", "bytes_reserved", "files_used", "files_reserved"]
+
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: OwnerAccount, form: object, change: bool) -> None:
+        """The limits alone: what uploads counted since the page was loaded stays."""
+        obj.save(update_fields=["bytes_limit", "files_limit"])
 
 
 @admin.register(Blob)

@@ -1,6 +1,6 @@
 """The door of the files app: sessions, records, profiles, and how they end."""
 
-from windlass.files import assets, chunks, joins, leases, lifecycle, uploads
+from windlass.files import assets, chunks, duplicates, joins, leases, lifecycle, quota, references, repair, uploads
 from windlass.files.assets import IllegalMove, OwedStep, StepOutcome, StepPlan, StoredRendition
 from windlass.files.chunks import ChunkClaim, ClaimedChunk, ClaimLost, ReceivedChunk
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
@@ -39,10 +39,14 @@ __all__ = [
     "UploadStatus",
     "assets",
     "chunks",
+    "duplicates",
     "joins",
     "leases",
     "lifecycle",
     "profile",
     "profiles",
+    "quota",
+    "references",
+    "repair",
     "uploads",
 ]

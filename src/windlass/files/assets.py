@@ -89,6 +89,17 @@ def load(file_id: uuid.UUID) -> FileAsset | None:
     return FileAsset.objects.select_related("blob").filter(id=file_id).first()
 
 
+def past_their_end() -> QuerySet[FileAsset]:
+    """Files to be deleted, by their profile."""
+    return FileAsset.objects.select_related("blob").filter(expires_at__lt=now()).order_by("expires_at")
+
+
+def past_their_bytes() -> QuerySet[FileAsset]:
+    """Files to be released, by their profile, and not to be deleted yet."""
+    due = FileAsset.objects.select_related("blob").filter(release_at__lt=now()).exclude(expires_at__lt=now())
+    return due.exclude(status=FileStatus.RELEASED).order_by("release_at")
+
+
 def find_original(asset: FileAsset, sha256: str) -> uuid.UUID | None:
     """The oldest file of the same owner with the same content that is still here, if it came before this one."""
     return (

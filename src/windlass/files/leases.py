@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import F, Q
 
+from windlass.files import quota
 from windlass.files.models import UploadSession
 from windlass.files.states import LIVING_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
@@ -117,9 +118,10 @@ def checkpoint(
     release: bool = False,
     size: int | None = None,
 ) -> datetime:
-    """Commit how far the bytes are stored; returns when the session now expires. Raises LeaseLost.
+    """Commit how far the bytes are stored; returns when the session now expires. In a transaction.
 
-    ``size``: the length of the whole, where it has become known.
+    ``size``: the length of the whole, where it has become known. Raises LeaseLost, and QuotaExceeded where it was not
+    known before and the owner's quota does not allow as much.
     """
     expires_at = now() + timedelta(hours=ttl_hours)
     values: dict[str, Any] = {"offset": offset, "store_state": state, "expires_at": expires_at, "updated_at": now()}
@@ -128,6 +130,8 @@ def checkpoint(
     if release:
         values |= {"lease_holder": "", "lease_until": None, "lease_wanted": False}
     change_held(lease, values)
+    if lease.size is None:
+        quota.grow(lease.upload_id, max(offset, size or 0))
     return expires_at
 
 

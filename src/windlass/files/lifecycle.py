@@ -3,32 +3,38 @@ for the sweep and never a record without bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 
-from django.db.models import F
+import structlog
 
 from windlass import conf
 from windlass.events.api import EventType, recording
 from windlass.files import uploads
 from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
+from windlass.files.references import StoredObject, let_go
 from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
-from windlass.storage.contract import ObjectInfo, ObjectMissing, Store
+from windlass.storage.contract import ObjectInfo, ObjectMissing, Store, StoreError
 from windlass.storage.registry import store
 
+log = structlog.get_logger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object that no row names any more."""
 
-    store: str
-    key: str
+def bytes_freed_by(asset: FileAsset) -> int:
+    """What goes when this file goes now: not the bytes that it shares with another."""
+    alone = Blob.objects.filter(files=asset, references=1).values_list("size", flat=True)
+    return sum(alone) + sum(asset.renditions.values_list("size", flat=True))
 
-    def delete(self) -> int:
-        return store(self.store).delete(self.key)
+
+def delete_objects(gone: Iterable[StoredObject]) -> None:
+    """No row names them any more: what cannot be deleted now, the sweep finds."""
+    for found in gone:
+        try:
+            found.delete()
+        except StoreError as error:
+            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
 
 
 def release(asset: FileAsset) -> list[StoredObject]:
@@ -36,7 +42,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
     with recording() as tell:
         if asset.status == FileStatus.RELEASED:
             return []
-        gone = _renditions(asset) + _let_go(asset)
+        gone = _renditions(asset) + let_go(asset)
         move(tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="")
         asset.renditions.all().delete()
     return gone
@@ -45,7 +51,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
 def delete(asset: FileAsset) -> list[StoredObject]:
     """Record and bytes go. Returns what to delete after the transaction commits."""
     with recording() as tell:
-        gone = _renditions(asset) + _let_go(asset)
+        gone = _renditions(asset) + let_go(asset)
         tell.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
     return gone
@@ -120,10 +126,10 @@ def _bytes_of(session: UploadSession) -> int:
         return session.offset if store(session.store).capabilities.parts else 0
 
 
-def remove_orphans(target: Store, *, older_than_hours: float = 24.0) -> tuple[int, int]:
+def remove_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bool = False) -> tuple[int, int]:
     """Delete objects of the store that no row names and that are old enough not to be in the making.
 
-    Returns (objects, bytes freed).
+    Returns (objects, bytes freed). ``dry_run``: nothing is deleted, and the figures are what would be.
     """
     horizon = now() - timedelta(hours=older_than_hours)
     objects = freed = 0
@@ -131,6 +137,9 @@ def remove_orphans(target: Store, *, older_than_hours: float = 24.0) -> tuple[in
         if found.modified_at > horizon or _is_named(target.name, found):
             continue
         objects += 1
+        if dry_run:
+            freed += found.size
+            continue
         freed += target.clear(found.key) if found.unfinished else target.delete(found.key)
     return objects, freed
 
@@ -149,15 +158,3 @@ def _is_named(store_name: str, found: ObjectInfo) -> bool:
 
 def _renditions(asset: FileAsset) -> list[StoredObject]:
     return [StoredObject(r.store, r.key) for r in asset.renditions.all()]
-
-
-def _let_go(asset: FileAsset) -> list[StoredObject]:
-    """Give up the file's reference to its blob; the blob's object, if that was the last."""
-    blob = asset.blob
-    if blob is None:
-        return []
-    FileAsset.objects.filter(id=asset.id).update(blob=None)
-    asset.blob = None
-    Blob.objects.filter(id=blob.id).update(references=F("references") - 1)
-    deleted, _ = Blob.objects.filter(id=blob.id, references=0).delete()
-    return [StoredObject(blob.store, blob.key)] if deleted else []

@@ -11,9 +11,10 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 
 from windlass.events.api import EventType, Recorder, recording
+from windlass.files import quota
 from windlass.files.leases import Lease, change_held
 from windlass.files.models import Blob, FileAsset, UploadSession
-from windlass.files.profiles import Profile
+from windlass.files.profiles import Profile, profiles
 from windlass.files.states import LIVING_UPLOADS, UploadStatus, uploads_that_may_become
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound, UploadGone
@@ -55,12 +56,16 @@ class NewUpload:
 
 
 def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
-    """Record a session whose object exists in the store. With a holder it is leased from its first moment."""
+    """Record a session whose object exists in the store. With a holder it is leased from its first moment.
+
+    Raises QuotaExceeded, and what ``on_create`` raises.
+    """
     session = _session(new, upload_id, key, state)
     with recording() as tell:
         if new.on_create is not None:
             new.on_create(upload_id)
         session.save(force_insert=True)
+        quota.reserve(session)
         _tell_created(tell, session)
     return session
 
@@ -93,7 +98,9 @@ def complete(
     sha256: str | None,
     last_append_offset: int = 0,
 ) -> FileAsset:
-    """Every byte is in: the session ends, its file begins. Inside the caller's transaction. Raises LeaseLost.
+    """Every byte is in: the session ends, its file begins. Inside the caller's transaction.
+
+    Raises LeaseLost, and QuotaExceeded where the length was not known before.
 
     ``last_append_offset`` is where the completing request began, by which its repetition is known.
     """
@@ -110,6 +117,7 @@ def complete(
         "updated_at": now(),
     }
     change_held(lease, values)
+    quota.settle(session.id, asset)
     _tell_completed(tell, session, asset)
     return asset
 
@@ -124,7 +132,10 @@ def create_whole(
     size: int,
     sha256: str | None,
 ) -> tuple[UploadSession, FileAsset]:
-    """A session and its file at once, for bytes that came whole. Inside the caller's transaction."""
+    """A session and its file at once, for bytes that came whole. Inside the caller's transaction.
+
+    Raises QuotaExceeded, and what ``on_create`` raises.
+    """
     session = _session(new, upload_id, key, state)
     session.status, session.ended_at = UploadStatus.COMPLETED, now()
     session.offset = session.size = size
@@ -134,6 +145,7 @@ def create_whole(
     if new.on_create is not None:
         new.on_create(upload_id)
     session.save(force_insert=True)
+    quota.change(session.owner, bytes_used=size, files_used=1)
     _tell_created(tell, session)
     _tell_completed(tell, session, asset)
     return session, asset
@@ -165,7 +177,8 @@ def end(upload_id: uuid.UUID, target: UploadStatus, reason: str = "", *, as_seen
             lease_epoch=F("lease_epoch") + 1,
         )
         if ended:
-            session = UploadSession.objects.only("owner", "id").get(id=upload_id)
+            session = UploadSession.objects.only("owner", "id", "reserved", "concat", "parts").get(id=upload_id)
+            quota.let_go(session)
             tell.add(
                 _ENDING_EVENT[target],
                 owner=session.owner,
@@ -262,7 +275,15 @@ def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsse
         declared_mime_type=session.declared_type,
         expected_sha256=session.expected_sha256,
         checksum=sha256,
+        **_ends(session.profile),
     )
+
+
+def _ends(profile: str) -> dict[str, datetime]:
+    """When the file's record and its bytes are to go, by the profile as it is now; later changes of it do not count."""
+    rules = profiles().get(profile)
+    days = {"expires_at": rules.retention_days, "release_at": rules.release_after_days} if rules else {}
+    return {name: now() + timedelta(days=count) for name, count in days.items() if count}
 
 
 def _tell_created(tell: Recorder, session: UploadSession) -> None:

@@ -190,5 +190,20 @@ class Unavailable(Problem):
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
 
 
+class QuotaExceeded(Problem):
+    slug, status, title = "quota-exceeded", 507, "The owner's quota leaves no room for this"
+
+    def __init__(self, resource: str, *, limit: int, used: int, requested: int) -> None:
+        """``resource``: ``bytes`` or ``files``. ``used``: with what is reserved for uploads under way."""
+        super().__init__(
+            f"The quota is {limit} {resource}; {used} are used or reserved, and this would take {requested} more. "
+            "Delete or release files, or end uploads, to make room.",
+            resource=resource,
+            limit=limit,
+            used=used,
+            requested=requested,
+        )
+
+
 class StorageFull(Problem):
     slug, status, title, transient = "storage-full", 507, "There is no room left to store this", True

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from windlass import conf
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
+from windlass.receiving import room
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.registry import store
 
@@ -115,6 +116,8 @@ async def _disk() -> str:
     free = (await in_thread(shutil.disk_usage, conf.get().windlass_home)).free
     if free < LEAST_FREE_BYTES:
         raise Unfit(f"{free} bytes are free; fewer than {LEAST_FREE_BYTES} is too little to work with.")
+    if not room.is_left(await in_thread(room.free)):
+        return f"{free} bytes are free: no new uploads are taken, as DISK_RESERVE_MB says."
     return f"{free} bytes are free."
 
 

@@ -35,7 +35,12 @@ class SweepReport:
     uploads_expired: int = 0
     uploads_forgotten: int = 0
     uploads_to_join: int = 0
+    files_released: int = 0
+    files_deleted: int = 0
+    references_repaired: int = 0
     orphans_removed: int = 0
+    duplicates_merged: int = 0
+    quotas_corrected: int = 0
     events_pruned: int = 0
     jobs_pruned: int = 0
     bytes_freed: int = 0
@@ -49,12 +54,12 @@ class SweepReport:
 def sweep() -> SweepReport:
     """What must not wait: jobs whose worker died, bells that were lost, owed steps that can be done now, uploads whose
     time is over or that nobody is joining any more."""
-    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _abandoned_joins)
+    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _retention, _abandoned_joins)
 
 
 def housekeeping() -> SweepReport:
-    """What may wait an hour: objects that no row names, and records older than they are kept."""
-    return _run(_old_records, _orphans)
+    """What may wait an hour: objects that no row names, records past their time, content that is stored twice."""
+    return _run(_old_records, _references, _orphans, _duplicates, _quotas)
 
 
 def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
@@ -89,6 +94,17 @@ def _expired_uploads(report: SweepReport) -> None:
     report.uploads_forgotten = files.lifecycle.forget_uploads()
 
 
+def _retention(report: SweepReport) -> None:
+    found = processing.retire()
+    report.files_released, report.files_deleted = found.released, found.deleted
+    report.bytes_freed += found.bytes_freed
+
+
+def _references(report: SweepReport) -> None:
+    report.references_repaired, freed = files.repair.repair_references()
+    report.bytes_freed += freed
+
+
 def _abandoned_joins(report: SweepReport) -> None:
     report.uploads_to_join = joining.join_abandoned(seconds=JOIN_SECONDS)
 
@@ -102,3 +118,16 @@ def _old_records(report: SweepReport) -> None:
 def _orphans(report: SweepReport) -> None:
     report.orphans_removed, freed = files.lifecycle.remove_orphans(store())
     report.bytes_freed += freed
+
+
+def _duplicates(report: SweepReport) -> None:
+    report.duplicates_merged = files.duplicates.merge()
+
+
+def _quotas(report: SweepReport) -> None:
+    """Accounts change with what they count, so a wrong one is a fault, or a limit that was set while uploads ran."""
+    for owner in list(files.quota.owners()):
+        drift = files.quota.recount(owner)
+        if drift is not None:
+            report.quotas_corrected += 1
+            log.warning("quota.corrected", owner=owner, **drift.too_much)

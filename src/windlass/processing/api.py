@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-import structlog
 from django.db import transaction
 
 from windlass.events.api import recording
@@ -17,6 +16,8 @@ from windlass.processing.owed import fill_in as fill_in_owed
 from windlass.processing.plan import PlannedStep
 from windlass.processing.protection import sandbox_level, warn_of_gaps
 from windlass.processing.registry import installed
+from windlass.processing.retention import Retired
+from windlass.processing.retention import retire as _retire
 from windlass.processing.runner import run_job
 from windlass.processing.sandbox.level import Level
 from windlass.processing.scanners.contract import ScannerAway
@@ -25,7 +26,6 @@ from windlass.processing.scanners.registry import chosen as scanner
 from windlass.processing.scanning import check as check_scanner
 from windlass.processing.work import plan_for
 from windlass.processing.workshop import shut_down
-from windlass.storage.contract import StoreError
 
 __all__ = [
     "BrokenScanner",
@@ -40,6 +40,7 @@ __all__ = [
     "recover",
     "release",
     "reprocess",
+    "retire",
     "run_job",
     "sandbox_level",
     "scanner",
@@ -47,8 +48,6 @@ __all__ = [
     "warm_up",
     "warn_of_gaps",
 ]
-
-log = structlog.get_logger(__name__)
 
 breakers.watch()
 
@@ -90,7 +89,7 @@ def release(asset: FileAsset) -> None:
     with recording():
         jobs.cancel_of_file(asset.id)
         gone = lifecycle.release(asset)
-        transaction.on_commit(partial(_delete_objects, gone))
+        transaction.on_commit(partial(lifecycle.delete_objects, gone))
 
 
 def delete(asset: FileAsset) -> None:
@@ -99,13 +98,9 @@ def delete(asset: FileAsset) -> None:
         jobs.cancel_of_file(asset.id)
         jobs.forget_file(asset.id)
         gone = lifecycle.delete(asset)
-        transaction.on_commit(partial(_delete_objects, gone))
+        transaction.on_commit(partial(lifecycle.delete_objects, gone))
 
 
-def _delete_objects(gone: Iterable[lifecycle.StoredObject]) -> None:
-    """No row names them any more: what cannot be deleted now, the sweep finds."""
-    for found in gone:
-        try:
-            found.delete()
-        except StoreError as error:
-            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
+def retire(*, dry_run: bool = False) -> Retired:
+    """Release and delete what its profile keeps no longer. Work that runs on it is stopped."""
+    return _retire(release, delete, dry_run=dry_run)

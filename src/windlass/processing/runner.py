@@ -18,6 +18,7 @@ from windlass.processing.contract import Cancelled, PermanentError, StepError, U
 from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
+from windlass.processing.sharing import store_once
 from windlass.processing.stale import forget_stale
 from windlass.processing.work import Ended, Work, is_filling, work_on
 from windlass.processing.workshop import Bench
@@ -98,6 +99,7 @@ class Turn:
                 work, self._work, self.held = following, following, following.held
                 beat.turn_to(self.held)
                 last = _run_steps(work, bench, beat)
+                store_once(work)
                 forget_stale(work, last)
                 following = records.stage_ended(work, last, self._stages)
 

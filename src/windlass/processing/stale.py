@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import structlog
-
 from windlass.events.api import recording
 from windlass.files.api import lifecycle
 from windlass.jobs import api as jobs
 from windlass.processing.plan import next_stage
 from windlass.processing.work import Ended, Work, plan_for
-from windlass.storage.contract import StoreError
-
-log = structlog.get_logger(__name__)
 
 
 def forget_stale(work: Work, last: Ended | None) -> None:
@@ -25,11 +20,7 @@ def forget_stale(work: Work, last: Ended | None) -> None:
     with recording():
         jobs.keep(work.held)
         gone = lifecycle.drop_stale_renditions(work.asset, work.run.unsaved_renditions)
-    for found in gone:
-        try:
-            found.delete()
-        except StoreError as error:  # no row names it any more: the sweep finds it
-            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
+    lifecycle.delete_objects(gone)
 
 
 def _is_last(work: Work, last: Ended | None) -> bool:

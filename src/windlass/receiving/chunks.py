@@ -15,15 +15,14 @@ from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, InvalidField, UploadGone, UploadLocked
-from windlass.kernel.ids import new_id
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
+from windlass.receiving import beginning
 from windlass.receiving import lease as leases
-from windlass.receiving import writing
-from windlass.receiving.admission import admit, object_key
+from windlass.receiving.admission import admit
 from windlass.receiving.chunk_body import ChunkBody, proved
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.offload import in_database, in_thread, in_transaction
+from windlass.receiving.offload import in_database, in_transaction
 from windlass.receiving.prefix import Prefixes, object_of
 from windlass.receiving.source import Source
 from windlass.storage.contract import State, Store, SyncFailed, WriterBusy
@@ -59,14 +58,10 @@ def prefixes() -> Prefixes:
 
 
 async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -> files.UploadSession:
-    """Raises FileTooLarge, InvalidField, StoreError."""
+    """Raises FileTooLarge, InvalidField, QuotaExceeded, StorageFull, StoreError."""
     new = admit(intent.description, intent.size, principal, dialect)
-    target = store()
-    new = replace(new, chunk_size=_chunk_size(target, intent.size, intent.chunk_size))
-    upload_id = new_id()
-    key = object_key(upload_id)
-    state = await in_thread(writing.create, target, key, at_most=intent.size, chunk_size=new.chunk_size)
-    return await in_transaction(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
+    new = replace(new, chunk_size=_chunk_size(store(), intent.size, intent.chunk_size))
+    return await beginning.begin(new, files.uploads.create)
 
 
 async def put(intent: PutChunk, who: Who, source: Source, *, dialect: str) -> ChunkOutcome:

@@ -9,14 +9,12 @@ from dataclasses import replace
 
 from windlass.files import api as files
 from windlass.kernel.errors import Forbidden, InvalidField, NotFound, UploadGone
-from windlass.kernel.ids import new_id
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Concatenate
-from windlass.receiving import joining, writing
-from windlass.receiving.admission import admit, object_key
-from windlass.receiving.offload import in_database, in_thread, in_transaction
+from windlass.receiving import beginning, joining
+from windlass.receiving.admission import admit
+from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome, state_of
-from windlass.storage.registry import store
 
 #: How long the request that asks for a join waits for its end before it is answered (seconds).
 WAIT_SECONDS = 20.0
@@ -25,7 +23,8 @@ WAIT_SECONDS = 20.0
 async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str, request_id: str = "") -> Outcome:
     """One upload out of others. The same one asked for again is the same one.
 
-    Raises NotFound for a part that is missing or another's, InvalidField, FileTooLarge, ChecksumMismatch, StoreError.
+    Raises NotFound for a part that is missing or another's, InvalidField, FileTooLarge, QuotaExceeded, StorageFull,
+    ChecksumMismatch, StoreError.
     """
     if principal.grant is not None:
         raise Forbidden("A grant is for one upload; one made of others takes several.")
@@ -63,14 +62,9 @@ def _key_of(intent: Concatenate, principal: Principal) -> str:
 
 
 async def _begin(new: files.NewUpload) -> files.UploadSession:
-    upload_id, target = new_id(), store()
-    key = object_key(upload_id)
-    at_most = new.size or new.profile.max_size
-    state = await in_thread(writing.create, target, key, at_most=at_most)
-    made = await in_transaction(files.joins.create, new, upload_id=upload_id, key=key, state=state)
+    made = await beginning.begin(new, files.joins.create)
     if made is not None:
         return made
-    await in_thread(target.discard, key, state)
     found = await in_database(files.joins.find, new.concat_key)
     if found is None:
         raise UploadGone("The same upload was begun and ended a moment ago.")

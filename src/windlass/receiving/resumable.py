@@ -19,12 +19,11 @@ from windlass.kernel.errors import (
     UploadComplete,
     UploadGone,
 )
-from windlass.kernel.ids import new_id
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Append, Create, UploadState
-from windlass.receiving import joining, repetition, writing
+from windlass.receiving import beginning, joining, repetition
 from windlass.receiving import lease as leases
-from windlass.receiving.admission import admit, check_size, object_key, profile_of
+from windlass.receiving.admission import admit, check_size, profile_of
 from windlass.receiving.appending import Appending, Terms, digests
 from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
@@ -49,19 +48,16 @@ async def create(
 ) -> Outcome:
     """Begin an upload; take the bytes that came with it. One that its head says is whole is complete at once.
 
-    Raises InvalidField, FileTooLarge, PastDeclaredLength, and what ``append`` raises of bytes.
+    Raises InvalidField, FileTooLarge, PastDeclaredLength, QuotaExceeded, StorageFull, and what ``append`` raises of
+    bytes.
     """
     new = admit(intent.description, intent.size, principal, dialect, partial=intent.partial)
     if source is not None and intent.size is not None and (intent.body_length or 0) > intent.size:
         raise _past_length(intent.size)
-    upload_id, target = new_id(), store()
-    key = object_key(upload_id)
-    at_most = new.profile.max_size if intent.size is None else intent.size
-    state = await in_thread(writing.create, target, key, at_most=at_most)
     receives = source is not None or intent.size == 0 or intent.ends is True
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
-    session = await in_transaction(files.uploads.create, new, upload_id=upload_id, key=key, state=state)
+    session = await beginning.begin(new, files.uploads.create)
     if begun is not None:
         await begun(state_of(session))
     if not receives:
@@ -74,7 +70,7 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
     """Bytes at the end of an upload. Repeating the request that completed it answers as that did.
 
     Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
-    FileTooLarge, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
+    FileTooLarge, QuotaExceeded, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
     """
     try:
         lease = await in_transaction(_begin_append, intent, who, dialect)

@@ -14,7 +14,7 @@ from windlass.accounts import api as accounts
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadLocked
 from windlass.kernel.ids import new_id
-from windlass.receiving import completion, gathering, writing
+from windlass.receiving import completion, gathering, room, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, object_key
 from windlass.receiving.digest import RunningDigest
@@ -44,7 +44,11 @@ class WholeUpload:
         self.recorded = False
 
     async def receive(self, source: Source) -> None:
-        """Take every byte into the store. Raises ClientGone, FileTooLarge, ReceiveTimeout, StoreError."""
+        """Take every byte into the store.
+
+        Raises ClientGone, FileTooLarge, QuotaExceeded, StorageFull, ReceiveTimeout, StoreError.
+        """
+        await room.must_be_left()
         found = await gathering.gather(source)
         if found.gone:
             raise ClientGone
@@ -59,7 +63,7 @@ class WholeUpload:
     async def finish(self, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
         """Prove the announced checksum, record the file, and give what ``show`` makes of it on the database's thread.
 
-        Raises ChecksumMismatch, UploadLocked.
+        Raises ChecksumMismatch, QuotaExceeded, UploadLocked.
         """
         known = self._digest.hexdigest() if self._digest else None
         expected = completion.announced_by(self.new.expected_sha256, self.new.expected_sha512)

@@ -46,7 +46,9 @@ class FileAsset(models.Model):
 
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    #: When its profile has it deleted, and when its bytes go before that.
     expires_at = models.DateTimeField(null=True, blank=True)
+    release_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         indexes = [
@@ -55,6 +57,8 @@ class FileAsset(models.Model):
             models.Index(fields=["owner", "checksum"], name="file_by_content"),
             models.Index(fields=["reference"], name="file_by_reference"),
             models.Index(fields=["status"], name="file_by_status"),
+            models.Index(fields=["expires_at"], name="file_by_end", condition=models.Q(expires_at__isnull=False)),
+            models.Index(fields=["release_at"], name="file_by_release", condition=models.Q(release_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

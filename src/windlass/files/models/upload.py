@@ -40,6 +40,8 @@ class UploadSession(models.Model):
     max_size = models.BigIntegerField(null=True)
     offset = models.BigIntegerField(default=0)
     chunk_size = models.BigIntegerField(null=True)
+    #: What its owner's quota counts for it: its size, or while that is not known as much as has come.
+    reserved = models.BigIntegerField(default=0)
     store = models.CharField(max_length=64)
     store_key = models.CharField(max_length=200)
     store_state = models.JSONField(default=dict)

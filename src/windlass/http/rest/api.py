@@ -8,7 +8,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 import windlass
-from windlass.http.rest import files, grants, media, openapi, problems, rules
+from windlass.http.rest import files, grants, media, openapi, problems, quota, rules
 from windlass.http.rest.credentials import Credential
 
 _DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.
@@ -45,6 +45,7 @@ def _build() -> RecordApi:
     made.add_router("", files.router)
     made.add_router("", grants.router)
     made.add_router("/api/v1/media", media.router)
+    made.add_router("/api/v1", quota.router)
     return made
 
 

@@ -88,7 +88,7 @@ def _release(post_id: str, principal: Principal) -> dict[str, int]:
     """Every file of the post that the caller may see, whichever way it came in."""
     released = freed = 0
     for asset in assets.visible(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
-        size = asset.size + sum(asset.renditions.values_list("size", flat=True))
+        size = lifecycle.bytes_freed_by(asset)
         processing.release(asset)
         released, freed = released + 1, freed + size
     return {"released": released, "bytes_freed": freed}

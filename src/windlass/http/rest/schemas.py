@@ -171,6 +171,8 @@ class ProfileOut(Schema):
     allowed_extensions: list[str]
     check_mismatch: bool
     upload_ttl_hours: float
+    retention_days: float = Field(description="Files are deleted so long after their record began; 0: never.")
+    release_after_days: float = Field(description="Likewise their bytes, while the record stays.")
     media_types: list[dict[str, Any]] = Field(description="What each kind of media must be like; empty: any file.")
     show_location: bool = Field(description="Whether records tell where a picture or a film was taken.")
     min_width: int = Field(description="Pixels as displayed; of this and every limit below 0 sets none.")

@@ -1,0 +1,78 @@
+"""``windlass quota``: what an owner may store, and how much of it is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.processes import Home
+from windlass.cli.remote import JsonOption, json_line, printable, size_text
+
+if TYPE_CHECKING:
+    from windlass.files.quota import Usage
+
+group = typer.Typer(help="What owners may store.", no_args_is_help=True)
+OWNER = "As records say it, such as user:7 or anonymous."
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="quota")
+
+
+@group.command("show")
+def show(
+    owner: Annotated[
+        str | None, typer.Argument(metavar="[OWNER]", help=f"{OWNER} Without one: everybody with an account.")
+    ] = None,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Print limits, and what is used and reserved."""
+    use_home(home)
+    set_up_django()
+    from windlass.cli.database import database_errors
+    from windlass.files.api import quota
+
+    with database_errors():
+        for name in [owner] if owner else list(quota.owners()):
+            _print(quota.usage(name), as_json=as_json)
+
+
+@group.command("set")
+def set_quota(
+    owner: Annotated[str, typer.Argument(metavar="OWNER", help=OWNER)],
+    size: Annotated[int | None, typer.Option("--bytes", min=0, help="Bytes; 0 is no limit.")] = None,
+    files: Annotated[int | None, typer.Option("--files", min=0, help="Files; 0 is no limit.")] = None,
+    usual: Annotated[
+        bool, typer.Option("--usual", help="What is not given is as the settings say from now on.")
+    ] = False,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Give an owner limits of their own. What is stored already stays, be it more."""
+    if size is None and files is None and not usual:
+        raise typer.BadParameter("give --bytes, --files or --usual")
+    use_home(home)
+    set_up_django()
+    from windlass.cli.database import database_errors
+    from windlass.files.api import quota
+
+    given = {"bytes": size, "files": files}
+    with database_errors():
+        limits = {kind: limit for kind, limit in given.items() if usual or limit is not None}
+        _print(quota.set_limits(owner, **limits), as_json=as_json)
+
+
+def _print(usage: Usage, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line(usage.document()))
+        return
+    size, files = usage.bytes, usage.files
+    most = "no limit" if size.limit is None else f"of {size_text(size.limit)}"
+    count = "no limit" if files.limit is None else f"of {files.limit}"
+    typer.echo(
+        f"{printable(usage.owner)}  {size_text(size.used)} used, {size_text(size.reserved)} reserved, {most};  "
+        f"{files.used} files, {files.reserved} under way, {count}"
+    )

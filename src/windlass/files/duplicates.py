@@ -1,0 +1,71 @@
+"""The same content of one owner, stored once. Another owner's content is never looked at: whether it exists shows in
+no answer and in no time that an answer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import Count, Q, QuerySet
+
+from windlass.events.api import recording
+from windlass.files.models import Blob, FileAsset
+from windlass.files.references import share
+from windlass.storage.contract import ObjectMissing
+from windlass.storage.registry import store
+
+#: Contents that one housekeeping brings together.
+AT_MOST = 200
+
+
+def twin_of(blob: Blob) -> Blob | None:
+    """The oldest blob with the same content, if it is older than this one and its bytes are there.
+
+    Only ever an older one: of two that look for each other at once, one must stay. Asks the store, so it is not for
+    transactions.
+    """
+    if blob.sha256 is None:
+        return None
+    older = Q(created_at__lt=blob.created_at) | Q(created_at=blob.created_at, id__lt=blob.id)
+    found = _same(blob).filter(older).order_by("created_at", "id")
+    return next((other for other in found[:3] if _is_there(other)), None)
+
+
+def merge(*, dry_run: bool = False) -> int:
+    """Bring together what became equal unseen, as two files do whose digests are worked out at the same time.
+
+    Returns how many files now share. What nobody refers to any more is left to the next search for orphans: a download
+    or a worker may have learned of its key a moment ago.
+    """
+    merged = 0
+    for first in list(_first_of_each()):
+        if not _is_there(first):
+            continue
+        for asset in FileAsset.objects.filter(blob__in=_same(first).exclude(id=first.id)):
+            if not dry_run:
+                with recording():
+                    share(asset, first)
+            merged += 1
+    return merged
+
+
+def _first_of_each() -> Iterator[Blob]:
+    content = ("owner", "store", "size", "sha256")
+    known = Blob.objects.filter(sha256__isnull=False).values(*content)
+    several = known.annotate(count=Count("id")).filter(count__gt=1).order_by()
+    for same in several.values(*content)[:AT_MOST]:
+        first = Blob.objects.filter(**same).order_by("created_at", "id").first()
+        if first is not None:
+            yield first
+
+
+def _same(blob: Blob) -> QuerySet[Blob]:
+    return Blob.objects.filter(
+        owner=blob.owner, store=blob.store, size=blob.size, sha256=blob.sha256, references__gte=1
+    )
+
+
+def _is_there(blob: Blob) -> bool:
+    try:
+        return store(blob.store).info(blob.key).size == blob.size
+    except ObjectMissing:
+        return False

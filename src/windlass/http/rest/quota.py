@@ -1,0 +1,40 @@
+"""What an owner may store, and how much of it is taken."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from windlass.files.api import quota
+from windlass.http.rest.credentials import caller
+from windlass.http.rest.schemas import Reply
+from windlass.kernel.errors import Forbidden
+from windlass.receiving.offload import in_database
+
+router = Router(tags=["Files"])
+
+
+class QuotaQuery(Schema):
+    owner: str | None = Field(None, max_length=200, description="Another owner, such as `user:7`; for staff.")
+
+
+class AmountOut(Reply):
+    limit: int | None = Field(description="Null: there is none.")
+    used: int = Field(description="By files whose bytes are kept, each by its own size.")
+    reserved: int = Field(description="For uploads under way.")
+
+
+class QuotaOut(Reply):
+    owner: str
+    bytes: AmountOut
+    files: AmountOut
+
+
+@router.get("/quota", response=QuotaOut, summary="What the caller may store, and how much of it is taken")
+async def read_quota(request: HttpRequest, query: Query[QuotaQuery]) -> HttpResponse:
+    principal = caller(request)
+    owner = query.owner or principal.owner
+    if owner != principal.owner and not principal.staff:
+        raise Forbidden("Another owner's quota is for staff.")
+    return JsonResponse((await in_database(quota.usage, owner)).document())

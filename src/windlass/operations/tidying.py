@@ -1,0 +1,40 @@
+"""Everything that is past its time or that nobody refers to, let go at once, or only counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from windlass.files import api as files
+from windlass.processing import api as processing
+from windlass.storage.registry import store
+
+
+@dataclass(frozen=True, slots=True)
+class Tidied:
+    """One kind of thing: how many, and the bytes that they had."""
+
+    what: str
+    count: int
+    bytes_freed: int = 0
+
+
+def tidy(*, dry_run: bool = False) -> Iterator[Tidied]:
+    """Each kind as it is done. ``dry_run``: nothing is changed, and the figures are what would go."""
+    yield Tidied("uploads past their life", *files.lifecycle.expire_uploads(dry_run=dry_run))
+    yield Tidied("ended uploads forgotten", files.lifecycle.forget_uploads(dry_run=dry_run))
+    yield from _retired(dry_run=dry_run)
+    yield Tidied("wrong reference counts", *files.repair.repair_references(dry_run=dry_run))
+    yield Tidied("objects and parts that no row names", *files.lifecycle.remove_orphans(store(), dry_run=dry_run))
+    yield Tidied("equal files brought together", files.duplicates.merge(dry_run=dry_run))
+    drifts = [files.quota.recount(owner, dry_run=dry_run) for owner in list(files.quota.owners())]
+    yield Tidied("wrong quota accounts", sum(1 for drift in drifts if drift is not None))
+
+
+def _retired(*, dry_run: bool) -> Iterator[Tidied]:
+    """As many rounds as it takes."""
+    while True:
+        found = processing.retire(dry_run=dry_run)
+        yield Tidied("files released or deleted by their profile", found.released + found.deleted, found.bytes_freed)
+        if dry_run or not (found.released or found.deleted):
+            return

@@ -1,0 +1,40 @@
+"""A file whose content its owner has here already gives up its own copy of the bytes."""
+
+from __future__ import annotations
+
+from windlass.events.api import recording
+from windlass.files.api import Blob, duplicates, lifecycle, references
+from windlass.jobs import api as jobs
+from windlass.processing import records
+from windlass.processing.work import Work
+
+#: How often another twin is looked for where one went.
+ATTEMPTS = 3
+
+
+def store_once(work: Work) -> None:
+    """Called at the end of a stage, while its job is still held, and does something after intake. Raises Fenced.
+
+    The bytes that are being read go away under their reader, which has them open. Those of a file that may be served
+    are left to the sweep, since a download may be about to open them.
+    """
+    asset, blob = work.asset, work.asset.blob
+    if work.held.stage != jobs.Stage.INTAKE or blob is None or asset.checksum is None:
+        return
+    if blob.sha256 is None:
+        records.so_far(work)  # of two that come at once, the later one is to find the earlier one's digest
+    for _ in range(ATTEMPTS):
+        twin = duplicates.twin_of(blob)
+        if twin is None or _share(work, twin):
+            return
+
+
+def _share(work: Work, twin: Blob) -> bool:
+    """False where the twin went while it was looked at; there may be another."""
+    asset = work.asset
+    with recording():
+        jobs.keep(work.held)
+        gone = references.share(asset, twin)
+    if asset.run == 1:
+        lifecycle.delete_objects(gone)
+    return asset.blob_id == twin.id

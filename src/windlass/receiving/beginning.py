@@ -1,0 +1,36 @@
+"""An upload begins: its object in the store, then its row. What the row is refused does not stay in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from windlass.files import api as files
+from windlass.kernel.errors import Problem
+from windlass.kernel.ids import new_id
+from windlass.receiving import room, writing
+from windlass.receiving.admission import object_key
+from windlass.receiving.offload import in_thread, in_transaction
+from windlass.storage.registry import store
+
+Made = TypeVar("Made", bound="files.UploadSession | None")
+
+
+async def begin(new: files.NewUpload, create: Callable[..., Made]) -> Made:
+    """What ``create`` makes of it in one transaction; where that is None, or it raises, the object is gone again.
+
+    Raises StorageFull, StoreError, and what ``create`` raises, such as QuotaExceeded.
+    """
+    await room.must_be_left()
+    upload_id, target = new_id(), store()
+    key = object_key(upload_id)
+    at_most = new.profile.max_size if new.size is None else new.size
+    state = await in_thread(writing.create, target, key, at_most=at_most, chunk_size=new.chunk_size)
+    try:
+        made = await in_transaction(create, new, upload_id=upload_id, key=key, state=state)
+    except Problem:
+        await in_thread(target.discard, key, state)
+        raise
+    if made is None:
+        await in_thread(target.discard, key, state)
+    return made

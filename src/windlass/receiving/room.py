@@ -1,0 +1,62 @@
+"""Whether the disk has room for new uploads. What is under way, downloads and deletes go on without it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from windlass import conf
+from windlass.kernel.clock import monotonic
+from windlass.kernel.errors import StorageFull
+from windlass.receiving.offload import in_thread
+
+#: For how long a measurement holds: the disk is not asked for each upload.
+KEEP_SECONDS = 1.0
+#: When a refused client may ask again.
+RETRY_AFTER = 60
+
+#: Until when it holds (monotonic), and what it found.
+_measured: tuple[float, int] = (float("-inf"), 0)
+
+
+async def must_be_left() -> None:
+    """Raises StorageFull while less than DISK_RESERVE_MB is free."""
+    until, left = _measured
+    if monotonic() >= until:
+        left = await in_thread(free)
+    if not is_left(left):
+        raise StorageFull(
+            f"The server has {left} bytes left and takes no new uploads below {_reserve()}. What is stored stays "
+            "readable, and uploads under way go on.",
+            headers={"Retry-After": str(RETRY_AFTER)},
+            retry_after=RETRY_AFTER,
+            free=left,
+            limit=_reserve(),
+        )
+
+
+def is_left(free_bytes: int) -> bool:
+    return free_bytes >= _reserve()
+
+
+def _reserve() -> int:
+    return conf.get().disk_reserve_mb * conf.MB
+
+
+def free() -> int:
+    """Bytes free where files and the database are kept on this machine, measured now: of several disks the least."""
+    global _measured
+    least = min(shutil.disk_usage(_existing(place)).free for place in _places())
+    _measured = monotonic() + KEEP_SECONDS, least
+    return least
+
+
+def _places() -> list[Path]:
+    settings = conf.get()
+    local = [settings.media_directory] if settings.storage_backend == "local" else []
+    return [settings.windlass_home, *local]
+
+
+def _existing(place: Path) -> Path:
+    """A directory that is made only when it is first needed lies on the disk of the one above it."""
+    return next((each for each in (place, *place.parents) if each.exists()), Path("/"))

@@ -1,0 +1,135 @@
+"""The same content of one owner is stored once, for as long as anybody refers to it."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from datetime import timedelta
+
+from tests import samples
+from tests.integration.processing.given import job_of, processed, received, store, work_off
+from windlass.files.api import Blob, FileAsset, FileStatus, duplicates
+from windlass.jobs import api as jobs
+from windlass.operations import sweep
+from windlass.processing import api as processing
+from windlass.storage.contract import ObjectMissing
+
+
+def is_stored(key: str) -> bool:
+    try:
+        store().info(key)
+    except ObjectMissing:
+        return False
+    return True
+
+
+def bytes_of(asset: FileAsset) -> bytes:
+    with store().open(key_of(asset)) as file:
+        return file.read()
+
+
+def content() -> bytes:
+    return uuid.uuid4().bytes * 10
+
+
+def key_of(asset: FileAsset) -> str:
+    return FileAsset.objects.select_related("blob").get(id=asset.id).blob.key
+
+
+def test_a_second_file_of_the_same_owner_takes_the_first_one_s_bytes() -> None:
+    same = content()
+    first = processed(same, "a.bin")
+    incoming = received(same, "b.bin", owner=first.owner)
+    own_key = key_of(incoming)
+    second = work_off(incoming)
+    assert second.status == FileStatus.READY
+    assert second.duplicate_of_id == first.id
+    assert key_of(second) == key_of(first) != own_key
+    assert not is_stored(own_key)
+    assert Blob.objects.filter(owner=first.owner).count() == 1
+    assert Blob.objects.get(owner=first.owner).references == 2
+
+
+def test_the_bytes_go_with_the_last_who_refers_to_them() -> None:
+    same = content()
+    first = processed(same, "a.bin")
+    second = processed(same, "b.bin", owner=first.owner)
+    key = key_of(first)
+    processing.delete(first)
+    assert is_stored(key)
+    second = FileAsset.objects.get(id=second.id)
+    assert second.duplicate_of_id is None
+    assert bytes_of(second) == same
+    processing.release(second)
+    assert not is_stored(key)
+    assert not Blob.objects.filter(owner=first.owner).exists()
+
+
+def test_a_file_that_changed_its_blob_meanwhile_gives_up_the_one_that_it_has() -> None:
+    """Whoever deletes may have read the record before it was pointed elsewhere."""
+    same = content()
+    first = processed(same, "a.bin")
+    incoming = received(same, "b.bin", owner=first.owner)
+    as_read_before = FileAsset.objects.select_related("blob").get(id=incoming.id)
+    work_off(incoming)
+    processing.delete(as_read_before)
+    assert Blob.objects.get(owner=first.owner).references == 1
+    assert is_stored(key_of(first))
+
+
+def test_nobody_shares_with_another_owner() -> None:
+    same = content()
+    first, other = processed(same, "a.bin"), processed(same, "a.bin")
+    assert other.duplicate_of_id is None
+    assert key_of(first) != key_of(other)
+    assert is_stored(key_of(first))
+    assert is_stored(key_of(other))
+
+
+def test_bytes_that_are_no_longer_there_are_not_shared() -> None:
+    same = content()
+    first = processed(same, "a.bin")
+    store().delete(key_of(first))
+    second = processed(same, "b.bin", owner=first.owner)
+    assert key_of(second) != key_of(first)
+    assert bytes_of(second) == same
+
+
+def test_later_stages_and_renditions_work_on_shared_bytes() -> None:
+    picture = samples.jpeg()
+    first = processed(picture, "a.jpg")
+    incoming = received(picture, "b.jpg", owner=first.owner)
+    processing.run_job(job_of(incoming, jobs.Stage.INTAKE).id, "test", [jobs.Stage.INTAKE])
+    assert key_of(incoming) == key_of(first)
+    second = work_off(incoming)
+    assert (second.status, second.width) == (FileStatus.READY, first.width)
+    (thumbnail,) = second.renditions.all()
+    processing.delete(first)
+    assert is_stored(thumbnail.key)
+
+
+def test_a_file_that_is_processed_again_shares_too_and_its_old_bytes_wait_for_the_sweep() -> None:
+    """It may be served: somebody may have learned of its key a moment ago."""
+    same = content()
+    first = processed(same, "a.bin")
+    key = f"objects/{uuid.uuid4()}"
+    store().put(key, io.BytesIO(same), len(same))
+    own_key, own = key_of(first), Blob.objects.get(owner=first.owner)
+    older = Blob.objects.create(owner=first.owner, store=store().name, key=key, size=len(same), sha256=first.checksum)
+    Blob.objects.filter(id=older.id).update(created_at=own.created_at - timedelta(seconds=1))
+    processing.reprocess(first)
+    again = work_off(first)
+    assert key_of(again) == older.key
+    assert is_stored(own_key)
+
+
+def test_the_sweep_brings_together_what_became_equal_unseen() -> None:
+    same = content()
+    first, second = processed(same, "a.bin"), processed(content(), "b.bin")
+    blob = FileAsset.objects.get(id=first.id).blob
+    second_blob = FileAsset.objects.get(id=second.id).blob
+    Blob.objects.filter(id=second_blob.id).update(owner=blob.owner, sha256=blob.sha256)
+    assert sweep.housekeeping().duplicates_merged >= 1
+    assert key_of(second) == key_of(first)
+    assert is_stored(second_blob.key)
+    assert duplicates.merge() == 0

@@ -1,0 +1,166 @@
+"""Files go when their profile says so, and what nobody refers to goes with them; a dry run only counts."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.integration.processing.given import processed, received, store
+from windlass import conf
+from windlass.cli import app
+from windlass.events.api import recording
+from windlass.files import api as files
+from windlass.files.api import Blob, FileAsset, FileStatus
+from windlass.http.records import file_record
+from windlass.kernel.clock import now, rfc3339
+from windlass.operations import sweep
+from windlass.storage.contract import ObjectMissing
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    """Figures are of everything there is."""
+    FileAsset.objects.all().delete()
+    Blob.objects.all().delete()
+    files.UploadSession.objects.all().delete()
+
+
+def opaque() -> bytes:
+    """Of which nothing is made; 20 bytes."""
+    return b"\0\xff\0\xfe" + uuid.uuid4().bytes
+
+
+def is_stored(key: str) -> bool:
+    try:
+        store().info(key)
+    except ObjectMissing:
+        return False
+    return True
+
+
+def arrived(content: bytes) -> FileAsset:
+    """As receiving records a file that came whole."""
+    key = f"objects/{uuid.uuid4()}"
+    store().put(key, io.BytesIO(content), len(content))
+    new = files.NewUpload(
+        owner="retention",
+        dialect="raw",
+        profile=files.profile("default"),
+        filename="a",
+        declared_type=None,
+        reference=None,
+        metadata={},
+        client_metadata=None,
+        expected_sha256=None,
+        size=len(content),
+        store=store().name,
+    )
+    with recording() as tell:
+        _, asset = files.uploads.create_whole(
+            tell, new, upload_id=uuid.uuid4(), key=key, state={}, size=len(content), sha256=None
+        )
+    return asset
+
+
+def past(asset: FileAsset, **ends: float) -> FileAsset:
+    """With these ends so many hours ago."""
+    moments = {name: now() - timedelta(hours=hours) for name, hours in ends.items()}
+    FileAsset.objects.filter(id=asset.id).update(**moments)
+    return FileAsset.objects.select_related("blob").get(id=asset.id)
+
+
+def swept(*arguments: str) -> dict[str, tuple[int, int]]:
+    """What ``windlass sweep`` says, without what was nothing."""
+    ended = CliRunner().invoke(app, ["sweep", "--json", "--home", str(conf.get().windlass_home), *arguments])
+    assert ended.exit_code == 0, ended.output
+    found = [json.loads(line) for line in ended.output.splitlines()]
+    return {each["what"]: (each["count"], each["bytes_freed"]) for each in found if each["count"]}
+
+
+def test_a_profile_says_when_its_files_end(with_profile: Callable[[str], None]) -> None:
+    with_profile("retention_days = 30\nrelease_after_days = 0.5")
+    before = now()
+    asset = arrived(b"for a while")
+    assert asset.expires_at is not None
+    assert asset.release_at is not None
+    assert timedelta(days=30) <= asset.expires_at - before < timedelta(days=30, minutes=5)
+    assert timedelta(hours=12) <= asset.release_at - before < timedelta(hours=12, minutes=5)
+    assert file_record(asset)["expires_at"] == rfc3339(asset.expires_at)
+    with_profile("")
+    kept = arrived(b"for good")
+    assert (kept.expires_at, kept.release_at) == (None, None)
+
+
+def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
+    ended, due, both, kept = (processed(opaque(), f"{name}.bin") for name in "abcd")
+    ended, due = past(ended, expires_at=1), past(due, release_at=1)
+    both = past(both, expires_at=1, release_at=2)
+    kept = past(kept, expires_at=-1, release_at=-1)
+    report = sweep.sweep()
+    assert (report.files_deleted, report.files_released, report.bytes_freed, report.failed) == (2, 1, 60, ())
+    assert {asset.id for asset in FileAsset.objects.all()} == {due.id, kept.id}
+    assert [is_stored(asset.blob.key) for asset in (ended, due, both, kept)] == [False, False, False, True]
+    assert FileAsset.objects.get(id=due.id).status == FileStatus.RELEASED
+    assert sweep.sweep().files_released == 0
+
+
+def test_shared_bytes_are_counted_when_they_go() -> None:
+    content = opaque()
+    first = processed(content, "a.bin")
+    second = processed(content, "b.bin", owner=first.owner)
+    past(first, expires_at=1)
+    assert swept("--dry-run") == {"files released or deleted by their profile": (1, 0)}
+    past(second, release_at=1)
+    assert swept("--dry-run") == {"files released or deleted by their profile": (2, 20)}
+    assert swept() == {"files released or deleted by their profile": (2, 20)}
+    assert swept() == {}
+
+
+def test_a_file_that_is_being_worked_on_goes_too() -> None:
+    asset = past(received(b"not begun", "a.txt"), release_at=1)
+    sweep.sweep()
+    asset.refresh_from_db()
+    assert asset.status == FileStatus.RELEASED
+
+
+def test_counts_of_references_are_put_right() -> None:
+    asset = processed(b"counted", "a.txt")
+    blob = Blob.objects.get(owner=asset.owner)
+    Blob.objects.filter(id=blob.id).update(references=7)
+    key = f"objects/{uuid.uuid4()}"
+    store().put(key, io.BytesIO(b"nobody's"), 8)
+    Blob.objects.create(owner="nobody", store=store().name, key=key, size=8)
+    assert swept("--dry-run") == {"wrong reference counts": (2, 8)}
+    assert is_stored(key)
+    assert swept() == {"wrong reference counts": (2, 8)}
+    assert not is_stored(key)
+    assert Blob.objects.get(owner=asset.owner).references == 1
+    assert is_stored(blob.key)
+
+
+def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
+    settings(QUOTA_BYTES=1000)
+    asset = arrived(b"12345")
+    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 5, 0)
+    files.quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
+    assert swept("--dry-run") == {"wrong quota accounts": (1, 0)}
+    assert sweep.housekeeping().quotas_corrected == 1
+    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 5, 0)
+    assert swept() == {}
+
+
+def test_a_dry_run_leaves_every_object() -> None:
+    key = f"objects/{uuid.uuid4()}"
+    store().put(key, io.BytesIO(b"orphan"), 6)
+    os.utime(conf.get().media_directory / key, (0, 0))
+    first = swept("--dry-run")["objects and parts that no row names"]
+    assert is_stored(key)
+    assert swept()["objects and parts that no row names"] == first
+    assert not is_stored(key)

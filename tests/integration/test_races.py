@@ -1,0 +1,61 @@
+"""What several processes do to the same rows at once, on each kind of database."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Race = Callable[..., Any]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def race(request: pytest.FixtureRequest, tmp_path: Path) -> Race:
+    """Runs one of ``race.py`` on an empty database and gives what it found."""
+    database = {"DATABASE_URL": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
+
+    def run(name: str, **settings: str) -> Any:
+        home = {"WINDLASS_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "windlass.settings"}
+        environment = (
+            {key: value for key, value in os.environ.items() if key != "DATABASE_URL"} | home | database | settings
+        )
+        root = Path(__file__).parents[2]
+        ended = subprocess.run(
+            [sys.executable, "-m", "tests.integration.race", name],
+            env=environment,
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return json.loads(ended.stdout)
+
+    return run
+
+
+def test_equal_files_share_and_go_at_once(race: Race) -> None:
+    """However many point at one another's bytes while others go: no file loses its bytes, no count is wrong."""
+    for found in race("sharing"):
+        assert (found["wrong"], found["failed"]) == ([], [])
+        assert found["files"] == 6 - found["deleted"]
+        assert found["blobs"] == 1 or found["deleted"]
+
+
+def test_uploads_at_once_never_exceed_a_quota(race: Race) -> None:
+    """Fifty at once: what is kept and what is under way stay within, nothing is counted twice or forgotten."""
+    for found in race("quota", QUOTA_BYTES="1000"):
+        assert found["failed"] == []
+        assert found["drift"] is None
+        assert found["refused"] > 0
+        counted = found["bytes"]
+        assert counted["limit"] == 1000
+        assert counted["used"] == found["kept"]
+        assert 1000 - 70 < counted["used"] + counted["reserved"] <= 1000

@@ -1,0 +1,219 @@
+"""Quotas and the disk's reserve, in every dialect, through a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.process.chunking import problem
+from tests.process.conftest import ServerProcess
+from tests.process.wire import TUS, Kept, connect, create, ended, eventually, key_of, offset, patch
+
+LIMIT = 300_000
+Send = Callable[[httpx.Client, bytes], httpx.Response]
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    settings = {"QUOTA_BYTES": str(LIMIT), "QUOTA_FILES": "60", "CHECKPOINT_BYTES": "65536"}
+    server = ServerProcess(tmp_path_factory.mktemp("quotas") / "home", **settings)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def http(limited: ServerProcess) -> Iterator[httpx.Client]:
+    """An empty account before and after."""
+    with connect(limited) as client:
+        yield client
+        for record in client.get("/files/", params={"limit": 200}).json()["results"]:
+            client.delete(f"/files/{record['id']}/")
+        assert taken(client) == 0
+
+
+def usage(http: httpx.Client) -> dict[str, Any]:
+    answer = http.get("/api/v1/quota/")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def taken(http: httpx.Client) -> int:
+    found = usage(http)["bytes"]
+    return int(found["used"]) + int(found["reserved"])
+
+
+def stored(http: httpx.Client, size: int) -> str:
+    """The path of a file of so many bytes, processed."""
+    record = http.put("/files/kept.bin", content=os.urandom(size)).json()
+    ended(http, record["id"])
+    return f"/files/{record['id']}/"
+
+
+def _tus(http: httpx.Client, data: bytes) -> httpx.Response:
+    return http.post("/files/", headers=TUS | {"Upload-Length": str(len(data))})
+
+
+def _ietf(http: httpx.Client, data: bytes) -> httpx.Response:
+    return http.post("/files/", headers={"Upload-Complete": "?1"}, content=data)
+
+
+def _chunks(http: httpx.Client, data: bytes) -> httpx.Response:
+    return http.post("/api/v1/upload/init", json={"filename": "a", "total_size": len(data), "mime_type": ""})
+
+
+def _media(http: httpx.Client, data: bytes) -> httpx.Response:
+    asked = {"file_name": "a.mp4", "file_size": len(data), "content_type": "video/mp4"}
+    return http.post("/api/v1/media/upload/init", json=asked)
+
+
+def _grant(http: httpx.Client, data: bytes) -> httpx.Response:
+    url = http.post("/uploads/grants/", json={"profile": "default"}).json()["url"]
+    return http.post(url, content=data)
+
+
+DIALECTS: dict[str, Send] = {
+    "tus": _tus,
+    "ietf": _ietf,
+    "chunks": _chunks,
+    "media": _media,
+    "grant": _grant,
+    "raw": lambda http, data: http.put("/files/a.bin", content=data),
+    "form": lambda http, data: http.post("/files/", files={"file": ("a.bin", data)}),
+    "media form": lambda http, data: http.post("/api/v1/media/upload/simple", files={"file": ("a.mp4", data)}),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_no_dialect_goes_beyond_it(http: httpx.Client, limited: ServerProcess, dialect: str) -> None:
+    stored(http, 200_000)
+    before = Kept(limited).everything()
+    answer = DIALECTS[dialect](http, os.urandom(150_000))
+    if dialect == "ietf":
+        assert answer.status_code == 507
+    else:
+        problem(answer, 507, "quota-exceeded", resource="bytes", limit=LIMIT, used=200_000, requested=150_000)
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 200_000, "reserved": 0}
+    assert Kept(limited).everything() == before
+
+
+def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -> None:
+    path = create(http, 200_000)
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 0, "reserved": 200_000}
+    assert usage(http)["files"] == {"limit": 60, "used": 0, "reserved": 1}
+    assert _tus(http, bytes(150_000)).status_code == 507
+    assert http.delete(path, headers=TUS).status_code == 204
+    assert taken(http) == 0
+    path = create(http, 1000)
+    assert patch(http, path, 0, os.urandom(1000)).status_code == 204
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 1000, "reserved": 0}
+
+
+def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.Client) -> None:
+    held = stored(http, 200_000)
+    made = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"})
+    path, data = made.headers["Location"], os.urandom(250_000)
+    assert patch(http, path, 0, data[:50_000]).status_code == 204
+    problem(patch(http, path, 50_000, data[50_000:]), 507, "quota-exceeded", resource="bytes", limit=LIMIT)
+    assert taken(http) <= LIMIT
+    at = offset(http, path)
+    assert 50_000 <= at <= 100_000
+    assert http.delete(held).status_code == 204
+    last = patch(http, path, at, data[at:], **{"Upload-Length": str(len(data))})
+    assert last.status_code == 204, last.text
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 250_000, "reserved": 0}
+    assert ended(http, last.headers["Windlass-File"])["size"] == 250_000
+
+
+def test_fifty_at_once_never_exceed_it(http: httpx.Client, limited: ServerProcess) -> None:
+    """Of 50 uploads of 20 000 bytes in several dialects, 15 fit."""
+
+    def one(number: int) -> int:
+        data = os.urandom(20_000)
+        with connect(limited) as client:
+            match number % 3:
+                case 0:
+                    answer = _tus(client, data)
+                    if answer.status_code == 201:
+                        answer = patch(client, answer.headers["Location"], 0, data)
+                case 1:
+                    answer = client.put("/files/a.bin", content=data)
+                case _:
+                    answer = client.post("/files/", files={"file": ("a.bin", data)})
+            return answer.status_code
+
+    with ThreadPoolExecutor(50) as pool:
+        said = list(pool.map(one, range(50)))
+    assert sum(status in (201, 204) for status in said) == 15
+    assert said.count(507) == 35
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": LIMIT, "reserved": 0}
+
+
+def test_released_and_equal_files(http: httpx.Client) -> None:
+    """Every record counts its own size, shared bytes or not, until its bytes are released."""
+    data = os.urandom(50_000)
+    ids = [http.put("/files/a.bin", content=data).json()["id"] for _ in range(2)]
+    for each in ids:
+        ended(http, each)
+    assert usage(http)["bytes"]["used"] == 100_000
+    assert http.post(f"/files/{ids[0]}/release/").status_code == 200
+    assert usage(http)["bytes"]["used"] == 50_000
+    assert usage(http)["files"]["used"] == 1
+    assert http.get(f"/files/{ids[1]}/download/").content == data
+
+
+def test_equal_files_are_one_object_until_the_last_is_gone(http: httpx.Client, limited: ServerProcess) -> None:
+    kept, data = Kept(limited), os.urandom(40_000)
+    before = kept.objects()
+    first = ended(http, http.put("/files/a.bin", content=data).json()["id"])
+    second = ended(http, http.put("/files/b.bin", content=data).json()["id"])
+    assert second["duplicate_of"] == first["id"]
+    assert len(eventually(lambda: kept.objects() - before)) == 1
+    tags = {http.get(f"/files/{file['id']}/download/").headers["ETag"] for file in (first, second)}
+    assert len(tags) == 1
+    assert http.delete(f"/files/{first['id']}/").status_code == 204
+    assert http.get(f"/files/{second['id']}/").json()["duplicate_of"] is None
+    assert http.get(f"/files/{second['id']}/download/").content == data
+    assert http.delete(f"/files/{second['id']}/").status_code == 204
+    assert kept.objects() == before
+
+
+def test_the_command_shows_and_sets(http: httpx.Client, limited: ServerProcess) -> None:
+    stored(http, 1000)
+    said = limited.command("quota", "set", "anonymous", "--bytes", "1200", "--json")
+    assert json.loads(said.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0}
+    assert _tus(http, bytes(201)).status_code == 507
+    assert _tus(http, bytes(0)).status_code == 201
+    assert "1000 B used, 0 B reserved, of 1.2 KB" in limited.command("quota", "show", "anonymous").stdout
+    limited.command("quota", "set", "anonymous", "--usual")
+    assert usage(http)["bytes"]["limit"] == LIMIT
+
+
+def test_a_disk_that_is_nearly_full_takes_no_new_uploads(make_server: Callable[..., ServerProcess]) -> None:
+    """What is under way goes on; what is stored is served and can be deleted."""
+    server = make_server()
+    with connect(server) as http:
+        record = ended(http, http.put("/files/a.bin", content=b"kept").json()["id"])
+        path = create(http, 10)
+    server.stop()
+    server.environment["DISK_RESERVE_MB"] = str(2**40)
+    server.start()
+    with connect(server) as http:
+        for name in ("tus", "raw", "form", "chunks"):
+            answer = DIALECTS[name](http, b"more")
+            problem(answer, 507, "storage-full", limit=2**60)
+            assert int(answer.headers["Retry-After"]) > 0
+        assert patch(http, path, 0, b"0123456789").status_code == 204
+        assert http.get(record["links"]["download"]).content == b"kept"
+        assert http.delete(f"/files/{record['id']}/").status_code == 204
+        ready = http.get("/readyz")
+        assert ready.status_code == 200
+        assert "no new uploads" in ready.json()["checks"]["disk"]["detail"]
+    assert Kept(server).one("SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", key_of(record["id"])) == 0
