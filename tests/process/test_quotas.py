@@ -217,3 +217,18 @@ def test_a_disk_that_is_nearly_full_takes_no_new_uploads(make_server: Callable[.
         assert ready.status_code == 200
         assert "no new uploads" in ready.json()["checks"]["disk"]["detail"]
     assert Kept(server).one("SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", key_of(record["id"])) == 0
+
+
+def test_a_published_post_says_what_really_went(http: httpx.Client) -> None:
+    """Bytes that a file outside the post refers to as well stay, and the quota gets back what the records took."""
+    data = os.urandom(30_000)
+    ids = [http.put("/files/a.bin", params={"reference": name}, content=data).json()["id"] for name in ("out", "kept")]
+    for each in ids:
+        ended(http, each)
+    told = http.post("/api/v1/media/posts/out/published", json={"success": True})
+    assert told.json() == {"released": 1, "bytes_freed": 0}
+    assert usage(http)["bytes"]["used"] == 30_000
+    assert http.get(f"/files/{ids[1]}/download/").content == data
+    told = http.post("/api/v1/media/posts/kept/published", json={"success": True})
+    assert told.json() == {"released": 1, "bytes_freed": 30_000}
+    assert usage(http)["bytes"]["used"] == 0

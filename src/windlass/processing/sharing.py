@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import structlog
+
 from windlass.events.api import recording
 from windlass.files.api import Blob, duplicates, lifecycle, references
 from windlass.jobs import api as jobs
 from windlass.processing import records
 from windlass.processing.work import Work
+from windlass.storage.contract import StoreError
+
+log = structlog.get_logger(__name__)
 
 #: How often another twin is looked for where one went.
 ATTEMPTS = 3
@@ -24,7 +29,11 @@ def store_once(work: Work) -> None:
     if blob.sha256 is None:
         records.so_far(work)  # of two that come at once, the later one is to find the earlier one's digest
     for _ in range(ATTEMPTS):
-        twin = duplicates.twin_of(blob)
+        try:
+            twin = duplicates.twin_of(blob)
+        except StoreError as error:  # a file is not to wait for this: the sweep shares it later
+            log.warning("file.not_shared", file_id=str(asset.id), reason=str(error))
+            return
         if twin is None or _share(work, twin):
             return
 

@@ -6,13 +6,15 @@ import io
 import uuid
 from datetime import timedelta
 
+import pytest
+
 from tests import samples
 from tests.integration.processing.given import job_of, processed, received, store, work_off
 from windlass.files.api import Blob, FileAsset, FileStatus, duplicates
 from windlass.jobs import api as jobs
 from windlass.operations import sweep
 from windlass.processing import api as processing
-from windlass.storage.contract import ObjectMissing
+from windlass.storage.contract import ObjectMissing, StoreUnavailable
 
 
 def is_stored(key: str) -> bool:
@@ -93,6 +95,25 @@ def test_bytes_that_are_no_longer_there_are_not_shared() -> None:
     second = processed(same, "b.bin", owner=first.owner)
     assert key_of(second) != key_of(first)
     assert bytes_of(second) == same
+
+
+def test_a_store_that_cannot_be_asked_holds_no_file_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = content()
+    first = processed(same, "a.bin")
+    info = type(store()).info
+
+    def away(self: object, key: str) -> object:
+        if key == key_of(first):
+            raise StoreUnavailable("away")
+        return info(self, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store()), "info", away)
+        second = processed(same, "b.bin", owner=first.owner)
+    assert second.status == FileStatus.READY
+    assert key_of(second) != key_of(first)
+    duplicates.merge()
+    assert key_of(second) == key_of(first)
 
 
 def test_later_stages_and_renditions_work_on_shared_bytes() -> None:
