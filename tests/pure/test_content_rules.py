@@ -93,6 +93,12 @@ def steps_of(asked: Profile, mime_type: str) -> set[str]:
     return {step.name for step in make_plan(ABOUTS, asked.document(), mime_type)}
 
 
+def test_more_pixels_than_can_be_said_are_refused() -> None:
+    found = verdict(ContentRules, {"max_pixels": 100}, width=2**31 - 1, height=2**31 - 1)
+    assert found is not None
+    assert (found.rule, found.actual) == ("pixels", 2**53 - 1)
+
+
 def test_rules_are_looked_at_where_there_are_any() -> None:
     ours = Profile("ours")
     assert not {"content_rules", "archive_rules"} & steps_of(ours, "image/png")

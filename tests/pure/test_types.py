@@ -106,6 +106,14 @@ def test_the_directory_is_found_at_the_end_of_a_long_file() -> None:
     assert detected(content, "a").facts["mime_type"].endswith("wordprocessingml.document")
 
 
+@pytest.mark.parametrize("said", ["application/epub+zip<", "application/vnd.oasis.opendocument.\0text", "text/html"])
+def test_a_zip_file_cannot_say_what_it_likes_of_itself(said: str) -> None:
+    content = zipped(("mimetype", said), ("content.xml", "<a/>"), deflate=False)
+    found = zip_kinds.directory(io.BytesIO(content), len(content))
+    assert found is not None
+    assert zip_kinds.kind(io.BytesIO(content), found) == "application/zip"
+
+
 def test_a_zip_file_that_is_damaged_is_still_one() -> None:
     content = ooxml("word", "document")()
     assert detected(content[:-30], "a.zip").facts["mime_type"] == "application/zip"

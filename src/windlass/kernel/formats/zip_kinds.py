@@ -5,6 +5,7 @@ Bounded: the end of the file and at most ``LONGEST`` bytes of directory are read
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ _TELLING = {
     "doc.kml": "application/vnd.google-earth.kmz",
     "META-INF/MANIFEST.MF": "application/java-archive",
 }
+
+#: What a file may say of itself, to the last letter: it becomes the type that is served.
+_DECLARED = re.compile(r"application/(?:epub\+zip|vnd\.oasis\.opendocument\.[a-z0-9.-]{1,60})")
 
 #: The folder of a Microsoft document -> its type without macros, and with.
 _OFFICE = {
@@ -73,7 +77,7 @@ def kind(file: BinaryIO, found: Directory) -> str:
     names = {entry.name for entry in found.entries}
     declared = next((entry for entry in found.entries if entry.name == "mimetype"), None)
     said = _content(file, declared) if declared is not None else ""
-    if said.startswith(("application/vnd.oasis.opendocument.", "application/epub+zip")):
+    if _DECLARED.fullmatch(said):
         return said
     for folder, (plain, macros) in _OFFICE.items():
         if "[Content_Types].xml" in names and any(name.startswith(folder) for name in names):

@@ -11,6 +11,8 @@ from windlass.processing.contract import About, Facts, Rejection, StepContext, S
 
 #: Below this many unpacked bytes no ratio is too high: a small file of one letter is no bomb.
 RATIO_COUNTS_FROM = 10 * 1024 * 1024
+#: The largest figure that every reader of JSON takes for what it is.
+MOST_SAID = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +127,4 @@ def _locked(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
 
 def _with_pixels(facts: Facts) -> Facts:
     sides = facts.get("width"), facts.get("height")
-    return facts if None in sides else {**facts, "pixels": facts["width"] * facts["height"]}
+    return facts if None in sides else {**facts, "pixels": min(facts["width"] * facts["height"], MOST_SAID)}
