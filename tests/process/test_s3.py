@@ -409,6 +409,7 @@ class Proxy:
     def __init__(self, upstream: int, act: Callable[[], None]) -> None:
         self._upstream, self._act = upstream, act
         self.acted = 0
+        self._cut: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -440,6 +441,7 @@ class Proxy:
                 completes = data.startswith(b"POST /") and b"uploadId=" in data.partition(b"\r\n")[0]
                 if completes and not self.acted:
                     self.acted += 1
+                    self._cut.add(near)
                     self._complete(near, far, data)
                     return
                 far.sendall(data)
@@ -455,7 +457,7 @@ class Proxy:
     def _back(self, far: socket.socket, near: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := far.recv(MB):
-                if not self.acted or b"CompleteMultipartUploadResult" not in data:
+                if near not in self._cut:
                     near.sendall(data)
 
 

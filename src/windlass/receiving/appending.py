@@ -186,6 +186,8 @@ class Appending:
         if inlet.offset == self.lease.offset or self._proof is not None:
             return
         await inlet.save(completes=False)
+        if inlet.offset == self._size:
+            return  # all of it, but not complete: the client must have something to send that completes it
         await in_transaction(
             files.leases.checkpoint,
             self.lease,
