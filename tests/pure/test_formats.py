@@ -12,7 +12,8 @@ from tests import kinds, samples
 from tests.hostile.files.archives import zip64_of_absurd_size
 from windlass.kernel.formats import bitmaps, compound_kinds, exif, icc, looks, pdf_dates, recording_tags, zip_kinds
 from windlass.kernel.formats.places import iso6709
-from windlass.processing.formats import zips
+from windlass.processing.contract import Unreadable
+from windlass.processing.formats import mime, xml, zips
 
 
 def entry(value: str, kind: str = "ASCII", people: str | None = None) -> str:
@@ -111,6 +112,17 @@ def test_bitmaps() -> None:
 def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
     seen = zips.survey(io.BytesIO(zip64_of_absurd_size()))
     assert (seen.entries, seen.overlapping, seen.unpacked) == (3, 3, 3 * (2**63 - 1))
+
+
+@pytest.mark.parametrize("name", ["UTF-0", "UTF-nan", "utf-7", "rot13", "zlib", "x" * 500])
+def test_xml_in_an_encoding_that_is_none_is_unreadable(name: str) -> None:
+    with pytest.raises(Unreadable, match="encoding"):
+        list(xml.events([f"<?xml version='1.0' encoding='{name}'?><a>+AGE-</a>".encode()]))
+
+
+@pytest.mark.parametrize("said", ["=?utf-8?b?A?=", "=?utf-8?b?AAAAA?=", "=?nocharset?q?=C3=A9?=", "=?utf-8?b?\udc80?="])
+def test_words_that_are_wrongly_encoded_stay_as_they_are_or_are_mended(said: str) -> None:
+    assert isinstance(mime.words(said), str)
 
 
 BEGINNINGS = st.sampled_from(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesHeaderParser
@@ -134,7 +135,7 @@ def words(header: object) -> str:
     """A header's text with its encoded words decoded (RFC 2047)."""
     try:
         pieces = decode_header(str(header)[:16384])
-    except (ValueError, LookupError, binascii.Error):
+    except (ValueError, LookupError, binascii.Error, HeaderParseError):
         return str(header)
     return "".join(
         piece if isinstance(piece, str) else decoder(charset if known(charset) else "utf-8").decode(piece, True)

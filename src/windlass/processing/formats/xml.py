@@ -32,6 +32,10 @@ def events(blocks: Iterable[bytes]) -> Iterator[Event]:
             found.clear()
     except expat.ExpatError as error:
         raise Unreadable(f"The XML in it is wrong: {expat.ErrorString(error.code)}, line {error.lineno}.") from error
+    except (LookupError, ValueError) as error:  # Python's own words for what the declaration may say
+        raise Unreadable(
+            "The XML in it is wrong: it names an encoding that is none, or that XML cannot have."
+        ) from error
 
 
 def _parser(found: list[Event]) -> expat.XMLParserType:
