@@ -494,8 +494,7 @@ def test_the_answer_to_completing_is_lost(
     assert [size for key, size in bucket.objects().items() if key.startswith("objects/")] == [len(data)]
 
 
-def test_the_sweep_removes_what_nobody_names(in_bucket: ServerProcess, http: httpx.Client, bucket: Bucket) -> None:
-    """A cancelled upload leaves nothing, and what somebody else left goes with the orphans' time."""
+def test_a_cancelled_upload_leaves_nothing(http: httpx.Client, bucket: Bucket) -> None:
     path = create(http, 40 * MB)
     assert patch(http, path, 0, content(12 * MB)).status_code == 204
     name = path.rpartition("/")[2]

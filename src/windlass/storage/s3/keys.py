@@ -10,6 +10,18 @@ from windlass.storage.contract import StoreError
 _KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _TAIL = re.compile(r"(.+)\.tail\.([0-9a-f]{16})")
 
+#: What the keys of Windlass begin with. A bucket may hold other things, which the sweep must never see.
+OURS = ("objects/", "renditions/", ".check-")
+
+
+def within(prefix: str) -> list[str]:
+    """The prefixes to list so as to find every object of ours whose key begins with ``prefix``."""
+    return [
+        prefix if prefix.startswith(ours) else ours
+        for ours in OURS
+        if ours.startswith(prefix) or prefix.startswith(ours)
+    ]
+
 
 def checked(key: str) -> str:
     """Raises StoreError for what is no key."""

@@ -118,15 +118,16 @@ class S3Store:
         return size
 
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """A piece counts as its object, unfinished."""
-        for found in objects.listed(self._bucket, prefix):
-            owner = keys.owner(found.key)
-            if owner is None:
-                yield found
-            else:
-                yield ObjectInfo(owner, found.size, found.modified_at, unfinished=True)
-        for begun in multipart.unfinished(self._bucket, prefix):
-            yield ObjectInfo(begun.key, 0, begun.begun_at.replace(microsecond=0), unfinished=True)
+        """A piece counts as its object, unfinished. What lies in the bucket under other names is somebody else's."""
+        for part in keys.within(prefix):
+            for found in objects.listed(self._bucket, part):
+                owner = keys.owner(found.key)
+                if owner is None:
+                    yield found
+                else:
+                    yield ObjectInfo(owner, found.size, found.modified_at, unfinished=True)
+            for begun in multipart.unfinished(self._bucket, part):
+                yield ObjectInfo(begun.key, 0, begun.begun_at.replace(microsecond=0), unfinished=True)
 
     def check(self, *, thorough: bool = False) -> None:
         probe.check(self._bucket, thorough=thorough)

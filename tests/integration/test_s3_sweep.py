@@ -1,0 +1,76 @@
+"""What crashes leave in a bucket, and what of it the sweep may remove."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from tests import django_home
+
+django_home.set_up()
+
+from tests.services import S3Server  # noqa: E402  after Django
+from windlass.files import api as files  # noqa: E402
+from windlass.files.api import Blob  # noqa: E402
+from windlass.storage.conformance.base import kept, make, pattern, read, write  # noqa: E402
+from windlass.storage.s3 import keys, objects  # noqa: E402
+from windlass.storage.s3.options import MIB, Options  # noqa: E402
+from windlass.storage.s3.store import S3Store  # noqa: E402
+
+
+@pytest.fixture
+def target(s3_server: S3Server) -> S3Store:
+    django_home.migrated()
+    named = {"access_key": s3_server.ACCESS, "secret_key": s3_server.SECRET, "endpoint": s3_server.url}
+    return S3Store(Options(bucket=s3_server.new_bucket(), addressing="path", **named))
+
+
+def begun(key: str, state: dict[str, Any]) -> None:
+    """A living upload's row."""
+    new = files.NewUpload(
+        owner="user:s3",
+        dialect="tus",
+        profile=files.profile("default"),
+        filename="a.bin",
+        declared_type=None,
+        reference=None,
+        metadata={},
+        client_metadata=None,
+        expected_sha256=None,
+        size=100 * MIB,
+        store="s3",
+    )
+    files.uploads.create(new, upload_id=uuid.uuid4(), key=key, state=state)
+
+
+def key() -> str:
+    return f"objects/{uuid.uuid4()}"
+
+
+def test_only_what_no_row_names_is_removed(target: S3Store, s3_server: S3Server) -> None:
+    living, stray, whole, orphan = key(), key(), key(), key()
+    state = write(target, living, kept(target.create(living)), 0, pattern(9 * MIB))
+    begun(living, state)
+    write(target, stray, kept(target.create(stray)), 0, pattern(9 * MIB))
+    make(target, whole, b"whole")
+    Blob.objects.create(owner="user:s3", store="s3", key=whole, size=5)
+    kept(target.create(whole))  # an upload of the same object that a crash left, and a piece
+    objects.put(target._bucket, keys.tail(whole, keys.new_token()), b"piece")
+    make(target, orphan, b"orphan")
+    s3_server.client.put_object(Bucket=target._options.bucket, Key="reports/of/somebody/else", Body=b"theirs")
+
+    assert files.lifecycle.remove_orphans(target, older_than_hours=1) == (0, 0), "all of it is too new"
+    removed, freed = files.lifecycle.remove_orphans(target, older_than_hours=0)
+
+    assert removed >= 3
+    assert freed >= 9 * MIB + len(b"piece") + len(b"orphan")
+    assert {found.key for found in target.objects()} == {living, whole}
+    assert {found.key for found in target.objects() if found.unfinished} == {living}
+    assert read(target, whole) == b"whole"
+    theirs = s3_server.client.list_objects_v2(Bucket=target._options.bucket, Prefix="reports/")
+    assert theirs["KeyCount"] == 1
+    writer = target.open_writer(living, state)
+    assert writer.write(9 * MIB, [b"it goes on"]) == 10
+    writer.close()
