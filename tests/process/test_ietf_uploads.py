@@ -156,7 +156,7 @@ def test_line_22_what_makes_sense_in_neither_protocol_is_no_file(http: httpx.Cli
         LAST | {"Upload-Offset": "3"},
     ):
         assert http.post("/files/", headers=headers, content=b"--b--").status_code == 400, headers
-    assert kept.everything() == before
+    assert not kept.gained(before)
 
 
 # Lines 23 and 24: what replies say
@@ -265,7 +265,7 @@ def test_line_27_lengths_that_disagree_are_refused(http: httpx.Client, kept: Kep
     before = kept.everything()
     problem(http.post("/files/", headers=LAST | {"Upload-Length": "5"}, content=b"abcd"), "inconsistent-upload-length")
     problem(http.post("/files/", headers=MORE | {"Upload-Length": "3"}, content=b"abcd"), "inconsistent-upload-length")
-    assert kept.everything() == before
+    assert not kept.gained(before)
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     for headers, body in ((MORE | {"Upload-Length": "9"}, b"e"), (LAST, b"efg"), (LAST, b"efghi"), (MORE, b"efghi")):
         problem(append(http, path, 4, body, headers), "inconsistent-upload-length")

@@ -86,7 +86,7 @@ def test_line_1_another_version_is_refused_and_nothing_is_processed(
     ):
         assert reply.status_code == 412, reply.text
         assert reply.headers["Tus-Version"] == "1.0.0"
-    assert kept.everything() == before
+    assert not kept.gained(before)
     assert offset(http, path) == 0
 
 
@@ -290,7 +290,7 @@ def test_line_6_a_length_over_the_limit_is_refused(http: httpx.Client, kept: Kep
         refused = http.post("/files/", headers=TUS | {"Upload-Length": str(length)})
         assert refused.status_code == 413
         assert refused.json()["limit"] == 5 * 1024 * MB
-    assert kept.everything() == before
+    assert not kept.gained(before)
 
 
 def test_line_6_an_offset_beyond_everything_is_a_mismatch(http: httpx.Client) -> None:
@@ -338,13 +338,13 @@ def test_line_7_a_creation_that_makes_no_sense_is_refused(
     refused = http.post("/files/", headers=TUS | headers)
     assert refused.status_code == 400, refused.text
     assert refused.headers["Content-Type"] == "application/problem+json"
-    assert kept.everything() == before
+    assert not kept.gained(before)
 
 
 def test_line_7_an_unknown_profile_is_refused(http: httpx.Client, kept: Kept) -> None:
     before = kept.everything()
     assert http.post("/files/", headers=TUS | {"Upload-Length": "1"} | metadata(profile="no")).status_code == 422
-    assert kept.everything() == before
+    assert not kept.gained(before)
 
 
 @pytest.mark.parametrize("pieces", [1, 2])

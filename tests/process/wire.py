@@ -100,6 +100,10 @@ class Wire:
         return int(first.split()[1]), headers
 
 
+#: Files, active uploads, objects.
+Everything = tuple[int, int, set[Path]]
+
+
 class Kept:
     """What lies in a server's home: the rows of its database, which is only read, and the objects of its store."""
 
@@ -140,9 +144,18 @@ class Kept:
         name = str(UUID(key_of(upload)))
         return self._objects / name[:2] / name
 
-    def everything(self) -> tuple[int, int, set[Path]]:
-        """What must be the same after a request that stored nothing."""
+    def everything(self) -> Everything:
         return self.files(), self.active(), self.objects()
+
+    def gained(self, before: Everything) -> list[str]:
+        """What is there that was not: nothing, after a request that stored nothing.
+
+        Objects may have gone meanwhile, for equal content of earlier files is stored once in the end.
+        """
+        files, active, objects = self.everything()
+        more = [f"{files - before[0]} files"] * (files != before[0])
+        more += [f"{active - before[1]} active uploads"] * (active != before[1])
+        return more + [str(path) for path in objects - before[2]]
 
 
 def key_of(path: str) -> str:
