@@ -458,6 +458,20 @@ def test_line_16_after_a_creation_that_completed(http: httpx.Client, kept: Kept)
     assert kept.files() == files
 
 
+def test_line_16_where_the_same_content_was_there_before(http: httpx.Client, kept: Kept) -> None:
+    """The second upload's own bytes are gone; what it brought is compared with the first file's."""
+    content = os.urandom(2000)
+    for _ in range(2):
+        path = create(http, len(content))
+        first = patch(http, path, 0, content)
+        record = ended(http, first.headers["Windlass-File"])
+    assert record["duplicate_of"]
+    eventually(lambda: not kept.object_of(path).exists())
+    again = patch(http, path, 0, content)
+    assert (again.status_code, again.headers["Windlass-File"]) == (204, first.headers["Windlass-File"])
+    assert patch(http, path, 0, content[::-1]).status_code == 409
+
+
 # Line 17: two at one offset
 
 
@@ -466,7 +480,7 @@ def test_line_17_of_two_at_one_offset_one_wins(
     http: httpx.Client, shared_server: ServerProcess, kept: Kept, completes: bool
 ) -> None:
     for _ in range(10):
-        bodies = [bytes([letter]) * 1000 for letter in b"AB"]
+        bodies = [os.urandom(1000) for _ in range(2)]  # equal content of earlier files would be stored once
         path = create(http, 1000 if completes else 1001)
         replies = race(shared_server, path, bodies)
         assert sorted(replies)[0] == 204

@@ -4,12 +4,13 @@ not be able to pass other bytes off as the ones it sent."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import BinaryIO
 
 from windlass.files import api as files
 from windlass.kernel.errors import BodyDigestMismatch, UploadComplete, UploadGone
 from windlass.protocols.digests import Checksum, Proof
-from windlass.receiving.offload import in_thread
+from windlass.receiving.offload import in_database, in_thread
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import Buffer, ObjectMissing
 from windlass.storage.registry import store
@@ -23,10 +24,7 @@ async def check(session: files.UploadSession, offset: int, source: Source, diges
     """
     if offset not in (session.last_append_offset, session.offset):
         raise _other(session, offset)
-    try:
-        stored = await in_thread(store(session.store).open, session.store_key)
-    except ObjectMissing as error:
-        raise UploadGone("This upload is complete and its bytes have been deleted since.") from error
+    stored = await in_database(_open, session)
     try:
         await in_thread(stored.seek, offset)
         position, proof = offset, Proof(digests)
@@ -41,6 +39,18 @@ async def check(session: files.UploadSession, offset: int, source: Source, diges
             raise BodyDigestMismatch(f"The body does not have the {', '.join(failed)} that came with it.")
     finally:
         await in_thread(stored.close)
+
+
+def _open(session: files.UploadSession) -> BinaryIO:
+    """The bytes that the upload brought, where they lie now: equal content of one owner is stored once, so that they
+    may be an earlier file's. Raises UploadGone."""
+    for _ in range(2):  # they may be put together between the look and the opening
+        asset = files.assets.load(session.file_id) if session.file_id is not None else None
+        blob = asset.blob if asset is not None else None
+        name, key = (blob.store, blob.key) if blob is not None else (session.store, session.store_key)
+        with suppress(ObjectMissing):
+            return store(name).open(key)
+    raise UploadGone("This upload is complete and its bytes have been deleted since.")
 
 
 def _other(session: files.UploadSession, offset: int) -> UploadComplete:
