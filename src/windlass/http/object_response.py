@@ -91,11 +91,6 @@ class ObjectReader:
             return None
         return {"type": zero_copy.MESSAGE, "file": file, "offset": offset, "count": self._left}
 
-    def sent(self) -> None:
-        """The rest has gone out."""
-        self._left = 0
-        self.close()
-
     def close(self) -> None:
         """Waits for a read that is going on. Idempotent."""
         with self._busy:
@@ -111,7 +106,6 @@ class Reader(Protocol):
     def finished(self) -> bool: ...
     def next_block(self, size: int) -> bytes: ...
     def rest(self) -> zero_copy.Message | None: ...
-    def sent(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -143,7 +137,6 @@ class ObjectResponse(Response):
                 await send({**rest})
         except EOFError as error:
             raise StoreError("A stored object is shorter than its record says.") from error
-        self._reader.sent()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_blocks(self, send: Send, gone: asyncio.Future[None] | None) -> None:

@@ -80,9 +80,6 @@ class ZipReader:
     def rest(self) -> None:
         """It is no file that could be sent without being read."""
 
-    def sent(self) -> None:
-        """See ``rest``: this is never called."""
-
     def close(self) -> None:
         """Let go of the file that is being read; waits for a block that is being made."""
         with self._busy:
