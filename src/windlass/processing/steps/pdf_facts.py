@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from windlass.kernel.formats import pdf_dates
-from windlass.processing.contract import About, StepContext, StepResult, damaged
+from windlass.processing.contract import About, StepContext, StepResult
+from windlass.processing.formats.pdf import opened
 
-#: FPDF_ERR_PASSWORD and FPDF_ANNOT_WIDGET of PDFium's headers.
-ERR_PASSWORD = 4
+#: FPDF_ANNOT_WIDGET of PDFium's headers.
 ANNOT_WIDGET = 20
 
 LONGEST = 500
@@ -68,17 +68,10 @@ class PdfFacts:
     )
 
     def run(self, context: StepContext) -> StepResult:
-        import pypdfium2
-
-        with damaged(pypdfium2.PdfiumError, what="PDF"):
-            try:
-                document = pypdfium2.PdfDocument(context.file)  # type: ignore[no-untyped-call]
-            except pypdfium2.PdfiumError as error:
-                if error.err_code != ERR_PASSWORD:
-                    raise
+        with opened(context.file) as document:
+            if document is None:
                 return StepResult({"encrypted": True}, detail="A password is needed to read it.")
-            with document:
-                facts = _said(document) | _shape(document) | _carried(document) | _looked_for(document)
+            facts = _said(document) | _shape(document) | _carried(document) | _looked_for(document)
         return StepResult(facts, detail=f"{facts['page_count']} pages")
 
 

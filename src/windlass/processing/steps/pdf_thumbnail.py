@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from windlass.processing.contract import About, PermanentError, StepContext, StepResult, damaged
+from windlass.processing.contract import About, PermanentError, StepContext, StepResult
+from windlass.processing.formats.pdf import opened
 from windlass.processing.toolkit import pictures
-
-#: FPDF_ERR_PASSWORD of PDFium's fpdfview.h.
-ERR_PASSWORD = 4
 
 
 class PdfThumbnail:
@@ -27,19 +25,12 @@ class PdfThumbnail:
     )
 
     def run(self, context: StepContext) -> StepResult:
-        import pypdfium2
-
-        with damaged(pypdfium2.PdfiumError, what="PDF"):
-            try:
-                document = pypdfium2.PdfDocument(context.file)  # type: ignore[no-untyped-call]
-            except pypdfium2.PdfiumError as error:
-                if error.err_code != ERR_PASSWORD:
-                    raise
+        with opened(context.file) as document:
+            if document is None:
                 return StepResult(detail="A password is needed to read it.")
-            with document:
-                if not len(document):
-                    raise PermanentError("The PDF has no pages.")
-                image = _drawn(document[0], pictures.largest(context))
+            if not len(document):
+                raise PermanentError("The PDF has no pages.")
+            image = _drawn(document[0], pictures.largest(context))
         return pictures.result(context, image)
 
 
