@@ -14,6 +14,7 @@ import * as tus from 'tus-js-client'
 
 const task = JSON.parse(process.argv[2])
 const offsets = []
+let killedAt = null
 
 const sources = {
   file: (path) => fs.createReadStream(path),
@@ -34,6 +35,7 @@ function start(settings, { abortAfter, terminate, kill } = {}) {
       onProgress: (sent) => {
         if (kill && sent >= kill.after) {
           process.kill(kill.pid, 'SIGKILL')
+          killedAt = sent
           kill = undefined
         }
         if (abortAfter && sent >= abortAfter) {
@@ -53,5 +55,5 @@ const first = await start({ endpoint: task.endpoint }, task)
 const last =
   task.abortAfter && !task.terminate ? await start({ endpoint: task.endpoint, uploadUrl: first.upload.url }) : first
 
-// `resumedAt`: the offsets that the server named when it was asked where to go on.
-console.log(JSON.stringify({ url: last.upload.url, file: last.file, resumedAt: offsets }))
+// `resumedAt`: the offsets that the server named when it was asked where to go on. `killedAt`: what was sent by then.
+console.log(JSON.stringify({ url: last.upload.url, file: last.file, resumedAt: offsets, killedAt }))
