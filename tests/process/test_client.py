@@ -193,10 +193,10 @@ def test_the_command_waits_for_ready_and_fetches_it_again(shared_server: ServerP
     assert sent.returncode == 0, sent.stderr
     found = re.fullmatch(r"note\.txt: READY ([0-9a-f-]{36})\n", sent.stdout)
     assert found, sent.stdout
-    fetched = windlass(shared_server, "files", "download", found[1], target)
+    fetched = windlass(shared_server, "download", found[1], target)
     assert fetched.returncode == 0, fetched.stderr
     assert target.read_text() == source.read_text()
-    assert windlass(shared_server, "files", "download", found[1], target).returncode == 1, "it is there already"
+    assert windlass(shared_server, "download", found[1], target).returncode == 1, "it is there already"
     assert "READY" in windlass(shared_server, "files", "wait", found[1]).stdout
     assert found[1] in windlass(shared_server, "files", "list").stdout
     assert "note.txt" in windlass(shared_server, "files", "show", found[1]).stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +23,7 @@ from windlass.cli.verdict import accepted, verdict
 if TYPE_CHECKING:
     from windlass.client import File, Status
 
-group = typer.Typer(no_args_is_help=True, help="Files on a server: list, show, fetch, wait for, delete.")
+group = typer.Typer(no_args_is_help=True, help="Files on a server: list, show, wait for, delete.")
 
 
 def register(app: typer.Typer) -> None:
@@ -95,28 +94,6 @@ def wait(
             typer.echo(verdict(file))
         if not accepted(file):
             raise typer.Exit(1)
-
-
-@group.command("download")
-def download(
-    file_id: FileId,
-    path: Annotated[Path, typer.Argument(help="A file to write, or a directory to put it in.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    server: ServerOption = None,
-    token: TokenOption = None,
-) -> None:
-    """Fetch a file, go on where an earlier attempt stopped, and check it against its SHA-256."""
-    from windlass.cli.progress import transfer
-    from windlass.client.downloading import safe_name
-
-    with connected(server, token) as client:
-        target = path / safe_name(client.file(file_id).original_filename) if path.is_dir() else path
-        if target.exists() and not force:
-            typer.echo(f"windlass: {target} is there already; --force replaces it.", err=True)
-            raise typer.Exit(1)
-        with transfer(target.name) as progress:
-            client.download(file_id, target, progress)
-        typer.echo(str(target))
 
 
 @group.command("text")
