@@ -12,8 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+
+from tests.process.wire import Kept, Wire, connect
 
 READY = "Windlass is ready at"
 START_SECONDS = 90.0
@@ -143,3 +146,26 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="module")
+def asked(shared_server: ServerProcess) -> ServerProcess:
+    """The server that the fixtures below speak to; a module that wants one with settings of its own says so here."""
+    return shared_server
+
+
+@pytest.fixture(scope="module")
+def http(asked: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(asked) as client:
+        yield client
+
+
+@pytest.fixture
+def wire(asked: ServerProcess) -> Iterator[Wire]:
+    with Wire(asked.port) as connection:
+        yield connection
+
+
+@pytest.fixture
+def kept(asked: ServerProcess) -> Kept:
+    return Kept(asked)

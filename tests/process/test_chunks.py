@@ -22,17 +22,6 @@ from tests.process.wire import MB, TUS, Kept, Wire, connect, eventually
 KB = 1024
 
 
-@pytest.fixture
-def http(shared_server: ServerProcess) -> Any:
-    with connect(shared_server) as client:
-        yield client
-
-
-@pytest.fixture
-def kept(shared_server: ServerProcess) -> Kept:
-    return Kept(shared_server)
-
-
 def bytes_of(http: httpx.Client, completed: dict[str, Any]) -> bytes:
     """What is stored, once it may be served."""
 

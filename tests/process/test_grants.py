@@ -28,6 +28,11 @@ def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 
 @pytest.fixture(scope="module")
+def asked(closed_server: ServerProcess) -> ServerProcess:
+    return closed_server
+
+
+@pytest.fixture(scope="module")
 def backend(closed_server: ServerProcess) -> Iterator[httpx.Client]:
     """The one who grants."""
     token = closed_server.command("token", "create", "--user", "shop").stdout.strip()
@@ -40,11 +45,6 @@ def browser(closed_server: ServerProcess) -> Iterator[httpx.Client]:
     """Somebody without a credential."""
     with connect(closed_server) as client:
         yield client
-
-
-@pytest.fixture
-def kept(closed_server: ServerProcess) -> Kept:
-    return Kept(closed_server)
 
 
 def grant(backend: httpx.Client, **terms: Any) -> str:

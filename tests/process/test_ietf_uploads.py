@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -20,23 +20,6 @@ IANA = "https://iana.org/assignments/http-problem-types#"
 PARTIAL = {"Content-Type": "application/partial-upload"}
 MORE, LAST = {"Upload-Complete": "?0"}, {"Upload-Complete": "?1"}
 VERSIONS = [None, 6, 8, 10]
-
-
-@pytest.fixture(scope="module")
-def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(shared_server) as client:
-        yield client
-
-
-@pytest.fixture
-def wire(shared_server: ServerProcess) -> Iterator[Wire]:
-    with Wire(shared_server.port) as connection:
-        yield connection
-
-
-@pytest.fixture
-def kept(shared_server: ServerProcess) -> Kept:
-    return Kept(shared_server)
 
 
 def version(number: int | None) -> dict[str, str]:

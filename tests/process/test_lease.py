@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import ServerProcess, free_port
-from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, eventually, offset, patch, served
+from tests.process.wire import MB, PATCH, TUS, Kept, Wire, create, eventually, offset, patch, served
 
 #: The promise is about a second; a busy machine is given more.
 LETS_GO_WITHIN = 5.0
@@ -42,17 +42,6 @@ class OtherWeb:
             yield
         finally:
             self.process.send_signal(signal.SIGCONT)
-
-
-@pytest.fixture(scope="module")
-def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(shared_server) as client:
-        yield client
-
-
-@pytest.fixture
-def kept(shared_server: ServerProcess) -> Kept:
-    return Kept(shared_server)
 
 
 @pytest.fixture(scope="module")

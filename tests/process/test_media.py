@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,6 @@ MEDIA_OUT = {
     "status",
     "created_at",
 }
-
-
-@pytest.fixture
-def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(shared_server) as client:
-        yield client
-
-
-@pytest.fixture
-def kept(shared_server: ServerProcess) -> Kept:
-    return Kept(shared_server)
 
 
 def begin(http: httpx.Client, data: bytes, name: str = "clip.mp4", kind: str = "video/mp4", **more: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 
 from tests import rendition_samples as made
 from tests.process.conftest import ServerProcess
-from tests.process.wire import connect, eventually
+from tests.process.wire import eventually
 
 PROFILE = "[clips]\nvideo_preview = true\nthumbnail_widths = [320, 96]\n"
 
@@ -28,10 +28,9 @@ def clips_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
     server.kill()
 
 
-@pytest.fixture
-def http(clips_server: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(clips_server) as client:
-        yield client
+@pytest.fixture(scope="module")
+def asked(clips_server: ServerProcess) -> ServerProcess:
+    return clips_server
 
 
 def upload(http: httpx.Client, data: bytes) -> str:

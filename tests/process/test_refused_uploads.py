@@ -43,20 +43,8 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 
 @pytest.fixture(scope="module")
-def http(limited: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(limited) as client:
-        yield client
-
-
-@pytest.fixture
-def wire(limited: ServerProcess) -> Iterator[Wire]:
-    with Wire(limited.port) as connection:
-        yield connection
-
-
-@pytest.fixture
-def kept(limited: ServerProcess) -> Kept:
-    return Kept(limited)
+def asked(limited: ServerProcess) -> ServerProcess:
+    return limited
 
 
 # Over the limit

@@ -67,10 +67,9 @@ def in_bucket(s3_server: S3Server, bucket: Bucket, tmp_path_factory: pytest.Temp
     server.kill()
 
 
-@pytest.fixture
-def http(in_bucket: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(in_bucket) as client:
-        yield client
+@pytest.fixture(scope="module")
+def asked(in_bucket: ServerProcess) -> ServerProcess:
+    return in_bucket
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import hashlib
 import os
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -32,23 +32,6 @@ from tests.process.wire import (
 from windlass.kernel.clock import now
 
 DEFER = {"Upload-Defer-Length": "1"}
-
-
-@pytest.fixture(scope="module")
-def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(shared_server) as client:
-        yield client
-
-
-@pytest.fixture
-def wire(shared_server: ServerProcess) -> Iterator[Wire]:
-    with Wire(shared_server.port) as connection:
-        yield connection
-
-
-@pytest.fixture
-def kept(shared_server: ServerProcess) -> Kept:
-    return Kept(shared_server)
 
 
 def begin(http: httpx.Client, **headers: str) -> str:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -31,23 +31,6 @@ from tests.process.wire import (
 )
 
 BATCH = MB  # receiving/pump.py: what is taken in one piece
-
-
-@pytest.fixture(scope="module")
-def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(shared_server) as client:
-        yield client
-
-
-@pytest.fixture
-def wire(shared_server: ServerProcess) -> Iterator[Wire]:
-    with Wire(shared_server.port) as connection:
-        yield connection
-
-
-@pytest.fixture
-def kept(shared_server: ServerProcess) -> Kept:
-    return Kept(shared_server)
 
 
 # Line 1: the version, on every reply

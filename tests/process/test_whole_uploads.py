@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,10 @@ import pytest
 from tests import samples
 from tests.conftest import require
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Kept, Wire, connect, ended, eventually
+from tests.process.wire import MB, Kept, Wire, ended, eventually
 
 BOUNDARY = "b0undary"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-
-
-@pytest.fixture(scope="module")
-def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(shared_server) as client:
-        yield client
-
-
-@pytest.fixture
-def kept(shared_server: ServerProcess) -> Kept:
-    return Kept(shared_server)
-
-
-@pytest.fixture
-def wire(shared_server: ServerProcess) -> Iterator[Wire]:
-    with Wire(shared_server.port) as connection:
-        yield connection
 
 
 def field(name: str, value: str) -> bytes:

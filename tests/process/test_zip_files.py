@@ -7,18 +7,9 @@ import os
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator
 
 import httpx
 import pytest
-
-from tests.process.conftest import ServerProcess
-
-
-@pytest.fixture(scope="module")
-def http(shared_server: ServerProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shared_server.url, timeout=60) as client:
-        yield client
 
 
 def stored(http: httpx.Client, name: str, body: bytes, **fields: str) -> str:

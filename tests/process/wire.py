@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import httpx
 
-from tests.process.conftest import ServerProcess
+if TYPE_CHECKING:
+    from tests.process.conftest import ServerProcess
 
 T = TypeVar("T")
 
