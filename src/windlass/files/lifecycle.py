@@ -14,6 +14,7 @@ from windlass.files import uploads
 from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.references import StoredObject, let_go
+from windlass.files.retention import from_the_release
 from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
 from windlass.storage.contract import ObjectInfo, ObjectMissing, Store, StoreError
@@ -43,7 +44,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
         if asset.status == FileStatus.RELEASED:
             return []
         gone = _renditions(asset) + let_go(asset)
-        move(tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="")
+        move(tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="", **from_the_release(asset))
         asset.renditions.all().delete()
     return gone
 

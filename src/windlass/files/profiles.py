@@ -38,7 +38,8 @@ class Profile:
     ``media_types``: what each kind of media must be like; with them a profile takes nothing else. Limits on the content
     are pixels as displayed, seconds, pages, entries and bytes; 0 sets none.
 
-    A file is deleted ``retention_days`` after its record began, and its bytes ``release_after_days``; 0 is never.
+    A file is deleted ``retention_days`` after its record began, and its bytes ``release_after_days``; whoever
+    released them, the record goes ``delete_released_after_days`` later. 0 is never.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Profile:
     upload_ttl_hours: float = 0
     retention_days: float = 0
     release_after_days: float = 0
+    delete_released_after_days: float = 0
     thumbnails: bool = True
     thumbnail_widths: tuple[int, ...] = (640,)
     thumbnail_format: Literal["webp", "jpeg"] = "webp"

@@ -11,10 +11,10 @@ from typing import Any
 from django.db.models import F, Q, QuerySet
 
 from windlass.events.api import EventType, Recorder, recording
-from windlass.files import quota
+from windlass.files import quota, retention
 from windlass.files.leases import Lease, change_held
 from windlass.files.models import Blob, FileAsset, UploadSession
-from windlass.files.profiles import Profile, profiles
+from windlass.files.profiles import Profile
 from windlass.files.states import LIVING_UPLOADS, UploadStatus, uploads_that_may_become
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound, UploadGone
@@ -275,15 +275,8 @@ def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsse
         declared_mime_type=session.declared_type,
         expected_sha256=session.expected_sha256,
         checksum=sha256,
-        **_ends(session.profile),
+        **retention.from_the_beginning(session.profile),
     )
-
-
-def _ends(profile: str) -> dict[str, datetime]:
-    """When the file's record and its bytes are to go, by the profile as it is now; later changes of it do not count."""
-    rules = profiles().get(profile)
-    days = {"expires_at": rules.retention_days, "release_at": rules.release_after_days} if rules else {}
-    return {name: now() + timedelta(days=count) for name, count in days.items() if count}
 
 
 def _tell_created(tell: Recorder, session: UploadSession) -> None:

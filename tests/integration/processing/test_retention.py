@@ -111,6 +111,22 @@ def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
     assert sweep.sweep().files_released == 0
 
 
+@pytest.mark.parametrize(("retained", "ends_in"), [(0, 7), (3, 3), (30, 7)])
+def test_a_released_file_goes_when_its_profile_says(
+    with_profile: Callable[[str], None], retained: int, ends_in: int
+) -> None:
+    """Whoever released it, and no later than it would have gone anyway."""
+    with_profile(f"retention_days = {retained}\ndelete_released_after_days = 7")
+    asset = arrived(b"published")
+    before = now()
+    files.lifecycle.delete_objects(files.lifecycle.release(asset))
+    asset.refresh_from_db()
+    assert asset.expires_at is not None
+    assert abs(asset.expires_at - before - timedelta(days=ends_in)) < timedelta(minutes=5)
+    past(asset, expires_at=1)
+    assert sweep.sweep().files_deleted == 1
+
+
 def test_shared_bytes_are_counted_when_they_go() -> None:
     content = opaque()
     first = processed(content, "a.bin")

@@ -173,6 +173,7 @@ class ProfileOut(Schema):
     upload_ttl_hours: float
     retention_days: float = Field(description="Files are deleted so long after their record began; 0: never.")
     release_after_days: float = Field(description="Likewise their bytes, while the record stays.")
+    delete_released_after_days: float = Field(description="Records are deleted so long after their bytes went; 0: not.")
     media_types: list[dict[str, Any]] = Field(description="What each kind of media must be like; empty: any file.")
     show_location: bool = Field(description="Whether records tell where a picture or a film was taken.")
     min_width: int = Field(description="Pixels as displayed; of this and every limit below 0 sets none.")
