@@ -29,7 +29,15 @@ def test_a_whole_server_is_ready(ask: Caller) -> None:
         response = ask("GET", path)
         assert response.status_code == 200, response.text
         assert response.json()["status"] == "ok"
-        assert set(response.json()["checks"]) == {"database", "migrations", "store", "disk", "sandbox", "scanner"}
+        assert set(response.json()["checks"]) == {
+            "database",
+            "migrations",
+            "store",
+            "other_stores",
+            "disk",
+            "sandbox",
+            "scanner",
+        }
         assert {check["status"] for check in response.json()["checks"].values()} == {"ok"}
 
 

@@ -403,13 +403,13 @@ Receiving.TestCase.settings = settings(
 TestReceiving = Receiving.TestCase
 
 
-PARTS = [joining.Part("a", 5), joining.Part("b", 0), joining.Part("c", 4)]
+PARTS = [joining.Part("local", "a", 5), joining.Part("s3", "b", 0), joining.Part("s3", "c", 4)]
 
 
 @given(offset=st.integers(0, 9), step=st.integers(1, 10))
 def test_what_is_left_to_join_is_all_that_is_missing_and_no_more(offset: int, step: int) -> None:
     whole = [(part.key, at) for part in PARTS for at in range(part.size)]
-    left = [(key, start, size) for key, start, size in joining.pieces(PARTS, offset, step)]
+    left = [(part.key, start, size) for part, start, size in joining.pieces(PARTS, offset, step)]
     assert [(key, start + n) for key, start, size in left for n in range(size)] == whole[offset:]
     assert all(0 < size <= step for _, _, size in left)
 

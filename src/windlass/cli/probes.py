@@ -7,9 +7,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from django.core import checks
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from windlass import conf
@@ -18,7 +19,7 @@ from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
-from windlass.storage.registry import store
+from windlass.storage.registry import default_name, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ def probe_all() -> Iterator[Result]:
     }
     for name, probe in probes.items():
         yield _try(name, probe)
+        if name == "storage":
+            yield from _other_stores()
 
 
 def _try(name: str, probe: Callable[[], str]) -> Result:
@@ -89,9 +92,28 @@ def _database() -> str:
 
 
 def _storage() -> str:
-    found = store()
-    found.check(thorough=True)
-    return found.name
+    return _check_store(default_name())
+
+
+def _check_store(name: str) -> str:
+    store(name).check(thorough=True)
+    return name
+
+
+def _other_stores() -> Iterator[Result]:
+    """Those that are set up beside the default one, and any where files lie by their records."""
+    for name in _store_names():
+        if name != default_name():
+            yield _try("store", partial(_check_store, name))
+
+
+def _store_names() -> tuple[str, ...]:
+    try:
+        return files.places.in_use()
+    except conf.BadSetting:
+        return ()  # the settings or the profiles are wrong, and have said so in a line of their own
+    except DatabaseError:
+        return files.places.in_service()  # likewise the database
 
 
 def _broker() -> str:

@@ -17,10 +17,10 @@ def profiles(as_json: JsonOption = False) -> None:
 
     for profile in configured().values():
         if as_json:
-            typer.echo(json_line(profile.document()))
+            typer.echo(json_line(profile.document() | {"store": profile.store}))
             continue
         typer.echo(f"{profile.name}: {profile.description}" if profile.description else profile.name)
-        rules = profile.document()
+        rules = {"store": profile.store} | profile.document()
         kinds = rules.pop("media_types")
         for line in _rules(rules):
             typer.echo(f"  {line}")

@@ -3,5 +3,16 @@
 from windlass.conf.access import get, reload
 from windlass.conf.reader import BadSetting
 from windlass.conf.settings import MB, Settings
+from windlass.conf.stores import default_store, known_stores, named_stores, store_settings
 
-__all__ = ["MB", "BadSetting", "Settings", "get", "reload"]
+__all__ = [
+    "MB",
+    "BadSetting",
+    "Settings",
+    "default_store",
+    "get",
+    "known_stores",
+    "named_stores",
+    "reload",
+    "store_settings",
+]

@@ -6,6 +6,7 @@ from typing import Any
 
 from windlass.conf import reader
 from windlass.conf.settings import Settings
+from windlass.conf.stores import check_stores
 
 _current: Settings | None = None
 
@@ -26,7 +27,9 @@ def reload() -> Settings:
 
 
 def load() -> Settings:
-    return reader.read(Settings, _of_another_project(), reader.environment())
+    found = reader.read(Settings, _of_another_project(), reader.environment())
+    check_stores(found)
+    return found
 
 
 def _of_another_project() -> dict[str, Any]:

@@ -57,12 +57,17 @@ def read(kind: type[T], given: Mapping[str, Any], text: Mapping[str, str]) -> T:
             if raw is None:
                 continue
             value = convert(name, raw, hints[field.name])
-        check = field.metadata.get("check")
-        wrong = check(value) if check else None
-        if wrong:
-            raise BadSetting(f"{name} is {value!r}: {wrong}")
-        values[field.name] = value
+        values[field.name] = checked(field, name, value)
     return kind(**values)
+
+
+def checked(field: dataclasses.Field[Any], name: str, value: Any) -> Any:
+    """The value, if the field's own check has nothing against it. Raises BadSetting, which calls it ``name``."""
+    check = field.metadata.get("check")
+    wrong = check(value) if check else None
+    if wrong:
+        raise BadSetting(f"{name} is {value!r}: {wrong}")
+    return value
 
 
 def lookup(name: str, text: Mapping[str, str]) -> str | None:

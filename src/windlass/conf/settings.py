@@ -82,6 +82,12 @@ class Settings:
     storage_backend: Literal["local", "s3"] = setting(
         "local", "Where file bytes are kept: on this machine, or in a bucket of Amazon S3 or anything like it."
     )
+    windlass_stores: Path | None = setting(
+        None, "TOML file with further stores of file bytes, which profiles name by `store`."
+    )
+    default_store: str = setting(
+        "", "The store of profiles that name none: one of WINDLASS_STORES. Empty: that of STORAGE_BACKEND."
+    )
     media_root: Path | None = setting(None, "Directory of the local store. Empty: `media` in the home directory.")
     media_url: str = setting("", "Base of download and rendition links, where they go to another origin or a CDN.")
     # The bucket of STORAGE_BACKEND=s3

@@ -1,6 +1,18 @@
 """The door of the files app: sessions, records, profiles, and how they end."""
 
-from windlass.files import assets, chunks, duplicates, joins, leases, lifecycle, quota, references, repair, uploads
+from windlass.files import (
+    assets,
+    chunks,
+    duplicates,
+    joins,
+    leases,
+    lifecycle,
+    places,
+    quota,
+    references,
+    repair,
+    uploads,
+)
 from windlass.files.assets import IllegalMove, OwedStep, StepOutcome, StepPlan, StoredRendition
 from windlass.files.chunks import ChunkClaim, ClaimedChunk, ClaimLost, ReceivedChunk
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
@@ -43,6 +55,7 @@ __all__ = [
     "joins",
     "leases",
     "lifecycle",
+    "places",
     "profile",
     "profiles",
     "quota",

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import structlog
 from django.db.models import Count, Q, QuerySet
 
 from windlass.events.api import recording
 from windlass.files.models import Blob, FileAsset
 from windlass.files.references import share
-from windlass.storage.contract import ObjectMissing
+from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.registry import store
+
+log = structlog.get_logger(__name__)
 
 #: Contents that one housekeeping brings together.
 AT_MOST = 200
@@ -38,7 +41,7 @@ def merge(*, dry_run: bool = False) -> int:
     """
     merged = 0
     for first in list(_first_of_each()):
-        if not _is_there(first):
+        if not _is_there_now(first):
             continue
         for asset in FileAsset.objects.filter(blob__in=_same(first).exclude(id=first.id)):
             if not dry_run:
@@ -68,4 +71,13 @@ def _is_there(blob: Blob) -> bool:
     try:
         return store(blob.store).info(blob.key).size == blob.size
     except ObjectMissing:
+        return False
+
+
+def _is_there_now(blob: Blob) -> bool:
+    """Nor is it in a store that is away, for this once: the contents of the others are to be brought together."""
+    try:
+        return _is_there(blob)
+    except StoreError as error:
+        log.warning("duplicates.passed_over", store=blob.store, reason=str(error))
         return False

@@ -10,7 +10,7 @@ import structlog
 
 from windlass import conf
 from windlass.events.api import EventType, recording
-from windlass.files import uploads
+from windlass.files import places, uploads
 from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.references import StoredObject, let_go
@@ -81,6 +81,15 @@ def end_upload(
     return store(session.store).discard(session.store_key, session.store_state)
 
 
+def _expire(session: UploadSession) -> int | None:
+    """``end_upload``; one store that is away must not keep the uploads of the others alive."""
+    try:
+        return end_upload(session, UploadStatus.EXPIRED, as_seen=session)
+    except StoreError as error:
+        log.warning("object.left_behind", store=session.store, key=session.store_key, reason=str(error))
+        return 0
+
+
 #: Told of each session with which something is done: what, and how many bytes that frees.
 Tell = Callable[[str, UploadSession, int], None]
 
@@ -101,7 +110,7 @@ def expire_uploads(
         if dry_run:
             freed: int | None = _bytes_of(session)
         else:
-            freed = end_upload(session, UploadStatus.EXPIRED, as_seen=session)
+            freed = _expire(session)
         if freed is not None:
             ended, total = ended + 1, total + freed
             tell("expired", session, freed)
@@ -125,6 +134,23 @@ def _bytes_of(session: UploadSession) -> int:
         return store(session.store).info(session.store_key).size
     except ObjectMissing:
         return session.offset if store(session.store).capabilities.parts else 0
+    except StoreError:
+        return 0  # it is away, or not set up any more: nothing would be freed there
+
+
+def remove_orphans_everywhere(*, dry_run: bool = False) -> tuple[int, int, int]:
+    """``remove_orphans`` in every store that is in use. A store that is away, or not set up any more, is passed over:
+    the next sweep may find it. Returns (objects, bytes freed, stores passed over)."""
+    objects = freed = passed_over = 0
+    for name in places.in_use():
+        try:
+            found = remove_orphans(store(name), dry_run=dry_run)
+        except StoreError as error:
+            log.warning("sweep.store_passed_over", store=name, reason=str(error))
+            passed_over += 1
+        else:
+            objects, freed = objects + found[0], freed + found[1]
+    return objects, freed, passed_over
 
 
 def remove_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bool = False) -> tuple[int, int]:

@@ -38,12 +38,15 @@ class Profile:
     ``media_types``: what each kind of media must be like; with them a profile takes nothing else. Limits on the content
     are pixels as displayed, seconds, pages, entries and bytes; 0 sets none.
 
+    ``store``: where its files' bytes go; once read from the settings it is never empty.
+
     A file is deleted ``retention_days`` after its record began, and its bytes ``release_after_days``; whoever
     released them, the record goes ``delete_released_after_days`` later. 0 is never.
     """
 
     name: str
     description: str = ""
+    store: str = ""
     min_size: int = 0
     max_size: int = 0
     allowed_mime_types: tuple[str, ...] = ()
@@ -98,9 +101,12 @@ class Profile:
         return not self.allowed_extensions or extension in self.allowed_extensions
 
     def document(self) -> dict[str, Any]:
-        """With the switches that plan steps: those that follow from the limits; a scan that is off is false."""
-        switches = {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
-        return asdict(self) | switches | {"malware_scan": self.malware_scan != "off" and self.malware_scan}
+        """With the switches that plan steps: those that follow from the limits; a scan that is off is false.
+
+        Without the store: neither clients nor steps are told where bytes lie."""
+        switches: dict[str, Any] = {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
+        switches |= {"malware_scan": self.malware_scan != "off" and self.malware_scan}
+        return {name: value for name, value in asdict(self).items() if name != "store"} | switches
 
 
 def profiles() -> Mapping[str, Profile]:
@@ -150,6 +156,7 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "upload_ttl_hours": settings.upload_ttl_hours,
     }
     table = table | {"malware_scan": _malware_scan(name, table.get("malware_scan", "auto"), settings)}
+    table = table | {"store": _store(name, table.get("store", ""), settings)}
     made = Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
     _check_sizes(made)
     return made
@@ -203,6 +210,16 @@ def _malware_scan(name: str, asked: str, settings: conf.Settings) -> str:
         return "required" if settings.scanner_name else "off"
     if asked != "off" and not settings.scanner_name:
         raise conf.BadSetting(f"Profile {name!r}: malware_scan is {asked}, and no scanner is set: set CLAMAV_URL.")
+    return asked
+
+
+def _store(name: str, asked: str, settings: conf.Settings) -> str:
+    """The store by its name."""
+    if not asked:
+        return conf.default_store(settings)
+    if conf.store_settings(settings, asked) is None:
+        known = ", ".join(conf.known_stores(settings))
+        raise conf.BadSetting(f"Profile {name!r}: there is no store {asked!r}. Stores here: {known}.")
     return asked
 
 

@@ -21,7 +21,9 @@ async def place_of(request: Request, store_name: str, key: str, headers: Mapping
 
     A request with ``If-Range`` is ours: the store would compare the tag with one of its own making.
     """
-    target, wanted = store(store_name), conf.get().downloads
+    target = store(store_name)
+    of_store = conf.store_settings(conf.get(), store_name)
+    wanted = of_store.downloads if of_store is not None else "proxy"
     if wanted == "proxy" or not target.capabilities.presigns or "if-range" in request.headers:
         return None
     signing = cast(PresigningStore, target)

@@ -23,5 +23,7 @@ def field_for(request: Request, store_name: str, key: str) -> dict[str, str]:
     if not target.capabilities.local_files:
         return {}
     if settings.sendfile == "x-accel-redirect":
-        return {"X-Accel-Redirect": f"{settings.sendfile_root}/{key}"}
+        of_store = conf.store_settings(settings, store_name)
+        root = of_store.sendfile_root if of_store is not None else ""
+        return {"X-Accel-Redirect": f"{root}/{key}"} if root else {}  # else the proxy was not told where this store is
     return {"X-Sendfile": str(cast(LocalFiles, target).local_path(key))}

@@ -16,10 +16,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from windlass import conf
+from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
 from windlass.receiving import room
 from windlass.receiving.offload import in_database, in_thread
+from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
 
 #: A check that takes longer has failed: whoever asks would not wait longer either.
@@ -112,12 +114,34 @@ async def _store() -> str:
     return "It can be written and read."
 
 
+async def _other_stores() -> str:
+    """The server is ready without them: their files alone are away, and uploads to them."""
+    others = files.places.in_service()[1:]
+    if not others:
+        return "There are none."
+    fit = await asyncio.gather(*(in_thread(_is_fit, name) for name in others))
+    if all(fit):
+        return f"All {len(others)} can be written and read."
+    return f"{fit.count(False)} of {len(others)} away: their files and uploads wait until they are back."
+
+
+def _is_fit(name: str) -> bool:
+    try:
+        store(name).check()
+    except StoreError as error:
+        log.warning("health.store_away", store=name, reason=str(error))
+        return False
+    return True
+
+
 async def _disk() -> str:
     free = (await in_thread(shutil.disk_usage, conf.get().windlass_home)).free
     if free < LEAST_FREE_BYTES:
         raise Unfit(f"{free} bytes are free; fewer than {LEAST_FREE_BYTES} is too little to work with.")
-    if not room.is_left(await in_thread(room.free)):
-        return f"{free} bytes are free: no new uploads are taken, as DISK_RESERVE_MB says."
+    full = [name for name in files.places.in_service() if not room.is_left(await in_thread(room.free, name))]
+    if full:
+        which = "" if full == list(files.places.in_service()) else " where their store is full"
+        return f"{free} bytes are free: no new uploads are taken{which}, as DISK_RESERVE_MB says."
     return f"{free} bytes are free."
 
 
@@ -142,6 +166,7 @@ CHECKS = (
     Check("database", _database),
     Check("migrations", _migrations, keep_seconds=float("inf")),
     Check("store", _store, keep_seconds=STORE_SECONDS),
+    Check("other_stores", _other_stores, keep_seconds=STORE_SECONDS),
     Check("disk", _disk),
     Check("sandbox", _sandbox, keep_seconds=float("inf")),
     Check("scanner", _scanner, keep_seconds=SCANNER_SECONDS),

@@ -24,7 +24,17 @@ from starlette.routing import Route
 from windlass import __version__, conf
 from windlass.accounts import api as accounts
 from windlass.events import api as events
-from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, StepRun, StepState, UploadSession, UploadStatus
+from windlass.files.api import (
+    Blob,
+    FileAsset,
+    FileStatus,
+    Rendition,
+    StepRun,
+    StepState,
+    UploadSession,
+    UploadStatus,
+    places,
+)
 from windlass.jobs.api import Job, JobState, Stage
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import Forbidden
@@ -96,14 +106,15 @@ def _oldest() -> float:
 
 def _tables() -> Sequence[Metric]:
     files = _counted(FileAsset, FileStatus)
-    stored = {("file",): _bytes(Blob), ("rendition",): _bytes(Rendition)}
+    stored = {("file", name): size for name, size in _bytes(Blob)}
+    stored |= {("rendition", name): size for name, size in _bytes(Rendition)}
     ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
     steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
     runs = {(step, state): n for step, state, n, _ in steps}
     seconds = {(step, state): seconds or 0.0 for step, state, _, seconds in steps}
     return [
         _gauge("windlass_files", "Files on record.", ["status"], files),
-        _gauge("windlass_stored_bytes", "Bytes in the store, of files and of what was made of them.", ["kind"], stored),
+        _gauge("windlass_stored_bytes", "Bytes of files, and of what was made of them.", ["kind", "store"], stored),
         _gauge("windlass_step_runs", "How steps ended, of the files on record.", ["step", "state"], runs),
         _gauge("windlass_step_seconds", "Time that these runs took in all.", ["step", "state"], seconds),
     ]
@@ -118,8 +129,11 @@ def _counted(model: Any, statuses: Iterable[TextChoices]) -> dict[tuple[str], in
     return {(status.value,): 0 for status in statuses} | {(status,): n for status, n in counted}
 
 
-def _bytes(model: Any) -> int:
-    return int(model.objects.aggregate(size=Sum("size"))["size"] or 0)
+def _bytes(model: Any) -> Iterable[tuple[str, int]]:
+    """By store, those in service without any too."""
+    found = dict.fromkeys(places.in_service(), 0)
+    found |= dict(model.objects.order_by().values_list("store").annotate(size=Sum("size")))
+    return found.items()
 
 
 def _gauge(name: str, doc: str, labels: Sequence[str], found: Mapping[Any, float]) -> Metric:

@@ -14,7 +14,6 @@ from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 from windlass.receiving import joining
-from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +38,7 @@ class SweepReport:
     files_deleted: int = 0
     references_repaired: int = 0
     orphans_removed: int = 0
+    stores_passed_over: int = 0
     duplicates_merged: int = 0
     quotas_corrected: int = 0
     events_pruned: int = 0
@@ -116,7 +116,7 @@ def _old_records(report: SweepReport) -> None:
 
 
 def _orphans(report: SweepReport) -> None:
-    report.orphans_removed, freed = files.lifecycle.remove_orphans(store())
+    report.orphans_removed, freed, report.stores_passed_over = files.lifecycle.remove_orphans_everywhere()
     report.bytes_freed += freed
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from windlass.files import api as files
 from windlass.processing import api as processing
-from windlass.storage.registry import store
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,10 @@ def tidy(*, dry_run: bool = False) -> Iterator[Tidied]:
     yield Tidied("ended uploads forgotten", files.lifecycle.forget_uploads(dry_run=dry_run))
     yield from _retired(dry_run=dry_run)
     yield Tidied("wrong reference counts", *files.repair.repair_references(dry_run=dry_run))
-    yield Tidied("objects and parts that no row names", *files.lifecycle.remove_orphans(store(), dry_run=dry_run))
+    count, freed, passed_over = files.lifecycle.remove_orphans_everywhere(dry_run=dry_run)
+    yield Tidied("objects and parts that no row names", count, freed)
+    if passed_over:
+        yield Tidied("stores passed over: away, or not set up any more", passed_over)
     yield Tidied("equal files brought together", files.duplicates.merge(dry_run=dry_run))
     drifts = [files.quota.recount(owner, dry_run=dry_run) for owner in list(files.quota.owners())]
     yield Tidied("wrong quota accounts", sum(1 for drift in drifts if drift is not None))

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, StepState, StoredRendition, assets
+from windlass.files.api import FileAsset, StepState, StoredRendition, assets, places
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import records, scanning
@@ -156,7 +156,7 @@ def _store(work: Work, made: MadeRendition, about: About, output: BinaryIO) -> S
     makes = announced(about, made.name)
     kind = makes.kind if makes else ""  # it was accepted, so it was announced
     key = f"renditions/{work.asset.id}/{made.name}"
-    target = store()
+    target = store(places.store_of(work.asset))
     if not jobs.holds(work.held):
         raise jobs.Fenced(f"job {work.held.job_id} is no longer held")
     with _view(output, "rb") as reading:

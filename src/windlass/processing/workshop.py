@@ -10,14 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from windlass.files.api import Blob, profiles
+from windlass.files.api import Blob, places, profiles
 from windlass.processing import scratch
 from windlass.processing.contract import About
 from windlass.processing.limits import limits_of
 from windlass.processing.registry import installed
 from windlass.processing.sandbox.client import Sandbox, Session
 from windlass.processing.sandbox.hardening import Limits
-from windlass.storage.registry import store
 
 _lock = threading.Lock()
 _sandbox: Sandbox | None = None
@@ -54,7 +53,7 @@ class Bench:
 def bench(blob: Blob) -> Iterator[Bench]:
     """Raises StoreError."""
     with ExitStack() as stack:
-        file = stack.enter_context(scratch.real_file(stack.enter_context(store(blob.store).open(blob.key))))
+        file = stack.enter_context(scratch.real_file(stack.enter_context(places.open_blob(blob))))
         output = stack.enter_context(scratch.output())
         yield Bench(file, output, stack.enter_context(_session(file, output, limits_of())))
 

@@ -12,7 +12,6 @@ from windlass.kernel.errors import FileTooLarge, InvalidField
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Description
 from windlass.receiving import media_claims
-from windlass.storage.registry import store
 
 #: What a session says of itself that is a part of another.
 PARTIAL = "partial"
@@ -57,7 +56,7 @@ def admit(
         concat=PARTIAL if partial else None,
         size=size,
         max_size=profile.max_size if profile.max_size < files.profile(profile.name).max_size else None,
-        store=store().name,
+        store=profile.store,
         grant=grant,
         on_create=partial_of(accounts.claim_grant, grant.id) if grant is not None else None,
     )

@@ -21,8 +21,8 @@ async def begin(new: files.NewUpload, create: Callable[..., Made]) -> Made:
 
     Raises StorageFull, StoreError, and what ``create`` raises, such as QuotaExceeded.
     """
-    await room.must_be_left()
-    upload_id, target = new_id(), store()
+    await room.must_be_left(new.store)
+    upload_id, target = new_id(), store(new.store)
     key = object_key(upload_id)
     at_most = new.profile.max_size if new.size is None else new.size
     state = await in_thread(writing.create, target, key, at_most=at_most, chunk_size=new.chunk_size)

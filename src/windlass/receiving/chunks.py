@@ -60,7 +60,7 @@ def prefixes() -> Prefixes:
 async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -> files.UploadSession:
     """Raises FileTooLarge, InvalidField, QuotaExceeded, StorageFull, StoreError."""
     new = admit(intent.description, intent.size, principal, dialect)
-    new = replace(new, chunk_size=_chunk_size(store(), intent.size, intent.chunk_size))
+    new = replace(new, chunk_size=_chunk_size(store(new.store), intent.size, intent.chunk_size))
     return await beginning.begin(new, files.uploads.create)
 
 

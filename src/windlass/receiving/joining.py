@@ -93,6 +93,7 @@ async def _join(upload_id: uuid.UUID, request_id: str, until: float | None = Non
 class Part:
     """Bytes to copy. The object is finished."""
 
+    store: str
     key: str
     size: int
 
@@ -115,17 +116,17 @@ def _whole_parts(upload_id: uuid.UUID) -> list[Part] | None:
     except Problem as problem:
         files.lifecycle.end_upload(session, files.UploadStatus.FAILED, problem.detail)
         raise
-    return [Part(part.store_key, part.offset) for part in found]
+    return [Part(part.store, part.store_key, part.offset) for part in found]
 
 
-def pieces(parts: Sequence[Part], offset: int, step: int) -> Iterator[tuple[str, int, int]]:
-    """What is left to copy from ``offset`` of the whole on: (key, start, size), each of at most ``step`` bytes."""
+def pieces(parts: Sequence[Part], offset: int, step: int) -> Iterator[tuple[Part, int, int]]:
+    """What is left to copy from ``offset`` of the whole on: (part, start, size), each of at most ``step`` bytes."""
     begins = 0
     for part in parts:
         start = max(0, offset - begins)
         while start < part.size:
             size = min(step, part.size - start)
-            yield part.key, start, size
+            yield part, start, size
             start += size
         begins += part.size
 
@@ -190,21 +191,22 @@ class _Joining:
         await in_thread(writing.finish, self._store, self._lease.store_key, self._state, self._size)
         return True
 
-    def _copy(self, writer: Writer, key: str, start: int, size: int) -> dict[str, object]:
-        if self._store.capabilities.copies:
-            cast(CopyingWriter, writer).copy(self._offset, key, start, size)
+    def _copy(self, writer: Writer, part: Part, start: int, size: int) -> dict[str, object]:
+        """A store copies among its own objects. A part may lie in another, since each has a profile of its own."""
+        if self._store.capabilities.copies and part.store == self._store.name:
+            cast(CopyingWriter, writer).copy(self._offset, part.key, start, size)
         else:
-            self._copy_through_here(writer, key, start, size)
+            self._copy_through_here(writer, part, start, size)
         return writing.save(writer)
 
-    def _copy_through_here(self, writer: Writer, key: str, start: int, size: int) -> None:
-        with self._store.open(key) as source:
+    def _copy_through_here(self, writer: Writer, part: Part, start: int, size: int) -> None:
+        with store(part.store).open(part.key) as source:
             source.seek(start)
             done = 0
             while done < size:
                 block = source.read(min(_READ_SIZE, size - done))
                 if not block:
-                    raise StoreError(f"{key} has {size - done} bytes too few")
+                    raise StoreError(f"{part.key} has {size - done} bytes too few")
                 done += writer.write(self._offset + done, [block])
 
     async def _commit_step(self, size: int) -> None:

@@ -15,15 +15,15 @@ KEEP_SECONDS = 1.0
 #: When a refused client may ask again.
 RETRY_AFTER = 60
 
-#: Until when it holds (monotonic), and what it found.
-_measured: tuple[float, int] = (float("-inf"), 0)
+#: Of each store: until when it holds (monotonic), and what it found.
+_measured: dict[str, tuple[float, int]] = {}
 
 
-async def must_be_left() -> None:
-    """Raises StorageFull while less than DISK_RESERVE_MB is free."""
-    until, left = _measured
+async def must_be_left(store_name: str) -> None:
+    """Raises StorageFull while less than DISK_RESERVE_MB is free for what this store takes in."""
+    until, left = _measured.get(store_name, (float("-inf"), 0))
     if monotonic() >= until:
-        left = await in_thread(free)
+        left = await in_thread(free, store_name)
     if not is_left(left):
         raise StorageFull(
             f"The server has {left} bytes left and takes no new uploads below {_reserve()}. What is stored stays "
@@ -43,17 +43,18 @@ def _reserve() -> int:
     return conf.get().disk_reserve_mb * conf.MB
 
 
-def free() -> int:
-    """Bytes free where files and the database are kept on this machine, measured now: of several disks the least."""
-    global _measured
-    least = min(shutil.disk_usage(_existing(place)).free for place in _places())
-    _measured = monotonic() + KEEP_SECONDS, least
+def free(store_name: str) -> int:
+    """Bytes free where this store's files and the database are kept on this machine, measured now: of several disks
+    the least."""
+    least = min(shutil.disk_usage(_existing(place)).free for place in _places(store_name))
+    _measured[store_name] = monotonic() + KEEP_SECONDS, least
     return least
 
 
-def _places() -> list[Path]:
+def _places(store_name: str) -> list[Path]:
     settings = conf.get()
-    local = [settings.media_directory] if settings.storage_backend == "local" else []
+    of_store = conf.store_settings(settings, store_name)
+    local = [of_store.media_directory] if of_store is not None and of_store.storage_backend == "local" else []
     return [settings.windlass_home, *local]
 
 

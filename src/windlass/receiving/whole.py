@@ -35,7 +35,7 @@ class WholeUpload:
         self.new = new
         self.size = 0
         self.id = new_id()
-        self._store = store()
+        self._store = store(new.store)
         self._key = object_key(self.id)
         self._state: State = {}
         self._digest: RunningDigest | None = RunningDigest()
@@ -48,7 +48,7 @@ class WholeUpload:
 
         Raises ClientGone, FileTooLarge, QuotaExceeded, StorageFull, ReceiveTimeout, StoreError.
         """
-        await room.must_be_left()
+        await room.must_be_left(self.new.store)
         found = await gathering.gather(source)
         if found.gone:
             raise ClientGone

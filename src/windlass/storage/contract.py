@@ -152,6 +152,7 @@ class PartWriter(Writer, Protocol):
 
 class Store(Protocol):
     name: str
+    """As rows keep it. The registry gives a store the name that it has in the settings."""
     capabilities: Capabilities
 
     def create(

@@ -1,31 +1,47 @@
-"""The store that the settings name, loaded by its name so that no store's library loads unasked."""
+"""The stores that the settings describe, each made when it is first asked for, so that no library loads unasked."""
 
 from __future__ import annotations
 
 import atexit
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 
 from windlass import conf
-from windlass.storage.contract import Store
+from windlass.storage.contract import Store, StoreError
 
-#: name -> "module:factory"; a factory takes the settings.
+#: STORAGE_BACKEND -> "module:factory"; a factory takes the settings, those of a named store as well.
 FACTORIES = {
     "local": "windlass.storage.local:from_settings",
     "s3": "windlass.storage.s3.store:from_settings",
 }
 
-#: Goes around each request to a store that is reached over a network.
-Guard = Callable[[], AbstractContextManager[None]]
+#: Goes around each request to a store that is reached over a network, which says its name.
+Guard = Callable[[str], AbstractContextManager[None]]
 
-_guard: Guard = nullcontext
+
+def no_guard(name: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+_guard: Guard = no_guard
+
+
+class UnknownStore(StoreError):
+    """No store of this name is set up here. Rows may name it all the same."""
 
 
 def store(name: str | None = None) -> Store:
-    """The store called ``name``, or the one that new files go to. One instance a process. Raises StoreError."""
-    return _made(name or conf.get().storage_backend)
+    """The store called ``name``, or the one of new files whose profile names none. One instance a process.
+
+    Raises UnknownStore, StoreError.
+    """
+    return _made(name or default_name())
+
+
+def default_name() -> str:
+    return conf.default_store(conf.get())
 
 
 def guard_with(guard: Guard) -> None:
@@ -34,14 +50,18 @@ def guard_with(guard: Guard) -> None:
     _guard = guard
 
 
-def guarded() -> AbstractContextManager[None]:
+def guarded(name: str) -> AbstractContextManager[None]:
     """Around one request, for stores to enter."""
-    return _guard()
+    return _guard(name)
 
 
-@lru_cache(maxsize=8)
+@cache
 def _made(name: str) -> Store:
-    module, _, factory = FACTORIES[name].partition(":")
-    made: Store = getattr(import_module(module), factory)(conf.get())
+    settings = conf.store_settings(conf.get(), name)
+    if settings is None:
+        raise UnknownStore(f"There is no store {name!r} here: neither WINDLASS_STORES nor the settings describe it.")
+    module, _, factory = FACTORIES[settings.storage_backend].partition(":")
+    made: Store = getattr(import_module(module), factory)(settings)
+    made.name = name
     atexit.register(made.close)
     return made

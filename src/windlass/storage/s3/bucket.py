@@ -7,9 +7,9 @@ import hashlib
 import os
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import create_loader
 
 from windlass.storage.contract import Buffer
-from windlass.storage.registry import Guard
 from windlass.storage.s3.errors import told
 from windlass.storage.s3.options import Options
 
@@ -38,7 +37,7 @@ PATIENCE = 600.0
 class Bucket:
     """Safe for any number of threads. A forked child makes connections of its own."""
 
-    def __init__(self, options: Options, guard: Guard = nullcontext) -> None:
+    def __init__(self, options: Options, guard: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """``guard`` goes around each request."""
         self.options = options
         self._guard = guard

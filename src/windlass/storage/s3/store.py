@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage.contract import Capabilities, ObjectInfo, ObjectMissing, State, StoreError, Writer
-from windlass.storage.registry import Guard, guarded
+from windlass.storage.registry import Guard, guarded, no_guard
 from windlass.storage.s3 import keys, multipart, objects, probe, reviving
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.chunk_writer import ChunkWriter
@@ -47,9 +47,9 @@ class S3Store:
         presigns=True,
     )
 
-    def __init__(self, options: Options, guard: Guard = nullcontext) -> None:
+    def __init__(self, options: Options, guard: Guard = no_guard) -> None:
         self._options = options
-        self._bucket = Bucket(options, guard)
+        self._bucket = Bucket(options, lambda: guard(self.name))
         self._memory = Memory(options.buffer)
         # The address of a server of one's own is often one that only this network knows.
         self.is_public = bool(options.public_endpoint) or not options.endpoint

@@ -1,0 +1,149 @@
+"""The file of stores: what a table may say, what completes it, and what is refused before it can do harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from windlass.conf import BadSetting, Settings, default_store, known_stores, named_stores, store_settings
+from windlass.conf.reader import read
+from windlass.conf.stores import check_stores
+from windlass.files.profiles import load_profiles
+from windlass.storage.s3.options import Options
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def settings(tables: str, **environment: str) -> Settings:
+    path = Path(f"stores-{uuid4()}.toml").absolute()  # it is read once a process
+    path.write_text(tables)
+    found = read(Settings, {}, {"WINDLASS_STORES": str(path), "WINDLASS_HOME": "home", **environment})
+    check_stores(found)
+    return found
+
+
+def test_a_table_is_completed_from_the_settings() -> None:
+    found = settings(
+        '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "archive"\naws_s3_part_size_mb = 16',
+        AWS_ACCESS_KEY_ID="id",
+        AWS_SECRET_ACCESS_KEY="hush",
+    )
+    options = Options.of(named_stores(found)["cloud"])
+    assert (options.bucket, options.access_key, options.secret_key) == ("archive", "id", "hush")
+    assert options.part_size == 16 * 1024 * 1024
+    assert found.storage_backend == "local", "the settings themselves stay what they were"
+    assert known_stores(found) == ("local", "cloud")
+
+
+def test_a_secret_may_stand_in_a_file_beside() -> None:
+    Path("secret").write_text("hush\n")
+    found = settings(
+        '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "b"\n'
+        'aws_access_key_id = "id"\naws_secret_access_key_file = "secret"'
+    )
+    assert named_stores(found)["cloud"].aws_secret_access_key == "hush"
+
+
+def test_a_relative_path_begins_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settings('[archive]\nmedia_root = "disk/archive"')
+    monkeypatch.chdir("/")
+    assert named_stores(found)["archive"].media_directory == tmp_path / "disk/archive"
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ('[archive]\nmedia_rot = "x"', "Store 'archive': media_rot is no setting of a store. Did you mean media_root?"),
+        ("[archive]\nworker_concurrency = 3", "worker_concurrency is no setting of a store"),
+        ('[archive]\nsecret_key_file = "x"', "secret_key_file is no setting of a store"),
+        ('[archive]\nstorage_backend = "ftp"', "storage_backend is 'ftp': it must be one of local, s3"),
+        ('[archive]\nstorage_backend = "s3"', "Store 'archive': AWS_STORAGE_BUCKET_NAME is not set"),
+        ("[archive]\naws_s3_part_size_mb = 1", "aws_s3_part_size_mb is 1: it must be from 5 to 512"),
+        ('[archive]\naws_s3_part_size_mb = "much"', "it must be a int"),
+        ('[archive]\nmedia_root = ["a"]', "it must be a text, a number, true or false"),
+        ('[archive]\naws_secret_access_key_file = "absent"', "names .*absent, which cannot be read"),
+        ('[local]\nmedia_root = "x"', "take another"),
+        ('[s3]\nmedia_root = "x"', "take another"),
+        ('[Archive]\nmedia_root = "x"', "a name is a small letter"),
+        ('archive = "x"', "is no table"),
+        ("[archive", "WINDLASS_STORES .*: "),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(tables: str, said: str) -> None:
+    with pytest.raises(BadSetting, match=said):
+        settings(tables)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(BadSetting, match=r"WINDLASS_STORES absent\.toml: .*No such file"):
+        named_stores(read(Settings, {}, {"WINDLASS_STORES": "absent.toml"}))
+
+
+BUCKET = 'storage_backend = "s3"\naws_storage_bucket_name = "b"\n'
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "[one]\n",
+        '[one]\nmedia_root = "home/media"',
+        '[one]\nmedia_root = "home/media/inside"',
+        '[one]\nmedia_root = "home"',
+        '[one]\nmedia_root = "a"\n[two]\nmedia_root = "a/../a"',
+        f"[one]\n{BUCKET}[two]\n{BUCKET}",
+        f'[one]\n{BUCKET}aws_location = "a"\n[two]\n{BUCKET}aws_location = "a/"',
+        f'[one]\n{BUCKET}[two]\n{BUCKET}aws_location = "objects/x"',
+    ],
+)
+def test_two_stores_in_one_place_are_refused(tables: str) -> None:
+    with pytest.raises(BadSetting, match=r"The stores '.*' and '.*' both keep files"):
+        settings(tables)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        '[one]\nmedia_root = "a"\n[two]\nmedia_root = "ab"',
+        f'[one]\n{BUCKET}[two]\n{BUCKET}aws_location = "x"',
+        f'[one]\n{BUCKET}aws_location = "x"\n[two]\n{BUCKET}aws_location = "xy"',
+        f'[one]\n{BUCKET}[two]\n{BUCKET}aws_s3_endpoint_url = "https://elsewhere.example.org"',
+    ],
+)
+def test_neighbours_are_not(tables: str) -> None:
+    assert set(named_stores(settings(tables))) == {"one", "two"}
+
+
+def test_the_default_store_may_be_a_named_one() -> None:
+    found = settings('[archive]\nmedia_root = "a"', DEFAULT_STORE="archive")
+    assert default_store(found) == "archive"
+    assert load_profiles(found)["media"].store == "archive"
+    with pytest.raises(BadSetting, match=r"DEFAULT_STORE is 'archiv', .*Stores here: .*archive"):
+        settings('[archive]\nmedia_root = "a"', DEFAULT_STORE="archiv")
+
+
+def test_a_profile_names_its_store() -> None:
+    Path("profiles.toml").write_text('[films]\nstore = "archive"')
+    found = settings('[archive]\nmedia_root = "a"', WINDLASS_PROFILES="profiles.toml")
+    assert load_profiles(found)["films"].store == "archive"
+    assert load_profiles(found)["default"].store == "local"
+    assert "store" not in load_profiles(found)["films"].document(), "clients are not told where bytes lie"
+
+
+def test_a_profile_s_store_must_be_there() -> None:
+    Path("films.toml").write_text('[films]\nstore = "s3"')
+    with pytest.raises(BadSetting, match=r"Profile 'films': there is no store 's3'. Stores here: local, archive."):
+        load_profiles(settings('[archive]\nmedia_root = "a"', WINDLASS_PROFILES="films.toml"))
+    # The other plain back end is one as soon as the settings describe it.
+    found = settings("", WINDLASS_PROFILES="films.toml", AWS_STORAGE_BUCKET_NAME="b")
+    assert load_profiles(found)["films"].store == "s3"
+
+
+def test_the_proxy_s_location_is_that_of_one_store() -> None:
+    found = settings('[one]\nmedia_root = "a"\n[two]\nmedia_root = "b"\nsendfile_root = "/two"')
+    roots = {name: one.sendfile_root for name in ("local", "one", "two") if (one := store_settings(found, name))}
+    assert roots == {"local": "/windlass-media", "one": "", "two": "/two"}
