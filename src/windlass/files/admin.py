@@ -8,7 +8,16 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest
 
-from windlass.files.models import Blob, FileAsset, OwnerAccount, Rendition, StepRun, UploadChunk, UploadSession
+from windlass.files.models import (
+    Blob,
+    FileAsset,
+    OwnerAccount,
+    Rendition,
+    SpareObject,
+    StepRun,
+    UploadChunk,
+    UploadSession,
+)
 
 
 class _LookOnly:
@@ -93,4 +102,12 @@ class BlobAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes
     list_display = ["key", "store", "owner", "size", "references", "created_at"]
     list_filter = ["store"]
     search_fields = ["key", "owner", "sha256"]
+    show_full_result_count = False
+
+
+@admin.register(SpareObject)
+class SpareObjectAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+    list_display = ["key", "store", "size", "until"]
+    list_filter = ["store"]
+    search_fields = ["key"]
     show_full_result_count = False

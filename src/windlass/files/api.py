@@ -7,10 +7,12 @@ from windlass.files import (
     joins,
     leases,
     lifecycle,
+    moves,
     places,
     quota,
     references,
     repair,
+    spares,
     uploads,
 )
 from windlass.files.assets import IllegalMove, OwedStep, StepOutcome, StepPlan, StoredRendition
@@ -55,11 +57,13 @@ __all__ = [
     "joins",
     "leases",
     "lifecycle",
+    "moves",
     "places",
     "profile",
     "profiles",
     "quota",
     "references",
     "repair",
+    "spares",
     "uploads",
 ]

@@ -10,7 +10,7 @@ import structlog
 
 from windlass import conf
 from windlass.events.api import EventType, recording
-from windlass.files import places, uploads
+from windlass.files import places, spares, uploads
 from windlass.files.assets import move
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.references import StoredObject, let_go
@@ -176,6 +176,8 @@ def _is_named(store_name: str, found: ObjectInfo) -> bool:
     from windlass.files.models import Rendition
 
     here = {"store": store_name}
+    if spares.is_kept(store_name, found.key):
+        return True
     if UploadSession.objects.filter(**here, store_key=found.key, status__in=LIVING_UPLOADS).exists():
         return True
     if found.unfinished:

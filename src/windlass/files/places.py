@@ -43,10 +43,10 @@ def open_blob(blob: Blob) -> BinaryIO:
     return store(blob.store).open(blob.key)
 
 
-def has_moved(blob: Blob) -> bool:
-    """Whether its bytes lie elsewhere by now than its row said; ``blob`` then says where. Asks the database."""
-    found = Blob.objects.filter(id=blob.id).values_list("store", "key").first()
-    if found is None or found == (blob.store, blob.key):
+def has_moved(row: Blob | Rendition) -> bool:
+    """Whether its bytes lie elsewhere by now than its row said; ``row`` then says where. Asks the database."""
+    found = type(row).objects.filter(id=row.id).values_list("store", "key").first()
+    if found is None or found == (row.store, row.key):
         return False
-    blob.store, blob.key = found
+    row.store, row.key = found
     return True

@@ -35,5 +35,5 @@ def _repair(found: Blob) -> bool:
             Blob.objects.filter(id=blob.id).update(references=count)
             return False
         blob.delete()
-    delete_objects([StoredObject(found.store, found.key)])
+    delete_objects([StoredObject(blob.store, blob.key)])
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -11,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.accounts import api as accounts
-from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets
+from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, places
 from windlass.http.endpoints import endpoint
 from windlass.http.representations import Representation, respond
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, Forbidden, NotFound, NotReady
 from windlass.kernel.ids import parse_id
 from windlass.receiving.offload import in_database, in_thread
-from windlass.storage.contract import ObjectMissing
+from windlass.storage.contract import ObjectInfo, ObjectMissing
 from windlass.storage.registry import store
 
 THUMBNAIL = "thumbnail"
@@ -36,7 +37,7 @@ async def send_file(request: Request, asset: FileAsset) -> Response:
     what = Representation(
         blob.store, blob.key, blob.size, asset.mime_type, asset.original_filename, etag, asset.created_at
     )
-    return await _respond(request, asset, what)
+    return await _respond(request, asset, what, blob)
 
 
 def blob_of(asset: FileAsset) -> Blob:
@@ -71,7 +72,7 @@ async def _send_rendition(request: Request, name: str) -> Response:
     _refuse_ended(asset)
     if rendition is None or not asset.gate_passed:
         raise _not_made(asset, name)
-    found = await in_thread(lambda: store(rendition.store).info(rendition.key))
+    found = await _object_of(rendition)
     # Making a rendition again replaces its object, so the object tells one version from another.
     version = found.tag or f"{int(found.modified_at.timestamp() * 1_000_000):x}"
     etag = f'"{version}-{found.size:x}"'
@@ -84,15 +85,29 @@ async def _send_rendition(request: Request, name: str) -> Response:
         etag,
         found.modified_at,
     )
-    return await _respond(request, asset, what)
+    return await _respond(request, asset, what, rendition)
 
 
-async def _respond(request: Request, asset: FileAsset, what: Representation) -> Response:
+async def _object_of(rendition: Rendition) -> ObjectInfo:
+    """Where it lies by now. Raises StoreError."""
+    for _ in range(2):
+        try:
+            return await in_thread(lambda: store(rendition.store).info(rendition.key))
+        except ObjectMissing:
+            if not await in_database(places.has_moved, rendition):
+                raise
+    raise ObjectMissing(rendition.key)
+
+
+async def _respond(request: Request, asset: FileAsset, what: Representation, row: Blob | Rendition) -> Response:
+    """``row`` is where the bytes lie; they may have been moved to another store since it was read."""
     try:
         return await respond(request, what)
     except ObjectMissing:
         await in_database(_explain_absence, asset.id)
-        raise
+        if not await in_database(places.has_moved, row):
+            raise
+    return await respond(request, replace(what, store=row.store, key=row.key))
 
 
 def _asked(request: Request) -> tuple[dict[str, Any], uuid.UUID]:

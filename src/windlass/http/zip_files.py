@@ -12,13 +12,14 @@ import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from django.db import connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from zipstream import ZipStream
 
 from windlass.accounts import api as accounts
-from windlass.files.api import FileAsset, assets
+from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http.downloads import blob_of
 from windlass.http.endpoints import endpoint
 from windlass.http.middleware import bounded
@@ -29,7 +30,6 @@ from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import StoreError
-from windlass.storage.registry import store
 
 MOST_FILES = 1000
 DEFAULT_NAME = "files.zip"
@@ -163,12 +163,17 @@ def _archive(found: Sequence[FileAsset]) -> ZipStream:
     archive = ZipStream(sized=True)  # type: ignore[no-untyped-call]
     for asset, name in zip(found, _names(asset.original_filename for asset in found), strict=True):
         blob = blob_of(asset)
-        archive.add(_blocks(blob.store, blob.key), name, size=blob.size)
+        archive.add(_blocks(blob), name, size=blob.size)
     return archive
 
 
-def _blocks(store_name: str, key: str) -> Iterator[bytes]:
-    with store(store_name).open(key) as file:
+def _blocks(blob: Blob) -> Iterator[bytes]:
+    """Its turn may come long after its row was read, in a thread that otherwise talks to no database."""
+    try:
+        file = places.open_blob(blob)
+    finally:
+        connection.close()
+    with file:
         while block := file.read(FIRST_BLOCK):
             yield block
 

@@ -4,6 +4,7 @@ from windlass.jobs.models import Attempt, Job
 from windlass.jobs.queue import (
     Claim,
     Fenced,
+    are_open,
     bury,
     cancel_of_file,
     claim,
@@ -38,6 +39,7 @@ __all__ = [
     "Job",
     "JobState",
     "Stage",
+    "are_open",
     "bury",
     "cancel_of_file",
     "check_broker",

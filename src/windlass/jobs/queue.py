@@ -238,6 +238,12 @@ def forget_file(file_id: uuid.UUID) -> None:
     Job.objects.filter(file_id=file_id).delete()
 
 
+def are_open(file_ids: Iterable[uuid.UUID]) -> bool:
+    """Whether a worker is at any of these files, or will be."""
+    open_states = (JobState.QUEUED, JobState.RUNNING)
+    return Job.objects.filter(file_id__in=list(file_ids), state__in=open_states).exists()
+
+
 def lapsed(moment: datetime | None = None) -> list[Job]:
     """Running jobs whose lease ran out: their worker died or stopped."""
     return list(

@@ -37,6 +37,7 @@ class SweepReport:
     files_released: int = 0
     files_deleted: int = 0
     references_repaired: int = 0
+    spares_removed: int = 0
     orphans_removed: int = 0
     stores_passed_over: int = 0
     duplicates_merged: int = 0
@@ -53,8 +54,8 @@ class SweepReport:
 
 def sweep() -> SweepReport:
     """What must not wait: jobs whose worker died, bells that were lost, owed steps that can be done now, uploads whose
-    time is over or that nobody is joining any more."""
-    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _retention, _abandoned_joins)
+    time is over or that nobody is joining any more, places that files were moved away from."""
+    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _retention, _spare_objects, _abandoned_joins)
 
 
 def housekeeping() -> SweepReport:
@@ -102,6 +103,11 @@ def _retention(report: SweepReport) -> None:
 
 def _references(report: SweepReport) -> None:
     report.references_repaired, freed = files.repair.repair_references()
+    report.bytes_freed += freed
+
+
+def _spare_objects(report: SweepReport) -> None:
+    report.spares_removed, freed = files.spares.remove_due()
     report.bytes_freed += freed
 
 

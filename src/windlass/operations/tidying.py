@@ -23,6 +23,7 @@ def tidy(*, dry_run: bool = False) -> Iterator[Tidied]:
     yield Tidied("uploads past their life", *files.lifecycle.expire_uploads(dry_run=dry_run))
     yield Tidied("ended uploads forgotten", files.lifecycle.forget_uploads(dry_run=dry_run))
     yield from _retired(dry_run=dry_run)
+    yield Tidied("places that files were moved away from", *files.spares.remove_due(dry_run=dry_run))
     yield Tidied("wrong reference counts", *files.repair.repair_references(dry_run=dry_run))
     count, freed, passed_over = files.lifecycle.remove_orphans_everywhere(dry_run=dry_run)
     yield Tidied("objects and parts that no row names", count, freed)

@@ -51,11 +51,18 @@ def free(store_name: str) -> int:
     return least
 
 
+def takes(store_name: str, size: int) -> bool:
+    """Whether so many bytes leave the reserve on the store's own disk; so they do where it has none here."""
+    return all(is_left(shutil.disk_usage(_existing(place)).free - size) for place in _of_store(store_name))
+
+
 def _places(store_name: str) -> list[Path]:
-    settings = conf.get()
-    of_store = conf.store_settings(settings, store_name)
-    local = [of_store.media_directory] if of_store is not None and of_store.storage_backend == "local" else []
-    return [settings.windlass_home, *local]
+    return [conf.get().windlass_home, *_of_store(store_name)]
+
+
+def _of_store(store_name: str) -> list[Path]:
+    found = conf.store_settings(conf.get(), store_name)
+    return [found.media_directory] if found is not None and found.storage_backend == "local" else []
 
 
 def _existing(place: Path) -> Path:

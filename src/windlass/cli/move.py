@@ -1,0 +1,145 @@
+"""``windlass move``: files to another store, while the server runs."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from dataclasses import asdict
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from windlass import conf
+from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.processes import Home
+from windlass.cli.remote import JsonOption, json_line, printable, size_text
+
+if TYPE_CHECKING:
+    from windlass.operations.moving import Failure, Report, Selection
+
+#: The exit code after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    app.command("move")(move)
+
+
+def move(
+    to: Annotated[str, typer.Option("--to", metavar="STORE", help="Where the files are to lie.")],
+    of: Annotated[str | None, typer.Option("--from", metavar="STORE", help="Only what lies there.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Only files of this profile.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only this owner's, such as user:7 or anonymous.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Only files with this reference.")] = None,
+    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Only files that came before.")] = 0,
+    limit_rate: Annotated[float, typer.Option(metavar="MB/S", min=0, help="MB a second at most; 0: no limit.")] = 0,
+    grace: Annotated[
+        float, typer.Option(metavar="MINUTES", min=1, help="How long the old copy stays, for whoever is reading it.")
+    ] = 60,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Move nothing; say what would be moved.")] = False,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Move files, and what was made of them, to another store while they are served. What is interrupted, the same
+    command finishes. Exit code 0 if nothing failed, 1 if something did, 130 after Ctrl-C."""
+    use_home(home)
+    for name in filter(None, (to, of)):
+        _must_be_known(name)
+    if to == of:
+        raise typer.BadParameter("--from and --to name the same store")
+    set_up_django()
+    from windlass.cli.database import database_errors
+    from windlass.operations.moving import Selection
+
+    selection = Selection(to, of, profile, owner, reference, older_than)
+    with database_errors():
+        if dry_run:
+            _foretell(selection, as_json=as_json)
+        else:
+            _move(selection, limit_rate * conf.MB, grace * 60, as_json=as_json)
+
+
+def _must_be_known(name: str) -> None:
+    settings = conf.get()
+    if conf.store_settings(settings, name) is None:
+        raise typer.BadParameter(f"there is no store {name!r}; stores here: {', '.join(conf.known_stores(settings))}")
+
+
+def _foretell(selection: Selection, *, as_json: bool) -> None:
+    from windlass.files.api import moves
+
+    found = moves.totals(selection)
+    for name, (count, renditions, size) in found.items():
+        if as_json:
+            line = {"from": name, "to": selection.to, "files": count, "renditions": renditions, "bytes": size}
+            typer.echo(json_line(line | {"dry_run": True}))
+        else:
+            typer.echo(f"{name} to {selection.to}: {count} files, {renditions} renditions, {size_text(size)}")
+    if not found and not as_json:
+        typer.echo("There is nothing to move.")
+
+
+def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *, as_json: bool) -> None:
+    from windlass.cli.progress import display
+    from windlass.files.api import moves
+    from windlass.operations import moving
+    from windlass.storage.contract import StoreError
+
+    total, done = sum(size for _, _, size in moves.totals(selection).values()), 0
+    stop, label = _stop_on_signal(), f"to {selection.to}"
+    with display() as shown:
+
+        def gone(count: int) -> None:
+            nonlocal done
+            done += count
+            shown.sent(label, min(done, total), total)
+
+        try:
+            report = moving.move(
+                selection,
+                bytes_per_second=bytes_per_second,
+                grace_seconds=grace_seconds,
+                stop=stop,
+                told=lambda failure: shown.notice(label, _described(failure)),
+                gone=gone,
+            )
+        except StoreError as error:
+            typer.echo(f"windlass: {selection.to} cannot be written: {printable(str(error))}", err=True)
+            raise typer.Exit(1) from error
+    _print(report, as_json=as_json)
+    if stop.is_set():
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(1 if report.failed or report.stopped else 0)
+
+
+def _stop_on_signal() -> threading.Event:
+    """Set by Ctrl-C or SIGTERM, after which the run ends between two blocks. A second Ctrl-C ends it where it is."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    return stop
+
+
+def _described(failure: Failure) -> str:
+    which = "file" if failure.what == "file" else "what was made of file"
+    return f"{which} {failure.file_id} stays: {printable(failure.reason)}"
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line(asdict(report)))
+        return
+    typer.echo(
+        f"{report.files} files and {report.renditions} renditions moved, {size_text(report.bytes)}; "
+        f"{report.skipped} skipped, {report.failed} failed"
+    )
+    if report.skipped:
+        typer.echo("What was skipped is being worked on, or changed meanwhile: run the same command again.")
+    if report.stopped:
+        typer.echo(f"{report.stopped} The same command goes on with what is left.")

@@ -1,0 +1,96 @@
+"""Copies one stored object into another store: block by block, hashed on the way, durable when it returns."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
+
+from windlass import conf
+from windlass.kernel.clock import monotonic
+from windlass.storage.contract import PartWriter, Store
+
+BLOCK = conf.MB
+#: An object no larger than this is put into the store at once.
+AT_ONCE = conf.MB
+
+
+class SourceDamaged(Exception):
+    """The object is not what its record says, or cannot be read."""
+
+
+class Stopped(Exception):
+    """It was asked to stop."""
+
+
+class Pace:
+    """How fast bytes may go, and whether they still may. For one thread at a time."""
+
+    def __init__(self, per_second: float, stop: threading.Event, tell: Callable[[int], None]) -> None:
+        """``per_second``: bytes; 0 is no limit. ``tell`` is told of the bytes of each block."""
+        self._per_second, self._stop, self._tell = per_second, stop, tell
+        self._due = monotonic()
+
+    def took(self, count: int) -> None:
+        """So many bytes have gone; returns when more may. What was not used before is not made good. Raises Stopped."""
+        self._tell(count)
+        wait = 0.0
+        if self._per_second:
+            self._due = max(self._due, monotonic() - BLOCK / self._per_second) + count / self._per_second
+            wait = max(0.0, self._due - monotonic())
+        if self._stop.wait(wait) if wait else self._stop.is_set():
+            raise Stopped
+
+
+def copy(source: BinaryIO, size: int, target: Store, key: str, took: Callable[[int], None]) -> str:
+    """The SHA-256 of the ``size`` bytes of ``source``, which are in ``target`` now. ``took`` is told of each block.
+
+    Raises SourceDamaged where it has fewer or more, StoreError, what ``took`` raises; then something of the copy may be
+    there.
+    """
+    digest = hashlib.sha256()
+    blocks = _blocks(source, size, digest.update, took)
+    if size <= AT_ONCE:
+        target.put(key, io.BytesIO(b"".join(blocks)), size)
+    else:
+        _write(target, key, size, blocks)
+    return digest.hexdigest()
+
+
+def _blocks(
+    source: BinaryIO, size: int, update: Callable[[bytes], None], took: Callable[[int], None]
+) -> Iterator[bytes]:
+    left = size
+    while block := _read(source, min(BLOCK, left) or 1):
+        left -= len(block)
+        if left < 0:
+            raise SourceDamaged(f"it is longer than the {size} bytes of its record")
+        update(block)
+        yield block
+        took(len(block))
+    if left:
+        raise SourceDamaged(f"it ends after {size - left} of {size} bytes")
+
+
+def _read(source: BinaryIO, size: int) -> bytes:
+    try:
+        return source.read(size)
+    except OSError as error:
+        raise SourceDamaged(f"it cannot be read: {error.strerror or error}") from error
+
+
+def _write(target: Store, key: str, size: int, blocks: Iterator[bytes]) -> None:
+    state = target.create(key, durable=True, at_most=size)
+    writer, offset = target.open_writer(key, state), 0
+    try:
+        for block in blocks:
+            offset += writer.write(offset, [block])
+        if target.capabilities.parts:
+            cast(PartWriter, writer).finish(size)
+            return
+        state = writer.sync(durable=True)
+    finally:
+        writer.close()
+    target.complete(key, state, size, durable=True)
