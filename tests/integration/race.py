@@ -5,6 +5,7 @@ Each thread has a connection of its own, as the processes of a server do.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sys
@@ -23,6 +24,9 @@ from django.db import connections  # noqa: E402
 from windlass.events.api import recording  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob, FileAsset  # noqa: E402
+from windlass.files.models import SpareObject  # noqa: E402
+from windlass.kernel.clock import now  # noqa: E402
+from windlass.operations import moving as moving_api  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
 
 ROUNDS = 15
@@ -81,7 +85,7 @@ def state_of(owner: str) -> dict[str, Any]:
     for blob in blobs:
         if blob.references != blob.files.count() or not blob.references:
             wrong.append(f"{blob.references} for {blob.files.count()}")
-        store().info(blob.key)
+        store(blob.store).info(blob.key)
     files_there = FileAsset.objects.filter(owner=owner)
     wrong += ["a file without a blob" for asset in files_there if asset.blob_id is None]
     return {"wrong": wrong, "files": files_there.count(), "blobs": len(blobs)}
@@ -98,6 +102,26 @@ def sharing() -> list[Any]:
         failed = [said for said in at_once(works) if said]
         rounds.append(state_of(owner) | {"failed": failed, "deleted": number % 4})
     return rounds
+
+
+def moving() -> list[Any]:
+    """Two movers go over the same files, which meanwhile share their bytes, are deleted, and move back."""
+    rounds = []
+    for number in range(ROUNDS):
+        owner = f"moving-{uuid.uuid4()}"
+        pool = [made(owner) for _ in range(6)]
+        Blob.objects.filter(owner=owner).update(sha256=hashlib.sha256(b"same").hexdigest())
+        selections = [moving_api.Selection(to, owner=owner) for to in ("archive", "archive", "local")]
+        works: list[Callable[[], Any]] = [lambda asset=asset: share(asset) for asset in pool[:3]]
+        works += [lambda asset=asset: delete(FileAsset.objects.get(id=asset.id)) for asset in pool[3 : 3 + number % 3]]
+        works += [lambda selection=selection: moving_api.move(selection).failures for selection in selections]
+        failed = [said for said in at_once(works) if said]
+        rounds.append(state_of(owner) | {"failed": failed, "deleted": number % 3})
+    SpareObject.objects.update(until=now())
+    files.spares.remove_due()
+    named = {(blob.store, blob.key) for blob in Blob.objects.all()}
+    there = {(name, found.key) for name in ("local", "archive") for found in store(name).objects()}
+    return [{"rounds": rounds, "lost": sorted(named - there), "left": sorted(there - named)}]
 
 
 FORESEEN = ("begun", "done", "ended")

@@ -49,6 +49,17 @@ def test_equal_files_share_and_go_at_once(race: Race) -> None:
         assert found["blobs"] == 1 or found["deleted"]
 
 
+def test_files_that_move_share_and_go_at_once_lose_nothing(race: Race, tmp_path: Path) -> None:
+    """Whoever comes first: every file has its bytes where its row says, and nothing else stays in either store."""
+    stores = tmp_path / "stores.toml"
+    stores.write_text('[archive]\nmedia_root = "archive"')
+    (found,) = race("moving", WINDLASS_STORES=str(stores))
+    for each in found["rounds"]:
+        assert (each["wrong"], each["failed"]) == ([], [])
+        assert each["files"] == 6 - each["deleted"]
+    assert (found["lost"], found["left"]) == ([], [])
+
+
 def test_uploads_at_once_never_exceed_a_quota(race: Race) -> None:
     """Fifty at once: what is kept and what is under way stay within, nothing is counted twice or forgotten."""
     for found in race("quota", QUOTA_BYTES="1000"):

@@ -61,10 +61,11 @@ class Bucket:
 
     def pages(self, key: str, operation: str, **asked: Any) -> Iterator[Any]:
         """Of a listing, each asked for when it is wanted. Raises StoreError."""
-        with self.call(key) as s3:
-            pages = iter(s3.get_paginator(operation).paginate(Bucket=self.name, **asked))  # type: ignore[call-overload]
+        pages: Iterator[Any] | None = None
         while True:
-            with self.call(key):
+            with self.call(key) as s3:  # one with each request and none without: ending well counts for the breaker
+                if pages is None:
+                    pages = iter(s3.get_paginator(operation).paginate(Bucket=self.name, **asked))  # type: ignore[call-overload]
                 page = next(pages, None)
             if page is None:
                 return

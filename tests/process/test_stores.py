@@ -1,0 +1,328 @@
+"""Several stores in one server: profiles decide where bytes go, and `windlass move` carries them elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import services
+from tests.conftest import require
+from tests.process.chunking import Chunked, digest
+from tests.process.conftest import ServerProcess
+from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, patch
+from tests.samples import jpeg
+from tests.services import S3Server
+
+STORES = """
+[attic]
+media_root = "attic"
+
+[cloud]
+storage_backend = "s3"
+aws_s3_endpoint_url = "{url}"
+aws_storage_bucket_name = "{bucket}"
+aws_access_key_id = "{s3.ACCESS}"
+aws_secret_access_key_file = "secret"
+aws_s3_region_name = "us-east-1"
+aws_s3_part_size_mb = 5
+"""
+PROFILES = """
+[default]
+
+[films]
+store = "cloud"
+
+[papers]
+store = "attic"
+"""
+
+
+def described(s3: S3Server, directory: Path, bucket: str) -> dict[str, str]:
+    """Settings of a server with three stores."""
+    (directory / "stores.toml").write_text(STORES.format(url=s3.url, bucket=bucket, s3=s3))
+    (directory / "secret").write_text(s3.SECRET)
+    (directory / "profiles.toml").write_text(PROFILES)
+    named = {"WINDLASS_STORES": "stores.toml", "WINDLASS_PROFILES": "profiles.toml"}
+    return {name: str(directory / file) for name, file in named.items()} | {"SWEEP_SECONDS": "0.5"}
+
+
+class Places:
+    """Where bytes really lie, seen past Windlass."""
+
+    def __init__(self, server: ServerProcess, s3: S3Server, bucket: str) -> None:
+        self.server, self._s3, self._bucket = server, s3.client, bucket
+
+    def sizes(self, name: str) -> list[int]:
+        """Of the objects in a store."""
+        if name == "cloud":
+            return sorted(each["Size"] for each in self._s3.list_objects_v2(Bucket=self._bucket).get("Contents", []))
+        home = self.server.home
+        root = home / "media" if name == "local" else home.parent / name
+        return sorted(path.stat().st_size for path in root.rglob("*") if path.is_file())
+
+    def of(self, file: str) -> str:
+        """The store that a file's row names."""
+        query = "SELECT b.store FROM windlass_files_blob b JOIN windlass_files_fileasset f ON f.blob_id = b.id"
+        return str(Kept(self.server).one(f"{query} WHERE f.id = ?", file.replace("-", "")))
+
+    def forget_the_old(self) -> None:
+        """As if the grace of everything that was moved were over; returns when the sweep has been."""
+        with contextlib.closing(sqlite3.connect(self.server.home / "windlass.sqlite3", timeout=30)) as database:
+            database.execute("UPDATE windlass_files_spareobject SET until = '2020-01-01 00:00:00'")
+            database.commit()
+        eventually(lambda: not Kept(self.server).one("SELECT count(*) FROM windlass_files_spareobject"))
+
+
+@pytest.fixture(scope="module")
+def places(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    directory, bucket = tmp_path_factory.mktemp("stores"), s3_server.new_bucket()
+    server = ServerProcess(directory / "home", **described(s3_server, directory, bucket))
+    server.start()
+    yield Places(server, s3_server, bucket)
+    server.kill()
+
+
+@pytest.fixture
+def http(places: Places) -> Iterator[httpx.Client]:
+    with connect(places.server) as client:
+        yield client
+
+
+def by_tus(http: httpx.Client, data: bytes, profile: str) -> str:
+    path = create(http, len(data), metadata(filename="a.bin", profile=profile))
+    assert patch(http, path, 0, data).status_code == 204
+    return str(http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
+
+
+def raw(http: httpx.Client, data: bytes, profile: str, **fields: str) -> str:
+    made = http.post("/files/", params={"filename": "a.bin", "profile": profile} | fields, content=data)
+    return str(made.json()["id"])
+
+
+def in_a_form(http: httpx.Client, data: bytes, profile: str) -> str:
+    return str(http.post("/files/", data={"profile": profile}, files={"file": ("a.bin", data)}).json()["id"])
+
+
+def in_chunks(http: httpx.Client, data: bytes, profile: str) -> str:
+    upload = Chunked.begin(http, data, 5 * MB, profile=profile)
+    for index in (1, 0):
+        assert upload.put(index).status_code == 200
+    return str(upload.complete().json()["file_id"])
+
+
+@pytest.mark.parametrize(("profile", "name"), [("films", "cloud"), ("papers", "attic"), ("default", "local")])
+@pytest.mark.parametrize("send", [by_tus, raw, in_a_form, in_chunks], ids=lambda send: send.__name__)
+def test_a_profile_decides_the_store(
+    http: httpx.Client, places: Places, send: Callable[..., str], profile: str, name: str
+) -> None:
+    data = os.urandom(5 * MB + 1000)
+    before = {each: len(places.sizes(each)) for each in ("local", "attic", "cloud")}
+    file = send(http, data, profile)
+    assert ended(http, file)["status"] == "READY"
+    gained = {each for each, count in before.items() if len(places.sizes(each)) > count}
+    assert gained == {name}
+    assert places.of(file) == name
+    assert http.get(f"/files/{file}/download/").content == data
+    assert name not in http.get(f"/files/{file}/").text, "no client learns where bytes lie"
+
+
+def test_thumbnails_lie_beside_their_file(http: httpx.Client, places: Places) -> None:
+    before = len(places.sizes("attic"))
+    made = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
+    assert ended(http, made["id"])["status"] == "READY"
+    assert http.get(f"/files/{made['id']}/thumbnail/").status_code == 200
+    assert len(places.sizes("attic")) == before + 2
+
+
+def test_parts_from_several_stores_are_joined_in_the_final_one(http: httpx.Client, places: Places) -> None:
+    pieces = [os.urandom(size) for size in (6 * MB + 1, 1000, 3 * MB)]
+    parts = []
+    for data, profile in zip(pieces, ("papers", "films", "default"), strict=True):
+        headers = metadata(profile=profile) | {"Upload-Concat": "partial"}
+        parts.append(create(http, len(data), headers))
+        assert patch(http, parts[-1], 0, data).status_code == 204
+    for profile, name in (("films", "cloud"), ("papers", "attic")):
+        headers = TUS | metadata(profile=profile) | {"Upload-Concat": f"final;{' '.join(parts)}"}
+        final = http.post("/files/", headers=headers).headers["Location"]
+        eventually(lambda at=final: http.head(at, headers=TUS).headers.get("Upload-Offset"))
+        file = http.get(final, headers={"Accept": "application/json"}).json()["file_id"]
+        assert ended(http, file)["checksum"] == digest(b"".join(pieces))
+        assert places.of(file) == name
+        assert http.get(f"/files/{file}/download/").content == b"".join(pieces)
+
+
+class Reading(threading.Thread):
+    """A client that fetches the same things over and over: the file, a range of it, its thumbnail, a ZIP."""
+
+    def __init__(self, server: ServerProcess, file: str, picture: str, expected: bytes, thumbnail: bytes) -> None:
+        super().__init__()
+        self._server, self._file, self._picture = server, file, picture
+        self._expected, self._thumbnail = expected, thumbnail
+        self._done = threading.Event()
+        self.rounds, self.wrong = 0, list[str]()
+
+    def run(self) -> None:
+        with connect(self._server) as http:
+            while not self._done.is_set():
+                whole = http.get(f"/files/{self._file}/download/")
+                self._expect("whole", whole, self._expected)
+                part = http.get(f"/files/{self._file}/download/", headers={"Range": "bytes=1000000-2000000"})
+                self._expect("range", part, self._expected[1_000_000:2_000_001])
+                self._expect("thumbnail", http.get(f"/files/{self._picture}/thumbnail/"), self._thumbnail)
+                zipped = http.post("/files/zip/", json={"ids": [self._file]})
+                with zipfile.ZipFile(io.BytesIO(zipped.content)) as archive:
+                    if archive.read("a.bin") != self._expected:
+                        self.wrong.append("zip")
+                self.rounds += 1
+
+    def _expect(self, what: str, answer: httpx.Response, expected: bytes) -> None:
+        if answer.status_code not in (200, 206) or answer.content != expected:
+            self.wrong.append(f"{what}: {answer.status_code}, {len(answer.content)} bytes")
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
+
+    def __enter__(self) -> Reading:
+        self.start()
+        return self
+
+
+def test_files_move_there_and_back_while_they_are_read(http: httpx.Client, places: Places) -> None:
+    data = os.urandom(3 * MB)
+    file = raw(http, data, "default", reference="read")
+    picture = http.post("/files/?filename=b.jpg&reference=read", content=jpeg()).json()["id"]
+    assert {ended(http, each)["status"] for each in (file, picture)} == {"READY"}
+    thumbnail = http.get(f"/files/{picture}/thumbnail/").content
+    with Reading(places.server, file, picture, data, thumbnail) as reading:
+        for to in ("cloud", "attic", "local"):
+            before = reading.rounds
+            moved = places.server.command("move", "--to", to, "--reference", "read")
+            assert moved.stdout.startswith("2 files and 1 renditions moved"), moved.stdout + moved.stderr
+            assert (places.of(file), places.of(picture)) == (to, to)
+            places.forget_the_old()
+            eventually(lambda before=before: reading.rounds > before + 1, within=60)
+    assert reading.wrong == []
+    for name, count in (("attic", 0), ("cloud", 0), ("local", 1)):
+        assert places.sizes(name).count(len(data)) == count, "nothing stays behind"
+
+
+def test_a_move_that_is_killed_is_finished_by_the_next(http: httpx.Client, places: Places) -> None:
+    size = 2 * MB + 11
+    pool = {raw(http, data, "papers", reference="kill"): data for data in (os.urandom(size) for _ in range(4))}
+    for file in pool:
+        assert ended(http, file)["status"] == "READY"
+    move = ["move", "--to", "cloud", "--reference", "kill"]
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+        moved = sum(places.of(file) == "cloud" for file in pool)
+        with begun(places.server, *move, "--limit-rate", "3") as running:
+            eventually(lambda moved=moved: sum(places.of(file) == "cloud" for file in pool) > moved)
+            running.send_signal(number)
+            said, complained = running.communicate(timeout=60)
+        assert running.returncode == code, complained
+        for file, data in pool.items():
+            assert http.get(f"/files/{file}/download/").content == data
+    assert "goes on with what is left" in said
+    finished = places.server.command(*move)
+    assert finished.returncode == 0, finished.stderr
+    assert {places.of(file) for file in pool} == {"cloud"}
+    places.forget_the_old()  # and what the killed one left
+    assert places.sizes("attic").count(size) == 0
+    assert places.sizes("cloud").count(size) == 4
+    for file, data in pool.items():
+        assert http.get(f"/files/{file}/download/").content == data
+
+
+def begun(server: ServerProcess, *arguments: str) -> subprocess.Popen[str]:
+    """`windlass …` on the server's home, which the caller may end."""
+    command = [sys.executable, "-m", "windlass", *arguments]
+    environment = server.environment | {"WINDLASS_HOME": str(server.home)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_damaged_file_is_told_and_stays(http: httpx.Client, places: Places) -> None:
+    data = os.urandom(MB + 1)
+    file, other = (raw(http, each, "papers", reference="damaged") for each in (data, data[::-1]))
+    for each in (file, other):
+        assert ended(http, each)["status"] == "READY"
+    (path,) = [path for path in (places.server.home.parent / "attic").rglob("*") if is_like(path, data)]
+    with path.open("r+b") as stored:
+        stored.seek(1000)
+        stored.write(b"flipped")
+    moved = places.server.command("move", "--to", "local", "--reference", "damaged", "--json")
+    assert moved.returncode == 1
+    assert f"file {file} stays: its bytes have the SHA-256" in " ".join(moved.stderr.split())
+    assert (places.of(file), places.of(other)) == ("attic", "local")
+    assert http.get(f"/files/{other}/download/").content == data[::-1]
+
+
+def is_like(path: Path, data: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == data
+
+
+def test_deleting_while_it_moves(http: httpx.Client, places: Places) -> None:
+    pool = [raw(http, os.urandom(200_003), "papers", reference="deleted") for _ in range(12)]
+    for file in pool:
+        assert ended(http, file)["status"] == "READY"
+    with begun(places.server, "move", "--to", "cloud", "--reference", "deleted") as moving:
+        eventually(lambda: any(places.of(file) == "cloud" for file in pool))
+        for file in pool[::-1]:
+            assert http.delete(f"/files/{file}/").status_code == 204
+        complained = moving.communicate(timeout=60)[1]
+    assert moving.returncode == 0, complained
+    places.forget_the_old()
+    assert 200_003 not in places.sizes("attic") + places.sizes("cloud")
+
+
+def test_what_would_move_is_foretold_and_bad_names_are_refused(http: httpx.Client, places: Places) -> None:
+    file = raw(http, os.urandom(1000), "papers", reference="foretold")
+    assert ended(http, file)["status"] == "READY"
+    foretold = places.server.command("move", "--to", "local", "--reference", "foretold", "--dry-run")
+    assert "attic to local: 1 files, 0 renditions, 1000 B" in foretold.stdout
+    assert places.of(file) == "attic"
+    refused = places.server.command("move", "--to", "moon")
+    assert refused.returncode == 2
+    assert "stores here: local, attic, cloud" in " ".join(refused.stderr.replace("│", " ").split())
+
+
+def test_one_store_that_is_away_stops_no_other(tmp_path: Path) -> None:
+    with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as own:
+        server = ServerProcess(tmp_path / "home", **described(own, tmp_path, own.new_bucket()), AWS_S3_MAX_ATTEMPTS="1")
+        server.start()
+        try:
+            with connect(server) as http:
+                there = raw(http, b"in the cloud", "films")
+                assert ended(http, there)["status"] == "READY"
+                own.kill()
+                for _ in range(6):  # more than opens a breaker
+                    assert http.post("/files/?filename=a&profile=films", content=b"x").status_code == 503
+                assert http.get(f"/files/{there}/download/").status_code == 503
+                here = raw(http, b"on the disk", "default")
+                assert ended(http, here)["status"] == "READY"
+                ready = http.get("/readyz")
+                assert ready.status_code == 200
+                assert ready.json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away")
+                query = "SELECT data FROM windlass_events_event WHERE type = 'system.breaker'"
+                told = [json.loads(row["data"])["breaker"] for row in Kept(server).rows(query)]
+                assert set(told) == {"storage.cloud"}, server.log.read_text()
+                checked = server.command("check")
+                assert checked.returncode == 1
+                assert "ok      store        attic" in checked.stdout
+                assert "ok      storage      local" in checked.stdout
+                own.start()
+                assert eventually(lambda: http.get(f"/files/{there}/download/").status_code == 200, within=60)
+        finally:
+            server.kill()
