@@ -381,6 +381,25 @@ def test_a_text_that_is_being_made_is_to_be_asked_for_again(client: httpx.Client
     assert (reply.status_code, int(reply.headers["retry-after"]) > 0) == (409, True)
 
 
+def test_bytes_that_move_between_the_look_at_their_row_and_their_opening(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset = a_file()
+    picture = a_rendition(asset)
+    assert asset.blob is not None
+    for row, data in ((asset.blob, DATA), (picture, b"picture")):
+        moved, old = f"{row.key}-moved", row.key
+        store().put(moved, io.BytesIO(data), len(data))
+        type(row).objects.filter(id=row.id).update(key=moved)
+        store().delete(old)
+    monkeypatch.setattr(downloads, "_find", lambda *_: asset)  # as it was read before
+    monkeypatch.setattr(downloads, "_find_rendition", lambda *_: (asset, picture))
+    reply = client.get(path(asset), headers={"Range": "bytes=5-"})
+    assert (reply.status_code, reply.content) == (206, DATA[5:])
+    reply = client.get(f"/files/{asset.id}/thumbnail")
+    assert (reply.status_code, reply.content) == (200, b"picture")
+
+
 def test_a_rendition_made_again_has_another_etag(client: httpx.Client) -> None:
     asset = a_file()
     rendition = a_rendition(asset)
