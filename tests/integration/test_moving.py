@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from tests import django_home
 
@@ -21,6 +22,7 @@ from windlass.events.api import recording  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition  # noqa: E402
 from windlass.files.models import SpareObject  # noqa: E402
+from windlass.http import sendfile  # noqa: E402
 from windlass.http.zip_files import _blocks  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
@@ -261,6 +263,16 @@ def test_readers_that_learned_the_old_place_find_the_new_one(owner: str) -> None
     store("attic").delete(fresh(asset).key)
     with pytest.raises(ObjectMissing):
         files.places.open_blob(fresh(asset))
+
+
+def test_a_proxy_sends_what_lies_where_it_was_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SENDFILE", "x-accel-redirect")
+    conf.reload()
+    request = Request({"type": "http", "headers": []})
+    found = [sendfile.field_for(request, name, "objects/a") for name in ("local", "attic")]
+    monkeypatch.undo()
+    conf.reload()
+    assert found == [{"X-Accel-Redirect": "/windlass-media/objects/a"}, {}]
 
 
 def test_what_is_made_of_a_file_lies_beside_it(owner: str) -> None:
