@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from windlass.conf import reader
 from windlass.conf.reader import BadSetting
@@ -118,6 +118,8 @@ def _value(key: str, given: Any, base: Path) -> Any:
         near = difflib.get_close_matches(key, _FIELDS, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_FIELDS)}."
         raise BadSetting(f"{key} is no setting of a store. {hint}")
+    if isinstance(given, list) and get_origin(_HINTS[name]) is tuple:
+        given = ",".join(map(str, given))
     if not isinstance(given, str | bool | int | float):
         raise BadSetting(f"{key} is {given!r}: it must be a text, a number, true or false")
     text = (

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, cast
 
 from windlass import conf
-from windlass.kernel.clock import monotonic
 from windlass.storage.contract import PartWriter, Store
 
 BLOCK = conf.MB
@@ -19,29 +17,6 @@ AT_ONCE = conf.MB
 
 class SourceDamaged(Exception):
     """The object is not what its record says, or cannot be read."""
-
-
-class Stopped(Exception):
-    """It was asked to stop."""
-
-
-class Pace:
-    """How fast bytes may go, and whether they still may. For one thread at a time."""
-
-    def __init__(self, per_second: float, stop: threading.Event, tell: Callable[[int], None]) -> None:
-        """``per_second``: bytes; 0 is no limit. ``tell`` is told of the bytes of each block."""
-        self._per_second, self._stop, self._tell = per_second, stop, tell
-        self._due = monotonic()
-
-    def took(self, count: int) -> None:
-        """So many bytes have gone; returns when more may. What was not used before is not made good. Raises Stopped."""
-        self._tell(count)
-        wait = 0.0
-        if self._per_second:
-            self._due = max(self._due, monotonic() - BLOCK / self._per_second) + count / self._per_second
-            wait = max(0.0, self._due - monotonic())
-        if self._stop.wait(wait) if wait else self._stop.is_set():
-            raise Stopped
 
 
 def copy(source: BinaryIO, size: int, target: Store, key: str, took: Callable[[int], None]) -> str:

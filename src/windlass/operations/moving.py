@@ -18,7 +18,8 @@ from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
-from windlass.operations.copying import Pace, SourceDamaged, Stopped, copy
+from windlass.operations.copying import SourceDamaged, copy
+from windlass.operations.pace import Pace, Stopped
 from windlass.receiving import room
 from windlass.receiving.admission import object_key
 from windlass.storage.contract import ObjectMissing, Store, StoreError, StoreFull
@@ -64,6 +65,8 @@ class Report:
 #: Told of each failure as it happens, and of the bytes that are done with.
 Told = Callable[[Failure], None]
 Gone = Callable[[int], None]
+#: Called after each block with its size; may wait, and may raise Stopped.
+Took = Callable[[int], None]
 
 
 def move(
@@ -79,25 +82,29 @@ def move(
     cannot be written."""
     target = store(selection.to)
     target.check()
-    stop = stop or threading.Event()
-    return _Moving(target, grace_seconds, Pace(bytes_per_second, stop, gone), stop, told).run(selection)
+    pace = Pace(bytes_per_second, stop or threading.Event())
+
+    def took(count: int) -> None:
+        if count:
+            gone(count)
+        pace.took(count)
+
+    return _Moving(target, grace_seconds, took, told).run(selection)
 
 
 class _Moving:
     """One run."""
 
-    def __init__(self, target: Store, grace_seconds: float, pace: Pace, stop: threading.Event, told: Told) -> None:
-        self._target, self._grace, self._pace, self._stop, self._told = target, grace_seconds, pace, stop, told
+    def __init__(self, target: Store, grace_seconds: float, took: Took, told: Told) -> None:
+        self._target, self._grace, self._took, self._told = target, grace_seconds, took, told
         self._report = Report()
         self._away = 0
 
     def run(self, selection: Selection) -> Report:
         for thing in files.moves.waiting(selection):
-            if self._stop.is_set():
-                self._report.stopped = "It was asked to stop."
+            self._take(thing)
             if self._report.stopped:
                 break
-            self._take(thing)
         return self._report
 
     def _take(self, thing: files.moves.Movable) -> None:
@@ -116,13 +123,14 @@ class _Moving:
             self._report.bytes += thing.size
 
     def _move(self, thing: files.moves.Movable) -> None:
+        self._took(0)
         if files.moves.is_worked_on(thing) or jobs.are_open(thing.file_ids):
             raise files.moves.Overtaken
         if not room.takes(self._target.name, thing.size):
             raise StoreFull("the disk of the target would be left with less than DISK_RESERVE_MB")
         making = _Making(self._target, thing)
         try:
-            making.copy(self._pace)
+            making.copy(self._took)
             close_old_connections()  # a copy may have taken longer than a connection lives
             with transaction.atomic():
                 if jobs.are_open(thing.file_ids):
@@ -160,7 +168,7 @@ class _Making:
         self.spare = files.spares.keep(target.name, key, thing.size, seconds=COPY_SECONDS)
         self._kept_at = monotonic()
 
-    def copy(self, pace: Pace) -> None:
+    def copy(self, told: Took) -> None:
         """Raises SourceDamaged, Overtaken, Stopped, StoreError."""
         thing = self._thing
         try:
@@ -171,7 +179,7 @@ class _Making:
             raise SourceDamaged(f"its bytes are not in the store {thing.store}") from error
 
         def took(count: int) -> None:
-            pace.took(count)
+            told(count)
             self._keep()
 
         with source:
