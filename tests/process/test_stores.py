@@ -56,19 +56,25 @@ def described(s3: S3Server, directory: Path, bucket: str) -> dict[str, str]:
     (directory / "secret").write_text(s3.SECRET)
     (directory / "profiles.toml").write_text(PROFILES)
     named = {"WINDLASS_STORES": "stores.toml", "WINDLASS_PROFILES": "profiles.toml"}
-    return {name: str(directory / file) for name, file in named.items()} | {"SWEEP_SECONDS": "0.5"}
+    return {name: str(directory / file) for name, file in named.items()} | {
+        "SWEEP_SECONDS": "0.5",
+        "AWS_S3_MAX_ATTEMPTS": "2",
+        "BREAKER_RECOVERY_SECONDS": "2",
+    }
 
 
 class Places:
     """Where bytes really lie, seen past Windlass."""
 
     def __init__(self, server: ServerProcess, s3: S3Server, bucket: str) -> None:
-        self.server, self._s3, self._bucket = server, s3.client, bucket
+        self.server, self.s3, self._bucket = server, s3, bucket
 
     def sizes(self, name: str) -> list[int]:
         """Of the objects in a store."""
         if name == "cloud":
-            return sorted(each["Size"] for each in self._s3.list_objects_v2(Bucket=self._bucket).get("Contents", []))
+            return sorted(
+                each["Size"] for each in self.s3.client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
+            )
         home = self.server.home
         root = home / "media" if name == "local" else home.parent / name
         return sorted(path.stat().st_size for path in root.rglob("*") if path.is_file())
@@ -87,12 +93,15 @@ class Places:
 
 
 @pytest.fixture(scope="module")
-def places(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
-    directory, bucket = tmp_path_factory.mktemp("stores"), s3_server.new_bucket()
-    server = ServerProcess(directory / "home", **described(s3_server, directory, bucket))
-    server.start()
-    yield Places(server, s3_server, bucket)
-    server.kill()
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    """A server with three stores; the one in a bucket may be stopped and started again."""
+    directory = tmp_path_factory.mktemp("stores")
+    with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as s3:
+        bucket = s3.new_bucket()
+        server = ServerProcess(directory / "home", **described(s3, directory, bucket))
+        server.start()
+        yield Places(server, s3, bucket)
+        server.kill()
 
 
 @pytest.fixture
@@ -208,7 +217,7 @@ def test_files_move_there_and_back_while_they_are_read(http: httpx.Client, place
     assert {ended(http, each)["status"] for each in (file, picture)} == {"READY"}
     thumbnail = http.get(f"/files/{picture}/thumbnail/").content
     with Reading(places.server, file, picture, data, thumbnail) as reading:
-        for to in ("cloud", "attic", "local"):
+        for to in ("cloud", "local"):
             before = reading.rounds
             moved = places.server.command("move", "--to", to, "--reference", "read")
             assert moved.stdout.startswith("2 files and 1 renditions moved"), moved.stdout + moved.stderr
@@ -216,7 +225,7 @@ def test_files_move_there_and_back_while_they_are_read(http: httpx.Client, place
             places.forget_the_old()
             eventually(lambda before=before: reading.rounds > before + 1, within=60)
     assert reading.wrong == []
-    for name, count in (("attic", 0), ("cloud", 0), ("local", 1)):
+    for name, count in (("cloud", 0), ("local", 1)):
         assert places.sizes(name).count(len(data)) == count, "nothing stays behind"
 
 
@@ -279,31 +288,26 @@ def test_a_store_that_is_not_there_is_refused_with_those_that_are(places: Places
     assert "stores here: local, attic, cloud" in " ".join(refused.stderr.replace("│", " ").split())
 
 
-def test_one_store_that_is_away_stops_no_other(tmp_path: Path) -> None:
-    with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as own:
-        server = ServerProcess(tmp_path / "home", **described(own, tmp_path, own.new_bucket()), AWS_S3_MAX_ATTEMPTS="1")
-        server.start()
-        try:
-            with connect(server) as http:
-                there = raw(http, b"in the cloud", "films")
-                assert ended(http, there)["status"] == "READY"
-                own.kill()
-                for _ in range(6):  # more than opens a breaker
-                    assert http.post("/files/?filename=a&profile=films", content=b"x").status_code == 503
-                assert http.get(f"/files/{there}/download/").status_code == 503
-                here = raw(http, b"on the disk", "default")
-                assert ended(http, here)["status"] == "READY"
-                ready = http.get("/readyz")
-                assert ready.status_code == 200
-                assert ready.json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away")
-                query = "SELECT data FROM windlass_events_event WHERE type = 'system.breaker'"
-                told = [json.loads(row["data"])["breaker"] for row in Kept(server).rows(query)]
-                assert set(told) == {"storage.cloud"}, server.log.read_text()
-                checked = server.command("check")
-                assert checked.returncode == 1
-                assert "ok      store        attic" in checked.stdout
-                assert "ok      storage      local" in checked.stdout
-                own.start()
-                assert eventually(lambda: http.get(f"/files/{there}/download/").status_code == 200, within=60)
-        finally:
-            server.kill()
+def test_one_store_that_is_away_stops_no_other(http: httpx.Client, places: Places) -> None:
+    there = raw(http, b"in the cloud", "films")
+    assert ended(http, there)["status"] == "READY"
+    places.s3.kill()
+    try:
+        for _ in range(6):  # more than opens a breaker
+            assert http.post("/files/?filename=a&profile=films", content=b"x").status_code == 503
+        assert http.get(f"/files/{there}/download/").status_code == 503
+        here = raw(http, b"on the disk", "default")
+        assert ended(http, here)["status"] == "READY"
+        ready = http.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away")
+        query = "SELECT data FROM windlass_events_event WHERE type = 'system.breaker'"
+        told = [json.loads(row["data"])["breaker"] for row in Kept(places.server).rows(query)]
+        assert set(told) == {"storage.cloud"}
+        checked = places.server.command("check")
+        assert checked.returncode == 1
+        assert "ok      store        attic" in checked.stdout
+        assert "ok      storage      local" in checked.stdout
+    finally:
+        places.s3.start()
+    assert eventually(lambda: http.get(f"/files/{there}/download/").status_code == 200, within=60)
