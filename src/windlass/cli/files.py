@@ -105,11 +105,18 @@ def text(file_id: FileId, server: ServerOption = None, token: TokenOption = None
 
 
 @group.command("delete")
-def delete(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
-    """Delete bytes and records."""
+def delete(
+    file_ids: FileIds,
+    permanent: Annotated[
+        bool, typer.Option("--permanent", help="For good, and also files that are in the trash.")
+    ] = False,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Delete bytes and records; where the server keeps a trash, put them there."""
     with connected(server, token) as client:
         for file_id in file_ids:
-            client.delete(file_id)
+            client.delete(file_id, permanent=permanent)
             typer.echo(f"{file_id}  deleted")
 
 

@@ -70,9 +70,10 @@ def _print(usage: Usage, *, as_json: bool) -> None:
         typer.echo(json_line(usage.document()))
         return
     size, files = usage.bytes, usage.files
+    kept = f", {size_text(size.trashed)} in the trash" if files.trashed else ""
     most = "no limit" if size.limit is None else f"of {size_text(size.limit)}"
     count = "no limit" if files.limit is None else f"of {files.limit}"
     typer.echo(
-        f"{printable(usage.owner)}  {size_text(size.used)} used, {size_text(size.reserved)} reserved, {most};  "
+        f"{printable(usage.owner)}  {size_text(size.used)} used{kept}, {size_text(size.reserved)} reserved, {most};  "
         f"{files.used} files, {files.reserved} under way, {count}"
     )

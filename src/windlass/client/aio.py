@@ -77,8 +77,11 @@ class AsyncClient:
     async def text(self, file_id: str) -> str:
         return await self._run(self._core.text(file_id))
 
-    async def delete(self, file_id: str) -> None:
-        await self._run(self._core.delete(file_id))
+    async def delete(self, file_id: str, *, permanent: bool = False) -> None:
+        await self._run(self._core.delete(file_id, permanent))
+
+    async def restore(self, file_id: str) -> File:
+        return await self._run(self._core.restore(file_id))
 
     async def release(self, file_id: str) -> File:
         return await self._run(self._core.release(file_id))

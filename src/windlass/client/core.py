@@ -61,8 +61,11 @@ class Core:
     def page(self, url: str) -> Flow[Page]:
         return records.page(self._server, url, self._briefly())
 
-    def delete(self, file_id: str) -> Flow[None]:
-        return records.delete(self._server, file_id, self._briefly())
+    def delete(self, file_id: str, permanent: bool) -> Flow[None]:
+        return records.delete(self._server, file_id, permanent, self._briefly())
+
+    def restore(self, file_id: str) -> Flow[File]:
+        return records.restore(self._server, file_id, self._briefly())
 
     def release(self, file_id: str) -> Flow[File]:
         return records.release(self._server, file_id, self._briefly())

@@ -47,7 +47,8 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file's record. Sizes are bytes, durations seconds; ``checksum`` is SHA-256 in hexadecimal."""
+    """A file's record. Sizes are bytes, durations seconds; ``checksum`` is SHA-256 in hexadecimal. ``trashed_at`` and
+    ``trash_until`` are of files in the trash."""
 
     id: str
     original_filename: str
@@ -74,6 +75,8 @@ class File:
     expires_at: datetime | None
     links: Mapping[str, str]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    trashed_at: datetime | None = None
+    trash_until: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -138,6 +141,8 @@ def file_of(data: Mapping[str, Any]) -> File:
         created_at=_time(data["created_at"]),
         updated_at=_time(data["updated_at"]),
         expires_at=_time(data["expires_at"]) if data["expires_at"] else None,
+        trashed_at=_time(data["trashed_at"]) if data.get("trashed_at") else None,
+        trash_until=_time(data["trash_until"]) if data.get("trash_until") else None,
         raw=data,
     )
 

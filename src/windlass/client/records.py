@@ -34,7 +34,8 @@ def text(server: Server, file_id: str, patience: Patience) -> Flow[str]:
 
 def first_page(server: Server, filters: Mapping[str, Any]) -> str:
     """The URL of a list; filters that are None are left out."""
-    query = urlencode({name: value for name, value in filters.items() if value is not None})
+    given = {name: value for name, value in filters.items() if value is not None}
+    query = urlencode({name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()})
     return server.url("files") + (f"?{query}" if query else "")
 
 
@@ -44,8 +45,14 @@ def page(server: Server, url: str, patience: Patience) -> Flow[Page]:
     return Page(found.results, server.resolve(found.next, url) if found.next else None)
 
 
-def delete(server: Server, file_id: str, patience: Patience) -> Flow[None]:
-    yield from ask(server, "DELETE", server.url("files", file_id), patience)
+def delete(server: Server, file_id: str, permanent: bool, patience: Patience) -> Flow[None]:
+    url = server.url("files", file_id) + ("?permanent=true" if permanent else "")
+    yield from ask(server, "DELETE", url, patience)
+
+
+def restore(server: Server, file_id: str, patience: Patience) -> Flow[File]:
+    answer = yield from ask(server, "POST", server.url("files", file_id, "restore"), patience)
+    return read(file_of, answer)
 
 
 def release(server: Server, file_id: str, patience: Patience) -> Flow[File]:

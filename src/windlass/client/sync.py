@@ -65,7 +65,8 @@ class Client:
         return self._run(self._core.wait(file_id, timeout, on_status))
 
     def files(self, **filters: Any) -> Iterator[File]:
-        """Every file, newest first. Filters: ``status, mime_type, reference, q``; ``limit`` is the size of a page."""
+        """Every file, newest first. Filters: ``status, mime_type, reference, q``; ``limit`` is the size of a page;
+        ``trashed=True``: what is in the trash."""
         url: str | None = self._core.first_page(filters)
         while url:
             page = self._run(self._core.page(url))
@@ -82,8 +83,13 @@ class Client:
         """The text that was got out of the file. Conflict while it is being made, NotFound where there is none."""
         return self._run(self._core.text(file_id))
 
-    def delete(self, file_id: str) -> None:
-        self._run(self._core.delete(file_id))
+    def delete(self, file_id: str, *, permanent: bool = False) -> None:
+        """Into the trash where the server has one. ``permanent``: for good, and also what is in the trash."""
+        self._run(self._core.delete(file_id, permanent))
+
+    def restore(self, file_id: str) -> File:
+        """Take a file out of the trash, which ``files(trashed=True)`` lists. NotFound once its time is over."""
+        return self._run(self._core.restore(file_id))
 
     def release(self, file_id: str) -> File:
         """Delete the bytes and keep the record."""

@@ -232,6 +232,11 @@ class Settings:
     )
     upload_ttl_hours: float = setting(24.0, "Life of an unfinished upload since its last byte.", check=_positive)
     session_retention_hours: float = setting(24.0, "How long ended uploads are remembered.", check=_not_negative)
+    trash_hours: float = setting(
+        0.0,
+        "How long a deleted file can be restored, for profiles that do not say. 0: not at all.",
+        check=_not_negative,
+    )
     # Handing out
     sendfile: Literal["off", "x-accel-redirect", "x-sendfile"] = setting(
         "off",

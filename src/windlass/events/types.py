@@ -18,6 +18,8 @@ class EventType(models.TextChoices):
     FILE_QUARANTINED = "file.quarantined"  # malware: never served
     FILE_FAILED = "file.failed"  # processing gave up; it can be retried
     FILE_RELEASED = "file.released"  # bytes deleted on purpose, record kept
+    FILE_TRASHED = "file.trashed"  # moved to the trash: gone for everybody, but it can be restored for a while
+    FILE_RESTORED = "file.restored"  # taken out of the trash, as it was
     FILE_DELETED = "file.deleted"  # bytes and record gone
     JOB_DEAD = "job.dead"  # a job used up its attempts
     SYSTEM_BREAKER = "system.breaker"  # a part that the server talks to is left alone, tried, or used again; for staff

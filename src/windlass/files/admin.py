@@ -45,8 +45,8 @@ class StepRunInline(_LookOnly, admin.TabularInline):  # type: ignore[type-arg]  
 
 @admin.register(FileAsset)
 class FileAssetAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["original_filename", "owner", "status", "mime_type", "size", "profile", "created_at"]
-    list_filter = ["status", "profile", "created_at"]
+    list_display = ["original_filename", "owner", "status", "mime_type", "size", "profile", "created_at", "trash_until"]
+    list_filter = ["status", "profile", "created_at", ("trashed_at", admin.EmptyFieldListFilter)]
     search_fields = ["id", "original_filename", "owner", "reference", "checksum"]
     date_hierarchy = "created_at"
     inlines = [StepRunInline, RenditionInline]

@@ -13,6 +13,7 @@ from windlass.files import (
     references,
     repair,
     spares,
+    trash,
     uploads,
 )
 from windlass.files.assets import IllegalMove, OwedStep, StepOutcome, StepPlan, StoredRendition
@@ -65,5 +66,6 @@ __all__ = [
     "references",
     "repair",
     "spares",
+    "trash",
     "uploads",
 ]

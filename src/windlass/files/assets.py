@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import FileAsset, StepRun
@@ -71,8 +71,8 @@ class StoredRendition:
 
 
 def visible(principal: Principal) -> QuerySet[FileAsset]:
-    """The files this caller may see."""
-    every = FileAsset.objects.select_related("blob")
+    """The files this caller may see. What is in the trash is not there: see ``files.trash``."""
+    every = FileAsset.present.select_related("blob", "duplicate_of")
     return every if principal.staff else every.filter(owner=principal.owner)
 
 
@@ -85,25 +85,27 @@ def get(file_id: uuid.UUID, principal: Principal) -> FileAsset:
 
 
 def load(file_id: uuid.UUID) -> FileAsset | None:
-    """For work on a file that is already authorised; None once it is deleted."""
-    return FileAsset.objects.select_related("blob").filter(id=file_id).first()
+    """For work on a file that is already authorised; None once it is deleted, or in the trash."""
+    return FileAsset.present.select_related("blob").filter(id=file_id).first()
 
 
 def past_their_end() -> QuerySet[FileAsset]:
-    """Files to be deleted, by their profile."""
-    return FileAsset.objects.select_related("blob").filter(expires_at__lt=now()).order_by("expires_at")
+    """Files to be deleted, by their profile or because their time in the trash is over."""
+    over = Q(expires_at__lt=now()) | Q(trash_until__lt=now())
+    return FileAsset.objects.select_related("blob").filter(over).order_by("trash_until", "expires_at")
 
 
 def past_their_bytes() -> QuerySet[FileAsset]:
-    """Files to be released, by their profile, and not to be deleted yet."""
-    due = FileAsset.objects.select_related("blob").filter(release_at__lt=now()).exclude(expires_at__lt=now())
-    return due.exclude(status=FileStatus.RELEASED).order_by("release_at")
+    """Files to be released, by their profile, and not to be deleted yet. The trash holds nobody's bytes back."""
+    due = FileAsset.objects.select_related("blob").filter(release_at__lt=now())
+    going = Q(expires_at__lt=now()) | Q(trash_until__lt=now())
+    return due.exclude(going).exclude(status=FileStatus.RELEASED).order_by("release_at")
 
 
 def find_original(asset: FileAsset, sha256: str) -> uuid.UUID | None:
     """The oldest file of the same owner with the same content that is still here, if it came before this one."""
     return (
-        FileAsset.objects.filter(owner=asset.owner, checksum=sha256, size=asset.size, created_at__lt=asset.created_at)
+        FileAsset.present.filter(owner=asset.owner, checksum=sha256, size=asset.size, created_at__lt=asset.created_at)
         .exclude(id=asset.id)
         .exclude(status__in=[FileStatus.RELEASED, FileStatus.REJECTED, FileStatus.QUARANTINED])
         .order_by("created_at", "id")
@@ -165,7 +167,12 @@ def has_owed(step: str) -> bool:
 def owed(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep]:
     """What was left for later of these steps in files that are ready, by number, from behind ``after``."""
     rows = StepRun.objects.filter(
-        state=StepState.OWED, step__in=list(steps), id__gt=after, file__status=FileStatus.READY, run=F("file__run")
+        state=StepState.OWED,
+        step__in=list(steps),
+        id__gt=after,
+        file__status=FileStatus.READY,
+        file__trashed_at=None,
+        run=F("file__run"),
     )
     found = rows.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]
     return [OwedStep(*row) for row in found]

@@ -11,7 +11,7 @@ import structlog
 from windlass import conf
 from windlass.events.api import EventType, recording
 from windlass.files import places, spares, uploads
-from windlass.files.assets import move
+from windlass.files.assets import IllegalMove, move
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.references import StoredObject, let_go
 from windlass.files.retention import from_the_release
@@ -49,9 +49,15 @@ def release(asset: FileAsset) -> list[StoredObject]:
     return gone
 
 
-def delete(asset: FileAsset) -> list[StoredObject]:
-    """Record and bytes go. Returns what to delete after the transaction commits."""
+def delete(asset: FileAsset, *, as_seen: bool = False) -> list[StoredObject]:
+    """Record and bytes go. Returns what to delete after the transaction commits.
+
+    ``as_seen``: raises IllegalMove where it was put into the trash, or taken out, since it was read.
+    """
     with recording() as tell:
+        rows = FileAsset.objects.select_for_update().filter(id=asset.id)
+        if as_seen and not rows.filter(trashed_at=asset.trashed_at).exists():
+            raise IllegalMove(f"file {asset.id} is no longer where it was")
         gone = _renditions(asset) + let_go(asset)
         tell.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()

@@ -41,7 +41,8 @@ class Profile:
     ``store``: where its files' bytes go; once read from the settings it is never empty.
 
     A file is deleted ``retention_days`` after its record began, and its bytes ``release_after_days``; whoever
-    released them, the record goes ``delete_released_after_days`` later. 0 is never.
+    released them, the record goes ``delete_released_after_days`` later. 0 is never. Who deletes one can
+    restore it for ``trash_hours``; 0 is not at all.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Profile:
     retention_days: float = 0
     release_after_days: float = 0
     delete_released_after_days: float = 0
+    trash_hours: float = 0
     thumbnails: bool = True
     thumbnail_widths: tuple[int, ...] = (640,)
     thumbnail_format: Literal["webp", "jpeg"] = "webp"
@@ -154,6 +156,7 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
         "blocked_mime_types": settings.blocked_mime_types,
         "allowed_extensions": settings.allowed_extensions or implied.get("allowed_extensions", ()),
         "upload_ttl_hours": settings.upload_ttl_hours,
+        "trash_hours": settings.trash_hours,
     }
     table = table | {"malware_scan": _malware_scan(name, table.get("malware_scan", "auto"), settings)}
     table = table | {"store": _store(name, table.get("store", ""), settings)}

@@ -1,5 +1,5 @@
 """Quotas: how much an owner may store. What uploads declare is reserved when they begin, and what a file takes counts
-as long as its bytes are kept, each record by its own size, shared bytes or not.
+as long as its bytes are kept, in the trash too, each record by its own size, shared bytes or not.
 
 The account is one row that is changed by one conditional UPDATE, in the transaction of what it counts and after that
 was written. So it cannot be exceeded by any number of uploads at once, and a crash leaves it as it leaves the rows.
@@ -17,6 +17,7 @@ from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from windlass import conf
+from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import LIVING_UPLOADS
 from windlass.kernel.errors import QuotaExceeded
@@ -27,11 +28,12 @@ _KINDS = ("bytes", "files")
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """``limit``: None where there is none."""
+    """``limit``: None where there is none. ``trashed``: how much of what is used is in the trash."""
 
     limit: int | None
     used: int
     reserved: int
+    trashed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,10 @@ def usage(owner: str) -> Usage:
     for kind in _KINDS:
         own = getattr(account, f"{kind}_limit", None)
         most[kind] = most[kind] if own is None else own
-    amounts = [Amount(most[kind] or None, counted[f"{kind}_used"], counted[f"{kind}_reserved"]) for kind in _KINDS]
+    kept = asdict(trash.contents(owner))
+    amounts = [
+        Amount(most[kind] or None, counted[f"{kind}_used"], counted[f"{kind}_reserved"], kept[kind]) for kind in _KINDS
+    ]
     return Usage(owner, *amounts)
 
 

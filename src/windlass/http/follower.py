@@ -39,6 +39,7 @@ ENDED = frozenset(
         EventType.FILE_QUARANTINED,
         EventType.FILE_FAILED,
         EventType.FILE_RELEASED,
+        EventType.FILE_TRASHED,
         EventType.FILE_DELETED,
         EventType.UPLOAD_COMPLETED,
         EventType.UPLOAD_CANCELLED,

@@ -99,7 +99,7 @@ def _files(topics: Sequence[Topic]) -> Iterator[Progress]:
     wanted = _wanted(topics, {topic.file_id for topic in topics if topic.file_id})
     if wanted is None:
         return
-    running = FileAsset.objects.filter(wanted, status=FileStatus.PROCESSING).order_by("-created_at", "-id")
+    running = FileAsset.present.filter(wanted, status=FileStatus.PROCESSING).order_by("-created_at", "-id")
     for asset in running.only("id", "owner", "status", "progress", "stage", "message")[:MOST]:
         percent = shown_progress(asset)
         data = {"progress": percent, "message": asset.message, "stage": asset.stage}

@@ -59,6 +59,12 @@ def file_record(asset: FileAsset) -> dict[str, Any]:
     return _record(asset, sorted(asset.renditions.all(), key=lambda made: made.name), _steps(asset))
 
 
+def trashed_record(asset: FileAsset) -> dict[str, Any]:
+    """The record of a file in the trash: nothing made of it can be fetched meanwhile."""
+    ends = {"trashed_at": rfc3339(asset.trashed_at), "trash_until": rfc3339(asset.trash_until)}
+    return _record(asset, [], _steps(asset)) | ends
+
+
 def new_file_record(asset: FileAsset) -> dict[str, Any]:
     """The record of a file that has just come in, of which nothing has been made yet: no query."""
     return _record(asset, [], [])
@@ -82,7 +88,7 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
         "metadata": asset.metadata,
         "profile": asset.profile,
         "reference": asset.reference,
-        "duplicate_of": str(asset.duplicate_of_id) if asset.duplicate_of_id else None,
+        "duplicate_of": str(asset.original_id) if asset.original_id else None,
         "thumbnail_url": _thumbnail_url(asset, renditions),
         "renditions": [_rendition(asset, made) for made in renditions],
         "checks": _checks(asset, steps),

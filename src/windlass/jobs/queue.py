@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -231,6 +232,18 @@ def cancel_of_file(file_id: uuid.UUID) -> int:
         outcome=AttemptOutcome.CANCELLED, ended_at=now()
     )
     return open_jobs.update(state=JobState.CANCELLED, lease_epoch=F("lease_epoch") + 1, lease_until=None)
+
+
+def resume_of_file(file_id: uuid.UUID, run: int) -> int:
+    """Open the jobs of this run that were cancelled with ``cancel_of_file``, inside the caller's transaction; their
+    attempts begin anew. Returns how many."""
+    cancelled = Job.objects.filter(file_id=file_id, run=run, state=JobState.CANCELLED)
+    found = list(cancelled.only("id", "stage"))
+    moment = now()
+    cancelled.update(state=JobState.QUEUED, attempts=0, due_at=moment, rung_at=moment, updated_at=moment)
+    for job in found:
+        transaction.on_commit(partial(wake.ring, job.id, Stage(job.stage)))
+    return len(found)
 
 
 def forget_file(file_id: uuid.UUID) -> None:

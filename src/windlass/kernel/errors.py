@@ -197,7 +197,7 @@ class QuotaExceeded(Problem):
         """``resource``: ``bytes`` or ``files``. ``used``: with what is reserved for uploads under way."""
         super().__init__(
             f"The quota is {limit} {resource}; {used} are used or reserved, and this would take {requested} more. "
-            "Delete or release files, or end uploads, to make room.",
+            "Delete or release files, empty the trash, or end uploads, to make room.",
             resource=resource,
             limit=limit,
             used=used,

@@ -34,6 +34,7 @@ from windlass.files.api import (
     UploadSession,
     UploadStatus,
     places,
+    trash,
 )
 from windlass.jobs.api import Job, JobState, Stage
 from windlass.kernel.clock import monotonic, now
@@ -108,12 +109,15 @@ def _tables() -> Sequence[Metric]:
     files = _counted(FileAsset, FileStatus)
     stored = {("file", name): size for name, size in _bytes(Blob)}
     stored |= {("rendition", name): size for name, size in _bytes(Rendition)}
+    trashed = trash.contents()
     ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
     steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
     runs = {(step, state): n for step, state, n, _ in steps}
     seconds = {(step, state): seconds or 0.0 for step, state, _, seconds in steps}
     return [
         _gauge("windlass_files", "Files on record.", ["status"], files),
+        _gauge("windlass_trashed_files", "Files in the trash whose bytes are kept.", [], {(): trashed.files}),
+        _gauge("windlass_trashed_bytes", "Their bytes, each by its own size.", [], {(): trashed.bytes}),
         _gauge("windlass_stored_bytes", "Bytes of files, and of what was made of them.", ["kind", "store"], stored),
         _gauge("windlass_step_runs", "How steps ended, of the files on record.", ["step", "state"], runs),
         _gauge("windlass_step_seconds", "Time that these runs took in all.", ["step", "state"], seconds),

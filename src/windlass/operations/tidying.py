@@ -38,6 +38,8 @@ def _retired(*, dry_run: bool) -> Iterator[Tidied]:
     """As many rounds as it takes."""
     while True:
         found = processing.retire(dry_run=dry_run)
-        yield Tidied("files released or deleted by their profile", found.released + found.deleted, found.bytes_freed)
+        yield Tidied(
+            "files past their time, or their time in the trash", found.released + found.deleted, found.bytes_freed
+        )
         if dry_run or not (found.released or found.deleted):
             return

@@ -8,7 +8,7 @@ from functools import partial
 from django.db import transaction
 
 from windlass.events.api import recording
-from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, lifecycle
+from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, lifecycle, trash
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import breakers, records, workshop
@@ -34,12 +34,14 @@ __all__ = [
     "ScannerAway",
     "check_scanner",
     "delete",
+    "discard",
     "fill_in_owed",
     "gate_steps",
     "plan_for",
     "recover",
     "release",
     "reprocess",
+    "restore",
     "retire",
     "run_job",
     "sandbox_level",
@@ -92,15 +94,41 @@ def release(asset: FileAsset) -> None:
         transaction.on_commit(partial(lifecycle.delete_objects, gone))
 
 
-def delete(asset: FileAsset) -> None:
-    """Delete the bytes, renditions and record. Work that runs on it is stopped."""
+def discard(asset: FileAsset) -> None:
+    """What deleting means to a client: into the trash where there is one, else for good. Work that runs on it is
+    stopped. Raises NotFound where another has done so."""
+    until = trash.window_of(asset)
+    if until is None:
+        delete(asset)
+        return
+    with recording() as tell:
+        jobs.cancel_of_file(asset.id)
+        trash.put(tell, asset, until)
+
+
+def restore(asset: FileAsset) -> None:
+    """Take the file out of the trash; what was being done with it goes on. Repeatable. Raises NotFound."""
+    with recording() as tell:
+        if not trash.take_out(tell, asset):
+            return
+        asset.refresh_from_db()
+        if not jobs.resume_of_file(asset.id, asset.run) and asset.status in records.OPEN:
+            # Its job was cancelled so long ago that it is not kept any more. What is done already is not done again.
+            jobs.enqueue(jobs.Stage(asset.stage or jobs.Stage.INTAKE), asset.id, run=asset.run)
+
+
+def delete(asset: FileAsset, *, as_seen: bool = False) -> None:
+    """Delete the bytes, renditions and record, for good. Work that runs on it is stopped.
+
+    ``as_seen``, and raises, as ``lifecycle.delete``.
+    """
     with recording():
         jobs.cancel_of_file(asset.id)
         jobs.forget_file(asset.id)
-        gone = lifecycle.delete(asset)
+        gone = lifecycle.delete(asset, as_seen=as_seen)
         transaction.on_commit(partial(lifecycle.delete_objects, gone))
 
 
 def retire(*, dry_run: bool = False) -> Retired:
     """Release and delete what its profile keeps no longer. Work that runs on it is stopped."""
-    return _retire(release, delete, dry_run=dry_run)
+    return _retire(release, partial(delete, as_seen=True), dry_run=dry_run)

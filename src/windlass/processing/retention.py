@@ -1,13 +1,14 @@
-"""Files whose profile keeps them for a time only: first their bytes go, then their records."""
+"""Files whose time is over, by their profile or in the trash: first their bytes go, then their records."""
 
 from __future__ import annotations
 
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from windlass.files.api import FileAsset, assets, lifecycle
+from windlass.files.api import FileAsset, IllegalMove, assets, lifecycle
 
 #: Files that one sweep lets go; the next one goes on.
 AT_MOST = 200
@@ -34,9 +35,10 @@ def retire(
         return Retired(due.count(), ended.count(), _bytes_of([*ended, *due]))
     found = Retired()
     for asset in ended[:AT_MOST]:
-        found.bytes_freed += lifecycle.bytes_freed_by(asset)
-        delete(asset)
-        found.deleted += 1
+        freed = lifecycle.bytes_freed_by(asset)
+        with suppress(IllegalMove):  # taken out of the trash in its last moment
+            delete(asset)
+            found.bytes_freed, found.deleted = found.bytes_freed + freed, found.deleted + 1
     for asset in due[:AT_MOST]:
         found.bytes_freed += lifecycle.bytes_freed_by(asset)
         release(asset)

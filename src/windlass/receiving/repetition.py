@@ -46,6 +46,8 @@ def _open(session: files.UploadSession) -> BinaryIO:
     may be an earlier file's. Raises UploadGone."""
     for _ in range(2):  # they may be put together between the look and the opening
         asset = files.assets.load(session.file_id) if session.file_id is not None else None
+        if session.file_id is not None and asset is None:
+            break  # in the trash its bytes are still there, but not for anybody
         blob = asset.blob if asset is not None else None
         name, key = (blob.store, blob.key) if blob is not None else (session.store, session.store_key)
         with suppress(ObjectMissing):

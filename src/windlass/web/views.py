@@ -10,12 +10,15 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from windlass import conf
+from windlass.files.api import profiles
 
 
 @require_safe
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
-    response = render(request, "windlass/page.html", {"needs_token": conf.get().credentials_required})
+    trashing = [profile.name for profile in profiles().values() if profile.trash_hours]
+    shown = {"needs_token": conf.get().credentials_required, "trashing": " ".join(trashing)}
+    response = render(request, "windlass/page.html", shown)
     response["Content-Security-Policy"] = _policy(conf.get().media_url)
     return response
 

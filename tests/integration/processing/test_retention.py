@@ -132,10 +132,10 @@ def test_shared_bytes_are_counted_when_they_go() -> None:
     first = processed(content, "a.bin")
     second = processed(content, "b.bin", owner=first.owner)
     past(first, expires_at=1)
-    assert swept("--dry-run") == {"files released or deleted by their profile": (1, 0)}
+    assert swept("--dry-run") == {"files past their time, or their time in the trash": (1, 0)}
     past(second, release_at=1)
-    assert swept("--dry-run") == {"files released or deleted by their profile": (2, 20)}
-    assert swept() == {"files released or deleted by their profile": (2, 20)}
+    assert swept("--dry-run") == {"files past their time, or their time in the trash": (2, 20)}
+    assert swept() == {"files past their time, or their time in the trash": (2, 20)}
     assert swept() == {}
 
 

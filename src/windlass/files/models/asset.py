@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import uuid
+
 from django.db import models
 
 from windlass.files.models.blob import Blob
@@ -7,11 +9,20 @@ from windlass.files.states import FileStatus, StepState
 from windlass.kernel.ids import new_id
 
 
+class PresentFiles(models.Manager["FileAsset"]):
+    """Files that are there for everybody who may see them: all but those in the trash."""
+
+    def get_queryset(self) -> models.QuerySet[FileAsset]:
+        return super().get_queryset().filter(trashed_at=None)
+
+
 class FileAsset(models.Model):
     """A file that is in: what the client said of it, what it really is, and what has been done with it.
 
     ``run`` counts the times it was processed from the start; ``progress`` never falls within one run.
     ``gate_passed``: type, scan and rules said yes, so that it may be served.
+
+    A file in the trash keeps its status: whoever reads files for clients reads ``present``, or the trash on purpose.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -49,6 +60,12 @@ class FileAsset(models.Model):
     #: When its profile has it deleted, and when its bytes go before that.
     expires_at = models.DateTimeField(null=True, blank=True)
     release_at = models.DateTimeField(null=True, blank=True)
+    #: Since when it is in the trash, and until when it can be taken out; null for a file that is not.
+    trashed_at = models.DateTimeField(null=True, blank=True)
+    trash_until = models.DateTimeField(null=True, blank=True)
+
+    objects = models.Manager()
+    present = PresentFiles()
 
     class Meta:
         indexes = [
@@ -59,10 +76,17 @@ class FileAsset(models.Model):
             models.Index(fields=["status"], name="file_by_status"),
             models.Index(fields=["expires_at"], name="file_by_end", condition=models.Q(expires_at__isnull=False)),
             models.Index(fields=["release_at"], name="file_by_release", condition=models.Q(release_at__isnull=False)),
+            models.Index(fields=["trash_until"], name="file_by_trash", condition=models.Q(trash_until__isnull=False)),
         ]
 
     def __str__(self) -> str:
         return self.original_filename
+
+    @property
+    def original_id(self) -> uuid.UUID | None:
+        """The file that came before with the same content; None where there is none, or it is in the trash."""
+        original = self.duplicate_of
+        return None if original is None or original.trashed_at is not None else original.id
 
 
 class Rendition(models.Model):

@@ -1,4 +1,4 @@
-"""Calls on file records: list, read, sign, process again, release, delete."""
+"""Calls on file records: list, read, sign, process again, release, delete, restore."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from ninja import Query, Router
+from ninja import Query, Router, Schema
+from pydantic import Field
 
 from windlass import conf
 from windlass.accounts import api as accounts
-from windlass.files.api import FileAsset, FileStatus, assets
-from windlass.http.records import file_path, file_record, file_status
+from windlass.files.api import FileAsset, FileStatus, assets, trash
+from windlass.http.records import file_path, file_record, file_status, trashed_record
 from windlass.http.rest.credentials import caller
 from windlass.http.rest.listing import FileQuery, page
 from windlass.http.rest.problems import request_id
@@ -29,13 +30,17 @@ router = Router(tags=["Files"])
 T = TypeVar("T")
 
 
+class Deletion(Schema):
+    permanent: bool = Field(False, description="For good, and also of a file that is in the trash.")
+
+
 @router.get("/files", response=FileList, summary="List the caller's files, newest first")
 async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
     found = await in_database(page, query, caller(request))
     link = f"{request.path.rstrip('/')}/?{found.following}" if found.following else None
     return JsonResponse(
         {
-            "results": [file_record(asset) for asset in found.files],
+            "results": [(trashed_record if query.trashed else file_record)(asset) for asset in found.files],
             "next": request.build_absolute_uri(link) if link else None,
         }
     )
@@ -81,10 +86,20 @@ async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, file_id, _released))
 
 
-@router.delete("/files/{file_id}", response={204: None}, summary="Delete the bytes and the record")
-async def delete_file(request: HttpRequest, file_id: str) -> HttpResponse:
-    await on_file(request, file_id, processing.delete)
+@router.delete(
+    "/files/{file_id}", response={204: None}, summary="Delete the bytes and the record, or put them into the trash"
+)
+async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]) -> HttpResponse:
+    if query.permanent:
+        await in_database(_with_file, file_id, caller(request), processing.delete, find=trash.find)
+    else:
+        await on_file(request, file_id, processing.discard)
     return HttpResponse(status=204)
+
+
+@router.post("/files/{file_id}/restore", response=FileRecord, summary="Take the file out of the trash")
+async def restore_file(request: HttpRequest, file_id: str) -> HttpResponse:
+    return JsonResponse(await in_database(_with_file, file_id, caller(request), _restored, find=trash.find))
 
 
 async def on_file(request: HttpRequest, spelled: str, work: Callable[..., T], *arguments: Any) -> T:
@@ -92,8 +107,14 @@ async def on_file(request: HttpRequest, spelled: str, work: Callable[..., T], *a
     return await in_database(_with_file, spelled, caller(request), work, *arguments)
 
 
-def _with_file(spelled: str, principal: Principal, work: Callable[..., T], *arguments: Any) -> T:
-    return work(assets.get(_id(spelled), principal), *arguments)
+def _with_file(
+    spelled: str,
+    principal: Principal,
+    work: Callable[..., T],
+    *arguments: Any,
+    find: Callable[[uuid.UUID, Principal], FileAsset] = assets.get,
+) -> T:
+    return work(find(_id(spelled), principal), *arguments)
 
 
 def _id(spelled: str) -> uuid.UUID:
@@ -115,6 +136,11 @@ def _downloadable(asset: FileAsset) -> str:
 def _reprocessed(asset: FileAsset, by_request: str) -> dict[str, Any]:
     processing.reprocess(asset, by_request)
     return file_status(assets.load(asset.id) or asset)
+
+
+def _restored(asset: FileAsset) -> dict[str, Any]:
+    processing.restore(asset)
+    return file_record(assets.load(asset.id) or asset)
 
 
 def _released(asset: FileAsset) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from ninja import Schema
 from pydantic import Field, StringConstraints
 
-from windlass.files.api import FileAsset, FileStatus, assets
+from windlass.files.api import FileAsset, FileStatus, assets, trash
 from windlass.http.records import with_parts
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id
@@ -35,6 +35,7 @@ class FileQuery(Schema):
     mime_type: _Text | None = Field(None, description="The detected type; `image/*` is every picture.")
     reference: _Text | None = None
     q: _Text | None = Field(None, description="Part of the file name.")
+    trashed: bool | None = Field(None, description="True: what is in the trash, instead of what is not.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Page:
 
 def page(query: FileQuery, principal: Principal) -> Page:
     """Raises InvalidField for a cursor that is not ours. Three queries, however long the page."""
-    found = _filtered(assets.visible(principal), query)
+    found = _filtered((trash if query.trashed else assets).visible(principal), query)
     if query.cursor:
         found = _after(found, *_decode(query.cursor))
     files = list(with_parts(found.order_by("-created_at", "-id"))[: query.limit + 1])
@@ -75,6 +76,8 @@ def _after(files: QuerySet[FileAsset], moment: datetime, file_id: uuid.UUID) -> 
 
 def _following(query: FileQuery, last: FileAsset) -> str:
     asked = query.model_dump(mode="json", exclude_none=True, exclude={"cursor"})
+    if query.trashed is not None:
+        asked["trashed"] = str(query.trashed).lower()
     return urlencode(asked | {"cursor": _encode(last)})
 
 

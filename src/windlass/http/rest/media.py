@@ -76,7 +76,7 @@ def _shown(asset: FileAsset) -> dict[str, Any]:
 
 def _deleted(asset: FileAsset) -> None:
     _must_be_media(asset)
-    processing.delete(asset)
+    processing.discard(asset)
 
 
 def _must_be_media(asset: FileAsset) -> None:

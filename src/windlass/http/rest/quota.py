@@ -23,6 +23,7 @@ class AmountOut(Reply):
     limit: int | None = Field(description="Null: there is none.")
     used: int = Field(description="By files whose bytes are kept, each by its own size.")
     reserved: int = Field(description="For uploads under way.")
+    trashed: int = Field(description="How much of what is used is in the trash; it counts until it is gone for good.")
 
 
 class QuotaOut(Reply):

@@ -82,8 +82,15 @@ class FileRecord(Reply):
     links: Links
 
 
+class TrashedRecord(FileRecord):
+    """A file in the trash. Every other call answers 404 for it."""
+
+    trashed_at: datetime
+    trash_until: datetime = Field(description="Until then it can be restored.")
+
+
 class FileList(Reply):
-    results: list[FileRecord]
+    results: list[FileRecord | TrashedRecord]
     next: str | None = Field(description="The address of the next page; null on the last.")
 
 
@@ -174,6 +181,7 @@ class ProfileOut(Schema):
     retention_days: float = Field(description="Files are deleted so long after their record began; 0: never.")
     release_after_days: float = Field(description="Likewise their bytes, while the record stays.")
     delete_released_after_days: float = Field(description="Records are deleted so long after their bytes went; 0: not.")
+    trash_hours: float = Field(description="How long a deleted file can be restored; 0: not at all.")
     media_types: list[dict[str, Any]] = Field(description="What each kind of media must be like; empty: any file.")
     show_location: bool = Field(description="Whether records tell where a picture or a film was taken.")
     min_width: int = Field(description="Pixels as displayed; of this and every limit below 0 sets none.")

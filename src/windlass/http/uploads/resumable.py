@@ -50,6 +50,8 @@ async def show(request: Request) -> Response:
         return JSONResponse(status, headers={"Cache-Control": "no-store"})
     if principal.grant is not None:
         raise Forbidden("A grant is for sending a file. Its bytes are given to those who may download it.")
+    if asset is None and session.file_id is not None:
+        raise NotFound(f"The file of the upload {session.id} has been deleted since.")
     if asset is None:
         raise Conflict(
             f"This upload is {session.status}: its bytes are served once it is complete. "

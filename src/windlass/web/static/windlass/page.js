@@ -149,7 +149,9 @@ for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
 // ---- The library
 
 const rows = new Map();
+const trashing = new Set(document.documentElement.dataset.trashing.split(" ")); // profiles whose files can be restored
 let next = null;
+let inTrash = false; // whether the list shows the trash
 
 function place(file, { first = false } = {}) {
   let row = rows.get(file.id);
@@ -157,6 +159,7 @@ function place(file, { first = false } = {}) {
     row = find("#file-row").content.cloneNode(true).firstElementChild;
     rows.set(file.id, row);
     find(".delete", row).addEventListener("click", () => discard(file));
+    find(".restore", row).addEventListener("click", () => restore(file));
     find(".download", row).addEventListener("click", (event) => download(event, file));
     find("#library")[first ? "prepend" : "append"](row);
   }
@@ -168,11 +171,15 @@ function place(file, { first = false } = {}) {
   find(".facts", row).textContent = facts.filter(Boolean).join(" · ");
   find(".sum", row).textContent = file.checksum ?? "";
   find(".status", row).textContent = find(".status", row).dataset.status = file.status;
-  find(".detail", row).textContent = file.rejection?.detail ?? "";
-  find("progress", row).hidden = !RUNNING.has(file.status);
+  const damaged = file.checks.find(({ name, state }) => name === "integrity" && state === "failed");
+  const until = file.trash_until && `Can be restored until ${new Date(file.trash_until).toLocaleString()}`;
+  find(".detail", row).textContent = until || damaged?.detail || (file.rejection?.detail ?? "");
+  find("progress", row).hidden = inTrash || !RUNNING.has(file.status);
   find("progress", row).setAttribute("aria-label", `Processing of ${file.original_filename}`);
   find(".delete", row).setAttribute("aria-label", `Delete ${file.original_filename}`);
-  find(".download", row).hidden = !SERVED.has(file.status);
+  find(".restore", row).setAttribute("aria-label", `Restore ${file.original_filename}`);
+  find(".restore", row).hidden = !inTrash;
+  find(".download", row).hidden = inTrash || damaged || !SERVED.has(file.status);
   find(".download", row).href = file.links.download;
   find("#empty").hidden = true;
   picture(find(".thumb", row), file.thumbnail_url);
@@ -202,15 +209,37 @@ async function download(event, file) {
 }
 
 async function discard(file) {
-  if (!confirm(`Delete ${file.original_filename}? Its bytes and its record go for good.`)) return;
+  const undoable = !inTrash && trashing.has(file.profile);
+  if (!undoable && !confirm(`Delete ${file.original_filename}? Its bytes and its record go for good.`)) return;
   try {
-    await call(`/files/${file.id}/`, { method: "DELETE" });
+    await call(`/files/${file.id}/${inTrash ? "?permanent=true" : ""}`, { method: "DELETE" });
     forget(file.id);
-    say(`${file.original_filename} is deleted.`);
+    say(undoable ? `${file.original_filename} is in the trash.` : `${file.original_filename} is deleted.`);
   } catch ({ message }) {
     say(message);
   }
 }
+
+async function restore(file) {
+  try {
+    await call(`/files/${file.id}/restore/`, { method: "POST" });
+    forget(file.id);
+    say(`${file.original_filename} is restored.`);
+  } catch ({ message }) {
+    say(message);
+  }
+}
+
+find("#trash").addEventListener("click", () => {
+  inTrash = !inTrash;
+  find("#trash").setAttribute("aria-pressed", inTrash);
+  find("#library-title").textContent = inTrash ? "Trash" : "Library";
+  find("#trash").textContent = inTrash ? "Library" : "Trash";
+  for (const id of [...rows.keys()]) forget(id);
+  more(listed()).catch(({ message }) => say(message));
+});
+
+const listed = () => `/files/?limit=50${inTrash ? "&trashed=true" : ""}`;
 
 function forget(id) {
   rows.get(id)?.remove();
@@ -219,7 +248,9 @@ function forget(id) {
 }
 
 async function more(path) {
+  const shown = inTrash;
   const page = await (await call(path)).json();
+  if (shown !== inTrash) return; // the other list was asked for meanwhile
   for (const file of page.results) place(file);
   next = page.next && new URL(page.next, location);
   find("#more").hidden = !next;
@@ -235,7 +266,7 @@ async function refresh(id) {
   asked.set(id, turn);
   const reply = await call(`/files/${id}/`).catch((error) => (error.status === 404 ? forget(id) : null));
   const file = await reply?.json();
-  if (file && asked.get(id) === turn) place(file, { first: true });
+  if (file && !inTrash && asked.get(id) === turn) place(file, { first: true });
 }
 
 // ---- Live: one stream for all that is ours. fetch and not EventSource, which cannot carry a token.
@@ -270,7 +301,8 @@ async function* events(body) {
 
 function hear({ type, file_id, data }) {
   if (!file_id) return;
-  if (type === "file.deleted") return forget(file_id);
+  if (inTrash) return ["file.restored", "file.deleted"].includes(type) ? forget(file_id) : undefined;
+  if (type === "file.deleted" || type === "file.trashed") return forget(file_id);
   if (type !== "file.progress" && type !== "file.step") return void refresh(file_id);
   const row = rows.get(file_id);
   if (!row) return;
@@ -282,13 +314,14 @@ function hear({ type, file_id, data }) {
 
 async function begin() {
   try {
-    await more("/files/?limit=50");
+    await more(listed());
   } catch ({ message, status }) {
     return say(status === 401 && !token ? "" : message);
   }
   if (token) sessionStorage.setItem("windlass-token", token);
   find("#sign-in").hidden = true;
   find("#desk").hidden = false;
+  find("#trash").hidden = !document.documentElement.dataset.trashing;
   say("");
   follow();
 }

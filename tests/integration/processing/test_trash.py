@@ -1,0 +1,166 @@
+"""A deleted file waits in the trash where its profile says so: what was being done with it, its bytes, its events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.processing.given import events, job_of, processed, received, work_off
+from tests.integration.processing.test_retention import is_stored, opaque, past, swept
+from windlass.events.api import Event
+from windlass.files import api as files
+from windlass.files.api import Blob, FileAsset, FileStatus, IllegalMove, assets, trash
+from windlass.http.records import file_record
+from windlass.jobs import api as jobs
+from windlass.kernel.clock import now
+from windlass.kernel.errors import NotFound
+from windlass.kernel.principals import Principal
+from windlass.operations import sweep
+from windlass.processing import api as processing
+
+
+@pytest.fixture(autouse=True)
+def _alone(settings: Callable[..., None]) -> None:
+    FileAsset.objects.all().delete()
+    Blob.objects.all().delete()
+    settings(TRASH_HOURS=24)
+
+
+def owner_of(asset: FileAsset) -> Principal:
+    return Principal(asset.owner)
+
+
+def discarded(asset: FileAsset) -> FileAsset:
+    processing.discard(asset)
+    return FileAsset.objects.select_related("blob").get(id=asset.id)
+
+
+def is_there(asset: FileAsset) -> bool:
+    return assets.load(asset.id) is not None
+
+
+def test_a_deleted_file_can_be_restored_as_it_was() -> None:
+    asset = processed(opaque(), "a.bin")
+    before = file_record(assets.get(asset.id, owner_of(asset)))
+    kept = discarded(asset)
+    assert not is_there(asset)
+    with pytest.raises(NotFound):
+        assets.get(asset.id, owner_of(asset))
+    assert [each.id for each in trash.visible(owner_of(asset))] == [asset.id]
+    assert not trash.visible(Principal("somebody else"))
+    assert kept.trash_until is not None
+    assert timedelta(hours=23) < kept.trash_until - now() <= timedelta(hours=24)
+    with pytest.raises(NotFound):
+        processing.discard(asset)
+    processing.restore(kept)
+    processing.restore(kept)
+    after = file_record(assets.get(asset.id, owner_of(asset)))
+    assert before | {"updated_at": after["updated_at"]} == after
+    assert len(events(asset, "file.trashed")) == len(events(asset, "file.restored")) == 1
+    assert events(asset, "file.deleted") == []
+
+
+def test_without_a_window_a_file_goes_at_once(with_profile: Callable[[str], None]) -> None:
+    with_profile("trash_hours = 0")
+    asset = processed(opaque(), "a.bin")
+    blob = Blob.objects.get(files=asset)
+    processing.discard(asset)
+    assert not FileAsset.objects.filter(id=asset.id).exists()
+    assert not is_stored(blob.key)
+
+
+def test_the_sweep_ends_what_is_past_its_window_and_no_other() -> None:
+    over, kept = (discarded(processed(opaque(), f"{name}.bin")) for name in "ab")
+    past(over, trash_until=1)
+    with pytest.raises(NotFound):
+        processing.restore(over)
+    assert swept("--dry-run") == {"files past their time, or their time in the trash": (1, 20)}
+    report = sweep.sweep()
+    assert (report.files_deleted, report.bytes_freed, report.failed) == (1, 20, ())
+    assert [asset.id for asset in FileAsset.objects.all()] == [kept.id]
+    assert over.blob is not None
+    assert not is_stored(over.blob.key)
+    assert len(events(over, "file.deleted")) == 1
+
+
+def test_what_is_restored_in_its_last_moment_is_not_swept() -> None:
+    asset = discarded(processed(opaque(), "a.bin"))
+    processing.restore(trash.find(asset.id, owner_of(asset)))
+    with pytest.raises(IllegalMove):  # as it was read while it was in the trash
+        processing.delete(asset, as_seen=True)
+    assert is_there(asset)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["pending", "processing"])
+@pytest.mark.parametrize("forgotten", [False, True], ids=["", "its job is no longer kept"])
+def test_work_that_was_stopped_goes_on_after_restoring(begun: bool, forgotten: bool, bells: list[uuid.UUID]) -> None:
+    asset = received(b"some words", "a.txt", run_intake=begun)
+    held = jobs.claim(job_of(asset, jobs.Stage.DESCRIBE if begun else jobs.Stage.INTAKE).id, "a worker")
+    assert held is not None
+    kept = discarded(FileAsset.objects.get(id=asset.id))
+    assert not jobs.holds(held), "whoever works on it is told to stop"
+    work_off(asset)
+    assert not FileAsset.objects.get(id=asset.id).checksum or begun, "nothing is done in the trash"
+    if forgotten:
+        jobs.Job.objects.filter(file_id=asset.id).delete()
+    bells.clear()
+    processing.restore(kept)
+    assert len(bells) == 1
+    assert work_off(asset).status == FileStatus.READY
+    assert [row.state for row in assets.steps(asset) if row.step == "checksum"] == ["done"]
+
+
+def test_equal_bytes_stay_for_whoever_refers_to_them() -> None:
+    content = opaque()
+    first = processed(content, "a.bin")
+    second = processed(content, "b.bin", owner=first.owner)
+    blob = Blob.objects.get(files=second)
+    assert blob.references == 2
+    discarded(first)
+    record = file_record(assets.get(second.id, owner_of(second)))
+    assert record["duplicate_of"] is None, "for a client the original is gone"
+    third = processed(content, "c.bin", owner=first.owner)
+    assert third.duplicate_of_id == second.id, "a file in the trash is nobody's original"
+    processing.delete(second)
+    assert is_stored(blob.key)
+    processing.restore(trash.find(first.id, owner_of(first)))
+    assert file_record(assets.get(third.id, owner_of(third)))["duplicate_of"] is None
+    processing.delete(third)
+    assert is_stored(blob.key)
+
+
+def test_a_restored_original_is_one_again() -> None:
+    content = opaque()
+    first = processed(content, "a.bin")
+    second = processed(content, "b.bin", owner=first.owner)
+    processing.restore(discarded(first))
+    assert file_record(assets.get(second.id, owner_of(second)))["duplicate_of"] == str(first.id)
+
+
+def test_retention_does_not_wait_for_the_trash(with_profile: Callable[[str], None]) -> None:
+    with_profile("trash_hours = 48")
+    ending = past(processed(opaque(), "a.bin"), expires_at=-1)
+    assert discarded(ending).trash_until == ending.expires_at
+    releasing = past(discarded(processed(opaque(), "b.bin")), release_at=1)
+    sweep.sweep()
+    releasing.refresh_from_db()
+    assert (releasing.status, releasing.blob_id) == (FileStatus.RELEASED, None)
+    past(ending, expires_at=1)
+    sweep.sweep()
+    assert not FileAsset.objects.filter(id=ending.id).exists()
+
+
+def test_the_trash_counts_for_the_quota(settings: Callable[..., None]) -> None:
+    settings(QUOTA_BYTES=1000)
+    asset = processed(opaque(), "a.bin")
+    files.quota.OwnerAccount.objects.create(owner=asset.owner)
+    files.quota.recount(asset.owner)
+    discarded(asset)
+    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 20, 0, 20)
+    assert files.quota.recount(asset.owner) is None
+    processing.delete(trash.find(asset.id, owner_of(asset)))
+    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 0, 0, 0)
+    assert Event.objects.filter(file_id=asset.id, type="file.deleted").count() == 1
