@@ -205,6 +205,12 @@ class Settings:
         0, "Bytes that each owner may store, uploads under way included. 0: no limit.", check=_not_negative
     )
     quota_files: int = setting(0, "Likewise the number of files whose bytes are kept.", check=_not_negative)
+    verify_every_days: float = setting(
+        0.0, "How often each stored file is read and compared with its SHA-256. 0: not by itself.", check=_not_negative
+    )
+    verify_mb_per_second: float = setting(
+        20.0, "How fast that reads at most, in MB, for each scheduler. 0: as fast as it can.", check=_not_negative
+    )
     disk_reserve_mb: int = setting(
         512, "New uploads are refused while less than this is free on the store's disk, in MB.", check=_not_negative
     )

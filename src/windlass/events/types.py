@@ -21,6 +21,8 @@ class EventType(models.TextChoices):
     FILE_TRASHED = "file.trashed"  # moved to the trash: gone for everybody, but it can be restored for a while
     FILE_RESTORED = "file.restored"  # taken out of the trash, as it was
     FILE_DELETED = "file.deleted"  # bytes and record gone
+    FILE_DAMAGED = "file.damaged"  # its stored bytes are not what was received; they are not served
+    FILE_MENDED = "file.mended"  # its stored bytes are right again
     JOB_DEAD = "job.dead"  # a job used up its attempts
     SYSTEM_BREAKER = "system.breaker"  # a part that the server talks to is left alone, tried, or used again; for staff
 

@@ -99,8 +99,8 @@ class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no
 
 @admin.register(Blob)
 class BlobAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    list_display = ["key", "store", "owner", "size", "references", "created_at"]
-    list_filter = ["store"]
+    list_display = ["key", "store", "owner", "size", "references", "created_at", "verified_at", "damage", "damaged_at"]
+    list_filter = ["store", "damage", ("damaged_at", admin.EmptyFieldListFilter)]
     search_fields = ["key", "owner", "sha256"]
     show_full_result_count = False
 

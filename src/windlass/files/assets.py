@@ -172,6 +172,7 @@ def owed(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep
         id__gt=after,
         file__status=FileStatus.READY,
         file__trashed_at=None,
+        file__blob__damaged_at=None,
         run=F("file__run"),
     )
     found = rows.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]

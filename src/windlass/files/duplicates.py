@@ -9,6 +9,7 @@ import structlog
 from django.db.models import Count, Q, QuerySet
 
 from windlass.events.api import recording
+from windlass.files import integrity
 from windlass.files.models import Blob, FileAsset
 from windlass.files.references import share
 from windlass.storage.contract import ObjectMissing, StoreError
@@ -21,7 +22,7 @@ AT_MOST = 200
 
 
 def twin_of(blob: Blob) -> Blob | None:
-    """The oldest blob with the same content, if it is older than this one and its bytes are there.
+    """The oldest sound blob with the same content, if it is older than this one and its bytes are there.
 
     Only ever an older one: of two that look for each other at once, one must stay. Asks the store, so it is not for
     transactions.
@@ -29,26 +30,36 @@ def twin_of(blob: Blob) -> Blob | None:
     if blob.sha256 is None:
         return None
     older = Q(created_at__lt=blob.created_at) | Q(created_at=blob.created_at, id__lt=blob.id)
-    found = _same(blob).filter(older).order_by("created_at", "id")
+    found = _same(blob).filter(older, damaged_at=None).order_by("created_at", "id")
     return next((other for other in found[:3] if _is_there(other)), None)
 
 
 def merge(*, dry_run: bool = False) -> int:
     """Bring together what became equal unseen, as two files do whose digests are worked out at the same time.
 
-    Returns how many files now share. What nobody refers to any more is left to the next search for orphans: a download
-    or a worker may have learned of its key a moment ago.
+    A file whose bytes are damaged gets those of a sound one so. Returns how many files now share.
+
+    What nobody refers to any more is left to the next search for orphans: a download or a worker may have learned of
+    its key a moment ago.
     """
     merged = 0
     for first in list(_first_of_each()):
         if not _is_there_now(first):
             continue
-        for asset in FileAsset.objects.filter(blob__in=_same(first).exclude(id=first.id)):
+        others = FileAsset.objects.select_related("blob").filter(blob__in=_same(first).exclude(id=first.id))
+        for asset in others:
             if not dry_run:
-                with recording():
-                    share(asset, first)
+                _share(asset, first)
             merged += 1
     return merged
+
+
+def _share(asset: FileAsset, first: Blob) -> None:
+    damaged = asset.blob is not None and asset.blob.damaged_at is not None
+    with recording() as tell:
+        share(asset, first)
+        if damaged and asset.blob_id == first.id:
+            integrity.tell_mended(tell, [asset])
 
 
 def _first_of_each() -> Iterator[Blob]:
@@ -56,7 +67,7 @@ def _first_of_each() -> Iterator[Blob]:
     known = Blob.objects.filter(sha256__isnull=False).values(*content)
     several = known.annotate(count=Count("id")).filter(count__gt=1).order_by()
     for same in several.values(*content)[:AT_MOST]:
-        first = Blob.objects.filter(**same).order_by("created_at", "id").first()
+        first = Blob.objects.filter(**same, damaged_at=None).order_by("created_at", "id").first()
         if first is not None:
             yield first
 

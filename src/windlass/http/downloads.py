@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.accounts import api as accounts
-from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, places
+from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
 from windlass.http.endpoints import endpoint
 from windlass.http.representations import Representation, respond
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, Forbidden, NotFound, NotReady
@@ -41,12 +41,14 @@ async def send_file(request: Request, asset: FileAsset) -> Response:
 
 
 def blob_of(asset: FileAsset) -> Blob:
-    """The stored bytes, if they may be served. Raises NotReady, Conflict, FileRefused, FileReleased, NotFound."""
+    """The stored bytes, if they may be served. Raises NotReady, Conflict, FileRefused, FileReleased, NotFound,
+    ContentDamaged."""
     _refuse_ended(asset)
     if not asset.gate_passed:
         raise _gate_closed(asset)
     if asset.blob is None:
         raise NotFound("This file has no bytes here any more.")
+    integrity.must_be_sound(asset.blob)
     return asset.blob
 
 

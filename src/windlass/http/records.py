@@ -21,6 +21,7 @@ from windlass.files.api import (
     StepState,
     UploadSession,
     UploadStatus,
+    integrity,
 )
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import now, rfc3339
@@ -182,14 +183,26 @@ def _step(step: StepRun) -> dict[str, Any]:
 
 
 def _checks(asset: FileAsset, steps: Sequence[StepRun]) -> list[dict[str, str]]:
-    """The gate's verdicts; what will be checked first, where nothing has been yet."""
+    """The gate's verdicts; what will be checked first, where nothing has been yet. Then how the stored bytes were found
+    when they were last looked at."""
     later = gate_steps()
     gate = [
         step for step in steps if (step.stage == Stage.INTAKE or step.step in later) and step.state in _CHECK_STATES
     ]
     if not gate:
-        return [{"name": "size", "state": "pending", "detail": ""}]
-    return [{"name": step.step, "state": _CHECK_STATES[StepState(step.state)], "detail": step.detail} for step in gate]
+        return [{"name": "size", "state": "pending", "detail": ""}, *_integrity(asset)]
+    found = [{"name": step.step, "state": _CHECK_STATES[StepState(step.state)], "detail": step.detail} for step in gate]
+    return [*found, *_integrity(asset)]
+
+
+def _integrity(asset: FileAsset) -> list[dict[str, str]]:
+    blob = asset.blob
+    if blob is None or blob.verified_at is None:
+        return []
+    if blob.damaged_at is not None:
+        return [{"name": "integrity", "state": "failed", "detail": integrity.told(blob)}]
+    seen = f"The stored bytes were what was received when they were read at {rfc3339(blob.verified_at)}."
+    return [{"name": "integrity", "state": "passed", "detail": seen}]
 
 
 def _rendition(asset: FileAsset, made: Rendition) -> dict[str, Any]:

@@ -124,6 +124,13 @@ class StillRunning(Problem):
     slug, status, title, transient = "still-running", 409, "Processing of this file is still running", True
 
 
+class ContentDamaged(Problem):
+    """A conflict with what the server has at present: a 5xx would make clients and proxies ask again, and balancers
+    take the server out of use, for one file that a person has to mend; and caches keep a 410."""
+
+    slug, status, title = "content-damaged", 409, "The stored bytes of this file are damaged"
+
+
 class UploadGone(Problem):
     slug, status, title = "upload-gone", 410, "This upload has ended and cannot go on"
 

@@ -161,12 +161,21 @@ async def _scanner() -> str:
     return "It answers." if found else "None is set: files are not scanned for malware."
 
 
+async def _content() -> str:
+    """One damaged file does not make the server unfit: the others are served."""
+    damaged = await in_database(lambda: files.integrity.damaged().count())
+    if damaged:
+        return f"{damaged} stored files are damaged and not served: `windlass verify --list` names them."
+    return "No stored file is known to be damaged."
+
+
 #: Applied migrations stay applied while a process lives, and walls stay what they are.
 CHECKS = (
     Check("database", _database),
     Check("migrations", _migrations, keep_seconds=float("inf")),
     Check("store", _store, keep_seconds=STORE_SECONDS),
     Check("other_stores", _other_stores, keep_seconds=STORE_SECONDS),
+    Check("content", _content, keep_seconds=STORE_SECONDS),
     Check("disk", _disk),
     Check("sandbox", _sandbox, keep_seconds=float("inf")),
     Check("scanner", _scanner, keep_seconds=SCANNER_SECONDS),

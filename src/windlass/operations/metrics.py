@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Min, Sum, TextChoices
@@ -33,6 +34,7 @@ from windlass.files.api import (
     StepState,
     UploadSession,
     UploadStatus,
+    integrity,
     places,
     trash,
 )
@@ -100,22 +102,32 @@ def _work() -> Iterable[Metric]:
 
 
 def _oldest() -> float:
-    moment = now()
-    due = Job.objects.filter(state=JobState.QUEUED, due_at__lte=moment).aggregate(since=Min("due_at"))["since"]
-    return float((moment - due).total_seconds()) if due is not None else 0.0
+    due = Job.objects.filter(state=JobState.QUEUED, due_at__lte=now()).aggregate(since=Min("due_at"))["since"]
+    return _age(due)
+
+
+def _age(since: datetime | None) -> float:
+    return 0.0 if since is None else max(0.0, (now() - since).total_seconds())
 
 
 def _tables() -> Sequence[Metric]:
     files = _counted(FileAsset, FileStatus)
     stored = {("file", name): size for name, size in _bytes(Blob)}
     stored |= {("rendition", name): size for name, size in _bytes(Rendition)}
-    trashed = trash.contents()
+    trashed, damaged = trash.contents(), integrity.damaged().count()
     ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
     steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
     runs = {(step, state): n for step, state, n, _ in steps}
     seconds = {(step, state): seconds or 0.0 for step, state, _, seconds in steps}
     return [
         _gauge("windlass_files", "Files on record.", ["status"], files),
+        _gauge("windlass_damaged_objects", "Stored files that are not what was received.", [], {(): damaged}),
+        _gauge(
+            "windlass_verified_oldest_age_seconds",
+            "How long the stored file that has waited longest has not been read and compared, or was received ago.",
+            [],
+            {(): _age(integrity.longest_unseen())},
+        ),
         _gauge("windlass_trashed_files", "Files in the trash whose bytes are kept.", [], {(): trashed.files}),
         _gauge("windlass_trashed_bytes", "Their bytes, each by its own size.", [], {(): trashed.bytes}),
         _gauge("windlass_stored_bytes", "Bytes of files, and of what was made of them.", ["kind", "store"], stored),

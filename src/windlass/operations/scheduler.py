@@ -1,15 +1,19 @@
-"""The scheduler process: sweeps at an interval, keeps house once an hour. Several may run at once."""
+"""The scheduler process: sweeps at an interval, keeps house once an hour, and reads what is stored to verify it.
+
+Several may run at once."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
+from windlass.operations import verify
 from windlass.operations.checkpoint import Checkpointer
 from windlass.operations.sweep import housekeeping, sweep
 
@@ -18,18 +22,28 @@ log = structlog.get_logger(__name__)
 HOUSEKEEPING_SECONDS = 3600.0
 #: The first housekeeping waits until a start's rush is over.
 SETTLE_SECONDS = 60.0
+#: How often it is looked whether stored files are due to be read.
+VERIFY_SECONDS = 60.0
+#: How long the end waits for a block that is being read.
+STOP_SECONDS = 5.0
 
 
 def run() -> None:
     """Never returns; ends with the process, at any moment: every part of a sweep may be cut off."""
     threading.Thread(target=_keep_house, name="windlass-housekeeping", daemon=True).start()
+    stop = threading.Event()
+    verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
+    verifying.start()
     checkpointer = Checkpointer()
-    pause = threading.Event()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
-    while True:
-        _one(sweep)
-        _one(checkpointer.run)
-        pause.wait(conf.get().sweep_seconds)
+    try:
+        while True:
+            _one(sweep)
+            _one(checkpointer.run)
+            stop.wait(conf.get().sweep_seconds)
+    finally:
+        stop.set()
+        verifying.join(STOP_SECONDS)
 
 
 def _keep_house() -> None:
@@ -39,6 +53,13 @@ def _keep_house() -> None:
     while True:
         _one(housekeeping)
         pause.wait(HOUSEKEEPING_SECONDS)
+
+
+def _verify(stop: threading.Event) -> None:
+    """In a thread of its own: reading everything takes days."""
+    while conf.get().verify_every_days and not stop.is_set():
+        _one(partial(verify.by_schedule, stop))
+        stop.wait(VERIFY_SECONDS)
 
 
 def _one(work: Callable[[], object]) -> None:

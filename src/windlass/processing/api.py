@@ -8,7 +8,7 @@ from functools import partial
 from django.db import transaction
 
 from windlass.events.api import recording
-from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, lifecycle, trash
+from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, integrity, lifecycle, trash
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import breakers, records, workshop
@@ -73,7 +73,9 @@ def recover(lapsed: Iterable[jobs.Job]) -> int:
 
 
 def reprocess(asset: FileAsset, request_id: str = "") -> None:
-    """Process the file from the start once more. Raises StillRunning, FileReleased."""
+    """Process the file from the start once more. Raises StillRunning, FileReleased, ContentDamaged."""
+    if asset.blob is not None:
+        integrity.must_be_sound(asset.blob)
     with recording() as tell:
         try:
             assets.new_run(tell, asset)

@@ -87,6 +87,8 @@ class Turn:
         if blob is None or not work.to_do():
             records.stage_ended(work, None, ())
             return
+        if blob.damaged_at is not None:
+            raise PermanentError("The stored bytes of this file are damaged; process it again once they are mended.")
         self._work_through(work, blob)
 
     def _work_through(self, work: Work, blob: Blob) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from windlass import conf
 from windlass.accounts import api as accounts
-from windlass.files.api import FileAsset, FileStatus, assets, trash
+from windlass.files.api import FileAsset, FileStatus, assets, integrity, trash
 from windlass.http.records import file_path, file_record, file_status, trashed_record
 from windlass.http.rest.credentials import caller
 from windlass.http.rest.listing import FileQuery, page
@@ -130,6 +130,8 @@ def _downloadable(asset: FileAsset) -> str:
         raise FileReleased("The bytes of this file were released; there is nothing to download.")
     if asset.status in (FileStatus.REJECTED, FileStatus.QUARANTINED):
         raise FileRefused(f"This file is {asset.status}: it is not served.")
+    if asset.blob is not None:
+        integrity.must_be_sound(asset.blob)
     return file_path(asset.id, "download/")
 
 

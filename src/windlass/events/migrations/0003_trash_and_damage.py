@@ -27,6 +27,8 @@ class Migration(migrations.Migration):
                     ("file.trashed", "File Trashed"),
                     ("file.restored", "File Restored"),
                     ("file.deleted", "File Deleted"),
+                    ("file.damaged", "File Damaged"),
+                    ("file.mended", "File Mended"),
                     ("job.dead", "Job Dead"),
                     ("system.breaker", "System Breaker"),
                 ],

@@ -1,0 +1,155 @@
+"""``windlass verify``: whether what is stored is still what was received."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.processes import Home
+from windlass.cli.remote import JsonOption, json_line, printable, size_text
+
+if TYPE_CHECKING:
+    from windlass.files.api import Blob
+    from windlass.files.integrity import Selection
+    from windlass.operations.verify import Damaged, Report
+
+DAMAGED, UNREAD, INTERRUPTED = 1, 2, 130
+
+
+def register(app: typer.Typer) -> None:
+    app.command("verify")(verify)
+
+
+def verify(
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="MB", help="MB a second at most; 0: as fast as it goes. Else VERIFY_MB_PER_SECOND."
+        ),
+    ] = None,
+    older_than: Annotated[
+        float, typer.Option("--older-than", min=0, metavar="DAYS", help="Only what nobody has looked at for so long.")
+    ] = 0,
+    store: Annotated[str | None, typer.Option(metavar="NAME", help="Only this store.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only files of this owner, such as user:7.")] = None,
+    file_id: Annotated[uuid.UUID | None, typer.Option("--file", metavar="ID", help="Only this file.")] = None,
+    damaged: Annotated[
+        bool, typer.Option("--damaged", help="Only what is known to be damaged, as after a restore.")
+    ] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Read nothing; say what is known to be damaged.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing, say what is found.")] = False,
+    as_json: JsonOption = False,
+    home: Home = None,
+) -> None:
+    """Read every stored file and compare it with its size and SHA-256; look whether what was made of it is there.
+
+    What is damaged is not served any more; what is right again is. Exit code 1 if anything is damaged, 2 if something
+    could not be read. It can be stopped at any time, and goes on with what has waited longest.
+    """
+    settings = use_home(home)
+    set_up_django()
+    from windlass.cli.database import database_errors
+    from windlass.files.integrity import Selection
+    from windlass.kernel.clock import now
+
+    chosen = Selection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
+    with database_errors():
+        if listing:
+            raise typer.Exit(_list(chosen, as_json=as_json))
+        wanted = settings.verify_mb_per_second if rate is None else rate
+        report = _run(chosen, wanted, dry_run=dry_run, as_json=as_json)
+    _print_report(report, as_json=as_json)
+    raise typer.Exit(_code(report))
+
+
+def _run(selection: Selection, rate: float, *, dry_run: bool, as_json: bool) -> Report:
+    from windlass import conf
+    from windlass.cli.progress import transfer
+    from windlass.files.api import integrity
+    from windlass.operations.reading import Pace
+    from windlass.operations.verify import Verification
+
+    total = integrity.bytes_of(selection)
+    with transfer("stored files") as shown:
+        telling = _Telling(total, shown, as_json=as_json)
+        pace = Pace(rate * conf.MB, _stopped_by_signals())
+        return Verification(pace, telling, dry_run=dry_run).run(selection)
+
+
+class _Telling:
+    """Shows how far it is, and prints what is found."""
+
+    def __init__(self, total: int, show: Callable[[int, int], None], *, as_json: bool) -> None:
+        self._done, self._total, self._show, self._as_json = 0, total, show, as_json
+
+    def read(self, size: int) -> None:
+        """What is read twice counts once, as far as that can be told."""
+        self._done = min(self._done + size, self._total)
+        self._show(self._done, self._total)
+
+    def damaged(self, found: Damaged) -> None:
+        _print(found, as_json=self._as_json)
+
+    def unread(self, blob: Blob, reason: str) -> None:
+        typer.echo(f"windlass: {blob.store} {blob.key} could not be read: {printable(reason)}", err=True)
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Ctrl-C and SIGTERM end it between two blocks, with what has been found by then."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _list(selection: Selection, *, as_json: bool) -> int:
+    from windlass.files.api import integrity
+    from windlass.files.integrity import Damage
+    from windlass.operations.verify import Damaged
+
+    found = list(selection.blobs().order_by("damaged_at", "id"))
+    for blob in found:
+        files = integrity.files_of(blob)
+        _print(
+            Damaged(blob.store, blob.key, Damage(blob.damage), blob.damage_detail, blob.owner, files), as_json=as_json
+        )
+    return DAMAGED if found else 0
+
+
+def _print(found: Damaged, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line(found.document()))
+        return
+    what = f"{found.key} ({found.rendition})" if found.rendition else found.key
+    files = ", ".join(map(str, found.files))
+    typer.echo(f"{found.kind:<10}  {found.store}  {what}  {printable(found.owner)}  {files}  {printable(found.detail)}")
+
+
+def _print_report(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_line(report.document()))
+        return
+    parts = [
+        f"{report.objects} files ({size_text(report.bytes)}) and {report.renditions} renditions looked at",
+        f"{len(report.damaged)} damaged",
+        f"{report.mended} right again" * bool(report.mended),
+        f"{report.digests} digests learned" * bool(report.digests),
+        f"{report.unread} could not be read" * bool(report.unread),
+        "stopped" * report.stopped,
+    ]
+    typer.echo("; ".join(filter(None, parts)))
+
+
+def _code(report: Report) -> int:
+    if report.damaged:
+        return DAMAGED
+    if report.stopped:
+        return INTERRUPTED
+    return UNREAD if report.unread else 0

@@ -1,0 +1,333 @@
+"""What is stored is read and compared with what was received; what is damaged is not given to anybody, or worked on."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from typer.testing import CliRunner
+
+from tests import samples
+from tests.integration.processing.given import events, processed, received, work_off
+from windlass import conf
+from windlass.cli import app
+from windlass.files.api import Blob, FileAsset, FileStatus, StepState, assets, integrity
+from windlass.files.integrity import Damage, Selection
+from windlass.http.downloads import blob_of
+from windlass.http.records import file_record
+from windlass.kernel.clock import monotonic, now
+from windlass.kernel.errors import ContentDamaged
+from windlass.operations import sweep, verify
+from windlass.operations.reading import Pace
+from windlass.operations.verify import Logging, Report, Verification
+from windlass.processing import api as processing
+from windlass.storage import local
+
+
+@pytest.fixture(autouse=True)
+def _alone(settings: Callable[..., None]) -> None:
+    """Figures are of everything there is."""
+    FileAsset.objects.all().delete()
+    Blob.objects.all().delete()
+    settings(VERIFY_MB_PER_SECOND=0)
+
+
+def verified(**selected: Any) -> Report:
+    return Verification(Pace(0, threading.Event()), Logging()).run(Selection(**{"before": now()} | selected))
+
+
+def commanded(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    """The exit code of ``windlass verify``, and what it says."""
+    home = str(conf.get().windlass_home)
+    ended = CliRunner().invoke(app, ["verify", "--json", "--home", home, *arguments])
+    assert ended.exit_code in (0, 1, 2), ended.output
+    return ended.exit_code, [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def content() -> bytes:
+    return b"\0\xff\0\xfe" + os.urandom(100_000)
+
+
+def fresh(asset: FileAsset) -> FileAsset:
+    return FileAsset.objects.select_related("blob").get(id=asset.id)
+
+
+def blob(asset: FileAsset) -> Blob:
+    found = fresh(asset).blob
+    assert found is not None
+    return found
+
+
+def place(asset: FileAsset) -> Path:
+    return conf.get().media_directory / blob(asset).key
+
+
+def flip(path: Path, at: int = 50_000) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def shorten(path: Path) -> None:
+    os.truncate(path, 10)
+
+
+def lengthen(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (flip, Damage.CHANGED),
+        (shorten, Damage.SHORT),
+        (lengthen, Damage.LONG),
+        (Path.unlink, Damage.MISSING),
+    ],
+)
+def test_each_kind_of_damage_is_found_refused_and_mended(spoil: Callable[[Path], None], kind: Damage) -> None:
+    asset, other = processed(content(), "a.bin"), processed(content(), "b.bin")
+    whole = place(asset).read_bytes()
+    report = verified()
+    assert (report.objects, report.bytes, report.damaged, report.unread) == (2, 2 * len(whole), [], 0)
+    assert file_record(fresh(asset))["checks"][-1]["state"] == "passed"
+    spoil(place(asset))
+    report = verified()
+    assert [(found.kind, found.files) for found in report.damaged] == [(kind, [asset.id])]
+    assert blob_of(fresh(other)), "the others are served"
+    with pytest.raises(ContentDamaged) as refused:
+        blob_of(fresh(asset))
+    assert refused.value.members == {"damage": kind}
+    (check,) = [each for each in file_record(fresh(asset))["checks"] if each["name"] == "integrity"]
+    assert check["state"] == "failed"
+    verified()
+    assert events(asset, "file.damaged") == [{"damage": kind}], "told once"
+    place(asset).write_bytes(whole)
+    assert verified().mended == 1
+    assert blob_of(fresh(asset))
+    assert len(events(asset, "file.mended")) == 1
+    assert blob(asset).damage == ""
+
+
+def test_bytes_that_the_medium_does_not_give_are_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = processed(content(), "a.bin")
+    opened = local.LocalStore.open
+
+    class Bad(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            raise OSError(5, "Input/output error")
+
+    def bad(self: local.LocalStore, key: str) -> BinaryIO:
+        return io.BufferedReader(Bad()) if key == blob(asset).key else opened(self, key)  # type: ignore[return-value]
+
+    monkeypatch.setattr(local.LocalStore, "open", bad)
+    assert [found.kind for found in verified().damaged] == [Damage.UNREADABLE]
+
+
+def test_a_store_that_is_away_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = processed(content(), "a.bin")
+    processed(content(), "b.bin")
+    media = conf.get().media_directory
+    away = media.with_name("away")
+    media.rename(away)
+    try:
+        report = verified()
+        assert (report.unread, report.damaged) == (2, [])
+        media.mkdir()  # as a file system that is not mounted leaves it
+        report = verified()
+        assert (report.unread, report.damaged) == (2, [])
+        media.rmdir()
+    finally:
+        away.rename(media)
+    assert blob(asset).damaged_at is None
+    assert commanded()[0] == 0
+
+
+def test_what_went_or_moved_meanwhile_is_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, moved = processed(content(), "a.bin"), processed(content(), "b.bin")
+    elsewhere = f"objects/{uuid.uuid4()}"
+    opened = local.LocalStore.open
+
+    def while_opening(self: local.LocalStore, key: str) -> BinaryIO:
+        if FileAsset.objects.filter(id=gone.id, blob__key=key).exists():
+            processing.delete(fresh(gone))
+        if FileAsset.objects.filter(id=moved.id, blob__key=key).exists() and key != elsewhere:
+            target = conf.get().media_directory / elsewhere
+            place(moved).rename(target)
+            Blob.objects.filter(key=key).update(key=elsewhere)
+        return opened(self, key)
+
+    monkeypatch.setattr(local.LocalStore, "open", while_opening)
+    report = verified()
+    assert (report.objects, report.damaged, report.unread) == (1, [], 0)
+    assert blob(moved).verified_at is not None
+
+
+def test_a_digest_that_nobody_knew_is_learned() -> None:
+    asset = received(content(), "a.bin")
+    assert blob(asset).sha256 is None
+    assert verified().digests == 1
+    known = blob(asset).sha256
+    assert known is not None
+    assert work_off(asset).checksum == known
+
+
+def test_nothing_is_done_with_damaged_bytes() -> None:
+    asset = received(b"some words", "a.txt")
+    served = processed(b"other words", "b.txt")
+    for each in (asset, served):
+        place(each).unlink()
+    verified()
+    ended = work_off(asset)
+    assert (ended.status, "damaged" in ended.message) == (FileStatus.FAILED, True)
+    with pytest.raises(ContentDamaged):
+        processing.reprocess(fresh(served))
+    row = assets.steps(served)[-1]
+    type(row).objects.filter(id=row.id).update(state=StepState.OWED)
+    assert assets.owed([row.step], after=0, at_most=10) == []
+
+
+def test_new_files_do_not_share_damaged_bytes_and_mend_older_ones() -> None:
+    data = content()
+    first = processed(data, "a.bin")
+    flip(place(first))
+    verified()
+    second = processed(data, "b.bin", owner=first.owner)
+    assert blob(second).id != blob(first).id
+    assert sweep.housekeeping().duplicates_merged == 1
+    assert blob(first).id == blob(second).id
+    assert blob_of(fresh(first))
+    assert len(events(first, "file.mended")) == 1
+
+
+def test_what_was_made_of_a_file_is_looked_for() -> None:
+    asset = processed(samples.jpeg(), "a.jpg")
+    (made,) = asset.renditions.filter(name="thumbnail")
+    (conf.get().media_directory / made.key).unlink()
+    (found,) = verified().damaged
+    assert (found.rendition, found.kind, found.files) == ("thumbnail", Damage.MISSING, [asset.id])
+    assert blob_of(fresh(asset)), "the file itself is sound"
+
+
+def test_the_command(settings: Callable[..., None]) -> None:
+    asset, other = processed(content(), "a.bin"), processed(content(), "b.bin")
+    flip(place(asset))
+    code, told = commanded("--dry-run")
+    assert (code, told[0]["kind"], told[-1]["damaged"]) == (1, "changed", 1)
+    assert blob(asset).verified_at is None
+    assert commanded("--list") == (0, [])
+    assert commanded("--file", str(other.id))[1][-1]["objects"] == 1
+    assert commanded("--owner", "nobody")[1][-1]["objects"] == 0
+    assert commanded("--store", "elsewhere")[1][-1]["objects"] == 0
+    assert commanded("--older-than", "1")[1][-1]["objects"] == 0
+    code, told = commanded()
+    assert (code, told[0]["files"], told[-1]["objects"]) == (1, [str(asset.id)], 2)
+    code, told = commanded("--list")
+    assert (code, [each["key"] for each in told]) == (1, [blob(asset).key])
+    flip(place(asset))
+    code, told = commanded("--damaged")
+    assert (code, told[-1]["objects"], told[-1]["mended"]) == (0, 1, 1)
+
+
+def test_what_has_waited_longest_comes_first_and_what_is_young_does_not_come(settings: Callable[..., None]) -> None:
+    settings(VERIFY_EVERY_DAYS=30)
+    made = [processed(content(), f"{name}.bin") for name in "abc"]
+    for asset, days in zip(made, (40, 50, 1), strict=True):
+        Blob.objects.filter(files=asset).update(created_at=now() - timedelta(days=days))
+    (first, second), *_ = integrity.batches(Selection(now() - timedelta(days=30)))
+    assert [first.id, second.id] == [blob(made[1]).id, blob(made[0]).id]
+    stop = threading.Event()
+    assert verify.by_schedule(stop).objects == 2
+    assert verify.by_schedule(stop).objects == 0
+    oldest = integrity.longest_unseen()
+    assert oldest is not None
+    assert timedelta(days=1) <= now() - oldest < timedelta(days=2)
+
+
+def test_it_stops_between_two_blocks_and_keeps_its_pace() -> None:
+    for _ in range(3):
+        processed(content(), "a.bin")
+    stop = threading.Event()
+    seen: list[int] = []
+
+    class Impatient(Logging):
+        def read(self, size: int) -> None:
+            seen.append(size)
+            stop.set()
+
+    report = Verification(Pace(0, stop), Impatient()).run(Selection(now()))
+    assert (report.stopped, report.objects, len(seen)) == (True, 0, 1)
+    began = monotonic()
+    Verification(Pace(600_000, threading.Event()), Logging()).run(Selection(now()))
+    assert monotonic() - began >= 0.4, "300,000 bytes at 600,000 a second"
+
+
+def test_two_at_once_do_no_harm() -> None:
+    made = [processed(content(), "a.bin") for _ in range(6)]
+    flip(place(made[0]))
+    reports = [verified, verified]
+    found: list[Report] = []
+    threads = [threading.Thread(target=lambda run=run: found.append(run())) for run in reports]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(report.unread for report in found) == 0
+    assert blob(made[0]).damage == "changed"
+    assert len(events(made[0], "file.damaged")) == 1
+    assert all(blob(asset).verified_at for asset in made)
+
+
+@pytest.fixture
+def pages() -> Callable[[Path], int]:
+    """How many pages of a file the operating system holds in memory."""
+    import ctypes
+    import mmap
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def count(path: Path) -> int:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=3) as mapped:
+            length = (len(mapped) + mmap.PAGESIZE - 1) // mmap.PAGESIZE
+            states = (ctypes.c_ubyte * length)()
+            start = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+            assert libc.mincore(ctypes.c_void_p(start), ctypes.c_size_t(len(mapped)), states) == 0
+            return sum(state & 1 for state in states)
+
+    return count
+
+
+def test_reading_everything_fills_no_memory(pages: Callable[[Path], int]) -> None:
+    asset = processed(b"\0\xff" + os.urandom(4 * conf.MB), "a.bin")
+    descriptor = os.open(place(asset), os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    place(asset).read_bytes()
+    if not pages(place(asset)):
+        pytest.skip("this file system says nothing of its pages")
+    verified()
+    assert pages(place(asset)) == 0
+
+
+def test_damage_is_counted(settings: Callable[..., None]) -> None:
+    from windlass.operations.metrics import _tables
+
+    asset = processed(content(), "a.bin")
+    flip(place(asset))
+    verified()
+    figures = {metric.name: metric.samples[0].value for metric in _tables() if metric.samples}
+    assert figures["windlass_damaged_objects"] == 1
