@@ -60,11 +60,11 @@ def judge(blob: Blob, took: Took) -> str | Finding:
     except StoreUnavailable:
         raise
     except StoreError as error:
-        return Finding(Damage.UNREADABLE, str(error))
+        return _unreadable(blob.store, error)
     except OSError as error:
         if error.errno != errno.EIO:
             raise Unread(str(error)) from error
-        return Finding(Damage.UNREADABLE, error.strerror or "The medium cannot be read.")
+        return _unreadable(blob.store, error)
 
 
 def judge_rendition(made: Rendition) -> Finding | None:
@@ -105,6 +105,13 @@ def _hash(file: BinaryIO, blob: Blob, took: Took) -> str | Finding:
     if blob.sha256 is not None and digest.hexdigest() != blob.sha256:
         return Finding(Damage.CHANGED, f"SHA-256 {digest.hexdigest()}; it was {blob.sha256}")
     return digest.hexdigest()
+
+
+def _unreadable(name: str, error: Exception) -> Finding:
+    """Raises Unread where it is the store that cannot be used, as one that is no longer configured."""
+    if not answers(name):
+        raise Unread(str(error)) from error
+    return Finding(Damage.UNREADABLE, str(error))
 
 
 def _missing(name: str) -> Finding:

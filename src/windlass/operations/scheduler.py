@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 import structlog
 from django.db import DatabaseError, close_old_connections
@@ -19,11 +20,15 @@ from windlass.operations.sweep import housekeeping, sweep
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 HOUSEKEEPING_SECONDS = 3600.0
 #: The first housekeeping waits until a start's rush is over.
 SETTLE_SECONDS = 60.0
 #: How often it is looked whether stored files are due to be read.
 VERIFY_SECONDS = 60.0
+#: How long what could not be read, of a store that is away for instance, is left alone.
+UNREAD_SECONDS = 600.0
 #: How long the end waits for a block that is being read.
 STOP_SECONDS = 5.0
 
@@ -58,16 +63,17 @@ def _keep_house() -> None:
 def _verify(stop: threading.Event) -> None:
     """In a thread of its own: reading everything takes days."""
     while conf.get().verify_every_days and not stop.is_set():
-        _one(partial(verify.by_schedule, stop))
-        stop.wait(VERIFY_SECONDS)
+        report = _one(partial(verify.by_schedule, stop))
+        stop.wait(UNREAD_SECONDS if report is not None and report.unread else VERIFY_SECONDS)
 
 
-def _one(work: Callable[[], object]) -> None:
+def _one(work: Callable[[], T]) -> T | None:
     close_old_connections()
     try:
-        work()
+        return work()
     except DatabaseError as error:
         log.error("scheduler.database", error=str(error))
+        return None
     finally:
         with suppress(DatabaseError):
             close_old_connections()

@@ -97,18 +97,22 @@ class Verification:
         try:
             for batch in integrity.batches(selection):
                 for blob in random.sample(batch, len(batch)):
-                    close_old_connections()
-                    present = selection.blobs().filter(id=blob.id).first()
-                    if present is not None:
-                        self._one(present)
+                    self._pace.took(0)
+                    self._next(selection, blob)
         except Stopped:
             self.report.stopped = True
         return self.report
 
-    def _one(self, blob: Blob) -> None:
+    def _next(self, selection: Selection, blob: Blob) -> None:
         if blob.store in self._away:
             self.report.unread += 1
             return
+        close_old_connections()
+        present = selection.blobs().filter(id=blob.id).first()
+        if present is not None:
+            self._one(present)
+
+    def _one(self, blob: Blob) -> None:
         try:
             self._judge(blob)
             for made in integrity.renditions_of(blob):
@@ -146,7 +150,6 @@ class Verification:
         self._tell(Damaged(blob.store, blob.key, found.kind, found.detail, blob.owner, integrity.files_of(blob)))
 
     def _look_at(self, made: Rendition, blob: Blob) -> None:
-        self._pace.took(0)
         self.report.renditions += 1
         found = judge_rendition(made)
         if found is not None and integrity.is_still(made):
