@@ -34,6 +34,7 @@ def test_a_whole_server_is_ready(ask: Caller) -> None:
             "migrations",
             "store",
             "other_stores",
+            "content",
             "disk",
             "sandbox",
             "scanner",

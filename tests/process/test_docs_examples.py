@@ -38,6 +38,7 @@ BUCKET = HOW_TO / "store-in-s3.md"
 SERVICES = HOW_TO / "run-on-postgresql-and-redis.md"
 STEP = HOW_TO / "write-a-processing-step.md"
 SCANNER = HOW_TO / "scan-for-malware.md"
+TRASH = HOW_TO / "undo-a-delete.md"
 
 RUN = {"bash", "python", "js"}
 #: What begins a block's output in a session's; no example prints it.
@@ -50,7 +51,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {BUCKET, CREDENTIALS, DJANGO, SCANNER, SERVICES, STEP}
+OWN = {BUCKET, CREDENTIALS, DJANGO, SCANNER, SERVICES, STEP, TRASH}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in documents.pages() if has_examples(page) and page not in OWN]
 
@@ -119,6 +120,11 @@ def test_scanner(make_server: Callable[..., ServerProcess], directory: Path) -> 
     known.write_text(hashlib.sha256(b"known to be bad\n").hexdigest())
     server = make_server(PYTHONPATH=str(directory), SCANNER="known_digests", KNOWN_MALWARE=str(known))
     run(SCANNER, directory, server.home, {ADDRESS: at(server)})
+
+
+def test_trash(make_server: Callable[..., ServerProcess], directory: Path) -> None:
+    server = make_server(TRASH_HOURS="72")
+    run(TRASH, directory, server.home, {ADDRESS: at(server)})
 
 
 def installed(page: Path, directory: Path) -> None:
