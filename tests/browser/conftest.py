@@ -110,7 +110,8 @@ def origin(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="module")
 def windlass(origin: Pages, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server for all tests of a module, which lets pages of that origin in."""
-    server = ServerProcess(tmp_path_factory.mktemp("browser") / "home", CORS_ALLOWED_ORIGINS=origin.origin)
+    settings = {"CORS_ALLOWED_ORIGINS": origin.origin, "TRASH_HOURS": "24"}
+    server = ServerProcess(tmp_path_factory.mktemp("browser") / "home", **settings)
     server.start()
     yield server
     server.kill()

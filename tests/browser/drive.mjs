@@ -48,8 +48,10 @@ const scenarios = {
     const [file, reverted] = [heard(page, 'done'), heard(page, 'reverted')]
     await page.setInputFiles(task.choose, task.path)
     await file
+    // FilePond says so when it has asked, not when it was answered.
+    const answered = page.waitForResponse((response) => response.request().method() === 'DELETE')
     await page.click('.filepond--action-revert-item-processing')
-    await reverted
+    await Promise.all([reverted, answered])
     return { file: await file }
   },
 
@@ -96,6 +98,34 @@ const scenarios = {
       thumbnail: task.thumbnail ? await image.evaluate(async (shown) => (await shown.decode(), shown.naturalWidth)) : null,
       ...seen,
     }
+  },
+
+  /** Our own page: a file that is deleted, found in the trash, restored, and deleted again, for good. */
+  async trash(page) {
+    const said = []
+    const dialogs = []
+    page.on('dialog', (dialog) => (dialogs.push(dialog.message()), dialog.accept()))
+    const row = page.locator('#library .row', { hasText: basename(task.path) })
+    const act = async (button) => {
+      await row.locator(button).click()
+      await row.waitFor({ state: 'detached', timeout: PATIENCE })
+      said.push(await page.locator('#said').textContent())
+    }
+    await page.setInputFiles(task.choose, task.path)
+    await row.locator('.status[data-status=READY]').waitFor({ timeout: PATIENCE })
+    await act('.delete')
+    await page.click('#trash')
+    await row.waitFor({ timeout: PATIENCE })
+    const until = await row.locator('.detail').textContent()
+    const offered = await row.locator('.download').isVisible()
+    await act('.restore')
+    await page.click('#trash')
+    await row.locator('.download').waitFor({ timeout: PATIENCE })
+    const file = await row.locator('.download').getAttribute('href')
+    await act('.delete')
+    await page.click('#trash')
+    await act('.delete')
+    return { said, dialogs, until, offered, file }
   },
 
   /** A page with a video: what the browser makes of it, from three quarters of its length on. */

@@ -132,3 +132,17 @@ def test_our_page_goes_on_after_the_web_process_was_killed(
     assert shown["killedAt"] < 1, "it was on its way"
     assert windlass.web_pid() != killed
     assert_arrived(windlass.url, shown["file"].removesuffix("download/"), path)
+
+
+def test_our_page_has_a_trash(browser: Browser, windlass: ServerProcess, tmp_path: Path) -> None:
+    path = tmp_path / "thrown away.bin"
+    path.write_bytes(os.urandom(1000))
+    shown = browser.upload(f"{windlass.url}/", path, "trash", choose="#choose")
+    assert shown["said"] == [
+        f"{path.name} is {what}." for what in ("in the trash", "restored", "in the trash", "deleted")
+    ]
+    assert len(shown["dialogs"]) == 1, "what can be undone is not asked about"
+    assert shown["until"].startswith("Can be restored until ")
+    assert not shown["offered"], "it cannot be fetched meanwhile"
+    assert httpx.get(f"{windlass.url}{shown['file']}").status_code == 404
+    assert httpx.get(f"{windlass.url}/files/?trashed=true&q=thrown").json()["results"] == []
