@@ -189,6 +189,7 @@ def test_the_commands_and_the_client(asked: ServerProcess, http: httpx.Client) -
     record = stored(http, "by command.bin", os.urandom(1000))
     server = ("--server", asked.url)
     assert asked.command("files", "delete", record["id"], *server).returncode == 0
+    assert "in the trash" in asked.command("quota", "show", "anonymous").stdout
     listed = asked.command("trash", "list", "--search", "by command", *server).stdout
     assert listed.startswith(record["id"])
     assert asked.command("trash", "restore", record["id"], *server).stdout == f"{record['id']}  READY\n"

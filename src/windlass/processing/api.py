@@ -115,8 +115,9 @@ def restore(asset: FileAsset) -> None:
             return
         asset.refresh_from_db()
         if not jobs.resume_of_file(asset.id, asset.run) and asset.status in records.OPEN:
-            # Its job was cancelled so long ago that it is not kept any more. What is done already is not done again.
-            jobs.enqueue(jobs.Stage(asset.stage or jobs.Stage.INTAKE), asset.id, run=asset.run)
+            # Its job was cancelled so long ago that it is not kept any more, or ended because the file was not there.
+            # What is done already is not done again.
+            jobs.reopen(jobs.Stage(asset.stage or jobs.Stage.INTAKE), asset.id, run=asset.run, after=0)
 
 
 def delete(asset: FileAsset, *, as_seen: bool = False) -> None:
