@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from windlass.files.integrity import Selection
     from windlass.operations.verify import Damaged, Report
 
-DAMAGED, UNREAD, INTERRUPTED = 1, 2, 130
+DAMAGED, UNREAD, INTERRUPTED = 1, 3, 130
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +50,7 @@ def verify(
 ) -> None:
     """Read every stored file and compare it with its size and SHA-256; look whether what was made of it is there.
 
-    What is damaged is not served any more; what is right again is. Exit code 1 if anything is damaged, 2 if something
+    What is damaged is not served any more; what is right again is. Exit code 1 if anything is damaged, 3 if something
     could not be read. It can be stopped at any time, and goes on with what has waited longest.
     """
     settings = use_home(home)
@@ -61,12 +61,23 @@ def verify(
 
     chosen = Selection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
     with database_errors():
+        _must_exist(store, file_id)
         if listing:
             raise typer.Exit(_list(chosen, as_json=as_json))
         wanted = settings.verify_mb_per_second if rate is None else rate
         report = _run(chosen, wanted, dry_run=dry_run, as_json=as_json)
     _print_report(report, as_json=as_json)
     raise typer.Exit(_code(report))
+
+
+def _must_exist(store: str | None, file_id: uuid.UUID | None) -> None:
+    """A name that is nobody's would be found in order. Raises BadParameter."""
+    from windlass.files.api import integrity, places
+
+    if store is not None and store not in places.in_use():
+        raise typer.BadParameter(f"there is no store {store!r}; there are {', '.join(places.in_use())}")
+    if file_id is not None and not integrity.has_bytes(file_id):
+        raise typer.BadParameter(f"there is no file {file_id}, or it has no bytes any more")
 
 
 def _run(selection: Selection, rate: float, *, dry_run: bool, as_json: bool) -> Report:

@@ -136,6 +136,10 @@ def damaged() -> QuerySet[Blob]:
     return Blob.objects.filter(damaged_at__isnull=False).order_by("damaged_at", "id")
 
 
+def has_bytes(file_id: uuid.UUID) -> bool:
+    return Blob.objects.filter(files__id=file_id).exists()
+
+
 def files_of(blob: Blob) -> list[uuid.UUID]:
     """The files that refer to it, in the trash too."""
     return list(FileAsset.objects.filter(blob=blob).order_by("created_at", "id").values_list("id", flat=True))
