@@ -100,20 +100,20 @@ def test_no_dialect_goes_beyond_it(http: httpx.Client, limited: ServerProcess, d
         assert answer.status_code == 507
     else:
         problem(answer, 507, "quota-exceeded", resource="bytes", limit=LIMIT, used=200_000, requested=150_000)
-    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 200_000, "reserved": 0}
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 200_000, "reserved": 0, "trashed": 0}
     assert not Kept(limited).gained(before)
 
 
 def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -> None:
     path = create(http, 200_000)
-    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 0, "reserved": 200_000}
-    assert usage(http)["files"] == {"limit": 60, "used": 0, "reserved": 1}
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 0, "reserved": 200_000, "trashed": 0}
+    assert usage(http)["files"] == {"limit": 60, "used": 0, "reserved": 1, "trashed": 0}
     assert _tus(http, bytes(150_000)).status_code == 507
     assert http.delete(path, headers=TUS).status_code == 204
     assert taken(http) == 0
     path = create(http, 1000)
     assert patch(http, path, 0, os.urandom(1000)).status_code == 204
-    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 1000, "reserved": 0}
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 1000, "reserved": 0, "trashed": 0}
 
 
 def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.Client) -> None:
@@ -128,7 +128,7 @@ def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.C
     assert http.delete(held).status_code == 204
     last = patch(http, path, at, data[at:], **{"Upload-Length": str(len(data))})
     assert last.status_code == 204, last.text
-    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 250_000, "reserved": 0}
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": 250_000, "reserved": 0, "trashed": 0}
     assert ended(http, last.headers["Windlass-File"])["size"] == 250_000
 
 
@@ -153,7 +153,7 @@ def test_fifty_at_once_never_exceed_it(http: httpx.Client, limited: ServerProces
         said = list(pool.map(one, range(50)))
     assert sum(status in (201, 204) for status in said) == 15
     assert said.count(507) == 35
-    assert usage(http)["bytes"] == {"limit": LIMIT, "used": LIMIT, "reserved": 0}
+    assert usage(http)["bytes"] == {"limit": LIMIT, "used": LIMIT, "reserved": 0, "trashed": 0}
 
 
 def test_released_and_equal_files(http: httpx.Client) -> None:
@@ -188,7 +188,7 @@ def test_equal_files_are_one_object_until_the_last_is_gone(http: httpx.Client, l
 def test_the_command_shows_and_sets(http: httpx.Client, limited: ServerProcess) -> None:
     stored(http, 1000)
     said = limited.command("quota", "set", "anonymous", "--bytes", "1200", "--json")
-    assert json.loads(said.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0}
+    assert json.loads(said.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0, "trashed": 0}
     assert _tus(http, bytes(201)).status_code == 507
     assert _tus(http, bytes(0)).status_code == 201
     assert "1000 B used, 0 B reserved, of 1.2 KB" in limited.command("quota", "show", "anonymous").stdout

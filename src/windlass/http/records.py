@@ -21,22 +21,12 @@ from windlass.files.api import (
     StepState,
     UploadSession,
     UploadStatus,
-    integrity,
 )
-from windlass.jobs.api import Stage
+from windlass.http.checks import checks_of
 from windlass.kernel.clock import now, rfc3339
-from windlass.processing.api import gate_steps
 from windlass.protocols.chunks import progress_document
 from windlass.receiving.chunks import progress_of
 
-#: How the state of a step of the gate reads as a check. A step that was left out has checked nothing.
-_CHECK_STATES = {
-    StepState.PENDING: "pending",
-    StepState.RUNNING: "pending",
-    StepState.DONE: "passed",
-    StepState.OWED: "owed",
-    StepState.FAILED: "failed",
-}
 _REJECTION = {"rule": None, "detail": None, "limit": None, "actual": None}
 
 
@@ -92,7 +82,7 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
         "duplicate_of": str(asset.original_id) if asset.original_id else None,
         "thumbnail_url": _thumbnail_url(asset, renditions),
         "renditions": [_rendition(asset, made) for made in renditions],
-        "checks": _checks(asset, steps),
+        "checks": checks_of(asset, steps),
         "created_at": rfc3339(asset.created_at),
         "updated_at": rfc3339(asset.updated_at),
         "expires_at": rfc3339(asset.expires_at),
@@ -180,29 +170,6 @@ def _step(step: StepRun) -> dict[str, Any]:
         "progress": step.progress,
         "detail": step.detail,
     }
-
-
-def _checks(asset: FileAsset, steps: Sequence[StepRun]) -> list[dict[str, str]]:
-    """The gate's verdicts; what will be checked first, where nothing has been yet. Then how the stored bytes were found
-    when they were last looked at."""
-    later = gate_steps()
-    gate = [
-        step for step in steps if (step.stage == Stage.INTAKE or step.step in later) and step.state in _CHECK_STATES
-    ]
-    if not gate:
-        return [{"name": "size", "state": "pending", "detail": ""}, *_integrity(asset)]
-    found = [{"name": step.step, "state": _CHECK_STATES[StepState(step.state)], "detail": step.detail} for step in gate]
-    return [*found, *_integrity(asset)]
-
-
-def _integrity(asset: FileAsset) -> list[dict[str, str]]:
-    blob = asset.blob
-    if blob is None or blob.verified_at is None:
-        return []
-    if blob.damaged_at is not None:
-        return [{"name": "integrity", "state": "failed", "detail": integrity.told(blob)}]
-    seen = f"The stored bytes were what was received when they were read at {rfc3339(blob.verified_at)}."
-    return [{"name": "integrity", "state": "passed", "detail": seen}]
 
 
 def _rendition(asset: FileAsset, made: Rendition) -> dict[str, Any]:
