@@ -79,8 +79,10 @@ class Settings:
     )
     windlass_profiles: Path | None = setting(None, "TOML file with the upload profiles; without it the built-in ones.")
     database_url: str = setting("", "Database, as a URL. Empty: SQLite in the home directory.")
-    storage_backend: Literal["local", "s3"] = setting(
-        "local", "Where file bytes are kept: on this machine, or in a bucket of Amazon S3 or anything like it."
+    storage_backend: Literal["local", "s3", "django"] = setting(
+        "local",
+        "Where file bytes are kept: on this machine, in a bucket of Amazon S3 or anything like it, or in any storage of "
+        "Django's.",
     )
     windlass_stores: Path | None = setting(
         None, "TOML file with further stores of file bytes, which profiles name by `store`."
@@ -124,6 +126,18 @@ class Settings:
     aws_s3_timeout_seconds: float = setting(20.0, "How long the store may be silent in one request.", check=_positive)
     aws_s3_max_attempts: int = setting(
         4, "How often a request that failed on the store's side is sent.", check=_positive
+    )
+    # The storage of STORAGE_BACKEND=django
+    django_storage: str = setting(
+        "",
+        "The storage: the dotted path of its class, such as `storages.backends.sftpstorage.SFTPStorage`, or inside "
+        "another project an alias of its `STORAGES`.",
+    )
+    django_storage_options: dict[str, Any] = setting(dict, "What the class is made with, as a JSON object.")
+    django_storage_staging: Path | None = setting(
+        None,
+        "Directory of uploads under way. On the file system of the storage's own directory, where it has one, nothing "
+        "is copied. Empty: `staging` in the home directory.",
     )
     # Jobs
     celery_broker_url: str = setting(
@@ -276,6 +290,8 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
 
     def __post_init__(self) -> None:
+        if self.storage_backend == "django" and not self.django_storage:
+            raise BadSetting("DJANGO_STORAGE is not set: STORAGE_BACKEND=django needs a storage")
         if self.storage_backend == "s3" and not self.aws_storage_bucket_name:
             raise BadSetting("AWS_STORAGE_BUCKET_NAME is not set: STORAGE_BACKEND=s3 needs a bucket")
         if self.storage_backend == "s3" and bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
@@ -302,6 +318,10 @@ class Settings:
     @property
     def media_directory(self) -> Path:
         return _absolute(self.media_root or self.windlass_home / "media")
+
+    @property
+    def staging_directory(self) -> Path:
+        return _absolute(self.django_storage_staging or self.windlass_home / "staging")
 
     @property
     def credentials_required(self) -> bool:

@@ -15,6 +15,7 @@ from windlass.storage.contract import Store, StoreError
 FACTORIES = {
     "local": "windlass.storage.local:from_settings",
     "s3": "windlass.storage.s3.store:from_settings",
+    "django": "windlass.storage.django_storage.store:from_settings",
 }
 
 #: Goes around each request to a store that is reached over a network, which says its name.
