@@ -11,7 +11,7 @@ from tests import django_home
 
 django_home.set_up()
 
-from tests.services import S3Server  # noqa: E402  after Django
+from tests.services import S3Server, Sftp  # noqa: E402  after Django
 from windlass.storage.conformance import StoreConformance  # noqa: E402
 from windlass.storage.django_storage.opening import Named  # noqa: E402
 from windlass.storage.django_storage.store import DjangoStore  # noqa: E402
@@ -51,6 +51,17 @@ class TestOverAStorageOfDjangoStorages(StoreConformance):
     @pytest.fixture
     def place(self, tmp_path: Path, s3_server: S3Server) -> Place:
         return in_bucket(tmp_path, s3_server)
+
+
+class TestOverSftp(StoreConformance):
+    """OpenSSH: a storage whose connection no two threads can share, and that knows directories."""
+
+    open_store = staticmethod(open_store)
+
+    @pytest.fixture
+    def place(self, tmp_path: Path, sftp_server: Sftp) -> Place:
+        options = sftp_server.options(tmp_path / "files")
+        return Place(Named("storages.backends.sftpstorage.SFTPStorage", options), tmp_path / "staging")
 
 
 def in_bucket(directory: Path, server: S3Server, **options: Any) -> Place:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from windlass.conf.reader import BadSetting, setting
+from windlass.kernel import secret_keys
 
 MB = 1024 * 1024
 _CLAMD = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})|unix:///.+")
@@ -65,6 +67,15 @@ def _part_size(value: int) -> str | None:
     return None if 5 <= value <= 512 else "it must be from 5 to 512"
 
 
+def _check_keys(name: str, keys: Sequence[str]) -> None:
+    """Not as the field's own check, which would repeat the key in its message. Raises BadSetting."""
+    for key in keys:
+        try:
+            secret_keys.parsed(key)
+        except ValueError as error:
+            raise BadSetting(f"{name}: {error}") from None
+
+
 def _absolute(value: Any) -> Path:
     return Path(value).expanduser().absolute()
 
@@ -81,7 +92,7 @@ class Settings:
     database_url: str = setting("", "Database, as a URL. Empty: SQLite in the home directory.")
     storage_backend: Literal["local", "s3", "django"] = setting(
         "local",
-        "Where file bytes are kept: on this machine, in a bucket of Amazon S3 or anything like it, or in any storage of "
+        "Where file bytes are kept: on this machine, in a bucket of Amazon S3 or anything like it, or in a storage of "
         "Django's.",
     )
     windlass_stores: Path | None = setting(
@@ -138,6 +149,13 @@ class Settings:
         None,
         "Directory of uploads under way. On the file system of the storage's own directory, where it has one, nothing "
         "is copied. Empty: `staging` in the home directory.",
+    )
+    # Encryption at rest, of STORAGE_BACKEND=local and django
+    encryption_key: str = setting(
+        "", "Key that new files are encrypted under, as `windlass encryption-key` makes it. Empty: they are not."
+    )
+    encryption_old_keys: tuple[str, ...] = setting(
+        (), "Keys that files were encrypted under before; they can still be read."
     )
     # Jobs
     celery_broker_url: str = setting(
@@ -294,6 +312,8 @@ class Settings:
             raise BadSetting("DJANGO_STORAGE is not set: STORAGE_BACKEND=django needs a storage")
         if self.storage_backend == "s3" and not self.aws_storage_bucket_name:
             raise BadSetting("AWS_STORAGE_BUCKET_NAME is not set: STORAGE_BACKEND=s3 needs a bucket")
+        _check_keys("ENCRYPTION_KEY", [self.encryption_key] if self.encryption_key else [])
+        _check_keys("ENCRYPTION_OLD_KEYS", self.encryption_old_keys)
         if self.storage_backend == "s3" and bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
             raise BadSetting("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set together or not at all")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-from windlass.storage.contract import Buffer, StoreError
+from windlass.storage.contract import Buffer, State, StoreError, Writer
 
 _BLOCK = 1024 * 1024
 
@@ -14,9 +14,7 @@ class Copier:
     """Keeps the source of the last copy open: an object is often copied stretch by stretch, and opening may cost as
     much as reading it whole."""
 
-    def __init__(
-        self, open_source: Callable[[str], BinaryIO], write: Callable[[int, Sequence[Buffer]], int]
-    ) -> None:
+    def __init__(self, open_source: Callable[[str], BinaryIO], write: Callable[[int, Sequence[Buffer]], int]) -> None:
         self._open_source = open_source
         self._write = write
         self._key = ""
@@ -44,3 +42,24 @@ class Copier:
             self.close()
             self._source, self._key = self._open_source(key), key
         return self._source
+
+
+class ThroughHere:
+    """A ``contract.CopyingWriter`` made of a writer."""
+
+    def __init__(self, inner: Writer, open_source: Callable[[str], BinaryIO]) -> None:
+        self._inner = inner
+        self._copier = Copier(open_source, self.write)
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        return self._inner.write(offset, buffers)
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        return self._copier.copy(offset, source, start, size)
+
+    def sync(self, *, durable: bool = True) -> State:
+        return self._inner.sync(durable=durable)
+
+    def close(self) -> None:
+        self._copier.close()
+        self._inner.close()

@@ -38,7 +38,7 @@ class Door:
                 yield self._ours()
             except StoreError:
                 raise
-            except Exception as error:  # noqa: BLE001  a storage raises whatever its library raises
+            except Exception as error:  # a storage raises whatever its library raises
                 raise self._told(error, key) from error
 
     def path(self, key: str) -> Path:
@@ -46,11 +46,12 @@ class Door:
         with self.call(key) as storage:
             return Path(storage.path(key))
 
-    def size(self, key: str) -> int:
-        """Raises ObjectMissing, also of storages that say so in words of their own."""
+    @contextmanager
+    def find(self, key: str) -> Iterator[Storage]:
+        """``call``, which raises ObjectMissing also for storages that say so in words of their own."""
         try:
             with self.call(key) as storage:
-                return int(storage.size(key))
+                yield storage
         except ObjectMissing:
             raise
         except StoreError as error:
@@ -58,10 +59,16 @@ class Door:
                 raise ObjectMissing(key) from error
             raise
 
+    def size(self, key: str) -> int:
+        """Raises ObjectMissing."""
+        with self.find(key) as storage:
+            return int(storage.size(key))
+
     def _is_absent(self, key: str) -> bool:
+        """Whether there is nothing, or a directory."""
         try:
             with self.call(key) as storage:
-                return not storage.exists(key)
+                return not storage.exists(key) or any(storage.listdir(key))
         except StoreError:
             return False
 

@@ -11,6 +11,7 @@ from django.core.files.storage.handler import InvalidStorageError
 
 from windlass.storage.contract import StoreError
 
+_MEMORY_OPTION = "max_memory_size"  # of several of django-storages
 #: Above this a storage that reads whole objects keeps them in a temporary file. Its own default is often: never.
 _MEMORY = 1024 * 1024
 
@@ -30,14 +31,15 @@ class Named:
             made = storages.create_storage(definition)
         except InvalidStorageError as error:
             raise StoreError(f"DJANGO_STORAGE is {self.name!r}: {error}") from error
-        except Exception as error:  # noqa: BLE001  whatever its class raises when it is made, an operator must read
+        except Exception as error:  # whatever its class raises when it is made, an operator must read
             raise StoreError(f"DJANGO_STORAGE is {self.name!r}, which cannot be opened: {_text(error)}") from error
         if not isinstance(made, Storage):
             raise StoreError(f"DJANGO_STORAGE is {self.name!r}, which is no storage of Django's")
         return self._shared(made)
 
     def _of_alias(self) -> dict[str, Any]:
-        found = storages.backends.get(self.name)
+        defined: Any = storages.backends
+        found: dict[str, Any] | None = defined.get(self.name)
         if found is None:
             raise StoreError(
                 f"DJANGO_STORAGE is {self.name!r}, and STORAGES in the Django settings has no such alias. "
@@ -50,8 +52,8 @@ class Named:
     def _shared(self, made: Storage) -> Storage:
         if "." not in self.name and shares(made):
             return storages[self.name]
-        if getattr(made, "max_memory_size", None) == 0:
-            made.max_memory_size = _MEMORY  # type: ignore[attr-defined]  what django-storages calls it
+        if getattr(made, _MEMORY_OPTION, None) == 0:
+            setattr(made, _MEMORY_OPTION, _MEMORY)
         return made
 
 

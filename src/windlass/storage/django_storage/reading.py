@@ -20,7 +20,7 @@ _BUFFER = 64 * 1024
 
 def open_object(door: Door, key: str, room: Path) -> BinaryIO:
     """``room``: the directory for temporary files. Raises ObjectMissing, StoreUnavailable, StoreFull."""
-    with door.call(key) as storage:
+    with door.find(key) as storage:
         opened: Any = storage.open(key, "rb")
         if door.is_local:
             return cast(BinaryIO, opened.file)

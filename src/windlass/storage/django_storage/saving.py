@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.core.files import File
 
@@ -12,10 +13,15 @@ from windlass.storage import posix
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.django_storage.door import Door
 
+if TYPE_CHECKING:
+    BytesFile = File[bytes]
+else:
+    BytesFile = File
+
 _ATTEMPTS = 8
 
 
-class Staged(File):  # type: ignore[type-arg]  the stubs' File has a parameter that Django's own has not
+class Staged(BytesFile):
     """What a storage is given to save. One that keeps files in a file system takes it by renaming it."""
 
     def __init__(self, path: Path, key: str) -> None:
