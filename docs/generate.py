@@ -278,14 +278,13 @@ def _kind(hint: Any) -> str:
         return _kind(next(argument for argument in arguments if argument is not type(None)))
     if origin is typing.Literal:
         return " or ".join(f"`{value}`" for value in arguments)
-    return {tuple: "list", dict: "JSON object"}.get(origin) or _TYPES[hint]
+    return "list" if origin is tuple else _TYPES[hint]
 
 
 def _default(value: Any) -> str:
     if callable(value):
-        value = value()
-        value = os.path.relpath(value) if isinstance(value, Path) else value
-    if value is None or value in ("", (), {}):
+        value = os.path.relpath(value())
+    if value is None or value in ("", ()):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -18,20 +18,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found = load()
     except BadSetting as error:
         return [Error(str(error), id="windlass.E001")]
-    return [*_encryption(found), *_doors(found), *_databases(), *_jobs(found), *_sandbox(found)]
-
-
-def _encryption(found: Settings) -> list[CheckMessage]:
-    """Whoever sets a key believes that it is used."""
-    if found.storage_backend != "s3" or not (found.encryption_key or found.encryption_old_keys):
-        return []
-    return [
-        Error(
-            "ENCRYPTION_KEY is not for S3: it encrypts what STORAGE_BACKEND=local and django keep.",
-            hint="Set AWS_S3_SERVER_SIDE_ENCRYPTION=aes256 or aws:kms, or a default rule of the bucket.",
-            id="windlass.E003",
-        )
-    ]
+    return [*_doors(found), *_databases(), *_jobs(found), *_sandbox(found)]
 
 
 def _doors(found: Settings) -> list[CheckMessage]:

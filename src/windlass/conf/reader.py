@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import os
 import types
 import typing
@@ -87,14 +86,12 @@ def lookup(name: str, text: Mapping[str, str]) -> str | None:
 
 
 def convert(name: str, raw: str, kind: Any) -> Any:
-    """``raw`` as a value of the annotated type. Lists are separated by commas, dictionaries are JSON objects."""
+    """``raw`` as a value of the annotated type. Lists are separated by commas."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return convert(name, raw, next(a for a in arguments if a is not type(None)))
     if origin is tuple:
         return tuple(convert(name, part.strip(), arguments[0]) for part in raw.split(",") if part.strip())
-    if origin is dict:
-        return _object(name, raw)
     if origin is typing.Literal:
         if raw.lower() not in arguments:
             raise BadSetting(f"{name} is {raw!r}: it must be one of {', '.join(arguments)}")
@@ -107,17 +104,6 @@ def convert(name: str, raw: str, kind: Any) -> Any:
         return kind(raw)
     except ValueError as error:
         raise BadSetting(f"{name} is {raw!r}: it must be a {kind.__name__}") from error
-
-
-def _object(name: str, raw: str) -> dict[str, Any]:
-    """The text is not told: such a setting may hold passwords."""
-    try:
-        found = json.loads(raw)
-    except ValueError as error:
-        raise BadSetting(f"{name} is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise BadSetting(f"{name} must be a JSON object, such as {{}}")
-    return found
 
 
 def _refuse_unknown(known: Mapping[str, Any], given: Mapping[str, Any], text: Mapping[str, str]) -> None:

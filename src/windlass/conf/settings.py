@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,16 @@ def _prefix(value: str) -> str | None:
 
 def _part_size(value: int) -> str | None:
     return None if 5 <= value <= 512 else "it must be from 5 to 512"
+
+
+def _check_object(name: str, text: str) -> None:
+    """Likewise: it may hold passwords."""
+    try:
+        found = json.loads(text or "{}")
+    except (TypeError, ValueError) as error:
+        raise BadSetting(f"{name} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadSetting(f'{name} must be a JSON object, such as {{"location": "/srv/files"}}')
 
 
 def _check_keys(name: str, keys: Sequence[str]) -> None:
@@ -144,7 +155,7 @@ class Settings:
         "The storage: the dotted path of its class, such as `storages.backends.sftpstorage.SFTPStorage`, or inside "
         "another project an alias of its `STORAGES`.",
     )
-    django_storage_options: dict[str, Any] = setting(dict, "What the class is made with, as a JSON object.")
+    django_storage_options: str = setting("", "What the class is made with, as a JSON object.")
     django_storage_staging: Path | None = setting(
         None,
         "Directory of uploads under way. On the file system of the storage's own directory, where it has one, nothing "
@@ -310,6 +321,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.storage_backend == "django" and not self.django_storage:
             raise BadSetting("DJANGO_STORAGE is not set: STORAGE_BACKEND=django needs a storage")
+        _check_object("DJANGO_STORAGE_OPTIONS", self.django_storage_options)
         if self.storage_backend == "s3" and not self.aws_storage_bucket_name:
             raise BadSetting("AWS_STORAGE_BUCKET_NAME is not set: STORAGE_BACKEND=s3 needs a bucket")
         _check_keys("ENCRYPTION_KEY", [self.encryption_key] if self.encryption_key else [])

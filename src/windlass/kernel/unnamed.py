@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -29,3 +30,20 @@ def _filled(reading: BinaryIO, source: BinaryIO, target: BinaryIO) -> BinaryIO:
         reading.close()
         raise
     return reading
+
+
+def in_memory() -> BinaryIO | None:
+    """An empty file, readable and writable, that is never on a disk; None where the system has no such thing."""
+    if sys.platform != "linux":
+        return None
+    return os.fdopen(os.memfd_create("windlass", os.MFD_CLOEXEC), "w+b")
+
+
+def copied_into_memory(source: BinaryIO) -> BinaryIO | None:
+    """``copied``, but never on a disk."""
+    target = in_memory()
+    if target is None:
+        return None
+    with target:
+        reading = open(f"/proc/self/fd/{target.fileno()}", "rb")  # noqa: SIM115  the caller closes it
+        return _filled(reading, source, target)

@@ -61,8 +61,15 @@ def _places(store_name: str) -> list[Path]:
 
 
 def _of_store(store_name: str) -> list[Path]:
+    """Where it keeps files on this machine, be it only until they are whole."""
     found = conf.store_settings(conf.get(), store_name)
-    return [found.media_directory] if found is not None and found.storage_backend == "local" else []
+    match found.storage_backend if found is not None else None:
+        case "local":
+            return [found.media_directory]
+        case "django":
+            return [found.staging_directory]
+        case _:
+            return []
 
 
 def _existing(place: Path) -> Path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from django.core.files.storage import FileSystemStorage, Storage
@@ -13,13 +13,12 @@ from django.core.files.storage import FileSystemStorage, Storage
 from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
 from windlass.storage.django_storage.errors import told
 from windlass.storage.django_storage.opening import Named, shares
-from windlass.storage.registry import Guard
 
 
 class Door:
     """Safe for any number of threads. A forked child makes instances of its own."""
 
-    def __init__(self, named: Named, guard: Guard = nullcontext) -> None:
+    def __init__(self, named: Named, guard: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Raises StoreError where the storage cannot be opened. ``guard`` goes around each call over a network."""
         self._named = named
         self._of_thread = threading.local()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
-
-import structlog
 
 from windlass.storage.contract import ObjectInfo, ObjectMissing, State, StoreError
 from windlass.storage.django_storage import listing, names, probe
@@ -20,19 +19,17 @@ from windlass.storage.django_storage.saving import remove_empty_directory, save
 from windlass.storage.django_storage.staging import Staging
 from windlass.storage.django_storage.writer import StagedWriter
 from windlass.storage.local import LocalStore
-from windlass.storage.registry import Guard, guarded
+from windlass.storage.registry import Guard, guarded, no_guard
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
-
-log = structlog.get_logger(__name__)
 
 
 def from_settings(settings: Settings) -> DjangoStore:
     """Raises StoreError where the storage, or the staging directory, cannot be opened."""
     if not settings.django_storage:
         raise StoreError("Files lie in a Django storage, but DJANGO_STORAGE does not say in which.")
-    named = Named(settings.django_storage, settings.django_storage_options)
+    named = Named(settings.django_storage, json.loads(settings.django_storage_options or "{}"))
     return DjangoStore(named, settings.staging_directory, guarded)
 
 
@@ -44,10 +41,10 @@ class DjangoStore:
 
     name = "django"
 
-    def __init__(self, named: Named, staging: Path, guard: Guard = nullcontext) -> None:
+    def __init__(self, named: Named, staging: Path, guard: Guard = no_guard) -> None:
         self._staging = Staging(staging)
         self._room = staging
-        self._door = Door(named, guard)
+        self._door = Door(named, lambda: guard(self.name))
         self.capabilities = replace(LocalStore.capabilities, local_files=self._door.is_local)
 
     def create(
@@ -116,7 +113,7 @@ class DjangoStore:
         return size
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
-        """Of a storage that does not tell what it has: what is staged here."""
+        """Raises StoreError, after what is staged here, where the storage does not tell what it has."""
         staged = set()
         for found in self._staging.objects(prefix):
             staged.add(found.key)
@@ -125,10 +122,7 @@ class DjangoStore:
         def left_out(key: str) -> bool:
             return key in staged or (unless is not None and unless(key))
 
-        try:
-            yield from listing.listed(self._door, prefix, left_out)
-        except listing.CannotList as reason:
-            log.warning("storage.not_listed", store=self.name, reason=str(reason))
+        yield from listing.listed(self._door, prefix, left_out)
 
     def check(self, *, thorough: bool = False) -> None:
         self._staging.check()

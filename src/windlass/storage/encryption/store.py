@@ -39,10 +39,17 @@ class EncryptedStore:
         self._inner = inner
         self._ring = ring
         self._marked = False
-        self.name = inner.name
         self.capabilities = inner.capabilities
         if ring:
             self.capabilities = replace(inner.capabilities, local_files=False, copies=True, encrypted=True)
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._inner.name = name
 
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
