@@ -26,7 +26,7 @@ class Door:
         self._shared = first if shares(first) else None
         self._of_thread.pid, self._of_thread.storage = os.getpid(), first
         self.root = _root(first)
-        self.is_local = self.root is not None or _has_paths(first)
+        self.is_local = self.root is not None
         self._guard = nullcontext if self.is_local else guard
 
     @contextmanager
@@ -54,7 +54,7 @@ class Door:
         except ObjectMissing:
             raise
         except StoreError as error:
-            if self._is_absent(key):
+            if not self.is_local and self._is_absent(key):
                 raise ObjectMissing(key) from error
             raise
 
@@ -100,10 +100,3 @@ def _root(storage: Storage) -> Path | None:
     except OSError as error:
         raise StoreUnavailable(f"The storage's directory cannot be made: {error.strerror}") from error
     return root
-
-
-def _has_paths(storage: Storage) -> bool:
-    try:
-        return bool(storage.path("objects/any"))
-    except Exception:  # noqa: BLE001  whatever it raises, it gives no path
-        return False

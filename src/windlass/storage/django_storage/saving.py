@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.core.files import File
 
 from windlass.storage import posix
-from windlass.storage.contract import ObjectMissing, StoreError
+from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
 from windlass.storage.django_storage.door import Door
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def _save(door: Door, key: str, staged: Path) -> str:
         try:
             with door.call(key) as storage, Staged(staged, key) as content:
                 return storage.save(key, content)
-        except ObjectMissing:
+        except ObjectMissing as error:
             # A delete elsewhere takes a directory away, empty as it still is, before the file is in it.
             if not door.is_local or attempt == _ATTEMPTS - 1 or not staged.exists():
-                raise
+                raise StoreUnavailable(f"{key}: the storage has no place for it ({error})") from error.__cause__
     raise AssertionError("unreachable")
 
 
