@@ -166,7 +166,7 @@ def _shared(one: Settings, other: Settings) -> str:
 
 def _shared_by_django(one: Settings, other: Settings) -> str:
     if (one.django_storage, one.django_storage_options) == (other.django_storage, other.django_storage_options):
-        return "are one storage: give each a django_storage or django_storage_options of its own"
+        return "both keep files in one storage: give each a django_storage or django_storage_options of its own"
     if one.staging_directory.resolve() == other.staging_directory.resolve():
         return "both stage uploads in one directory: give each a django_storage_staging of its own"
     return ""
