@@ -63,13 +63,9 @@ def _places(store_name: str) -> list[Path]:
 def _of_store(store_name: str) -> list[Path]:
     """Where it keeps files on this machine, be it only until they are whole."""
     found = conf.store_settings(conf.get(), store_name)
-    match found.storage_backend if found is not None else None:
-        case "local":
-            return [found.media_directory]
-        case "django":
-            return [found.staging_directory]
-        case _:
-            return []
+    if found is None or found.storage_backend == "s3":
+        return []
+    return [found.media_directory if found.storage_backend == "local" else found.staging_directory]
 
 
 def _existing(place: Path) -> Path:
