@@ -66,6 +66,13 @@ def s3_server() -> Iterator[services.S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def sftp_server() -> Iterator[services.Sftp]:
+    """One SSH server for the whole run."""
+    with services.sftp(require(services.find_sshd(), "OpenSSH's server is not installed")) as server:
+        yield server
+
+
 @pytest.fixture
 def nginx() -> Iterator[Callable[[str], str]]:
     """A function that puts a real nginx before a server's URL and gives the URL in front."""

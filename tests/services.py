@@ -290,6 +290,58 @@ def nginx(program: str, upstream: str, more: str = "", *, as_caller: bool = Fals
             yield url
 
 
+def find_sshd() -> str | None:
+    return find_binary("sshd", Path("/usr/sbin"))
+
+
+@dataclass(frozen=True)
+class Sftp:
+    """A running SSH server that the calling user may reach by a key, for files."""
+
+    port: int
+    key: Path
+    directory: Path
+
+    def options(self, directory: Path) -> dict[str, Any]:
+        """What django-storages' SFTPStorage needs to keep files there."""
+        params = {"port": self.port, "username": getpass.getuser(), "key_filename": str(self.key)}
+        params |= {"allow_agent": False, "look_for_keys": False}
+        known = {"known_host_file": str(self.directory / "known")}
+        return {"host": "127.0.0.1", "params": params, "root_path": str(directory), **known}
+
+
+SSHD_CONFIGURATION = """
+ListenAddress 127.0.0.1
+Port {port}
+HostKey {directory}/host
+AuthorizedKeysFile {directory}/user.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+MaxStartups 100
+Subsystem sftp internal-sftp
+"""
+
+
+@contextlib.contextmanager
+def sftp(program: str) -> Iterator[Sftp]:
+    """OpenSSH's server, as the user who calls."""
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where it shuts its unprivileged part in
+    with tempfile.TemporaryDirectory(prefix="windlass-sftp-") as name:
+        directory, port = Path(name), free_port()
+        for key in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / key], check=True)
+        (directory / "sshd.conf").write_text(SSHD_CONFIGURATION.format(directory=directory, port=port))
+
+        def answers() -> None:
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+
+        with _running([program, "-D", "-e", "-f", directory / "sshd.conf"], directory, answers, OSError, user={}):
+            yield Sftp(port, directory / "user", directory)
+
+
 #: What every scanner takes for malware and is none, put together here so that none takes this file for it.
 EICAR = b"".join((rb"X5O!P%@AP[4\PZX54(P^)7CC)7}", b"$EICAR-STANDARD-", b"ANTIVIRUS-TEST-FILE!$H+H*"))
 EICAR_NAME = "Windlass.Eicar"

@@ -169,3 +169,35 @@ def test_a_signed_address_says_what_the_reply_says(store: S3Store) -> None:
 def test_what_is_no_key_is_refused(store: S3Store, key: str) -> None:
     with pytest.raises(StoreError):
         store.put(key, io.BytesIO(b""), 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"encryption": "aes256"}, {"x-amz-server-side-encryption": "AES256"}),
+        (
+            {"encryption": "aws:kms", "kms_key": "ours"},
+            {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": "ours"},
+        ),
+    ],
+)
+def test_the_store_is_asked_to_encrypt_whatever_begins_an_object(
+    s3_server: S3Server, asked: dict[str, str], said: dict[str, str]
+) -> None:
+    store, sent = S3Store(options(s3_server, **asked)), []
+
+    def look(request: Any, **_: Any) -> None:
+        headers = {name.lower(): text(value) for name, value in request.headers.items()}
+        sent.append((request.method, request.url, {name: headers[name] for name in said if name in headers}))
+
+    def text(value: str | bytes) -> str:
+        return value.decode() if isinstance(value, bytes) else value
+
+    store._bucket._ours().meta.events.register("before-send.s3", look)
+    with suppress(StoreError):  # a server that has no such keys may refuse; it was asked all the same
+        store.put(KEY, io.BytesIO(b"small"), 5)
+    with suppress(StoreError):
+        make(store, KEY, pattern(6 * MIB))
+    begins = [headers for method, url, headers in sent if (method == "PUT" and "?" not in url) or "?uploads" in url]
+    assert len(begins) >= 2
+    assert all(headers == said for headers in begins), sent

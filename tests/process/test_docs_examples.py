@@ -6,6 +6,7 @@ database or of a broker, the test's own stand in their place.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import random
@@ -35,6 +36,8 @@ CREDENTIALS = HOW_TO / "set-up-credentials.md"
 DJANGO = HOW_TO / "use-in-your-django-project.md"
 NGINX = HOW_TO / "put-nginx-in-front.md"
 BUCKET = HOW_TO / "store-in-s3.md"
+ENCRYPTION = HOW_TO / "encrypt-files-at-rest.md"
+STORAGE = HOW_TO / "store-in-a-django-storage.md"
 SERVICES = HOW_TO / "run-on-postgresql-and-redis.md"
 STEP = HOW_TO / "write-a-processing-step.md"
 SCANNER = HOW_TO / "scan-for-malware.md"
@@ -51,7 +54,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {BUCKET, CREDENTIALS, DJANGO, SCANNER, SERVICES, STEP, TRASH}
+OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, SCANNER, SERVICES, STEP, STORAGE, TRASH}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in documents.pages() if has_examples(page) and page not in OWN]
 
@@ -106,6 +109,26 @@ def test_bucket(s3_server: services.S3Server, directory: Path) -> None:
         "--port 8000": f"--port {port}",
     }
     run(BUCKET, directory, directory / "home", theirs)
+
+
+def test_django_storage(sftp_server: services.Sftp, directory: Path) -> None:
+    port = str(free_port())
+    theirs = {
+        "sftp.example.org": "127.0.0.1",
+        '"username": "windlass"': f'"username": "{getpass.getuser()}", "port": {sftp_server.port}',
+        "/etc/windlass/id_ed25519": str(sftp_server.key),
+        "/etc/windlass/known_hosts": str(directory / "known_hosts"),
+        "/srv/files": str(directory / "files"),
+        ADDRESS: f"127.0.0.1:{port}",
+        "--port 8000": f"--port {port}",
+    }
+    run(STORAGE, directory, directory / "home", theirs)
+
+
+def test_encryption(directory: Path) -> None:
+    port = str(free_port())
+    theirs = {ADDRESS: f"127.0.0.1:{port}", "--port 8000": f"--port {port}"}
+    run(ENCRYPTION, directory, directory / "windlass-data", theirs)
 
 
 def test_processing_step(make_server: Callable[..., ServerProcess], directory: Path) -> None:
@@ -230,6 +253,7 @@ def environment(directory: Path, home: Path | None, replacements: Replacements) 
     foreign = (
         "WINDLASS_",
         "DJANGO_",
+        "ENCRYPTION_",
         "DATABASE_URL",
         "CELERY_",
         "AUTH_MODE",

@@ -85,6 +85,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 
 BUCKET = 'storage_backend = "s3"\naws_storage_bucket_name = "b"\n'
+STORAGE = 'storage_backend = "django"\ndjango_storage = "a.B"\n'
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,7 @@ BUCKET = 'storage_backend = "s3"\naws_storage_bucket_name = "b"\n'
         f"[one]\n{BUCKET}[two]\n{BUCKET}",
         f'[one]\n{BUCKET}aws_location = "a"\n[two]\n{BUCKET}aws_location = "a/"',
         f'[one]\n{BUCKET}[two]\n{BUCKET}aws_location = "objects/x"',
+        f'[one]\n{STORAGE}django_storage_staging = "one"\n[two]\n{STORAGE}django_storage_staging = "two"',
     ],
 )
 def test_two_stores_in_one_place_are_refused(tables: str) -> None:
@@ -105,10 +107,17 @@ def test_two_stores_in_one_place_are_refused(tables: str) -> None:
         settings(tables)
 
 
+def test_two_stores_do_not_stage_in_one_directory() -> None:
+    """Each would sweep away what the other has on its way."""
+    with pytest.raises(BadSetting, match="both stage uploads in one directory"):
+        settings(f'[one]\n{STORAGE}[two]\n{STORAGE}django_storage_options = \'{{"location": "x"}}\'')
+
+
 @pytest.mark.parametrize(
     "tables",
     [
         '[one]\nmedia_root = "a"\n[two]\nmedia_root = "ab"',
+        f'[one]\n{STORAGE}[two]\n{STORAGE}django_storage_options = "{{}}"\ndjango_storage_staging = "two"',
         f'[one]\n{BUCKET}[two]\n{BUCKET}aws_location = "x"',
         f'[one]\n{BUCKET}aws_location = "x"\n[two]\n{BUCKET}aws_location = "xy"',
         f'[one]\n{BUCKET}[two]\n{BUCKET}aws_s3_endpoint_url = "https://elsewhere.example.org"',

@@ -17,6 +17,7 @@ token = typer.Typer(help="API tokens.", no_args_is_help=True)
 def register(app: typer.Typer) -> None:
     app.command()(migrate)
     app.command()(check)
+    app.command("encryption-key")(encryption_key)
     app.add_typer(token, name="token")
 
 
@@ -42,6 +43,13 @@ def check(home: Home = None) -> None:
         failed = failed or not result.ok
         typer.echo(f"{'ok' if result.ok else 'failed':7} {result.name:12} {result.detail}")
     raise typer.Exit(1 if failed else 0)
+
+
+def encryption_key() -> None:
+    """Make a key for ENCRYPTION_KEY and print it, alone. Whoever loses it loses the files."""
+    from windlass.kernel import secret_keys
+
+    typer.echo(secret_keys.new())
 
 
 @token.command("create")

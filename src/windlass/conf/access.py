@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.conf import reader
+from windlass.conf.reader import BadSetting
 from windlass.conf.settings import Settings
 from windlass.conf.stores import check_stores
 
@@ -29,7 +30,18 @@ def reload() -> Settings:
 def load() -> Settings:
     found = reader.read(Settings, _of_another_project(), reader.environment())
     check_stores(found)
+    _check_encryption(found)
     return found
+
+
+def _check_encryption(found: Settings) -> None:
+    """Whoever sets a key believes that it is used. Raises BadSetting."""
+    if found.storage_backend == "s3" and found.encryption_key:
+        raise BadSetting(
+            "ENCRYPTION_KEY is not for S3: it encrypts what local stores and Django storages keep. For new files in "
+            "the bucket set AWS_S3_SERVER_SIDE_ENCRYPTION, or a rule of the bucket. For files that were encrypted here "
+            "before put the key into ENCRYPTION_OLD_KEYS, for other stores into their table of WINDLASS_STORES."
+        )
 
 
 def _of_another_project() -> dict[str, Any]:

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from windlass.conf.reader import BadSetting, setting
+from windlass.kernel import secret_keys
 
 MB = 1024 * 1024
 _CLAMD = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})|unix:///.+")
@@ -65,6 +68,25 @@ def _part_size(value: int) -> str | None:
     return None if 5 <= value <= 512 else "it must be from 5 to 512"
 
 
+def _check_object(name: str, text: str) -> None:
+    """Likewise: it may hold passwords."""
+    try:
+        found = json.loads(text or "{}")
+    except (TypeError, ValueError) as error:
+        raise BadSetting(f"{name} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise BadSetting(f'{name} must be a JSON object, such as {{"location": "/srv/files"}}')
+
+
+def _check_keys(name: str, keys: Sequence[str]) -> None:
+    """Not as the field's own check, which would repeat the key in its message. Raises BadSetting."""
+    for key in keys:
+        try:
+            secret_keys.parsed(key)
+        except ValueError as error:
+            raise BadSetting(f"{name}: {error}") from None
+
+
 def _absolute(value: Any) -> Path:
     return Path(value).expanduser().absolute()
 
@@ -79,8 +101,10 @@ class Settings:
     )
     windlass_profiles: Path | None = setting(None, "TOML file with the upload profiles; without it the built-in ones.")
     database_url: str = setting("", "Database, as a URL. Empty: SQLite in the home directory.")
-    storage_backend: Literal["local", "s3"] = setting(
-        "local", "Where file bytes are kept: on this machine, or in a bucket of Amazon S3 or anything like it."
+    storage_backend: Literal["local", "s3", "django"] = setting(
+        "local",
+        "Where file bytes are kept: on this machine, in a bucket of Amazon S3 or anything like it, or in a storage of "
+        "Django's.",
     )
     windlass_stores: Path | None = setting(
         None, "TOML file with further stores of file bytes, which profiles name by `store`."
@@ -124,6 +148,25 @@ class Settings:
     aws_s3_timeout_seconds: float = setting(20.0, "How long the store may be silent in one request.", check=_positive)
     aws_s3_max_attempts: int = setting(
         4, "How often a request that failed on the store's side is sent.", check=_positive
+    )
+    # The storage of STORAGE_BACKEND=django
+    django_storage: str = setting(
+        "",
+        "The storage: the dotted path of its class, such as `storages.backends.sftpstorage.SFTPStorage`, or inside "
+        "another project an alias of its `STORAGES`.",
+    )
+    django_storage_options: str = setting("", "What the class is made with, as a JSON object.")
+    django_storage_staging: Path | None = setting(
+        None,
+        "Directory of uploads under way. On the file system of the storage's own directory, where it has one, nothing "
+        "is copied. Empty: `staging` in the home directory.",
+    )
+    # Encryption at rest, of STORAGE_BACKEND=local and django
+    encryption_key: str = setting(
+        "", "Key that new files are encrypted under, as `windlass encryption-key` makes it. Empty: they are not."
+    )
+    encryption_old_keys: tuple[str, ...] = setting(
+        (), "Keys that files were encrypted under before; they can still be read."
     )
     # Jobs
     celery_broker_url: str = setting(
@@ -287,8 +330,13 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
 
     def __post_init__(self) -> None:
+        if self.storage_backend == "django" and not self.django_storage:
+            raise BadSetting("DJANGO_STORAGE is not set: STORAGE_BACKEND=django needs a storage")
+        _check_object("DJANGO_STORAGE_OPTIONS", self.django_storage_options)
         if self.storage_backend == "s3" and not self.aws_storage_bucket_name:
             raise BadSetting("AWS_STORAGE_BUCKET_NAME is not set: STORAGE_BACKEND=s3 needs a bucket")
+        _check_keys("ENCRYPTION_KEY", [self.encryption_key] if self.encryption_key else [])
+        _check_keys("ENCRYPTION_OLD_KEYS", self.encryption_old_keys)
         if self.storage_backend == "s3" and bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
             raise BadSetting("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set together or not at all")
 
@@ -313,6 +361,10 @@ class Settings:
     @property
     def media_directory(self) -> Path:
         return _absolute(self.media_root or self.windlass_home / "media")
+
+    @property
+    def staging_directory(self) -> Path:
+        return _absolute(self.django_storage_staging or self.windlass_home / "staging")
 
     @property
     def credentials_required(self) -> bool:

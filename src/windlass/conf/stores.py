@@ -157,8 +157,18 @@ def _shared(one: Settings, other: Settings) -> str:
         first, second = one.media_directory.resolve(), other.media_directory.resolve()
         if first.is_relative_to(second) or second.is_relative_to(first):
             return f"both keep files in {second}: give each a media_root of its own, neither inside the other"
+    if one.storage_backend == "django":
+        return _shared_by_django(one, other)
     if one.storage_backend == "s3" and _bucket(one) == _bucket(other) and _meet(_keys(one), _keys(other)):
         return "both keep files under one prefix of one bucket: give each a bucket or an aws_location of its own"
+    return ""
+
+
+def _shared_by_django(one: Settings, other: Settings) -> str:
+    if (one.django_storage, one.django_storage_options) == (other.django_storage, other.django_storage_options):
+        return "both keep files in one storage: give each a django_storage or django_storage_options of its own"
+    if one.staging_directory.resolve() == other.staging_directory.resolve():
+        return "both stage uploads in one directory: give each a django_storage_staging of its own"
     return ""
 
 

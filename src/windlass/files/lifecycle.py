@@ -17,7 +17,7 @@ from windlass.files.references import StoredObject, let_go
 from windlass.files.retention import from_the_release
 from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
-from windlass.storage.contract import ObjectInfo, ObjectMissing, Store, StoreError
+from windlass.storage.contract import ObjectMissing, Store, StoreError
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
@@ -166,8 +166,8 @@ def remove_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bo
     """
     horizon = now() - timedelta(hours=older_than_hours)
     objects = freed = 0
-    for found in target.objects():
-        if found.modified_at > horizon or _is_named(target.name, found):
+    for found in target.objects(unless=lambda key: _is_named(target.name, key)):
+        if found.modified_at > horizon or (found.unfinished and _is_being_made(target.name, found.key)):
             continue
         objects += 1
         if dry_run:
@@ -177,18 +177,21 @@ def remove_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bo
     return objects, freed
 
 
-def _is_named(store_name: str, found: ObjectInfo) -> bool:
-    """Whether a row speaks of it; of what is kept for an object in the making only a living upload does."""
+def _is_named(store_name: str, key: str) -> bool:
+    """Whether a row speaks of it."""
     from windlass.files.models import Rendition
 
-    here = {"store": store_name}
-    if spares.is_kept(store_name, found.key):
+    if _is_being_made(store_name, key):
         return True
-    if UploadSession.objects.filter(**here, store_key=found.key, status__in=LIVING_UPLOADS).exists():
+    return any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
+
+
+def _is_being_made(store_name: str, key: str) -> bool:
+    """Of what is kept for an object in the making only a living upload speaks, or who moves a file."""
+    if spares.is_kept(store_name, key):
         return True
-    if found.unfinished:
-        return False
-    return any(kind.objects.filter(**here, key=found.key).exists() for kind in (Blob, Rendition))
+    living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=LIVING_UPLOADS)
+    return living.exists()
 
 
 def _renditions(asset: FileAsset) -> list[StoredObject]:

@@ -28,7 +28,7 @@ def tidy(*, dry_run: bool = False) -> Iterator[Tidied]:
     count, freed, passed_over = files.lifecycle.remove_orphans_everywhere(dry_run=dry_run)
     yield Tidied("objects and parts that no row names", count, freed)
     if passed_over:
-        yield Tidied("stores passed over: away, or not set up any more", passed_over)
+        yield Tidied("stores passed over: away, not set up any more, or unable to list what they have", passed_over)
     yield Tidied("equal files brought together", files.duplicates.merge(dry_run=dry_run))
     drifts = [files.quota.recount(owner, dry_run=dry_run) for owner in list(files.quota.owners())]
     yield Tidied("wrong quota accounts", sum(1 for drift in drifts if drift is not None))

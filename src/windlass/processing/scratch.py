@@ -1,11 +1,14 @@
-"""Temporary room on this machine. Nothing in it has a name, so that a worker that is killed leaves nothing behind."""
+"""Temporary room on this machine. Nothing in it has a name, so that a worker that is killed leaves nothing behind.
+
+What comes from an encrypted store is kept in memory where it is small. What is larger lies on the disk for as long as
+it is worked on; its blocks are freed then, not overwritten.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import io
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +16,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import conf
+from windlass.kernel import unnamed
 
-COPY_SIZE = 1024 * 1024
+#: The largest copy of an encrypted file that is kept in memory.
+MOST_IN_MEMORY = 64 * 1024 * 1024
 
 
-def output() -> BinaryIO:
-    """Room for what a step makes, readable and writable."""
-    return tempfile.TemporaryFile(dir=_directory())
+def output(*, secret: bool = False) -> BinaryIO:
+    """Room for what a step makes, readable and writable. ``secret``: off the disk, and so not for long steps."""
+    made = unnamed.in_memory() if secret else None
+    return made or tempfile.TemporaryFile(dir=_directory())
 
 
 @contextmanager
-def real_file(source: BinaryIO) -> Iterator[BinaryIO]:
+def real_file(source: BinaryIO, *, secret: bool = False) -> Iterator[BinaryIO]:
     """The same bytes as a file of this machine that the sandbox can be handed, and cannot be written through it.
 
     A store that has its objects elsewhere gives them once, into scratch.
@@ -31,7 +37,7 @@ def real_file(source: BinaryIO) -> Iterator[BinaryIO]:
     if _is_real_and_read_only(source):
         yield source
         return
-    with _copy(source) as copied:
+    with _copy(source, secret) as copied:
         yield copied
 
 
@@ -49,16 +55,15 @@ def _is_real_and_read_only(source: BinaryIO) -> bool:
     return mode == os.O_RDONLY
 
 
-def _copy(source: BinaryIO) -> BinaryIO:
-    writing, name = tempfile.mkstemp(dir=_directory())
-    with open(writing, "wb") as target:
-        try:
-            reading = open(name, "rb")  # noqa: SIM115  the caller closes it
-        finally:
-            os.unlink(name)
-        try:
-            shutil.copyfileobj(source, target, COPY_SIZE)
-        except BaseException:
-            reading.close()
-            raise
-    return reading
+def _copy(source: BinaryIO, secret: bool) -> BinaryIO:
+    if secret and _size(source) <= MOST_IN_MEMORY:
+        in_memory = unnamed.copied_into_memory(source)
+        if in_memory is not None:
+            return in_memory
+    return unnamed.copied(source, _directory())
+
+
+def _size(source: BinaryIO) -> int:
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return size

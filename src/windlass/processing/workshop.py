@@ -17,6 +17,7 @@ from windlass.processing.limits import limits_of
 from windlass.processing.registry import installed
 from windlass.processing.sandbox.client import Sandbox, Session
 from windlass.processing.sandbox.hardening import Limits
+from windlass.storage.registry import store
 
 _lock = threading.Lock()
 _sandbox: Sandbox | None = None
@@ -53,8 +54,10 @@ class Bench:
 def bench(blob: Blob) -> Iterator[Bench]:
     """Raises StoreError."""
     with ExitStack() as stack:
-        file = stack.enter_context(scratch.real_file(stack.enter_context(places.open_blob(blob))))
-        output = stack.enter_context(scratch.output())
+        stored = stack.enter_context(places.open_blob(blob))
+        secret = store(blob.store).capabilities.encrypted
+        file = stack.enter_context(scratch.real_file(stored, secret=secret))
+        output = stack.enter_context(scratch.output(secret=secret))
         yield Bench(file, output, stack.enter_context(_session(file, output, limits_of())))
 
 

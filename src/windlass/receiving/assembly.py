@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -22,7 +21,7 @@ from windlass.receiving import lease as leases
 from windlass.receiving.chunks import Who, find, prefixes
 from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.prefix import object_of
-from windlass.storage.contract import State, StoreError, SyncFailed
+from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store
 
 #: How often a session that another process assembles is looked at (seconds).
@@ -140,33 +139,49 @@ def _stop(task: asyncio.Task[None]) -> None:
 
 
 async def _prove(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
-    """The object is made whole before it is hashed: not every store can be read while it is not."""
-    what = object_of(session)
+    """Where unfinished objects can be read, the object is hashed before it is made whole, so that nothing is read back
+    from where that brings it. Else after, since only then it can be read."""
+    size = files.chunks.layout(session).size
+    await in_thread(_must_be_still, session)
+    if store(session.store).capabilities.reads_unfinished:
+        actual = await _hashed(session)
+        await _finish(session, size)
+    else:
+        await _finish(session, size)
+        actual = await _hashed(session)
+    prefixes().forget(session.id)
+    await in_transaction(completion.record, lease, session, size=size, sha256=actual, request_id=request_id)
+
+
+async def _hashed(session: files.UploadSession) -> str:
+    """Raises ChecksumMismatch, with which the upload is over."""
+    actual = await prefixes().finish(object_of(session))
+    announced = completion.announced_by(session.expected_sha256, session.expected_sha512)
+    try:
+        await completion.prove(store(session.store), session.store_key, actual, announced)
+    except ChecksumMismatch as problem:
+        prefixes().forget(session.id)
+        await in_database(_disprove, session, actual, problem.detail)
+        raise
+    return actual
+
+
+def _must_be_still(session: files.UploadSession) -> None:
+    """Raises WriterBusy while anybody still writes to the object, where the store can tell."""
+    target = store(session.store)
+    if target.capabilities.locks:
+        target.open_writer(session.store_key, session.store_state).close()
+
+
+async def _finish(session: files.UploadSession, size: int) -> None:
+    """The object is whole."""
     chunks = await in_database(files.chunks.store_states, session)
     try:
-        await in_thread(_finish, session, what.layout.size, chunks)
+        await in_thread(writing.finish, store(session.store), session.store_key, session.store_state, size, chunks)
     except SyncFailed:
         reason = "Its bytes could not be made durable."
         await in_database(files.lifecycle.end_upload, session, files.UploadStatus.FAILED, reason)
         raise
-    actual = await prefixes().finish(what)
-    try:
-        announced = completion.announced_by(session.expected_sha256, session.expected_sha512)
-        await completion.prove(store(session.store), session.store_key, actual, announced)
-    except ChecksumMismatch as problem:
-        await in_database(_disprove, session, actual, problem.detail)
-        raise
-    finally:
-        prefixes().forget(session.id)
-    await in_transaction(completion.record, lease, session, size=what.layout.size, sha256=actual, request_id=request_id)
-
-
-def _finish(session: files.UploadSession, size: int, chunks: Sequence[State]) -> None:
-    """The object is whole. Raises WriterBusy while anybody still writes to it, where the store can tell."""
-    target = store(session.store)
-    if target.capabilities.locks:
-        target.open_writer(session.store_key, session.store_state).close()
-    writing.finish(target, session.store_key, session.store_state, size, chunks)
 
 
 def _disprove(session: files.UploadSession, actual: str, reason: str) -> None:

@@ -61,8 +61,11 @@ def _places(store_name: str) -> list[Path]:
 
 
 def _of_store(store_name: str) -> list[Path]:
+    """Where it keeps files on this machine, be it only until they are whole."""
     found = conf.store_settings(conf.get(), store_name)
-    return [found.media_directory] if found is not None and found.storage_backend == "local" else []
+    if found is None or found.storage_backend == "s3":
+        return []
+    return [found.media_directory if found.storage_backend == "local" else found.staging_directory]
 
 
 def _existing(place: Path) -> Path:

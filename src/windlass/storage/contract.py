@@ -12,7 +12,7 @@ hands all of them to ``complete``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -77,6 +77,9 @@ class Capabilities:
     parts: bool = False
     """An object is made of parts sent over a network: its exclusive writers are PartWriters, and a small object is
     stored by ``put`` at less cost."""
+    encrypted: bool = False
+    """Its bytes are encrypted at rest by this process. Whoever lays a copy of them out keeps it off the disk where it
+    is small."""
     presigns: bool = False
     """It is a PresigningStore: clients can fetch an object from the store itself."""
 
@@ -212,8 +215,11 @@ class Store(Protocol):
         """Delete a finished object; returns the bytes freed. Idempotent."""
         ...
 
-    def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Every object, finished or not, for the sweep. Order is unspecified."""
+    def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
+        """Every object, finished or not, for the sweep. Order is unspecified.
+
+        ``unless``: finished objects are left out where it says so of their key, before more is asked of them than that.
+        """
         ...
 
     def check(self, *, thorough: bool = False) -> None:

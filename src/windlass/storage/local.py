@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,14 +149,14 @@ class LocalStore:
         except ObjectMissing:
             return 0
 
-    def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """Files that no key could name, such as ``lost+found`` or what an operator left there, are passed over."""
         top = prefix.rpartition("/")[0]
         parents = _parts(top) if top else []
         try:
             with posix.store_errors(prefix), posix.directory(self._root, parents) as here:
                 for found in _walk(here, f"{top}/" if top else ""):
-                    if found.key.startswith(prefix):
+                    if found.key.startswith(prefix) and not (unless and unless(found.key)):
                         yield found
         except ObjectMissing:
             return

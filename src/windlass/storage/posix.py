@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from windlass.storage.contract import Buffer, ObjectMissing, StoreError, StoreFull, StoreUnavailable, SyncFailed
@@ -17,6 +17,8 @@ from windlass.storage.contract import Buffer, ObjectMissing, StoreError, StoreFu
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EMLINK}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+#: ``sync_data`` or ``sync_directory``.
+Sync = Callable[[int], None]
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
 

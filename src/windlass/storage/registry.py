@@ -13,8 +13,9 @@ from windlass.storage.contract import Store, StoreError
 
 #: STORAGE_BACKEND -> "module:factory"; a factory takes the settings, those of a named store as well.
 FACTORIES = {
-    "local": "windlass.storage.local:from_settings",
+    "local": "windlass.storage.encryption.factory:local",
     "s3": "windlass.storage.s3.store:from_settings",
+    "django": "windlass.storage.encryption.factory:django",
 }
 
 #: Goes around each request to a store that is reached over a network, which says its name.

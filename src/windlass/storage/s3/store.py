@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -117,13 +117,14 @@ class S3Store:
         objects.delete(self._bucket, key)
         return size
 
-    def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """A piece counts as its object, unfinished. What lies in the bucket under other names is somebody else's."""
         for part in keys.within(prefix):
             for found in objects.listed(self._bucket, part):
                 owner = keys.owner(found.key)
                 if owner is None:
-                    yield found
+                    if not (unless and unless(found.key)):
+                        yield found
                 else:
                     yield ObjectInfo(owner, found.size, found.modified_at, unfinished=True)
             for begun in multipart.unfinished(self._bucket, part):

@@ -1,0 +1,65 @@
+"""Copies from finished objects into one that is being written, through this process, a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+from windlass.storage.contract import Buffer, State, StoreError, Writer
+
+_BLOCK = 1024 * 1024
+
+
+class Copier:
+    """Keeps the source of the last copy open: an object is often copied stretch by stretch, and opening may cost as
+    much as reading it whole."""
+
+    def __init__(self, open_source: Callable[[str], BinaryIO], write: Callable[[int, Sequence[Buffer]], int]) -> None:
+        self._open_source = open_source
+        self._write = write
+        self._key = ""
+        self._source: BinaryIO | None = None
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        """See ``contract.CopyingWriter``."""
+        file, done = self._opened(source), 0
+        file.seek(start)
+        while done < size:
+            block = file.read(min(_BLOCK, size - done))
+            if not block:
+                raise StoreError(f"{source}: it ends {size - done} bytes too early")
+            done += self._write(offset + done, [block])
+        return done
+
+    def close(self) -> None:
+        """Idempotent."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
+    def _opened(self, key: str) -> BinaryIO:
+        if self._source is None or self._key != key:
+            self.close()
+            self._source, self._key = self._open_source(key), key
+        return self._source
+
+
+class ThroughHere:
+    """A ``contract.CopyingWriter`` made of a writer."""
+
+    def __init__(self, inner: Writer, open_source: Callable[[str], BinaryIO]) -> None:
+        self._inner = inner
+        self._copier = Copier(open_source, self.write)
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        return self._inner.write(offset, buffers)
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        return self._copier.copy(offset, source, start, size)
+
+    def sync(self, *, durable: bool = True) -> State:
+        return self._inner.sync(durable=durable)
+
+    def close(self) -> None:
+        self._copier.close()
+        self._inner.close()

@@ -1,0 +1,199 @@
+"""A store whose objects are encrypted before another one gets them.
+
+An encrypted object lies in that store under its key and ``.enc``; one without that ending is plain, from before there
+was a key. So nothing that a client sends is ever taken for the one or the other, and a server that has lost its key
+still sees which objects there are, and removes none of them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+from windlass.storage.contract import LocalFiles, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
+from windlass.storage.copying import ThroughHere
+from windlass.storage.encryption import header, marks
+from windlass.storage.encryption.keyring import Keyring
+from windlass.storage.encryption.reader import EncryptedSource, decrypted
+from windlass.storage.encryption.writer import EncryptingWriter
+
+T = TypeVar("T")
+
+SUFFIX = ".enc"
+#: In the state of an object in the making: its header, and the inner store's own state.
+_HEADER, _INNER = "encryption", "inner"
+
+
+class EncryptedStore:
+    """See ``contract.Store``. ``inner`` is one that is written at any offset, not one of parts.
+
+    Without a current key new objects are plain, and without any this only stands between ``inner`` and those who would
+    take an encrypted object for a plain one, or for none.
+    """
+
+    def __init__(self, inner: Store, ring: Keyring) -> None:
+        self._inner = inner
+        self._ring = ring
+        self._marked = False
+        self.capabilities = inner.capabilities
+        if ring:
+            self.capabilities = replace(inner.capabilities, local_files=False, copies=True, encrypted=True)
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._inner.name = name
+
+    def create(
+        self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
+    ) -> State:
+        """The header is in the state, and written with the first bytes: so it is never less durable than they are."""
+        if self._ring.current is None:
+            return self._inner.create(_checked(key), durable=durable, at_most=at_most, chunk_size=chunk_size)
+        self._mark()
+        raw = header.new(self._ring.current, key)
+        room = None if at_most is None else at_most + header.LENGTH
+        return _sealed(raw, self._inner.create(_name(key), durable=durable, at_most=room, chunk_size=chunk_size))
+
+    def open_writer(
+        self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
+    ) -> Writer:
+        if _HEADER not in state:
+            plain = self._inner.open_writer(_checked(key), state, shared=shared, region=region)
+            return ThroughHere(plain, self.open) if self._ring else plain
+        raw = _header_of(state)
+        place = None if region is None else (header.LENGTH + region[0], region[1])
+        inner = self._inner.open_writer(_name(key), state[_INNER], shared=shared, region=place)
+        try:
+            cipher = header.cipher(raw, key, self._ring)
+            if self._first_bytes(key) != raw:
+                inner.write(0, [raw])
+        except BaseException:
+            inner.close()
+            raise
+        return EncryptingWriter(inner, cipher, lambda own: _sealed(raw, own), self.open)
+
+    def complete(
+        self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
+    ) -> None:
+        if _HEADER not in state:
+            self._inner.complete(_checked(key), state, size, durable=durable, chunks=chunks)
+            return
+        if size == 0 and self._inner.info(_name(key)).size < header.LENGTH:
+            self.open_writer(key, state).close()
+        own = [chunk.get(_INNER, {}) for chunk in chunks]
+        self._inner.complete(_name(key), state[_INNER], size + header.LENGTH, durable=durable, chunks=own)
+
+    def discard(self, key: str, state: State) -> int:
+        if _HEADER in state:
+            return _without_header(self._inner.discard(_name(key), state[_INNER]))
+        return self._inner.discard(_checked(key), state)
+
+    def clear(self, key: str) -> int:
+        return self._inner.clear(_checked(key)) + _without_header(self._inner.clear(_name(key)))
+
+    def put(self, key: str, source: BinaryIO, size: int) -> None:
+        """What was there in the other form goes too."""
+        if self._ring.current is None:
+            self._inner.put(_checked(key), source, size)
+            if self._ring:
+                self._inner.delete(_name(key))
+            return
+        self._mark()
+        raw = header.new(self._ring.current, key)
+        encrypted = EncryptedSource(source, raw, header.cipher(raw, key, self._ring))
+        self._inner.put(_name(key), cast(BinaryIO, encrypted), size + header.LENGTH)
+        self._inner.delete(key)
+
+    def open(self, key: str) -> BinaryIO:
+        """Also raises KeyMissing, Damaged."""
+        return self._either(key, self._open_encrypted, self._inner.open)
+
+    def info(self, key: str) -> ObjectInfo:
+        return self._either(key, lambda key: _as_plain(self._inner.info(_name(key))), self._inner.info)
+
+    def delete(self, key: str) -> int:
+        return self._inner.delete(_checked(key)) + _without_header(self._inner.delete(_name(key)))
+
+    def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
+        def left_out(name: str) -> bool:
+            return unless is not None and unless(name.removesuffix(SUFFIX))
+
+        for found in self._inner.objects(prefix, unless=left_out):
+            shown = _as_plain(found)
+            if shown.key.startswith(prefix) and not shown.key.startswith(marks.PREFIX):
+                yield shown
+
+    def check(self, *, thorough: bool = False) -> None:
+        """``thorough``: also that every key that was ever used here is known."""
+        self._inner.check(thorough=thorough)
+        if thorough:
+            marks.check(self._inner, self._ring)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def local_path(self, key: str) -> Path:
+        return cast(LocalFiles, self._inner).local_path(_checked(key))
+
+    def _mark(self) -> None:
+        if not self._marked and self._ring.current is not None:
+            marks.leave(self._inner, self._ring.current)
+            self._marked = True
+
+    def _open_encrypted(self, key: str) -> BinaryIO:
+        inner = self._inner.open(_name(key))
+        try:
+            return decrypted(inner, header.cipher(inner.read(header.LENGTH), key, self._ring))
+        except BaseException:
+            inner.close()
+            raise
+
+    def _first_bytes(self, key: str) -> bytes:
+        with self._inner.open(_name(key)) as inner:
+            return inner.read(header.LENGTH)
+
+    def _either(self, key: str, encrypted: Callable[[str], T], plain: Callable[[str], T]) -> T:
+        """First the form that new objects have."""
+        forms = (encrypted, plain) if self._ring.current else (plain, encrypted)
+        with suppress(ObjectMissing):
+            return forms[0](_checked(key))
+        return forms[1](key)
+
+
+def _checked(key: str) -> str:
+    """Raises StoreError for what is no key; the inner store looks at the rest."""
+    if key.endswith(SUFFIX) or key.startswith(marks.PREFIX):
+        raise StoreError(f"{key!r} is no key of this store")
+    return key
+
+
+def _name(key: str) -> str:
+    """Of an encrypted object, in the inner store."""
+    return _checked(key) + SUFFIX
+
+
+def _sealed(raw: bytes, inner: State) -> State:
+    return {_HEADER: base64.b64encode(raw).decode(), _INNER: inner}
+
+
+def _header_of(state: State) -> bytes:
+    return base64.b64decode(state[_HEADER])
+
+
+def _without_header(size: int) -> int:
+    return max(0, size - header.LENGTH)
+
+
+def _as_plain(found: ObjectInfo) -> ObjectInfo:
+    """As those see it who know nothing of encryption."""
+    if not found.key.endswith(SUFFIX):
+        return found
+    return replace(found, key=found.key.removesuffix(SUFFIX), size=_without_header(found.size))

@@ -1,0 +1,235 @@
+"""The encrypting store over others: the suite that every store passes, and what the raw bytes give away."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.contract import test_django_store as django_stores
+from windlass.kernel import secret_keys
+from windlass.storage.conformance import StoreConformance
+from windlass.storage.conformance.base import KEY, OTHER, kept, keys, make, pattern, read, write
+from windlass.storage.contract import StoreError
+from windlass.storage.encryption import header
+from windlass.storage.encryption.keyring import Keyring
+from windlass.storage.encryption.keys import MasterKey
+from windlass.storage.encryption.store import EncryptedStore
+from windlass.storage.local import LocalStore
+
+KEY_ONE, KEY_TWO = bytes(range(32)), bytes(range(32, 64))
+
+
+def over_local(place: Path) -> EncryptedStore:
+    return EncryptedStore(LocalStore(place), Keyring(KEY_ONE))
+
+
+def over_django(place: django_stores.Place) -> EncryptedStore:
+    return EncryptedStore(django_stores.open_store(place), Keyring(KEY_ONE))
+
+
+def over_local_without_a_key(place: Path) -> EncryptedStore:
+    return EncryptedStore(LocalStore(place), Keyring())
+
+
+class TestOverTheLocalStore(StoreConformance):
+    open_store = staticmethod(over_local)
+
+
+class TestOverADjangoStore(StoreConformance):
+    open_store = staticmethod(over_django)
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> django_stores.Place:
+        return django_stores.in_files(tmp_path)
+
+
+class TestWithoutAKey(StoreConformance):
+    """As the local store is when nothing is set."""
+
+    open_store = staticmethod(over_local_without_a_key)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "media"
+
+
+def under(place: Path, *ring: bytes | None) -> EncryptedStore:
+    """The current key, then the old ones."""
+    return EncryptedStore(LocalStore(place), Keyring(ring[0], [key for key in ring[1:] if key]))
+
+
+def raw(place: Path, key: str = KEY) -> bytes:
+    return (place / f"{key}.enc").read_bytes()
+
+
+# What is on the disk
+
+
+def test_an_object_is_its_header_and_bytes_that_say_nothing(place: Path) -> None:
+    store = under(place, KEY_ONE)
+    make(store, KEY, bytes(100_000))
+    make(store, OTHER, bytes(100_000))
+    one, two = raw(place), raw(place, OTHER)
+    assert len(one) == 100_000 + header.LENGTH
+    assert one.startswith(b"WINDLASS\x01")
+    assert not (place / KEY).exists()
+    blocks = {each[at : at + 16] for each in (one, two) for at in range(header.LENGTH, 100_000, 16)}
+    assert len(blocks) == 2 * len(range(header.LENGTH, 100_000, 16)), "no block of either object is like another"
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=8), st.integers(0, 2**40))
+def test_where_bytes_are_split_makes_no_difference(cuts: list[int], offset: int) -> None:
+    cipher = MasterKey(KEY_ONE).cipher(bytes(24))
+    data = pattern(sum(cuts))
+    at, pieces = offset, []
+    for cut in cuts:
+        pieces.append(cipher.at(at).update(data[at - offset : at - offset + cut]))
+        at += cut
+    assert b"".join(pieces) == cipher.at(offset).update(data)
+
+
+def test_a_header_that_a_power_cut_took_is_written_again(place: Path) -> None:
+    """It was never synced, and the upload's row was: what is written then counts."""
+    store = under(place, KEY_ONE)
+    state = kept(store.create(KEY))
+    write(store, KEY, state, 0, b"lost with its header")
+    (place / f"{KEY}.enc").write_bytes(b"")
+    state = write(store, KEY, state, 0, b"sent once more")
+    store.complete(KEY, state, 14)
+    assert read(store, KEY) == b"sent once more"
+
+
+# Keys
+
+
+def test_a_key_is_changed(place: Path) -> None:
+    first = under(place, KEY_ONE)
+    make(first, KEY, b"under the old key")
+    begun = write(first, OTHER, kept(first.create(OTHER)), 0, b"begun under it")
+    store = under(place, KEY_TWO, KEY_ONE)
+    assert read(store, KEY) == b"under the old key"
+    store.complete(OTHER, write(store, OTHER, begun, 14, b" and finished"), 27)
+    assert read(store, OTHER) == b"begun under it and finished"
+    make(store, "objects/ab/new", b"under the new one")
+    assert raw(place, "objects/ab/new")[16:24] == MasterKey(KEY_TWO).id
+    store.check(thorough=True)
+
+
+@pytest.mark.parametrize("ring", [(None,), (KEY_TWO,), (None, KEY_TWO)])
+def test_without_its_key_an_object_is_neither_served_nor_lost(place: Path, ring: tuple[bytes | None, ...]) -> None:
+    store = under(place, KEY_ONE)
+    make(store, KEY, b"secret")
+    begun = write(store, OTHER, kept(store.create(OTHER)), 0, b"begun")
+    lacking = under(place, *ring)
+    for call in (lambda: lacking.open(KEY), lambda: lacking.open_writer(OTHER, begun)):
+        with pytest.raises(header.KeyMissing, match=MasterKey(KEY_ONE).id.hex()):
+            call()
+    with pytest.raises(header.KeyMissing):
+        lacking.check(thorough=True)
+    assert keys(lacking) == {KEY, OTHER}
+    assert lacking.info(KEY).size == 6
+    assert read(store, KEY) == b"secret"
+
+
+def test_the_check_without_a_key_passes_where_nothing_is_encrypted(place: Path) -> None:
+    make(under(place, None), KEY, b"plain")
+    under(place, None).check(thorough=True)
+
+
+def test_the_library_is_asked_for_where_there_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "windlass.storage.encryption.keys")
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    for name in [name for name in sys.modules if name.startswith("cryptography.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert not Keyring()
+    with pytest.raises(StoreError, match=r"windlass\[encryption\]"):
+        Keyring(KEY_ONE)
+
+
+@pytest.mark.parametrize(
+    "text", [secret_keys.new(), bytes(range(32)).hex(), "_" * 43, f" {secret_keys.new()}\n", "-_" * 21 + "A="]
+)
+def test_keys_are_read(text: str) -> None:
+    assert len(secret_keys.parsed(text)) == 32
+
+
+@pytest.mark.parametrize("text", ["", "short", "0" * 63, "g" * 64, secret_keys.new() * 2, "ä" * 43])
+def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="32 bytes") as refusal:
+        secret_keys.parsed(text)
+    assert not text or text not in str(refusal.value)
+
+
+# Plain and encrypted, side by side
+
+
+def test_plain_objects_stay_readable_whatever_they_hold(place: Path) -> None:
+    """A client may have stored a file that begins as an encrypted object does, or is one."""
+    make(under(place, KEY_ONE), KEY, b"x")
+    stolen = raw(place)
+    plain = under(place, None)
+    for number, data in enumerate((b"plain", b"WINDLASS" + bytes(100), stolen)):
+        make(plain, f"objects/{number}", data)
+        plain.put(f"renditions/{number}", io.BytesIO(data), len(data))
+        store = under(place, KEY_ONE)
+        assert read(store, f"objects/{number}") == read(store, f"renditions/{number}") == data
+        assert store.info(f"objects/{number}").size == len(data)
+
+
+def test_an_upload_that_began_before_there_was_a_key_is_finished_plain(place: Path) -> None:
+    plain = under(place, None)
+    state = write(plain, KEY, kept(plain.create(KEY)), 0, b"begun ")
+    make(under(place, KEY_ONE), OTHER, b"of an encrypted one")
+    store = under(place, KEY_ONE)
+    writer = store.open_writer(KEY, state)
+    assert writer.copy(6, OTHER, 3, 16) == 16  # type: ignore[attr-defined]  # as its capability says
+    state = kept(writer.sync())
+    writer.close()
+    store.complete(KEY, state, 22)
+    assert read(store, KEY) == b"begun an encrypted one"
+    assert (place / KEY).exists()
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, KEY_ONE), (KEY_ONE, None)])
+def test_what_is_put_again_leaves_no_older_form(place: Path, before: bytes | None, after: bytes | None) -> None:
+    under(place, before).put(KEY, io.BytesIO(b"first"), 5)
+    store = under(place, after, KEY_ONE)
+    store.put(KEY, io.BytesIO(b"second"), 6)
+    assert read(store, KEY) == b"second"
+    assert [found.key for found in store.objects()] == [KEY]
+    assert (place / KEY).exists() == (after is None)
+    assert store.delete(KEY) == 6
+    assert keys(store) == set()
+
+
+# What somebody changed on the disk
+
+
+def test_a_header_of_another_object_is_noticed(place: Path) -> None:
+    store = under(place, KEY_ONE)
+    make(store, KEY, b"one")
+    make(store, OTHER, b"two")
+    (place / f"{KEY}.enc").write_bytes(raw(place, OTHER))
+    with pytest.raises(header.Damaged):
+        store.open(KEY)
+
+
+@pytest.mark.parametrize("at", [0, 8, 30, 63])
+def test_a_header_that_was_changed_is_noticed(place: Path, at: int) -> None:
+    store = under(place, KEY_ONE)
+    make(store, KEY, b"one")
+    changed = bytearray(raw(place))
+    changed[at] ^= 1
+    (place / f"{KEY}.enc").write_bytes(changed)
+    with pytest.raises(header.Damaged) as told:
+        store.open(KEY)
+    assert not told.value.transient
+    (place / f"{KEY}.enc").write_bytes(raw(place)[:40])
+    with pytest.raises(header.Damaged):
+        store.open(KEY)

@@ -1,0 +1,206 @@
+"""Encryption at rest: nothing that a client sent, or that was made of it, lies readable on the disk; and all of it
+comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.process.chunking import Chunked, digest
+from tests.process.conftest import ServerProcess
+from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, patch, resumed
+from tests.samples import png
+from windlass.kernel import secret_keys
+
+KEY = secret_keys.new()
+#: In every content that is sent here.
+MARK = secrets.token_bytes(32)
+
+
+def content(size: int) -> bytes:
+    """The mark at least twice in each KiB, and no two contents alike."""
+    unique = os.urandom(32)
+    line = b"".join(MARK + unique + number.to_bytes(8) for number in range(8))
+    return (line * (size // len(line) + 1))[:size]
+
+
+def readable(home: Path, found: bytes = MARK) -> list[str]:
+    """The files that hold these bytes. Not of the database: it holds records, and the index of what they say."""
+    places = (Path(folder, name) for folder, _, names in os.walk(home) for name in names)
+    return [str(place) for place in places if not place.name.startswith("windlass.sqlite3") and _holds(place, found)]
+
+
+def _holds(place: Path, found: bytes) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return found in place.read_bytes()
+    return False
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    home = tmp_path_factory.mktemp("encrypted") / "home"
+    server = ServerProcess(home, ENCRYPTION_KEY=KEY, SENDFILE="x-accel-redirect")
+    server.start()
+    yield server
+    server.kill()
+
+
+def proved(http: httpx.Client, home: Path, file: str, data: bytes) -> None:
+    record = ended(http, file)
+    assert (record["status"], record["checksum"]) == ("READY", digest(data)), record
+    path = f"/files/{record['id']}/download/"
+    assert http.get(path).content == data
+    for begin, end in ((0, 0), (15, 17), (len(data) // 2, len(data) // 2 + 100_000), (len(data) - 1, len(data) - 1)):
+        part = http.get(path, headers={"Range": f"bytes={begin}-{end}"})
+        assert (part.status_code, part.content) == (206, data[begin : end + 1])
+    assert readable(home) == []
+
+
+def file_of(http: httpx.Client, upload: str) -> str:
+    return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
+
+
+def test_tus_in_pieces(http: httpx.Client, asked: ServerProcess) -> None:
+    data = content(3 * MB + 7)
+    path, at = create(http, len(data)), 0
+    for step in (1, 14, 2 * MB, 500, len(data)):
+        assert patch(http, path, at, data[at : at + step]).status_code == 204
+        at = min(at + step, len(data))
+        assert readable(asked.home) == []
+    proved(http, asked.home, file_of(http, path), data)
+
+
+def test_chunks_in_random_order(http: httpx.Client, asked: ServerProcess) -> None:
+    data = content(20 * 65_536 + 11)
+    upload = Chunked.begin(http, data, 65_536)
+    order = random.Random(5).sample(range(upload.total), upload.total)
+    with ThreadPoolExecutor(4) as pool:
+        assert {answer.status_code for answer in pool.map(upload.put, order)} == {200}
+    assert readable(asked.home) == []
+    made = upload.complete()
+    assert made.status_code == 200, made.text
+    proved(http, asked.home, made.json()["file_id"], data)
+
+
+def test_forms_and_raw_bodies(http: httpx.Client, asked: ServerProcess) -> None:
+    for size in (200_000, 5 * MB):
+        form, raw = content(size), content(size)
+        made = http.post("/files/", files={"file": ("a.bin", form)})
+        proved(http, asked.home, made.json()["id"], form)
+        proved(http, asked.home, http.post("/files/?filename=a.bin", content=raw).json()["id"], raw)
+
+
+def test_what_is_joined_is_encrypted_anew(http: httpx.Client, asked: ServerProcess) -> None:
+    parts = [content(MB + 5), content(2 * MB)]
+    paths = []
+    for part in parts:
+        paths.append(create(http, len(part), {"Upload-Concat": "partial"}))
+        assert patch(http, paths[-1], 0, part).status_code == 204
+    made = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(paths)}"})
+    assert made.status_code == 201, made.text
+    upload = made.headers["Location"]
+    eventually(lambda: http.get(upload, headers={"Accept": "application/json"}).json().get("file_id"))
+    proved(http, asked.home, file_of(http, upload), b"".join(parts))
+
+
+def test_what_is_made_of_a_file_is_encrypted_too(http: httpx.Client, asked: ServerProcess) -> None:
+    line = f"The mark of this text is {secrets.token_hex(16)}.\n"
+    text = http.post("/files/", files={"file": ("a.html", f"<html><body><p>{line}</p></body></html>" * 20)}).json()[
+        "id"
+    ]
+    picture = http.post("/files/", files={"file": ("a.png", png(300, 200))}).json()["id"]
+    assert ended(http, text)["status"] == ended(http, picture)["status"] == "READY"
+    assert line.strip() in http.get(f"/files/{text}/text/").text
+    thumbnail = http.get(f"/files/{picture}/thumbnail/").content
+    assert len(thumbnail) > 64
+    assert readable(asked.home, line.strip().encode()) == []
+    assert readable(asked.home, thumbnail[:64]) == []
+    assert len(list((asked.home / "media" / "renditions").rglob("*.enc"))) >= 2
+
+
+def test_the_proxy_is_not_asked_to_send_what_it_cannot_read(http: httpx.Client) -> None:
+    """SENDFILE is set, and a download comes from here all the same."""
+    data = content(100_000)
+    file = http.post("/files/?filename=a.bin", content=data).json()["id"]
+    ended(http, file)
+    sent = http.get(f"/files/{file}/download/")
+    assert "X-Accel-Redirect" not in sent.headers
+    assert sent.content == data
+
+
+def test_a_server_that_is_killed_goes_on_under_the_same_key(make_server: Callable[..., ServerProcess]) -> None:
+    """And the key is changed meanwhile: what was begun under the old one is finished under it."""
+    server = make_server(ENCRYPTION_KEY=KEY, CHECKPOINT_BYTES=str(2 * MB), CHECKPOINT_SECONDS="1")
+    data, kept = content(24 * MB), Kept(server)
+    with connect(server) as http:
+        path = create(http, len(data))
+        with Wire(server.port) as wire:
+            wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(len(data))})
+            wire.send(data[: 13 * MB + 3])
+            eventually(lambda: kept.session(path)["offset"] > 8 * MB)
+            server.kill()
+    assert readable(server.home) == []
+    server.environment |= {"ENCRYPTION_KEY": secret_keys.new(), "ENCRYPTION_OLD_KEYS": KEY}
+    server.start()
+    with connect(server) as http:
+        at = resumed(http, path)
+        assert at > 8 * MB
+        assert patch(http, path, at, data[at:]).status_code == 204
+        proved(http, server.home, file_of(http, path), data)
+
+
+def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Callable[..., ServerProcess]) -> None:
+    """What was stored before there was a key stays readable, and what was stored since is when the key is back."""
+    server = make_server()
+    plain, secret = content(70_000), content(70_000)
+    with connect(server) as http:
+        before = http.post("/files/?filename=a.bin", content=plain).json()["id"]
+        ended(http, before)
+    server.kill()
+    server.environment |= {"ENCRYPTION_KEY": KEY}
+    server.start()
+    with connect(server) as http:
+        since = http.post("/files/?filename=a.bin", content=secret).json()["id"]
+        ended(http, since)
+        assert http.get(f"/files/{before}/download/").content == plain
+    server.kill()
+    del server.environment["ENCRYPTION_KEY"]
+    wrong = server.command("check")
+    assert wrong.returncode == 1
+    assert "ENCRYPTION_KEY" in wrong.stdout
+    assert KEY not in wrong.stdout + wrong.stderr
+    assert server.command("sweep").returncode == 0
+    server.start()
+    with connect(server) as http:
+        assert http.get(f"/files/{before}/download/").content == plain
+        assert http.get(f"/files/{since}/download/").status_code == 503
+    server.kill()
+    server.environment |= {"ENCRYPTION_KEY_FILE": str(server.home.parent / "key")}
+    (server.home.parent / "key").write_text(f"{KEY}\n")
+    assert server.command("check").returncode == 0
+    server.start()
+    with connect(server) as http:
+        assert http.get(f"/files/{since}/download/").content == secret
+
+
+def test_a_key_that_is_none_is_said_and_not_repeated(tmp_path: Path) -> None:
+    bad = "c2hvcnQ="
+    server = ServerProcess(tmp_path / "home", ENCRYPTION_KEY=bad)
+    wrong = server.command("check")
+    assert wrong.returncode != 0
+    assert "ENCRYPTION_KEY" in (said := wrong.stdout + wrong.stderr)
+    assert bad not in said
+    made = server.command("encryption-key")
+    assert len(secret_keys.parsed(made.stdout)) == 32
+    server.environment |= {"ENCRYPTION_KEY": KEY, "STORAGE_BACKEND": "s3", "AWS_STORAGE_BUCKET_NAME": "b"}
+    in_s3 = server.command("check")
+    assert in_s3.returncode != 0
+    assert "AWS_S3_SERVER_SIDE_ENCRYPTION" in " ".join((in_s3.stdout + in_s3.stderr).split())
