@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('windlass_files', '0006_retention'),
+        ('windlass_files', '0008_verify'),
     ]
 
     operations = [
