@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -108,12 +109,13 @@ def _other_stores() -> Iterator[Result]:
 
 
 def _store_names() -> tuple[str, ...]:
-    try:
-        return files.places.in_use()
-    except conf.BadSetting:
-        return ()  # the settings or the profiles are wrong, and have said so in a line of their own
-    except DatabaseError:
-        return files.places.in_service()  # likewise the database
+    """As far as they can be told: settings, profiles and database that are wrong have said so in lines of their own."""
+    with suppress(conf.BadSetting):
+        try:
+            return files.places.in_use()
+        except DatabaseError:
+            return files.places.in_service()
+    return ()
 
 
 def _broker() -> str:
