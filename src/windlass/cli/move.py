@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from dataclasses import asdict
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,12 +11,10 @@ from windlass import conf
 from windlass.cli.environment import set_up_django, use_home
 from windlass.cli.processes import Home
 from windlass.cli.remote import JsonOption, json_line, printable, size_text
+from windlass.cli.stopping import INTERRUPTED, stopped_by_signals
 
 if TYPE_CHECKING:
     from windlass.operations.moving import Failure, Report, Selection
-
-#: The exit code after Ctrl-C, as shells have it.
-INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
@@ -87,7 +82,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
     from windlass.storage.contract import StoreError
 
     total, done = sum(size for _, _, size in moves.totals(selection).values()), 0
-    stop, label = _stop_on_signal(), f"to {selection.to}"
+    stop, label = stopped_by_signals(), f"to {selection.to}"
     with display() as shown:
 
         def gone(count: int) -> None:
@@ -111,19 +106,6 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
     if stop.is_set():
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(1 if report.failed or report.stopped else 0)
-
-
-def _stop_on_signal() -> threading.Event:
-    """Set by Ctrl-C or SIGTERM, after which the run ends between two blocks. A second Ctrl-C ends it where it is."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-    return stop
 
 
 def _described(failure: Failure) -> str:

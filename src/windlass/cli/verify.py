@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,13 +12,14 @@ import typer
 from windlass.cli.environment import set_up_django, use_home
 from windlass.cli.processes import Home
 from windlass.cli.remote import JsonOption, json_line, printable, size_text
+from windlass.cli.stopping import INTERRUPTED, stopped_by_signals
 
 if TYPE_CHECKING:
     from windlass.files.api import Blob
     from windlass.files.integrity import Selection
     from windlass.operations.verify import Damaged, Report
 
-DAMAGED, UNREAD, INTERRUPTED = 1, 3, 130
+DAMAGED, UNREAD = 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -84,13 +83,13 @@ def _run(selection: Selection, rate: float, *, dry_run: bool, as_json: bool) -> 
     from windlass import conf
     from windlass.cli.progress import transfer
     from windlass.files.api import integrity
-    from windlass.operations.reading import Pace
+    from windlass.operations.pace import Pace
     from windlass.operations.verify import Verification
 
     total = integrity.bytes_of(selection)
     with transfer("stored files") as shown:
         telling = _Telling(total, shown, as_json=as_json)
-        pace = Pace(rate * conf.MB, _stopped_by_signals())
+        pace = Pace(rate * conf.MB, stopped_by_signals())
         return Verification(pace, telling, dry_run=dry_run).run(selection)
 
 
@@ -110,14 +109,6 @@ class _Telling:
 
     def unread(self, blob: Blob, reason: str) -> None:
         typer.echo(f"windlass: {blob.store} {blob.key} could not be read: {printable(reason)}", err=True)
-
-
-def _stopped_by_signals() -> threading.Event:
-    """Ctrl-C and SIGTERM end it between two blocks, with what has been found by then."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _list(selection: Selection, *, as_json: bool) -> int:
