@@ -25,6 +25,7 @@ from windlass.files.models import SpareObject  # noqa: E402
 from windlass.http import sendfile  # noqa: E402
 from windlass.http.zip_files import _blocks  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
+from windlass.kernel import secret_keys  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
 from windlass.operations import moving, sweep  # noqa: E402
 from windlass.operations.moving import Report, Selection  # noqa: E402
@@ -36,10 +37,16 @@ MB = 1024 * 1024
 
 @pytest.fixture(autouse=True, scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A second store, called attic."""
+    """Further stores: another directory, one that is encrypted, one of Django's."""
     django_home.migrated()
     place = tmp_path_factory.mktemp("stores")
-    (place / "stores.toml").write_text('[attic]\nmedia_root = "attic"')
+    (place / "stores.toml").write_text(
+        '[attic]\nmedia_root = "attic"\n'
+        f'[vault]\nmedia_root = "vault"\nencryption_key = "{secret_keys.new()}"\n'
+        '[shelf]\nstorage_backend = "django"\ndjango_storage = "django.core.files.storage.FileSystemStorage"\n'
+        f'django_storage_options = \'{{"location": "{place}/shelf"}}\'\n'
+        'django_storage_staging = "staging"\n'
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WINDLASS_STORES", str(place / "stores.toml"))
         conf.reload()
@@ -121,6 +128,16 @@ def test_a_file_and_its_thumbnail_move(owner: str) -> None:
     assert read(thumbnail) == b"small"
     assert read(before) == data, "the old place stays for whoever learned of it a moment ago"
     assert figures(move(owner)) == (0, 0, 0, 0), "there is nothing left to do"
+
+
+def test_every_kind_of_store_gives_and_takes(owner: str) -> None:
+    asset = a_file(owner)
+    data = read(fresh(asset))
+    for to in ("vault", "shelf", "vault", "local"):
+        assert figures(move(owner, to)) == (1, 1, 0, 0)
+        assert fresh(asset).store == to
+        assert read(fresh(asset)) == data
+        assert read(asset.renditions.get()) == b"small"
 
 
 def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
