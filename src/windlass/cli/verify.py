@@ -84,7 +84,7 @@ def _run(selection: Selection, rate: float, *, dry_run: bool, as_json: bool) -> 
     from windlass import conf
     from windlass.cli.progress import transfer
     from windlass.files.api import integrity
-    from windlass.operations.reading import Pace
+    from windlass.operations.pace import Pace
     from windlass.operations.verify import Verification
 
     total = integrity.bytes_of(selection)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from windlass import conf
 from windlass.files.api import Blob, Rendition
 from windlass.files.integrity import Damage, Finding
-from windlass.kernel.clock import monotonic
 from windlass.storage import page_cache
 from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
 from windlass.storage.registry import store
@@ -24,29 +21,8 @@ FORGET = 8 * conf.MB
 Took = Callable[[int], None]
 
 
-class Stopped(Exception):
-    """Whoever asked for it wants it no more."""
-
-
 class Unread(Exception):
     """The object could not be read now, which says nothing of its bytes."""
-
-
-@dataclass(slots=True)
-class Pace:
-    """Not more than so many bytes a second; 0 is as fast as it goes. Time that passed unused is not made up for."""
-
-    per_second: float
-    stop: threading.Event
-    _free_at: float = 0.0
-
-    def took(self, size: int) -> None:
-        """Waits until that much may have been read. Raises Stopped."""
-        moment = monotonic()
-        if self.per_second:
-            self._free_at = max(self._free_at, moment) + size / self.per_second
-        if self.stop.wait(max(0.0, self._free_at - moment)):
-            raise Stopped
 
 
 def judge(blob: Blob, took: Took) -> str | Finding:

@@ -21,7 +21,8 @@ from windlass import conf
 from windlass.files.api import Blob, Rendition, integrity
 from windlass.files.integrity import Damage, Finding, Selection
 from windlass.kernel.clock import now
-from windlass.operations.reading import Pace, Stopped, Unread, answers, judge, judge_rendition
+from windlass.operations.pace import Pace, Stopped
+from windlass.operations.reading import Unread, answers, judge, judge_rendition
 from windlass.storage.contract import StoreUnavailable
 
 log = structlog.get_logger(__name__)

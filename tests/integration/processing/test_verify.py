@@ -27,7 +27,7 @@ from windlass.http.records import file_record
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import ContentDamaged
 from windlass.operations import sweep, verify
-from windlass.operations.reading import Pace
+from windlass.operations.pace import Pace
 from windlass.operations.verify import Logging, Report, Verification
 from windlass.processing import api as processing
 from windlass.storage import local
