@@ -108,12 +108,14 @@ def _other_stores() -> Iterator[Result]:
 
 
 def _store_names() -> tuple[str, ...]:
-    try:
-        return files.places.in_use()
-    except conf.BadSetting:
-        return ()  # the settings or the profiles are wrong, and have said so in a line of their own
-    except DatabaseError:
-        return files.places.in_service()  # likewise the database
+    for names in (files.places.in_use, files.places.in_service):
+        try:
+            return names()
+        except DatabaseError:
+            continue  # it has said so in a line of its own
+        except conf.BadSetting:
+            break  # likewise the settings or the profiles
+    return ()
 
 
 def _broker() -> str:
