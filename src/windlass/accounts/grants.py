@@ -103,6 +103,11 @@ def give_back(grant_id: uuid.UUID, upload_id: uuid.UUID) -> None:
     Grant.objects.filter(id=grant_id, upload_id=upload_id).update(upload_id=None)
 
 
+def upload_of(token: str) -> uuid.UUID | None:
+    """The upload that was begun with this grant, if one was. Raises Unauthenticated for no grant of ours."""
+    return _living(token).upload_id
+
+
 def prune() -> int:
     """Delete grants that are long of no use; returns how many."""
     deleted, _ = Grant.objects.filter(expires_at__lt=now() - KEPT_AFTER_EXPIRY).delete()
