@@ -31,6 +31,9 @@ max_size = 6291456
 allowed_mime_types = ["image/*"]
 allowed_extensions = ["png", "jpg"]
 blocked_mime_types = ["image/svg+xml"]
+
+[here]
+store = "local"
 """
 
 
@@ -255,6 +258,7 @@ def test_a_file_above_the_limit_is_refused_and_freed(http: httpx.Client, anybody
         ("a.gif", "", {"profile": "pictures"}, 415),
         ("a.png", "application/pdf", {"profile": "pictures"}, 415),
         ("a.png", "image/svg+xml", {"profile": "pictures"}, 415),
+        ("a.bin", "", {"profile": "here"}, 501),
         ("a.bin", "", {"profile": "nobodys"}, 400),
         ("a.bin", "", {"size": -1}, 400),
         ("a.bin", "", {"size": 10 * PART, "part_size": 1000}, 400),

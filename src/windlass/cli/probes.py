@@ -119,11 +119,12 @@ def _other_stores() -> Iterator[Result]:
 
 def _store_names() -> tuple[str, ...]:
     try:
+        in_service = files.places.in_service()
         return files.places.in_use()
     except conf.BadSetting:
         return ()  # the settings or the profiles are wrong, and have said so in a line of their own
     except DatabaseError:
-        return files.places.in_service()  # likewise the database
+        return in_service  # likewise the database
 
 
 def _broker() -> str:

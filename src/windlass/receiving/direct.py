@@ -135,8 +135,8 @@ def _direct(name: str) -> DirectStore:
     target = store(name)
     if not target.capabilities.direct:
         raise NotSupported(
-            "Files are not kept in a store that browsers can send to. Use POST /files/ (tus, forms and others), or set "
-            "STORAGE_BACKEND=s3."
+            "These files are not kept in a store that clients can send to themselves. POST /files/ takes them, by tus, "
+            "as a form and otherwise."
         )
     return cast(DirectStore, target)
 
