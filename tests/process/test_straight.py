@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -166,8 +167,11 @@ def test_completing_twice_is_completing_once(http: httpx.Client, anybody: httpx.
     data = os.urandom(PART + 1)
     upload = Upload(http, anybody, name="twice.bin")
     parts = upload.send_all(data)
-    first, second = upload.complete(parts), upload.complete(parts)
-    assert first.json() == second.json()
+    with ThreadPoolExecutor(4) as at_once:
+        answers = list(at_once.map(upload.complete, [parts] * 4))
+    first = answers[0]
+    assert [answer.json() for answer in answers] == [first.json()] * 4
+    assert first.status_code == 200, first.text
     resumed = http.get(upload.path, params=upload.query).json()
     assert [part["Size"] for part in resumed] == [PART, 1], "who missed the answer is told that all is there"
     assert upload.complete([{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in resumed]).json() == first.json()
@@ -218,6 +222,11 @@ def test_parts_that_do_not_agree(http: httpx.Client, anybody: httpx.Client) -> N
     again = upload.send(2, data[PART:])
     assert again == second
     assert downloaded(http, upload.complete([first, second]).json()["location"]) == data
+
+
+def test_an_empty_file(http: httpx.Client, anybody: httpx.Client) -> None:
+    upload = Upload(http, anybody, size=0)
+    assert downloaded(http, upload.complete([upload.send(1, b"")]).json()["location"]) == b""
 
 
 def test_too_small_parts(http: httpx.Client, anybody: httpx.Client) -> None:

@@ -104,8 +104,11 @@ def give_back(grant_id: uuid.UUID, upload_id: uuid.UUID) -> None:
 
 
 def upload_of(token: str) -> uuid.UUID | None:
-    """The upload that was begun with this grant, if one was. Raises Unauthenticated for no grant of ours."""
-    return _living(token).upload_id
+    """The upload that was begun with this grant, if one was. Raises NotFound for no grant of ours."""
+    found = Grant.objects.filter(digest=_digest(token)).first()
+    if found is None:
+        raise NotFound("There is no such grant.")
+    return found.upload_id
 
 
 def prune() -> int:

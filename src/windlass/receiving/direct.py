@@ -17,7 +17,7 @@ from windlass.files import api as files
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, NotFound, NotSupported, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import SendStraight
-from windlass.receiving import beginning
+from windlass.receiving import beginning, layouts
 from windlass.receiving.admission import admit, profile_of
 from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.type_claims import must_be_taken
@@ -26,9 +26,6 @@ from windlass.storage.registry import store
 
 #: Proves the caller, on a database thread, in the same go as what it is needed for.
 Who = Callable[[], Principal]
-
-#: What the tag of a part is called that lies in a finished object.
-TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ def admitted(intent: SendStraight, principal: Principal, *, dialect: str) -> fil
 async def begin(new: files.NewUpload, intent: SendStraight) -> Begun:
     """Raises BadRequest, QuotaExceeded, StorageFull, StoreError."""
     target = _direct(new.store)
-    part_size = _part_size(target, intent) if intent.in_parts else 0
+    part_size = layouts.part_size(target, intent) if intent.in_parts else 0
     session = await beginning.begin(new, files.uploads.create, partial(_make, part_size, intent.in_parts))
     if intent.in_parts:
         return Begun(session, key_of(session))
@@ -86,7 +83,7 @@ async def parts(upload_id: uuid.UUID, key: str, who: Who, *, dialect: str) -> li
     """What is at the store. Raises NotFound, Conflict, UploadGone, StoreError."""
     session = await in_database(_of_parts, upload_id, key, who, dialect)
     if session.status == files.UploadStatus.COMPLETED:
-        return _taken_parts(session)
+        return layouts.taken_parts(session)
     try:
         found = await in_thread(_direct(session.store).sent_parts, session.store_key, session.store_state)
     except ObjectMissing as error:
@@ -159,20 +156,6 @@ def _invited(session: files.UploadSession, intent: SendStraight, min_size: int) 
     return Begun(session, key_of(session), invitation)
 
 
-def _part_size(target: DirectStore, intent: SendStraight) -> int:
-    """What all parts but the last will have: as the client says, or as Uppy does it by itself. 0: it is not known."""
-    if intent.size is None:
-        return 0
-    found = intent.part_size or max(target.least_part, -(-intent.size // target.most_parts))
-    if found < min(intent.size, target.least_part) or -(-intent.size // found) > target.most_parts:
-        raise BadRequest(
-            f"Parts of {found} bytes are not possible: each but the last has {target.least_part} at least, and there "
-            f"are {target.most_parts} at most.",
-            field="part_size",
-        )
-    return found
-
-
 def _of_parts(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.UploadSession:
     session = find(upload_id, key, who, dialect)
     files.uploads.must_be_alive(session)
@@ -190,33 +173,9 @@ def _in_parts(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.U
 
 def _signed(session: files.UploadSession, numbers: Sequence[int]) -> dict[int, str]:
     target, key, state = _direct(session.store), session.store_key, session.store_state
-    sizes = {number: _length(session, number) for number in numbers}
+    sizes = {number: layouts.length(session, number) for number in numbers}
     if session.size is None:
-        _must_be_within(target, profile_of(session), max(numbers))
+        layouts.must_be_within(target, profile_of(session), max(numbers))
     return {
         number: target.invite_part(key, state, number, seconds=life(), size=size).url for number, size in sizes.items()
     }
-
-
-def _length(session: files.UploadSession, number: int) -> int | None:
-    """Of part ``number``; None where it is not known."""
-    size, part_size = session.size, session.store_state["part_size"]
-    if size is None:
-        return None
-    total = max(1, -(-size // part_size)) if part_size else 1
-    if number > total:
-        raise BadRequest(f"This upload has {total} parts of {part_size} bytes.", field="partNumber", limit=total)
-    return size - (total - 1) * part_size if number == total else int(part_size)
-
-
-def _must_be_within(target: DirectStore, profile: files.Profile, number: int) -> None:
-    """However small its parts are, the upload is not to become larger than is allowed."""
-    if (number - 1) * target.least_part >= max(profile.max_size, 1):
-        raise FileTooLarge(profile.max_size)
-
-
-def _taken_parts(session: files.UploadSession) -> list[Sent]:
-    """A client that missed the answer to its last call asks what is there: everything, so that it repeats that call."""
-    size, part_size = session.offset, session.store_state["part_size"] or session.offset
-    starts = range(0, size, part_size) if part_size else range(1)
-    return [Sent(number, TAKEN, min(part_size, size - start)) for number, start in enumerate(starts, 1)]

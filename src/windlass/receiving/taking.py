@@ -5,22 +5,23 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar, cast
 
 import structlog
-from django.db import DatabaseError
 
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import Conflict, FileTooLarge, InvalidField, Problem, QuotaExceeded, UploadGone
 from windlass.protocols.intents import NamedPart
-from windlass.receiving import completion, direct
+from windlass.receiving import agreement, completion, direct
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, profile_of
 from windlass.receiving.offload import in_database, in_thread, in_transaction
-from windlass.storage.contract import DirectStore, ObjectMissing, Sent, StoreError, SyncFailed
+from windlass.storage.contract import DirectStore, ObjectMissing, StoreError, SyncFailed
 from windlass.storage.registry import store
+
+T = TypeVar("T")
 
 #: Uploads that one sweep takes at the same time.
 _TOGETHER = 8
@@ -77,9 +78,9 @@ async def _taken(session: files.UploadSession) -> bool:
         lease = await in_transaction(leases.take, session.id)
         if lease is not None and await _Taking(session, lease, "").whole():
             return True
-        await in_transaction(files.direct.looked_for, session.id)
-    except (Problem, StoreError, DatabaseError, files.LeaseLost, files.UploadCompleted) as error:
+    except (Problem, StoreError, files.UploadCompleted) as error:
         log.info("upload.not_taken", upload_id=str(session.id), error=str(error))
+    await in_transaction(files.direct.looked_for, session.id)
     return False
 
 
@@ -105,20 +106,22 @@ class _Taking:
         self._target = cast(DirectStore, store(session.store))
 
     async def parts(self, named: Sequence[NamedPart]) -> files.UploadSession:
-        with leases.keeper.holding(self._session.id, _goes_on):
-            try:
-                await self._parts(named)
-            finally:
-                await self._let_go()
+        await self._leased(self._parts(named))
         return self._session
 
     async def whole(self) -> bool:
         """False where nothing has come, or what has come is being replaced."""
+        return await self._leased(self._whole())
+
+    async def _leased(self, work: Coroutine[Any, Any, T]) -> T:
         with leases.keeper.holding(self._session.id, _goes_on):
             try:
-                return await self._whole()
+                return await work
+            except files.LeaseLost as error:
+                await self._was_ended()
+                raise UploadGone("This upload was ended while it was being completed.") from error
             finally:
-                await self._let_go()
+                await asyncio.shield(in_transaction(files.leases.release_lease, self._lease))
 
     async def _parts(self, named: Sequence[NamedPart]) -> None:
         key, state = self._lease.store_key, self._lease.state
@@ -127,7 +130,7 @@ class _Taking:
         except ObjectMissing:
             await self._record(await self._taken_before())
             return
-        _must_agree(there, named, self._target.least_part)
+        agreement.must_agree(there, named, self._target.least_part)
         await self._allow(sum(part.size for part in there), there[0].size)
         try:
             size = await in_thread(self._target.take_parts, key, state, there)
@@ -156,7 +159,7 @@ class _Taking:
     async def _allow(self, size: int, part_size: int | None = None) -> None:
         """Before anything becomes final: what breaks a rule is over."""
         try:
-            _must_be_announced(self._session, size)
+            agreement.must_be_announced(self._session, size)
             check_size(profile_of(self._session), size)
             await in_transaction(self._note, size, part_size)
         except (FileTooLarge, InvalidField, QuotaExceeded) as problem:
@@ -185,9 +188,6 @@ class _Taking:
         except QuotaExceeded as problem:
             await self._fail(problem.detail)
             raise
-        except files.LeaseLost as error:
-            await self._was_ended()
-            raise UploadGone("This upload was ended while it was being completed.") from error
 
     async def _was_ended(self) -> None:
         """Whoever ended it freed what there was then; the object came after that."""
@@ -199,42 +199,6 @@ class _Taking:
         if await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.FAILED, reason):
             await in_thread(store(self._session.store).discard, self._lease.store_key, self._lease.state)
 
-    async def _let_go(self) -> None:
-        await asyncio.shield(in_transaction(files.leases.release_lease, self._lease))
-
 
 def _goes_on() -> None:
     """Who wants the lease waits: what is under way at the store cannot be stopped half-way, and ends by itself."""
-
-
-def _must_agree(there: Sequence[Sent], named: Sequence[NamedPart], least: int) -> None:
-    """The store has the parts that the client names and no others, all of one size but the last. Raises Conflict."""
-    at_store, said = {part.number: part.tag for part in there}, {part.number: part.tag for part in named}
-    _refuse("The store lacks the parts", sorted(said.keys() - at_store.keys()))
-    _refuse("The store has more than the parts that are named:", sorted(at_store.keys() - said.keys()))
-    _refuse("The store has others in the place of the parts", [n for n in sorted(said) if said[n] != at_store[n]])
-    first = there[0].size
-    _refuse(
-        f"All parts but the last must have the size of the first, {first} bytes; others have the parts",
-        [part.number for part in there[:-1] if part.size != first] + [p.number for p in there[-1:] if p.size > first],
-    )
-
-    _refuse(
-        f"All parts but the last must have {least} bytes at least; fewer have",
-        [1] if len(there) > 1 and first < least else [],
-    )
-
-
-def _refuse(what: str, numbers: Sequence[int]) -> None:
-    if numbers:
-        more = ", …" if len(numbers) > 10 else ""
-        raise Conflict(f"{what} {', '.join(map(str, numbers[:10]))}{more}.", parts=list(numbers[:1000]))
-
-
-def _must_be_announced(session: files.UploadSession, size: int) -> None:
-    if session.size is not None and session.size != size:
-        raise Conflict(
-            f"The store has {size} bytes of this upload; {session.size} were announced.",
-            limit=session.size,
-            received=size,
-        )

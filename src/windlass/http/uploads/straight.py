@@ -130,6 +130,7 @@ async def _through_here(incoming: Incoming, intent: SendStraight, principal: Pri
         profile=said.profile,
         max_size=intent.size,
         reference=said.reference,
+        origin=incoming.head.headers.get("origin", ""),
         expires_in=direct.life(),
     )
     url = f"{_base(incoming)}/files/?{urlencode({accounts.GRANT_PARAMETER: token})}"
