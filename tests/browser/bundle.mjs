@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const directory = process.argv[2]
-const names = fs.readdirSync(directory).map((file) => file.replace(/\.js$/, ''))
+const names = fs.readdirSync(directory).flatMap((file) => file.match(/^(.*(?<!\.bundle))\.js$/)?.[1] ?? [])
 
 const packages = join(import.meta.dirname, 'node_modules')
 const older = join(import.meta.dirname, 'uppy5', 'node_modules')

@@ -47,9 +47,10 @@ async def complete(
 async def take(
     upload_id: uuid.UUID, key: str, who: direct.Who, *, dialect: str, request_id: str = ""
 ) -> files.UploadSession:
-    """Make the file of what was sent in one request; again answers the same. Raises as ``complete`` does."""
+    """Make the file of what was sent in one request; again, and of an upload that is complete, answers the same.
+    Raises as ``complete`` does."""
     session = await in_database(direct.find, upload_id, key, who, dialect)
-    if "piece" not in session.store_state:
+    if "piece" not in session.store_state and session.status != files.UploadStatus.COMPLETED:
         raise Conflict("This upload is sent in parts, and its client says when they are all there.")
     held = await _held(session)
     if held is not None and not await _Taking(*held, request_id).whole():
