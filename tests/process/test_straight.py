@@ -181,6 +181,8 @@ def test_completing_twice_is_completing_once(http: httpx.Client, anybody: httpx.
     assert len(http.get("/files/", params={"q": "twice.bin"}).json()["results"]) == 1
     refused(http.get(f"{upload.path}/1", params=upload.query), 409)
     refused(upload.abort(), 409)
+    assert http.delete(urlsplit(first.json()["location"]).path).status_code == 204
+    refused(upload.complete(parts), 410, "deleted")
 
 
 def test_an_object_that_was_completed_and_not_recorded(

@@ -101,17 +101,17 @@ async def complete(incoming: Incoming) -> Reply:
     session = await taking.complete(
         upload_id, key, named, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
     )
-    return _completed(incoming, session, key)
+    return await _completed(incoming, session, key)
 
 
 async def complete_params(incoming: Incoming) -> Reply:
     """``POST params/complete``: the page knows that it was sent, before the sweep looks for it."""
     key = dialect.parse_key(incoming.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
-        return _completed(incoming, await in_database(_granted, key, incoming.who()), key)
+        return await _completed(incoming, await in_database(_granted, key, incoming.who()), key)
     upload_id, key = dialect.key_of(incoming.head.query)
     session = await taking.take(upload_id, key, incoming.who(), dialect=dialect.DIALECT, request_id=incoming.request_id)
-    return _completed(incoming, session, key)
+    return await _completed(incoming, session, key)
 
 
 async def abort(incoming: Incoming) -> Reply:
@@ -150,10 +150,11 @@ def _named(incoming: Incoming) -> tuple[uuid.UUID, str]:
     return parse_upload_id(incoming.request.path_params["id"]), dialect.parse_key(incoming.head.query)
 
 
-def _completed(incoming: Incoming, session: files.UploadSession, key: str) -> Reply:
-    if session.file_id is None:
-        raise UploadGone("This upload has not become a file.")
-    path = records.file_path(session.file_id)
+async def _completed(incoming: Incoming, session: files.UploadSession, key: str) -> Reply:
+    asset = await in_database(files.assets.load, session.file_id) if session.file_id else None
+    if asset is None:
+        raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
+    path = records.file_path(asset.id)
     return dialect.completed(_base(incoming) + path, key, direct.bucket_of(session), path)
 
 
