@@ -37,7 +37,9 @@ BYTE_ROUTES: list[Route] = [
 ]
 
 #: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
-OURS = frozenset({"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "metrics", "problems"})
+OURS = frozenset(
+    {"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "metrics", "problems", "s3"}
+)
 
 
 class FrontDoor:

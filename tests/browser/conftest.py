@@ -61,13 +61,20 @@ class Pages:
 
     def make(self, server: str) -> None:
         """Write each example as a page that uploads to this server, and its variants."""
-        examples = {fence.options["file"]: fence.text for fence in fences(EXAMPLES) if "file" in fence.options}
-        for name, text in variants(examples).items():
+        self.write(variants(examples_of(EXAMPLES)), server)
+
+    def write(self, scripts: dict[str, str], server: str) -> None:
+        for name, text in scripts.items():
             (self.directory / name).write_text(text.replace(DOCUMENTED, server))
         run("bundle.mjs", str(self.directory))
         for script in self.directory.glob("*.bundle.js"):
             name = script.name.removesuffix(".bundle.js")
             (self.directory / f"{name}.html").write_text(PAGE.format(name=name))
+
+
+def examples_of(page: Path) -> dict[str, str]:
+    """The scripts of a page of the documentation, by their names."""
+    return {fence.options["file"]: fence.text for fence in fences(page) if "file" in fence.options}
 
 
 def variants(examples: dict[str, str]) -> dict[str, str]:

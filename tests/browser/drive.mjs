@@ -83,6 +83,20 @@ const scenarios = {
     return { file: await file, lost, resumedAt: await offsets }
   },
 
+  /** Uppy straight to a store: the page is reloaded `at` so many bytes. The parts that the store took before and after. */
+  async reloaded(page) {
+    const parts = [[]]
+    page.on('response', (response) => {
+      const number = new URL(response.url()).searchParams.get('partNumber')
+      if (response.request().method() === 'PUT' && number && response.ok()) parts.at(-1).push(Number(number))
+    })
+    await page.setInputFiles(task.choose, task.path)
+    await sentAtLeast(page, task.at)
+    await page.reload()
+    parts.push([])
+    return { file: await heard(page, 'done'), parts }
+  },
+
   /** Our own page: what a person sees, until the file is READY. `kill`: {"pid", "at"}, SIGKILL soon after that part of the whole. */
   async own(page) {
     const seen = await watch(page)

@@ -72,7 +72,8 @@ def test_operations_are_distinct_and_name_their_path_parameters(document: dict[s
             ids.append(operation["operationId"])
             named = {each["name"] for each in operation["parameters"] if each["in"] == "path"}
             assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}, path
-            assert "application/problem+json" in operation["responses"]["default"]["content"]
+            refusal = "application/json" if path.startswith("/s3/") else "application/problem+json"
+            assert refusal in operation["responses"]["default"]["content"]
     assert len(ids) == len(set(ids))
 
 
@@ -134,6 +135,28 @@ def test_upload_status_is_as_described() -> None:
     assert (found["status"], found["is_expired"], found["protocol"]) == ("active", False, "tus")
     session.expires_at -= timedelta(hours=2)
     assert (upload_status(session)["status"], upload_status(session)["is_expired"]) == ("expired", True)
+
+
+def test_replies_of_uppys_calls_are_as_described() -> None:
+    import uuid
+
+    from windlass.http.rest import straight_schemas as schemas
+    from windlass.kernel.errors import NotFound
+    from windlass.protocols import s3multipart
+
+    upload, said = uuid.uuid4(), {"fields": {"a": "b"}, "headers": {}, "seconds": 900}
+    for reply, model in (
+        (s3multipart.created(upload, "k", "b"), schemas.StraightUploadOut),
+        (s3multipart.invited(upload, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.invited(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.part("u", 900), schemas.PartUrl),
+        (s3multipart.parts({1: "u"}), schemas.PartUrls),
+        (s3multipart.completed("l", "k", "b", "/files/1/"), schemas.StraightUploadCompleted),
+        (s3multipart.refused(NotFound("No.")), schemas.StraightRefusal),
+    ):
+        model.model_validate(reply.body)
+    (listed,) = s3multipart.listed([(1, "t", 5)]).body
+    schemas.SentPart.model_validate(listed)
 
 
 def test_replies_about_chunks_are_as_described() -> None:

@@ -103,6 +103,14 @@ def give_back(grant_id: uuid.UUID, upload_id: uuid.UUID) -> None:
     Grant.objects.filter(id=grant_id, upload_id=upload_id).update(upload_id=None)
 
 
+def upload_of(token: str) -> uuid.UUID | None:
+    """The upload that was begun with this grant, if one was. Raises NotFound for no grant of ours."""
+    found = Grant.objects.filter(digest=_digest(token)).first()
+    if found is None:
+        raise NotFound("There is no such grant.")
+    return found.upload_id
+
+
 def prune() -> int:
     """Delete grants that are long of no use; returns how many."""
     deleted, _ = Grant.objects.filter(expires_at__lt=now() - KEPT_AFTER_EXPIRY).delete()

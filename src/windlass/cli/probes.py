@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from django.core import checks
 from django.db import DatabaseError, connection
@@ -20,6 +21,7 @@ from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
+from windlass.storage.contract import DirectStore, Store
 from windlass.storage.registry import default_name, store
 
 
@@ -97,8 +99,16 @@ def _storage() -> str:
 
 
 def _check_store(name: str) -> str:
-    store(name).check(thorough=True)
-    return name
+    found = store(name)
+    found.check(thorough=True)
+    hint = _kept_out(found)
+    return f"{name}; {hint}" if hint else name
+
+
+def _kept_out(target: Store) -> str:
+    """Which pages cannot send straight to the store. No fault: they may not mean to."""
+    origins = conf.get().cors_allowed_origins
+    return cast(DirectStore, target).keeps_out(origins) if target.capabilities.direct and origins else ""
 
 
 def _other_stores() -> Iterator[Result]:

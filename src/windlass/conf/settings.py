@@ -141,6 +141,11 @@ class Settings:
     aws_s3_checksum: Literal["crc32", "md5"] = setting(
         "crc32", "What the store proves each part by. md5: for stores that do not know the newer checksums."
     )
+    aws_s3_forms: bool = setting(
+        True,
+        "Whether the store takes presigned forms (POST), in which browsers send small files straight to it. Without, "
+        "such files go through this server.",
+    )
     aws_s3_server_side_encryption: Literal["", "aes256", "aws:kms"] = setting(
         "", "Encryption at rest that the store is asked for with each object. Empty: as the bucket is set."
     )
@@ -300,6 +305,9 @@ class Settings:
         "auto",
         "redirect: clients are sent to the store, where it can be fetched from; proxy: bytes go through this server; "
         "auto: redirect to Amazon S3 and to AWS_S3_PUBLIC_ENDPOINT_URL, else proxy.",
+    )
+    upload_url_seconds: int = setting(
+        900, "Life of a signed URL by which a browser sends bytes straight to the bucket.", check=_positive
     )
     signed_url_seconds: int = setting(3600, "Default life of a signed download URL.", check=_positive)
     event_retention_days: float = setting(30.0, "How long events are kept.", check=_positive)

@@ -3,6 +3,7 @@
 from windlass.files import (
     assets,
     chunks,
+    direct,
     duplicates,
     integrity,
     joins,
@@ -55,6 +56,7 @@ __all__ = [
     "UploadStatus",
     "assets",
     "chunks",
+    "direct",
     "duplicates",
     "integrity",
     "joins",

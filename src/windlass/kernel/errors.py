@@ -190,6 +190,10 @@ class BodyDigestMismatch(Problem):
     slug, status, title = "body-digest-mismatch", 460, "The body does not have the digest that came with it"
 
 
+class NotSupported(Problem):
+    slug, status, title = "not-supported", 501, "This server's store cannot do that"
+
+
 class Unavailable(Problem):
     slug, status, title, transient = "unavailable", 503, "A part that is needed does not answer", True
 

@@ -13,12 +13,16 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.receiving import joining
+from windlass.protocols import s3multipart
+from windlass.receiving import joining, taking
 
 log = structlog.get_logger(__name__)
 
 #: How long one sweep may copy for uploads that are made of others; the next one goes on.
 JOIN_SECONDS = 5.0
+
+#: How long one sweep may take what browsers have sent straight to the store.
+TAKE_SECONDS = 5.0
 
 #: A bell unheard for this long is rung again by the next sweep.
 UNHEARD_SECONDS = 2.0
@@ -31,6 +35,7 @@ class SweepReport:
     jobs_taken_back: int = 0
     bells_rung: int = 0
     owed_opened: int = 0
+    uploads_taken: int = 0
     uploads_expired: int = 0
     uploads_forgotten: int = 0
     uploads_to_join: int = 0
@@ -53,9 +58,19 @@ class SweepReport:
 
 
 def sweep() -> SweepReport:
-    """What must not wait: jobs whose worker died, bells that were lost, owed steps that can be done now, uploads whose
-    time is over or that nobody is joining any more, places that files were moved away from."""
-    return _run(_lapsed_jobs, _lost_bells, _owed_steps, _expired_uploads, _retention, _spare_objects, _abandoned_joins)
+    """What must not wait: jobs whose worker died, bells that were lost, owed steps that can be done now, uploads that
+    came to the store unannounced, whose time is over, or that nobody is joining any more, places that files were moved
+    away from."""
+    return _run(
+        _lapsed_jobs,
+        _lost_bells,
+        _owed_steps,
+        _sent_uploads,
+        _expired_uploads,
+        _retention,
+        _spare_objects,
+        _abandoned_joins,
+    )
 
 
 def housekeeping() -> SweepReport:
@@ -87,6 +102,10 @@ def _lost_bells(report: SweepReport) -> None:
 
 def _owed_steps(report: SweepReport) -> None:
     report.owed_opened = processing.fill_in_owed()
+
+
+def _sent_uploads(report: SweepReport) -> None:
+    report.uploads_taken = taking.take_sent(s3multipart.DIALECT, seconds=TAKE_SECONDS)
 
 
 def _expired_uploads(report: SweepReport) -> None:

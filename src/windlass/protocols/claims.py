@@ -54,7 +54,7 @@ def metadata(value: str | None) -> dict[str, Any]:
         raise _bad_metadata("it is not valid JSON") from error
     if not isinstance(found, dict):
         raise _bad_metadata(f"it is a JSON {type(found).__name__}")
-    _must_be_storable(found)
+    must_be_storable(found)
     return found
 
 
@@ -68,7 +68,7 @@ def of_query(query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _must_be_storable(document: dict[str, Any]) -> None:
+def must_be_storable(document: dict[str, Any]) -> None:
     pending: list[tuple[Any, int]] = [(document, 1)]
     while pending:
         value, depth = pending.pop()

@@ -111,6 +111,26 @@ class PutChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class SendStraight:
+    """Begin an upload whose bytes the client sends to the store itself: ``in_parts``, or in one request, ``as_form`` or
+    as its body. ``part_size``: that of all parts but the last, where the client says it."""
+
+    description: Description
+    size: int | None = None
+    part_size: int | None = None
+    in_parts: bool = True
+    as_form: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPart:
+    """A part as the client tells it: its number, and the tag that the store answered it with (without quotes)."""
+
+    number: int
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """How far is this upload?"""
 

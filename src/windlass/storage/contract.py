@@ -82,6 +82,8 @@ class Capabilities:
     is small."""
     presigns: bool = False
     """It is a PresigningStore: clients can fetch an object from the store itself."""
+    direct: bool = False
+    """It is a DirectStore: clients can send an object to the store itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +251,97 @@ class PresigningStore(Protocol):
     def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         """A URL under which anybody can GET the object for so long. The store answers with the ``Content-Type`` and
         ``Content-Disposition`` and ``Cache-Control`` of ``headers``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """One request that anybody may send to the store itself, once or more, until its time is over.
+
+    ``headers`` go with it as they are. With ``fields`` it is a form: these first, and last the bytes as ``file``.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What lies at the store of an upload that clients send there: a part of it, or all of it (number 1)."""
+
+    number: int
+    tag: str
+    size: int
+
+
+class DirectStore(Protocol):
+    """Capability of stores whose ``capabilities.direct`` is true. An object is begun here, sent by clients to the store
+    itself, in parts or whole, and becomes an object under its key only when it is taken here. What clients can still
+    send after that changes nothing. ``discard``, ``clear`` and ``objects`` treat it like any unfinished object.
+    """
+
+    bucket: str
+    """Where objects lie, as clients are told."""
+    least_part: int
+    """Every part but the last has so many bytes at least."""
+    most_parts: int
+    largest_whole: int
+    """The bytes that can be sent in one request."""
+    takes_forms: bool
+    """``invite_form`` may be asked for."""
+
+    def keeps_out(self, origins: Sequence[str]) -> str:
+        """What pages of these origins lack to send to the store, in words; empty where nothing does."""
+        ...
+
+    def told(self, key: str, state: State) -> str:
+        """The name under which clients send it."""
+        ...
+
+    def begin_parts(self, key: str) -> State:
+        """Begin an object that is sent in parts."""
+        ...
+
+    def invite_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> Invitation:
+        """Part ``number`` (from 1) may be sent; of exactly ``size`` bytes, where that is known."""
+        ...
+
+    def sent_parts(self, key: str, state: State) -> list[Sent]:
+        """What was sent so far, by number. Raises ObjectMissing where the object was taken, or given up."""
+        ...
+
+    def take_parts(self, key: str, state: State, parts: Sequence[Sent]) -> int:
+        """Make the object of exactly these parts, in order, or find it made of them before; returns its size.
+
+        Raises ObjectMissing where it was given up, StoreError where the store has others in their place.
+        """
+        ...
+
+    def taken(self, key: str, state: State) -> int | None:
+        """The size of the object, if it was made of what was begun with this state."""
+        ...
+
+    def begin_whole(self, key: str) -> State:
+        """Begin an object that is sent in one request. Asks the store nothing."""
+        ...
+
+    def invite_form(
+        self, key: str, state: State, *, seconds: int, sizes: tuple[int, int], sha256: str | None = None
+    ) -> Invitation:
+        """It may be sent in a form: of a size within these bounds, with this SHA-256 (hex)."""
+        ...
+
+    def invite_put(self, key: str, state: State, *, seconds: int, size: int, sha256: str | None = None) -> Invitation:
+        """It may be sent as the body of a request: of exactly this size, with this SHA-256 (hex)."""
+        ...
+
+    def sent_whole(self, key: str, state: State) -> Sent | None:
+        """What was sent last, if anything."""
+        ...
+
+    def take_whole(self, key: str, state: State, sent: Sent) -> int | None:
+        """Make the object of what was sent; returns its size, or None where something else or nothing lies there by
+        now. Repeatable until ``clear``."""
         ...

@@ -19,7 +19,8 @@ def json_of(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ByteCall:
-    """One method of one path. ``replies``: status -> (what it means, content by media type)."""
+    """One method of one path. ``replies``: status -> (what it means, content by media type). ``refusal``: the content
+    of every other reply, where that is no problem."""
 
     method: str
     path: str
@@ -31,6 +32,7 @@ class ByteCall:
     body: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     public: bool = False
+    refusal: Mapping[str, Any] = field(default_factory=dict)
 
     def operation(self, path: str) -> dict[str, Any]:
         """The call as an OpenAPI operation. ``path`` is ours, perhaps with other names for its parameters."""
@@ -44,6 +46,8 @@ class ByteCall:
                 for status, (meaning, content) in self.replies.items()
             },
         }
+        if self.refusal:
+            found["responses"]["default"] = {"description": "A refusal", "content": dict(self.refusal)}
         if self.description:
             found["description"] = self.description
         if self.body:

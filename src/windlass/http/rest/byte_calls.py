@@ -11,6 +11,7 @@ from typing import Any
 from windlass.http.rest.byte_call import BINARY, ByteCall, header, json_of, model, query
 from windlass.http.rest.chunk_calls import CHUNK_CALLS
 from windlass.http.rest.media_calls import MEDIA_CALLS
+from windlass.http.rest.straight_calls import STRAIGHT_CALLS
 from windlass.http.rest.zip_calls import ZIP_CALLS
 
 _FIELDS = (
@@ -139,6 +140,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
     ),
     *CHUNK_CALLS,
     *MEDIA_CALLS,
+    *STRAIGHT_CALLS,
     *ZIP_CALLS,
     ByteCall(
         "OPTIONS",

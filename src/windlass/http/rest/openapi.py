@@ -13,6 +13,7 @@ from windlass.http.rest.byte_calls import BYTE_CALLS
 from windlass.http.rest.chunk_schemas import CHUNK_MODELS
 from windlass.http.rest.media_schemas import MEDIA_MODELS
 from windlass.http.rest.schemas import ProblemDocument, UploadStatusOut
+from windlass.http.rest.straight_schemas import STRAIGHT_MODELS
 
 _REFUSAL = {
     "description": "A problem: its `type` says which",
@@ -30,7 +31,7 @@ def complete(document: dict[str, Any], prefix: str = "") -> None:
         path = by_shape.setdefault(shape(prefix + call.path), prefix + call.path)
         paths.setdefault(path, {})[call.method.lower()] = call.operation(path)
     models: tuple[type[Schema], ...] = (ProblemDocument, UploadStatusOut, *CHUNK_MODELS, *MEDIA_MODELS)
-    for model in models:
+    for model in (*models, *STRAIGHT_MODELS):
         document["components"]["schemas"].update(_definitions(model))
     for operations in paths.values():
         for operation in operations.values():

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.http.endpoints import endpoint
-from windlass.http.uploads import chunks, forms, media, resumable, rufh_calls, tus_calls, whole
+from windlass.http.uploads import chunks, forms, media, resumable, rufh_calls, straight, tus_calls, whole
 from windlass.http.uploads.heads import effective_method
 from windlass.http.uploads.receiving import Incoming, receiving
 from windlass.protocols.dialects import Dialect, recognise
@@ -38,4 +38,4 @@ routes = [
 ]
 # Starlette answers HEAD wherever GET is; here HEAD asks how far an upload is.
 routes[-1].methods = {"GET"}
-routes += [*chunks.routes, *media.routes]
+routes += [*chunks.routes, *media.routes, *straight.routes]

@@ -17,8 +17,10 @@ def of_reply(reply: Reply) -> Response:
 
 
 def of_file(root: str, record: Mapping[str, Any]) -> Response:
-    """201 and the record. ``root`` stands before our paths as the client reaches them."""
-    return JSONResponse(dict(record), status_code=201, headers={"Location": root + record["links"]["self"]})
+    """201 and the record. ``root`` stands before our paths as the client reaches them. The tag is that of the bytes,
+    where it is known by now: Uppy 5 waits for one after a form that it was told to send (http-api section 5)."""
+    headers = {"Location": root + record["links"]["self"], "ETag": f'"{record["checksum"] or record["id"]}"'}
+    return JSONResponse(dict(record), status_code=201, headers=headers)
 
 
 def no_reply() -> Response:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from windlass.storage.contract import Buffer, StoreError
+from windlass.storage.contract import Buffer, Sent, StoreError
 from windlass.storage.s3.bucket import Bucket, proof
 from windlass.storage.s3.made import Tag
 
@@ -103,6 +103,11 @@ def parts(bucket: Bucket, key: str, upload: str, checksum: str, *, most: int | N
             raise StoreError(f"{key}: the store lacks part {len(found) + 1}")
         found.append(Tag(part["ETag"], part.get("ChecksumCRC32", "") if checksum == "crc32" else ""))
     return found
+
+
+def sent(bucket: Bucket, key: str, upload: str) -> list[Sent]:
+    """Every part that the store has, by number, whatever is missing. Raises ObjectMissing as above."""
+    return [Sent(part["PartNumber"], part["ETag"].strip('"'), part["Size"]) for part in _listed(bucket, key, upload)]
 
 
 def size_of(bucket: Bucket, key: str, upload: str) -> int:

@@ -70,6 +70,24 @@ def mark(bucket: Bucket, key: str) -> tuple[str, int]:
     return reply["Metadata"].get(MARK, ""), reply["ContentLength"]
 
 
+def copy(bucket: Bucket, key: str, source: str, *, etag: str, mark: str) -> None:
+    """One object of another inside the store, if that still has this tag, to be known by ``mark``.
+
+    Raises ObjectMissing, Changed, Refused.
+    """
+    with bucket.call(source) as s3:
+        s3.copy_object(
+            Bucket=bucket.name,
+            Key=bucket.path(key),
+            CopySource={"Bucket": bucket.name, "Key": bucket.path(source)},
+            CopySourceIfMatch=f'"{etag}"',
+            MetadataDirective="REPLACE",
+            ContentType=TYPE,
+            Metadata={MARK: mark},
+            **bucket.encryption(),
+        )
+
+
 def delete(bucket: Bucket, key: str) -> None:
     """Nothing to delete is no error."""
     try:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from windlass.conf import Settings
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 #: The protocol's own bounds: least size of every part but the last, most parts of an object.
 LEAST_PART = 5 * MIB
@@ -33,6 +34,7 @@ class Options:
     part_size: int = 8 * MIB
     buffer: int = 64 * MIB
     checksum: Checksum = "crc32"
+    forms: bool = True
     encryption: str = ""
     kms_key: str = ""
     timeout: float = 20.0
@@ -54,6 +56,7 @@ class Options:
             part_size=settings.aws_s3_part_size_mb * MIB,
             buffer=settings.aws_s3_buffer_mb * MIB,
             checksum=settings.aws_s3_checksum,
+            forms=settings.aws_s3_forms,
             encryption=settings.aws_s3_server_side_encryption,
             kms_key=settings.aws_s3_kms_key_id,
             timeout=settings.aws_s3_timeout_seconds,

@@ -11,6 +11,7 @@ from windlass.storage.registry import Guard, guarded, no_guard
 from windlass.storage.s3 import keys, multipart, objects, probe, reviving
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.chunk_writer import ChunkWriter
+from windlass.storage.s3.direct import DirectS3
 from windlass.storage.s3.finishing import complete, must_be_whole, parts_of, remove_pieces
 from windlass.storage.s3.made import Chunk, Made, Tag
 from windlass.storage.s3.memory import Memory
@@ -30,7 +31,7 @@ def from_settings(settings: Settings) -> S3Store:
     return S3Store(Options.of(settings), guarded)
 
 
-class S3Store:
+class S3Store(DirectS3):
     """See ``contract.Store``. Any number of threads may use one; a forked child's connections are its own."""
 
     name = "s3"
@@ -45,6 +46,7 @@ class S3Store:
         locks=False,
         parts=True,
         presigns=True,
+        direct=True,
     )
 
     def __init__(self, options: Options, guard: Guard = no_guard) -> None:
@@ -53,6 +55,7 @@ class S3Store:
         self._memory = Memory(options.buffer)
         # The address of a server of one's own is often one that only this network knows.
         self.is_public = bool(options.public_endpoint) or not options.endpoint
+        self.bucket, self.takes_forms = options.bucket, options.forms
 
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None

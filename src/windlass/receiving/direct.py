@@ -1,0 +1,181 @@
+"""Uploads that clients send to the store itself: begin, let parts in, tell what is there, give up. No byte of them
+passes here; ``taking`` makes files of them.
+
+What a client may do is what was signed for it: under a key of ours, for a short time, of the length that was said.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
+
+from windlass import conf
+from windlass.files import api as files
+from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, NotFound, NotSupported, UploadGone
+from windlass.kernel.principals import Principal
+from windlass.protocols.intents import SendStraight
+from windlass.receiving import beginning, layouts
+from windlass.receiving.admission import admit, profile_of
+from windlass.receiving.offload import in_database, in_thread, in_transaction
+from windlass.receiving.type_claims import must_be_taken
+from windlass.storage.contract import DirectStore, Invitation, ObjectMissing, Sent, State, Store
+from windlass.storage.registry import store
+
+#: Proves the caller, on a database thread, in the same go as what it is needed for.
+Who = Callable[[], Principal]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """``invitation``: where it is sent in one request; parts are asked for one by one."""
+
+    session: files.UploadSession
+    key: str
+    invitation: Invitation | None = None
+
+
+def life() -> int:
+    """Of a signed URL (seconds)."""
+    return conf.get().upload_url_seconds
+
+
+def admitted(intent: SendStraight, principal: Principal, *, dialect: str) -> files.NewUpload:
+    """The session to begin, by all that is declared.
+
+    Raises NotSupported where the store lets nobody in, UnsupportedMediaType, FileTooLarge, InvalidField, BadRequest.
+    """
+    new = admit(intent.description, intent.size, principal, dialect)
+    target = _direct(new.store)
+    must_be_taken(new.profile, intent.description)
+    if intent.in_parts:
+        return new
+    if intent.size is not None and intent.size > target.largest_whole:
+        raise FileTooLarge(target.largest_whole, intent.size, "file, where it comes in one request,")
+    if intent.size is None and not intent.as_form:
+        raise BadRequest("A request that is no form is signed for a size: say it as metadata[size].", field="size")
+    return replace(new, max_size=min(new.profile.max_size, target.largest_whole))
+
+
+async def begin(new: files.NewUpload, intent: SendStraight) -> Begun:
+    """Raises BadRequest, QuotaExceeded, StorageFull, StoreError."""
+    target = _direct(new.store)
+    part_size = layouts.part_size(target, intent) if intent.in_parts else 0
+    session = await beginning.begin(new, files.uploads.create, partial(_make, part_size, intent.in_parts))
+    if intent.in_parts:
+        return Begun(session, key_of(session))
+    return await in_thread(_invited, session, intent, new.profile.min_size)
+
+
+async def part_urls(
+    upload_id: uuid.UUID, key: str, numbers: Sequence[int], who: Who, *, dialect: str
+) -> dict[int, str]:
+    """Where to send these parts. Raises NotFound, Conflict, UploadGone, BadRequest, FileTooLarge."""
+    session = await in_database(_in_parts, upload_id, key, who, dialect)
+    if files.direct.may_be_prolonged(session):
+        await in_transaction(files.direct.prolong, upload_id, files.profile(session.profile).upload_ttl_hours)
+    return await in_thread(_signed, session, numbers)
+
+
+async def parts(upload_id: uuid.UUID, key: str, who: Who, *, dialect: str) -> list[Sent]:
+    """What is at the store. Raises NotFound, Conflict, UploadGone, StoreError."""
+    session = await in_database(_of_parts, upload_id, key, who, dialect)
+    if session.status == files.UploadStatus.COMPLETED:
+        return layouts.taken_parts(session)
+    try:
+        found = await in_thread(_direct(session.store).sent_parts, session.store_key, session.store_state)
+    except ObjectMissing as error:
+        raise UploadGone("The store has nothing of this upload any more. Start a new one.") from error
+    await in_transaction(files.direct.note, session.id, sum(part.size for part in found))
+    return found
+
+
+async def abort(upload_id: uuid.UUID, key: str, who: Who, *, dialect: str) -> None:
+    """Give it up and free what the store has of it; again answers the same. Raises NotFound, Conflict."""
+    session = await in_database(find, upload_id, key, who, dialect)
+    if session.status == files.UploadStatus.COMPLETED:
+        raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
+    if await in_transaction(files.uploads.end, upload_id, files.UploadStatus.CANCELLED):
+        await in_thread(store(session.store).discard, session.store_key, session.store_state)
+
+
+def find(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.UploadSession:
+    """The caller's session, whatever its status, if it was begun in this dialect and has this key.
+
+    Raises NotFound, Conflict. Blocks on the database.
+    """
+    session = files.uploads.get(upload_id, who())
+    if session.dialect != dialect:
+        raise Conflict(f"This upload was begun as {session.dialect}; it cannot go on as {dialect}.")
+    if key != key_of(session):
+        raise NotFound(f"The upload {upload_id} has another key.")
+    return session
+
+
+def key_of(session: files.UploadSession) -> str:
+    """As clients are told it."""
+    return _direct(session.store).told(session.store_key, session.store_state)
+
+
+def bucket_of(session: files.UploadSession) -> str:
+    return _direct(session.store).bucket
+
+
+def takes_forms(new: files.NewUpload) -> bool:
+    return _direct(new.store).takes_forms
+
+
+def _direct(name: str) -> DirectStore:
+    """Raises NotSupported."""
+    target = store(name)
+    if not target.capabilities.direct:
+        raise NotSupported(
+            "These files are not kept in a store that clients can send to themselves. POST /files/ takes them, by tus, "
+            "as a form and otherwise."
+        )
+    return cast(DirectStore, target)
+
+
+def _make(part_size: int, in_parts: bool, target: Store, key: str) -> State:
+    direct = cast(DirectStore, target)
+    return direct.begin_parts(key) | {"part_size": part_size} if in_parts else direct.begin_whole(key)
+
+
+def _invited(session: files.UploadSession, intent: SendStraight, min_size: int) -> Begun:
+    target, key, state = _direct(session.store), session.store_key, session.store_state
+    sha256, size = session.expected_sha256, session.size
+    if intent.as_form:
+        most = profile_of(session).max_size
+        sizes = (min_size, most) if size is None else (size, size)
+        invitation = target.invite_form(key, state, seconds=life(), sizes=sizes, sha256=sha256)
+    else:
+        assert size is not None
+        invitation = target.invite_put(key, state, seconds=life(), size=size, sha256=sha256)
+    return Begun(session, key_of(session), invitation)
+
+
+def _of_parts(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.UploadSession:
+    session = find(upload_id, key, who, dialect)
+    files.uploads.must_be_alive(session)
+    if "part_size" not in session.store_state:
+        raise Conflict("This upload is sent in one request; it has no parts.")
+    return session
+
+
+def _in_parts(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.UploadSession:
+    session = _of_parts(upload_id, key, who, dialect)
+    if session.status == files.UploadStatus.COMPLETED:
+        raise Conflict("This upload is complete and takes no more parts.")
+    return session
+
+
+def _signed(session: files.UploadSession, numbers: Sequence[int]) -> dict[int, str]:
+    target, key, state = _direct(session.store), session.store_key, session.store_state
+    sizes = {number: layouts.length(session, number) for number in numbers}
+    if session.size is None:
+        layouts.must_be_within(target, profile_of(session), max(numbers))
+    return {
+        number: target.invite_part(key, state, number, seconds=life(), size=size).url for number, size in sizes.items()
+    }

@@ -1,0 +1,153 @@
+"""Uppy's S3 calls: what they say is an intent or a refusal, and what is answered is what Uppy reads."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from windlass.kernel.errors import BadRequest, FileTooLarge, InvalidField, NotFound, Problem
+from windlass.protocols import s3multipart
+from windlass.protocols.intents import Description, NamedPart, SendStraight
+
+ID = uuid.UUID("6f4b7f8e-3d1c-4f0a-9a43-0d4c6d0f5f11")
+
+
+def create(**fields: Any) -> SendStraight:
+    return s3multipart.parse_create(json.dumps({"filename": "a.bin", "type": ""} | fields).encode())
+
+
+def test_a_creation_as_version_6_says_it() -> None:
+    meta = {"name": "a.png", "type": "image/png", "relativePath": None, "size": 12, "part_size": 6_000_000}
+    meta |= {"profile": "p", "reference": 7, "sha256": "A" * 64, "colour": ["blue"]}
+    found = create(filename="dir/a.png", type="image/png", metadata=meta)
+    described = Description("a.png", "image/png", "p", "7", "a" * 64, metadata={"colour": ["blue"]})
+    assert found == SendStraight(described, 12, 6_000_000, in_parts=True)
+
+
+def test_a_creation_as_version_5_says_it() -> None:
+    """All metadata is text there, and what is not set is the word `undefined`."""
+    meta = {"size": "12", "reference": "undefined", "profile": "", "sha256": "null"}
+    assert create(metadata=meta) == SendStraight(Description("a.bin"), 12)
+    assert create() == create(metadata=None) == SendStraight(Description("a.bin"))
+
+
+def test_the_parameters_of_one_request() -> None:
+    query = {"filename": "a.png", "type": "undefined", "metadata[size]": "5", "metadata[colour]": "blue", "x": "y"}
+    described = Description("a.png", metadata={"colour": "blue"})
+    assert s3multipart.parse_params(query) == SendStraight(described, 5, in_parts=False, as_form=True)
+    assert not s3multipart.parse_params(query | {"method": "put"}).as_form
+    with pytest.raises(BadRequest, match="method"):
+        s3multipart.parse_params(query | {"method": "PATCH"})
+    with pytest.raises(BadRequest, match="filename"):
+        s3multipart.parse_params({"type": "image/png"})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"filename": ""},
+        {"filename": 5},
+        {"type": []},
+        {"metadata": "a"},
+        {"metadata": {"size": "1.5"}},
+        {"metadata": {"size": -1}},
+        {"metadata": {"size": True}},
+        {"metadata": {"part_size": 0}},
+        {"metadata": {"sha256": "abc"}},
+        {"metadata": {"reference": "x" * 300}},
+        {"metadata": {"media_type": {}}},
+        {"metadata": {"text": "\x00"}},
+    ],
+)
+def test_what_is_no_creation(fields: dict[str, Any]) -> None:
+    with pytest.raises((BadRequest, InvalidField)):
+        create(**fields)
+
+
+def complete(*parts: Any) -> tuple[NamedPart, ...]:
+    return s3multipart.parse_complete(json.dumps({"parts": parts}).encode())
+
+
+def test_the_parts_that_make_the_file() -> None:
+    first, second = {"PartNumber": 1, "ETag": '"abc"'}, {"PartNumber": "2", "ETag": "def-1", "more": 1}
+    assert complete(first, second) == (NamedPart(1, "abc"), NamedPart(2, "def-1"))
+    for wrong in ([], [second], [second, first], [first, first], [5], [{"PartNumber": 1}], [first | {"ETag": 'a"b'}]):
+        with pytest.raises(BadRequest, match=r"parts|ETag"):
+            complete(*wrong)
+    with pytest.raises(BadRequest):
+        s3multipart.parse_complete(b'{"parts": {}}')
+
+
+def test_numbers_of_parts() -> None:
+    assert s3multipart.parse_number("10000") == 10_000
+    assert s3multipart.parse_numbers({"partNumbers": "3, 1,3"}) == [1, 3]
+    for wrong in ("", "0", "10001", "-1", "1.0", "٣", "9" * 30):
+        with pytest.raises(BadRequest, match="1 to 10000"):
+            s3multipart.parse_number(wrong)
+
+
+def test_a_key_names_its_upload() -> None:
+    plain = f"objects/6f/{ID}"
+    for key in (plain, f"some/where/{plain}", f"{plain}.tail.0123456789abcdef"):
+        assert s3multipart.upload_of_key(key) == ID
+    assert s3multipart.key_of({"key": plain}) == (ID, plain)
+    for key in ("a", "objects/6f/none", f"{ID}", "objects/6f/" + "-" * 36):
+        with pytest.raises(NotFound):
+            s3multipart.upload_of_key(key)
+    with pytest.raises(BadRequest, match="key"):
+        s3multipart.parse_key({})
+
+
+def test_refusals_are_uppys() -> None:
+    refused = s3multipart.refused(FileTooLarge(5, 6))
+    assert (refused.status, refused.body) == (
+        413,
+        {"error": str(FileTooLarge(5, 6)), "message": str(FileTooLarge(5, 6))},
+    )
+    assert s3multipart.refused(InvalidField("No.")).status == 400
+
+
+def test_replies_are_uppys() -> None:
+    assert s3multipart.created(ID, "k", "b").body == {"key": "k", "uploadId": str(ID), "bucket": "b"}
+    assert s3multipart.listed([(1, "abc", 5)]).body == [{"PartNumber": 1, "ETag": '"abc"', "Size": 5}]
+    assert s3multipart.part("u", 900).body == {"url": "u", "expires": 900}
+    assert s3multipart.parts({1: "u"}).body == {"presignedUrls": {"1": "u"}}
+    assert s3multipart.aborted().body == {}
+    done = s3multipart.completed("l", "k", "b", "/files/1/")
+    assert done.body == {"location": "l", "key": "k", "bucket": "b"}
+    assert done.headers["Windlass-File"] == "/files/1/"
+
+
+def status_of(parse: Callable[[Any], object], said: Any) -> int:
+    """Of the refusal; 400 where there is none, which is as good. What raises anything else fails the test."""
+    try:
+        parse(said)
+    except Problem as problem:
+        return problem.status
+    return 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(["filename", "type", "metadata", "parts", "size", "profile", "sha256", "PartNumber", "ETag"])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, st.dictionaries(NAMES, JSON) | JSON) | JSON)
+def test_any_body_is_an_intent_or_a_refusal(said: Any) -> None:
+    for parse in (s3multipart.parse_create, s3multipart.parse_complete):
+        assert 400 <= status_of(parse, json.dumps(said).encode()) < 500
+
+
+@given(st.dictionaries(st.sampled_from(["filename", "type", "method", "metadata[size]", "metadata[a]"]), st.text()))
+def test_any_query_is_an_intent_or_a_refusal(query: dict[str, str]) -> None:
+    assert 400 <= status_of(s3multipart.parse_params, query) < 500
