@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.contract import test_django_store as django_stores
 from windlass.kernel import secret_keys
+from windlass.storage import page_cache
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, OTHER, kept, keys, make, pattern, read, write
 from windlass.storage.contract import StoreError
@@ -233,3 +235,14 @@ def test_a_header_that_was_changed_is_noticed(place: Path, at: int) -> None:
     (place / f"{KEY}.enc").write_bytes(raw(place)[:40])
     with pytest.raises(header.Damaged):
         store.open(KEY)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system knows no such wish")
+def test_who_verifies_reads_from_the_medium(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an encrypted object too, which has no descriptor of its own."""
+    store, asked = under(place, KEY_ONE), []
+    make(store, KEY, pattern(100_000))
+    monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *_: asked.append(os.fstat(descriptor).st_ino))
+    with store.open(KEY) as file:
+        page_cache.forget(file)
+    assert asked == [(place / f"{KEY}.enc").stat().st_ino]

@@ -15,4 +15,10 @@ def forget(file: BinaryIO, start: int = 0, length: int = 0) -> None:
     """
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):  # io.UnsupportedOperation is one
-            os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(_stored(file).fileno(), start, length, os.POSIX_FADV_DONTNEED)
+
+
+def _stored(file: BinaryIO) -> BinaryIO:
+    """What an encrypted object is read from; there the same bytes lie a header later, which is less than a page."""
+    found: BinaryIO = getattr(getattr(file, "raw", None), "stored", file)
+    return found

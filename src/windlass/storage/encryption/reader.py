@@ -20,10 +20,11 @@ def decrypted(inner: BinaryIO, cipher: ObjectCipher) -> BinaryIO:
 
 
 class _Reader(io.RawIOBase):
-    """It has no ``fileno``: nobody may send the file past it."""
+    """It has no ``fileno``: nobody may send the file past it. ``stored``: that file, for who only asks how it lies."""
 
     def __init__(self, inner: BinaryIO, cipher: ObjectCipher) -> None:
         super().__init__()
+        self.stored = inner
         self._inner = cast(io.BufferedIOBase, inner)
         self._position = 0
         self._cipher = cipher
