@@ -44,7 +44,8 @@ def of_picture(path: Path, output: BinaryIO) -> dict[str, Any]:
     image = pyvips.Image.new_from_file(str(path), access="sequential")
     facts = {name: str(image.get(name)) for name in image.get_fields() if name.startswith("exif-")}
     facts |= {"width": image.width, "height": image.height, "bands": image.bands, "format": image.format}
-    _save(pyvips.Image.thumbnail(str(path), SIDE, size="down", output_profile="srgb", intent="relative"), output)
+    managed = {"output_profile": "srgb", "intent": "relative"} if image.get_typeof("icc-profile-data") else {}
+    _save(pyvips.Image.thumbnail(str(path), SIDE, size="down", **managed), output)
     return facts
 
 

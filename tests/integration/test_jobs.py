@@ -391,3 +391,36 @@ def test_a_bell_of_another_stage_is_not_missed(given_up: list[str]) -> None:
         rung_ago(job, seconds=seconds, due_ago=90)
         dog.look()
     assert given_up == []
+
+
+def test_stages_that_were_gone_through_under_one_lease_have_jobs_in_the_end() -> None:
+    held, moment = claimed(new_job()), now()
+    begun = [jobs.Begun(Stage.DESCRIBE, moment), jobs.Begun(Stage.DERIVE, moment + timedelta(milliseconds=5))]
+    with transaction.atomic():
+        following = jobs.hand_on(held, begun)
+    states = dict(Job.objects.filter(file_id=held.file_id).values_list("stage", "state"))
+    assert states == {"intake": JobState.DONE, "describe": JobState.DONE, "derive": JobState.RUNNING}
+    assert following.stage == Stage.DERIVE
+    assert jobs.holds(following)
+    assert not jobs.holds(held)
+    with transaction.atomic():
+        jobs.finish(following)
+    for job in Job.objects.filter(file_id=held.file_id):
+        assert [attempt.outcome for attempt in job.attempt_log.all()] == [AttemptOutcome.DONE]
+
+
+def test_who_was_fenced_hands_nothing_on() -> None:
+    held = claimed(new_job())
+    jobs.cancel_of_file(held.file_id)
+    with pytest.raises(jobs.Fenced), transaction.atomic():
+        jobs.hand_on(held, [jobs.Begun(Stage.DESCRIBE, now())])
+    assert Job.objects.filter(file_id=held.file_id).count() == 1
+
+
+def test_a_job_that_its_holder_has_ended_is_not_lost() -> None:
+    """Its lease may be looked at in the moment in which the worker goes on to the next stage."""
+    mine, taken = claimed(new_job()), claimed(new_job())
+    with transaction.atomic():
+        jobs.finish(mine)
+    jobs.cancel_of_file(taken.file_id)
+    assert jobs.keep_all([mine, taken]) == [taken]

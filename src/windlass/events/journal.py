@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from windlass.conf import rows
 from windlass.events import bell
 from windlass.events.models import Event
 from windlass.events.types import EventType
@@ -50,7 +51,7 @@ class Recorder:
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
-        Event.objects.bulk_create(self.pending)
+        rows.insert(self.pending)
         transaction.on_commit(bell.ring)
 
 

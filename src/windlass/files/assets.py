@@ -12,8 +12,9 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
+from windlass.conf import rows
 from windlass.events.api import EventType, Recorder
-from windlass.files.models import FileAsset, StepRun
+from windlass.files.models import Blob, FileAsset, StepRun
 from windlass.files.states import ENDED_FILES, FileStatus, StepState, files_that_may_become
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound
@@ -86,6 +87,13 @@ def get(file_id: uuid.UUID, principal: Principal) -> FileAsset:
 
 def load(file_id: uuid.UUID) -> FileAsset | None:
     """For work on a file that is already authorised; None once it is deleted, or in the trash."""
+    asset = rows.find(FileAsset, id=file_id, trashed_at=None)
+    if asset is None or asset.blob_id is None:
+        return asset
+    asset.blob = rows.find(Blob, id=asset.blob_id)
+    if asset.blob is not None:
+        return asset
+    # Between the two looks its bytes became another's, or went.
     return FileAsset.present.select_related("blob").filter(id=file_id).first()
 
 
@@ -104,6 +112,10 @@ def past_their_bytes() -> QuerySet[FileAsset]:
 
 def find_original(asset: FileAsset, sha256: str) -> uuid.UUID | None:
     """The oldest file of the same owner with the same content that is still here, if it came before this one."""
+    same = {"owner": asset.owner, "checksum": sha256, "size": asset.size}
+    oldest = rows.select(FileAsset, most=1, order=("created_at", "id"), **same)
+    if not oldest or oldest[0].id == asset.id:
+        return None
     return (
         FileAsset.present.filter(owner=asset.owner, checksum=sha256, size=asset.size, created_at__lt=asset.created_at)
         .exclude(id=asset.id)

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import structlog
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 
+from windlass.conf import rows
 from windlass.events.api import recording
 from windlass.files import integrity
 from windlass.files.models import Blob, FileAsset
@@ -29,9 +30,10 @@ def twin_of(blob: Blob) -> Blob | None:
     """
     if blob.sha256 is None:
         return None
-    older = Q(created_at__lt=blob.created_at) | Q(created_at=blob.created_at, id__lt=blob.id)
-    found = _same(blob).filter(older, damaged_at=None).order_by("created_at", "id")
-    return next((other for other in found[:3] if _is_there(other)), None)
+    same = {"owner": blob.owner, "store": blob.store, "size": blob.size, "sha256": blob.sha256, "damaged_at": None}
+    oldest = rows.select(Blob, most=3, order=("created_at", "id"), **same)
+    older = [each for each in oldest if (each.created_at, each.id) < (blob.created_at, blob.id) and each.references]
+    return next((other for other in older if _is_there(other)), None)
 
 
 def merge(*, dry_run: bool = False) -> int:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from windlass.conf import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.assets import (
     COLUMNS,
@@ -28,11 +29,13 @@ _UNDONE = (StepState.PENDING, StepState.RUNNING)
 
 
 class FileRun:
-    """``asset`` and ``rows`` (the steps by name, in order) are as they will be once saved. One thread at a time."""
+    """``asset`` and ``rows`` (the steps by name, in order) are as they will be once saved. One thread at a time.
 
-    def __init__(self, asset: FileAsset) -> None:
+    ``untouched``: nobody has worked on this run yet, so it has no steps to be looked for."""
+
+    def __init__(self, asset: FileAsset, *, untouched: bool = False) -> None:
         self.asset = asset
-        self.rows: dict[str, StepRun] = {row.step: row for row in steps(asset)}
+        self.rows: dict[str, StepRun] = {} if untouched else {row.step: row for row in steps(asset)}
         self._status = asset.status
         self._values: dict[str, Any] = {}
         self._changed: dict[str, StepRun] = {}
@@ -45,7 +48,7 @@ class FileRun:
         for step in planned:
             if step.name not in self.rows:
                 row = StepRun(
-                    file=self.asset, run=self.asset.run, stage=step.stage, step=step.name, position=len(self.rows)
+                    file_id=self.asset.id, run=self.asset.run, stage=step.stage, step=step.name, position=len(self.rows)
                 )
                 self.rows[step.name] = self._changed[step.name] = row
 
@@ -124,11 +127,11 @@ class FileRun:
         Raises IllegalMove where the file is no longer as this run has it.
         """
         if self._values:
-            as_known = FileAsset.objects.filter(id=self.asset.id, run=self.asset.run, status=self._status)
-            if not as_known.update(updated_at=now(), **self._values):
+            as_known = {"id": self.asset.id, "run": self.asset.run, "status": self._status}
+            if not rows.update(FileAsset, as_known, {"updated_at": now(), **self._values}):
                 raise IllegalMove(f"file {self.asset.id} is no longer {self._status}")
         if self._digest is not None and self.asset.blob is not None and self.asset.blob.sha256 is None:
-            Blob.objects.filter(id=self.asset.blob.id).update(sha256=self._digest)
+            rows.update(Blob, {"id": self.asset.blob.id}, {"sha256": self._digest})
         self._save_steps()
         self._save_renditions()
         for kind, data in self._events:
@@ -145,33 +148,23 @@ class FileRun:
     def _save_steps(self) -> None:
         if not self._changed:
             return
-        for row in self._changed.values():
-            row.pk = None  # known by file, run and step: a row that is there is changed, and keeps its number
-        StepRun.objects.bulk_create(
-            self._changed.values(),
-            update_conflicts=True,
-            unique_fields=["file", "run", "step"],
-            update_fields=["state", "seconds", "progress", "detail"],
-        )
+        changes = ("state", "seconds", "progress", "detail")
+        rows.insert(list(self._changed.values()), unique=("file", "run", "step"), replace=changes)
 
     def _save_renditions(self) -> None:
         if not self._renditions:
             return
         fields = ["kind", "mime_type", "store", "key", "size", "width", "height"]
-        Rendition.objects.bulk_create(
-            [
-                Rendition(
-                    file=self.asset,
-                    name=made.name,
-                    run=self.asset.run,
-                    **{name: getattr(made, name) for name in fields},
-                )
-                for made in {made.name: made for made in self._renditions}.values()
-            ],
-            update_conflicts=True,
-            unique_fields=["file", "name"],
-            update_fields=[*fields, "run"],
-        )
+        made = [
+            Rendition(
+                file_id=self.asset.id,
+                name=made.name,
+                run=self.asset.run,
+                **{name: getattr(made, name) for name in fields},
+            )
+            for made in {made.name: made for made in self._renditions}.values()
+        ]
+        rows.insert(made, unique=("file", "name"), replace=(*fields, "run"))
 
     def _know(self, facts: Mapping[str, Any]) -> None:
         found = dict(facts)

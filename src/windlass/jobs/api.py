@@ -2,6 +2,7 @@
 
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.queue import (
+    Begun,
     Claim,
     Fenced,
     are_open,
@@ -35,6 +36,7 @@ from windlass.jobs.wake import warm_up as warm_up_bell
 __all__ = [
     "Attempt",
     "AttemptOutcome",
+    "Begun",
     "Claim",
     "Fenced",
     "Job",

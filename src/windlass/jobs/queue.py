@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from windlass import conf
+from windlass.conf import rows
 from windlass.jobs import wake
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
@@ -39,6 +40,14 @@ class Claim:
     @property
     def last_attempt(self) -> bool:
         return self.attempt >= self.max_attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A stage that the holder of an earlier one's job has gone on with, and since when. Its job is not recorded yet."""
+
+    stage: Stage
+    at: datetime
 
 
 def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str = "") -> Job:
@@ -85,8 +94,8 @@ def look(job_id: uuid.UUID, holder: str) -> Claim | None:
 
     It holds nothing before ``take``: a look takes no write lock.
     """
-    job = Job.objects.filter(id=job_id, state=JobState.QUEUED, due_at__lte=now()).first()
-    if job is None:
+    job = rows.find(Job, id=job_id, state=JobState.QUEUED)
+    if job is None or job.due_at > now():
         return None
     return Claim(
         job.id,
@@ -104,15 +113,16 @@ def look(job_id: uuid.UUID, holder: str) -> Claim | None:
 def take(held: Claim) -> None:
     """Make the claim, under a lease, inside the caller's transaction. Raises Fenced where the job has moved on."""
     moment = now()
-    taken = Job.objects.filter(id=held.job_id, state=JobState.QUEUED, lease_epoch=held.epoch - 1, due_at__lte=moment)
-    if not taken.update(
-        state=JobState.RUNNING,
-        attempts=held.attempt,
-        lease_holder=held.holder,
-        lease_epoch=held.epoch,
-        lease_until=_lease_end(moment),
-        updated_at=moment,
-    ):
+    taken = {
+        "state": JobState.RUNNING,
+        "attempts": held.attempt,
+        "lease_holder": held.holder,
+        "lease_epoch": held.epoch,
+        "lease_until": _lease_end(moment),
+        "updated_at": moment,
+    }
+    seen = {"id": held.job_id, "state": JobState.QUEUED, "lease_epoch": held.epoch - 1}
+    if not rows.update(Job, seen, taken):
         raise Fenced(f"job {held.job_id} was taken by another")
     _begin_attempt(held, moment)
 
@@ -130,37 +140,23 @@ def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
     return held
 
 
-def hand_on(held: Claim, stage: Stage) -> Claim:
-    """Make the next stage's job and claim it at once, in the transaction that finishes this one; no bell rings.
+def hand_on(held: Claim, begun: Sequence[Begun]) -> Claim:
+    """End the held job, and record those of the stages begun since, in the transaction that records what they found.
+    The last of them is claimed; no bell rings. Raises Fenced.
 
     Whoever holds a stage is alone in making the next of this run. Should the worker die, the lease brings it back.
     """
-    moment = now()
-    job = Job.objects.create(
-        file_id=held.file_id,
-        run=held.run,
-        stage=stage,
-        state=JobState.RUNNING,
-        attempts=1,
-        max_attempts=held.max_attempts,
-        due_at=moment,
-        rung_at=moment,
-        lease_holder=held.holder,
-        lease_epoch=1,
-        lease_until=_lease_end(moment),
-        request_id=held.request_id,
-    )
-    following = replace(held, job_id=job.id, stage=stage, epoch=1, attempt=1)
-    _begin_attempt(following, moment)
-    return following
+    _end(held)
+    return _record(held, begun, is_over=False)
 
 
 def keep_all(held: Iterable[Claim]) -> list[Claim]:
     """Prolong these leases, which belong to one worker; returns those that are lost. A lease that is young is only
-    looked at, which takes no write lock."""
+    looked at, which takes no write lock. A job that its holder has just ended itself is not lost: whoever takes one
+    from another raises its epoch."""
     claims, moment = list(held), now()
-    rows = Job.objects.filter(id__in=[claim.job_id for claim in claims], state=JobState.RUNNING)
-    found = {(job, epoch): until for job, epoch, until in rows.values_list("id", "lease_epoch", "lease_until")}
+    known = Job.objects.filter(id__in=[claim.job_id for claim in claims])
+    found = {(job, epoch): until for job, epoch, until in known.values_list("id", "lease_epoch", "lease_until")}
     mine = [claim for claim in claims if (claim.job_id, claim.epoch) in found]
     soon = moment + timedelta(seconds=conf.get().job_lease_seconds * 2 / 3)
     old = Q()
@@ -174,7 +170,7 @@ def keep_all(held: Iterable[Claim]) -> list[Claim]:
 
 def holds(held: Claim) -> bool:
     """Whether the claim is still the job's; a look."""
-    return Job.objects.filter(id=held.job_id, state=JobState.RUNNING, lease_epoch=held.epoch).exists()
+    return rows.exists(Job, id=held.job_id, state=JobState.RUNNING, lease_epoch=held.epoch)
 
 
 def keep(held: Claim) -> None:
@@ -182,10 +178,11 @@ def keep(held: Claim) -> None:
     _change(held, lease_until=_lease_end(now()))
 
 
-def finish(held: Claim) -> None:
-    """The job's effects are recorded in this same transaction. Raises Fenced."""
-    _change(held, state=JobState.DONE, lease_until=None, last_error="")
-    _end_attempt(held, AttemptOutcome.DONE)
+def finish(held: Claim, begun: Sequence[Begun] = ()) -> None:
+    """The effects of the job, and of the stages begun since, are recorded in this same transaction. Raises Fenced."""
+    _end(held)
+    if begun:
+        _record(held, begun, is_over=True)
 
 
 def retry_later(held: Claim, error: BaseException | str, *, step: str = "") -> bool:
@@ -210,7 +207,7 @@ def postpone(held: Claim, reason: str, seconds: float, *, step: str = "") -> Non
     _change(
         held,
         state=JobState.QUEUED,
-        attempts=F("attempts") - 1,
+        attempts=held.attempt - 1,
         due_at=now() + timedelta(seconds=seconds),
         rung_at=None,
         lease_until=None,
@@ -345,24 +342,65 @@ def _lease_end(moment: datetime) -> datetime:
 
 
 def _change(held: Claim, **values: object) -> None:
-    changed = Job.objects.filter(id=held.job_id, state=JobState.RUNNING, lease_epoch=held.epoch).update(
-        updated_at=now(), **values
-    )
-    if not changed:
+    mine = {"id": held.job_id, "state": JobState.RUNNING, "lease_epoch": held.epoch}
+    if not rows.update(Job, mine, {"updated_at": now(), **values}):
         raise Fenced(f"job {held.job_id} is no longer held under epoch {held.epoch}")
 
 
-def _begin_attempt(held: Claim, moment: datetime) -> None:
-    Attempt.objects.create(
-        job_id=held.job_id, number=held.attempt, epoch=held.epoch, worker=held.holder, started_at=moment
+def _end(held: Claim) -> None:
+    _change(held, state=JobState.DONE, lease_until=None, last_error="")
+    _end_attempt(held, AttemptOutcome.DONE)
+
+
+def _record(held: Claim, begun: Sequence[Begun], *, is_over: bool) -> Claim:
+    """Each stage's job has ended where the next one began; the last, now if ``is_over``, else it is claimed."""
+    ends = [*(later.at for later in begun[1:]), now() if is_over else None]
+    made = [_done_at_once(held, each, end) for each, end in zip(begun, ends, strict=True)]
+    rows.insert(made)
+    rows.insert([_only_attempt(job, each, end) for job, each, end in zip(made, begun, ends, strict=True)])
+    return replace(held, job_id=made[-1].id, stage=begun[-1].stage, epoch=1, attempt=1)
+
+
+def _done_at_once(held: Claim, begun: Begun, end: datetime | None) -> Job:
+    return Job(
+        file_id=held.file_id,
+        run=held.run,
+        stage=begun.stage,
+        state=JobState.DONE if end else JobState.RUNNING,
+        attempts=1,
+        max_attempts=held.max_attempts,
+        due_at=begun.at,
+        rung_at=begun.at,
+        lease_holder=held.holder,
+        lease_epoch=1,
+        lease_until=None if end else _lease_end(now()),
+        request_id=held.request_id,
     )
+
+
+def _only_attempt(job: Job, begun: Begun, end: datetime | None) -> Attempt:
+    return Attempt(
+        job_id=job.id,
+        number=1,
+        epoch=1,
+        worker=job.lease_holder,
+        outcome=AttemptOutcome.DONE if end else AttemptOutcome.RUNNING,
+        started_at=begun.at,
+        ended_at=end,
+    )
+
+
+def _begin_attempt(held: Claim, moment: datetime) -> None:
+    attempt = Attempt(job_id=held.job_id, number=held.attempt, epoch=held.epoch, worker=held.holder, started_at=moment)
+    rows.insert([attempt])
 
 
 def _end_attempt(held: Claim, outcome: AttemptOutcome, error: BaseException | str = "", step: str = "") -> None:
-    Attempt.objects.filter(job_id=held.job_id, epoch=held.epoch).update(
-        outcome=outcome,
-        ended_at=now(),
-        step=step,
-        error_class=type(error).__name__ if isinstance(error, BaseException) else "",
-        message=str(error),
-    )
+    ended = {
+        "outcome": outcome,
+        "ended_at": now(),
+        "step": step,
+        "error_class": type(error).__name__ if isinstance(error, BaseException) else "",
+        "message": str(error),
+    }
+    rows.update(Attempt, {"job_id": held.job_id, "epoch": held.epoch}, ended)

@@ -180,6 +180,9 @@ class Transport(virtual.Transport):
         super().__init__(client, **kwargs)  # type: ignore[no-untyped-call]
         self.acknowledged = threading.Event()
 
+    def _may_take(self) -> bool:
+        return any(channel.qos.can_consume() for channel in self.channels)
+
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Deliver one message. Raises TimeoutError where none came in time."""
         deadline = time.monotonic() + min(timeout or self.longest_drain, self.longest_drain)
@@ -188,9 +191,11 @@ class Transport(virtual.Transport):
             try:
                 cycle.get(self._deliver, timeout=timeout)
             except Empty:
-                if time.monotonic() >= deadline:
+                left = deadline - time.monotonic()
+                if left <= 0:
                     raise TimeoutError from None
-                if self.acknowledged.wait(self.polling_interval):
+                # A worker that is full takes nothing before it has acknowledged something.
+                if self.acknowledged.wait(self.polling_interval if self._may_take() else left):
                     self.acknowledged.clear()
             else:
                 return

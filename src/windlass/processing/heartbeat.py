@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import structlog
@@ -20,9 +21,12 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """``lost`` is set once another has the job, or its file was withdrawn: stop, and record nothing."""
+    """``lost`` is set once another has the job, or its file was withdrawn: stop, and record nothing.
 
-    def __init__(self, held: jobs.Claim) -> None:
+    ``held`` says which claim is to be kept: a worker goes on from one stage's job to the next one's of the same file.
+    """
+
+    def __init__(self, held: Callable[[], jobs.Claim]) -> None:
         self.lost = threading.Event()
         self.held = held
 
@@ -34,11 +38,6 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _heart.remove(self)
-
-    def turn_to(self, held: jobs.Claim) -> None:
-        """The worker goes on with another job: the next stage of the same file. What was said of the last one, which
-        has ended, does not count for it."""
-        _heart.replace(self, held)
 
 
 class _Heart:
@@ -64,10 +63,6 @@ class _Heart:
         with self._changed:
             self._beats.discard(beat)
 
-    def replace(self, beat: Heartbeat, held: jobs.Claim) -> None:
-        with self._changed:
-            beat.held, beat.lost = held, threading.Event()
-
     def _run(self) -> None:
         try:
             while self._wait():
@@ -88,7 +83,7 @@ class _Heart:
 
     def _beat(self) -> None:
         with self._changed:
-            beats = {beat.held: beat for beat in self._beats}
+            beats = {beat.held(): beat for beat in self._beats}
         if not beats:
             return
         try:
@@ -98,10 +93,8 @@ class _Heart:
             log.warning("job.heartbeat_failed", jobs=len(beats), error=str(error))
             connection.close()
             return
-        with self._changed:
-            for held in lost:
-                if beats[held].held == held:  # else it has ended meanwhile, and the next stage is under way
-                    beats[held].lost.set()
+        for held in lost:
+            beats[held].lost.set()
 
 
 _heart = _Heart()

@@ -12,7 +12,6 @@ from windlass.events.api import EventType, recording
 from windlass.files.api import FileAsset, FileRun, FileStatus, StepOutcome, StepState, assets
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
-from windlass.kernel.clock import monotonic
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
 from windlass.processing.plan import PlannedStep, next_stage, passes_gate
 from windlass.processing.registry import step as installed_step
@@ -37,39 +36,39 @@ def nothing_to_do(held: jobs.Claim) -> None:
 
 
 def take(held: jobs.Claim) -> None:
-    """Take the job, whose stage cannot even begin."""
+    """Take the job. That its stage begins is said with what its first steps find, within ``TOGETHER``."""
     with recording():
         jobs.take(held)
 
 
-def begin(work: Work) -> None:
-    """Take the job, and say that its stage begins."""
-    with _saving(work.run):
-        jobs.take(work.held)
-        _begin_stage(work)
-    work.recorded_at = monotonic()
-
-
 def so_far(work: Work) -> None:
-    """What has come of the stage since the records last said."""
+    """What has come of the work since the records last said. The stages that were gone through have jobs then, too."""
+    held = work.held
     with _saving(work.run):
-        jobs.keep(work.held)
-    work.recorded_at = monotonic()
+        if work.begun:
+            held = jobs.hand_on(held, work.begun)
+        else:
+            jobs.keep(held)
+    work.recorded(held)
 
 
-def stage_ended(work: Work, last: Ended | None, stages: Collection[Stage]) -> Work | None:
-    """What follows from it: the file's outcome, or the next stage's job. Where that stage is one of ``stages``, and
-    none of its steps is long, it is this worker's already, and returned."""
-    following: Work | None = None
+def stage_ended(work: Work, last: Ended | None, stages: Collection[Stage]) -> bool:
+    """What follows from it. Where that is a stage of ``stages`` without a long step, this worker goes on with it: True,
+    and nothing need be recorded yet. Else the records say the file's outcome, or have the next stage's job."""
+    following: Stage | None = None
+    if last is not None and last.verdict is not None:
+        _refuse(work.run, last.verdict)
+    elif not work.filling:
+        following = _following(work)
+    if following is not None and following in stages and not _is_long(work.plan, following):
+        work.go_on_with(following)
+        begin_stage(work)
+        return True
     with _saving(work.run):
-        jobs.finish(work.held)
-        if last is not None and last.verdict is not None:
-            _refuse(work.run, last.verdict)
-        elif not work.filling:
-            following = _go_on(work, stages)
-    if following is not None:
-        following.recorded_at = monotonic()
-    return following
+        jobs.finish(work.held, work.begun)
+        if following is not None:
+            jobs.enqueue(following, work.held.file_id, run=work.held.run, request_id=work.held.request_id)
+    return False
 
 
 def try_again(held: jobs.Claim, run: FileRun, step: PlannedStep | None, error: BaseException, said: str) -> bool:
@@ -125,15 +124,16 @@ def _saving(run: FileRun) -> Iterator[None]:
     run.saved()
 
 
-def _begin_stage(work: Work) -> None:
+def begin_stage(work: Work) -> None:
+    """Nothing is recorded yet."""
     if work.filling:
         # What is no longer wanted is no longer owed.
         planned = {step.name for step in work.plan}
         rows = work.run.rows.values()
-        names = [row.step for row in rows if row.stage == work.held.stage and row.step not in planned]
+        names = [row.step for row in rows if row.stage == work.stage and row.step not in planned]
         work.run.skip(owed=True, names=names)
     else:
-        work.run.begin_stage(work.held.stage)
+        work.run.begin_stage(work.stage)
         work.write_plan()
     for step in work.to_do()[:1]:
         work.run.start(step.name)
@@ -146,24 +146,18 @@ def _refuse(run: FileRun, verdict: Verdict) -> None:
     run.become(target, gate_passed=False, message=said["detail"], rejection=said)
 
 
-def _go_on(work: Work, stages: Collection[Stage]) -> Work | None:
-    held = work.held
-    if held.stage == Stage.INTAKE:
+def _following(work: Work) -> Stage | None:
+    """The next stage; None where there is none, and the file is ready."""
+    if work.stage == Stage.INTAKE:
         work.known_type(work.asset.mime_type)
-    if not work.asset.gate_passed and passes_gate(work.plan, held.stage):
+    if not work.asset.gate_passed and passes_gate(work.plan, work.stage):
         work.run.pass_gate()
-    name = next_stage(work.plan, held.stage)
-    if name is None:
-        work.run.skip()
-        work.run.become(FileStatus.READY, progress=100, message="")
-        return None
-    stage = Stage(name)
-    if stage not in stages or _is_long(work.plan, stage):
-        jobs.enqueue(stage, held.file_id, run=held.run, request_id=held.request_id)
-        return None
-    following = work.next_stage(jobs.hand_on(held, stage))
-    _begin_stage(following)
-    return following
+    name = next_stage(work.plan, work.stage)
+    if name is not None:
+        return Stage(name)
+    work.run.skip()
+    work.run.become(FileStatus.READY, progress=100, message="")
+    return None
 
 
 def _is_long(plan: Collection[PlannedStep], stage: Stage) -> bool:

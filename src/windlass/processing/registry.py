@@ -11,16 +11,12 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
-import structlog
-
 from windlass.processing.contract import STAGES, About, Step
 
 GROUP = "windlass.steps"
 OURS = "windlass."
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-
-log = structlog.get_logger(__name__)
 
 
 class BrokenStep(Exception):
@@ -67,8 +63,14 @@ def load(points: Iterable[EntryPoint]) -> Mapping[str, Step]:
         except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
             if _is_ours(point):
                 raise BrokenStep(f"The step {point.name} cannot be loaded: {error}") from error
-            log.warning("step.left_out", step=point.name, module=point.module, reason=str(error))
+            _left_out(point, error)
     return found
+
+
+def _left_out(point: EntryPoint, error: Exception) -> None:
+    import structlog  # with all that it imports it would make each fork of the sandbox's parent dearer
+
+    structlog.get_logger(__name__).warning("step.left_out", step=point.name, module=point.module, reason=str(error))
 
 
 def _is_ours(point: EntryPoint) -> bool:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import structlog
 from django.db import close_old_connections
 
-from windlass.files.api import Blob, FileAsset, FileRun, assets
+from windlass.files.api import Blob, FileAsset, FileRun, FileStatus, assets
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic
@@ -18,6 +18,7 @@ from windlass.processing.contract import Cancelled, PermanentError, StepError, U
 from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
+from windlass.processing.plan import PlannedStep
 from windlass.processing.sharing import store_once
 from windlass.processing.stale import forget_stale
 from windlass.processing.work import Ended, Work, is_filling, work_on
@@ -64,11 +65,16 @@ class Turn:
     """A worker's turn at one file."""
 
     def __init__(self, held: jobs.Claim, asset: FileAsset, stages: Collection[Stage]) -> None:
-        self.held = held
+        self._claim = held
         self._stages = stages
-        self._run = FileRun(asset)
+        self._run = FileRun(asset, untouched=_is_untouched(held, asset))
         self._work: Work | None = None
         self._taken = False
+
+    @property
+    def held(self) -> jobs.Claim:
+        """The claim as the records have it."""
+        return self._work.held if self._work else self._claim
 
     def take(self) -> None:
         """Raises Fenced, Cancelled."""
@@ -80,9 +86,10 @@ class Turn:
             self._failed(error)
 
     def _begin(self) -> None:
-        work = work_on(self.held, self._run)
-        records.begin(work)
+        work = work_on(self._claim, self._run)
+        records.take(work.held)
         self._taken, self._work = True, work
+        records.begin_stage(work)
         blob = work.asset.blob
         if blob is None or not work.to_do():
             records.stage_ended(work, None, ())
@@ -94,26 +101,24 @@ class Turn:
     def _work_through(self, work: Work, blob: Blob) -> None:
         """Stage after stage over the file opened once, as far as this worker may go on by itself."""
         with ExitStack() as stack:
-            beat = stack.enter_context(Heartbeat(self.held))
+            beat = stack.enter_context(Heartbeat(lambda: work.held))
             bench = stack.enter_context(workshop.bench(blob))
-            following: Work | None = work
-            while following is not None:
-                work, self._work, self.held = following, following, following.held
-                beat.turn_to(self.held)
+            goes_on = True
+            while goes_on:
                 last = _run_steps(work, bench, beat)
                 store_once(work)
                 forget_stale(work, last)
-                following = records.stage_ended(work, last, self._stages)
+                goes_on = records.stage_ended(work, last, self._stages)
 
     def _failed(self, error: Exception) -> None:
         if not self._taken:
             self._take_regardless()
+        self._come_to_rest(error)
         step = self._work.current if self._work else None
         told = {"job_id": str(self.held.job_id), "file_id": str(self.held.file_id), "stage": self.held.stage}
         told |= {"attempt": str(self.held.attempt), "step": step.name if step else "", "reason": str(error)}
         if not isinstance(error, StepError | StoreError):
             log.exception("job.error", **told)
-            self._look_again()
         if isinstance(error, StoreUnavailable) and not is_filling(self._run.asset):
             error = Unavailable("The store of file bytes does not answer.", STORE_AGAIN_SECONDS)
         said = _said(error)
@@ -131,12 +136,22 @@ class Turn:
         records.take(self.held)
         self._taken = True
 
+    def _come_to_rest(self, error: Exception) -> None:
+        """The stage that went wrong is to have a job, which the failure is that of."""
+        if not isinstance(error, StepError | StoreError):
+            self._look_again()
+        elif self._work is not None and self._work.begun:
+            records.so_far(self._work)
+
     def _look_again(self) -> None:
-        """What is in memory may not be what the records say: a transaction may have failed."""
+        """What is in memory may not be what the records say: a transaction may have failed. What they do not say has
+        not happened, and is done again."""
         asset = assets.load(self.held.file_id)
         if asset is None:
             raise jobs.Fenced(f"file {self.held.file_id} is gone")
         self._run = FileRun(asset)
+        if self._work is not None:
+            self._work.forget_unrecorded(self._run)
 
 
 def _run_steps(work: Work, bench: Bench, beat: Heartbeat) -> Ended | None:
@@ -148,13 +163,24 @@ def _run_steps(work: Work, bench: Bench, beat: Heartbeat) -> Ended | None:
     for planned in to_do:
         work.current = planned
         work.run.start(planned.name)
-        if monotonic() - work.recorded_at >= records.TOGETHER:
+        if monotonic() - work.recorded_at >= records.TOGETHER or _may_wait(work, planned):
             records.so_far(work)
         ended = run_step(work, planned, bench, beat.lost)
         work.take_in(ended)
         if ended.verdict is not None:
             break
     return ended
+
+
+def _is_untouched(held: jobs.Claim, asset: FileAsset) -> bool:
+    """Of a file that is ready, the first claim may be one of a job that was made anew for what was left for later."""
+    return held.stage == Stage.INTAKE and held.epoch == 1 and asset.status == FileStatus.PENDING
+
+
+def _may_wait(work: Work, planned: PlannedStep) -> bool:
+    """Nobody looks at the clock while a step runs here, and it may talk to a service: the file, which may be served by
+    now, is not to wait for that."""
+    return bool(work.begun) and not planned.isolated
 
 
 def _is_hopeless(error: Exception) -> bool:

@@ -24,7 +24,7 @@ def store_once(work: Work) -> None:
     are left to the sweep, since a download may be about to open them.
     """
     asset, blob = work.asset, work.asset.blob
-    if work.held.stage != jobs.Stage.INTAKE or blob is None or asset.checksum is None:
+    if work.stage != jobs.Stage.INTAKE or blob is None or asset.checksum is None:
         return
     if blob.sha256 is None:
         records.so_far(work)  # of two that come at once, the later one is to find the earlier one's digest

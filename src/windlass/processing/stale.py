@@ -25,4 +25,4 @@ def forget_stale(work: Work, last: Ended | None) -> None:
 
 def _is_last(work: Work, last: Ended | None) -> bool:
     mime_type = (last.facts.get("mime_type") if last else None) or work.asset.mime_type
-    return next_stage(plan_for(work.profile, mime_type), work.held.stage) is None
+    return next_stage(plan_for(work.profile, mime_type), work.stage) is None

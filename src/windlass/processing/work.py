@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from windlass.files import api as files
 from windlass.files.api import FileAsset, FileRun, FileStatus, StepOutcome, StepPlan, StepState, StoredRendition, assets
 from windlass.jobs import api as jobs
-from windlass.kernel.clock import monotonic
+from windlass.kernel.clock import monotonic, now
 from windlass.processing.contract import Verdict
 from windlass.processing.plan import PlannedStep, make_plan, overall
 from windlass.processing.registry import installed, missing
@@ -37,7 +39,7 @@ class Ended:
 class Work:
     """``plan`` is the whole file's as far as it is known; ``current`` is being done. ``filling``: the file is ready and
     stays in service, while what was left for later is made good. ``recorded_at`` is when the records last said how
-    things stand (monotonic)."""
+    things stand (monotonic), ``held`` the claim as they have it; ``begun`` are the stages that were begun since."""
 
     held: jobs.Claim
     run: FileRun
@@ -45,6 +47,7 @@ class Work:
     rules: Mapping[str, Any]
     plan: Sequence[PlannedStep]
     filling: bool
+    begun: Sequence[jobs.Begun] = ()
     current: PlannedStep | None = None
     recorded_at: float = field(default_factory=monotonic)
 
@@ -52,9 +55,14 @@ class Work:
     def asset(self) -> FileAsset:
         return self.run.asset
 
+    @property
+    def stage(self) -> jobs.Stage:
+        """The one that is being worked on."""
+        return self.begun[-1].stage if self.begun else self.held.stage
+
     def to_do(self) -> list[PlannedStep]:
         """The steps of this stage that are not done, in order: a retry starts at the first of them."""
-        return [step for step in self.plan if step.stage == self.held.stage and self._is_due(step)]
+        return [step for step in self.plan if step.stage == self.stage and self._is_due(step)]
 
     def _is_due(self, step: PlannedStep) -> bool:
         row = self.run.rows.get(step.name)
@@ -68,7 +76,7 @@ class Work:
         self.run.made(ended.renditions)
         over = {name for name, row in self.run.rows.items() if row.state in OVER}
         self.run.end(outcome, overall(self.plan, over | {ended.step.name}))
-        if ended.step.gate and ended.verdict is None and self.held.stage != jobs.Stage.INTAKE:
+        if ended.step.gate and ended.verdict is None and self.stage != jobs.Stage.INTAKE:
             self._open_gate()
 
     def _open_gate(self) -> None:
@@ -89,8 +97,19 @@ class Work:
     def write_plan(self) -> None:
         self.run.plan(StepPlan(step.stage, step.name) for step in self.plan)
 
-    def next_stage(self, held: jobs.Claim) -> Work:
-        return replace(self, held=held, current=None)
+    def go_on_with(self, stage: jobs.Stage) -> None:
+        self.begun, self.current = (*self.begun, jobs.Begun(stage, now())), None
+
+    def recorded(self, held: jobs.Claim) -> None:
+        """The records say what this says; ``held`` is the claim from here on."""
+        self.held, self.begun, self.recorded_at = held, (), monotonic()
+
+    def forget_unrecorded(self, run: FileRun) -> None:
+        """Stand where the records do: ``run`` is what they say."""
+        self.run, self.begun = run, ()
+        self.write_plan()
+        if self.current is not None and self.current.stage != self.stage:
+            self.current = None
 
     def facts(self) -> Mapping[str, Any]:
         """What is known so far, for the next step."""
@@ -103,9 +122,15 @@ class Work:
         return known | {"filename": asset.original_filename, "size": asset.size, "metadata": asset.metadata}
 
 
-def plan_for(profile: files.Profile, mime_type: str | None) -> list[PlannedStep]:
+@lru_cache(maxsize=512)
+def plan_for(profile: files.Profile, mime_type: str | None) -> Sequence[PlannedStep]:
     """Which steps a file of this profile and type goes through, and why; intake only while the type is not known."""
-    return make_plan([step.about for step in installed().values()], profile.document(), mime_type, missing)
+    return tuple(make_plan([step.about for step in installed().values()], profile.document(), mime_type, missing))
+
+
+@lru_cache(maxsize=64)
+def _rules(profile: files.Profile) -> Mapping[str, Any]:
+    return MappingProxyType(profile.document())
 
 
 def is_filling(asset: FileAsset) -> bool:
@@ -116,4 +141,4 @@ def work_on(held: jobs.Claim, run: FileRun) -> Work:
     """Raises BrokenStep, and InvalidField for a profile that is no longer there."""
     profile, filling = files.profile(run.asset.profile), is_filling(run.asset)
     known = run.asset.mime_type if filling or held.stage != jobs.Stage.INTAKE else None
-    return Work(held, run, profile, profile.document(), plan_for(profile, known), filling)
+    return Work(held, run, profile, _rules(profile), plan_for(profile, known), filling)

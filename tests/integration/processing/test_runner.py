@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -27,10 +29,11 @@ from tests.integration.processing.given import (
     worker,
 )
 from windlass.events.api import recording
-from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState
+from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, StepRun, StepState
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import api as processing
+from windlass.processing import records, runner
 
 READY = FileStatus.READY
 Stage = jobs.Stage
@@ -78,14 +81,51 @@ def test_the_steps_of_all_stages_share_one_child() -> None:
     assert len(children) == 1
 
 
-def test_what_ends_together_is_recorded_together() -> None:
-    """A small file that one worker takes through costs a transaction for its beginning and one for each stage's end."""
+def test_what_ends_together_is_recorded_together(monkeypatch) -> None:
+    """A small file that one worker takes through costs a transaction for its claim and one for all that came of it."""
+    monkeypatch.setattr(records, "TOGETHER", 60)  # a busy machine takes its time
     asset = received(samples.jpeg(), "a.jpg")
+    Blob.objects.filter(id=asset.blob_id).update(sha256=hashlib.sha256(samples.jpeg()).hexdigest())
     with CaptureQueriesContext(connection) as asked:
         processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
     begun = [query for query in asked.captured_queries if query["sql"].startswith("BEGIN")]
-    assert len(begun) <= 5, "one more where a busy machine takes its time"
-    assert len(asked) < 60
+    assert len(begun) == 2
+    assert len(asked) < 30
+    for stage in Stage:
+        job = job_of(asset, stage)
+        (attempt,) = job.attempt_log.all()
+        assert (job.state, job.attempts, attempt.outcome) == (jobs.JobState.DONE, 1, jobs.AttemptOutcome.DONE)
+        assert attempt.started_at <= attempt.ended_at
+
+
+def test_an_error_of_ours_undoes_what_was_not_recorded_yet(monkeypatch) -> None:
+    """The stages that were gone through since the last record are done again, from the first step that is not done."""
+    monkeypatch.setattr(records, "TOGETHER", 60)
+    asset = received(samples.jpeg(), "a.jpg")
+
+    def fail(work: Any, last: Any) -> None:
+        if work.stage == Stage.DERIVE:
+            raise RuntimeError("there is a hole in the boat")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "forget_stale", fail)
+        processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
+    job = job_of(asset, Stage.INTAKE)
+    assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 1)
+    assert jobs.Job.objects.filter(file_id=asset.id).count() == 1
+    assert work_off(asset).status == READY
+    told = [event["step"] for event in events(asset, "file.step")]
+    assert told.count("image_facts") == told.count("thumbnail") == 1
+
+
+def test_a_step_that_fails_is_the_failure_of_its_own_stage_s_job(settings) -> None:
+    settings(JOB_BACKOFF_SECONDS=60)
+    asset = received(samples.text(), "trial again.txt")
+    processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
+    assert job_of(asset, Stage.INTAKE).state == jobs.JobState.DONE
+    job = job_of(asset, Stage.DESCRIBE)
+    assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 1)
+    assert [attempt.step for attempt in job.attempt_log.all()] == ["trial"]
 
 
 def test_what_earlier_steps_found_does_not_wait_for_a_slow_one() -> None:

@@ -32,6 +32,7 @@ from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 from windlass.processing import workshop
 from windlass.processing.contract import Cancelled, PermanentError, StepError
+from windlass.processing.sandbox import launch
 from windlass.processing.sandbox.client import ORDERS_PER_CHILD, Order, Sandbox, Session
 from windlass.processing.sandbox.hardening import Limits
 from windlass.processing.sandbox.judge import StepDied
@@ -138,6 +139,17 @@ def test_the_libraries_are_not_loaded_into_this_process() -> None:
     """Whoever asks for the plan, or runs jobs, parses nothing itself."""
     said = subprocess.run([sys.executable, "-c", PLANS], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_making_the_steps_ready_starts_no_thread() -> None:
+    """A fork of a process with threads may hang. What steps cannot make ready is said on the error output."""
+    look = (
+        "import os; from windlass.processing.sandbox.parent import preload; preload(['trial']); "
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {**launch.ENVIRONMENT, "PYTHONPATH": launch.library_path()}
+    seen = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
+    assert (seen.stdout.splitlines()[-1], seen.stderr) == ("1", "")
 
 
 def test_a_plug_in_that_is_broken_is_left_out() -> None:

@@ -107,7 +107,7 @@ def _harden(limits: Limits, parent: int, tasks: int) -> None:
 
 def _run_step(channel: socket.socket, order: Message, *, has_output: bool) -> Message:
     planned = step(order["step"])
-    spoke = 0.0
+    spoke = time.monotonic()
 
     def report(percent: int) -> None:
         nonlocal spoke

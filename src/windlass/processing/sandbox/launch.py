@@ -8,14 +8,23 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
+#: How glibc's malloc keeps memory, in bytes. A child lives for one file: what it gives back to the kernel is faulted in
+#: anew a moment later, page by page, and huge pages (where the system lets programs ask for them) are one fault each.
+_MALLOC = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
+    "MALLOC_TOP_PAD_": str(4 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+
 #: All that the parent finds in its environment besides PYTHONPATH. libvips refuses loaders that are not meant for
 #: hostile files, and its threads and glibc's arenas are few: both count against a child's address space. ONNX Runtime
 #: would report to its makers from its import on.
-ENVIRONMENT = {
+ENVIRONMENT = _MALLOC | {
     "LANG": "C.UTF-8",
     "VIPS_BLOCK_UNTRUSTED": "1",
     "VIPS_CONCURRENCY": "1",
-    "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
     "ORT_DISABLE_TELEMETRY": "1",
 }

@@ -1,8 +1,8 @@
 """The parent: warm, without secrets, single-threaded. It forks a child per request, kills it when the worker lets go of
 it, and tells how it ended.
 
-It parses nothing itself and starts no thread, nor lets a library start one: a fork would copy the threads' locks
-without the threads. It lives as long as the worker's end of its socket is open.
+It parses nothing but samples of ours and starts no thread, nor lets a library start one: a fork would copy the
+threads' locks without the threads. It lives as long as the worker's end of its socket is open.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ class AudioThumbnail:
         libraries=("av", "pyvips"),
     )
 
+    def prepare(self) -> None:
+        pictures.prepare()
+
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 

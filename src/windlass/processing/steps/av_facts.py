@@ -11,6 +11,7 @@ from typing import Any
 from windlass.kernel.formats import recording_tags
 from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
 from windlass.processing.toolkit.recordings import DEMUXERS, is_cover, main_audio, main_video, opened, seconds_of
+from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Packets until the first picture must have come: it tells how the pictures are turned.
 FIRST_PICTURE_WITHIN = 200
@@ -66,6 +67,9 @@ class AvFacts:
         },
         libraries=("av",),
     )
+
+    def prepare(self) -> None:
+        rehearse(self, "video/mp4")
 
     def run(self, context: StepContext) -> StepResult:
         with opened(context) as container:

@@ -49,6 +49,9 @@ class DocumentThumbnail:
         libraries=("pyvips",),
     )
 
+    def prepare(self) -> None:
+        pictures.prepare()
+
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 

@@ -7,6 +7,7 @@ from typing import Any
 from windlass.kernel.formats import bitmaps, exif, icc
 from windlass.kernel.media_types import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
+from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Read by their headers: the libvips that comes with Windlass has no loader for them.
 BITMAPS = {"image/bmp": ("bmp", bitmaps.bmp), "image/vnd.microsoft.icon": ("ico", bitmaps.ico)}
@@ -49,6 +50,9 @@ class ImageFacts:
         },
         libraries=("pyvips",),
     )
+
+    def prepare(self) -> None:
+        rehearse(self, "image/jpeg")
 
     def run(self, context: StepContext) -> StepResult:
         kind = context.facts["mime_type"]

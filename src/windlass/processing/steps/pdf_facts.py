@@ -10,6 +10,7 @@ from typing import Any
 from windlass.kernel.formats import pdf_dates
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats.pdf import opened
+from windlass.processing.toolkit.rehearsal import rehearse
 
 #: FPDF_ANNOT_WIDGET of PDFium's headers.
 ANNOT_WIDGET = 20
@@ -66,6 +67,9 @@ class PdfFacts:
         },
         libraries=("pypdfium2", "pypdfium2.raw"),
     )
+
+    def prepare(self) -> None:
+        rehearse(self, "application/pdf")
 
     def run(self, context: StepContext) -> StepResult:
         with opened(context.file) as document:

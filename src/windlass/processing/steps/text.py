@@ -11,6 +11,7 @@ from windlass.processing.formats.bounds import MB, blocks
 from windlass.processing.formats.mime import Mail, Part
 from windlass.processing.formats.packed import Packed
 from windlass.processing.formats.sink import MAKES, MOST_BYTES, TextSink
+from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Of formats that are read in one piece so many bytes are looked at.
 _MARKUP, _RTF = 8 * MB, 64 * MB
@@ -60,6 +61,7 @@ class Text:
 
     def prepare(self) -> None:
         encodings.prepare()
+        rehearse(self, "application/pdf", "text/plain")
 
     def run(self, context: StepContext) -> StepResult:
         assert context.output is not None  # it was announced to make something

@@ -9,6 +9,7 @@ from windlass.kernel.media_types import extension
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats import encodings, jsons, markup, plain, tables
 from windlass.processing.formats.bounds import BLOCK, MB, Clock, blocks, shorten
+from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Bytes that are looked at.
 MOST_BYTES = 64 * MB
@@ -65,6 +66,7 @@ class TextFacts:
 
     def prepare(self) -> None:
         encodings.prepare()
+        rehearse(self, "text/plain")
 
     def run(self, context: StepContext) -> StepResult:
         kind, size = _kind(context), context.facts["size"]

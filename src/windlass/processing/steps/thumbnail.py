@@ -26,6 +26,9 @@ class Thumbnail:
         libraries=("pyvips",),
     )
 
+    def prepare(self) -> None:
+        pictures.prepare()
+
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 

@@ -8,6 +8,7 @@ from typing import Any
 from windlass.kernel.formats import compound_kinds, looks, zip_kinds
 from windlass.kernel.media_types import canonical, is_text, of_filename
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
+from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
 
 #: libmagic looks at no more than this by itself.
 HEAD = 1024 * 1024
@@ -37,7 +38,7 @@ class Type:
 
     def prepare(self) -> None:
         """libmagic's own database is read once, while files can be opened."""
-        _detector().from_buffer(b"a")
+        rehearse(self, *SAMPLES)
 
     def run(self, context: StepContext) -> StepResult:
         head = context.file.read(HEAD)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.toolkit import pictures, recordings
-from windlass.processing.toolkit.still import best_frame
+from windlass.processing.toolkit import pictures, recordings, still
+from windlass.processing.toolkit.rehearsal import SAMPLES
 from windlass.processing.toolkit.waveforms import drawing, peaks
 
 
@@ -27,13 +27,20 @@ class VideoThumbnail:
         libraries=("av", "pyvips"),
     )
 
+    def prepare(self) -> None:
+        pictures.prepare()
+        with SAMPLES["video/mp4"].open("rb") as file:
+            context = StepContext(file, {"mime_type": "video/mp4"}, {})
+            with recordings.opened(context) as container:
+                still.rehearse(container, recordings.main_video(container))
+
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
         with recordings.opened(context) as container, damaged(pyvips.Error, what="picture"):
             video = recordings.main_video(container)
             if video is not None:
-                image, at = best_frame(container, video, pictures.largest(context))
+                image, at = still.best_frame(container, video, pictures.largest(context))
                 return pictures.result(context, image, what=f"at {at:.1f} s")
             return self._of_sound(context, container)
 

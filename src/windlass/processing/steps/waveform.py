@@ -28,6 +28,9 @@ class Waveform:
         libraries=("av", "pyvips"),
     )
 
+    def prepare(self) -> None:
+        pictures.prepare()
+
     def run(self, context: StepContext) -> StepResult:
         with recordings.opened(context) as container:
             if recordings.main_audio(container) is None:

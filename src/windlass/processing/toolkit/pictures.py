@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from windlass.processing.contract import MadeRendition, Makes, PermanentError, StepContext, StepResult
@@ -17,8 +18,32 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 #: Of an animation, this many pictures at most are looked at for one that shows something.
 MOST_PAGES = 60
+#: Colours as they are to look on screens. Each pixel goes through two profiles, which takes longer than all else.
+_MANAGED: Mapping[str, Any] = {"output_profile": "srgb", "intent": "relative"}
 #: Below this standard deviation (of 255) a picture is one colour.
 BLANK = 4.0
+
+
+#: What is done to pictures here, by libvips' names.
+_OPERATIONS = (
+    "colourspace",
+    "copy",
+    "flatten",
+    "jpegsave_buffer",
+    "thumbnail_image",
+    "thumbnail_source",
+    "webpsave_buffer",
+)
+
+
+@cache
+def prepare() -> None:
+    """Let the binding learn how these are called, which it else does in each child. Nothing is drawn: that would start
+    threads."""
+    import pyvips
+
+    for name in _OPERATIONS:
+        pyvips.Introspect.get(name)
 
 
 def largest(context: StepContext) -> int:
@@ -42,18 +67,23 @@ def of_source(source: Callable[[], Any], width: int) -> Any:
     pixels = header.width * header.height
     if pixels > MAX_PIXELS:
         raise PermanentError(f"The picture has {pixels} pixels; at most {MAX_PIXELS} are decoded.")
-    return _shrunk(source, width, _page(source, header))
+    return _shrunk(source, width, header, _page(source, header))
 
 
-def _shrunk(source: Callable[[], Any], width: int, page: int = 0) -> Any:
+def _shrunk(source: Callable[[], Any], width: int, header: Any, page: int = 0) -> Any:
     """In memory, so that further widths do not decode again."""
     import pyvips
 
     option = f"[page={page}]" if page else ""
     small = pyvips.Image.thumbnail_source(
-        source(), width, option_string=option, size="down", output_profile="srgb", intent="relative"
+        source(), width, option_string=option, size="down", **(_MANAGED if _has_profile(header) else {})
     )
     return small.colourspace("srgb").copy_memory()
+
+
+def _has_profile(header: Any) -> bool:
+    """Whether its colours are its own. Without a profile a picture is sRGB, unless it was made for print."""
+    return bool(header.get_typeof("icc-profile-data")) or header.interpretation == "cmyk"
 
 
 def _page(source: Callable[[], Any], header: Any) -> int:
@@ -63,7 +93,7 @@ def _page(source: Callable[[], Any], header: Any) -> int:
         return 0
     last = min(pages, MOST_PAGES) - 1
     for page in sorted({0, min(1, last), last // 8, last // 4, last // 2, last}):
-        if _variety(_shrunk(source, 64, page)) > BLANK:
+        if _variety(_shrunk(source, 64, header, page)) > BLANK:
             return page
     return 0
 

@@ -26,6 +26,20 @@ DARK, BRIGHT, FLAT = 24, 235, 14
 
 def best_frame(container: Any, stream: Any, width: int) -> tuple[Any, float]:
     """A picture (pyvips) of the first good frame, else of the best, and its time in seconds. Raises Unreadable."""
+    import pyvips
+
+    frame, looks = _best(container, stream)
+    pixels, size = _drawn(frame, looks, width)
+    image = pyvips.Image.new_from_memory(pixels, *size, 3, "uchar").copy(interpretation="srgb")
+    return image.copy_memory(), _time(frame)
+
+
+def rehearse(container: Any, stream: Any) -> None:
+    """All of it that libvips has no part in: that would start threads."""
+    _drawn(*_best(container, stream), JUDGED)
+
+
+def _best(container: Any, stream: Any) -> tuple[Any, Looks]:
     best: tuple[float, Any] | None = None
     looks, end = Looks(stream), time.monotonic() + PATIENCE
     for frame in _candidates(container, stream):
@@ -36,7 +50,7 @@ def best_frame(container: Any, stream: Any, width: int) -> tuple[Any, float]:
             break
     if best is None:
         raise Unreadable("The recording cannot be read: none of its pictures could be decoded.")
-    return _drawn(best[1], looks, width), _time(best[1])
+    return best[1], looks
 
 
 def _candidates(container: Any, stream: Any) -> Iterator[Any]:
@@ -44,7 +58,8 @@ def _candidates(container: Any, stream: Any) -> Iterator[Any]:
     import av
 
     seconds = seconds_of(container, stream)
-    decoder(stream).skip_frame = "NONKEY"
+    decoder(stream).thread_count = 1  # starting more takes longer than they save on so few frames
+    stream.codec_context.skip_frame = "NONKEY"
     for place in PLACES if seconds else (0.0,):
         try:
             _go_to(container, stream, place * (seconds or 0))
@@ -98,9 +113,8 @@ def _score(frame: Any, looks: Looks) -> float:
     return min(1.0, deviation / FLAT) * min(1.0, mean / DARK) * min(1.0, (255 - mean) / (255 - BRIGHT))
 
 
-def _drawn(frame: Any, looks: Looks, width: int) -> Any:
-    import pyvips
-
+def _drawn(frame: Any, looks: Looks, width: int) -> tuple[bytes, tuple[int, int]]:
+    """Red, green and blue of each pixel; and how many there are, across and down."""
     look = looks.of(frame)
     size = within(look.shown(), width, width)
     upright = Upright(size, "rgb24")
@@ -108,7 +122,7 @@ def _drawn(frame: Any, looks: Looks, width: int) -> Any:
     plane = shown.planes[0]
     data, row = bytes(plane), 3 * size[0]
     packed = b"".join(data[start : start + row] for start in range(0, plane.line_size * size[1], plane.line_size))
-    return pyvips.Image.new_from_memory(packed, *size, 3, "uchar").copy(interpretation="srgb").copy_memory()
+    return packed, size
 
 
 def _time(frame: Any) -> float:

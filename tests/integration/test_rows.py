@@ -1,0 +1,111 @@
+"""Rows by plain SQL: they are what the ORM would have found and written."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests import django_home
+
+django_home.set_up()
+
+from windlass.conf import rows  # noqa: E402  after Django
+from windlass.events.api import Event  # noqa: E402
+from windlass.files.api import Blob, FileAsset, StepRun, StepState  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def owner() -> Iterator[str]:
+    django_home.migrated()
+    name = f"rows-{uuid.uuid4()}"
+    yield name
+    FileAsset.objects.filter(owner=name).delete()
+    Blob.objects.filter(owner=name).delete()
+
+
+def blob(owner: str, **values: Any) -> Blob:
+    return Blob(owner=owner, store="local", key=f"objects/{uuid.uuid4()}", size=7, **values)
+
+
+def file(owner: str) -> FileAsset:
+    known = {"extra_attributes": {"tags": ["ä", 1.5, None]}, "metadata": {}, "duration": 2.5, "rejection": None}
+    held = Blob.objects.create(owner=owner, store="local", key=f"objects/{uuid.uuid4()}", size=7)
+    return FileAsset(owner=owner, blob_id=held.id, original_filename='a "b" %s.txt', size=7, profile="default", **known)
+
+
+def values_of(row: Any) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_what_was_added_is_found_by_either(owner: str) -> None:
+    asset = file(owner)
+    rows.insert([asset])
+    theirs, mine = FileAsset.objects.get(id=asset.id), rows.find(FileAsset, id=asset.id, owner=owner)
+    assert values_of(mine) == values_of(theirs)
+    assert values_of(theirs) == values_of(asset)
+    assert not mine._state.adding, "saving it changes its row"
+
+
+def test_what_is_not_there_is_not_found(owner: str) -> None:
+    asset = file(owner)
+    assert rows.find(FileAsset, id=asset.id) is None
+    assert not rows.exists(FileAsset, id=asset.id)
+    rows.insert([asset])
+    assert rows.exists(FileAsset, id=asset.id, owner=owner)
+    assert not rows.exists(FileAsset, id=asset.id, owner="another")
+    assert rows.exists(FileAsset, id=asset.id, mime_type=None)
+    assert not rows.exists(FileAsset, id=asset.id, blob_id=None)
+
+
+def test_rows_come_in_order_and_no_more_than_were_asked_for(owner: str) -> None:
+    made = [blob(owner, sha256="ab") for _ in range(3)]
+    rows.insert(made)
+    for age, one in enumerate(made):
+        rows.update(Blob, {"id": one.id}, {"created_at": one.created_at - timedelta(hours=age)})
+    found = rows.select(Blob, most=2, order=("created_at", "id"), owner=owner, sha256="ab")
+    assert [one.id for one in found] == [made[2].id, made[1].id]
+
+
+def test_a_change_says_how_many_rows_it_was_made_to(owner: str) -> None:
+    asset = file(owner)
+    rows.insert([asset])
+    facts = {"a": [1, {"b": "c"}]}
+    changed = {"status": "PROCESSING", "extra_attributes": facts, "duration": None, "duplicate_of_id": asset.id}
+    assert rows.update(FileAsset, {"id": asset.id, "status": "PENDING"}, changed) == 1
+    assert rows.update(FileAsset, {"id": asset.id, "status": "PENDING"}, changed) == 0
+    now = FileAsset.objects.get(id=asset.id)
+    assert (now.status, now.extra_attributes, now.duration, now.duplicate_of_id) == (
+        "PROCESSING",
+        facts,
+        None,
+        asset.id,
+    )
+
+
+def test_numbers_are_given_by_the_database(owner: str) -> None:
+    told = [Event(type="file.stage", owner=owner, data={"n": n}) for n in range(3)]
+    rows.insert(told)
+    assert [event.data["n"] for event in Event.objects.filter(id__in=[each.id for each in told]).order_by("id")] == [
+        0,
+        1,
+        2,
+    ]
+
+
+def test_a_row_that_is_there_is_changed_and_keeps_its_number(owner: str) -> None:
+    asset = file(owner)
+    rows.insert([asset])
+
+    def put(state: str, position: int) -> StepRun:
+        step = StepRun(file_id=asset.id, run=1, stage="intake", step="type", position=position, state=state)
+        rows.insert([step], unique=("file", "run", "step"), replace=("state",))
+        return step
+
+    first, second = put(StepState.RUNNING, 3), put(StepState.DONE, 4)
+    (row,) = StepRun.objects.filter(file=asset)
+    assert (row.state, row.position) == (StepState.DONE, 3)
+    assert first.id == second.id == row.id
