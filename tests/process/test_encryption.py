@@ -158,19 +158,12 @@ def test_a_server_that_is_killed_goes_on_under_the_same_key(make_server: Callabl
 
 
 def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Callable[..., ServerProcess]) -> None:
-    """What was stored before there was a key stays readable, and what was stored since is when the key is back."""
-    server = make_server()
+    """What is stored while there is no key is plain, and stays readable when the key is back."""
+    server = make_server(ENCRYPTION_KEY=KEY)
     plain, secret = content(70_000), content(70_000)
     with connect(server) as http:
-        before = http.post("/files/?filename=a.bin", content=plain).json()["id"]
-        ended(http, before)
-    server.kill()
-    server.environment |= {"ENCRYPTION_KEY": KEY}
-    server.start()
-    with connect(server) as http:
-        since = http.post("/files/?filename=a.bin", content=secret).json()["id"]
-        ended(http, since)
-        assert http.get(f"/files/{before}/download/").content == plain
+        hidden = http.post("/files/?filename=a.bin", content=secret).json()["id"]
+        ended(http, hidden)
     server.kill()
     del server.environment["ENCRYPTION_KEY"]
     wrong = server.command("check")
@@ -180,15 +173,17 @@ def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Call
     assert server.command("sweep").returncode == 0
     server.start()
     with connect(server) as http:
-        assert http.get(f"/files/{before}/download/").content == plain
-        assert http.get(f"/files/{since}/download/").status_code == 503
+        assert http.get(f"/files/{hidden}/download/").status_code == 503
+        shown = http.post("/files/?filename=a.bin", content=plain).json()["id"]
+        ended(http, shown)
     server.kill()
-    server.environment |= {"ENCRYPTION_KEY_FILE": str(server.home.parent / "key")}
     (server.home.parent / "key").write_text(f"{KEY}\n")
+    server.environment |= {"ENCRYPTION_KEY_FILE": str(server.home.parent / "key")}
     assert server.command("check").returncode == 0
     server.start()
     with connect(server) as http:
-        assert http.get(f"/files/{since}/download/").content == secret
+        assert http.get(f"/files/{hidden}/download/").content == secret
+        assert http.get(f"/files/{shown}/download/").content == plain
 
 
 def test_a_key_that_is_none_is_said_and_not_repeated(tmp_path: Path) -> None:
