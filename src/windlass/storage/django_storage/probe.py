@@ -5,16 +5,12 @@ from __future__ import annotations
 import io
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from windlass.storage.contract import ObjectMissing, StoreError
+from windlass.storage.contract import ObjectMissing, Store, StoreError
 from windlass.storage.django_storage import names
 
-if TYPE_CHECKING:
-    from windlass.storage.django_storage.store import DjangoStore
 
-
-def check(store: DjangoStore, *, thorough: bool) -> None:
+def check(store: Store, *, thorough: bool) -> None:
     """Raises StoreError with the reason."""
     key = f"{names.CHECK}{secrets.token_hex(8)}"
     try:
@@ -29,14 +25,14 @@ def check(store: DjangoStore, *, thorough: bool) -> None:
             store.delete(key)
 
 
-def _must_keep(store: DjangoStore, key: str, data: bytes) -> None:
+def _must_keep(store: Store, key: str, data: bytes) -> None:
     store.put(key, io.BytesIO(data), len(data))
     with store.open(key) as stored:
         if stored.read() != data:
             raise StoreError("The storage does not give back what was saved in it.")
 
 
-def _must_be_gone(store: DjangoStore, key: str) -> None:
+def _must_be_gone(store: Store, key: str) -> None:
     store.delete(key)
     with suppress(ObjectMissing):
         store.info(key)

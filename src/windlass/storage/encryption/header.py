@@ -16,13 +16,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from windlass.storage.contract import StoreError, StoreUnavailable
+from windlass.storage.encryption.lengths import ID_LENGTH
 
 if TYPE_CHECKING:
     from windlass.storage.encryption.keyring import Keyring
     from windlass.storage.encryption.keys import MasterKey, ObjectCipher
 
 LENGTH = 64
-ID_LENGTH, PROOF_LENGTH = 8, 16
 _NONCE_LENGTH = 24
 _MAGIC, _VERSION = b"WINDLASS", 1
 _FIELDS = struct.Struct(f">8sB7x{ID_LENGTH}s{_NONCE_LENGTH}s")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from windlass.storage.encryption import header
+from windlass.storage.encryption.lengths import ID_LENGTH, PROOF_LENGTH
 
 _BLOCK = 16
 
@@ -21,7 +21,7 @@ class MasterKey:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self.id = self._derived(b"windlass: id of a key", header.ID_LENGTH)
+        self.id = self._derived(b"windlass: id of a key", ID_LENGTH)
 
     def cipher(self, nonce: bytes) -> ObjectCipher:
         """Of the object with this random nonce."""
@@ -29,7 +29,7 @@ class MasterKey:
 
     def proof(self, data: bytes) -> bytes:
         """By which a header that was made under this key can be told from any other bytes."""
-        return hmac.digest(self._proving, data, "sha256")[: header.PROOF_LENGTH]
+        return hmac.digest(self._proving, data, "sha256")[:PROOF_LENGTH]
 
     @cached_property
     def _proving(self) -> bytes:
