@@ -31,11 +31,11 @@ def put(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
         raise
 
 
-def _read(source: BinaryIO, size: int, key: str) -> bytes:
+def _read(source: BinaryIO, size: int, key: str) -> bytearray:
     data = bytearray()
     while len(data) < size:
         block = source.read(size - len(data))
         if not block:
             raise StoreError(f"{key}: its source ends {size - len(data)} bytes too early")
         data += block
-    return bytes(data)
+    return data

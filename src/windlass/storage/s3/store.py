@@ -157,8 +157,8 @@ class S3Store(DirectS3):
         if rest or not tags:
             part = Part(self._bucket, self._memory, key, made.tail)
             with part.gathered() as data:
-                last = memoryview(data)[:rest]
-                tags.append(multipart.send(self._bucket, key, made.upload, made.parts + 1, bytes(last), made.checksum))
+                last = bytearray(memoryview(data)[:rest])
+                tags.append(multipart.send(self._bucket, key, made.upload, made.parts + 1, last, made.checksum))
         return tags
 
 
