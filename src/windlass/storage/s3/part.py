@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from windlass.kernel.clock import monotonic
 from windlass.storage.contract import Buffer
 from windlass.storage.s3 import keys, objects
+from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.made import Piece
 from windlass.storage.s3.memory import Memory
@@ -90,8 +91,8 @@ class Part:
     def gathered(self, start: int = 0) -> Iterator[Buffer]:
         """The bytes from ``start`` on, in one piece: from memory where they are there, else read again, in turn."""
         if start == self._held_from:
-            # One of them is held, and not both. As bytes it would go out in blocks of 16 KiB.
-            self._held = [bytearray().join(self._held)]
+            if len(self._held) != 1:
+                self._held = [Body.joined(self._held)]  # and not both
             yield self._held[0]
         elif start > self._held_from:
             yield self._from_memory(start)
