@@ -97,7 +97,8 @@ def _source(scratch: Path, scale: Scale) -> Source:
 def _measure(result: Report, chosen: list[Workload], available: list[Peer], scratch: Path) -> None:
     """Peers take turns within each round, so that a change of the machine's mood meets all of them."""
     for workload in chosen:
-        pairs = [(peer, Row(peer.name, dialect)) for peer in available for dialect in workload.dialects(peer)]
+        asked = [peer for peer in available if peer.setup in workload.setups]
+        pairs = [(peer, Row(peer.name, dialect)) for peer in asked for dialect in workload.dialects(peer)]
         if not pairs:
             continue
         for _ in range(result.rounds):

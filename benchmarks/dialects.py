@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -13,6 +14,9 @@ Dialect = Callable[[Connection, str, Body, str], tuple[str, Reply]]
 
 TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
+JSON = {"Content-Type": "application/json"}
+CHUNKS = "/api/v1/upload/"
+CHUNK = 16 * 1024 * 1024
 
 
 def tus(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
@@ -49,6 +53,18 @@ def put(connection: Connection, base: str, body: Body, name: str) -> tuple[str, 
     """WebDAV's PUT."""
     path = f"{base}{name}"
     return path, connection.request("PUT", path, {}, body).expect(201, 204)
+
+
+def chunks(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
+    """Numbered chunks of 16 MiB, one after the other, each the body of a PUT."""
+    about = {"filename": name, "total_size": body.size, "mime_type": "", "chunk_size": CHUNK}
+    begun = connection.request("POST", f"{CHUNKS}init", JSON, Body(json.dumps(about).encode())).expect(201)
+    upload, size = (json.loads(begun.body)[key] for key in ("upload_id", "chunk_size"))
+    for index, start in enumerate(range(0, body.size, size)):
+        piece = Body(path=body.path, offset=body.offset + start, count=min(size, body.size - start))
+        connection.request("PUT", f"{CHUNKS}{upload}/chunks/{index}", {}, piece).expect(200)
+    done = Body(json.dumps({"upload_id": upload}).encode())
+    return base, connection.request("POST", f"{CHUNKS}complete", JSON, done).expect(200)
 
 
 def _creation(body: Body, name: str) -> dict[str, str]:

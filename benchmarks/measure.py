@@ -21,10 +21,10 @@ FORK = multiprocessing.get_context("fork")
 
 
 class ProcessTree:
-    """A server and every process below it."""
+    """A server and every process below it; of several roots where more than one process is the server."""
 
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
+    def __init__(self, *pids: int) -> None:
+        self._roots = [psutil.Process(pid) for pid in pids]
 
     def cpu_seconds(self) -> float:
         """CPU that the tree has used since it began. A child that ended counts on in the parent that reaped it."""
@@ -43,7 +43,7 @@ class ProcessTree:
         return sizes
 
     def processes(self) -> list[psutil.Process]:
-        return [self._root, *self._root.children(recursive=True)]
+        return [each for root in self._roots for each in (root, *root.children(recursive=True))]
 
 
 class MemoryWatch:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -146,6 +147,20 @@ def rabbitmq(program: str) -> Iterator[str]:
                 yield f"amqp://guest:guest@127.0.0.1:{port}//"
         finally:
             subprocess.run(["epmd", "-kill"], check=False, stdout=subprocess.DEVNULL, **user)
+
+
+@contextlib.contextmanager
+def disk(place: Path, size: str) -> Iterator[Path | None]:
+    """A file system of its own, mounted at a directory; None where this user may not mount one."""
+    place.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "windlass-test", str(place)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield None
+        return
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def find_s3() -> str | None:

@@ -11,9 +11,9 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import psutil
 
@@ -34,11 +34,30 @@ class UnavailableError(Exception):
     """The peer cannot be had on this machine; the message says why."""
 
 
+#: How a server is set up: by itself, over a bucket of an S3 server, or behind a proxy that sends its files.
+Setup = Literal["alone", "bucket", "proxied"]
+
+
+@dataclass(frozen=True)
+class Company:
+    """What runs beside a server, and what the server must be told of it."""
+
+    port: int
+    """Where clients go."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    counted: tuple[int, ...] = ()
+    """Processes whose cost is the server's as well."""
+    store: ProcessTree | None = None
+    """What the server stores in, whose cost is shown apart."""
+
+
 class Peer(ABC):
     """One server. `dialects` are the ways to send it a file, by name, the usual one first."""
 
     key: ClassVar[str]
     name: ClassVar[str]
+    setup: ClassVar[Setup] = "alone"
     dialects: ClassVar[Mapping[str, Dialect]]
     base: ClassVar[str] = "/files/"
     downloads: ClassVar[bool] = True
@@ -54,6 +73,11 @@ class Peer(ABC):
     def environment(self) -> Mapping[str, str]:
         """Variables that it needs beside those of this process."""
         return {}
+
+    @contextlib.contextmanager
+    def company(self, directory: Path, port: int) -> Iterator[Company]:
+        """Starts what must run beside the server that is about to listen on `port`, and ends it."""
+        yield Company(port)
 
     def download_path(self, connection: Connection, path: str, reply: Reply) -> str:
         """Where the file can be fetched that `path` and `reply` tell of; waits until it can."""
@@ -71,6 +95,7 @@ class Running:
     port: int
     tree: ProcessTree
     startup_seconds: float
+    store: ProcessTree | None = None
 
 
 #: What a sample writes at most, and some more.
@@ -95,29 +120,46 @@ def _touch_memory(directory: Path) -> None:
 def running(peer: Peer, scratch: Path) -> Iterator[Running]:
     """Start a peer on an empty directory, stop it, and leave nothing of it behind: not a file, not a dirty page."""
     directory = Path(tempfile.mkdtemp(prefix=f"{peer.key}-", dir=scratch))
-    port = _free_port()
+    port = free_port()
     _touch_memory(directory)
     os.sync()
-    with (directory / "server.log").open("wb") as log:
-        started = time.monotonic()
+    try:
+        with peer.company(directory, port) as company:
+            yield from _running(peer, directory, port, company)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.sync()
+
+
+def _running(peer: Peer, directory: Path, port: int, company: Company) -> Iterator[Running]:
+    started = time.monotonic()
+    command = [*peer.command(directory, port), *company.options]
+    with process_of(command, directory, "server", {**peer.environment(), **company.environment}) as process:
+        wait_for_answer(process, port, directory / "server.log")
+        startup_seconds = time.monotonic() - started
+        tree = ProcessTree(process.pid, *company.counted)
+        _wait_for_calm(tree)
+        yield Running(peer, company.port, tree, startup_seconds, company.store)
+
+
+@contextlib.contextmanager
+def process_of(
+    command: list[str], directory: Path, name: str, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program from its start to its orderly end, with all that it started."""
+    with (directory / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            peer.command(directory, port),
-            env={**os.environ, **peer.environment()},
+            command,
+            env={**os.environ, **environment},
             cwd=directory,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        _wait_for_answer(process, port, directory / "server.log")
-        startup_seconds = time.monotonic() - started
-        tree = ProcessTree(process.pid)
-        _wait_for_calm(tree)
-        yield Running(peer, port, tree, startup_seconds)
+        yield process
     finally:
         _stop(process)
-        shutil.rmtree(directory, ignore_errors=True)
-        os.sync()
 
 
 def run_tool(command: list[str], *, cwd: Path, reason: str, **environment: str) -> str:
@@ -139,14 +181,15 @@ def find_tool(name: str) -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _wait_for_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_for_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Raises `UnavailableError` where there is none."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         # Any answer will do: it shows that requests are being read.

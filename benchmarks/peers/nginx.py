@@ -33,10 +33,45 @@ http {{
         listen 127.0.0.1:{port};
         root store;
         client_max_body_size 0;
-        location / {{ dav_methods PUT; create_full_put_path on; }}
+        {locations}
     }}
 }}
 """
+
+PUTS = "location / { dav_methods PUT; create_full_put_path on; }"
+
+#: As docs/how-to/let-the-proxy-send-files.md has it.
+PROXIES = """
+        location / {{
+            proxy_pass http://127.0.0.1:{port};
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_buffering off;
+            proxy_set_header Host $http_host;
+        }}
+        location /windlass-media/ {{
+            internal;
+            alias {media}/;
+            etag off;
+            add_header ETag $upstream_http_etag;
+            add_header X-Content-Type-Options nosniff;
+            add_header Content-Security-Policy sandbox;
+        }}
+"""
+
+
+def configured(directory: Path, port: int, locations: str) -> list[str]:
+    """What starts nginx with these locations."""
+    configuration = directory / "nginx.conf"
+    configuration.write_text(CONFIGURATION.format(port=port, user=_user(), locations=locations))
+    return [find_tool("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(configuration)]
+
+
+def _user() -> str:
+    """Started as root it would give its workers to another user, who may not enter the directory."""
+    if os.geteuid() != 0:
+        return ""
+    return f"user {pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name};"
 
 
 class Nginx(Peer):
@@ -53,12 +88,4 @@ class Nginx(Peer):
 
     def command(self, directory: Path, port: int) -> list[str]:
         (directory / "store").mkdir()
-        configuration = directory / "nginx.conf"
-        configuration.write_text(CONFIGURATION.format(port=port, user=self._user()))
-        return [find_tool("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(configuration)]
-
-    def _user(self) -> str:
-        """Started as root it would give its workers to another user, who may not enter the directory."""
-        if os.geteuid() != 0:
-            return ""
-        return f"user {pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name};"
+        return configured(directory, port, PUTS)

@@ -36,5 +36,8 @@ class Tusd(Peer):
     def command(self, directory: Path, port: int) -> list[str]:
         store = directory / "store"
         store.mkdir()
-        options = ["-host=127.0.0.1", f"-port={port}", f"-upload-dir={store}", "-base-path=/files/", "-verbose=false"]
-        return [str(self._binary), *options]
+        return [*self.listening(port), f"-upload-dir={store}"]
+
+    def listening(self, port: int) -> list[str]:
+        """The command without its store."""
+        return [str(self._binary), "-host=127.0.0.1", f"-port={port}", "-base-path=/files/", "-verbose=false"]

@@ -10,7 +10,7 @@ from typing import ClassVar
 from benchmarks.dialects import Dialect
 from benchmarks.http1 import Body
 from benchmarks.measure import GIB, MIB
-from benchmarks.peers.base import Peer, Running
+from benchmarks.peers.base import Peer, Running, Setup
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Scale:
     large: int
     parallel: int
     parallel_size: int
+    bucket_parallel: int
     small: int
     processed: int
     pictures: int
@@ -33,6 +34,7 @@ FULL = Scale(
     large=GIB,
     parallel=32,
     parallel_size=64 * MIB,
+    bucket_parallel=4,
     small=2000,
     processed=400,
     pictures=10,
@@ -44,6 +46,7 @@ QUICK = Scale(
     large=64 * MIB,
     parallel=4,
     parallel_size=8 * MIB,
+    bucket_parallel=2,
     small=100,
     processed=20,
     pictures=2,
@@ -85,13 +88,14 @@ class Workload(ABC):
     title: ClassVar[str]
     columns: ClassVar[tuple[Column, ...]]
     more_is_better: ClassVar[bool] = True
+    setups: ClassVar[tuple[Setup, ...]] = ("alone",)
 
     def __init__(self, scale: Scale, source: Source) -> None:
         self.scale = scale
         self.source = source
 
     def dialects(self, peer: Peer) -> list[str]:
-        """The ways in which this load is given to a peer; none if the peer has nothing to do with it."""
+        """The ways in which this load is given to a peer of its `setups`; none if it has nothing to do with that."""
         return list(peer.dialects)
 
     @abstractmethod

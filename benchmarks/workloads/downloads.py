@@ -15,6 +15,7 @@ from benchmarks.workloads.base import CLIENT_CPU, CPU, LARGEST, TOTAL, Column, W
 class Download(Workload):
     key = "download"
     title = "One large download"
+    setups: ClassVar = ("alone", "proxied")
     columns: ClassVar = (Column("mib_per_second", "MiB/s", 0), CPU, LARGEST, TOTAL, CLIENT_CPU)
 
     def dialects(self, peer: Peer) -> list[str]:

@@ -25,7 +25,10 @@ from windlass.http.forwarded import forwarded  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
+from windlass.processing import breakers  # noqa: E402
 from windlass.receiving import chunks, lease, memory  # noqa: E402
+
+breakers.watch()
 
 BYTE_ROUTES: list[Route] = [
     *uploads.routes,

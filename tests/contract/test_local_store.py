@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import services
 from windlass.storage import posix
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, OTHER, kept, keys, make, pattern, read, write
@@ -391,13 +392,10 @@ def test_past_the_limit_of_a_files_size_the_store_is_full(store: LocalStore) -> 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "windlass-test", str(place)]
-    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    with services.disk(tmp_path / "small", "1m") as place:
+        if place is None:
+            pytest.skip("needs the right to mount a small file system")
+        yield place
 
 
 def test_a_full_disk_keeps_what_it_has_and_goes_on_when_there_is_room(small_disk: Path) -> None:

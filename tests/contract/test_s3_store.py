@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import socket
+import time
 import warnings
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -20,8 +22,9 @@ from windlass.storage.conformance.base import KEY, kept, make, pattern, read, wr
 from windlass.storage.conformance.copying import Copying
 from windlass.storage.conformance.parts import Parts
 from windlass.storage.conformance.unfinished import UnfinishedObjects
-from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
+from windlass.storage.contract import PartWriter, StoreError, StoreUnavailable, SyncFailed
 from windlass.storage.s3.options import MIB, Options
+from windlass.storage.s3.part import OLD
 from windlass.storage.s3.store import S3Store
 
 
@@ -85,6 +88,34 @@ def test_a_part_that_was_replaced_behind_our_back_is_noticed(s3_server: S3Server
     )
     with pytest.raises(SyncFailed):
         store.complete(KEY, state, 11 * MIB)
+
+
+def test_a_checkpoint_puts_only_away_what_is_there_for_a_while(store: S3Store) -> None:
+    """A fast client's tail is part of a part a moment later; a slow one's bytes must not wait for that."""
+
+    def pieces() -> int:
+        return sum(found.size for found in store.objects())
+
+    writer = cast(PartWriter, store.open_writer(KEY, kept(store.create(KEY))))
+    writer.write(0, [pattern(12 * MIB)])
+    assert writer.reach(writer.checkpoint(32 * MIB)) in (0, 5 * MIB, 10 * MIB)
+    assert pieces() == 0
+    time.sleep(OLD)
+    assert writer.reach(writer.checkpoint(32 * MIB)) == 12 * MIB
+    assert pieces() == 2 * MIB
+    writer.write(12 * MIB, [pattern(MIB)])
+    assert writer.reach(writer.checkpoint(32 * MIB)) == 12 * MIB
+    writer.close()
+
+
+def test_no_log_shows_what_is_in_a_file(store: S3Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = b"the combination of the safe "
+    make(store, KEY, secret * (6 * MIB // len(secret)))
+    store.put(f"{KEY}.small", io.BytesIO(secret), len(secret))
+    assert "UploadPart" in caplog.text
+    assert "PutObject" in caplog.text
+    assert "combination" not in caplog.text
 
 
 def test_a_state_stays_small(store: S3Store) -> None:

@@ -16,13 +16,17 @@ pytestmark = pytest.mark.timeout(450)
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-LOADS = ["parallel,download,ready", "mixed,kinds,sandbox"]
+RUNS = [
+    ("windlass-os", "parallel,download,ready"),
+    ("windlass-os", "mixed,kinds,sandbox"),
+    ("windlass-s3,windlass-accel", "download,s3-single"),
+]
 
 
-@pytest.mark.parametrize("loads", LOADS)
-def test_a_small_run_leaves_figures_tables_and_a_plot(tmp_path: Path, loads: str) -> None:
+@pytest.mark.parametrize(("peers", "loads"), RUNS)
+def test_a_small_run_leaves_figures_tables_and_a_plot(tmp_path: Path, peers: str, loads: str) -> None:
     require(importlib.util.find_spec("matplotlib"), "the extra `bench` is not installed (`make bench` does it)")
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--peers=windlass-os", "--label=test"]
+    command = [sys.executable, "-m", "benchmarks", "--quick", f"--peers={peers}", "--label=test"]
     command += [f"--workloads={loads}", f"--output={tmp_path}", f"--scratch={tmp_path}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.kernel.errors import Problem, StorageFull, Unavailable
 from windlass.kernel.principals import Principal
+from windlass.kernel.room import is_out_of_room
 from windlass.receiving.offload import in_database
 from windlass.storage.contract import StoreError, StoreFull
 
@@ -59,6 +60,9 @@ def problem_of(error: Exception) -> Problem:
             return StorageFull("The server has no room left for these bytes. What is stored stays readable.")
         case StoreError() if error.transient:
             return Unavailable("The store of file bytes does not answer.")
+        case _ if is_out_of_room(error):
+            log.warning("request.no_room", error=type(error).__name__)
+            return StorageFull("The server has no room left to record this. What is stored stays readable.")
         case _:
             log.exception("request.failed", error=type(error).__name__)
             return Problem("The request failed because of an error in the server; it has been logged.")

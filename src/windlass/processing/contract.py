@@ -43,6 +43,13 @@ class Unavailable(TransientError):
         self.retry_after = retry_after
 
 
+class NoRoom(Unavailable):
+    """A disk of the server is full, and stays so until somebody makes room."""
+
+    def __init__(self) -> None:
+        super().__init__("The server has no room left for what is made of this file.", retry_after=10.0)
+
+
 class Owed(StepError):
     """The step is left for later, with this reason, and the file goes on without it. It is made good once the step is
     ``Available`` again, while the file is served; a verdict then still counts. For steps outside the sandbox."""

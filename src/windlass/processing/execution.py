@@ -13,11 +13,12 @@ import structlog
 from windlass.files.api import FileAsset, StepState, StoredRendition, assets, places
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
-from windlass.processing import records, scanning
+from windlass.processing import records, scanning, scratch
 from windlass.processing.contract import (
     About,
     Cancelled,
     MadeRendition,
+    NoRoom,
     Owed,
     PermanentError,
     Step,
@@ -87,7 +88,12 @@ def _done(
 
 def _result(work: Work, planned: PlannedStep, step: Step, bench: Bench, lost: threading.Event) -> StepResult:
     report = _Reporter(work, planned, lost)
-    said = (_isolated if step.about.isolated else _here)(work, step, bench, report)
+    try:
+        said = (_isolated if step.about.isolated else _here)(work, step, bench, report)
+    except PermanentError as error:
+        if step.about.makes and scratch.is_full():  # whatever the library made of that
+            raise NoRoom from error
+        raise
     if lost.is_set():
         raise Cancelled
     return accept(step.about, said, os.fstat(bench.output.fileno()).st_size if step.about.makes else 0)

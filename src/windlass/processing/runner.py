@@ -13,8 +13,9 @@ from windlass.files.api import Blob, FileAsset, FileRun, FileStatus, assets
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic
+from windlass.kernel.room import is_out_of_room
 from windlass.processing import records, workshop
-from windlass.processing.contract import Cancelled, PermanentError, StepError, Unavailable
+from windlass.processing.contract import Cancelled, NoRoom, PermanentError, StepError, Unavailable
 from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
 from windlass.processing.outcome import LONGEST_DETAIL, text
@@ -23,7 +24,7 @@ from windlass.processing.sharing import store_once
 from windlass.processing.stale import forget_stale
 from windlass.processing.work import Ended, Work, is_filling, work_on
 from windlass.processing.workshop import Bench
-from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
+from windlass.storage.contract import ObjectMissing, StoreError, StoreFull, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -121,6 +122,8 @@ class Turn:
             log.exception("job.error", **told)
         if isinstance(error, StoreUnavailable) and not is_filling(self._run.asset):
             error = Unavailable("The store of file bytes does not answer.", STORE_AGAIN_SECONDS)
+        elif isinstance(error, StoreFull) or is_out_of_room(error):
+            error = NoRoom()
         said = _said(error)
         if isinstance(error, Unavailable):
             records.postpone(self.held, self._run, step, error, said)

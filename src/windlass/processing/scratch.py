@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from windlass.kernel import unnamed
 
 #: The largest copy of an encrypted file that is kept in memory.
 MOST_IN_MEMORY = 64 * 1024 * 1024
+#: Less free than this (bytes), and the disk counts as full.
+FULL = 1024 * 1024
 
 
 def output(*, secret: bool = False) -> BinaryIO:
@@ -39,6 +42,11 @@ def real_file(source: BinaryIO, *, secret: bool = False) -> Iterator[BinaryIO]:
         return
     with _copy(source, secret) as copied:
         yield copied
+
+
+def is_full() -> bool:
+    """Whether there is no room for anything: what could not be made may be made another time."""
+    return shutil.disk_usage(_directory()).free < FULL
 
 
 def _directory() -> Path:

@@ -83,12 +83,13 @@ class Inlet:
         key = self._lease.store_key
         self.state = writing.finish_written(self._store, self._writer, key, self.state, self.offset)
 
-    async def _checkpoint(self, offset: int) -> None:
+    async def _checkpoint(self, offset: int) -> int:
         assert self._writer is not None
-        state, offset = await in_thread(writing.save_up_to, self._store, self._writer, offset)
+        state, offset = await in_thread(writing.checkpoint, self._store, self._writer, offset)
         if offset >= self._limit:
-            return  # a client that finds every byte there sends no request to complete it; this one is about to
+            return offset  # a client that finds every byte there sends no request to complete it; this one is about to
         await in_transaction(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)
         self.state = state
         if self._store.capabilities.parts:
             await in_thread(writing.commits, self._store, self._writer, state)
+        return offset

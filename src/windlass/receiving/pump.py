@@ -29,7 +29,8 @@ LINGER = 0.1
 HASTE = 160 * 1024 * 1024
 HASTE_AFTER = 16 * 1024 * 1024
 
-Checkpoint = Callable[[int], Awaitable[None]]
+#: Given what is written; returns what of it a crash cannot take any more, which is all or nearly all.
+Checkpoint = Callable[[int], Awaitable[int]]
 
 
 class End(Enum):
@@ -189,7 +190,7 @@ class Pump:
 
         Half of what a crash may cost is checkpointed at a time, so that the other half can come in meanwhile.
         """
-        if self._checkpoint is None or self.written == self._begun:
+        if self._checkpoint is None or self.written <= self._saved:
             return
         settings = conf.get()
         if self._saving is not None and not self._saving.done():
@@ -207,5 +208,4 @@ class Pump:
 
     async def _save(self, offset: int) -> None:
         assert self._checkpoint is not None
-        await self._checkpoint(offset)
-        self._saved = offset
+        self._saved = await self._checkpoint(offset)

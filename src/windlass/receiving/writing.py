@@ -50,6 +50,14 @@ def save_up_to(store: Store, writer: Writer, offset: int) -> tuple[State, int]:
     return state, cast(PartWriter, writer).reach(state) if store.capabilities.parts else offset
 
 
+def checkpoint(store: Store, writer: Writer, offset: int) -> tuple[State, int]:
+    """``save_up_to`` while more comes in: parts that are on their way to a store need not be waited for."""
+    if not store.capabilities.parts:
+        return save_up_to(store, writer, offset)
+    state = cast(PartWriter, writer).checkpoint(conf.get().checkpoint_bytes // 2)
+    return state, cast(PartWriter, writer).reach(state)
+
+
 def commits(store: Store, writer: Writer, state: State) -> None:
     """``state`` was committed, and the writer goes on."""
     if store.capabilities.parts:

@@ -141,8 +141,12 @@ class PartWriter(Writer, Protocol):
     """Capability of stores whose ``capabilities.parts`` is true."""
 
     def reach(self, state: State) -> int:
-        """The offset to commit with this state, which ``sync`` returned: it may cover more than was written when that
-        was called."""
+        """The offset to commit with this state, which ``sync`` or ``checkpoint`` returned: it may cover more than was
+        written when that was called, after ``checkpoint`` also less."""
+        ...
+
+    def checkpoint(self, leave: int) -> State:
+        """``sync`` beside further writing: of the newest bytes ``leave`` may be left out, and next time are in it."""
         ...
 
     def finish(self, size: int) -> None:
@@ -151,7 +155,7 @@ class PartWriter(Writer, Protocol):
         ...
 
     def committed(self, state: State) -> None:
-        """The caller has kept this state, which ``sync`` returned: what only earlier ones need may go."""
+        """The caller has kept this state of this writer's: what only earlier ones need may go."""
         ...
 
 

@@ -66,7 +66,12 @@ class LocalStore:
         os.close(descriptor)
         if not durable:
             return {ENTRY_UNSYNCED: True}
-        self.sync_entry(key)
+        try:
+            self.sync_entry(key)
+        except StoreError:
+            with suppress(StoreError):  # the sweep finds it
+                self.discard(key, {})
+            raise
         return {}
 
     def open_writer(

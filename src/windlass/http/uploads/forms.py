@@ -107,7 +107,7 @@ class _Intake:
         """The form has ended: record its files, with what was said after their bytes."""
         late = self.asked.fields.late
         for item in self.received:
-            if item.upload is None:
+            if item.upload is None or item.problem is not None:
                 continue
             item.upload.describe(reference=late.reference, sha256=late.sha256, metadata=dict(late.metadata))
             try:

@@ -90,6 +90,24 @@ class Parts(Suite):
         parted.complete(KEY, state, 3 * unit)
         assert read(parted, KEY) == pattern(unit) + pattern(2 * unit)
 
+    @pytest.mark.parametrize("units", [0, 1, 3])
+    def test_a_checkpoint_leaves_out_no_more_than_it_may(self, parted: Store, units: int) -> None:
+        """And whoever goes on from it, in this writer's place, makes the same object."""
+        unit = parted.capabilities.min_chunk_size
+        data, at = pattern(6 * unit + 7), 0
+        state = kept(parted.create(KEY))
+        writer = part_writer(parted, KEY, state)
+        for end in (unit // 2, 2 * unit, 3 * unit + 5, 6 * unit):
+            at += writer.write(at, [data[at:end]])
+            state = kept(writer.checkpoint(units * unit))
+            assert at - units * unit <= writer.reach(state) <= at
+            writer.committed(state)
+        reached = writer.reach(state)
+        writer.close()
+        parted.complete(KEY, write(parted, KEY, state, reached, data[reached:]), len(data))
+        assert read(parted, KEY) == data
+        assert keys(parted) == {KEY}
+
     def test_clearing_leaves_the_finished_object(self, parted: Store) -> None:
         unit = parted.capabilities.min_chunk_size
         parted.complete(KEY, write(parted, KEY, kept(parted.create(KEY)), 0, b"whole"), 5)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from windlass.storage.contract import Buffer, Sent, StoreError
+from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket, proof
 from windlass.storage.s3.made import Tag
 
@@ -53,7 +54,7 @@ def send(
 
     ``claimed``: bytes to send the checksum of, to see whether the store looks at it.
     """
-    body: Any = data  # the stubs know bytes only
+    body: Any = Body.of(data)  # the stubs know bytes only
     said = proof(data if claimed is None else claimed, checksum)
     with bucket.call(key) as s3:
         reply = s3.upload_part(

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError
 
 from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, StoreError, StoreUnavailable
 from windlass.storage.s3 import keys
+from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket, proof
 from windlass.storage.s3.errors import Refused
 from windlass.storage.s3.multipart import MARK, TYPE
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def put(bucket: Bucket, key: str, data: Buffer) -> None:
-    body: Any = data  # the stubs know bytes only
+    body: Any = Body.of(data)  # the stubs know bytes only
     with bucket.call(key) as s3:
         s3.put_object(
             Bucket=bucket.name,

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from windlass.kernel.clock import monotonic
 from windlass.storage.contract import Buffer
 from windlass.storage.s3 import keys, objects
+from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.made import Piece
 from windlass.storage.s3.memory import Memory
 
 MOST_PIECES = 16
+#: Bytes that came so long ago and are not at the store yet should be (seconds).
+OLD = 1.0
 
 
 class Part:
@@ -28,8 +32,14 @@ class Part:
         self._key = key
         self.pieces = list(pieces)
         self._stored = self._held_from = sum(piece.size for piece in pieces)
-        self._held: list[bytes] = []
+        self._held: list[Buffer] = []
         self._held_size = 0
+        self._unsaved_since = monotonic()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether some of it should be at the store by now."""
+        return self._stored < self.size and monotonic() - self._unsaved_since > OLD
 
     @property
     def size(self) -> int:
@@ -42,6 +52,8 @@ class Part:
 
     def hold(self, data: bytes) -> None:
         """Add bytes; the memory for them has been taken and is the part's from now on."""
+        if self._stored == self.size:
+            self._unsaved_since = monotonic()
         self._held.append(data)
         self._held_size += len(data)
 
@@ -79,7 +91,8 @@ class Part:
     def gathered(self, start: int = 0) -> Iterator[Buffer]:
         """The bytes from ``start`` on, in one piece: from memory where they are there, else read again, in turn."""
         if start == self._held_from:
-            self._held = [b"".join(self._held)]  # and not both
+            if len(self._held) != 1:
+                self._held = [Body.joined(self._held)]  # and not both
             yield self._held[0]
         elif start > self._held_from:
             yield self._from_memory(start)

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from windlass.storage.contract import StoreError
 from windlass.storage.s3 import keys, multipart, objects
+from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.made import Tag
 
@@ -31,11 +32,11 @@ def put(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
         raise
 
 
-def _read(source: BinaryIO, size: int, key: str) -> bytes:
-    data = bytearray()
+def _read(source: BinaryIO, size: int, key: str) -> Body:
+    data = Body()
     while len(data) < size:
         block = source.read(size - len(data))
         if not block:
             raise StoreError(f"{key}: its source ends {size - len(data)} bytes too early")
         data += block
-    return bytes(data)
+    return data

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from windlass.storage.contract import Capabilities, ObjectInfo, ObjectMissing, State, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
 from windlass.storage.s3 import keys, multipart, objects, probe, reviving
+from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.chunk_writer import ChunkWriter
 from windlass.storage.s3.direct import DirectS3
@@ -157,8 +158,8 @@ class S3Store(DirectS3):
         if rest or not tags:
             part = Part(self._bucket, self._memory, key, made.tail)
             with part.gathered() as data:
-                last = memoryview(data)[:rest]
-                tags.append(multipart.send(self._bucket, key, made.upload, made.parts + 1, bytes(last), made.checksum))
+                last = Body(memoryview(data)[:rest])
+                tags.append(multipart.send(self._bucket, key, made.upload, made.parts + 1, last, made.checksum))
         return tags
 
 

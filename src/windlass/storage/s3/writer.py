@@ -14,14 +14,14 @@ from windlass.storage.contract import Buffer, State, StoreError
 from windlass.storage.s3 import keys, multipart, objects
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.finishing import complete, parts_of, remove_pieces
-from windlass.storage.s3.made import Made, Tag
+from windlass.storage.s3.made import Made, Piece, Tag
 from windlass.storage.s3.memory import Memory
 from windlass.storage.s3.multipart import COPYING
 from windlass.storage.s3.options import MIB
 from windlass.storage.s3.part import Part
 
 #: Parts of one object that are on their way at the same time.
-MOST_FLIGHTS = 2
+MOST_FLIGHTS = 4
 #: Parts that the store copies for one object at the same time.
 MOST_COPIES = 8
 
@@ -70,12 +70,18 @@ class S3Writer:
         """Whatever survives this process survives the loss of its machine too."""
         with self._lock, self._breaking():
             self._land_all()
-            self._part.save()
-            tail = tuple(self._part.pieces)
-            tokens = {piece.token for piece in tail}
-            self._pieces |= tokens
-            self._made = replace(self._made, tail=tail, gone=tuple(sorted(self._pieces - tokens)))
-            return self._made.state()
+            return self._saved()
+
+    def checkpoint(self, leave: int) -> State:
+        """What has landed, as long as the rest is little and new: putting the tail away would cost a request and
+        wait for every part under way, and a fast client's tail is part of a part a moment later."""
+        with self._lock, self._breaking():
+            while self._flights and (self._flights[0].done() or self._unsaved > leave):
+                self._land()
+            if self._unsaved > leave or self._part.is_old:
+                self._land_all()
+                return self._saved()
+            return self._state(self._made.tail)
 
     def reach(self, state: State) -> int:
         made = Made.of(state)
@@ -107,6 +113,21 @@ class S3Writer:
             while self._flights:
                 self._flights.popleft().exception()
             self._part.forget()
+
+    def _saved(self) -> State:
+        self._part.save()
+        tail = tuple(self._part.pieces)
+        self._pieces |= {piece.token for piece in tail}
+        return self._state(tail)
+
+    def _state(self, tail: tuple[Piece, ...]) -> State:
+        gone = self._pieces - {piece.token for piece in tail}
+        self._made = replace(self._made, tail=tail, gone=tuple(sorted(gone)))
+        return self._made.state()
+
+    @property
+    def _unsaved(self) -> int:
+        return self._offset - self._made.offset
 
     @property
     def _offset(self) -> int:
