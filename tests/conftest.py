@@ -66,9 +66,9 @@ def s3_server() -> Iterator[services.S3Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sftp_server() -> Iterator[services.Sftp]:
-    """One SSH server for the whole run."""
+    """An SSH server. Its children live in sessions of their own, which later modules would take for the sandbox's."""
     with services.sftp(require(services.find_sshd(), "OpenSSH's server is not installed")) as server:
         yield server
 

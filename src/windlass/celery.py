@@ -1,6 +1,6 @@
 """Celery's side of the wiring: the worker, and its one task, whose body is a job's id.
 
-Celery is told nothing that matters: a message is a bell, and the job's row says what is true (jobs/queue.py).
+Celery is told nothing that matters: a message is a bell, and the job's row says what is true (jobs/claims.py).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def _secret_key(home: Path) -> str:
 def _database(url: str, home: Path) -> Any:
     found = dj_database_url.parse(url or f"sqlite:///{home / 'windlass.sqlite3'}", conn_max_age=None)
     if found["ENGINE"] == "django.db.backends.sqlite3":
-        found["ENGINE"] = "windlass.conf.sqlite"
+        found["ENGINE"] = "windlass.database.sqlite"
         # docs/decisions: SQLite settings. FULL: a committed row survives a power cut.
         found["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",

@@ -13,7 +13,7 @@ from tests import django_home
 
 django_home.set_up()
 
-from windlass.conf import rows  # noqa: E402  after Django
+from windlass.database import rows  # noqa: E402  after Django
 from windlass.events.api import Event  # noqa: E402
 from windlass.files.api import Blob, FileAsset, StepRun, StepState  # noqa: E402
 

@@ -36,6 +36,7 @@ CREDENTIALS = HOW_TO / "set-up-credentials.md"
 DJANGO = HOW_TO / "use-in-your-django-project.md"
 NGINX = HOW_TO / "put-nginx-in-front.md"
 BUCKET = HOW_TO / "store-in-s3.md"
+MOVE = HOW_TO / "move-files.md"
 ENCRYPTION = HOW_TO / "encrypt-files-at-rest.md"
 STORAGE = HOW_TO / "store-in-a-django-storage.md"
 SERVICES = HOW_TO / "run-on-postgresql-and-redis.md"
@@ -54,7 +55,7 @@ def has_examples(page: Path) -> bool:
     return any(fence.language in RUN for fence in fences(page))
 
 
-OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, SCANNER, SERVICES, STEP, STORAGE, TRASH}
+OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
 PLAIN = [page for page in documents.pages() if has_examples(page) and page not in OWN]
 
@@ -129,6 +130,11 @@ def test_encryption(directory: Path) -> None:
     port = str(free_port())
     theirs = {ADDRESS: f"127.0.0.1:{port}", "--port 8000": f"--port {port}"}
     run(ENCRYPTION, directory, directory / "windlass-data", theirs)
+
+
+def test_moving(server: ServerProcess, directory: Path) -> None:
+    """Its rows name a store that is in no settings but the page's."""
+    run(MOVE, directory, server.home, {ADDRESS: at(server)})
 
 
 def test_processing_step(make_server: Callable[..., ServerProcess], directory: Path) -> None:

@@ -53,7 +53,7 @@ def _doors(found: Settings) -> list[CheckMessage]:
 def _databases() -> list[CheckMessage]:
     """Another project's SQLite needs what the standalone server sets: else two writers meet as a lock error."""
     database = settings.DATABASES.get("default", {})
-    if database.get("ENGINE") not in ("django.db.backends.sqlite3", "windlass.conf.sqlite"):
+    if database.get("ENGINE") not in ("django.db.backends.sqlite3", "windlass.database.sqlite"):
         return []
     if database.get("OPTIONS", {}).get("transaction_mode") == "IMMEDIATE":
         return []

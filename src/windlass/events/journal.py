@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from windlass.conf import rows
+from windlass.database import rows
 from windlass.events import bell
 from windlass.events.models import Event
 from windlass.events.types import EventType

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 
-from windlass.conf import rows
+from windlass.database import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import Blob, FileAsset, StepRun
 from windlass.files.states import ENDED_FILES, FileStatus, StepState, files_that_may_become

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import structlog
 from django.db.models import Count, QuerySet
 
-from windlass.conf import rows
+from windlass.database import rows
 from windlass.events.api import recording
 from windlass.files import integrity
 from windlass.files.models import Blob, FileAsset

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from windlass.conf import rows
+from windlass.database import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.assets import (
     COLUMNS,
