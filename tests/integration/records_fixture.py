@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,22 +14,9 @@ from tests.integration.records import REQUEST_ID, Caller
 
 
 @pytest.fixture(scope="session")
-def records_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Django set up and migrated. Where another fixture has done so in this process, its database serves as well."""
-    from django.apps import apps
-
-    if not apps.ready:
-        os.environ["WINDLASS_HOME"] = str(tmp_path_factory.mktemp("records"))
-        os.environ["DJANGO_SETTINGS_MODULE"] = "windlass.settings"
-        import django
-
-        django.setup()
-    from django.core.management import call_command
-
-    from windlass import conf
-
-    call_command("migrate", verbosity=0)
-    return conf.get().windlass_home
+def records_home(database: Path) -> Path:
+    """Django set up and migrated."""
+    return database
 
 
 @pytest.fixture

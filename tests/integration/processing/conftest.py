@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import shutil
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import django
 import pytest
-from django.apps import apps
 from django.core.management import call_command
 
+from windlass import conf
+from windlass.processing import api as processing
+from windlass.processing import registry
+
 PLUGIN = Path(__file__).parent / "plugin"
-
-if not apps.ready:
-    home = tempfile.mkdtemp(prefix="windlass-processing-")
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    os.environ.setdefault("WINDLASS_HOME", home)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
-    django.setup()
-
-from windlass import conf  # noqa: E402  Django first
-from windlass.processing import api as processing  # noqa: E402
-from windlass.processing import registry  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
