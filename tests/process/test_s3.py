@@ -9,6 +9,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -66,6 +68,20 @@ def in_bucket(s3_server: S3Server, bucket: Bucket, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module")
 def asked(in_bucket: ServerProcess) -> ServerProcess:
     return in_bucket
+
+
+def test_what_takes_long_to_import_is_there_before_the_first_upload(in_bucket: ServerProcess) -> None:
+    """Half a second on the event loop else, for all that are being served."""
+    script = (
+        "import django; django.setup(); from windlass.cli import web; web.warm_up(); import sys; print(*sys.modules)"
+    )
+    environment = in_bucket.environment | {
+        "WINDLASS_HOME": str(in_bucket.home),
+        "DJANGO_SETTINGS_MODULE": "windlass.settings",
+    }
+    ended = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert {"boto3", "celery"} <= set(ended.stdout.split())
 
 
 def content(size: int, seed: int = 1) -> bytes:
