@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ print(json.dumps(asyncio.run(health.readiness())))
 @pytest.fixture(scope="module", autouse=True)
 def full() -> None:
     require(measure("best-effort").name == "full", "Landlock and seccomp are not both to be had here")
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A migrated one of its own: `windlass check` tells of whatever rows other tests have left."""
+    home = tmp_path_factory.mktemp("level")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WINDLASS_HOME", str(home))
+        assert windlass("", "migrate").returncode == 0
+        yield home
 
 
 def run(lacking: str, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -39,7 +39,9 @@ def test_a_small_run_leaves_figures_tables_and_a_plot(tmp_path: Path, peers: str
         assert f"## {table['title']}" in shown
         for row in table["rows"]:
             (sample,) = row["samples"]
-            assert all(sample[column["key"]] > 0 for column in table["columns"])
+            # The kernel counts processor time in hundredths of a second: a small run may take none.
+            figures = {column["key"]: sample[column["key"]] for column in table["columns"]}
+            assert all(figure > 0 or (figure == 0 and "cpu" in name) for name, figure in figures.items()), figures
     assert data.with_suffix(".svg").stat().st_size > 1000
     assert str(tmp_path) not in data.read_text() + shown, "a result names nobody's directories"
     assert list(tmp_path.glob("bench-*")) == [], "what was uploaded is gone"
