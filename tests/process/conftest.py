@@ -99,10 +99,14 @@ class ServerProcess:
         )
 
     def _pid_of(self, role: str) -> int:
-        for process in self.processes():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if process.cmdline()[1:4] == ["-m", "windlass", role]:
-                    return process.pid
+        """It may just have been forked: the server is ready as soon as its web process answers."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            for process in self.processes():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if process.cmdline()[1:4] == ["-m", "windlass", role]:
+                        return process.pid
+            time.sleep(0.02)
         raise AssertionError(f"windlass serve has no {role} process:\n{self._said_since(0)}")
 
     def _said_since(self, offset: int) -> str:
