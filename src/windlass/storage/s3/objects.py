@@ -14,6 +14,7 @@ from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket, proof
 from windlass.storage.s3.errors import Refused
 from windlass.storage.s3.multipart import MARK, TYPE
+from windlass.storage.s3.options import MIB
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -32,18 +33,28 @@ def put(bucket: Bucket, key: str, data: Buffer) -> None:
         )
 
 
-def get(bucket: Bucket, key: str, start: int, size: int) -> bytes:
+def get(bucket: Bucket, key: str, start: int, size: int) -> Body:
     """Exactly these bytes. Raises ObjectMissing, StoreError where the object has fewer."""
-    body, _ = stream(bucket, key, start, size)
+    data = Body(size)
+    with memoryview(data) as target:
+        fill(bucket, key, start, target)
+    return data
+
+
+def fill(bucket: Bucket, key: str, start: int, target: memoryview) -> None:
+    """Read as many bytes as ``target`` has, past no other memory. Raises as ``get`` does."""
+    body, _ = stream(bucket, key, start, len(target))
+    done = 0
     try:
-        data: bytes = body.read()
+        while done < len(target) and (block := body.read(min(MIB, len(target) - done))):
+            target[done : done + len(block)] = block
+            done += len(block)
     except BotoCoreError as error:
         raise StoreUnavailable(f"{key}: reading broke off") from error
     finally:
         body.close()
-    if len(data) != size:
-        raise StoreError(f"{key}: it has {len(data)} bytes from {start} on, {size} were wanted")
-    return data
+    if done != len(target):
+        raise StoreError(f"{key}: it has {done} bytes from {start} on, {len(target)} were wanted")
 
 
 def stream(bucket: Bucket, key: str, start: int, size: int, etag: str = "") -> tuple[StreamingBody, ObjectInfo]:

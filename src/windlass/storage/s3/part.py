@@ -50,14 +50,14 @@ class Part:
         """Whether all of it is."""
         return self._held_from == 0
 
-    def hold(self, data: bytes) -> None:
+    def hold(self, data: Buffer) -> None:
         """Add bytes; the memory for them has been taken and is the part's from now on."""
         if self._stored == self.size:
             self._unsaved_since = monotonic()
         self._held.append(data)
         self._held_size += len(data)
 
-    def store(self, data: bytes) -> None:
+    def store(self, data: Buffer) -> None:
         """Add bytes that there is no memory for, to a part that holds none: they go to the store at once."""
         assert not self._held_size
         self._held, self._held_size = [data], len(data)
@@ -100,22 +100,26 @@ class Part:
             with self._memory.gathering(self.size - start):
                 yield self._from_everywhere(start)
 
-    def _from_memory(self, start: int) -> bytearray:
-        found, skip = bytearray(), start - self._held_from
+    def _from_memory(self, start: int) -> Body:
+        found, skip = Body(), start - self._held_from
         for data in self._held:
             found += memoryview(data)[min(skip, len(data)) :]
             skip -= min(skip, len(data))
         return found
 
-    def _from_everywhere(self, start: int) -> bytearray:
-        found, at = bytearray(), 0
-        for piece in self.pieces:
-            begin, end = max(start, at), min(at + piece.size, self._held_from)
-            if begin < end:
-                found += objects.get(self._bucket, keys.tail(self._key, piece.token), begin - at, end - begin)
-            at += piece.size
-        for data in self._held:
-            found += data
+    def _from_everywhere(self, start: int) -> Body:
+        found, at = Body(self.size - start), 0
+        with memoryview(found) as view:
+            for piece in self.pieces:
+                begin, end = max(start, at), min(at + piece.size, self._held_from)
+                if begin < end:
+                    token = keys.tail(self._key, piece.token)
+                    objects.fill(self._bucket, token, begin - at, view[begin - start : end - start])
+                at += piece.size
+            filled = max(start, self._held_from) - start
+            for data in self._held:
+                view[filled : filled + len(data)] = data
+                filled += len(data)
         return found
 
     def _joinable(self) -> tuple[int, int]:

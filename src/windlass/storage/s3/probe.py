@@ -22,7 +22,7 @@ def check(bucket: Bucket, *, thorough: bool) -> None:
     key, data = f".check-{keys.new_token()}", secrets.token_bytes(64)
     try:
         objects.put(bucket, key, data)
-        if objects.get(bucket, key, 0, len(data)) != data:
+        if bytes(objects.get(bucket, key, 0, len(data))) != data:
             raise StoreError("The store does not give back what was written to it.")
     finally:
         with suppress(StoreError):

@@ -158,7 +158,7 @@ class S3Store(DirectS3):
         if rest or not tags:
             part = Part(self._bucket, self._memory, key, made.tail)
             with part.gathered() as data:
-                last = Body(memoryview(data)[:rest])
+                last = Body.of(data if len(data) == rest else memoryview(data)[:rest])
                 tags.append(multipart.send(self._bucket, key, made.upload, made.parts + 1, last, made.checksum))
         return tags
 

@@ -153,7 +153,7 @@ class S3Writer:
         for token in tokens:
             self._bucket.senders.submit(_delete_quietly, self._bucket, keys.tail(self._key, token))
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: Buffer) -> None:
         """Into memory, for which parts under way, or else this one, make room."""
         while not (taken := self._memory.take(len(data))) and self._flights:
             self._land()
