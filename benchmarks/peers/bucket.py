@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -64,9 +65,9 @@ class InBucket(Peer):
             _client(endpoint).create_bucket(Bucket=BUCKET)
             yield self.told(port, endpoint, ProcessTree(process.pid))
 
+    @abstractmethod
     def told(self, port: int, endpoint: str, store: ProcessTree) -> Company:
         """How this server learns of the bucket."""
-        raise NotImplementedError
 
 
 class TusdInBucket(InBucket, Tusd):

@@ -15,7 +15,8 @@ from tests import django_home
 
 django_home.set_up()
 
-from windlass.files import api as files  # noqa: E402  after Django
+from tests.new_uploads import new_upload  # noqa: E402  after Django
+from windlass.files import api as files  # noqa: E402
 from windlass.files.api import UploadSession, UploadStatus  # noqa: E402
 from windlass.files.models import UploadSession as Session  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
@@ -37,19 +38,7 @@ def make() -> Make:
         writer = store().open_writer(key, store().create(key))
         writer.write(0, [bytes(size)])
         writer.close()
-        new = files.NewUpload(
-            owner="user:9",
-            dialect="tus",
-            profile=files.profile("default"),
-            filename="a.bin",
-            declared_type=None,
-            reference=None,
-            metadata={},
-            client_metadata=None,
-            expected_sha256=None,
-            size=100,
-            store="local",
-        )
+        new = new_upload("user:9", 100)
         session = files.uploads.create(new, upload_id=uuid.uuid4(), key=key, state={})
         Session.objects.filter(id=session.id).update(**columns)
         return session

@@ -11,7 +11,8 @@ from tests import django_home
 
 django_home.set_up()
 
-from tests.services import S3Server  # noqa: E402  after Django
+from tests.new_uploads import new_upload  # noqa: E402  after Django
+from tests.services import S3Server  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob  # noqa: E402
 from windlass.storage.conformance.base import kept, make, pattern, read, write  # noqa: E402
@@ -29,19 +30,7 @@ def target(s3_server: S3Server) -> S3Store:
 
 def begun(key: str, state: dict[str, Any]) -> None:
     """A living upload's row."""
-    new = files.NewUpload(
-        owner="user:s3",
-        dialect="tus",
-        profile=files.profile("default"),
-        filename="a.bin",
-        declared_type=None,
-        reference=None,
-        metadata={},
-        client_metadata=None,
-        expected_sha256=None,
-        size=100 * MIB,
-        store="s3",
-    )
+    new = new_upload("user:s3", 100 * MIB, store="s3")
     files.uploads.create(new, upload_id=uuid.uuid4(), key=key, state=state)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -92,15 +91,6 @@ class Profile:
     @property
     def archive_rules(self) -> bool:
         return any(getattr(self, name) for name in ARCHIVE_LIMITS)
-
-    def admits_type(self, mime_type: str) -> bool:
-        return not self.allowed_mime_types or _matches(mime_type, self.allowed_mime_types)
-
-    def blocks_type(self, mime_type: str) -> bool:
-        return _matches(mime_type, self.blocked_mime_types)
-
-    def admits_extension(self, extension: str) -> bool:
-        return not self.allowed_extensions or extension in self.allowed_extensions
 
     def document(self) -> dict[str, Any]:
         """With the switches that plan steps: those that follow from the limits; a scan that is off is false.
@@ -224,7 +214,3 @@ def _store(name: str, asked: str, settings: conf.Settings) -> str:
         known = ", ".join(conf.known_stores(settings))
         raise conf.BadSetting(f"Profile {name!r}: there is no store {asked!r}. Stores here: {known}.")
     return asked
-
-
-def _matches(mime_type: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(mime_type, pattern) for pattern in patterns)

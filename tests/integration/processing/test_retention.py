@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.integration.processing.given import processed, received, store
+from tests.new_uploads import new_upload
 from windlass import conf
 from windlass.cli import app
 from windlass.events.api import recording
@@ -49,19 +50,7 @@ def arrived(content: bytes) -> FileAsset:
     """As receiving records a file that came whole."""
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(content), len(content))
-    new = files.NewUpload(
-        owner="retention",
-        dialect="raw",
-        profile=files.profile("default"),
-        filename="a",
-        declared_type=None,
-        reference=None,
-        metadata={},
-        client_metadata=None,
-        expected_sha256=None,
-        size=len(content),
-        store=store().name,
-    )
+    new = new_upload("retention", len(content), dialect="raw")
     with recording() as tell:
         _, asset = files.uploads.create_whole(
             tell, new, upload_id=uuid.uuid4(), key=key, state={}, size=len(content), sha256=None
