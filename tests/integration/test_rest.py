@@ -321,6 +321,8 @@ class TestChanges:
         body = problem(caller("POST", path, content=b'{"expires_in": 0}', headers=headers), 422, "invalid-field")
         assert body["field"].endswith("expires_in")
         problem(caller("POST", path, content=b"{", headers=headers), 400, "bad-request")
+        too_deep = problem(caller("POST", path, content=b"[" * 100_000, headers=headers), 400, "bad-request")
+        assert "64 levels" in too_deep["detail"]
 
     @pytest.mark.parametrize(
         ("status", "code", "slug"),
