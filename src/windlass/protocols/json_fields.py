@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
+from windlass.kernel import json_text
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.protocols import claims
@@ -18,13 +18,10 @@ LARGEST = 2**63 - 1
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises BadRequest for what is no JSON, InvalidField for JSON that is no object."""
-    try:
-        found = json.loads(body, parse_constant=_not_json)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not valid JSON in UTF-8.") from error
+    """A JSON object. Raises BadRequest for what is no JSON or nested too deep, InvalidField for what is no object."""
+    found = json_text.parse(body)
     if not isinstance(found, dict):
-        raise InvalidField(f"The body must be a JSON object, not a {type(found).__name__}.")
+        raise InvalidField(f"The body must be a JSON object, not {_KINDS[type(found)]}.")
     return found
 
 
@@ -129,7 +126,3 @@ _KINDS = {
     list: "a list",
     dict: "an object",
 }
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(constant)
