@@ -76,7 +76,10 @@ def create_token(
 
     expires_at = now() + timedelta(days=days) if days else None
     with database_errors():
-        made = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at)
+        try:
+            made = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at)
+        except accounts.UserError as error:
+            raise Refusal(str(error)) from error
     typer.echo(made)
 
 
@@ -89,9 +92,9 @@ def list_tokens(home: Home = None) -> None:
     from windlass.kernel.clock import rfc3339
 
     with database_errors():
-        for found in accounts.list_tokens():
+        for found, user in accounts.list_tokens():
             used, end = rfc3339(found.last_used_at) or "never used", rfc3339(found.expires_at) or "no end"
-            typer.echo(f"{found.pk:>6}  {found.user.get_username():20}  {found.name:20}  {used}  {end}")
+            typer.echo(f"{found.pk:>6}  {user:20}  {found.name:20}  {used}  {end}")
 
 
 @token.command("revoke")
