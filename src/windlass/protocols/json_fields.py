@@ -24,7 +24,7 @@ def read(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadRequest("The body is not valid JSON in UTF-8.") from error
     if not isinstance(found, dict):
-        raise InvalidField(f"The body must be a JSON object, not a {type(found).__name__}.")
+        raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
     return found
 
 
