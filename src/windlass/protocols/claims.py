@@ -53,7 +53,7 @@ def metadata(value: str | None) -> dict[str, Any]:
     except BadRequest as error:
         raise _bad_metadata("it is not valid JSON, or nested too deep") from error
     if not isinstance(found, dict):
-        raise _bad_metadata(f"it is a JSON {type(found).__name__}")
+        raise _bad_metadata("it is JSON, but no object")
     must_be_storable(found)
     return found
 
