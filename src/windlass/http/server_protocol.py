@@ -18,12 +18,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from windlass.http import zero_copy
 from windlass.http.interim import INFORM
+from windlass.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPRequestEvent
 
 #: Bytes of a body that wait for the application before nothing more is read from the socket.
 HIGH_WATER = 1024 * 1024
+
+#: How long a request whose body is still coming may go on when the server stops: a leased upload commits meanwhile.
+STOP_SECONDS = 1.0
 
 _REASONS = {104: "Upload Resumption Supported"}
 
@@ -34,9 +38,15 @@ class ReceivingCycle(RequestResponseCycle):
     pieces: deque[bytes]
     waiting: int
     end_told: bool
+    broken_off: bool
 
     def begin(self) -> None:
-        self.pieces, self.waiting, self.end_told = deque(), 0, False
+        self.pieces, self.waiting, self.end_told, self.broken_off = deque(), 0, False, False
+
+    def break_off(self) -> None:
+        """The server stops: nobody waits any longer for a body that has not come. What came is still delivered."""
+        self.broken_off = self.more_body
+        self.message_event.set()
 
     def add(self, piece: bytes) -> None:
         self.pieces.append(piece)
@@ -76,6 +86,10 @@ class ReceivingCycle(RequestResponseCycle):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         while not self.pieces and (self.more_body or self.end_told) and not self._is_over:
+            if self.broken_off and self.response_started:
+                return {"type": "http.disconnect"}
+            if self.broken_off:
+                raise Unavailable("The server is stopping and waits for no more of this request. Send it again.")
             self.message_event.clear()
             self.flow.resume_reading()
             await self.message_event.wait()
@@ -114,6 +128,11 @@ class ReceivingProtocol(HttpToolsProtocol):
             extensions[INFORM] = {"send": self.cycle.inform}
             if zero_copy.possible(self.transport):
                 extensions[zero_copy.MESSAGE] = {}
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if isinstance(self.cycle, ReceivingCycle) and not self.cycle.response_complete:
+            self.loop.call_later(STOP_SECONDS, self.cycle.break_off)
 
     def on_body(self, body: bytes) -> None:
         if isinstance(self.cycle, ReceivingCycle) and not self.cycle.response_complete:
