@@ -48,6 +48,12 @@ def forwarded(scope: Scope) -> Scope:
     return _as_said(scope, _said(scope, trusted))
 
 
+def is_trusted_proxy(address: str) -> bool:
+    """Whether TRUSTED_PROXIES has this address."""
+    trusted = conf.get().trusted_proxies
+    return bool(trusted) and _is_trusted(address, trusted)
+
+
 def base_of(scope: Scope) -> str:
     """``https://host`` where a proxy told one of the two, else nothing: a path says enough."""
     return str(scope.get("windlass.base", ""))
