@@ -6,7 +6,6 @@ Celery is told nothing that matters: a message is a bell, and the job's row says
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import warnings
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from windlass.jobs.api import Stage
 from windlass.operations.watchdog import Attendance, Watchdog
 from windlass.processing import api as processing
 
-__all__ = ["app", "work"]
+__all__ = ["app", "stop", "work"]
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +76,7 @@ def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:
 
 class _Worker(CeleryWorker):
     def install_platform_tweaks(self, worker: Any) -> None:
-        """Of Celery's signal handlers, only the one that ends it: the others restart, debug or print."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _stop)
+        """None of Celery's signal handlers: whoever runs this worker has its own, and calls ``stop``."""
 
 
 class _Tick(bootsteps.StartStopStep):
@@ -103,13 +100,13 @@ def _nothing() -> None:
     return None
 
 
-def _stop(number: int, frame: object) -> None:
+def stop() -> None:
     """Take no more; end when the running jobs have. The consumer looks at this flag between two messages."""
     state.should_stop = 0  # type: ignore[assignment]  # an exit code, where None means to go on
 
 
 def _give_up() -> None:
-    _stop(signal.SIGTERM, None)
+    stop()
     threading.Event().wait(PATIENCE_SECONDS)
     os._exit(EXIT_STOPPED_CONSUMING)
 

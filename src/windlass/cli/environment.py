@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
-from types import FrameType
 
 from windlass import conf
 from windlass.cli.refusal import Refusal
@@ -50,13 +48,3 @@ def set_up_django(process: str | None = None) -> None:
     import django
 
     django.setup()
-
-
-def end_quietly() -> None:
-    """SIGTERM and Ctrl-C end this process with code 0, at whatever point of its start it is."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)

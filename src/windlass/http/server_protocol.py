@@ -32,7 +32,7 @@ from windlass.http.middleware import Scope
 from windlass.http.request_framing import HeadLimits, RequestFraming, RequestHead
 from windlass.http.unread_body import LINGERS
 from windlass.kernel import process_counters
-from windlass.kernel.errors import Problem, ReceiveTimeout, TooManyConnections
+from windlass.kernel.errors import Problem, ReceiveTimeout, TooManyConnections, Unavailable
 from windlass.kernel.ids import request_id
 from windlass.resilience.minimum_rate import MinimumRate
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 HIGH_WATER = 1024 * 1024
 #: Seconds beyond RECEIVE_TIMEOUT after which a body is cut off here: the endpoint, which can say more, comes first.
 AFTER_THE_ENDPOINT = 5.0
+#: How long a request whose body is still coming may go on when the server stops: a leased upload commits meanwhile.
+STOP_SECONDS = 1.0
 
 _REASONS = {104: "Upload Resumption Supported"}
 
@@ -78,7 +80,12 @@ class ReceivingCycle(RequestResponseCycle):
         self.protocol = protocol
         self.pieces: deque[bytes] = deque()
         self.waiting = self.received = self._granted = 0
-        self.end_told = False
+        self.end_told = self.broken_off = False
+
+    def break_off(self) -> None:
+        """The server stops: nobody waits any longer for a body that has not come. What came is still delivered."""
+        self.broken_off = self.more_body
+        self.message_event.set()
 
     def add(self, piece: bytes) -> None:
         self.pieces.append(piece)
@@ -144,6 +151,10 @@ class ReceivingCycle(RequestResponseCycle):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         while not self.pieces and (self.more_body or self.end_told) and not self._is_over:
+            if self.broken_off and self.response_started:
+                return {"type": "http.disconnect"}
+            if self.broken_off:
+                raise Unavailable("The server is stopping and waits for no more of this request. Send it again.")
             self.message_event.clear()
             if self.more_body:  # else what comes is the next request, and waits
                 self.flow.resume_reading()
@@ -335,6 +346,11 @@ class ReceivingProtocol(HttpToolsProtocol):
             self._feed(b"")
 
     # Ends
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._is_busy:
+            self.loop.call_later(STOP_SECONDS, self.cycle.break_off)
 
     def finish(self) -> None:
         """Close, once the client has had the reply: a connection that is closed with unread bytes is reset, and the
