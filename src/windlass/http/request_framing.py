@@ -191,7 +191,7 @@ class _Head:
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
         self._lines = _Lines()
-        self._request_line: bytes | None = None
+        self._request_line: tuple[bytes, bytes, str] | None = None
         self._empty_lines = 0
         self._headers: list[tuple[bytes, bytes]] = []
 
@@ -214,7 +214,7 @@ class _Head:
                 return _read_head(self._request_line, self._headers), at
             self._headers.append(read_field(line))
         elif line:
-            self._request_line = line
+            self._request_line = _read_request_line(line)
         else:
             self._empty_lines += 1
             if self._empty_lines > MAX_EMPTY_LINES:
@@ -327,8 +327,8 @@ def _check_lines(limits: HeadLimits, lines: _Lines, line: bytes | None, before: 
         raise HeadTooLarge(f"There are more than {limits.lines} header lines, the limit.", limit=limits.lines)
 
 
-def _read_head(request_line: bytes, headers: list[tuple[bytes, bytes]]) -> RequestHead:
-    method, target, version = _read_request_line(request_line)
+def _read_head(request_line: tuple[bytes, bytes, str], headers: list[tuple[bytes, bytes]]) -> RequestHead:
+    method, target, version = request_line
     authority, raw_path, query = _read_target(method, target)
     _check_host(headers, authority, version)
     connection = _tokens(b",".join(_values(headers, b"connection")))
@@ -344,6 +344,7 @@ def _read_head(request_line: bytes, headers: list[tuple[bytes, bytes]]) -> Reque
 
 
 def _read_request_line(line: bytes) -> tuple[bytes, bytes, str]:
+    """Method, target and version."""
     parts = line.split(b" ")
     version = _VERSION.fullmatch(parts[-1])
     if len(parts) != 3 or not _METHOD.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]) or not version:

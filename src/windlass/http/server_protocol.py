@@ -105,6 +105,13 @@ class ReceivingCycle(RequestResponseCycle):
         self.disconnected = True
         self.message_event.set()
 
+    def lose_client(self) -> None:
+        """A client may go away at any time: that is counted, and no error."""
+        if not self.disconnected:
+            process_counters.client_disconnects["body" if self.more_body else "reply"] += 1
+            log.info("request.client_gone", during="body" if self.more_body else "reply")
+        self.disconnect()
+
     def forget(self) -> None:
         """Nobody will receive any more."""
         self.pieces.clear()
@@ -143,7 +150,10 @@ class ReceivingCycle(RequestResponseCycle):
             return
         if message["count"] > self.expected_content_length:
             raise RuntimeError("Response content longer than Content-Length")
-        await zero_copy.send(self.protocol.transport, message, self.protocol.file_progress)
+        try:
+            await zero_copy.send(self.protocol.transport, message, self.protocol.file_progress)
+        except ConnectionError:
+            self.lose_client()
         self.expected_content_length -= message["count"]
 
     async def receive(self) -> ASGIReceiveEvent:
@@ -242,8 +252,8 @@ class ReceivingProtocol(HttpToolsProtocol):
             self._feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._is_busy and not self.cycle.disconnected:
-            process_counters.client_disconnects["body" if self.cycle.more_body else "reply"] += 1
+        if self._is_busy:
+            self.cycle.lose_client()
         super().connection_lost(exc)
         self._leave()
 
@@ -496,9 +506,9 @@ class ReceivingProtocol(HttpToolsProtocol):
     def _is_too_slow_to_take(self, elapsed: float) -> bool:
         """Only what waits for the client counts: an event stream with nothing to tell is not slow."""
         waiting = self.transport.get_write_buffer_size()
-        sent = self._reply.written - waiting + self.file_progress.sent
-        taken, self._seen_sent = sent - self._seen_sent, sent
-        if waiting or self.file_progress.waits:
-            return not self._send_rate.account(elapsed, taken)
-        self._send_rate.credit = self._settings.send_timeout
-        return False
+        if not waiting and not self.file_progress.waits:
+            self._send_rate.credit = self._settings.send_timeout
+            return False
+        sent = self._reply.written - waiting + self.file_progress.sent - zero_copy.not_acknowledged(self.transport)
+        taken, self._seen_sent = max(0, sent - self._seen_sent), sent
+        return not self._send_rate.account(elapsed, taken)

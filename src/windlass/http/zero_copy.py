@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import select
 import sys
+import termios
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -42,6 +45,16 @@ class Progress:
 def possible(transport: asyncio.Transport) -> bool:
     """Whether what is written to the socket is what the client gets: not under TLS."""
     return sys.platform == "linux" and transport.get_extra_info("sslcontext") is None
+
+
+def not_acknowledged(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel holds for a client that has not taken them yet; 0 where the system does not say."""
+    if sys.platform != "linux":
+        return 0
+    with contextlib.suppress(OSError):
+        sock = transport.get_extra_info("socket")
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return 0
 
 
 async def send(transport: asyncio.Transport, message: Message, progress: Progress) -> None:
