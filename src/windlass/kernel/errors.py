@@ -170,6 +170,10 @@ class RequestLineTooLong(Problem):
         )
 
 
+class MetadataTooLarge(Problem):
+    slug, status, title = "metadata-too-large", 413, "The metadata is larger than is allowed"
+
+
 class UnsupportedMediaType(Problem):
     slug, status, title = "unsupported-media-type", 415, "The media type is not taken here"
 

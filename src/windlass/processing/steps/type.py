@@ -62,7 +62,7 @@ def _said(head: bytes) -> tuple[str, str]:
     try:
         said = detector.from_buffer(head)
     except magic.MagicException as error:
-        raise Unreadable(f"The type cannot be detected: {error}.") from error
+        raise Unreadable("The type cannot be detected from the content.") from error
     mime_type, _, encoding = said.partition("; charset=")
     return canonical(mime_type), encoding
 
