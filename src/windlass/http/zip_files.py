@@ -113,7 +113,7 @@ async def _fields(request: Request) -> dict[str, object]:
     try:
         said = json.loads(body)
     except ValueError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from error
+        raise BadRequest("The body is not valid JSON in UTF-8.") from error
     if not isinstance(said, dict):
         raise BadRequest('The body must be a JSON object such as {"ids": ["…", "…"]}.')
     return said

@@ -160,6 +160,10 @@ class BodyTooLarge(Problem):
     slug, status, title = "body-too-large", 413, "This request's body is larger than is allowed"
 
 
+class MetadataTooLarge(Problem):
+    slug, status, title = "metadata-too-large", 413, "The metadata is larger than is allowed"
+
+
 class UnsupportedMediaType(Problem):
     slug, status, title = "unsupported-media-type", 415, "The media type is not taken here"
 

@@ -21,7 +21,7 @@ def read(body: bytes) -> dict[str, Any]:
     """A JSON object. Raises BadRequest for what is no JSON or nested too deep, InvalidField for what is no object."""
     found = json_text.parse(body)
     if not isinstance(found, dict):
-        raise InvalidField(f"The body must be a JSON object, not {_KINDS[type(found)]}.")
+        raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
     return found
 
 

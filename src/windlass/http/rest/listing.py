@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -22,6 +23,8 @@ from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 
 MAX_LIMIT = 200
+#: A page ends early where its files have more metadata than this together (bytes).
+MAX_METADATA = 1024 * 1024
 
 # PostgreSQL text cannot hold NUL; a query with one would be an error of the database, not of the client.
 _Text = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
@@ -53,8 +56,14 @@ def page(query: FileQuery, principal: Principal) -> Page:
     if query.cursor:
         found = _after(found, *_decode(query.cursor))
     files = list(with_parts(found.order_by("-created_at", "-id"))[: query.limit + 1])
-    shown = files[: query.limit]
-    return Page(shown, _following(query, shown[-1]) if len(files) > query.limit else None)
+    shown = files[: _most_at_once(files[: query.limit])]
+    return Page(shown, _following(query, shown[-1]) if len(files) > len(shown) else None)
+
+
+def _most_at_once(files: Sequence[FileAsset]) -> int:
+    """How many of these go into one page: their metadata is bounded, and one file is always shown."""
+    together = accumulate(asset.metadata_size for asset in files)
+    return max(1, sum(size <= MAX_METADATA for size in together))
 
 
 def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsset]:
