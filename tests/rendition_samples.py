@@ -160,17 +160,19 @@ def tone(container: str = "wav", codec: str = "pcm_s16le", seconds: float = 2, l
 
 
 @cache
-def with_cover() -> bytes:
-    """A sound with a picture on its sleeve: red on the left, blue on the right."""
+def with_cover(container: str = "mp3", codec: str = "libmp3lame", *, attached: bool = True) -> bytes:
+    """A sound with a picture on its sleeve: red on the left, blue on the right. Not ``attached``, it is a stream like
+    any other, with one picture."""
     import av
     from av.stream import Disposition
 
     cover = plain(150, 300, RED).join(plain(150, 300, BLUE), "horizontal").jpegsave_buffer()
     out = io.BytesIO()
-    with av.open(out, "w", format="mp3") as made, av.open(io.BytesIO(cover), format="jpeg_pipe") as sleeve:
-        stream: Any = made.add_stream("libmp3lame", rate=48000, layout="stereo")
+    with av.open(out, "w", format=container) as made, av.open(io.BytesIO(cover), format="jpeg_pipe") as sleeve:
+        stream: Any = made.add_stream(codec, rate=48000, layout="stereo")
         picture = made.add_stream_from_template(sleeve.streams.video[0])
-        picture.disposition = Disposition.attached_pic
+        if attached:
+            picture.disposition = Disposition.attached_pic
         packet = next(sleeve.demux())
         packet.stream = picture
         made.mux(packet)

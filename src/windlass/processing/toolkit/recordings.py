@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
-from windlass.kernel.formats import wave_chunks
+from windlass.kernel.formats import recording_kinds, wave_chunks
 from windlass.kernel.media_types import canonical
 from windlass.processing.contract import StepContext, Unreadable, damaged
 
@@ -15,6 +16,7 @@ from windlass.processing.contract import StepContext, Unreadable, damaged
 DEMUXERS = {
     "application/ogg": "ogg",
     "audio/3gpp": "mov",
+    "audio/3gpp2": "mov",
     "audio/aac": "aac",
     "audio/aiff": "aiff",
     "audio/amr": "amr",
@@ -61,13 +63,14 @@ def opened(context: StepContext, **options: str) -> Iterator[Any]:
     from av.stream import Disposition
 
     name = demuxer(context)
+    needed = _needed(context, name)
     with (
         damaged(av.FFmpegError, what="recording"),
         av.open(
-            context.file,
+            _whole(context, name),
             "r",
             format=name,
-            options={"protocol_whitelist": "none", **_needed(context, name), **options},
+            options={"protocol_whitelist": "none", **needed, **options},
             io_open=refuse,
             metadata_errors="replace",
         ) as container,
@@ -81,8 +84,31 @@ def opened(context: StepContext, **options: str) -> Iterator[Any]:
 def _needed(context: StepContext, name: str) -> dict[str, str]:
     """A WAV file that goes on behind the end that its header claims is read to its real end."""
     lies = name == "wav" and wave_chunks.has_more(context.file, context.facts["size"])
-    context.file.seek(0)
     return {"ignore_length": "1"} if lies else {}
+
+
+def _whole(context: StepContext, name: str) -> Any:
+    """The file at its beginning; of MPEG audio behind other bytes, or behind a tag of a wrong length, its audio."""
+    begins = recording_kinds.hidden_start(context.file, context.facts["size"]) if name in ("aac", "mp3") else 0
+    context.file.seek(0)
+    return _Tail(context.file, begins) if begins else context.file
+
+
+class _Tail:
+    """A file from some place on."""
+
+    def __init__(self, file: BinaryIO, begins: int) -> None:
+        self._file, self._begins = file, begins
+        self.read = file.read
+        self.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET:
+            offset += self._begins
+        return self._file.seek(offset, whence) - self._begins
+
+    def tell(self) -> int:
+        return self._file.tell() - self._begins
 
 
 def is_sound(context: StepContext) -> bool:
