@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windlass.files import api as files
-from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, UploadLocked
+from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, UploadGone, UploadLocked
 from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving import completion, gathering, joining, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import profile_of
 from windlass.receiving.digest import DigestMemory, RunningDigest
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.offload import in_thread, in_transaction
+from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
 from windlass.receiving.pump import End
 from windlass.receiving.source import Source
@@ -84,7 +84,7 @@ class Appending:
             raise
         except files.LeaseLost as error:
             await self._release()  # it lapsed here, and nobody took it
-            raise UploadLocked("Another request took this upload over, or it was cancelled.") from error
+            raise await in_database(self._why_lost) from error
         except WriterBusy as error:
             await self._release()
             raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
@@ -99,6 +99,12 @@ class Appending:
 
     async def _release(self) -> None:
         await in_transaction(files.leases.release_lease, self.lease, self._reserved)
+
+    def _why_lost(self) -> UploadGone | UploadLocked:
+        session = files.uploads.load(self.session.id)
+        if session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+            return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
+        return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
 
     def _outcome(self, end: End) -> Outcome:
         return Outcome(state_of(self.session), end, self._size)
@@ -155,7 +161,8 @@ class Appending:
         try:
             self._reserved = None
             try:
-                end = await inlet.receive(source, found.buffers, self._limit)
+                with leases.writers.streaming(self.session.id):
+                    end = await inlet.receive(source, found.buffers, self._limit)
                 self._must_count(end)
             except BaseException:
                 await self._keep_what_arrived(inlet)

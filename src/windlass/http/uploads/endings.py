@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from windlass.kernel.errors import FileTooLarge, PastDeclaredLength, Unavailable
+from windlass.kernel.errors import FileTooLarge, PastDeclaredLength, Unavailable, UploadLocked
 from windlass.kernel.errors import ReceiveTimeout as Silent
+from windlass.receiving import lease as leases
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
 
@@ -20,8 +21,15 @@ def must_have_ended_well(outcome: Outcome) -> None:
             )
         case End.SILENT:
             raise Silent(f"Nothing came for too long. The upload stands at byte {outcome.state.offset}.")
-        case End.ASKED:
+        case End.ASKED if leases.keeper.stopping:
             raise Unavailable(
-                f"This request had to let go of the upload, which stands at byte {outcome.state.offset}. Resume it.",
+                f"The server is stopping. The upload stands at byte {outcome.state.offset}; resume it shortly.",
+                retry_after=1,
+            )
+        case End.ASKED:
+            raise UploadLocked(
+                "Another request asked for this upload, so this one was ended and what had come was kept: the upload "
+                f"stands at byte {outcome.state.offset}. Ask for its offset with HEAD and go on from there.",
+                headers={"Retry-After": "1"},
                 retry_after=1,
             )
