@@ -143,7 +143,7 @@ async def _repeated(intent: Append, who: Who, source: Source) -> Outcome:
     session = await in_database(_living, intent.upload_id, who)
     if intent.ends is False:
         raise UploadComplete("This upload is complete; nothing can be appended to it.")
-    await repetition.check(session, intent.offset, source, intent.digests)
+    await repetition.check(session, intent, source)
     return Outcome(state_of(session))
 
 
