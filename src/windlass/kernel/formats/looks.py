@@ -23,7 +23,6 @@ _NARROWER = {
     f"{_OOXML}.presentationml.presentation": (f"{_OOXML}.presentationml.*",),
     f"{_OOXML}.spreadsheetml.sheet": (f"{_OOXML}.spreadsheetml.template",),
     f"{_OOXML}.wordprocessingml.document": (f"{_OOXML}.wordprocessingml.template",),
-    "video/x-ms-asf": ("audio/x-ms-wma",),
 }
 
 #: Signature -> type, for what libmagic knows not at all or not in every version.
@@ -79,10 +78,6 @@ def refined(found: str, head: bytes, size: int) -> str:
     match found:
         case "application/octet-stream":
             return _by_signature(head, size) or found
-        case "audio/ogg" | "application/ogg" | "video/ogg":
-            return _of_ogg(head[:512], found)
-        case "video/webm" | "video/x-matroska":
-            return found if _has_pictures(head) else found.replace("video/", "audio/")
         case _:
             return found
 
@@ -112,16 +107,3 @@ def _behind_skippable(head: bytes) -> bytes:
     while _SKIPPABLE.match(head, place) and len(head) >= place + 8:
         place += 8 + int.from_bytes(head[place + 4 : place + 8], "little")
     return head[place : place + 4]
-
-
-def _of_ogg(head: bytes, found: str) -> str:
-    if b"\x80theora" in head:
-        return "video/ogg"
-    return "audio/ogg" if any(name in head for name in (b"OpusHead", b"\1vorbis", b"\x7fFLAC", b"Speex")) else found
-
-
-def _has_pictures(head: bytes) -> bool:
-    """Whether the tracks that a Matroska file's beginning describes have one of pictures; yes where none is seen."""
-    place = head.find(b"\x16\x54\xae\x6b")  # Tracks
-    kinds = re.findall(rb"\x83\x81([\x01\x02])", head[place : place + 65536].partition(b"\x1f\x43\xb6\x75")[0])
-    return place < 0 or b"\x01" in kinds or not kinds

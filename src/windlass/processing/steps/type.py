@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import compound_kinds, looks, markup_root, texts, zip_kinds
+from windlass.kernel.formats import compound_kinds, looks, markup_root, recording_kinds, texts, zip_kinds
 from windlass.kernel.formats.markup_root import Markup
 from windlass.kernel.formats.texts import Text
 from windlass.kernel.media_types import canonical, contains, has_signature, is_text, of_filename
@@ -97,7 +97,8 @@ class _Detection:
     def __init__(self, context: StepContext) -> None:
         self._file, self._size = context.file, int(context.facts["size"])
         self._head = context.file.read(HEAD)
-        self._guess, self._encoding = _by_libmagic(self._head)
+        self._guess, encoding = _by_libmagic(self._head)
+        self._encoding = encoding if encoding != "binary" else None
         claims = (of_filename(context.facts["filename"]), canonical(context.facts.get("declared_mime_type")))
         self._claims = [claim for claim in claims if claim]
 
@@ -115,10 +116,10 @@ class _Detection:
         if kind is None:
             return self._with_also(self._binary_kind())
         encoding = text.encoding if text else None
-        return self._with_also(kind, encoding or (self._encoding if is_text(kind) else None), is_text=text is not None)
+        return self._with_also(kind, encoding or self._encoding, is_text=text is not None)
 
     def _zip_file(self) -> _Found:
-        kinds = [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file) if each.begins == 0]
+        kinds = [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file)]
         kind = kinds[0] if kinds else "application/zip"
         if kind == "application/zip" and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
@@ -179,6 +180,7 @@ class _Detection:
         is_named_zip = any(contains("application/zip", claim) or claim == "application/zip" for claim in self._claims)
         if kind == _UNKNOWN or (kind == self._guess and (is_text(kind) or (is_named_zip and not has_signature(kind)))):
             kind = next(iter(self._zip_behind()), kind)
+        kind = recording_kinds.kind(self._file, self._head, self._size, kind)
         return looks.narrowed(kind, self._claims)
 
     def _zip_behind(self) -> list[str]:
@@ -212,7 +214,7 @@ def _by_libmagic(head: bytes) -> tuple[str, str]:
     try:
         said = detector.from_buffer(head)
     except magic.MagicException as error:
-        raise Unreadable(f"The type cannot be detected: {error}.") from error
+        raise Unreadable("The type cannot be detected from the content.") from error
     mime_type, _, encoding = said.partition("; charset=")
     return canonical(mime_type), encoding
 
