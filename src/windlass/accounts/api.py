@@ -1,6 +1,18 @@
-"""The door of the accounts app: who is asking, and the credentials that prove it."""
+"""The public names of the accounts app: who is asking, what proves it, and what an endpoint takes."""
 
-from windlass.accounts.authentication import has_credential, of_request, of_scope
+from windlass.accounts.access import (
+    CONTINUE_UPLOAD,
+    CREATE_UPLOAD,
+    DOWNLOAD,
+    METRICS,
+    OWNER,
+    PUBLIC,
+    STAFF,
+    Access,
+    declare,
+    declared,
+)
+from windlass.accounts.authentication import needs_no_lookup, prove, prove_scope
 from windlass.accounts.grants import PARAMETER as GRANT_PARAMETER
 from windlass.accounts.grants import PREFIX as GRANT_PREFIX
 from windlass.accounts.grants import claim as claim_grant
@@ -14,16 +26,26 @@ from windlass.accounts.tokens import every as list_tokens
 from windlass.accounts.tokens import revoke as revoke_token
 
 __all__ = [
+    "CONTINUE_UPLOAD",
+    "CREATE_UPLOAD",
+    "DOWNLOAD",
     "GRANT_PARAMETER",
     "GRANT_PREFIX",
+    "METRICS",
+    "OWNER",
+    "PUBLIC",
+    "STAFF",
+    "Access",
     "claim_grant",
     "create_grant",
     "create_token",
+    "declare",
+    "declared",
     "give_grant_back",
-    "has_credential",
     "list_tokens",
-    "of_request",
-    "of_scope",
+    "needs_no_lookup",
+    "prove",
+    "prove_scope",
     "prune_grants",
     "revoke_token",
     "sign",

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
+from windlass.accounts.api import OWNER
 from windlass.files.api import assets, uploads
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.follower import Subscriber, follower
@@ -47,21 +48,18 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-@endpoint
 async def file_events(request: Request) -> Response:
-    asset = await in_database(assets.get, _id(request, "file_id"), await principal_of(request))
+    asset = await in_database(assets.get, _id(request, "file_id"), principal_of(request))
     return _stream(request, Topic(file_id=asset.id), beginning=0)
 
 
-@endpoint
 async def upload_events(request: Request) -> Response:
-    session = await in_database(uploads.get, _id(request, "upload_id"), await principal_of(request))
+    session = await in_database(uploads.get, _id(request, "upload_id"), principal_of(request))
     return _stream(request, Topic(upload_id=session.id), beginning=0)
 
 
-@endpoint
 async def all_events(request: Request) -> Response:
-    principal = await principal_of(request)
+    principal = principal_of(request)
     return _stream(request, Topic(owner=None if principal.staff else principal.owner), beginning=None)
 
 
@@ -116,7 +114,7 @@ def _id(request: Request, name: str) -> uuid.UUID:
 
 
 routes = [
-    Route("/files/{file_id}/events", file_events, methods=["GET"]),
-    Route("/uploads/{upload_id}/events", upload_events, methods=["GET"]),
-    Route("/events", all_events, methods=["GET"]),
+    Route("/files/{file_id}/events", endpoint(file_events, OWNER), methods=["GET"]),
+    Route("/uploads/{upload_id}/events", endpoint(upload_events, OWNER), methods=["GET"]),
+    Route("/events", endpoint(all_events, OWNER), methods=["GET"]),
 ]

@@ -18,10 +18,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from zipstream import ZipStream
 
-from windlass.accounts import api as accounts
+from windlass.accounts.api import OWNER
 from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http.downloads import blob_of
-from windlass.http.endpoints import endpoint
+from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.middleware import bounded
 from windlass.http.object_response import FIRST_BLOCK, ObjectResponse
 from windlass.kernel import filenames
@@ -89,8 +89,7 @@ class ZipReader:
 
 async def _zip(request: Request) -> Response:
     asked = _asked(await _fields(request))
-    scope = dict(request.scope)
-    found = await in_database(lambda: _find(accounts.of_scope(scope), asked))
+    found = await in_database(_find, principal_of(request), asked)
     reader = ZipReader(await in_thread(_archive, found))
     headers = {
         "Content-Type": "application/zip",
@@ -192,4 +191,4 @@ def _names(names: Iterable[str]) -> Iterator[str]:
         yield unique
 
 
-routes = [Route("/files/zip", endpoint(_zip), methods=["GET", "HEAD", "POST"])]
+routes = [Route("/files/zip", endpoint(_zip, OWNER), methods=["GET", "HEAD", "POST"])]

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from windlass import conf
+from windlass.accounts.api import PUBLIC, declare
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
@@ -205,7 +206,7 @@ def _reply(body: dict[str, Any]) -> Response:
 
 
 routes = [
-    Route("/livez", livez, methods=["GET"]),
-    Route("/readyz", readyz, methods=["GET"]),
-    Route("/healthz", readyz, methods=["GET"]),
+    Route("/livez", declare(livez, PUBLIC), methods=["GET"]),
+    Route("/readyz", declare(readyz, PUBLIC), methods=["GET"]),
+    Route("/healthz", declare(readyz, PUBLIC), methods=["GET"]),
 ]

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from windlass.accounts import api as accounts
 from windlass.files.api import profile
-from windlass.http.rest.credentials import caller
+from windlass.http.rest.credentials import OWNER, caller
 from windlass.http.rest.schemas import Reply
 from windlass.kernel.clock import rfc3339
 from windlass.receiving.offload import in_transaction
@@ -47,7 +47,7 @@ class GrantOut(Reply):
     expires_at: datetime
 
 
-@router.post("/uploads/grants", response={201: GrantOut}, summary="A URL that takes exactly one upload")
+@router.post("/uploads/grants", auth=OWNER, response={201: GrantOut}, summary="A URL that takes exactly one upload")
 async def create_grant(request: HttpRequest, asked: GrantIn) -> HttpResponse:
     profile(asked.profile)
     token, expires_at = await in_transaction(

@@ -43,7 +43,7 @@ async def discover(incoming: Incoming) -> Response:
 
 async def show(request: Request) -> Response:
     """GET of an upload: its status where JSON is asked for, else its bytes once they are all here."""
-    principal = await principal_of(request)
+    principal = principal_of(request)
     session, asset = await in_database(_load, upload_id(request), principal)
     if "application/json" in request.headers.get("accept", ""):
         status = await in_database(records.upload_status, session)

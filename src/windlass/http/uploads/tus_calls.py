@@ -6,7 +6,6 @@ import uuid
 
 from starlette.responses import Response
 
-from windlass.http.endpoints import principal_of
 from windlass.http.uploads.answers import no_reply, of_reply
 from windlass.http.uploads.endings import must_have_ended_well
 from windlass.http.uploads.receiving import Incoming
@@ -25,7 +24,7 @@ async def create(incoming: Incoming) -> Response:
         case Create() as intent:
             return await _create(intent, incoming)
         case Concatenate() as intent:
-            principal = await principal_of(incoming.request)
+            principal = incoming.principal
             outcome = await concatenating.concatenate(
                 intent, principal, dialect=Dialect.TUS, request_id=incoming.request_id
             )
@@ -50,7 +49,7 @@ async def operate(incoming: Incoming, upload_id: uuid.UUID) -> Response:
 async def _create(intent: Create, incoming: Incoming) -> Response:
     outcome = await resumable.create(
         intent,
-        await principal_of(incoming.request),
+        incoming.principal,
         incoming.body if intent.has_body else None,
         dialect=Dialect.TUS,
         request_id=incoming.request_id,
