@@ -20,6 +20,7 @@ from windlass.accounts.grants import create as create_grant
 from windlass.accounts.grants import give_back as give_grant_back
 from windlass.accounts.grants import prune as prune_grants
 from windlass.accounts.grants import upload_of as upload_of_grant
+from windlass.accounts.revocation import listen as listen_for_revocations
 from windlass.accounts.signatures import sign, verify
 from windlass.accounts.tokens import create as create_token
 from windlass.accounts.tokens import every as list_tokens
@@ -43,6 +44,7 @@ __all__ = [
     "declared",
     "give_grant_back",
     "list_tokens",
+    "listen_for_revocations",
     "needs_no_lookup",
     "prove",
     "prove_scope",

@@ -6,3 +6,8 @@ class AccountsConfig(AppConfig):
     label = "windlass_accounts"
     verbose_name = "Windlass accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from windlass.accounts import revocation
+
+        revocation.connect()

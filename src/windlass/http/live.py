@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from starlette.types import Send
 
 from windlass.accounts.api import OWNER
 from windlass.files.api import assets, uploads
+from windlass.http.credential_watch import until_revoked
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.follower import Subscriber, follower
 from windlass.http.progress import Topic
@@ -28,6 +30,8 @@ from windlass.receiving.offload import in_database
 
 RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0
+#: How long a revoked stream waits for its client to take the end.
+CLOSE_SECONDS = 1.0
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -37,15 +41,30 @@ _HEADERS = {
 
 
 class EventStream(StreamingResponse):
-    """A stream that leaves the follower the moment its client does."""
+    """A stream that leaves the follower when its client does, and ends when the credential that opened it does."""
 
-    def __init__(self, frames: AsyncGenerator[str, None]) -> None:
+    def __init__(self, frames: AsyncGenerator[str, None], revoked: Callable[[], Awaitable[None]]) -> None:
         super().__init__(frames, headers=_HEADERS)
         self.frames = frames
+        self.revoked = revoked
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self.frames):
-            await super().stream_response(send)
+            sending = asyncio.ensure_future(super().stream_response(send))
+            revoked = asyncio.ensure_future(self.revoked())
+            try:
+                await asyncio.wait({sending, revoked}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # A client that reads nothing holds ``sending`` for long, so that it is cancelled, not asked to end.
+                revoked.cancel()
+                was_sent = not sending.cancel()
+                await asyncio.wait({sending, revoked})
+        if was_sent:
+            sending.result()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def file_events(request: Request) -> Response:
@@ -72,7 +91,9 @@ def _stream(request: Request, topic: Topic, *, beginning: int | None) -> Respons
     if request.method == "HEAD":
         return Response(headers=_HEADERS)
     seen = _last_event_id(request)
-    return EventStream(_frames(topic, beginning if seen is None else seen))
+    return EventStream(
+        _frames(topic, beginning if seen is None else seen), partial(until_revoked, request.scope, OWNER)
+    )
 
 
 async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:
