@@ -26,6 +26,7 @@ from windlass.http.forwarded import forwarded  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.kernel.errors import NotFound  # noqa: E402
+from windlass.kernel.stored_text import is_storable  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
 from windlass.receiving import chunks, lease, memory  # noqa: E402
@@ -82,10 +83,10 @@ class FrontDoor:
             await self._inner(scope, receive, send)
 
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
-        send = _telling_methods(scope, send)
+        send = _completing(scope, send)
         try:
             check_host(scope)
-            if "\0" in scope["path"]:
+            if not is_storable(scope["path"]) and scope["method"] != "PUT":  # a name in the path is cleaned
                 raise NotFound("There is nothing at an address that contains a NUL character.")
             if route is not None:
                 await route.handle(scope, receive, send)
@@ -175,17 +176,22 @@ def _allowed(scope: Scope) -> frozenset[str]:
     return allowed_methods(_route_path(scope))
 
 
-def _telling_methods(scope: Scope, send: Send) -> Send:
-    """A reply to OPTIONS, and one that refuses the method, has ``Allow`` with what the path takes on both planes."""
+def _completing(scope: Scope, send: Send) -> Send:
+    """Adds what every reply says: not to be stored where it says nothing of caches, because it is of one caller and one
+    moment; and to OPTIONS, or where the method is refused, ``Allow`` with what the path takes on both planes."""
 
-    async def send_telling(message: Message) -> None:
-        if message["type"] == "http.response.start" and (message["status"] == 405 or scope["method"] == "OPTIONS"):
-            others = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"allow"]
-            allowed = ", ".join(sorted(_allowed(scope)))
-            message = {**message, "headers": [*others, (b"allow", allowed.encode())]}
+    async def send_completed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            if message["status"] == 405 or scope["method"] == "OPTIONS":
+                allowed = ", ".join(sorted(_allowed(scope))).encode()
+                headers = [(name, value) for name, value in headers if name.lower() != b"allow"] + [(b"allow", allowed)]
+            if all(name.lower() != b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"private, no-store"))
+            message = {**message, "headers": headers}
         await send(message)
 
-    return send_telling
+    return send_completed
 
 
 def _view(path: str) -> Callable[..., Any] | None:

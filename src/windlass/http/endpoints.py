@@ -66,8 +66,8 @@ def endpoint(handler: Endpoint, access: Access) -> Endpoint:
     async def answered(request: Request) -> Response:
         try:
             principal = await admit(request.scope, access)
-            if principal.credential is not CredentialKind.SIGNED_URL:
-                query_parameters.check(request.scope, access)
+            signed = principal.credential is CredentialKind.SIGNED_URL
+            query_parameters.check(request.scope, access, own_names=signed)
             return await handler(request)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             return problem_response(problem_of(error), request)

@@ -38,10 +38,12 @@ _OTHER_NAMES = {
 }
 
 
-def check(scope: MutableMapping[str, Any], access: Access) -> None:
-    """Check the query of a request of the byte plane. Raises InvalidField."""
+def check(scope: MutableMapping[str, Any], access: Access, *, own_names: bool = False) -> None:
+    """Check the query of a request of the byte plane; with ``own_names`` its text alone. Raises InvalidField."""
     query = scope.get("query_string", b"")
     if query:
+        _check_text(query.decode("latin-1"))
+    if query and not own_names:
         known = query_names(scope["method"], scope.get("windlass.route", scope["path"]))
         granted = {accounts.GRANT_PARAMETER} if access.grant_use else set()
         check_names(query.decode("latin-1"), known | granted, f"{scope['method']} {scope['path']}")
@@ -49,11 +51,16 @@ def check(scope: MutableMapping[str, Any], access: Access) -> None:
 
 def check_names(query: str, known: Collection[str], endpoint: str) -> None:
     """Raises InvalidField for the first name that is not ``known``, and for text that no database can hold."""
+    _check_text(query)
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name not in known and name != CACHE_BUSTER:
+            raise _unknown(name, sorted(known), endpoint)
+
+
+def _check_text(query: str) -> None:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if not is_storable(name) or not is_storable(value):
             raise InvalidField(f"The query parameter {name[:40]!r} contains a NUL character.", field=name[:40])
-        if name not in known and name != CACHE_BUSTER:
-            raise _unknown(name, sorted(known), endpoint)
 
 
 def _unknown(name: str, known: list[str], endpoint: str) -> InvalidField:

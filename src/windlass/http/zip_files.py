@@ -6,7 +6,6 @@ byte goes out, under the rules of download.
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -24,11 +23,13 @@ from windlass.http.downloads import blob_of
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.middleware import bounded
 from windlass.http.object_response import FIRST_BLOCK, ObjectResponse
+from windlass.http.representations import check_preconditions
 from windlass.kernel import filenames
-from windlass.kernel.errors import BadRequest, InvalidField, NotFound
+from windlass.kernel.errors import InvalidField, NotFound
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
+from windlass.protocols import json_fields
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import StoreError
 
@@ -90,6 +91,7 @@ class ZipReader:
 async def _zip(request: Request) -> Response:
     asked = _asked(await _fields(request))
     found = await in_database(_find, principal_of(request), asked)
+    check_preconditions(request, None, None)  # an archive has neither a tag nor a date: made anew, it may differ
     reader = ZipReader(await in_thread(_archive, found))
     headers = {
         "Content-Type": "application/zip",
@@ -109,13 +111,7 @@ async def _fields(request: Request) -> dict[str, object]:
         ids = [part for value in request.query_params.getlist("ids") for part in value.split(",") if part]
         return {**request.query_params, "ids": ids}
     body = await Request(request.scope, bounded(request.scope, request.receive)).body()
-    try:
-        said = json.loads(body)
-    except ValueError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from error
-    if not isinstance(said, dict):
-        raise BadRequest('The body must be a JSON object such as {"ids": ["…", "…"]}.')
-    return said
+    return await in_thread(json_fields.read, body)
 
 
 def _asked(said: dict[str, object]) -> Asked:
@@ -135,7 +131,7 @@ def _asked(said: dict[str, object]) -> Asked:
 def _id(text: str) -> uuid.UUID:
     found = parse_id(text)
     if found is None:
-        raise NotFound(f"There is no file {text}.")
+        raise InvalidField(f"ids has {text[:60]!r}, which is not an id of a file (a UUID).", field="ids")
     return found
 
 

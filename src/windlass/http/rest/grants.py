@@ -38,7 +38,7 @@ class GrantIn(Schema):
             return None
         found = urlsplit(value)
         if found.scheme not in ("http", "https") or not found.netloc or value != f"{found.scheme}://{found.netloc}":
-            raise ValueError("it must be scheme, host and port, such as https://shop.example:8443")
+            raise ValueError("must be scheme, host and port, such as https://shop.example:8443")
         return value.lower()
 
 

@@ -23,6 +23,7 @@ from windlass.http.rest.byte_calls import BYTE_CALLS
 from windlass.http.rest.credentials import Credential, admit
 from windlass.http.rest.paths import matching
 from windlass.kernel.errors import MethodNotAllowed, NotFound, Problem
+from windlass.kernel.stored_text import is_storable
 
 #: Paths of ours that another project's own catch-alls must not answer.
 OURS = r"^(?:files|uploads|events|profiles)(?:/.*)?$"
@@ -150,6 +151,8 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
         if asked not in (accesses or {"GET"}):
             return refuse(request)
         try:
+            if not is_storable(request.path):
+                raise NotFound("There is nothing at an address that contains a NUL character.")
             if asked in accesses:
                 await admit(request, accesses[asked], named)
                 endpoint = f"{asked} {request.path}"

@@ -86,8 +86,8 @@ def receiving(
             incoming.body.start()
         try:
             await admit(request.scope, access)
-            if not own_query and speaks(head) is None:
-                query_parameters.check(request.scope, access)
+            own_names = own_query or speaks(head) is not None
+            query_parameters.check(request.scope, access, own_names=own_names)
             return await handler(incoming)
         except ClientGone:
             return no_reply()
