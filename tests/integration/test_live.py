@@ -409,7 +409,7 @@ class TestRevocation:
         with listen(caller, "/events") as stream:
             match kind:
                 case "revoked":
-                    assert revoke_token(next(one.pk for one in list_tokens() if one.user_id == person.pk))
+                    assert revoke_token(next(one.pk for one, _ in list_tokens() if one.user_id == person.pk))
                 case "deactivated":
                     person.is_active = False
                     person.save()

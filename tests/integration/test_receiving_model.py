@@ -414,6 +414,30 @@ def test_what_is_left_to_join_is_all_that_is_missing_and_no_more(offset: int, st
     assert all(0 < size <= step for _, _, size in left)
 
 
+def test_small_pieces_are_copied_many_at_a_time() -> None:
+    parts = [joining.Part("local", "a", 3)] * 2500
+    taken = list(joining.steps(parts, 4, 1000))
+    assert [piece for step in taken for piece in step] == list(joining.pieces(parts, 4, 1000))
+    assert len(taken) == 8
+    assert len(list(joining.steps(parts, 0, 10**9))) == 3
+
+
+def test_one_part_named_thousands_of_times() -> None:
+    part = begin(size=3, partial=True).state.upload_id
+    append(part, 0, body([b"abc"]))
+    patch = pytest.MonkeyPatch()
+    with patch.context() as patched:
+        patched.setenv("MAX_UPLOAD_SIZE", "100000")
+        conf.reload()
+        said = "final;" + f"/uploads/{part} " * 5000
+        intent = Concatenate(Description(), (part,) * 5000, said)
+        state = run(concatenating.concatenate(intent, ANN, dialect="tus")).state
+    conf.reload()
+    session = UploadSession.objects.get(id=state.upload_id)
+    assert session.status == UploadStatus.COMPLETED
+    assert stored(session) == b"abc" * 5000
+
+
 def test_past_the_length_is_refused_before_a_byte() -> None:
     upload = begin(size=4).state.upload_id
     with pytest.raises(PastDeclaredLength):

@@ -25,6 +25,10 @@ from windlass.accounts.signatures import sign, verify
 from windlass.accounts.tokens import create as create_token
 from windlass.accounts.tokens import every as list_tokens
 from windlass.accounts.tokens import revoke as revoke_token
+from windlass.accounts.users import UserError, is_staff
+from windlass.accounts.users import ensure as ensure_user
+from windlass.accounts.users import every as list_users
+from windlass.accounts.users import find as find_user
 
 __all__ = [
     "CONTINUE_UPLOAD",
@@ -37,13 +41,18 @@ __all__ = [
     "PUBLIC",
     "STAFF",
     "Access",
+    "UserError",
     "claim_grant",
     "create_grant",
     "create_token",
     "declare",
     "declared",
+    "ensure_user",
+    "find_user",
     "give_grant_back",
+    "is_staff",
     "list_tokens",
+    "list_users",
     "listen_for_revocations",
     "needs_no_lookup",
     "prove",

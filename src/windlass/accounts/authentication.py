@@ -17,7 +17,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from windlass import conf
-from windlass.accounts import grants, signatures, tokens
+from windlass.accounts import grants, signatures, tokens, users
 from windlass.accounts.access import Access
 from windlass.kernel.errors import Forbidden, Unauthenticated
 from windlass.kernel.ids import parse_id
@@ -123,7 +123,7 @@ def _by_session(request: HttpRequest) -> Principal | None:
         return None
     if request.method not in SAFE_METHODS:
         _check_csrf(request)
-    staff = bool(getattr(user, "is_staff", False))
+    staff = users.is_staff(user)
     return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, credential=CredentialKind.SESSION)
 
 

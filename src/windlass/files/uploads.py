@@ -145,7 +145,7 @@ def create_whole(
     if new.on_create is not None:
         new.on_create(upload_id)
     session.save(force_insert=True)
-    quota.change(session.owner, bytes_used=size, files_used=1)
+    quota.change(session.owner, bytes_used=size + asset.metadata_size, files_used=1)
     _tell_created(tell, session)
     _tell_completed(tell, session, asset)
     return session, asset
@@ -272,6 +272,7 @@ def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsse
         profile=session.profile,
         reference=session.reference,
         metadata=session.metadata,
+        metadata_size=quota.metadata_size(session),
         declared_mime_type=session.declared_type,
         expected_sha256=session.expected_sha256,
         checksum=sha256,

@@ -7,19 +7,17 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
 
-import structlog
-from django.db import Error as DatabaseError
+from django.db import DatabaseError
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
+from windlass.database.outage import is_away, note
 from windlass.http.endpoints import PRINCIPAL
 from windlass.kernel.errors import Problem
 from windlass.receiving.offload import in_database
 
 #: How often the credential is proved again. A revocation in this process is noticed at once.
 RECHECK_SECONDS = 5.0
-
-log = structlog.get_logger(__name__)
 
 
 async def until_revoked(scope: MutableMapping[str, Any], access: Access) -> None:
@@ -48,9 +46,11 @@ async def until_revoked(scope: MutableMapping[str, Any], access: Access) -> None
 def _is_good(scope: MutableMapping[str, Any], access: Access) -> bool:
     """A database that is away says nothing: then nothing can be told to the stream either."""
     try:
-        return accounts.prove_scope(scope, access) == scope[PRINCIPAL]
+        return bool(accounts.prove_scope(scope, access) == scope[PRINCIPAL])
     except Problem:
         return False
     except DatabaseError as error:
-        log.warning("credential.not_checked", error=type(error).__name__)
+        if not is_away(error):
+            raise
+        note(error)
         return True

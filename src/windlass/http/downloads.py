@@ -13,7 +13,7 @@ from windlass.accounts.api import DOWNLOAD, OWNER
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.representations import Representation, respond
-from windlass.kernel import filenames
+from windlass.kernel import filenames, urls
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, NotFound, NotReady
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import CredentialKind, Principal
@@ -152,7 +152,7 @@ def _gate_closed(asset: FileAsset) -> NotReady | Conflict:
     why = f" ({asset.message})" if asset.message else ""
     return Conflict(
         f"Processing gave up before the checks of this file had passed{why}, so it is not served. "
-        f"POST /files/{asset.id}/reprocess/ tries again.",
+        f"POST {urls.file(asset.id, 'reprocess/')} tries again.",
         file_status=asset.status,
     )
 

@@ -13,12 +13,14 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
+from django.db import DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
 from windlass.accounts.api import OWNER
+from windlass.database.outage import is_away, note
 from windlass.files.api import assets, uploads
 from windlass.http.credential_watch import until_revoked
 from windlass.http.endpoints import endpoint, principal_of
@@ -59,12 +61,23 @@ class EventStream(StreamingResponse):
                 revoked.cancel()
                 was_sent = not sending.cancel()
                 await asyncio.wait({sending, revoked})
-        if was_sent:
-            sending.result()
+        if was_sent and not _database_went_away(sending):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _database_went_away(sending: asyncio.Future[None]) -> bool:
+    """The stream has begun, so it ends; its client comes back with Last-Event-ID. Raises any other error."""
+    try:
+        sending.result()
+    except DatabaseError as error:
+        if not is_away(error):
+            raise
+        note(error)
+        return True
+    return False
 
 
 async def file_events(request: Request) -> Response:

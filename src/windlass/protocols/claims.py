@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from windlass.kernel import json_text
-from windlass.kernel.errors import BadRequest
+from windlass.kernel.errors import BadRequest, MetadataTooLarge
 from windlass.kernel.stored_text import is_storable
 
 MAX_REFERENCE = 255
+#: All that a client says of one file in its dialect's own words (bytes): a JSON object, or a tus header.
+MAX_METADATA = 64 * 1024
 MAX_DEPTH = 32
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -40,17 +42,31 @@ def sha256(value: str | None) -> str | None:
 
 
 def metadata(value: str | None) -> dict[str, Any]:
-    """A JSON object that can be stored and given back as it is."""
+    """A JSON object that can be stored and given back as it is. Raises BadRequest, MetadataTooLarge."""
     if not (value or "").strip():
         return {}
+    must_be_small(value or "")
     try:
         found = json_text.parse(value or "")
     except BadRequest as error:
         raise _bad_metadata("it is not valid JSON, or nested too deep") from error
     if not isinstance(found, dict):
-        raise _bad_metadata(f"it is a JSON {type(found).__name__}")
+        raise _bad_metadata("it is JSON, but no object")
     must_be_storable(found)
     return found
+
+
+def must_be_small(text: str) -> None:
+    """Raises MetadataTooLarge for metadata that, as it was sent, is larger than one upload may have."""
+    size = len(text.encode(errors="surrogatepass"))
+    if size > MAX_METADATA:
+        raise MetadataTooLarge(
+            f"The metadata of an upload may have {MAX_METADATA // 1024} KiB; this has {size} bytes. Send less, or "
+            "send it as a file of its own.",
+            field="metadata",
+            limit=MAX_METADATA,
+            received=size,
+        )
 
 
 def of_query(query: Mapping[str, str]) -> dict[str, Any]:

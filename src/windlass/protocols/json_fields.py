@@ -23,7 +23,7 @@ def read(body: bytes) -> dict[str, Any]:
     has a text that no database can hold."""
     found = json_text.parse(body)
     if not isinstance(found, dict):
-        raise InvalidField(f"The body must be a JSON object, not {_KINDS[type(found)]}.")
+        raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
     # Such a text can only be spelled with an escape: a large body without one is not walked through.
     if b"\\" in body and not json_text.is_storable(found):
         raise InvalidField(

@@ -48,6 +48,8 @@ class FileAsset(models.Model):
     profile = models.CharField(max_length=64)
     reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: none was given
     metadata = models.JSONField(default=dict, blank=True)
+    #: What the quota counts for what the client said of the file, besides its size (bytes).
+    metadata_size = models.PositiveIntegerField(default=0)
     declared_mime_type = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: none claimed
     expected_sha256 = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  null: none announced
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
@@ -164,6 +165,9 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
         request.method = method
         return found
 
+    # A project's ATOMIC_REQUESTS is for its own views: Django refuses it for asynchronous ones, and what is recorded
+    # here is committed before the reply.
+    answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
     answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.prove checks it where a session speaks
     answered.windlass_accesses = accesses  # type: ignore[attr-defined]
     return answered

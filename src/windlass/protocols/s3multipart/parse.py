@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -134,6 +135,7 @@ def _is_unset(value: Any) -> bool:
 
 def _shown(known: Mapping[str, Any]) -> dict[str, Any]:
     shown = {key: value for key, value in known.items() if key not in _MEANING}
+    claims.must_be_small(json.dumps(shown, ensure_ascii=False))
     claims.must_be_storable(shown)
     json_fields.optional_text(shown, "media_type")
     return shown
