@@ -33,7 +33,9 @@ from windlass.kernel.principals import Principal
 MAX_LIMIT = 200
 #: What a page's metadata and facts may take together (bytes); one file is shown however large its own are.
 PAGE_BYTES = 1024 * 1024
-_SIZES: dict[str, Any] = {f"{name}_length": Length(Cast(name, TextField())) for name in ("metadata", "extra_attributes")}
+_SIZES: dict[str, Any] = {
+    f"{name}_length": Length(Cast(name, TextField())) for name in ("metadata", "extra_attributes")
+}
 
 _Text = Annotated[str, StringConstraints(max_length=255)]
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(?:[a-z0-9][a-z0-9!#$&^_.+-]*|\*)")
