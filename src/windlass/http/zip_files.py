@@ -6,7 +6,6 @@ byte goes out, under the rules of download.
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -17,18 +16,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from zipstream import ZipStream
 
-from windlass.accounts import api as accounts
+from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
 from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http.downloads import blob_of
-from windlass.http.endpoints import endpoint
+from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.middleware import bounded
 from windlass.http.object_response import FIRST_BLOCK, ObjectResponse
+from windlass.http.representations import check_preconditions
 from windlass.kernel import filenames
-from windlass.kernel.errors import BadRequest, InvalidField, NotFound
+from windlass.kernel.errors import InvalidField, NotFound
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
+from windlass.protocols import json_fields
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import StoreError
 
@@ -89,8 +90,8 @@ class ZipReader:
 
 async def _zip(request: Request) -> Response:
     asked = _asked(await _fields(request))
-    scope = dict(request.scope)
-    found = await in_database(lambda: _find(accounts.of_scope(scope), asked))
+    found = await in_database(_find, principal_of(request), asked)
+    check_preconditions(request, None, None)  # an archive has neither a tag nor a date: made anew, it may differ
     reader = ZipReader(await in_thread(_archive, found))
     headers = {
         "Content-Type": "application/zip",
@@ -110,13 +111,7 @@ async def _fields(request: Request) -> dict[str, object]:
         ids = [part for value in request.query_params.getlist("ids") for part in value.split(",") if part]
         return {**request.query_params, "ids": ids}
     body = await Request(request.scope, bounded(request.scope, request.receive)).body()
-    try:
-        said = json.loads(body)
-    except ValueError as error:
-        raise BadRequest("The body is not valid JSON in UTF-8.") from error
-    if not isinstance(said, dict):
-        raise BadRequest('The body must be a JSON object such as {"ids": ["…", "…"]}.')
-    return said
+    return await in_thread(json_fields.read, body)
 
 
 def _asked(said: dict[str, object]) -> Asked:
@@ -136,7 +131,7 @@ def _asked(said: dict[str, object]) -> Asked:
 def _id(text: str) -> uuid.UUID:
     found = parse_id(text)
     if found is None:
-        raise NotFound(f"There is no file {text}.")
+        raise InvalidField(f"ids has {text[:60]!r}, which is not an id of a file (a UUID).", field="ids")
     return found
 
 
@@ -192,4 +187,4 @@ def _names(names: Iterable[str]) -> Iterator[str]:
         yield unique
 
 
-routes = [Route("/files/zip", endpoint(_zip), methods=["GET", "HEAD", "POST"])]
+routes = [Route("/files/zip", endpoint(_zip, OWNER), methods=["GET", "HEAD", "POST"])]
