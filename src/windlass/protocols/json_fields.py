@@ -103,7 +103,7 @@ def _number(name: str, found: Any) -> int:
     if not isinstance(found, int) or isinstance(found, bool):
         raise _wrong(name, "an integer", found)
     if abs(found) > LARGEST:
-        raise InvalidField(f"{name} must be at most {LARGEST}.", field=name, limit=LARGEST)
+        raise InvalidField(f"{name} is larger than any number that is taken here.", field=name, limit=LARGEST)
     return found
 
 
