@@ -54,10 +54,12 @@ def web(
     door = listen(host, port) if listener is None else socket.socket(fileno=listener)
     set_up_django("web")
     from windlass.cli import web as serving
+    from windlass.cli.waiting import wait_for_tables
     from windlass.files import api as files
 
     files.profiles()  # bad ones are told now, not to whoever uploads
     Lifeline(lifeline).hold()
+    wait_for_tables()
     serving.run(door, instance or f"web-{new_id().hex[:12]}", stopping, access_log=access_log)
 
 
@@ -82,11 +84,14 @@ def worker(
         raise Refusal(str(error)) from error
     processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
     from windlass import celery
+    from windlass.cli.waiting import wait_for_broker, wait_for_tables
     from windlass.jobs import api as jobs
 
     processing.warn_of_gaps()
     name = instance or f"worker-{new_id().hex[:12]}"
     Lifeline(lifeline).hold()
+    wait_for_tables()
+    wait_for_broker()
     try:
         processing.recover(jobs.held_by(name))
         stopping.then(drain(celery.stop))
@@ -101,9 +106,11 @@ def scheduler(home: Home = None, lifeline: Handle = None) -> None:
     stopping = StopRequests(leave_at_once)
     use_home(home)
     set_up_django("scheduler")
+    from windlass.cli.waiting import wait_for_tables
     from windlass.operations import scheduler as scheduling
 
     Lifeline(lifeline).hold()
+    wait_for_tables()
     stop = stopping.requested
     stopping.then(drain(stop.set, within=2 * scheduling.STOP_SECONDS))
     scheduling.run(stop)

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+import structlog
 import uvicorn
 from django.db import connections
 
 from windlass import asgi, conf
-from windlass.cli.listening import BACKLOG
+from windlass.cli.listening import BACKLOG, url_of
 from windlass.cli.stopping import StopRequests, drain
 from windlass.files import api as files
 from windlass.http.server_protocol import ReceivingProtocol
@@ -19,6 +20,8 @@ from windlass.jobs import api as jobs
 from windlass.receiving import lease
 from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
+
+log = structlog.get_logger(__name__)
 
 #: How long running requests may go on after SIGTERM. Less than the supervisor waits before SIGKILL.
 FINISH_SECONDS = 20
@@ -69,6 +72,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for each in sockets or []:
+            host, port = each.getsockname()[:2]
+            log.info("web.listening", url=url_of(host, port), address=host)
         threading.Thread(target=warm_up, name="windlass-warm-up", daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
