@@ -107,10 +107,10 @@ def _integer(name: str, found: Any) -> int:
 
 
 def _number(name: str, found: Any) -> int:
-    _integer(name, found)
-    if abs(found) > LARGEST:
+    number = _integer(name, found)
+    if abs(number) > LARGEST:
         raise InvalidField(f"{name} is larger than any number that is taken here.", field=name, limit=LARGEST)
-    return found
+    return number
 
 
 def _checked(name: str, found: str) -> str:
