@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from windlass.kernel.formats import compound_kinds, containers, looks, zip_kinds
+from windlass.kernel.formats import compound_kinds, containers, looks, recording_kinds, zip_kinds
 from windlass.kernel.media_types import ARCHIVES, canonical, is_text, matches, of_filename
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
@@ -62,7 +62,7 @@ def _said(head: bytes) -> tuple[str, str]:
     try:
         said = detector.from_buffer(head)
     except magic.MagicException as error:
-        raise Unreadable(f"The type cannot be detected: {error}.") from error
+        raise Unreadable("The type cannot be detected from the content.") from error
     mime_type, _, encoding = said.partition("; charset=")
     return canonical(mime_type), encoding
 
@@ -76,7 +76,7 @@ def _looked_into(context: StepContext, found: str, head: bytes) -> str:
             return inside if inside != "application/zip" or found == "application/octet-stream" else found
     elif head.startswith(compound_kinds.SIGNATURE):
         return _of_compound(context, found)
-    return looks.refined(found, head, size)
+    return recording_kinds.kind(context.file, head, size, looks.refined(found, head, size))
 
 
 def _of_compound(context: StepContext, found: str) -> str:
