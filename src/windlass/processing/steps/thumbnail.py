@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from windlass.kernel.media_types import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.toolkit import pictures
@@ -32,9 +30,5 @@ class Thumbnail:
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        def source() -> Any:
-            context.file.seek(0)
-            return pyvips.Source.new_from_descriptor(context.file.fileno())
-
         with damaged(pyvips.Error, what="picture"):
-            return pictures.result(context, pictures.of_source(source, pictures.largest(context)))
+            return pictures.result(context, pictures.of_file(context.file, pictures.largest(context)))
