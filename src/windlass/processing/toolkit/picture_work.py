@@ -47,7 +47,7 @@ def _check_scans(file: BinaryIO) -> int:
         return 0
     most = max(1, (MAX_SCANNED_ARITHMETIC if header.arithmetic else MAX_SCANNED) // header.pixels)
     found = jpeg_scans.read(file, most)
-    if found.passes > max(most, found.components):
+    if found.passes > max(most, min(found.components, 4)):
         raise PermanentError(
             f"The picture would take too long to be shown: it goes over its {found.pixels:,} pixels more than "
             f"{most:,} times."
@@ -58,4 +58,5 @@ def _check_scans(file: BinaryIO) -> int:
 def pages(header: Any, most: int) -> int:
     """How many pictures of an animation may be looked at, beginning with the first."""
     shown = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
-    return max(1, min(shown, most, MAX_ANIMATED // max(1, header.width * header.height)))
+    pixels: int = max(1, header.width * header.height)
+    return max(1, min(shown, most, MAX_ANIMATED // pixels))
