@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from windlass import conf
+from windlass.database.connection import atomic
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import LIVING_UPLOADS
@@ -100,19 +100,29 @@ def reserve(session: UploadSession) -> None:
 
 def grow(upload_id: uuid.UUID, size: int) -> None:
     """An upload whose length was not known has this size at least. Its row was changed before, and so is locked."""
-    _hold(upload_id, size, may_shrink=False)
+    session = _reserving(upload_id)
+    _reserve_again(session, max(session.reserved, size + metadata_size(session)))
 
 
 def hold(upload_id: uuid.UUID, size: int) -> None:
-    """So much lies in the store of an upload whose length is not known, and no more. Its row is locked."""
-    _hold(upload_id, size, may_shrink=True)
+    """An upload whose length is not known has so many bytes in the store, and no more. Its row is locked."""
+    session = _reserving(upload_id)
+    _reserve_again(session, size + metadata_size(session))
 
 
-def _hold(upload_id: uuid.UUID, size: int, *, may_shrink: bool) -> None:
-    session = UploadSession.objects.only("owner", "reserved", "metadata", "client_metadata", "concat").get(id=upload_id)
-    reserved = size + metadata_size(session)
-    if reserved > session.reserved or (may_shrink and reserved < session.reserved):
-        UploadSession.objects.filter(id=upload_id).update(reserved=reserved)
+def restore(upload_id: uuid.UUID, reserved: int) -> None:
+    """What was reserved since for an upload is not needed. Its row is locked."""
+    _reserve_again(_reserving(upload_id), reserved)
+
+
+def _reserving(upload_id: uuid.UUID) -> UploadSession:
+    needed = ("owner", "reserved", "metadata", "client_metadata", "concat")
+    return UploadSession.objects.only(*needed).get(id=upload_id)
+
+
+def _reserve_again(session: UploadSession, reserved: int) -> None:
+    if reserved != session.reserved:
+        UploadSession.objects.filter(id=session.id).update(reserved=reserved)
         change(session.owner, bytes_reserved=reserved - session.reserved)
 
 
@@ -151,7 +161,7 @@ def usage(owner: str) -> Usage:
 def set_limits(owner: str, **limits: int | None) -> Usage:
     """Limits of this owner's own, ``bytes`` and ``files``; None is the settings' limit, 0 none. What they have already
     stays, be it more."""
-    with transaction.atomic():
+    with atomic():
         _opened(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
     return usage(owner)
@@ -168,7 +178,7 @@ def recount(owner: str, *, dry_run: bool = False) -> Drift | None:
     Whoever changes rows of this owner changes the account in the same transaction: while it is locked here, none of
     them has written and not committed what was counted.
     """
-    with transaction.atomic():
+    with atomic():
         account = OwnerAccount.objects.select_for_update().filter(owner=owner).first()
         if account is None:
             return None

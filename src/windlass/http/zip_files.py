@@ -12,13 +12,13 @@ import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db import connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from zipstream import ZipStream
 
 from windlass.accounts import api as accounts
+from windlass.database.connection import connection
 from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http.downloads import blob_of
 from windlass.http.endpoints import endpoint
@@ -173,7 +173,7 @@ def _blocks(blob: Blob) -> Iterator[bytes]:
     try:
         file = places.open_blob(blob)
     finally:
-        connection.close()
+        connection().close()
     with file:
         while block := file.read(FIRST_BLOCK):
             yield block

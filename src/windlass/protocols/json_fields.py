@@ -53,7 +53,8 @@ def optional_number(fields: Mapping[str, Any], name: str) -> int | None:
 
 
 def size(fields: Mapping[str, Any], name: str) -> int:
-    found = number(fields, name)
+    """A number of bytes. One that is larger than any limit is refused by that limit."""
+    found = _integer(name, _required(fields, name))
     if found < 0:
         raise InvalidField(f"{name} must not be negative; it is {found}.", field=name)
     return found
@@ -99,12 +100,17 @@ def _required(fields: Mapping[str, Any], name: str) -> Any:
     return fields[name]
 
 
-def _number(name: str, found: Any) -> int:
+def _integer(name: str, found: Any) -> int:
     if not isinstance(found, int) or isinstance(found, bool):
         raise _wrong(name, "an integer", found)
-    if abs(found) > LARGEST:
-        raise InvalidField(f"{name} must be at most {LARGEST}.", field=name, limit=LARGEST)
     return found
+
+
+def _number(name: str, found: Any) -> int:
+    number = _integer(name, found)
+    if abs(number) > LARGEST:
+        raise InvalidField(f"{name} must be at most {LARGEST}.", field=name, limit=LARGEST)
+    return number
 
 
 def _checked(name: str, found: str) -> str:
