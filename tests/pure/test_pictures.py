@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from tests import rendition_samples, samples
 from tests.hostile.files import pictures as hostile
-from windlass.kernel.formats import jpeg_scans
+from tests.pure.test_recording_kinds import type_of
+from windlass.kernel.formats import bitmaps, jpeg_scans
 from windlass.processing.contract import PermanentError, StepContext, StepResult, Unreadable
+from windlass.processing.steps.image_facts import ImageFacts
 from windlass.processing.steps.thumbnail import Thumbnail
 
 PROFILE: dict[str, Any] = {"thumbnail_widths": [640], "thumbnail_format": "webp"}
@@ -106,3 +108,58 @@ def test_no_bytes_make_a_reader_fail(body: bytes) -> None:
 
 def test_an_animation_has_the_size_of_one_picture() -> None:
     assert thumbnail(rendition_samples.animation("gif"), "image/gif") == (64, 48)
+
+
+ICON = rendition_samples.icon((16, 16, rendition_samples.icon_picture(16, 16)), (64, 48, samples.png(64, 48)))
+CURSOR = rendition_samples.icon((32, 32, rendition_samples.icon_picture(32, 32)), kind=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "filename", "expected", "size"),
+    [
+        (rendition_samples.bitmap("bmp", "bgr24"), "a.bmp", "image/bmp", (64, 48)),
+        (rendition_samples.bitmap("bmp", "bgra"), "a.bmp", "image/bmp", (64, 48)),
+        (rendition_samples.bitmap("bmp", "bgr24", 1600, 800), "a.bmp", "image/bmp", (1600, 800)),
+        (rendition_samples.bitmap("targa", "bgr24"), "a.tga", "image/x-tga", (64, 48)),
+        (rendition_samples.bitmap("targa", "bgra"), "a.tga", "image/x-tga", (64, 48)),
+        (rendition_samples.bitmap("ppm"), "a.ppm", "image/x-portable-pixmap", (64, 48)),
+        (rendition_samples.bitmap("ppm", "rgb48be"), "a.ppm", "image/x-portable-pixmap", (64, 48)),
+        (rendition_samples.bitmap("pam", "rgba"), "a.pam", "image/x-portable-arbitrarymap", (64, 48)),
+        (rendition_samples.bitmap("pcx"), "a.pcx", "image/x-pcx", (64, 48)),
+        (ICON, "a.ico", "image/vnd.microsoft.icon", (64, 48)),
+        (CURSOR, "a.cur", "image/x-win-bitmap", (32, 32)),
+    ],
+)
+def test_pictures_of_older_formats_have_their_size_and_are_shown(
+    content: bytes, filename: str, expected: str, size: tuple[int, int]
+) -> None:
+    assert type_of(content, filename) == expected
+    facts = run(ImageFacts(), content, expected).facts
+    assert (facts["width"], facts["height"]) == size
+    shown = run(Thumbnail(), content, expected)
+    (made,) = shown.renditions
+    assert (made.width, made.height) == (min(640, size[0]), min(size[1], size[1] * 640 // size[0]))
+
+
+@pytest.mark.parametrize(
+    ("content", "mime_type"),
+    [
+        (rendition_samples.bitmap("bmp", "bgr24")[:54], "image/bmp"),
+        (b"BM" + bytes(100), "image/bmp"),
+        (b"P6 99999 99999 255\n" + bytes(100), "image/x-portable-pixmap"),
+        (b"P5\n", "image/x-portable-graymap"),
+        (bytes(18), "image/x-tga"),
+        (b"\0\0\1\0\1\0" + bytes(100), "image/vnd.microsoft.icon"),
+        (hostile.bmp_of_absurd_size(), "image/bmp"),
+        (hostile.icon_of_many(), "image/vnd.microsoft.icon"),
+    ],
+)
+def test_damaged_ones_say_so(content: bytes, mime_type: str) -> None:
+    with pytest.raises(Unreadable, match="cannot be read"):
+        run(Thumbnail(), content, mime_type)
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", b"P6 ", b"P7\n", b"\x0a\5\1\x08", b"\0\0\1\0"]))
+def test_no_bytes_make_a_reader_of_headers_fail(body: bytes, head: bytes) -> None:
+    for read in (bitmaps.bmp, bitmaps.ico, bitmaps.tga, bitmaps.pcx, bitmaps.portable_map):
+        read(head + body)

@@ -123,12 +123,13 @@ def save(context: StepContext, image: Any) -> tuple[MadeRendition, ...]:
     """The first width's is called ``thumbnail``, each further one's ``thumbnail-{width}``."""
     widths: Sequence[int] = context.profile["thumbnail_widths"]
     return tuple(
-        _write(context, NAME if index == 0 else f"{NAME}-{width}", _fitting(image, width))
+        _write(context, NAME if index == 0 else f"{NAME}-{width}", fitting(image, width))
         for index, width in enumerate(widths)
     )
 
 
-def _fitting(image: Any, width: int) -> Any:
+def fitting(image: Any, width: int) -> Any:
+    """Shrunk to fit, never enlarged."""
     return image if max(image.width, image.height) <= width else image.thumbnail_image(width, size="down")
 
 
