@@ -14,6 +14,7 @@ from windlass.kernel.type_tables import (
     ALIASES,
     ARCHIVES,
     CONTAINERS,
+    ENCODED_TEXT,
     EXPORTED,
     EXTENSIONS,
     FAMILIES,
@@ -24,7 +25,18 @@ from windlass.kernel.type_tables import (
     TEXT,
 )
 
-__all__ = ["ARCHIVES", "RASTER_IMAGES", "canonical", "contradicts", "extension", "is_text", "matches", "of_filename"]
+__all__ = [
+    "ARCHIVES",
+    "RASTER_IMAGES",
+    "canonical",
+    "contradicts",
+    "extension",
+    "is_plain_text",
+    "is_text",
+    "is_xml",
+    "matches",
+    "of_filename",
+]
 
 
 def canonical(media_type: str | None) -> str:
@@ -68,6 +80,17 @@ def contradicts(claimed: str, found: str) -> bool:
 def is_text(media_type: str) -> bool:
     name = canonical(media_type)
     return name.startswith("text/") or name in TEXT or name.endswith(("+xml", "+json"))
+
+
+def is_plain_text(media_type: str) -> bool:
+    """Whether what stands in the file is what a reader reads; not so in RTF, mail and drawings."""
+    name = canonical(media_type)
+    return is_text(name) and name not in ENCODED_TEXT and not name.startswith("image/")
+
+
+def is_xml(media_type: str) -> bool:
+    name = canonical(media_type)
+    return name == "text/xml" or name.endswith("+xml")
 
 
 def _spellings(pattern: str) -> set[str]:

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from windlass.kernel.media_types import matches
+from windlass.kernel.media_types import is_plain_text, matches
 from windlass.processing.contract import STAGES, About
 
 #: Where the overall progress stands when a stage begins and when it is done.
 PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}
 
+
+#: How a step says that it takes every text.
+TEXT = "text/*"
 
 #: Types that an explanation names.
 MOST_SHOWN = 4
@@ -90,7 +93,7 @@ def _why(about: About, mime_type: str | None) -> str:
     if about.stage == "intake":
         kind = "every file"
     else:
-        pattern = next(each for each in about.mime_types if mime_type and matches(mime_type, [each]))
+        pattern = _pattern_for(about, mime_type)
         kind = "every type" if pattern == "*/*" else f"for {pattern}"
     return f"{kind}; the profile has {about.wanted_by} on" if about.wanted_by else kind
 
@@ -112,7 +115,16 @@ def applies(about: About, profile: Mapping[str, Any], mime_type: str | None) -> 
         return False
     if about.stage == "intake":
         return True
-    return mime_type is not None and matches(mime_type, about.mime_types)
+    return _pattern_for(about, mime_type) is not None
+
+
+def _pattern_for(about: About, mime_type: str | None) -> str | None:
+    """Which of the step's patterns the type is taken by. ``text/*`` takes whatever is text, whatever its type begins
+    with: application/yaml, model/gltf+json, application/atom+xml."""
+    if mime_type is None:
+        return None
+    found = next((each for each in about.mime_types if matches(mime_type, [each])), None)
+    return found or (TEXT if TEXT in about.mime_types and is_plain_text(mime_type) else None)
 
 
 def next_stage(plan: Sequence[PlannedStep], stage: str) -> str | None:
