@@ -13,7 +13,7 @@ import pytest
 
 from tests.process.chunking import problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import TUS, Kept, connect, create, ended, eventually, key_of, offset, patch
+from tests.process.wire import TUS, Kept, connect, create, ended, eventually, key_of, metadata, offset, patch
 
 LIMIT = 300_000
 Send = Callable[[httpx.Client, bytes], httpx.Response]
@@ -114,6 +114,33 @@ def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -
     path = create(http, 1000)
     assert patch(http, path, 0, os.urandom(1000)).status_code == 204
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 1000, "reserved": 0, "trashed": 0}
+
+
+def test_large_metadata_counts_and_harms_no_file(http: httpx.Client) -> None:
+    """A kilobyte of it is free. All of it is echoed, and the file is processed like any other."""
+    few, many = metadata(note="x" * 500), metadata(note="x" * 11_000)
+    sent = len(many["Upload-Metadata"])
+    small = create(http, 10, few)
+    assert usage(http)["bytes"]["reserved"] == 10
+    path = create(http, 10, many)
+    assert usage(http)["bytes"]["reserved"] == 20 + sent
+    assert http.head(path, headers=TUS).headers["Upload-Metadata"] == many["Upload-Metadata"]
+    file = patch(http, path, 0, os.urandom(10)).headers["Windlass-File"]
+    record = ended(http, file)
+    assert record["status"] == "READY"
+    assert record["metadata"] == {"note": "x" * 11_000}
+    assert usage(http)["bytes"]["used"] == 10 + sent
+    form = {"metadata": json.dumps({"note": "x" * 60_000})}
+    answer = http.post("/files/", data=form, files={"file": ("a.bin", os.urandom(20))})
+    assert answer.status_code == 201, answer.text
+    assert ended(http, answer.json()["id"])["status"] == "READY"
+    assert usage(http)["bytes"]["used"] == 30 + sent + len(form["metadata"])
+    assert http.post("/files/", headers=TUS | {"Upload-Length": "227000"} | many).status_code == 507
+    too_large = {"metadata": json.dumps({"note": "x" * 70_000})}
+    problem(http.post("/files/", data=too_large, files={"file": ("a.bin", b"a")}), 413, "body-too-large", limit=65_536)
+    for each in http.get("/files/").json()["results"]:
+        assert http.delete(f"/files/{each['id']}/").status_code == 204
+    assert http.delete(small, headers=TUS).status_code == 204
 
 
 def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.Client) -> None:

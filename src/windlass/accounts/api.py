@@ -12,16 +12,25 @@ from windlass.accounts.signatures import sign, verify
 from windlass.accounts.tokens import create as create_token
 from windlass.accounts.tokens import every as list_tokens
 from windlass.accounts.tokens import revoke as revoke_token
+from windlass.accounts.users import UserError, is_staff
+from windlass.accounts.users import ensure as ensure_user
+from windlass.accounts.users import every as list_users
+from windlass.accounts.users import find as find_user
 
 __all__ = [
     "GRANT_PARAMETER",
     "GRANT_PREFIX",
+    "UserError",
     "claim_grant",
     "create_grant",
     "create_token",
+    "ensure_user",
+    "find_user",
     "give_grant_back",
     "has_credential",
+    "is_staff",
     "list_tokens",
+    "list_users",
     "of_request",
     "of_scope",
     "prune_grants",

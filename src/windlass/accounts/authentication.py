@@ -15,7 +15,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from windlass import conf
-from windlass.accounts import grants, tokens
+from windlass.accounts import grants, tokens, users
 from windlass.kernel.errors import Forbidden, Unauthenticated
 from windlass.kernel.principals import ANONYMOUS, Principal, owner_of_user
 
@@ -67,7 +67,7 @@ def _of_session(request: HttpRequest) -> Principal | None:
         return None
     if request.method not in SAFE_METHODS:
         _check_csrf(request)
-    return Principal(owner_of_user(user.pk), staff=bool(getattr(user, "is_staff", False)), user_id=user.pk)
+    return Principal(owner_of_user(user.pk), staff=users.is_staff(user), user_id=user.pk)
 
 
 def _check_csrf(request: HttpRequest) -> None:

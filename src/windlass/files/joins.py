@@ -44,9 +44,15 @@ def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, o
 def parts(ids: Iterable[uuid.UUID]) -> list[UploadSession] | None:
     """The sessions in this order, the same one as often as it is named; None where one of them has ended."""
     wanted = list(ids)
-    alive = UploadSession.objects.filter(id__in=wanted, status=UploadStatus.ACTIVE, expires_at__gt=now())
+    distinct = set(wanted)
+    alive = UploadSession.objects.filter(id__in=distinct, status=UploadStatus.ACTIVE, expires_at__gt=now())
     found = {session.id: session for session in alive if session.is_partial}
-    return [found[each] for each in wanted] if found.keys() >= set(wanted) else None
+    return [found[each] for each in wanted] if found.keys() >= distinct else None
+
+
+def named(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, UploadSession]:
+    """Those of these sessions that there are, whatever their status."""
+    return UploadSession.objects.in_bulk(set(ids))
 
 
 def is_whole(part: UploadSession) -> bool:
@@ -56,7 +62,7 @@ def is_whole(part: UploadSession) -> bool:
 def waiting_for(part: UploadSession) -> Sequence[uuid.UUID]:
     """The unfinished uploads that this one is a part of."""
     unfinished = UploadSession.objects.filter(owner=part.owner, status=UploadStatus.ACTIVE, parts__isnull=False)
-    return [session.id for session in unfinished if part.id in session.part_ids]
+    return [found for found, parts in unfinished.values_list("id", "parts") if str(part.id) in (parts or ())]
 
 
 def unfinished() -> Sequence[uuid.UUID]:
@@ -69,13 +75,9 @@ def unfinished() -> Sequence[uuid.UUID]:
     return list(found.values_list("id", flat=True)[:100])
 
 
-def load(upload_id: uuid.UUID) -> UploadSession | None:
-    return UploadSession.objects.filter(id=upload_id).first()
-
-
 def let_parts_go(ids: Iterable[uuid.UUID]) -> None:
     """They have served. Their lives end soon, if they would not end sooner."""
     soon = now() + timedelta(hours=PARTS_STAY_HOURS)
-    UploadSession.objects.filter(id__in=list(ids), status=UploadStatus.ACTIVE, expires_at__gt=soon).update(
+    UploadSession.objects.filter(id__in=set(ids), status=UploadStatus.ACTIVE, expires_at__gt=soon).update(
         expires_at=soon
     )

@@ -7,16 +7,17 @@ was written. So it cannot be exceeded by any number of uploads at once, and a cr
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from windlass import conf
+from windlass.database.connection import atomic
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import LIVING_UPLOADS
@@ -24,6 +25,9 @@ from windlass.kernel.errors import QuotaExceeded
 
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
 _KINDS = ("bytes", "files")
+
+#: Metadata of an upload up to this size (bytes) is part of its record and does not count; all of what is larger does.
+FREE_METADATA = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +84,46 @@ def change(owner: str, **by: int) -> None:
         raise _exceeded(usage(owner), more)
 
 
+def metadata_size(session: UploadSession) -> int:
+    """What counts for what the client said of its file (bytes)."""
+    shown = len(json.dumps(session.metadata, ensure_ascii=False).encode(errors="surrogatepass"))
+    sent = len(f"{session.client_metadata or ''}{session.concat or ''}".encode(errors="surrogatepass"))
+    return size if (size := max(shown, sent)) > FREE_METADATA else 0
+
+
 def reserve(session: UploadSession) -> None:
     """For an upload that has just begun."""
-    session.reserved = session.size or 0
+    session.reserved = (session.size or 0) + metadata_size(session)
     UploadSession.objects.filter(id=session.id).update(reserved=session.reserved)
     change(session.owner, bytes_reserved=session.reserved, files_reserved=_files_of(session))
 
 
 def grow(upload_id: uuid.UUID, size: int) -> None:
     """An upload whose length was not known has this size at least. Its row was changed before, and so is locked."""
-    session = UploadSession.objects.only("owner", "reserved").get(id=upload_id)
-    more = size - session.reserved
-    if more > 0:
-        UploadSession.objects.filter(id=upload_id).update(reserved=size)
-        change(session.owner, bytes_reserved=more)
+    session = _reserving(upload_id)
+    _reserve_again(session, max(session.reserved, size + metadata_size(session)))
+
+
+def hold(upload_id: uuid.UUID, size: int) -> None:
+    """An upload whose length is not known has so many bytes in the store, and no more. Its row is locked."""
+    session = _reserving(upload_id)
+    _reserve_again(session, size + metadata_size(session))
+
+
+def restore(upload_id: uuid.UUID, reserved: int) -> None:
+    """What was reserved since for an upload is not needed. Its row is locked."""
+    _reserve_again(_reserving(upload_id), reserved)
+
+
+def _reserving(upload_id: uuid.UUID) -> UploadSession:
+    needed = ("owner", "reserved", "metadata", "client_metadata", "concat")
+    return UploadSession.objects.only(*needed).get(id=upload_id)
+
+
+def _reserve_again(session: UploadSession, reserved: int) -> None:
+    if reserved != session.reserved:
+        UploadSession.objects.filter(id=session.id).update(reserved=reserved)
+        change(session.owner, bytes_reserved=reserved - session.reserved)
 
 
 def settle(upload_id: uuid.UUID, asset: FileAsset) -> None:
@@ -103,7 +133,7 @@ def settle(upload_id: uuid.UUID, asset: FileAsset) -> None:
         asset.owner,
         bytes_reserved=-session.reserved,
         files_reserved=-_files_of(session),
-        bytes_used=asset.size,
+        bytes_used=asset.size + asset.metadata_size,
         files_used=1,
     )
 
@@ -131,7 +161,7 @@ def usage(owner: str) -> Usage:
 def set_limits(owner: str, **limits: int | None) -> Usage:
     """Limits of this owner's own, ``bytes`` and ``files``; None is the settings' limit, 0 none. What they have already
     stays, be it more."""
-    with transaction.atomic():
+    with atomic():
         _opened(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
     return usage(owner)
@@ -148,7 +178,7 @@ def recount(owner: str, *, dry_run: bool = False) -> Drift | None:
     Whoever changes rows of this owner changes the account in the same transaction: while it is locked here, none of
     them has written and not committed what was counted.
     """
-    with transaction.atomic():
+    with atomic():
         account = OwnerAccount.objects.select_for_update().filter(owner=owner).first()
         if account is None:
             return None
@@ -185,7 +215,8 @@ def _opened(owner: str) -> bool:
 
 def _counted(owner: str) -> dict[str, int]:
     """From the rows themselves."""
-    kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=Sum("size"), count=Count("id"))
+    counted = Sum(F("size") + F("metadata_size"))
+    kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=counted, count=Count("id"))
     under_way = UploadSession.objects.filter(owner=owner, status__in=LIVING_UPLOADS)
     files = under_way.filter(Q(concat__isnull=True) | Q(parts__isnull=False))
     return {

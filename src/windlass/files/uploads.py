@@ -72,10 +72,14 @@ def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, A
 
 def get(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
     """The caller's session, whatever its status. Raises NotFound for another's too."""
-    session = UploadSession.objects.filter(id=upload_id).first()
+    session = load(upload_id)
     if session is None or not principal.may_see(session.owner):
         raise NotFound(f"There is no upload {upload_id}.")
     return session
+
+
+def load(upload_id: uuid.UUID) -> UploadSession | None:
+    return UploadSession.objects.filter(id=upload_id).first()
 
 
 def must_be_alive(session: UploadSession) -> None:
@@ -145,7 +149,7 @@ def create_whole(
     if new.on_create is not None:
         new.on_create(upload_id)
     session.save(force_insert=True)
-    quota.change(session.owner, bytes_used=size, files_used=1)
+    quota.change(session.owner, bytes_used=size + asset.metadata_size, files_used=1)
     _tell_created(tell, session)
     _tell_completed(tell, session, asset)
     return session, asset
@@ -272,6 +276,7 @@ def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsse
         profile=session.profile,
         reference=session.reference,
         metadata=session.metadata,
+        metadata_size=quota.metadata_size(session),
         declared_mime_type=session.declared_type,
         expected_sha256=session.expected_sha256,
         checksum=sha256,

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
+from windlass.database.outage import is_away, note
 from windlass.kernel.errors import Problem, StorageFull, Unavailable
 from windlass.kernel.principals import Principal
 from windlass.kernel.room import is_out_of_room
@@ -63,6 +64,9 @@ def problem_of(error: Exception) -> Problem:
         case _ if is_out_of_room(error):
             log.warning("request.no_room", error=type(error).__name__)
             return StorageFull("The server has no room left to record this. What is stored stays readable.")
+        case _ if is_away(error):
+            note(error)
+            return Unavailable("The database does not answer. Send the request again.")
         case _:
             log.exception("request.failed", error=type(error).__name__)
             return Problem("The request failed because of an error in the server; it has been logged.")

@@ -12,11 +12,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
+from django.db import DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
+from windlass.database.outage import is_away, note
 from windlass.files.api import assets, uploads
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.follower import Subscriber, follower
@@ -44,7 +46,14 @@ class EventStream(StreamingResponse):
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self.frames):
-            await super().stream_response(send)
+            try:
+                await super().stream_response(send)
+            except DatabaseError as error:
+                # The stream has begun, so it ends; its client comes back with Last-Event-ID.
+                if not is_away(error):
+                    raise
+                note(error)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 @endpoint

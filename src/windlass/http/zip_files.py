@@ -12,18 +12,19 @@ import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db import connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from zipstream import ZipStream
 
 from windlass.accounts import api as accounts
+from windlass.database.connection import connection
 from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http.downloads import blob_of
 from windlass.http.endpoints import endpoint
 from windlass.http.middleware import bounded
 from windlass.http.object_response import FIRST_BLOCK, ObjectResponse
+from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
@@ -172,7 +173,7 @@ def _blocks(blob: Blob) -> Iterator[bytes]:
     try:
         file = places.open_blob(blob)
     finally:
-        connection.close()
+        connection().close()
     with file:
         while block := file.read(FIRST_BLOCK):
             yield block
@@ -182,14 +183,12 @@ def _names(names: Iterable[str]) -> Iterator[str]:
     """Each only once, also where case does not count: ``a.txt``, ``a (2).txt``."""
     taken: set[str] = set()
     for name in names:
-        stem, dot, extension = name.rpartition(".")
-        if not stem:
-            stem, dot, extension = name, "", ""
+        stem, ending = filenames.split(name)
         unique, number = name, 1
-        while unique.casefold() in taken:
+        while filenames.comparable(unique) in taken:
             number += 1
-            unique = f"{stem} ({number}){dot}{extension}"
-        taken.add(unique.casefold())
+            unique = filenames.grow(stem, f" ({number})", ending)
+        taken.add(filenames.comparable(unique))
         yield unique
 
 

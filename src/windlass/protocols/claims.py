@@ -5,15 +5,17 @@ An empty value is an absent one: a browser sends every field of its form.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
-from windlass.kernel.errors import BadRequest
+from windlass.kernel import json_text
+from windlass.kernel.errors import BadRequest, MetadataTooLarge
 
 MAX_REFERENCE = 255
+#: All that a client says of one file in its dialect's own words (bytes): a JSON object, or a tus header.
+MAX_METADATA = 64 * 1024
 MAX_DEPTH = 32
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -45,17 +47,31 @@ def sha256(value: str | None) -> str | None:
 
 
 def metadata(value: str | None) -> dict[str, Any]:
-    """A JSON object that can be stored and given back as it is."""
+    """A JSON object that can be stored and given back as it is. Raises BadRequest, MetadataTooLarge."""
     if not (value or "").strip():
         return {}
+    must_be_small(value or "")
     try:
-        found = json.loads(value or "", parse_constant=_not_json)
-    except (ValueError, RecursionError) as error:
-        raise _bad_metadata("it is not valid JSON") from error
+        found = json_text.parse(value or "")
+    except BadRequest as error:
+        raise _bad_metadata("it is not valid JSON, or nested too deep") from error
     if not isinstance(found, dict):
         raise _bad_metadata("it is JSON, but no object")
     must_be_storable(found)
     return found
+
+
+def must_be_small(text: str) -> None:
+    """Raises MetadataTooLarge for metadata that, as it was sent, is larger than one upload may have."""
+    size = len(text.encode(errors="surrogatepass"))
+    if size > MAX_METADATA:
+        raise MetadataTooLarge(
+            f"The metadata of an upload may have {MAX_METADATA // 1024} KiB; this has {size} bytes. Send less, or "
+            "send it as a file of its own.",
+            field="metadata",
+            limit=MAX_METADATA,
+            received=size,
+        )
 
 
 def of_query(query: Mapping[str, str]) -> dict[str, Any]:
@@ -87,7 +103,3 @@ def must_be_storable(document: dict[str, Any]) -> None:
 
 def _bad_metadata(why: str) -> BadRequest:
     return BadRequest(f"metadata must be a JSON object: {why}.", field="metadata")
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(constant)

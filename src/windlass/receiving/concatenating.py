@@ -42,11 +42,11 @@ def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.New
     """The session to begin; its parts are the caller's own. Blocks on the database."""
     key = _key_of(intent, principal)
     if files.joins.find(key) is None:
+        named = files.joins.named(intent.parts)
         for part in set(intent.parts):
-            session = files.uploads.get(part, principal)
-            if session.owner != principal.owner:
+            if part not in named or named[part].owner != principal.owner:
                 raise NotFound(f"There is no upload {part} of this caller's own.")
-            if not session.is_partial:
+            if not named[part].is_partial:
                 raise InvalidField(f"The upload {part} is no partial upload, and cannot be joined with others.")
     known = files.joins.parts(intent.parts) or []
     sizes = [part.size for part in known]
@@ -72,7 +72,7 @@ async def _begin(new: files.NewUpload) -> files.UploadSession:
 
 
 def _must_be_there(upload_id: uuid.UUID) -> files.UploadSession:
-    session = files.joins.load(upload_id)
+    session = files.uploads.load(upload_id)
     if session is None:
         raise UploadGone("This upload was deleted while it was joined.")
     files.uploads.must_be_alive(session)

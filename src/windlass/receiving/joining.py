@@ -27,6 +27,8 @@ from windlass.storage.contract import CopyingWriter, ObjectMissing, Store, Store
 from windlass.storage.registry import store
 
 _READ_SIZE = 1024 * 1024
+#: Small parts are many; so many are copied before their offset is committed.
+PIECES_AT_ONCE = 1000
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +105,7 @@ def _whole_parts(upload_id: uuid.UUID) -> list[Part] | None:
 
     An upload that can never be joined is failed: a part has ended, or together they are larger than is allowed.
     """
-    session = files.joins.load(upload_id)
+    session = files.uploads.load(upload_id)
     if session is None or session.status != files.UploadStatus.ACTIVE:
         return None
     try:
@@ -119,7 +121,25 @@ def _whole_parts(upload_id: uuid.UUID) -> list[Part] | None:
     return [Part(part.store, part.store_key, part.offset) for part in found]
 
 
-def pieces(parts: Sequence[Part], offset: int, step: int) -> Iterator[tuple[Part, int, int]]:
+Piece = tuple[Part, int, int]
+
+
+def steps(parts: Sequence[Part], offset: int, size: int) -> Iterator[list[Piece]]:
+    """The pieces that are left to copy from ``offset`` on, so many at a time that together they have about ``size``
+    bytes, and never more than PIECES_AT_ONCE."""
+    step: list[Piece] = []
+    filled = 0
+    for piece in pieces(parts, offset, size):
+        step.append(piece)
+        filled += piece[2]
+        if filled >= size or len(step) == PIECES_AT_ONCE:
+            yield step
+            step, filled = [], 0
+    if step:
+        yield step
+
+
+def pieces(parts: Sequence[Part], offset: int, step: int) -> Iterator[Piece]:
     """What is left to copy from ``offset`` of the whole on: (part, start, size), each of at most ``step`` bytes."""
     begins = 0
     for part in parts:
@@ -181,25 +201,28 @@ class _Joining:
         """Whether the object is whole; False where it was asked to stop before."""
         writer = await in_thread(writing.open_leased, self._store, self._lease)
         try:
-            for piece in pieces(self._parts, self._offset, conf.get().checkpoint_bytes):
+            for step in steps(self._parts, self._offset, conf.get().checkpoint_bytes):
                 if self._asked or (self._until is not None and monotonic() > self._until):
                     return False
-                self._state = await in_thread(self._copy, writer, *piece)
-                await self._commit_step(piece[2])
+                self._state = await in_thread(self._copy_step, writer, step)
+                await self._commit_step(sum(size for _, _, size in step))
         finally:
             await in_thread(writer.close)
         await in_thread(writing.finish, self._store, self._lease.store_key, self._state, self._size)
         return True
 
-    def _copy(self, writer: Writer, part: Part, start: int, size: int) -> dict[str, object]:
+    def _copy_step(self, writer: Writer, step: Sequence[Piece]) -> dict[str, object]:
         """A store copies among its own objects. A part may lie in another, since each has a profile of its own."""
-        if self._store.capabilities.copies and part.store == self._store.name:
-            cast(CopyingWriter, writer).copy(self._offset, part.key, start, size)
-        else:
-            self._copy_through_here(writer, part, start, size)
+        offset = self._offset
+        for part, start, size in step:
+            if self._store.capabilities.copies and part.store == self._store.name:
+                cast(CopyingWriter, writer).copy(offset, part.key, start, size)
+            else:
+                self._copy_through_here(writer, offset, part, start, size)
+            offset += size
         return writing.save(writer)
 
-    def _copy_through_here(self, writer: Writer, part: Part, start: int, size: int) -> None:
+    def _copy_through_here(self, writer: Writer, offset: int, part: Part, start: int, size: int) -> None:
         with store(part.store).open(part.key) as source:
             source.seek(start)
             done = 0
@@ -207,7 +230,7 @@ class _Joining:
                 block = source.read(min(_READ_SIZE, size - done))
                 if not block:
                     raise StoreError(f"{part.key} has {size - done} bytes too few")
-                done += writer.write(self._offset + done, [block])
+                done += writer.write(offset + done, [block])
 
     async def _commit_step(self, size: int) -> None:
         self._offset += size

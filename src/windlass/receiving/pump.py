@@ -33,6 +33,10 @@ HASTE_AFTER = 16 * 1024 * 1024
 Checkpoint = Callable[[int], Awaitable[int]]
 
 
+#: Given how far is to be written; returns how far may be before it is asked again. Raises where that is not allowed.
+Reserve = Callable[[int], Awaitable[int]]
+
+
 class End(Enum):
     """Why receiving ended."""
 
@@ -61,6 +65,7 @@ class Pump:
         must_hash: bool = False,
         proof: Proof | RunningDigest | None = None,
         checkpoint: Checkpoint | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self._source = source
         self._writer = writer
@@ -70,6 +75,7 @@ class Pump:
         self._proof = proof
         self._first, self._first_at = offset, monotonic()
         self._checkpoint = checkpoint
+        self._reserve, self._reserved = reserve, offset
         self.offset = self.written = offset
         self._batch: list[Buffer] = []
         self._batched = 0
@@ -156,6 +162,8 @@ class Pump:
         self._started_write = monotonic()
         if not self._batch:
             return
+        if self._reserve is not None and self.offset > self._reserved:
+            self._reserved = await self._reserve(self.offset)
         batch, self._batch, self._batched = self._batch, [], 0
         work: list[Awaitable[object]] = [in_thread(self._writer.write, self.written, batch)]
         if self.digest is not None and not self._must_hash and self._is_in_haste():

@@ -77,7 +77,7 @@ def test_fields_travel_in_the_query() -> None:
         {"metadata": '{"a": ["\\u0000"]}'},
         {"metadata": '{"\\ud800": 1}'},
         {"metadata": '{"a":' + "[" * 40 + "]" * 40 + "}"},
-        {"metadata": "[" * 99_999},
+        {"metadata": "[" * 59_999},
     ],
 )
 def test_values_that_cannot_be_kept_are_refused(query: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -16,11 +17,14 @@ from pydantic import Field, StringConstraints
 
 from windlass.files.api import FileAsset, FileStatus, assets, trash
 from windlass.http.records import with_parts
+from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 
 MAX_LIMIT = 200
+#: A page ends early where its files have more metadata than this together (bytes).
+MAX_METADATA = 1024 * 1024
 
 # PostgreSQL text cannot hold NUL; a query with one would be an error of the database, not of the client.
 _Text = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
@@ -34,7 +38,7 @@ class FileQuery(Schema):
     status: FileStatus | None = None
     mime_type: _Text | None = Field(None, description="The detected type; `image/*` is every picture.")
     reference: _Text | None = None
-    q: _Text | None = Field(None, description="Part of the file name.")
+    q: _Text | None = Field(None, description="Part of the file name, in any case and composition.")
     trashed: bool | None = Field(None, description="True: what is in the trash, instead of what is not.")
 
 
@@ -52,8 +56,14 @@ def page(query: FileQuery, principal: Principal) -> Page:
     if query.cursor:
         found = _after(found, *_decode(query.cursor))
     files = list(with_parts(found.order_by("-created_at", "-id"))[: query.limit + 1])
-    shown = files[: query.limit]
-    return Page(shown, _following(query, shown[-1]) if len(files) > query.limit else None)
+    shown = files[: _most_at_once(files[: query.limit])]
+    return Page(shown, _following(query, shown[-1]) if len(files) > len(shown) else None)
+
+
+def _most_at_once(files: Sequence[FileAsset]) -> int:
+    """How many of these go into one page: their metadata is bounded, and one file is always shown."""
+    together = accumulate(asset.metadata_size for asset in files)
+    return max(1, sum(size <= MAX_METADATA for size in together))
 
 
 def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsset]:
@@ -65,7 +75,7 @@ def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsse
     if query.reference is not None:
         files = files.filter(reference=query.reference)
     if query.q:
-        files = files.filter(original_filename__icontains=query.q)
+        files = files.filter(search_name__contains=filenames.comparable(query.q))
     return files
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.db import connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
@@ -94,5 +95,8 @@ def _answering(view: Callable[..., Any]) -> Callable[..., Any]:
             request.method = "HEAD"
         return refuse(request) if found.status_code == 405 else found
 
+    # A project's ATOMIC_REQUESTS is for its own views: Django refuses it for asynchronous ones, and what is recorded
+    # here is committed before the reply.
+    answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
     answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.of_request checks it where a session speaks
     return answered

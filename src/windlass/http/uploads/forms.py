@@ -20,7 +20,7 @@ from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
 from windlass.kernel.principals import Principal
 from windlass.protocols import form
-from windlass.protocols.dialects import Dialect
+from windlass.protocols.dialects import Dialect, must_be_whole
 from windlass.protocols.form import FormRequest, PartBegan, PartEnded
 from windlass.receiving.admission import admit
 from windlass.receiving.whole import WholeUpload
@@ -41,6 +41,7 @@ async def take_batch(incoming: Incoming) -> Response:
 
 
 async def _take(incoming: Incoming, *, always_list: bool) -> Response:
+    must_be_whole(incoming.head)
     asked = form.parse(incoming.head)
     total = _largest_total(incoming)
     _check_total(asked, total)
@@ -149,7 +150,7 @@ def _answer(intake: _Intake, incoming: Incoming, *, always_list: bool) -> Respon
     if len(intake.received) == 1 and not always_list:
         if problems:
             raise problems[0]
-        return of_file(incoming.root, stored[0])
+        return of_file(stored[0])
     return _list_form(intake, stored, problems, incoming)
 
 

@@ -63,7 +63,7 @@ def _decoder() -> ThreadPoolExecutor:
 
 async def read(incoming: Incoming, limit: int, too_large: Problem | None = None) -> bytes:
     """The whole body. Raises ``too_large`` (BodyTooLarge) above ``limit`` bytes, ClientGone, ReceiveTimeout."""
-    refusal = too_large or BodyTooLarge(f"This call takes at most {limit} bytes of JSON.", limit=limit)
+    refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
     if (heads.body_length(incoming.head) or 0) > limit:
         raise refusal
     pieces: list[Buffer] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from windlass.kernel.formats import compound_kinds, looks, zip_kinds
+from windlass.kernel.formats import compound_kinds, looks, recording_kinds, zip_kinds
 from windlass.kernel.media_types import canonical, is_text, of_filename
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
@@ -70,13 +70,13 @@ def _said(head: bytes) -> tuple[str, str]:
 def _looked_into(context: StepContext, found: str, head: bytes) -> str:
     size: int = context.facts["size"]
     if head.startswith(b"PK\x03\x04"):
-        directory = zip_kinds.directory(context.file, size)
+        directory = zip_kinds.directory(context.file)
         if directory is not None and directory.begins == 0:
             inside = zip_kinds.kind(context.file, directory)
             return inside if inside != "application/zip" or found == "application/octet-stream" else found
     elif head.startswith(compound_kinds.SIGNATURE):
         return _of_compound(context, found)
-    return looks.refined(found, head, size)
+    return recording_kinds.kind(context.file, head, size, looks.refined(found, head, size))
 
 
 def _of_compound(context: StepContext, found: str) -> str:
@@ -93,7 +93,7 @@ def _also(context: StepContext, head: bytes, kind: str) -> list[str]:
     """Readers of zip files begin at a file's end, readers of PDF allow for something before it."""
     also = []
     if not head.startswith(b"PK"):
-        directory = zip_kinds.directory(context.file, context.facts["size"])
+        directory = zip_kinds.directory(context.file)
         if directory is not None and directory.entries:
             also.append(zip_kinds.kind(context.file, directory))
     if kind != "application/pdf" and not is_text(kind) and b"%PDF-" in head[:PDF_WITHIN]:

@@ -29,6 +29,7 @@ class FieldCollector:
             case PartBegan(filename=None):
                 self._open = event.name
                 self._pieces.clear()
+                self._count(len(event.name))
                 return True
             case PartData() if self._open is not None:
                 self._add(self._open, event.data)
@@ -40,18 +41,23 @@ class FieldCollector:
         return False
 
     def _add(self, name: str, data: memoryview) -> None:
-        self._total += len(data)
         if len(self._pieces) + len(data) > MAX_FIELD_BYTES:
             raise BodyTooLarge(
-                f"The field {name[:40]!r} has more than {MAX_FIELD_BYTES} bytes. "
-                "The bytes of a file belong in a part with a filename.",
+                f"The field {name[:40]!r} is larger than {MAX_FIELD_BYTES // 1024} KiB, the most that one field "
+                "may have. The bytes of a file belong in a part with a filename.",
                 limit=MAX_FIELD_BYTES,
             )
+        self._count(len(data))
+        self._pieces += data
+
+    def _count(self, size: int) -> None:
+        """Names and values of all fields are held together."""
+        self._total += size
         if self._total > MAX_ALL_FIELDS_BYTES:
             raise BodyTooLarge(
-                f"The form's fields have more than {MAX_ALL_FIELDS_BYTES} bytes together.", limit=MAX_ALL_FIELDS_BYTES
+                f"The form's fields are larger than {MAX_ALL_FIELDS_BYTES // 1024} KiB together.",
+                limit=MAX_ALL_FIELDS_BYTES,
             )
-        self._pieces += data
 
     def _keep(self, name: str, value: bytearray) -> None:
         try:

@@ -127,6 +127,7 @@ def _description(head: Head) -> Description:
     asked: dict[str, Any] = claims.of_query(head.query)
     digests = {each.algorithm: each.value.hex() for each in fields.digests(head, "Repr-Digest")}
     named = said.filename != filenames.clean("")
+    claims.must_be_small((said.client_metadata or "") + head.query.get("metadata", ""))
     return Description(
         filename=said.filename if named else raw.name_of(head, None),
         declared_type=said.declared_type or _declared_type(head),

@@ -9,6 +9,10 @@ from windlass.kernel.errors import BadRequest
 from windlass.kernel.ids import parse_id
 from windlass.protocols.tus.dialect import PARTIAL
 
+#: Partial uploads that one final upload may be made of, and how often it may name them in all.
+MAX_PARTS = 10_000
+MAX_NAMES = 100_000
+
 _FIELD = "Upload-Concat"
 _FINAL = "final;"
 
@@ -22,10 +26,19 @@ def parse(value: str) -> tuple[uuid.UUID, ...] | None:
         raise BadRequest(
             f"{_FIELD} is 'partial', or 'final;' and the URLs of partial uploads; not {said[:40]!r}.", field=_FIELD
         )
-    parts = tuple(_upload_of(url) for url in said.removeprefix(_FINAL).split())
-    if not parts:
+    urls = said.removeprefix(_FINAL).split()
+    if not urls:
         raise BadRequest(f"{_FIELD} names no partial upload.", field=_FIELD)
-    return parts
+    if len(urls) > MAX_NAMES:
+        raise _too_many(f"names partial uploads {len(urls)} times; {MAX_NAMES} times are allowed", MAX_NAMES)
+    if len(distinct := set(urls)) > MAX_PARTS:
+        raise _too_many(f"names {len(distinct)} partial uploads; {MAX_PARTS} are allowed", MAX_PARTS)
+    uploads = {url: _upload_of(url) for url in distinct}
+    return tuple(uploads[url] for url in urls)
+
+
+def _too_many(what: str, limit: int) -> BadRequest:
+    return BadRequest(f"{_FIELD} {what}. Join them in several steps with fewer parts.", field=_FIELD, limit=limit)
 
 
 def _upload_of(url: str) -> uuid.UUID:

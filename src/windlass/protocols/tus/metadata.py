@@ -32,7 +32,11 @@ def decode(header: str) -> dict[str, bytes]:
 
 
 def describe(header: str | None, default_profile: str | None) -> Description:
-    """What the header says of the file; ``default_profile`` counts where it names none. Raises BadRequest."""
+    """What the header says of the file; ``default_profile`` counts where it names none.
+
+    Raises BadRequest, MetadataTooLarge.
+    """
+    claims.must_be_small(header or "")
     values = decode(header or "")
     return Description(
         filename=filenames.clean(_either(values, "filename", "name")),

@@ -1,0 +1,108 @@
+"""What a request may say of an upload has an end in every dialect, and the refusal says where it is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from windlass.kernel.errors import BadRequest, MetadataTooLarge
+from windlass.protocols import claims, form, raw, rufh, s3multipart, tus
+from windlass.protocols.intents import Concatenate, Head
+from windlass.protocols.tus import concat
+
+LIMIT = claims.MAX_METADATA
+VERSION = {"tus-resumable": "1.0.0"}
+
+
+def header_of(size: int) -> str:
+    """An Upload-Metadata header of so many bytes."""
+    value = base64.b64encode(b"x" * (3 * (size // 4 - 1))).decode()
+    return f"{'k' * (size - 1 - len(value))} {value}"
+
+
+def object_of(size: int) -> str:
+    """A JSON object of so many bytes; half of its characters take two."""
+    text = json.dumps({"note": ""}, separators=(",", ":"))
+    left = size - len(text)
+    return text.replace('""', f'"{"é" * (left // 2)}{"x" * (left % 2)}"')
+
+
+def _tus(size: int) -> Any:
+    return tus.parse(Head("POST", "/files", VERSION | {"upload-length": "1", "upload-metadata": header_of(size)}), None)
+
+
+def _final(size: int) -> Any:
+    fields = {"upload-concat": f"final;/uploads/{uuid.uuid4()}", "upload-metadata": header_of(size)}
+    return tus.parse(Head("POST", "/files", VERSION | fields), None)
+
+
+def _ietf(size: int) -> Any:
+    fields = {"upload-complete": "?0", "upload-metadata": header_of(size)}
+    return rufh.parse(Head("POST", "/files", fields), None)
+
+
+def _ietf_query(size: int) -> Any:
+    fields = {"upload-complete": "?0", "upload-metadata": header_of(size // 2)}
+    return rufh.parse(Head("POST", "/files", fields, {"metadata": object_of(size - size // 2)}), None)
+
+
+def _raw(size: int) -> Any:
+    return raw.parse(Head("POST", "/files", {}, {"metadata": object_of(size)}), None)
+
+
+def _form_query(size: int) -> Any:
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    return form.parse(Head("POST", "/files", headers, {"metadata": object_of(size)}))
+
+
+def _s3_params(size: int) -> Any:
+    return s3multipart.parse_params({"filename": "a", "metadata[note]": "x" * (size - len(json.dumps({"note": ""})))})
+
+
+def _s3_create(size: int) -> Any:
+    note = "x" * (size - len(json.dumps({"note": ""})))
+    return s3multipart.parse_create(json.dumps({"filename": "a", "metadata": {"note": note}}).encode())
+
+
+DIALECTS: list[Callable[[int], Any]] = [_tus, _final, _ietf, _ietf_query, _raw, _form_query, _s3_params, _s3_create]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_metadata_ends_at_64_kib_in_every_dialect(dialect: Callable[[int], Any]) -> None:
+    dialect(LIMIT)
+    for size in (LIMIT + 1, 5_000_000):
+        with pytest.raises(MetadataTooLarge, match="64 KiB") as caught:
+            dialect(size)
+        assert caught.value.members["limit"] == LIMIT
+        assert LIMIT < caught.value.members["received"] <= size
+        assert caught.value.status == 413
+
+
+def urls(*uploads: int) -> str:
+    return "final;" + " ".join(f"/uploads/{uuid.UUID(int=number)}" for number in uploads)
+
+
+def test_a_concatenation_has_an_end_and_repeats_cost_little() -> None:
+    most = range(concat.MAX_PARTS)
+    assert concat.parse(urls(*most)) == tuple(uuid.UUID(int=number) for number in most)
+    begun = time.process_time()
+    named = concat.parse("final;" + f"/uploads/{uuid.UUID(int=7)} " * concat.MAX_NAMES)
+    assert named is not None
+    assert len(named) == concat.MAX_NAMES
+    assert set(named) == {uuid.UUID(int=7)}
+    assert time.process_time() - begun < 1, "each repeat is read anew"
+    for header in (urls(*range(concat.MAX_PARTS + 1)), f"{urls(1)} " + "/uploads/x " * concat.MAX_NAMES):
+        with pytest.raises(BadRequest, match=r"Join them in several steps"):
+            concat.parse(header)
+
+
+def test_repeats_are_kept_in_their_order() -> None:
+    found = tus.parse(Head("POST", "/files", VERSION | {"upload-concat": urls(2, 1, 2)}), None)
+    assert isinstance(found, Concatenate)
+    assert [part.int for part in found.parts] == [2, 1, 2]
