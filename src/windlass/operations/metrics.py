@@ -38,6 +38,7 @@ from windlass.files.api import (
     trash,
 )
 from windlass.jobs.api import Job, JobState, Stage
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
 from windlass.processing import api as processing
 from windlass.processing.sandbox.level import NAMES
@@ -76,6 +77,38 @@ class Records(Collector):
         yield _sandbox()
         yield from _work()
         yield from tables()
+
+
+class Connections(Collector):
+    """What this process has seen of clients that came, went away or were too slow."""
+
+    def collect(self) -> Iterable[Metric]:
+        found = process_counters
+        yield _counter(
+            "windlass_process_client_disconnects",
+            "Clients that closed before their request or its reply was whole.",
+            "during",
+            found.client_disconnects,
+        )
+        yield _counter(
+            "windlass_process_connections_ended",
+            "Connections that were ended because they were too slow or too many.",
+            "reason",
+            found.connections_ended,
+        )
+        yield _counter(
+            "windlass_process_requests_refused",
+            "Requests that were refused before they were routed.",
+            "status",
+            found.requests_refused,
+        )
+
+
+def _counter(name: str, doc: str, label: str, found: Mapping[str, int]) -> Metric:
+    made = CounterMetricFamily(name, doc, labels=[label])
+    for value, figure in dict(found).items():
+        made.add_metric([value], figure)
+    return made
 
 
 def _sandbox() -> Metric:
@@ -160,6 +193,7 @@ def _gauge(name: str, doc: str, labels: Sequence[str], found: Mapping[Any, float
 def _registry() -> CollectorRegistry:
     made = CollectorRegistry(auto_describe=False)
     made.register(Records())
+    made.register(Connections())
     ProcessCollector(namespace="windlass", registry=made)
     return made
 

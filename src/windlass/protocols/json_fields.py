@@ -116,7 +116,7 @@ def _integer(name: str, found: Any) -> int:
 def _number(name: str, found: Any) -> int:
     number = _integer(name, found)
     if abs(number) > LARGEST:
-        raise InvalidField(f"{name} must be at most {LARGEST}.", field=name, limit=LARGEST)
+        raise InvalidField(f"{name} is larger than any number that is taken here.", field=name, limit=LARGEST)
     return number
 
 

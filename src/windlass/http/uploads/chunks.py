@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from functools import lru_cache
 from typing import Any
 
 from starlette.requests import Request
@@ -39,12 +37,9 @@ async def init(incoming: Incoming) -> Response:
 async def take_json(incoming: Incoming) -> Response:
     """A chunk as base64 in JSON: in memory, so bounded, and decoded beside the loop."""
     principal = incoming.principal
-    room = _room(asyncio.get_running_loop())
-    size = min(dialect.MAX_JSON_CHUNK_BODY, _announced(incoming))
-    async with room.taken(size):
-        body = await json_bodies.read(incoming, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large())
-        chunk = await json_bodies.decode(dialect.parse_chunk, body)
-        del body
+    async with json_bodies.parsed(
+        incoming.head, incoming.body, dialect.parse_chunk, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large()
+    ) as chunk:
         outcome = await chunks.put(chunk.intent, lambda: principal, Held(chunk.data), dialect=dialect.DIALECT)
     return _received(outcome, chunk.intent.index)
 
@@ -89,11 +84,6 @@ def _received(outcome: chunks.ChunkOutcome, index: int) -> Response:
     return of_reply(dialect.received(outcome.session.id, index, outcome.progress, duplicate=outcome.duplicate))
 
 
-def _announced(incoming: Incoming) -> int:
-    length = incoming.head.headers.get("content-length", "")
-    return int(length) if length.isdigit() and len(length) < 12 else dialect.MAX_JSON_CHUNK_BODY
-
-
 def _completed(session: files.UploadSession) -> Reply:
     asset = files.assets.load(session.file_id) if session.file_id else None
     if asset is None:
@@ -103,12 +93,6 @@ def _completed(session: files.UploadSession) -> Reply:
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> dict[str, Any]:
     return records.upload_status(files.uploads.get(upload_id, principal))
-
-
-@lru_cache(maxsize=1)
-def _room(loop: asyncio.AbstractEventLoop) -> json_bodies.Room:
-    """That of the running loop."""
-    return json_bodies.Room()
 
 
 routes = [

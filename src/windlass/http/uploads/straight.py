@@ -95,7 +95,7 @@ async def sign_parts(incoming: Incoming) -> Reply:
 async def complete(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     principal = incoming.principal
-    named = dialect.parse_complete(await json_bodies.read(incoming, dialect.MAX_JSON_PARTS))
+    named = await json_bodies.parse_whole(incoming.head, incoming.body, dialect.parse_complete, dialect.MAX_JSON_PARTS)
     session = await taking.complete(
         upload_id, key, named, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
     )
