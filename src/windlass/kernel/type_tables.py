@@ -257,6 +257,9 @@ TEXT = frozenset(
     }
 )
 
+#: Texts that are written in a language of their own, from which what they say has to be read.
+ENCODED_TEXT = frozenset({"application/rtf", "message/rfc822"})
+
 #: Pictures made of pixels, in the formats of browsers and cameras. libvips reads each with a loader that is meant for
 #: untrusted files.
 RASTER_IMAGES = (
