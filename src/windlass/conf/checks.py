@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from windlass.conf.access import load
+from windlass.conf.access import load, stands_alone
+from windlass.conf.private_files import open_to_others
 from windlass.conf.reader import BadSetting
 from windlass.conf.settings import Settings
 
@@ -18,7 +19,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         found = load()
     except BadSetting as error:
         return [Error(str(error), id="windlass.E001")]
-    return [*_doors(found), *_databases(), *_jobs(found), *_sandbox(found)]
+    return [*_doors(found), *_home(found), *_databases(), *_jobs(found), *_sandbox(found)]
 
 
 def _doors(found: Settings) -> list[CheckMessage]:
@@ -48,6 +49,19 @@ def _doors(found: Settings) -> list[CheckMessage]:
             )
         )
     return problems
+
+
+def _home(found: Settings) -> list[CheckMessage]:
+    """The server closes its home when it starts, unless it is another user's."""
+    if not stands_alone() or not open_to_others(found.windlass_home):
+        return []
+    return [
+        Warning(
+            f"Other users of this machine can read the home directory {found.windlass_home}, or write to it.",
+            hint="Give it to the user that runs Windlass, and run: chmod 700 on it.",
+            id="windlass.W012",
+        )
+    ]
 
 
 def _databases() -> list[CheckMessage]:
