@@ -198,6 +198,10 @@ class NotSupported(Problem):
     slug, status, title = "not-supported", 501, "This server's store cannot do that"
 
 
+class NoBytePlane(Problem):
+    slug, status, title = "no-byte-plane", 501, "This server is set up without the part that takes and sends bytes"
+
+
 class Unavailable(Problem):
     slug, status, title, transient = "unavailable", 503, "A part that is needed does not answer", True
 

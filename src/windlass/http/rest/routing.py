@@ -16,10 +16,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from windlass.http.rest import openapi, problems
 from windlass.http.rest.api import api
-from windlass.kernel.errors import MethodNotAllowed, NotFound, Problem
+from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
 
 #: Paths of ours that another project's own catch-alls must not answer.
-OURS = r"^(?:files|uploads|events|profiles)(?:/.*)?$"
+OURS = r"^(?:files|uploads|events|profiles|s3|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
 
 
 def patterns() -> list[URLPattern | URLResolver]:
@@ -67,6 +67,12 @@ def _is_page(request: HttpRequest) -> bool:
 
 def _refusal(request: HttpRequest) -> Problem:
     allowed = _allowed(request.path_info.rstrip("/") or "/")
+    if request.method in allowed and not problems.request_id(request):
+        return NoBytePlane(
+            "File bytes and live events do not go through Django. Wrap the project's application in its asgi.py by "
+            "windlass.asgi.wrap, and serve it as ASGI (`windlass web`, or uvicorn); `manage.py runserver` and WSGI "
+            "servers cannot. `manage.py check` says what is missing."
+        )
     if not allowed or request.method in allowed:
         return NotFound(f"There is nothing at {request.path}.")
     listed = ", ".join(sorted(allowed))
