@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
+from windlass.database.outage import is_away
 from windlass.http.rest import openapi, problems
 from windlass.http.rest.api import api
 from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
@@ -53,7 +55,12 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """``handler500``: Django has logged the error by now."""
+    """``handler500``, while the error is handled. Django logs it, unless it is an outage, which is logged once."""
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and is_away(error):
+        away = problems.answer(request, error)
+        away._has_been_logged = True  # type: ignore[attr-defined]  # what Django looks at
+        return away
     if _is_page(request):
         return defaults.server_error(request)
     return problems.response(
