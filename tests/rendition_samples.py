@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -79,7 +80,7 @@ def film(
         if matrix:
             video.set_display_matrix(matrix)
         audio: Any = made.add_stream(_AUDIO.get(container, "aac"), rate=48000, layout=sound) if sound else None
-        tone = _tone(seconds, sound) if sound else iter(())
+        tone = sine(seconds, sound) if sound else iter(())
         for frame in _frames(width, height, rate, seconds, black, video.pix_fmt):
             made.mux(video.encode(frame))
             for heard in tone:
@@ -92,7 +93,11 @@ def film(
     return out.getvalue()
 
 
-_FAST = {"libx264": {"preset": "ultrafast"}, "libx265": {"preset": "ultrafast"}}
+_FAST = {
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "libx264": {"preset": "ultrafast"},
+    "libx265": {"preset": "ultrafast"},
+}
 _AUDIO = {"webm": "libopus", "avi": "libmp3lame", "mpegts": "aac"}
 #: FFmpeg's display matrices: the telephone was turned to the right; and a mirror.
 TURNED = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
@@ -118,7 +123,7 @@ def _hex(colour: tuple[int, ...]) -> str:
     return bytes(colour).hex()
 
 
-def _tone(seconds: float, layout: str) -> Iterator[Any]:
+def sine(seconds: float, layout: str) -> Iterator[Any]:
     from av.filter import Graph
 
     graph = Graph()
@@ -149,28 +154,30 @@ def tone(container: str = "wav", codec: str = "pcm_s16le", seconds: float = 2, l
     out = io.BytesIO()
     with av.open(out, "w", format=container) as made:
         stream: Any = made.add_stream(codec, rate=48000, layout=layout)
-        for frame in _tone(seconds, layout):
+        for frame in sine(seconds, layout):
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
     return out.getvalue()
 
 
 @cache
-def with_cover() -> bytes:
-    """A sound with a picture on its sleeve: red on the left, blue on the right."""
+def with_cover(container: str = "mp3", codec: str = "libmp3lame", *, attached: bool = True) -> bytes:
+    """A sound with a picture on its sleeve: red on the left, blue on the right. Not ``attached``, it is a stream like
+    any other, with one picture."""
     import av
     from av.stream import Disposition
 
     cover = plain(150, 300, RED).join(plain(150, 300, BLUE), "horizontal").jpegsave_buffer()
     out = io.BytesIO()
-    with av.open(out, "w", format="mp3") as made, av.open(io.BytesIO(cover), format="jpeg_pipe") as sleeve:
-        stream: Any = made.add_stream("libmp3lame", rate=48000, layout="stereo")
+    with av.open(out, "w", format=container) as made, av.open(io.BytesIO(cover), format="jpeg_pipe") as sleeve:
+        stream: Any = made.add_stream(codec, rate=48000, layout="stereo")
         picture = made.add_stream_from_template(sleeve.streams.video[0])
-        picture.disposition = Disposition.attached_pic
+        if attached:
+            picture.disposition = Disposition.attached_pic
         packet = next(sleeve.demux())
         packet.stream = picture
         made.mux(packet)
-        for frame in _tone(1, "stereo"):
+        for frame in sine(1, "stereo"):
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
     return out.getvalue()
@@ -252,3 +259,37 @@ def _zip(parts: dict[str, bytes]) -> bytes:
         for name, data in parts.items():
             made.writestr(zipfile.ZipInfo(name), data)
     return out.getvalue()
+
+
+@cache
+def bitmap(codec: str, format: str = "rgb24", width: int = 64, height: int = 48) -> bytes:
+    """One picture in one of FFmpeg's codecs: red on the left, blue on the right."""
+    import av
+
+    both = plain(width // 2, height, RED).join(plain(width // 2, height, BLUE), "horizontal").cast("uchar")
+    pixels, row = bytes(both.write_to_memory()), 3 * width
+    frame = av.VideoFrame(width, height, "rgb24")
+    length = frame.planes[0].line_size
+    rows = (pixels[start : start + row].ljust(length, b"\0") for start in range(0, len(pixels), row))
+    frame.planes[0].update(b"".join(rows))
+    made: Any = av.CodecContext.create(codec, "w")
+    made.width, made.height, made.pix_fmt, made.time_base = width, height, format, Fraction(1, 25)
+    frame = frame.reformat(format=format)
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in (*made.encode(frame), *made.encode(None)))
+
+
+def icon(*pictures: tuple[int, int, bytes], kind: int = 1) -> bytes:
+    """An icon of these pictures; ``kind`` 2: a cursor."""
+    head, body = struct.pack("<HHH", 0, kind, len(pictures)), b""
+    for width, height, data in pictures:
+        place = 6 + 16 * len(pictures) + len(body)
+        head += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, 32, len(data), place)
+        body += data
+    return head + body
+
+
+def icon_picture(width: int, height: int) -> bytes:
+    """Red, as icons hold bitmaps: without the file's head, and with a mask that makes them twice as high."""
+    head = struct.pack("<IiiHHIIiiII", 40, width, 2 * height, 1, 32, 0, 0, 0, 0, 0, 0)
+    return head + bytes((*reversed(RED), 255)) * (width * height) + bytes((width + 31) // 32 * 4 * height)

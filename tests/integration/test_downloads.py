@@ -290,6 +290,29 @@ def test_a_type_that_is_none_is_bytes(client: httpx.Client, mime_type: str | Non
     _is_safe(reply, "application/octet-stream")
 
 
+@pytest.mark.parametrize(
+    ("mime_type", "facts", "sent"),
+    [
+        ("text/plain", {"encoding": "utf-8"}, "text/plain; charset=utf-8"),
+        ("text/csv", {"encoding": "cp1252"}, "text/csv; charset=windows-1252"),
+        ("text/plain", {"encoding": "cp932"}, "text/plain; charset=shift_jis"),
+        ("text/plain", {"encoding": "utf-16-le"}, "text/plain; charset=utf-16le"),
+        ("text/plain", {"encoding": "us-ascii"}, "text/plain; charset=us-ascii"),
+        ("text/plain", {"encoding": "us-ascii", "counted_bytes": 67108864}, "text/plain; charset=utf-8"),
+        ("text/plain", {"encoding": "cp850"}, "text/plain"),
+        ("text/plain", {}, "text/plain"),
+        ("text/html\r\nx: y", {"encoding": "utf-8"}, "application/octet-stream"),
+        ("image/png", {"encoding": "utf-8"}, "image/png"),
+    ],
+)
+def test_a_text_is_sent_with_the_encoding_that_was_found_in_it(
+    client: httpx.Client, mime_type: str, facts: dict[str, Any], sent: str
+) -> None:
+    asset = a_file("Größe".encode(), mime_type=mime_type, extra_attributes=facts)
+    assert client.get(path(asset)).headers["content-type"] == sent
+    assert client.head(path(asset)).headers["content-type"] == sent
+
+
 def _is_safe(reply: httpx.Response, mime_type: str) -> None:
     assert reply.headers["content-type"] == mime_type
     assert reply.headers["x-content-type-options"] == "nosniff"
@@ -308,7 +331,11 @@ def _is_safe(reply: httpx.Response, mime_type: str) -> None:
         ({"status": "READY", "gate_passed": True}, 200, ""),
         ({"status": "FAILED", "gate_passed": True}, 200, ""),
         ({"status": "FAILED", "gate_passed": False, "message": "scanner away"}, 409, "conflict"),
-        ({"status": "REJECTED", "rejection": {"rule": "type", "detail": "HTML is not taken"}}, 403, "file-refused"),
+        (
+            {"status": "REJECTED", "rejection": {"rule": "type", "detail": "HTML is refused."}},
+            403,
+            "file-refused",
+        ),
         ({"status": "REJECTED", "gate_passed": False, "rejection": None}, 403, "file-refused"),
         ({"status": "QUARANTINED", "gate_passed": True}, 403, "file-refused"),
         ({"status": "RELEASED", "gate_passed": True}, 410, "file-released"),

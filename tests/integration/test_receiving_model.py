@@ -10,12 +10,14 @@ import hashlib
 import random
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -38,12 +40,14 @@ from windlass.kernel.errors import (  # noqa: E402
     OffsetMismatch,
     PastDeclaredLength,
     Problem,
+    QuotaExceeded,
     UploadGone,
 )
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import appending, concatenating, gathering, joining, pump, resumable  # noqa: E402
+from windlass.receiving import appending, concatenating, gathering, joining, pump, resumable, whole  # noqa: E402
+from windlass.receiving.admission import admit  # noqa: E402
 from windlass.receiving.outcome import Outcome  # noqa: E402
 from windlass.receiving.source import RequestBody  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
@@ -436,6 +440,97 @@ def test_one_part_named_thousands_of_times() -> None:
     session = UploadSession.objects.get(id=state.upload_id)
     assert session.status == UploadStatus.COMPLETED
     assert stored(session) == b"abc" * 5000
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An owner who may have 500 bytes, in more than one upload."""
+    monkeypatch.setenv("QUOTA_BYTES", "500")
+    conf.reload()
+    yield f"user:{uuid.uuid4()}"
+    monkeypatch.undo()
+    conf.reload()
+
+
+def lying(owner: str) -> int:
+    """How many bytes the store has of this owner's uploads."""
+    return sum(len(stored(session)) for session in UploadSession.objects.filter(owner=owner))
+
+
+def counted(owner: str) -> int:
+    found = files.quota.usage(owner).bytes
+    return found.used + found.reserved
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+@pytest.mark.parametrize("proved", [False, True], ids=["", "with a digest"])
+@pytest.mark.parametrize("dialect", ["tus", "ietf"])
+def test_an_upload_of_unknown_length_leaves_nothing_beyond_the_quota(
+    limited: str, dialect: str, proved: bool, breaks: bool
+) -> None:
+    """Invariant: what lies in the store is counted, and never more than is allowed."""
+    principal = Principal(limited)
+    digests = (Checksum("sha1", b"x" * 20),) if proved else ()
+    begun = [
+        run(resumable.create(Create(Description(), None), principal, None, dialect=dialect)).state.upload_id
+        for _ in range(3)
+    ]
+    for upload in begun:
+        with suppress(Problem):
+            intent = Append(upload, 0, digests=digests)
+            data = body([b"x" * 30] * 20, breaks=breaks)
+            run(resumable.append(intent, lambda: principal, data, dialect=dialect))
+        assert lying(limited) <= counted(limited) <= 500
+    offsets = [session.offset for session in UploadSession.objects.filter(owner=limited)]
+    assert sum(offsets) == lying(limited) == counted(limited)
+    assert (sum(offsets) == 0) == proved
+    assert proved or sum(offsets) > 400, "what fits is kept"
+
+
+def test_a_length_beyond_the_quota_is_refused_before_a_byte(limited: str) -> None:
+    principal = Principal(limited)
+    upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    beyond, wrong = Append(upload, 0, size=600), Append(upload, 0, size=400, digests=(Checksum("crc32", b"wrong"),))
+    for intent, refusal in ((beyond, QuotaExceeded), (wrong, BodyDigestMismatch)):
+        with pytest.raises(refusal):
+            run(resumable.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
+    assert lying(limited) == counted(limited) == 0
+    assert UploadSession.objects.get(id=upload).size is None
+
+
+def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None:
+    principal = Principal(limited)
+    upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    lease = files.leases.take_lease(upload, "the dead", 60)
+    assert lease is not None
+    with transaction.atomic():
+        files.leases.reserve(lease, 300)
+    session = UploadSession.objects.get(id=upload)
+    writer = store(session.store).open_writer(session.store_key, session.store_state)
+    writer.write(0, [b"x" * 300])
+    writer.close()
+    files.leases.release_leases("the dead")
+    assert lying(limited) == counted(limited) == 300
+    run(resumable.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
+    assert lying(limited) == counted(limited) == 3
+
+
+@pytest.mark.parametrize("pieces", [1, 20])
+def test_whole_uploads_of_unknown_length_leave_nothing(limited: str, pieces: int) -> None:
+    new = admit(Description(), None, Principal(limited), "raw")
+    upload = whole.WholeUpload(new)
+
+    async def send() -> None:
+        try:
+            await upload.receive(body([b"x" * (600 // pieces)] * pieces))
+            await upload.finish("", lambda asset: asset.id)
+        finally:
+            await upload.discard()
+
+    with pytest.raises(QuotaExceeded):
+        run(send())
+    assert counted(limited) == 0
+    assert not list(store().objects(f"objects/{upload.id.hex[:2]}/{upload.id}"))
 
 
 def test_past_the_length_is_refused_before_a_byte() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -17,11 +20,12 @@ import psutil
 import pytest
 
 from tests.process.conftest import ServerProcess, free_port
-from tests.process.wire import MB, PATCH, TUS, Kept, Wire, create, eventually, offset, patch, served
+from tests.process.wire import MB, PATCH, TUS, Answer, Kept, Wire, create, eventually, offset, patch, served
 
 #: The promise is about a second; a busy machine is given more.
 LETS_GO_WITHIN = 5.0
 HALF, SIZE = MB, 2 * MB
+IETF_PATCH = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1"}
 
 
 @dataclass
@@ -74,6 +78,14 @@ def is_written(kept: Kept, path: str, size: int) -> bool:
     return kept.object_of(path).stat().st_size >= size
 
 
+def assert_displaced(answer: Answer) -> None:
+    problem = json.loads(answer.body)
+    assert answer.status == 423, problem
+    assert answer.headers["retry-after"] == "1"
+    assert f"stands at byte {HALF}" in problem["detail"]
+    assert "Another request" in problem["detail"]
+
+
 # The client behind a dead connection comes back on another one
 
 
@@ -90,7 +102,7 @@ def test_line_15_a_half_open_connection_lets_go(
             assert offset(http, path) == HALF
         assert patch(http, path, HALF, content[HALF:]).status_code == 204
         assert time.monotonic() - began < LETS_GO_WITHIN
-        assert silent.answer().status == 503
+        assert_displaced(silent.answer())
         assert silent.ends()
     assert served(http, path) == content
 
@@ -107,7 +119,7 @@ def test_line_15_a_half_open_connection_lets_go_in_another_process(
         assert offset(http, path) == HALF
         assert patch(http, path, HALF, content[HALF:]).status_code == 204
         assert time.monotonic() - began < LETS_GO_WITHIN
-        assert silent.answer().status == 503
+        assert_displaced(silent.answer())
     assert served(http, path) == content
 
 
@@ -244,3 +256,50 @@ def test_large_bodies_at_one_offset_are_not_mixed(
         at = eventually(lambda path=path: offset(http, path))
         stored = kept.object_of(path).read_bytes()[:at]
         assert stored in (b"A" * at, b"B" * at)
+
+
+# Lines 15 and 30: what a request whose client is gone still commits is counted by whoever asks
+
+ROUNDS = 30
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+@pytest.mark.parametrize("dialect", ["tus", "ietf"])
+def test_line_30_head_right_after_a_cut_tells_what_the_next_patch_needs(
+    shared_server: ServerProcess, http: httpx.Client, dialect: str, reset: bool
+) -> None:
+    """Whatever arrived counts or does not; either way HEAD, status and PATCH agree on it."""
+    headers, query = (PATCH, TUS) if dialect == "tus" else (IETF_PATCH, {})
+    for number in range(ROUNDS):
+        size = 100_000 if number % 3 == 0 else 20
+        made = http.post("/files/", headers={"Upload-Length": str(size)} | (query or {"Upload-Complete": "?0"}))
+        path, content = made.headers["Location"], os.urandom(size)
+        with Wire(shared_server.port) as cut:
+            head = headers | {"Upload-Offset": "0", "Content-Length": str(size)}
+            cut.head("PATCH", path, head, content[: size // 2])
+            if reset:
+                cut.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if number % 2:
+            status = http.get(path, headers={"Accept": "application/json"}).json()
+        said = http.head(path, headers=query)
+        at = int(said.headers["Upload-Offset"])
+        if number % 2:
+            assert status["progress"]["bytes_received"] == at
+        if not reset:
+            assert at == size // 2
+        last = http.patch(path, headers=headers | {"Upload-Offset": str(at)}, content=content[at:])
+        assert last.status_code < 300, (number, at, last.text)
+
+
+def test_a_chunk_whose_client_is_gone_can_be_sent_again(shared_server: ServerProcess, http: httpx.Client) -> None:
+    content = os.urandom(1024)
+    asked = {"filename": "a", "total_size": 1024, "mime_type": "", "chunk_size": 1024}
+    for number in range(ROUNDS // 3):
+        upload = http.post("/api/v1/upload/init", json=asked).json()["upload_id"]
+        path = f"/api/v1/upload/{upload}/chunks/0"
+        with Wire(shared_server.port) as cut:
+            cut.head("PUT", path, {"Content-Length": "1024"}, content[: 1024 - number % 2])
+        missing = http.get(f"/api/v1/upload/status/{upload}").json()["progress"]["missing_chunks"]
+        assert missing in ([], [0])
+        assert http.put(path, content=content).status_code == 200
+        assert http.post("/api/v1/upload/complete", json={"upload_id": upload}).status_code == 200

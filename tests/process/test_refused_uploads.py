@@ -26,6 +26,7 @@ from tests.process.wire import (
     metadata,
     offset,
     patch,
+    served,
 )
 
 LIMIT = 4 * MB
@@ -206,7 +207,7 @@ def test_an_invited_client_is_invited_once_it_is_admitted(http: httpx.Client, wi
 @pytest.mark.parametrize(
     ("method", "path", "headers", "statuses"),
     [
-        ("POST", "/files/", TUS | {"Upload-Length": "1" * 31}, {400}),
+        ("POST", "/files/", TUS | {"Upload-Length": "1" * 31}, {413}),
         ("POST", "/files/", TUS | {"Upload-Length": "-5"}, {400}),
         ("POST", "/files/", TUS | {"Upload-Length": "5", "Upload-Metadata": "filename %%%"}, {400}),
         ("POST", "/files/", TUS | {"Upload-Length": "5", "Upload-Concat": "whole"}, {400}),
@@ -387,3 +388,176 @@ def test_a_reader_that_never_reads_is_no_trouble(limited: ServerProcess) -> None
         wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "8"}, b"abcd")
         wire.socket.shutdown(socket.SHUT_WR)
         eventually(lambda: offset(http, path) == 4)
+
+
+# What a tus client is told, whatever refuses it
+
+NOT_OURS = [
+    ("HEAD", "/uploads/x", 404),
+    ("PATCH", "/uploads/", 404),
+    ("GET", "/uploads/", 404),
+    ("POST", "/nope/", 404),
+    ("GET", "/files/none/", 404),
+    ("DELETE", "/files/", 405),
+    ("PUT", "/api/v1/upload/init", 405),
+    ("POST", "/admin/login/", 403),
+    ("HEAD", "/livez", 200),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), NOT_OURS)
+def test_line_1_every_reply_to_a_tus_request_says_the_version(
+    http: httpx.Client, method: str, path: str, status: int
+) -> None:
+    answer = http.request(method, path, headers=TUS)
+    assert answer.status_code == status, answer.text
+    assert answer.headers.get_list("Tus-Resumable") == ["1.0.0"]
+    assert "Tus-Resumable" not in http.request(method, path).headers or path.startswith("/uploads/x")
+
+
+def test_line_1_refusals_before_any_route_say_the_version(http: httpx.Client) -> None:
+    host = http.get("/files/", headers=TUS | {"Host": "elsewhere.example"})
+    large = http.post("/api/v1/webhooks/", headers=TUS, content=bytes(5 * MB))
+    assert (host.status_code, large.status_code) == (400, 413)
+    for answer in (host, large):
+        assert answer.headers.get_list("Tus-Resumable") == ["1.0.0"]
+    assert "Tus-Resumable" not in http.options("/files/", headers=TUS).headers
+
+
+# Lengths
+
+SIZES = ["9" * 30, "9" * 31, "9" * 300, str(2**63), "0" * 50 + str(2**64)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_length_beyond_every_limit_is_413_in_every_dialect(http: httpx.Client, kept: Kept, size: str) -> None:
+    before, number = kept.everything(), int(size)
+    init = {"filename": "a", "total_size": number, "mime_type": ""}
+    media = {"file_name": "a.mp4", "file_size": number, "content_type": "video/mp4"}
+    deferred = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"}).headers["Location"]
+    for answer in (
+        http.post("/files/", headers=TUS | {"Upload-Length": size}),
+        patch(http, deferred, 0, b"a", **{"Upload-Length": size}),
+        http.post("/api/v1/upload/init", json=init),
+        http.post("/api/v1/media/upload/init", json=media),
+    ):
+        assert answer.status_code == 413, answer.text
+        assert answer.json()["type"] == "/problems/file-too-large"
+    assert http.delete(deferred, headers=TUS).status_code == 204
+    assert not kept.gained(before)
+
+
+def test_a_creation_in_chunks_without_bytes_is_a_creation(http: httpx.Client, wire: Wire) -> None:
+    partial = create(http, 1, {"Upload-Concat": "partial"})
+    patch(http, partial, 0, b"a")
+    final = {"Upload-Concat": f"final;{partial}"}
+    for fields in ({"Upload-Length": "5"}, {"Upload-Defer-Length": "1"}, PATCH | {"Upload-Length": "5"}, final):
+        wire.head("POST", "/files/", TUS | fields | {"Transfer-Encoding": "chunked"})
+        wire.chunk(b"")
+        made = wire.answer()
+        assert made.status == 201, made.body
+        if fields is not final:
+            assert offset(http, made.headers["location"]) == 0
+    wire.head("POST", "/files/", TUS | {"Upload-Length": "5", "Transfer-Encoding": "chunked"})
+    wire.chunk(b"abcde")
+    wire.chunk(b"")
+    assert wire.answer().status == 415
+
+
+@pytest.mark.parametrize("size", [5, MB + 5])
+@pytest.mark.parametrize("more", [1, 2 * MB])
+def test_line_5_a_body_in_chunks_beyond_the_length_is_413_and_what_fits_is_kept(
+    http: httpx.Client, size: int, more: int
+) -> None:
+    path, content = create(http, size), os.urandom(size + more)
+    answer = patch(http, path, 0, iter([content[:size], content[size:]]))
+    assert answer.status_code == 413, answer.text
+    assert answer.json()["limit"] == size
+    assert http.head(path, headers=TUS).headers["Upload-Offset"] == str(size)
+    assert served(http, path) == content[:size]
+
+
+@pytest.mark.parametrize("size", [0, 5])
+def test_a_complete_upload_takes_nothing_at_its_end(http: httpx.Client, size: int) -> None:
+    path, content = create(http, size), os.urandom(size)
+    if size:
+        assert patch(http, path, 0, content).status_code == 204
+    for body in (b"x", iter([b"x"]), os.urandom(2 * MB)):
+        refused = patch(http, path, size, body)
+        assert refused.status_code == 413, refused.text
+        assert refused.json()["limit"] == size
+    assert patch(http, path, 0, content + b"x").status_code == 413
+    assert patch(http, path, size, b"").status_code == 204
+    assert patch(http, path, 0, content).status_code == 204
+    if size:
+        assert patch(http, path, 0, b"x" * size).status_code == 409
+        assert patch(http, path, 1, content[1:]).status_code == 409
+
+
+def test_line_25_only_the_request_that_completed_an_upload_repeats_its_answer(http: httpx.Client) -> None:
+    headers = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1"}
+
+    def append(path: str, at: int, content: bytes, **more: str) -> httpx.Response:
+        return http.patch(path, headers=headers | {"Upload-Offset": str(at)} | more, content=content)
+
+    with_bytes, empty = (
+        http.post("/files/", headers={"Upload-Complete": "?0"}, content=b"abc").headers["Location"] for _ in range(2)
+    )
+    assert append(with_bytes, 3, b"de").status_code == 201
+    assert append(empty, 3, b"").status_code == 201
+    assert append(with_bytes, 3, b"de").status_code == 201
+    assert append(empty, 3, b"").status_code == 201
+    whole = http.post("/files/", headers={"Upload-Complete": "?1"}, content=b"abc").headers["Location"]
+    for path, at, content in (
+        (with_bytes, 5, b""),
+        (with_bytes, 3, b"df"),
+        (with_bytes, 5, b"x"),
+        (empty, 0, b"abc"),
+        (empty, 3, b"x"),
+        (whole, 3, b""),
+    ):
+        refused = append(path, at, content)
+        assert refused.status_code == 400, (at, content, refused.text)
+        assert refused.json()["type"].endswith("#completed-upload")
+
+
+# A creation that breaks off
+
+BEGUN = {"tus": PATCH | {"Upload-Length": "100"}, "ietf": {"Upload-Complete": "?1", "Upload-Length": "100"}}
+
+
+@pytest.mark.parametrize("dialect", BEGUN)
+@pytest.mark.parametrize("reason", ["silence", "past the length", "wrong digest"])
+def test_line_9_an_interrupted_creation_tells_where_it_goes_on(
+    silent: ServerProcess, dialect: str, reason: str
+) -> None:
+    body = {"silence": b"x" * 40, "past the length": b"x" * 140, "wrong digest": b"x" * 100}[reason]
+    wrong = {"Upload-Checksum": "crc32 AAAAAA=="} if dialect == "tus" else {"Content-Digest": f"sha-256=:{'A' * 43}=:"}
+    if (dialect, reason) == ("ietf", "past the length"):
+        pytest.skip("from version 8 on, such an upload is invalid from then on")
+    with Wire(silent.port) as wire, connect(silent) as http:
+        fields = BEGUN[dialect] | (wrong if reason == "wrong digest" else {})
+        wire.head("POST", "/files/", fields | {"Transfer-Encoding": "chunked"})
+        wire.chunk(body)
+        if reason != "silence":
+            wire.chunk(b"")
+        answer = wire.answer()
+        assert answer.status == {"silence": 408, "past the length": 413}.get(reason, 460 if dialect == "tus" else 400)
+        path = answer.headers.get("location")
+        if reason == "past the length":
+            assert path is None, "it is complete"
+            return
+        assert path is not None
+        at = {"silence": 40, "wrong digest": 0}[reason]
+        assert answer.headers["upload-offset"] == str(at)
+        method = PATCH if dialect == "tus" else {"Content-Type": "application/partial-upload", "Upload-Complete": "?1"}
+        rest = http.patch(path, headers=method | {"Upload-Offset": str(at)}, content=b"x" * (100 - at))
+        assert rest.status_code < 300, rest.text
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path_factory.mktemp("silent") / "home", RECEIVE_TIMEOUT="1")
+    server.start()
+    yield server
+    server.kill()

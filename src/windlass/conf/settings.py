@@ -39,6 +39,10 @@ def _not_negative(value: float) -> str | None:
     return None if value >= 0 else "it must not be negative"
 
 
+def _at_least_32(value: int) -> str | None:
+    return None if value >= 32 else "it must be at least 32: one chunk in JSON takes 24"
+
+
 def _origins(value: tuple[str, ...]) -> str | None:
     wrong = [each for each in value if each != "*" and not _ORIGIN.fullmatch(each)]
     return f"{wrong[0]!r} is no origin: scheme://host or scheme://host:port, in lower case" if wrong else None
@@ -351,6 +355,53 @@ class Settings:
         0.0,
         "How long a deleted file can be restored, for profiles that do not say. 0: not at all.",
         check=_not_negative,
+    )
+    # Limits of connections and requests, which hold without a proxy in front
+    max_request_line_bytes: int = setting(
+        8 * 1024, "Longest request line (method, address and version); a longer one is 414.", check=_positive
+    )
+    max_header_line_bytes: int = setting(16 * 1024, "Longest header line; a longer one is 431.", check=_positive)
+    max_header_bytes: int = setting(64 * 1024, "Request line and header lines together; more is 431.", check=_positive)
+    max_header_lines: int = setting(100, "Header lines of one request; more is 431.", check=_positive)
+    head_timeout: float = setting(
+        10.0,
+        "How long the head of a request may take, from the connection or, on a connection that goes on, from its first "
+        "byte.",
+        check=_positive,
+    )
+    keep_alive_timeout: float = setting(
+        15.0, "How long a connection may be idle between two requests.", check=_positive
+    )
+    min_receive_rate: int = setting(
+        256,
+        "Bytes a second that a client must send of a body on average; RECEIVE_TIMEOUT is what it may fall behind. 0: "
+        "only silence counts.",
+        check=_not_negative,
+    )
+    send_timeout: float = setting(
+        60.0, "A client that takes nothing of a reply for this long is cut off.", check=_positive
+    )
+    min_send_rate: int = setting(
+        256,
+        "Bytes a second that a client must take of a reply that waits for it, on average; SEND_TIMEOUT is what it may "
+        "fall behind. 0: only silence counts.",
+        check=_not_negative,
+    )
+    max_connections: int = setting(
+        4000,
+        "Open connections of one web process; more are 503. Fewer where the system allows the process few open files.",
+        check=_positive,
+    )
+    max_connections_per_address: int = setting(
+        512,
+        "Open connections from one address; more are 503. Behind TRUSTED_PROXIES: running requests of one client.",
+        check=_positive,
+    )
+    memory_in_flight_mb: int = setting(
+        128,
+        "Memory that bodies, JSON and replies on their way to slow clients may take in one web process, in MB, beside "
+        "up to half a MB for each connection.",
+        check=_at_least_32,
     )
     # Handing out
     sendfile: Literal["off", "x-accel-redirect", "x-sendfile"] = setting(

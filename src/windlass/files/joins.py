@@ -75,10 +75,6 @@ def unfinished() -> Sequence[uuid.UUID]:
     return list(found.values_list("id", flat=True)[:100])
 
 
-def load(upload_id: uuid.UUID) -> UploadSession | None:
-    return UploadSession.objects.filter(id=upload_id).first()
-
-
 def let_parts_go(ids: Iterable[uuid.UUID]) -> None:
     """They have served. Their lives end soon, if they would not end sooner."""
     soon = now() + timedelta(hours=PARTS_STAY_HOURS)

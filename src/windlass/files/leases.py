@@ -80,11 +80,22 @@ def lease_of(session: UploadSession) -> Lease:
     )
 
 
-def release_lease(lease: Lease) -> None:
-    """Give the lease back with nothing changed."""
-    UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).update(
-        lease_holder="", lease_until=None, lease_wanted=False
-    )
+def release_lease(lease: Lease, reserved: int | None = None) -> None:
+    """Give the lease back with nothing changed. ``reserved``: what the quota counts for the upload again, where its
+    length is not known."""
+    released = UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch, lease_until__isnull=False)
+    changed = released.update(lease_holder="", lease_until=None, lease_wanted=False)
+    if changed and reserved is not None and lease.size is None:
+        quota.restore(lease.upload_id, reserved)
+
+
+def reserve(lease: Lease, size: int) -> None:
+    """Before so many bytes are in the store of an upload whose length was not known: its owner's quota allows them.
+
+    In a transaction. Raises LeaseLost, QuotaExceeded.
+    """
+    change_held(lease, {"updated_at": now()})
+    quota.grow(lease.upload_id, size)
 
 
 def ask_for_lease(upload_id: uuid.UUID) -> None:
@@ -131,7 +142,7 @@ def checkpoint(
         values |= {"lease_holder": "", "lease_until": None, "lease_wanted": False}
     change_held(lease, values)
     if lease.size is None:
-        quota.grow(lease.upload_id, max(offset, size or 0))
+        (quota.hold if release else quota.grow)(lease.upload_id, max(offset, size or 0))
     return expires_at
 
 

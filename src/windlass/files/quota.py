@@ -100,19 +100,29 @@ def reserve(session: UploadSession) -> None:
 
 def grow(upload_id: uuid.UUID, size: int) -> None:
     """An upload whose length was not known has this size at least. Its row was changed before, and so is locked."""
-    _hold(upload_id, size, may_shrink=False)
+    session = _reserving(upload_id)
+    _reserve_again(session, max(session.reserved, size + metadata_size(session)))
 
 
 def hold(upload_id: uuid.UUID, size: int) -> None:
-    """So much lies in the store of an upload whose length is not known, and no more. Its row is locked."""
-    _hold(upload_id, size, may_shrink=True)
+    """An upload whose length is not known has so many bytes in the store, and no more. Its row is locked."""
+    session = _reserving(upload_id)
+    _reserve_again(session, size + metadata_size(session))
 
 
-def _hold(upload_id: uuid.UUID, size: int, *, may_shrink: bool) -> None:
-    session = UploadSession.objects.only("owner", "reserved", "metadata", "client_metadata", "concat").get(id=upload_id)
-    reserved = size + metadata_size(session)
-    if reserved > session.reserved or (may_shrink and reserved < session.reserved):
-        UploadSession.objects.filter(id=upload_id).update(reserved=reserved)
+def restore(upload_id: uuid.UUID, reserved: int) -> None:
+    """What was reserved since for an upload is not needed. Its row is locked."""
+    _reserve_again(_reserving(upload_id), reserved)
+
+
+def _reserving(upload_id: uuid.UUID) -> UploadSession:
+    needed = ("owner", "reserved", "metadata", "client_metadata", "concat")
+    return UploadSession.objects.only(*needed).get(id=upload_id)
+
+
+def _reserve_again(session: UploadSession, reserved: int) -> None:
+    if reserved != session.reserved:
+        UploadSession.objects.filter(id=session.id).update(reserved=reserved)
         change(session.owner, bytes_reserved=reserved - session.reserved)
 
 

@@ -72,10 +72,14 @@ def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, A
 
 def get(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
     """The caller's session, whatever its status. Raises NotFound for another's too."""
-    session = UploadSession.objects.filter(id=upload_id).first()
+    session = load(upload_id)
     if session is None or not principal.may_see(session.owner):
         raise NotFound(f"There is no upload {upload_id}.")
     return session
+
+
+def load(upload_id: uuid.UUID) -> UploadSession | None:
+    return UploadSession.objects.filter(id=upload_id).first()
 
 
 def must_be_alive(session: UploadSession) -> None:

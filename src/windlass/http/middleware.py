@@ -10,6 +10,7 @@ from django.http.request import split_domain_port, validate_host
 
 from windlass.kernel.errors import BadRequest, BodyTooLarge, Problem
 from windlass.kernel.ids import request_id
+from windlass.protocols import tus
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,14 +28,18 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def identify(scope: Scope, send: Send) -> Send:
-    """Give the request its id; every reply carries it, and may not be sniffed."""
+    """Give the request its id; every reply carries it, and may not be sniffed. One to a tus request says so, whoever
+    makes it; only OPTIONS is answered without (tus 1.0.0, "Headers")."""
     name = request_id(header(scope, b"x-request-id"))
     scope["windlass.request_id"] = name
     extra = [(b"x-request-id", name.encode()), (b"x-content-type-options", b"nosniff")]
+    if scope["method"] != "OPTIONS" and header(scope, b"tus-resumable") is not None:
+        extra.append((b"tus-resumable", tus.VERSION.encode()))
+    ours = {field for field, _ in extra}
 
     async def send_identified(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(k, v) for k, v in message.get("headers", []) if k.lower() != b"x-content-type-options"]
+            kept = [(k, v) for k, v in message.get("headers", []) if k.lower() not in ours]
             message = {**message, "headers": [*kept, *extra]}
         await send(message)
 

@@ -11,6 +11,8 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed, UnsupportedMedi
 from windlass.protocols import media_types
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head
+from windlass.protocols.rufh import fields
+from windlass.protocols.rufh.interop import NEWEST, OLDEST
 
 
 class Dialect(StrEnum):
@@ -42,6 +44,7 @@ def recognise(head: Head) -> Dialect:
     resumable = speaks(head)
     if resumable is not None:
         return resumable
+    must_be_whole(head)
     _must_carry_no_protocol_field(head)
     return _plain(effective_method(head), head)
 
@@ -56,11 +59,41 @@ def speaks(head: Head) -> Dialect | None:
         return Dialect.TUS
     if method in ("POST", "PATCH") and media_type == media_types.TUS:
         return Dialect.TUS
+    if _says_whether_it_is_whole(head):
+        return None
     if method == "POST" and "upload-complete" in head.headers:
         return Dialect.IETF
     if method == "POST" and not _TUS_CREATION.isdisjoint(head.headers):
         return Dialect.TUS
     return Dialect.IETF if method in _OF_AN_UPLOAD else None
+
+
+def must_be_whole(head: Head) -> None:
+    """Of an ordinary upload: what it says of a resumable protocol is that its body is all of the file.
+
+    Raises BadRequest for a part of a file, which must not be taken for a file.
+    """
+    complete, incomplete = fields.boolean(head, "Upload-Complete"), fields.boolean(head, "Upload-Incomplete")
+    if incomplete is True:
+        raise BadRequest(
+            "Upload-Incomplete: ?1 is of a version of the IETF's resumable uploads that is not spoken here; spoken are "
+            f"the interop versions {OLDEST} to {NEWEST}, with Upload-Complete. Send the whole file with "
+            "Upload-Incomplete: ?0, or resume uploads in one of those versions or with tus 1.0.0.",
+            field="Upload-Incomplete",
+        )
+    if complete is False:
+        raise BadRequest(
+            f"Upload-Complete: ?0 does not go with a form, which is always a whole upload. {SPOKEN}.",
+            field="Upload-Complete",
+        )
+
+
+def _says_whether_it_is_whole(head: Head) -> bool:
+    """Old clients say it of an ordinary upload (interop version 3), and browsers of a form."""
+    if effective_method(head) not in ("POST", "PUT"):
+        return False
+    is_form = _media_type(head) == media_types.FORM and "upload-complete" in head.headers
+    return is_form or ("upload-incomplete" in head.headers and "upload-complete" not in head.headers)
 
 
 def _must_not_mix(head: Head) -> None:
@@ -72,17 +105,28 @@ def _must_not_mix(head: Head) -> None:
     if "tus-resumable" in head.headers and (named or media_type == media_types.IETF):
         what = named[0] if named else media_types.IETF
         raise BadRequest(f"{what} and Tus-Resumable belong to two different protocols. {SPOKEN}.")
-    if "upload-complete" in head.headers and media_type in (media_types.FORM, media_types.TUS):
+    if "upload-complete" in head.headers and media_type == media_types.TUS:
         raise BadRequest(f"Upload-Complete does not go with a body of the type {media_type}. {SPOKEN}.")
     if method == "POST" and media_type == media_types.IETF and "upload-complete" not in head.headers:
         raise BadRequest(f"A creation with a body of the type {media_type} needs Upload-Complete. {SPOKEN}.")
 
 
 def _must_carry_no_protocol_field(head: Head) -> None:
-    stray = sorted(_ANY_PROTOCOL & head.headers.keys())
+    stray = sorted((_ANY_PROTOCOL - _of_a_whole_upload(head)) & head.headers.keys())
     if stray or _media_type(head) == media_types.IETF:
         what = ", ".join(stray) or media_types.IETF
         raise BadRequest(f"The request carries {what} but is no request of a resumable upload. {SPOKEN}.")
+
+
+def _of_a_whole_upload(head: Head) -> frozenset[str]:
+    """The fields that an ordinary upload may carry: where one says that the body is the whole file, also what old
+    clients and browsers send with it."""
+    said = {name: fields.boolean(head, name) for name in ("Upload-Complete", "Upload-Incomplete")}
+    if said["Upload-Incomplete"] is False:
+        return frozenset({"upload-incomplete", "upload-draft-interop-version", "upload-length"})
+    if said["Upload-Complete"] is True and _media_type(head) == media_types.FORM:
+        return frozenset({"upload-complete", "upload-draft-interop-version", "upload-length"})
+    return frozenset()
 
 
 def _plain(method: str, head: Head) -> Dialect:

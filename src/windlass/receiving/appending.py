@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windlass.files import api as files
-from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, UploadLocked
+from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, UploadGone, UploadLocked
 from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving import completion, gathering, joining, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import profile_of
 from windlass.receiving.digest import DigestMemory, RunningDigest
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.offload import in_thread, in_transaction
+from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
 from windlass.receiving.pump import End
 from windlass.receiving.source import Source
@@ -61,6 +61,8 @@ class Appending:
         self._size = session.size if terms.size is None else terms.size
         self._proof = Proof(terms.digests) if terms.digests else None
         self._inlet: Inlet | None = None
+        #: What the quota counts if this request comes to nothing; None where what it wrote stays in the store.
+        self._reserved: int | None = session.reserved
 
     async def run(self, source: Source | None) -> Outcome:
         """Raises BodyDigestMismatch, InconsistentLength, ChecksumMismatch, UploadLocked, StoreError."""
@@ -68,6 +70,7 @@ class Appending:
         before = digest.copy() if digest is not None and self._proof is not None else None
         try:
             with leases.keeper.holding(self.session.id, self._ask_to_stop):
+                await self._reserve(self.terms.size)
                 return await self._commit(await self._receive(source, digest))
         except _CountsForNothing as nothing:
             await self._go_back(before)
@@ -80,19 +83,28 @@ class Appending:
             await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
             raise
         except files.LeaseLost as error:
-            await in_transaction(files.leases.release_lease, self.lease)  # it lapsed here, and nobody took it
-            raise UploadLocked("Another request took this upload over, or it was cancelled.") from error
+            await self._release()  # it lapsed here, and nobody took it
+            raise await in_database(self._why_lost) from error
         except WriterBusy as error:
-            await in_transaction(files.leases.release_lease, self.lease)
+            await self._release()
             raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
         except BaseException:
-            await in_transaction(files.leases.release_lease, self.lease)
+            await self._release()
             raise
 
     async def _go_back(self, before: RunningDigest | None) -> None:
         """The request's bytes do not count: the offset and the running hash are as they were."""
         digests.keep(self.session.id, before)
-        await in_transaction(files.leases.release_lease, self.lease)
+        await self._release()
+
+    async def _release(self) -> None:
+        await in_transaction(files.leases.release_lease, self.lease, self._reserved)
+
+    def _why_lost(self) -> UploadGone | UploadLocked:
+        session = files.uploads.load(self.session.id)
+        if session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+            return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
+        return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
 
     def _outcome(self, end: End) -> Outcome:
         return Outcome(state_of(self.session), end, self._size)
@@ -119,9 +131,16 @@ class Appending:
             await in_thread(self._proof.update, found.buffers)
             self._must_count(end)
         state, whole = self.lease.state, self._is_whole(offset, end)
+        await self._reserve(offset)
         if found.size or whole:
+            self._reserved = None
             state = await in_thread(self._write, found, digest, whole)
         return _Arrived(offset, state, digest, end)
+
+    async def _reserve(self, size: int | None) -> None:
+        """Of an upload whose length was not known: so much of its owner's quota, before a byte is written."""
+        if self.lease.size is None and size is not None and size > self.lease.offset:
+            await in_transaction(files.leases.reserve, self.lease, size)
 
     def _write(self, found: gathering.Gathered, digest: RunningDigest | None, whole: bool) -> State:
         target, lease = store(self.session.store), self.lease
@@ -140,12 +159,14 @@ class Appending:
             proof=self._proof,
         )
         try:
+            self._reserved = None
             try:
-                end = await inlet.receive(source, found.buffers, self._limit)
+                with leases.writers.streaming(self.session.id):
+                    end = await inlet.receive(source, found.buffers, self._limit)
+                self._must_count(end)
             except BaseException:
                 await self._keep_what_arrived(inlet)
                 raise
-            self._must_count(end)
             await inlet.save(completes=self._is_whole(inlet.offset, end))
         finally:
             await inlet.close()
@@ -183,7 +204,10 @@ class Appending:
 
     async def _keep_what_arrived(self, inlet: Inlet) -> None:
         """The store failed, or the server gave this request up: what was written before is still the client's."""
-        if inlet.offset == self.lease.offset or self._proof is not None:
+        if self._proof is not None:
+            self._reserved = self.session.reserved if await inlet.discard() else None
+            return
+        if inlet.offset == self.lease.offset:
             return
         await inlet.save(completes=False)
         if inlet.offset == self._size:

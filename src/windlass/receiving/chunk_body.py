@@ -8,10 +8,11 @@ from typing import Any
 
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic, now
-from windlass.kernel.errors import BadRequest, ChecksumMismatch, ReceiveTimeout, Unavailable
+from windlass.kernel.errors import BadRequest, ChecksumMismatch, ReceiveTimeout, Unavailable, UploadLocked
 from windlass.protocols.intents import PutChunk
 from windlass.receiving import gathering, writing
 from windlass.receiving.digest import RunningDigest
+from windlass.receiving.lease import keeper
 from windlass.receiving.offload import in_thread
 from windlass.receiving.pump import End, Pump
 from windlass.receiving.source import ClientGone, Source
@@ -138,8 +139,12 @@ class ChunkBody:
                 raise self.wrong_length(self._intent.index, self.length)
             case End.SILENT:
                 raise ReceiveTimeout(f"Nothing came for too long. Send chunk {self._intent.index} again.")
+            case End.ASKED if keeper.stopping:
+                raise Unavailable(f"The server is stopping. Send chunk {self._intent.index} again shortly.", 1)
             case End.ASKED:
-                raise Unavailable(f"This request had to end early. Send chunk {self._intent.index} again.", 1)
+                raise UploadLocked(
+                    f"Nothing came for a while, and another request brings chunk {self._intent.index} now."
+                )
         self._must_be_whole(pump.written - begin)
         assert pump.digest is not None
         return pump.digest.hexdigest()

@@ -72,7 +72,7 @@ async def _begin(new: files.NewUpload) -> files.UploadSession:
 
 
 def _must_be_there(upload_id: uuid.UUID) -> files.UploadSession:
-    session = files.joins.load(upload_id)
+    session = files.uploads.load(upload_id)
     if session is None:
         raise UploadGone("This upload was deleted while it was joined.")
     files.uploads.must_be_alive(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass.files import api as files
+from windlass.kernel.errors import QuotaExceeded
 from windlass.protocols.digests import Proof
 from windlass.receiving import writing
 from windlass.receiving.digest import RunningDigest
@@ -10,6 +11,9 @@ from windlass.receiving.offload import in_thread, in_transaction
 from windlass.receiving.pump import End, Pump
 from windlass.receiving.source import Source
 from windlass.storage.contract import Buffer, State, Store, Writer
+
+#: How much of a quota is reserved ahead of what is written, where the length is not known (bytes).
+LEAST_AHEAD, MOST_AHEAD = 1024 * 1024, 32 * 1024 * 1024
 
 
 class Inlet:
@@ -61,6 +65,7 @@ class Inlet:
             must_hash=self._must_hash or writing.must_hash(self._store),
             proof=self._proof,
             checkpoint=None if self._proof else self._checkpoint,
+            reserve=self._reserve if self._lease.size is None else None,
         )
         try:
             return await pump.run(first)
@@ -70,6 +75,13 @@ class Inlet:
     async def save(self, *, completes: bool) -> None:
         """Durable as promised; when it completes the upload, the object is whole. Raises SyncFailed, StoreError."""
         await in_thread(self._save, completes)
+
+    async def discard(self) -> bool:
+        """Free what was written, of which nothing counts. False where the store cannot do that before the next append
+        or the upload's end."""
+        if self._writer is None:
+            return True
+        return await in_thread(writing.truncate, self._store, self._writer, self._lease.offset)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -93,3 +105,15 @@ class Inlet:
         if self._store.capabilities.parts:
             await in_thread(writing.commits, self._store, self._writer, state)
         return offset
+
+    async def _reserve(self, offset: int) -> int:
+        """The length is not known, so the quota is asked on the way: for a good deal more than is needed now, or else
+        for that. Raises QuotaExceeded, LeaseLost."""
+        moved = offset - self._lease.offset
+        ahead = min(offset + min(max(moved, LEAST_AHEAD), MOST_AHEAD), max(self._limit, offset))
+        try:
+            await in_transaction(files.leases.reserve, self._lease, ahead)
+        except QuotaExceeded:
+            ahead = offset
+            await in_transaction(files.leases.reserve, self._lease, ahead)
+        return ahead

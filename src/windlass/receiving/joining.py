@@ -105,7 +105,7 @@ def _whole_parts(upload_id: uuid.UUID) -> list[Part] | None:
 
     An upload that can never be joined is failed: a part has ended, or together they are larger than is allowed.
     """
-    session = files.joins.load(upload_id)
+    session = files.uploads.load(upload_id)
     if session is None or session.status != files.UploadStatus.ACTIVE:
         return None
     try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -27,6 +27,11 @@ LISTEN_SECONDS = 0.5
 
 #: How long a request waits for the holder to let go before it is told 423 (seconds).
 WAIT_SECONDS = 10.0
+
+#: How long a reader of the status waits for requests that are about to commit (seconds).
+SETTLE_SECONDS = 1.0
+
+_DID_NOT_LET_GO = "Another request is writing to this upload and did not let go. Try again shortly."
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +57,8 @@ class Keeper:
 
     unwanted: Callable[[str], Collection[uuid.UUID]] = files.leases.unwanted_from
     renew: Callable[[str, float], int] = files.leases.renew_leases
+    #: The server is stopping, which is why its holders are asked to let go.
+    stopping: bool = False
     _stops: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
@@ -77,6 +84,7 @@ class Keeper:
 
     def ask_all(self) -> None:
         """The server is stopping: every holder flushes, commits and lets go."""
+        self.stopping = True
         for stop in list(self._stops.values()):
             stop()
 
@@ -104,6 +112,64 @@ class Keeper:
 keeper = Keeper()
 
 
+class Writers:
+    """The requests of this process that write to an upload, from the moment they arrive until they have ended.
+
+    A request whose client is gone may still be waiting for the lease, and will commit what came: whoever tells how far
+    the upload is waits for it first.
+    """
+
+    def __init__(self) -> None:
+        self._ended: dict[uuid.UUID, list[asyncio.Event]] = {}
+        self._streaming: set[uuid.UUID] = set()
+
+    @contextmanager
+    def arrived(self, upload_id: uuid.UUID) -> Iterator[None]:
+        """Enter before anything is awaited."""
+        ended = asyncio.Event()
+        self._ended.setdefault(upload_id, []).append(ended)
+        try:
+            yield
+        finally:
+            ended.set()
+            self._ended[upload_id].remove(ended)
+            if not self._ended[upload_id]:
+                del self._ended[upload_id]
+
+    @contextmanager
+    def streaming(self, upload_id: uuid.UUID) -> Iterator[None]:
+        """Inside, the holder of the lease receives a body that may take long."""
+        self._streaming.add(upload_id)
+        try:
+            yield
+        finally:
+            self._streaming.discard(upload_id)
+
+    async def let_go(self, upload_id: uuid.UUID) -> bool:
+        """Wait until those that are there now have ended, each asked to let go as soon as it has the lease. False
+        where there was none. Raises UploadLocked after WAIT_SECONDS."""
+        deadline, there = monotonic() + WAIT_SECONDS, list(self._ended.get(upload_id, ()))
+        for ended in there:
+            while not ended.is_set():
+                if monotonic() > deadline:
+                    raise UploadLocked(_DID_NOT_LET_GO)
+                keeper.ask(upload_id)
+                await _within(ended, 0.05)
+        return bool(there)
+
+    async def settle(self, upload_id: uuid.UUID) -> bool:
+        """Wait a moment for those that are not receiving, and so are about to commit. Nobody is asked to let go. False
+        where there was none."""
+        deadline, there = monotonic() + SETTLE_SECONDS, list(self._ended.get(upload_id, ()))
+        for ended in there:
+            while not ended.is_set() and upload_id not in self._streaming and monotonic() < deadline:
+                await _within(ended, 0.05)
+        return bool(there)
+
+
+writers = Writers()
+
+
 def take(upload_id: uuid.UUID) -> files.Lease | None:
     """The lease, if it is free. Blocks on the database. Raises UploadCompleted, UploadGone."""
     return files.leases.take_lease(upload_id, _holder, LEASE_SECONDS)
@@ -121,4 +187,10 @@ async def wait_for(upload_id: uuid.UUID) -> files.Lease:
         lease = await in_transaction(take, upload_id)
         if lease is not None:
             return lease
-    raise UploadLocked("Another request is writing to this upload and did not let go. Try again shortly.")
+    raise UploadLocked(_DID_NOT_LET_GO)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -16,6 +16,7 @@ from windlass.protocols.digests import Proof
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.offload import in_thread
 from windlass.receiving.source import ClientGone, Source
+from windlass.resilience.minimum_rate import MinimumRate
 from windlass.storage.contract import Buffer, Writer
 
 #: Bytes collected before a write is started: few enough to stay in the cache, enough for a thread hop to be cheap.
@@ -33,12 +34,16 @@ HASTE_AFTER = 16 * 1024 * 1024
 Checkpoint = Callable[[int], Awaitable[int]]
 
 
+#: Given how far is to be written; returns how far may be before it is asked again. Raises where that is not allowed.
+Reserve = Callable[[int], Awaitable[int]]
+
+
 class End(Enum):
     """Why receiving ended."""
 
     BODY = "the body ended"
     CLIENT_GONE = "the connection broke"
-    SILENT = "the client sent nothing for too long"
+    SILENT = "the client sent nothing, or almost nothing, for too long"
     ASKED = "another request wants this upload, or the server is stopping"
     OVER_LIMIT = "more bytes came than the upload may have"
 
@@ -61,6 +66,7 @@ class Pump:
         must_hash: bool = False,
         proof: Proof | RunningDigest | None = None,
         checkpoint: Checkpoint | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self._source = source
         self._writer = writer
@@ -70,6 +76,7 @@ class Pump:
         self._proof = proof
         self._first, self._first_at = offset, monotonic()
         self._checkpoint = checkpoint
+        self._reserve, self._reserved = reserve, offset
         self.offset = self.written = offset
         self._batch: list[Buffer] = []
         self._batched = 0
@@ -81,6 +88,8 @@ class Pump:
         self._saved = offset
         self._asked = False
         self._patience: asyncio.Timeout | None = None
+        settings = conf.get()
+        self._rate = MinimumRate(settings.receive_timeout, settings.min_receive_rate)
 
     def ask_to_stop(self) -> None:
         """Take what has already arrived, and end. From the event loop only."""
@@ -118,7 +127,8 @@ class Pump:
         if self._asked and allowance <= 0:
             return End.ASKED
         settings = conf.get()
-        silent_at = monotonic() + settings.receive_timeout
+        began = monotonic()
+        silent_at = began + self._rate.credit
         while True:
             # What has come is written before the client is waited for: a pause may be long, and the memory is shared.
             longest = LINGER if self._batch else settings.checkpoint_seconds
@@ -126,7 +136,10 @@ class Pump:
             try:
                 async with asyncio.timeout(wait) as self._patience:
                     buffer = await self._source.read()
-                return End.BODY if buffer is None else buffer
+                if buffer is None:
+                    return End.BODY
+                self._rate.account(monotonic() - began, len(buffer))
+                return buffer
             except ClientGone:
                 return End.CLIENT_GONE
             except TimeoutError:
@@ -156,6 +169,8 @@ class Pump:
         self._started_write = monotonic()
         if not self._batch:
             return
+        if self._reserve is not None and self.offset > self._reserved:
+            self._reserved = await self._reserve(self.offset)
         batch, self._batch, self._batched = self._batch, [], 0
         work: list[Awaitable[object]] = [in_thread(self._writer.write, self.written, batch)]
         if self.digest is not None and not self._must_hash and self._is_in_haste():

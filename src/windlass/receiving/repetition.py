@@ -3,34 +3,41 @@ not be able to pass other bytes off as the ones it sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import BinaryIO
 
 from windlass.files import api as files
-from windlass.kernel.errors import BodyDigestMismatch, UploadComplete, UploadGone
-from windlass.protocols.digests import Checksum, Proof
+from windlass.kernel.errors import BodyDigestMismatch, PastDeclaredLength, UploadComplete, UploadGone
+from windlass.protocols.digests import Proof
+from windlass.protocols.intents import Append
 from windlass.receiving.offload import in_database, in_thread
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import Buffer, ObjectMissing
 from windlass.storage.registry import store
 
 
-async def check(session: files.UploadSession, offset: int, source: Source, digests: Iterable[Checksum] = ()) -> None:
+async def check(session: files.UploadSession, intent: Append, source: Source) -> None:
     """Return if this is the completing request once more, by offset, length and bytes.
 
-    The body is compared with the stored bytes as it comes; an empty one at the very end repeats nothing and is right.
-    ``digests`` are what it must have. Raises UploadComplete, BodyDigestMismatch.
+    The body is compared with the stored bytes as it comes. Where an upload ends at its length, an empty body at the
+    very end is right too, and one that goes beyond the end is told so.
+
+    Raises UploadComplete, PastDeclaredLength, BodyDigestMismatch.
     """
-    if offset not in (session.last_append_offset, session.offset):
+    offset, by_length = intent.offset, intent.ends is None
+    if offset != session.last_append_offset and not (by_length and offset == session.offset):
         raise _other(session, offset)
+    if by_length and offset + (intent.body_length or 0) > session.offset:
+        raise _beyond(session)
     stored = await in_database(_open, session)
     try:
         await in_thread(stored.seek, offset)
-        position, proof = offset, Proof(digests)
+        position, proof = offset, Proof(intent.digests)
         while (buffer := await _read(source)) is not None:
             same = await in_thread(_same, stored, buffer, proof)
             position += len(buffer)
+            if by_length and position > session.offset:
+                raise _beyond(session)
             if not same:
                 raise _other(session, offset)
         if position != session.offset:
@@ -61,6 +68,12 @@ def _other(session: files.UploadSession, offset: int) -> UploadComplete:
         "completed it.",
         expected_offset=session.offset,
         provided_offset=offset,
+    )
+
+
+def _beyond(session: files.UploadSession) -> PastDeclaredLength:
+    return PastDeclaredLength(
+        f"This upload is complete with {session.offset} bytes; this request goes beyond.", limit=session.offset
     )
 
 

@@ -72,6 +72,11 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
     Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
     FileTooLarge, QuotaExceeded, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
     """
+    with leases.writers.arrived(intent.upload_id):
+        return await _append(intent, who, source, dialect, request_id)
+
+
+async def _append(intent: Append, who: Who, source: Source, dialect: str, request_id: str) -> Outcome:
     try:
         lease = await in_transaction(_begin_append, intent, who, dialect)
         if lease is None:
@@ -94,15 +99,24 @@ async def query(upload_id: uuid.UUID, who: Who, *, dialect: str) -> Outcome:
     if session.parts is not None:
         if session.status == files.UploadStatus.ACTIVE:
             joining.start(upload_id)
-    elif session.status == files.UploadStatus.ACTIVE and session.lease_holder and session.dialect == dialect:
-        try:
-            lease = await in_transaction(leases.take, upload_id) or await leases.wait_for(upload_id)
-        except files.UploadCompleted:
-            session = await in_database(_living, upload_id, who)
-        else:
-            session = await in_transaction(_again, lease)
-            await in_transaction(files.leases.release_lease, lease)
+    elif session.dialect == dialect:
+        session = await _without_writer(session, who)
     return Outcome(state_of(session))
+
+
+async def _without_writer(session: files.UploadSession, who: Who) -> files.UploadSession:
+    """The session once nobody writes to it any more, in this process or in another."""
+    if await leases.writers.let_go(session.id):
+        session = await in_database(_living, session.id, who)
+    if session.status != files.UploadStatus.ACTIVE or not session.lease_holder:
+        return session
+    try:
+        lease = await in_transaction(leases.take, session.id) or await leases.wait_for(session.id)
+    except files.UploadCompleted:
+        return await in_database(_living, session.id, who)
+    session = await in_transaction(_again, lease)
+    await in_transaction(files.leases.release_lease, lease)
+    return session
 
 
 async def abort(upload_id: uuid.UUID, who: Who) -> None:
@@ -120,7 +134,7 @@ async def abort(upload_id: uuid.UUID, who: Who) -> None:
 
 async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
     """The upload can never be right, and is failed. Its bytes are freed."""
-    session = await in_database(files.joins.load, upload_id)
+    session = await in_database(files.uploads.load, upload_id)
     if session is not None and await in_transaction(files.uploads.end, upload_id, files.UploadStatus.FAILED, reason):
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
 
@@ -129,7 +143,7 @@ async def _repeated(intent: Append, who: Who, source: Source) -> Outcome:
     session = await in_database(_living, intent.upload_id, who)
     if intent.ends is False:
         raise UploadComplete("This upload is complete; nothing can be appended to it.")
-    await repetition.check(session, intent.offset, source, intent.digests)
+    await repetition.check(session, intent, source)
     return Outcome(state_of(session))
 
 

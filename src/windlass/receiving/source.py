@@ -39,6 +39,7 @@ class RequestBody:
         """``empty``: the head says that there is no body, so that nothing need be received to know its end."""
         self._receive = receive
         self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
+        self._peeked: Buffer | None = None
         self.ended = empty
 
     def start(self) -> None:
@@ -49,7 +50,15 @@ class RequestBody:
         """
         self._first = asyncio.ensure_future(self._receive())
 
+    async def is_empty(self) -> bool:
+        """Whether it ends without a byte, for which the first is waited for. Raises ClientGone."""
+        self._peeked = await self.read()
+        return self._peeked is None
+
     async def read(self) -> Buffer | None:
+        if self._peeked is not None:
+            peeked, self._peeked = self._peeked, None
+            return peeked
         while not self.ended:
             message = await self._message()
             if message["type"] == "http.disconnect":

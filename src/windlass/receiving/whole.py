@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from windlass.accounts import api as accounts
 from windlass.files import api as files
-from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadLocked
+from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.kernel.ids import new_id
 from windlass.receiving import completion, gathering, room, writing
 from windlass.receiving import lease as leases
@@ -26,6 +26,8 @@ from windlass.storage.contract import State
 from windlass.storage.registry import store
 
 T = TypeVar("T")
+
+_CANCELLED = "This upload was cancelled while it was being received."
 
 
 class WholeUpload:
@@ -63,7 +65,7 @@ class WholeUpload:
     async def finish(self, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
         """Prove the announced checksum, record the file, and give what ``show`` makes of it on the database's thread.
 
-        Raises ChecksumMismatch, QuotaExceeded, UploadLocked.
+        Raises ChecksumMismatch, QuotaExceeded, UploadGone.
         """
         known = self._digest.hexdigest() if self._digest else None
         expected = completion.announced_by(self.new.expected_sha256, self.new.expected_sha512)
@@ -128,6 +130,8 @@ class WholeUpload:
             self._refuse(end)
             await inlet.save(completes=True)
             self._state = inlet.state
+        except files.LeaseLost as error:
+            raise UploadGone(_CANCELLED) from error
         finally:
             await inlet.close()
 
@@ -139,8 +143,10 @@ class WholeUpload:
                 raise FileTooLarge(self._limit)
             case End.SILENT:
                 raise ReceiveTimeout("The client sent nothing for too long; a form or raw upload cannot be resumed.")
-            case End.ASKED:
+            case End.ASKED if leases.keeper.stopping:
                 raise Unavailable("The server is stopping. Send the file again, or use a resumable protocol.")
+            case End.ASKED:
+                raise UploadGone(_CANCELLED)
 
     def _record(self, sha256: str | None, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
         if self._session is None:
@@ -160,7 +166,7 @@ class WholeUpload:
         try:
             return show(completion.record(lease, self._session, size=self.size, sha256=sha256, request_id=request_id))
         except files.LeaseLost as error:
-            raise UploadLocked("This upload was cancelled while it was being received.") from error
+            raise UploadGone(_CANCELLED) from error
 
     def _describe_session(self, session: files.UploadSession) -> None:
         session.reference = self.new.reference

@@ -10,7 +10,7 @@ from windlass import conf
 from windlass.files import api as files
 from windlass.kernel.clock import now
 from windlass.receiving.digest import RunningDigest
-from windlass.storage.contract import Buffer, PartWriter, State, Store, Writer
+from windlass.storage.contract import Buffer, PartWriter, State, Store, TruncatingWriter, Writer
 
 
 def syncs_each_acknowledgement() -> bool:
@@ -95,7 +95,15 @@ def open_leased(store: Store, lease: files.Lease) -> Writer:
     if now() >= lease.until:
         writer.close()
         raise files.LeaseLost(str(lease.upload_id))
+    truncate(store, writer, lease.offset)  # a process that died may have written more than it committed
     return writer
+
+
+def truncate(store: Store, writer: Writer, offset: int) -> bool:
+    """Free what was written beyond ``offset`` and never committed. False where the store cannot do that."""
+    if store.capabilities.truncates:
+        cast(TruncatingWriter, writer).truncate(offset)
+    return store.capabilities.truncates
 
 
 def append(

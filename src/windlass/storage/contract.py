@@ -77,6 +77,8 @@ class Capabilities:
     parts: bool = False
     """An object is made of parts sent over a network: its exclusive writers are PartWriters, and a small object is
     stored by ``put`` at less cost."""
+    truncates: bool = False
+    """Its exclusive writers are TruncatingWriters: what was written and is not to count need not stay."""
     encrypted: bool = False
     """Its bytes are encrypted at rest by this process. Whoever lays a copy of them out keeps it off the disk where it
     is small."""
@@ -134,6 +136,14 @@ class CopyingWriter(Writer, Protocol):
         They need not pass through this process. Raises ObjectMissing, StoreError where the source has fewer bytes,
         and what ``write`` raises; like there, bytes from ``offset`` on are then undefined.
         """
+        ...
+
+
+class TruncatingWriter(Writer, Protocol):
+    """Capability of stores whose ``capabilities.truncates`` is true."""
+
+    def truncate(self, size: int) -> None:
+        """Free what lies beyond ``size`` bytes of the object, if anything does. Raises StoreError."""
         ...
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from windlass.storage.contract import Buffer, State, StoreError, Writer
+from windlass.storage.contract import Buffer, State, StoreError, TruncatingWriter, Writer
 
 _BLOCK = 1024 * 1024
 
@@ -56,6 +56,10 @@ class ThroughHere:
 
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
         return self._copier.copy(offset, source, start, size)
+
+    def truncate(self, size: int) -> None:
+        """Of a writer whose inner one can."""
+        cast(TruncatingWriter, self._inner).truncate(size)
 
     def sync(self, *, durable: bool = True) -> State:
         return self._inner.sync(durable=durable)

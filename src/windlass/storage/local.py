@@ -49,7 +49,12 @@ class LocalStore:
 
     name = "local"
     capabilities = Capabilities(
-        random_writes=True, local_files=True, min_chunk_size=1024, max_chunk_size=64 * 1024 * 1024, copies=True
+        random_writes=True,
+        local_files=True,
+        min_chunk_size=1024,
+        max_chunk_size=64 * 1024 * 1024,
+        copies=True,
+        truncates=True,
     )
 
     def __init__(self, root: Path) -> None:

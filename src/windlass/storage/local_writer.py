@@ -15,7 +15,8 @@ ENTRY_UNSYNCED = "entry_unsynced"
 
 
 class LocalWriter:
-    """See ``contract.CopyingWriter``. Once a sync has failed, every further write and sync fails too."""
+    """See ``contract.CopyingWriter`` and ``contract.TruncatingWriter``. Once a sync has failed, every further write and
+    sync fails too."""
 
     def __init__(
         self,
@@ -53,6 +54,12 @@ class LocalWriter:
         if copied < size:
             raise StoreError(f"{source}: it ends {size - copied} bytes too early")
         return copied
+
+    def truncate(self, size: int) -> None:
+        self._must_be_sound()
+        with posix.store_errors(self._key):
+            if os.fstat(self._descriptor).st_size > size:
+                os.ftruncate(self._descriptor, size)
 
     def sync(self, *, durable: bool = True) -> State:
         self._must_be_sound()

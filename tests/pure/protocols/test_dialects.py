@@ -18,6 +18,7 @@ FORM = "multipart/form-data; boundary=b"
 OFFSET = "application/offset+octet-stream"
 PARTIAL = "application/partial-upload"
 VERSION = {"tus-resumable": "1.0.0"}
+INTEROP_3, INTEROP_6 = ({"upload-draft-interop-version": number} for number in "36")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,15 @@ VERSION = {"tus-resumable": "1.0.0"}
         ("POST", {"content-type": "image/png"}, Dialect.RAW),
         ("POST", {}, Dialect.RAW),
         ("PUT", {}, Dialect.RAW),
+        # What browsers and old clients say of an ordinary upload
+        ("POST", {"upload-complete": "?1", "content-type": FORM}, Dialect.FORM),
+        ("POST", {"upload-complete": "?1", "content-type": FORM} | INTEROP_6, Dialect.FORM),
+        ("POST", {"upload-complete": "?1", "upload-length": "9", "content-type": FORM} | INTEROP_6, Dialect.FORM),
+        ("POST", {"upload-incomplete": "?0"}, Dialect.RAW),
+        ("POST", {"upload-incomplete": "?0", "content-type": "image/png"} | INTEROP_3, Dialect.RAW),
+        ("PUT", {"upload-incomplete": "?0"} | INTEROP_3, Dialect.RAW),
+        ("POST", {"upload-incomplete": "?0", "content-type": FORM} | INTEROP_3, Dialect.FORM),
+        ("POST", {"upload-incomplete": "?0", "upload-complete": "?1"}, Dialect.IETF),
         ("GET", {"x-http-method-override": "patch"}, Dialect.IETF),
     ],
 )
@@ -57,13 +67,20 @@ def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dial
 @pytest.mark.parametrize(
     ("method", "headers"),
     [
-        ("POST", {"upload-complete": "?1", "content-type": FORM}),
+        ("POST", {"upload-complete": "?0", "content-type": FORM}),
+        ("POST", {"upload-complete": "yes", "content-type": FORM}),
+        ("POST", {"upload-incomplete": "?1"} | INTEROP_3),
+        ("POST", {"upload-incomplete": "?1", "content-type": FORM} | INTEROP_3),
+        ("PUT", {"upload-incomplete": "?1"}),
+        ("POST", {"upload-incomplete": "no"} | INTEROP_3),
+        ("POST", {"upload-incomplete": "?0", "upload-offset": "0"}),
+        ("POST", {"upload-incomplete": "?0", "upload-metadata": ""}),
+        ("POST", VERSION | {"upload-incomplete": "?0"}),
         ("POST", {"upload-complete": "?1", "content-type": OFFSET}),
         ("POST", VERSION | {"upload-complete": "?1"}),
         ("PATCH", VERSION | {"upload-complete": "?1", "content-type": OFFSET}),
         ("PATCH", VERSION | {"content-type": PARTIAL}),
         ("PUT", {"upload-complete": "?1"}),
-        ("POST", {"upload-incomplete": "?0"}),
         ("POST", {"upload-draft-interop-version": "8"}),
         ("POST", {"content-type": PARTIAL}),
         ("PUT", {"content-type": PARTIAL}),
@@ -92,7 +109,7 @@ def test_the_override_replaces_the_method() -> None:
 
 def test_replies_are_in_the_dialect_of_the_request() -> None:
     assert speaks(Head("POST", "/files", VERSION | {"upload-complete": "?1"})) is Dialect.TUS
-    assert speaks(Head("POST", "/files", {"upload-complete": "?1", "content-type": FORM})) is Dialect.IETF
+    assert speaks(Head("POST", "/files", {"upload-complete": "?0", "content-type": FORM})) is None
     assert speaks(Head("POST", "/files", {"content-type": FORM})) is None
     assert speaks(Head("PUT", "/files/a")) is None
 
@@ -107,6 +124,7 @@ FIELDS: dict[str, st.SearchStrategy[str]] = {
     "content-length": NUMBERS,
     "upload-metadata": st.sampled_from(["filename YS50eHQ=", "sha256 eA==", "a,b", "a a", "reference AA=="]) | ODD,
     "upload-complete": st.sampled_from(["?0", "?1", "1"]) | ODD,
+    "upload-incomplete": st.sampled_from(["?0", "?1", "1"]) | ODD,
     "upload-draft-interop-version": st.sampled_from(["3", "6", "8", "10", "99"]) | NUMBERS,
     "content-digest": st.sampled_from(["sha-256=:AAAA:", f"sha-256=:{'A' * 43}=:", "sha-512=1", "md5=:AAAA:"]) | ODD,
     "repr-digest": st.sampled_from([f"sha-256=:{'A' * 43}=:", "sha-256=(1)"]) | ODD,

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from windlass.kernel.errors import FileTooLarge, PastDeclaredLength, Unavailable
+import uuid
+
+from windlass.files import api as files
+from windlass.http.endpoints import problem_of
+from windlass.http.uploads.receiving import Incoming
+from windlass.kernel.errors import FileTooLarge, PastDeclaredLength, Problem, Unavailable, UploadLocked
 from windlass.kernel.errors import ReceiveTimeout as Silent
+from windlass.protocols.dialects import Dialect
+from windlass.receiving import lease as leases
+from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
 
 
 def must_have_ended_well(outcome: Outcome) -> None:
     """Where the request ended before its body did, what arrived is kept and the client is told why."""
+    stands = {"Upload-Offset": str(outcome.state.offset)}
     match outcome.end:
         case End.OVER_LIMIT if outcome.declared is None:
             raise FileTooLarge(outcome.state.max_size or outcome.state.offset)
@@ -19,9 +28,29 @@ def must_have_ended_well(outcome: Outcome) -> None:
                 limit=outcome.declared,
             )
         case End.SILENT:
-            raise Silent(f"Nothing came for too long. The upload stands at byte {outcome.state.offset}.")
-        case End.ASKED:
+            raise Silent(
+                f"Nothing came for too long. The upload stands at byte {outcome.state.offset}; resume it.",
+                headers=stands,
+            )
+        case End.ASKED if leases.keeper.stopping:
             raise Unavailable(
-                f"This request had to let go of the upload, which stands at byte {outcome.state.offset}. Resume it.",
+                f"The server is stopping. The upload stands at byte {outcome.state.offset}; resume it shortly.",
                 retry_after=1,
             )
+        case End.ASKED:
+            raise UploadLocked(
+                "Another request asked for this upload, so this one was ended and what had come was kept: the upload "
+                f"stands at byte {outcome.state.offset}. Ask for its offset with HEAD and go on from there.",
+                headers=stands | {"Retry-After": "1"},
+                retry_after=1,
+            )
+
+
+async def tell_location(error: Exception, upload_id: uuid.UUID | None, incoming: Incoming) -> Problem:
+    """The refusal of a creation that had begun: it says where the upload goes on, if it does."""
+    problem = problem_of(error)
+    session = await in_database(files.uploads.load, upload_id) if upload_id is not None else None
+    if session is not None and session.status == files.UploadStatus.ACTIVE:
+        told = {"Location": incoming.location(session.id), "Upload-Offset": str(session.offset)}
+        problem.headers |= told | ({"Upload-Complete": "?0"} if session.dialect == Dialect.IETF else {})
+    return problem

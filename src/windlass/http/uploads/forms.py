@@ -13,14 +13,14 @@ from starlette.responses import JSONResponse, Response
 from windlass import conf
 from windlass.files import api as files
 from windlass.http import records
-from windlass.http.endpoints import principal_of, problem_of
+from windlass.http.endpoints import problem_of
 from windlass.http.uploads.answers import of_file
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
 from windlass.kernel.principals import Principal
 from windlass.protocols import form
-from windlass.protocols.dialects import Dialect
+from windlass.protocols.dialects import Dialect, must_be_whole
 from windlass.protocols.form import FormRequest, PartBegan, PartEnded
 from windlass.receiving.admission import admit
 from windlass.receiving.whole import WholeUpload
@@ -41,10 +41,11 @@ async def take_batch(incoming: Incoming) -> Response:
 
 
 async def _take(incoming: Incoming, *, always_list: bool) -> Response:
+    must_be_whole(incoming.head)
     asked = form.parse(incoming.head)
     total = _largest_total(incoming)
     _check_total(asked, total)
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     intake = _Intake(asked, FormEvents(incoming.body, asked.parser), principal, total)
     try:
         await intake.receive()

@@ -13,7 +13,7 @@ from windlass.kernel.errors import BadRequest, InvalidField, Problem
 from windlass.kernel.principals import Principal
 from windlass.protocols import heads
 from windlass.protocols import media as dialect
-from windlass.protocols.dialects import Dialect
+from windlass.protocols.dialects import Dialect, must_be_whole
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.json_fields import LARGEST
 from windlass.receiving.admission import admit
@@ -37,6 +37,7 @@ class MediaForm:
         max_size: int | None = None,
         name: str = "file",
     ) -> None:
+        must_be_whole(incoming.head)
         heads.must_not_be_encoded(incoming.head)
         self._incoming = incoming
         self._principal = principal

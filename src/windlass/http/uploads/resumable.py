@@ -19,6 +19,7 @@ from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import rufh, tus
 from windlass.protocols.dialects import Dialect, recognise
+from windlass.receiving import lease
 from windlass.receiving.offload import in_database
 
 
@@ -43,8 +44,10 @@ async def discover(incoming: Incoming) -> Response:
 
 async def show(request: Request) -> Response:
     """GET of an upload: its status where JSON is asked for, else its bytes once they are all here."""
-    principal = await principal_of(request)
+    principal = principal_of(request)
     session, asset = await in_database(_load, upload_id(request), principal)
+    if await lease.writers.settle(session.id):
+        session, asset = await in_database(_load, session.id, principal)
     if "application/json" in request.headers.get("accept", ""):
         status = await in_database(records.upload_status, session)
         return JSONResponse(status, headers={"Cache-Control": "no-store"})

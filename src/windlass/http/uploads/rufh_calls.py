@@ -9,13 +9,12 @@ from starlette.responses import Response
 
 from windlass.files import api as files
 from windlass.http import records
-from windlass.http.endpoints import principal_of
 from windlass.http.interim import inform
 from windlass.http.uploads.answers import no_reply, of_reply
-from windlass.http.uploads.endings import must_have_ended_well
+from windlass.http.uploads.endings import must_have_ended_well, tell_location
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.clock import now
-from windlass.kernel.errors import BadRequest, MethodNotAllowed
+from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem
 from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, UploadState
@@ -23,6 +22,7 @@ from windlass.receiving import resumable
 from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
+from windlass.storage.contract import StoreError
 
 
 async def create(incoming: Incoming) -> Response:
@@ -30,15 +30,19 @@ async def create(incoming: Incoming) -> Response:
     intent = rufh.parse(incoming.head, None)
     if not isinstance(intent, Create):
         raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
-    outcome = await resumable.create(
-        intent,
-        await principal_of(incoming.request),
-        incoming.body if intent.has_body else None,
-        dialect=Dialect.IETF,
-        request_id=incoming.request_id,
-        begun=_Interim(incoming) if intent.has_body else None,
-    )
-    return await _taken(incoming, outcome, creation=True)
+    begun = _Interim(incoming)
+    try:
+        outcome = await resumable.create(
+            intent,
+            incoming.principal,
+            incoming.body if intent.has_body else None,
+            dialect=Dialect.IETF,
+            request_id=incoming.request_id,
+            begun=begun if intent.has_body else None,
+        )
+        return await _taken(incoming, outcome, creation=True)
+    except (Problem, StoreError) as error:
+        raise await tell_location(error, begun.upload_id, incoming) from error
 
 
 async def operate(incoming: Incoming, upload_id: uuid.UUID) -> Response:
@@ -63,8 +67,10 @@ class _Interim:
 
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
+        self.upload_id: uuid.UUID | None = None
 
     async def __call__(self, state: UploadState) -> None:
+        self.upload_id = state.upload_id
         interop = rufh.interop_of(self._incoming.head)
         if interop.informs:
             headers = rufh.begun(state, self._incoming.location(state.upload_id), interop, now())

@@ -23,6 +23,7 @@ MAX_JSON_PARTS = 2 * 1024 * 1024
 MOST_PARTS = 10_000
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
+_DIGITS = re.compile(r"[0-9]{1,1000}")
 _METADATA = re.compile(r"metadata\[([^\]]{1,200})\]")
 _UPLOAD = re.compile(r"(?:^|/)objects/[0-9a-f]{2}/([0-9a-f-]{36})(?:\.tail\.[0-9a-f]+)?")
 _TAG = re.compile(r'"?([!#-~]{1,200})"?')
@@ -144,9 +145,11 @@ def _shown(known: Mapping[str, Any]) -> dict[str, Any]:
 def _count(known: Mapping[str, Any], name: str) -> int | None:
     """A number of bytes; version 5 makes text of it."""
     found = known.get(name)
-    if isinstance(found, str) and _NUMBER.fullmatch(found):
+    if found is None:
+        return None
+    if isinstance(found, str) and _DIGITS.fullmatch(found):
         found = int(found)
-    count = json_fields.optional_number({name: found}, name)
-    if count is not None and count < (0 if name == "size" else 1):
+    count = json_fields.size({name: found}, name)
+    if count == 0 and name != "size":
         raise InvalidField(f"{name} must be a number of bytes.", field=name)
     return count

@@ -40,6 +40,11 @@ def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
     raise _wrong_method(method, upload_id)
 
 
+def may_have_an_empty_body(head: Head) -> bool:
+    """Whether only the body's end tells if a creation has bytes: it is sent in chunks and is not said to be any."""
+    return "transfer-encoding" in head.headers and _media_type(head) != media_types.TUS
+
+
 def _must_be_our_version(head: Head) -> None:
     version = head.headers.get("tus-resumable")
     if version != VERSION:

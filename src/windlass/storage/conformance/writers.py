@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from windlass.storage.conformance.base import KEY, OTHER, Suite, kept, pattern, read, write
-from windlass.storage.contract import ObjectMissing, State, Store, StoreError, WriterBusy
+from windlass.storage.contract import ObjectMissing, State, Store, StoreError, TruncatingWriter, WriterBusy
 
 #: Generous: a busy machine starts an interpreter slowly. Only a test that fails waits this long.
 PATIENCE = 60
@@ -75,6 +75,21 @@ class Writers(Suite):
             source.seek(1024)
             assert source.read() == pattern(1024)
         writer.close()
+
+    def test_what_lies_beyond_can_be_freed(self, store: Store) -> None:
+        if not store.capabilities.truncates:
+            pytest.skip("this store keeps what was written until it is written over")
+        state = kept(store.create(KEY))
+        writer = cast(TruncatingWriter, store.open_writer(KEY, state))
+        writer.write(0, [pattern(3000)])
+        for size in (5000, 1000):
+            writer.truncate(size)
+        state = kept(writer.sync())
+        writer.close()
+        with pytest.raises(StoreError):
+            store.complete(KEY, state, 1001)
+        store.complete(KEY, state, 1000)
+        assert read(store, KEY) == pattern(1000)
 
     def test_closing_lets_go_and_may_be_repeated(self, store: Store) -> None:
         state = kept(store.create(KEY))

@@ -105,6 +105,9 @@ class EncryptingWriter(ThroughHere):
             done += super().write(header.LENGTH + offset + done, encrypted)
         return done
 
+    def truncate(self, size: int) -> None:
+        super().truncate(header.LENGTH + size)
+
     def sync(self, *, durable: bool = True) -> State:
         return self._seal(super().sync(durable=durable))
 
