@@ -6,10 +6,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import structlog
 import uvicorn
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from windlass import asgi, conf
 from windlass.cli.listening import BACKLOG, url_of
@@ -34,7 +38,7 @@ def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_lo
     files.chunks.release(instance)
     connections.close_all()  # this thread has no more to ask
     config = uvicorn.Config(
-        asgi.application,
+        _application(),
         http=ReceivingProtocol,
         loop="uvloop",
         lifespan="on",
@@ -49,6 +53,13 @@ def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_lo
     server = _Server(config)
     stopping.then(drain(server.stop))
     server.run(sockets=[door])
+
+
+def _application() -> Any:
+    """This server's, or the project's, where its settings name one that is wrapped."""
+    name = getattr(settings, "ASGI_APPLICATION", None)
+    found = import_string(name) if name else asgi.application
+    return asgi.application if isinstance(found, ASGIHandler) else found
 
 
 def warm_up() -> None:
