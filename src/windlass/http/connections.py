@@ -18,8 +18,8 @@ TICK = 0.5
 MAX_LINGERING = 256
 #: How long they wait: in all, and for a client that is silent (seconds).
 LINGER_SECONDS, LINGER_SILENCE = 30.0, 5.0
-#: Memory is given back to the system when this many connections have gone.
-MANY = 32
+#: Memory is given back to the system when this many connections have gone, and their requests have ended (seconds).
+MANY, TRIM_AFTER = 32, 2.0
 
 
 class Watched(Protocol):
@@ -36,6 +36,7 @@ class Connections:
         self._by_address: Counter[str] = Counter()
         self._peak = 0
         self._looked_at = 0.0
+        self._trim_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._trimming: asyncio.Task[None] | None = None
         self.lingering = 0
@@ -72,11 +73,17 @@ class Connections:
         elapsed, self._looked_at = now - self._looked_at, now
         for member in tuple(self._members):
             member.check(now, elapsed)
-        trim = budget().trim_is_due()
-        if trim or len(self._members) + MANY <= self._peak:
+        self._trim_if_due(now)
+        busy = self._members or self._trim_at is not None
+        self._timer = self._loop.call_later(TICK, self._tick) if busy else None
+
+    def _trim_if_due(self, now: float) -> None:
+        if budget().trim_is_due() or len(self._members) + MANY <= self._peak:
             self._peak = len(self._members)
+            self._trim_at = now + TRIM_AFTER
+        elif self._trim_at is not None and now >= self._trim_at:
+            self._trim_at = None
             self._trimming = self._loop.create_task(in_thread(give_back_freed_memory))
-        self._timer = self._loop.call_later(TICK, self._tick) if self._members else None
 
 
 def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:
