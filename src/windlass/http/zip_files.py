@@ -16,12 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from zipstream import ZipStream
 
-from windlass.accounts import api as accounts
+from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
 from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http.downloads import blob_of
-from windlass.http.endpoints import endpoint
+from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.object_response import SMALLEST_BLOCK, ObjectResponse
+from windlass.http.representations import check_preconditions
 from windlass.http.uploads import heads, json_bodies
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField, NotFound
@@ -96,8 +97,8 @@ class ZipReader:
 
 async def _zip(request: Request) -> Response:
     asked = _asked(await _fields(request))
-    scope = dict(request.scope)
-    found = await in_database(lambda: _find(accounts.of_scope(scope), asked))
+    found = await in_database(_find, principal_of(request), asked)
+    check_preconditions(request, None, None)  # an archive has neither a tag nor a date: made anew, it may differ
     reader = ZipReader(await in_thread(_archive, found))
     headers = {
         "Content-Type": "application/zip",
@@ -137,7 +138,7 @@ def _asked(said: dict[str, object]) -> Asked:
 def _id(text: str) -> uuid.UUID:
     found = parse_id(text)
     if found is None:
-        raise NotFound(f"There is no file {text}.")
+        raise InvalidField(f"ids has {text[:60]!r}, which is not an id of a file (a UUID).", field="ids")
     return found
 
 
@@ -193,4 +194,4 @@ def _names(names: Iterable[str]) -> Iterator[str]:
         yield unique
 
 
-routes = [Route("/files/zip", endpoint(_zip), methods=["GET", "HEAD", "POST"])]
+routes = [Route("/files/zip", endpoint(_zip, OWNER), methods=["GET", "HEAD", "POST"])]

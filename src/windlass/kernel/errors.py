@@ -143,6 +143,10 @@ class WrongProtocolVersion(Problem):
     slug, status, title = "wrong-protocol-version", 412, "The protocol version is not spoken here"
 
 
+class PreconditionFailed(Problem):
+    slug, status, title = "precondition-failed", 412, "The file is not the one that the request is for"
+
+
 class FileTooLarge(Problem):
     slug, status, title = "file-too-large", 413, "The file is larger than is allowed"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from windlass.kernel import stored_text
 from windlass.kernel.errors import BadRequest
 
 #: Levels of lists and objects within each other.
@@ -21,7 +22,9 @@ def parse(text: bytes | str) -> Any:
     if _most_values(text) > MAX_VALUES:
         raise BadRequest(f"The JSON has more than {MAX_VALUES} values, which is the limit.", limit=MAX_VALUES)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        # Decoded here, because the library lets half a surrogate pair pass in bytes.
+        decoded = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
+        value = json.loads(decoded, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
@@ -46,6 +49,21 @@ def is_deeper(value: Any, limit: int) -> bool:
             return False
         level = [child for parent in level for child in _children(parent) if isinstance(child, (list, dict))]
     return bool(level)
+
+
+def is_storable(value: Any) -> bool:
+    """Whether every text in it can be stored. Takes no stack of its own."""
+    pending = [value]
+    while pending:
+        match pending.pop():
+            case str() as text if not stored_text.is_storable(text):
+                return False
+            case dict() as fields:
+                pending += fields.keys()
+                pending += fields.values()
+            case list() as items:
+                pending += items
+    return True
 
 
 def _children(parent: Any) -> Any:
