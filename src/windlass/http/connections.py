@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import resource
 from collections import Counter
+from functools import lru_cache
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -57,13 +59,15 @@ class Connections:
         self._members.discard(member)
 
     def acquire(self, address: str) -> bool:
-        """Count one more for this address, if it may have one more."""
+        """Count one more for this address, if it may have one more. ``release`` takes the same address."""
+        address = _counted_as(address)
         if self._by_address[address] >= conf.get().max_connections_per_address:
             return False
         self._by_address[address] += 1
         return True
 
     def release(self, address: str) -> None:
+        address = _counted_as(address)
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
@@ -94,6 +98,18 @@ def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:
 
 
 _all: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=1024)
+def _counted_as(address: str) -> str:
+    """A network of 64 bits of IPv6 is what one customer has."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4 or found.ipv4_mapped is not None:
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _most_connections() -> int:
