@@ -10,9 +10,23 @@ from typing import TypeVar
 import pytest
 import redis as redis_client
 
-from tests import services
+from tests import reasons, services
 
 Part = TypeVar("Part")
+
+
+#: What the present test's refusals and failures say.
+seen_reasons: set[str] = set()
+reasons.observe(seen_reasons)
+
+
+@pytest.fixture(autouse=True)
+def plain_reasons() -> Iterator[None]:
+    """Every refusal and failure that a test brings about is told in a sentence of ours (``tests/reasons.py``)."""
+    seen_reasons.clear()
+    yield
+    wrong = {reason: found for reason in seen_reasons if (found := reasons.faults(reason))}
+    assert not wrong, f"Reasons that users cannot understand: {wrong}"
 
 
 def require(part: Part | None, reason: str) -> Part:

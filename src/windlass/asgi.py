@@ -21,9 +21,10 @@ django.setup(set_prefix=False)
 
 from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402  Django's apps must be loaded first
 from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
-from windlass.http.forwarded import forwarded  # noqa: E402
+from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
+from windlass.kernel import urls  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
 from windlass.receiving import chunks, lease, memory  # noqa: E402
@@ -56,11 +57,15 @@ class FrontDoor:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)
             return
-        seen = forwarded(scope)
+        seen = as_client_sees(scope)
+        with urls.bind(base_of(seen)):
+            await self._dispatch(scope, seen, receive, send)
+
+    async def _dispatch(self, scope: Scope, seen: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _may_be_ours(seen):
             ours = _without_slash(seen)
             route = _byte_route(ours)
-            if (route is None or route in metrics.routes) and _is_anothers(_route_path(seen)):
+            if (route is None or route in metrics.routes) and _is_anothers(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
                 body = UnreadBody(ours, receive, send)
@@ -130,7 +135,7 @@ async def stop() -> None:
 
 
 def _may_be_ours(scope: Scope) -> bool:
-    return _route_path(scope).lstrip("/").partition("/")[0] in OURS
+    return path_of(scope).lstrip("/").partition("/")[0] in OURS
 
 
 def _is_anothers(path: str) -> bool:
@@ -149,12 +154,6 @@ def _view(path: str) -> Callable[..., Any] | None:
         return resolve(path or "/").func
     except Resolver404:
         return None
-
-
-def _route_path(scope: Scope) -> str:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 def _without_slash(scope: Scope) -> Scope:
@@ -179,4 +178,4 @@ _standalone = FrontDoor(cast(App, ASGIHandler()), alone=True)
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The server that stands alone. Here the pages behind the front door are seen through the proxy too."""
-    await _standalone(scope if scope["type"] == "lifespan" else forwarded(scope), receive, send)
+    await _standalone(scope if scope["type"] == "lifespan" else as_client_sees(scope), receive, send)

@@ -18,7 +18,7 @@ from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, OTHER, kept, keys, make, pattern, read, write
 from windlass.storage.contract import StoreError
 from windlass.storage.encryption import header
-from windlass.storage.encryption.keyring import Keyring
+from windlass.storage.encryption.header import Keyring
 from windlass.storage.encryption.keys import MasterKey
 from windlass.storage.encryption.store import EncryptedStore
 from windlass.storage.local import LocalStore

@@ -30,9 +30,9 @@ GRACE_SECONDS = float(os.environ.get("HOSTILE_GRACE_SECONDS", "60"))
 
 #: A step that ends like this was surprised: its author did not think of such a file.
 SURPRISED = re.compile(
-    r"step failed with|step gave|step's answer|step made|step described|step said too much|error in the"
+    r"step failed in a way|step gave|step's answer|step made|step described|step said too much|error in the"
 )
-CRASHED = re.compile(r"killed by|ended without an answer|sandbox itself")
+CRASHED = re.compile(r"step crashed|ended by the system|processor time|ended without an answer|sandbox itself")
 LATE = re.compile(r"took longer than")
 GREEDY = re.compile(r"more than \d+ MB of memory")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import django_home
+from tests import conftest, django_home, reasons
 
 django_home.set_up()  # test modules import models at their top, so this happens before they are collected
+reasons.observe_records(conftest.seen_reasons)
 
 
 @pytest.fixture(scope="session")

@@ -400,6 +400,17 @@ def test_bytes_that_move_between_the_look_at_their_row_and_their_opening(
     assert (reply.status_code, reply.content) == (200, b"picture")
 
 
+@pytest.mark.parametrize("name", ["n" * 251 + ".pdf", "\u00fc" * 125 + ".jpeg", "\u65e5" * 85, "." + "n" * 254])
+def test_the_name_of_a_rendition_is_as_short_as_any(client: httpx.Client, name: str) -> None:
+    asset = a_file(original_filename=name)
+    a_rendition(asset, "r" * 64)
+    reply = client.get(f"/files/{asset.id}/renditions/{'r' * 64}")
+    said = reply.headers["content-disposition"]
+    told = unquote(said.rpartition("UTF-8''")[2]) if "UTF-8" in said else said.partition('filename="')[2].rstrip('"')
+    assert told.endswith("-" + "r" * 64 + ".webp")
+    assert len(told.encode()) <= 255
+
+
 def test_a_rendition_made_again_has_another_etag(client: httpx.Client) -> None:
     asset = a_file()
     rendition = a_rendition(asset)

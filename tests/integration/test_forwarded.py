@@ -12,7 +12,7 @@ from tests import django_home
 django_home.set_up()
 
 from windlass import conf  # noqa: E402  after Django
-from windlass.http.forwarded import base_of, forwarded  # noqa: E402
+from windlass.http.forwarded import as_client_sees, base_of, forwarded  # noqa: E402
 
 
 @pytest.fixture
@@ -49,21 +49,27 @@ def seen(**changed: Any) -> tuple[Any, ...]:
     return found["client"][0], found["scheme"], host, found["root_path"], found["path"]
 
 
+def told_origin(**changed: Any) -> str:
+    """The origin that a ``Location`` names; empty where it is a path."""
+    base = base_of(forwarded(scope(**changed)))
+    return base.origin if base.proxied else ""
+
+
 UNTOUCHED = ("10.0.0.1", "http", "inside", "", "/files")
 
 
 def test_nobody_is_believed_by_default() -> None:
     assert seen(**TOLD, x_forwarded_prefix="/up") == UNTOUCHED
-    assert base_of(forwarded(scope(**TOLD))) == ""
+    assert told_origin(**TOLD) == ""
 
 
 def test_a_trusted_proxy_is_believed(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.0/8")
     assert seen(**TOLD) == ("203.0.113.7", "https", "files.example.org", "", "/files")
-    assert base_of(forwarded(scope(**TOLD))) == "https://files.example.org"
+    assert told_origin(**TOLD) == "https://files.example.org"
     assert seen(**TOLD, client="192.0.2.1")[1:] == UNTOUCHED[1:]
     assert seen(x_forwarded_prefix="/up/load/")[3:] == ("/up/load", "/up/load/files")
-    assert base_of(forwarded(scope(x_forwarded_prefix="/up"))) == ""
+    assert told_origin(x_forwarded_prefix="/up") == ""
 
 
 def test_an_unix_socket_has_no_address_to_trust(trusting: Callable[[str], None]) -> None:
@@ -94,6 +100,67 @@ def test_the_standard_field_counts_where_the_others_are_absent(trusting: Callabl
     assert seen(forwarded=standard)[:3] == ("2001:db8::1", "https", "files.example.org")
     assert seen(forwarded=f"for=6.6.6.6;host=evil, {standard}")[:3] == ("2001:db8::1", "https", "files.example.org")
     assert seen(forwarded="for=6.6.6.6;host=evil;proto=https", **TOLD)[2] == "files.example.org"
+
+
+@pytest.mark.parametrize(
+    ("told", "origin"),
+    [
+        ({"x_forwarded_port": "8443"}, "https://files.example.org:8443"),
+        ({"x_forwarded_port": "443"}, "https://files.example.org"),
+        ({"x_forwarded_port": "80", "x_forwarded_proto": "http"}, "http://files.example.org"),
+        ({"x_forwarded_port": "8443", "x_forwarded_host": "files.example.org:9"}, "https://files.example.org:9"),
+        ({"x_forwarded_port": "8443", "x_forwarded_host": "[2001:db8::1]"}, "https://[2001:db8::1]:8443"),
+        ({"x_forwarded_port": "99999999"}, "https://files.example.org"),
+        ({"x_forwarded_port": "0"}, "https://files.example.org"),
+        ({"x_forwarded_port": "8443, 80"}, "https://files.example.org:80"),
+    ],
+)
+def test_the_port_belongs_to_the_origin(trusting: Callable[[str], None], told: dict[str, str], origin: str) -> None:
+    trusting("10.0.0.1")
+    assert told_origin(**TOLD | told) == origin
+
+
+def test_a_port_alone_is_added_to_the_host(trusting: Callable[[str], None]) -> None:
+    trusting("10.0.0.1")
+    assert told_origin(x_forwarded_port="8080") == "http://inside:8080"
+    assert told_origin(x_forwarded_port="8080", host="inside:7000") == "http://inside:7000"
+
+
+@pytest.mark.parametrize("proxies", ["10.0.0.1", "*"])
+def test_of_lists_without_addresses_the_first_entry_counts(trusting: Callable[[str], None], proxies: str) -> None:
+    trusting(proxies)
+    told = {"x_forwarded_proto": "https, http", "x_forwarded_host": "files.example.org, inside2"}
+    assert told_origin(**told) == "https://files.example.org"
+    assert told_origin(forwarded="proto=https;host=files.example.org, proto=http;host=inside2") == (
+        "https://files.example.org"
+    )
+    assert told_origin(**told | {"x_forwarded_port": "8443"}) == "https://files.example.org:8443"
+
+
+@pytest.mark.parametrize(
+    ("settings", "arrived", "root", "path"),
+    [
+        ({"ROOT_PATH": "/wl"}, {}, "/wl", "/wl/files"),
+        ({"ROOT_PATH": "/wl"}, {"path": "/wl/files"}, "/wl", "/wl/files"),
+        ({"ROOT_PATH": "/wl"}, {"root_path": "/other", "path": "/other/files"}, "/other", "/other/files"),
+        ({"FORCE_SCRIPT_NAME": "/wl"}, {}, "/wl", "/wl/files"),
+        ({"FORCE_SCRIPT_NAME": "/wl/"}, {"root_path": "/other", "path": "/other/files"}, "/wl", "/wl/files"),
+        ({}, {}, "", "/files"),
+    ],
+)
+def test_the_prefix_of_settings(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], arrived: dict[str, str], root: str, path: str
+) -> None:
+    from django.test import override_settings
+
+    monkeypatch.setenv("ROOT_PATH", settings.get("ROOT_PATH", ""))
+    conf.reload()
+    with override_settings(FORCE_SCRIPT_NAME=settings.get("FORCE_SCRIPT_NAME")):
+        found = as_client_sees(scope() | arrived)
+        assert as_client_sees(found) == found
+    assert (found["root_path"], found["path"]) == (root, path)
+    monkeypatch.undo()
+    conf.reload()
 
 
 @pytest.mark.parametrize(

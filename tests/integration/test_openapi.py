@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -138,7 +139,6 @@ def test_upload_status_is_as_described() -> None:
 
 
 def test_replies_of_uppys_calls_are_as_described() -> None:
-    import uuid
 
     from windlass.http.rest import straight_schemas as schemas
     from windlass.kernel.errors import NotFound
@@ -151,7 +151,7 @@ def test_replies_of_uppys_calls_are_as_described() -> None:
         (s3multipart.invited(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
         (s3multipart.part("u", 900), schemas.PartUrl),
         (s3multipart.parts({1: "u"}), schemas.PartUrls),
-        (s3multipart.completed("l", "k", "b", "/files/1/"), schemas.StraightUploadCompleted),
+        (s3multipart.completed(uuid.uuid4(), "k", "b"), schemas.StraightUploadCompleted),
         (s3multipart.refused(NotFound("No.")), schemas.StraightRefusal),
     ):
         model.model_validate(reply.body)
@@ -160,7 +160,6 @@ def test_replies_of_uppys_calls_are_as_described() -> None:
 
 
 def test_replies_about_chunks_are_as_described() -> None:
-    import uuid
     from datetime import UTC, datetime
 
     from windlass.http.rest import chunk_schemas, media_schemas

@@ -203,6 +203,14 @@ class TestList:
         results = caller("GET", f"/files/?{query}").json()["results"]
         assert {record["original_filename"] for record in results} == found
 
+    @pytest.mark.parametrize("asked", ["\u00dcBER", "u\u0308ber", "STRASSE", "\u202eStra\u00dfe", "%"])
+    def test_a_name_is_found_in_any_case_and_composition(self, user: User, asked: str) -> None:
+        caller = user()
+        make_file(caller.owner, original_filename="\u00fcber die Stra\u00dfe 100 %.txt")
+        make_file(caller.owner, original_filename="other.txt")
+        results = caller("GET", "/files/", params={"q": asked}).json()["results"]
+        assert [record["original_filename"] for record in results] == ["\u00fcber die Stra\u00dfe 100 %.txt"]
+
     @pytest.mark.parametrize(
         ("query", "field"),
         [
@@ -321,6 +329,8 @@ class TestChanges:
         body = problem(caller("POST", path, content=b'{"expires_in": 0}', headers=headers), 422, "invalid-field")
         assert body["field"].endswith("expires_in")
         problem(caller("POST", path, content=b"{", headers=headers), 400, "bad-request")
+        too_deep = problem(caller("POST", path, content=b"[" * 100_000, headers=headers), 400, "bad-request")
+        assert "64 levels" in too_deep["detail"]
 
     @pytest.mark.parametrize(
         ("status", "code", "slug"),

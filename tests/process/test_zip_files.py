@@ -38,6 +38,16 @@ def test_files_in_the_order_asked_for_each_under_a_name_of_its_own(http: httpx.C
     assert [found.read(name) for name in found.namelist()] == [large, b"one\n", b"two\n", b""]
 
 
+def test_long_names_that_meet_are_cut_before_their_number(http: httpx.Client) -> None:
+    name = "\u00fc" * 125 + ".text"
+    found = opened(
+        http.get("/files/zip/", params={"ids": ",".join(stored(http, name, str(n).encode()) for n in range(3))})
+    )
+    names = found.namelist()
+    assert names == [name, "\u00fc" * 123 + " (2).text", "\u00fc" * 123 + " (3).text"]
+    assert max(len(one.encode()) for one in names) <= 255
+
+
 def test_by_reference_and_by_a_body(http: httpx.Client) -> None:
     reference = uuid.uuid4().hex
     ids = [stored(http, f"{n}.txt", str(n).encode(), reference=reference) for n in range(3)]

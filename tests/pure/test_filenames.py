@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.filenames import MAX_BYTES, clean, content_disposition, extension
+from windlass.kernel.filenames import MAX_BYTES, clean, comparable, content_disposition, extension, fit, grow, split
 
 anything = st.text(st.characters(), max_size=400)
 long_names = st.builds(
@@ -31,8 +31,19 @@ long_names = st.builds(
         ("C:\\Users\\me\\a.txt", "a.txt"),
         ("../../etc/passwd", "passwd"),
         ("a\r\nb\0c\x7f.txt", "abc.txt"),
-        ("gpj.\u202eexe", "gpj.exe"),
-        ("zero\u200bwidth\ufeff.txt", "zerowidth.txt"),
+        *[(f"gpj.{control}exe", "gpj.exe") for control in "\u061c\u200e\u200f\u202a\u202d\u202e\u2066\u2068\u2069"],
+        ("line\u2028\u2029\x85.txt", "line.txt"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.pdf",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.pdf",
+        ),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467.png", "\U0001f468\u200d\U0001f469\u200d\U0001f467.png"),
+        ("\U0001f3f4\U000e0067\U000e0062\U000e007f.png", "\U0001f3f4\U000e0067\U000e0062\U000e007f.png"),
+        ("\U0001fae8.txt", "\U0001fae8.txt"),
+        ("\u2764\ufe0f.txt", "\u2764\ufe0f.txt"),
+        ("\uf8ff.txt", "\uf8ff.txt"),
+        ("zero\u200bwidth\ufeff.txt", "zero\u200bwidth\ufeff.txt"),
+        ("so\u00adft.txt", "so\u00adft.txt"),
         ("u\u0308ber.txt", "\u00fcber.txt"),
         ("lone\ud800.txt", "lone.txt"),
         (".htaccess", ".htaccess"),
@@ -44,7 +55,25 @@ def test_what_a_name_becomes(given_name: str, cleaned: str) -> None:
     assert clean(given_name) == cleaned
 
 
-@pytest.mark.parametrize("name", [None, "", " ", ".", "..", "...", "/", "a/", "dir\\", "\0", "\u202e", "\r\n", "../.."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        None,
+        "",
+        " ",
+        ".",
+        "..",
+        "...",
+        "/",
+        "a/",
+        "dir\\",
+        "\0",
+        "\u202e",
+        "\r\n",
+        "../..",
+        *["\u200b", "\ufeff", "\u200d\u200d", ".\u200b.", "\u00a0", "\u3000", "\ud800"],
+    ],
+)
 def test_what_says_nothing_becomes_unnamed(name: str | None) -> None:
     assert clean(name) == "unnamed"
 
@@ -56,13 +85,53 @@ def test_a_long_name_keeps_its_extension() -> None:
     assert clean("a" * 249 + " " + "b" * 50 + ".jpeg") == "a" * 249 + ".jpeg"
 
 
+def test_a_cut_leaves_no_joiner_at_the_end() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    assert not clean(family * 30 + ".png").removesuffix(".png").endswith("\u200d")
+
+
+@given(
+    long_names.map(clean), st.sampled_from(["", "-thumbnail", " (2)", "-" + "n" * 64]), st.sampled_from(["", ".webp"])
+)
+def test_a_name_that_grows_stays_short(name: str, suffix: str, ending: str) -> None:
+    """Any clean name with anything put behind its stem: at most 255 bytes, and what was put there is whole."""
+    stem, own_ending = split(name)
+    assert stem + own_ending == name
+    grown = grow(stem, suffix, ending)
+    assert len(grown.encode()) <= MAX_BYTES
+    assert grown.endswith(suffix + ending)
+    assert stem.startswith(grown.removesuffix(suffix + ending))
+
+
+def test_what_fits_is_left_as_it_is() -> None:
+    assert fit("report.pdf") == "report.pdf"
+    assert grow("report", "-thumbnail", ".webp") == "report-thumbnail.webp"
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("\u00dcber.txt", "\u00fcber"),
+        ("\u00fcber.txt", "U\u0308BER"),
+        ("Stra\u00dfe.txt", "STRASSE"),
+        ("\u0391\u03a3.txt", "\u03b1\u03c2"),
+        ("ДОКЛАД.pdf", "доклад"),
+        ("gpj.exe", "gpj.\u202eexe"),
+        ("\u1e9e.txt", "ss"),
+    ],
+)
+def test_a_search_meets_a_name_in_any_spelling(stored: str, asked: str) -> None:
+    assert comparable(asked) in comparable(stored)
+
+
 @given(st.one_of(anything, long_names))
 def test_a_cleaned_name_is_one_visible_segment(name: str) -> None:
     """Any text: short enough to be stored, no separator, nothing unseen, no way up; cleaned for good."""
     cleaned = clean(name)
     assert 0 < len(cleaned.encode()) <= MAX_BYTES
     assert not set(cleaned) & set("/\\\r\n\0")
-    assert not [c for c in cleaned if unicodedata.category(c)[0] == "C"]
+    assert not [c for c in cleaned if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+    assert not [c for c in cleaned if unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI")]
     assert cleaned not in (".", "..")
     assert clean(cleaned) == cleaned
 
@@ -80,6 +149,7 @@ def test_a_header_gives_the_name_back_and_nothing_else(name: str, kind: str) -> 
 
 
 EXTENSIONS = {"Report.PDF": "pdf", "a.tar.gz": "gz", ".htaccess": "", "none": "", "dot.": "", "": "", "a.JPÈG": "jpèg"}
+EXTENSIONS |= {"a.exe.": "exe", "a.exe .": "exe", "a.ex\u200be": "exe", "a.exe\ufeff": "exe", "...": ""}
 
 
 @pytest.mark.parametrize(("name", "found"), EXTENSIONS.items())

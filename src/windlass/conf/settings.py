@@ -333,7 +333,7 @@ class Settings:
         check=_networks,
     )
     root_path: str = setting(
-        "", "Path below which a proxy serves this server, and which it takes away, such as `/upload`.", check=_path
+        "", "Path below which a proxy serves this server, such as `/upload`. Links begin with it.", check=_path
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
 

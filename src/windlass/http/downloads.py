@@ -15,6 +15,7 @@ from windlass.accounts import api as accounts
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
 from windlass.http.endpoints import endpoint
 from windlass.http.representations import Representation, respond
+from windlass.kernel import filenames, urls
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, Forbidden, NotFound, NotReady
 from windlass.kernel.ids import parse_id
 from windlass.receiving.offload import in_database, in_thread
@@ -155,7 +156,7 @@ def _gate_closed(asset: FileAsset) -> NotReady | Conflict:
     why = f" ({asset.message})" if asset.message else ""
     return Conflict(
         f"Processing gave up before the checks of this file had passed{why}, so it is not served. "
-        f"POST /files/{asset.id}/reprocess/ tries again.",
+        f"POST {urls.file(asset.id, 'reprocess/')} tries again.",
         file_status=asset.status,
     )
 
@@ -177,8 +178,8 @@ def _explain_absence(file_id: uuid.UUID) -> None:
 def _rendition_filename(asset: FileAsset, rendition: Rendition) -> str:
     base = rendition.mime_type.partition(";")[0]
     suffix = _SUFFIXES.get(base, base.rpartition("/")[2])
-    stem = asset.original_filename.rpartition(".")[0] or asset.original_filename
-    return f"{stem}-{rendition.name}.{suffix}"
+    stem, _ending = filenames.split(asset.original_filename)
+    return filenames.grow(stem, f"-{rendition.name}", f".{suffix}")
 
 
 routes = [

@@ -1,7 +1,9 @@
 """What a trusted proxy says of the request that it passed on: who asked, how, of which host, and below which path.
 
-``X-Forwarded-For, -Proto, -Host, -Prefix``, or ``Forwarded`` (RFC 7239) where there is none of them. Anybody may send
-these fields, so they count only as far as an unbroken chain of TRUSTED_PROXIES reaches, looked at from this end.
+``X-Forwarded-For, -Proto, -Host, -Port, -Prefix``, or ``Forwarded`` (RFC 7239) where there is none of them. Anybody may
+send these fields, so they count only as far as an unbroken chain of TRUSTED_PROXIES reaches, looked at from this end.
+Where nobody told addresses, the chain cannot be followed: the first entry of a list counts, since the proxy that sent
+it is trusted and would otherwise have replaced it.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.conf import settings as django_settings
+
 from windlass import conf
 from windlass.http.middleware import Scope, header
+from windlass.kernel import urls
 from windlass.protocols import parameters
 
 _HOST = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}")
@@ -25,6 +30,9 @@ _SCHEMES = {
     ("https", "websocket"): "wss",
 }
 _DONE = "windlass.forwarded"
+_PROXIED = "windlass.proxied"
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_USUAL_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -36,7 +44,18 @@ class _Said:
     client: str | None = None
     scheme: str | None = None
     host: str | None = None
+    port: str | None = None
     prefix: str | None = None
+
+
+def as_client_sees(scope: Scope) -> Scope:
+    """The scope with what proxies say, and with the prefix of settings: ``ROOT_PATH`` where the server in front of us
+    names none, and Django's ``FORCE_SCRIPT_NAME``, which replaces any other."""
+    if conf.get().root_path and not scope.get("root_path"):
+        scope = _below(scope, conf.get().root_path)
+    seen = forwarded(scope)
+    forced = (django_settings.FORCE_SCRIPT_NAME or "").rstrip("/")
+    return _below(seen, forced) if forced and seen.get("root_path") != forced else seen
 
 
 def forwarded(scope: Scope) -> Scope:
@@ -48,9 +67,24 @@ def forwarded(scope: Scope) -> Scope:
     return _as_said(scope, _said(scope, trusted))
 
 
-def base_of(scope: Scope) -> str:
-    """``https://host`` where a proxy told one of the two, else nothing: a path says enough."""
-    return str(scope.get("windlass.base", ""))
+def base_of(scope: Scope) -> urls.Base:
+    """For the URLs in replies to this request, which ``forwarded`` has looked at."""
+    host = header(scope, b"host") or ""
+    proxied = bool(scope.get(_PROXIED))
+    return urls.Base(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
+
+
+def path_of(scope: Scope) -> str:
+    """The path below the prefix: what routes are compared with."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def _below(scope: Scope, root: str) -> Scope:
+    """Whether the proxy in front took the prefix off the path or not."""
+    path = path_of(scope)
+    kept = path if path == root or path.startswith(f"{root}/") else root + path
+    return {**scope, "root_path": root, "path": kept, "raw_path": None}
 
 
 def _as_said(scope: Scope, said: _Said) -> Scope:
@@ -59,33 +93,42 @@ def _as_said(scope: Scope, said: _Said) -> Scope:
         seen["client"] = (said.client, 0)
     if said.scheme is not None:
         seen["scheme"] = _SCHEMES[said.scheme, scope["type"]]
-    if said.host is not None:
+    host = _with_port(said.host or header(scope, b"host") or "", said.port, seen["scheme"])
+    if said.host is not None or said.port is not None:
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        seen["headers"] = [(b"host", said.host.encode("ascii")), *others]
+        seen["headers"] = [(b"host", host.encode("latin-1")), *others]
     if said.prefix is not None:
         seen["root_path"] = said.prefix + scope.get("root_path", "")
         seen["path"] = said.prefix + scope["path"]
         seen["raw_path"] = None
-    if said.scheme is not None or said.host is not None:
-        seen["windlass.base"] = f"{seen['scheme']}://{header(seen, b'host') or ''}"
+    seen[_PROXIED] = (said.scheme, said.host, said.port) != (None, None, None)
     return seen
+
+
+def _with_port(host: str, port: str | None, scheme: str) -> str:
+    """A port in the host itself says more than the field; the scheme's usual one is left out."""
+    if port is None or not host or re.search(r":\d+$", host) or port == _USUAL_PORTS.get(scheme):
+        return host
+    return f"{host}:{port}"
 
 
 def _said(scope: Scope, trusted: tuple[str, ...]) -> _Said:
     addresses = _list(scope, b"x-forwarded-for")
     schemes, hosts = _list(scope, b"x-forwarded-proto"), _list(scope, b"x-forwarded-host")
+    ports = _list(scope, b"x-forwarded-port")
     prefix = (header(scope, b"x-forwarded-prefix") or "").rstrip("/")
-    if not (addresses or schemes or hosts):
+    if not (addresses or schemes or hosts or ports):
         elements = [parameters.parse(f";{element}")[1] for element in _list(scope, b"forwarded")]
         addresses = [element.get("for", "") for element in elements]
         schemes = [element.get("proto", "") for element in elements]
         hosts = [element.get("host", "") for element in elements]
-    hops = _hops(addresses, trusted)
-    scheme, host = _at(schemes, hops).lower(), _at(hosts, hops)
+    hops = _hops(addresses, trusted) if any(addresses) else max(len(schemes), len(hosts), len(ports), 1)
+    scheme, host, port = _at(schemes, hops).lower(), _at(hosts, hops), _at(ports, hops)
     return _Said(
         client=_address(_at(addresses, hops)),
         scheme=scheme if scheme in ("http", "https") else None,
         host=host if _HOST.fullmatch(host) else None,
+        port=port if _PORT.fullmatch(port) else None,
         prefix=prefix if _PREFIX.fullmatch(prefix) else None,
     )
 

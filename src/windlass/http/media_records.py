@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.files.api import FileAsset, FileStatus, MediaRules, profiles
-from windlass.http.records import file_path, media_link
+from windlass.http.records import media_link
+from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRejected, Problem, UnsupportedMediaType
 from windlass.kernel.media_types import matches
@@ -66,4 +67,4 @@ def refusal(asset: FileAsset) -> Problem | None:
     detail = said.get("detail") or "A rule refused this file."
     if said.get("rule") in _OF_TYPE:
         return UnsupportedMediaType(detail, **members)
-    return FileRejected(detail, file=file_path(asset.id), **members)
+    return FileRejected(detail, file=urls.file(asset.id), **members)

@@ -23,6 +23,7 @@ from windlass.files.api import (
     UploadStatus,
 )
 from windlass.http.checks import checks_of
+from windlass.kernel import urls
 from windlass.kernel.clock import now, rfc3339
 from windlass.protocols.chunks import progress_document
 from windlass.receiving.chunks import progress_of
@@ -35,14 +36,9 @@ def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
     return files.prefetch_related("renditions", "steps")
 
 
-def file_path(file_id: uuid.UUID, rest: str = "") -> str:
-    """The path of a file's resource on this server: ``/files/{id}/`` and what follows it."""
-    return f"/files/{file_id}/{rest}"
-
-
 def media_link(file_id: uuid.UUID, rest: str) -> str:
     """The link to bytes of a file: on ``MEDIA_URL`` where one is set."""
-    return conf.get().media_url.rstrip("/") + file_path(file_id, rest)
+    return urls.media(conf.get().media_url, f"/files/{file_id}/{rest}")
 
 
 def file_record(asset: FileAsset) -> dict[str, Any]:
@@ -88,10 +84,10 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
         "expires_at": rfc3339(asset.expires_at),
         "rejection": None if asset.rejection is None else _REJECTION | asset.rejection,
         "links": {
-            "self": file_path(asset.id),
-            "status": file_path(asset.id, "status/"),
+            "self": urls.file(asset.id),
+            "status": urls.file(asset.id, "status/"),
             "download": media_link(asset.id, "download/"),
-            "events": file_path(asset.id, "events/"),
+            "events": urls.file(asset.id, "events/"),
         },
     }
 

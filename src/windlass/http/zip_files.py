@@ -24,6 +24,7 @@ from windlass.http.downloads import blob_of
 from windlass.http.endpoints import endpoint
 from windlass.http.middleware import bounded
 from windlass.http.object_response import FIRST_BLOCK, ObjectResponse
+from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
@@ -112,7 +113,7 @@ async def _fields(request: Request) -> dict[str, object]:
     try:
         said = json.loads(body)
     except ValueError as error:
-        raise BadRequest(f"The body is not JSON: {error}.") from error
+        raise BadRequest("The body is not valid JSON in UTF-8.") from error
     if not isinstance(said, dict):
         raise BadRequest('The body must be a JSON object such as {"ids": ["…", "…"]}.')
     return said
@@ -182,14 +183,12 @@ def _names(names: Iterable[str]) -> Iterator[str]:
     """Each only once, also where case does not count: ``a.txt``, ``a (2).txt``."""
     taken: set[str] = set()
     for name in names:
-        stem, dot, extension = name.rpartition(".")
-        if not stem:
-            stem, dot, extension = name, "", ""
+        stem, ending = filenames.split(name)
         unique, number = name, 1
-        while unique.casefold() in taken:
+        while filenames.comparable(unique) in taken:
             number += 1
-            unique = f"{stem} ({number}){dot}{extension}"
-        taken.add(unique.casefold())
+            unique = filenames.grow(stem, f" ({number})", ending)
+        taken.add(filenames.comparable(unique))
         yield unique
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from windlass.kernel.filenames import extension
 from windlass.kernel.type_tables import (
     ALIASES,
     ARCHIVES,
@@ -31,12 +32,6 @@ def canonical(media_type: str | None) -> str:
     """The type alone, in lower case, without parameters, in the spelling used here; empty where there is none."""
     bare = (media_type or "").partition(";")[0].strip().lower()
     return ALIASES.get(bare, bare)
-
-
-def extension(filename: str) -> str:
-    """The end of the name after its last dot, in lower case; empty where there is none (``.profile`` has none)."""
-    stem, dot, end = filename.rpartition(".")
-    return end.lower() if dot and stem else ""
 
 
 def of_filename(filename: str) -> str | None:

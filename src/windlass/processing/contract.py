@@ -27,7 +27,8 @@ Facts = Mapping[str, Any]
 
 
 class StepError(Exception):
-    """A step could not be done. The message is shown to the file's owner: it names no path and no secret."""
+    """A step could not be done. The message is shown to the file's owner: a sentence of ours that says what it means
+    for the file. It names no path, secret, class or library; what a library said belongs into ``__cause__``."""
 
 
 class TransientError(StepError):
@@ -233,10 +234,11 @@ class Available(Protocol):
 
 @contextmanager
 def damaged(*errors: type[BaseException], what: str) -> Iterator[None]:
-    """A library's own error means that the file is damaged: ``with damaged(PdfiumError, what="PDF"): …``."""
+    """A library's own error means that the file is damaged: ``with damaged(PdfiumError, what="PDF"): …``.
+
+    What the library said is the cause of the error; it goes to the log (``outcome.log_notes``), not to the owner.
+    """
     try:
         yield
     except errors as error:
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        lines = dict.fromkeys(line.strip() for line in said.splitlines())  # libvips says some things twice
-        raise Unreadable(f"The {what} cannot be read: {'; '.join(lines)[:300].rstrip('.;')}.") from error
+        raise Unreadable(f"The {what} cannot be read: it is damaged, or of a kind that is not known here.") from error

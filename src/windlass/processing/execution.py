@@ -26,7 +26,7 @@ from windlass.processing.contract import (
     StepResult,
     Unavailable,
 )
-from windlass.processing.outcome import LONGEST_DETAIL, accept, announced, document, text
+from windlass.processing.outcome import LONGEST_DETAIL, accept, announced, document, log_notes, text
 from windlass.processing.plan import PlannedStep
 from windlass.processing.reading import apart
 from windlass.processing.registry import missing
@@ -56,8 +56,9 @@ def run_step(work: Work, planned: PlannedStep, bench: Bench, lost: threading.Eve
             raise
         return Ended(planned, StepState.OWED, monotonic() - began, text(str(reason), LONGEST_DETAIL), {})
     except PermanentError as error:
-        notes = getattr(error, "__notes__", [])
-        log.info("step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=notes)
+        log.info(
+            "step.failed", step=planned.name, file_id=str(work.asset.id), reason=str(error), notes=log_notes(error)
+        )
         if planned.gate and not work.filling:
             raise
         return Ended(planned, StepState.FAILED, monotonic() - began, text(str(error), LONGEST_DETAIL), {})

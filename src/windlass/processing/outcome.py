@@ -24,6 +24,7 @@ from windlass.processing.contract import (
 LONGEST_TEXT = 4000
 LONGEST_DETAIL = 500
 MOST_ITEMS = 200
+MOST_NOTES = 5
 DEEPEST = 3
 LARGEST_COLUMN = 2**31 - 1
 LARGEST_NUMBER = 2**53 - 1
@@ -40,6 +41,16 @@ _UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 class Misbehaved(PermanentError):
     """The step's answer is not one that it may give."""
+
+
+def log_notes(error: BaseException) -> list[str]:
+    """What an error says for the log alone: its notes, and the words of the errors that caused it."""
+    notes = list(getattr(error, "__notes__", ()))
+    cause = error.__cause__
+    while cause is not None and len(notes) < MOST_NOTES:
+        notes.append(f"{type(cause).__name__}: {cause}")
+        cause = cause.__cause__
+    return notes
 
 
 def document(result: StepResult) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from windlass.processing import records, workshop
 from windlass.processing.contract import Cancelled, NoRoom, PermanentError, StepError, Unavailable
 from windlass.processing.execution import run_step, runs_in_session
 from windlass.processing.heartbeat import Heartbeat
-from windlass.processing.outcome import LONGEST_DETAIL, text
+from windlass.processing.outcome import LONGEST_DETAIL, log_notes, text
 from windlass.processing.plan import PlannedStep
 from windlass.processing.sharing import store_once
 from windlass.processing.stale import forget_stale
@@ -118,6 +118,8 @@ class Turn:
         step = self._work.current if self._work else None
         told = {"job_id": str(self.held.job_id), "file_id": str(self.held.file_id), "stage": self.held.stage}
         told |= {"attempt": str(self.held.attempt), "step": step.name if step else "", "reason": str(error)}
+        if notes := log_notes(error):
+            told["notes"] = "; ".join(notes)
         if not isinstance(error, StepError | StoreError):
             log.exception("job.error", **told)
         if isinstance(error, StoreUnavailable) and not is_filling(self._run.asset):

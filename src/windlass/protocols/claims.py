@@ -5,12 +5,12 @@ An empty value is an absent one: a browser sends every field of its form.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
+from windlass.kernel import json_text
 from windlass.kernel.errors import BadRequest, MetadataTooLarge
 
 MAX_REFERENCE = 255
@@ -52,11 +52,11 @@ def metadata(value: str | None) -> dict[str, Any]:
         return {}
     must_be_small(value or "")
     try:
-        found = json.loads(value or "", parse_constant=_not_json)
-    except (ValueError, RecursionError) as error:
-        raise _bad_metadata("it is not valid JSON") from error
+        found = json_text.parse(value or "")
+    except BadRequest as error:
+        raise _bad_metadata("it is not valid JSON, or nested too deep") from error
     if not isinstance(found, dict):
-        raise _bad_metadata(f"it is a JSON {type(found).__name__}")
+        raise _bad_metadata("it is JSON, but no object")
     must_be_storable(found)
     return found
 
@@ -103,7 +103,3 @@ def must_be_storable(document: dict[str, Any]) -> None:
 
 def _bad_metadata(why: str) -> BadRequest:
     return BadRequest(f"metadata must be a JSON object: {why}.", field="metadata")
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(constant)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
+from windlass.kernel import json_text
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.protocols import claims
@@ -18,13 +18,10 @@ LARGEST = 2**63 - 1
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises BadRequest for what is no JSON, InvalidField for JSON that is no object."""
-    try:
-        found = json.loads(body, parse_constant=_not_json)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not valid JSON in UTF-8.") from error
+    """A JSON object. Raises BadRequest for what is no JSON or nested too deep, InvalidField for what is no object."""
+    found = json_text.parse(body)
     if not isinstance(found, dict):
-        raise InvalidField(f"The body must be a JSON object, not a {type(found).__name__}.")
+        raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
     return found
 
 
@@ -104,16 +101,16 @@ def _required(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _integer(name: str, found: Any) -> int:
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise _wrong(name, "an integer", found)
-    return found
+    if isinstance(found, int) and not isinstance(found, bool):
+        return found
+    raise _wrong(name, "an integer", found)
 
 
 def _number(name: str, found: Any) -> int:
-    _integer(name, found)
-    if abs(found) > LARGEST:
+    number = _integer(name, found)
+    if abs(number) > LARGEST:
         raise InvalidField(f"{name} must be at most {LARGEST}.", field=name, limit=LARGEST)
-    return found
+    return number
 
 
 def _checked(name: str, found: str) -> str:
@@ -135,7 +132,3 @@ _KINDS = {
     list: "a list",
     dict: "an object",
 }
-
-
-def _not_json(constant: str) -> NoReturn:
-    raise ValueError(constant)

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
@@ -29,14 +30,12 @@ GROUP = 64
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that reads, writes, syncs or hashes."""
-    return await asyncio.get_running_loop().run_in_executor(_bytes(), partial(work, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_bytes(), _here(work, *args, **kwargs))
 
 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that talks to the database, and may do other things that block."""
-    return await asyncio.get_running_loop().run_in_executor(
-        _database(), partial(_fresh, partial(work, *args, **kwargs))
-    )
+    return await asyncio.get_running_loop().run_in_executor(_database(), partial(_fresh, _here(work, *args, **kwargs)))
 
 
 async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -45,10 +44,15 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     It must do nothing but talk to the database: others wait in the same transaction, and where the commit fails it
     is run again.
     """
-    call = partial(work, *args, **kwargs)
+    call = _here(work, *args, **kwargs)
     if connection.vendor == "sqlite":
         return await asyncio.wrap_future(_committer().hand_over(call))
     return await asyncio.get_running_loop().run_in_executor(_database(), partial(_fresh, partial(_atomic, call)))
+
+
+def _here(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+    """The call with the request's context variables: what is built there is built for its client."""
+    return partial(copy_context().run, partial(work, *args, **kwargs))
 
 
 class Committer:

@@ -13,9 +13,9 @@ from windlass.storage.contract import Store, StoreError
 
 #: STORAGE_BACKEND -> "module:factory"; a factory takes the settings, those of a named store as well.
 FACTORIES = {
-    "local": "windlass.storage.encryption.factory:local",
+    "local": "windlass.storage.encryption.store:local",
     "s3": "windlass.storage.s3.store:from_settings",
-    "django": "windlass.storage.encryption.factory:django",
+    "django": "windlass.storage.encryption.store:django",
 }
 
 #: Goes around each request to a store that is reached over a network, which says its name.

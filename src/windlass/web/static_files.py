@@ -7,8 +7,19 @@ from contextlib import ExitStack
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
+
+from windlass.kernel import urls
+
+
+class PrefixedStaticFiles(StaticFilesStorage):
+    """Links to static files below the prefix that the client used. Django works the prefix out once in a process,
+    and a proxy may tell another with every request."""
+
+    def url(self, name: str | None, force: bool = False) -> str:
+        return urls.path(super().url(name))
 
 
 class StaticFilesMiddleware:

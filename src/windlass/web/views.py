@@ -11,13 +11,18 @@ from django.views.decorators.http import require_safe
 
 from windlass import conf
 from windlass.files.api import profiles
+from windlass.kernel import urls
 
 
 @require_safe
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
     trashing = [profile.name for profile in profiles().values() if profile.trash_hours]
-    shown = {"needs_token": conf.get().credentials_required, "trashing": " ".join(trashing)}
+    shown = {
+        "needs_token": conf.get().credentials_required,
+        "trashing": " ".join(trashing),
+        "root": urls.path(""),
+    }
     response = render(request, "windlass/page.html", shown)
     response["Content-Security-Policy"] = _policy(conf.get().media_url)
     return response

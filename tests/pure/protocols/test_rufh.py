@@ -223,10 +223,10 @@ def test_lengths_that_disagree_are_refused(headers: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("problem", "status", "name"),
     [
-        (InconsistentLength("x"), 400, "inconsistent-upload-length"),
-        (PastDeclaredLength("x"), 400, "inconsistent-upload-length"),
-        (UploadComplete("x"), 400, "completed-upload"),
-        (BodyDigestMismatch("x", offset=4), 400, "digest-mismatching-values"),
+        (InconsistentLength("No."), 400, "inconsistent-upload-length"),
+        (PastDeclaredLength("No."), 400, "inconsistent-upload-length"),
+        (UploadComplete("No."), 400, "completed-upload"),
+        (BodyDigestMismatch("No.", offset=4), 400, "digest-mismatching-values"),
     ],
 )
 def test_problems_have_the_types_of_the_registry(problem: Problem, status: int, name: str) -> None:
@@ -235,9 +235,9 @@ def test_problems_have_the_types_of_the_registry(problem: Problem, status: int, 
 
 
 def test_other_problems_keep_their_own() -> None:
-    assert rufh.refused(NotFound("x")).members == {}
+    assert rufh.refused(NotFound("No.")).members == {}
     assert rufh.refused(FileTooLarge(5)).headers["Upload-Limit"] == "max-size=5"
-    assert rufh.refused(ChecksumMismatch("x")).headers["Upload-Complete"] == "?1"
+    assert rufh.refused(ChecksumMismatch("No.")).headers["Upload-Complete"] == "?1"
 
 
 # 28. DELETE, OPTIONS

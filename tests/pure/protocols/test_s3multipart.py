@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from windlass.kernel import urls
 from windlass.kernel.errors import BadRequest, FileTooLarge, InvalidField, NotFound, Problem
 from windlass.protocols import s3multipart
 from windlass.protocols.intents import Description, NamedPart, SendStraight
@@ -119,9 +120,10 @@ def test_replies_are_uppys() -> None:
     assert s3multipart.part("u", 900).body == {"url": "u", "expires": 900}
     assert s3multipart.parts({1: "u"}).body == {"presignedUrls": {"1": "u"}}
     assert s3multipart.aborted().body == {}
-    done = s3multipart.completed("l", "k", "b", "/files/1/")
-    assert done.body == {"location": "l", "key": "k", "bucket": "b"}
-    assert done.headers["Windlass-File"] == "/files/1/"
+    with urls.bind(urls.Base("https://files.example.org", "/wl")):
+        done = s3multipart.completed(ID, "k", "b")
+    assert done.body == {"location": f"https://files.example.org/wl/files/{ID}/", "key": "k", "bucket": "b"}
+    assert done.headers["Windlass-File"] == f"/wl/files/{ID}/"
 
 
 def status_of(parse: Callable[[Any], object], said: Any) -> int:

@@ -80,9 +80,9 @@ def test_another_version_is_refused_before_anything_else(method: str, headers: d
 
 
 def test_refusals_keep_their_own_headers_and_are_not_cached() -> None:
-    headers = tus.refused(MethodNotAllowed("no", headers={"Allow": "POST"}))
+    headers = tus.refused(MethodNotAllowed("No.", headers={"Allow": "POST"}))
     assert headers == {"Tus-Resumable": "1.0.0", "Allow": "POST", "Cache-Control": "no-store"}
-    assert "Upload-Offset" not in tus.refused(NotFound("no"))
+    assert "Upload-Offset" not in tus.refused(NotFound("No."))
 
 
 # 2. and 3. Discovery and method
@@ -421,5 +421,5 @@ def test_termination() -> None:
 
 
 def test_only_a_version_problem_names_versions() -> None:
-    problem: Problem = Conflict("no")
+    problem: Problem = Conflict("No.")
     assert "Tus-Version" not in tus.refused(problem)

@@ -6,6 +6,7 @@ from django.db import models
 
 from windlass.files.models.blob import Blob
 from windlass.files.states import FileStatus, StepState
+from windlass.kernel import filenames
 from windlass.kernel.ids import new_id
 
 
@@ -14,6 +15,15 @@ class PresentFiles(models.Manager["FileAsset"]):
 
     def get_queryset(self) -> models.QuerySet[FileAsset]:
         return super().get_queryset().filter(trashed_at=None)
+
+
+class SearchName(models.TextField):  # type: ignore[type-arg]  # takes no parameter at run time
+    """``original_filename`` in the form that names are searched in. It is set whenever the row is saved."""
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+        found = filenames.comparable(str(getattr(model_instance, "original_filename", "")))
+        setattr(model_instance, self.attname, found)
+        return found
 
 
 class FileAsset(models.Model):
@@ -33,6 +43,7 @@ class FileAsset(models.Model):
     gate_passed = models.BooleanField(default=False)
 
     original_filename = models.CharField(max_length=255)
+    search_name = SearchName(default="", blank=True, editable=False)
     size = models.BigIntegerField()
     profile = models.CharField(max_length=64)
     reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: none was given

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
+from ninja.parser import Parser
 
 import windlass
 from windlass.http.rest import files, grants, media, openapi, problems, quota, rules
 from windlass.http.rest.credentials import Credential
+from windlass.kernel import json_text
 
 _DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.
 
 Trailing slashes are optional everywhere. Refusals are RFC 9457 problem documents."""
+
+
+class JsonParser(Parser):
+    """Reads bodies as every other call does. Ninja makes an HttpError of what it raises (``problems.problem_of``)."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return json_text.parse(request.body)
 
 
 class RecordApi(NinjaAPI):
@@ -40,6 +50,7 @@ def _build() -> RecordApi:
         docs_url="/api/docs",
         urls_namespace="windlass",
         auth=Credential(),
+        parser=JsonParser(),
     )
     made.add_router("", rules.router)
     made.add_router("", files.router)

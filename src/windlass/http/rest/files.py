@@ -13,11 +13,12 @@ from pydantic import Field
 from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.files.api import FileAsset, FileStatus, assets, integrity, trash
-from windlass.http.records import file_path, file_record, file_status, trashed_record
+from windlass.http.records import file_record, file_status, trashed_record
 from windlass.http.rest.credentials import caller
 from windlass.http.rest.listing import FileQuery, page
 from windlass.http.rest.problems import request_id
 from windlass.http.rest.schemas import FileList, FileRecord, FileStatusOut, SignedUrlIn, SignedUrlOut
+from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRefused, FileReleased, NotFound
 from windlass.kernel.ids import parse_id
@@ -37,11 +38,10 @@ class Deletion(Schema):
 @router.get("/files", response=FileList, summary="List the caller's files, newest first")
 async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
     found = await in_database(page, query, caller(request))
-    link = f"{request.path.rstrip('/')}/?{found.following}" if found.following else None
     return JsonResponse(
         {
             "results": [(trashed_record if query.trashed else file_record)(asset) for asset in found.files],
-            "next": request.build_absolute_uri(link) if link else None,
+            "next": urls.path(f"/files/?{found.following}") if found.following else None,
         }
     )
 
@@ -66,7 +66,7 @@ async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | Non
     path = await on_file(request, file_id, _downloadable)
     signed, expires_at = accounts.sign(path, seconds)
     base = conf.get().media_url.rstrip("/")
-    url = base + signed if base else request.build_absolute_uri(signed)
+    url = base + signed if base else urls.absolute(signed)
     return JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)
 
 
@@ -125,14 +125,14 @@ def _id(spelled: str) -> uuid.UUID:
 
 
 def _downloadable(asset: FileAsset) -> str:
-    """The download path, unless these bytes are never to be served."""
+    """The path that a download's signature is for, unless these bytes are never to be served."""
     if asset.status == FileStatus.RELEASED:
         raise FileReleased("The bytes of this file were released; there is nothing to download.")
     if asset.status in (FileStatus.REJECTED, FileStatus.QUARANTINED):
         raise FileRefused(f"This file is {asset.status}: it is not served.")
     if asset.blob is not None:
         integrity.must_be_sound(asset.blob)
-    return file_path(asset.id, "download/")
+    return f"/files/{asset.id}/download/"
 
 
 def _reprocessed(asset: FileAsset, by_request: str) -> dict[str, Any]:

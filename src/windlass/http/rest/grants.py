@@ -14,6 +14,7 @@ from windlass.accounts import api as accounts
 from windlass.files.api import profile
 from windlass.http.rest.credentials import caller
 from windlass.http.rest.schemas import Reply
+from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.receiving.offload import in_transaction
 
@@ -59,6 +60,5 @@ async def create_grant(request: HttpRequest, asked: GrantIn) -> HttpResponse:
         origin=asked.origin or "",
         expires_in=asked.expires_in,
     )
-    root = request.META.get("SCRIPT_NAME", "").rstrip("/")
-    link = f"{root}/files/?{urlencode({accounts.GRANT_PARAMETER: token})}"
-    return JsonResponse({"url": request.build_absolute_uri(link), "expires_at": rfc3339(expires_at)}, status=201)
+    url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
+    return JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)

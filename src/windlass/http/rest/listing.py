@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints
 
 from windlass.files.api import FileAsset, FileStatus, assets, trash
 from windlass.http.records import with_parts
+from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
@@ -37,7 +38,7 @@ class FileQuery(Schema):
     status: FileStatus | None = None
     mime_type: _Text | None = Field(None, description="The detected type; `image/*` is every picture.")
     reference: _Text | None = None
-    q: _Text | None = Field(None, description="Part of the file name.")
+    q: _Text | None = Field(None, description="Part of the file name, in any case and composition.")
     trashed: bool | None = Field(None, description="True: what is in the trash, instead of what is not.")
 
 
@@ -74,7 +75,7 @@ def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsse
     if query.reference is not None:
         files = files.filter(reference=query.reference)
     if query.q:
-        files = files.filter(original_filename__icontains=query.q)
+        files = files.filter(search_name__contains=filenames.comparable(query.q))
     return files
 
 

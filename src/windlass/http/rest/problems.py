@@ -51,6 +51,8 @@ def problem_of(error: Exception) -> Problem:
             return BodyTooLarge("The body of this call is larger than any that it takes.")
         case PermissionDenied():
             return Forbidden("This caller may not do that.")
+        case HttpError(status_code=400, __cause__=Problem() as problem):
+            return problem
         case HttpError(status_code=400):
             return BadRequest("The body is not JSON that can be read.")
         case SuspiciousOperation() | DjangoBadRequest():

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from windlass.kernel import urls
 from windlass.protocols.intents import Reply
 
 
@@ -16,10 +17,10 @@ def of_reply(reply: Reply) -> Response:
     return JSONResponse(reply.body, status_code=reply.status, headers=dict(reply.headers))
 
 
-def of_file(root: str, record: Mapping[str, Any]) -> Response:
-    """201 and the record. ``root`` stands before our paths as the client reaches them. The tag is that of the bytes,
-    where it is known by now: Uppy 5 waits for one after a form that it was told to send (http-api section 5)."""
-    headers = {"Location": root + record["links"]["self"], "ETag": f'"{record["checksum"] or record["id"]}"'}
+def of_file(record: Mapping[str, Any]) -> Response:
+    """201 and the record. The tag is that of the bytes, where it is known by now: Uppy 5 waits for one after a form
+    that it was told to send (http-api section 5)."""
+    headers = {"Location": urls.location(f"/files/{record['id']}/"), "ETag": f'"{record["checksum"] or record["id"]}"'}
     return JSONResponse(dict(record), status_code=201, headers=headers)
 
 

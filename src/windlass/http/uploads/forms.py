@@ -150,7 +150,7 @@ def _answer(intake: _Intake, incoming: Incoming, *, always_list: bool) -> Respon
     if len(intake.received) == 1 and not always_list:
         if problems:
             raise problems[0]
-        return of_file(incoming.root, stored[0])
+        return of_file(stored[0])
     return _list_form(intake, stored, problems, incoming)
 
 

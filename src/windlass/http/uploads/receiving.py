@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.http.endpoints import problem_of, problem_response
-from windlass.http.forwarded import base_of
 from windlass.http.uploads import heads
 from windlass.http.uploads.answers import no_reply
+from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.kernel.principals import Principal
 from windlass.protocols import rufh, tus
@@ -42,16 +42,11 @@ class Incoming:
     def request_id(self) -> str:
         return str(self.request.scope.get("windlass.request_id", ""))
 
-    @property
-    def root(self) -> str:
-        """What stands before our paths as this client reaches them: a prefix, and where a proxy said so its origin."""
-        return base_of(self.request.scope) + str(self.request.scope.get("root_path", ""))
-
     def location(self, upload_id: uuid.UUID) -> str:
         """Where an upload goes on, as this client reaches it. That of a grant carries the right to go on."""
         grant = self.head.query.get(accounts.GRANT_PARAMETER)
         right = f"?{urlencode({accounts.GRANT_PARAMETER: grant})}" if grant else ""
-        return f"{self.root}/uploads/{upload_id}{right}"
+        return urls.location(f"/uploads/{upload_id}{right}")
 
     def who(self) -> Callable[[], Principal]:
         return partial(accounts.of_scope, dict(self.request.scope))

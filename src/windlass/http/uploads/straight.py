@@ -14,11 +14,11 @@ from starlette.routing import Route
 
 from windlass.accounts import api as accounts
 from windlass.files import api as files
-from windlass.http import records
 from windlass.http.endpoints import principal_of, problem_of
 from windlass.http.uploads import json_bodies
 from windlass.http.uploads.answers import of_reply
 from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import s3multipart as dialect
@@ -101,17 +101,17 @@ async def complete(incoming: Incoming) -> Reply:
     session = await taking.complete(
         upload_id, key, named, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
     )
-    return await _completed(incoming, session, key)
+    return await _completed(session, key)
 
 
 async def complete_params(incoming: Incoming) -> Reply:
     """``POST params/complete``: the page knows that it was sent, before the sweep looks for it."""
     key = dialect.parse_key(incoming.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
-        return await _completed(incoming, await in_database(_granted, key, incoming.who()), key)
+        return await _completed(await in_database(_granted, key, incoming.who()), key)
     upload_id, key = dialect.key_of(incoming.head.query)
     session = await taking.take(upload_id, key, incoming.who(), dialect=dialect.DIALECT, request_id=incoming.request_id)
-    return await _completed(incoming, session, key)
+    return await _completed(session, key)
 
 
 async def abort(incoming: Incoming) -> Reply:
@@ -133,7 +133,7 @@ async def _through_here(incoming: Incoming, intent: SendStraight, principal: Pri
         origin=incoming.head.headers.get("origin", ""),
         expires_in=direct.life(),
     )
-    url = f"{_base(incoming)}/files/?{urlencode({accounts.GRANT_PARAMETER: token})}"
+    url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
     fields = {"key": token, "metadata": json.dumps(said.metadata) if said.metadata else "", "sha256": said.sha256 or ""}
     shown = {name: value for name, value in fields.items() if value}
     return dialect.invited(None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct.life())
@@ -150,17 +150,11 @@ def _named(incoming: Incoming) -> tuple[uuid.UUID, str]:
     return parse_upload_id(incoming.request.path_params["id"]), dialect.parse_key(incoming.head.query)
 
 
-async def _completed(incoming: Incoming, session: files.UploadSession, key: str) -> Reply:
+async def _completed(session: files.UploadSession, key: str) -> Reply:
     asset = await in_database(files.assets.load, session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
-    path = records.file_path(asset.id)
-    return dialect.completed(_base(incoming) + path, key, direct.bucket_of(session), path)
-
-
-def _base(incoming: Incoming) -> str:
-    """This server as the client reaches it."""
-    return str(incoming.request.base_url).rstrip("/")
+    return dialect.completed(asset.id, key, direct.bucket_of(session))
 
 
 routes = [

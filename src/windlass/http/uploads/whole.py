@@ -27,4 +27,4 @@ async def take(incoming: Incoming) -> Response:
     except BaseException:
         await asyncio.shield(upload.discard())
         raise
-    return of_file(incoming.root, record)
+    return of_file(record)

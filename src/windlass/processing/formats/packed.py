@@ -30,7 +30,7 @@ class Packed:
         size = zips.find_directory(file).size
         if size > LARGEST_DIRECTORY:
             raise Unreadable(
-                f"The document's table of contents has {size} bytes; at most {LARGEST_DIRECTORY} are read."
+                f"The document's table of contents has {size} bytes; at most {LARGEST_DIRECTORY // MB} MB are read."
             )
         file.seek(0)
         with _damaged():
@@ -57,7 +57,7 @@ class Packed:
                     came += len(block)
                     self._left -= len(block)
                     if came > LOOKED_AT_FROM and came > LARGEST_RATIO * max(info.compress_size, 1):
-                        raise Unreadable(f"A part of {info.compress_size} bytes unpacks to {came} and more.")
+                        raise Unreadable(f"A part of {info.compress_size} bytes unpacks to {came} bytes and more.")
                     if came > most or self._left < 0 or self._clock.over():
                         self.cut = True
                         return
@@ -74,4 +74,4 @@ def _damaged() -> Iterator[None]:
     try:
         yield
     except (*errors, RuntimeError) as error:  # RuntimeError: a member that needs a password
-        raise Unreadable(f"The document cannot be unpacked: {str(error)[:200]}.") from error
+        raise Unreadable("The document cannot be unpacked: it is damaged, or a part of it is locked.") from error

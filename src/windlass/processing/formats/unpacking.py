@@ -120,7 +120,7 @@ class Unpacking:
         try:
             block = self._unpack()
         except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-            raise Unreadable(f"The file cannot be unpacked: {str(error)[:200]}.") from error
+            raise Unreadable("The file cannot be unpacked: it is damaged or ends too early.") from error
         self.count += len(block)
         return block
 

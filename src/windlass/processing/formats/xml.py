@@ -31,7 +31,7 @@ def events(blocks: Iterable[bytes]) -> Iterator[Event]:
             yield from found
             found.clear()
     except expat.ExpatError as error:
-        raise Unreadable(f"The XML in it is wrong: {expat.ErrorString(error.code)}, line {error.lineno}.") from error
+        raise Unreadable(f"The XML in it is not well-formed (line {error.lineno}).") from error
     except (LookupError, ValueError) as error:  # Python's own words for what the declaration may say
         raise Unreadable(
             "The XML in it is wrong: it names an encoding that is none, or that XML cannot have."

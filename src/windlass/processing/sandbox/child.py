@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from windlass.processing.contract import PermanentError, StepContext, TransientError
-from windlass.processing.outcome import document
+from windlass.processing.outcome import document, log_notes
 from windlass.processing.registry import step
 from windlass.processing.sandbox.hardening import Limits, harden
 from windlass.processing.sandbox.messages import Garbled, Message, Unpacker, pack
@@ -57,7 +57,7 @@ def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *,
         limits = Limits(**request["limits"])
         _harden(replace(limits, memory=limits.memory + _mapped()), parent, tasks)
     except TransientError as error:
-        channel.sendall(pack({"kind": "again", "detail": str(error)}))
+        channel.sendall(_short("again", str(error), "; ".join(log_notes(error))))
         return
     channel.sendall(pack({"kind": "bound"}))
     orders = Unpacker()
@@ -80,21 +80,22 @@ def _answer(channel: socket.socket, order: Message, *, has_output: bool) -> None
     try:
         said = pack(_run_step(channel, order, has_output=has_output))
     except TransientError as error:
-        said = _short("again", str(error))
+        said = _short("again", str(error), "; ".join(log_notes(error)))
     except PermanentError as error:
-        said = _short("failed", str(error))
+        said = _short("failed", str(error), "; ".join(log_notes(error)))
     except Garbled as error:
-        said = _short("failed", f"The step's result is not usable: {error}")
+        said = _short("surprised", "The step's result is not usable.", str(error))
     except MemoryError:
         gc.collect()
         said = _short("memory", "")
     except Exception as error:  # noqa: BLE001  the boundary of the process: a step may fail in any way
         # What it says is for our log: it may name what nobody outside should read.
-        said = _short("failed", reason(error), f"{type(error).__name__}: {error}")
+        said = _short("surprised", reason(error), f"{type(error).__name__}: {error}")
     channel.sendall(said)
 
 
 def _short(kind: str, detail: str, note: str = "") -> bytes:
+    """``note`` is for the log alone."""
     return pack({"kind": kind, "detail": detail[:4000], "note": note[:1000]})
 
 
@@ -102,7 +103,7 @@ def _harden(limits: Limits, parent: int, tasks: int) -> None:
     try:
         harden(limits, parent, tasks)
     except (OSError, ValueError) as error:
-        raise TransientError(f"The sandbox could not be closed: {error}") from error
+        raise TransientError("The sandbox could not be closed; the step was not run.") from error
 
 
 def _run_step(channel: socket.socket, order: Message, *, has_output: bool) -> Message:

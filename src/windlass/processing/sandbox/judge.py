@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import TypeVar
 
 from windlass.processing.contract import PermanentError, TransientError
 from windlass.processing.sandbox.hardening import Limits
@@ -27,33 +28,41 @@ def judge(limits: Limits, ended: Message | None, answer: Message | None) -> Mess
         case "result":
             return answer
         case "again":
-            raise TransientError(detail)
+            raise _noted(TransientError(detail), answer)
         case "memory":
             raise StepDied(f"The step needed more than {limits.memory // 2**20} MB of memory.")
-        case "failed" if not answer.get("note"):
-            raise StillFit(detail or "The step failed.")
+        case "failed":
+            raise _noted(StillFit(detail or "The step failed."), answer)
         case _:
-            failed = PermanentError(detail or "The step failed.")
-            failed.add_note(str(answer.get("note", "")))
-            raise failed
+            raise _noted(PermanentError(detail or "The step failed."), answer)
 
 
 def took_too_long(limits: Limits) -> StepDied:
     return StepDied(f"The step took longer than {limits.seconds:g} s.")
 
 
+_Failure = TypeVar("_Failure", bound=BaseException)
+
+
+def _noted(error: _Failure, answer: Message) -> _Failure:
+    """The error with what is for the log alone."""
+    if note := answer.get("note"):
+        error.add_note(str(note))
+    return error
+
+
 def _died(ended: Message) -> TransientError | PermanentError:
     if "error" in ended:
-        return TransientError(f"The sandbox could not start a child ({ended['error']}).")
-    if ended["exit"] == -signal.SIGSYS:
+        return _noted(TransientError("The sandbox could not start a process for the step."), {"note": ended["error"]})
+    status = ended["exit"]
+    if status == -signal.SIGSYS:
         return PermanentError(FORBIDDEN)  # it would ask again
-    if ended["exit"] < 0:
-        return StepDied(f"The step was killed by {_signal(-ended['exit'])}.")
-    return StepDied(f"The step ended without an answer (status {ended['exit']}).")
+    reason = _ENDED_BY.get(-status, "The step crashed.") if status < 0 else "The step ended without an answer."
+    return _noted(StepDied(reason), {"note": f"signal {-status}" if status < 0 else f"exit status {status}"})
 
 
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+#: Signals that the system sends a child because of its limits, or for want of memory.
+_ENDED_BY = {
+    signal.SIGKILL: "The step was ended by the system, which does so when memory runs short.",
+    signal.SIGXCPU: "The step took more processor time than it may.",
+}

@@ -94,7 +94,7 @@ class Line:
         try:
             messages = self._unpacker.feed(data)
         except Garbled as error:
-            raise PermanentError(f"The step's answer is not usable: {error}.") from error
+            raise PermanentError("The step's answer is not usable.") from error
         for message in messages:
             self._hear(message)
         return bool(data)

@@ -17,4 +17,4 @@ def reason(error: Exception) -> str:
         case OSError(errno=errno.EFBIG):
             return f"The step wrote more than {resource.getrlimit(resource.RLIMIT_FSIZE)[0] // 2**20} MB."
         case _:
-            return f"The step failed with {type(error).__name__}."
+            return "The step failed in a way that it does not know; the server's log says more."

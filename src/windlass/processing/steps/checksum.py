@@ -44,5 +44,5 @@ def _digest(context: StepContext) -> str:
         seen += len(block)
         context.report(100 * seen // max(size, 1))
     if seen != size:
-        raise TransientError(f"The store gave {seen} bytes of {size}.")
+        raise TransientError(f"The store gave {seen} of {size} bytes.")
     return digest.hexdigest()

@@ -23,22 +23,23 @@ class Measure:
     fact: str
     rule: str
     said: str
+    unit: str
     least: str | None
     most: str | None
     surely: tuple[str, ...] = ()
 
 
 MEASURES = (
-    Measure("width", "dimensions", "is {} pixels wide", "min_width", "max_width", RASTER_IMAGES),
-    Measure("height", "dimensions", "is {} pixels high", "min_height", "max_height", RASTER_IMAGES),
-    Measure("pixels", "pixels", "has {} pixels", None, "max_pixels", RASTER_IMAGES),
-    Measure("duration", "duration", "lasts {} s", "min_duration", "max_duration", ("audio/*", "video/*")),
-    Measure("page_count", "pages", "has {} pages", None, "max_pages", ("application/pdf",)),
+    Measure("width", "dimensions", "is {} pixels wide", "pixels", "min_width", "max_width", RASTER_IMAGES),
+    Measure("height", "dimensions", "is {} pixels high", "pixels", "min_height", "max_height", RASTER_IMAGES),
+    Measure("pixels", "pixels", "has {} pixels", "pixels", None, "max_pixels", RASTER_IMAGES),
+    Measure("duration", "duration", "lasts {} s", "s", "min_duration", "max_duration", ("audio/*", "video/*")),
+    Measure("page_count", "pages", "has {} pages", "pages", None, "max_pages", ("application/pdf",)),
 )
 ARCHIVE_MEASURES = (
-    Measure("entries", "archive-entries", "has {} entries", None, "max_archive_entries"),
-    Measure("unpacked_size", "unpacked-size", "has {} bytes unpacked", None, "max_unpacked_size"),
-    Measure("archive_ratio", "archive-ratio", "is packed {} to 1", None, "max_archive_ratio"),
+    Measure("entries", "archive-entries", "has {} entries", "entries", None, "max_archive_entries"),
+    Measure("unpacked_size", "unpacked-size", "has {} bytes unpacked", "bytes", None, "max_unpacked_size"),
+    Measure("archive_ratio", "archive-ratio", "is packed {} to 1", "to 1", None, "max_archive_ratio"),
 )
 
 
@@ -99,9 +100,9 @@ def _verdicts(measure: Measure, facts: Facts, profile: Mapping[str, Any]) -> Ite
             detail = f"The file's {measure.fact.replace('_', ' ')} cannot be read from it."
             yield Rejection("content-unreadable", detail, most or least, None)
     elif least and actual < least:
-        yield _rejection(measure, f"at least {least} is needed", least, actual)
+        yield _rejection(measure, f"at least {least} {measure.unit} needed", least, actual)
     elif most and _exceeds(measure, facts, most) and not _is_harmless(measure, facts):
-        yield _rejection(measure, f"at most {most} is allowed", most, actual)
+        yield _rejection(measure, f"at most {most} {measure.unit} allowed", most, actual)
 
 
 def _rejection(measure: Measure, limit_said: str, limit: float, actual: float) -> Rejection:

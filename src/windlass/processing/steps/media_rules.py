@@ -69,6 +69,10 @@ def _measured(facts: Facts, rules: Mapping[str, Any], fact: str) -> Iterator[Rej
             "media-unreadable", f"The {rules['kind']}'s {fact} cannot be read from it.", least or most, None
         )
     elif least is not None and actual < least:
-        yield Rejection(rule, f"The {rules['kind']} {verb} {actual} {unit}; at least {least} is needed.", least, actual)
+        yield Rejection(
+            rule, f"The {rules['kind']} {verb} {actual} {unit}; at least {least} {unit} needed.", least, actual
+        )
     elif most is not None and actual > most:
-        yield Rejection(rule, f"The {rules['kind']} {verb} {actual} {unit}; at most {most} is allowed.", most, actual)
+        yield Rejection(
+            rule, f"The {rules['kind']} {verb} {actual} {unit}; at most {most} {unit} allowed.", most, actual
+        )

@@ -62,7 +62,7 @@ def _said(head: bytes) -> tuple[str, str]:
     try:
         said = detector.from_buffer(head)
     except magic.MagicException as error:
-        raise Unreadable(f"The type cannot be detected: {error}.") from error
+        raise Unreadable("The type cannot be detected from the content.") from error
     mime_type, _, encoding = said.partition("; charset=")
     return canonical(mime_type), encoding
 
@@ -70,7 +70,7 @@ def _said(head: bytes) -> tuple[str, str]:
 def _looked_into(context: StepContext, found: str, head: bytes) -> str:
     size: int = context.facts["size"]
     if head.startswith(b"PK\x03\x04"):
-        directory = zip_kinds.directory(context.file, size)
+        directory = zip_kinds.directory(context.file)
         if directory is not None and directory.begins == 0:
             inside = zip_kinds.kind(context.file, directory)
             return inside if inside != "application/zip" or found == "application/octet-stream" else found
@@ -93,7 +93,7 @@ def _also(context: StepContext, head: bytes, kind: str) -> list[str]:
     """Readers of zip files begin at a file's end, readers of PDF allow for something before it."""
     also = []
     if not head.startswith(b"PK"):
-        directory = zip_kinds.directory(context.file, context.facts["size"])
+        directory = zip_kinds.directory(context.file)
         if directory is not None and directory.entries:
             also.append(zip_kinds.kind(context.file, directory))
     if kind != "application/pdf" and not is_text(kind) and b"%PDF-" in head[:PDF_WITHIN]:

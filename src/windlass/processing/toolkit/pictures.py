@@ -66,7 +66,7 @@ def of_source(source: Callable[[], Any], width: int) -> Any:
     header = pyvips.Image.new_from_source(source(), "", access="sequential")
     pixels = header.width * header.height
     if pixels > MAX_PIXELS:
-        raise PermanentError(f"The picture has {pixels} pixels; at most {MAX_PIXELS} are decoded.")
+        raise PermanentError(f"The picture has {pixels} pixels; at most {MAX_PIXELS} pixels are decoded.")
     return _shrunk(source, width, header, _page(source, header))
 
 

@@ -86,7 +86,7 @@ class FormParser:
         try:
             self._parser.write(data)
         except FormParserError as error:
-            raise BadRequest(f"The multipart body is malformed: {self._reason(error)}.") from error
+            raise BadRequest(f"The multipart body is malformed: {self._reason()}.") from error
         return self._events
 
     def finish(self) -> None:
@@ -94,10 +94,11 @@ class FormParser:
         if not self._whole:
             raise BadRequest("The multipart body breaks off: its closing boundary is missing.")
 
-    def _reason(self, error: FormParserError) -> str:
+    def _reason(self) -> str:
         if self._head.index == 0:
             return "it does not begin with the boundary that Content-Type names"
-        return f"in part {self._head.index}, {error}"
+        part = f"part {self._head.index}"
+        return f"{part} has a header or boundary that is malformed, or headers that are too many or too long"
 
     def _part_began(self) -> None:
         count = self._head.index + 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from windlass.kernel import urls
 from windlass.kernel.errors import (
     BodyDigestMismatch,
     ChecksumMismatch,
@@ -97,7 +98,7 @@ def _typed(name: str, status: int) -> dict[str, Any]:
 
 
 def _state(state: UploadState) -> dict[str, str]:
-    file = {"Windlass-File": f"/files/{state.file_id}/"} if state.file_id else {}
+    file = {"Windlass-File": urls.file(state.file_id)} if state.file_id else {}
     return {"Upload-Complete": "?1" if state.complete else "?0", "Upload-Offset": str(state.offset)} | file
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.protocols.intents import Reply
 
@@ -43,13 +44,14 @@ def part(url: str, seconds: int) -> Reply:
     return _reply({"url": url, "expires": seconds})
 
 
-def parts(urls: Mapping[int, str]) -> Reply:
-    return _reply({"presignedUrls": {str(number): url for number, url in urls.items()}})
+def parts(signed: Mapping[int, str]) -> Reply:
+    return _reply({"presignedUrls": {str(number): url for number, url in signed.items()}})
 
 
-def completed(location: str, key: str, bucket: str, file_path: str) -> Reply:
-    """``location`` is the file's record, as this client reaches it: Uppy hands it to the page as ``uploadURL``."""
-    return _reply({"location": location, "key": key, "bucket": bucket}, {"Windlass-File": file_path})
+def completed(file_id: uuid.UUID, key: str, bucket: str) -> Reply:
+    """``location`` is the file's record: Uppy hands it to the page as ``uploadURL``."""
+    location = urls.absolute(f"/files/{file_id}/")
+    return _reply({"location": location, "key": key, "bucket": bucket}, {"Windlass-File": urls.file(file_id)})
 
 
 def aborted() -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from email.utils import format_datetime
 
+from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.protocols.intents import Reply, UploadState
 from windlass.protocols.tus.dialect import CHECKSUM_ALGORITHMS, EXTENSIONS, PARTIAL, VERSION
@@ -76,5 +77,5 @@ def _expiry(state: UploadState) -> dict[str, str]:
 
 
 def _spoken(headers: dict[str, str], state: UploadState | None = None) -> dict[str, str]:
-    file = {"Windlass-File": f"/files/{state.file_id}/"} if state and state.file_id else {}
+    file = {"Windlass-File": urls.file(state.file_id)} if state and state.file_id else {}
     return {"Tus-Resumable": VERSION} | headers | file

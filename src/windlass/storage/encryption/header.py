@@ -1,36 +1,46 @@
-"""The first 64 bytes of an encrypted object: by which key it is read, and the nonce that makes its own key.
+"""The first 64 bytes of an encrypted object: the key that reads it, and the nonce of the object's own key.
 
 0   8  WINDLASS
 8   1  version, 1
 9   7  zero
 16  8  id of the key
 24  24 nonce
-48  16 proof, by that key, of all before it and of the object's name
+48  16 HMAC-SHA256, cut to 16 bytes, under that key: of all before it and of the object's name
+
+The keys that can read a store's objects are a ``Keyring``. For each key that was ever used the store has an object of
+its own, made of a header alone, so that a check finds a missing key without reading every object.
 """
 
 from __future__ import annotations
 
 import hmac
+import io
 import secrets
 import struct
+from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from windlass.storage.contract import StoreError, StoreUnavailable
-from windlass.storage.encryption.lengths import ID_LENGTH
+from windlass.storage.contract import ObjectMissing, Store, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from windlass.storage.encryption.keyring import Keyring
     from windlass.storage.encryption.keys import MasterKey, ObjectCipher
 
+#: Lengths in bytes: of a header, and within it.
 LENGTH = 64
-_NONCE_LENGTH = 24
+ID_LENGTH = 8
+NONCE_LENGTH = 24
+MAC_LENGTH = 16
+#: Objects whose names begin so are records of keys.
+KEY_RECORDS = "encryption/"
+
 _MAGIC, _VERSION = b"WINDLASS", 1
-_FIELDS = struct.Struct(f">8sB7x{ID_LENGTH}s{_NONCE_LENGTH}s")
+_FIELDS = struct.Struct(f">8sB7x{ID_LENGTH}s{NONCE_LENGTH}s")
 
 
 class KeyMissing(StoreUnavailable):
-    """An object's key is in no setting. Like a store whose password is wrong: an operator puts it right, and nothing
-    is lost."""
+    """An object's key is in no setting. Like a wrong password of a store: an operator corrects it, and nothing is
+    lost."""
 
     def __init__(self, name: str, key_id: bytes) -> None:
         super().__init__(
@@ -42,20 +52,62 @@ class Damaged(StoreError):
     """These are not the bytes that were written as an object's header."""
 
 
-def new(master: MasterKey, name: str) -> bytes:
-    fields = _FIELDS.pack(_MAGIC, _VERSION, master.id, secrets.token_bytes(_NONCE_LENGTH))
-    return fields + master.proof(fields + name.encode())
+class Keyring:
+    """The keys of the settings. New objects are encrypted under ``current``; without it they are not encrypted."""
+
+    def __init__(self, current: bytes | None = None, old: Sequence[bytes] = ()) -> None:
+        """Raises StoreError where there are keys and the library is not installed."""
+        keys = [_master_key(key) for key in ([] if current is None else [current]) + list(old)]
+        self.current = None if current is None else keys[0]
+        self._by_id = {key.id: key for key in keys}
+
+    def __bool__(self) -> bool:
+        """Whether it holds any key."""
+        return bool(self._by_id)
+
+    def find(self, key_id: bytes) -> MasterKey | None:
+        return self._by_id.get(key_id)
 
 
-def cipher(raw: bytes, name: str, ring: Keyring) -> ObjectCipher:
-    """Of the object that begins with ``raw``. Raises KeyMissing, Damaged."""
+def new(key: MasterKey, name: str) -> bytes:
+    """The header of a new object of this name."""
+    fields = _FIELDS.pack(_MAGIC, _VERSION, key.id, secrets.token_bytes(NONCE_LENGTH))
+    return fields + key.mac(fields + name.encode())
+
+
+def cipher(raw: bytes, name: str, keyring: Keyring) -> ObjectCipher:
+    """The cipher of the object that begins with ``raw``. Raises KeyMissing, Damaged."""
     if len(raw) != LENGTH or not raw.startswith(_MAGIC) or raw[len(_MAGIC)] != _VERSION:
         raise Damaged(f"{name}: it does not begin as an encrypted object does")
     _, _, key_id, nonce = _FIELDS.unpack_from(raw)
-    master = ring.find(key_id)
-    if master is None:
+    key = keyring.find(key_id)
+    if key is None:
         raise KeyMissing(name, key_id)
-    fields, proof = raw[: _FIELDS.size], raw[_FIELDS.size :]
-    if not hmac.compare_digest(master.proof(fields + name.encode()), proof):
+    fields, mac = raw[: _FIELDS.size], raw[_FIELDS.size :]
+    if not hmac.compare_digest(key.mac(fields + name.encode()), mac):
         raise Damaged(f"{name}: its header was changed, or is another object's")
-    return master.cipher(nonce)
+    return key.cipher(nonce)
+
+
+def record_key(store: Store, key: MasterKey) -> None:
+    """Keep a record of the key in the store. Repeatable. Raises StoreError."""
+    name = KEY_RECORDS + key.id.hex()
+    try:
+        store.info(name)
+    except ObjectMissing:
+        store.put(name, io.BytesIO(new(key, name)), LENGTH)
+
+
+def check_recorded_keys(store: Store, keyring: Keyring) -> None:
+    """Raises KeyMissing where a recorded key is in no setting, Damaged where a key with the same id is another."""
+    for found in list(store.objects(KEY_RECORDS)):
+        with closing(store.open(found.key)) as record:
+            cipher(record.read(), found.key, keyring)
+
+
+def _master_key(key: bytes) -> MasterKey:
+    try:
+        from windlass.storage.encryption.keys import MasterKey
+    except ImportError as error:
+        raise StoreError("ENCRYPTION_KEY needs the library `cryptography`: install windlass[encryption].") from error
+    return MasterKey(key)

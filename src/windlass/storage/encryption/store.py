@@ -1,8 +1,8 @@
-"""A store whose objects are encrypted before another one gets them.
+"""A store that encrypts objects before it hands them to another store.
 
-An encrypted object lies in that store under its key and ``.enc``; one without that ending is plain, from before there
-was a key. So nothing that a client sends is ever taken for the one or the other, and a server that has lost its key
-still sees which objects there are, and removes none of them.
+An encrypted object is kept in the inner store under its key and ``.enc``; one without that ending is plain and was
+written before there was a key. So no content that a client sends is mistaken for either, and a server that has lost its
+key still lists all objects, and removes none of them.
 """
 
 from __future__ import annotations
@@ -12,35 +12,38 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
+from windlass.kernel import secret_keys
 from windlass.storage.contract import LocalFiles, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.copying import ThroughHere
-from windlass.storage.encryption import header, marks
-from windlass.storage.encryption.keyring import Keyring
-from windlass.storage.encryption.reader import EncryptedSource, decrypted
-from windlass.storage.encryption.writer import EncryptingWriter
+from windlass.storage.encryption import header
+from windlass.storage.encryption.header import Keyring
+from windlass.storage.encryption.streams import EncryptedSource, EncryptingWriter, decrypted
+
+if TYPE_CHECKING:
+    from windlass.conf import Settings
 
 T = TypeVar("T")
 
 SUFFIX = ".enc"
-#: In the state of an object in the making: its header, and the inner store's own state.
+#: In the state of an unfinished object: its header, and the inner store's own state.
 _HEADER, _INNER = "encryption", "inner"
 
 
 class EncryptedStore:
-    """See ``contract.Store``. ``inner`` is one that is written at any offset, not one of parts.
+    """See ``contract.Store``. ``inner`` is a store that is written at any offset, not one of parts.
 
-    Without a current key new objects are plain, and without any this only stands between ``inner`` and those who would
-    take an encrypted object for a plain one, or for none.
+    Without a current key new objects are plain. Without any key it only prevents that an encrypted object is taken for
+    a plain or a missing one.
     """
 
-    def __init__(self, inner: Store, ring: Keyring) -> None:
+    def __init__(self, inner: Store, keyring: Keyring) -> None:
         self._inner = inner
-        self._ring = ring
-        self._marked = False
+        self._keyring = keyring
+        self._key_recorded = False
         self.capabilities = inner.capabilities
-        if ring:
+        if keyring:
             self.capabilities = replace(inner.capabilities, local_files=False, copies=True, encrypted=True)
 
     @property
@@ -54,31 +57,31 @@ class EncryptedStore:
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
-        """The header is in the state, and written with the first bytes: so it is never less durable than they are."""
-        if self._ring.current is None:
+        """The header is part of the state and is written with the first bytes, so it is as durable as they are."""
+        if self._keyring.current is None:
             return self._inner.create(_checked(key), durable=durable, at_most=at_most, chunk_size=chunk_size)
-        self._mark()
-        raw = header.new(self._ring.current, key)
+        self._record_key()
+        raw = header.new(self._keyring.current, key)
         room = None if at_most is None else at_most + header.LENGTH
-        return _sealed(raw, self._inner.create(_name(key), durable=durable, at_most=room, chunk_size=chunk_size))
+        return _with_header(raw, self._inner.create(_name(key), durable=durable, at_most=room, chunk_size=chunk_size))
 
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> Writer:
         if _HEADER not in state:
             plain = self._inner.open_writer(_checked(key), state, shared=shared, region=region)
-            return ThroughHere(plain, self.open) if self._ring else plain
+            return ThroughHere(plain, self.open) if self._keyring else plain
         raw = _header_of(state)
         place = None if region is None else (header.LENGTH + region[0], region[1])
         inner = self._inner.open_writer(_name(key), state[_INNER], shared=shared, region=place)
         try:
-            cipher = header.cipher(raw, key, self._ring)
+            cipher = header.cipher(raw, key, self._keyring)
             if self._first_bytes(key) != raw:
                 inner.write(0, [raw])
         except BaseException:
             inner.close()
             raise
-        return EncryptingWriter(inner, cipher, lambda own: _sealed(raw, own), self.open)
+        return EncryptingWriter(inner, cipher, lambda own: _with_header(raw, own), self.open)
 
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
@@ -100,15 +103,15 @@ class EncryptedStore:
         return self._inner.clear(_checked(key)) + _without_header(self._inner.clear(_name(key)))
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        """What was there in the other form goes too."""
-        if self._ring.current is None:
+        """An object of this key in the other form is deleted."""
+        if self._keyring.current is None:
             self._inner.put(_checked(key), source, size)
-            if self._ring:
+            if self._keyring:
                 self._inner.delete(_name(key))
             return
-        self._mark()
-        raw = header.new(self._ring.current, key)
-        encrypted = EncryptedSource(source, raw, header.cipher(raw, key, self._ring))
+        self._record_key()
+        raw = header.new(self._keyring.current, key)
+        encrypted = EncryptedSource(source, raw, header.cipher(raw, key, self._keyring))
         self._inner.put(_name(key), cast(BinaryIO, encrypted), size + header.LENGTH)
         self._inner.delete(key)
 
@@ -128,14 +131,14 @@ class EncryptedStore:
 
         for found in self._inner.objects(prefix, unless=left_out):
             shown = _as_plain(found)
-            if shown.key.startswith(prefix) and not shown.key.startswith(marks.PREFIX):
+            if shown.key.startswith(prefix) and not shown.key.startswith(header.KEY_RECORDS):
                 yield shown
 
     def check(self, *, thorough: bool = False) -> None:
-        """``thorough``: also that every key that was ever used here is known."""
+        """``thorough`` also checks that every key that was ever used here is known."""
         self._inner.check(thorough=thorough)
         if thorough:
-            marks.check(self._inner, self._ring)
+            header.check_recorded_keys(self._inner, self._keyring)
 
     def close(self) -> None:
         self._inner.close()
@@ -143,15 +146,15 @@ class EncryptedStore:
     def local_path(self, key: str) -> Path:
         return cast(LocalFiles, self._inner).local_path(_checked(key))
 
-    def _mark(self) -> None:
-        if not self._marked and self._ring.current is not None:
-            marks.leave(self._inner, self._ring.current)
-            self._marked = True
+    def _record_key(self) -> None:
+        if not self._key_recorded and self._keyring.current is not None:
+            header.record_key(self._inner, self._keyring.current)
+            self._key_recorded = True
 
     def _open_encrypted(self, key: str) -> BinaryIO:
         inner = self._inner.open(_name(key))
         try:
-            return decrypted(inner, header.cipher(inner.read(header.LENGTH), key, self._ring))
+            return decrypted(inner, header.cipher(inner.read(header.LENGTH), key, self._keyring))
         except BaseException:
             inner.close()
             raise
@@ -161,26 +164,26 @@ class EncryptedStore:
             return inner.read(header.LENGTH)
 
     def _either(self, key: str, encrypted: Callable[[str], T], plain: Callable[[str], T]) -> T:
-        """First the form that new objects have."""
-        forms = (encrypted, plain) if self._ring.current else (plain, encrypted)
+        """Tries the form of new objects first."""
+        forms = (encrypted, plain) if self._keyring.current else (plain, encrypted)
         with suppress(ObjectMissing):
             return forms[0](_checked(key))
         return forms[1](key)
 
 
 def _checked(key: str) -> str:
-    """Raises StoreError for what is no key; the inner store looks at the rest."""
-    if key.endswith(SUFFIX) or key.startswith(marks.PREFIX):
+    """Raises StoreError for names that this store uses itself; the inner store checks the rest."""
+    if key.endswith(SUFFIX) or key.startswith(header.KEY_RECORDS):
         raise StoreError(f"{key!r} is no key of this store")
     return key
 
 
 def _name(key: str) -> str:
-    """Of an encrypted object, in the inner store."""
+    """The name of an encrypted object in the inner store."""
     return _checked(key) + SUFFIX
 
 
-def _sealed(raw: bytes, inner: State) -> State:
+def _with_header(raw: bytes, inner: State) -> State:
     return {_HEADER: base64.b64encode(raw).decode(), _INNER: inner}
 
 
@@ -193,7 +196,26 @@ def _without_header(size: int) -> int:
 
 
 def _as_plain(found: ObjectInfo) -> ObjectInfo:
-    """As those see it who know nothing of encryption."""
+    """The object as users of the store see it."""
     if not found.key.endswith(SUFFIX):
         return found
     return replace(found, key=found.key.removesuffix(SUFFIX), size=_without_header(found.size))
+
+
+def local(settings: Settings) -> EncryptedStore:
+    """The store of STORAGE_BACKEND=local. Raises StoreError."""
+    from windlass.storage.local import from_settings
+
+    return _encrypting(from_settings(settings), settings)
+
+
+def django(settings: Settings) -> EncryptedStore:
+    """The store of STORAGE_BACKEND=django. Raises StoreError."""
+    from windlass.storage.django_storage.store import from_settings
+
+    return _encrypting(from_settings(settings), settings)
+
+
+def _encrypting(inner: Store, settings: Settings) -> EncryptedStore:
+    current = secret_keys.parsed(settings.encryption_key) if settings.encryption_key else None
+    return EncryptedStore(inner, Keyring(current, [secret_keys.parsed(key) for key in settings.encryption_old_keys]))

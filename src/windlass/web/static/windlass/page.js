@@ -5,6 +5,7 @@ const SERVED = new Set(["READY", "FAILED"]);
 const SMALLEST = 2 ** 20, LARGEST = 2 ** 26; // of one PATCH: it grows while a request takes under a second
 const find = (selector, within = document) => within.querySelector(selector);
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+const at = (path) => document.documentElement.dataset.root + path; // a proxy may serve all of this below a path
 const say = (text) => { find("#said").textContent = text; };
 
 let token = sessionStorage.getItem("windlass-token") ?? "";
@@ -89,7 +90,7 @@ async function send(file, show, signal) {
   const metadata = `filename ${base64(file.name)}` + (file.type ? `,filetype ${base64(file.type)}` : "");
   show(0);
   const made = await persist(() =>
-    call("/files/", tus("POST", { "Upload-Length": file.size, "Upload-Metadata": metadata }, undefined, signal)), show, signal);
+    call(at("/files/"), tus("POST", { "Upload-Length": file.size, "Upload-Metadata": metadata }, undefined, signal)), show, signal);
   const where = new URL(made.headers.get("Location"), location).pathname;
   try {
     await append(file, where, show, signal);
@@ -204,7 +205,7 @@ async function picture(frame, url) {
 async function download(event, file) {
   if (!token) return; // the link itself is enough
   event.preventDefault();
-  const signed = await call(`/files/${file.id}/signed-url/`, { method: "POST" }).then((reply) => reply.json(), ({ message }) => say(message));
+  const signed = await call(at(`/files/${file.id}/signed-url/`), { method: "POST" }).then((reply) => reply.json(), ({ message }) => say(message));
   if (signed) location.assign(signed.url);
 }
 
@@ -212,7 +213,7 @@ async function discard(file) {
   const undoable = !inTrash && trashing.has(file.profile);
   if (!undoable && !confirm(`Delete ${file.original_filename}? Its bytes and its record go for good.`)) return;
   try {
-    await call(`/files/${file.id}/${inTrash ? "?permanent=true" : ""}`, { method: "DELETE" });
+    await call(at(`/files/${file.id}/${inTrash ? "?permanent=true" : ""}`), { method: "DELETE" });
     forget(file.id);
     say(undoable ? `${file.original_filename} is in the trash.` : `${file.original_filename} is deleted.`);
   } catch ({ message }) {
@@ -222,7 +223,7 @@ async function discard(file) {
 
 async function restore(file) {
   try {
-    await call(`/files/${file.id}/restore/`, { method: "POST" });
+    await call(at(`/files/${file.id}/restore/`), { method: "POST" });
     forget(file.id);
     say(`${file.original_filename} is restored.`);
   } catch ({ message }) {
@@ -239,7 +240,7 @@ find("#trash").addEventListener("click", () => {
   more(listed()).catch(({ message }) => say(message));
 });
 
-const listed = () => `/files/?limit=50${inTrash ? "&trashed=true" : ""}`;
+const listed = () => at(`/files/?limit=50${inTrash ? "&trashed=true" : ""}`);
 
 function forget(id) {
   rows.get(id)?.remove();
@@ -264,7 +265,7 @@ const asked = new Map(); // how often a file was asked for: an answer that a lat
 async function refresh(id) {
   const turn = (asked.get(id) ?? 0) + 1;
   asked.set(id, turn);
-  const reply = await call(`/files/${id}/`).catch((error) => (error.status === 404 ? forget(id) : null));
+  const reply = await call(at(`/files/${id}/`)).catch((error) => (error.status === 404 ? forget(id) : null));
   const file = await reply?.json();
   if (file && !inTrash && asked.get(id) === turn) place(file, { first: true });
 }
@@ -274,7 +275,7 @@ async function refresh(id) {
 async function follow() {
   for (let last = null; ; await pause(2)) {
     try {
-      const reply = await call("/events/", last ? { headers: { "Last-Event-ID": last } } : {});
+      const reply = await call(at("/events/"), last ? { headers: { "Last-Event-ID": last } } : {});
       for await (const event of events(reply.body)) {
         last = event.id ?? last;
         hear(event);

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("windlass_files", "0009_spare_objects")]
+    dependencies = [("windlass_files", "0010_search_name")]
 
     operations = [
         migrations.AddField(

@@ -1,0 +1,39 @@
+"""Files of the time before names were made searchable are found after the migration, on either database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import django
+django.setup()
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+call_command("migrate", "windlass_files", "0009", verbosity=0)
+old = MigrationExecutor(connection).loader.project_state([("windlass_files", "0009_spare_objects")]).apps
+files = old.get_model("windlass_files", "FileAsset")
+for number in range(1500):
+    files.objects.create(owner="o", original_filename=f"\\u00dcber {number}.txt", size=1, profile="default")
+call_command("migrate", verbosity=0)
+from windlass.files.api import FileAsset
+assert FileAsset.objects.filter(search_name__contains="\\u00fcber").count() == 1500
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_old_files_are_found(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    database = {"DATABASE_URL": request.getfixturevalue("postgres")} if kind == "postgresql" else {}
+    environment = {
+        **os.environ,
+        **database,
+        "WINDLASS_HOME": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "windlass.settings",
+    }
+    subprocess.run([sys.executable, "-c", SCRIPT], env=environment, check=True, timeout=120)

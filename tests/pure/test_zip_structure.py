@@ -1,0 +1,129 @@
+"""Which directories of a zip file readers take, whatever stands before, behind and between its parts."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+
+import pytest
+
+from windlass.kernel.formats import zip_structure
+
+Zip = Callable[[bytes], bytes]
+
+
+def small(*names: str, comment: bytes = b"") -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name in names or ("a.txt",):
+            made.writestr(name, b"Haul away.")
+        made.comment = comment
+    return out.getvalue()
+
+
+def names(content: bytes) -> list[list[str]]:
+    """Of each directory."""
+    file = io.BytesIO(content)
+    return [[m.name for m in zip_structure.members(file, found)] for found in zip_structure.directories(file)]
+
+
+def end_of(content: bytes) -> tuple[int, int, int, int]:
+    """Place of the end record; entries, size and offset by it."""
+    place = content.rfind(b"PK\5\6")
+    count, size, offset = struct.unpack_from("<HII", content, place + 10)
+    return place, count, size, offset
+
+
+def records64(count: int, size: int, offset: int, place: int, *, locator: int | None = None) -> bytes:
+    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
+    return record + struct.pack("<4sIQI", b"PK\6\7", 0, place if locator is None else locator, 1)
+
+
+def with_zip64(content: bytes, *, locator: int | None = None, full: bool = False) -> bytes:
+    """The same with the records of zip64, whose fields say nothing else."""
+    place, count, size, offset = end_of(content)
+    end = bytearray(content[place:])
+    if full:
+        struct.pack_into("<2H2I", end, 8, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    return content[:place] + records64(count, size, offset, place, locator=locator) + end
+
+
+def signed(content: bytes) -> bytes:
+    """A digital signature record behind the entries (APPNOTE 4.3.13), which the directory's size does not count."""
+    place = end_of(content)[0]
+    return content[:place] + b"PK\5\5" + struct.pack("<H", 8) + bytes(8) + content[place:]
+
+
+def block_before_directory(content: bytes) -> bytes:
+    """As the signing block of an Android package."""
+    place, _, _, offset = end_of(content)
+    moved = bytearray(content[:offset] + bytes(100) + content[offset:])
+    struct.pack_into("<I", moved, place + 100 + 16, offset + 100)
+    return bytes(moved)
+
+
+HONEST: dict[str, Zip] = {
+    "plain": lambda content: content,
+    "something before it": lambda content: b"MZ" + bytes(1000) + content,
+    "one byte before it": lambda content: b"x" + content,
+    "something behind it": lambda content: content + bytes(1000),
+    "zip64 records that nothing needs": with_zip64,
+    "zip64 records, and the fields are full": lambda content: with_zip64(content, full=True),
+    "zip64 records behind something": lambda content: b"x" * 99 + with_zip64(content, full=True),
+    "a locator that points elsewhere": lambda content: with_zip64(content, locator=3),
+    "a digital signature": signed,
+    "a block before the directory": block_before_directory,
+}
+
+
+@pytest.mark.parametrize("changed", HONEST.values(), ids=HONEST)
+def test_there_is_one_directory(changed: Zip) -> None:
+    content = changed(small("a.txt", "b/c.txt"))
+    assert names(content) == [["a.txt", "b/c.txt"]]
+    file = io.BytesIO(content)
+    found = zip_structure.directories(file)[0]
+    for member in zip_structure.members(file, found):
+        assert zip_structure.content(file, member, 4) == b"Haul"
+    assert zip_structure.contradiction(found, 2) == ""
+    assert "2 entries" in zip_structure.contradiction(found, 3)
+
+
+def test_a_comment_may_hold_another_archive() -> None:
+    """Some readers take the last end record, some the one whose comment ends with the file."""
+    assert names(small("inner.txt", comment=small("b.txt")))[0] == ["b.txt"]
+    assert len(names(small("inner.txt", comment=small("b.txt")))) == 2
+
+
+def test_the_last_entry_s_comment_may_hold_another_directory() -> None:
+    other = small("other.txt")
+    place, count, size, offset = end_of(other)
+    hidden = other[offset:place]
+    out = io.BytesIO()
+    out.write(other[:offset])
+    with zipfile.ZipFile(out, "a") as made:
+        info = zipfile.ZipInfo("harmless.txt")
+        info.comment = hidden + records64(count, size, offset, 0)
+        made.writestr(info, b"")
+    assert sorted(names(out.getvalue())) == [["harmless.txt"], ["other.txt"]]
+
+
+def test_a_stored_archive_at_the_end_is_an_entry_and_nothing_else() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        made.writestr("inner.zip", small("x.txt"))
+    assert names(out.getvalue()) == [["inner.zip"]]
+
+
+def test_nothing_is_made_of_what_is_no_archive() -> None:
+    for content in (b"", b"PK\3\4", small()[:-30], b"PK\5\6" * 5000, b"x" * 70_000 + b"PK\5\6" + bytes(18)):
+        assert names(content) in ([], [[]])
+
+
+def test_a_directory_that_is_encrypted() -> None:
+    content = small()
+    place, _, _, offset = end_of(content)
+    locked = content[:offset] + b"PK\6\x08" + content[offset + 4 : place] + content[place:]
+    assert names(locked) == []
+    assert zip_structure.is_encrypted(io.BytesIO(locked))
