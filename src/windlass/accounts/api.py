@@ -1,6 +1,6 @@
 """The door of the accounts app: who is asking, and the credentials that prove it."""
 
-from windlass.accounts.authentication import has_credential, of_request, of_scope
+from windlass.accounts.authentication import CsrfTokenMissing, has_credential, of_request, of_scope
 from windlass.accounts.grants import PARAMETER as GRANT_PARAMETER
 from windlass.accounts.grants import PREFIX as GRANT_PREFIX
 from windlass.accounts.grants import claim as claim_grant
@@ -16,6 +16,7 @@ from windlass.accounts.tokens import revoke as revoke_token
 __all__ = [
     "GRANT_PARAMETER",
     "GRANT_PREFIX",
+    "CsrfTokenMissing",
     "claim_grant",
     "create_grant",
     "create_token",

@@ -28,6 +28,7 @@ from windlass.storage.contract import StoreError
 
 async def create(incoming: Incoming) -> Response:
     """POST with Upload-Complete."""
+    principal = await principal_of(incoming.request)
     intent = rufh.parse(incoming.head, None)
     if not isinstance(intent, Create):
         raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
@@ -35,7 +36,7 @@ async def create(incoming: Incoming) -> Response:
     try:
         outcome = await resumable.create(
             intent,
-            await principal_of(incoming.request),
+            principal,
             incoming.body if intent.has_body else None,
             dialect=Dialect.IETF,
             request_id=incoming.request_id,

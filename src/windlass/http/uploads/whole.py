@@ -18,8 +18,8 @@ from windlass.receiving.whole import WholeUpload
 
 async def take(incoming: Incoming) -> Response:
     """POST /files, PUT /files/{name}: the raw body."""
-    intent = raw.parse(incoming.head, incoming.request.path_params.get("name"))
     principal = await principal_of(incoming.request)
+    intent = raw.parse(incoming.head, incoming.request.path_params.get("name"))
     upload = WholeUpload(admit(intent.description, intent.size, principal, Dialect.RAW))
     try:
         await upload.receive(incoming.body)

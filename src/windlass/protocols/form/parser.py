@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
+from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 from windlass.protocols import media_types, parameters
 from windlass.protocols.form.part_head import PartHead
@@ -23,7 +24,8 @@ _BOUNDARY = re.compile(r"[ -~]{0,199}[!-~]")
 class PartBegan:
     """``filename`` as the client sent it, directories and all; None: an ordinary field.
 
-    ``content_type`` is the part's own header, None if it has none.
+    ``content_type`` is the part's own header, None if it has none. A part whose type no field has, such as a picture's,
+    is a file even if the client gives it no name.
     """
 
     name: str
@@ -116,7 +118,11 @@ class FormParser:
         self._head.end_header()
 
     def _head_ended(self) -> None:
-        began = PartBegan(*self._head.disposition(), content_type=self._head.content_type())
+        name, filename = self._head.disposition()
+        content_type = self._head.content_type()
+        if filename is None and not media_types.may_be_of_a_field(content_type):
+            filename = filenames.UNNAMED
+        began = PartBegan(name, filename, content_type)
         if began.filename == "":
             self._withheld = began
         else:
