@@ -79,7 +79,7 @@ def film(
         if matrix:
             video.set_display_matrix(matrix)
         audio: Any = made.add_stream(_AUDIO.get(container, "aac"), rate=48000, layout=sound) if sound else None
-        tone = _tone(seconds, sound) if sound else iter(())
+        tone = sine(seconds, sound) if sound else iter(())
         for frame in _frames(width, height, rate, seconds, black, video.pix_fmt):
             made.mux(video.encode(frame))
             for heard in tone:
@@ -92,7 +92,11 @@ def film(
     return out.getvalue()
 
 
-_FAST = {"libx264": {"preset": "ultrafast"}, "libx265": {"preset": "ultrafast"}}
+_FAST = {
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "libx264": {"preset": "ultrafast"},
+    "libx265": {"preset": "ultrafast"},
+}
 _AUDIO = {"webm": "libopus", "avi": "libmp3lame", "mpegts": "aac"}
 #: FFmpeg's display matrices: the telephone was turned to the right; and a mirror.
 TURNED = (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
@@ -118,7 +122,7 @@ def _hex(colour: tuple[int, ...]) -> str:
     return bytes(colour).hex()
 
 
-def _tone(seconds: float, layout: str) -> Iterator[Any]:
+def sine(seconds: float, layout: str) -> Iterator[Any]:
     from av.filter import Graph
 
     graph = Graph()
@@ -149,28 +153,30 @@ def tone(container: str = "wav", codec: str = "pcm_s16le", seconds: float = 2, l
     out = io.BytesIO()
     with av.open(out, "w", format=container) as made:
         stream: Any = made.add_stream(codec, rate=48000, layout=layout)
-        for frame in _tone(seconds, layout):
+        for frame in sine(seconds, layout):
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
     return out.getvalue()
 
 
 @cache
-def with_cover() -> bytes:
-    """A sound with a picture on its sleeve: red on the left, blue on the right."""
+def with_cover(container: str = "mp3", codec: str = "libmp3lame", *, attached: bool = True) -> bytes:
+    """A sound with a picture on its sleeve: red on the left, blue on the right. Not ``attached``, it is a stream like
+    any other, with one picture."""
     import av
     from av.stream import Disposition
 
     cover = plain(150, 300, RED).join(plain(150, 300, BLUE), "horizontal").jpegsave_buffer()
     out = io.BytesIO()
-    with av.open(out, "w", format="mp3") as made, av.open(io.BytesIO(cover), format="jpeg_pipe") as sleeve:
-        stream: Any = made.add_stream("libmp3lame", rate=48000, layout="stereo")
+    with av.open(out, "w", format=container) as made, av.open(io.BytesIO(cover), format="jpeg_pipe") as sleeve:
+        stream: Any = made.add_stream(codec, rate=48000, layout="stereo")
         picture = made.add_stream_from_template(sleeve.streams.video[0])
-        picture.disposition = Disposition.attached_pic
+        if attached:
+            picture.disposition = Disposition.attached_pic
         packet = next(sleeve.demux())
         packet.stream = picture
         made.mux(packet)
-        for frame in _tone(1, "stereo"):
+        for frame in sine(1, "stereo"):
             made.mux(stream.encode(frame))
         made.mux(stream.encode())
     return out.getvalue()

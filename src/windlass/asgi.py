@@ -19,26 +19,38 @@ from starlette.routing import Match, Route
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
-from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402  Django's apps must be loaded first
-from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
+from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
+from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402
+from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
+from windlass.kernel.errors import NotFound  # noqa: E402
+from windlass.kernel.stored_text import is_storable  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
 from windlass.receiving import chunks, lease, memory  # noqa: E402
 
 breakers.watch()
 
+
+def _guarded(route: Route) -> Route:
+    """The same route, for callers whom the declaration of its handler lets in."""
+    return Route(route.path, endpoint(route.endpoint, declared(route.endpoint)), methods=list(route.methods or ()))
+
+
+METRICS_ROUTES = [_guarded(route) for route in metrics.routes]
 BYTE_ROUTES: list[Route] = [
     *uploads.routes,
     *zip_files.routes,
     *downloads.routes,
     *live.routes,
-    *health.routes,
-    *metrics.routes,
+    *map(_guarded, health.routes),
+    *METRICS_ROUTES,
 ]
+for _route in BYTE_ROUTES:
+    declared(_route.endpoint)  # one without a declaration is not served: the start fails
 
 #: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
 OURS = frozenset(
@@ -65,7 +77,7 @@ class FrontDoor:
         if scope["type"] == "http" and _may_be_ours(seen):
             ours = _without_slash(seen)
             route = _byte_route(ours)
-            if (route is None or route in metrics.routes) and _is_anothers(path_of(seen)):
+            if (route is None or route in METRICS_ROUTES) and _is_anothers(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
                 body = UnreadBody(ours, receive, send)
@@ -76,14 +88,18 @@ class FrontDoor:
             await self._inner(scope, receive, send)
 
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
+        send = _completing(scope, send)
         try:
             check_host(scope)
-            if route is None and cors.is_preflight(scope):
-                await cors.answer_preflight(send)
-            elif route is None:
-                await self._inner(scope, bounded(scope, receive), send)
-            else:
+            if not is_storable(scope["path"]) and scope["method"] != "PUT":  # a name in the path is cleaned
+                raise NotFound("There is nothing at an address that contains a NUL character.")
+            if route is not None:
                 await route.handle(scope, receive, send)
+            elif scope["method"] == "OPTIONS" and (cors.is_preflight(scope) or _allowed(scope)):
+                await cors.answer_options(send)
+            else:
+                await _admit_to_record_plane(scope)
+                await self._inner(scope, bounded(scope, receive), send)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
@@ -149,6 +165,40 @@ def _is_anothers(path: str) -> bool:
     return view is not None and not view.__module__.startswith("windlass.")
 
 
+async def _admit_to_record_plane(scope: Scope) -> None:
+    """Prove the credential before Django takes in the body, which it does before a view sees the request."""
+    from windlass.http.rest.routing import access_of
+
+    view = _view(path_of(scope))
+    access = access_of(view, scope["method"]) if view is not None else None
+    if access is not None:
+        await admit(scope, access)
+
+
+def _allowed(scope: Scope) -> frozenset[str]:
+    from windlass.http.rest.routing import allowed_methods
+
+    return allowed_methods(path_of(scope))
+
+
+def _completing(scope: Scope, send: Send) -> Send:
+    """Adds what every reply says: not to be stored where it says nothing of caches, because it is of one caller and one
+    moment; and to OPTIONS, or where the method is refused, ``Allow`` with what the path takes on both planes."""
+
+    async def send_completed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            if message["status"] == 405 or scope["method"] == "OPTIONS":
+                allowed = ", ".join(sorted(_allowed(scope))).encode()
+                headers = [(name, value) for name, value in headers if name.lower() != b"allow"] + [(b"allow", allowed)]
+            if all(name.lower() != b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"private, no-store"))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_completed
+
+
 def _view(path: str) -> Callable[..., Any] | None:
     try:
         return resolve(path or "/").func
@@ -168,6 +218,7 @@ def _byte_route(scope: Scope) -> Route | None:
         match, child = route.matches(scope)
         if match is Match.FULL:
             scope.update(child)
+            scope["windlass.route"] = route.path
             return route
     return None
 

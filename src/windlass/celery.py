@@ -6,7 +6,6 @@ Celery is told nothing that matters: a message is a bell, and the job's row says
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import warnings
 from collections.abc import Sequence
@@ -16,25 +15,30 @@ from uuid import UUID
 import structlog
 from celery import bootsteps
 from celery.apps.worker import Worker as CeleryWorker
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging
 from celery.worker import state
+from celery.worker.consumer import Consumer
 
 from windlass.jobs import wake
 from windlass.jobs.api import Stage
 from windlass.operations.watchdog import Attendance, Watchdog
 from windlass.processing import api as processing
 
-__all__ = ["app", "work"]
+__all__ = ["app", "stop", "work"]
 
 log = structlog.get_logger(__name__)
 
-#: EX_TEMPFAIL: the supervisor starts another in this one's place.
+#: EX_TEMPFAIL: the supervisor or service manager starts another in this one's place.
 EXIT_STOPPED_CONSUMING = 75
 #: How long a worker that stopped consuming may take to end by itself.
 PATIENCE_SECONDS = 15.0
 
+#: The longest pause between two looks for a broker that is away.
+RETRY_SECONDS = 3.0
+
 app = wake.application()
+_reconnect = threading.Event()
 attendance = Attendance()
 _holder = ""
 _stages: Sequence[Stage] = tuple(Stage)
@@ -55,15 +59,17 @@ def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:
     _holder, _stages = instance, stages
     # It takes JSON only and runs none of it, and what is hostile runs in the sandbox: root in a container may.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)  # running jobs outlive a lost connection
     app.add_defaults(lambda: _worker_configuration(concurrency))
     setup_logging.connect(_keep_logging)  # type: ignore[no-untyped-call]
     attendance.open(slots=concurrency)
-    watchdog = Watchdog(attendance, stages, give_up=_give_up)
+    watchdog = Watchdog(attendance, stages, reconnect=_reconnect.set, give_up=_give_up)
     worker: Any = _Worker(  # type: ignore[no-untyped-call]
         app=app,
         hostname=f"windlass@{instance}",
         pool="threads",
         concurrency=concurrency,
+        consumer_cls=_Consumer,
         queues=[stage.value for stage in stages],
         quiet=True,
         without_mingle=True,
@@ -77,13 +83,34 @@ def work(instance: str, *, stages: Sequence[Stage], concurrency: int) -> int:
 
 class _Worker(CeleryWorker):
     def install_platform_tweaks(self, worker: Any) -> None:
-        """Of Celery's signal handlers, only the one that ends it: the others restart, debug or print."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _stop)
+        """None of Celery's signal handlers: whoever runs this worker has its own, and calls ``stop``."""
+
+
+class _Consumer(Consumer):
+    """Celery's, which waits up to half a minute before it looks again for a broker that was away, and says so each
+    time."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        told = False
+
+        def tell(error: Exception, interval: float) -> None:
+            nonlocal told
+            if not told:
+                log.warning(
+                    "broker.away", error=" ".join(str(error).split()), hint="it is tried again until it answers"
+                )
+                told = True
+
+        conn.ensure_connection(
+            tell, None, interval_start=0, interval_step=0.5, interval_max=RETRY_SECONDS, callback=state.maybe_shutdown
+        )
+        self.first_connection_attempt = False
+        self.broker_connection_retry_attempt = 0
+        return conn
 
 
 class _Tick(bootsteps.StartStopStep):
-    """Wakes the event loop that Redis and AMQP brokers are read with.
+    """Wakes the event loop that Redis and AMQP brokers are read with, and makes it connect anew when asked.
 
     A thread that ends a job acknowledges its message through that loop, which would otherwise sleep on for up to a
     second before it lets the next message in.
@@ -93,23 +120,28 @@ class _Tick(bootsteps.StartStopStep):
     SECONDS = 0.02
 
     def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
-        hub.call_repeatedly(self.SECONDS, _nothing)
+        hub.call_repeatedly(self.SECONDS, _tick)
 
 
 app.steps["consumer"].add(_Tick)
 
 
-def _nothing() -> None:
-    return None
+def _tick() -> None:
+    """Raises what Celery takes for a lost connection: it closes the old one and consumes from a new one, and running
+    jobs go on."""
+    if _reconnect.is_set():
+        _reconnect.clear()
+        raise ConnectionResetError("this worker gets no messages; it connects again")
 
 
-def _stop(number: int, frame: object) -> None:
+def stop() -> None:
     """Take no more; end when the running jobs have. The consumer looks at this flag between two messages."""
     state.should_stop = 0  # type: ignore[assignment]  # an exit code, where None means to go on
 
 
 def _give_up() -> None:
-    _stop(signal.SIGTERM, None)
+    """The last resort: end this process, for whatever started it to start another."""
+    state.should_stop = EXIT_STOPPED_CONSUMING  # type: ignore[assignment]
     threading.Event().wait(PATIENCE_SECONDS)
     os._exit(EXIT_STOPPED_CONSUMING)
 
@@ -130,6 +162,7 @@ def _worker_configuration(concurrency: int) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_enable_prefetch_count_reduction": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_heartbeat": 20,

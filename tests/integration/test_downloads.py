@@ -308,7 +308,11 @@ def _is_safe(reply: httpx.Response, mime_type: str) -> None:
         ({"status": "READY", "gate_passed": True}, 200, ""),
         ({"status": "FAILED", "gate_passed": True}, 200, ""),
         ({"status": "FAILED", "gate_passed": False, "message": "scanner away"}, 409, "conflict"),
-        ({"status": "REJECTED", "rejection": {"rule": "type", "detail": "HTML is not taken"}}, 403, "file-refused"),
+        (
+            {"status": "REJECTED", "rejection": {"rule": "type", "detail": "HTML is refused."}},
+            403,
+            "file-refused",
+        ),
         ({"status": "REJECTED", "gate_passed": False, "rejection": None}, 403, "file-refused"),
         ({"status": "QUARANTINED", "gate_passed": True}, 403, "file-refused"),
         ({"status": "RELEASED", "gate_passed": True}, 410, "file-released"),

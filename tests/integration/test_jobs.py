@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections, transaction
@@ -347,29 +348,74 @@ def test_a_process_that_has_rung_for_nothing_has_not_loaded_celery() -> None:
 
 
 @pytest.fixture
-def given_up() -> list[str]:
+def done() -> list[str]:
+    """What a watchdog had done."""
     return []
 
 
-def watchdog(given_up: list[str], attendance: Attendance) -> Watchdog:
+def watchdog(done: list[str], attendance: Attendance, stages: Sequence[Stage] = tuple(Stage)) -> Watchdog:
     attendance.heard_at = now() - timedelta(minutes=5)
-    return Watchdog(attendance, list(Stage), give_up=lambda: given_up.append("now"))
+    return Watchdog(
+        attendance, stages, reconnect=lambda: done.append("reconnect"), give_up=lambda: done.append("give up")
+    )
 
 
-def test_a_worker_that_misses_two_bells_while_idle_is_given_up(given_up: list[str]) -> None:
-    dog, job = watchdog(given_up, Attendance()), new_job()
+def miss_two(dog: Watchdog, job: Job) -> None:
+    for seconds in (60, 20):
+        rung_ago(job, seconds=seconds, due_ago=90)
+        dog.look()
+
+
+def test_a_worker_that_misses_two_notifications_while_idle_connects_anew(done: list[str]) -> None:
+    dog, job = watchdog(done, Attendance()), new_job()
     rung_ago(job, seconds=60, due_ago=90)
     dog.look()
     dog.look()
-    assert given_up == [], "one lost bell proves nothing"
+    assert done == [], "one lost notification proves nothing"
     rung_ago(job, seconds=20, due_ago=90)
     dog.look()
-    assert given_up == ["now"]
+    assert done == ["reconnect"]
 
 
-def test_a_worker_that_hears_or_is_busy_is_not_given_up(given_up: list[str]) -> None:
+def test_a_worker_that_gets_none_after_that_either_is_given_up(done: list[str], monkeypatch: Any) -> None:
     attendance = Attendance()
-    dog, job = watchdog(given_up, attendance), new_job()
+    dog, job = watchdog(done, attendance), new_job()
+    miss_two(dog, job)
+    later = now() + timedelta(minutes=5)
+    monkeypatch.setattr("windlass.operations.watchdog.now", lambda: later)
+    for seconds in (-240, -280):
+        rung_ago(job, seconds=seconds, due_ago=90)
+        dog.look()
+    assert done == ["reconnect", "give up"]
+
+
+def test_a_worker_that_got_one_since_is_not_given_up(done: list[str], monkeypatch: Any) -> None:
+    attendance = Attendance()
+    dog, job = watchdog(done, attendance), new_job()
+    miss_two(dog, job)
+    with attendance.job():
+        pass
+    attendance.heard_at = now() - timedelta(minutes=5)
+    miss_two(dog, job)
+    assert done == ["reconnect", "reconnect"]
+
+
+def test_nothing_is_judged_while_the_broker_is_away(done: list[str], monkeypatch: Any) -> None:
+    def refused() -> str:
+        raise ConnectionRefusedError
+
+    dog, job = watchdog(done, Attendance()), new_job()
+    monkeypatch.setattr(jobs, "check_broker", refused)
+    miss_two(dog, job)
+    monkeypatch.undo()
+    rung_ago(job, seconds=15, due_ago=90)
+    dog.look()
+    assert done == []
+
+
+def test_a_worker_that_gets_them_or_is_busy_is_left_alone(done: list[str]) -> None:
+    attendance = Attendance()
+    dog, job = watchdog(done, attendance), new_job()
     rung_ago(job, seconds=60, due_ago=90)
     dog.look()
     with attendance.job():
@@ -379,18 +425,16 @@ def test_a_worker_that_hears_or_is_busy_is_not_given_up(given_up: list[str]) -> 
         assert not attendance.idle
     rung_ago(job, seconds=20, due_ago=90)
     dog.look()
-    assert given_up == [], "it heard a bell just now"
+    assert done == [], "it got one just now"
 
 
-def test_a_bell_of_another_stage_is_not_missed(given_up: list[str]) -> None:
-    attendance = Attendance()
-    attendance.heard_at = now() - timedelta(minutes=5)
-    dog = Watchdog(attendance, [Stage.DERIVE], give_up=lambda: given_up.append("now"))
+def test_a_notification_of_another_stage_is_not_missed(done: list[str]) -> None:
+    dog = watchdog(done, Attendance(), [Stage.DERIVE])
     job = new_job(Stage.INTAKE)
     for seconds in (60, 40, 20):
         rung_ago(job, seconds=seconds, due_ago=90)
         dog.look()
-    assert given_up == []
+    assert done == []
 
 
 def test_stages_that_were_gone_through_under_one_lease_have_jobs_in_the_end() -> None:

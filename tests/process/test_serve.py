@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
-from tests.process.serving import Running, Serve, free_port, run, until
+from tests.process.serving import PATIENCE, Running, Serve, free_port, run, until
+from windlass.cli.lifeline import DRAIN_SECONDS
+
+#: As windlass.cli.web has it, which needs Django to be set up.
+FINISH_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +27,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """One server for the tests that leave it running."""
     with Serve(tmp_path_factory.mktemp("served") / "home") as server:
         yield server.ready()
+
+
+@pytest.fixture(scope="module")
+def served_once(tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """A server that has ended; its home has a database, and its port is free."""
+    with Serve(tmp_path_factory.mktemp("once") / "home") as server:
+        server.ready()
+    return server
 
 
 def test_it_says_that_it_is_ready_once_it_answers(served: Serve) -> None:
@@ -83,6 +100,98 @@ def test_it_drains_and_ends_without_complaint(tmp_path: Path, number: int) -> No
         assert not [child for child in children.values() if child.is_running()]
         assert "Traceback" not in server.errors.read_text()
         assert not server.alive()
+
+
+NOTED = """
+import os, signal, threading
+from windlass.cli.stopping import StopRequests
+
+asked = threading.Event()
+stopping = StopRequests(lambda count: asked.set() if count > 1 else None)
+
+def send():
+    while not asked.wait(0.0002):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+sender = threading.Thread(target=send)
+sender.start()
+while not asked.is_set():
+    with stopping.requested._cond:  # what Event.wait and Event.set hold
+        stopping.requested.is_set()
+sender.join()
+print("ended")
+"""
+
+
+def test_a_signal_waits_for_no_lock_that_the_interrupted_code_holds() -> None:
+    """Requests to stop arrive while the main thread holds the lock that a handler which sets an event would need."""
+    ended = subprocess.run([sys.executable, "-c", NOTED], capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.001, 0.4], ids=["at-once", "passed-on", "again"])
+def test_two_requests_to_stop_end_it(served_once: Serve, gap: float) -> None:
+    """As ``make serve`` does in a process group that gets SIGTERM: make passes on a second one."""
+    with Serve(served_once.home, port=served_once.port) as server:
+        server.ready()
+        children = server.children()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(gap)
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(PATIENCE) == 0
+        assert not [child for child in children.values() if still_runs(child)]
+        assert "Traceback" not in server.errors.read_text()
+
+
+@pytest.mark.parametrize("requests", [2, 3])
+def test_a_process_that_does_not_stop_is_killed_when_asked_again(served_once: Serve, requests: int) -> None:
+    with Serve(served_once.home, port=served_once.port) as server:
+        server.ready()
+        web = until(lambda: server.children().get("web"), "a web process")
+        web.suspend()
+        for _ in range(requests):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.4)
+        assert server.process.wait(DRAIN_SECONDS / 2) == 0
+        assert not still_runs(web)
+
+
+def test_open_streams_and_half_sent_bodies_do_not_hold_a_stop(served_once: Serve) -> None:
+    with Serve(served_once.home, port=served_once.port) as server, ExitStack() as stack:
+        server.ready()
+        made = httpx.post(f"{server.url}files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"})
+        path = made.headers["Location"].removeprefix(server.url.rstrip("/"))
+        stream = stack.enter_context(_open(server, "GET /events/", b"", 0))
+        assert stream.recv(4) == b"HTTP"
+        form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n' + b"a" * 70_000
+        fields = "Content-Type: multipart/form-data; boundary=x\r\n"
+        half = [
+            _open(server, "POST /files/", form, 900_000, fields),
+            _open(server, "PUT /files/a.bin", b"a" * 70_000, 900_000),
+            _open(server, "POST /files/zip/", b"{", 900),
+            _open(server, "POST /api/v1/upload/init", b"{", 900),
+            _open(server, "POST /uploads/grants/", b"{", 900),
+        ]
+        tus = "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n"
+        upload = stack.enter_context(_open(server, f"PATCH {path}", b"a" * 70_000, 1_000_000, tus))
+        for each in half:
+            stack.enter_context(each)
+        until(lambda: int(httpx.head(server.url + path[1:]).headers["Upload-Offset"]) >= 0, "the upload to be known")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(FINISH_SECONDS / 2) == 0  # not the time after which requests are cancelled
+        assert [each.recv(12) for each in half] == [b"HTTP/1.1 503"] * len(half)
+        upload.close()
+    with Serve(served_once.home, port=served_once.port) as server:
+        assert httpx.head(server.ready().url + path[1:]).headers["Upload-Offset"] == "70000"
+
+
+def _open(server: Serve, line: str, body: bytes, length: int, fields: str = "") -> socket.socket:
+    """A request of which no more is sent."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+    head = f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Content-Length: {length}\r\n\r\n"
+    client.sendall(head.encode() + body)
+    return client
 
 
 def test_it_ends_while_it_is_still_starting(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -61,16 +62,16 @@ class Site:
     """A home with a database, and what runs on it."""
 
     def __init__(self, home: Path, **settings: str) -> None:
-        self.home, self._settings = home, settings
+        self.home, self.settings = home, settings
         assert run("migrate", "--quiet", home=home, **settings).returncode == 0
 
     def run(self, *arguments: str) -> Running:
-        return Running(*arguments, home=self.home, **self._settings)
+        return Running(*arguments, home=self.home, **self.settings)
 
     def enqueue(self, count: int) -> None:
         subprocess.run(
             [sys.executable, "-c", ENQUEUE, str(count)],
-            env=environment(self.home, **self._settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
+            env=environment(self.home, **self.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
             check=True,
             timeout=PATIENCE,
         )
@@ -108,6 +109,23 @@ def test_a_broker_that_is_killed_and_started_again_is_consumed_from_without_help
         redis_process.start()
         redis_site.enqueue(5)
         redis_site.until_ended(10)
+
+
+def test_a_broker_that_is_away_for_long_is_consumed_from_when_it_is_back(
+    redis_site: Site, redis_process: Redis
+) -> None:
+    """Longer than Celery's first attempts: its pauses do not grow until the watchdog takes the worker for dead."""
+    with redis_site.run("worker") as worker, redis_site.run("scheduler"):
+        redis_site.enqueue(1)
+        redis_site.until_ended(1)
+        redis_process.kill()
+        until(lambda: "broker.away" in worker.errors.read_text(), "the worker to notice")
+        redis_site.enqueue(5)
+        time.sleep(12)
+        redis_process.start()
+        redis_site.until_ended(6)
+        assert worker.process.poll() is None
+        assert worker.errors.read_text().count("broker.away") == 1
 
 
 def test_rabbitmq_rings_too(tmp_path: Path) -> None:
@@ -157,6 +175,31 @@ def test_a_worker_that_was_killed_frees_its_jobs_when_its_name_starts_again(tmp_
         database.commit()
     with site.run("scheduler"), site.run("worker", "--instance", "worker-a"):
         site.until_ended(1)
+
+
+RECONNECTING = """
+import threading
+from windlass.operations import logging; logging.configure("worker")
+import django; django.setup()
+from windlass import celery
+from windlass.jobs.api import Stage
+threading.Timer(1.0, celery._reconnect.set).start()
+celery.work("worker-a", stages=list(Stage), concurrency=1)
+"""
+
+
+def test_a_consumer_that_gets_nothing_is_started_anew_in_its_process(redis_site: Site) -> None:
+    variables = environment(redis_site.home, **redis_site.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"}
+    with (redis_site.home / "log").open("w+") as log:
+        worker = subprocess.Popen([sys.executable, "-c", RECONNECTING], env=variables, stderr=log)
+        try:
+            until(lambda: "this worker gets no messages" in (redis_site.home / "log").read_text(), "the new connection")
+            redis_site.enqueue(5)
+            redis_site.until_ended(5)
+            assert worker.poll() is None
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 GIVE_UP = """

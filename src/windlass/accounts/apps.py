@@ -6,3 +6,13 @@ class AccountsConfig(AppConfig):
     label = "windlass_accounts"
     verbose_name = "Windlass accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from django.contrib.auth import get_user_model
+        from django.db.models.signals import pre_delete
+
+        from windlass.accounts import revocation
+        from windlass.accounts.tokens import forget_user
+
+        pre_delete.connect(forget_user, sender=get_user_model(), dispatch_uid="windlass.accounts.forget_user")
+        revocation.connect()

@@ -9,7 +9,10 @@ from windlass.kernel.ids import new_id
 class ApiToken(models.Model):
     """A credential of one user. Only its SHA-256 is kept; the token itself is shown once."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="windlass_tokens")
+    # Users may be in another database (DATABASE_ROUTERS), where no constraint reaches: accounts.tokens.forget_user.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, related_name="windlass_tokens"
+    )
     name = models.CharField(max_length=100, default="", blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from windlass import __version__
-from windlass.cli import admin, download, files, move, plan, processes, profiles, quota, sweep, trash, upload, verify
+from windlass.cli import (
+    admin,
+    download,
+    files,
+    move,
+    plan,
+    processes,
+    profiles,
+    quota,
+    sweep,
+    trash,
+    upload,
+    users,
+    verify,
+)
 from windlass.cli.serve import serve
 
 app = typer.Typer(
@@ -35,5 +49,5 @@ def windlass(
 
 
 app.command()(serve)
-for commands in (processes, admin, upload, download, files, trash, move, plan, profiles, quota, sweep, verify):
+for commands in (processes, admin, users, upload, download, files, trash, move, plan, profiles, quota, sweep, verify):
     commands.register(app)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
 import typer
 
-from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.environment import open_home, set_up_django, use_home
 from windlass.cli.processes import Home
 from windlass.cli.refusal import Refusal
 
@@ -28,6 +29,9 @@ def migrate(
     use_home(home)
     set_up_django()
     from windlass.cli.database import bring_up_to_date
+    from windlass.cli.waiting import wait_for_database
+
+    wait_for_database()
 
     bring_up_to_date(verbosity=0 if quiet else 1)
 
@@ -37,7 +41,11 @@ def check(home: Home = None) -> None:
     use_home(home)
     set_up_django()
     from windlass.cli.probes import probe_all
+    from windlass.cli.waiting import to_stderr, wait_for_broker, wait_for_database
 
+    with suppress(Refusal):  # the probes say it in their lines
+        wait_for_database()
+    wait_for_broker(to_stderr)
     failed = False
     for result in probe_all():
         failed = failed or not result.ok
@@ -61,31 +69,32 @@ def create_token(
     home: Home = None,
 ) -> None:
     """Make a token and print it, alone. It cannot be shown again."""
-    use_home(home)
-    set_up_django()
+    open_home(home)
     from windlass.accounts import api as accounts
     from windlass.cli.database import database_errors
     from windlass.kernel.clock import now
 
     expires_at = now() + timedelta(days=days) if days else None
     with database_errors():
-        made = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at)
+        try:
+            made = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at)
+        except accounts.UserError as error:
+            raise Refusal(str(error)) from error
     typer.echo(made)
 
 
 @token.command("list")
 def list_tokens(home: Home = None) -> None:
     """List the tokens: number, user, name, last use, end."""
-    use_home(home)
-    set_up_django()
+    open_home(home)
     from windlass.accounts import api as accounts
     from windlass.cli.database import database_errors
     from windlass.kernel.clock import rfc3339
 
     with database_errors():
-        for found in accounts.list_tokens():
+        for found, user in accounts.list_tokens():
             used, end = rfc3339(found.last_used_at) or "never used", rfc3339(found.expires_at) or "no end"
-            typer.echo(f"{found.pk:>6}  {found.user.get_username():20}  {found.name:20}  {used}  {end}")
+            typer.echo(f"{found.pk:>6}  {user:20}  {found.name:20}  {used}  {end}")
 
 
 @token.command("revoke")
@@ -93,8 +102,7 @@ def revoke_token(
     number: Annotated[int, typer.Argument(help="As `windlass token list` shows it.")], home: Home = None
 ) -> None:
     """Make a token worthless at once."""
-    use_home(home)
-    set_up_django()
+    open_home(home)
     from windlass.accounts import api as accounts
     from windlass.cli.database import database_errors
 

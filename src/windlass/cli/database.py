@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import IO
 
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from windlass import conf
 from windlass.cli.refusal import Refusal
+from windlass.database.connection import connection
 
 #: Names our PostgreSQL lock among those of other programs: "WIND" in ASCII, and one.
 MIGRATION_LOCK = 0x57494E4401
@@ -36,8 +37,8 @@ def bring_up_to_date(*, verbosity: int) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+    if connection().vendor == "postgresql":
+        with connection().cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])  # freed with the connection
             try:
                 yield

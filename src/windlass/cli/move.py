@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windlass import conf
-from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.environment import open_home
 from windlass.cli.processes import Home
 from windlass.cli.remote import JsonOption, json_line, printable, size_text
 from windlass.cli.stopping import INTERRUPTED, stopped_by_signals
@@ -38,12 +38,11 @@ def move(
 ) -> None:
     """Move files, and what was made of them, to another store while they are served. What is interrupted, the same
     command finishes. Exit code 0 if nothing failed, 1 if something did, 130 after Ctrl-C."""
-    use_home(home)
+    open_home(home)
     for name in filter(None, (to, of)):
         _must_be_known(name)
     if to == of:
         raise typer.BadParameter("--from and --to name the same store")
-    set_up_django()
     from windlass.cli.database import database_errors
     from windlass.operations.moving import Selection
 

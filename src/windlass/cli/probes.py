@@ -12,10 +12,11 @@ from functools import partial
 from typing import cast
 
 from django.core import checks
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.migrations.executor import MigrationExecutor
 
 from windlass import conf
+from windlass.database.connection import connection
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
@@ -87,11 +88,11 @@ def _home() -> str:
 
 
 def _database() -> str:
-    executor = MigrationExecutor(connection)
+    executor = MigrationExecutor(connection())
     waiting = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
     if waiting:
         raise _Wrong(f"{waiting} migrations are not applied: run `windlass migrate`")
-    return f"{connection.vendor}, up to date"
+    return f"{connection().vendor}, up to date"
 
 
 def _storage() -> str:

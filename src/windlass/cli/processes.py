@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.environment import end_quietly, set_up_django, use_home
+from windlass.cli.environment import set_up_django, use_home
 from windlass.cli.lifeline import Lifeline
 from windlass.cli.listening import listen, refuse_public
 from windlass.cli.protection import refuse_weak_sandbox
 from windlass.cli.refusal import Refusal
+from windlass.cli.stopping import StopRequests, drain, leave_at_once
 from windlass.kernel.ids import new_id
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def web(
     lifeline: Handle = None,
 ) -> None:
     """Run one web process."""
-    end_quietly()
+    stopping = StopRequests(leave_at_once)
     settings = use_home(home)
     refuse_public(host, settings)
     refuse_weak_sandbox(settings)
@@ -53,11 +54,13 @@ def web(
     door = listen(host, port) if listener is None else socket.socket(fileno=listener)
     set_up_django("web")
     from windlass.cli import web as serving
+    from windlass.cli.waiting import wait_for_tables
     from windlass.files import api as files
 
     files.profiles()  # bad ones are told now, not to whoever uploads
     Lifeline(lifeline).hold()
-    serving.run(door, instance or f"web-{new_id().hex[:12]}", access_log=access_log)
+    wait_for_tables()
+    serving.run(door, instance or f"web-{new_id().hex[:12]}", stopping, access_log=access_log)
 
 
 def worker(
@@ -68,7 +71,7 @@ def worker(
     lifeline: Handle = None,
 ) -> None:
     """Run one worker process."""
-    end_quietly()
+    stopping = StopRequests(leave_at_once)
     settings = use_home(home)
     refuse_weak_sandbox(settings)
     set_up_django("worker")
@@ -81,13 +84,17 @@ def worker(
         raise Refusal(str(error)) from error
     processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
     from windlass import celery
+    from windlass.cli.waiting import wait_for_broker, wait_for_tables
     from windlass.jobs import api as jobs
 
     processing.warn_of_gaps()
     name = instance or f"worker-{new_id().hex[:12]}"
     Lifeline(lifeline).hold()
+    wait_for_tables()
+    wait_for_broker()
     try:
         processing.recover(jobs.held_by(name))
+        stopping.then(drain(celery.stop))
         code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
     finally:
         processing.shut_down()
@@ -96,13 +103,17 @@ def worker(
 
 def scheduler(home: Home = None, lifeline: Handle = None) -> None:
     """Run the scheduler: lost bells, dead workers' jobs, expired uploads, retention."""
-    end_quietly()
+    stopping = StopRequests(leave_at_once)
     use_home(home)
     set_up_django("scheduler")
+    from windlass.cli.waiting import wait_for_tables
     from windlass.operations import scheduler as scheduling
 
     Lifeline(lifeline).hold()
-    scheduling.run()
+    wait_for_tables()
+    stop = stopping.requested
+    stopping.then(drain(stop.set, within=2 * scheduling.STOP_SECONDS))
+    scheduling.run(stop)
 
 
 def _stages(queues: str) -> list[Stage]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.environment import open_home
 from windlass.cli.processes import Home
 from windlass.cli.remote import JsonOption, json_line, printable, size_text
 
@@ -30,8 +30,7 @@ def show(
     home: Home = None,
 ) -> None:
     """Print limits, and what is used and reserved."""
-    use_home(home)
-    set_up_django()
+    open_home(home)
     from windlass.cli.database import database_errors
     from windlass.files.api import quota
 
@@ -54,8 +53,7 @@ def set_quota(
     """Give an owner limits of their own. What is stored already stays, be it more."""
     if size is None and files is None and not usual:
         raise typer.BadParameter("give --bytes, --files or --usual")
-    use_home(home)
-    set_up_django()
+    open_home(home)
     from windlass.cli.database import database_errors
     from windlass.files.api import quota
 

@@ -14,6 +14,7 @@ from windlass.cli.listening import listen, refuse_public, url_of
 from windlass.cli.processes import Home, Host, Port
 from windlass.cli.protection import refuse_weak_sandbox
 from windlass.cli.refusal import Refusal
+from windlass.cli.stopping import StopRequests, leave_at_once
 from windlass.cli.supervisor import Program, Supervisor
 
 LOCK = "serve.lock"
@@ -21,6 +22,7 @@ LOCK = "serve.lock"
 
 def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> None:
     """Run the whole server: web, worker and scheduler, and its database."""
+    stopping = StopRequests(leave_at_once)
     settings = use_home(home)
     refuse_public(host, settings)
     refuse_weak_sandbox(settings)
@@ -44,6 +46,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
         url=url_of(host, port),
         door=door,
         lock=lock,
+        stopping=stopping,
     )
     raise SystemExit(supervisor.run())
 

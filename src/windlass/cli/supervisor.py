@@ -11,12 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
 from windlass.cli.lifeline import DRAIN_SECONDS, LifelineOf
 from windlass.cli.refusal import REFUSED
+from windlass.cli.stopping import HASTE_SECONDS, StopRequests
 
 #: A program that ran this long has started well; its next restart is immediate.
 STEADY_SECONDS = 10.0
@@ -24,6 +24,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 15.0
 #: A program that dies this often without ever having run well ends the server, if the server was never ready.
 HOPELESS = 3
 LOOK_SECONDS = 0.05
+#: Requests to stop after which the processes are killed.
+KILL_AT = 3
 #: What is not needed for the first answer waits for it, so as not to slow it down; but not for ever.
 LATE_SECONDS = 3.0
 
@@ -61,6 +63,14 @@ class Program:
             self.released = True
             self.lifeline.begin()
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def wait(self) -> None:
+        if self.process is not None:
+            self.process.wait()
+
     def died(self) -> int | None:
         """The exit code of a process that has just ended, else None. Sets when to start it again."""
         if self.process is None or (code := self.process.poll()) is None:
@@ -78,26 +88,34 @@ class Supervisor:
     """``run`` prepares, starts the programs, says when the first answers, and returns the exit code."""
 
     def __init__(
-        self, *, preparation: Program, programs: Sequence[Program], url: str, door: socket.socket, lock: int
+        self,
+        *,
+        preparation: Program,
+        programs: Sequence[Program],
+        url: str,
+        door: socket.socket,
+        lock: int,
+        stopping: StopRequests,
     ) -> None:
         self._preparation = preparation
         self._programs = programs
         self._url = url
         self._door = door
         self._lock = lock
-        self._ending = threading.Event()
         self._ready = threading.Event()
+        #: How often this process was asked to stop.
+        self._asked = 0
+        self._ending = stopping.requested
+        stopping.then(self._ask)
 
     def run(self) -> int:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._end)
         try:
             return self._prepare() or self._keep_running()
         finally:
             self._drain()
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        self._ending.set()
+    def _ask(self, count: int) -> None:
+        self._asked = count
 
     def _prepare(self) -> int:
         """Run the preparation while early programs start. Its exit code, unless it is told to end meanwhile."""
@@ -159,23 +177,33 @@ class Supervisor:
         print(f"Windlass is ready at {self._url}", flush=True)  # noqa: T201  the one line that scripts wait for
 
     def _drain(self) -> None:
-        """End every process: ask, wait, insist."""
+        """End every process: ask and wait. Asked again to stop, pass that on and wait less; the third time, kill."""
         self._ending.set()
         self._door.close()  # or clients would go on connecting to nobody
         running = [p for p in (self._preparation, *self._programs) if p.process is not None]
         for program in running:
             program.release()  # one that still waits for its time cannot hear the signal's reason otherwise
-            assert program.process is not None
-            program.process.terminate()
+        asked = max(self._asked, 1)
+        self._signal(running, signal.SIGTERM)
         deadline = time.monotonic() + DRAIN_SECONDS
-        for program in running:
-            assert program.process is not None
-            try:
-                program.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _log().warning("process.killed", name=program.name, after_seconds=DRAIN_SECONDS)
-                program.process.kill()
-                program.process.wait()
+        while running := [program for program in running if program.is_running]:
+            if self._asked > asked:
+                asked = self._asked
+                self._signal(running, signal.SIGTERM)
+                deadline = min(deadline, time.monotonic() + HASTE_SECONDS)
+            if asked >= KILL_AT or time.monotonic() > deadline:
+                _log().warning("process.killed", names=", ".join(program.name for program in running))
+                self._signal(running, signal.SIGKILL)
+                for program in running:
+                    program.wait()
+                return
+            time.sleep(LOOK_SECONDS / 2)
+
+    @staticmethod
+    def _signal(programs: Sequence[Program], number: signal.Signals) -> None:
+        for program in programs:
+            if program.process is not None:
+                program.process.send_signal(number)
 
 
 @lru_cache(maxsize=1)

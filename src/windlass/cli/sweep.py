@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.environment import open_home
 from windlass.cli.processes import Home
 from windlass.cli.remote import JsonOption, json_line, size_text
 
@@ -21,8 +21,7 @@ def sweep(
     home: Home = None,
 ) -> None:
     """Let go of what is past its time or belongs to nobody. The scheduler does the same by itself."""
-    use_home(home)
-    set_up_django()
+    open_home(home)
     from windlass.cli.database import database_errors
     from windlass.operations.tidying import tidy
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,6 +74,9 @@ class Work:
 
     async def run(self, paths: list[Path]) -> None:
         from windlass.cli.progress import display
+
+        # SIGTERM ends it as Ctrl-C does.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
 
         with display() as shown:
             async with self.client:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.environment import set_up_django, use_home
+from windlass.cli.environment import open_home
 from windlass.cli.processes import Home
 from windlass.cli.remote import JsonOption, json_line, printable, size_text
 from windlass.cli.stopping import INTERRUPTED, stopped_by_signals
@@ -52,8 +52,7 @@ def verify(
     What is damaged is not served any more; what is right again is. Exit code 1 if anything is damaged, 3 if something
     could not be read. It can be stopped at any time, and goes on with what has waited longest.
     """
-    settings = use_home(home)
-    set_up_django()
+    settings = open_home(home)
     from windlass.cli.database import database_errors
     from windlass.files.integrity import Selection
     from windlass.kernel.clock import now

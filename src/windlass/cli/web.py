@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+import structlog
 import uvicorn
 from django.db import connections
 
 from windlass import asgi, conf
-from windlass.cli.listening import BACKLOG
+from windlass.cli.listening import BACKLOG, url_of
+from windlass.cli.stopping import StopRequests, drain
 from windlass.files import api as files
 from windlass.http.server_protocol import ReceivingProtocol
 from windlass.jobs import api as jobs
@@ -18,12 +21,14 @@ from windlass.receiving import lease
 from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
 
+log = structlog.get_logger(__name__)
+
 #: How long running requests may go on after SIGTERM. Less than the supervisor waits before SIGKILL.
 FINISH_SECONDS = 20
 
 
-def run(door: socket.socket, instance: str, *, access_log: bool) -> None:
-    """Serve until SIGTERM or SIGINT. Call it in the main thread."""
+def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_log: bool) -> None:
+    """Serve until asked to stop. Call it in the main thread."""
     lease.set_holder(instance)
     files.leases.release_leases(instance)
     files.chunks.release(instance)
@@ -41,7 +46,9 @@ def run(door: socket.socket, instance: str, *, access_log: bool) -> None:
         backlog=BACKLOG,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
-    _Server(config).run(sockets=[door])
+    server = _Server(config)
+    stopping.then(drain(server.stop))
+    server.run(sockets=[door])
 
 
 def warm_up() -> None:
@@ -54,8 +61,20 @@ def warm_up() -> None:
 
 
 class _Server(uvicorn.Server):
+    def stop(self) -> None:
+        """Ask it to end; from any thread. Its main loop looks at this flag ten times a second."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Not here: signals are noted by ``cli.stopping``."""
+        yield
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for each in sockets or []:
+            host, port = each.getsockname()[:2]
+            log.info("web.listening", url=url_of(host, port), address=host)
         threading.Thread(target=warm_up, name="windlass-warm-up", daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

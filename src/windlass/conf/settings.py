@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import json
 import re
@@ -12,11 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from windlass.conf.reader import BadSetting, setting
 from windlass.kernel import secret_keys
 
 MB = 1024 * 1024
+#: What windlass.settings can make a database of.
+DATABASE_SCHEMES = ("postgres", "postgresql", "pgsql", "sqlite")
+#: Celery's transports.
+BROKER_SCHEMES = (
+    *("amqp", "amqps", "pyamqp", "librabbitmq", "redis", "rediss", "sentinel", "sqs", "memory", "filesystem"),
+    *("confluentkafka", "kafka", "mongodb", "zookeeper", "sqlalchemy", "sqla", "qpid", "consul", "etcd", "pyro"),
+    *("azurestoragequeues", "azureservicebus", "gcpubsub", "slmq", "hazelcast", "windlass"),
+)
 _CLAMD = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})|unix:///.+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:]+")
 
@@ -27,6 +37,10 @@ def _positive(value: float | None) -> str | None:
 
 def _not_negative(value: float) -> str | None:
     return None if value >= 0 else "it must not be negative"
+
+
+def _at_least_32(value: int) -> str | None:
+    return None if value >= 32 else "it must be at least 32: one chunk in JSON takes 24"
 
 
 def _origins(value: tuple[str, ...]) -> str | None:
@@ -85,6 +99,52 @@ def _check_keys(name: str, keys: Sequence[str]) -> None:
             secret_keys.parsed(key)
         except ValueError as error:
             raise BadSetting(f"{name}: {error}") from None
+
+
+def _check_database_url(url: str) -> None:
+    """Its messages do not repeat the URL, which may hold a password. Raises BadSetting."""
+    if not url:
+        return
+    scheme = url.partition(":")[0].lower()
+    if scheme not in DATABASE_SCHEMES or "://" not in url:
+        raise BadSetting(
+            f"DATABASE_URL begins with {scheme[:20]!r}{_nearest(scheme, DATABASE_SCHEMES)}: it must be "
+            "postgres://user:password@host:5432/name, or sqlite:////path/of/a/file"
+        )
+    try:
+        found = urlsplit(url)
+        named = bool(found.path.strip("/")) and (found.port or 1) > 0
+    except ValueError:
+        named = False
+    if not named:
+        raise BadSetting(
+            "DATABASE_URL names no database, or cannot be read: it must be postgres://user:password@host:5432/name, or "
+            "sqlite:////path/of/a/file. Characters such as / # ? [ ] @ in a user name or password are "
+            "percent-encoded"
+        )
+
+
+def _check_broker_url(url: str) -> None:
+    """Likewise. Several brokers are separated by semicolons, as Celery has it."""
+    for each in filter(None, url.split(";")):
+        scheme = each.partition(":")[0].lower()
+        if scheme.partition("+")[0] not in BROKER_SCHEMES or "://" not in each:
+            raise BadSetting(
+                f"CELERY_BROKER_URL begins with {scheme[:20]!r}{_nearest(scheme, BROKER_SCHEMES)}: it must be the URL "
+                "of a broker that Celery knows, such as redis://host:6379/0 or amqp://user:password@host//"
+            )
+        try:
+            _ = urlsplit(each).port
+        except ValueError:
+            raise BadSetting(
+                "CELERY_BROKER_URL cannot be read: its port is no number, or its user name or password has characters "
+                "that must be percent-encoded, such as / # ? [ ] @"
+            ) from None
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near and near[0] != word else ""
 
 
 def _absolute(value: Any) -> Path:
@@ -172,6 +232,11 @@ class Settings:
     )
     encryption_old_keys: tuple[str, ...] = setting(
         (), "Keys that files were encrypted under before; they can still be read."
+    )
+    start_wait_seconds: float = setting(
+        60.0,
+        "How long a process or command that starts waits for a database or broker that does not answer yet.",
+        check=_not_negative,
     )
     # Jobs
     celery_broker_url: str = setting(
@@ -291,6 +356,53 @@ class Settings:
         "How long a deleted file can be restored, for profiles that do not say. 0: not at all.",
         check=_not_negative,
     )
+    # Limits of connections and requests, which hold without a proxy in front
+    max_request_line_bytes: int = setting(
+        8 * 1024, "Longest request line (method, address and version); a longer one is 414.", check=_positive
+    )
+    max_header_line_bytes: int = setting(16 * 1024, "Longest header line; a longer one is 431.", check=_positive)
+    max_header_bytes: int = setting(64 * 1024, "Request line and header lines together; more is 431.", check=_positive)
+    max_header_lines: int = setting(100, "Header lines of one request; more is 431.", check=_positive)
+    head_timeout: float = setting(
+        10.0,
+        "How long the head of a request may take, from the connection or, on a connection that goes on, from its first "
+        "byte.",
+        check=_positive,
+    )
+    keep_alive_timeout: float = setting(
+        15.0, "How long a connection may be idle between two requests.", check=_positive
+    )
+    min_receive_rate: int = setting(
+        256,
+        "Bytes a second that a client must send of a body on average; RECEIVE_TIMEOUT is what it may fall behind. 0: "
+        "only silence counts.",
+        check=_not_negative,
+    )
+    send_timeout: float = setting(
+        60.0, "A client that takes nothing of a reply for this long is cut off.", check=_positive
+    )
+    min_send_rate: int = setting(
+        256,
+        "Bytes a second that a client must take of a reply that waits for it, on average; SEND_TIMEOUT is what it may "
+        "fall behind. 0: only silence counts.",
+        check=_not_negative,
+    )
+    max_connections: int = setting(
+        4000,
+        "Open connections of one web process; more are 503. Fewer where the system allows the process few open files.",
+        check=_positive,
+    )
+    max_connections_per_address: int = setting(
+        512,
+        "Open connections from one address; more are 503. Behind TRUSTED_PROXIES: running requests of one client.",
+        check=_positive,
+    )
+    memory_in_flight_mb: int = setting(
+        128,
+        "Memory that bodies, JSON and replies on their way to slow clients may take in one web process, in MB, beside "
+        "up to half a MB for each connection.",
+        check=_at_least_32,
+    )
     # Handing out
     sendfile: Literal["off", "x-accel-redirect", "x-sendfile"] = setting(
         "off",
@@ -343,6 +455,8 @@ class Settings:
         _check_object("DJANGO_STORAGE_OPTIONS", self.django_storage_options)
         if self.storage_backend == "s3" and not self.aws_storage_bucket_name:
             raise BadSetting("AWS_STORAGE_BUCKET_NAME is not set: STORAGE_BACKEND=s3 needs a bucket")
+        _check_database_url(self.database_url)
+        _check_broker_url(self.celery_broker_url)
         _check_keys("ENCRYPTION_KEY", [self.encryption_key] if self.encryption_key else [])
         _check_keys("ENCRYPTION_OLD_KEYS", self.encryption_old_keys)
         if self.storage_backend == "s3" and bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import AutoField, Field, Model
 from django.db.models.expressions import Col
+
+from windlass.database.connection import connection
 
 M = TypeVar("M", bound=Model)
 
@@ -27,7 +29,8 @@ def find(model: type[M], **equal: Any) -> M | None:
 
 
 def select(model: type[M], *, most: int, order: Collection[str] = (), **equal: Any) -> list[M]:
-    table, database = _table(model), connections[DEFAULT_DB_ALIAS]
+    database = connection()
+    table = _table(model, database.alias)
     condition, values = table.condition(database, equal)
     sorting = f" ORDER BY {', '.join(table.columns[name].quoted for name in order)}" if order else ""
     with database.cursor() as cursor:
@@ -36,7 +39,8 @@ def select(model: type[M], *, most: int, order: Collection[str] = (), **equal: A
 
 
 def exists(model: type[Model], **equal: Any) -> bool:
-    table, database = _table(model), connections[DEFAULT_DB_ALIAS]
+    database = connection()
+    table = _table(model, database.alias)
     condition, values = table.condition(database, equal)
     with database.cursor() as cursor:
         cursor.execute(f"SELECT 1 FROM {table.quoted} WHERE {condition} LIMIT 1", values)  # noqa: S608  ours, quoted
@@ -45,7 +49,8 @@ def exists(model: type[Model], **equal: Any) -> bool:
 
 def update(model: type[Model], where: Mapping[str, Any], values: Mapping[str, Any]) -> int:
     """How many rows were changed."""
-    table, database = _table(model), connections[DEFAULT_DB_ALIAS]
+    database = connection()
+    table = _table(model, database.alias)
     changes, new = table.changes(database, values)
     condition, old = table.condition(database, where)
     with database.cursor() as cursor:
@@ -58,7 +63,8 @@ def insert(rows: Sequence[Model], *, unique: Collection[str] = (), replace: Coll
 
     Where there is a row with the same values in ``unique``, the columns ``replace`` of that are changed instead.
     """
-    table, database = _table(type(rows[0])), connections[DEFAULT_DB_ALIAS]
+    database = connection()
+    table = _table(type(rows[0]), database.alias)
     values = [column.of(database, row) for row in rows for column in table.given]
     one = f"({', '.join(['%s'] * len(table.given))})"
     sql = f"{table.insert} VALUES {', '.join([one] * len(rows))}"
@@ -125,8 +131,8 @@ class _Table:
 
 
 @lru_cache(maxsize=64)
-def _table(model: type[Model]) -> _Table:
-    database = connections[DEFAULT_DB_ALIAS]
+def _table(model: type[Model], alias: str) -> _Table:
+    database = connections[alias]
     quote = database.ops.quote_name
     name = quote(model._meta.db_table)
     every = tuple(_column(database, model, field) for field in model._meta.concrete_fields)

@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, transaction
-
 from windlass.database import rows
+from windlass.database.connection import atomic, connection, on_commit
 from windlass.events import bell
 from windlass.events.models import Event
 from windlass.events.types import EventType
@@ -48,11 +47,11 @@ class Recorder:
     def write(self) -> None:
         if not self.pending:
             return
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
+        if connection().vendor == "postgresql":
+            with connection().cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
         rows.insert(self.pending)
-        transaction.on_commit(bell.ring)
+        on_commit(bell.ring)
 
 
 @contextmanager
@@ -65,7 +64,7 @@ def recording() -> Iterator[Recorder]:
     if outer is not None:
         mark = len(outer.pending)
         try:
-            with transaction.atomic():
+            with atomic():
                 yield outer
         except BaseException:
             del outer.pending[mark:]  # rolled back to here: what it would have told did not happen
@@ -74,7 +73,7 @@ def recording() -> Iterator[Recorder]:
     recorder = Recorder()
     _open.recorder = recorder
     try:
-        with transaction.atomic():
+        with atomic():
             yield recorder
             recorder.write()
             _open.recorder = None  # what runs once this commits (a job, where jobs run eagerly) records for itself

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from windlass import conf
+from windlass.database.connection import atomic
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
 from windlass.files.states import LIVING_UPLOADS
@@ -161,7 +161,7 @@ def usage(owner: str) -> Usage:
 def set_limits(owner: str, **limits: int | None) -> Usage:
     """Limits of this owner's own, ``bytes`` and ``files``; None is the settings' limit, 0 none. What they have already
     stays, be it more."""
-    with transaction.atomic():
+    with atomic():
         _opened(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
     return usage(owner)
@@ -178,7 +178,7 @@ def recount(owner: str, *, dry_run: bool = False) -> Drift | None:
     Whoever changes rows of this owner changes the account in the same transaction: while it is locked here, none of
     them has written and not committed what was counted.
     """
-    with transaction.atomic():
+    with atomic():
         account = OwnerAccount.objects.select_for_update().filter(owner=owner).first()
         if account is None:
             return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.db.models import Count, F
 
+from windlass.database.connection import atomic
 from windlass.files.lifecycle import delete_objects
 from windlass.files.models import Blob
 from windlass.files.references import StoredObject
@@ -26,7 +26,7 @@ def repair_references(*, dry_run: bool = False) -> tuple[int, int]:
 
 def _repair(found: Blob) -> bool:
     """Whether it is gone."""
-    with transaction.atomic():
+    with atomic():
         blob = Blob.objects.select_for_update().filter(id=found.id).first()
         if blob is None:
             return False

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from windlass.database.outage import is_away, note
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
 from windlass.http.progress import Progress, Shown, Topic, under_way
@@ -170,8 +171,11 @@ class Follower:
                 try:
                     await self._look(ready)
                     await _wait_for(bell, POLL_SECONDS)
-                except Exception:
-                    log.exception("journal.unreadable")
+                except Exception as error:
+                    if is_away(error):
+                        note(error)
+                    else:
+                        log.exception("journal.unreadable")
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             stop_listening()

@@ -67,6 +67,12 @@ def forwarded(scope: Scope) -> Scope:
     return _as_said(scope, _said(scope, trusted))
 
 
+def is_trusted_proxy(address: str) -> bool:
+    """Whether TRUSTED_PROXIES has this address."""
+    trusted = conf.get().trusted_proxies
+    return bool(trusted) and _is_trusted(address, trusted)
+
+
 def base_of(scope: Scope) -> urls.Base:
     """For the URLs in replies to this request, which ``forwarded`` has looked at."""
     host = header(scope, b"host") or ""

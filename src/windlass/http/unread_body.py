@@ -10,6 +10,8 @@ import asyncio
 
 from windlass.http.middleware import Message, Receive, Scope, Send, header
 
+#: A server that has this extension does it by itself (``server_protocol``).
+LINGERS = "windlass.http.lingers"
 #: How much of an unread body is read and forgotten, and for how long (bytes, seconds), before the connection closes.
 DRAIN_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 2.0

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import select
 import sys
+import termios
+from dataclasses import dataclass
 from typing import TypedDict
 
 from windlass.receiving.offload import in_thread
@@ -30,12 +34,30 @@ class Message(TypedDict):
     count: int
 
 
+@dataclass(slots=True)
+class Progress:
+    """Of all files that a connection sends. ``waits``: for its client, and for nothing else."""
+
+    sent: int = 0
+    waits: bool = False
+
+
 def possible(transport: asyncio.Transport) -> bool:
     """Whether what is written to the socket is what the client gets: not under TLS."""
     return sys.platform == "linux" and transport.get_extra_info("sslcontext") is None
 
 
-async def send(transport: asyncio.Transport, message: Message) -> None:
+def not_acknowledged(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel holds for a client that has not taken them yet; 0 where the system does not say."""
+    if sys.platform != "linux":
+        return 0
+    with contextlib.suppress(OSError):
+        sock = transport.get_extra_info("socket")
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    return 0
+
+
+async def send(transport: asyncio.Transport, message: Message, progress: Progress) -> None:
     """Everything the message names, behind what was written before. Raises EOFError where the file ends before, OSError
     where the client is gone."""
     await _flushed(transport)
@@ -44,7 +66,7 @@ async def send(transport: asyncio.Transport, message: Message) -> None:
     # A number of its own: the loop allows nobody to watch a descriptor that is its transport's.
     sock = os.dup(transport.get_extra_info("socket").fileno())
     try:
-        await _send(sock, message["file"], message["offset"], message["count"])
+        await _send(sock, message["file"], message["offset"], message["count"], progress)
     finally:
         os.close(sock)
 
@@ -58,13 +80,18 @@ async def _flushed(transport: asyncio.WriteTransport) -> None:
         turns += 1
 
 
-async def _send(sock: int, file: int, offset: int, count: int) -> None:
+async def _send(sock: int, file: int, offset: int, count: int, progress: Progress) -> None:
     end = offset + count
     while offset < end:
         sent = await _in_thread_to_its_end(sock, file, offset, min(end - offset, MOST_AT_ONCE))
         offset += sent
+        progress.sent += sent
         if not sent:
-            await _writable(sock)
+            progress.waits = True
+            try:
+                await _writable(sock)
+            finally:
+                progress.waits = False
 
 
 async def _in_thread_to_its_end(sock: int, file: int, offset: int, count: int) -> int:

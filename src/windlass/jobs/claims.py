@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from django.db.models import Q
 
 from windlass import conf
 from windlass.database import rows
+from windlass.database.connection import atomic
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import JobState, Stage
 from windlass.kernel.clock import now
@@ -84,7 +84,7 @@ def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
     if held is None:
         return None
     try:
-        with transaction.atomic():
+        with atomic():
             take(held)
     except Fenced:
         return None

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
-from django.db import transaction
 from django.db.models import F
 
 from windlass import conf
+from windlass.database.connection import on_commit
 from windlass.jobs import wake
 from windlass.jobs.models import Attempt, Job
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
@@ -34,7 +34,7 @@ def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str =
         max_attempts=conf.get().job_max_attempts,
         request_id=request_id,
     )
-    transaction.on_commit(lambda: wake.ring(job.id, stage))
+    on_commit(lambda: wake.ring(job.id, stage))
     return job
 
 
@@ -52,7 +52,7 @@ def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
         id=job.id, state=JobState.DONE, updated_at__lt=moment - timedelta(seconds=after)
     ).update(state=JobState.QUEUED, attempts=0, due_at=moment, rung_at=moment, updated_at=moment)
     if changed:
-        transaction.on_commit(lambda: wake.ring(job.id, stage))
+        on_commit(lambda: wake.ring(job.id, stage))
     return bool(changed)
 
 
@@ -73,7 +73,7 @@ def resume_of_file(file_id: uuid.UUID, run: int) -> int:
     moment = now()
     cancelled.update(state=JobState.QUEUED, attempts=0, due_at=moment, rung_at=moment, updated_at=moment)
     for job in found:
-        transaction.on_commit(partial(wake.ring, job.id, Stage(job.stage)))
+        on_commit(partial(wake.ring, job.id, Stage(job.stage)))
     return len(found)
 
 

@@ -143,6 +143,10 @@ class WrongProtocolVersion(Problem):
     slug, status, title = "wrong-protocol-version", 412, "The protocol version is not spoken here"
 
 
+class PreconditionFailed(Problem):
+    slug, status, title = "precondition-failed", 412, "The file is not the one that the request is for"
+
+
 class FileTooLarge(Problem):
     slug, status, title = "file-too-large", 413, "The file is larger than is allowed"
 
@@ -158,6 +162,16 @@ class PastDeclaredLength(Problem):
 
 class BodyTooLarge(Problem):
     slug, status, title = "body-too-large", 413, "This request's body is larger than is allowed"
+
+
+class RequestLineTooLong(Problem):
+    slug, status, title = "request-line-too-long", 414, "The address of the request is too long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The request line has more than {limit} bytes, the limit. Send long lists in the body of a POST.",
+            limit=limit,
+        )
 
 
 class MetadataTooLarge(Problem):
@@ -194,8 +208,27 @@ class BodyDigestMismatch(Problem):
     slug, status, title = "body-digest-mismatch", 460, "The body does not have the digest that came with it"
 
 
+class HeadTooLarge(Problem):
+    slug, status, title = "head-too-large", 431, "The header lines of the request are too large"
+
+
 class NotSupported(Problem):
     slug, status, title = "not-supported", 501, "This server's store cannot do that"
+
+
+class TransferCodingNotSupported(Problem):
+    slug, status, title = "transfer-coding-not-supported", 501, "The transfer coding of the body is not supported"
+
+
+class HttpVersionNotSupported(Problem):
+    slug, status, title = "http-version-not-supported", 505, "The HTTP version is not supported"
+
+
+class TooManyConnections(Problem):
+    slug, status, title, transient = "too-many-connections", 503, "Too many connections are open", True
+
+    def __init__(self, detail: str, retry_after: int = 5) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
 
 
 class Unavailable(Problem):

@@ -12,7 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import structlog
-from django.db import connection
+
+from windlass.database.connection import connection
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,7 @@ class Checkpointer:
         changed = self._changed_at()
         if changed is None or changed == self._done_up_to:
             return False
-        with connection.cursor() as cursor:
+        with connection().cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
             busy, in_log, copied = cursor.fetchone()
         if not busy and in_log == copied:
@@ -40,10 +41,10 @@ class Checkpointer:
 
     @staticmethod
     def _changed_at() -> int | None:
-        if connection.vendor != "sqlite":
+        if connection().vendor != "sqlite":
             return None
         try:
-            log_file = Path(f"{connection.settings_dict['NAME']}-wal").stat()
+            log_file = Path(f"{connection().settings_dict['NAME']}-wal").stat()
         except FileNotFoundError:
             return None
         return log_file.st_mtime_ns if log_file.st_size else None

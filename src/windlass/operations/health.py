@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from windlass import conf
+from windlass.accounts.api import PUBLIC, declare
+from windlass.database.connection import connection
+from windlass.database.outage import is_away, note
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
@@ -75,6 +77,9 @@ class Check:
         except Unfit as error:
             found = _failed(str(error))
         except Exception as error:  # whatever breaks a check is its result
+            if is_away(error):
+                note(error)
+                return _failed("The database does not answer.")
             log.warning("health.failed", check=self.name, error=type(error).__name__, exc_info=True)
             found = _failed(f"It failed with {type(error).__name__}; the log says more.")
         if self.keep_seconds and found["status"] == "ok":
@@ -92,7 +97,7 @@ async def _database() -> str:
 
 
 def _ask_database() -> None:
-    with connection.cursor() as cursor:
+    with connection().cursor() as cursor:
         cursor.execute("SELECT 1")
         cursor.fetchone()
 
@@ -105,7 +110,7 @@ async def _migrations() -> str:
 
 
 def _count_missing_migrations() -> int:
-    executor = MigrationExecutor(connection)
+    executor = MigrationExecutor(connection())
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
@@ -205,7 +210,7 @@ def _reply(body: dict[str, Any]) -> Response:
 
 
 routes = [
-    Route("/livez", livez, methods=["GET"]),
-    Route("/readyz", readyz, methods=["GET"]),
-    Route("/healthz", readyz, methods=["GET"]),
+    Route("/livez", declare(livez, PUBLIC), methods=["GET"]),
+    Route("/readyz", declare(readyz, PUBLIC), methods=["GET"]),
+    Route("/healthz", declare(readyz, PUBLIC), methods=["GET"]),
 ]

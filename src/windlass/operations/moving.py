@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections
 
+from windlass.database.connection import atomic
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
@@ -132,7 +133,7 @@ class _Moving:
         try:
             making.copy(self._took)
             close_old_connections()  # a copy may have taken longer than a connection lives
-            with transaction.atomic():
+            with atomic():
                 if jobs.are_open(thing.file_ids):
                     raise files.moves.Overtaken
                 files.moves.settle(thing, making.spare, keep_seconds=self._grace)

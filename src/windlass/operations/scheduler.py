@@ -33,22 +33,18 @@ UNREAD_SECONDS = 600.0
 STOP_SECONDS = 5.0
 
 
-def run() -> None:
-    """Never returns; ends with the process, at any moment: every part of a sweep may be cut off."""
+def run(stop: threading.Event) -> None:
+    """Returns when ``stop`` is set. The process may end at any moment: every part of a sweep may be cut off."""
     threading.Thread(target=_keep_house, name="windlass-housekeeping", daemon=True).start()
-    stop = threading.Event()
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
-    try:
-        while True:
-            _one(sweep)
-            _one(checkpointer.run)
-            stop.wait(conf.get().sweep_seconds)
-    finally:
-        stop.set()
-        verifying.join(STOP_SECONDS)
+    while not stop.is_set():
+        _one(sweep)
+        _one(checkpointer.run)
+        stop.wait(conf.get().sweep_seconds)
+    verifying.join(STOP_SECONDS)
 
 
 def _keep_house() -> None:

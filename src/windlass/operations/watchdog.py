@@ -47,10 +47,11 @@ class Attendance:
 
 
 class Watchdog:
-    """Gives the worker up after ``BELLS`` bells in a row that it ought to have heard and did not.
+    """Makes the worker connect anew after ``BELLS`` notifications in a row that it ought to have got and did not; gives
+    it up where it gets none after that either.
 
-    One lost bell proves nothing: bells may be lost. The job's second, which the sweep rings, is the proof, unless the
-    broker does not answer: then no worker can hear, and Celery goes on trying by itself.
+    One lost notification proves nothing: they may be lost. The job's second, which the sweep sends, is the proof,
+    unless the broker does not answer: then no worker can get one, and Celery goes on trying by itself.
     """
 
     BELLS = 2
@@ -58,9 +59,18 @@ class Watchdog:
     #: A bell rung less than this ago may still be on its way.
     ON_ITS_WAY_SECONDS = 10.0
 
-    def __init__(self, attendance: Attendance, stages: Sequence[jobs.Stage], give_up: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        attendance: Attendance,
+        stages: Sequence[jobs.Stage],
+        *,
+        reconnect: Callable[[], None],
+        give_up: Callable[[], None],
+    ) -> None:
         self._attendance = attendance
         self._stages = stages
+        self._reconnect = reconnect
+        self._reconnected_at: datetime | None = None
         self._give_up = give_up
         self._missed: set[datetime] = set()
 
@@ -76,7 +86,7 @@ class Watchdog:
                 close_old_connections()
 
     def look(self) -> None:
-        """Count a bell that went unheard since the last look; give up at the last of them."""
+        """Count a notification that was not got since the last look; act at the last of them."""
         heard_at = self._attendance.heard_at
         self._missed = {rung_at for rung_at in self._missed if rung_at > heard_at}
         if not self._attendance.idle:
@@ -87,8 +97,16 @@ class Watchdog:
             return
         self._missed.add(rung_at)
         if len(self._missed) >= self.BELLS and self._broker_answers():
-            log.error("worker.stopped_consuming", heard_at=heard_at.isoformat())
+            self._act(heard_at)
+
+    def _act(self, heard_at: datetime) -> None:
+        if heard_at == self._reconnected_at:  # and nothing has been heard since
+            log.error("worker.stopped_consuming")
             self._give_up()
+            return
+        log.warning("worker.reconnecting", heard_at=heard_at.isoformat())
+        self._reconnected_at = self._attendance.heard_at = now()
+        self._reconnect()
 
     def _broker_answers(self) -> bool:
         self._missed.clear()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from django.db import transaction
-
+from windlass.database.connection import on_commit
 from windlass.events.api import recording
 from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, integrity, lifecycle, trash
 from windlass.jobs import api as jobs
@@ -93,7 +92,7 @@ def release(asset: FileAsset) -> None:
     with recording():
         jobs.cancel_of_file(asset.id)
         gone = lifecycle.release(asset)
-        transaction.on_commit(partial(lifecycle.delete_objects, gone))
+        on_commit(partial(lifecycle.delete_objects, gone))
 
 
 def discard(asset: FileAsset) -> None:
@@ -129,7 +128,7 @@ def delete(asset: FileAsset, *, as_seen: bool = False) -> None:
         jobs.cancel_of_file(asset.id)
         jobs.forget_file(asset.id)
         gone = lifecycle.delete(asset, as_seen=as_seen)
-        transaction.on_commit(partial(lifecycle.delete_objects, gone))
+        on_commit(partial(lifecycle.delete_objects, gone))
 
 
 def retire(*, dry_run: bool = False) -> Retired:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import structlog
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
+from windlass.database.connection import connection
 from windlass.events.api import SYSTEM, EventType, recording
 from windlass.resilience import registry
 from windlass.resilience.breaker import Change
@@ -29,7 +30,7 @@ def tell(change: Change) -> None:
     message = _MESSAGES[change.after].format(name=change.name, seconds=change.retry_after)
     data = {"breaker": change.name, "state": change.after, "before": change.before, "failures": change.failures}
     log.warning("breaker.changed", **data)
-    unused = connection.connection is None
+    unused = connection().connection is None
     try:
         with recording() as recorder:
             recorder.add(EventType.SYSTEM_BREAKER, owner=SYSTEM, data=data | {"message": message})
@@ -37,4 +38,4 @@ def tell(change: Change) -> None:
         log.warning("breaker.not_told", breaker=change.name, error=str(error))
     finally:
         if unused:  # a thread that talks to no database keeps no connection to it
-            connection.close()
+            connection().close()

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from types import TracebackType
 
 import structlog
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from windlass import conf
+from windlass.database.connection import connection
 from windlass.jobs import api as jobs
 
 #: Seconds between two beats at most, however long the lease: so soon is the work on a released file given up.
@@ -68,13 +69,13 @@ class _Heart:
             while self._wait():
                 self._beat()
         finally:
-            connection.close()  # this thread's own
+            connection().close()  # this thread's own
 
     def _wait(self) -> bool:
         """Until it is time to beat. False where there was nothing to keep for long: the thread is no longer needed."""
         with self._changed:
             if not self._beats:
-                connection.close()
+                connection().close()
                 if not self._changed.wait_for(lambda: bool(self._beats), self.IDLE_SECONDS):
                     self._thread = None
                     return False
@@ -91,7 +92,7 @@ class _Heart:
         except DatabaseError as error:
             # The next beat may get through. If none does, the leases lapse and the results are fenced.
             log.warning("job.heartbeat_failed", jobs=len(beats), error=str(error))
-            connection.close()
+            connection().close()
             return
         for held in lost:
             beats[held].lost.set()

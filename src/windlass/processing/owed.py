@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import structlog
-from django.db import transaction
 
+from windlass.database.connection import atomic
 from windlass.files.api import assets
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Available, Step
@@ -29,7 +29,7 @@ def fill_in() -> int:
     stages = dict.fromkeys((step.file_id, step.run, step.stage) for step in found)
     if not stages:
         return 0
-    with transaction.atomic():
+    with atomic():
         return sum(jobs.reopen(jobs.Stage(stage), file, run=run, after=PAUSE) for file, run, stage in stages)
 
 

@@ -16,7 +16,9 @@ from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import DatabaseError, close_old_connections
+
+from windlass.database.connection import atomic, connection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +47,7 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     is run again.
     """
     call = _here(work, *args, **kwargs)
-    if connection.vendor == "sqlite":
+    if connection().vendor == "sqlite":
         return await asyncio.wrap_future(_committer().hand_over(call))
     return await asyncio.get_running_loop().run_in_executor(_database(), partial(_fresh, partial(_atomic, call)))
 
@@ -87,7 +89,7 @@ def _begins(future: Future[Any]) -> bool:
 
 def _do_together(group: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
     try:
-        with transaction.atomic():
+        with atomic():
             outcomes = [_outcome(work) for work, _ in group]
     except DatabaseError as error:
         if len(group) == 1:
@@ -111,7 +113,7 @@ def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
 
 
 def _atomic(work: Callable[[], T]) -> T:
-    with transaction.atomic():
+    with atomic():
         return work()
 
 

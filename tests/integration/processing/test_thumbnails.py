@@ -189,8 +189,15 @@ def test_high_dynamic_range_is_mapped() -> None:
 @pytest.mark.parametrize("name", ["sound.mp4", "sound"])
 def test_a_video_file_without_pictures_shows_its_sound(name: str) -> None:
     asset = processed(made.tone("mp4", "aac"), name)
-    assert asset.mime_type in ("video/mp4", "audio/mp4")
-    assert (asset.status, asset.renditions.filter(name="thumbnail").count()) == (FileStatus.READY, 1)
+    assert asset.mime_type == "audio/mp4"
+    assert (asset.status, asset.renditions.count()) == (FileStatus.READY, 2)
+    assert {found.name for found in asset.renditions.all()} == {"thumbnail", "waveform"}
+
+
+def test_a_profile_for_sound_takes_it_in_any_container(with_profile: Callable[[str], None]) -> None:
+    with_profile('allowed_mime_types = ["audio/*"]')
+    assert processed(made.tone("mp4", "aac"), "memo.mp4").status == FileStatus.READY
+    assert processed(made.film(seconds=1), "film.m4a").status == FileStatus.REJECTED
 
 
 def test_a_broken_video_is_shown_as_far_as_it_goes() -> None:
@@ -268,8 +275,13 @@ def test_documents_without_a_preview_say_so(content: bytes, said: str, state: St
     assert step(asset, "document_thumbnail").state == state
 
 
-def test_a_sound_shows_its_cover() -> None:
-    asset = processed(made.with_cover(), "song.mp3")
+@pytest.mark.parametrize(
+    ("container", "codec", "attached"),
+    [("mp3", "libmp3lame", True), ("mp4", "aac", False), ("matroska", "libopus", False)],
+)
+def test_a_sound_shows_its_cover(container: str, codec: str, attached: bool) -> None:
+    """Marked as a cover, or a stream with one picture."""
+    asset = processed(made.with_cover(container, codec, attached=attached), "song")
     shown = picture(asset)
     assert (shown.width, shown.height) == (300, 300)
     assert_red_and_blue(shown)

@@ -8,7 +8,7 @@ LIVING = ["active", "assembling"]
 
 
 def reserve_what_is_under_way(apps: Any, schema_editor: Any) -> None:
-    sessions = apps.get_model("windlass_files", "UploadSession").objects
+    sessions = apps.get_model("windlass_files", "UploadSession").objects.using(schema_editor.connection.alias)
     sessions.filter(status__in=LIVING).update(reserved=Coalesce(F("size"), F("offset")))
 
 

@@ -15,7 +15,6 @@ from windlass.files import api as files
 from windlass.http import records
 from windlass.http.endpoints import problem_of
 from windlass.http.uploads.answers import of_file
-from windlass.http.uploads.form_caller import FormCaller
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
@@ -41,13 +40,11 @@ async def take_batch(incoming: Incoming) -> Response:
 
 
 async def _take(incoming: Incoming, *, always_list: bool) -> Response:
-    caller = FormCaller(incoming)
-    await caller.prove()
     must_be_whole(incoming.head)
     asked = form.parse(incoming.head)
     total = _largest_total(incoming)
     _check_total(asked, total)
-    intake = _Intake(asked, FormEvents(incoming.body, asked.parser), caller, total)
+    intake = _Intake(asked, FormEvents(incoming.body, asked.parser), incoming, total)
     try:
         await intake.receive()
         await intake.finish(incoming.request_id)
@@ -91,7 +88,7 @@ class _Intake:
 
     asked: FormRequest
     events: FormEvents
-    caller: FormCaller
+    incoming: Incoming
     total: int
     received: list[_Received] = field(default_factory=list)
 
@@ -131,7 +128,7 @@ class _Intake:
         item = _Received(part)
         self.received.append(item)
         allowed = conf.get().max_files_per_upload
-        principal = await self.caller.principal(self.asked.fields.values)
+        principal = await self.incoming.principal_of_form(self.asked.fields.values)
         described = self.asked.fields.description_for(part)
         self._hold_to(files.profile(described.profile))
         try:

@@ -12,12 +12,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from windlass import conf
+from windlass.accounts.api import OWNER
 from windlass.files import api as files
 from windlass.http import media_records, records
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.uploads import json_bodies
 from windlass.http.uploads.answers import of_reply
-from windlass.http.uploads.form_caller import FormCaller
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.media_forms import MediaForm, shown
 from windlass.http.uploads.receiving import Incoming, receiving
@@ -39,7 +39,7 @@ from windlass.storage.registry import store
 
 
 async def init(incoming: Incoming) -> Response:
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
     layout = files.chunks.layout(session)
@@ -49,10 +49,9 @@ async def init(incoming: Incoming) -> Response:
 async def take_chunk(incoming: Incoming) -> Response:
     """A form with ``upload_id``, ``chunk_index`` and ``chunk``, which is streamed to its place where the others stand
     before it or in the query."""
-    caller = await _proved(incoming)
     must_be_whole(incoming.head)
     heads.must_not_be_encoded(incoming.head)
-    form = _ChunkForm(incoming, caller)
+    form = _ChunkForm(incoming)
     try:
         intent, outcome = await form.take()
     finally:
@@ -61,17 +60,11 @@ async def take_chunk(incoming: Incoming) -> Response:
     return of_reply(dialect.received(outcome.session.id, intent.index, outcome.progress, following))
 
 
-async def _proved(incoming: Incoming) -> FormCaller:
-    caller = FormCaller(incoming)
-    await caller.prove()
-    return caller
-
-
 class _ChunkForm:
     """One form with one chunk."""
 
-    def __init__(self, incoming: Incoming, caller: FormCaller) -> None:
-        self._caller = caller
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
         self._query = dict(incoming.head.query)
         self._events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
         self._events.limit = LARGEST  # what the chunk may have is known once it is found
@@ -103,14 +96,14 @@ class _ChunkForm:
         return self._query | self._fields.values
 
     async def _keep_until_it_is_known(self) -> None:
-        await self._caller.principal(self._fields.values)
+        await self._incoming.principal_of_form(self._fields.values)
         profile = files.profile(dialect.PROFILE)
         await room.must_be_left(profile.store)
         self._spool = Spool()
         await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
 
     async def _put(self, source: Source) -> tuple[PutChunk, chunks.ChunkOutcome]:
-        principal = await self._caller.principal(self._fields.values)
+        principal = await self._incoming.principal_of_form(self._fields.values)
         intent = dialect.parse_chunk(self._said())
         return intent, await chunks.put(intent, lambda: principal, source, dialect=dialect.DIALECT)
 
@@ -118,7 +111,7 @@ class _ChunkForm:
 async def status(request: Request) -> Response:
     """Of an upload that is being assembled it also sees to it that somebody does so."""
     upload_id = parse_upload_id(request.path_params["id"])
-    principal = await principal_of(request)
+    principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
         await assembly.complete(upload_id, lambda: principal, dialect=dialect.DIALECT, wait=0)
@@ -127,7 +120,7 @@ async def status(request: Request) -> Response:
 
 async def finalize(incoming: Incoming) -> Response:
     """The chunks become a file; the reply waits for what becomes of it."""
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     upload_id = parse_upload_id(incoming.request.path_params["id"])
     said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
@@ -140,14 +133,14 @@ async def finalize(incoming: Incoming) -> Response:
 
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["id"])
-    principal = await principal_of(request)
+    principal = principal_of(request)
     await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
     return Response(status_code=204)
 
 
 async def simple(incoming: Incoming) -> Response:
     """One file in one form."""
-    form = MediaForm(incoming, await _proved(incoming), most=1, max_size=SIMPLE_SIZE)
+    form = MediaForm(incoming, most=1, max_size=SIMPLE_SIZE)
     made = await form.take()
     if isinstance(made[0], Problem):
         raise made[0]
@@ -156,7 +149,7 @@ async def simple(incoming: Incoming) -> Response:
 
 async def images(incoming: Incoming) -> Response:
     """Up to ten pictures in one form, each for itself."""
-    form = MediaForm(incoming, await _proved(incoming), most=MOST_IMAGES, kind="image", name="images")
+    form = MediaForm(incoming, most=MOST_IMAGES, kind="image", name="images")
     made = await form.take()
     told = iter(await _results([each for each in made if not isinstance(each, Problem)]))
     found = [each if isinstance(each, Problem) else next(told) for each in made]
@@ -200,11 +193,11 @@ SIMPLE_SIZE = 50 * 1024 * 1024
 MOST_IMAGES = 10
 
 routes = [
-    Route("/api/v1/media/upload/init", receiving(init), methods=["POST"]),
-    Route("/api/v1/media/upload/chunk", receiving(take_chunk), methods=["POST"]),
-    Route("/api/v1/media/upload/simple", receiving(simple), methods=["POST"]),
-    Route("/api/v1/media/upload/images", receiving(images), methods=["POST"]),
-    Route("/api/v1/media/upload/{id}/status", endpoint(status), methods=["GET"]),
-    Route("/api/v1/media/upload/{id}/finalize", receiving(finalize), methods=["POST"]),
-    Route("/api/v1/media/upload/{id}", endpoint(cancel), methods=["DELETE"]),
+    Route("/api/v1/media/upload/init", receiving(init, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/chunk", receiving(take_chunk, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/simple", receiving(simple, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/images", receiving(images, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/{id}/status", endpoint(status, OWNER), methods=["GET"]),
+    Route("/api/v1/media/upload/{id}/finalize", receiving(finalize, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/{id}", endpoint(cancel, OWNER), methods=["DELETE"]),
 ]

@@ -7,7 +7,6 @@ import uuid
 from typing import Any
 
 from windlass.http.endpoints import problem_of
-from windlass.http.uploads.form_caller import FormCaller
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BadRequest, InvalidField, Problem
@@ -30,7 +29,6 @@ class MediaForm:
     def __init__(
         self,
         incoming: Incoming,
-        caller: FormCaller,
         *,
         most: int,
         kind: str | None = None,
@@ -40,7 +38,6 @@ class MediaForm:
         must_be_whole(incoming.head)
         heads.must_not_be_encoded(incoming.head)
         self._incoming = incoming
-        self._caller = caller
         self._most = most
         self._kind = kind
         self._max_size = max_size
@@ -72,7 +69,7 @@ class MediaForm:
         dialect.metadata(self._said())  # also where no file came after the field
 
     async def _receive_file(self, part: PartBegan) -> None:
-        principal = await self._caller.principal(self._fields.values)
+        principal = await self._incoming.principal_of_form(self._fields.values)
         described = dialect.describe(self._said(), part.filename, part.content_type)
         upload: WholeUpload | None = None
         try:

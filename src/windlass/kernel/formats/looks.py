@@ -51,7 +51,6 @@ _NARROWER = {
     "text/csv": ("text/*", "application/sql", "application/x-subrip", "application/yaml", "model/*"),
     "text/plain": _UNSIGNED_TEXTS,
     "text/xml": ("application/*+xml", "model/*+xml"),
-    "video/x-ms-asf": ("audio/x-ms-wma",),
 }
 
 _SIGNATURES = (
@@ -71,10 +70,6 @@ def refined(found: str, head: bytes, size: int) -> str:
             return _by_signature(head, size) or found
         case "text/plain" | "text/xml" | "text/html":
             return "image/svg+xml" if _SVG.match(head[:8192]) else found
-        case "audio/ogg" | "application/ogg" | "video/ogg":
-            return _of_ogg(head[:512], found)
-        case "video/webm" | "video/x-matroska":
-            return found if _has_pictures(head) else found.replace("video/", "audio/")
         case _:
             return found
 
@@ -98,16 +93,3 @@ def _by_signature(head: bytes, size: int) -> str | None:
         if len(head) > first + 4 * packet and all(head[first + n * packet] == 0x47 for n in range(5)):
             return "video/mp2t"
     return None
-
-
-def _of_ogg(head: bytes, found: str) -> str:
-    if b"\x80theora" in head:
-        return "video/ogg"
-    return "audio/ogg" if any(name in head for name in (b"OpusHead", b"\1vorbis", b"\x7fFLAC", b"Speex")) else found
-
-
-def _has_pictures(head: bytes) -> bool:
-    """Whether the tracks that a Matroska file's beginning describes have one of pictures; yes where none is seen."""
-    place = head.find(b"\x16\x54\xae\x6b")  # Tracks
-    kinds = re.findall(rb"\x83\x81([\x01\x02])", head[place : place + 65536].partition(b"\x1f\x43\xb6\x75")[0])
-    return place < 0 or b"\x01" in kinds or not kinds

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from windlass.kernel.formats import recording_tags
 from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
+from windlass.processing.toolkit import recording_length
 from windlass.processing.toolkit.recordings import DEMUXERS, is_cover, main_audio, main_video, opened, seconds_of
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Packets until the first picture must have come: it tells how the pictures are turned.
 FIRST_PICTURE_WITHIN = 200
-
-#: Seconds for going through all packets where the header does not say how long the recording is.
-SCAN_SECONDS = 10.0
-
-#: Containers without a header, whose length FFmpeg guesses from some of the packets.
-GUESSED = frozenset({"aac", "amr", "mpeg"})
 
 #: Above this a rate of pictures is the clock's, not the pictures'.
 FASTEST = 1000
@@ -42,7 +34,8 @@ class AvFacts:
         isolated=True,
         mime_types=tuple(DEMUXERS),
         gives={
-            "duration": "seconds; where the header has none (recordings of browsers), counted to the last packet",
+            "duration": "seconds, counted to the last packet; the header's where it agrees, or where the recording is "
+            "too long to be counted and no rule of the profile needs it",
             "width": "pixels as displayed",
             "height": "pixels as displayed",
             "rotation": "degrees by which the picture is turned for display, clockwise",
@@ -74,9 +67,12 @@ class AvFacts:
     def run(self, context: StepContext) -> StepResult:
         with opened(context) as container:
             facts = _facts(context, container)
+            video = main_video(container)
+            pictures = video.index if video is not None else None
+            claimed = seconds_of(container, video if video is not None else main_audio(container))
         if "codec" not in facts:
             raise PermanentError("The recording has neither pictures nor sound.")
-        facts |= _timing(context, facts)
+        facts |= _timing(context, facts, claimed, pictures)
         return StepResult(facts, detail=_summary(facts))
 
 
@@ -88,11 +84,6 @@ def _facts(context: StepContext, container: Any) -> dict[str, Any]:
         facts |= _of_audio(audio)
     if video is not None:
         facts |= _of_video(container, video)
-    seconds = seconds_of(container, video if video is not None else audio)
-    if seconds is not None and facts["container"] not in GUESSED:
-        facts["duration"] = round(seconds, 3)
-        if container.bit_rate:
-            facts["bitrate"] = int(container.bit_rate)
     return facts
 
 
@@ -192,62 +183,19 @@ def _pictures(container: Any, stream: Any) -> Iterator[Any]:
         return
 
 
-@dataclass(slots=True)
-class Scan:
-    """The packets of a recording, counted without decoding any. ``whole``: it came to the end in time."""
-
-    first: float = math.inf
-    last: float = -math.inf
-    pictures: int = 0
-    whole: bool = False
-
-    @property
-    def seconds(self) -> float | None:
-        return round(self.last - self.first, 3) if self.whole and self.last > self.first else None
-
-
-def _timing(context: StepContext, facts: Facts) -> dict[str, Any]:
-    """What the header did not say."""
-    if "duration" in facts and ("fps" in facts or "video_codec" not in facts):
+def _timing(context: StepContext, facts: Facts, claimed: float | None, pictures: int | None) -> dict[str, Any]:
+    """Length, bit rate, and pictures a second where the header's are none or belong to another length."""
+    length = recording_length.measured(context, claimed)
+    seconds = length.seconds
+    if seconds is None:
         return {}
-    scan = _scan(context)
-    found: dict[str, Any] = {}
-    seconds = facts.get("duration") or scan.seconds
-    if not seconds or not scan.whole:
-        return found
-    if "duration" not in facts:
-        found |= {"duration": seconds, "bitrate": int(context.facts["size"] * 8 / seconds)}
-    if scan.pictures > 1 and scan.pictures / seconds < FASTEST:
-        found["fps"] = round(scan.pictures / seconds, 3)
+    found: dict[str, Any] = {"duration": round(seconds, 3), "bitrate": int(context.facts["size"] * 8 / seconds)}
+    rate = length.count.rate(pictures, seconds) if pictures is not None else None
+    said = facts.get("fps", 0)
+    # Counted too often are pictures that come as two fields each; the header's rate is then the right one.
+    if rate and rate < FASTEST and not rate / 2.1 < said < rate * 1.02:
+        found["fps"] = round(rate, 3)
     return found
-
-
-def _scan(context: StepContext) -> Scan:
-    """From the beginning, for as long as it may take."""
-    import av
-
-    scan, until = Scan(), time.monotonic() + SCAN_SECONDS
-    with opened(context) as container:
-        video, audio = main_video(container), main_audio(container)
-        wanted = [stream for stream in (video, audio) if stream is not None]
-        try:
-            for packet in container.demux(*wanted):
-                if time.monotonic() > until:
-                    return scan
-                _count(scan, packet, is_picture=packet.stream is video)
-        except av.FFmpegError:  # a recording that was cut off is as long as what is there
-            pass
-    scan.whole = True
-    return scan
-
-
-def _count(scan: Scan, packet: Any, *, is_picture: bool) -> None:
-    if packet.pts is None or packet.time_base is None:
-        return
-    begins = float(packet.pts * packet.time_base)
-    scan.first = min(scan.first, begins)
-    scan.last = max(scan.last, begins + float((packet.duration or 0) * packet.time_base))
-    scan.pictures += is_picture
 
 
 def _summary(facts: Facts) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from windlass.kernel.formats import compound_kinds, looks, zip_kinds
-from windlass.kernel.media_types import canonical, is_text, of_filename
+from windlass.kernel.formats import compound_kinds, containers, looks, recording_kinds, zip_kinds
+from windlass.kernel.media_types import ARCHIVES, canonical, is_text, matches, of_filename
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
 
@@ -76,7 +76,7 @@ def _looked_into(context: StepContext, found: str, head: bytes) -> str:
             return inside if inside != "application/zip" or found == "application/octet-stream" else found
     elif head.startswith(compound_kinds.SIGNATURE):
         return _of_compound(context, found)
-    return looks.refined(found, head, size)
+    return recording_kinds.kind(context.file, head, size, looks.refined(found, head, size))
 
 
 def _of_compound(context: StepContext, found: str) -> str:
@@ -90,12 +90,14 @@ def _of_compound(context: StepContext, found: str) -> str:
 
 
 def _also(context: StepContext, head: bytes, kind: str) -> list[str]:
-    """Readers of zip files begin at a file's end, readers of PDF allow for something before it."""
+    """Readers of zip files begin at a file's end, readers of PDF allow for something before it. A container is named
+    as such where the type does not say so."""
     also = []
-    if not head.startswith(b"PK"):
-        directory = zip_kinds.directory(context.file)
-        if directory is not None and directory.entries:
-            also.append(zip_kinds.kind(context.file, directory))
+    directory = zip_kinds.directory(context.file)
+    if directory is not None and directory.entries and not head.startswith(b"PK\x03\x04"):
+        also.append(zip_kinds.kind(context.file, directory))
+    if not matches(kind, ARCHIVES):
+        also += [found for found in containers.containers(context.file) if not also or found != containers.ZIP]
     if kind != "application/pdf" and not is_text(kind) and b"%PDF-" in head[:PDF_WITHIN]:
         also.append("application/pdf")
     return [name for name in also if name != kind]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
+from windlass.kernel.formats import recording_kinds, wave_chunks
 from windlass.kernel.media_types import canonical
 from windlass.processing.contract import StepContext, Unreadable, damaged
 
@@ -14,6 +16,7 @@ from windlass.processing.contract import StepContext, Unreadable, damaged
 DEMUXERS = {
     "application/ogg": "ogg",
     "audio/3gpp": "mov",
+    "audio/3gpp2": "mov",
     "audio/aac": "aac",
     "audio/aiff": "aiff",
     "audio/amr": "amr",
@@ -39,37 +42,96 @@ DEMUXERS = {
     "video/x-ms-asf": "asf",
     "video/x-msvideo": "avi",
 }
+#: Demuxer of the type, first bytes of the file -> its demuxer: MPEG video without a container around it, Wave64.
+BY_HEAD = {("mpeg", b"\0\0\1\xb3"): "mpegvideo", ("wav", b"riff"): "w64"}
 VIDEO_TYPES = tuple(name for name in DEMUXERS if name.startswith("video/"))
 #: Ogg may hold either, and mostly holds sound.
 AUDIO_TYPES = tuple(name for name in DEMUXERS if not name.startswith("video/"))
+
+#: Codecs (FFmpeg's names) whose packets are files.
+STILLS = frozenset({"bmp", "gif", "mjpeg", "png", "tiff", "webp"})
 
 #: Packets in a row that may be damaged before the rest is given up, and in all.
 DAMAGED_IN_A_ROW, DAMAGED_IN_ALL = 200, 2000
 
 
 @contextmanager
-def opened(context: StepContext) -> Iterator[Any]:
-    """The file as PyAV's input container. Raises Unreadable where FFmpeg cannot, inside the block too."""
+def opened(context: StepContext, **options: str) -> Iterator[Any]:
+    """The file as PyAV's input container. ``options`` are the demuxer's. Raises Unreadable where FFmpeg cannot, inside
+    the block too."""
     import av
+    from av.stream import Disposition
 
-    context.file.seek(0)
+    name = demuxer(context)
+    needed = _needed(context, name)
     with (
         damaged(av.FFmpegError, what="recording"),
         av.open(
-            context.file,
+            _whole(context, name),
             "r",
-            format=DEMUXERS[canonical(context.facts["mime_type"])],
-            options={"protocol_whitelist": "none"},
+            format=name,
+            options={"protocol_whitelist": "none", **needed, **options},
             io_open=refuse,
             metadata_errors="replace",
         ) as container,
     ):
+        if is_sound(context):
+            for stream in container.streams.video:
+                stream.disposition |= Disposition.attached_pic
         yield container
+
+
+def _needed(context: StepContext, name: str) -> dict[str, str]:
+    """A WAV file that goes on behind the end that its header claims is read to its real end."""
+    lies = name == "wav" and wave_chunks.has_more(context.file, context.facts["size"])
+    return {"ignore_length": "1"} if lies else {}
+
+
+def _whole(context: StepContext, name: str) -> Any:
+    """The file at its beginning; of MPEG audio behind other bytes, or behind a tag of a wrong length, its audio."""
+    begins = recording_kinds.hidden_start(context.file, context.facts["size"]) if name in ("aac", "mp3") else 0
+    context.file.seek(0)
+    return _Tail(context.file, begins) if begins else context.file
+
+
+class _Tail:
+    """A file from some place on."""
+
+    def __init__(self, file: BinaryIO, begins: int) -> None:
+        self._file, self._begins = file, begins
+        self.read = file.read
+        self.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET:
+            offset += self._begins
+        return self._file.seek(offset, whence) - self._begins
+
+    def tell(self) -> int:
+        return self._file.tell() - self._begins
+
+
+def is_sound(context: StepContext) -> bool:
+    """Whether the type was decided to be sound: then a stream of pictures in it is its cover, marked as one or not."""
+    return canonical(context.facts["mime_type"]).startswith("audio/")
+
+
+def demuxer(context: StepContext) -> str:
+    """By the type, and by the first bytes where one type has several containers."""
+    context.file.seek(0)
+    head = context.file.read(4)
+    named = DEMUXERS[canonical(context.facts["mime_type"])]
+    return BY_HEAD.get((named, head), named)
 
 
 def refuse(*_: Any) -> Any:
     """For FFmpeg's wish to open anything else."""
     raise PermissionError("a recording may not open other files")
+
+
+def played(container: Any) -> list[Any]:
+    """Every stream of moving pictures or of sound."""
+    return [*(stream for stream in container.streams.video if not is_cover(stream)), *container.streams.audio]
 
 
 def main_video(container: Any) -> Any | None:
@@ -95,34 +157,36 @@ def is_cover(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
+def is_still(stream: Any) -> bool:
+    """Whether each packet of it is a file of a picture."""
+    return stream.codec_context is not None and stream.codec_context.name in STILLS
+
+
 def cover(container: Any) -> bytes | None:
     """The picture on the sleeve, as the file that it is; hostile like everything else in here."""
-    stream = next((stream for stream in container.streams.video if is_cover(stream)), None)
+    stream = next((stream for stream in container.streams.video if is_cover(stream) and is_still(stream)), None)
     packet = next(container.demux(stream), None) if stream is not None else None
     return bytes(packet) if packet is not None and packet.size else None
 
 
 def seconds_of(container: Any, stream: Any) -> float | None:
     """How long: the container's own word (microseconds), else the stream's."""
-    if container.duration:
-        seconds = container.duration / 1_000_000
-    elif stream is not None and stream.duration and stream.time_base:
-        seconds = float(stream.duration * stream.time_base)
-    else:
-        return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    said = [container.duration / 1_000_000 if container.duration else 0]
+    if stream is not None and stream.duration and stream.time_base:
+        said.append(float(stream.duration * stream.time_base))
+    return next((seconds for seconds in said if math.isfinite(seconds) and seconds > 0), None)
 
 
 class Frames:
     """Decodes streams in the order of the file and passes over what is damaged, within bounds.
 
     ``cut_short`` says afterwards why the end was not reached, where it was not. Streams (by index) that the caller puts
-    into ``done`` are decoded no further.
+    into ``done`` are decoded no further; nor are more packets than ``most``. ``taken`` counts packets.
     """
 
-    def __init__(self, container: Any, *streams: Any) -> None:
-        self._container, self._streams = container, streams
-        self._row = self._all = 0
+    def __init__(self, container: Any, *streams: Any, most: int | None = None) -> None:
+        self._container, self._streams, self._most = container, streams, most
+        self._row = self._all = self.taken = 0
         self.cut_short = ""
         self.done: set[int] = set()
 
@@ -141,8 +205,9 @@ class Frames:
 
         try:
             for packet in self._container.demux(*self._streams):
-                if len(self.done) == len(self._streams):
+                if len(self.done) == len(self._streams) or self.taken == self._most:
                     return
+                self.taken += packet.size > 0
                 yield packet
                 if self._row > DAMAGED_IN_A_ROW or self._all > DAMAGED_IN_ALL:
                     self.cut_short = f"{self._all} packets are damaged"

@@ -1,0 +1,107 @@
+"""The connections of one event loop: how many there are, from where, and whether each keeps its deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import Counter
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from windlass import conf
+from windlass.http.memory_budget import budget, give_back_freed_memory
+from windlass.receiving.offload import in_thread
+
+#: Seconds between two looks at all connections; deadlines are kept to within this.
+TICK = 0.5
+#: Connections that may wait at once for a client that was answered before its body ended.
+MAX_LINGERING = 256
+#: How long they wait: in all, and for a client that is silent (seconds).
+LINGER_SECONDS, LINGER_SILENCE = 30.0, 5.0
+#: Memory is given back to the system when this many connections have gone.
+MANY = 32
+
+
+class Watched(Protocol):
+    def check(self, now: float, elapsed: float) -> None:
+        """Close the connection if it is too slow. ``elapsed``: seconds since the last look."""
+
+
+class Connections:
+    """All methods belong to one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._members: set[Watched] = set()
+        self._by_address: Counter[str] = Counter()
+        self._peak = 0
+        self._looked_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._trimming: asyncio.Task[None] | None = None
+        self.lingering = 0
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, member: Watched) -> bool:
+        """Whether there is room for it. It is watched either way, until it is removed."""
+        self._members.add(member)
+        self._peak = max(self._peak, len(self._members))
+        if self._timer is None:
+            self._looked_at = self._loop.time()
+            self._timer = self._loop.call_later(TICK, self._tick)
+        return len(self._members) <= _most_connections()
+
+    def remove(self, member: Watched) -> None:
+        self._members.discard(member)
+
+    def acquire(self, address: str) -> bool:
+        """Count one more for this address, if it may have one more."""
+        if self._by_address[address] >= conf.get().max_connections_per_address:
+            return False
+        self._by_address[address] += 1
+        return True
+
+    def release(self, address: str) -> None:
+        self._by_address[address] -= 1
+        if not self._by_address[address]:
+            del self._by_address[address]
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        elapsed, self._looked_at = now - self._looked_at, now
+        for member in tuple(self._members):
+            member.check(now, elapsed)
+        trim = budget().trim_is_due()
+        if trim or len(self._members) + MANY <= self._peak:
+            self._peak = len(self._members)
+            self._trimming = self._loop.create_task(in_thread(give_back_freed_memory))
+        self._timer = self._loop.call_later(TICK, self._tick) if self._members else None
+
+
+def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:
+    found = _all.get(loop)
+    if found is None:
+        found = _all[loop] = Connections(loop)
+    return found
+
+
+_all: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+
+
+def _most_connections() -> int:
+    """An upload has its socket and its file open; and some files are open whatever happens."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = conf.get().max_connections
+    return most if files == resource.RLIM_INFINITY else min(most, max(files - 128, 16) // 2)
+
+
+def raise_file_limit() -> None:
+    """As many open files as the system allows this process (macOS says more than it can: at most 65,536)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):  # pragma: no cover  a system that allows less than it says
+            return

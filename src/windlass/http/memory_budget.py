@@ -1,0 +1,111 @@
+"""One budget per process for bytes that wait in memory: bodies, JSON, blocks on their way to slow clients.
+
+Each connection may hold a little without asking (``FREE_PER_CONNECTION``), so that slow clients, who hold all of the
+budget together at worst, cannot keep others from being served. Memory is bounded by the budget and that little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
+from windlass import conf
+from windlass.kernel.errors import Unavailable
+
+FREE_PER_CONNECTION = 64 * 1024
+#: How long a request waits for its share before it is told to come again (seconds).
+WAIT_SECONDS = 10.0
+
+_MB = 1024 * 1024
+
+
+class MemoryBudget:
+    """A number of bytes that is shared out. All methods belong to one event loop."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.used = 0
+        self._peak = 0
+        self._freed = asyncio.Event()
+
+    def try_take(self, size: int) -> bool:
+        if self.used + size > self.size:
+            return False
+        self.used += size
+        self._peak = max(self._peak, self.used)
+        return True
+
+    def give(self, size: int) -> None:
+        self.used -= size
+        if size:
+            self._freed.set()
+
+    async def take(self, size: int) -> None:
+        """Wait for a share. Raises Unavailable where there is none for too long."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not self.try_take(size):
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError as error:
+            raise Unavailable(
+                "Too many requests hold their bodies in memory at present. Send large files by PUT, PATCH or as a "
+                "form, which are streamed, or try again."
+            ) from error
+
+    @asynccontextmanager
+    async def share(self) -> AsyncIterator[Share]:
+        """What one request takes, all given back at the end."""
+        found = Share(self)
+        try:
+            yield found
+        finally:
+            self.give(found.size)
+
+    def trim_is_due(self) -> bool:
+        """Whether much was in use since the last time and little is now."""
+        due = self._peak >= self.size // 4 and self.used <= self._peak // 4
+        if due:
+            self._peak = self.used
+        return due
+
+
+class Share:
+    """Bytes of the budget that one request holds."""
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self.size = 0
+
+    async def grow(self, size: int) -> None:
+        """Raises Unavailable."""
+        await self._budget.take(size)
+        self.size += size
+
+
+def budget() -> MemoryBudget:
+    """That of the running event loop, of which a process has one."""
+    loop = asyncio.get_running_loop()
+    found = _budgets.get(loop)
+    if found is None:
+        found = _budgets[loop] = MemoryBudget(conf.get().memory_in_flight_mb * _MB)
+    return found
+
+
+_budgets: WeakKeyDictionary[asyncio.AbstractEventLoop, MemoryBudget] = WeakKeyDictionary()
+
+
+def give_back_freed_memory() -> None:
+    """Give what the C library keeps for later back to the system. Takes milliseconds: call it in a thread."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _malloc_trim() -> ctypes._NamedFuncPointer | None:
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -1,0 +1,52 @@
+"""The chunks of WAV and AIFF files (EA IFF 85; Microsoft's RIFF; EBU Tech 3306 for RF64), to see whether their sound
+ends where they say."""
+
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+_LITTLE, _BIG = (b"RIFF", b"RF64", b"BW64"), (b"RIFX", b"FORM")
+_KINDS = (b"WAVE", b"AIFF", b"AIFC")
+_SOUND = (b"data", b"SSND")
+_UNKNOWN = 2**32 - 1
+_MOST_CHUNKS = 10_000
+#: Bytes behind the last chunk that are no sound: what programs pad files with.
+_PADDING = 64 * 1024
+
+
+def is_wave(file: BinaryIO) -> bool:
+    return _head(file)[8:12] == b"WAVE"
+
+
+def has_more(file: BinaryIO, size: int) -> bool:
+    """Whether the chunk of the sound is followed by bytes that are no chunks: it claims to be shorter than it is."""
+    head = _head(file)
+    if head[:4] not in (*_LITTLE, *_BIG) or head[8:12] not in _KINDS:
+        return False
+    order, at, sound, large = (">" if head[:4] in _BIG else "<"), 12, False, 0
+    for _ in range(_MOST_CHUNKS):
+        file.seek(at)
+        chunk = file.read(24)
+        if len(chunk) < 8:
+            return False
+        name, (length,) = chunk[:4], struct.unpack(f"{order}I", chunk[4:8])
+        if name == b"ds64" and len(chunk) == 24:  # the lengths of what is larger than 4 GiB, in front of it
+            (large,) = struct.unpack("<Q", chunk[16:])
+        if name in _SOUND:
+            if length == 0 or (length == _UNKNOWN and not large):
+                return name == b"SSND"
+            sound, length = True, large if length == _UNKNOWN else length
+        elif sound and not (_is_name(name) and at + 8 + length <= size + 1):
+            return size - at > _PADDING
+        at += 8 + length + length % 2
+    return True
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(12)
+
+
+def _is_name(name: bytes) -> bool:
+    return all(0x20 <= byte < 0x7F for byte in name)

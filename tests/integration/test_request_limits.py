@@ -1,0 +1,386 @@
+"""Limits of heads, deadlines and counts of connections, as ``ReceivingProtocol`` keeps them, with a real uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from windlass.http import zero_copy
+from windlass.http.server_protocol import ReceivingProtocol
+from windlass.kernel import process_counters
+
+SETTINGS = {
+    "HEAD_TIMEOUT": "1",
+    "KEEP_ALIVE_TIMEOUT": "2",
+    "RECEIVE_TIMEOUT": "1",
+    "SEND_TIMEOUT": "2",
+    "MAX_CONNECTIONS_PER_ADDRESS": "12",
+}
+LARGE = 30_000_000
+GET = b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Application:
+    """Answers by path; ``ended`` counts the requests that it is done with, ``gone`` those whose client went away."""
+
+    def __init__(self) -> None:
+        self.ended = self.gone = 0
+        self.bodies: list[bytes] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        answer: Callable[[Any, Any, Any], Any] = getattr(self, scope["path"].strip("/"), self.small)
+        try:
+            await answer(scope, receive, send)
+        finally:
+            self.ended += 1
+
+    async def small(self, scope: Any, receive: Any, send: Any) -> None:
+        await _answer(send, 200, json.dumps({"path": scope["path"], "query": scope["query_string"].decode()}).encode())
+
+    async def refuse(self, scope: Any, receive: Any, send: Any) -> None:
+        """Without a look at the body."""
+        await _answer(send, 413, b"too large")
+
+    async def read(self, scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if message["type"] == "http.disconnect":
+                self.gone += 1
+            if not message.get("more_body"):
+                break
+        self.bodies.append(body)
+        await _answer(send, 200, str(len(body)).encode())
+
+    async def slow_to_read(self, scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(8)
+        await self.read(scope, receive, send)
+
+    async def large(self, scope: Any, receive: Any, send: Any) -> None:
+        await _start(send, 200, LARGE)
+        for _ in range(LARGE // 100_000):
+            await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
+        await send({"type": "http.response.body"})
+
+    async def file(self, scope: Any, receive: Any, send: Any) -> None:
+        await _start(send, 200, LARGE)
+        with tempfile.TemporaryFile() as file:
+            os.truncate(file.fileno(), LARGE)
+            await send({"type": zero_copy.MESSAGE, "file": file.fileno(), "offset": 0, "count": LARGE})
+        await send({"type": "http.response.body"})
+
+    async def events(self, scope: Any, receive: Any, send: Any) -> None:
+        """Little, and for longer than any deadline."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(8):
+            await asyncio.sleep(0.5)
+            await send({"type": "http.response.body", "body": b": here\n\n", "more_body": True})
+        await send({"type": "http.response.body"})
+
+
+async def _start(send: Any, status: int, length: int) -> None:
+    headers = [(b"content-length", str(length).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _answer(send: Any, status: int, body: bytes) -> None:
+    await _start(send, status, len(body))
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture(scope="module")
+def application() -> Application:
+    return Application()
+
+
+@pytest.fixture(scope="module")
+def address(application: Application) -> Iterator[tuple[str, int]]:
+    from windlass import conf
+
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as listener:
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
+        conf.reload()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        config = uvicorn.Config(application, http=ReceivingProtocol, lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield listener.getsockname()
+        server.should_exit = True
+        thread.join(10)
+    conf.reload()
+
+
+Connect = Callable[[], socket.socket]
+
+
+@pytest.fixture
+def connect(address: tuple[str, int]) -> Iterator[Connect]:
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(socket.create_connection(address, timeout=20))
+
+
+def reply(client: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """The next reply; what it says of itself is read to its last byte."""
+    reader = client.makefile("rb", buffering=0)
+    first = reader.readline().split()
+    headers = {}
+    while (line := reader.readline()).strip():
+        name, _, value = line.decode().partition(":")
+        headers[name.lower()] = value.strip()
+    body = b""
+    while len(body) < int(headers.get("content-length", 0)):
+        body += reader.read(int(headers["content-length"]) - len(body)) or b""
+    return int(first[1]), headers, body
+
+
+def refusal(client: socket.socket) -> dict[str, Any]:
+    """A refusal by the server itself: a problem document, and then the end."""
+    status, headers, body = reply(client)
+    document: dict[str, Any] = json.loads(body)
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert headers["x-request-id"] == document["request_id"]
+    assert document["status"] == status
+    assert client.recv(1) == b""
+    return document
+
+
+def ends(client: socket.socket) -> bool:
+    """Whether the server closes it, with nothing more said."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 17_000, 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: a\r\n" * 101, 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + (b"X: " + b"a" * 15_000 + b"\r\n") * 5, 431),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        (b"\x16\x03\x01\x02\x00", 400),
+    ],
+)
+def test_a_head_beyond_the_rules_is_refused_and_the_connection_closed(
+    connect: Connect, sent: bytes, status: int
+) -> None:
+    client = connect()
+    client.sendall(sent)
+    assert refusal(client)["status"] == status
+
+
+def test_the_refusal_reaches_a_client_that_sends_50_mb_of_head_first(connect: Connect) -> None:
+    """Nothing of it is parsed: the next request is answered meanwhile."""
+    client = connect()
+    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+    for _ in range(50):
+        client.sendall(b"a" * 1_000_000)
+    other = connect()
+    other.sendall(GET)
+    assert reply(other)[0] == 200
+    assert refusal(client)["limit"] == 16 * 1024
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 60000000", b"Transfer-Encoding: chunked"])
+def test_a_reply_before_the_end_of_the_body_reaches_a_client_that_sends_all_of_it_first(
+    connect: Connect, framing: bytes
+) -> None:
+    client = connect()
+    client.sendall(b"POST /refuse HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n")
+    block = bytes(1_000_000) if b"Length" in framing else b"f4240\r\n" + bytes(1_000_000) + b"\r\n"
+    for _ in range(60):
+        client.sendall(block)
+    assert reply(client)[::2] == (413, b"too large")
+    assert ends(client)
+
+
+def test_a_small_body_that_nobody_reads_keeps_the_connection(connect: Connect) -> None:
+    client = connect()
+    for _ in range(3):
+        client.sendall(b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+        assert reply(client)[0] == 413
+
+
+def test_requests_sent_ahead_are_answered_in_order(connect: Connect) -> None:
+    client = connect()
+    heads = [
+        f"POST /read?{n} HTTP/1.1\r\nHost: x\r\nContent-Length: {n}\r\n\r\n".encode() + b"x" * n for n in range(50)
+    ]
+    client.sendall(b"".join(heads) + b"nonsense\r\n")
+    assert [int(reply(client)[2]) for _ in heads] == list(range(50))
+    assert refusal(client)["status"] == 400
+
+
+def test_raw_utf_8_is_taken_as_if_it_were_percent_encoded(connect: Connect) -> None:
+    client = connect()
+    client.sendall("GET /grün?q=ü HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert json.loads(reply(client)[2]) == {"path": "/grün", "query": "q=%C3%BC"}
+
+
+@pytest.mark.parametrize("before", [b"", GET])
+def test_silence_and_half_a_head_end_the_connection(connect: Connect, before: bytes) -> None:
+    silent, half = connect(), connect()
+    for client in (silent, half):
+        client.sendall(before)
+        assert not before or reply(client)[0] == 200
+    half.sendall(b"GET / HTTP/1.1\r\nHost:")
+    assert refusal(half)["status"] == 408
+    assert ends(silent)
+
+
+def test_a_head_that_trickles_is_not_waited_for(connect: Connect) -> None:
+    client = connect()
+    with contextlib.suppress(ConnectionError):
+        for byte in GET:
+            client.sendall(bytes((byte,)))
+            time.sleep(0.2)
+    assert refusal(client)["status"] == 408
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nf4240\r\n"]
+)
+def test_a_body_that_stops_or_trickles_is_given_up_and_what_came_is_kept(
+    connect: Connect, application: Application, framing: bytes
+) -> None:
+    before = application.gone
+    stops, trickles = connect(), connect()
+    for client in (stops, trickles):
+        client.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\n" + framing + b"kept")
+    refused = threading.Event()
+
+    def trickle() -> None:
+        with contextlib.suppress(ConnectionError):
+            while not refused.wait(0.2):
+                trickles.sendall(b"x")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        assert refusal(stops)["status"] == 408
+        assert reply(trickles)[0] == 408
+    finally:
+        refused.set()
+        thread.join()
+    assert application.gone == before + 2
+    assert application.bodies[-2].startswith(b"kept")
+    assert application.bodies[-1].startswith(b"kept")
+
+
+def test_a_client_that_waits_for_the_application_is_not_slow(connect: Connect) -> None:
+    asked, invited = connect(), connect()
+    invited.sendall(b"POST /slow_to_read HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+    asked.sendall(b"POST /slow_to_read HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n")
+    threading.Thread(target=asked.sendall, args=(bytes(3_000_000),), daemon=True).start()
+    assert invited.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    invited.sendall(b"body")
+    assert reply(invited)[::2] == (200, b"4")
+    assert reply(asked)[::2] == (200, b"3000000")
+
+
+@pytest.mark.parametrize("path", ["large", "file"])
+def test_a_client_that_takes_nothing_is_cut_off(connect: Connect, application: Application, path: str) -> None:
+    before, counted = application.ended, process_counters.connections_ended["slow-reply"]
+    client = connect()
+    client.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    deadline = time.monotonic() + 15
+    while application.ended == before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert application.ended == before + 1
+    assert process_counters.connections_ended["slow-reply"] == counted + 1
+    received = 0
+    with contextlib.suppress(ConnectionError):
+        while block := client.recv(1_000_000):
+            received += len(block)
+    assert received < LARGE
+
+
+@pytest.mark.parametrize("path", ["large", "file"])
+def test_a_client_that_takes_a_little_at_a_time_gets_all(connect: Connect, path: str) -> None:
+    client = connect()
+    client.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    received, began = 0, time.monotonic()
+    while block := client.recv(LARGE // 20):
+        received += len(block)
+        if time.monotonic() - began < 4:
+            time.sleep(0.5)
+    assert received > LARGE
+
+
+def test_an_event_stream_lives_longer_than_any_deadline(connect: Connect) -> None:
+    client = connect()
+    client.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    found = b""
+    while block := client.recv(1000):
+        found += block
+    assert found.count(b": here") == 8
+
+
+def test_connections_of_one_address_are_counted(connect: Connect) -> None:
+    most = int(SETTINGS["MAX_CONNECTIONS_PER_ADDRESS"])
+
+    def admitted() -> bool:
+        client = connect()
+        client.sendall(GET)
+        return reply(client)[0] == 200
+
+    time.sleep(2.5)  # those of other tests have ended
+    clients = [connect() for _ in range(most)]
+    for client in clients:
+        client.sendall(GET)
+    assert {reply(client)[0] for client in clients} == {200}
+    one_more = connect()
+    status, headers, body = reply(one_more)
+    assert (status, headers["retry-after"]) == (503, "5")
+    assert json.loads(body)["type"] == "/problems/too-many-connections"
+    for client in clients:
+        client.close()
+    time.sleep(0.3)
+    assert admitted()
+
+
+def test_an_upgrade_that_is_no_handshake_is_an_ordinary_request(connect: Connect) -> None:
+    for method, fields in (("GET", ""), ("POST", "Content-Length: 0\r\nSec-WebSocket-Version: 13\r\n")):
+        client = connect()
+        client.sendall(
+            f"{method} / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{fields}\r\n".encode()
+        )
+        assert reply(client)[0] == 200
+
+
+def test_clients_that_go_away_are_counted(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    before = dict(process_counters.client_disconnects)
+    for head in (
+        b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n",
+    ):
+        client = connect()
+        client.sendall(head)
+        time.sleep(0.3)
+        client.close()
+    deadline = time.monotonic() + 10
+    while process_counters.client_disconnects["reply"] == before["reply"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert process_counters.client_disconnects == {"body": before["body"] + 1, "reply": before["reply"] + 1}
+    assert "Traceback" not in caplog.text
