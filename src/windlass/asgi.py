@@ -253,8 +253,9 @@ def _view(path: str) -> Callable[..., Any] | None:
 
 def _without_slash(scope: Scope) -> Scope:
     """Trailing slashes are optional everywhere, and X-HTTP-Method-Override is the method for who may not send it."""
-    path = scope["path"].rstrip("/") or "/"
-    return {**scope, "path": path, "raw_path": None, "method": uploads.effective_method(scope)}
+    method = uploads.effective_method(scope)
+    path = (uploads.path_of_put(scope) if method == "PUT" else scope["path"]).rstrip("/") or "/"
+    return {**scope, "path": path, "raw_path": None, "method": method}
 
 
 def _byte_route(scope: Scope) -> Route | None:
