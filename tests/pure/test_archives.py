@@ -19,22 +19,26 @@ import pytest
 from tests import document_samples
 from tests.archive_samples import (
     ar,
+    block_before_directory,
     cabinet,
     compressed_z,
     compressed_z_zeros,
     cpio,
     disc,
+    end_of,
+    in_comment,
     lzip,
     rar4,
     rar5,
     rpm,
     sevenzip,
+    signed,
     sparse_tar,
     tar,
+    with_zip64,
     zip_of,
 )
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
-from tests.pure.test_zip_structure import block_before_directory, end_of, records64, signed, with_zip64
 from windlass.files.profiles import Profile
 from windlass.processing.contract import Rejection, StepContext
 from windlass.processing.steps.archive_facts import ArchiveFacts
@@ -72,19 +76,6 @@ def deflated(name: str, content: bytes) -> bytes:
     return zip_of({name: content}, zipfile.ZIP_DEFLATED)
 
 
-def in_comment() -> bytes:
-    """A harmless directory whose last comment holds the bomb's directory and the records of zip64."""
-    inner = bomb()
-    place, count, size, offset = end_of(inner)
-    out = io.BytesIO(inner[:offset])
-    out.seek(0, 2)
-    with zipfile.ZipFile(out, "a") as made:
-        info = zipfile.ZipInfo("harmless.txt")
-        info.comment = inner[offset:place] + records64(count, size, offset, 0)
-        made.writestr(info, b"")
-    return out.getvalue()
-
-
 def unlisted() -> bytes:
     """A harmless directory behind an entry that it leaves out."""
     hidden = bomb()
@@ -120,7 +111,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "zip behind one byte": lambda: b"x" + bomb(),
     "zip behind a program": lambda: b"MZ" + bytes(5000) + bomb(),
     "zip with bytes behind it": lambda: bomb() + bytes(3000),
-    "zip in a comment of an entry": in_comment,
+    "zip in a comment of an entry": lambda: in_comment(bomb()),
     "zip with a second end record": lambda: zip_of({"a": b""}, comment=b"") + bomb(),
     "zip, comment of the file holds another": lambda: bomb()[:-2] + struct.pack("<H", 22) + b"PK\5\6" + bytes(18),
     "zip, its entry is not listed": unlisted,

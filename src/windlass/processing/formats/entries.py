@@ -95,6 +95,7 @@ class Survey:
             "unpacked_size": min(self.unpacked, MOST_SAID),
             "unpacked_size_is": self.sizes,
             "archive_ratio": min(up, 1e15),
+            "encrypted": self.encrypted,
         }
         if self.inner_unpacked or self.inner_entries:
             found["inner_unpacked_size"] = min(self.inner_unpacked, MOST_SAID)
@@ -105,7 +106,6 @@ class Survey:
             twice = sum(count - 1 for count in self._names.values())
             found |= {
                 "entries": min(self.entries, MOST_SAID),
-                "encrypted": self.encrypted,
                 "unsafe_names": self.unsafe,
                 "nested_archives": self.nested,
                 "overlapping_entries": self.overlapping,
