@@ -41,6 +41,9 @@ from tests.archive_samples import (
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
 from windlass.files.profiles import Profile
 from windlass.processing.contract import Rejection, StepContext
+from windlass.processing.formats import archives
+from windlass.processing.formats.bounds import Clock
+from windlass.processing.formats.unpacking import Meter
 from windlass.processing.steps.archive_facts import ArchiveFacts
 from windlass.processing.steps.content_rules import ArchiveRules
 
@@ -339,6 +342,11 @@ def test_what_was_let_in_unmeasured_is_noted() -> None:
     result = ArchiveRules().run(StepContext(io.BytesIO(), facts, profile.document()))
     assert result.detail.startswith("Not measured: ")
     assert "number 99" in result.facts["not_measured"][0]
+
+
+def test_counting_that_takes_too_long_has_measured_nothing() -> None:
+    found = archives.survey(io.BytesIO(bomb()), "application/zip", Meter(100 * MB, True, Clock(-1)))
+    assert found.facts()["archive_not_measured"] == "unpacking it took too long"
 
 
 def test_without_facts_the_rules_refuse() -> None:
