@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -258,3 +259,37 @@ def _zip(parts: dict[str, bytes]) -> bytes:
         for name, data in parts.items():
             made.writestr(zipfile.ZipInfo(name), data)
     return out.getvalue()
+
+
+@cache
+def bitmap(codec: str, format: str = "rgb24", width: int = 64, height: int = 48) -> bytes:
+    """One picture in one of FFmpeg's codecs: red on the left, blue on the right."""
+    import av
+
+    both = plain(width // 2, height, RED).join(plain(width // 2, height, BLUE), "horizontal").cast("uchar")
+    pixels, row = bytes(both.write_to_memory()), 3 * width
+    frame = av.VideoFrame(width, height, "rgb24")
+    length = frame.planes[0].line_size
+    rows = (pixels[start : start + row].ljust(length, b"\0") for start in range(0, len(pixels), row))
+    frame.planes[0].update(b"".join(rows))
+    made: Any = av.CodecContext.create(codec, "w")
+    made.width, made.height, made.pix_fmt, made.time_base = width, height, format, Fraction(1, 25)
+    frame = frame.reformat(format=format)
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in (*made.encode(frame), *made.encode(None)))
+
+
+def icon(*pictures: tuple[int, int, bytes], kind: int = 1) -> bytes:
+    """An icon of these pictures; ``kind`` 2: a cursor."""
+    head, body = struct.pack("<HHH", 0, kind, len(pictures)), b""
+    for width, height, data in pictures:
+        place = 6 + 16 * len(pictures) + len(body)
+        head += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, 32, len(data), place)
+        body += data
+    return head + body
+
+
+def icon_picture(width: int, height: int) -> bytes:
+    """Red, as icons hold bitmaps: without the file's head, and with a mask that makes them twice as high."""
+    head = struct.pack("<IiiHHIIiiII", 40, width, 2 * height, 1, 32, 0, 0, 0, 0, 0, 0)
+    return head + bytes((*reversed(RED), 255)) * (width * height) + bytes((width + 31) // 32 * 4 * height)

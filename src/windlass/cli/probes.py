@@ -70,8 +70,8 @@ def _settings() -> str:
     errors = [message for message in found if message.level >= checks.ERROR and message.id != "windlass.E002"]
     if errors:
         raise _Wrong("; ".join(str(message) for message in errors))
-    warnings = [str(message.msg) for message in found if message.level >= checks.WARNING]
-    return "; ".join(["valid", *warnings])
+    warnings = [message for message in found if message.level >= checks.WARNING]
+    return "; ".join(["valid", *(" ".join(filter(None, [each.msg, each.hint])) for each in warnings)])
 
 
 def _profiles() -> str:

@@ -117,6 +117,14 @@ DATA = st.lists(st.sampled_from(SHARDS), max_size=8).map(b"".join).filter(lambda
 PARTS = st.lists(st.tuples(st.sampled_from(DISPOSITIONS), DATA), max_size=4)
 
 
+@pytest.mark.parametrize("near", [b"\r\n--AaBx", b"\r\n--AaB-", b"\r\n--AaB" + b" " * 65 + b"\r\n", b"\r\n--AaB \n"])
+def test_a_body_full_of_near_boundaries_is_as_few_events_as_any_other(near: bytes) -> None:
+    body = near * 20_000
+    parser = FormParser(TYPE)
+    found = [event.data for event in parser.feed(file("a", body) + END) if isinstance(event, PartData)]
+    assert [bytes(data) for data in found] == [body]
+
+
 @given(PARTS, st.lists(st.integers(0, 400), max_size=12))
 def test_any_split_of_a_body_gives_the_same_events(parts: list[tuple[str, bytes]], cuts: list[int]) -> None:
     """Invariant: how the network cut the body cannot be seen in what was received; byte by byte too."""

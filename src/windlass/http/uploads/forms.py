@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from windlass import conf
 from windlass.files import api as files
 from windlass.http import records
-from windlass.http.endpoints import principal_of, problem_of
+from windlass.http.endpoints import problem_of
 from windlass.http.uploads.answers import of_file
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.receiving import Incoming
@@ -45,7 +45,7 @@ async def _take(incoming: Incoming, *, always_list: bool) -> Response:
     asked = form.parse(incoming.head)
     total = _largest_total(incoming)
     _check_total(asked, total)
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     intake = _Intake(asked, FormEvents(incoming.body, asked.parser), principal, total)
     try:
         await intake.receive()

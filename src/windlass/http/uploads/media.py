@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from windlass import conf
+from windlass.accounts.api import OWNER
 from windlass.files import api as files
 from windlass.http import media_records, records
 from windlass.http.endpoints import endpoint, principal_of
@@ -33,7 +34,7 @@ from windlass.receiving.offload import in_database
 
 
 async def init(incoming: Incoming) -> Response:
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
     layout = files.chunks.layout(session)
@@ -65,7 +66,7 @@ async def take_chunk(incoming: Incoming) -> Response:
 async def status(request: Request) -> Response:
     """Of an upload that is being assembled it also sees to it that somebody does so."""
     upload_id = parse_upload_id(request.path_params["id"])
-    principal = await principal_of(request)
+    principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
         await assembly.complete(upload_id, lambda: principal, dialect=dialect.DIALECT, wait=0)
@@ -74,7 +75,7 @@ async def status(request: Request) -> Response:
 
 async def finalize(incoming: Incoming) -> Response:
     """The chunks become a file; the reply waits for what becomes of it."""
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     upload_id = parse_upload_id(incoming.request.path_params["id"])
     said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
@@ -87,14 +88,14 @@ async def finalize(incoming: Incoming) -> Response:
 
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["id"])
-    principal = await principal_of(request)
+    principal = principal_of(request)
     await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
     return Response(status_code=204)
 
 
 async def simple(incoming: Incoming) -> Response:
     """One file in one form."""
-    form = MediaForm(incoming, await principal_of(incoming.request), most=1, max_size=SIMPLE_SIZE)
+    form = MediaForm(incoming, incoming.principal, most=1, max_size=SIMPLE_SIZE)
     made = await form.take()
     if isinstance(made[0], Problem):
         raise made[0]
@@ -103,7 +104,7 @@ async def simple(incoming: Incoming) -> Response:
 
 async def images(incoming: Incoming) -> Response:
     """Up to ten pictures in one form, each for itself."""
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     form = MediaForm(incoming, principal, most=MOST_IMAGES, kind="image", name="images")
     made = await form.take()
     told = iter(await _results([each for each in made if not isinstance(each, Problem)]))
@@ -156,11 +157,11 @@ SIMPLE_SIZE = 50 * 1024 * 1024
 MOST_IMAGES = 10
 
 routes = [
-    Route("/api/v1/media/upload/init", receiving(init), methods=["POST"]),
-    Route("/api/v1/media/upload/chunk", receiving(take_chunk), methods=["POST"]),
-    Route("/api/v1/media/upload/simple", receiving(simple), methods=["POST"]),
-    Route("/api/v1/media/upload/images", receiving(images), methods=["POST"]),
-    Route("/api/v1/media/upload/{id}/status", endpoint(status), methods=["GET"]),
-    Route("/api/v1/media/upload/{id}/finalize", receiving(finalize), methods=["POST"]),
-    Route("/api/v1/media/upload/{id}", endpoint(cancel), methods=["DELETE"]),
+    Route("/api/v1/media/upload/init", receiving(init, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/chunk", receiving(take_chunk, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/simple", receiving(simple, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/images", receiving(images, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/{id}/status", endpoint(status, OWNER), methods=["GET"]),
+    Route("/api/v1/media/upload/{id}/finalize", receiving(finalize, OWNER), methods=["POST"]),
+    Route("/api/v1/media/upload/{id}", endpoint(cancel, OWNER), methods=["DELETE"]),
 ]

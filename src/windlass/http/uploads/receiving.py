@@ -5,14 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import wraps
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
-from windlass.http.endpoints import problem_of, problem_response
+from windlass.accounts.api import Access
+from windlass.http import query_parameters
+from windlass.http.endpoints import admit, principal_of, problem_of, problem_response
 from windlass.http.uploads import heads
 from windlass.http.uploads.answers import no_reply
 from windlass.kernel import urls
@@ -48,15 +50,27 @@ class Incoming:
         right = f"?{urlencode({accounts.GRANT_PARAMETER: grant})}" if grant else ""
         return urls.location(f"/uploads/{upload_id}{right}")
 
+    @property
+    def principal(self) -> Principal:
+        return principal_of(self.request)
+
     def who(self) -> Callable[[], Principal]:
-        return partial(accounts.of_scope, dict(self.request.scope))
+        principal = self.principal
+        return lambda: principal
 
 
 Handler = Callable[[Incoming], Awaitable[Response]]
+Refuse = Callable[[Problem, Incoming], Response]
 
 
-def receiving(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that begins to receive at once, and answers in the caller's dialect whatever happens."""
+def receiving(
+    handler: Handler, access: Access, *, refuse: Refuse | None = None, own_query: bool = False
+) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that begins to receive at once, and reads nothing of the body before the credential is proved.
+
+    ``refuse`` renders a problem; without it, in the caller's dialect. ``own_query``: the query is the dialect's.
+    """
+    render = refuse or _refused
 
     @wraps(handler)
     async def answered(request: Request) -> Response:
@@ -66,21 +80,18 @@ def receiving(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         if not empty and not incoming.waits_for_invitation:
             incoming.body.start()
         try:
-            return await _respond(handler, incoming)
+            await admit(request.scope, access)
+            own_names = own_query or speaks(head) is not None
+            query_parameters.check(request.scope, access, own_names=own_names)
+            return await handler(incoming)
+        except ClientGone:
+            return no_reply()
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            return render(problem_of(error), incoming)
         finally:
             incoming.body.close()
 
-    return answered
-
-
-async def _respond(handler: Handler, incoming: Incoming) -> Response:
-    try:
-        return await handler(incoming)
-    except ClientGone:
-        return no_reply()
-    except Exception as error:  # noqa: BLE001  the boundary of a request
-        problem = problem_of(error)
-        return _refused(problem, incoming)
+    return accounts.declare(answered, access)
 
 
 def _refused(problem: Problem, incoming: Incoming) -> Response:

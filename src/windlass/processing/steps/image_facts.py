@@ -5,12 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.kernel.formats import bitmaps, exif, icc
-from windlass.kernel.media_types import RASTER_IMAGES
+from windlass.kernel.media_types import RASTER_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Read by their headers: the libvips that comes with Windlass has no loader for them.
-BITMAPS = {"image/bmp": ("bmp", bitmaps.bmp), "image/vnd.microsoft.icon": ("ico", bitmaps.ico)}
+BITMAPS = {
+    "image/bmp": ("bmp", bitmaps.bmp),
+    "image/vnd.microsoft.icon": ("ico", bitmaps.ico),
+    "image/vnd.zbrush.pcx": ("pcx", bitmaps.pcx),
+    "image/x-pcx": ("pcx", bitmaps.pcx),
+    "image/x-portable-anymap": ("pnm", bitmaps.portable_map),
+    "image/x-portable-arbitrarymap": ("pam", bitmaps.portable_map),
+    "image/x-portable-bitmap": ("pbm", bitmaps.portable_map),
+    "image/x-portable-graymap": ("pgm", bitmaps.portable_map),
+    "image/x-portable-greymap": ("pgm", bitmaps.portable_map),
+    "image/x-portable-pixmap": ("ppm", bitmaps.portable_map),
+    "image/x-tga": ("tga", bitmaps.tga),
+    "image/x-win-bitmap": ("cur", bitmaps.ico),
+}
 
 _COLOURS = {"b-w": "grey", "grey16": "grey", "rgb16": "rgb", "scrgb": "rgb", "srgb": "rgb"}
 _BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "uint": 32, "int": 32, "float": 32, "double": 64}
@@ -55,7 +68,7 @@ class ImageFacts:
         rehearse(self, "image/jpeg")
 
     def run(self, context: StepContext) -> StepResult:
-        kind = context.facts["mime_type"]
+        kind = canonical(context.facts["mime_type"])
         facts = _of_bitmap(context, kind) if kind in BITMAPS else _of_picture(context)
         return StepResult(facts, detail=f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
 
