@@ -17,6 +17,7 @@ from windlass.kernel.type_tables import (
     COMPRESSED,
     CONTAINERS,
     DECLARED_BY_ENDING,
+    ENCODED_TEXT,
     EXPORTED,
     EXTENSIONS,
     FAMILIES,
@@ -41,7 +42,9 @@ __all__ = [
     "ending_of",
     "extension",
     "has_signature",
+    "is_plain_text",
     "is_text",
+    "is_xml",
     "matches",
     "of_filename",
 ]
@@ -111,6 +114,17 @@ def has_signature(name: str) -> bool:
 def is_text(media_type: str) -> bool:
     name = canonical(media_type)
     return name.startswith("text/") or name in TEXT or name.endswith(("+xml", "+json", "-flat-xml"))
+
+
+def is_plain_text(media_type: str) -> bool:
+    """Whether what stands in the file is what a reader reads; not so in RTF, mail and drawings."""
+    name = canonical(media_type)
+    return is_text(name) and name not in ENCODED_TEXT and not name.startswith("image/")
+
+
+def is_xml(media_type: str) -> bool:
+    name = canonical(media_type)
+    return name == "text/xml" or name.endswith("+xml")
 
 
 def _spellings(pattern: str) -> set[str]:

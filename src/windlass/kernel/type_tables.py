@@ -258,6 +258,9 @@ TEXT = frozenset(
     }
 )
 
+#: Texts that are written in a language of their own, from which what they say has to be read.
+ENCODED_TEXT = frozenset({"application/rtf", "message/rfc822"})
+
 #: Pictures made of pixels, in the formats of browsers and cameras. libvips reads each with a loader that is meant for
 #: untrusted files.
 RASTER_IMAGES = (
@@ -271,19 +274,30 @@ RASTER_IMAGES = (
     "image/webp",
 )
 
-#: Files that hold others: their size says little of what is in them.
+#: Files that hold others: their size says little of what is in them. Which bytes are one is told by their structure
+#: (``formats.containers``); a type that is not here is named as ``also`` one where it is.
 ARCHIVES = (
     "application/*+zip",
     "application/gzip",
     "application/java-archive",
+    "application/vnd.debian.binary-package",
     "application/vnd.android.package-archive",
     "application/vnd.google-earth.kmz",
     "application/vnd.ms-*.macroenabled.12",
+    "application/vnd.ms-cab-compressed",
     "application/vnd.oasis.opendocument.*",
     "application/vnd.openxmlformats-officedocument.*",
     "application/vnd.rar",
     "application/x-7z-compressed",
+    "application/x-archive",
     "application/x-bzip2",
+    "application/x-compress",
+    "application/x-cpio",
+    "application/x-iso9660-image",
+    "application/x-lz4",
+    "application/x-lzip",
+    "application/x-lzma",
+    "application/x-rpm",
     "application/x-tar",
     "application/x-xz",
     "application/zip",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import compound_kinds, looks, markup_root, recording_kinds, texts, zip_kinds
+from windlass.kernel.formats import compound_kinds, containers, looks, markup_root, recording_kinds, texts, zip_kinds
 from windlass.kernel.formats.markup_root import Markup
 from windlass.kernel.formats.texts import Text
-from windlass.kernel.media_types import canonical, contains, has_signature, is_text, of_filename
+from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult, Unreadable
 from windlass.processing.formats import pdf
 from windlass.processing.formats.bounds import MB, blocks
@@ -53,7 +53,7 @@ class Type:
     """Detects by content: a zip file by its directory and the main part of an office file, a compound file by its root
     entry, markup by its root, text by all of its characters, other files by libmagic and by signatures that libmagic
     does not know. A plain text is what its name says of it (`.csv`, `.md`), if that is a kind of text. A file with a
-    zip file or a PDF behind its beginning is both."""
+    zip file or a PDF behind its beginning is both, and so is a container of a type that does not say that it is one."""
 
     about = About(
         name="type",
@@ -124,7 +124,7 @@ class _Detection:
         if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
         kind = looks.narrowed(kind, self._claims)
-        return _Found(kind, also=tuple(dict.fromkeys(other for other in kinds[1:] if other != kind)))
+        return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
 
     def _compound_kind(self) -> str:
         root = compound_kinds.root(self._file)
@@ -201,7 +201,18 @@ class _Detection:
             also.append(_PDF)
         if kind == "application/gzip" and _is_packed_svg(self._file):
             also.append(markup_root.SVG)
-        return _Found(kind, encoding, tuple(dict.fromkeys(other for other in also if other != kind)))
+        return _Found(kind, encoding, _others(kind, [*also, *self._containers(kind, *also)]))
+
+    def _containers(self, *kinds: str) -> list[str]:
+        """Containers that the bytes are by their structure, where the types found so far do not say so."""
+        if matches(kinds[0], ARCHIVES):
+            return []
+        is_named_zip = any(matches(kind, ARCHIVES) for kind in kinds)
+        return [found for found in containers.containers(self._file) if found != containers.ZIP or not is_named_zip]
+
+
+def _others(kind: str, also: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(other for other in also if other != kind))
 
 
 def _is_guess_of_zip(guess: str, has_directory: bool) -> bool:
