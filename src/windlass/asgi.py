@@ -20,13 +20,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
-from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402
+from windlass.http import cors, downloads, live, query_parameters, uploads, zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
 from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify, secured  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
-from windlass.kernel.errors import NotFound  # noqa: E402
+from windlass.kernel.errors import InvalidField, NotFound  # noqa: E402
 from windlass.kernel.stored_text import is_storable  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
@@ -83,9 +83,18 @@ class FrontDoor:
                 body = UnreadBody(ours, receive, send)
                 await self._answer(route, ours, body.receive, identify(ours, cors.permitting(ours, body.send)))
         elif scope["type"] == "http" and self._alone:
-            await self._inner(scope, receive, identify(scope, send))
+            await self._show_page(scope, receive, identify(scope, send))
         else:
             await self._inner(scope, receive, send)
+
+    async def _show_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A page of Django's, whose forms and filters do not check every text of a query."""
+        try:
+            query_parameters.check_text(scope["query_string"].decode("latin-1"))
+        except InvalidField as problem:
+            await problem_response(problem, Request(scope))(scope, receive, send)
+            return
+        await self._inner(scope, receive, send)
 
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
         send = _completing(scope, send)
