@@ -74,6 +74,13 @@ def _check_encryption(found: Settings) -> None:
         )
 
 
+def is_in_project() -> bool:
+    """Whether Windlass is an app of another Django project, which has ``WINDLASS`` in its settings."""
+    from django.conf import settings
+
+    return settings.configured and hasattr(settings, "WINDLASS")
+
+
 def _of_another_project() -> dict[str, Any]:
     """``settings.WINDLASS`` where Windlass is an app of another Django project.
 
@@ -81,7 +88,4 @@ def _of_another_project() -> dict[str, Any]:
     """
     from django.conf import settings
 
-    if not settings.configured:
-        return {}
-    given = getattr(settings, "WINDLASS", None)
-    return {} if given is None else {"AUTH_MODE": "required"} | dict(given)
+    return {"AUTH_MODE": "required"} | dict(getattr(settings, "WINDLASS", {})) if is_in_project() else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from windlass.kernel.media_types import RASTER_IMAGES, matches
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.toolkit import bitmap_files, pictures
+from windlass.processing.toolkit import bitmap_files, pictures, recordings, still
 
 
 class Thumbnail:
@@ -35,4 +35,10 @@ class Thumbnail:
             if matches(kind, bitmap_files.TYPES):
                 whole = bitmap_files.decoded(context.file, kind, context.facts["size"])
                 return pictures.result(context, pictures.fitting(whole, width).copy_memory())
-            return pictures.result(context, pictures.of_file(context.file, width))
+            try:
+                image = pictures.of_file(context.file, width)
+            except pyvips.Error:
+                if not matches(kind, recordings.SEQUENCES):
+                    raise
+                image, _ = still.best_frame(context, width)
+            return pictures.result(context, image)

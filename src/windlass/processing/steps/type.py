@@ -27,7 +27,7 @@ PDF_WITHIN = 1024
 _MARKUP_WITHIN = 256 * MB
 
 _UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", "application/x-ole-storage", "application/pdf"
-_PDF_MARK = b"%PDF-"
+_ZIP, _TAR, _PDF_MARK = "application/zip", "application/x-tar", b"%PDF-"
 
 #: Documents that may be locked in a compound file.
 _LOCKED = ("application/vnd.openxmlformats-officedocument.", "application/vnd.ms-")
@@ -120,8 +120,8 @@ class _Detection:
 
     def _zip_file(self) -> _Found:
         kinds = [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file)]
-        kind = kinds[0] if kinds else "application/zip"
-        if kind == "application/zip" and _is_guess_of_zip(self._guess, bool(kinds)):
+        kind = kinds[0] if kinds else _ZIP
+        if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
         kind = looks.narrowed(kind, self._claims)
         return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
@@ -146,7 +146,7 @@ class _Detection:
             kind = next((claim for claim in self._claims if claim.endswith("+xml") and claim not in _BY_ROOT), kind)
         if found.certain or kind not in (markup_root.XML, markup_root.HTML) or text is None:
             return kind
-        return texts.kind(text, kind if kind == markup_root.HTML else self._guess, self._claims)
+        return texts.kind(text, kind if kind == markup_root.HTML else self._text_guess(), self._claims)
 
     def _pdf_kind(self, text: Text | None, is_named: bool) -> str | None:
         """A PDF if it can be opened as one; a damaged one by its first bytes."""
@@ -171,16 +171,24 @@ class _Detection:
 
     def _text_kind(self, text: Text | None) -> str | None:
         if text is not None:
-            return texts.kind(text, self._guess, self._claims)
+            return texts.kind(text, self._text_guess(), self._claims)
         mail = next((claim for claim in self._claims if claim in texts.MAIL), None)  # with parts of bytes in it
         return mail if mail and texts.is_mail(self._head[:HEAD].decode("latin-1")) else None
 
+    def _text_guess(self) -> str:
+        """libmagic takes any text that mentions tags for a page; what is one begins so."""
+        return "text/plain" if self._guess in (markup_root.HTML, markup_root.XML) else self._guess
+
     def _binary_kind(self) -> str:
-        kind = looks.refined(self._guess, self._head, self._size)
-        is_named_zip = any(contains("application/zip", claim) or claim == "application/zip" for claim in self._claims)
-        if kind == _UNKNOWN or (kind == self._guess and (is_text(kind) or (is_named_zip and not has_signature(kind)))):
+        if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
+            return _TAR  # without entries: its end alone
+        guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
+        kind = looks.refined(guess, self._head, self._size)
+        is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
+        if kind == _UNKNOWN or (is_named_zip and not has_signature(kind)):
             kind = next(iter(self._zip_behind()), kind)
         kind = recording_kinds.kind(self._file, self._head, self._size, kind)
+        kind = self._guess if kind == _UNKNOWN else kind
         return looks.narrowed(kind, self._claims)
 
     def _zip_behind(self) -> list[str]:
@@ -214,7 +222,7 @@ def _is_guess_of_zip(guess: str, has_directory: bool) -> bool:
         ("application/vnd.openxmlformats", "application/vnd.oasis", "application/epub")
     ):
         return False
-    return guess != _UNKNOWN and contains("application/zip", guess)
+    return guess != _UNKNOWN and contains(_ZIP, guess)
 
 
 def _by_libmagic(head: bytes) -> tuple[str, str]:
