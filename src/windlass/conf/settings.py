@@ -356,7 +356,7 @@ class Settings:
         "How long a deleted file can be restored, for profiles that do not say. 0: not at all.",
         check=_not_negative,
     )
-    # Limits of connections and requests, which hold without a proxy in front
+    # Limits of connections and requests
     max_request_line_bytes: int = setting(
         8 * 1024, "Longest request line (method, address and version); a longer one is 414.", check=_positive
     )
