@@ -145,6 +145,7 @@ class About:
     extra of the package only, ``extra`` names it, and without them the step is owed. A ``long`` step is given more time
     (``LONG_STEP_TIMEOUT_SECONDS``) and more room for its output (``LONG_STEP_OUTPUT_MB``), and reports its progress.
     The file is not served before a step that is part of the ``gate`` has said yes; every step of intake is.
+    ``also``: the step takes a file for its further types, too, such as a picture for the zip file behind it.
     """
 
     name: str
@@ -161,6 +162,7 @@ class About:
     extra: str | None = None
     long: bool = False
     gate: bool = False
+    also: bool = False
 
 
 def _no_lookup(_: str) -> str | None:

@@ -13,6 +13,8 @@ from windlass.processing.contract import damaged
 MOST_PAGES = 5_000
 #: FPDF_ERR_PASSWORD of PDFium's fpdfview.h.
 _ERR_PASSWORD = 4
+#: Larger than any page, in its units.
+_EVERYTHING = 1e6
 
 #: What is read of one page: annotations, and characters of each.
 _MOST_NOTES, _MOST_FIELDS, _LONGEST_NOTE = 10_000, 2_000, 64 * 1024
@@ -45,6 +47,14 @@ def opened(file: BinaryIO) -> Iterator[Any]:
             return
         with document:
             yield document
+
+
+def first_page(document: Any) -> Any:
+    """With the box that is shown. A crop box outside the page would show nothing: then the whole page counts."""
+    page = document[0]
+    if min(page.get_size()) <= 0:
+        page.set_cropbox(-_EVERYTHING, -_EVERYTHING, _EVERYTHING, _EVERYTHING)
+    return page
 
 
 def page_text(document: Any, number: int) -> str:
