@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
@@ -258,3 +260,83 @@ def _zip(parts: dict[str, bytes]) -> bytes:
         for name, data in parts.items():
             made.writestr(zipfile.ZipInfo(name), data)
     return out.getvalue()
+
+
+@cache
+def bitmap(codec: str, format: str = "rgb24", width: int = 64, height: int = 48) -> bytes:
+    """One picture in one of FFmpeg's codecs: red on the left, blue on the right."""
+    import av
+
+    both = plain(width // 2, height, RED).join(plain(width // 2, height, BLUE), "horizontal").cast("uchar")
+    pixels, row = bytes(both.write_to_memory()), 3 * width
+    frame = av.VideoFrame(width, height, "rgb24")
+    length = frame.planes[0].line_size
+    rows = (pixels[start : start + row].ljust(length, b"\0") for start in range(0, len(pixels), row))
+    frame.planes[0].update(b"".join(rows))
+    made: Any = av.CodecContext.create(codec, "w")
+    made.width, made.height, made.pix_fmt, made.time_base = width, height, format, Fraction(1, 25)
+    frame = frame.reformat(format=format)
+    frame.pts = 0
+    return b"".join(bytes(packet) for packet in (*made.encode(frame), *made.encode(None)))
+
+
+def icon(*pictures: tuple[int, int, bytes], kind: int = 1) -> bytes:
+    """An icon of these pictures; ``kind`` 2: a cursor."""
+    head, body = struct.pack("<HHH", 0, kind, len(pictures)), b""
+    for width, height, data in pictures:
+        place = 6 + 16 * len(pictures) + len(body)
+        head += struct.pack("<BBBBHHII", width % 256, height % 256, 0, 0, 1, 32, len(data), place)
+        body += data
+    return head + body
+
+
+def icon_picture(width: int, height: int) -> bytes:
+    """Red, as icons hold bitmaps: without the file's head, and with a mask that makes them twice as high."""
+    head = struct.pack("<IiiHHIIiiII", 40, width, 2 * height, 1, 32, 0, 0, 0, 0, 0, 0)
+    return head + bytes((*reversed(RED), 255)) * (width * height) + bytes((width + 31) // 32 * 4 * height)
+
+
+@cache
+def animated_png(frames: int = 5) -> bytes:
+    """Half a second; each picture is brighter than the one before."""
+    return _pictures("apng", "apng", "rgb24", frames)
+
+
+@cache
+def picture_sequence(frames: int = 5) -> bytes:
+    """The same as AVIF, without a picture of its own beside the track."""
+    return _pictures("avif", "libsvtav1", "yuv420p", frames)
+
+
+def _pictures(container: str, codec: str, format: str, frames: int) -> bytes:
+    import av
+
+    out = io.BytesIO()
+    with av.open(out, "w", format=container, options={"plays": "0"} if container == "apng" else {}) as made:
+        stream: Any = made.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, format
+        for number in range(frames):
+            frame = av.VideoFrame(64, 48, format)
+            for plane in frame.planes:
+                plane.update(bytes([40 * number]) * plane.buffer_size)
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    return out.getvalue()
+
+
+@cache
+def hdr_picture(format: str, transfer: int) -> bytes:
+    """Red of 203 candela per square metre, in the numbers of PQ; the file says which transfer function they have."""
+    import pyvips
+
+    deep: Any = pyvips.Image.black(64, 48, bands=3).linear([1, 1, 1], [38055, 15000, 15000]).cast("ushort")
+    deep = deep.copy(interpretation="rgb16")
+    if format == "png":
+        made = bytes(deep.pngsave_buffer(bitdepth=16))
+        at = made.index(b"IDAT") - 4
+        body = b"cICP" + bytes((9, transfer, 0, 1))
+        return made[:at] + struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body)) + made[at:]
+    made = bytes(deep.heifsave_buffer(compression="av1", bitdepth=10, lossless=True, effort=0))
+    at = made.index(b"nclx") + 6
+    return made[:at] + struct.pack(">H", transfer) + made[at + 2 :]

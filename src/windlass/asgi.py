@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import django
+from django.core.handlers.asgi import ASGIHandler
 from django.urls import Resolver404, resolve
 from starlette.requests import Request
 from starlette.routing import Match, Route
@@ -20,11 +21,24 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
-from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402
+from windlass.http import cors, downloads, live, uploads, websockets, zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
-from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
-from windlass.http.unread_body import UnreadBody  # noqa: E402
+from windlass.http.middleware import (  # noqa: E402
+    PAGE_BODY_LIMIT,
+    RECORD_BODY_LIMIT,
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    call_bounded,
+    check_host,
+    identify,
+    secured,
+    without_body,
+)
+from windlass.http.unread_body import LINGERS, UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
 from windlass.kernel.errors import NotFound  # noqa: E402
 from windlass.kernel.stored_text import is_storable  # noqa: E402
@@ -80,10 +94,13 @@ class FrontDoor:
             if (route is None or route in METRICS_ROUTES) and _is_anothers(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                body = UnreadBody(ours, receive, send)
-                await self._answer(route, ours, body.receive, identify(ours, cors.permitting(ours, body.send)))
+                receive, send = _letting_clients_finish(ours, receive, send)
+                await self._answer(route, ours, receive, identify(ours, cors.permitting(ours, send)))
         elif scope["type"] == "http" and self._alone:
-            await self._inner(scope, receive, identify(scope, send))
+            receive, send = _letting_clients_finish(scope, receive, send)
+            await self._answer_page(scope, receive, identify(scope, send))
+        elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
+            await websockets.refuse(seen, receive, send)  # Django knows none
         else:
             await self._inner(scope, receive, send)
 
@@ -99,9 +116,22 @@ class FrontDoor:
                 await cors.answer_options(send)
             else:
                 await _admit_to_record_plane(scope)
-                await self._inner(scope, bounded(scope, receive), send)
+                await self._call_django(scope, receive, send)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
+
+    async def _answer_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_host(scope)
+            await self._call_django(scope, receive, send, PAGE_BODY_LIMIT)
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            await problem_response(problem_of(error), Request(scope))(scope, receive, send)
+
+    async def _call_django(self, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
+        if _takes_body(path_of(scope)):
+            await call_bounded(self._inner, scope, receive, send, limit)
+        else:
+            await self._inner(scope, without_body(receive), send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""
@@ -148,6 +178,21 @@ async def stop() -> None:
     lease.keeper.ask_all()
     chunks.stop_all()
     await live.shut_down()
+
+
+def _letting_clients_finish(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """A client that is answered before its body has ended shall see why, which not every server cares for."""
+    if LINGERS in (scope.get("extensions") or {}):
+        return receive, send
+    body = UnreadBody(scope, receive, send)
+    return body.receive, body.send
+
+
+def _takes_body(path: str) -> bool:
+    """Whether there is anything at this path of Django's. Of a body to nowhere nothing is taken in."""
+    from windlass.http.rest.routing import refuse
+
+    return any(view is not None and view is not refuse for view in (_view(path.rstrip("/")), _view(path)))
 
 
 def _may_be_ours(scope: Scope) -> bool:
@@ -223,11 +268,13 @@ def _byte_route(scope: Scope) -> Route | None:
     return None
 
 
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402
-
 _standalone = FrontDoor(cast(App, ASGIHandler()), alone=True)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The server that stands alone. Here the pages behind the front door are seen through the proxy too."""
-    await _standalone(scope if scope["type"] == "lifespan" else as_client_sees(scope), receive, send)
+    if scope["type"] == "lifespan":
+        await _standalone(scope, receive, send)
+        return
+    seen = as_client_sees(scope)
+    await _standalone(seen, receive, secured(seen, send))

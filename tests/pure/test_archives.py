@@ -19,24 +19,31 @@ import pytest
 from tests import document_samples
 from tests.archive_samples import (
     ar,
+    block_before_directory,
     cabinet,
     compressed_z,
     compressed_z_zeros,
     cpio,
     disc,
+    end_of,
+    in_comment,
     lzip,
     rar4,
     rar5,
     rpm,
     sevenzip,
+    signed,
     sparse_tar,
     tar,
+    with_zip64,
     zip_of,
 )
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
-from tests.pure.test_zip_structure import block_before_directory, end_of, records64, signed, with_zip64
 from windlass.files.profiles import Profile
 from windlass.processing.contract import Rejection, StepContext
+from windlass.processing.formats import archives
+from windlass.processing.formats.bounds import Clock
+from windlass.processing.formats.unpacking import Meter
 from windlass.processing.steps.archive_facts import ArchiveFacts
 from windlass.processing.steps.content_rules import ArchiveRules
 
@@ -70,19 +77,6 @@ def bomb(name: str = "zeros", megabytes: int = ZEROS, **claims: Any) -> bytes:
 
 def deflated(name: str, content: bytes) -> bytes:
     return zip_of({name: content}, zipfile.ZIP_DEFLATED)
-
-
-def in_comment() -> bytes:
-    """A harmless directory whose last comment holds the bomb's directory and the records of zip64."""
-    inner = bomb()
-    place, count, size, offset = end_of(inner)
-    out = io.BytesIO(inner[:offset])
-    out.seek(0, 2)
-    with zipfile.ZipFile(out, "a") as made:
-        info = zipfile.ZipInfo("harmless.txt")
-        info.comment = inner[offset:place] + records64(count, size, offset, 0)
-        made.writestr(info, b"")
-    return out.getvalue()
 
 
 def unlisted() -> bytes:
@@ -120,7 +114,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "zip behind one byte": lambda: b"x" + bomb(),
     "zip behind a program": lambda: b"MZ" + bytes(5000) + bomb(),
     "zip with bytes behind it": lambda: bomb() + bytes(3000),
-    "zip in a comment of an entry": in_comment,
+    "zip in a comment of an entry": lambda: in_comment(bomb()),
     "zip with a second end record": lambda: zip_of({"a": b""}, comment=b"") + bomb(),
     "zip, comment of the file holds another": lambda: bomb()[:-2] + struct.pack("<H", 22) + b"PK\5\6" + bytes(18),
     "zip, its entry is not listed": unlisted,
@@ -348,6 +342,11 @@ def test_what_was_let_in_unmeasured_is_noted() -> None:
     result = ArchiveRules().run(StepContext(io.BytesIO(), facts, profile.document()))
     assert result.detail.startswith("Not measured: ")
     assert "number 99" in result.facts["not_measured"][0]
+
+
+def test_counting_that_takes_too_long_has_measured_nothing() -> None:
+    found = archives.survey(io.BytesIO(bomb()), "application/zip", Meter(100 * MB, True, Clock(-1)))
+    assert found.facts()["archive_not_measured"] == "unpacking it took too long"
 
 
 def test_without_facts_the_rules_refuse() -> None:

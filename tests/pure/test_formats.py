@@ -144,7 +144,7 @@ def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes
     icc.name(data)
     for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
         assert "/" in looks.refined(found, data, len(data))
-    compound_kinds.kind(compound_kinds.names(file))
+    compound_kinds.kind(compound_kinds.root(file))
     directory = zip_kinds.directory(file)
     if directory is not None:
         assert "/" in zip_kinds.kind(file, directory)

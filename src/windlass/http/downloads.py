@@ -13,7 +13,7 @@ from windlass.accounts.api import DOWNLOAD, OWNER
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.representations import Representation, respond
-from windlass.kernel import filenames, urls
+from windlass.kernel import charsets, filenames, urls
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, NotFound, NotReady
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import CredentialKind, Principal
@@ -35,9 +35,20 @@ async def send_file(request: Request, asset: FileAsset) -> Response:
     blob = blob_of(asset)
     etag = f'"{asset.checksum}"' if asset.checksum else None
     what = Representation(
-        blob.store, blob.key, blob.size, asset.mime_type, asset.original_filename, etag, asset.created_at
+        blob.store, blob.key, blob.size, _content_type(asset), asset.original_filename, etag, asset.created_at
     )
     return await _respond(request, asset, what, blob)
+
+
+def _content_type(asset: FileAsset) -> str | None:
+    """The detected type, of a text with the encoding that was found in it: a browser would guess another."""
+    facts = asset.extra_attributes
+    charset = charsets.http_name(facts.get("encoding"))
+    if not asset.mime_type or not charset or not asset.mime_type.startswith("text/"):
+        return asset.mime_type
+    if charset == "us-ascii" and "counted_bytes" in facts:
+        charset = "utf-8"  # nobody has read its end
+    return f"{asset.mime_type}; charset={charset}"
 
 
 def blob_of(asset: FileAsset) -> Blob:

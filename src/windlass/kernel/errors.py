@@ -216,6 +216,10 @@ class NotSupported(Problem):
     slug, status, title = "not-supported", 501, "This server's store cannot do that"
 
 
+class NoBytePlane(Problem):
+    slug, status, title = "no-byte-plane", 501, "This server is set up without the part that takes and sends bytes"
+
+
 class TransferCodingNotSupported(Problem):
     slug, status, title = "transfer-coding-not-supported", 501, "The transfer coding of the body is not supported"
 

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from windlass.kernel.media_types import matches
+from windlass.kernel.media_types import is_plain_text, matches
 from windlass.processing.contract import STAGES, About
 
 #: Where the overall progress stands when a stage begins and when it is done.
 PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}
 
+
+#: How a step says that it takes every text.
+TEXT = "text/*"
 
 #: Types that an explanation names.
 MOST_SHOWN = 4
@@ -99,8 +102,7 @@ def _why(about: About, types: Sequence[str]) -> str:
     if about.stage == "intake":
         kind = "every file"
     else:
-        taken = _taken(about, types)
-        pattern = next(each for each in about.mime_types if any(matches(name, [each]) for name in taken))
+        pattern = next(filter(None, (_pattern_for(about, name) for name in _taken(about, types))))
         kind = "every type" if pattern == "*/*" else f"for {pattern}"
     return f"{kind}; the profile has {about.wanted_by} on" if about.wanted_by else kind
 
@@ -123,11 +125,18 @@ def applies(about: About, profile: Mapping[str, Any], types: Sequence[str]) -> b
         return False
     if about.stage == "intake":
         return True
-    return any(matches(name, about.mime_types) for name in _taken(about, types))
+    return any(_pattern_for(about, name) is not None for name in _taken(about, types))
 
 
 def _taken(about: About, types: Sequence[str]) -> Sequence[str]:
     return types if about.also else types[:1]
+
+
+def _pattern_for(about: About, mime_type: str) -> str | None:
+    """Which of the step's patterns the type is taken by. ``text/*`` takes whatever is text, whatever its type begins
+    with: application/yaml, model/gltf+json, application/atom+xml."""
+    found = next((each for each in about.mime_types if matches(mime_type, [each])), None)
+    return found or (TEXT if TEXT in about.mime_types and is_plain_text(mime_type) else None)
 
 
 def next_stage(plan: Sequence[PlannedStep], stage: str) -> str | None:

@@ -219,14 +219,35 @@ def jpeg_of_65500_squared() -> bytes:
     return bytes(data)
 
 
+def scanned_jpeg(
+    side: int, scans: int, *, components: int = 1, arithmetic: bool = False, progressive: bool = True
+) -> bytes:
+    """A square picture that is gone over so many times; almost nothing is coded in any scan."""
+    kind = (0xC2 if progressive else 0xC0) + 8 * arithmetic + (0 if progressive else arithmetic)
+    frame = struct.pack(">BHHB", 8, side, side, components) + b"".join(
+        bytes((n + 1, 0x11, 0)) for n in range(components)
+    )
+    table = b"\0" + bytes([1] + [0] * 15) + b"\0"
+    tables = _segment(0xDB, b"\0" + b"\1" * 64)
+    if not arithmetic:
+        tables += _segment(0xC4, table) + _segment(0xC4, b"\x10" + table[1:])
+    every = b"".join(bytes((n + 1, 0)) for n in range(components))
+    first = _segment(0xDA, bytes((components,)) + every + (b"\0\0\0" if progressive else b"\0\x3f\0")) + b"\0"
+    band = (b"\1\1\0" + bytes((1 + n % 63, 1 + n % 63, 0)) for n in range(scans - 1))
+    later = (_segment(0xDA, each if progressive else b"\1\1\0\0\x3f\0") + b"\0" for each in band)
+    return b"\xff\xd8" + tables + _segment(kind, frame) + first + b"".join(later) + b"\xff\xd9"
+
+
 @hostile("scans.jpg")
 def jpeg_of_many_scans() -> bytes:
     """Progressive, 16,000 by 16,000, with a thousand empty scans: each goes over every pixel."""
-    frame = struct.pack(">BHHB", 8, 16_000, 16_000, 1) + b"\1\x11\0"
-    table = b"\0" + bytes([1] + [0] * 15) + b"\0"
-    scan = _segment(0xDA, b"\1\1\0\1\x3f\0") + b"\0"
-    tables = _segment(0xDB, b"\0" + b"\1" * 64) + _segment(0xC4, table) + _segment(0xC4, b"\x10" + table[1:])
-    return b"\xff\xd8" + tables + _segment(0xC2, frame) + scan * 1000 + b"\xff\xd9"
+    return scanned_jpeg(16_000, 1000)
+
+
+@hostile("arithmetic.jpg")
+def jpeg_of_many_arithmetic_scans() -> bytes:
+    """The same in arithmetic coding, of which a few bytes may stand for any number of pixels."""
+    return scanned_jpeg(16_000, 1000, arithmetic=True)
 
 
 @hostile("exif.jpg")

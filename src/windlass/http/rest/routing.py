@@ -3,6 +3,7 @@ refuse as the whole server refuses."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,17 +18,18 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja.operation import Operation
 
 from windlass.accounts.api import PUBLIC, Access
+from windlass.database.outage import is_away
 from windlass.http import query_parameters
 from windlass.http.rest import problems
 from windlass.http.rest.api import api
 from windlass.http.rest.byte_calls import BYTE_CALLS
 from windlass.http.rest.credentials import Credential, admit
 from windlass.http.rest.paths import matching
-from windlass.kernel.errors import MethodNotAllowed, NotFound, Problem
+from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 
 #: Paths of ours that another project's own catch-alls must not answer.
-OURS = r"^(?:files|uploads|events|profiles)(?:/.*)?$"
+OURS = r"^(?:files|uploads|events|profiles|s3|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
 
 
 def patterns() -> list[URLPattern | URLResolver]:
@@ -68,7 +70,12 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """``handler500``: Django has logged the error by now."""
+    """``handler500``, while the error is handled. Django logs it, unless it is an outage, which is logged once."""
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and is_away(error):
+        away = problems.answer(request, error)
+        away._has_been_logged = True  # type: ignore[attr-defined]  # what Django looks at
+        return away
     if _is_page(request):
         return defaults.server_error(request)
     return problems.response(
@@ -89,6 +96,12 @@ def _is_page(request: HttpRequest) -> bool:
 
 def _refusal(request: HttpRequest) -> Problem:
     allowed = allowed_methods(request.path_info)
+    if request.method in allowed and not problems.request_id(request):
+        return NoBytePlane(
+            "File bytes and live events do not go through Django. Wrap the project's application in its asgi.py by "
+            "windlass.asgi.wrap, and serve it as ASGI (`windlass web`, or uvicorn); `manage.py runserver` and WSGI "
+            "servers cannot. `manage.py check` says what is missing."
+        )
     if not allowed or request.method in allowed:
         return NotFound(f"There is nothing at {request.path}.")
     listed = ", ".join(sorted(allowed))

@@ -1,7 +1,8 @@
-"""Sizes of Windows' own pictures, BMP and ICO, by their headers."""
+"""Sizes of pictures in older formats, by their headers: BMP, ICO and CUR, TGA, PCX, the portable maps."""
 
 from __future__ import annotations
 
+import re
 import struct
 
 #: A picture of this many bytes at least has its whole header.
@@ -33,3 +34,33 @@ def ico(head: bytes) -> dict[str, int] | None:
         return None
     width, height = max(sides, key=lambda side: side[0] * side[1])
     return {"width": width, "height": height}
+
+
+def tga(head: bytes) -> dict[str, int] | None:
+    """Truevision TGA 2.0, header of 18 bytes."""
+    if len(head) < 18 or head[2] not in (1, 2, 3, 9, 10, 11):
+        return None
+    width, height, bits = struct.unpack_from("<HHB", head, 12)
+    return {"width": width, "height": height, "bits": bits} if width and height else None
+
+
+def pcx(head: bytes) -> dict[str, int] | None:
+    if len(head) < 66 or head[0] != 10:
+        return None
+    left, top, right, bottom = struct.unpack_from("<HHHH", head, 4)
+    bits = head[3] * head[65]
+    return {"width": right - left + 1, "height": bottom - top + 1, "bits": bits} if right >= left else None
+
+
+#: Figures are separated by white space; a comment goes to the end of its line.
+_PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d{1,9})(?:\s|#[^\n]*\n)+(\d{1,9})\s")
+_PAM = re.compile(rb"^(WIDTH|HEIGHT)[ \t]+(\d{1,9})\s", re.MULTILINE)
+
+
+def portable_map(head: bytes) -> dict[str, int] | None:
+    """PBM, PGM, PPM, and PAM (Netpbm's formats)."""
+    if head.startswith(b"P7"):
+        sides = {name: int(value) for name, value in _PAM.findall(head.partition(b"ENDHDR")[0])}
+        return {"width": sides[b"WIDTH"], "height": sides[b"HEIGHT"]} if len(sides) == 2 else None
+    found = _PNM.match(head)
+    return {"width": int(found[1]), "height": int(found[2])} if found else None

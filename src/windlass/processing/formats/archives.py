@@ -72,6 +72,7 @@ class Surveyor:
         finally:
             self.meter.memory += held
             self.outer.inner_entries += inner.entries
+            self.outer.largest = max(self.outer.largest, inner.largest)
             self.outer.inner_unpacked = min(self.outer.inner_unpacked + inner.unpacked, MOST_SAID)
         if self.outer.inner_entries > MOST_INNER_ENTRIES:
             raise NotMeasured(f"the archives in it have more than {MOST_INNER_ENTRIES:,} entries")
@@ -99,6 +100,7 @@ class Surveyor:
             content.seek(0, 2)
         finally:
             survey.unpacked = max(survey.unpacked, made.counted)
+            survey.largest = max(survey.largest, 0 if survey.listed else made.counted)
 
 
 Filler = Callable[[BinaryIO, Survey, Surveyor], None]

@@ -69,6 +69,7 @@ class Survey:
     contradiction: str = ""
     inner_entries: int = 0
     inner_unpacked: int = 0
+    largest: int = 0
     _names: Counter[int] = field(default_factory=Counter)
 
     def add(self, entry: Entry) -> bool:
@@ -78,6 +79,7 @@ class Survey:
             return False
         self.entries += 1
         self.unpacked += entry.size
+        self.largest = max(self.largest, entry.size)
         self.encrypted |= entry.encrypted
         self.unsafe += entry.unsafe
         self.nested += not entry.is_directory and bool(_ARCHIVE.search(entry.name))
@@ -95,6 +97,8 @@ class Survey:
             "unpacked_size": min(self.unpacked, MOST_SAID),
             "unpacked_size_is": self.sizes,
             "archive_ratio": min(up, 1e15),
+            "encrypted": self.encrypted,
+            "largest_entry": min(self.largest, MOST_SAID),
         }
         if self.inner_unpacked or self.inner_entries:
             found["inner_unpacked_size"] = min(self.inner_unpacked, MOST_SAID)
@@ -105,7 +109,6 @@ class Survey:
             twice = sum(count - 1 for count in self._names.values())
             found |= {
                 "entries": min(self.entries, MOST_SAID),
-                "encrypted": self.encrypted,
                 "unsafe_names": self.unsafe,
                 "nested_archives": self.nested,
                 "overlapping_entries": self.overlapping,

@@ -38,6 +38,8 @@ class Packed:
         with _damaged():
             self._zip = zipfile.ZipFile(file)
         self.names = frozenset(self._zip.namelist())
+        #: Set by readers that passed over a part that is not well-formed.
+        self.damaged = False
         self.cut = False
         self._left, self._clock = MOST_UNPACKED, Clock()
 

@@ -110,8 +110,9 @@ def _count(file: BinaryIO, members: list[Member], directory: Directory, found: S
         try:
             header = zip_structure.local(file, member)
             found.contradiction = found.contradiction or _contradiction(member, header)
-            found.unpacked += max(_count_one(file, member, header, directory.start, found, surveyor), member.unpacked)
-            found.unpacked -= member.unpacked
+            counted = _count_one(file, member, header, directory.start, found, surveyor)
+            found.unpacked += max(counted - member.unpacked, 0)
+            found.largest = max(found.largest, counted)
             reached = max(reached, header.data + member.packed)
         except (BadZip, Unreadable) as error:
             found.damaged = found.damaged or str(error)

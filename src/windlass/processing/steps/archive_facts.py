@@ -47,6 +47,7 @@ class ArchiveFacts:
             "that lead out or nobody knows where, devices",
             "nested_archives": "entries that are archives by their names",
             "overlapping_entries": "entries that share bytes with others, as bombs do",
+            "largest_entry": "bytes that the largest file in it unpacks to, in an archive in it too",
             "duplicate_names": "entries whose name another has, too",
             "archive_damaged": "what is damaged in it, where it could not be read whole",
             "archive_contradiction": "what its parts say otherwise than each other, so that readers differ about it",
@@ -108,6 +109,7 @@ def _take_larger(found: Survey, other: Survey) -> None:
     if other.all_unpacked > found.all_unpacked:
         found.unpacked, found.inner_unpacked, found.sizes = other.unpacked, other.inner_unpacked, other.sizes
     found.entries = max(found.entries, other.entries)
+    found.largest = max(found.largest, other.largest)
     found.inner_entries = max(found.inner_entries, other.inner_entries)
     found.encrypted |= other.encrypted
     found.unsafe, found.overlapping = max(found.unsafe, other.unsafe), max(found.overlapping, other.overlapping)

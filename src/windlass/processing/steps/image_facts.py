@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from windlass.kernel.formats import bitmaps, exif, icc
-from windlass.kernel.media_types import RASTER_IMAGES
+from windlass.kernel.formats import bitmaps, exif, icc, mp4_tracks, png_chunks
+from windlass.kernel.media_types import RASTER_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
+from windlass.processing.toolkit import pictures, tone_mapping
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Read by their headers: the libvips that comes with Windlass has no loader for them.
-BITMAPS = {"image/bmp": ("bmp", bitmaps.bmp), "image/vnd.microsoft.icon": ("ico", bitmaps.ico)}
+BITMAPS = {
+    "image/bmp": ("bmp", bitmaps.bmp),
+    "image/vnd.microsoft.icon": ("ico", bitmaps.ico),
+    "image/vnd.zbrush.pcx": ("pcx", bitmaps.pcx),
+    "image/x-pcx": ("pcx", bitmaps.pcx),
+    "image/x-portable-anymap": ("pnm", bitmaps.portable_map),
+    "image/x-portable-arbitrarymap": ("pam", bitmaps.portable_map),
+    "image/x-portable-bitmap": ("pbm", bitmaps.portable_map),
+    "image/x-portable-graymap": ("pgm", bitmaps.portable_map),
+    "image/x-portable-greymap": ("pgm", bitmaps.portable_map),
+    "image/x-portable-pixmap": ("ppm", bitmaps.portable_map),
+    "image/x-tga": ("tga", bitmaps.tga),
+    "image/x-win-bitmap": ("cur", bitmaps.ico),
+}
+
+#: Milliseconds that a picture of an animation is shown: below the first, browsers take the second.
+FASTEST_DELAY, BROWSERS_DELAY = 10, 100
 
 _COLOURS = {"b-w": "grey", "grey16": "grey", "rgb16": "rgb", "scrgb": "rgb", "srgb": "rgb"}
 _BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "uint": 32, "int": 32, "float": 32, "double": 64}
@@ -37,6 +54,7 @@ class ImageFacts:
             "bit_depth": "bits of a channel; of a BMP, of a pixel",
             "pixel_channels": "channels of a pixel, transparency included",
             "has_alpha": "whether it has transparency",
+            "hdr": "pq or hlg, where the picture has a high dynamic range",
             "dpi": "dots per inch, where the file says so",
             "frames": "pictures of an animation, where there is more than one",
             "loop": "how often the animation is shown; 0: for ever",
@@ -55,7 +73,7 @@ class ImageFacts:
         rehearse(self, "image/jpeg")
 
     def run(self, context: StepContext) -> StepResult:
-        kind = context.facts["mime_type"]
+        kind = canonical(context.facts["mime_type"])
         facts = _of_bitmap(context, kind) if kind in BITMAPS else _of_picture(context)
         return StepResult(facts, detail=f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
 
@@ -73,11 +91,44 @@ def _of_picture(context: StepContext) -> dict[str, Any]:
     import pyvips
 
     with damaged(pyvips.Error, what="picture"):
-        source = pyvips.Source.new_from_descriptor(context.file.fileno())
-        image = pyvips.Image.new_from_source(source, "", access="sequential")
-        facts = _shape(image) | _colours(image) | _pages(image)
+        try:
+            image = pyvips.Image.new_from_source(pictures.opener(context.file)(), "", access="sequential")
+        except pyvips.Error:
+            facts = _of_sequence(context)
+            if not facts:
+                raise
+            return facts
+        facts = _shape(image) | _colours(image) | _pages(image) | _of_sequence(context) | _of_animation(context)
+        facts |= _light(context)
         written = exif.camera(lambda name: _text(image, f"exif-{name}"))
         return facts | ({"exif": written} if written else {}) | _location(context, image)
+
+
+def _of_sequence(context: StepContext) -> dict[str, Any]:
+    """Pictures that follow each other in a HEIF or AVIF file: they are a track, as of a film."""
+    movie = mp4_tracks.movie(context.file, context.facts["size"])
+    track = next((each for each in movie.tracks if each.handler == "pict"), None) if movie is not None else None
+    if track is None or not track.width or not track.height:
+        return {}
+    facts: dict[str, Any] = {"width": track.width, "height": track.height, "image_format": "heif"}
+    if track.samples > 1:
+        facts["frames"] = track.samples
+    return facts | ({"duration": round(track.seconds, 3)} if track.samples > 1 and track.seconds else {})
+
+
+def _of_animation(context: StepContext) -> dict[str, Any]:
+    """Of a PNG file."""
+    found = png_chunks.read(context.file)
+    if found.frames < 2:
+        return {}
+    return {"frames": found.frames, "loop": found.loop} | (
+        {"duration": round(found.seconds, 3)} if found.seconds else {}
+    )
+
+
+def _light(context: StepContext) -> dict[str, Any]:
+    transfer = tone_mapping.transfer_of(context.file)
+    return {"hdr": tone_mapping.HDR[transfer]} if transfer else {}
 
 
 def _shape(image: Any) -> dict[str, Any]:
@@ -114,7 +165,7 @@ def _pages(image: Any) -> dict[str, Any]:
     if pages < 2 or loader.startswith("heif"):
         return {}
     delays = image.get("delay") if image.get_typeof("delay") else []
-    milliseconds = sum(delay for delay in delays if delay > 0)
+    milliseconds = sum(delay if delay > FASTEST_DELAY else BROWSERS_DELAY for delay in delays)
     facts: dict[str, Any] = {"frames": pages, "loop": _number(image, "loop", 0)}
     return facts | ({"duration": milliseconds / 1000} if milliseconds else {})
 

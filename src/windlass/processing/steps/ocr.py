@@ -7,17 +7,16 @@ from contextlib import closing
 from typing import Any
 
 from windlass.kernel.media_types import RASTER_IMAGES
-from windlass.processing.contract import About, PermanentError, StepContext, StepResult, damaged
+from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats import pdf
 from windlass.processing.formats.sink import MAKES, TextSink
+from windlass.processing.toolkit import picture_work
 
 MOST_PAGES = 200
 #: Seconds after which it makes do with the pages it has.
 PATIENCE = 480.0
 #: Pages are drawn, and pictures shrunk, to fit a square of so many pixels: what the recognition works on.
 SIDE = 2000
-#: Above this many pixels nothing is decoded (guarantees, ASVS 5.2.6).
-MAX_PIXELS = 16383 * 16383
 
 #: One thread, no arena kept between runs, no turning of lines that stand on their head, not a word on the console.
 _ENGINE = {
@@ -118,6 +117,8 @@ def _joined(places: list[tuple[float, float, float]], texts: tuple[str, ...]) ->
 def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]:
     with pdf.opened(context.file) as document:
         count = len(document) if document is not None else 0
+        if count:
+            pdf.prepare_fields(document)
         for number in range(min(count, pdf.MOST_PAGES)):
             context.report(100 * number // count)
             found = pdf.page_text(document, number)
@@ -126,6 +127,7 @@ def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]
             elif not found.strip():
                 found = reader.lines(_drawn(document, number))
             yield f"{found}\n\n"
+            yield from pdf.notes(document, number)
 
 
 def _drawn(document: Any, number: int) -> Any:
@@ -145,8 +147,7 @@ def _pictures(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator
 
     with damaged(pyvips.Error, what="picture"):
         header: Any = pyvips.Image.new_from_source(_source(context), "", access="sequential")
-        if header.width * header.height > MAX_PIXELS:
-            raise PermanentError(f"The picture has more than {MAX_PIXELS} pixels; it is not decoded.")
+        picture_work.check(context.file, header)
         is_document = context.facts["mime_type"] == "image/tiff" and header.get_typeof("n-pages")
         pages = int(header.get("n-pages")) if is_document else 1
     if pages > MOST_PAGES:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from windlass.kernel.media_types import RASTER_IMAGES
+from windlass.kernel.media_types import RASTER_IMAGES, matches
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.toolkit import pictures
+from windlass.processing.toolkit import bitmap_files, pictures, recordings, still
 
 
 class Thumbnail:
@@ -20,10 +18,10 @@ class Thumbnail:
         title="Making the thumbnail",
         order=10,
         isolated=True,
-        mime_types=RASTER_IMAGES,
+        mime_types=(*RASTER_IMAGES, *bitmap_files.TYPES),
         wanted_by="thumbnails",
         makes=pictures.MAKES,
-        libraries=("pyvips",),
+        libraries=("av", "pyvips"),
     )
 
     def prepare(self) -> None:
@@ -32,9 +30,15 @@ class Thumbnail:
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        def source() -> Any:
-            context.file.seek(0)
-            return pyvips.Source.new_from_descriptor(context.file.fileno())
-
+        width, kind = pictures.largest(context), context.facts["mime_type"]
         with damaged(pyvips.Error, what="picture"):
-            return pictures.result(context, pictures.of_source(source, pictures.largest(context)))
+            if matches(kind, bitmap_files.TYPES):
+                whole = bitmap_files.decoded(context.file, kind, context.facts["size"])
+                return pictures.result(context, pictures.fitting(whole, width).copy_memory())
+            try:
+                image = pictures.of_file(context.file, width)
+            except pyvips.Error:
+                if not matches(kind, recordings.SEQUENCES):
+                    raise
+                image, _ = still.best_frame(context, width)
+            return pictures.result(context, image)

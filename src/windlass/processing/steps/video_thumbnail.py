@@ -37,12 +37,12 @@ class VideoThumbnail:
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        with recordings.opened(context) as container, damaged(pyvips.Error, what="picture"):
-            video = recordings.main_video(container)
-            if video is not None:
-                image, at = still.best_frame(container, video, pictures.largest(context))
-                return pictures.result(context, image, what=f"at {at:.1f} s")
-            return self._of_sound(context, container)
+        with damaged(pyvips.Error, what="picture"):
+            with recordings.opened(context) as container:
+                if recordings.main_video(container) is None:
+                    return self._of_sound(context, container)
+            image, at = still.best_frame(context, pictures.largest(context))
+            return pictures.result(context, image, what=f"at {at:.1f} s")
 
     def _of_sound(self, context: StepContext, container: Any) -> StepResult:
         picture = recordings.cover(container)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
-from windlass.processing.contract import MadeRendition, Makes, PermanentError, StepContext, StepResult
-
-#: Above this many pixels nothing is decoded (guarantees, ASVS 5.2.6): 16383 squared, as sharp has it.
-MAX_PIXELS = 16383 * 16383
+from windlass.processing.contract import MadeRendition, Makes, StepContext, StepResult
+from windlass.processing.toolkit import picture_work, tone_mapping
 
 NAME = "thumbnail"
 #: What each step that draws thumbnails announces.
@@ -20,6 +20,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 MOST_PAGES = 60
 #: Colours as they are to look on screens. Each pixel goes through two profiles, which takes longer than all else.
 _MANAGED: Mapping[str, Any] = {"output_profile": "srgb", "intent": "relative"}
+#: The largest WebP file that is filled in memory where its end is missing.
+MOST_FILLED = 64 * 1024 * 1024
 #: Below this standard deviation (of 255) a picture is one colour.
 BLANK = 4.0
 
@@ -56,17 +58,53 @@ def of_bytes(data: bytes, width: int) -> Any:
     """A picture in memory, shrunk to fit. Raises pyvips.Error, PermanentError."""
     import pyvips
 
-    return of_source(lambda: pyvips.Source.new_from_memory(data), width)
+    return _of_source(lambda: pyvips.Source.new_from_memory(data), io.BytesIO(data), width)
 
 
-def of_source(source: Callable[[], Any], width: int) -> Any:
-    """The picture that ``source`` opens anew at each call, shrunk while it is decoded. Raises as ``of_bytes``."""
+def of_file(file: BinaryIO, width: int) -> Any:
+    """The picture in a file, shrunk while it is decoded. Raises as ``of_bytes``."""
+    transfer = tone_mapping.transfer_of(file)
+    return _of_source(opener(file), file, width, transfer)
+
+
+def opener(file: BinaryIO) -> Callable[[], Any]:
+    """Opens the file as a source of libvips, anew at each call. A WebP file that lacks its last bytes is filled with
+    zeros, or nothing of it could be read."""
+    import pyvips
+
+    missing = _missing(file)
+    if missing:
+        file.seek(0)
+        whole = file.read() + bytes(missing)
+        return lambda: pyvips.Source.new_from_memory(whole)
+
+    def source() -> Any:
+        file.seek(0)
+        return pyvips.Source.new_from_descriptor(file.fileno())
+
+    return source
+
+
+def _missing(file: BinaryIO) -> int:
+    """Bytes that a WebP file lacks at its end."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if size > MOST_FILLED or head[:4] != b"RIFF" or head[8:] != b"WEBP":
+        return 0
+    whole = 8 + int.from_bytes(head[4:8], "little")
+    return whole - size if size < whole <= MOST_FILLED else 0
+
+
+def _of_source(source: Callable[[], Any], file: BinaryIO, width: int, transfer: int = 0) -> Any:
+    """``source`` opens the file anew at each call."""
     import pyvips
 
     header = pyvips.Image.new_from_source(source(), "", access="sequential")
-    pixels = header.width * header.height
-    if pixels > MAX_PIXELS:
-        raise PermanentError(f"The picture has {pixels} pixels; at most {MAX_PIXELS} pixels are decoded.")
+    picture_work.check(file, header)
+    if transfer:
+        small = pyvips.Image.thumbnail_source(source(), width, size="down")
+        return tone_mapping.mapped(small.copy_memory(), transfer)
     return _shrunk(source, width, header, _page(source, header))
 
 
@@ -88,10 +126,10 @@ def _has_profile(header: Any) -> bool:
 
 def _page(source: Callable[[], Any], header: Any) -> int:
     """Of an animation: the first picture, unless it is blank and another is not."""
-    pages = int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
+    pages = picture_work.pages(header, MOST_PAGES)
     if pages < 2 or not header.get("vips-loader").startswith(("gif", "webp")):
         return 0
-    last = min(pages, MOST_PAGES) - 1
+    last = pages - 1
     for page in sorted({0, min(1, last), last // 8, last // 4, last // 2, last}):
         if _variety(_shrunk(source, 64, header, page)) > BLANK:
             return page
@@ -115,12 +153,13 @@ def save(context: StepContext, image: Any) -> tuple[MadeRendition, ...]:
     """The first width's is called ``thumbnail``, each further one's ``thumbnail-{width}``."""
     widths: Sequence[int] = context.profile["thumbnail_widths"]
     return tuple(
-        _write(context, NAME if index == 0 else f"{NAME}-{width}", _fitting(image, width))
+        _write(context, NAME if index == 0 else f"{NAME}-{width}", fitting(image, width))
         for index, width in enumerate(widths)
     )
 
 
-def _fitting(image: Any, width: int) -> Any:
+def fitting(image: Any, width: int) -> Any:
+    """Shrunk to fit, never enlarged."""
     return image if max(image.width, image.height) <= width else image.thumbnail_image(width, size="down")
 
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from windlass.processing.contract import Unreadable
-from windlass.processing.toolkit.recordings import decoder, seconds_of
+from windlass.processing.contract import StepContext, Unreadable
+from windlass.processing.toolkit.recordings import decoder, main_video, opened, seconds_of
 from windlass.processing.toolkit.upright import Looks, Upright, within
 
 #: Where in the video a frame is looked for, in this order: its share of the whole.
@@ -24,25 +24,38 @@ JUDGED = 32
 DARK, BRIGHT, FLAT = 24, 235, 14
 
 
-def best_frame(container: Any, stream: Any, width: int) -> tuple[Any, float]:
-    """A picture (pyvips) of the first good frame, else of the best, and its time in seconds. Raises Unreadable."""
+def best_frame(context: StepContext, width: int) -> tuple[Any, float]:
+    """A picture (pyvips) of the first good frame, else of the best, and its time in seconds. Raises Unreadable.
+
+    Where seeking led to none (it may land behind the only keyframe), the recording is opened anew and decoded from its
+    beginning.
+    """
+    try:
+        return _shown(context, width, seeking=True)
+    except Unreadable:
+        return _shown(context, width, seeking=False)
+
+
+def _shown(context: StepContext, width: int, *, seeking: bool) -> tuple[Any, float]:
     import pyvips
 
-    frame, looks = _best(container, stream)
-    pixels, size = _drawn(frame, looks, width)
+    with opened(context) as container:
+        frame, looks = _best(container, main_video(container), seeking=seeking)
+        pixels, size = _drawn(frame, looks, width)
     image = pyvips.Image.new_from_memory(pixels, *size, 3, "uchar").copy(interpretation="srgb")
     return image.copy_memory(), _time(frame)
 
 
 def rehearse(container: Any, stream: Any) -> None:
     """All of it that libvips has no part in: that would start threads."""
-    _drawn(*_best(container, stream), JUDGED)
+    _drawn(*_best(container, stream, seeking=True), JUDGED)
 
 
-def _best(container: Any, stream: Any) -> tuple[Any, Looks]:
+def _best(container: Any, stream: Any, *, seeking: bool) -> tuple[Any, Looks]:
     best: tuple[float, Any] | None = None
     looks, end = Looks(stream), time.monotonic() + PATIENCE
-    for frame in _candidates(container, stream):
+    decoder(stream).thread_count = 1  # starting more takes longer than they save on so few frames
+    for frame in _sought(container, stream) if seeking else _first(container, stream):
         score = _score(frame, looks)
         if best is None or score > best[0]:
             best = (score, frame)
@@ -53,12 +66,11 @@ def _best(container: Any, stream: Any) -> tuple[Any, Looks]:
     return best[1], looks
 
 
-def _candidates(container: Any, stream: Any) -> Iterator[Any]:
+def _sought(container: Any, stream: Any) -> Iterator[Any]:
     """Keyframes here and there; then, for what has few of them, the first frames one after the other."""
     import av
 
     seconds = seconds_of(container, stream)
-    decoder(stream).thread_count = 1  # starting more takes longer than they save on so few frames
     stream.codec_context.skip_frame = "NONKEY"
     for place in PLACES if seconds else (0.0,):
         try:
@@ -69,6 +81,16 @@ def _candidates(container: Any, stream: Any) -> Iterator[Any]:
     stream.codec_context.skip_frame = "DEFAULT"
     try:
         _go_to(container, stream, 0)
+    except av.FFmpegError:
+        return
+    yield from _first(container, stream)
+
+
+def _first(container: Any, stream: Any) -> Iterator[Any]:
+    """The first frames from where the container stands, one in so many."""
+    import av
+
+    try:
         for number, frame in enumerate(_decoded(container, stream, OF_ALL)):
             if number % EVERY == 0:
                 yield frame

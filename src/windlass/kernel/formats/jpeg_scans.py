@@ -1,0 +1,79 @@
+"""How often a JPEG file goes over its pixels: each scan of a progressive picture does (ISO/IEC 10918-1, annex B)."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_BLOCK = 1024 * 1024
+_MOST_SEGMENTS = 100_000
+#: Start of frame: 0xC0 to 0xCF without tables (C4), extensions (C8) and arithmetic conditioning (CC).
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SCAN, _END = 0xDA, 0xD9
+#: Markers without a length: restart, start of image, and the stand-alone one.
+_BARE = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
+#: The end of a scan's data: a marker that is neither a stuffed byte, a restart nor a filling.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Scans:
+    """``passes``: components in all scans; each is gone over pixel by pixel. ``arithmetic``: by arithmetic coding, in
+    which a few bytes may stand for any number of pixels."""
+
+    width: int = 0
+    height: int = 0
+    components: int = 0
+    arithmetic: bool = False
+    scans: int = 0
+    passes: int = 0
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    @property
+    def held(self) -> int:
+        """Bytes of what is kept between the scans: two for each coefficient."""
+        return self.pixels * self.components * 2 if self.scans > 1 else 0
+
+
+def read(file: BinaryIO, most_passes: int) -> Scans:
+    """Counted no further than ``most_passes``."""
+    found, at = Scans(), 0
+    for _ in range(_MOST_SEGMENTS):
+        file.seek(at)
+        head = file.read(4)
+        if len(head) < 2 or head[0] != 0xFF or head[1] == _END:
+            break
+        if head[1] == 0xFF or head[1] in _BARE:
+            at += 1 if head[1] == 0xFF else 2
+            continue
+        (length,) = struct.unpack(">H", head[2:].ljust(2, b"\0"))
+        body = file.read(max(0, min(length, 16) - 2))
+        if head[1] in _FRAMES and len(body) >= 6:
+            found.height, found.width, found.components = struct.unpack_from(">HHB", body, 1)
+            found.arithmetic = head[1] >= 0xC9
+        at += 2 + length
+        if head[1] == _SCAN:
+            found.scans += 1
+            found.passes += max(1, body[0] if body else 1)
+            at = _behind(file, at)
+        if found.passes > most_passes or at < 0:
+            break
+    return found
+
+
+def _behind(file: BinaryIO, at: int) -> int:
+    """Where the data of a scan that begins here ends; -1 at the end of the file."""
+    while True:
+        file.seek(at)
+        data = file.read(_BLOCK)
+        match = _MARKER.search(data)
+        if match is not None:
+            return at + match.start()
+        if len(data) < _BLOCK:
+            return -1
+        at += _BLOCK - 1
