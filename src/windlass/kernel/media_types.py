@@ -14,18 +14,33 @@ from windlass.kernel.filenames import extension
 from windlass.kernel.type_tables import (
     ALIASES,
     ARCHIVES,
+    BITMAP_IMAGES,
     CONTAINERS,
     EXPORTED,
     EXTENSIONS,
     FAMILIES,
+    MEASURED,
     NOTHING,
     RASTER_IMAGES,
+    RAW_IMAGES,
     SIGNED,
     SIGNED_FAMILIES,
     TEXT,
 )
 
-__all__ = ["ARCHIVES", "RASTER_IMAGES", "canonical", "contradicts", "extension", "is_text", "matches", "of_filename"]
+__all__ = [
+    "ARCHIVES",
+    "BITMAP_IMAGES",
+    "MEASURED",
+    "RASTER_IMAGES",
+    "RAW_IMAGES",
+    "canonical",
+    "contradicts",
+    "extension",
+    "is_text",
+    "matches",
+    "of_filename",
+]
 
 
 def canonical(media_type: str | None) -> str:

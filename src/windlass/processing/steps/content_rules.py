@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from windlass.kernel.media_types import ARCHIVES, RASTER_IMAGES, matches
+from windlass.kernel.media_types import ARCHIVES, MEASURED, matches
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
 
 #: Below this many unpacked bytes no ratio is too high: a small file of one letter is no bomb.
@@ -30,9 +30,9 @@ class Measure:
 
 
 MEASURES = (
-    Measure("width", "dimensions", "is {} pixels wide", "pixels", "min_width", "max_width", RASTER_IMAGES),
-    Measure("height", "dimensions", "is {} pixels high", "pixels", "min_height", "max_height", RASTER_IMAGES),
-    Measure("pixels", "pixels", "has {} pixels", "pixels", None, "max_pixels", RASTER_IMAGES),
+    Measure("width", "dimensions", "is {} pixels wide", "pixels", "min_width", "max_width", MEASURED),
+    Measure("height", "dimensions", "is {} pixels high", "pixels", "min_height", "max_height", MEASURED),
+    Measure("pixels", "pixels", "has {} pixels", "pixels", None, "max_pixels", MEASURED),
     Measure("duration", "duration", "lasts {} s", "s", "min_duration", "max_duration", ("audio/*", "video/*")),
     Measure("page_count", "pages", "has {} pages", "pages", None, "max_pages", ("application/pdf",)),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from windlass.kernel.formats import compound_kinds, looks, recording_kinds, zip_kinds
+from windlass.kernel.formats import compound_kinds, looks, raw_photos, recording_kinds, zip_kinds
 from windlass.kernel.media_types import canonical, is_text, of_filename
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
 from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
@@ -76,6 +76,9 @@ def _looked_into(context: StepContext, found: str, head: bytes) -> str:
             return inside if inside != "application/zip" or found == "application/octet-stream" else found
     elif head.startswith(compound_kinds.SIGNATURE):
         return _of_compound(context, found)
+    photo = raw_photos.read(context.file, size)
+    if photo is not None:
+        return photo.mime_type
     return recording_kinds.kind(context.file, head, size, looks.refined(found, head, size))
 
 
