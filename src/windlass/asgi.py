@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import django
+from django.core.handlers.asgi import ASGIHandler
 from django.urls import Resolver404, resolve
 from starlette.requests import Request
 from starlette.routing import Match, Route
@@ -19,26 +20,51 @@ from starlette.routing import Match, Route
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
-from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402  Django's apps must be loaded first
-from windlass.http.endpoints import problem_of, problem_response  # noqa: E402
+from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
+from windlass.http import cors, downloads, live, uploads, websockets, zip_files  # noqa: E402
+from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
-from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
-from windlass.http.unread_body import UnreadBody  # noqa: E402
+from windlass.http.middleware import (  # noqa: E402
+    PAGE_BODY_LIMIT,
+    RECORD_BODY_LIMIT,
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    call_bounded,
+    check_host,
+    identify,
+    secured,
+    without_body,
+)
+from windlass.http.unread_body import LINGERS, UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
+from windlass.kernel.errors import NotFound  # noqa: E402
+from windlass.kernel.stored_text import is_storable  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
 from windlass.receiving import chunks, lease, memory  # noqa: E402
 
 breakers.watch()
 
+
+def _guarded(route: Route) -> Route:
+    """The same route, for callers whom the declaration of its handler lets in."""
+    return Route(route.path, endpoint(route.endpoint, declared(route.endpoint)), methods=list(route.methods or ()))
+
+
+METRICS_ROUTES = [_guarded(route) for route in metrics.routes]
 BYTE_ROUTES: list[Route] = [
     *uploads.routes,
     *zip_files.routes,
     *downloads.routes,
     *live.routes,
-    *health.routes,
-    *metrics.routes,
+    *map(_guarded, health.routes),
+    *METRICS_ROUTES,
 ]
+for _route in BYTE_ROUTES:
+    declared(_route.endpoint)  # one without a declaration is not served: the start fails
 
 #: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
 OURS = frozenset(
@@ -65,27 +91,47 @@ class FrontDoor:
         if scope["type"] == "http" and _may_be_ours(seen):
             ours = _without_slash(seen)
             route = _byte_route(ours)
-            if (route is None or route in metrics.routes) and _is_anothers(path_of(seen)):
+            if (route is None or route in METRICS_ROUTES) and _is_anothers(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                body = UnreadBody(ours, receive, send)
-                await self._answer(route, ours, body.receive, identify(ours, cors.permitting(ours, body.send)))
+                receive, send = _letting_clients_finish(ours, receive, send)
+                await self._answer(route, ours, receive, identify(ours, cors.permitting(ours, send)))
         elif scope["type"] == "http" and self._alone:
-            await self._inner(scope, receive, identify(scope, send))
+            receive, send = _letting_clients_finish(scope, receive, send)
+            await self._answer_page(scope, receive, identify(scope, send))
+        elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
+            await websockets.refuse(seen, receive, send)  # Django knows none
         else:
             await self._inner(scope, receive, send)
 
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
+        send = _completing(scope, send)
         try:
             check_host(scope)
-            if route is None and cors.is_preflight(scope):
-                await cors.answer_preflight(send)
-            elif route is None:
-                await self._inner(scope, bounded(scope, receive), send)
-            else:
+            if not is_storable(scope["path"]) and scope["method"] != "PUT":  # a name in the path is cleaned
+                raise NotFound("There is nothing at an address that contains a NUL character.")
+            if route is not None:
                 await route.handle(scope, receive, send)
+            elif scope["method"] == "OPTIONS" and (cors.is_preflight(scope) or _allowed(scope)):
+                await cors.answer_options(send)
+            else:
+                await _admit_to_record_plane(scope)
+                await self._call_django(scope, receive, send)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
+
+    async def _answer_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check_host(scope)
+            await self._call_django(scope, receive, send, PAGE_BODY_LIMIT)
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            await problem_response(problem_of(error), Request(scope))(scope, receive, send)
+
+    async def _call_django(self, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
+        if _takes_body(path_of(scope)):
+            await call_bounded(self._inner, scope, receive, send, limit)
+        else:
+            await self._inner(scope, without_body(receive), send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""
@@ -134,6 +180,21 @@ async def stop() -> None:
     await live.shut_down()
 
 
+def _letting_clients_finish(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """A client that is answered before its body has ended shall see why, which not every server cares for."""
+    if LINGERS in (scope.get("extensions") or {}):
+        return receive, send
+    body = UnreadBody(scope, receive, send)
+    return body.receive, body.send
+
+
+def _takes_body(path: str) -> bool:
+    """Whether there is anything at this path of Django's. Of a body to nowhere nothing is taken in."""
+    from windlass.http.rest.routing import refuse
+
+    return any(view is not None and view is not refuse for view in (_view(path.rstrip("/")), _view(path)))
+
+
 def _may_be_ours(scope: Scope) -> bool:
     return path_of(scope).lstrip("/").partition("/")[0] in OURS
 
@@ -149,6 +210,40 @@ def _is_anothers(path: str) -> bool:
     return view is not None and not view.__module__.startswith("windlass.")
 
 
+async def _admit_to_record_plane(scope: Scope) -> None:
+    """Prove the credential before Django takes in the body, which it does before a view sees the request."""
+    from windlass.http.rest.routing import access_of
+
+    view = _view(path_of(scope))
+    access = access_of(view, scope["method"]) if view is not None else None
+    if access is not None:
+        await admit(scope, access)
+
+
+def _allowed(scope: Scope) -> frozenset[str]:
+    from windlass.http.rest.routing import allowed_methods
+
+    return allowed_methods(path_of(scope))
+
+
+def _completing(scope: Scope, send: Send) -> Send:
+    """Adds what every reply says: not to be stored where it says nothing of caches, because it is of one caller and one
+    moment; and to OPTIONS, or where the method is refused, ``Allow`` with what the path takes on both planes."""
+
+    async def send_completed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            if message["status"] == 405 or scope["method"] == "OPTIONS":
+                allowed = ", ".join(sorted(_allowed(scope))).encode()
+                headers = [(name, value) for name, value in headers if name.lower() != b"allow"] + [(b"allow", allowed)]
+            if all(name.lower() != b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"private, no-store"))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_completed
+
+
 def _view(path: str) -> Callable[..., Any] | None:
     try:
         return resolve(path or "/").func
@@ -158,8 +253,9 @@ def _view(path: str) -> Callable[..., Any] | None:
 
 def _without_slash(scope: Scope) -> Scope:
     """Trailing slashes are optional everywhere, and X-HTTP-Method-Override is the method for who may not send it."""
-    path = scope["path"].rstrip("/") or "/"
-    return {**scope, "path": path, "raw_path": None, "method": uploads.effective_method(scope)}
+    method = uploads.effective_method(scope)
+    path = (uploads.path_of_put(scope) if method == "PUT" else scope["path"]).rstrip("/") or "/"
+    return {**scope, "path": path, "raw_path": None, "method": method}
 
 
 def _byte_route(scope: Scope) -> Route | None:
@@ -167,15 +263,18 @@ def _byte_route(scope: Scope) -> Route | None:
         match, child = route.matches(scope)
         if match is Match.FULL:
             scope.update(child)
+            scope["windlass.route"] = route.path
             return route
     return None
 
-
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 _standalone = FrontDoor(cast(App, ASGIHandler()), alone=True)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The server that stands alone. Here the pages behind the front door are seen through the proxy too."""
-    await _standalone(scope if scope["type"] == "lifespan" else as_client_sees(scope), receive, send)
+    if scope["type"] == "lifespan":
+        await _standalone(scope, receive, send)
+        return
+    seen = as_client_sees(scope)
+    await _standalone(seen, receive, secured(seen, send))

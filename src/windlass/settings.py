@@ -10,9 +10,11 @@ from typing import Any
 
 import dj_database_url
 
-from windlass.conf.access import load
+from windlass.conf.access import check_secret_key, load
+from windlass.conf.private_files import close_home
 
 _conf = load()
+close_home(_conf)
 
 
 def _secret_key(home: Path) -> str:
@@ -30,7 +32,9 @@ def _secret_key(home: Path) -> str:
             pass
         finally:
             os.unlink(temporary)
-    return kept.read_text()
+    key = kept.read_text().strip()
+    check_secret_key(key, f"The key in {kept}")
+    return key
 
 
 def _database(url: str, home: Path) -> Any:
@@ -111,12 +115,10 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "windlass.web.static_files.PrefixedStaticFiles"},
 }
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # http.middleware lets no more through
 # WARNING: Windlass speaks in structured lines of its own (operations.logging), so Django's are left to propagate.
 LOGGING_CONFIG = None

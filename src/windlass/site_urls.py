@@ -10,6 +10,7 @@ admin.site.index_title = "Records"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("", include("windlass.web.urls")),
     path("", include("windlass.urls")),
 ]
 

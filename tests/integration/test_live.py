@@ -391,6 +391,101 @@ class TestEnds:
         pytest.fail("the stream of a client that left is still followed")
 
 
+class TestRevocation:
+    """A stream ends with the credential that opened it: at once where this process revokes it, else in seconds."""
+
+    def ends(self, stream: Stream) -> None:
+        with pytest.raises(EOFError):
+            list(iter(stream.frame, None))
+
+    @pytest.mark.parametrize("kind", ["revoked", "deactivated", "deleted", "staff no more"])
+    def test_a_token(self, user: User, listen: Any, kind: str) -> None:
+        from django.contrib.auth import get_user_model
+
+        from windlass.accounts.api import list_tokens, revoke_token
+
+        caller = user(staff=kind == "staff no more")
+        person = get_user_model().objects.get(pk=caller.owner.removeprefix("user:"))
+        with listen(caller, "/events") as stream:
+            match kind:
+                case "revoked":
+                    assert revoke_token(next(one.pk for one, _ in list_tokens() if one.user_id == person.pk))
+                case "deactivated":
+                    person.is_active = False
+                    person.save()
+                case "deleted":
+                    person.delete()
+                case "staff no more":
+                    person.is_staff = False
+                    person.save()
+            self.ends(stream)
+
+    @pytest.mark.parametrize("path", ["/events", "/files/{}/events"])
+    def test_one_that_expires_or_is_revoked_elsewhere(
+        self, user: User, listen: Any, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No signal tells of it here: ``update`` sends none. The credential is proved again from time to time."""
+        from windlass.accounts.models import ApiToken
+        from windlass.http import credential_watch
+        from windlass.kernel.clock import now
+
+        assert credential_watch.RECHECK_SECONDS < 15
+        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
+        caller, other = user(), user()
+        with (
+            listen(other, "/events") as unaffected,
+            listen(caller, path.replace("{}", str(make_file(caller.owner).id))) as stream,
+        ):
+            ApiToken.objects.filter(user_id=caller.owner.removeprefix("user:")).update(expires_at=now())
+            self.ends(stream)
+            tell(other.owner)
+            assert unaffected.event()["type"] == "file.step"
+
+    def test_a_session_that_is_signed_out(self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        from django.contrib.auth import get_user_model
+        from django.contrib.sessions.backends.db import SessionStore
+
+        from windlass.http import credential_watch
+
+        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
+        person = get_user_model().objects.get(pk=user().owner.removeprefix("user:"))
+        session = SessionStore()
+        session["_auth_user_id"] = str(person.pk)
+        session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+        session["_auth_user_hash"] = person.get_session_auth_hash()
+        session.save()
+        caller = Caller(None)
+        caller.headers = {"Cookie": f"sessionid={session.session_key}"}
+        with listen(caller, "/events") as stream:
+            session.delete()
+            self.ends(stream)
+
+    def test_a_client_that_reads_nothing_does_not_keep_it_open(self, user: User, records_home: Path) -> None:
+        """The stream is cancelled in the middle of a send that waits for the client."""
+        from windlass.http.live import EventStream
+
+        async def frames() -> Any:
+            yield "data: x\n\n"
+
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+            if message.get("body"):
+                await asyncio.Event().wait()
+
+        async def revoked() -> None:
+            while not sent:
+                await asyncio.sleep(0)
+
+        async def run() -> None:
+            async with asyncio.timeout(10):
+                await EventStream(frames(), revoked).stream_response(send)
+
+        asyncio.run(run())
+        assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
 def make_upload(owner: str, **values: Any) -> Any:
     from datetime import timedelta
 

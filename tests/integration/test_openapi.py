@@ -108,7 +108,7 @@ def test_replies_are_as_described(user: Callable[..., Caller]) -> None:
     from windlass.http.rest import schemas
 
     caller = user()
-    asset = make_file(caller.owner, rejection={"rule": "size", "detail": "too large"}, status="REJECTED")
+    asset = make_file(caller.owner, rejection={"rule": "size", "detail": "It is too large."}, status="REJECTED")
     for path, model in (
         (f"/files/{asset.id}/", schemas.FileRecord),
         (f"/files/{asset.id}/status/", schemas.FileStatusOut),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -177,13 +178,19 @@ def test_open_streams_and_half_sent_bodies_do_not_hold_a_stop(served_once: Serve
         upload = stack.enter_context(_open(server, f"PATCH {path}", b"a" * 70_000, 1_000_000, tus))
         for each in half:
             stack.enter_context(each)
-        until(lambda: int(httpx.head(server.url + path[1:]).headers["Upload-Offset"]) >= 0, "the upload to be known")
+        until(lambda: _is_leased(server.home), "the upload to be written to")
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(FINISH_SECONDS / 2) == 0  # not the time after which requests are cancelled
         assert [each.recv(12) for each in half] == [b"HTTP/1.1 503"] * len(half)
         upload.close()
     with Serve(served_once.home, port=served_once.port) as server:
         assert httpx.head(server.ready().url + path[1:]).headers["Upload-Offset"] == "70000"
+
+
+def _is_leased(home: Path) -> bool:
+    with closing(sqlite3.connect(home / "windlass.sqlite3")) as database:
+        query = "select count(*) from windlass_files_uploadsession where lease_holder != ''"
+        return bool(database.execute(query).fetchone()[0])
 
 
 def _open(server: Serve, line: str, body: bytes, length: int, fields: str = "") -> socket.socket:
@@ -220,6 +227,15 @@ def test_a_killed_supervisor_takes_its_processes_along_and_another_takes_over(tm
         assert not [child for child in children.values() if still_runs(child)]
 
 
+def test_a_serve_that_was_killed_can_be_started_again_at_once(served_once: Serve) -> None:
+    """Its parent has not noticed the death yet, and its processes still drain."""
+    with Serve(served_once.home, port=served_once.port) as first:
+        first.ready()
+        first.process.send_signal(signal.SIGKILL)
+        with Serve(served_once.home, port=served_once.port) as second:
+            assert second.ready().alive()
+
+
 def test_a_bad_setting_ends_it_with_one_line(tmp_path: Path) -> None:
     result = run("serve", home=tmp_path / "home", DURABILITY="mostly")
     assert result.returncode == 2
@@ -228,7 +244,8 @@ def test_a_bad_setting_ends_it_with_one_line(tmp_path: Path) -> None:
 
 def test_a_database_that_is_away_ends_it_with_the_reason(tmp_path: Path) -> None:
     url = f"postgres://windlass@127.0.0.1:{free_port()}/windlass"
-    result = run("serve", "--port", str(free_port()), home=tmp_path / "home", DATABASE_URL=url)
+    settings = {"DATABASE_URL": url, "START_WAIT_SECONDS": "0.5"}
+    result = run("serve", "--port", str(free_port()), home=tmp_path / "home", **settings)
     assert result.returncode == 2
     assert "windlass: the database failed: " in result.stderr
     assert "Traceback" not in result.stderr

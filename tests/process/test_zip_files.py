@@ -69,7 +69,7 @@ def test_one_file_that_may_not_be_had_refuses_all(http: httpx.Client) -> None:
     answer = http.get("/files/zip/", params={"ids": f"{good},{rejected}"})
     assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/problem+json")
     assert http.get("/files/zip/", params={"ids": f"{good},{uuid.uuid4()}"}).status_code == 404
-    assert http.get("/files/zip/", params={"ids": f"{good},nonsense"}).status_code == 404
+    assert http.get("/files/zip/", params={"ids": f"{good},nonsense"}).status_code == 422
     assert http.get("/files/zip/", params={"reference": uuid.uuid4().hex}).status_code == 404
 
 

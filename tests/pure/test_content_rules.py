@@ -79,7 +79,15 @@ def test_within_the_rules(limits: dict[str, Any], facts: dict[str, Any]) -> None
         ({"unpacked_size": 50 * 1024 * MB, "unpacked_size_is": "counted"}, None, None),
         ({"archive_ratio": 1000, "unpacked_size": 10 * MB - 1}, None, None),
         ({"archive_ratio": 100, "unpacked_size": 900 * MB, "entries": 100_000}, None, None),
-        ({}, None, None),
+        ({"unpacked_size": 0, "archive_ratio": 0.0}, None, None),
+        ({}, "archive-not-measured", None),
+        ({"entries": 5}, "archive-not-measured", None),
+        ({"unpacked_size": 30 * 1024 * MB, "inner_unpacked_size": 21 * 1024 * MB}, "unpacked-size", 51 * 1024 * MB),
+        ({"unpacked_size": 5, "archive_damaged": "It ends too early."}, "archive-damaged", None),
+        ({"unpacked_size": 5, "archive_contradiction": "two ends"}, "archive-contradiction", None),
+        ({"unpacked_size": 5, "overlapping_entries": 1}, "archive-contradiction", None),
+        ({"unpacked_size": 5, "archive_not_measured": "it took too long"}, "archive-not-measured", None),
+        ({"entries": 100_001, "archive_damaged": "It ends too early."}, "archive-entries", 100_001),
     ],
 )
 def test_bombs_are_refused_without_any_setting(facts: dict[str, Any], rule: str | None, actual: Any) -> None:

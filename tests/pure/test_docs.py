@@ -186,3 +186,15 @@ def test_the_picture_is_well_formed_and_readable_in_the_dark() -> None:
     text = (DOCS / "images" / "one-files-way.svg").read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert "prefers-color-scheme: dark" in text
+
+
+def test_the_readme_of_a_wheel_has_no_link_that_leads_nowhere() -> None:
+    """As pyproject.toml has it made: outside the checkout a relative link is broken."""
+    described = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]
+    text = (DOCS.parent / "README.md").read_text()
+    for change in described["fancy-pypi-readme"]["substitutions"]:
+        text, count = re.subn(change["pattern"], change["replacement"], text)
+        assert count, change
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert links
+    assert all(link.startswith("https://") for link in links), links

@@ -13,7 +13,9 @@ from tests.hostile.files.archives import zip64_of_absurd_size
 from windlass.kernel.formats import bitmaps, compound_kinds, exif, icc, looks, pdf_dates, recording_tags, zip_kinds
 from windlass.kernel.formats.places import iso6709
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats import mime, xml, zips
+from windlass.processing.formats import archives, mime, xml
+from windlass.processing.formats.bounds import MB, Clock
+from windlass.processing.formats.unpacking import Meter
 
 
 def entry(value: str, kind: str = "ASCII", people: str | None = None) -> str:
@@ -110,7 +112,7 @@ def test_bitmaps() -> None:
 
 
 def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
-    seen = zips.survey(io.BytesIO(zip64_of_absurd_size()))
+    seen = archives.survey(io.BytesIO(zip64_of_absurd_size()), "application/zip", Meter(MB, True, Clock()))
     assert (seen.entries, seen.overlapping, seen.unpacked) == (3, 3, 3 * (2**63 - 1))
 
 
@@ -142,7 +144,7 @@ def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes
     icc.name(data)
     for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
         assert "/" in looks.refined(found, data, len(data))
-    compound_kinds.kind(compound_kinds.names(file))
+    compound_kinds.kind(compound_kinds.root(file))
     directory = zip_kinds.directory(file)
     if directory is not None:
         assert "/" in zip_kinds.kind(file, directory)

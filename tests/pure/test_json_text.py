@@ -40,6 +40,15 @@ def test_json_nested_too_deep_is_refused_with_the_limit(depth: int) -> None:
             claims.metadata(text)
 
 
+@pytest.mark.parametrize("value", ["1", "[]", "{}", '{"a": 1}', '""'])
+def test_json_with_too_many_values_is_refused_before_they_are_made(value: str) -> None:
+    text = f"[{','.join([value] * 300_000)}]"
+    for given in (text, text.encode()):
+        with pytest.raises(BadRequest, match="250000 values"):
+            parse(given)
+    assert len(parse(f"[{','.join([value] * 100_000)}]")) == 100_000
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[" * 100, b'{"a":' * 60, b"\xff\xfe{", b"NaN", b"[Infinity]", b"1" * 5000, b'{"a": 1}}', b"\0"]
 )

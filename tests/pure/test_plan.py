@@ -13,7 +13,7 @@ from windlass.processing.registry import installed
 OURS = [step.about for name, step in installed().items() if type(step).__module__.startswith("windlass.")]
 INTAKE = ["size", "checksum", "duplicate", "type", "type_rules"]
 #: They compare facts with the profile and read nothing.
-RULES = ["content_rules", "archive_rules"]
+RULES = ["content_rules", "archive_rules", "malware_limits"]
 
 
 def names(mime_type: str | None, **profile: object) -> list[str]:
@@ -26,13 +26,16 @@ def names(mime_type: str | None, **profile: object) -> list[str]:
         (None, []),
         ("application/zip", ["archive_facts"]),
         ("application/gzip", ["archive_facts"]),
-        ("application/epub+zip", ["office_facts", "text", "document_thumbnail"]),
+        ("application/epub+zip", ["archive_facts", "office_facts", "text", "document_thumbnail"]),
         ("application/msword", ["office_facts"]),
         (
             "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            ["office_facts", "text", "document_thumbnail"],
+            ["archive_facts", "office_facts", "text", "document_thumbnail"],
         ),
-        ("application/vnd.oasis.opendocument.spreadsheet", ["office_facts", "text", "document_thumbnail"]),
+        (
+            "application/vnd.oasis.opendocument.spreadsheet",
+            ["archive_facts", "office_facts", "text", "document_thumbnail"],
+        ),
         ("application/json", ["text_facts", "text"]),
         ("application/rtf", ["text"]),
         ("message/rfc822", ["email_facts", "text"]),

@@ -1,6 +1,18 @@
-"""The door of the accounts app: who is asking, and the credentials that prove it."""
+"""The public names of the accounts app: who is asking, what proves it, and what an endpoint takes."""
 
-from windlass.accounts.authentication import has_credential, of_request, of_scope
+from windlass.accounts.access import (
+    CONTINUE_UPLOAD,
+    CREATE_UPLOAD,
+    DOWNLOAD,
+    METRICS,
+    OWNER,
+    PUBLIC,
+    STAFF,
+    Access,
+    declare,
+    declared,
+)
+from windlass.accounts.authentication import CsrfTokenMissing, needs_no_lookup, prove, prove_scope
 from windlass.accounts.grants import PARAMETER as GRANT_PARAMETER
 from windlass.accounts.grants import PREFIX as GRANT_PREFIX
 from windlass.accounts.grants import claim as claim_grant
@@ -8,6 +20,7 @@ from windlass.accounts.grants import create as create_grant
 from windlass.accounts.grants import give_back as give_grant_back
 from windlass.accounts.grants import prune as prune_grants
 from windlass.accounts.grants import upload_of as upload_of_grant
+from windlass.accounts.revocation import listen as listen_for_revocations
 from windlass.accounts.signatures import sign, verify
 from windlass.accounts.tokens import create as create_token
 from windlass.accounts.tokens import every as list_tokens
@@ -18,21 +31,33 @@ from windlass.accounts.users import every as list_users
 from windlass.accounts.users import find as find_user
 
 __all__ = [
+    "CONTINUE_UPLOAD",
+    "CREATE_UPLOAD",
+    "DOWNLOAD",
     "GRANT_PARAMETER",
     "GRANT_PREFIX",
+    "METRICS",
+    "OWNER",
+    "PUBLIC",
+    "STAFF",
+    "Access",
+    "CsrfTokenMissing",
     "UserError",
     "claim_grant",
     "create_grant",
     "create_token",
+    "declare",
+    "declared",
     "ensure_user",
     "find_user",
     "give_grant_back",
-    "has_credential",
     "is_staff",
     "list_tokens",
     "list_users",
-    "of_request",
-    "of_scope",
+    "listen_for_revocations",
+    "needs_no_lookup",
+    "prove",
+    "prove_scope",
     "prune_grants",
     "revoke_token",
     "sign",

@@ -11,6 +11,8 @@ class AccountsConfig(AppConfig):
         from django.contrib.auth import get_user_model
         from django.db.models.signals import pre_delete
 
+        from windlass.accounts import revocation
         from windlass.accounts.tokens import forget_user
 
         pre_delete.connect(forget_user, sender=get_user_model(), dispatch_uid="windlass.accounts.forget_user")
+        revocation.connect()

@@ -1,10 +1,12 @@
-"""Who is asking, on either plane: an API token, a Django session, a grant, or the person at this machine in
-open mode."""
+"""Who is asking, on either plane, by the credentials that the endpoint takes (``accounts.access``)."""
 
 from __future__ import annotations
 
 import io
+import secrets
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qs
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -15,42 +17,77 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from windlass import conf
-from windlass.accounts import grants, tokens, users
+from windlass.accounts import grants, signatures, tokens, users
+from windlass.accounts.access import Access
 from windlass.kernel.errors import Forbidden, Unauthenticated
-from windlass.kernel.principals import ANONYMOUS, Principal, owner_of_user
+from windlass.kernel.ids import parse_id
+from windlass.kernel.principals import (
+    ANONYMOUS,
+    METRICS_READER,
+    NOBODY,
+    SIGNED,
+    CredentialKind,
+    Principal,
+    owner_of_user,
+)
+from windlass.kernel.stored_text import is_storable
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-def of_scope(scope: dict[str, Any]) -> Principal:
-    """For the byte plane: the principal of an ASGI request whose body has not been read. Blocks on the database.
+class CsrfTokenMissing(Forbidden):
+    """The session is good, and the request does not prove that it comes from a page of ours."""
 
-    Where the URL carries a grant, and the request is one that a grant is good for, nothing else counts.
-    """
-    granted = grants.of_scope(scope)
-    if granted is not None:
-        return granted
-    request = ASGIRequest(scope, io.BytesIO())
+
+def prove_scope(scope: Mapping[str, Any], access: Access) -> Principal:
+    """``prove`` for an ASGI request whose body has not been read."""
+    if access.public:
+        return NOBODY
+    query = scope.get("query_string", b"").decode("latin-1")  # Django would decode it as UTF-8, which it may not be
+    request = ASGIRequest({**scope, "query_string": query}, io.BytesIO())
     engine = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
-    request.session = engine(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-    return of_request(request)
+    request.session = engine(_session_key(request))
+    return prove(request, access, scope.get("path_params", {}))
 
 
-def has_credential(scope: dict[str, Any]) -> bool:
-    """Whether the request carries something to be looked up; without it ``of_scope`` asks no database."""
-    return grants.is_named(scope) or any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
+def prove(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> Principal:
+    """The caller, by a credential that ``access`` names. ``path`` holds the parameters of the endpoint's path.
+
+    What the URL carries counts before what the headers carry: a request that names a grant may do no more than that
+    grant. Blocks on the database, unless ``needs_no_lookup``. Raises Unauthenticated for a credential that is wrong, or
+    absent where one is required; Forbidden for one that is not for this endpoint, and for CSRF; GrantUsed, NotFound.
+    """
+    if access.public:
+        return NOBODY
+    query = _query(request.META.get("QUERY_STRING", ""))
+    if grants.PARAMETER in query:
+        return grants.prove(query[grants.PARAMETER], access.grant_use, path, request.headers.get("Origin"))
+    if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
+        return _by_signature(query, path)
+    if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
+        return METRICS_READER
+    found = _by_headers(request)
+    if access.staff and not found.staff:
+        raise Forbidden("This call is for staff.")
+    return found
 
 
-def of_request(request: HttpRequest) -> Principal:
-    """Raises Unauthenticated for a credential that is wrong, or absent where one is required; Forbidden for CSRF."""
-    header = request.headers.get("Authorization", "")
-    scheme, _, credential = header.partition(" ")
-    if scheme.lower() == "bearer":
-        found = tokens.principal(credential.strip())
+def needs_no_lookup(scope: Mapping[str, Any], access: Access) -> bool:
+    """Whether ``prove_scope`` asks no database: the request carries no credential to be looked up."""
+    if access.public:
+        return True
+    named = any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
+    return not named and not grants.is_named(scope)
+
+
+def _by_headers(request: HttpRequest) -> Principal:
+    token = _bearer(request)
+    if token is not None:
+        found = tokens.principal(token)
         if found is None:
             raise Unauthenticated("This token is unknown, has expired, or its user may not sign in.")
         return found
-    by_session = _of_session(request)
+    by_session = _by_session(request)
     if by_session is not None:
         return by_session
     if conf.get().credentials_required:
@@ -59,15 +96,45 @@ def of_request(request: HttpRequest) -> Principal:
     return ANONYMOUS
 
 
-def _of_session(request: HttpRequest) -> Principal | None:
-    if settings.SESSION_COOKIE_NAME not in request.COOKIES or not hasattr(request, "session"):
+def _query(query_string: str) -> dict[str, list[str]]:
+    """The parameters by their decoded names: ``%67rant`` is ``grant``."""
+    return parse_qs(query_string, keep_blank_values=True)
+
+
+def _bearer(request: HttpRequest) -> str | None:
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else None
+
+
+def _is_metrics_token(given: str | None) -> bool:
+    expected = conf.get().metrics_token
+    return bool(expected) and given is not None and secrets.compare_digest(given.encode(), expected.encode())
+
+
+def _by_signature(query: Mapping[str, list[str]], path: Mapping[str, Any]) -> Principal:
+    file_id = parse_id(str(path.get("file_id", "")))
+    expires = query.get("expires", [""])
+    if not signatures.verify(f"/files/{file_id}/download/", expires[-1], query["signature"][-1]):
+        raise Forbidden("This signed link has expired or is not of this file. Ask for a new one.")
+    return SIGNED
+
+
+def _by_session(request: HttpRequest) -> Principal | None:
+    if _session_key(request) is None or not hasattr(request, "session"):
         return None
     user = get_user(request)
     if isinstance(user, AnonymousUser) or not user.is_active:
         return None
     if request.method not in SAFE_METHODS:
         _check_csrf(request)
-    return Principal(owner_of_user(user.pk), staff=users.is_staff(user), user_id=user.pk)
+    staff = users.is_staff(user)
+    return Principal(owner_of_user(user.pk), staff=staff, user_id=user.pk, credential=CredentialKind.SESSION)
+
+
+def _session_key(request: HttpRequest) -> str | None:
+    """None where there is none, or one that is no key of anybody: a cookie may spell NUL."""
+    key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    return key if key and is_storable(key) else None
 
 
 def _check_csrf(request: HttpRequest) -> None:
@@ -76,7 +143,10 @@ def _check_csrf(request: HttpRequest) -> None:
     middleware = CsrfViewMiddleware(_never)
     middleware.process_request(request)
     if middleware.process_view(request, _never, (), {}) is not None:
-        raise Forbidden("A request with a session cookie needs the CSRF token in X-CSRFToken.")
+        raise CsrfTokenMissing(
+            "A request with a session cookie needs the CSRF token in X-CSRFToken; a form may have it as the field "
+            "csrfmiddlewaretoken, before its files."
+        )
 
 
 def _never(request: HttpRequest) -> HttpResponseBase:

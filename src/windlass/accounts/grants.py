@@ -1,33 +1,31 @@
 """Grants: one-time permission for an upload, as a token in a URL, for browsers and devices that hold no credential.
 
-A grant is good for creating one upload at ``/files``, and from then on for that upload at ``/uploads/{id}`` alone.
+A grant is good for creating one upload, and from then on for that upload at ``/uploads/{id}`` alone: endpoints
+declare that they take grants, and for which of the two (``accounts.access``).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
+from windlass.accounts.access import GrantUse
 from windlass.accounts.models import Grant
 from windlass.kernel.clock import now
 from windlass.kernel.errors import Forbidden, GrantUsed, NotFound, Unauthenticated
 from windlass.kernel.ids import parse_id
-from windlass.kernel.principals import GrantedUpload, Principal
+from windlass.kernel.principals import CredentialKind, GrantedUpload, Principal
 
 PREFIX = "wlg_"
 #: The parameter of the URL that carries the token.
 PARAMETER = "grant"
 #: A used grant is remembered as long as its upload may be asked for, which mostly is much shorter than this.
 KEPT_AFTER_EXPIRY = timedelta(days=30)
-
-_CREATION = re.compile(r"/files(?:/[^/]+)?")
-_UPLOAD = re.compile(r"/uploads/([^/]+)")
 
 
 def create(
@@ -54,41 +52,32 @@ def create(
 
 
 def is_named(scope: Mapping[str, Any]) -> bool:
-    return token_of(scope) is not None
+    """Whether the query of an ASGI request has the parameter, however its name is encoded."""
+    return PARAMETER in parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
 
 
-def token_of(scope: Mapping[str, Any]) -> str | None:
-    """The token in the query of an ASGI request."""
-    query = scope.get("query_string", b"")
-    if PARAMETER.encode() not in query:
-        return None
-    found = parse_qs(query.decode("latin-1")).get(PARAMETER)
-    return found[-1] if found else None
+def prove(given: Sequence[str], use: GrantUse | None, path: Mapping[str, Any], origin: str | None) -> Principal:
+    """Who asks by the grant that the query names; ``use`` is what the endpoint takes grants for.
 
-
-def of_scope(scope: Mapping[str, Any]) -> Principal | None:
-    """Who asks by a grant; None where none is named, or the request is one that no grant is for.
-
-    Raises Unauthenticated, Forbidden, GrantUsed, NotFound. Blocks on the database.
+    Raises Unauthenticated for a grant that is unknown or has expired, Forbidden where the endpoint takes none and for
+    the page of another origin, GrantUsed, and NotFound for any upload but its own. Blocks on the database.
     """
-    token = token_of(scope)
-    if token is None:
-        return None
-    path = _path(scope)
-    creates = scope["method"] in ("POST", "PUT") and _CREATION.fullmatch(path) is not None
-    upload = _UPLOAD.fullmatch(path)
-    if not creates and upload is None:
-        return None
-    grant = _living(token)
-    _must_come_from(grant.origin, scope)
-    if upload is not None:
-        _must_be_its_own(grant, upload[1])
-    elif grant.upload_id is not None:
-        raise GrantUsed("This grant was for one upload, and that has begun.")
-    elif grant.expires_at <= now():
-        raise Unauthenticated("This grant has expired.")
+    if len(given) != 1:
+        raise Unauthenticated("The URL names more than one grant.")
+    grant = _find(given[0])
+    _check_origin(grant.origin, origin)
+    match use:
+        case GrantUse.CREATE:
+            _must_be_unused(grant)
+        case GrantUse.CONTINUE:
+            _must_be_its_own(grant, str(path.get("id", "")))
+        case None:
+            raise Forbidden(
+                "A grant is for one upload, at POST /files/ and the address that this gives. "
+                "This call takes no grant: use another credential."
+            )
     terms = GrantedUpload(grant.id, grant.profile, grant.max_size, grant.reference, grant.upload_id)
-    return Principal(grant.owner, grant=terms)
+    return Principal(grant.owner, grant=terms, credential=CredentialKind.GRANT)
 
 
 def claim(grant_id: uuid.UUID, upload_id: uuid.UUID) -> None:
@@ -117,29 +106,30 @@ def prune() -> int:
     return deleted
 
 
-def _living(token: str) -> Grant:
-    """An expired grant still goes on with what it began."""
+def _find(token: str) -> Grant:
     found = Grant.objects.filter(digest=_digest(token)).first()
     if found is None:
         raise Unauthenticated("This grant is unknown.")
     return found
 
 
+def _must_be_unused(grant: Grant) -> None:
+    if grant.upload_id is not None:
+        raise GrantUsed("This grant was for one upload, and that has begun.")
+    if grant.expires_at <= now():
+        raise Unauthenticated("This grant has expired.")
+
+
 def _must_be_its_own(grant: Grant, spelled: str) -> None:
+    """A grant that has expired still goes on with the upload that it began."""
     if grant.upload_id is None or parse_id(spelled) != grant.upload_id:
         raise NotFound(f"There is no upload {spelled[:60]!r}.")
 
 
-def _must_come_from(origin: str, scope: Mapping[str, Any]) -> None:
-    """A browser says which page asks; whoever is no browser may say anything, so only what is said is checked."""
-    said = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
-    if origin and said is not None and said != origin:
-        raise Forbidden(f"This grant is for pages of {origin}.")
-
-
-def _path(scope: Mapping[str, Any]) -> str:
-    path, root = str(scope["path"]), str(scope.get("root_path", ""))
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+def _check_origin(allowed: str, origin: str | None) -> None:
+    """A browser says which page asks; other clients may say anything, so only what is said is checked."""
+    if allowed and origin is not None and origin != allowed:
+        raise Forbidden(f"This grant is for pages of {allowed}.")
 
 
 def _digest(token: str) -> str:

@@ -30,10 +30,10 @@ def plan(
     from windlass.processing.registry import installed, missing
 
     rules = _rules(profile)
-    mime_type = _type_of(file)
+    mime_type, also = _types_of(file)
     abouts = [step.about for step in installed().values()]
-    steps = make_plan(abouts, rules, mime_type, missing)
-    others = left_out(abouts, rules, mime_type)
+    steps = make_plan(abouts, rules, mime_type, missing, also)
+    others = left_out(abouts, rules, mime_type, also)
     if as_json:
         document: dict[str, Any] = {"file": str(file), "profile": profile, "mime_type": mime_type}
         document |= {"steps": [step.document() for step in steps], "left_out": [step.document() for step in others]}
@@ -53,12 +53,12 @@ def _rules(name: str) -> dict[str, Any]:
         raise typer.BadParameter(str(error)) from error
 
 
-def _type_of(file: Path) -> str:
+def _types_of(file: Path) -> tuple[str, tuple[str, ...]]:
     from windlass.processing.contract import StepError
-    from windlass.processing.detection import detect_type
+    from windlass.processing.detection import detect_types
 
     try:
-        return detect_type(file)
+        return detect_types(file)
     except (StepError, OSError) as error:
         typer.echo(f"windlass: the type of {file} cannot be told: {error}", err=True)
         raise typer.Exit(1) from error

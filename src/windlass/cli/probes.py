@@ -70,8 +70,8 @@ def _settings() -> str:
     errors = [message for message in found if message.level >= checks.ERROR and message.id != "windlass.E002"]
     if errors:
         raise _Wrong("; ".join(str(message) for message in errors))
-    warnings = [str(message.msg) for message in found if message.level >= checks.WARNING]
-    return "; ".join(["valid", *warnings])
+    warnings = [message for message in found if message.level >= checks.WARNING]
+    return "; ".join(["valid", *(" ".join(filter(None, [each.msg, each.hint])) for each in warnings)])
 
 
 def _profiles() -> str:
@@ -149,4 +149,7 @@ def _steps() -> str:
 
 
 def _scanner() -> str:
-    return processing.check_scanner() or "none is set: files are not scanned for malware"
+    version = processing.check_scanner()
+    if version is None:
+        return "none is set: files are not scanned for malware"
+    return "; ".join(said for said in (version, processing.try_scanner_limits()) if said)

@@ -17,7 +17,12 @@ from windlass.cli.refusal import Refusal
 from windlass.cli.stopping import StopRequests, leave_at_once
 from windlass.cli.supervisor import Program, Supervisor
 
+#: Held by a serve and by all that it starts.
 LOCK = "serve.lock"
+#: Held by the serve alone, whose process number it contains: it is free the moment that process is dead.
+OWN_LOCK = "serve.pid"
+#: How long a process that was just killed may take to be gone.
+DYING_SECONDS = 1.0
 
 
 def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> None:
@@ -54,42 +59,33 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> Non
 def hold(home: Path) -> int:
     """Take the home directory for this serve and all that it starts; returns the lock's descriptor. Raises Refusal.
 
-    The processes inherit the lock: where an earlier supervisor was killed, it is free once its processes have drained.
+    Where an earlier serve was killed, its processes notice and drain: until then this one waits.
     """
-    descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    own = _open(home / OWN_LOCK)  # never closed: it is let go with this process
+    deadline = time.monotonic() + DYING_SECONDS
+    while not _lock(own):
+        if time.monotonic() < deadline:
+            time.sleep(0.05)
+            continue
+        raise Refusal(f"{home} is served already, by process {os.pread(own, 20, 0).decode('ascii', 'replace')}")
+    os.ftruncate(own, 0)
+    os.pwrite(own, str(os.getpid()).encode(), 0)
+    descriptor = _open(home / LOCK)
     deadline = time.monotonic() + DRAIN_SECONDS + 5
-    while not _locked(descriptor):
-        holder = _holder(descriptor)
-        if _lives(holder):
-            raise Refusal(f"{home} is served already, by process {holder}")
+    while not _lock(descriptor):
         if time.monotonic() > deadline:
             raise Refusal(f"{home} is still held by a process that an earlier serve started")
         time.sleep(0.05)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 
-def _locked(descriptor: int) -> bool:
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    return True
-
-
-def _holder(descriptor: int) -> int:
-    text = os.pread(descriptor, 20, 0)
-    return int(text) if text.isdigit() else 0
-
-
-def _lives(pid: int) -> bool:
-    if not pid:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
     return True

@@ -6,15 +6,20 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import structlog
 import uvicorn
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from windlass import asgi, conf
 from windlass.cli.listening import BACKLOG, url_of
 from windlass.cli.stopping import StopRequests, drain
 from windlass.files import api as files
+from windlass.http.connections import raise_file_limit
 from windlass.http.server_protocol import ReceivingProtocol
 from windlass.jobs import api as jobs
 from windlass.receiving import lease
@@ -33,8 +38,9 @@ def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_lo
     files.leases.release_leases(instance)
     files.chunks.release(instance)
     connections.close_all()  # this thread has no more to ask
+    raise_file_limit()
     config = uvicorn.Config(
-        asgi.application,
+        _application(),
         http=ReceivingProtocol,
         loop="uvloop",
         lifespan="on",
@@ -49,6 +55,13 @@ def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_lo
     server = _Server(config)
     stopping.then(drain(server.stop))
     server.run(sockets=[door])
+
+
+def _application() -> Any:
+    """This server's, or the project's, where its settings name one that is wrapped."""
+    name = getattr(settings, "ASGI_APPLICATION", None)
+    found = import_string(name) if name else asgi.application
+    return asgi.application if isinstance(found, ASGIHandler) else found
 
 
 def warm_up() -> None:

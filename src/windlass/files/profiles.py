@@ -35,7 +35,8 @@ class Profile:
     """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
 
     ``media_types``: what each kind of media must be like; with them a profile takes nothing else. Limits on the content
-    are pixels as displayed, seconds, pages, entries and bytes; 0 sets none.
+    are pixels as displayed, seconds, pages, entries and bytes; 0 sets none. ``unmeasured``: what becomes of a file of
+    which nobody can tell whether it keeps to them.
 
     ``store``: where its files' bytes go; once read from the settings it is never empty.
 
@@ -79,6 +80,7 @@ class Profile:
     max_duration: float = 0
     max_pages: int = 0
     encrypted: bool = True
+    unmeasured: Literal["refuse", "accept"] = "refuse"
     max_archive_entries: int = MOST_ARCHIVE_ENTRIES
     max_unpacked_size: int = 50 * 1024 * MB
     max_archive_ratio: float = 100

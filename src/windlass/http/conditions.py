@@ -7,10 +7,23 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_WHOLE_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
 def http_date(moment: datetime) -> str:
     return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def fails(if_match: str | None, if_unmodified_since: str | None, etag: str | None, modified: datetime | None) -> bool:
+    """Whether this is not the representation that the request is for: 412. ``If-Match`` makes the date irrelevant.
+
+    The comparison is strong: a weak tag never matches. ``modified`` is None where no date is known, and an ill-formed
+    date says nothing (section 13.1.4).
+    """
+    if if_match is not None:
+        return if_match.strip() != "*" and (etag is None or etag not in _WHOLE_TAG.findall(if_match))
+    until = _date(if_unmodified_since)
+    return until is not None and modified is not None and modified.replace(microsecond=0) > until
 
 
 def not_modified(

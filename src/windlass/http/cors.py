@@ -9,11 +9,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 #: What a page may send beyond what every page may.
 ALLOWED_HEADERS = (
-    *("Authorization", "Content-Type", "Content-Disposition", "Idempotency-Key", "X-Request-ID", "X-CSRFToken"),
+    *("Authorization", "Content-Type", "Content-Disposition", "X-Request-ID", "X-CSRFToken"),
     *("X-HTTP-Method-Override", "X-Requested-With", "X-Checksum-SHA256", "Content-Digest", "Repr-Digest"),
     *("Tus-Resumable", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Offset", "Upload-Concat"),
     *("Upload-Checksum", "Upload-Complete", "Upload-Draft-Interop-Version"),
-    *("Range", "If-Range", "If-None-Match", "Last-Event-ID", "Cache-Control"),
+    *("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"),
+    *("Last-Event-ID", "Cache-Control"),
 )
 
 #: What a page may read beyond what every page may.
@@ -52,8 +53,8 @@ def is_preflight(scope: Scope) -> bool:
     )
 
 
-async def answer_preflight(send: Send) -> None:
-    """For paths that say nothing else to OPTIONS. ``send`` is what ``permitting`` gave."""
+async def answer_options(send: Send) -> None:
+    """For paths that say nothing else to OPTIONS, a preflight or not. ``send`` is what ``permitting`` gave."""
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from windlass.accounts import api as accounts
+from windlass.accounts.api import DOWNLOAD, OWNER
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
-from windlass.http.endpoints import endpoint
+from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.representations import Representation, respond
-from windlass.kernel import filenames, urls
-from windlass.kernel.errors import Conflict, FileRefused, FileReleased, Forbidden, NotFound, NotReady
+from windlass.kernel import charsets, filenames, urls
+from windlass.kernel.errors import Conflict, FileRefused, FileReleased, NotFound, NotReady
 from windlass.kernel.ids import parse_id
+from windlass.kernel.principals import CredentialKind, Principal
 from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import ObjectInfo, ObjectMissing
 from windlass.storage.registry import store
@@ -36,9 +35,20 @@ async def send_file(request: Request, asset: FileAsset) -> Response:
     blob = blob_of(asset)
     etag = f'"{asset.checksum}"' if asset.checksum else None
     what = Representation(
-        blob.store, blob.key, blob.size, asset.mime_type, asset.original_filename, etag, asset.created_at
+        blob.store, blob.key, blob.size, _content_type(asset), asset.original_filename, etag, asset.created_at
     )
     return await _respond(request, asset, what, blob)
+
+
+def _content_type(asset: FileAsset) -> str | None:
+    """The detected type, of a text with the encoding that was found in it: a browser would guess another."""
+    facts = asset.extra_attributes
+    charset = charsets.http_name(facts.get("encoding"))
+    if not asset.mime_type or not charset or not asset.mime_type.startswith("text/"):
+        return asset.mime_type
+    if charset == "us-ascii" and "counted_bytes" in facts:
+        charset = "utf-8"  # nobody has read its end
+    return f"{asset.mime_type}; charset={charset}"
 
 
 def blob_of(asset: FileAsset) -> Blob:
@@ -54,7 +64,7 @@ def blob_of(asset: FileAsset) -> Blob:
 
 
 async def _download(request: Request) -> Response:
-    asset = await in_database(_find, *_asked(request), request.query_params)
+    asset = await in_database(_find, _file_id(request), principal_of(request))
     return await send_file(request, asset)
 
 
@@ -71,7 +81,7 @@ async def _rendition(request: Request) -> Response:
 
 
 async def _send_rendition(request: Request, name: str) -> Response:
-    asset, rendition = await in_database(_find_rendition, *_asked(request), name)
+    asset, rendition = await in_database(_find_rendition, _file_id(request), principal_of(request), name)
     _refuse_ended(asset)
     if rendition is None or not asset.gate_passed:
         raise _not_made(asset, name)
@@ -113,28 +123,25 @@ async def _respond(request: Request, asset: FileAsset, what: Representation, row
     return await respond(request, replace(what, store=row.store, key=row.key))
 
 
-def _asked(request: Request) -> tuple[dict[str, Any], uuid.UUID]:
-    """The scope that proves who asks, and the file asked for."""
-    file_id = parse_id(request.path_params["file_id"])
-    if file_id is None:
+def _file_id(request: Request) -> uuid.UUID:
+    found = parse_id(request.path_params["file_id"])
+    if found is None:
         raise NotFound(f"There is no file {request.path_params['file_id']}.")
-    return dict(request.scope), file_id
+    return found
 
 
-def _find(scope: dict[str, Any], file_id: uuid.UUID, query: Mapping[str, str]) -> FileAsset:
-    """By the signature in the URL if there is one, else by the caller's credential. One trip to the database."""
-    if "signature" not in query:
-        return assets.get(file_id, accounts.of_scope(scope))
-    if not accounts.verify(f"/files/{file_id}/download/", query.get("expires"), query["signature"]):
-        raise Forbidden("This signed link has expired or is not of this file. Ask for a new one.")
+def _find(file_id: uuid.UUID, principal: Principal) -> FileAsset:
+    """A signed URL names the file, whoever owns it; any other caller sees what is theirs."""
+    if principal.credential is not CredentialKind.SIGNED_URL:
+        return assets.get(file_id, principal)
     asset = assets.load(file_id)
     if asset is None:
         raise NotFound(f"There is no file {file_id}.")
     return asset
 
 
-def _find_rendition(scope: dict[str, Any], file_id: uuid.UUID, name: str) -> tuple[FileAsset, Rendition | None]:
-    asset = assets.get(file_id, accounts.of_scope(scope))
+def _find_rendition(file_id: uuid.UUID, principal: Principal, name: str) -> tuple[FileAsset, Rendition | None]:
+    asset = assets.get(file_id, principal)
     return asset, asset.renditions.filter(name=name).first()
 
 
@@ -183,8 +190,8 @@ def _rendition_filename(asset: FileAsset, rendition: Rendition) -> str:
 
 
 routes = [
-    Route("/files/{file_id}/download", endpoint(_download), methods=["GET", "HEAD"]),
-    Route("/files/{file_id}/thumbnail", endpoint(_thumbnail), methods=["GET", "HEAD"]),
-    Route("/files/{file_id}/text", endpoint(_text), methods=["GET", "HEAD"]),
-    Route("/files/{file_id}/renditions/{name}", endpoint(_rendition), methods=["GET", "HEAD"]),
+    Route("/files/{file_id}/download", endpoint(_download, DOWNLOAD), methods=["GET", "HEAD"]),
+    Route("/files/{file_id}/thumbnail", endpoint(_thumbnail, OWNER), methods=["GET", "HEAD"]),
+    Route("/files/{file_id}/text", endpoint(_text, OWNER), methods=["GET", "HEAD"]),
+    Route("/files/{file_id}/renditions/{name}", endpoint(_rendition, OWNER), methods=["GET", "HEAD"]),
 ]

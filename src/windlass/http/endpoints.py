@@ -1,33 +1,52 @@
-"""What every endpoint of the byte plane shares: who is asking, and how a refusal is said."""
+"""What every endpoint of the byte plane shares: who may call it, and how a refusal is said."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import wraps
+from typing import Any
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
+from windlass.accounts.api import Access
 from windlass.database.outage import is_away, note
-from windlass.kernel.errors import Problem, StorageFull, Unavailable
-from windlass.kernel.principals import Principal
+from windlass.http import query_parameters
+from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
+from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.room import is_out_of_room
 from windlass.receiving.offload import in_database
+from windlass.receiving.source import ClientGone
 from windlass.storage.contract import StoreError, StoreFull
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+#: The key of an ASGI scope under which ``admit`` keeps the caller.
+PRINCIPAL = "windlass.principal"
+
 log = structlog.get_logger(__name__)
 
 
-async def principal_of(request: Request) -> Principal:
-    """Raises Unauthenticated or Forbidden."""
-    scope = dict(request.scope)
-    if not accounts.has_credential(scope):
-        return accounts.of_scope(scope)
-    return await in_database(accounts.of_scope, scope)
+async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
+    """Prove the caller's credential before anything else of the request is looked at, and keep who it is.
+
+    Raises Unauthenticated, Forbidden, GrantUsed, NotFound.
+    """
+    if accounts.needs_no_lookup(scope, access):
+        principal = accounts.prove_scope(scope, access)
+    else:
+        principal = await in_database(accounts.prove_scope, dict(scope), access)
+    scope[PRINCIPAL] = principal
+    return principal
+
+
+def principal_of(request: Request) -> Principal:
+    """The caller whom ``admit`` let in."""
+    principal = request.scope[PRINCIPAL]
+    assert isinstance(principal, Principal)
+    return principal
 
 
 def problem_response(problem: Problem, request: Request) -> Response:
@@ -39,17 +58,23 @@ def problem_response(problem: Problem, request: Request) -> Response:
     )
 
 
-def endpoint(handler: Endpoint) -> Endpoint:
-    """Problems become ``application/problem+json``; what nobody foresaw is logged and says nothing of our insides."""
+def endpoint(handler: Endpoint, access: Access) -> Endpoint:
+    """``handler`` for callers whom ``access`` lets in. Their credential comes first, then the names in the query.
+
+    Problems become ``application/problem+json``; any other error is logged and tells nothing of the server's insides.
+    """
 
     @wraps(handler)
     async def answered(request: Request) -> Response:
         try:
+            principal = await admit(request.scope, access)
+            signed = principal.credential is CredentialKind.SIGNED_URL
+            query_parameters.check(request.scope, access, own_names=signed)
             return await handler(request)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             return problem_response(problem_of(error), request)
 
-    return answered
+    return accounts.declare(answered, access)
 
 
 def problem_of(error: Exception) -> Problem:
@@ -57,6 +82,8 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case ClientGone() | ClientDisconnect():  # its connection counts it (server_protocol); nobody reads the reply
+            return BadRequest("The client closed the connection before its request was whole.")
         case StoreFull():
             return StorageFull("The server has no room left for these bytes. What is stored stays readable.")
         case StoreError() if error.transient:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
@@ -18,8 +19,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Send
 
+from windlass.accounts.api import OWNER
 from windlass.database.outage import is_away, note
 from windlass.files.api import assets, uploads
+from windlass.http.credential_watch import until_revoked
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.follower import Subscriber, follower
 from windlass.http.progress import Topic
@@ -29,6 +32,8 @@ from windlass.receiving.offload import in_database
 
 RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0
+#: How long a revoked stream waits for its client to take the end.
+CLOSE_SECONDS = 1.0
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -38,39 +43,55 @@ _HEADERS = {
 
 
 class EventStream(StreamingResponse):
-    """A stream that leaves the follower the moment its client does."""
+    """A stream that leaves the follower when its client does, and ends when the credential that opened it does."""
 
-    def __init__(self, frames: AsyncGenerator[str, None]) -> None:
+    def __init__(self, frames: AsyncGenerator[str, None], revoked: Callable[[], Awaitable[None]]) -> None:
         super().__init__(frames, headers=_HEADERS)
         self.frames = frames
+        self.revoked = revoked
 
     async def stream_response(self, send: Send) -> None:
         async with aclosing(self.frames):
+            sending = asyncio.ensure_future(super().stream_response(send))
+            revoked = asyncio.ensure_future(self.revoked())
             try:
-                await super().stream_response(send)
-            except DatabaseError as error:
-                # The stream has begun, so it ends; its client comes back with Last-Event-ID.
-                if not is_away(error):
-                    raise
-                note(error)
+                await asyncio.wait({sending, revoked}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # A client that reads nothing holds ``sending`` for long, so that it is cancelled, not asked to end.
+                revoked.cancel()
+                was_sent = not sending.cancel()
+                await asyncio.wait({sending, revoked})
+        if was_sent and not _database_went_away(sending):
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-@endpoint
+def _database_went_away(sending: asyncio.Future[None]) -> bool:
+    """The stream has begun, so it ends; its client comes back with Last-Event-ID. Raises any other error."""
+    try:
+        sending.result()
+    except DatabaseError as error:
+        if not is_away(error):
+            raise
+        note(error)
+        return True
+    return False
+
+
 async def file_events(request: Request) -> Response:
-    asset = await in_database(assets.get, _id(request, "file_id"), await principal_of(request))
+    asset = await in_database(assets.get, _id(request, "file_id"), principal_of(request))
     return _stream(request, Topic(file_id=asset.id), beginning=0)
 
 
-@endpoint
 async def upload_events(request: Request) -> Response:
-    session = await in_database(uploads.get, _id(request, "upload_id"), await principal_of(request))
+    session = await in_database(uploads.get, _id(request, "upload_id"), principal_of(request))
     return _stream(request, Topic(upload_id=session.id), beginning=0)
 
 
-@endpoint
 async def all_events(request: Request) -> Response:
-    principal = await principal_of(request)
+    principal = principal_of(request)
     return _stream(request, Topic(owner=None if principal.staff else principal.owner), beginning=None)
 
 
@@ -83,7 +104,9 @@ def _stream(request: Request, topic: Topic, *, beginning: int | None) -> Respons
     if request.method == "HEAD":
         return Response(headers=_HEADERS)
     seen = _last_event_id(request)
-    return EventStream(_frames(topic, beginning if seen is None else seen))
+    return EventStream(
+        _frames(topic, beginning if seen is None else seen), partial(until_revoked, request.scope, OWNER)
+    )
 
 
 async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:
@@ -125,7 +148,7 @@ def _id(request: Request, name: str) -> uuid.UUID:
 
 
 routes = [
-    Route("/files/{file_id}/events", file_events, methods=["GET"]),
-    Route("/uploads/{upload_id}/events", upload_events, methods=["GET"]),
-    Route("/events", all_events, methods=["GET"]),
+    Route("/files/{file_id}/events", endpoint(file_events, OWNER), methods=["GET"]),
+    Route("/uploads/{upload_id}/events", endpoint(upload_events, OWNER), methods=["GET"]),
+    Route("/events", endpoint(all_events, OWNER), methods=["GET"]),
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.http.request import split_domain_port, validate_host
 
+from windlass import conf
+from windlass.http.memory_budget import budget
 from windlass.kernel.errors import BadRequest, BodyTooLarge, Problem
 from windlass.kernel.ids import request_id
 from windlass.protocols import tus
@@ -20,6 +23,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: The largest body that the record plane takes (bytes): JSON calls and forms of the admin. File bytes never go there.
 RECORD_BODY_LIMIT = 4 * 1024 * 1024
+#: Of Django's own pages, which anybody may call.
+PAGE_BODY_LIMIT = 1024 * 1024
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -46,6 +51,34 @@ def identify(scope: Scope, send: Send) -> Send:
     return send_identified
 
 
+def secured(scope: Scope, send: Send) -> Send:
+    """For the server that stands alone: cookies of a request over TLS are for TLS alone, and browsers are told to stay
+    with it (RFC 6797). ``scope`` is as the client sees it."""
+    settings = conf.get()
+    over_tls = scope["scheme"] in ("https", "wss")
+    if not over_tls and not settings.secure_cookies:
+        return send
+
+    async def send_secured(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(name, _secure(name, value)) for name, value in message.get("headers", [])]
+            if over_tls and settings.hsts_seconds:
+                headers.append((b"strict-transport-security", _hsts(settings).encode()))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_secured
+
+
+def _secure(name: bytes, value: bytes) -> bytes:
+    is_open = name.lower() == b"set-cookie" and not re.search(rb";\s*secure\s*(;|$)", value, re.IGNORECASE)
+    return value + b"; Secure" if is_open else value
+
+
+def _hsts(settings: conf.Settings) -> str:
+    return f"max-age={settings.hsts_seconds}" + ("; includeSubDomains" if settings.hsts_include_subdomains else "")
+
+
 def check_host(scope: Scope) -> None:
     """Raises BadRequest for a host name that is not ours, as Django does: a page elsewhere could rebind its name."""
     host = header(scope, b"host") or ""
@@ -55,28 +88,45 @@ def check_host(scope: Scope) -> None:
         raise BadRequest("The Host of this request is not served here. ALLOWED_HOSTS names the hosts that are.")
 
 
-def bounded(scope: Scope, receive: Receive) -> Receive:
-    """A body for the record plane: Django would write one of any size to disk before looking at it.
+async def call_bounded(app: App, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
+    """Call Django, which takes in a whole body of any size before it looks at the request.
 
-    Raises BodyTooLarge, at once where Content-Length tells, else from the returned ``receive``.
+    Raises BodyTooLarge for a body of more than ``limit`` bytes, at once where Content-Length tells; Unavailable where
+    too many bodies are in memory.
     """
     announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > RECORD_BODY_LIMIT:
-        raise _too_large()
-    taken = 0
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    async with budget().share() as share:
 
-    async def receive_bounded() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > RECORD_BODY_LIMIT:
-            raise _too_large()
+        async def receive_bounded() -> Message:
+            message = await receive()
+            size = len(message.get("body", b""))
+            if share.size + size > limit:
+                raise _too_large(limit)
+            await share.grow(size)
+            return message
+
+        await app(scope, receive_bounded, send)
+
+
+def without_body(receive: Receive) -> Receive:
+    """For a request whose body nobody looks at: it seems to be empty, and what comes is dropped."""
+    told = False
+
+    async def receive_nothing() -> Message:
+        nonlocal told
+        if not told:
+            told = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        while (message := await receive())["type"] != "http.disconnect":
+            pass
         return message
 
-    return receive_bounded
+    return receive_nothing
 
 
-def _too_large() -> Problem:
+def _too_large(limit: int) -> Problem:
     return BodyTooLarge(
-        f"This call takes at most {RECORD_BODY_LIMIT} bytes. Files go to POST /files/.", limit=RECORD_BODY_LIMIT
+        f"This call takes a body of at most {limit // 2**20} MiB. Files go to POST /files/.", limit=limit
     )

@@ -1,7 +1,8 @@
-"""Sends a stretch of a stored object: one block on its way to the client, one being read. Memory per reply is constant.
+"""Sends a stretch of a stored object: one block on its way to the client, one being read.
 
 Blocks are read in threads. A reply of one block costs one hop to a thread, which opens, reads and closes. The blocks of
-a client that keeps up grow, because each costs a hop; those of a slow one shrink, because there may be many slow ones.
+a client that keeps up grow, because each costs a hop, as far as the process's memory budget allows; those of a slow
+client shrink. The smallest blocks need no budget, so slow clients that hold all of it keep nobody from being served.
 
 Where the server can send files without reading them (ASGI's zero copy send), all but the first block go that way.
 """
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from windlass.http import zero_copy
+from windlass.http.memory_budget import budget
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.clock import monotonic
 from windlass.receiving.offload import in_thread
@@ -100,8 +102,8 @@ class ObjectReader:
 class Reader(Protocol):
     """What gives a reply's bytes: see ``ObjectReader``."""
 
-    @property
-    def first(self) -> bytes: ...
+    first: bytes
+
     @property
     def finished(self) -> bool: ...
     def next_block(self, size: int) -> bytes: ...
@@ -110,25 +112,38 @@ class Reader(Protocol):
 
 
 class ObjectResponse(Response):
-    """``headers`` say the length that the reader gives. The reader is the response's from now on."""
+    """``headers`` say the length that the reader gives. The reader is the response's from now on.
 
-    def __init__(self, reader: Reader, status_code: int, headers: dict[str, str]) -> None:
+    ``held``: bytes of memory that the reader takes as long as it is open, besides its blocks.
+    """
+
+    def __init__(self, reader: Reader, status_code: int, headers: dict[str, str], *, held: int = 0) -> None:
         super().__init__(status_code=status_code, headers=headers)
         self._reader = reader
+        self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(_disconnect(receive)) if not self._reader.finished else None
         try:
-            with suppress(OSError):  # how some servers say that the client has gone; reading raises StoreErrors
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                rest = self._reader.rest() if zero_copy.MESSAGE in scope.get("extensions", {}) else None
-                await (self._send_blocks(send, gone) if rest is None else self._send_rest(send, rest))
+            async with budget().share() as share:
+                await share.grow(self._held)
+                await self._send(scope, send, gone)
         finally:
             if gone is not None:
                 gone.cancel()
             if not self._reader.finished:
                 # Shielded: a second cancellation may end the wait, not the closing.
                 await asyncio.shield(in_thread(self._reader.close))
+
+    async def _send(self, scope: Scope, send: Send, gone: asyncio.Future[None] | None) -> None:
+        with suppress(OSError):  # how some servers say that the client has gone; reading raises StoreErrors
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            rest = self._reader.rest() if zero_copy.MESSAGE in scope.get("extensions", {}) else None
+            if rest is None:
+                with Blocks() as blocks:
+                    await self._send_blocks(send, gone, blocks)
+            else:
+                await self._send_rest(send, rest)
 
     async def _send_rest(self, send: Send, rest: zero_copy.Message) -> None:
         await send({"type": "http.response.body", "body": self._reader.first, "more_body": True})
@@ -139,21 +154,50 @@ class ObjectResponse(Response):
             raise StoreError("A stored object is shorter than its record says.") from error
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_blocks(self, send: Send, gone: asyncio.Future[None] | None) -> None:
-        block, size = self._reader.first, FIRST_BLOCK
+    async def _send_blocks(self, send: Send, gone: asyncio.Future[None] | None, blocks: Blocks) -> None:
+        block, self._reader.first = self._reader.first, b""
         while not self._reader.finished:
             if gone is not None and gone.done():
                 return
-            ahead = asyncio.ensure_future(in_thread(self._reader.next_block, size))
+            ahead = asyncio.ensure_future(in_thread(self._reader.next_block, blocks.size))
             began = monotonic()
             try:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
             except BaseException:
                 ahead.cancel()
                 raise
-            size = next_size(size, monotonic() - began)
+            blocks.adapt(monotonic() - began)
             block = await ahead
         await send({"type": "http.response.body", "body": block, "more_body": False})
+
+
+class Blocks:
+    """The size of the next block of a reply, and the memory that blocks of this size take."""
+
+    def __init__(self) -> None:
+        self.size = SMALLEST_BLOCK
+        self._granted = 0
+
+    def __enter__(self) -> Blocks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        budget().give(self._granted)
+
+    def adapt(self, seconds: float) -> None:
+        """After a block took ``seconds`` to send."""
+        wanted = next_size(self.size, seconds)
+        more = self._cost(wanted) - self._granted
+        if more > 0 and not budget().try_take(more):
+            return
+        if more < 0:
+            budget().give(-more)
+        self.size, self._granted = wanted, self._granted + more
+
+    @staticmethod
+    def _cost(size: int) -> int:
+        """One being read, one waiting, one with the connection."""
+        return 3 * (size - SMALLEST_BLOCK)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from windlass.http import redirects, sendfile
-from windlass.http.conditions import http_date, not_modified, range_holds
+from windlass.http.conditions import fails, http_date, not_modified, range_holds
 from windlass.http.object_response import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
-from windlass.kernel.errors import RangeNotSatisfiable
+from windlass.kernel.errors import PreconditionFailed, RangeNotSatisfiable
 from windlass.kernel.filenames import content_disposition
 from windlass.receiving.offload import in_thread
 
@@ -39,8 +39,9 @@ class Representation:
 
 
 async def respond(request: Request, what: Representation) -> Response:
-    """Answers GET and HEAD. Raises RangeNotSatisfiable, and StoreError before anything is sent."""
+    """Answers GET and HEAD. Raises PreconditionFailed, RangeNotSatisfiable, and StoreError before anything is sent."""
     headers = _headers(what)
+    check_preconditions(request, what.etag, what.modified_at)
     if _is_known(request, what):
         kept: dict[str, str] = {
             name: headers[name] for name in ("ETag", "Last-Modified", "Cache-Control") if name in headers
@@ -85,8 +86,25 @@ def _of_proxy(headers: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name not in ("Content-Length", "Accept-Ranges")}
 
 
+def check_preconditions(request: Request, etag: str | None, modified_at: datetime | None) -> None:
+    """Raises PreconditionFailed. These conditions come before those that may end as 304 (RFC 9110, 13.2.2)."""
+    if_match, until = _listed(request, "if-match"), request.headers.get("if-unmodified-since")
+    if not fails(if_match, until, etag, modified_at):
+        return
+    if if_match is None:
+        detail = "It was modified after If-Unmodified-Since. Ask without the condition, and read the new Last-Modified."
+    else:
+        detail = "It has another ETag than If-Match names. Ask without the condition, and read the new ETag."
+    raise PreconditionFailed(detail, headers={"ETag": etag} if etag else {})
+
+
+def _listed(request: Request, name: str) -> str | None:
+    """A field that may be sent in several lines, as one list."""
+    return ",".join(request.headers.getlist(name)) if name in request.headers else None
+
+
 def _is_known(request: Request, what: Representation) -> bool:
-    tags = ",".join(request.headers.getlist("if-none-match")) if "if-none-match" in request.headers else None
+    tags = _listed(request, "if-none-match")
     return not_modified(tags, request.headers.get("if-modified-since"), what.etag, what.modified_at)
 
 

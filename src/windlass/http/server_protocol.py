@@ -28,7 +28,7 @@ from windlass.http.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGER
 from windlass.http.forwarded import forwarded, is_trusted_proxy
 from windlass.http.interim import INFORM
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
-from windlass.http.middleware import Scope
+from windlass.http.middleware import Scope, header
 from windlass.http.request_framing import HeadLimits, RequestFraming, RequestHead
 from windlass.http.unread_body import LINGERS
 from windlass.kernel import process_counters
@@ -414,6 +414,8 @@ class ReceivingProtocol(HttpToolsProtocol):
             (b"connection", b"close"),
             *((key.encode(), value.encode()) for key, value in problem.headers.items()),
         ]
+        if self._is_busy and header(cast(Scope, self.scope), b"tus-resumable") is not None:
+            headers.append((b"tus-resumable", b"1.0.0"))
         lines = b"".join(key + b": " + value + b"\r\n" for key, value in headers)
         return STATUS_LINE[problem.status] + lines + b"\r\n" + body
 

@@ -6,7 +6,6 @@ byte goes out, under the rules of download.
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -17,23 +16,30 @@ from starlette.responses import Response
 from starlette.routing import Route
 from zipstream import ZipStream
 
-from windlass.accounts import api as accounts
+from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
 from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http.downloads import blob_of
-from windlass.http.endpoints import endpoint
-from windlass.http.middleware import bounded
-from windlass.http.object_response import FIRST_BLOCK, ObjectResponse
+from windlass.http.endpoints import endpoint, principal_of
+from windlass.http.object_response import SMALLEST_BLOCK, ObjectResponse
+from windlass.http.representations import check_preconditions
+from windlass.http.uploads import heads, json_bodies
 from windlass.kernel import filenames
-from windlass.kernel.errors import BadRequest, InvalidField, NotFound
+from windlass.kernel.errors import InvalidField, NotFound
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
+from windlass.protocols import json_fields
 from windlass.receiving.offload import in_database, in_thread
+from windlass.receiving.source import RequestBody
 from windlass.storage.contract import StoreError
 
 MOST_FILES = 1000
 DEFAULT_NAME = "files.zip"
+#: Largest body of a call by POST: the ids of MOST_FILES with room for white space (bytes).
+MAX_BODY = 4 * 1024 * 1024
+#: What an archive that is being sent keeps for each of its files: row, entry, name (bytes).
+MEMORY_PER_FILE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class ZipReader:
         self.size = self._left = len(archive)
         self._pieces: Generator[bytes, None, None] = archive.all_files()  # type: ignore[no-untyped-call]
         self._archive = archive
-        self._waiting = bytearray()
+        self._rest = b""
         # A reply may end while a block is being made: a generator that runs cannot be closed.
         self._busy = threading.Lock()
         self.first = b""
@@ -65,15 +71,17 @@ class ZipReader:
         """``size`` bytes, fewer only at the end. Raises StoreError, also where an object is not as long as it was."""
         with self._busy:
             size = min(size, self._left)
+            pieces, length = [self._rest], len(self._rest)
             try:
-                while len(self._waiting) < size:
-                    self._waiting += next(self._pieces, b"") or self._end()
+                while length < size:
+                    pieces.append(next(self._pieces, b"") or self._end())
+                    length += len(pieces[-1])
             except ValueError as error:
                 raise StoreError(f"A stored object does not have the size that its record says: {error}") from error
-            block = bytes(self._waiting[:size])
-            del self._waiting[:size]
+            made = b"".join(pieces)
+            self._rest = made[size:]
             self._left -= size
-            return block
+            return made[:size]
 
     def _end(self) -> bytes:
         return b"".join(self._archive.footer())  # type: ignore[no-untyped-call]
@@ -89,8 +97,8 @@ class ZipReader:
 
 async def _zip(request: Request) -> Response:
     asked = _asked(await _fields(request))
-    scope = dict(request.scope)
-    found = await in_database(lambda: _find(accounts.of_scope(scope), asked))
+    found = await in_database(_find, principal_of(request), asked)
+    check_preconditions(request, None, None)  # an archive has neither a tag nor a date: made anew, it may differ
     reader = ZipReader(await in_thread(_archive, found))
     headers = {
         "Content-Type": "application/zip",
@@ -101,22 +109,16 @@ async def _zip(request: Request) -> Response:
     }
     if request.method == "HEAD":
         return Response(headers=headers)
-    reader.first = await in_thread(reader.next_block, FIRST_BLOCK)
-    return ObjectResponse(reader, 200, headers)
+    reader.first = await in_thread(reader.next_block, SMALLEST_BLOCK)
+    return ObjectResponse(reader, 200, headers, held=len(found) * MEMORY_PER_FILE)
 
 
 async def _fields(request: Request) -> dict[str, object]:
     if request.method != "POST":
         ids = [part for value in request.query_params.getlist("ids") for part in value.split(",") if part]
         return {**request.query_params, "ids": ids}
-    body = await Request(request.scope, bounded(request.scope, request.receive)).body()
-    try:
-        said = json.loads(body)
-    except ValueError as error:
-        raise BadRequest("The body is not valid JSON in UTF-8.") from error
-    if not isinstance(said, dict):
-        raise BadRequest('The body must be a JSON object such as {"ids": ["…", "…"]}.')
-    return said
+    head, body = heads.of_request(request), RequestBody(request.receive)
+    return await json_bodies.parse_whole(head, body, json_fields.read, MAX_BODY)
 
 
 def _asked(said: dict[str, object]) -> Asked:
@@ -136,7 +138,7 @@ def _asked(said: dict[str, object]) -> Asked:
 def _id(text: str) -> uuid.UUID:
     found = parse_id(text)
     if found is None:
-        raise NotFound(f"There is no file {text}.")
+        raise InvalidField(f"ids has {text[:60]!r}, which is not an id of a file (a UUID).", field="ids")
     return found
 
 
@@ -175,7 +177,7 @@ def _blocks(blob: Blob) -> Iterator[bytes]:
     finally:
         connection().close()
     with file:
-        while block := file.read(FIRST_BLOCK):
+        while block := file.read(SMALLEST_BLOCK):
             yield block
 
 
@@ -192,4 +194,4 @@ def _names(names: Iterable[str]) -> Iterator[str]:
         yield unique
 
 
-routes = [Route("/files/zip", endpoint(_zip), methods=["GET", "HEAD", "POST"])]
+routes = [Route("/files/zip", endpoint(_zip, OWNER), methods=["GET", "HEAD", "POST"])]

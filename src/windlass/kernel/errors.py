@@ -143,6 +143,10 @@ class WrongProtocolVersion(Problem):
     slug, status, title = "wrong-protocol-version", 412, "The protocol version is not spoken here"
 
 
+class PreconditionFailed(Problem):
+    slug, status, title = "precondition-failed", 412, "The file is not the one that the request is for"
+
+
 class FileTooLarge(Problem):
     slug, status, title = "file-too-large", 413, "The file is larger than is allowed"
 
@@ -210,6 +214,10 @@ class HeadTooLarge(Problem):
 
 class NotSupported(Problem):
     slug, status, title = "not-supported", 501, "This server's store cannot do that"
+
+
+class NoBytePlane(Problem):
+    slug, status, title = "no-byte-plane", 501, "This server is set up without the part that takes and sends bytes"
 
 
 class TransferCodingNotSupported(Problem):

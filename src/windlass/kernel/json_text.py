@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+from windlass.kernel import stored_text
 from windlass.kernel.errors import BadRequest
 
 #: Levels of lists and objects within each other.
 MAX_DEPTH = 64
+#: Values in one text, at most about 60 MB as Python objects; ``[[],[],…`` of 24 MB would be half a GB.
+MAX_VALUES = 250_000
 
 
 def parse(text: bytes | str) -> Any:
-    """Any JSON value (RFC 8259). Raises BadRequest for text that is not JSON or is nested too deep.
+    """Any JSON value (RFC 8259). Raises BadRequest for what is not JSON, is nested too deep or has too many values.
 
     Large texts are parsed beside the event loop (``http.uploads.json_bodies.decode``): 4 MiB take up to 0.1 s.
     """
+    if _most_values(text) > MAX_VALUES:
+        raise BadRequest(f"The JSON has more than {MAX_VALUES} values, which is the limit.", limit=MAX_VALUES)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        # Decoded here, because the library lets half a surrogate pair pass in bytes.
+        decoded = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
+        value = json.loads(decoded, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
@@ -25,6 +32,13 @@ def parse(text: bytes | str) -> Any:
     if is_deeper(value, MAX_DEPTH):
         raise _too_deep()
     return value
+
+
+def _most_values(text: bytes | str) -> int:
+    """As many as there can be: every value but the first follows a comma, or what opens a list or an object."""
+    if isinstance(text, str):
+        return sum(text.count(sign) for sign in ",[{")
+    return sum(text.count(sign) for sign in (b",", b"[", b"{"))
 
 
 def is_deeper(value: Any, limit: int) -> bool:
@@ -35,6 +49,21 @@ def is_deeper(value: Any, limit: int) -> bool:
             return False
         level = [child for parent in level for child in _children(parent) if isinstance(child, (list, dict))]
     return bool(level)
+
+
+def is_storable(value: Any) -> bool:
+    """Whether every text in it can be stored. Takes no stack of its own."""
+    pending = [value]
+    while pending:
+        match pending.pop():
+            case str() as text if not stored_text.is_storable(text):
+                return False
+            case dict() as fields:
+                pending += fields.keys()
+                pending += fields.values()
+            case list() as items:
+                pending += items
+    return True
 
 
 def _children(parent: Any) -> Any:

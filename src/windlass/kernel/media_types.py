@@ -11,33 +11,44 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from windlass.kernel.filenames import extension
+from windlass.kernel.type_aliases import ALIASES
 from windlass.kernel.type_tables import (
-    ALIASES,
     ARCHIVES,
     BITMAP_IMAGES,
+    COMPRESSED,
     CONTAINERS,
+    DECLARED_BY_ENDING,
+    ENCODED_TEXT,
     EXPORTED,
     EXTENSIONS,
     FAMILIES,
-    MEASURED,
     NOTHING,
     RASTER_IMAGES,
     RAW_IMAGES,
+    READABLE,
+    RECOGNIZED,
     SIGNED,
     SIGNED_FAMILIES,
     TEXT,
+    USUAL_ENDINGS,
 )
 
 __all__ = [
     "ARCHIVES",
     "BITMAP_IMAGES",
-    "MEASURED",
+    "NOTHING",
     "RASTER_IMAGES",
     "RAW_IMAGES",
     "canonical",
+    "contains",
     "contradicts",
+    "declaration_contradicts",
+    "ending_of",
     "extension",
+    "has_signature",
+    "is_plain_text",
     "is_text",
+    "is_xml",
     "matches",
     "of_filename",
 ]
@@ -61,23 +72,63 @@ def matches(media_type: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, wanted) for pattern in patterns for wanted in _spellings(pattern) for name in names)
 
 
+def ending_of(media_type: str) -> str | None:
+    """The ending that files of this type usually have, without its dot."""
+    name = canonical(media_type)
+    return USUAL_ENDINGS.get(name) or next((end for end, kind in EXTENSIONS.items() if kind == name), None)
+
+
 def contradicts(claimed: str, found: str) -> bool:
     """Whether content of type ``found`` proves that it is not of type ``claimed``."""
     claim, content = canonical(claimed), canonical(found)
     if claim in NOTHING or claim == content or content in ("application/x-empty", "inode/x-empty"):
         return False
     if content in NOTHING:
-        return _signed(claim)
-    if _akin(claim, content) or any(fnmatchcase(content, pattern) for pattern in EXPORTED.get(claim, ())):
+        return has_signature(claim)
+    if _akin(claim, content) or _is_one_of(content, EXPORTED.get(claim, ())):
         return False
-    if not _known(claim):
+    if not _certain(claim):
         return False
-    return _known(content) or _signed(claim)
+    return _known(content) or has_signature(claim)
+
+
+def declaration_contradicts(declared: str, filename: str, found: str) -> bool:
+    """Whether content of type ``found`` proves that the sender of a file of this name declared another type.
+
+    Clients take the type from the name: that of ``a.txt.gz`` may be declared as the type of ``a.txt``, and some endings
+    have a type in public tables that most files with them are not of.
+    """
+    if not contradicts(declared, found):
+        return False
+    ending = extension(filename)
+    if canonical(declared) in DECLARED_BY_ENDING.get(ending, ()):
+        return False
+    if COMPRESSED.get(ending) == canonical(found):
+        inner = filename[: -len(ending) - 1]
+        claimed = of_filename(inner)
+        return not extension(inner) or (claimed is not None and contradicts(declared, claimed))
+    return True
+
+
+def has_signature(name: str) -> bool:
+    """Whether files of this type begin with a signature, so that content without one is none of it."""
+    return name in SIGNED or _is_one_of(name, SIGNED_FAMILIES)
 
 
 def is_text(media_type: str) -> bool:
     name = canonical(media_type)
-    return name.startswith("text/") or name in TEXT or name.endswith(("+xml", "+json"))
+    return name.startswith("text/") or name in TEXT or name.endswith(("+xml", "+json", "-flat-xml"))
+
+
+def is_plain_text(media_type: str) -> bool:
+    """Whether what stands in the file is what a reader reads; not so in RTF, mail and drawings."""
+    name = canonical(media_type)
+    return is_text(name) and name not in ENCODED_TEXT and not name.startswith("image/")
+
+
+def is_xml(media_type: str) -> bool:
+    name = canonical(media_type)
+    return name == "text/xml" or name.endswith("+xml")
 
 
 def _spellings(pattern: str) -> set[str]:
@@ -85,26 +136,27 @@ def _spellings(pattern: str) -> set[str]:
 
 
 def _akin(one: str, other: str) -> bool:
-    if is_text(one) and is_text(other):
+    if is_text(one) and (is_text(other) or _is_one_of(other, READABLE)):
         return True
     if any(one in family and other in family for family in FAMILIES):
         return True
-    return _holds(one, other) or _holds(other, one)
+    return contains(one, other) or contains(other, one)
 
 
-def _signed(name: str) -> bool:
-    return name in SIGNED or any(fnmatchcase(name, pattern) for pattern in SIGNED_FAMILIES)
+def contains(container: str, content: str) -> bool:
+    """Whether files of the type ``content`` are files of the type ``container`` with certain things in them."""
+    return _is_one_of(content, CONTAINERS.get(container, ()))
 
 
-def _holds(container: str, content: str) -> bool:
-    return any(fnmatchcase(content, pattern) for pattern in CONTAINERS.get(container, ()))
+def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _certain(name: str) -> bool:
+    """Whether files of this type are told from others by their content."""
+    in_tables = name in CONTAINERS or any(name in family for family in FAMILIES)
+    return in_tables or has_signature(name) or is_text(name) or _is_one_of(name, RECOGNIZED)
 
 
 def _known(name: str) -> bool:
-    return (
-        _signed(name)
-        or is_text(name)
-        or any(name in family for family in FAMILIES)
-        or name in CONTAINERS
-        or any(_holds(container, name) for container in CONTAINERS)
-    )
+    return _certain(name) or any(contains(container, name) for container in CONTAINERS)

@@ -4,6 +4,24 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CredentialKind(StrEnum):
+    """What proves who is asking."""
+
+    TOKEN = "token"  # noqa: S105  a kind, no secret
+    """``Authorization: Bearer`` with an API token."""
+    SESSION = "session"
+    """A Django session; with the CSRF token for unsafe methods."""
+    OPEN = "open"
+    """None at all, where AUTH_MODE is open."""
+    GRANT = "grant"
+    """The URL of a grant, good for one upload."""
+    SIGNED_URL = "signed-url"
+    """A signed download URL, good for one file."""
+    METRICS_TOKEN = "metrics-token"  # noqa: S105
+    """METRICS_TOKEN, good for the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +42,14 @@ class Principal:
     ``owner`` is the stable name under which what they create is stored (``user:7``, ``anonymous``);
     ``user_id`` is the Django user's primary key where there is one. With a ``grant`` the caller holds nothing but the
     permission for one upload, and is told from the owner: what is asked for has been held against it.
+    ``credential`` is what proved all of it.
     """
 
     owner: str
     staff: bool = False
     user_id: int | str | None = None
     grant: GrantedUpload | None = None
+    credential: CredentialKind = CredentialKind.TOKEN
 
     def may_see(self, owner: str) -> bool:
         """Owners see their own; staff see all. Another's thing is 404 to everyone else."""
@@ -37,7 +57,14 @@ class Principal:
 
 
 #: The caller without a credential while the server listens on loopback in open mode: the person at this machine.
-ANONYMOUS = Principal(owner="anonymous", staff=True)
+ANONYMOUS = Principal(owner="anonymous", staff=True, credential=CredentialKind.OPEN)
+
+#: Who calls what anybody may call: owns nothing and sees nothing.
+NOBODY = Principal(owner="")
+#: Who holds a signed URL: the file that it names was held against the signature.
+SIGNED = Principal(owner="", credential=CredentialKind.SIGNED_URL)
+#: Who holds METRICS_TOKEN: no owner.
+METRICS_READER = Principal(owner="", credential=CredentialKind.METRICS_TOKEN)
 
 
 def owner_of_user(user_id: int | str) -> str:

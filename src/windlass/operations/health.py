@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from windlass import conf
+from windlass.accounts.api import PUBLIC, declare
 from windlass.database.connection import connection
 from windlass.database.outage import is_away, note
 from windlass.files import api as files
@@ -209,7 +210,7 @@ def _reply(body: dict[str, Any]) -> Response:
 
 
 routes = [
-    Route("/livez", livez, methods=["GET"]),
-    Route("/readyz", readyz, methods=["GET"]),
-    Route("/healthz", readyz, methods=["GET"]),
+    Route("/livez", declare(livez, PUBLIC), methods=["GET"]),
+    Route("/readyz", declare(readyz, PUBLIC), methods=["GET"]),
+    Route("/healthz", declare(readyz, PUBLIC), methods=["GET"]),
 ]

@@ -6,7 +6,6 @@ Figures of the records are levels, not counters: deleting a file takes away what
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from windlass import __version__, conf
+from windlass import __version__
 from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.files.api import (
@@ -39,8 +38,8 @@ from windlass.files.api import (
     trash,
 )
 from windlass.jobs.api import Job, JobState, Stage
+from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
-from windlass.kernel.errors import Forbidden
 from windlass.processing import api as processing
 from windlass.processing.sandbox.level import NAMES
 from windlass.receiving.offload import in_database
@@ -78,6 +77,38 @@ class Records(Collector):
         yield _sandbox()
         yield from _work()
         yield from tables()
+
+
+class Connections(Collector):
+    """What this process has seen of clients that came, went away or were too slow."""
+
+    def collect(self) -> Iterable[Metric]:
+        found = process_counters
+        yield _counter(
+            "windlass_process_client_disconnects",
+            "Clients that closed before their request or its reply was whole.",
+            "during",
+            found.client_disconnects,
+        )
+        yield _counter(
+            "windlass_process_connections_ended",
+            "Connections that were ended because they were too slow or too many.",
+            "reason",
+            found.connections_ended,
+        )
+        yield _counter(
+            "windlass_process_requests_refused",
+            "Requests that were refused before they were routed.",
+            "status",
+            found.requests_refused,
+        )
+
+
+def _counter(name: str, doc: str, label: str, found: Mapping[str, int]) -> Metric:
+    made = CounterMetricFamily(name, doc, labels=[label])
+    for value, figure in dict(found).items():
+        made.add_metric([value], figure)
+    return made
 
 
 def _sandbox() -> Metric:
@@ -162,6 +193,7 @@ def _gauge(name: str, doc: str, labels: Sequence[str], found: Mapping[Any, float
 def _registry() -> CollectorRegistry:
     made = CollectorRegistry(auto_describe=False)
     made.register(Records())
+    made.register(Connections())
     ProcessCollector(namespace="windlass", registry=made)
     return made
 
@@ -170,20 +202,8 @@ registry = _registry()
 
 
 async def metrics(request: Request) -> Response:
-    """Raises Unauthenticated, Forbidden."""
-    await _admit(request)
     body = await in_database(generate_latest, registry)
     return Response(body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
 
 
-async def _admit(request: Request) -> None:
-    """Whoever has METRICS_TOKEN, which is good for nothing else; and staff."""
-    scheme, _, said = request.headers.get("authorization", "").partition(" ")
-    token = conf.get().metrics_token
-    if token and scheme.lower() == "bearer" and secrets.compare_digest(said.strip().encode(), token.encode()):
-        return
-    if not (await in_database(accounts.of_scope, dict(request.scope))).staff:
-        raise Forbidden("Metrics are for staff, and for whoever has METRICS_TOKEN.")
-
-
-routes = [Route("/metrics", metrics, methods=["GET"])]
+routes = [Route("/metrics", accounts.declare(metrics, accounts.METRICS), methods=["GET"])]

@@ -139,11 +139,13 @@ class About:
 
     ``order`` sorts steps within their stage; ``weight`` is its share of the stage's progress. ``isolated`` steps parse
     the file and run in the sandbox; others must not parse it. ``wanted_by`` names the profile's switch that asks for
-    the step; ``mime_types`` are looked at after intake only. ``gives`` (each fact and what it says) and ``makes`` are
-    all that it may answer with. ``libraries`` are imported ahead, in the sandbox's parent; where they come with an
+    the step; ``mime_types`` are looked at after intake only; ``text/*`` among them stands for every type whose content
+    is plain text (``media_types.is_plain_text``). ``gives`` (each fact and what it says) and ``makes`` are all that it
+    may answer with. ``libraries`` are imported ahead, in the sandbox's parent; where they come with an
     extra of the package only, ``extra`` names it, and without them the step is owed. A ``long`` step is given more time
     (``LONG_STEP_TIMEOUT_SECONDS``) and more room for its output (``LONG_STEP_OUTPUT_MB``), and reports its progress.
     The file is not served before a step that is part of the ``gate`` has said yes; every step of intake is.
+    ``also``: the step takes a file for its further types, too, such as a picture for the zip file behind it.
     """
 
     name: str
@@ -160,6 +162,7 @@ class About:
     extra: str | None = None
     long: bool = False
     gate: bool = False
+    also: bool = False
 
 
 def _no_lookup(_: str) -> str | None:

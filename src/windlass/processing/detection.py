@@ -12,8 +12,9 @@ from windlass.processing.registry import installed, step
 from windlass.processing.sandbox.client import Order, Sandbox
 
 
-def detect_type(path: Path) -> str:
-    """Raises StepError where it cannot be told, OSError where the file cannot be read."""
+def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Its type, and what else the same bytes are. Raises StepError where it cannot be told, OSError where the
+    file cannot be read."""
     detecting = step("type")
     with (
         path.open("rb") as file,
@@ -22,4 +23,5 @@ def detect_type(path: Path) -> str:
     ):
         facts = {"filename": path.name, "size": path.stat().st_size}
         said = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
-    return str(accept(detecting.about, said, 0).facts["mime_type"])
+    found = accept(detecting.about, said, 0).facts
+    return str(found["mime_type"]), tuple(found.get("also") or ())

@@ -36,7 +36,7 @@ _WIDTH = re.compile(r"[1-9][0-9]{0,4}")
 MOST_SIZES = 16
 _RULE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 #: What a database's text cannot hold, or a terminal would obey.
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Misbehaved(PermanentError):
@@ -96,10 +96,12 @@ def announced(about: About, name: str) -> Makes | None:
 
 
 def text(value: object, longest: int = LONGEST_TEXT) -> str:
-    """Text that every database holds and every terminal shows. Raises Misbehaved."""
+    """Text that every database holds and every terminal shows: without NUL and other controls, half a surrogate as
+    U+FFFD. Every fact and every reason goes through here before it is recorded. Raises Misbehaved."""
     if not isinstance(value, str):
         raise Misbehaved("The step gave something else where text belongs.")
-    return _UNFIT.sub("", value[: 2 * longest])[:longest]
+    whole = value[: 2 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _UNFIT.sub("", whole)[:longest]
 
 
 def _fact(about: About, name: str, value: Any) -> Any:

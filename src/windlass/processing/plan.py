@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from windlass.kernel.media_types import matches
+from windlass.kernel.media_types import is_plain_text, matches
 from windlass.processing.contract import STAGES, About
 
 #: Where the overall progress stands when a stage begins and when it is done.
 PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}
 
+
+#: How a step says that it takes every text.
+TEXT = "text/*"
 
 #: Types that an explanation names.
 MOST_SHOWN = 4
@@ -58,39 +61,48 @@ def make_plan(
     profile: Mapping[str, Any],
     mime_type: str | None,
     lacking: Callable[[About], str | None] = _nothing,
+    also: Sequence[str] = (),
 ) -> list[PlannedStep]:
     """The steps in order. Before the type is known, intake only: what follows it depends on the type.
 
-    ``lacking`` says what a step needs that is not here: it is planned, and owed.
+    ``also`` are further types that the same bytes have. ``lacking`` says what a step needs that is not here: it is
+    planned, and owed.
     """
-    wanted = [about for about in _in_order(steps) if applies(about, profile, mime_type)]
-    return [_planned(about, mime_type, lacking(about)) for about in wanted]
+    types = _types_of(mime_type, also)
+    wanted = [about for about in _in_order(steps) if applies(about, profile, types)]
+    return [_planned(about, types, lacking(about)) for about in wanted]
 
 
-def left_out(steps: Iterable[About], profile: Mapping[str, Any], mime_type: str | None) -> list[LeftOut]:
+def left_out(
+    steps: Iterable[About], profile: Mapping[str, Any], mime_type: str | None, also: Sequence[str] = ()
+) -> list[LeftOut]:
     """The steps that are not in the plan, each with its reason."""
     return [
         LeftOut(about.stage, about.name, about.title, _why_not(about, profile, mime_type))
         for about in _in_order(steps)
-        if not applies(about, profile, mime_type)
+        if not applies(about, profile, _types_of(mime_type, also))
     ]
+
+
+def _types_of(mime_type: str | None, also: Sequence[str]) -> list[str]:
+    return [] if mime_type is None else [mime_type, *also]
 
 
 def _in_order(steps: Iterable[About]) -> list[About]:
     return sorted(steps, key=lambda about: (STAGES.index(about.stage), about.order, about.name))
 
 
-def _planned(about: About, mime_type: str | None, lacking: str | None) -> PlannedStep:
+def _planned(about: About, types: Sequence[str], lacking: str | None) -> PlannedStep:
     gate = about.gate or about.stage == "intake"
-    reason = _why(about, mime_type)
+    reason = _why(about, types)
     return PlannedStep(about.stage, about.name, about.title, about.isolated, about.weight, gate, reason, lacking or "")
 
 
-def _why(about: About, mime_type: str | None) -> str:
+def _why(about: About, types: Sequence[str]) -> str:
     if about.stage == "intake":
         kind = "every file"
     else:
-        pattern = next(each for each in about.mime_types if mime_type and matches(mime_type, [each]))
+        pattern = next(filter(None, (_pattern_for(about, name) for name in _taken(about, types))))
         kind = "every type" if pattern == "*/*" else f"for {pattern}"
     return f"{kind}; the profile has {about.wanted_by} on" if about.wanted_by else kind
 
@@ -107,12 +119,24 @@ def _is_off(about: About, profile: Mapping[str, Any]) -> bool:
     return about.wanted_by is not None and not profile.get(about.wanted_by)
 
 
-def applies(about: About, profile: Mapping[str, Any], mime_type: str | None) -> bool:
+def applies(about: About, profile: Mapping[str, Any], types: Sequence[str]) -> bool:
+    """Whether a step is for a file of these types, its own first; none before it is known."""
     if _is_off(about, profile):
         return False
     if about.stage == "intake":
         return True
-    return mime_type is not None and matches(mime_type, about.mime_types)
+    return any(_pattern_for(about, name) is not None for name in _taken(about, types))
+
+
+def _taken(about: About, types: Sequence[str]) -> Sequence[str]:
+    return types if about.also else types[:1]
+
+
+def _pattern_for(about: About, mime_type: str) -> str | None:
+    """Which of the step's patterns the type is taken by. ``text/*`` takes whatever is text, whatever its type begins
+    with: application/yaml, model/gltf+json, application/atom+xml."""
+    found = next((each for each in about.mime_types if matches(mime_type, [each])), None)
+    return found or (TEXT if TEXT in about.mime_types and is_plain_text(mime_type) else None)
 
 
 def next_stage(plan: Sequence[PlannedStep], stage: str) -> str | None:

@@ -149,7 +149,7 @@ def _refuse(run: FileRun, verdict: Verdict) -> None:
 def _following(work: Work) -> Stage | None:
     """The next stage; None where there is none, and the file is ready."""
     if work.stage == Stage.INTAKE:
-        work.known_type(work.asset.mime_type)
+        work.known_type()
     if not work.asset.gate_passed and passes_gate(work.plan, work.stage):
         work.run.pass_gate()
     name = next_stage(work.plan, work.stage)

@@ -6,7 +6,7 @@ from windlass.events.api import recording
 from windlass.files.api import lifecycle
 from windlass.jobs import api as jobs
 from windlass.processing.plan import next_stage
-from windlass.processing.work import Ended, Work, plan_for
+from windlass.processing.work import Ended, Work, further_types, plan_for
 
 
 def forget_stale(work: Work, last: Ended | None) -> None:
@@ -25,4 +25,5 @@ def forget_stale(work: Work, last: Ended | None) -> None:
 
 def _is_last(work: Work, last: Ended | None) -> bool:
     mime_type = (last.facts.get("mime_type") if last else None) or work.asset.mime_type
-    return next_stage(plan_for(work.profile, mime_type), work.stage) is None
+    also = tuple((last.facts.get("also") if last else None) or further_types(work.asset))
+    return next_stage(plan_for(work.profile, mime_type, also), work.stage) is None

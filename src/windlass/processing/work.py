@@ -89,9 +89,9 @@ class Work:
         over = {name for name, row in self.run.rows.items() if row.state in OVER}
         self.run.progress(step.name, percent, overall(self.plan, over, step.name, percent), step.title)
 
-    def known_type(self, mime_type: str | None) -> None:
+    def known_type(self) -> None:
         """The type is known: so are the steps that follow intake."""
-        self.plan = plan_for(self.profile, mime_type)
+        self.plan = plan_for(self.profile, self.asset.mime_type, further_types(self.asset))
         self.write_plan()
 
     def write_plan(self) -> None:
@@ -123,9 +123,15 @@ class Work:
 
 
 @lru_cache(maxsize=512)
-def plan_for(profile: files.Profile, mime_type: str | None) -> Sequence[PlannedStep]:
+def plan_for(profile: files.Profile, mime_type: str | None, also: tuple[str, ...] = ()) -> Sequence[PlannedStep]:
     """Which steps a file of this profile and type goes through, and why; intake only while the type is not known."""
-    return tuple(make_plan([step.about for step in installed().values()], profile.document(), mime_type, missing))
+    abouts = [step.about for step in installed().values()]
+    return tuple(make_plan(abouts, profile.document(), mime_type, missing, also))
+
+
+def further_types(asset: FileAsset) -> tuple[str, ...]:
+    """What else the same bytes are."""
+    return tuple(asset.extra_attributes.get("also") or ())
 
 
 @lru_cache(maxsize=64)
@@ -141,4 +147,5 @@ def work_on(held: jobs.Claim, run: FileRun) -> Work:
     """Raises BrokenStep, and InvalidField for a profile that is no longer there."""
     profile, filling = files.profile(run.asset.profile), is_filling(run.asset)
     known = run.asset.mime_type if filling or held.stage != jobs.Stage.INTAKE else None
-    return Work(held, run, profile, _rules(profile), plan_for(profile, known), filling)
+    plan = plan_for(profile, known, further_types(run.asset) if known else ())
+    return Work(held, run, profile, _rules(profile), plan, filling)

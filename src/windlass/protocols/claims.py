@@ -12,6 +12,7 @@ from typing import Any
 
 from windlass.kernel import json_text
 from windlass.kernel.errors import BadRequest, MetadataTooLarge
+from windlass.kernel.stored_text import is_storable
 
 MAX_REFERENCE = 255
 #: All that a client says of one file in its dialect's own words (bytes): a JSON object, or a tus header.
@@ -19,12 +20,6 @@ MAX_METADATA = 64 * 1024
 MAX_DEPTH = 32
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-# A NUL or half a surrogate pair is text that no database and no UTF-8 reply can carry.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-def storable(text: str) -> bool:
-    return _UNSTORABLE.search(text) is None
 
 
 def profile(value: str | None) -> str | None:
@@ -95,7 +90,7 @@ def must_be_storable(document: dict[str, Any]) -> None:
                 pending += [(part, depth + 1) for pair in value.items() for part in pair]
             case list():
                 pending += [(part, depth + 1) for part in value]
-            case str() if not storable(value):
+            case str() if not is_storable(value):
                 raise _bad_metadata("a text in it has a NUL or half a surrogate pair")
             case float() if not math.isfinite(value):
                 raise _bad_metadata("a number in it is too large")

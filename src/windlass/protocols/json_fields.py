@@ -9,6 +9,7 @@ from typing import Any
 from windlass.kernel import json_text
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.ids import parse_id
+from windlass.kernel.stored_text import is_storable
 from windlass.protocols import claims
 
 #: Names and types that a client states are cut for the record; longer ones than this are no honest claim.
@@ -18,10 +19,16 @@ LARGEST = 2**63 - 1
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises BadRequest for what is no JSON or nested too deep, InvalidField for what is no object."""
+    """A JSON object. Raises BadRequest for what is no JSON or nested too deep, InvalidField for what is no object, or
+    has a text that no database can hold."""
     found = json_text.parse(body)
     if not isinstance(found, dict):
         raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
+    # Such a text can only be spelled with an escape: a large body without one is not walked through.
+    if b"\\" in body and not json_text.is_storable(found):
+        raise InvalidField(
+            "A text in the JSON has a NUL character or half of a surrogate pair, which cannot be stored."
+        )
     return found
 
 
@@ -101,20 +108,20 @@ def _required(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _integer(name: str, found: Any) -> int:
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise _wrong(name, "an integer", found)
-    return found
+    if isinstance(found, int) and not isinstance(found, bool):
+        return found
+    raise _wrong(name, "an integer", found)
 
 
 def _number(name: str, found: Any) -> int:
     number = _integer(name, found)
     if abs(number) > LARGEST:
-        raise InvalidField(f"{name} must be at most {LARGEST}.", field=name, limit=LARGEST)
+        raise InvalidField(f"{name} is larger than any number that is taken here.", field=name, limit=LARGEST)
     return number
 
 
 def _checked(name: str, found: str) -> str:
-    if len(found) > MAX_TEXT or not claims.storable(found):
+    if len(found) > MAX_TEXT or not is_storable(found):
         raise InvalidField(f"{name} must be text of at most {MAX_TEXT} characters, without NUL.", field=name)
     return found
 

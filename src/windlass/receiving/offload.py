@@ -16,8 +16,10 @@ from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections
 
+from windlass import conf
 from windlass.database.connection import atomic, connection
 
 P = ParamSpec("P")
@@ -37,7 +39,7 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function that talks to the database, and may do other things that block."""
-    return await asyncio.get_running_loop().run_in_executor(_database(), partial(_fresh, _here(work, *args, **kwargs)))
+    return await _in_database_thread(_here(work, *args, **kwargs))
 
 
 async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -47,9 +49,18 @@ async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     is run again.
     """
     call = _here(work, *args, **kwargs)
-    if connection().vendor == "sqlite":
+    if connection().vendor == "sqlite" and not conf.get().celery_task_always_eager:
         return await asyncio.wrap_future(_committer().hand_over(call))
-    return await asyncio.get_running_loop().run_in_executor(_database(), partial(_fresh, partial(_atomic, call)))
+    return await _in_database_thread(partial(_atomic, call))
+
+
+async def _in_database_thread(call: Callable[[], T]) -> T:
+    """Where jobs run eagerly, which is for tests, this is the test's own thread: another one would have a connection
+    that neither sees what the test's transaction wrote nor gets past its lock."""
+    fresh = partial(_fresh, call)
+    if conf.get().celery_task_always_eager:
+        return await sync_to_async(fresh, thread_sensitive=True)()
+    return await asyncio.get_running_loop().run_in_executor(_database(), fresh)
 
 
 def _here(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:

@@ -16,6 +16,7 @@ from windlass.protocols.digests import Proof
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.offload import in_thread
 from windlass.receiving.source import ClientGone, Source
+from windlass.resilience.minimum_rate import MinimumRate
 from windlass.storage.contract import Buffer, Writer
 
 #: Bytes collected before a write is started: few enough to stay in the cache, enough for a thread hop to be cheap.
@@ -42,7 +43,7 @@ class End(Enum):
 
     BODY = "the body ended"
     CLIENT_GONE = "the connection broke"
-    SILENT = "the client sent nothing for too long"
+    SILENT = "the client sent nothing, or almost nothing, for too long"
     ASKED = "another request wants this upload, or the server is stopping"
     OVER_LIMIT = "more bytes came than the upload may have"
 
@@ -87,6 +88,8 @@ class Pump:
         self._saved = offset
         self._asked = False
         self._patience: asyncio.Timeout | None = None
+        settings = conf.get()
+        self._rate = MinimumRate(settings.receive_timeout, settings.min_receive_rate)
 
     def ask_to_stop(self) -> None:
         """Take what has already arrived, and end. From the event loop only."""
@@ -124,7 +127,8 @@ class Pump:
         if self._asked and allowance <= 0:
             return End.ASKED
         settings = conf.get()
-        silent_at = monotonic() + settings.receive_timeout
+        began = monotonic()
+        silent_at = began + self._rate.credit
         while True:
             # What has come is written before the client is waited for: a pause may be long, and the memory is shared.
             longest = LINGER if self._batch else settings.checkpoint_seconds
@@ -132,7 +136,10 @@ class Pump:
             try:
                 async with asyncio.timeout(wait) as self._patience:
                     buffer = await self._source.read()
-                return End.BODY if buffer is None else buffer
+                if buffer is None:
+                    return End.BODY
+                self._rate.account(monotonic() - began, len(buffer))
+                return buffer
             except ClientGone:
                 return End.CLIENT_GONE
             except TimeoutError:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
@@ -30,7 +32,7 @@ class StaticFilesMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._files: dict[str, Any] = WhiteNoiseMiddleware(get_response).files
+        self._files: dict[str, Any] = WhiteNoiseMiddleware(get_response, _Found()).files
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -42,6 +44,19 @@ class StaticFilesMiddleware:
         if self._is_async:
             return sync_to_async(_serve, thread_sensitive=False)(found, request)
         return _serve(found, request)
+
+
+class _Found:
+    """The project's settings, but for those by which WhiteNoise would look for a file at each request (DEBUG), or only
+    among those that were collected (STATIC_ROOT)."""
+
+    WHITENOISE_AUTOREFRESH = False
+    WHITENOISE_USE_FINDERS = True
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "STATIC_ROOT" and not Path(settings.STATIC_ROOT or "").is_dir():
+            return None  # nothing has been collected yet
+        return getattr(settings, name)
 
 
 def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:

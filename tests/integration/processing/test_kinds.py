@@ -116,7 +116,8 @@ def test_html_that_calls_itself_a_picture_is_rejected_with_the_reason() -> None:
     assert (asset.status, asset.gate_passed) == (REJECTED, False)
     assert asset.rejection == {
         "rule": "type-mismatch",
-        "detail": "The name ends in .jpg, which is image/jpeg, but the content is text/html.",
+        "detail": "The name ends in .jpg, which is image/jpeg, but the content is text/html."
+        " Rename it to .html, or send it to a profile with check_mismatch = false.",
         "limit": "image/jpeg",
         "actual": "text/html",
     }

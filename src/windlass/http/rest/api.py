@@ -11,8 +11,7 @@ from ninja.parser import Parser
 
 import windlass
 from windlass.http.rest import files, grants, media, openapi, problems, quota, rules
-from windlass.http.rest.credentials import Credential
-from windlass.kernel import json_text
+from windlass.protocols import json_fields
 
 _DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.
 
@@ -20,10 +19,13 @@ Trailing slashes are optional everywhere. Refusals are RFC 9457 problem document
 
 
 class JsonParser(Parser):
-    """Reads bodies as every other call does. Ninja makes an HttpError of what it raises (``problems.problem_of``)."""
+    """Reads bodies as every other call does: a JSON object of bounded depth.
+
+    Ninja makes an HttpError of what it raises (``problems.problem_of``).
+    """
 
     def parse_body(self, request: HttpRequest) -> Any:
-        return json_text.parse(request.body)
+        return json_fields.read(request.body)
 
 
 class RecordApi(NinjaAPI):
@@ -49,7 +51,6 @@ def _build() -> RecordApi:
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
         urls_namespace="windlass",
-        auth=Credential(),
         parser=JsonParser(),
     )
     made.add_router("", rules.router)

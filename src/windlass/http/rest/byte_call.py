@@ -32,7 +32,17 @@ class ByteCall:
     body: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     public: bool = False
+    #: Whether a GET is answered to HEAD too, without its body.
+    head: bool = True
     refusal: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def methods(self) -> frozenset[str]:
+        return frozenset({self.method, "HEAD"} if self.method == "GET" and self.head else {self.method})
+
+    @property
+    def query_names(self) -> frozenset[str]:
+        return frozenset(str(each["name"]) for each in self.parameters if each["in"] == "query")
 
     def operation(self, path: str) -> dict[str, Any]:
         """The call as an OpenAPI operation. ``path`` is ours, perhaps with other names for its parameters."""

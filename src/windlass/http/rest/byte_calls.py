@@ -11,12 +11,14 @@ from typing import Any
 from windlass.http.rest.byte_call import BINARY, ByteCall, header, json_of, model, query
 from windlass.http.rest.chunk_calls import CHUNK_CALLS
 from windlass.http.rest.media_calls import MEDIA_CALLS
+from windlass.http.rest.paths import matching
 from windlass.http.rest.straight_calls import STRAIGHT_CALLS
 from windlass.http.rest.zip_calls import ZIP_CALLS
 
 _FIELDS = (
     query("profile", "Decides what is admitted and what is done with it."),
-    query("reference", "A name of the client's own, by which the list can be filtered. `post_id` means the same."),
+    query("reference", "A name of the client's own, by which the list can be filtered."),
+    query("post_id", "Another name of `reference`."),
     query("sha256", "The hex SHA-256 that the bytes must have; 422 and nothing is stored where they do not."),
     query("metadata", "A JSON object, shown in the record."),
 )
@@ -130,7 +132,7 @@ BYTE_CALLS: Sequence[ByteCall] = (
             summary,
             {201: ("The record of the file", json_of("FileRecord"))},
             "Files",
-            _FIELDS,
+            (query("filename", "Where the path has no name."), *_FIELDS),
             {"application/octet-stream": {"schema": BINARY}, "*/*": {"schema": BINARY}},
         )
         for path, name, summary in (
@@ -263,3 +265,9 @@ BYTE_CALLS: Sequence[ByteCall] = (
         "Health",
     ),
 )
+
+
+def query_names(method: str, path: str) -> frozenset[str]:
+    """The query parameters of the call that a request is for; none where there is no such call."""
+    calls = {call.path: call for call in BYTE_CALLS if method in call.methods}
+    return frozenset(name for template in matching(calls, path) for name in calls[template].query_names)

@@ -1,19 +1,22 @@
-"""Who is asking, for calls of the record plane."""
+"""Who may call what on the record plane: each operation declares it by ``auth``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
 from windlass.accounts import api as accounts
+from windlass.accounts.api import Access
+from windlass.http.endpoints import PRINCIPAL
 from windlass.kernel.principals import Principal
 from windlass.receiving.offload import in_database
 
 
 class Credential(AuthBase):
-    """An API token, a session or, in open mode, nobody: ``accounts.of_request`` decides, and raises what is refused."""
+    """The credentials that ``access`` names. ``routing`` has proved one before the operation runs."""
 
     openapi_type = "http"
     openapi_scheme = "bearer"
@@ -22,12 +25,30 @@ class Credential(AuthBase):
         "In open mode, which listens on loopback only, none is needed."
     )
 
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        super().__init__()
+
     async def __call__(self, request: HttpRequest) -> Any:
-        return await in_database(accounts.of_request, request)
+        return request.windlass_principal  # type: ignore[attr-defined]
+
+
+OWNER = Credential(accounts.OWNER)
+STAFF = Credential(accounts.STAFF)
+
+
+async def admit(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
+    """Prove the caller's credential, unless the front door did so before the body came.
+
+    Raises what ``accounts.prove`` raises.
+    """
+    kept = getattr(request, "scope", {}).get(PRINCIPAL)
+    principal = kept or await in_database(accounts.prove, request, access, path)
+    request.windlass_principal = principal  # type: ignore[attr-defined]
 
 
 def caller(request: HttpRequest) -> Principal:
-    """The principal that ``Credential`` found."""
-    principal = request.auth  # type: ignore[attr-defined]
+    """The principal that ``admit`` let in."""
+    principal = request.windlass_principal  # type: ignore[attr-defined]
     assert isinstance(principal, Principal)
     return principal

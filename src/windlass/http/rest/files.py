@@ -14,7 +14,7 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.files.api import FileAsset, FileStatus, assets, integrity, trash
 from windlass.http.records import file_record, file_status, trashed_record
-from windlass.http.rest.credentials import caller
+from windlass.http.rest.credentials import OWNER, caller
 from windlass.http.rest.listing import FileQuery, page
 from windlass.http.rest.problems import request_id
 from windlass.http.rest.schemas import FileList, FileRecord, FileStatusOut, SignedUrlIn, SignedUrlOut
@@ -35,7 +35,7 @@ class Deletion(Schema):
     permanent: bool = Field(False, description="For good, and also of a file that is in the trash.")
 
 
-@router.get("/files", response=FileList, summary="List the caller's files, newest first")
+@router.get("/files", auth=OWNER, response=FileList, summary="List the caller's files, newest first")
 async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
     found = await in_database(page, query, caller(request))
     return JsonResponse(
@@ -46,18 +46,21 @@ async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpRespo
     )
 
 
-@router.get("/files/{file_id}", response=FileRecord, summary="The record of a file")
+@router.get("/files/{file_id}", auth=OWNER, response=FileRecord, summary="The record of a file")
 async def read_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, file_id, file_record))
 
 
-@router.get("/files/{file_id}/status", response=FileStatusOut, summary="How far processing is, step by step")
+@router.get(
+    "/files/{file_id}/status", auth=OWNER, response=FileStatusOut, summary="How far processing is, step by step"
+)
 async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, file_id, file_status))
 
 
 @router.post(
     "/files/{file_id}/signed-url",
+    auth=OWNER,
     response={201: SignedUrlOut},
     summary="A time-limited download URL that needs no other credential",
 )
@@ -71,7 +74,10 @@ async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | Non
 
 
 @router.post(
-    "/files/{file_id}/reprocess", response={202: FileStatusOut}, summary="Process the file from the start once more"
+    "/files/{file_id}/reprocess",
+    auth=OWNER,
+    response={202: FileStatusOut},
+    summary="Process the file from the start once more",
 )
 async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, file_id, _reprocessed, request_id(request)), status=202)
@@ -79,6 +85,7 @@ async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
 
 @router.post(
     "/files/{file_id}/release",
+    auth=OWNER,
     response=FileRecord,
     summary="Delete the bytes and renditions, keep the record",
 )
@@ -87,7 +94,10 @@ async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
 
 
 @router.delete(
-    "/files/{file_id}", response={204: None}, summary="Delete the bytes and the record, or put them into the trash"
+    "/files/{file_id}",
+    auth=OWNER,
+    response={204: None},
+    summary="Delete the bytes and the record, or put them into the trash",
 )
 async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]) -> HttpResponse:
     if query.permanent:
@@ -97,7 +107,7 @@ async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]
     return HttpResponse(status=204)
 
 
-@router.post("/files/{file_id}/restore", response=FileRecord, summary="Take the file out of the trash")
+@router.post("/files/{file_id}/restore", auth=OWNER, response=FileRecord, summary="Take the file out of the trash")
 async def restore_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await in_database(_with_file, file_id, caller(request), _restored, find=trash.find))
 

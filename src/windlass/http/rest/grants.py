@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from windlass.accounts import api as accounts
 from windlass.files.api import profile
-from windlass.http.rest.credentials import caller
+from windlass.http.rest.credentials import OWNER, caller
 from windlass.http.rest.schemas import Reply
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
@@ -39,7 +39,7 @@ class GrantIn(Schema):
             return None
         found = urlsplit(value)
         if found.scheme not in ("http", "https") or not found.netloc or value != f"{found.scheme}://{found.netloc}":
-            raise ValueError("it must be scheme, host and port, such as https://shop.example:8443")
+            raise ValueError("must be scheme, host and port, such as https://shop.example:8443")
         return value.lower()
 
 
@@ -48,7 +48,7 @@ class GrantOut(Reply):
     expires_at: datetime
 
 
-@router.post("/uploads/grants", response={201: GrantOut}, summary="A URL that takes exactly one upload")
+@router.post("/uploads/grants", auth=OWNER, response={201: GrantOut}, summary="A URL that takes exactly one upload")
 async def create_grant(request: HttpRequest, asked: GrantIn) -> HttpResponse:
     profile(asked.profile)
     token, expires_at = await in_transaction(

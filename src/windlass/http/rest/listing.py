@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import base64
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast, Length
 from ninja import Schema
-from pydantic import Field, StringConstraints
+from pydantic import (
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
 from windlass.files.api import FileAsset, FileStatus, assets, trash
 from windlass.http.records import with_parts
@@ -23,23 +31,42 @@ from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 
 MAX_LIMIT = 200
-#: A page ends early where its files have more metadata than this together (bytes).
-MAX_METADATA = 1024 * 1024
+#: What a page's metadata and facts may take together (bytes); one file is shown however large its own are.
+PAGE_BYTES = 1024 * 1024
+_SIZES: dict[str, Any] = {
+    f"{name}_length": Length(Cast(name, TextField())) for name in ("metadata", "extra_attributes")
+}
 
-# PostgreSQL text cannot hold NUL; a query with one would be an error of the database, not of the client.
-_Text = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00]*$")]
+_Text = Annotated[str, StringConstraints(max_length=255)]
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(?:[a-z0-9][a-z0-9!#$&^_.+-]*|\*)")
+
+
+def _limit(value: Any, check: ValidatorFunctionWrapHandler) -> int:
+    try:
+        return int(check(value))
+    except ValidationError:
+        raise ValueError(f"must be an integer from 1 to {MAX_LIMIT}") from None
 
 
 class FileQuery(Schema):
     """What a caller asks of the list."""
 
-    limit: int = Field(50, ge=1, le=MAX_LIMIT)
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), WrapValidator(_limit)] = Field(
+        50, description="Files on a page. Fewer come where their records are large."
+    )
     cursor: str | None = Field(None, description="From `next` of the page before.")
     status: FileStatus | None = None
     mime_type: _Text | None = Field(None, description="The detected type; `image/*` is every picture.")
     reference: _Text | None = None
     q: _Text | None = Field(None, description="Part of the file name, in any case and composition.")
     trashed: bool | None = Field(None, description="True: what is in the trash, instead of what is not.")
+
+    @field_validator("mime_type")
+    @classmethod
+    def _is_type(cls, value: str | None) -> str | None:
+        if value and not _TYPE.fullmatch(value.lower()):
+            raise ValueError("must be a type such as image/png, or all of a kind such as image/*")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +78,27 @@ class Page:
 
 
 def page(query: FileQuery, principal: Principal) -> Page:
-    """Raises InvalidField for a cursor that is not ours. Three queries, however long the page."""
+    """Raises InvalidField for a cursor that is not ours. Four queries, however long the page."""
     found = _filtered((trash if query.trashed else assets).visible(principal), query)
     if query.cursor:
         found = _after(found, *_decode(query.cursor))
-    files = list(with_parts(found.order_by("-created_at", "-id"))[: query.limit + 1])
-    shown = files[: _most_at_once(files[: query.limit])]
-    return Page(shown, _following(query, shown[-1]) if len(files) > len(shown) else None)
+    ordered = found.order_by("-created_at", "-id")
+    ids, more = _ids_of_page(ordered, query.limit)
+    shown = list(with_parts(ordered.filter(id__in=ids)))
+    return Page(shown, _following(query, shown[-1]) if more and shown else None)
 
 
-def _most_at_once(files: Sequence[FileAsset]) -> int:
-    """How many of these go into one page: their metadata is bounded, and one file is always shown."""
-    together = accumulate(asset.metadata_size for asset in files)
-    return max(1, sum(size <= MAX_METADATA for size in together))
+def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:
+    """The files of one page, and whether others follow: at most ``limit``, and no more once their metadata and facts
+    together reach PAGE_BYTES, which is asked of the database before any of it is loaded."""
+    ids: list[uuid.UUID] = []
+    total = 0
+    for file_id, *sizes in ordered.annotate(**_SIZES).values_list("id", *_SIZES)[: limit + 1]:
+        total += sum(size or 0 for size in sizes)
+        if len(ids) == limit or (ids and total > PAGE_BYTES):
+            return ids, True
+        ids.append(file_id)
+    return ids, False
 
 
 def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsset]:

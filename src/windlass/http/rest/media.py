@@ -10,7 +10,7 @@ from ninja import Router
 
 from windlass.files.api import FileAsset, FileStatus, assets, lifecycle, profile
 from windlass.http.media_records import media_out, rules_of
-from windlass.http.rest.credentials import caller
+from windlass.http.rest.credentials import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
 from windlass.http.rest.media_schemas import (
     CleanupOut,
@@ -20,7 +20,7 @@ from windlass.http.rest.media_schemas import (
     SupportedFormats,
 )
 from windlass.http.uploads.media import MOST_IMAGES
-from windlass.kernel.errors import Forbidden, NotFound
+from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
 from windlass.processing import api as processing
 from windlass.protocols.media import PROFILE
@@ -30,7 +30,7 @@ from windlass.receiving.offload import in_database
 router = Router(tags=["Media"])
 
 
-@router.get("/supported-formats", response=SupportedFormats, summary="What the media API takes")
+@router.get("/supported-formats", auth=OWNER, response=SupportedFormats, summary="What the media API takes")
 async def supported_formats(request: HttpRequest) -> HttpResponse:
     kinds: dict[str, Any] = {rules.kind: asdict(rules) for rules in profile(PROFILE).media_types}
     for rules in kinds.values():
@@ -38,10 +38,10 @@ async def supported_formats(request: HttpRequest) -> HttpResponse:
     return JsonResponse(kinds | {"chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MOST_IMAGES})
 
 
-@router.post("/cleanup/expired", response=CleanupOut, summary="End uploads whose time is over now; for staff")
+@router.post(
+    "/cleanup/expired", auth=STAFF, response=CleanupOut, summary="End uploads whose time is over now; for staff"
+)
 async def cleanup(request: HttpRequest) -> HttpResponse:
-    if not caller(request).staff:
-        raise Forbidden("This call is for staff.")
     sessions, freed = await in_database(lifecycle.expire_uploads)
     forgotten = await in_database(lifecycle.forget_uploads)
     return JsonResponse({"sessions_expired": sessions, "bytes_freed": freed, "sessions_forgotten": forgotten})
@@ -49,6 +49,7 @@ async def cleanup(request: HttpRequest) -> HttpResponse:
 
 @router.post(
     "/posts/{post_id}/published",
+    auth=OWNER,
     response=PublishedOut,
     summary="A post is out: delete the bytes of its files, keep the records",
 )
@@ -58,12 +59,12 @@ async def published(request: HttpRequest, post_id: str, told: PublishedIn) -> Ht
     return JsonResponse(await in_database(_release, post_id, caller(request)))
 
 
-@router.get("/{media_id}", response=MediaOut, summary="One picture or video")
+@router.get("/{media_id}", auth=OWNER, response=MediaOut, summary="One picture or video")
 async def read_media(request: HttpRequest, media_id: str) -> HttpResponse:
     return JsonResponse(await on_file(request, media_id, _shown))
 
 
-@router.delete("/{media_id}", response={204: None}, summary="Delete a picture or video, bytes and record")
+@router.delete("/{media_id}", auth=OWNER, response={204: None}, summary="Delete a picture or video, bytes and record")
 async def delete_media(request: HttpRequest, media_id: str) -> HttpResponse:
     await on_file(request, media_id, _deleted)
     return HttpResponse(status=204)

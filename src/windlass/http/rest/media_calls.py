@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from windlass.http.rest.byte_call import BINARY, ByteCall, json_of, model
+from windlass.http.rest.byte_call import BINARY, ByteCall, json_of, model, query
 from windlass.http.rest.chunk_calls import ASSEMBLING
 
 _TAG = "Media"
@@ -20,6 +20,8 @@ def _form(required: Sequence[str], properties: Mapping[str, Any]) -> dict[str, A
 _TEXT = {"type": "string"}
 _KIND = {"type": "string", "enum": ["video", "image"]}
 _CHUNK = {"upload_id": _TEXT, "chunk_index": {"type": "integer"}, "chunk": BINARY}
+_POST = query("post_id", "Where the form has no such field.")
+_MEDIA_TYPE = query("media_type", "Where the form has no such field.")
 _ENTRY = {"anyOf": [model("MediaOut"), model("MediaError")]}
 
 MEDIA_CALLS: Sequence[ByteCall] = (
@@ -39,6 +41,10 @@ MEDIA_CALLS: Sequence[ByteCall] = (
         "Send one chunk in a form; `upload_id` and `chunk_index` stand before it",
         {200: ("It is in", json_of("MediaChunkOut"))},
         _TAG,
+        (
+            query("upload_id", "Where the form has no such field."),
+            query("chunk_index", "Where the form has no such field.", "integer"),
+        ),
         body=_form(["upload_id", "chunk_index", "chunk"], _CHUNK),
     ),
     ByteCall(
@@ -68,6 +74,7 @@ MEDIA_CALLS: Sequence[ByteCall] = (
         "Send one picture or video of at most 50 MB, and wait for its facts and thumbnail",
         {200: ("The picture or video", json_of("MediaOut"))},
         _TAG,
+        (_POST, _MEDIA_TYPE),
         body=_form(["file"], {"file": BINARY, "post_id": _TEXT, "media_type": _KIND}),
     ),
     ByteCall(
@@ -77,6 +84,7 @@ MEDIA_CALLS: Sequence[ByteCall] = (
         "Send up to ten pictures; one that is refused fails alone, in its place",
         {200: ("One entry for each", {"application/json": {"schema": {"type": "array", "items": _ENTRY}}})},
         _TAG,
+        (_POST, _MEDIA_TYPE),
         body=_form(["images"], {"images": {"type": "array", "items": BINARY}, "post_id": _TEXT}),
     ),
 )

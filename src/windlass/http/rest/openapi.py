@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ninja import Schema
@@ -12,6 +11,7 @@ from ninja.schema import NinjaGenerateJsonSchema
 from windlass.http.rest.byte_calls import BYTE_CALLS
 from windlass.http.rest.chunk_schemas import CHUNK_MODELS
 from windlass.http.rest.media_schemas import MEDIA_MODELS
+from windlass.http.rest.paths import shape
 from windlass.http.rest.schemas import ProblemDocument, UploadStatusOut
 from windlass.http.rest.straight_schemas import STRAIGHT_MODELS
 
@@ -19,7 +19,6 @@ _REFUSAL = {
     "description": "A problem: its `type` says which",
     "content": {"application/problem+json": {"schema": {"$ref": REF_TEMPLATE.format(model="ProblemDocument")}}},
 }
-_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch"})
 
 
 def complete(document: dict[str, Any], prefix: str = "") -> None:
@@ -36,21 +35,6 @@ def complete(document: dict[str, Any], prefix: str = "") -> None:
     for operations in paths.values():
         for operation in operations.values():
             operation["responses"].setdefault("default", _REFUSAL)
-
-
-def shape(path: str) -> str:
-    """The path with its parameters' names left out."""
-    return re.sub(r"{[^}]*}", "{}", path)
-
-
-def methods_by_pattern(document: dict[str, Any]) -> list[tuple[re.Pattern[str], frozenset[str]]]:
-    """Which methods each path of the document takes: by it a refusal tells 405 from 404."""
-    found = []
-    for path, operations in document["paths"].items():
-        methods = {method.upper() for method in operations if method in _METHODS}
-        pattern = re.escape(shape(path)).replace(re.escape("{}"), "[^/]+")
-        found.append((re.compile(pattern), frozenset(methods | ({"HEAD"} if "GET" in methods else set()))))
-    return found
 
 
 def _definitions(model: type[Schema]) -> dict[str, Any]:

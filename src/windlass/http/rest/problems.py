@@ -10,11 +10,11 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja.errors import HttpError, ValidationError
 
 from windlass.http import endpoints
+from windlass.http.rest import invalid_fields
 from windlass.kernel.errors import (
     BadRequest,
     BodyTooLarge,
     Forbidden,
-    InvalidField,
     NotFound,
     Problem,
 )
@@ -44,7 +44,7 @@ def answer(request: HttpRequest, error: Exception | type[Exception]) -> HttpResp
 def problem_of(error: Exception) -> Problem:
     match error:
         case ValidationError():
-            return _invalid(error)
+            return invalid_fields.problem(error.errors)
         case Http404():
             return NotFound("There is nothing at this address.")
         case RequestDataTooBig():
@@ -59,13 +59,3 @@ def problem_of(error: Exception) -> Problem:
             return BadRequest("The request is not one that a client of this server would send.")
         case _:
             return endpoints.problem_of(error)
-
-
-def _invalid(error: ValidationError) -> InvalidField:
-    """Names each field, where it stands, and what is wrong with it."""
-    errors = [
-        {"field": ".".join(str(part) for part in wrong["loc"][1:]), "in": wrong["loc"][0], "message": wrong["msg"]}
-        for wrong in error.errors
-    ]
-    said = "; ".join(f"{wrong['field'] or wrong['in']}: {wrong['message']}" for wrong in errors)
-    return InvalidField(said, field=errors[0]["field"], errors=errors)

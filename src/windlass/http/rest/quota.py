@@ -7,7 +7,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from windlass.files.api import quota
-from windlass.http.rest.credentials import caller
+from windlass.http.rest.credentials import OWNER, caller
 from windlass.http.rest.schemas import Reply
 from windlass.kernel.errors import Forbidden
 from windlass.receiving.offload import in_database
@@ -32,7 +32,7 @@ class QuotaOut(Reply):
     files: AmountOut
 
 
-@router.get("/quota", response=QuotaOut, summary="What the caller may store, and how much of it is taken")
+@router.get("/quota", auth=OWNER, response=QuotaOut, summary="What the caller may store, and how much of it is taken")
 async def read_quota(request: HttpRequest, query: Query[QuotaQuery]) -> HttpResponse:
     principal = caller(request)
     owner = query.owner or principal.owner

@@ -1,8 +1,10 @@
-"""The record plane's URL patterns: Ninja's, made to answer HEAD, and to refuse as the whole server refuses."""
+"""The record plane's URL patterns: Ninja's, which answer HEAD too, take only the credentials that they declare, and
+refuse as the whole server refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -13,24 +15,39 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
+from ninja.operation import Operation
 
-from windlass.http.rest import openapi, problems
+from windlass.accounts.api import PUBLIC, Access
+from windlass.database.outage import is_away
+from windlass.http import query_parameters
+from windlass.http.rest import problems
 from windlass.http.rest.api import api
-from windlass.kernel.errors import MethodNotAllowed, NotFound, Problem
+from windlass.http.rest.byte_calls import BYTE_CALLS
+from windlass.http.rest.credentials import Credential, admit
+from windlass.http.rest.paths import matching
+from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
+from windlass.kernel.stored_text import is_storable
 
 #: Paths of ours that another project's own catch-alls must not answer.
-OURS = r"^(?:files|uploads|events|profiles)(?:/.*)?$"
+OURS = r"^(?:files|uploads|events|profiles|s3|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
 
 
 def patterns() -> list[URLPattern | URLResolver]:
-    """For ``path("", include(...))`` in any project."""
+    """For ``path("", include(...))`` in any project. Raises LookupError for an operation without a declaration."""
     found, app_name, namespace = api.urls
+    operations = _operations()
     ninja = [
-        path(str(one.pattern), _answering(one.callback), name=one.name)
+        path(str(one.pattern), _view(one.callback, operations.get(str(one.pattern), {})), name=one.name)
         for one in found
         if isinstance(one, URLPattern) and (one.callback is not None)
     ]
     return [path("", include((ninja, app_name), namespace=namespace)), re_path(OURS, refuse)]
+
+
+def access_of(view: Callable[..., Any], method: str) -> Access | None:
+    """What the record plane's view declares for this method; None for a view that is none of ours."""
+    declared: Mapping[str, Access] = getattr(view, "windlass_accesses", {})
+    return declared.get("GET" if method == "HEAD" else method)
 
 
 @csrf_exempt
@@ -53,7 +70,12 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """``handler500``: Django has logged the error by now."""
+    """``handler500``, while the error is handled. Django logs it, unless it is an outage, which is logged once."""
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception) and is_away(error):
+        away = problems.answer(request, error)
+        away._has_been_logged = True  # type: ignore[attr-defined]  # what Django looks at
+        return away
     if _is_page(request):
         return defaults.server_error(request)
     return problems.response(
@@ -61,42 +83,104 @@ def server_error(request: HttpRequest) -> HttpResponse:
     )
 
 
+def allowed_methods(route_path: str) -> frozenset[str]:
+    """The methods that a path takes, on both planes; none where there is no such path. What ``Allow`` says."""
+    known = _methods()
+    found = {method for template in matching(known, route_path.rstrip("/")) for method in known[template]}
+    return frozenset(found | {"OPTIONS"}) if found else frozenset()
+
+
 def _is_page(request: HttpRequest) -> bool:
     return request.path_info.startswith("/admin/")
 
 
 def _refusal(request: HttpRequest) -> Problem:
-    allowed = _allowed(request.path_info.rstrip("/") or "/")
+    allowed = allowed_methods(request.path_info)
+    if request.method in allowed and not problems.request_id(request):
+        return NoBytePlane(
+            "File bytes and live events do not go through Django. Wrap the project's application in its asgi.py by "
+            "windlass.asgi.wrap, and serve it as ASGI (`windlass web`, or uvicorn); `manage.py runserver` and WSGI "
+            "servers cannot. `manage.py check` says what is missing."
+        )
     if not allowed or request.method in allowed:
         return NotFound(f"There is nothing at {request.path}.")
     listed = ", ".join(sorted(allowed))
-    return MethodNotAllowed(f"{request.path} takes {listed}, not {request.method}.", headers={"Allow": listed})
-
-
-def _allowed(path_info: str) -> frozenset[str]:
-    return frozenset(method for known, methods in _known() if known.fullmatch(path_info) for method in methods)
+    detail = f"{request.method} is not allowed on {request.path} (allowed: {listed})."
+    return MethodNotAllowed(detail, headers={"Allow": listed})
 
 
 @lru_cache(maxsize=1)
-def _known() -> list[Any]:
-    return openapi.methods_by_pattern(api.get_openapi_schema(path_prefix=""))
+def _methods() -> dict[str, set[str]]:
+    """Path -> methods, of every call there is. The record plane answers HEAD wherever GET is; byte calls say so."""
+    found: dict[str, set[str]] = {}
+    for call in BYTE_CALLS:
+        found.setdefault(call.path, set()).update(call.methods)
+    for pattern, operation in _bound_operations():
+        head = {"HEAD"} if "GET" in operation.methods else set()
+        template = "/" + pattern.replace("<", "{").replace(">", "}")
+        found.setdefault(template, set()).update(operation.methods, head)
+    return found | {str(page): {"GET", "HEAD"} for page in (api.docs_url, api.openapi_url)}
 
 
-def _answering(view: Callable[..., Any]) -> Callable[..., Any]:
-    """The view of one path, for HEAD as for GET; a method that it does not take is refused as a problem."""
+def _operations() -> dict[str, dict[str, Operation]]:
+    """URL pattern -> method -> operation."""
+    found: dict[str, dict[str, Operation]] = {}
+    for pattern, operation in _bound_operations():
+        found.setdefault(pattern, {}).update(dict.fromkeys(operation.methods, operation))
+    return found
+
+
+def _bound_operations() -> Iterator[tuple[str, Operation]]:
+    for bound in api._get_bound_routers():
+        operations = [one for view in bound.path_operations.values() for one in view.operations]
+        for pattern, operation in zip(bound.urls_paths(bound.prefix), operations, strict=True):
+            yield str(pattern.pattern), operation
+
+
+def _declared(operation: Operation) -> Access:
+    """``auth=None`` declares that anybody may call it."""
+    match operation.auth_param:
+        case Credential() as credential:
+            return credential.access
+        case None:
+            return PUBLIC
+    raise LookupError(f"{operation.view_func.__qualname__} does not declare which credentials it takes")
+
+
+def _query_names(operation: Operation) -> frozenset[str]:
+    models = [model for model in operation.models if model.__ninja_param_source__ == "query"]
+    return frozenset(name for model in models for name in getattr(model, "__ninja_flatten_map__", {}))
+
+
+def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Callable[..., Any]:
+    """The view of one path, for HEAD as for GET. The credential is proved first, then the query's names are checked;
+    a method that the path does not take is refused as a problem."""
     run = view if iscoroutinefunction(view) else sync_to_async(view)
+    accesses = {method: _declared(operation) for method, operation in operations.items()}
+    names = {method: _query_names(operation) for method, operation in operations.items()}
 
     async def answered(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
-        head = request.method == "HEAD"
-        if head:
-            request.method = "GET"
+        method = request.method or ""
+        asked = "GET" if method == "HEAD" else method
+        if asked not in (accesses or {"GET"}):
+            return refuse(request)
+        try:
+            if not is_storable(request.path):
+                raise NotFound("There is nothing at an address that contains a NUL character.")
+            if asked in accesses:
+                await admit(request, accesses[asked], named)
+                endpoint = f"{asked} {request.path}"
+                query_parameters.check_names(request.META.get("QUERY_STRING", ""), names[asked], endpoint)
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            return problems.answer(request, error)
+        request.method = asked
         found: HttpResponseBase = await run(request, *arguments, **named)
-        if head:
-            request.method = "HEAD"
-        return refuse(request) if found.status_code == 405 else found
+        request.method = method
+        return found
 
     # A project's ATOMIC_REQUESTS is for its own views: Django refuses it for asynchronous ones, and what is recorded
     # here is committed before the reply.
     answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
-    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.of_request checks it where a session speaks
+    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.prove checks it where a session speaks
+    answered.windlass_accesses = accesses  # type: ignore[attr-defined]
     return answered

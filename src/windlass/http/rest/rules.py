@@ -9,6 +9,7 @@ from ninja import Router
 
 from windlass import conf
 from windlass.files.api import Profile, profiles
+from windlass.http.rest.credentials import OWNER
 from windlass.http.rest.schemas import ProblemType, ProfileList, SecurityConfig
 from windlass.kernel.errors import NotFound, all_problems
 from windlass.processing import api as processing
@@ -18,7 +19,7 @@ router = Router(tags=["Rules"])
 EXAMPLE_TYPES = ("image/jpeg", "application/pdf", "video/mp4", "audio/mpeg", "application/octet-stream")
 
 
-@router.get("/files/security/config", response=SecurityConfig, summary="The limits and rules in force")
+@router.get("/files/security/config", auth=OWNER, response=SecurityConfig, summary="The limits and rules in force")
 async def security_config(request: HttpRequest) -> HttpResponse:
     settings = conf.get()
     return JsonResponse(
@@ -38,7 +39,9 @@ async def security_config(request: HttpRequest) -> HttpResponse:
     )
 
 
-@router.get("/profiles", response=ProfileList, summary="Each profile: what may come in, what is done with it")
+@router.get(
+    "/profiles", auth=OWNER, response=ProfileList, summary="Each profile: what may come in, what is done with it"
+)
 async def list_profiles(request: HttpRequest) -> HttpResponse:
     found = [_document(profile) for _, profile in sorted(profiles().items())]
     return JsonResponse({"results": found, "next": None})

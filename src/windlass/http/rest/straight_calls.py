@@ -14,7 +14,7 @@ _PARTS: dict[str, Any] = {"application/json": {"schema": {"type": "array", "item
 _COMPLETED = {200: ("The file; again the same", json_of("StraightUploadCompleted"))}
 _MULTIPART = "/s3/multipart/{upload_id}"
 
-_call = partial(ByteCall, tag="Straight to the bucket", refusal=_REFUSED)
+_call = partial(ByteCall, tag="Straight to the bucket", refusal=_REFUSED, head=False)
 
 STRAIGHT_CALLS: Sequence[ByteCall] = (
     _call(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from starlette.responses import Response
 from starlette.routing import Route
 
+from windlass.accounts.api import CONTINUE_UPLOAD, CREATE_UPLOAD, PUBLIC
 from windlass.http.endpoints import endpoint
 from windlass.http.uploads import chunks, forms, media, resumable, rufh_calls, straight, tus_calls, whole
-from windlass.http.uploads.heads import effective_method
+from windlass.http.uploads.heads import effective_method, path_of_put
 from windlass.http.uploads.receiving import Incoming, receiving
 from windlass.protocols.dialects import Dialect, recognise
 
-__all__ = ["effective_method", "routes"]
+__all__ = ["effective_method", "path_of_put", "routes"]
 
 
 async def _create(incoming: Incoming) -> Response:
@@ -28,13 +29,13 @@ async def _create(incoming: Incoming) -> Response:
 
 
 routes = [
-    Route("/files", receiving(_create), methods=["POST", "PUT"]),
-    Route("/files", receiving(resumable.discover), methods=["OPTIONS"]),
-    Route("/files/batch", receiving(forms.take_batch), methods=["POST"]),
-    Route("/files/{name}", receiving(_create), methods=["PUT"]),
-    Route("/uploads/{id}", receiving(resumable.operate), methods=["PATCH", "DELETE", "HEAD"]),
-    Route("/uploads/{id}", receiving(resumable.discover), methods=["OPTIONS"]),
-    Route("/uploads/{id}", endpoint(resumable.show), methods=["GET"]),
+    Route("/files", receiving(_create, CREATE_UPLOAD), methods=["POST", "PUT"]),
+    Route("/files", receiving(resumable.discover, PUBLIC), methods=["OPTIONS"]),
+    Route("/files/batch", receiving(forms.take_batch, CREATE_UPLOAD), methods=["POST"]),
+    Route("/files/{name}", receiving(_create, CREATE_UPLOAD), methods=["PUT"]),
+    Route("/uploads/{id}", receiving(resumable.operate, CONTINUE_UPLOAD), methods=["PATCH", "DELETE", "HEAD"]),
+    Route("/uploads/{id}", receiving(resumable.discover, PUBLIC), methods=["OPTIONS"]),
+    Route("/uploads/{id}", endpoint(resumable.show, CONTINUE_UPLOAD), methods=["GET"]),
 ]
 # Starlette answers HEAD wherever GET is; here HEAD asks how far an upload is.
 routes[-1].methods = {"GET"}

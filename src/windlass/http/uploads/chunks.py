@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from functools import lru_cache
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from windlass.accounts.api import OWNER
 from windlass.files import api as files
 from windlass.http import records
 from windlass.http.endpoints import endpoint, principal_of
@@ -28,7 +27,7 @@ from windlass.receiving.source import Held
 
 
 async def init(incoming: Incoming) -> Response:
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
     layout = files.chunks.layout(session)
@@ -37,13 +36,10 @@ async def init(incoming: Incoming) -> Response:
 
 async def take_json(incoming: Incoming) -> Response:
     """A chunk as base64 in JSON: in memory, so bounded, and decoded beside the loop."""
-    principal = await principal_of(incoming.request)
-    room = _room(asyncio.get_running_loop())
-    size = min(dialect.MAX_JSON_CHUNK_BODY, _announced(incoming))
-    async with room.taken(size):
-        body = await json_bodies.read(incoming, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large())
-        chunk = await json_bodies.decode(dialect.parse_chunk, body)
-        del body
+    principal = incoming.principal
+    async with json_bodies.parsed(
+        incoming.head, incoming.body, dialect.parse_chunk, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large()
+    ) as chunk:
         outcome = await chunks.put(chunk.intent, lambda: principal, Held(chunk.data), dialect=dialect.DIALECT)
     return _received(outcome, chunk.intent.index)
 
@@ -57,7 +53,7 @@ async def take_raw(incoming: Incoming) -> Response:
 
 
 async def complete(incoming: Incoming) -> Response:
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
         upload_id, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
@@ -68,7 +64,7 @@ async def complete(incoming: Incoming) -> Response:
 
 
 async def cancel(incoming: Incoming) -> Response:
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
     return of_reply(dialect.cancelled(upload_id))
@@ -77,7 +73,7 @@ async def cancel(incoming: Incoming) -> Response:
 async def status(request: Request) -> Response:
     """Of an upload that is being assembled it also sees to it that somebody does so."""
     upload_id = parse_upload_id(request.path_params["id"])
-    principal = await principal_of(request)
+    principal = principal_of(request)
     document = await in_database(_status, upload_id, principal)
     if document["status"] == files.UploadStatus.ASSEMBLING:
         await assembly.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
@@ -86,11 +82,6 @@ async def status(request: Request) -> Response:
 
 def _received(outcome: chunks.ChunkOutcome, index: int) -> Response:
     return of_reply(dialect.received(outcome.session.id, index, outcome.progress, duplicate=outcome.duplicate))
-
-
-def _announced(incoming: Incoming) -> int:
-    length = incoming.head.headers.get("content-length", "")
-    return int(length) if length.isdigit() and len(length) < 12 else dialect.MAX_JSON_CHUNK_BODY
 
 
 def _completed(session: files.UploadSession) -> Reply:
@@ -104,17 +95,11 @@ def _status(upload_id: uuid.UUID, principal: Principal) -> dict[str, Any]:
     return records.upload_status(files.uploads.get(upload_id, principal))
 
 
-@lru_cache(maxsize=1)
-def _room(loop: asyncio.AbstractEventLoop) -> json_bodies.Room:
-    """That of the running loop."""
-    return json_bodies.Room()
-
-
 routes = [
-    Route("/api/v1/upload/init", receiving(init), methods=["POST"]),
-    Route("/api/v1/upload/chunk", receiving(take_json), methods=["POST"]),
-    Route("/api/v1/upload/complete", receiving(complete), methods=["POST"]),
-    Route("/api/v1/upload/cancel", receiving(cancel), methods=["POST"]),
-    Route("/api/v1/upload/status/{id}", endpoint(status), methods=["GET"]),
-    Route("/api/v1/upload/{id}/chunks/{index}", receiving(take_raw), methods=["PUT"]),
+    Route("/api/v1/upload/init", receiving(init, OWNER), methods=["POST"]),
+    Route("/api/v1/upload/chunk", receiving(take_json, OWNER), methods=["POST"]),
+    Route("/api/v1/upload/complete", receiving(complete, OWNER), methods=["POST"]),
+    Route("/api/v1/upload/cancel", receiving(cancel, OWNER), methods=["POST"]),
+    Route("/api/v1/upload/status/{id}", endpoint(status, OWNER), methods=["GET"]),
+    Route("/api/v1/upload/{id}/chunks/{index}", receiving(take_raw, OWNER), methods=["PUT"]),
 ]

@@ -10,41 +10,45 @@ from functools import lru_cache
 from typing import TypeVar
 
 from windlass import conf
+from windlass.http.memory_budget import Share, budget
 from windlass.http.uploads.receiving import Incoming
-from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout, Unavailable
+from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout
 from windlass.protocols import heads
+from windlass.protocols.intents import Head
+from windlass.receiving.source import Source
 from windlass.storage.contract import Buffer
 
 T = TypeVar("T")
 
-#: Memory that all large JSON bodies of this process may take together (bytes). A request that would need more waits.
-ROOM = 128 * 1024 * 1024
-#: How long it waits before it is told to come again (seconds).
-WAIT_SECONDS = 10.0
+#: Bodies up to this size are parsed at once, and need no share of the memory budget (bytes).
+SMALL = 64 * 1024
 
 
-class Room:
-    """A number of bytes that is shared out. All methods belong to one event loop."""
+@asynccontextmanager
+async def parsed(
+    head: Head, body: Source, parse: Callable[[bytes], T], limit: int, too_large: Problem | None = None
+) -> AsyncIterator[T]:
+    """What ``parse`` makes of the whole body. Its memory is taken from the budget as it comes, until the block ends.
 
-    def __init__(self, size: int = ROOM) -> None:
-        self._free = size
-        self._changed = asyncio.Condition()
+    Raises ``too_large`` (BodyTooLarge) above ``limit`` bytes, ClientGone, ReceiveTimeout, Unavailable where too much
+    is in memory already, and what ``parse`` raises.
+    """
+    async with budget().share() as share:
+        text = await _read(head, body, limit, too_large, share)
+        found = await decode(parse, text) if len(text) > SMALL else parse(text)
+        del text
+        yield found
 
-    @asynccontextmanager
-    async def taken(self, size: int) -> AsyncIterator[None]:
-        """Raises Unavailable where there is no room for too long."""
-        try:
-            async with asyncio.timeout(WAIT_SECONDS), self._changed:
-                await self._changed.wait_for(lambda: self._free >= size)
-                self._free -= size
-        except TimeoutError as error:
-            raise Unavailable("Too many chunks are being sent as JSON. PUT takes them without waiting.") from error
-        try:
-            yield
-        finally:
-            async with self._changed:
-                self._free += size
-                self._changed.notify_all()
+
+async def parse_whole(head: Head, body: Source, parse: Callable[[bytes], T], limit: int) -> T:
+    """Likewise, where what is found is small."""
+    async with parsed(head, body, parse, limit) as found:
+        return found
+
+
+async def read(incoming: Incoming, limit: int, too_large: Problem | None = None) -> bytes:
+    """A whole body that is small. Raises ``too_large`` (BodyTooLarge) above ``limit`` bytes, and as ``parsed`` does."""
+    return await _read(incoming.head, incoming.body, limit, too_large, None)
 
 
 async def decode(parse: Callable[[bytes], T], body: bytes) -> T:
@@ -61,17 +65,16 @@ def _decoder() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="windlass-decoder")
 
 
-async def read(incoming: Incoming, limit: int, too_large: Problem | None = None) -> bytes:
-    """The whole body. Raises ``too_large`` (BodyTooLarge) above ``limit`` bytes, ClientGone, ReceiveTimeout."""
+async def _read(head: Head, body: Source, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
     refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
-    if (heads.body_length(incoming.head) or 0) > limit:
+    if (heads.body_length(head) or 0) > limit:
         raise refusal
     pieces: list[Buffer] = []
     size = 0
     while True:
         try:
             async with asyncio.timeout(conf.get().receive_timeout):
-                buffer = await incoming.body.read()
+                buffer = await body.read()
         except TimeoutError as error:
             raise ReceiveTimeout("The body did not come to its end. Send it again.") from error
         if buffer is None:
@@ -80,3 +83,5 @@ async def read(incoming: Incoming, limit: int, too_large: Problem | None = None)
         size += len(buffer)
         if size > limit:
             raise refusal
+        if share is not None and size > SMALL:
+            await share.grow(size - share.size)

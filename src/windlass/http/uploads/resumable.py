@@ -44,7 +44,7 @@ async def discover(incoming: Incoming) -> Response:
 
 async def show(request: Request) -> Response:
     """GET of an upload: its status where JSON is asked for, else its bytes once they are all here."""
-    principal = await principal_of(request)
+    principal = principal_of(request)
     session, asset = await in_database(_load, upload_id(request), principal)
     if await lease.writers.settle(session.id):
         session, asset = await in_database(_load, session.id, principal)

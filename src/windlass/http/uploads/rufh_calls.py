@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from windlass.files import api as files
 from windlass.http import records
-from windlass.http.endpoints import principal_of
 from windlass.http.interim import inform
 from windlass.http.uploads.answers import no_reply, of_reply
 from windlass.http.uploads.endings import must_have_ended_well, tell_location
@@ -35,7 +34,7 @@ async def create(incoming: Incoming) -> Response:
     try:
         outcome = await resumable.create(
             intent,
-            await principal_of(incoming.request),
+            incoming.principal,
             incoming.body if intent.has_body else None,
             dialect=Dialect.IETF,
             request_id=incoming.request_id,

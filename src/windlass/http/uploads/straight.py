@@ -13,42 +13,40 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.accounts import api as accounts
+from windlass.accounts.api import OWNER
 from windlass.files import api as files
-from windlass.http.endpoints import principal_of, problem_of
 from windlass.http.uploads import json_bodies
 from windlass.http.uploads.answers import of_reply
 from windlass.http.uploads.receiving import Incoming, receiving
 from windlass.kernel import urls
-from windlass.kernel.errors import Conflict, UploadGone
+from windlass.kernel.errors import Conflict, Problem, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import s3multipart as dialect
 from windlass.protocols.intents import Reply, SendStraight
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct, taking
 from windlass.receiving.offload import in_database, in_transaction
-from windlass.receiving.source import ClientGone
 
 Call = Callable[[Incoming], Awaitable[Reply]]
 
 
 def call(handler: Call) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that refuses in Uppy's words."""
+    """An endpoint that refuses in Uppy's words, and whose query is Uppy's."""
 
     @wraps(handler)
     async def answered(incoming: Incoming) -> Response:
-        try:
-            return of_reply(await handler(incoming))
-        except ClientGone:
-            raise
-        except Exception as error:  # noqa: BLE001  the boundary of a request
-            return of_reply(dialect.refused(problem_of(error)))
+        return of_reply(await handler(incoming))
 
-    return receiving(answered)
+    return receiving(answered, OWNER, refuse=_refuse, own_query=True)
+
+
+def _refuse(problem: Problem, incoming: Incoming) -> Response:
+    return of_reply(dialect.refused(problem))
 
 
 async def create(incoming: Incoming) -> Reply:
     """``POST multipart``."""
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     intent = dialect.parse_create(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     begun = await direct.begin(direct.admitted(intent, principal, dialect=dialect.DIALECT), intent)
     return dialect.created(begun.session.id, begun.key, direct.bucket_of(begun.session))
@@ -56,7 +54,7 @@ async def create(incoming: Incoming) -> Reply:
 
 async def params(incoming: Incoming) -> Reply:
     """``GET params``: where to send a file in one request."""
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     intent = dialect.parse_params(incoming.head.query)
     new = direct.admitted(intent, principal, dialect=dialect.DIALECT)
     if intent.as_form and not direct.takes_forms(new):
@@ -96,8 +94,8 @@ async def sign_parts(incoming: Incoming) -> Reply:
 
 async def complete(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
-    principal = await principal_of(incoming.request)
-    named = dialect.parse_complete(await json_bodies.read(incoming, dialect.MAX_JSON_PARTS))
+    principal = incoming.principal
+    named = await json_bodies.parse_whole(incoming.head, incoming.body, dialect.parse_complete, dialect.MAX_JSON_PARTS)
     session = await taking.complete(
         upload_id, key, named, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
     )

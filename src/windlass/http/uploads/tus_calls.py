@@ -9,7 +9,6 @@ from dataclasses import replace
 from starlette.responses import Response
 
 from windlass import conf
-from windlass.http.endpoints import principal_of
 from windlass.http.uploads.answers import no_reply, of_reply
 from windlass.http.uploads.endings import must_have_ended_well, tell_location
 from windlass.http.uploads.receiving import Incoming
@@ -27,7 +26,7 @@ from windlass.storage.contract import StoreError
 
 async def create(incoming: Incoming) -> Response:
     """POST of a tus creation."""
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     match tus.parse(await _head_of_creation(incoming), None):
         case Create() as intent:
             return await _create(intent, incoming, principal)

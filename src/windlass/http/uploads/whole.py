@@ -7,7 +7,6 @@ import asyncio
 from starlette.responses import Response
 
 from windlass.http import records
-from windlass.http.endpoints import principal_of
 from windlass.http.uploads.answers import of_file
 from windlass.http.uploads.receiving import Incoming
 from windlass.protocols import raw
@@ -19,7 +18,7 @@ from windlass.receiving.whole import WholeUpload
 async def take(incoming: Incoming) -> Response:
     """POST /files, PUT /files/{name}: the raw body."""
     intent = raw.parse(incoming.head, incoming.request.path_params.get("name"))
-    principal = await principal_of(incoming.request)
+    principal = incoming.principal
     upload = WholeUpload(admit(intent.description, intent.size, principal, Dialect.RAW))
     try:
         await upload.receive(incoming.body)

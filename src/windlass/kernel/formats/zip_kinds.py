@@ -1,6 +1,6 @@
 """What a zip file really is, by its central directory: the entries may stand in any order.
 
-Bounded: at most ``MOST_ENTRIES`` entries are looked at, and a hundred bytes are unpacked.
+Bounded: at most ``MOST_ENTRIES`` entries are looked at, and few of them are unpacked, to a limit.
 """
 
 from __future__ import annotations
@@ -10,31 +10,27 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
 
-from windlass.kernel.formats import zip_structure
+from windlass.kernel.formats import ooxml_kinds, zip_structure
+from windlass.kernel.formats.ooxml_kinds import normalized
 from windlass.kernel.formats.zip_structure import BadZip, Member
 
 #: Entries of a directory that are looked at.
 MOST_ENTRIES = 50_000
 
-_OOXML = "application/vnd.openxmlformats-officedocument"
+#: What a zip file begins with: an entry, the end of one without entries, the marks of one that was split (APPNOTE 8.5).
+SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08PK\x03\x04", b"PK00PK\x03\x04")
 
 #: An entry -> the type of a file that has it. The first that is there decides.
 _TELLING = {
     "AndroidManifest.xml": "application/vnd.android.package-archive",
-    "3D/3dmodel.model": "model/3mf",
     "doc.kml": "application/vnd.google-earth.kmz",
     "META-INF/MANIFEST.MF": "application/java-archive",
 }
 
 #: What a file may say of itself, to the last letter: it becomes the type that is served.
-_DECLARED = re.compile(r"application/(?:epub\+zip|vnd\.oasis\.opendocument\.[a-z0-9.-]{1,60})")
-
-#: The folder of a Microsoft document -> its type without macros, and with.
-_OFFICE = {
-    "word/": (f"{_OOXML}.wordprocessingml.document", "application/vnd.ms-word.document.macroenabled.12"),
-    "xl/": (f"{_OOXML}.spreadsheetml.sheet", "application/vnd.ms-excel.sheet.macroenabled.12"),
-    "ppt/": (f"{_OOXML}.presentationml.presentation", "application/vnd.ms-powerpoint.presentation.macroenabled.12"),
-}
+_DECLARED = re.compile(
+    r"application/(?:epub\+zip|vnd\.(?:oasis\.opendocument|sun\.xml)\.[a-z0-9.-]{1,60})|image/openraster"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +41,36 @@ class Directory:
     entries: tuple[Member, ...]
 
 
+def directories(file: BinaryIO) -> list[Directory]:
+    """Each directory that a reader may take for the file's, the one that most take first; without those that are
+    damaged."""
+    found = []
+    for each in zip_structure.directories(file):
+        try:
+            found.append(Directory(each.begins, tuple(islice(zip_structure.members(file, each), MOST_ENTRIES))))
+        except BadZip:
+            continue
+    return found
+
+
 def directory(file: BinaryIO) -> Directory | None:
     """None where the file does not end as a zip file does, or its directory is not where the end says."""
-    found = zip_structure.directory(file)
-    if found is None:
-        return None
-    try:
-        return Directory(found.begins, tuple(islice(zip_structure.members(file, found), MOST_ENTRIES)))
-    except BadZip:
-        return None
+    return next(iter(directories(file)), None)
 
 
 def kind(file: BinaryIO, found: Directory) -> str:
     """The type of the zip file."""
-    names = {entry.name for entry in found.entries}
-    declared = next((entry for entry in found.entries if entry.name == "mimetype"), None)
-    said = _text(file, declared) if declared is not None else ""
+    entries = {entry.name: entry for entry in found.entries}
+    said = _text(file, entries["mimetype"]) if "mimetype" in entries else ""
     if _DECLARED.fullmatch(said):
         return said
-    for folder, (plain, macros) in _OFFICE.items():
-        if "[Content_Types].xml" in names and any(name.startswith(folder) for name in names):
-            return macros if f"{folder}vbaProject.bin" in names else plain
-    return next((kind for name, kind in _TELLING.items() if name in names), "application/zip")
+    parts = {normalized(name): entry for name, entry in entries.items()}
+
+    def read(name: str) -> bytes:
+        return zip_structure.content(file, parts[name], ooxml_kinds.LONGEST)
+
+    package = ooxml_kinds.kind(parts.keys(), read)
+    return package or next((kind for name, kind in _TELLING.items() if name in entries), "application/zip")
 
 
 def _text(file: BinaryIO, entry: Member) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 _END = struct.Struct("<4s4H2IH")
@@ -22,6 +23,8 @@ _MARK, _MARK64, _MARK_ENTRY, _MARK_LOCAL = b"PK\x05\x06", b"PK\x06\x06", b"PK\x0
 _MARK_ENCRYPTED = b"PK\x06\x08"
 _TAIL = _END.size + 65535
 _FULL = 0xFFFFFFFF
+#: Bytes that are sought through at a time.
+_BLOCK = 256 * 1024
 #: End records in the tail of a file that are looked at, from the last on.
 _MOST_ENDS = 32
 
@@ -59,6 +62,10 @@ class Member:
     offset: int
     is_link: bool
     name_length: int
+
+    def without_name(self) -> Member:
+        """For those who keep very many of them."""
+        return replace(self, name="")
 
     @property
     def is_directory(self) -> bool:
@@ -104,6 +111,32 @@ def directories(file: BinaryIO) -> list[Directory]:
 def directory(file: BinaryIO) -> Directory | None:
     """The directory that most readers take; None where there is none."""
     return next(iter(directories(file)), None)
+
+
+def has_end(file: BinaryIO) -> bool:
+    """Whether an end record stands where readers look for one, whatever it says."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _TAIL))
+    return _MARK in file.read(_TAIL)
+
+
+def unlisted(file: BinaryIO, begins: int, ends: int) -> Iterator[Member]:
+    """An entry for each local header in these bytes, as readers have it who go by those. What it says of its size may
+    be 0."""
+    place, carried = begins, b""
+    while place < ends:
+        file.seek(place)
+        block = carried + file.read(min(_BLOCK, ends - place))
+        if len(block) == len(carried):
+            return
+        base, at = place - len(carried), block.find(_MARK_LOCAL)
+        while at >= 0:
+            found = Member("", 0, 0, 0, 0, base + at, is_link=False, name_length=0)
+            with suppress(BadZip):
+                own = local(file, found)
+                yield replace(found, flags=own.flags, method=own.method, packed=own.packed, unpacked=own.unpacked)
+            at = block.find(_MARK_LOCAL, at + 4)
+        place, carried = base + len(block), block[-3:]
 
 
 def is_encrypted(file: BinaryIO) -> bool:

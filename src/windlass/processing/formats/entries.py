@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,6 +11,10 @@ from typing import Any
 #: Entries that are looked at; of an archive with more, what is said holds for these. One more than a profile may
 #: allow, so that its limit is seen to be broken.
 MOST_ENTRIES = 100_001
+#: The largest figure that every reader of JSON takes for what it is.
+MOST_SAID = 2**53 - 1
+#: Below this many unpacked bytes no ratio is too high: a small file of one letter is no bomb.
+RATIO_COUNTS_FROM = 10 * 1024 * 1024
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ARCHIVE = re.compile(r"\.(zip|jar|apk|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|cab|iso)$", re.IGNORECASE)
@@ -43,10 +48,14 @@ def leaves(name: str) -> bool:
 @dataclass(slots=True)
 class Survey:
     """Sums over the entries seen so far. ``sizes`` says where the unpacked size comes from: ``declared`` by the
-    archive, ``counted`` by unpacking, or ``at least`` where counting was ended."""
+    archive, ``counted`` by unpacking, or ``at least`` where counting was ended.
+
+    ``damaged``, ``unmeasured`` and ``contradiction`` say what is wrong with it, each as a part of a sentence; they are
+    empty where nothing is. ``inner_entries`` and ``inner_unpacked`` are sums over the archives in it, at every depth.
+    """
 
     packed: int
-    sizes: str
+    sizes: str = "declared"
     entries: int = 0
     unpacked: int = 0
     encrypted: bool = False
@@ -55,6 +64,12 @@ class Survey:
     overlapping: int = 0
     cut: bool = False
     listed: bool = True
+    damaged: str = ""
+    unmeasured: str = ""
+    contradiction: str = ""
+    inner_entries: int = 0
+    inner_unpacked: int = 0
+    largest: int = 0
     _names: Counter[int] = field(default_factory=Counter)
 
     def add(self, entry: Entry) -> bool:
@@ -64,23 +79,36 @@ class Survey:
             return False
         self.entries += 1
         self.unpacked += entry.size
+        self.largest = max(self.largest, entry.size)
         self.encrypted |= entry.encrypted
         self.unsafe += entry.unsafe
         self.nested += not entry.is_directory and bool(_ARCHIVE.search(entry.name))
         self._names[hash(entry.name)] += 1
         return True
 
+    @property
+    def all_unpacked(self) -> int:
+        return self.unpacked + self.inner_unpacked
+
     def facts(self) -> dict[str, Any]:
+        ratio = self.all_unpacked / max(self.packed, 1)
+        up = math.ceil(100 * ratio) / 100 if self.sizes == "at least" else round(ratio, 2)
         found: dict[str, Any] = {
-            "unpacked_size": min(self.unpacked, 2**53 - 1),
+            "unpacked_size": min(self.unpacked, MOST_SAID),
             "unpacked_size_is": self.sizes,
-            "archive_ratio": min(round(self.unpacked / max(self.packed, 1), 2), 1e15),
+            "archive_ratio": min(up, 1e15),
+            "encrypted": self.encrypted,
+            "largest_entry": min(self.largest, MOST_SAID),
         }
+        if self.inner_unpacked or self.inner_entries:
+            found["inner_unpacked_size"] = min(self.inner_unpacked, MOST_SAID)
+            found["inner_entries"] = self.inner_entries
+        wrong = {"damaged": self.damaged, "not_measured": self.unmeasured, "contradiction": self.contradiction}
+        found |= {f"archive_{name}": said for name, said in wrong.items() if said}
         if self.listed:
             twice = sum(count - 1 for count in self._names.values())
             found |= {
-                "entries": self.entries,
-                "encrypted": self.encrypted,
+                "entries": min(self.entries, MOST_SAID),
                 "unsafe_names": self.unsafe,
                 "nested_archives": self.nested,
                 "overlapping_entries": self.overlapping,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
-from windlass.processing.formats import markup, xml
-from windlass.processing.formats.bounds import MB, shorten
+from windlass.processing.formats import encodings, markup, xml
+from windlass.processing.formats.bounds import MB
 from windlass.processing.formats.packed import Packed
 
 _CHAPTER = 8 * MB
@@ -23,23 +24,32 @@ def is_epub(packed: Packed) -> bool:
 
 def facts(packed: Packed) -> dict[str, Any]:
     found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
-    name, said = "", ""
-    for event in xml.events(packed.blocks(package(packed), 4 * MB)):
-        if event.kind == "start":
-            name, said = event.name, ""
-        elif event.kind == "text":
-            said += event.text
-        elif event.name == name and name in _SAYS and said.strip():
-            found.setdefault(_SAYS[name], shorten(said))
+    with suppress(xml.Malformed):
+        for name, said in xml.leaves(packed.blocks(package(packed), 4 * MB)):
+            if name in _SAYS and said:
+                found.setdefault(_SAYS[name], said)
     return found
 
 
 def text(packed: Packed) -> Iterator[str]:
+    """The chapters in reading order: pages of XHTML and of SVG. Pictures and sounds among them have no text."""
     for part in _chapters(packed):
-        source = packed.read(part, _CHAPTER).decode("utf-8", "replace")
-        head = source.find("<body")
-        yield from markup.text(source[max(head, 0) :])
-        yield "\n"
+        source = packed.read(part, _CHAPTER)
+        if _is_markup(source):
+            yield from _page(source)
+            yield "\n"
+
+
+def _page(source: bytes) -> Iterator[str]:
+    page = encodings.decoder(encodings.encoding_of(source, markup.declared_charset(source))).decode(source, True)
+    head = page.find("<body")
+    return markup.text(page[max(head, 0) :])
+
+
+def _is_markup(source: bytes) -> bool:
+    """Whether it is a page, whatever type the book declares."""
+    head = encodings.decoder(encodings.encoding_of(source[:1024])).decode(source[:1024])
+    return head.lstrip("\ufeff \t\r\n").startswith("<") and "\0" not in head
 
 
 def package(packed: Packed) -> str:
@@ -51,19 +61,26 @@ def package(packed: Packed) -> str:
 
 
 def _chapters(packed: Packed) -> list[str]:
-    opf, places, order = package(packed), {}, []
-    for event in xml.events(packed.blocks(opf, 4 * MB)):
-        if event.kind == "start" and event.name == "item":
-            href = unquote(event.attributes.get("href", "").partition("#")[0])
-            places[event.attributes.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
-        elif event.kind == "start" and event.name == "itemref":
-            order.append(event.attributes.get("idref", ""))
-    return [places[each] for each in order if each in places]
+    """What the spine lists. Of what is no page, the page that the book names in its place."""
+    opf, places, instead, order = package(packed), dict[str, str](), dict[str, str](), list[str]()
+    with suppress(xml.Malformed):
+        for event in xml.events(packed.blocks(opf, 4 * MB)):
+            said = event.attributes
+            if event.kind == "start" and event.name == "item":
+                href = unquote(said.get("href", "").partition("#")[0])
+                places[said.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
+                if said.get("media-type", "").startswith(("image/", "audio/", "video/")) and said.get("fallback"):
+                    instead[said.get("id", "")] = said["fallback"]
+            elif event.kind == "start" and event.name == "itemref":
+                order.append(said.get("idref", ""))
+    found = (instead.get(each, each) for each in order)
+    return [places[each] for each in found if each in places]
 
 
 def _is_encrypted(packed: Packed) -> bool:
-    for event in xml.events(packed.blocks("META-INF/encryption.xml", MB)):
-        is_method = event.kind == "start" and event.name == "EncryptionMethod"
-        if is_method and event.attributes.get("Algorithm") not in _FONTS_ONLY:
-            return True
+    with suppress(xml.Malformed):
+        for event in xml.events(packed.blocks("META-INF/encryption.xml", MB)):
+            is_method = event.kind == "start" and event.name == "EncryptionMethod"
+            if is_method and event.attributes.get("Algorithm") not in _FONTS_ONLY:
+                return True
     return False

@@ -15,11 +15,31 @@ from dataclasses import dataclass
 _TAG = re.compile(r"(/?)([A-Za-z][^\s/>]*+)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
 _UNENDED = re.compile(r"</?[A-Za-z]")
 _LANGUAGE = re.compile(r"""\slang\s*=\s*["']?([A-Za-z0-9-]{1,35})""", re.IGNORECASE)
-_HIDDEN = frozenset({"script", "style", "template", "noscript", "noembed", "noframes", "iframe", "xmp", "svg", "math"})
+_HIDDEN = frozenset(
+    {
+        "script",
+        "style",
+        "template",
+        "noscript",
+        "noembed",
+        "noframes",
+        "iframe",
+        "xmp",
+        "metadata",
+        "annotation",
+        "annotation-xml",
+    }
+)
 _RAW = frozenset({"script", "style", "textarea", "title", "noembed", "noframes", "iframe", "xmp"})
 _BREAK = re.compile(
     r"address|article|aside|blockquote|br|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|hr|li|main"
-    r"|nav|ol|option|p|pre|section|table|tbody|tfoot|thead|title|tr|ul"
+    r"|nav|ol|option|p|pre|section|table|tbody|text|tfoot|thead|title|tr|ul"
+)
+#: Where a page or an XML file names its encoding, in so many of its first bytes.
+_HEAD = 8192
+_DECLARED = re.compile(
+    rb"""<\?xml[^>]{1,200}?encoding\s*=\s*["']([\w.:-]{1,60})|<meta\s[^>]{0,1000}?charset\s*=\s*["']?\s*([\w.:+-]{1,60})""",
+    re.IGNORECASE,
 )
 _CELLS = frozenset({"td", "th"})
 _SPACES = re.compile(r"[ \t\r\n\f]+")
@@ -95,6 +115,12 @@ def text(source: str, *, structured: bool = True) -> Iterator[str]:
             yield "\n"
         else:
             yield "\t" if token.name in _CELLS and token.closing else ""
+
+
+def declared_charset(head: bytes) -> str | None:
+    """The label that an HTML page or an XML file gives its encoding (HTML 13.2.3.2, XML 4.3.3)."""
+    found = _DECLARED.search(head[:_HEAD])
+    return (found[1] or found[2]).decode("ascii", "replace") if found else None
 
 
 def title_and_language(head: str) -> tuple[str, str]:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
-from email.errors import HeaderParseError
-from email.header import decode_header
+from collections.abc import Iterator, Sequence
 from email.message import Message
-from email.parser import BytesHeaderParser
-from typing import BinaryIO
+from email.parser import HeaderParser
+from email.utils import unquote
+from itertools import groupby
+from typing import BinaryIO, NamedTuple
 
+from windlass.processing.formats import encodings
 from windlass.processing.formats.bounds import MB, PATIENCE, Clock, shorten
-from windlass.processing.formats.encodings import decoder, known
 
 MOST_PARTS = 2_000
 MOST_BYTES = 256 * MB
@@ -23,13 +23,24 @@ DEEPEST = 20
 _LONGEST_LINE = 64 * 1024
 _LONGEST_HEADERS = 256 * 1024
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+#: RFC 2047, and what writers make of it: languages (RFC 2231), spaces, words that touch what is beside them.
+_WORD = re.compile(r"=\?([\w.:+-]{1,60})(?:\*[^?]{0,40})?\?([bBqQ])\?([^?\n]*)\?=")
+_LONGEST_HEADER = 64 * 1024
+
+
+class Container(NamedTuple):
+    """A part of parts: which one of the message, and what the parts are to each other (``mixed``, ``alternative``)."""
+
+    number: int
+    kind: str
 
 
 class Part:
-    """A part that has no parts. Its body can be read once, before the next part is asked for."""
+    """A part that has no parts. Its body can be read once, before the next part is asked for. ``path``: the parts that
+    it is in, from the outermost, each with its own place among the parts there."""
 
-    def __init__(self, headers: Message, lines: Iterator[bytes]) -> None:
-        self.headers, self.lines = headers, lines
+    def __init__(self, headers: Message, lines: Iterator[bytes], path: Sequence[tuple[Container, int]] = ()) -> None:
+        self.headers, self.lines, self.path = headers, lines, tuple(path)
 
     @property
     def mime_type(self) -> str:
@@ -37,10 +48,17 @@ class Part:
 
     @property
     def filename(self) -> str:
-        try:
-            return shorten(words(self.headers.get_filename("")), 200)
-        except (ValueError, LookupError, TypeError):  # names that RFC 2231 would not write
-            return ""
+        for header, name in (("content-disposition", "filename"), ("content-type", "name")):
+            try:
+                said = self.headers.get_param(name, None, header)
+            except (ValueError, LookupError, TypeError):  # names that RFC 2231 would not write
+                continue
+            if isinstance(said, tuple):
+                charset, _, value = said
+                said = "".join(encodings.decoded([value.encode("latin-1", "replace")], charset or None))
+            if isinstance(said, str) and said.strip():
+                return shorten(words(unquote(said)), 200)
+        return ""
 
     @property
     def is_attachment(self) -> bool:
@@ -49,11 +67,8 @@ class Part:
 
     def text(self) -> Iterator[str]:
         """Decoded; what cannot be is replaced."""
-        told = self.headers.get_content_charset()
-        codec = decoder(told if known(told) else "utf-8" if told is None else None)
-        for piece in _undone(self.lines, str(self.headers.get("content-transfer-encoding", "")).strip().lower()):
-            yield codec.decode(piece)
-        yield codec.decode(b"", True)
+        pieces = _undone(self.lines, str(self.headers.get("content-transfer-encoding", "")).strip().lower())
+        yield from encodings.decoded(pieces, _charset(self.headers))
 
 
 class Mail:
@@ -63,6 +78,8 @@ class Mail:
         file.seek(0)
         self._file, self._left, self._clock = file, MOST_BYTES, Clock(PATIENCE / 2)
         self._boundaries: list[bytes] = []
+        self._path: list[tuple[Container, int]] = []
+        self._containers = 0
         self._met: tuple[int, bool] | None = None
         self.cut = False
         self.headers = self._read_headers()
@@ -73,10 +90,12 @@ class Mail:
             boundary = _boundary(headers) if len(self._boundaries) < DEEPEST else None
             if boundary:
                 self._boundaries.append(boundary)
+                self._path.append((Container(self._containers, headers.get_content_subtype()), -1))
+                self._containers += 1
                 lines = self._body()
             else:
                 lines = self._body()
-                yield Part(headers, lines)
+                yield Part(headers, lines, self._path)
             for _line in lines:  # what nobody wanted
                 pass
             if not self._next_part():
@@ -88,8 +107,11 @@ class Mail:
         """After a delimiter: whether another part begins."""
         while self._met:
             place, closing = self._met
-            del self._boundaries[place if closing else place + 1 :]
+            kept = place if closing else place + 1
+            del self._boundaries[kept:], self._path[kept:]
             if not closing:
+                container, number = self._path[place]
+                self._path[place] = (container, number + 1)
                 return True
             for _line in self._body():  # between the last part and the delimiter of the parts around it
                 pass
@@ -120,7 +142,9 @@ class Mail:
             size += len(line)
             if size <= _LONGEST_HEADERS:
                 lines.append(line)
-        return BytesHeaderParser().parsebytes(b"".join(lines))
+        raw = b"".join(lines)
+        codec = encodings.encoding_of(raw) if not raw.isascii() else "ascii"  # RFC 6532, and what was before it
+        return HeaderParser().parsestr(encodings.decoder(codec).decode(raw, True))
 
     def _line(self) -> bytes:
         if self._left <= 0 or self._clock.over():
@@ -132,15 +156,51 @@ class Mail:
 
 
 def words(header: object) -> str:
-    """A header's text with its encoded words decoded (RFC 2047)."""
+    """A header's text with its encoded words decoded (RFC 2047). Words of one encoding that follow each other are
+    decoded together: writers cut them within a character."""
+    said, place, pieces = str(header)[:_LONGEST_HEADER], 0, list[tuple[str, str | bytes]]()
+    for word in _WORD.finditer(said):
+        between = said[place : word.start()]
+        if between and not (pieces and pieces[-1][0] and between.isspace()):
+            pieces.append(("", between))
+        pieces.append((word[1].lower(), _unwrapped(word[2], word[3])))
+        place = word.end()
+    pieces.append(("", said[place:]))
+    text = ""
+    for charset, group in groupby(pieces, key=lambda piece: piece[0]):
+        found = [piece for _, piece in group]
+        raw = [piece for piece in found if isinstance(piece, bytes)]
+        text += "".join(encodings.decoded(raw, charset)) if raw else "".join(map(str, found))
+    return text
+
+
+def _unwrapped(encoding: str, word: str) -> bytes:
+    raw = word.encode("latin-1", "replace")
+    if encoding in "qQ":
+        return binascii.a2b_qp(raw.replace(b"_", b" "), header=True)
+    return b"".join(_from_base64(iter((raw,))))
+
+
+def _charset(headers: Message) -> str | None:
     try:
-        pieces = decode_header(str(header)[:16384])
-    except (ValueError, LookupError, binascii.Error, HeaderParseError):
-        return str(header)
-    return "".join(
-        piece if isinstance(piece, str) else decoder(charset if known(charset) else "utf-8").decode(piece, True)
-        for piece, charset in pieces
-    )
+        return headers.get_content_charset()
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def displayed(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
+    """The parts that a reader would be shown, in any case one of several alternatives, each with its number among all.
+
+    Attachments are not among them; nor are, of parts that belong together, others than the first.
+    """
+    for number, part in enumerate(parts):
+        related = (place for container, place in part.path if container.kind in _FIRST_ONLY)
+        if not part.is_attachment and not any(related):
+            yield number, part
+
+
+#: Of these the first part is the message; the others serve it.
+_FIRST_ONLY = frozenset({"related", "signed", "encrypted"})
 
 
 def _boundary(headers: Message) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from windlass.processing.formats import xml
@@ -20,7 +21,12 @@ _META = {
 }
 _MACROS = ("Basic/", "Scripts/")
 #: Not text that a reader of the document sees.
-_HIDDEN = frozenset({"tracked-changes", "annotation", "binary-data", "settings", "forms"})
+_HIDDEN = frozenset({"tracked-changes", "binary-data", "settings", "forms"})
+#: Where headers and footers of pages are said, and the elements that hold them.
+_STYLES, _HEADINGS = (
+    "styles.xml",
+    frozenset({"header", "footer", "header-first", "footer-first", "header-left", "footer-left"}),
+)
 _BREAKS = frozenset({"p", "h", "table-row", "line-break"})
 
 
@@ -47,9 +53,30 @@ def facts(packed: Packed) -> dict[str, Any]:
 
 
 def text(packed: Packed) -> Iterator[str]:
-    hidden, inside = 0, 0
-    for event in xml.events(packed.blocks("content.xml")):
-        if event.name in _HIDDEN:
+    """The text with its comments; after it, headers and footers of pages."""
+    try:
+        yield from _paragraphs(xml.events(packed.blocks("content.xml")))
+        yield from _paragraphs(_headings(xml.events(packed.blocks(_STYLES, 16 * MB))))
+    except xml.Malformed:
+        packed.damaged = True
+
+
+def _headings(events: Iterator[xml.Event]) -> Iterator[xml.Event]:
+    inside = 0
+    for event in events:
+        if event.name in _HEADINGS:
+            inside += 1 if event.kind == "start" else -1
+        elif inside:
+            yield event
+
+
+def _paragraphs(events: Iterator[xml.Event]) -> Iterator[str]:
+    hidden, inside, around = 0, 0, list[int]()
+    for event in events:
+        if event.name == "annotation":  # it stands in a paragraph, and has paragraphs
+            around, inside = ([*around, inside], 0) if event.kind == "start" else (around[:-1], sum(around[-1:]))
+            yield "\n"
+        elif event.name in _HIDDEN:
             hidden += 1 if event.kind == "start" else -1
         elif hidden:
             continue
@@ -69,16 +96,14 @@ def _described(packed: Packed) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if _is_encrypted(packed, "meta.xml"):
         return found
-    name, said = "", ""
-    for event in xml.events(packed.blocks("meta.xml", MB)):
-        if event.kind == "start":
-            name, said = event.name, ""
-            if name == "document-statistic":
+    with suppress(xml.Malformed):
+        for event in xml.events(packed.blocks("meta.xml", MB)):
+            if event.kind == "start" and event.name == "document-statistic":
                 found |= _counted(event)
-        elif event.kind == "text":
-            said += event.text
-        elif event.name == name and name in _META and said.strip():
-            found.setdefault(_META[name], shorten(said))
+    with suppress(xml.Malformed):
+        for name, said in xml.leaves(packed.blocks("meta.xml", MB)):
+            if name in _META and said:
+                found.setdefault(_META[name], said)
     return found
 
 
@@ -90,11 +115,12 @@ def _counted(event: xml.Event) -> dict[str, int]:
 def _is_encrypted(packed: Packed, member: str | None = None) -> bool:
     """Whether the manifest says so of any member, or of this one."""
     path = ""
-    for event in xml.events(packed.blocks("META-INF/manifest.xml", 4 * MB)):
-        if event.kind == "start" and event.name == "file-entry":
-            path = event.attributes.get("full-path", "")
-        elif event.kind == "start" and event.name == "encryption-data" and member in (None, path):
-            return True
+    with suppress(xml.Malformed):
+        for event in xml.events(packed.blocks("META-INF/manifest.xml", 4 * MB)):
+            if event.kind == "start" and event.name == "file-entry":
+                path = event.attributes.get("full-path", "")
+            elif event.kind == "start" and event.name == "encryption-data" and member in (None, path):
+                return True
     return False
 
 
@@ -102,12 +128,12 @@ def _names(packed: Packed, element: str, called: str) -> dict[str, Any]:
     """How many there are directly in the document, and their names: tables within tables are not sheets."""
     found: list[str] = []
     count = deep = 0
-    for event in xml.events(packed.blocks("content.xml")):
-        if event.name != element:
-            continue
-        deep += 1 if event.kind == "start" else -1
-        if event.kind == "start" and deep == 1:
-            count += 1
-            if len(found) < MOST_NAMES:
-                found.append(shorten(event.attributes.get("name", ""), 100))
+    with suppress(xml.Malformed):
+        for event in xml.events(packed.blocks("content.xml")):
+            if event.name == element:
+                deep += 1 if event.kind == "start" else -1
+                if event.kind == "start" and deep == 1:
+                    count += 1
+                    if len(found) < MOST_NAMES:
+                        found.append(shorten(event.attributes.get("name", ""), 100))
     return {f"{called}s": count, f"{called}_names": found}

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO
 
+from windlass.kernel.formats import zip_structure
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats import zips
 from windlass.processing.formats.bounds import BLOCK, MB, Clock
 
 #: Bytes unpacked from one file, in all.
@@ -27,15 +27,19 @@ class Packed:
     """A zip file that is a document. Use as a context manager; raises Unreadable throughout."""
 
     def __init__(self, file: BinaryIO) -> None:
-        size = zips.find_directory(file).size
-        if size > LARGEST_DIRECTORY:
+        found = zip_structure.directory(file)
+        if found is None:
+            raise Unreadable("The document has no table of contents: its end is missing.")
+        if found.end - found.start > LARGEST_DIRECTORY:
             raise Unreadable(
-                f"The document's table of contents has {size} bytes; at most {LARGEST_DIRECTORY // MB} MB are read."
+                f"The document has too many parts: more than {LARGEST_DIRECTORY // MB} MiB of their names."
             )
         file.seek(0)
         with _damaged():
             self._zip = zipfile.ZipFile(file)
         self.names = frozenset(self._zip.namelist())
+        #: Set by readers that passed over a part that is not well-formed.
+        self.damaged = False
         self.cut = False
         self._left, self._clock = MOST_UNPACKED, Clock()
 

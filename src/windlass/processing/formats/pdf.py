@@ -1,9 +1,11 @@
-"""The text of a PDF's pages, and pictures of pages, by PDFium."""
+"""The text of a PDF: of its pages, its form fields and its annotations, by PDFium."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from importlib import import_module
 from typing import Any, BinaryIO
 
 from windlass.processing.contract import damaged
@@ -13,6 +15,19 @@ MOST_PAGES = 5_000
 _ERR_PASSWORD = 4
 #: Larger than any page, in its units.
 _EVERYTHING = 1e6
+
+#: What is read of one page: annotations, and characters of each.
+_MOST_NOTES, _LONGEST_NOTE = 10_000, 64 * 1024
+#: FPDF_ANNOT_LINK, _POPUP and _WIDGET; FPDF_FORMFIELD_COMBOBOX, _LISTBOX and _TEXTFIELD; annotations that are hidden or
+#: not to be viewed; fields for passwords (ISO 32000-1, tables 165 and 228).
+_LINK, _POPUP, _WIDGET = 2, 16, 20
+_FIELDS_WITH_TEXT = (4, 5, 6)
+_HIDDEN, _PASSWORD = 2 | 32, 1 << 13
+
+
+def raw() -> Any:
+    """PDFium's own functions; the binding finds them as it is imported, so no checker knows them."""
+    return import_module("pypdfium2.raw")
 
 
 @contextmanager
@@ -51,3 +66,69 @@ def page_text(document: Any, number: int) -> str:
             return str(read.get_text_bounded()).replace("\x02", "-")  # PDFium's sign for a hyphen at the end of a line
     except pypdfium2.PdfiumError:
         return ""
+
+
+def metadata(document: Any, key: str) -> str:
+    """What the document says of itself; halves of surrogates in it are replaced."""
+    name = key.encode() + b"\0"
+    return _text_of(lambda buffer, size: raw().FPDF_GetMetaText(document, name, buffer, size))
+
+
+def prepare_fields(document: Any) -> None:
+    """Make what was written into form fields readable; called before the first page is loaded. Runs none of the scripts
+    that a form may have."""
+    import pypdfium2
+
+    with suppress(pypdfium2.PdfiumError):
+        document.init_forms()
+
+
+def notes(document: Any, number: int) -> Iterator[str]:
+    """What was written into the form fields of a page, and its annotations: notes, comments, typed text.
+
+    Fields are read where ``prepare_fields`` was called.
+    """
+    import pypdfium2
+
+    try:
+        with closing(document[number]) as page:
+            count = min(raw().FPDFPage_GetAnnotCount(page), _MOST_NOTES)
+            seen: set[str] = set()
+            for index in range(count):
+                note = raw().FPDFPage_GetAnnot(page, index)
+                if note:
+                    try:
+                        said = _said(document, note)
+                    finally:
+                        raw().FPDFPage_CloseAnnot(note)
+                    if said.strip() and said not in seen:
+                        seen.add(said)
+                        yield f"{said}\n"
+    except pypdfium2.PdfiumError:
+        return
+
+
+def _said(document: Any, note: Any) -> str:
+    pdfium = raw()
+    kind = pdfium.FPDFAnnot_GetSubtype(note)
+    if kind in (_LINK, _POPUP) or pdfium.FPDFAnnot_GetFlags(note) & _HIDDEN:
+        return ""
+    if kind != _WIDGET:
+        return _text_of(lambda buffer, size: pdfium.FPDFAnnot_GetStringValue(note, b"Contents\0", buffer, size))
+    form = document.formenv
+    if form is None or pdfium.FPDFAnnot_GetFormFieldType(form, note) not in _FIELDS_WITH_TEXT:
+        return ""
+    if pdfium.FPDFAnnot_GetFormFieldFlags(form, note) & _PASSWORD:
+        return ""
+    return _text_of(lambda buffer, size: pdfium.FPDFAnnot_GetFormFieldValue(form, note, buffer, size))
+
+
+def _text_of(read: Callable[[Any, int], int]) -> str:
+    """UTF-16 from one of PDFium's functions, which tell its size in bytes, with an end of two."""
+    size = min(int(read(None, 0)), 2 * _LONGEST_NOTE)
+    if size <= 2:
+        return ""
+    buffer = ctypes.create_string_buffer(size + 2)
+    wide = ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort))
+    length = min(int(read(wide, size)), size)
+    return buffer.raw[: max(length - 2, 0)].decode("utf-16-le", "replace").replace("\r", "\n")

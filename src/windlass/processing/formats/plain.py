@@ -19,6 +19,11 @@ _STRETCH = re.compile(r"[^\w\s]*+(\w?)\S*+\s*+")
 _TAIL = 4096
 
 
+def is_binary(head: bytes, media_type: str, codec: str) -> bool:
+    """Some types come as text and as binary data: drawings, models."""
+    return not media_type.startswith("text/") and b"\0" in head and not codec.startswith(("utf-16", "utf-32"))
+
+
 def decoded(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
     """Never fails. A byte order mark is taken away."""
     reading = decoder(codec)

@@ -13,15 +13,26 @@ from windlass.processing.formats.entries import MOST_ENTRIES
 _PACK, _UNPACK, _SUBSTREAMS, _SIZE, _CRC, _FOLDER, _UNPACK_SIZES, _NUM_STREAMS = 6, 7, 8, 9, 10, 11, 12, 13
 
 
+class TooMany(Exception):
+    """The archive claims more of something than is looked at, and than a profile may allow."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+
 @dataclass(slots=True)
 class Folder:
-    """Coders by id with their properties; unpacked sizes; which output is the folder's own."""
+    """Coders by id with their properties; unpacked sizes; which output is the folder's own. ``packs``: packed streams
+    that it is made of. ``is_chain``: each coder takes what the one behind it gives."""
 
     coders: list[tuple[bytes, bytes]] = field(default_factory=list)
     outputs: int = 0
     sizes: list[int] = field(default_factory=list)
     bound: set[int] = field(default_factory=set)
     has_crc: bool = False
+    packs: int = 1
+    is_chain: bool = True
 
     @property
     def size(self) -> int:
@@ -33,6 +44,7 @@ class Streams:
     start: int = 0
     packed: list[int] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
 
 
@@ -68,7 +80,7 @@ class Reader:
         """How many of something follow: each takes room in the header or is an entry."""
         found = self.number()
         if found > 10 * MOST_ENTRIES:
-            raise Unreadable("The archive claims more entries than are looked at.")
+            raise TooMany(found)
         return found
 
     def bits(self, count: int) -> list[bool]:
@@ -95,7 +107,8 @@ def read_streams(reader: Reader) -> Streams:
             _substreams(reader, found)
         else:
             raise Unreadable("The archive's table of contents has a part that is not known.")
-    found.sizes = found.sizes or [folder.size for folder in found.folders]
+    if not found.counts:
+        found.sizes, found.counts = [folder.size for folder in found.folders], [1] * len(found.folders)
     return found
 
 
@@ -135,10 +148,12 @@ def _folder(reader: Reader) -> Folder:
     if not found.coders:
         raise Unreadable("The archive's table of contents is damaged.")
     bindings = max(found.outputs - 1, 0)
-    for _ in range(bindings):
-        reader.number()
-        found.bound.add(reader.number())
+    for number in range(bindings):
+        taken, given = reader.number(), reader.number()
+        found.bound.add(given)
+        found.is_chain &= (taken, given) == (number, number + 1)
     loose = inputs - bindings
+    found.packs, found.is_chain = max(loose, 1), found.is_chain and loose == 1
     for _ in range(loose if loose > 1 else 0):
         reader.number()
     return found
@@ -151,7 +166,8 @@ def _substreams(reader: Reader, found: Streams) -> None:
         counts = [reader.count() for _ in found.folders]
         kind = reader.number()
     if sum(counts) > 10 * MOST_ENTRIES:
-        raise Unreadable("The archive claims more entries than are looked at.")
+        raise TooMany(sum(counts))
+    found.counts = counts
     for folder, count in zip(found.folders, counts, strict=True):
         sizes = [reader.number() for _ in range(count - 1)] if kind == _SIZE else []
         if count:

@@ -5,15 +5,22 @@ After Igor Pavlov's 7zFormat.txt. Numbers in names below are its property ids.
 
 from __future__ import annotations
 
+import io
 import lzma
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
+from windlass.kernel.formats import containers
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.bounds import MB
 from windlass.processing.formats.entries import Entry, Survey
-from windlass.processing.formats.sevenzip_streams import Reader, Streams, read_streams
+from windlass.processing.formats.sevenzip_coders import unpacking_chain
+from windlass.processing.formats.sevenzip_streams import Reader, Streams, TooMany, read_streams
+from windlass.processing.formats.unpacking import Packing, part, unpacked
+
+if TYPE_CHECKING:
+    from windlass.processing.formats.archives import Surveyor
 
 _LARGEST_HEADER = 16 * MB
 _HEADER, _ADDITIONAL, _STREAMS, _FILES, _EMPTY, _EMPTY_FILE, _NAMES, _ATTRIBUTES, _ENCODED = (
@@ -28,37 +35,66 @@ _HEADER, _ADDITIONAL, _STREAMS, _FILES, _EMPTY, _EMPTY_FILE, _NAMES, _ATTRIBUTES
     23,
 )
 _AES = bytes.fromhex("06f10701")
-_FILTERS = {bytes.fromhex("030101"): lzma.FILTER_LZMA1, b"\x21": lzma.FILTER_LZMA2}
 
 
-def survey(file: BinaryIO) -> Survey:
-    """Raises Unreadable."""
-    seen = Survey(packed=file.seek(0, 2), sizes="declared")
-    header = _header(file, seen)
+def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
+    """Raises Unreadable, CountingEnds, NotMeasured."""
+    file.seek(0)
+    if not file.read(6).startswith(containers.SEVEN_ZIP_MARK):
+        begins = containers.archive_behind(file)
+        file = part(file, begins, file.seek(0, 2) - begins)
+    header = _header(file, found)
     if header is None:
-        return seen
+        return
     streams = Streams()
-    while kind := header.number():
-        if kind == _STREAMS:
-            streams = read_streams(header)
-        elif kind == _FILES:
-            for entry in _files(header, streams):
-                if not seen.add(entry):
-                    break
-            break
-        elif kind == _ADDITIONAL:
-            read_streams(header)
-        else:
-            raise Unreadable("The archive's table of contents has a part that is not known.")
-    seen.encrypted |= any(coder == _AES for folder in streams.folders for coder, _ in folder.coders)
-    return seen
+    try:
+        while kind := header.number():
+            if kind == _STREAMS:
+                streams = read_streams(header)
+            elif kind == _FILES:
+                _add_files(header, streams, found)
+                break
+            elif kind == _ADDITIONAL:
+                read_streams(header)
+            else:
+                raise Unreadable("The archive's table of contents has a part that is not known.")
+    except TooMany as error:
+        found.entries, found.cut = max(found.entries, error.count), True
+        return
+    found.encrypted |= any(coder == _AES for folder in streams.folders for coder, _ in folder.coders)
+    found.unpacked = max(found.unpacked, sum(folder.size for folder in streams.folders))
+    if surveyor.counts and found.unpacked <= surveyor.meter.most:
+        _look_into_folders(file, streams, surveyor)
 
 
-def _header(file: BinaryIO, seen: Survey) -> Reader | None:
+def _add_files(header: Reader, streams: Streams, found: Survey) -> None:
+    for entry in _files(header, streams):
+        if not found.add(entry):
+            return
+
+
+def _look_into_folders(file: BinaryIO, streams: Streams, surveyor: Surveyor) -> None:
+    """Look for archives in what can be unpacked here; a 7z reader unpacks no more than the sizes that it is told."""
+    place, sizes, packs = 32 + streams.start, iter(streams.sizes), iter(streams.packed)
+    for folder, count in zip(streams.folders, streams.counts, strict=False):
+        packed = sum(next(packs, 0) for _ in range(folder.packs))
+        chain = unpacking_chain(folder)
+        own = [next(sizes, 0) for _ in range(count)]
+        if chain is not None:
+            content, _ = unpacked(part(file, place, packed), Packing(stream=chain), surveyor.meter)
+            begins = 0
+            for size in own:
+                if size:
+                    surveyor.look_inside(part(content, begins, size))
+                begins += size
+        place += packed
+
+
+def _header(file: BinaryIO, found: Survey) -> Reader | None:
     """The table of contents, unpacked if need be; None where a password is needed to read it, or it is empty."""
     file.seek(0)
     start = file.read(32)
-    if len(start) < 32 or not start.startswith(b"7z\xbc\xaf\x27\x1c"):
+    if len(start) < 32 or not start.startswith(containers.SEVEN_ZIP_MARK):
         raise Unreadable("The archive does not begin as a 7z file does.")
     offset, size, _ = struct.unpack_from("<QQI", start, 12)
     if not size:
@@ -70,7 +106,8 @@ def _header(file: BinaryIO, seen: Survey) -> Reader | None:
         if not streams.folders or not streams.packed:
             raise Unreadable("The archive's table of contents is damaged.")
         if any(coder == _AES for coder, _ in streams.folders[0].coders):
-            seen.encrypted = True
+            found.encrypted = True
+            found.unmeasured = "its table of contents is locked with a password"
             return None
         reader = Reader(_unpacked(file, streams))
         kind = reader.number()
@@ -88,33 +125,16 @@ def _piece(file: BinaryIO, place: int, size: int) -> bytes:
 
 def _unpacked(file: BinaryIO, streams: Streams) -> bytes:
     folder = streams.folders[0]
-    (coder, properties), size = folder.coders[0], folder.size
-    if size > _LARGEST_HEADER:
+    if folder.size > _LARGEST_HEADER:
         raise Unreadable("The archive's table of contents is too large.")
-    packed = _piece(file, 32 + streams.start, streams.packed[0])
-    if coder == b"\0":
-        return packed
-    if coder not in _FILTERS:
+    chain = unpacking_chain(folder)
+    if chain is None:
         raise Unreadable("The archive's table of contents is packed in a way that is not known.")
+    packed = _piece(file, 32 + streams.start, streams.packed[0])
     try:
-        chain = [_filter(_FILTERS[coder], properties)]
-        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=chain).decompress(packed, size)
-    except (lzma.LZMAError, ValueError, IndexError, struct.error, MemoryError) as error:
+        return b"".join(chain(io.BytesIO(packed)))
+    except (lzma.LZMAError, EOFError, OSError, ValueError, struct.error, MemoryError) as error:
         raise Unreadable("The archive's table of contents cannot be unpacked.") from error
-
-
-def _filter(kind: int, properties: bytes) -> dict[str, int]:
-    """The window need not be larger than what comes out."""
-    if kind == lzma.FILTER_LZMA2:
-        return {"id": kind, "dict_size": _LARGEST_HEADER}
-    first, window = properties[0], struct.unpack_from("<I", properties, 1)[0]
-    return {
-        "id": kind,
-        "lc": first % 9,
-        "lp": first // 9 % 5,
-        "pb": first // 45,
-        "dict_size": max(4096, min(window, _LARGEST_HEADER)),
-    }
 
 
 def _files(reader: Reader, streams: Streams) -> Iterator[Entry]:

@@ -1,27 +1,38 @@
-"""What a compressed file unpacks to, counted by unpacking it: nothing is kept, and it ends at a ceiling."""
+"""What packed bytes unpack to, as a file that is never held whole: counted as it is made, up to a limit."""
 
 from __future__ import annotations
 
 import bz2
 import lzma
+import struct
 import sys
 import zlib
-from collections.abc import Callable, Mapping
-from typing import BinaryIO, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol, cast
 
+from windlass.kernel.formats import containers
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.bounds import BLOCK, MB, Clock
+from windlass.processing.formats import lzw
+from windlass.processing.formats.bounds import MB, Clock
 
 #: How much memory a file may make its decompressor take for its window.
-_WINDOW = 128 * MB
+WINDOW = 128 * MB
+#: Packed bytes read, and unpacked bytes made, at a time.
+READ, MADE = 64 * 1024, 256 * 1024
+#: Unpacked bytes that can be gone back to without unpacking again: the end of a zip file is looked for in them.
+KEPT = MB
+#: Unpacking again, to go back, may cost so many times what may be unpacked.
+AGAIN = 4
 
 
-class _Decompressor(Protocol):
+class Decompressor(Protocol):
     @property
     def eof(self) -> bool: ...
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes | None: ...
 
     @property
     def needs_input(self) -> bool: ...
@@ -29,11 +40,47 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-class _Gzip:
-    """zlib's object in the shape of the others."""
+class CountingEnds(Exception):
+    """Enough has been unpacked to know that the limit is passed."""
 
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(31)
+
+class NotMeasured(Exception):
+    """What is in the file cannot be measured. The message is part of a sentence for the file's owner."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts what is unpacked of one file, at every depth. ``most``: bytes after which counting ends. ``is_asked``:
+    whether a rule needs to know what the entries of an archive really unpack to. ``memory``: bytes of archives in
+    archives that may be held to be read in any order."""
+
+    most: int
+    is_asked: bool
+    clock: Clock
+    counted: int = 0
+    worked: int = 0
+    entries: int = 0
+    memory: int = 256 * MB
+    report: Callable[[], None] = field(default=lambda: None)
+
+    def add(self, size: int, fresh: int) -> None:
+        """Raises CountingEnds, NotMeasured."""
+        self.counted, self.worked = self.counted + fresh, self.worked + size
+        if self.counted > self.most:
+            raise CountingEnds
+        if self.clock.over() or self.worked > AGAIN * self.most:
+            raise NotMeasured("unpacking it took too long")
+        self.report()
+
+
+class _Zlib:
+    """zlib's object in the shape of the others, by zlib-ng, which is several times as fast."""
+
+    def __init__(self, window: int) -> None:
+        from zlib_ng import zlib_ng
+
+        self._inner = zlib_ng.decompressobj(window)
+        self._errors = cast("type[Exception]", zlib_ng.error)
 
     @property
     def eof(self) -> bool:
@@ -48,10 +95,48 @@ class _Gzip:
         return not self._inner.unconsumed_tail
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max(max_length, 0))
+        try:
+            return self._inner.decompress(self._inner.unconsumed_tail + data, max(max_length, 0))
+        except self._errors as error:
+            raise zlib.error(str(error)) from error
 
 
-def _zstd() -> _Decompressor:
+class _Lzip:
+    """A member of lzip: LZMA without its own end of the header, and with a trailer of 20 bytes."""
+
+    def __init__(self) -> None:
+        self._inner: lzma.LZMADecompressor | None = None
+        self._head = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._inner is not None and self._inner.eof and len(self._inner.unused_data) >= 20
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data[20:] if self._inner else b""
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner is None or self._inner.needs_input
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        if self._inner is None:
+            self._head += data
+            if len(self._head) < 6:
+                return b""
+            coded = self._head[5]
+            window = (1 << (coded & 31)) - ((1 << (coded & 31)) // 16) * (coded >> 5)
+            filters = [
+                {"id": lzma.FILTER_LZMA1, "dict_size": min(max(window, 4096), WINDOW), "lc": 3, "lp": 0, "pb": 2}
+            ]
+            self._inner, data = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters), self._head[6:]
+        if self._inner.eof:
+            raise EOFError("its end is missing")
+        return self._inner.decompress(data, max_length)
+
+
+def zstd() -> Decompressor:
     """Of the standard library from Python 3.14 on; before that its backport."""
     if sys.version_info >= (3, 14):
         from compression import zstd
@@ -61,88 +146,201 @@ def _zstd() -> _Decompressor:
     return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
 
 
-#: Type of the file -> its decompressor.
-_KINDS: Mapping[str, Callable[[], _Decompressor]] = {
-    "application/gzip": _Gzip,
-    "application/x-bzip2": bz2.BZ2Decompressor,
-    "application/x-xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _WINDOW),
-    "application/x-lzma": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, _WINDOW),
-    "application/zstd": _zstd,
+def _lz4() -> Decompressor:
+    from lz4.frame import LZ4FrameDecompressor
+
+    make = cast("Callable[[], Decompressor]", LZ4FrameDecompressor)
+    return make()
+
+
+def raw_deflate() -> Decompressor:
+    return _Zlib(-15)
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How a format packs. ``marks``: what each further member begins with; bytes that do not are behind the end, and
+    readers pass over them. Zeros between members are padding. ``stream``: all of it, for what has no members."""
+
+    make: Callable[[], Decompressor] | None = None
+    marks: tuple[bytes, ...] = ()
+    skippable: bool = False
+    stream: Callable[[BinaryIO], Iterator[bytes]] | None = None
+
+
+#: Type of a file that is packed as a whole -> how.
+PACKINGS: Mapping[str, Packing] = {
+    containers.GZIP: Packing(lambda: _Zlib(31), (b"\x1f\x8b",)),
+    containers.BZIP2: Packing(bz2.BZ2Decompressor, (b"BZh",)),
+    containers.XZ: Packing(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, WINDOW), (b"\xfd7zXZ\x00",)),
+    containers.LZMA: Packing(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, WINDOW)),
+    containers.LZIP: Packing(_Lzip, (b"LZIP",)),
+    containers.ZSTD: Packing(zstd, (b"\x28\xb5\x2f\xfd",), skippable=True),
+    containers.LZ4: Packing(_lz4, (b"\x04\x22\x4d\x18",), skippable=True),
+    containers.COMPRESS: Packing(stream=lzw.blocks),
 }
-KINDS = frozenset(_KINDS)
+
+_ERRORS = (OSError, EOFError, ValueError, RuntimeError, lzma.LZMAError, zlib.error, struct.error)
 
 
 def prepare() -> None:
     """Load what is loaded at first use."""
-    _zstd()
+    for make in (zstd, _lz4, raw_deflate):
+        make()
 
 
-class Unpacking:
-    """A forward reader over the unpacked bytes, several members one after the other being one stream.
+def blocks(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
+    """What the file unpacks to from where it stands, several members one after the other being one stream.
 
-    Ends early, and ``cut`` is set, after ``ceiling`` bytes or when the clock is over. Raises Unreadable.
+    Raises Unreadable for a damaged one, NotMeasured where it asks for too much memory.
+    """
+    try:
+        yield from packing.stream(packed) if packing.stream else _members(packed, packing)
+    except MemoryError as error:
+        raise NotMeasured("it needs more memory to be unpacked than is given to it") from error
+    except _ERRORS as error:
+        if "emory usage limit" in str(error) or "requires too much memory" in str(error):
+            raise NotMeasured("it needs more memory to be unpacked than is given to it") from error
+        raise Unreadable("The archive is damaged: it can be unpacked in part only.") from error
+
+
+def _members(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
+    fed = _past_skippable(packed, packed.read(READ)) if packing.skippable else packed.read(READ)
+    while fed and packing.make:
+        inner = packing.make()
+        while not inner.eof:
+            if inner.needs_input and not fed:
+                fed = packed.read(READ)
+                if not fed:
+                    raise EOFError("its end is missing")
+            block, fed = inner.decompress(fed, MADE), b""
+            if block:
+                yield block
+        fed = _next_member(packed, (inner.unused_data or b"") + fed, packing)
+
+
+def _next_member(packed: BinaryIO, rest: bytes, packing: Packing) -> bytes:
+    """The beginning of the next member; nothing where what follows is none."""
+    while not rest.strip(b"\0"):
+        rest = packed.read(READ)
+        if not rest:
+            return b""
+    rest = rest.lstrip(b"\0")
+    if len(rest) < 8:
+        rest += packed.read(READ)
+    if packing.skippable:
+        rest = _past_skippable(packed, rest)
+    return rest if packing.marks and rest.startswith(packing.marks) else b""
+
+
+def _past_skippable(packed: BinaryIO, rest: bytes) -> bytes:
+    while rest[1:4] == containers.SKIPPABLE and rest[0] & 0xF0 == 0x50 and len(rest) >= 8:
+        size = 8 + struct.unpack_from("<I", rest, 4)[0]
+        if size > len(rest):
+            packed.seek(size - len(rest), 1)
+        rest = rest[size:]
+        if len(rest) < 8:
+            rest += packed.read(READ)
+    return rest
+
+
+class Part:
+    """Some bytes of a file as a file of their own."""
+
+    def __init__(self, file: BinaryIO, begins: int, size: int) -> None:
+        self._file, self._begins, self._size, self._place = file, begins, max(size, 0), 0
+        self.goes_back_slowly = getattr(file, "goes_back_slowly", False)
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size - self._place, 0)
+        self._file.seek(self._begins + self._place)
+        found = self._file.read(left if size < 0 else min(size, left))
+        self._place += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = max(0, offset + (0, self._place, self._size)[whence])
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+
+def part(file: BinaryIO, begins: int, size: int) -> BinaryIO:
+    return cast("BinaryIO", Part(file, begins, size))
+
+
+class Unpacked:
+    """The unpacked bytes as a file. Going back further than ``KEPT`` bytes unpacks again from the start.
+
+    Every read may raise Unreadable, CountingEnds, NotMeasured.
     """
 
-    def __init__(self, file: BinaryIO, mime_type: str, ceiling: int, clock: Clock) -> None:
-        self._file, self._make, self._ceiling, self._clock = file, _KINDS[mime_type], ceiling, clock
-        self._inner: _Decompressor = self._make()
-        self._fed = b""
-        self._ready = b""
-        self.count = 0
-        self.cut = False
-        file.seek(0)
+    goes_back_slowly = True
 
-    def read(self, size: int) -> bytes:
-        pieces, have = [], 0
-        while have < size and (block := self._ready or self._more()):
-            piece, self._ready = block[: size - have], block[size - have :]
+    def __init__(self, packed: BinaryIO, packing: Packing, meter: Meter) -> None:
+        self._packed, self._packing, self._meter = packed, packing, meter
+        self._place = self._reached = 0
+        self._size: int | None = None
+        self._restart()
+
+    @property
+    def counted(self) -> int:
+        """Bytes that came out so far."""
+        return self._reached
+
+    def read(self, size: int = -1) -> bytes:
+        pieces, left = [], size if size >= 0 else self.seek(0, 2) - self.tell()
+        while left > 0 and (piece := self._at(self._place)[:left]):
             pieces.append(piece)
-            have += len(piece)
+            self._place += len(piece)
+            left -= len(piece)
         return b"".join(pieces)
 
-    def skip(self, size: int) -> int:
-        left = size
-        while left > 0 and (block := self._ready or self._more()):
-            self._ready = block[left:]
-            left -= min(left, len(block))
-        return size - left
+    def seek(self, offset: int, whence: int = 0) -> int:
+        base = (0, self._place, self._length() if whence == 2 else 0)[whence]
+        self._place = max(0, base + offset)
+        return self._place
 
-    def peek(self, size: int) -> bytes:
-        head = self.read(size)
-        self._ready = head + self._ready
-        return head
+    def tell(self) -> int:
+        return self._place
 
-    def _more(self) -> bytes:
-        """The next unpacked bytes, b"" at the end."""
-        if self.count > self._ceiling or self._clock.over():
-            self.cut = True
-            return b""
-        try:
-            block = self._unpack()
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-            raise Unreadable("The file cannot be unpacked: it is damaged or ends too early.") from error
-        self.count += len(block)
-        return block
+    def _length(self) -> int:
+        while self._size is None:
+            self._more()
+        return self._size
 
-    def _unpack(self) -> bytes:
-        while True:
-            if self._inner.eof and not self._next_member():
+    def _at(self, place: int) -> bytes:
+        """Unpacked bytes from this place on, as many as there are at hand; none at the end."""
+        if place < (self._kept[0][0] if self._kept else self._made):
+            self._restart()
+        while self._made <= place:
+            if not self._more():
                 return b""
-            if self._inner.needs_input and not self._fed:
-                self._fed = self._file.read(BLOCK)
-                if not self._fed:
-                    raise EOFError("its end is missing")
-            fed, self._fed = self._fed, b""
-            block = self._inner.decompress(fed, BLOCK)
-            if block:
-                return block
+        begins, block = next(each for each in reversed(self._kept) if each[0] <= place)
+        return block[place - begins :]
 
-    def _next_member(self) -> bool:
-        """Zeros between and after members are padding."""
-        rest = self._inner.unused_data + self._fed
-        while not rest.strip(b"\0"):
-            rest = self._file.read(BLOCK)
-            if not rest:
-                return False
-        self._inner, self._fed = self._make(), rest.lstrip(b"\0")
+    def _more(self) -> bool:
+        block = next(self._blocks, b"")
+        if not block:
+            self._size = self._made
+            return False
+        self._kept.append((self._made, block))
+        self._made += len(block)
+        fresh = max(self._made - self._reached, 0)
+        self._reached += fresh
+        while self._made - self._kept[0][0] - len(self._kept[0][1]) > KEPT:
+            self._kept.popleft()
+        self._meter.add(len(block), fresh)
         return True
+
+    def _restart(self) -> None:
+        self._packed.seek(0)
+        self._blocks, self._made = blocks(self._packed, self._packing), 0
+        self._kept: deque[tuple[int, bytes]] = deque()
+
+
+def unpacked(packed: BinaryIO, packing: Packing, meter: Meter) -> tuple[BinaryIO, Unpacked]:
+    """The unpacked bytes, and what counts them."""
+    made = Unpacked(packed, packing, meter)
+    return cast("BinaryIO", made), made

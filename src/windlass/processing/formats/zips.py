@@ -1,123 +1,183 @@
-"""The central directory of a zip file, one entry at a time. No entry is opened, so sizes are what the file claims.
+"""What is in a zip file: each entry as its directory has it, and what it really unpacks to.
 
-After PKWARE's APPNOTE 6.3.10, sections 4.3.7 to 4.3.16 and 4.5.3 (zip64).
+Readers differ in which directory they take, and some go by the entries' own headers: the larger claim counts.
 """
 
 from __future__ import annotations
 
+import lzma
 import struct
-from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, BinaryIO
 
+from windlass.kernel.formats import zip_structure
+from windlass.kernel.formats.zip_structure import DESCRIPTOR, STORED, BadZip, Directory, Local, Member
 from windlass.processing.contract import Unreadable
+from windlass.processing.formats.bounds import MB
 from windlass.processing.formats.entries import Entry, Survey
+from windlass.processing.formats.unpacking import PACKINGS, WINDOW, Packing, part, raw_deflate, unpacked, zstd
 
-_END = struct.Struct("<4s4H2IH")
-_LOCATOR = struct.Struct("<4sIQI")
-_END64 = struct.Struct("<4sQ2H2I4Q")
-_HEADER = struct.Struct("<4s6H3I5H2I")
-_LOCAL = 30
-_UNKNOWN = 0xFFFFFFFF
+if TYPE_CHECKING:
+    from windlass.processing.formats.archives import Surveyor
+
 #: No file reaches so far, whatever an entry says of its place.
 _FARTHEST = 2**63 - 1
-_ENCRYPTED, _UTF8 = 1, 1 << 11
-_SYMLINK, _KIND = 0o120000, 0o170000
+_LOCAL = 30
+_FULL = 0xFFFFFFFF
+#: Bytes that may stand between an entry's data and the next header: its data descriptor, in its four forms.
+_DESCRIPTORS = (0, 12, 16, 20, 24)
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """Where it lies. ``shift``: how far the file's own offsets are off, where something stands before the archive."""
-
-    start: int
-    size: int
-    entries: int
-    shift: int
-
-
-def find_directory(file: BinaryIO) -> Directory:
-    """Raises Unreadable where there is none."""
-    end = file.seek(0, 2)
-    tail_at = max(0, end - 65535 - _END.size)
-    file.seek(tail_at)
-    tail = file.read(65535 + _END.size)
-    place = tail.rfind(b"PK\x05\x06")
-    if place < 0 or len(tail) - place < _END.size:
-        raise Unreadable("The archive has no table of contents: its end is missing.")
-    _, _, _, _, entries, size, offset, _ = _END.unpack_from(tail, place)
-    at = tail_at + place
-    if _UNKNOWN in (size, offset) or entries == 0xFFFF:
-        entries, size, offset, at = _zip64(file, at) or (entries, size, offset, at)
-    if size > at:
-        raise Unreadable("The archive's table of contents is larger than the archive.")
-    return Directory(at - size, size, entries, at - size - offset)
+def _lzma_of_zip(packed: BinaryIO) -> Iterator[bytes]:
+    """Behind a head of its own (APPNOTE 5.8.8); it may end without a mark."""
+    head = packed.read(9)
+    if len(head) < 9:
+        raise ValueError("too short")
+    first, window = head[4], struct.unpack_from("<I", head, 5)[0]
+    chain = {"id": lzma.FILTER_LZMA1, "lc": first % 9, "lp": first // 9 % 5, "pb": first // 45}
+    inner = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain | {"dict_size": max(4096, min(window, WINDOW))}])
+    while not inner.eof and (fed := packed.read(64 * 1024) if inner.needs_input else b"-"):
+        yield inner.decompress(b"" if fed == b"-" else fed, MB // 4)
 
 
-def _zip64(file: BinaryIO, end: int) -> tuple[int, int, int, int] | None:
-    if end < _LOCATOR.size:
-        return None
-    file.seek(end - _LOCATOR.size)
-    mark, _, place, _ = _LOCATOR.unpack(file.read(_LOCATOR.size))
-    if mark != b"PK\x06\x07" or place > end - _LOCATOR.size - _END64.size:
-        return None
-    file.seek(place)
-    mark, *_, entries, size, offset = _END64.unpack(file.read(_END64.size))
-    return (entries, size, offset, place) if mark == b"PK\x06\x06" else None
+#: Methods by number (APPNOTE 4.4.5) that can be unpacked here.
+METHODS: Mapping[int, Packing] = {
+    8: Packing(raw_deflate),
+    12: Packing(PACKINGS["application/x-bzip2"].make),
+    14: Packing(stream=_lzma_of_zip),
+    20: Packing(zstd),
+    93: Packing(zstd),
+    95: PACKINGS["application/x-xz"],
+}
 
 
-def survey(file: BinaryIO) -> Survey:
-    """What the directory says. Raises Unreadable."""
-    found = find_directory(file)
-    seen = Survey(packed=file.seek(0, 2), sizes="declared")
-    starts, ends = array("q"), array("q")
-    for entry, start, end in _entries(file, found):
-        if not seen.add(entry):
-            seen.entries = max(seen.entries, found.entries)
+def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
+    """Raises BadZip, CountingEnds, NotMeasured."""
+    directories = zip_structure.directories(file)
+    if not directories:
+        if zip_structure.is_encrypted(file):
+            found.encrypted = True
+            found.unmeasured = "its table of contents is locked with a password"
+            return
+        size = file.seek(0, 2)
+        if surveyor.counts:
+            _count_unlisted(file, 0, size, found, surveyor)
+        raise BadZip("The archive is damaged: its table of contents is missing or broken.")
+    for place, directory in enumerate(directories):
+        each = found if not place else Survey(found.packed)
+        _survey(file, directory, each, surveyor)
+        if place:
+            found.contradiction = "readers of such files find more than one table of contents in it"
+            found.entries, found.unpacked = max(found.entries, each.entries), max(found.unpacked, each.unpacked)
+
+
+def _survey(file: BinaryIO, directory: Directory, found: Survey, surveyor: Surveyor) -> None:
+    members: list[Member] = []
+    for member in zip_structure.members(file, directory):
+        entry = Entry(member.name, member.unpacked, member.is_encrypted, member.is_directory, member.is_link)
+        if not found.add(entry):
+            found.entries = max(found.entries, directory.claimed)
             break
-        starts.append(min(start, _FARTHEST))
-        ends.append(min(end, _FARTHEST))
-    seen.overlapping = _overlapping(starts, ends, found.start - found.shift)
-    return seen
+        members.append(member.without_name())
+    else:
+        found.contradiction = zip_structure.contradiction(directory, found.entries)
+    members.sort(key=lambda member: member.offset)
+    found.overlapping = _overlapping(members, directory.start)
+    if surveyor.counts and (surveyor.depth or found.unpacked <= surveyor.meter.most):
+        found.sizes = "declared" if found.encrypted else "counted"
+        _count(file, members, directory, found, surveyor)
 
 
-def _entries(file: BinaryIO, directory: Directory) -> Iterator[tuple[Entry, int, int]]:
-    """Each entry and the stretch of the archive that it claims."""
-    file.seek(directory.start)
-    left = directory.size
-    while left >= _HEADER.size:
-        head = _HEADER.unpack(file.read(_HEADER.size))
-        if head[0] != b"PK\x01\x02":
-            raise Unreadable("The archive's table of contents is damaged.")
-        flags, packed, unpacked, name_length, extra_length, comment_length = head[3], *head[8:13]
-        name, extra = file.read(name_length), file.read(extra_length)
-        file.seek(comment_length, 1)
-        left -= _HEADER.size + name_length + extra_length + comment_length
-        unpacked, packed, start = _sizes64(extra, unpacked, packed, head[16])
-        text = name.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
-        link = (head[15] >> 16) & _KIND == _SYMLINK
-        entry = Entry(text, unpacked, bool(flags & _ENCRYPTED), is_directory=text.endswith("/"), is_link=link)
-        yield entry, start, start + _LOCAL + name_length + packed
-
-
-def _sizes64(extra: bytes, *values: int) -> tuple[int, ...]:
-    """Unpacked, packed, offset: those that do not fit 32 bits stand in the extra field, in this order."""
-    place = 0
-    while place + 4 <= len(extra):
-        kind, length = struct.unpack_from("<2H", extra, place)
-        if kind == 1:
-            body = extra[place + 4 : place + 4 + length]
-            longs = iter(struct.unpack(f"<{len(body) // 8}Q", body[: len(body) // 8 * 8]))
-            return tuple(next(longs, value) if value == _UNKNOWN else value for value in values)
-        place += 4 + length
-    return values
-
-
-def _overlapping(starts: array[int], ends: array[int], directory: int) -> int:
+def _overlapping(members: list[Member], directory: int) -> int:
     """How many entries begin inside another, or reach into the directory: one stretch of bytes, unpacked many times."""
-    found, reached = 0, 0
-    for start, end in sorted(zip(starts, ends, strict=True)):
-        if start < reached or end > directory:
-            found += 1
+    count, reached = 0, 0
+    for member in members:
+        end = member.offset + _LOCAL + member.name_length + member.packed
+        if member.offset < reached or end > directory:
+            count += 1
         reached = max(reached, end)
-    return found
+    return count
+
+
+def _count(file: BinaryIO, members: list[Member], directory: Directory, found: Survey, surveyor: Surveyor) -> None:
+    """Unpack each entry to nowhere, in the order of the file, and those between them that the directory leaves out."""
+    reached = members[0].offset if members else directory.start
+    for start in dict.fromkeys((0, directory.begins)):
+        _count_between(file, start, reached, found, surveyor)
+    for member in members:
+        if member.offset > reached:
+            _count_between(file, reached, member.offset, found, surveyor)
+        try:
+            header = zip_structure.local(file, member)
+            found.contradiction = found.contradiction or _contradiction(member, header)
+            counted = _count_one(file, member, header, directory.start, found, surveyor)
+            found.unpacked += max(counted - member.unpacked, 0)
+            found.largest = max(found.largest, counted)
+            reached = max(reached, header.data + member.packed)
+        except (BadZip, Unreadable) as error:
+            found.damaged = found.damaged or str(error)
+    _count_between(file, reached, directory.start, found, surveyor)
+
+
+def _count_one(file: BinaryIO, member: Member, header: Local, ends: int, found: Survey, surveyor: Surveyor) -> int:
+    """What an entry unpacks to; 0 for what only a password opens. Raises Unreadable, CountingEnds, NotMeasured."""
+    if not member.packed or (member.is_encrypted and header.flags & zip_structure.ENCRYPTED):
+        return 0
+    if header.method == STORED:
+        surveyor.meter.add(0, member.packed)
+        surveyor.look_inside(part(file, header.data, member.packed))
+        return member.packed
+    packing = METHODS.get(header.method)
+    if packing is None:
+        found.unmeasured = f"some of it is packed by a method that is not read here (number {header.method})"
+        return 0
+    try:
+        return _count_packed(part(file, header.data, member.packed), packing, surveyor)
+    except Unreadable:
+        behind = ends - header.data
+        if behind <= member.packed or not header.flags & DESCRIPTOR:
+            raise
+        counted = _count_packed(part(file, header.data, behind), packing, surveyor)
+        found.contradiction = "an entry goes on behind the end that the table of contents gives it"
+        return counted
+
+
+def _count_packed(packed: BinaryIO, packing: Packing, surveyor: Surveyor) -> int:
+    content, made = unpacked(packed, packing, surveyor.meter)
+    surveyor.look_inside(content)
+    content.seek(0, 2)
+    return made.counted
+
+
+def _contradiction(member: Member, header: Local) -> str:
+    """What an entry's own header says otherwise than the directory. Sizes may be left out of it, where they follow."""
+    if header.method != member.method:
+        return "an entry is packed by one method by its own header, and by another by the table of contents"
+    if (header.flags ^ member.flags) & zip_structure.ENCRYPTED:
+        return "an entry is locked by its own header or by the table of contents, and not by both"
+    for own, listed in ((header.packed, member.packed), (header.unpacked, member.unpacked)):
+        if own not in (0, _FULL, listed):
+            return "an entry has one size by its own header, and another by the table of contents"
+    return ""
+
+
+def _count_between(file: BinaryIO, begins: int, ends: int, found: Survey, surveyor: Surveyor) -> None:
+    """Count entries that stand in a gap and are not listed: readers that go by the entries' own headers see them."""
+    file.seek(begins)
+    gap = file.read(min(28, ends - begins)) if ends > begins else b""
+    if any(gap[skipped : skipped + 4] == b"PK\x03\x04" for skipped in _DESCRIPTORS):
+        _count_unlisted(file, begins, ends, found, surveyor)
+
+
+def _count_unlisted(file: BinaryIO, begins: int, ends: int, found: Survey, surveyor: Surveyor) -> None:
+    """What can be unpacked between these places by the entries' own headers alone."""
+    for member in zip_structure.unlisted(file, begins, ends):
+        header = zip_structure.local(file, member)
+        packing = METHODS.get(header.method)
+        try:
+            if header.method == STORED:
+                found.unpacked += _count_one(file, member, header, ends, found, surveyor)
+            elif packing is not None and not member.is_encrypted:
+                found.unpacked += _count_packed(part(file, header.data, ends - header.data), packing, surveyor)
+        except Unreadable:
+            continue  # what was unpacked before the damage has been counted

@@ -1,21 +1,30 @@
-"""What is in an archive, by its headers. Nothing is unpacked to anywhere."""
+"""What is in an archive. Nothing is unpacked to anywhere."""
 
 from __future__ import annotations
 
-from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats import rars, sevenzips, tars, unpacking, zips
-from windlass.processing.formats.bounds import MB, Clock
-from windlass.processing.formats.entries import Survey
+import resource
+from collections.abc import Mapping
+from typing import Any
 
-#: Bytes that are unpacked to be counted where the profile does not limit them.
+from windlass.kernel.formats import containers
+from windlass.kernel.media_types import ARCHIVES
+from windlass.processing.contract import About, StepContext, StepResult, Unreadable
+from windlass.processing.formats import archives, unpacking
+from windlass.processing.formats.bounds import MB, Clock
+from windlass.processing.formats.entries import RATIO_COUNTS_FROM, Survey
+from windlass.processing.formats.unpacking import Meter
+
+#: Bytes after which counting ends where the profile sets no limit and the format says nothing of its size.
 CEILING = 4096 * MB
-_RAR = ("application/vnd.rar", "application/x-rar")
-_TAR = ("application/x-tar", "application/x-gtar", "application/x-ustar")
+#: The share of the step's time that counting may take, and its seconds where the step has no limit.
+_SHARE, _SECONDS = 0.8, 100.0
+#: Unpacked bytes between two reports of progress.
+_REPORT = 64 * MB
 
 
 class ArchiveFacts:
-    """Of a zip, 7z or rar file and of a plain tar the sizes are what it claims. What is compressed as a whole is
-    unpacked to nowhere and counted, up to the profile's `max_unpacked_size` or for half a minute."""
+    """What an archive is made of is told by its structure, whatever its type. Where the profile limits what it unpacks
+    to, every entry is unpacked to nowhere and counted, and so are archives in it, until the limit is passed."""
 
     about = About(
         name="archive_facts",
@@ -24,70 +33,92 @@ class ArchiveFacts:
         order=10,
         isolated=True,
         weight=2,
-        mime_types=(
-            "application/java-archive",
-            "application/vnd.android.package-archive",
-            "application/x-7z-compressed",
-            "application/zip",
-            *sorted(unpacking.KINDS),
-            *_RAR,
-            *_TAR,
-        ),
+        mime_types=ARCHIVES,
+        also=True,
         gives={
             "entries": "files, directories and links in it; no more than 100,001 are looked at",
             "unpacked_size": "bytes unpacked",
             "unpacked_size_is": "`declared` by the archive, `counted` by unpacking, or `at least` where that was ended",
-            "archive_ratio": "unpacked bytes for each byte of the file",
+            "archive_ratio": "unpacked bytes for each byte of the file, archives in it unpacked too",
+            "inner_entries": "entries of the archives in it, at every depth",
+            "inner_unpacked_size": "bytes that the archives in it unpack to, at every depth",
             "encrypted": "whether a password is needed for any of it",
             "unsafe_names": "entries that would leave the directory they are unpacked into: absolute, upwards, links "
             "that lead out or nobody knows where, devices",
             "nested_archives": "entries that are archives by their names",
             "overlapping_entries": "entries that share bytes with others, as bombs do",
+            "largest_entry": "bytes that the largest file in it unpacks to, in an archive in it too",
             "duplicate_names": "entries whose name another has, too",
+            "archive_damaged": "what is damaged in it, where it could not be read whole",
+            "archive_contradiction": "what its parts say otherwise than each other, so that readers differ about it",
+            "archive_not_measured": "why what it unpacks to could not be measured, where it could not",
         },
-        libraries=("bz2", "lzma", "zlib"),
+        libraries=("bz2", "lzma", "zlib", "zlib_ng", "lz4.frame"),
     )
 
     def prepare(self) -> None:
         unpacking.prepare()
 
     def run(self, context: StepContext) -> StepResult:
-        kind = context.facts["mime_type"]
-        if kind in unpacking.KINDS:
-            survey = _compressed(context, kind)
-        elif kind in _TAR:
-            survey = _tar(context)
-        else:
-            look = rars.survey if kind in _RAR else sevenzips.survey if "7z" in kind else zips.survey
-            survey = look(context.file)
-        return StepResult(survey.facts(), detail=_said(survey))
+        kinds = containers.containers(context.file)
+        if not kinds:
+            size: int = context.facts["size"]
+            facts = {"unpacked_size": size, "unpacked_size_is": "counted", "archive_ratio": 1.0}
+            return StepResult(facts, detail="Nothing is packed in it")
+        surveys = [archives.survey(context.file, kind, _meter(context)) for kind in kinds]
+        found = surveys[0]
+        for other in surveys[1:]:
+            _take_larger(found, other)
+        if found.damaged and not context.profile.get("archive_rules"):
+            raise Unreadable(found.damaged)  # no rule is there to say so
+        return StepResult(found.facts(), detail=_detail(found))
 
 
-def _tar(context: StepContext) -> Survey:
-    survey = Survey(packed=context.facts["size"], sizes="declared")
-    for entry in tars.entries(tars.Plain(context.file)):
-        if not survey.add(entry):
-            break
-    return survey
+def _meter(context: StepContext) -> Meter:
+    size = context.facts["size"]
+    most = _most_unpacked(context.profile, size)
+    meter = Meter(most or CEILING, most is not None, Clock(_seconds()))
+    reported = 0
+
+    def report() -> None:
+        nonlocal reported
+        if meter.worked - reported >= _REPORT:
+            reported = meter.worked
+            context.report(100 * min(context.file.tell(), size) // max(size, 1))
+
+    meter.report = report
+    return meter
 
 
-def _compressed(context: StepContext, kind: str) -> Survey:
-    ceiling = context.profile.get("max_unpacked_size") or CEILING
-    source = unpacking.Unpacking(context.file, kind, ceiling, Clock())
-    survey = Survey(packed=context.facts["size"], sizes="counted", listed=tars.is_tar(source.peek(tars.RECORD)))
-    if survey.listed:
-        for entry in tars.entries(source):
-            if not survey.add(entry):
-                break
-    while source.skip(MB) == MB:
-        size = context.facts["size"]
-        context.report(100 * min(context.file.tell(), size) // max(size, 1))
-    survey.unpacked = source.count
-    survey.sizes = "at least" if source.cut else "counted"
-    return survey
+def _most_unpacked(profile: Mapping[str, Any], size: int) -> int | None:
+    """Bytes after which one of the profile's limits is broken; None where it has none."""
+    limits = [profile.get("max_unpacked_size") or 0]
+    if ratio := profile.get("max_archive_ratio"):
+        limits.append(max(int(ratio * size), RATIO_COUNTS_FROM))
+    return min((limit for limit in limits if limit), default=None)
 
 
-def _said(survey: Survey) -> str:
-    size = f"{'at least ' if survey.sizes == 'at least' else ''}{survey.unpacked} bytes unpacked"
-    many = "more than " if survey.cut else ""
-    return f"{many}{survey.entries} entries, {size}" if survey.listed else size
+def _seconds() -> float:
+    """Some less than the step has: it may take twice its time in all of its threads."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    return _SECONDS if limit == resource.RLIM_INFINITY else max(1.0, _SHARE * (limit - 2) / 2)
+
+
+def _take_larger(found: Survey, other: Survey) -> None:
+    """The same bytes read as another format: the larger claim counts."""
+    if other.all_unpacked > found.all_unpacked:
+        found.unpacked, found.inner_unpacked, found.sizes = other.unpacked, other.inner_unpacked, other.sizes
+    found.entries = max(found.entries, other.entries)
+    found.largest = max(found.largest, other.largest)
+    found.inner_entries = max(found.inner_entries, other.inner_entries)
+    found.encrypted |= other.encrypted
+    found.unsafe, found.overlapping = max(found.unsafe, other.unsafe), max(found.overlapping, other.overlapping)
+    found.contradiction = found.contradiction or other.contradiction
+    found.unmeasured = found.unmeasured or other.unmeasured
+
+
+def _detail(found: Survey) -> str:
+    size = f"{'at least ' if found.sizes == 'at least' else ''}{found.all_unpacked:,} bytes unpacked"
+    many = "more than " if found.cut else ""
+    wrong = "".join(f"; {said}" for said in (found.damaged, found.contradiction, found.unmeasured) if said)
+    return f"{many}{found.entries:,} entries, {size}{wrong}" if found.listed else f"{size}{wrong}"

@@ -7,12 +7,13 @@ from typing import Any
 
 from windlass.kernel.media_types import matches
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
+from windlass.processing.toolkit.rules import GIVES, Limit, Unmeasured, broken, judge
 
-#: fact -> (the rule's name, what it is called, its unit)
+#: fact -> (the rule's name, what a file does by it, its unit)
 _MEASURES = {
-    "duration": ("duration", "lasts", "s"),
-    "width": ("dimensions", "is", "pixels wide"),
-    "height": ("dimensions", "is", "pixels high"),
+    "duration": ("duration", "lasts {} s", "seconds"),
+    "width": ("dimensions", "is {} pixels wide", "pixels"),
+    "height": ("dimensions", "is {} pixels high", "pixels"),
 }
 
 
@@ -27,6 +28,7 @@ class MediaRules:
         order=50,
         isolated=False,
         wanted_by="media_types",
+        gives=GIVES,
         gate=True,
     )
 
@@ -38,12 +40,11 @@ class MediaRules:
             taken = [name for each in kinds for name in each["content_types"]]
             detail = f"The content is {found}; allowed are {', '.join(taken)}."
             return StepResult(verdict=Rejection("type-not-allowed", detail, taken, found))
-        for verdict in _verdicts(context.facts, rules):
-            return StepResult(verdict=verdict)
-        return StepResult(detail=f"{rules['kind']}, within its rules")
+        well = f"{rules['kind']}, within its rules"
+        return judge(_findings(context.facts, rules), context.facts, context.profile, well)
 
 
-def _verdicts(facts: Facts, rules: Mapping[str, Any]) -> Iterator[Rejection]:
+def _findings(facts: Facts, rules: Mapping[str, Any]) -> Iterator[Rejection | Unmeasured]:
     kind = rules["kind"]
     claimed = facts.get("metadata", {}).get("media_type")
     if claimed is not None and claimed != kind:
@@ -54,25 +55,8 @@ def _verdicts(facts: Facts, rules: Mapping[str, Any]) -> Iterator[Rejection]:
         yield Rejection(
             "size", f"The {kind} has {facts['size']} bytes; at most {most} are allowed.", most, facts["size"]
         )
-    for fact in _MEASURES:
-        yield from _measured(facts, rules, fact)
-
-
-def _measured(facts: Facts, rules: Mapping[str, Any], fact: str) -> Iterator[Rejection]:
-    rule, verb, unit = _MEASURES[fact]
-    least, most = rules.get(f"min_{fact}"), rules.get(f"max_{fact}")
-    actual = facts.get(fact)
-    if least is None and most is None:
-        return
-    if actual is None:
-        yield Rejection(
-            "media-unreadable", f"The {rules['kind']}'s {fact} cannot be read from it.", least or most, None
-        )
-    elif least is not None and actual < least:
-        yield Rejection(
-            rule, f"The {rules['kind']} {verb} {actual} {unit}; at least {least} {unit} needed.", least, actual
-        )
-    elif most is not None and actual > most:
-        yield Rejection(
-            rule, f"The {rules['kind']} {verb} {actual} {unit}; at most {most} {unit} allowed.", most, actual
-        )
+    limits = (
+        Limit(fact, rule, fact, phrase, unit, rules.get(f"min_{fact}"), rules.get(f"max_{fact}"))
+        for fact, (rule, phrase, unit) in _MEASURES.items()
+    )
+    yield from broken(limits, facts, kind, "media-unreadable")

@@ -117,6 +117,8 @@ def _joined(places: list[tuple[float, float, float]], texts: tuple[str, ...]) ->
 def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]:
     with pdf.opened(context.file) as document:
         count = len(document) if document is not None else 0
+        if count:
+            pdf.prepare_fields(document)
         for number in range(min(count, pdf.MOST_PAGES)):
             context.report(100 * number // count)
             found = pdf.page_text(document, number)
@@ -125,6 +127,7 @@ def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]
             elif not found.strip():
                 found = reader.lines(_drawn(document, number))
             yield f"{found}\n\n"
+            yield from pdf.notes(document, number)
 
 
 def _drawn(document: Any, number: int) -> Any:

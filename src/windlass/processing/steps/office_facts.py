@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
-from windlass.processing.formats import epub, ole, ooxml, opendocument, zips
+from windlass.processing.formats import epub, ole, ooxml, opendocument
 from windlass.processing.formats.packed import Packed
 
 OFFICE = (
@@ -34,7 +34,7 @@ _FAMILIES: tuple[tuple[Callable[[Packed], bool], Callable[[Packed], dict[str, An
 
 class OfficeFacts:
     """Word, Excel, PowerPoint since 2007 and before, Outlook messages, OpenDocument, EPUB. A document that needs a
-    password has few facts but that. Those that are zip files have the facts of archives, too."""
+    password has few facts but that."""
 
     about = About(
         name="office_facts",
@@ -56,9 +56,6 @@ class OfficeFacts:
             "language": "language that a book names",
             "has_macros": "whether there are macros in it",
             "encrypted": "whether a password is needed to read it",
-            "entries": "parts in the zip file that the document is",
-            "unpacked_size": "bytes of all parts unpacked, as the document claims",
-            "archive_ratio": "unpacked size for each byte of the file",
         },
         libraries=("olefile", "pyexpat", "zipfile", "lzma"),
     )
@@ -75,13 +72,8 @@ class OfficeFacts:
 
 
 def _zipped(context: StepContext) -> dict[str, Any]:
-    survey = zips.survey(context.file).facts()
-    found = {name: survey[name] for name in ("entries", "unpacked_size", "archive_ratio")}
     with Packed(context.file) as packed:
-        for is_one, facts in _FAMILIES:
-            if is_one(packed):
-                return found | facts(packed)
-    return found
+        return next((facts(packed) for is_one, facts in _FAMILIES if is_one(packed)), {})
 
 
 def _said(found: Mapping[str, Any]) -> str:

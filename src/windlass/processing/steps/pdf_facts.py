@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from windlass.kernel.formats import pdf_dates
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats import pdf_units
-from windlass.processing.formats.pdf import first_page, opened
+from windlass.processing.formats.pdf import first_page, metadata, opened, raw
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: FPDF_ANNOT_WIDGET of PDFium's headers.
@@ -86,21 +85,16 @@ class PdfFacts:
         return StepResult(facts, detail=f"{facts['page_count']} pages")
 
 
-def _raw() -> Any:
-    """PDFium's own functions; the binding finds them as it is imported, so no checker knows them."""
-    return import_module("pypdfium2.raw")
-
-
 def _said(document: Any) -> dict[str, Any]:
-    texts = {name: document.get_metadata_value(key).strip()[:LONGEST] for name, key in _TEXTS.items()}
-    dates = {name: pdf_dates.iso(document.get_metadata_value(key)) for name, key in _DATES.items()}
+    texts = {name: metadata(document, key).strip()[:LONGEST] for name, key in _TEXTS.items()}
+    dates = {name: pdf_dates.iso(metadata(document, key)) for name, key in _DATES.items()}
     return {name: value for name, value in {**texts, **dates}.items() if value}
 
 
 def _shape(document: Any) -> dict[str, Any]:
-    raw = _raw()
+    pdfium = raw()
     facts: dict[str, Any] = {"page_count": len(document), "encrypted": False}
-    if raw.FPDF_GetSecurityHandlerRevision(document) >= 0:
+    if pdfium.FPDF_GetSecurityHandlerRevision(document) >= 0:
         facts["restricted"] = True
     version = document.get_version()
     if version:
@@ -123,23 +117,23 @@ def _size(document: Any, context: StepContext) -> dict[str, Any]:
 
 
 def _carried(document: Any) -> dict[str, Any]:
-    raw = _raw()
+    pdfium = raw()
     counts = {
-        "attachments": raw.FPDFDoc_GetAttachmentCount(document),
-        "signatures": raw.FPDF_GetSignatureCount(document),
+        "attachments": pdfium.FPDFDoc_GetAttachmentCount(document),
+        "signatures": pdfium.FPDF_GetSignatureCount(document),
     }
     facts: dict[str, Any] = {name: count for name, count in counts.items() if count > 0}
-    facts["has_javascript"] = raw.FPDFDoc_GetJavaScriptActionCount(document) > 0
-    form = raw.FPDF_GetFormType(document)
-    if form != raw.FORMTYPE_NONE:
-        facts["form"] = "acroform" if form == raw.FORMTYPE_ACRO_FORM else "xfa"
+    facts["has_javascript"] = pdfium.FPDFDoc_GetJavaScriptActionCount(document) > 0
+    form = pdfium.FPDF_GetFormType(document)
+    if form != pdfium.FORMTYPE_NONE:
+        facts["form"] = "acroform" if form == pdfium.FORMTYPE_ACRO_FORM else "xfa"
     return facts
 
 
 def _looked_for(document: Any) -> dict[str, Any]:
     """What only the pages themselves tell. What the time was too short for is left out, not guessed."""
-    raw = _raw()
-    wanted = FIELD_PAGES if raw.FPDF_GetFormType(document) != raw.FORMTYPE_NONE else TEXT_PAGES
+    pdfium = raw()
+    wanted = FIELD_PAGES if pdfium.FPDF_GetFormType(document) != pdfium.FORMTYPE_NONE else TEXT_PAGES
     has_text, fields, done = False, 0, 0
     for page in _pages(document, wanted):
         if done < TEXT_PAGES and not has_text:
@@ -169,23 +163,23 @@ def _pages(document: Any, most: int) -> Iterator[Any]:
 
 
 def _has_text(page: Any) -> bool:
-    raw = _raw()
-    text = raw.FPDFText_LoadPage(page)
+    pdfium = raw()
+    text = pdfium.FPDFText_LoadPage(page)
     if not text:
         return False
     try:
-        count = min(raw.FPDFText_CountChars(text), 1000)
-        return any(not chr(raw.FPDFText_GetUnicode(text, index) & 0xFFFF).isspace() for index in range(count))
+        count = min(pdfium.FPDFText_CountChars(text), 1000)
+        return any(not chr(pdfium.FPDFText_GetUnicode(text, index) & 0xFFFF).isspace() for index in range(count))
     finally:
-        raw.FPDFText_ClosePage(text)
+        pdfium.FPDFText_ClosePage(text)
 
 
 def _fields(page: Any) -> int:
-    raw = _raw()
+    pdfium = raw()
     found = 0
-    for index in range(min(raw.FPDFPage_GetAnnotCount(page), 10_000)):
-        annotation = raw.FPDFPage_GetAnnot(page, index)
+    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), 10_000)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, index)
         if annotation:
-            found += raw.FPDFAnnot_GetSubtype(annotation) == ANNOT_WIDGET
-            raw.FPDFPage_CloseAnnot(annotation)
+            found += pdfium.FPDFAnnot_GetSubtype(annotation) == ANNOT_WIDGET
+            pdfium.FPDFPage_CloseAnnot(annotation)
     return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from windlass.kernel.media_types import is_xml
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats import encodings, epub, markup, ole, ooxml, opendocument, pdf, plain, rtf
+from windlass.processing.formats import encodings, epub, markup, mime, ole, ooxml, opendocument, pdf, plain, rtf
 from windlass.processing.formats.bounds import MB, blocks
-from windlass.processing.formats.mime import Mail, Part
 from windlass.processing.formats.packed import Packed
 from windlass.processing.formats.sink import MAKES, MOST_BYTES, TextSink
 from windlass.processing.toolkit.rehearsal import rehearse
@@ -25,6 +25,8 @@ _ZIPPED = (
     "application/vnd.openxmlformats-officedocument.*",
 )
 _HTML = ("text/html", "application/xhtml+xml")
+#: Which of several ways in which a message is told is read: plain text before HTML before others.
+_RANKS = {"text/plain": 3, "text/html": 2}
 
 
 class Text:
@@ -41,12 +43,8 @@ class Text:
         wanted_by="text",
         mime_types=(
             "text/*",
-            "application/*+json",
-            "application/json",
             "application/pdf",
             "application/rtf",
-            "application/x-ndjson",
-            "application/xhtml+xml",
             "message/rfc822",
             *_ZIPPED,
         ),
@@ -86,6 +84,7 @@ def _pdf(context: StepContext, sink: TextSink) -> dict[str, Any]:
     with pdf.opened(context.file) as document:
         if document is None:
             return {}
+        pdf.prepare_fields(document)
         count, empty = min(len(document), pdf.MOST_PAGES), 0
         for number in range(count):
             found = pdf.page_text(document, number)
@@ -93,6 +92,7 @@ def _pdf(context: StepContext, sink: TextSink) -> dict[str, Any]:
             context.report(100 * number // count)
             if not sink.write(f"{found}\n\n"):
                 break
+            sink.take(pdf.notes(document, number))
         if len(document) > count:
             sink.why_cut = sink.why_cut or f"only the first {count} pages were read"
     return {"pages_without_text": empty}
@@ -108,6 +108,8 @@ def _zipped(context: StepContext, sink: TextSink) -> None:
             if is_one(packed):
                 sink.take(text(packed))
                 break
+        if packed.damaged:
+            sink.why_cut = sink.why_cut or "a part of it is damaged"
         if packed.cut:
             sink.why_cut = sink.why_cut or "its parts unpack to more than is read"
 
@@ -115,16 +117,21 @@ def _zipped(context: StepContext, sink: TextSink) -> None:
 def _unzipped(context: StepContext, sink: TextSink, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
         return _mail(context)
-    head = context.file.read(MB)
-    context.file.seek(0)
-    if ole.is_ole(head):
+    if ole.is_ole(context.file.read(8)):
         return iter(())
+    context.file.seek(0)
     if kind == "application/rtf":
         return rtf.text(_whole(context, sink, _RTF))
-    codec = encodings.detect(head, context.facts.get("encoding"), whole=context.facts["size"] <= MB)
-    if kind in _HTML or kind == "text/xml":
-        source = encodings.decoder(codec).decode(_whole(context, sink, _MARKUP), True)
-        return markup.text(source, structured=kind != "text/xml")
+    hint = context.facts.get("encoding")
+    if kind in _HTML or is_xml(kind):
+        data = _whole(context, sink, _MARKUP)
+        codec = encodings.encoding_of(data, markup.declared_charset(data), hint)
+        return markup.text(encodings.decoder(codec).decode(data, True), structured=kind in _HTML)
+    codec = encodings.survey(blocks(context.file, 2 * MOST_BYTES, MB)).codec(hint=hint)
+    context.file.seek(0)
+    if plain.is_binary(context.file.read(MB), kind, codec):
+        return iter(())
+    context.file.seek(0)
     return plain.decoded(blocks(context.file, 2 * MOST_BYTES), codec)
 
 
@@ -137,20 +144,39 @@ def _whole(context: StepContext, sink: TextSink, most: int) -> bytes:
 
 
 def _mail(context: StepContext) -> Iterator[str]:
-    """What the parts for people say: plain text, or where there is none, HTML."""
-    for wanted in ("text/plain", "text/html"):
-        found = False
-        for part in Mail(context.file).parts():
-            if part.mime_type == wanted and not part.is_attachment:
-                found = True
-                yield from _part(part)
-                yield "\n\n"
-        if found:
-            return
+    """What a reader would be shown, in order; of alternatives the plain text, if there is any in it."""
+    chosen = _chosen(context)
+    for number, part in mime.displayed(mime.Mail(context.file).parts()):
+        if number in chosen:
+            yield from _part(part)
+            yield "\n\n"
 
 
-def _part(part: Part) -> Iterator[str]:
-    if part.mime_type == "text/plain":
+def _chosen(context: StepContext) -> set[int]:
+    """The numbers of the parts to be read. Of each set of alternatives it is one: the parts that follow one of the ways
+    in which the message is told."""
+    found: dict[int, Sequence[tuple[mime.Container, int]]] = {}
+    told: dict[tuple[int, int], tuple[int, int]] = {}
+    for number, part in mime.displayed(mime.Mail(context.file).parts()):
+        has_text = any(map(str.strip, _part(part)))
+        rank = _RANKS.get(part.mime_type, 1) if has_text else 0
+        found[number] = part.path
+        for container, place in part.path:
+            if container.kind == "alternative":
+                way = (container.number, place)
+                told[way] = max(told.get(way, (0, 0)), (rank, -place))
+    best: dict[int, tuple[tuple[int, int], int]] = {}
+    for (container_number, place), worth in told.items():
+        best[container_number] = max(best.get(container_number, ((-1, 0), 0)), (worth, place))
+    return {
+        number
+        for number, path in found.items()
+        if all(best[container.number][1] == place for container, place in path if container.kind == "alternative")
+    }
+
+
+def _part(part: mime.Part) -> Iterator[str]:
+    if part.mime_type != "text/html":
         return part.text()
     source, size = [], 0
     for piece in part.text():

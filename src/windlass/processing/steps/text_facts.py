@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
-from windlass.kernel.media_types import extension
+from windlass.kernel.media_types import extension, is_xml
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats import encodings, jsons, markup, plain, tables
-from windlass.processing.formats.bounds import BLOCK, MB, Clock, blocks, shorten
+from windlass.processing.formats.bounds import BLOCK, MB, PATIENCE, Clock, blocks, shorten
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Bytes that are looked at.
@@ -16,6 +17,7 @@ MOST_BYTES = 64 * MB
 _HEAD = MB
 
 _TABLES = {"text/csv", "text/tab-separated-values"}
+_HTML = {"text/html", "application/xhtml+xml"}
 _JSON = {"application/json", "application/x-ndjson"}
 #: What libmagic takes for plain text, the name tells apart: JSON that is wrong or large, tables with semicolons.
 _BY_NAME = {
@@ -37,7 +39,7 @@ class TextFacts:
         title="Reading the text's facts",
         order=10,
         isolated=True,
-        mime_types=("text/*", *sorted(_JSON), "application/xhtml+xml", "application/*+json"),
+        mime_types=("text/*",),
         gives={
             "encoding": "character encoding",
             "bom": "whether it begins with a byte order mark",
@@ -70,8 +72,9 @@ class TextFacts:
 
     def run(self, context: StepContext) -> StepResult:
         kind, size = _kind(context), context.facts["size"]
-        head = context.file.read(_HEAD)
-        codec = encodings.detect(head, context.facts.get("encoding"), whole=size <= len(head))
+        head, codec = _head_and_codec(context, kind)
+        if plain.is_binary(head, kind, codec):
+            return StepResult(detail="It is not in text form.")
         facts: dict[str, Any] = {
             "encoding": codec.removesuffix("-sig").replace("ascii", "us-ascii"),
             "bom": encodings.byte_order_mark(head) is not None,
@@ -79,12 +82,22 @@ class TextFacts:
         seen = _Seen(context, codec)
         facts |= _of_kind(kind, seen)
         facts |= seen.counts()
-        if kind == "text/html" or kind == "application/xhtml+xml":
+        if kind in _HTML:
             title, language = markup.title_and_language(encodings.decoder(codec).decode(head))
             facts |= {name: shorten(said) for name, said in (("title", title), ("language", language)) if said}
         if seen.count < size:
             facts["counted_bytes"] = seen.count
         return StepResult(facts, detail=f"{facts['lines']} lines, {facts['encoding']}")
+
+
+def _head_and_codec(context: StepContext, kind: str) -> tuple[bytes, str]:
+    """The encoding is that of all the text that is counted: its first other letter may come late."""
+    head = context.file.read(_HEAD)
+    context.file.seek(0)
+    clock = Clock(PATIENCE / 3)
+    pieces = takewhile(lambda _: not clock.over(), blocks(context.file, MOST_BYTES, MB))
+    declared = markup.declared_charset(head) if kind in _HTML or is_xml(kind) else None
+    return head, encodings.survey(pieces).codec(declared, context.facts.get("encoding"))
 
 
 class _Seen:

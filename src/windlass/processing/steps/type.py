@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
-from windlass.kernel.formats import compound_kinds, looks, raw_photos, recording_kinds, zip_kinds
-from windlass.kernel.media_types import canonical, is_text, of_filename
-from windlass.processing.contract import About, StepContext, StepResult, Unreadable
+from windlass.kernel.formats import (
+    compound_kinds,
+    containers,
+    looks,
+    markup_root,
+    raw_photos,
+    recording_kinds,
+    texts,
+    zip_kinds,
+)
+from windlass.kernel.formats.markup_root import Markup
+from windlass.kernel.formats.texts import Text
+from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
+from windlass.processing.contract import About, PermanentError, StepContext, StepResult, Unreadable
+from windlass.processing.formats import pdf
+from windlass.processing.formats.bounds import MB, blocks
 from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
 
 #: libmagic looks at no more than this by itself.
-HEAD = 1024 * 1024
+HEAD = MB
 
 #: Where readers of PDF look for its beginning.
 PDF_WITHIN = 1024
 
+#: Bytes that are searched for the root of a document of markup.
+_MARKUP_WITHIN = 256 * MB
+
+_UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", "application/x-ole-storage", "application/pdf"
+_ZIP, _TAR, _PDF_MARK = "application/zip", "application/x-tar", b"%PDF-"
+
+#: Documents that may be locked in a compound file.
+_LOCKED = ("application/vnd.openxmlformats-officedocument.", "application/vnd.ms-")
+
+#: What libmagic says of compound files by the name of the program that wrote them, which embedded ones may have too.
+_GUESSED_BY_PROGRAM = frozenset(
+    {
+        _UNKNOWN,
+        "application/encrypted",
+        "application/msword",
+        "application/vnd.ms-excel",
+        "application/vnd.ms-office",
+        "application/vnd.ms-outlook",
+        "application/vnd.ms-powerpoint",
+    }
+)
+
+#: What runs in a browser is known by its root alone.
+_BY_ROOT = frozenset({markup_root.SVG, markup_root.XHTML})
+
 
 class Type:
-    """Detects by content: libmagic on the first MiB, then a zip file's directory, a compound file's directory, and
-    signatures that libmagic does not know. A plain text is what its name says of it (``.csv``, ``.md``), if that is a
-    kind of text. A file that begins as one thing and ends as a zip file is both."""
+    """Detects by content: a zip file by its directory and the main part of an office file, a compound file by its root
+    entry, markup by its root, text by all of its characters, other files by libmagic and by signatures that libmagic
+    does not know. A plain text is what its name says of it (`.csv`, `.md`), if that is a kind of text. A file with a
+    zip file or a PDF behind its beginning is both, and so is a container of a type that does not say that it is one."""
 
     about = About(
         name="type",
@@ -33,7 +75,8 @@ class Type:
             "encoding": "character encoding of a text",
             "also": "further types that the same bytes have, such as a zip file behind a picture",
         },
-        libraries=("pylibmagic", "magic"),  # the first makes the second find the library that came with it
+        # pylibmagic makes magic find the library that came with it
+        libraries=("pylibmagic", "magic", "pypdfium2"),
     )
 
     def prepare(self) -> None:
@@ -41,21 +84,161 @@ class Type:
         rehearse(self, *SAMPLES)
 
     def run(self, context: StepContext) -> StepResult:
-        head = context.file.read(HEAD)
-        found, encoding = _said(head)
-        claims = (of_filename(context.facts["filename"]), context.facts.get("declared_mime_type"))
-        kind = looks.narrowed(_looked_into(context, found, head), claims)
-        facts: dict[str, Any] = {"mime_type": kind}
-        if encoding and encoding != "binary" and is_text(kind):
-            facts["encoding"] = encoding
-        also = _also(context, head, kind)
-        if also or context.facts.get("also"):
-            facts["also"] = also
-        return StepResult(facts, detail=", and also ".join([kind, *also]))
+        found = _Detection(context).found()
+        facts: dict[str, Any] = {"mime_type": found.kind}
+        if found.encoding and is_text(found.kind):
+            facts["encoding"] = found.encoding
+        if found.also or context.facts.get("also"):
+            facts["also"] = list(found.also)
+        return StepResult(facts, detail=", and also ".join([found.kind, *found.also]))
 
 
-def _said(head: bytes) -> tuple[str, str]:
-    """Type and encoding, by libmagic."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    kind: str
+    encoding: str | None = None
+    also: tuple[str, ...] = ()
+
+
+class _Detection:
+    """One file: its first bytes, what libmagic says of them, and what its name and its sender claim."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._file, self._size = context.file, int(context.facts["size"])
+        self._head = context.file.read(HEAD)
+        self._guess, encoding = _by_libmagic(self._head)
+        self._encoding = encoding if encoding != "binary" else None
+        claims = (of_filename(context.facts["filename"]), canonical(context.facts.get("declared_mime_type")))
+        self._claims = [claim for claim in claims if claim]
+
+    def found(self) -> _Found:
+        if not self._head:
+            return _Found(self._guess)
+        if self._head.startswith(zip_kinds.SIGNATURES):
+            return self._zip_file()
+        if self._head.startswith(compound_kinds.SIGNATURE):
+            return self._with_also(self._compound_kind())
+        is_named = any(texts.is_named_text(claim) for claim in self._claims)
+        may_have_controls = is_named and (self._guess == _UNKNOWN or is_text(self._guess))
+        text = texts.text(self._head, is_whole=self._size <= HEAD, may_have_controls=may_have_controls)
+        kind = self._markup_kind(text) or self._pdf_kind(text, is_named) or self._text_kind(text)
+        if kind is None:
+            return self._with_also(self._binary_kind())
+        encoding = text.encoding if text else None
+        return self._with_also(kind, encoding or self._encoding, is_text=text is not None)
+
+    def _zip_file(self) -> _Found:
+        kinds = [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file)]
+        kind = kinds[0] if kinds else _ZIP
+        if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
+            kind = self._guess  # libmagic knows more kinds by their first entries
+        kind = looks.narrowed(kind, self._claims)
+        return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
+
+    def _compound_kind(self) -> str:
+        root = compound_kinds.root(self._file)
+        if root is not None and root.is_locked:
+            return next((claim for claim in self._claims if claim.startswith(_LOCKED)), _COMPOUND)
+        kind = compound_kinds.kind(root)
+        if kind == _COMPOUND and self._guess not in _GUESSED_BY_PROGRAM:
+            kind = self._guess
+        return looks.narrowed(kind, self._claims)
+
+    def _markup_kind(self, text: Text | None) -> str | None:
+        found = _markup(lambda: _blocks(self._file))
+        if found is None or (text is None and not found.certain):
+            return None
+        kind = found.kind
+        if found.is_xhtml:
+            return next((claim for claim in self._claims if claim in (markup_root.HTML, markup_root.XHTML)), kind)
+        if kind == markup_root.XML:
+            kind = next((claim for claim in self._claims if claim.endswith("+xml") and claim not in _BY_ROOT), kind)
+        if found.certain or kind not in (markup_root.XML, markup_root.HTML) or text is None:
+            return kind
+        return texts.kind(text, kind if kind == markup_root.HTML else self._text_guess(), self._claims)
+
+    def _pdf_kind(self, text: Text | None, is_named: bool) -> str | None:
+        """A PDF if it can be opened as one; a damaged one by its first bytes."""
+        place = self._head[: PDF_WITHIN + len(_PDF_MARK)].find(_PDF_MARK)
+        if place < 0:
+            return None
+        if place == 0 and (text is None or _PDF in self._claims):
+            return _PDF
+        is_another = place > 0 and (is_named if text is not None else has_signature(self._guess))
+        return _PDF if not is_another and self._opens_as_pdf() else None
+
+    def _opens_as_pdf(self) -> bool:
+        self._file.seek(max(0, self._size - 2048))
+        if b"startxref" not in self._file.read(2048):
+            return False
+        self._file.seek(0)
+        try:
+            with pdf.opened(self._file):
+                return True
+        except PermanentError:
+            return False
+
+    def _text_kind(self, text: Text | None) -> str | None:
+        if text is not None:
+            return texts.kind(text, self._text_guess(), self._claims)
+        mail = next((claim for claim in self._claims if claim in texts.MAIL), None)  # with parts of bytes in it
+        return mail if mail and texts.is_mail(self._head[:HEAD].decode("latin-1")) else None
+
+    def _text_guess(self) -> str:
+        """libmagic takes any text that mentions tags for a page; what is one begins so."""
+        return "text/plain" if self._guess in (markup_root.HTML, markup_root.XML) else self._guess
+
+    def _binary_kind(self) -> str:
+        if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
+            return _TAR  # without entries: its end alone
+        photo = raw_photos.read(self._file, self._size)
+        if photo is not None:
+            return photo.mime_type
+        guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
+        kind = looks.refined(guess, self._head, self._size)
+        is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
+        if kind == _UNKNOWN or (is_named_zip and not has_signature(kind)):
+            kind = next(iter(self._zip_behind()), kind)
+        kind = recording_kinds.kind(self._file, self._head, self._size, kind)
+        kind = self._guess if kind == _UNKNOWN else kind
+        return looks.narrowed(kind, self._claims)
+
+    def _zip_behind(self) -> list[str]:
+        """Kinds of the zip file that stands behind something else: readers of zip files begin at a file's end."""
+        return [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file) if each.entries]
+
+    def _with_also(self, kind: str, encoding: str | None = None, *, is_text: bool = False) -> _Found:
+        also = self._zip_behind()
+        if kind != _PDF and _PDF_MARK in self._head[:PDF_WITHIN] and (not is_text or self._opens_as_pdf()):
+            also.append(_PDF)
+        if kind == "application/gzip" and _is_packed_svg(self._file):
+            also.append(markup_root.SVG)
+        return _Found(kind, encoding, _others(kind, [*also, *self._containers(kind, *also)]))
+
+    def _containers(self, *kinds: str) -> list[str]:
+        """Containers that the bytes are by their structure, where the types found so far do not say so."""
+        if matches(kinds[0], ARCHIVES):
+            return []
+        is_named_zip = any(matches(kind, ARCHIVES) for kind in kinds)
+        return [found for found in containers.containers(self._file) if found != containers.ZIP or not is_named_zip]
+
+
+def _others(kind: str, also: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(other for other in also if other != kind))
+
+
+def _is_guess_of_zip(guess: str, has_directory: bool) -> bool:
+    """Whether libmagic may know more of a zip file by its first entries. It takes any with an entry below `word/` for a
+    document, which a directory tells better."""
+    if has_directory and guess.startswith(
+        ("application/vnd.openxmlformats", "application/vnd.oasis", "application/epub")
+    ):
+        return False
+    return guess != _UNKNOWN and contains(_ZIP, guess)
+
+
+def _by_libmagic(head: bytes) -> tuple[str, str]:
+    """Type and encoding."""
     detector = _detector()
     import magic  # only now, see `libraries`
 
@@ -67,41 +250,43 @@ def _said(head: bytes) -> tuple[str, str]:
     return canonical(mime_type), encoding
 
 
-def _looked_into(context: StepContext, found: str, head: bytes) -> str:
-    size: int = context.facts["size"]
-    if head.startswith(b"PK\x03\x04"):
-        directory = zip_kinds.directory(context.file)
-        if directory is not None and directory.begins == 0:
-            inside = zip_kinds.kind(context.file, directory)
-            return inside if inside != "application/zip" or found == "application/octet-stream" else found
-    elif head.startswith(compound_kinds.SIGNATURE):
-        return _of_compound(context, found)
-    photo = raw_photos.read(context.file, size)
-    if photo is not None:
-        return photo.mime_type
-    return recording_kinds.kind(context.file, head, size, looks.refined(found, head, size))
+def _markup(read: Callable[[], Iterator[bytes]]) -> Markup | None:
+    try:
+        return markup_root.markup(read)
+    except ValueError as error:
+        raise Unreadable(
+            f"The type cannot be detected: what stands before the first element of the document does not end within"
+            f" {_MARKUP_WITHIN // MB} MB."
+        ) from error
 
 
-def _of_compound(context: StepContext, found: str) -> str:
-    names = compound_kinds.names(context.file)
-    claim = of_filename(context.facts["filename"]) or canonical(context.facts.get("declared_mime_type"))
-    if compound_kinds.ENCRYPTED in names and claim.startswith("application/vnd.openxmlformats-officedocument."):
-        return claim
-    inside = compound_kinds.kind(names)
-    general = found in ("application/x-ole-storage", "application/encrypted", "application/octet-stream")
-    return inside if general or inside != "application/x-ole-storage" else found
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The file from its beginning. Raises ValueError where nobody who takes them has enough."""
+    file.seek(0)
+    yield from blocks(file, _MARKUP_WITHIN)
+    if file.read(1):
+        raise ValueError
 
 
-def _also(context: StepContext, head: bytes, kind: str) -> list[str]:
-    """Readers of zip files begin at a file's end, readers of PDF allow for something before it."""
-    also = []
-    if not head.startswith(b"PK"):
-        directory = zip_kinds.directory(context.file)
-        if directory is not None and directory.entries:
-            also.append(zip_kinds.kind(context.file, directory))
-    if kind != "application/pdf" and not is_text(kind) and b"%PDF-" in head[:PDF_WITHIN]:
-        also.append("application/pdf")
-    return [name for name in also if name != kind]
+def _is_packed_svg(file: BinaryIO) -> bool:
+    found = _markup(lambda: _unpacked(file))
+    return found is not None and found.kind == markup_root.SVG
+
+
+def _unpacked(file: BinaryIO) -> Iterator[bytes]:
+    """The first member of a gzip file, as far as it can be unpacked."""
+    inflater, left = zlib.decompressobj(31), _MARKUP_WITHIN
+    for block in _blocks(file):
+        try:
+            while block and not inflater.eof:
+                found = inflater.decompress(block, 64 * 1024)
+                yield found
+                left -= len(found)
+                block = inflater.unconsumed_tail
+        except zlib.error:
+            return
+        if left < 0:
+            raise ValueError
 
 
 @cache

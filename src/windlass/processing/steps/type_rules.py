@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from windlass.kernel.media_types import contradicts, extension, matches, of_filename
+from windlass.kernel.filenames import is_placeholder
+from windlass.kernel.media_types import (
+    NOTHING,
+    contradicts,
+    declaration_contradicts,
+    ending_of,
+    extension,
+    matches,
+    of_filename,
+)
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
 
 Rule = Callable[[Facts, Mapping[str, Any]], Rejection | None]
@@ -27,9 +36,13 @@ class TypeRules:
 def blocked(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
     refused = profile["blocked_mime_types"]
     for found in _types(facts):
-        if matches(found, refused):
+        if matches(found, refused) or matches(_READ_AS.get(found, found), refused):
             return Rejection("type-blocked", f"Files of type {found} are refused.", list(refused), found)
     return None
+
+
+#: What programs also read as another type, which a list of refused types may name.
+_READ_AS = {"application/xhtml+xml": "text/html"}
 
 
 def allowed(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
@@ -50,26 +63,44 @@ def _types(facts: Facts) -> list[str]:
 def allowed_extension(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
     taken = [name.lower().lstrip(".") for name in profile["allowed_extensions"]]
     found = extension(facts["filename"])
-    if not taken or found in taken:
+    if not taken or found in taken or _is_of_their_types(facts, taken):
         return None
     said = f"ends in .{found}" if found else "has no extension"
     return Rejection("extension-not-allowed", f"The name {said}; allowed are {', '.join(taken)}.", taken, found)
+
+
+def _is_of_their_types(facts: Facts, extensions: list[str]) -> bool:
+    """Where there is no name but a declared type, the content must be of a type whose extension is allowed."""
+    types = [name for each in extensions if (name := of_filename(f"a.{each}")) is not None]
+    named = not is_placeholder(facts["filename"]) or not facts.get("declared_mime_type")
+    return not named and matches(facts["mime_type"], types)
 
 
 def extension_agrees(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
     claimed, found = of_filename(facts["filename"]), facts["mime_type"]
     if not profile["check_mismatch"] or claimed is None or not contradicts(claimed, found):
         return None
-    ending = extension(facts["filename"])
-    detail = f"The name ends in .{ending}, which is {claimed}, but the content is {found}."
-    return Rejection("type-mismatch", detail, claimed, found)
+    detail = f"The name ends in .{extension(facts['filename'])}, which is {claimed}, but {_content(found)}"
+    ending = ending_of(found)
+    way_out = f"Rename it to .{ending}" if ending else "Give it the name of what it is"
+    return Rejection("type-mismatch", f"{detail} {way_out}, {_OTHERWISE}", claimed, found)
 
 
 def declaration_agrees(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
     claimed, found = facts.get("declared_mime_type"), facts["mime_type"]
-    if not profile["check_mismatch"] or not claimed or not contradicts(claimed, found):
+    if not profile["check_mismatch"] or not claimed or not declaration_contradicts(claimed, facts["filename"], found):
         return None
-    return Rejection("type-mismatch", f"{claimed} was declared, but the content is {found}.", claimed, found)
+    detail = f"{claimed} was declared, but {_content(found)}"
+    way_out = "Declare no type" if found in NOTHING else f"Declare {found} or no type"
+    return Rejection("type-mismatch", f"{detail} {way_out}, {_OTHERWISE}", claimed, found)
+
+
+#: The way out for those who mean it.
+_OTHERWISE = "or send it to a profile with check_mismatch = false."
+
+
+def _content(found: str) -> str:
+    return "the content is of no known type." if found in NOTHING else f"the content is {found}."
 
 
 RULES: tuple[Rule, ...] = (blocked, allowed, allowed_extension, extension_agrees, declaration_agrees)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser
-
+from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 from windlass.protocols import media_types, parameters
-from windlass.protocols.form.part_head import PartHead
+from windlass.protocols.form.part_head import MAX_HEAD_BYTES, PartHead
 
 MAX_PARTS = 1000
 MAX_PART_HEADERS = 16
+#: Of a part (bytes).
+MAX_HEADER_LINE = 4096
+#: Spaces and tabs behind a boundary (RFC 2046, 5.1.1); with more it is none.
+MAX_PADDING = 64
 
+_REST_OF_DELIMITER = rb"(--|[ \t]{0,%d}\r\n)" % MAX_PADDING
+_EMPTY_LINES = re.compile(rb"[\r\n]*")
+_HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00\r\n]*)")
 # RFC 2046, 5.1.1 allows 70 characters of fewer kinds; some clients take more. Never a CR: the search relies on it.
 _BOUNDARY = re.compile(r"[ -~]{0,199}[!-~]")
 
@@ -23,7 +28,8 @@ _BOUNDARY = re.compile(r"[ -~]{0,199}[!-~]")
 class PartBegan:
     """``filename`` as the client sent it, directories and all; None: an ordinary field.
 
-    ``content_type`` is the part's own header, None if it has none.
+    ``content_type`` is the part's own header, None if it has none. A part whose type no field has, such as a picture's,
+    is a file even if the client gives it no name.
     """
 
     name: str
@@ -47,46 +53,36 @@ FormEvent = PartBegan | PartData | PartEnded
 
 
 class FormParser:
-    """Turns the pieces of one body into events.
+    """Turns the pieces of one body into events. Its cost is linear in the body, whatever that holds.
 
     A part with an empty file name and no bytes is how a browser says that no file was chosen: it makes no event.
     """
 
     def __init__(self, content_type: str) -> None:
         """``content_type`` is the request's header. Raises UnsupportedMediaType, BadRequest."""
-        self._parser = MultipartParser(
-            _boundary(content_type),
-            {
-                "on_part_begin": self._part_began,
-                "on_header_field": self._header_name,
-                "on_header_value": self._header_value,
-                "on_header_end": self._header_ended,
-                "on_headers_finished": self._head_ended,
-                "on_part_data": self._data,
-                "on_part_end": self._part_ended,
-                "on_end": self._ended,
-            },
-            max_header_count=MAX_PART_HEADERS,
-        )
+        self._delimiter = b"\r\n--" + _boundary(content_type)
+        literal = re.escape(self._delimiter)
+        self._whole_delimiter = re.compile(literal + _REST_OF_DELIMITER)
+        self._cut_delimiter = re.compile(literal + rb"(?:-|[ \t]{0,%d}\r?)" % MAX_PADDING)
+        self._first_delimiter = re.compile(literal.removeprefix(re.escape(b"\r\n")) + _REST_OF_DELIMITER)
+        self._step = self._read_start
+        self._held = b""
         self._events: list[FormEvent] = []
         self._withheld: PartBegan | None = None
-        self._head = PartHead(0)
-        self._started = self._whole = False
+        self._parts = 0
+        self._whole = False
 
     def feed(self, data: bytes) -> list[FormEvent]:
         """What ``data`` adds. Raises BadRequest for a malformed body, BodyTooLarge for too many parts.
 
         After either, the parser is of no more use.
         """
-        if not self._started:
-            # The library looks for the first boundary differently when the newlines before it come alone.
-            data = data.lstrip(b"\r\n")
-            self._started = bool(data)
         self._events = []
-        try:
-            self._parser.write(data)
-        except FormParserError as error:
-            raise BadRequest(f"The multipart body is malformed: {self._reason()}.") from error
+        if self._held:
+            data, self._held = self._held + data, b""
+        at = 0
+        while at < len(data) and not self._whole:
+            at = self._step(data, at)
         return self._events
 
     def finish(self) -> None:
@@ -94,47 +90,107 @@ class FormParser:
         if not self._whole:
             raise BadRequest("The multipart body breaks off: its closing boundary is missing.")
 
-    def _reason(self) -> str:
-        if self._head.index == 0:
-            return "it does not begin with the boundary that Content-Type names"
-        part = f"part {self._head.index}"
-        return f"{part} has a header or boundary that is malformed, or headers that are too many or too long"
+    def _read_start(self, data: bytes, at: int) -> int:
+        """Empty lines, and the first delimiter."""
+        at = _EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches nothing too
+        found = self._first_delimiter.match(data, at)
+        if found:
+            return self._end_of_delimiter(found)
+        if self._may_become_delimiter(b"\r\n" + data[at : at + len(self._delimiter) + MAX_PADDING + 2]):
+            return self._hold(data, at)
+        raise _malformed("it does not begin with the boundary that Content-Type names")
 
-    def _part_began(self) -> None:
-        count = self._head.index + 1
-        if count > MAX_PARTS:
+    def _read_head(self, data: bytes, at: int) -> int:
+        end = at - 2 if data.startswith(b"\r\n", at) else data.find(b"\r\n\r\n", at)
+        if end < 0:
+            if len(data) - at > MAX_HEAD_BYTES:
+                raise BadRequest(
+                    f"The headers of part {self._parts} of the form have more than {MAX_HEAD_BYTES} bytes, the limit."
+                )
+            return self._hold(data, at)
+        self._begin_part(data[at:end].split(b"\r\n") if end > at else [])
+        self._step = self._read_data
+        return end + 4
+
+    def _read_data(self, data: bytes, at: int) -> int:
+        found = self._find_delimiter(data, at)
+        if found:
+            self._add(data, at, found.start())
+            if not self._withheld:
+                self._events.append(PartEnded())
+            self._withheld = None
+            return self._end_of_delimiter(found)
+        kept = self._start_of_cut_delimiter(data, at)
+        self._add(data, at, kept)
+        return self._hold(data, kept)
+
+    def _find_delimiter(self, data: bytes, at: int) -> re.Match[bytes] | None:
+        """``find`` is the fastest where nothing looks like a delimiter, the expression where much does."""
+        near = data.find(self._delimiter, at)
+        return None if near < 0 else self._whole_delimiter.search(data, near)
+
+    def _start_of_cut_delimiter(self, data: bytes, at: int) -> int:
+        """Where a delimiter begins of which ``data`` does not have the end; else its length."""
+        longest = len(self._delimiter) + MAX_PADDING + 2
+        found = data.find(b"\r", max(at, len(data) - longest))
+        while found >= 0 and not self._may_become_delimiter(data[found:]):
+            found = data.find(b"\r", found + 1)
+        return len(data) if found < 0 else found
+
+    def _may_become_delimiter(self, data: bytes) -> bool:
+        return self._delimiter.startswith(data) or self._cut_delimiter.fullmatch(data) is not None
+
+    def _end_of_delimiter(self, found: re.Match[bytes]) -> int:
+        if found[1] == b"--":
+            self._whole = True
+            return found.end()
+        self._parts += 1
+        if self._parts > MAX_PARTS:
             raise BodyTooLarge(f"The form has more than {MAX_PARTS} parts.", limit=MAX_PARTS)
-        self._head = PartHead(count)
+        self._step = self._read_head
+        return found.end()
 
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._head.add_to_name(data[start:end])
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._head.add_to_value(data[start:end])
-
-    def _header_ended(self) -> None:
-        self._head.end_header()
-
-    def _head_ended(self) -> None:
-        began = PartBegan(*self._head.disposition(), content_type=self._head.content_type())
+    def _begin_part(self, lines: list[bytes]) -> None:
+        if len(lines) > MAX_PART_HEADERS:
+            raise _malformed(f"part {self._parts} has too many headers; {MAX_PART_HEADERS} are allowed")
+        head = PartHead(self._parts)
+        for line in lines:
+            if len(line) > MAX_HEADER_LINE:
+                raise _malformed(
+                    f"part {self._parts} has a header that is too long; {MAX_HEADER_LINE} bytes are allowed"
+                )
+            found = _HEADER.fullmatch(line)
+            if not found:
+                raise _malformed(f"part {self._parts} has a header that is malformed")
+            head.add_to_name(found[1])
+            head.add_to_value(found[2])
+            head.end_header()
+        name, filename = head.disposition()
+        content_type = head.content_type()
+        if filename is None and not media_types.may_be_of_a_field(content_type):
+            filename = filenames.UNNAMED
+        began = PartBegan(name, filename, content_type)
         if began.filename == "":
             self._withheld = began
         else:
             self._events.append(began)
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def _add(self, data: bytes, start: int, end: int) -> None:
+        if start == end:
+            return
         if self._withheld:
             self._events.append(self._withheld)
             self._withheld = None
         self._events.append(PartData(memoryview(data)[start:end]))
 
-    def _part_ended(self) -> None:
-        if not self._withheld:
-            self._events.append(PartEnded())
-        self._withheld = None
+    def _hold(self, data: bytes, at: int) -> int:
+        """Keep what cannot be told yet for the next piece."""
+        self._held = data[at:]
+        return len(data)
 
-    def _ended(self) -> None:
-        self._whole = True
+
+def _malformed(why: str) -> BadRequest:
+    return BadRequest(f"The multipart body is malformed: {why}.")
 
 
 def _boundary(content_type: str) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest
+from windlass.kernel.stored_text import is_storable
 from windlass.protocols import claims, media_types
 from windlass.protocols.intents import Description
 
@@ -74,4 +75,4 @@ def _shown(value: bytes) -> str:
         text = value.decode()
     except UnicodeDecodeError:
         text = "\0"
-    return text if claims.storable(text) else base64.b64encode(value).decode("ascii")
+    return text if is_storable(text) else base64.b64encode(value).decode("ascii")

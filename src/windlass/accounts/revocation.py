@@ -1,0 +1,49 @@
+"""A losable notification that a credential may have been revoked in this process. Other processes do not hear it, so
+whoever relies on a credential for long proves it again from time to time too."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_out
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+
+from windlass.accounts.models import ApiToken
+
+_lock = threading.Lock()
+_listeners: set[Callable[[], None]] = set()
+
+
+def listen(listener: Callable[[], None]) -> Callable[[], None]:
+    """Call ``listener``, from any thread, after a token or a user changed or a session ended. Returns what stops it."""
+    with _lock:
+        _listeners.add(listener)
+
+    def stop() -> None:
+        with _lock:
+            _listeners.discard(listener)
+
+    return stop
+
+
+def connect() -> None:
+    """Hear of the changes; called once, when the models are there."""
+    user_logged_out.connect(_notify_after_commit, dispatch_uid="windlass.revocation")
+    for model in (ApiToken, get_user_model()):
+        for signal in (post_save, post_delete):
+            signal.connect(_notify_after_commit, sender=model, dispatch_uid=f"windlass.revocation.{model.__name__}")
+
+
+def _notify_after_commit(**_: Any) -> None:
+    transaction.on_commit(_notify)
+
+
+def _notify() -> None:
+    with _lock:
+        listeners = list(_listeners)
+    for listener in listeners:
+        listener()

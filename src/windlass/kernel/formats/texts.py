@@ -1,0 +1,173 @@
+"""Whether bytes are text, and which kind of text they are where no root of markup says so.
+
+Text is what decodes and has no control characters but those that texts have. A name or a sender may say which kind of
+text it is; a signature of another format in its first bytes does not make it one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from windlass.kernel.media_types import has_signature
+
+#: Bytes that are looked at for encodings that a sample tells.
+_SAMPLE = 4096
+
+#: Control characters that no text has, but for those of terminals, printers and old file ends.
+_CONTROLS = re.compile(rb"[\0-\x06\x0e-\x19\x1c-\x1f\x7f]")
+_END_OF_FILE = b"\x1a"  # of CP/M and DOS
+
+#: A share of other control characters that a text may have, where its name says that it is one.
+_SHARE = 0.05
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32le"),
+    (codecs.BOM_UTF32_BE, "utf-32be"),
+    (codecs.BOM_UTF16_LE, "utf-16le"),
+    (codecs.BOM_UTF16_BE, "utf-16be"),
+)
+
+#: Types that a text is where its name or its sender says so, as ``fnmatch`` patterns.
+NAMED_TEXTS = (
+    "application/*+json",
+    "application/graphql",
+    "application/json",
+    "application/json5",
+    "application/mbox",
+    "application/sql",
+    "application/toml",
+    "application/vnd.apple.mpegurl",
+    "application/x-httpd-php",
+    "application/x-ndjson",
+    "application/x-sh",
+    "application/x-subrip",
+    "application/xml-dtd",
+    "application/yaml",
+    "audio/x-mpegurl",
+    "audio/x-scpls",
+    "image/vnd.dxf",
+    "image/x-xbitmap",
+    "message/rfc822",
+    "model/gltf+json",
+    "model/iges",
+    "model/mtl",
+    "model/obj",
+    "model/step",
+    "model/stl",
+    "model/vrml",
+    "text/*",
+)
+POSTSCRIPT = "application/postscript"
+MAIL = frozenset({"message/rfc822", "application/mbox"})
+
+#: Formats made of text that begin with a line of their own.
+_SIGNED_TEXTS = (
+    (re.compile(r"\{\\rtf\d?\s*[\\{}]"), "application/rtf"),
+    (re.compile(r"(?:\x04|\x1b%-12345X[^%]{0,500})?%!PS(?:-Adobe-\d\.\d[^\r\n]*)?[\r\n]"), POSTSCRIPT),
+    (re.compile(r"P1\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+[01\s]"), "image/x-portable-bitmap"),
+    (re.compile(r"P2\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s"), "image/x-portable-graymap"),
+    (re.compile(r"P3\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s"), "image/x-portable-pixmap"),
+    (re.compile(r"/\* XPM \*/"), "image/x-xpixmap"),
+)
+
+_FIELD = re.compile(r"[!-9;-~]+[ \t]*:[^\n]*\n(?:[ \t]+[^\n]*\n)*")
+_POSTMARK = re.compile(r">?From [^\n]+\n")
+_MAIL_FIELD = re.compile(
+    r"^(?:bcc|cc|content-type|date|delivered-to|dkim-signature|from|message-id|mime-version|received|reply-to"
+    r"|return-path|sender|subject|to):",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """``encoding`` is None where it is one of 8 bits, which only a guess by its letters can tell."""
+
+    encoding: str | None
+    sample: str
+
+
+def text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text | None:
+    """The text that a file of these first bytes is. ``may_have_controls``: its name or its sender says that it is one
+    and nothing is known against it, so that a few control characters change nothing."""
+    marked = next(((mark, codec) for mark, codec in _BOMS if head.startswith(mark)), None)
+    if marked and marked[1] != "utf-8":
+        return _wide(head[len(marked[0]) :], marked[1], is_whole=is_whole)
+    if not head or not _few_controls(head, may_have_controls=may_have_controls):
+        return _unmarked_wide(head, is_whole=is_whole)
+    sample = head[: 16 * _SAMPLE]
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)
+    except UnicodeDecodeError:
+        return Text(None, sample.decode("latin-1"))
+    return Text("us-ascii" if head.isascii() else "utf-8", sample.decode("utf-8-sig", "replace"))
+
+
+def kind(found: Text, guess: str, claims: Sequence[str]) -> str:
+    """The kind of text. ``claims``: the types by its name and by its sender; ``guess``: by a library, for texts of
+    which neither says anything."""
+    signed = next((kind for pattern, kind in _SIGNED_TEXTS if pattern.match(found.sample)), None)
+    if signed or (POSTSCRIPT in claims and "%!" in found.sample[:1024]):
+        return signed or POSTSCRIPT
+    if guess in claims and not has_signature(guess):
+        return guess
+    for claim in claims:
+        if is_named_text(claim) and (claim not in MAIL or is_mail(found.sample)):
+            return claim
+    if any(is_named_text(claim) for claim in claims):
+        return "text/plain"
+    if guess == "message/rfc822":
+        return guess if is_mail(found.sample, strict=True) else "text/plain"
+    return guess if is_named_text(guess) or fnmatchcase(guess, "application/pgp-*") else "text/plain"
+
+
+def is_named_text(kind: str) -> bool:
+    return any(fnmatchcase(kind, pattern) for pattern in NAMED_TEXTS)
+
+
+def is_mail(sample: str, *, strict: bool = False) -> bool:
+    """Whether it begins with the lines of a message's head (RFC 5322), and with the line of a mailbox before them.
+    ``strict``: two of the fields that every message has are among them."""
+    sample = sample.replace("\r\n", "\n")
+    place = found.end() if (found := _POSTMARK.match(sample)) else 0
+    begins = place
+    while field := _FIELD.match(sample, place):
+        place = field.end()
+    if place == begins or (sample[place : place + 1] not in ("", "\n") and "\n" in sample[place:]):
+        return False
+    fields = _MAIL_FIELD.findall(sample[begins:place])
+    return len({field.lower() for field in fields}) >= (2 if strict else 1)
+
+
+def _few_controls(head: bytes, *, may_have_controls: bool) -> bool:
+    found = len(_CONTROLS.findall(head.removesuffix(_END_OF_FILE)))
+    return not found or (may_have_controls and found <= max(1, len(head) * _SHARE))
+
+
+def _wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
+    """Of two or four bytes a character: such bytes decode as anything, so most must be characters that are printed."""
+    final = is_whole and len(content) % 2 == 0
+    try:
+        decoded = codecs.getincrementaldecoder(codec)("surrogatepass").decode(content, final)
+    except UnicodeDecodeError:
+        return None
+    if _CONTROLS.search(decoded.encode("utf-8", "surrogatepass").replace(b"\x1a", b"")):
+        return None
+    sample = decoded[:_SAMPLE]
+    odd = sum(unicodedata.category(character) in ("Cn", "Co", "Cs") for character in sample)
+    return Text(codec, decoded[: 16 * _SAMPLE]) if odd <= len(sample) / 20 else None
+
+
+def _unmarked_wide(head: bytes, *, is_whole: bool) -> Text | None:
+    """UTF-16 without its mark: mostly characters of ASCII, so that every other byte is zero."""
+    sample = head[:_SAMPLE]
+    for codec, zeros, others in (("utf-16le", sample[1::2], sample[::2]), ("utf-16be", sample[::2], sample[1::2])):
+        if len(sample) >= 4 and zeros.count(0) > 0.7 * len(zeros) and b"\0" not in others:
+            return _wide(head, codec, is_whole=is_whole)
+    return None

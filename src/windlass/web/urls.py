@@ -1,0 +1,9 @@
+"""The page, for ``path("windlass/", include("windlass.web.urls"))`` in any project."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+
+from windlass.web.views import page
+
+urlpatterns: list[URLPattern | URLResolver] = [path("", page, name="windlass-page")]

@@ -1,0 +1,404 @@
+"""Which credential may call what: every route there is, on both planes, with every kind of credential.
+
+The table below is written by hand. A route without a row fails, and so does a row without a route.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.records import Caller, make_file
+
+pytest_plugins = ["tests.integration.records_fixture"]
+
+Configure = Callable[..., None]
+
+#: What a route may be called with, when credentials are required.
+PUBLIC = {"none", "token", "session", "staff", "grant", "used grant", "signed", "metrics"}
+OWNER = {"token", "session", "staff"}
+STAFF = {"staff"}
+CREATE = OWNER | {"grant"}
+CONTINUE = OWNER | {"used grant"}
+DOWNLOAD = OWNER | {"signed"}
+METRICS = STAFF | {"metrics"}
+#: Django's own pages look at the session alone; to all others they show the sign-in page.
+PAGE = PUBLIC
+
+ROWS: dict[str, set[str]] = {
+    "GET /": PUBLIC,
+    "GET /api/docs": PUBLIC,
+    "GET /api/openapi.json": PUBLIC,
+    "GET /api/v1/media/supported-formats": OWNER,
+    "GET /api/v1/media/upload/{}/status": OWNER,
+    "GET /api/v1/media/{}": OWNER,
+    "DELETE /api/v1/media/upload/{}": OWNER,
+    "DELETE /api/v1/media/{}": OWNER,
+    "POST /api/v1/media/cleanup/expired": STAFF,
+    "POST /api/v1/media/posts/{}/published": OWNER,
+    "POST /api/v1/media/upload/chunk": OWNER,
+    "POST /api/v1/media/upload/images": OWNER,
+    "POST /api/v1/media/upload/init": OWNER,
+    "POST /api/v1/media/upload/simple": OWNER,
+    "POST /api/v1/media/upload/{}/finalize": OWNER,
+    "GET /api/v1/quota": OWNER,
+    "GET /api/v1/upload/status/{}": OWNER,
+    "POST /api/v1/upload/cancel": OWNER,
+    "POST /api/v1/upload/chunk": OWNER,
+    "POST /api/v1/upload/complete": OWNER,
+    "POST /api/v1/upload/init": OWNER,
+    "PUT /api/v1/upload/{}/chunks/{}": OWNER,
+    "GET /events": OWNER,
+    "DELETE /files/{}": OWNER,
+    "GET /files": OWNER,
+    "GET /files/security/config": OWNER,
+    "GET /files/zip": OWNER,
+    "GET /files/{}": OWNER,
+    "GET /files/{}/download": DOWNLOAD,
+    "GET /files/{}/events": OWNER,
+    "GET /files/{}/renditions/{}": OWNER,
+    "GET /files/{}/status": OWNER,
+    "GET /files/{}/text": OWNER,
+    "GET /files/{}/thumbnail": OWNER,
+    "OPTIONS /files": PUBLIC,
+    "POST /files": CREATE,
+    "POST /files/batch": CREATE,
+    "POST /files/zip": OWNER,
+    "POST /files/{}/release": OWNER,
+    "POST /files/{}/reprocess": OWNER,
+    "POST /files/{}/restore": OWNER,
+    "POST /files/{}/signed-url": OWNER,
+    "PUT /files": CREATE,
+    "PUT /files/{}": CREATE,
+    "GET /healthz": PUBLIC,
+    "GET /livez": PUBLIC,
+    "GET /metrics": METRICS,
+    "GET /problems/{}": PUBLIC,
+    "GET /profiles": OWNER,
+    "GET /readyz": PUBLIC,
+    "GET /s3/multipart/{}": OWNER,
+    "GET /s3/multipart/{}/batch": OWNER,
+    "GET /s3/multipart/{}/{}": OWNER,
+    "GET /s3/params": OWNER,
+    "DELETE /s3/multipart/{}": OWNER,
+    "POST /s3/multipart": OWNER,
+    "POST /s3/multipart/{}/complete": OWNER,
+    "POST /s3/params/complete": OWNER,
+    "DELETE /uploads/{}": CONTINUE,
+    "GET /uploads/{}": CONTINUE,
+    "GET /uploads/{}/events": OWNER,
+    "HEAD /uploads/{}": CONTINUE,
+    "OPTIONS /uploads/{}": PUBLIC,
+    "PATCH /uploads/{}": CONTINUE,
+    "POST /uploads/grants": OWNER,
+}
+
+
+def byte_routes() -> Iterator[str]:
+    from windlass.asgi import BYTE_ROUTES
+
+    for route in BYTE_ROUTES:
+        for method in route.methods or ():
+            # Starlette answers HEAD wherever GET is; it is a row of its own where it is no GET without a body.
+            if method != "HEAD" or "GET" not in (route.methods or ()):
+                yield f"{method} {re.sub('{[^}]*}', '{}', route.path)}"
+
+
+def django_routes() -> Iterator[str]:
+    """Every URL of Django's resolver; what takes no particular method is listed with GET."""
+    from django.urls import URLPattern, URLResolver, get_resolver
+
+    from windlass.http.rest.routing import refuse
+
+    def walk(found: list[Any], before: str) -> Iterator[tuple[str, Any]]:
+        for one in found:
+            if isinstance(one, URLResolver):
+                yield from walk(one.url_patterns, before + str(one.pattern))
+            elif isinstance(one, URLPattern) and one.callback is not refuse:
+                yield before + str(one.pattern), one.callback
+
+    for path, view in walk(get_resolver().url_patterns, ""):
+        if path.startswith("admin/"):
+            continue  # tested as a whole below
+        for method in getattr(view, "windlass_accesses", None) or {"GET"}:
+            yield f"{method} /{re.sub('<[^>]*>', '{}', path)}"
+
+
+def test_every_route_has_a_row_and_every_row_a_route(records_home: Path) -> None:
+    assert {*byte_routes(), *django_routes()} == set(ROWS)
+
+
+@pytest.fixture
+def closed(configure: Configure) -> Any:
+    """The whole application, where credentials are required."""
+    configure(AUTH_MODE="required", METRICS_TOKEN="a-token-for-metrics-alone")
+    from windlass.asgi import application
+
+    return application
+
+
+@pytest.fixture
+def owner(closed: Any, user: Any) -> Caller:
+    found: Caller = user(app=closed)
+    return found
+
+
+def new_grant(owner: str, **terms: Any) -> str:
+    from windlass.accounts.api import create_grant
+
+    token, _ = create_grant(owner, **({"profile": "default", "expires_in": 600} | terms))
+    return token
+
+
+def begin(caller: Caller, path: str) -> str:
+    """The path and query of a new tus upload."""
+    answer = caller("POST", path, headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.headers["location"])
+
+
+class Visitor:
+    """Sends one request with a credential of each kind. All of them are of one owner, whose file and upload are asked
+    for."""
+
+    def __init__(self, app: Any, owner: Caller, staff: Caller) -> None:
+        from windlass.accounts.api import sign
+        from windlass.files.api import FileStatus
+
+        self.file = make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY, checksum="ab" * 32)
+        nobody = Caller(app)
+        self._grant = new_grant(owner.owner)
+        location = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        self.upload, self._used = location.removeprefix("/uploads/").split("?")
+        self._signature = sign(f"/files/{self.file.id}/download/", 600)[0].partition("?")[2]
+        self._app, self._owner, self._staff = app, owner, staff
+
+    def __call__(self, kind: str, method: str, path: str) -> int:
+        headers: dict[str, str] = {}
+        query = ""
+        match kind:
+            case "token":
+                headers = self._owner.headers
+            case "staff":
+                headers = self._staff.headers
+            case "session":
+                headers = self._session()
+            case "grant":
+                query = f"?grant={self._grant}"
+            case "used grant":
+                query = f"?{self._used}"
+            case "signed":
+                query = f"?{self._signature}"
+            case "metrics":
+                headers = {"Authorization": "Bearer a-token-for-metrics-alone"}
+        headers |= {"Accept": "application/json"}
+        return Caller(self._app)(method, path + query, headers=headers).status_code
+
+    def _session(self) -> dict[str, str]:
+        from django.conf import settings
+        from django.contrib.auth import get_user_model
+        from django.contrib.sessions.backends.db import SessionStore
+
+        found = get_user_model().objects.get(pk=self._owner.owner.removeprefix("user:"))
+        session = SessionStore()
+        session["_auth_user_id"] = str(found.pk)
+        session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+        session["_auth_user_hash"] = found.get_session_auth_hash()
+        session.save()
+        cookie = f"{settings.SESSION_COOKIE_NAME}={session.session_key}; csrftoken={'a' * 32}"
+        return {"Cookie": cookie, "X-CSRFToken": "a" * 32, "Origin": "http://localhost"}
+
+
+@pytest.fixture
+def visitor(closed: Any, owner: Caller, user: Any) -> Visitor:
+    return Visitor(closed, owner, user(app=closed, staff=True))
+
+
+#: Streams never end: they are asked with HEAD.
+STREAMS = {"GET /events", "GET /files/{}/events", "GET /uploads/{}/events"}
+
+
+@pytest.mark.parametrize("row", sorted(ROWS))
+def test_each_route_takes_the_credentials_of_its_row_and_no_other(row: str, visitor: Visitor) -> None:
+    method, _, template = row.partition(" ")
+    method = "HEAD" if row in STREAMS else method
+    allowed = ROWS[row]
+    for kind in ("none", "metrics", "signed", "grant", "used grant", "session", "staff", "token"):
+        thing = visitor.upload if "uploads/" in template or "/upload/" in template else str(visitor.file.id)
+        path = template.replace("{}", thing, 1).replace("{}", "1")
+        status = visitor(kind, method, path)
+        if kind in allowed:
+            assert status not in (401, 403), (kind, status)
+        else:
+            # An unused grant names no upload: each is another's to it, and another's thing is not there.
+            refused = (401, 403, 404) if (kind, allowed) == ("grant", CONTINUE) else (401, 403)
+            assert status in refused, (kind, status)
+
+
+@pytest.mark.parametrize("kind", ["none", "grant", "signed", "metrics", "token"])
+def test_the_admin_is_for_staff_who_have_signed_in(kind: str, visitor: Visitor) -> None:
+    for path in (
+        "/admin/",
+        "/admin/windlass_files/fileasset/",
+        f"/admin/windlass_accounts/grant/{uuid.uuid4()}/change/",
+    ):
+        assert visitor(kind, "GET", path) in (302, 403)
+
+
+class TestGrantsAreForOneUpload:
+    @pytest.mark.parametrize("name", ["grant", "%67rant", "g%72an%74", "%67%72%61%6e%74"])
+    def test_a_zip_is_not_read_by_a_grant(self, closed: Any, owner: Caller, name: str) -> None:
+        """However the parameter is encoded, by ids and by reference, with a body and with a query."""
+        from windlass.files.api import FileStatus
+
+        file = make_file(owner.owner, b"private", gate_passed=True, status=FileStatus.READY, reference="order")
+        query = f"{name}={new_grant(owner.owner)}"
+        nobody = Caller(closed)
+        for asked in ({"ids": [str(file.id)]}, {"reference": "order"}):
+            assert nobody("POST", f"/files/zip/?{query}", json=asked).status_code == 403
+        for asked_for in (f"ids={file.id}", "reference=order"):
+            assert nobody("GET", f"/files/zip/?{query}&{asked_for}").status_code == 403
+
+    @pytest.mark.parametrize("name", ["grant", "%67rant"])
+    def test_an_encoded_name_is_the_same_grant(self, closed: Any, owner: Caller, name: str) -> None:
+        path = f"/files/?{name}={new_grant(owner.owner)}"
+        assert Caller(closed)("POST", path, content=b"anchor").status_code == 201
+        assert Caller(closed)("POST", path, content=b"again").status_code == 403
+
+    def test_it_also_binds_who_has_another_credential(self, closed: Any, owner: Caller) -> None:
+        """A page that carries a grant, opened by somebody who is signed in, may do no more than the grant."""
+        assert owner("GET", f"/files/?grant={new_grant(owner.owner)}").status_code == 403
+
+    def test_in_open_mode_it_is_a_grant_too(self, records_home: Path) -> None:
+        from windlass.asgi import application
+
+        nobody = Caller(application)
+        assert nobody("GET", f"/files/?grant={new_grant('user:0')}").status_code == 403
+        assert nobody("GET", "/files/?grant=wlg_made-up").status_code == 401
+
+    def test_elsewhere_than_in_the_query_it_is_nothing(self, closed: Any, owner: Caller) -> None:
+        token = new_grant(owner.owner)
+        for headers in (
+            {"Authorization": f"Bearer {token}"},
+            {"Cookie": f"grant={token}"},
+            {"Cookie": f"sessionid={token}"},
+            {"Grant": token},
+            {"Upload-Metadata": f"grant {token}"},
+        ):
+            assert Caller(closed)("POST", "/files/", content=b"x", headers=headers).status_code == 401
+        assert Caller(closed)("PUT", f"/files/{token}", content=b"x").status_code == 401
+
+    def test_one_that_is_not_good(self, closed: Any, owner: Caller) -> None:
+        token = new_grant(owner.owner)
+        for query in (
+            f"grant={token}x",
+            f"grant={token[:-1]}",
+            f"grant={token.upper()}",
+            "grant=",
+            f"grant={token}&grant={token}",
+            f"grant=wlg_made-up&grant={token}",
+            f"grant={new_grant(owner.owner, expires_in=-1)}",
+        ):
+            assert Caller(closed)("POST", f"/files/?{query}", content=b"x").status_code == 401, query
+        assert Caller(closed)("POST", f"/files/?grant={token}", content=b"x").status_code == 201
+
+    def test_a_used_one_reaches_its_own_upload_alone(self, closed: Any, owner: Caller) -> None:
+        nobody = Caller(closed)
+        mine = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        others = begin(owner, "/files/")
+        query = mine.partition("?")[2]
+        for method in ("HEAD", "PATCH", "DELETE", "GET"):
+            assert nobody(method, f"{others}?{query}", headers={"Tus-Resumable": "1.0.0"}).status_code == 404
+        assert nobody("HEAD", mine, headers={"Tus-Resumable": "1.0.0"}).status_code == 200
+        for path in ("events/", "download/", "status/"):
+            assert nobody("GET", mine.replace("?", f"/{path}?")).status_code in (401, 403, 404)
+
+    def test_an_upload_made_of_others_is_not_for_it(self, closed: Any, owner: Caller) -> None:
+        parts = {"Tus-Resumable": "1.0.0", "Upload-Concat": "partial", "Upload-Length": "0"}
+        partial = owner("POST", "/files/", headers=parts).headers["location"]
+        final = {"Tus-Resumable": "1.0.0", "Upload-Concat": f"final;{partial}"}
+        assert Caller(closed)("POST", f"/files/?grant={new_grant(owner.owner)}", headers=final).status_code == 403
+
+
+class TestSignedUrls:
+    def test_one_is_good_for_reading_its_file_alone(self, closed: Any, owner: Caller) -> None:
+        from windlass.accounts.api import sign
+        from windlass.files.api import FileStatus
+
+        file, other = (make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY) for _ in range(2))
+        query = sign(f"/files/{file.id}/download/", 600)[0].partition("?")[2]
+        nobody = Caller(closed)
+        for method in ("GET", "HEAD"):
+            assert nobody(method, f"/files/{file.id}/download/?{query}").status_code == 200
+        assert nobody("GET", f"/files/{str(file.id).upper()}/download?{query}&added=1").status_code == 200
+        for path in ("thumbnail/", "text/", "status/", "events/", "", "renditions/thumbnail/"):
+            assert nobody("GET", f"/files/{file.id}/{path}?{query}").status_code == 401
+        assert nobody("GET", f"/files/{other.id}/download/?{query}").status_code == 403
+        assert nobody("GET", f"/files/nonsense/download/?{query}").status_code == 403
+        assert nobody("DELETE", f"/files/{file.id}/?{query}").status_code == 401
+        expired = sign(f"/files/{file.id}/download/", -1)[0]
+        assert nobody("GET", expired).status_code == 403
+
+
+class TestCredentialsComeFirst:
+    """401 before anything else is said of a request: its path's ids, its query, its type, its body."""
+
+    @pytest.mark.parametrize(
+        ("method", "path", "options"),
+        [
+            ("POST", "/api/v1/media/upload/chunk", {"content": b"no form"}),
+            ("POST", "/api/v1/media/upload/simple", {"json": {}}),
+            ("POST", "/api/v1/media/upload/nonsense/finalize", {"content": b"[["}),
+            ("DELETE", "/api/v1/media/upload/nonsense", {}),
+            ("POST", "/files/batch/", {"content": b"no form"}),
+            ("POST", "/files/zip/", {"content": b"[" * 100_000}),
+            ("GET", "/files/zip/", {}),
+            ("PUT", "/api/v1/upload/nonsense/chunks/x", {"content": b"x"}),
+            ("GET", "/api/v1/upload/status/nonsense", {}),
+            ("POST", "/api/v1/upload/chunk", {"content": b"["}),
+            ("POST", "/api/v1/upload/complete", {"content": b"{}"}),
+            ("GET", "/files/nonsense/", {}),
+            ("GET", "/files/?limit=abc&search=x", {}),
+            ("GET", "/files/nonsense/download/", {}),
+            ("GET", "/files/nonsense/events/", {}),
+            ("POST", "/files/nonsense/signed-url/", {"content": b"[null]"}),
+            ("POST", "/uploads/grants/", {"content": b"[" * 100_000}),
+            ("POST", "/api/v1/media/posts/%01/published", {"content": b"true"}),
+            ("POST", "/files/", {"headers": {"Tus-Resumable": "0.1"}}),
+            ("PATCH", "/uploads/nonsense", {"headers": {"Tus-Resumable": "1.0.0"}, "content": b"x"}),
+            ("POST", "/files/", {"headers": {"Upload-Complete": "?1", "Tus-Resumable": "1.0.0"}}),
+            ("POST", "/s3/multipart", {"content": b"["}),
+            ("GET", "/s3/multipart/nonsense", {}),
+            ("GET", "/s3/params", {}),
+        ],
+    )
+    def test_401(self, closed: Any, method: str, path: str, options: dict[str, Any]) -> None:
+        assert Caller(closed)(method, path, **options).status_code == 401
+
+    @pytest.mark.parametrize("path", ["/files/", "/files/batch/", "/files/zip/", "/uploads/grants/", "/s3/multipart"])
+    def test_no_byte_of_the_body_is_read(self, closed: Any, path: str) -> None:
+        """Nor of one that never comes: the reply does not wait for it."""
+        import asyncio
+
+        replies: list[Any] = []
+
+        async def never() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            replies.append(message)
+
+        async def call() -> None:
+            headers = [(b"host", b"localhost"), (b"content-length", b"100"), (b"expect", b"100-continue")]
+            scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+            scope |= {"http_version": "1.1", "scheme": "http", "server": ("localhost", 80), "client": ("127.0.0.1", 1)}
+            async with asyncio.timeout(5):
+                await closed(scope, never, send)
+
+        asyncio.run(call())
+        assert replies[0]["status"] == 401

@@ -1,0 +1,395 @@
+"""Windlass inside Django projects of every kind: each case is a tiny project, tried in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SETTINGS = """
+from pathlib import Path
+import windlass
+HOME = Path(__file__).parent
+SECRET_KEY = "a key of fifty characters, which is long enough for all"
+ALLOWED_HOSTS = ["testserver"]
+ROOT_URLCONF = "urls"
+ASGI_APPLICATION = "project_asgi.application"
+USE_TZ = True
+INSTALLED_APPS = [
+    "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "django.contrib.messages",
+    "django.contrib.staticfiles", *windlass.APPS, "windlass.web", "ninja",
+]
+MIDDLEWARE = [
+    "windlass.web.static_files.StaticFilesMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+STATIC_URL = "/static/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+def sqlite(name):
+    options = {"transaction_mode": "IMMEDIATE", "timeout": 30}
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": HOME / name, "OPTIONS": options}
+
+DATABASES = {"default": sqlite("project.sqlite3")}
+WINDLASS = {"WINDLASS_HOME": HOME / "windlass", "CELERY_TASK_ALWAYS_EAGER": True}
+"""
+
+URLS = """
+from django.http import HttpResponse
+from django.urls import include, path
+urlpatterns = [
+    path("", lambda request: HttpResponse("The project's own page.")),
+    path("windlass/", include("windlass.web.urls")),
+    path("", include("windlass.urls")),
+]
+"""
+
+ASGI = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "project_settings"
+from django.core.asgi import get_asgi_application
+import windlass.asgi
+application = windlass.asgi.wrap(get_asgi_application())
+"""
+
+#: A user model; ``{body}`` is what it is like.
+MODELS = """
+import uuid
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.db import models
+
+class User(AbstractBaseUser):
+    USERNAME_FIELD = "email"
+    email = models.EmailField(unique=True)
+    objects = BaseUserManager()
+{body}
+"""
+UUID_KEY = """
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    is_staff = models.BooleanField(default=False)
+"""
+STAFF_BY_RULE = """
+    @property
+    def is_staff(self):
+        return self.email == "root@example.org"
+"""
+STAFF_SETTABLE = """
+    rank = models.IntegerField(default=0)
+
+    @property
+    def is_staff(self):
+        return self.rank > 8
+
+    @is_staff.setter
+    def is_staff(self, value):
+        self.rank = 9 if value else 0
+"""
+NO_STAFF = ""
+NEEDS_MORE = """
+    born = models.DateField()
+"""
+OWN_USERS = """
+INSTALLED_APPS += ["people"]
+AUTH_USER_MODEL = "people.User"
+"""
+
+ROUTED = """
+DATABASES["uploads"] = sqlite("uploads.sqlite3")
+DATABASE_ROUTERS = ["project_settings.Router"]
+
+class Router:
+    def db_for_read(self, model, **hints):
+        return "uploads" if model._meta.app_label.startswith("windlass_") else None
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db, app_label, **hints):
+        return (db == "uploads") == app_label.startswith("windlass_")
+"""
+REPLICA = """
+DATABASES["replica"] = sqlite("replica.sqlite3")
+DATABASE_ROUTERS = ["project_settings.Router"]
+
+class Router:
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+"""
+
+PRELUDE = """
+import asyncio, os
+os.environ["DJANGO_SETTINGS_MODULE"] = "project_settings"
+import django
+django.setup()
+import httpx
+from django.conf import settings
+from django.core.management import call_command
+
+def migrate():
+    for alias in settings.DATABASES:
+        call_command("migrate", database=alias, verbosity=0)
+
+def client(**options):
+    from project_asgi import application
+    return httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://testserver", **options)
+"""
+
+UPLOAD = """
+from asgiref.sync import sync_to_async
+from windlass.accounts import api as accounts
+
+async def use(prefix=""):
+    token = await sync_to_async(accounts.create_token)("ann@example.org")
+    async with client(headers={"Authorization": f"Bearer {token}"}) as http:
+        ready = await http.get(prefix + "/readyz")
+        assert ready.status_code == 200, ready.text
+        made = await http.post(prefix + "/files/", files={"file": ("a.txt", b"hello")})
+        assert made.status_code == 201, made.text
+        record = (await http.get(prefix + f"/files/{made.json()['id']}/")).json()
+        assert record["status"] == "READY", record
+        assert (await http.get(prefix + f"/files/{record['id']}/download/")).content == b"hello"
+        listed = (await http.get(prefix + "/files/")).json()["results"]
+        assert [each["id"] for each in listed] == [record["id"]]
+        tus = {"Tus-Resumable": "1.0.0"}
+        begun = await http.post(prefix + "/files/", headers=tus | {"Upload-Length": "4"})
+        assert begun.status_code == 201, begun.text
+        part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        sent = await http.patch(begun.headers["Location"], headers=tus | part, content=b"abcd")
+        assert sent.status_code == 204, sent.text
+        assert (await http.delete(prefix + f"/files/{record['id']}/")).status_code == 204
+        assert (await http.post(prefix + "/uploads/grants/", json={"profile": "default"})).status_code == 201
+"""
+USE = PRELUDE + UPLOAD + "\nmigrate()\nasyncio.run(use())\n"
+
+DELETE_USER = """
+from django.contrib.auth import get_user_model
+from windlass.accounts.models import ApiToken
+assert ApiToken.objects.count() == 1
+get_user_model().objects.all().delete()
+assert ApiToken.objects.count() == 0
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    directory: Path
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        foreign = ("WINDLASS_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "DJANGO_")
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        variables = plain | {"PYTHONPATH": str(self.directory), "DJANGO_SETTINGS_MODULE": "project_settings"}
+        return subprocess.run(
+            [sys.executable, *command],
+            env=variables,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def script(self, text: str) -> None:
+        ended = self.run("-c", text)
+        assert ended.returncode == 0, ended.stderr
+
+    def check(self) -> str:
+        """What ``manage.py check`` says."""
+        ended = self.run("-m", "django", "check")
+        return ended.stdout + ended.stderr
+
+
+def project(
+    directory: Path, settings: str = "", *, urls: str = URLS, asgi: str = ASGI, user: str | None = None
+) -> Project:
+    files = {"project_settings": SETTINGS + settings, "urls": urls, "project_asgi": asgi}
+    if user is not None:
+        files["project_settings"] += OWN_USERS
+        (directory / "people").mkdir()
+        files |= {"people/__init__": "", "people/models": MODELS.format(body=user)}
+    for name, text in files.items():
+        (directory / f"{name}.py").write_text(text)
+    made = Project(directory)
+    if user is not None:
+        made.script(PRELUDE + 'call_command("makemigrations", "people", verbosity=0)')
+    return made
+
+
+CASES = {
+    "plain": "",
+    "atomic-requests": 'DATABASES["default"]["ATOMIC_REQUESTS"] = True',
+    "second-database": ROUTED,
+    "second-database-atomic": ROUTED + 'DATABASES["uploads"]["ATOMIC_REQUESTS"] = True',
+}
+
+
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+def test_uploads_and_records_work(tmp_path: Path, settings: str) -> None:
+    made = project(tmp_path, settings)
+    made.script(USE + DELETE_USER)
+    said = made.check()
+    assert said.count("windlass.") == 1, said
+    assert "windlass.W004" in said, "jobs run eagerly, and no more is to be said"
+
+
+def test_all_rows_are_in_the_database_that_the_router_names(tmp_path: Path) -> None:
+    project(tmp_path, ROUTED).script(
+        USE
+        + """
+from django.db import connections
+assert not [name for name in connections["default"].introspection.table_names() if name.startswith("windlass_")]
+assert "windlass_files_fileasset" in connections["uploads"].introspection.table_names()
+"""
+    )
+
+
+def test_a_prefix_that_django_is_told_counts(tmp_path: Path) -> None:
+    made = project(tmp_path, 'FORCE_SCRIPT_NAME = "/shop"')
+    made.script(PRELUDE + UPLOAD + '\nmigrate()\nasyncio.run(use("/shop"))')
+
+
+def test_a_user_model_with_another_key_and_no_name(tmp_path: Path) -> None:
+    made = project(tmp_path, user=UUID_KEY)
+    made.script(USE)
+    ended = made.run("-m", "windlass", "token", "create", "--user", "bob@example.org", "--staff")
+    assert ended.returncode == 0, ended.stderr
+    assert "bob@example.org" in made.run("-m", "windlass", "token", "list").stdout
+    assert "staff" in made.run("-m", "windlass", "user", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("user", "name", "said"),
+    [
+        (STAFF_BY_RULE, "ann@example.org", "decides by itself who is staff"),
+        (STAFF_BY_RULE, "root@example.org", None),
+        (STAFF_SETTABLE, "ann@example.org", None),
+        (NO_STAFF, "ann@example.org", "decides by itself who is staff"),
+        (NEEDS_MORE, "ann@example.org", "one cannot be made of a name alone"),
+    ],
+    ids=["by-rule", "by-rule-and-is", "settable", "no-staff", "needs-more"],
+)
+def test_a_token_for_staff(tmp_path: Path, user: str, name: str, said: str | None) -> None:
+    """Either the user is staff afterwards, or the command says why not and makes neither user nor token."""
+    made = project(tmp_path, user=user)
+    made.script(PRELUDE + "migrate()")
+    ended = made.run("-m", "windlass", "token", "create", "--user", name, "--staff")
+    assert "Traceback" not in ended.stderr
+    count = """
+from django.contrib.auth import get_user_model
+from windlass.accounts.models import ApiToken
+assert (get_user_model().objects.count(), ApiToken.objects.count()) == ({0}, {0})
+assert all(user.is_staff for user in get_user_model().objects.all())
+"""
+    if said is None:
+        assert ended.stdout.startswith("wl_"), ended.stderr
+        made.script(PRELUDE + count.format(1))
+    else:
+        assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
+        assert said in ended.stderr
+        made.script(PRELUDE + count.format(0))
+
+
+TESTS = (
+    PRELUDE.replace("django.setup()", "")
+    + UPLOAD
+    + """
+from django.test import TestCase, TransactionTestCase
+
+class InTransaction(TestCase):
+    databases = set(settings.DATABASES)
+
+    async def test_upload(self):
+        await use()
+
+class Committed(TransactionTestCase):
+    databases = set(settings.DATABASES)
+
+    async def test_upload(self):
+        await use()
+"""
+)
+
+
+@pytest.mark.parametrize("settings", ["", ROUTED], ids=["default", "second-database"])
+def test_the_projects_own_tests_run_jobs_eagerly(tmp_path: Path, settings: str) -> None:
+    """On SQLite in memory, where the test's transaction locks every other connection out."""
+    made = project(tmp_path, settings)
+    (tmp_path / "test_uploads.py").write_text(TESTS)
+    ended = made.run("-m", "django", "test", "--verbosity", "0")
+    assert ended.returncode == 0, ended.stderr
+    assert "Ran 2 tests" in ended.stderr
+
+
+STATIC_FILES = """
+import re
+migrate()
+
+async def look():
+    async with client() as http:
+        assert (await http.get("/")).text == "The project's own page."
+        page = await http.get("/windlass/")
+        assert page.status_code == 200
+        files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+        assert len(files) == 3, page.text
+        for each in files:
+            assert (await http.get(each)).status_code == 200, each
+
+asyncio.run(look())
+"""
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_first_page_stays_the_projects_and_windlass_has_its_static_files(tmp_path: Path, debug: bool) -> None:
+    project(tmp_path, f"DEBUG = {debug}").script(PRELUDE + STATIC_FILES)
+
+
+def test_without_the_wrapped_application_uploads_say_what_is_missing(tmp_path: Path) -> None:
+    """As ``manage.py runserver`` answers, which speaks WSGI."""
+    project(tmp_path).script(
+        PRELUDE
+        + """
+migrate()
+from django.test import Client
+http = Client(headers={"host": "testserver"})
+for method, path in [
+    ("post", "/files/"), ("put", "/files/a.txt"), ("patch", "/uploads/x/"), ("get", "/events/"), ("get", "/livez"),
+    ("post", "/api/v1/upload/init"), ("post", "/api/v1/media/upload/simple"), ("post", "/s3/multipart"),
+]:
+    refused = getattr(http, method)(path)
+    assert refused.status_code == 501, (path, refused.status_code, refused.content)
+    assert "windlass.asgi.wrap" in refused.json()["detail"], refused.content
+assert http.get("/files/x/y/z/").status_code == 404
+"""
+    )
+
+
+BARE = ASGI.replace("windlass.asgi.wrap(get_asgi_application())", "get_asgi_application()")
+ELSEWHERE = URLS.replace('path("", include("windlass.urls"))', 'path("x/", include("windlass.urls"))')
+CATCH_ALL = URLS.replace("urlpatterns = [", 'urlpatterns = [path("<path:rest>", lambda request, rest: HttpResponse()),')
+CHECKS = {
+    "no-asgi": ({"settings": "del ASGI_APPLICATION"}, "W009"),
+    "asgi-not-wrapped": ({"asgi": BARE}, "W009"),
+    "asgi-broken": ({"asgi": "import nothing_like_it"}, "W009"),
+    "no-static-files": ({"settings": "MIDDLEWARE = MIDDLEWARE[1:]"}, "W011"),
+    "urls-elsewhere": ({"urls": ELSEWHERE}, "W010"),
+    "catch-all-first": ({"urls": CATCH_ALL}, "W010"),
+    "replica": ({"settings": REPLICA}, "E003"),
+    "sqlite-of-the-router": ({"settings": ROUTED + 'DATABASES["uploads"].pop("OPTIONS")'}, "W003"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "code"), CHECKS.values(), ids=CHECKS)
+def test_check_says_what_of_the_project_is_not_right(tmp_path: Path, wrong: dict[str, str], code: str) -> None:
+    assert f"windlass.{code}" in project(tmp_path, **wrong).check()  # type: ignore[arg-type]
+
+
+def test_runserver_says_that_it_takes_no_uploads(tmp_path: Path) -> None:
+    """Its checks run before it serves; an address that is none of this machine's ends it."""
+    ended = project(tmp_path).run("-m", "django", "runserver", "--noreload", "192.0.2.1:1")
+    assert "windlass.W012" in ended.stdout + ended.stderr
