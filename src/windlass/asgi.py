@@ -23,7 +23,7 @@ from windlass.accounts.api import declared  # noqa: E402  Django's apps must be 
 from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
-from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify  # noqa: E402
+from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify, secured  # noqa: E402
 from windlass.http.unread_body import UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
 from windlass.kernel.errors import NotFound  # noqa: E402
@@ -229,4 +229,8 @@ _standalone = FrontDoor(cast(App, ASGIHandler()), alone=True)
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """The server that stands alone. Here the pages behind the front door are seen through the proxy too."""
-    await _standalone(scope if scope["type"] == "lifespan" else as_client_sees(scope), receive, send)
+    if scope["type"] == "lifespan":
+        await _standalone(scope, receive, send)
+        return
+    seen = as_client_sees(scope)
+    await _standalone(seen, receive, secured(seen, send))

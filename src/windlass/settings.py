@@ -10,9 +10,11 @@ from typing import Any
 
 import dj_database_url
 
-from windlass.conf.access import load
+from windlass.conf.access import check_secret_key, load
+from windlass.conf.private_files import close_home
 
 _conf = load()
+close_home(_conf)
 
 
 def _secret_key(home: Path) -> str:
@@ -30,7 +32,9 @@ def _secret_key(home: Path) -> str:
             pass
         finally:
             os.unlink(temporary)
-    return kept.read_text()
+    key = kept.read_text().strip()
+    check_secret_key(key, f"The key in {kept}")
+    return key
 
 
 def _database(url: str, home: Path) -> Any:

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
@@ -641,3 +641,90 @@ def test_a_server_that_sends_files_by_itself_is_given_the_file(database: Path) -
     assert (start["type"], rest["type"]) == ("http.response.start", zero_copy.MESSAGE)
     assert first["body"] + rest["data"] == DATA[100:-10]
     assert (first["more_body"], end["more_body"], end["body"]) == (True, False, b"")
+
+
+# The preconditions of RFC 9110, 13.2.2: If-Match, else If-Unmodified-Since, come before all others
+
+
+def earlier(asset: FileAsset) -> str:
+    return format_datetime(asset.created_at - timedelta(days=1), usegmt=True)
+
+
+def later(asset: FileAsset) -> str:
+    return format_datetime(asset.created_at + timedelta(days=1), usegmt=True)
+
+
+FAILING: list[Callable[[FileAsset], dict[str, str]]] = [
+    lambda asset: {"If-Match": '"other"'},
+    lambda asset: {"If-Match": ""},
+    lambda asset: {"If-Match": f"W/{etag(asset)}"},
+    lambda asset: {"If-Match": '"a", "b"'},
+    lambda asset: {"If-Match": '"other"', "If-None-Match": etag(asset)},
+    lambda asset: {"If-Match": '"other"', "If-Unmodified-Since": later(asset)},
+    lambda asset: {"If-Match": '"other"', "Range": "bytes=0-1", "If-Range": etag(asset)},
+    lambda asset: {"If-Match": '"other"', "Range": "bytes=99999999-"},
+    lambda asset: {"If-Unmodified-Since": earlier(asset)},
+    lambda asset: {"If-Unmodified-Since": earlier(asset), "If-None-Match": etag(asset)},
+    lambda asset: {"If-Unmodified-Since": earlier(asset), "Range": "bytes=0-1"},
+]
+HOLDING: list[tuple[Callable[[FileAsset], dict[str, str]], int]] = [
+    (lambda asset: {"If-Match": etag(asset)}, 200),
+    (lambda asset: {"If-Match": "*"}, 200),
+    (lambda asset: {"If-Match": f'"other", W/"x", {etag(asset)}'}, 200),
+    (lambda asset: {"If-Match": etag(asset), "If-Unmodified-Since": earlier(asset)}, 200),
+    (lambda asset: {"If-Match": etag(asset), "If-None-Match": etag(asset)}, 304),
+    (lambda asset: {"If-Match": etag(asset), "Range": "bytes=0-1"}, 206),
+    (lambda asset: {"If-Unmodified-Since": later(asset)}, 200),
+    (lambda asset: {"If-Unmodified-Since": format_datetime(asset.created_at, usegmt=True)}, 200),
+    (lambda asset: {"If-Unmodified-Since": "yesterday"}, 200),
+    (lambda asset: {"If-Unmodified-Since": later(asset), "If-None-Match": "*"}, 304),
+]
+
+
+@pytest.mark.parametrize("headers", FAILING)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_412_where_it_is_another_file(
+    client: httpx.Client, method: str, headers: Callable[[FileAsset], dict[str, str]]
+) -> None:
+    asset = a_file()
+    reply = client.request(method, path(asset), headers=headers(asset))
+    assert reply.status_code == 412
+    assert reply.headers["etag"] == etag(asset)
+    if method == "GET":
+        assert reply.json()["type"] == "/problems/precondition-failed"
+
+
+@pytest.mark.parametrize(("headers", "status"), HOLDING)
+def test_a_precondition_that_holds(
+    client: httpx.Client, headers: Callable[[FileAsset], dict[str, str]], status: int
+) -> None:
+    asset = a_file()
+    assert client.get(path(asset), headers=headers(asset)).status_code == status
+
+
+@pytest.mark.parametrize("name", ["thumbnail", "text", "poster"])
+def test_what_was_made_of_a_file_has_preconditions_too(client: httpx.Client, name: str) -> None:
+    asset = a_file()
+    a_rendition(asset, name)
+    address = f"/files/{asset.id}/{name}" if name != "poster" else f"/files/{asset.id}/renditions/poster"
+    tag = client.get(address).headers["etag"]
+    assert client.get(address, headers={"If-Match": tag}).status_code == 200
+    assert client.get(address, headers={"If-Match": etag(asset)}).status_code == 412
+    assert client.head(address, headers={"If-Unmodified-Since": earlier(asset)}).status_code == 412
+
+
+def test_an_archive_has_no_tag_and_no_date(database: Path) -> None:
+    from tests.integration.records import Caller
+    from windlass.asgi import application
+
+    asset = a_file(b"abc")
+    caller = Caller(application)
+    for method, address, options in (
+        ("GET", f"/files/zip/?ids={asset.id}", {}),
+        ("HEAD", f"/files/zip/?ids={asset.id}", {}),
+        ("POST", "/files/zip/", {"json": {"ids": [str(asset.id)]}}),
+    ):
+        for value, status in (("*", 200), (etag(asset), 412)):
+            assert caller(method, address, headers={"If-Match": value}, **options).status_code == status
+        unmodified = {"If-Unmodified-Since": earlier(asset)}
+        assert caller(method, address, headers=unmodified, **options).status_code == 200

@@ -14,9 +14,11 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from configparser import ConfigParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -173,8 +175,9 @@ def installed(page: Path, directory: Path) -> None:
         points.write(target)
 
 
-def test_nginx(shared_server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's server block, on a free port: a body larger than nginx takes by itself goes through."""
+@pytest.fixture
+def documented_nginx(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The program; ``services.nginx`` runs it with the page's server block, on a free port."""
     (block,) = (fence.text for fence in fences(NGINX) if fence.language == "nginx")
     assert f"http://{ADDRESS}" in block
     for written, meant in (("listen 80;", "listen 127.0.0.1:{port};"), (f"http://{ADDRESS}", "{upstream}")):
@@ -184,8 +187,33 @@ def test_nginx(shared_server: ServerProcess, monkeypatch: pytest.MonkeyPatch) ->
     block = block.replace("location /", "location = /nginx-is-up {{ return 204; }}\n    location /", 1)
     head, _, _ = services.NGINX_CONFIGURATION.partition("server {{")
     monkeypatch.setattr(services, "NGINX_CONFIGURATION", head + block + "}}\n")
-    program = require(services.find_nginx(), "nginx is not installed")
-    with services.nginx(program, shared_server.url) as url:
+    return require(services.find_nginx(), "nginx is not installed")
+
+
+def test_nginx_passes_no_forwarded_field_of_a_client_on(documented_nginx: str) -> None:
+    """From the proxy each of them is believed."""
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = str(self.headers).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    claimed = {f"X-Forwarded-{name}": "/evil" for name in ("For", "Proto", "Host", "Port", "Prefix")}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as upstream:
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        with services.nginx(documented_nginx, f"http://127.0.0.1:{upstream.server_port}") as url:
+            seen = httpx.get(url, headers=claimed | {"Forwarded": "for=/evil;host=/evil"}).text
+        upstream.shutdown()
+    assert "X-Forwarded-For: 127.0.0.1" in seen
+    assert "evil" not in seen
+
+
+def test_nginx(shared_server: ServerProcess, documented_nginx: str) -> None:
+    """A body larger than nginx takes by itself goes through."""
+    with services.nginx(documented_nginx, shared_server.url) as url:
         body = os.urandom(2_000_000)
         sent = httpx.put(f"{url}/files/proxied.bin", content=body, headers={"Host": "127.0.0.1"}, timeout=30)
         assert sent.status_code == 201, sent.text

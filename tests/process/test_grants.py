@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -226,3 +229,37 @@ def test_a_form_that_breaks_off_does_not_use_it_up(
 def test_bad_terms(backend: httpx.Client, browser: httpx.Client, terms: dict[str, Any]) -> None:
     problem(backend.post("/uploads/grants/", json=terms), 422, "invalid-field")
     problem(browser.post("/uploads/grants/", json={}), 401, "unauthenticated")
+
+
+def test_a_token_that_is_revoked_elsewhere_ends_its_stream(closed_server: ServerProcess) -> None:
+    """By the command, in another process than the one that serves the stream."""
+    token = closed_server.command("token", "create", "--user", "leaver").stdout.strip()
+    number = closed_server.command("token", "list").stdout.split("leaver")[0].split()[-1]
+    with (
+        connect(closed_server, headers={"Authorization": f"Bearer {token}"}) as leaver,
+        leaver.stream("GET", "/events/") as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry:")
+        closed_server.command("token", "revoke", number)
+        began = time.monotonic()
+        assert not [line for line in lines if line.startswith("data:")]
+        assert time.monotonic() - began < 15
+        problem(leaver.get("/events/"), 401, "unauthenticated")
+
+
+def test_a_home_that_others_made_is_closed(tmp_path: Path) -> None:
+    """The directory, the database with what lies beside it, and the key."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    (home / "secret-key").write_text("0123456789abcdef" * 4)
+    (home / "secret-key").chmod(0o644)
+    server = ServerProcess(home)
+    server.command("migrate")
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in home.iterdir() if each.is_file()}
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert {name: mode for name, mode in modes.items() if name.startswith(("windlass.sqlite3", "secret-key"))} == {
+        name: 0o600 for name in modes if name.startswith(("windlass.sqlite3", "secret-key"))
+    }
+    assert {"windlass.sqlite3", "secret-key"} <= modes.keys()

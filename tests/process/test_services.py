@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import signal
 from collections.abc import Callable
+
+import httpx
 
 from tests import samples
 from tests.process.conftest import ServerProcess
@@ -39,3 +42,39 @@ def test_an_upload_becomes_ready(make_server: Callable[..., ServerProcess], post
         assert (record["status"], record["width"], record["height"]) == ("READY", 320, 200)
         assert http.get(record["thumbnail_url"]).status_code == 200
         assert len(http.get("/files/").json()["results"]) == 3
+        _text_that_it_cannot_hold(http, picture["id"])
+
+
+def _text_that_it_cannot_hold(http: httpx.Client, file_id: str) -> None:
+    """PostgreSQL has no NUL, and no encoding of half a surrogate pair: no call ends as 500, wherever they stand."""
+    form = {"file": ("a\0.txt", b"x", "text/\0plain")}
+    tus = TUS | {"Upload-Length": "1"}
+    encoded = base64.b64encode(b"a\0b").decode()
+    surrogates = b'{"filename": "\\ud800", "total_size": 1, "mime_type": "a/b", "reference": "\\udfff"}'
+    answers = [
+        http.get("/files/zip/?reference=%00"),
+        http.get("/api/v1/quota?owner=%00"),
+        *(http.get(f"/files/?{name}=a%00") for name in ("q", "reference", "mime_type", "status", "cursor", "limit")),
+        http.post("/api/v1/media/posts/%00/published", json={"success": True}),
+        http.get("/files/%00/"),
+        http.get(f"/files/{file_id}/renditions/%00"),
+        http.get("/problems/%00"),
+        http.post("/api/v1/upload/init", content=surrogates),
+        http.post("/uploads/grants/", content=surrogates),
+        http.post("/api/v1/media/upload/init", content=b'{"file_name": "\\u0000", "file_size": 1, "content_type": ""}'),
+        http.post("/files/zip/", content=b'{"reference": "\\ud800"}'),
+        http.post("/files/?reference=%00", content=b"x"),
+        http.post("/files/", files=form, data={"reference": "a\0", "metadata": '{"a": "\\u0000"}', "profile": "\0"}),
+        http.post(
+            "/files/", headers={"Content-Disposition": "attachment; filename*=UTF-8''%00%ED%A0%80"}, content=b"x"
+        ),
+        *(
+            http.post("/files/", headers=tus | {"Upload-Metadata": f"{name} {encoded}"})
+            for name in ("filename", "filetype", "reference", "profile", "other")
+        ),
+        http.get("/files/", headers={"Cookie": 'sessionid="\\000aaaaaaaa"; csrftoken="\\000"'}),
+        http.get("/files/", headers={"Authorization": "Bearer wl_\x7f"}),
+        http.get("/files/?grant=%00%ED%A0%80"),
+        http.put("/files/%00", content=b"x"),
+    ]
+    assert [answer.url for answer in answers if answer.status_code >= 500] == []

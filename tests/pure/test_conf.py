@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from windlass.conf import MB, BadSetting, Settings
+from windlass.conf.private_files import close_home, open_to_others
 from windlass.conf.reader import read
 
 
@@ -123,3 +125,56 @@ def test_another_projects_text_is_converted_and_checked() -> None:
 def test_another_projects_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(BadSetting, match=r"DURABLITY is not a setting.*Did you mean DURABILITY\?"):
         settings({"DURABLITY": "os"})
+
+
+class TestSecretKey:
+    @pytest.mark.parametrize("key", ["short", "x" * 31, "a" * 64, "abab" * 16, "django-insecure-" + "0123456789" * 5])
+    def test_one_that_can_be_guessed_is_refused_without_being_told(
+        self, key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from windlass.conf.access import load
+
+        monkeypatch.setenv("SECRET_KEY", key)
+        with pytest.raises(BadSetting, match=r"SECRET_KEY (has|is)") as caught:
+            load()
+        assert key not in str(caught.value)
+
+    def test_a_good_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from windlass.conf.access import load
+
+        monkeypatch.setenv("SECRET_KEY", "0123456789abcdef" * 2)
+        assert load().secret_key == "0123456789abcdef" * 2
+
+    def test_subdomains_need_seconds(self) -> None:
+        with pytest.raises(BadSetting, match="HSTS_SECONDS"):
+            settings(HSTS_INCLUDE_SUBDOMAINS="true")
+
+
+class TestPrivateFiles:
+    """In a directory that others made, with the permissions of the usual umask."""
+
+    @pytest.fixture
+    def home(self, tmp_path: Path) -> Path:
+        home = tmp_path / "home"
+        home.mkdir()
+        home.chmod(0o755)
+        (home / "secret-key").write_text("k" * 10)
+        (home / "secret-key").chmod(0o644)
+        return home
+
+    @pytest.mark.parametrize(("sendfile", "mode"), [("off", 0o700), ("x-accel-redirect", 0o711)])
+    def test_a_home_is_closed(self, home: Path, sendfile: str, mode: int) -> None:
+        close_home(settings(WINDLASS_HOME=str(home), SENDFILE=sendfile))
+        assert stat.S_IMODE(home.stat().st_mode) == mode
+        assert stat.S_IMODE((home / "secret-key").stat().st_mode) == 0o600
+        assert not open_to_others(home)
+
+    def test_what_is_shared_on_purpose_is_left_alone(self, home: Path) -> None:
+        home.chmod(0o1777)
+        close_home(settings(WINDLASS_HOME=str(home)))
+        assert stat.S_IMODE(home.stat().st_mode) == 0o1777
+        assert open_to_others(home)
+
+    def test_one_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
+        close_home(settings(WINDLASS_HOME=str(tmp_path / "absent")))
+        assert not (tmp_path / "absent").exists()

@@ -27,11 +27,41 @@ def reload() -> Settings:
     return get()
 
 
+#: A secret of fewer characters, or of fewer different ones, could be guessed.
+SECRET_KEY_LENGTH = 32
+SECRET_KEY_CHARACTERS = 5
+
+
 def load() -> Settings:
     found = reader.read(Settings, _of_another_project(), reader.environment())
+    if found.secret_key and stands_alone():  # another project has a key of its own
+        check_secret_key(found.secret_key, "SECRET_KEY")
     check_stores(found)
     _check_encryption(found)
     return found
+
+
+def stands_alone() -> bool:
+    """Whether Django runs on Windlass's own settings, or on none yet."""
+    from django.conf import settings
+
+    return not settings.configured or getattr(settings, "SETTINGS_MODULE", "") == "windlass.settings"
+
+
+def check_secret_key(key: str, name: str) -> None:
+    """Raises BadSetting, whose text does not repeat the key."""
+    if len(key) < SECRET_KEY_LENGTH:
+        wrong = f"has {len(key)} characters; it must have at least {SECRET_KEY_LENGTH}"
+    elif len(set(key)) < SECRET_KEY_CHARACTERS:
+        wrong = f"has {len(set(key))} different characters; it must have at least {SECRET_KEY_CHARACTERS}"
+    elif key.startswith("django-insecure-"):
+        wrong = "is one of Django's examples, which are not secret"
+    else:
+        return
+    raise BadSetting(
+        f"{name} {wrong}: whoever guesses it can sign in as anybody. Leave it empty and one is made and kept in the "
+        "home directory, or make one with `python -c 'import secrets; print(secrets.token_urlsafe(50))'`"
+    )
 
 
 def _check_encryption(found: Settings) -> None:
@@ -44,13 +74,6 @@ def _check_encryption(found: Settings) -> None:
         )
 
 
-def is_in_project() -> bool:
-    """Whether Windlass is an app of another Django project, which has ``WINDLASS`` in its settings."""
-    from django.conf import settings
-
-    return settings.configured and hasattr(settings, "WINDLASS")
-
-
 def _of_another_project() -> dict[str, Any]:
     """``settings.WINDLASS`` where Windlass is an app of another Django project.
 
@@ -58,4 +81,7 @@ def _of_another_project() -> dict[str, Any]:
     """
     from django.conf import settings
 
-    return {"AUTH_MODE": "required"} | dict(getattr(settings, "WINDLASS", {})) if is_in_project() else {}
+    given = getattr(settings, "WINDLASS", None) if settings.configured else None
+    if given is None and stands_alone():
+        return {}
+    return {"AUTH_MODE": "required"} | dict(given or {})

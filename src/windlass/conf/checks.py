@@ -17,7 +17,8 @@ from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
 from windlass import APPS
-from windlass.conf.access import is_in_project, load
+from windlass.conf.access import load, stands_alone
+from windlass.conf.private_files import open_to_others
 from windlass.conf.reader import BadSetting
 from windlass.conf.settings import Settings
 
@@ -30,11 +31,12 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         return [Error(str(error), id="windlass.E001")]
     return [
         *_doors(found),
+        *_home(found),
         *_databases(),
         *_several_machines(found),
         *_jobs(found),
         *_sandbox(found),
-        *(_project() if is_in_project() else []),
+        *([] if stands_alone() else _project()),
         *_runserver(),
     ]
 
@@ -66,6 +68,19 @@ def _doors(found: Settings) -> list[CheckMessage]:
             )
         )
     return problems
+
+
+def _home(found: Settings) -> list[CheckMessage]:
+    """The server closes its home when it starts, unless it is another user's."""
+    if not stands_alone() or not open_to_others(found.windlass_home):
+        return []
+    return [
+        Warning(
+            f"Other users of this machine can read the home directory {found.windlass_home}, or write to it.",
+            hint="Give it to the user that runs Windlass, and run: chmod 700 on it.",
+            id="windlass.W012",
+        )
+    ]
 
 
 def _databases() -> list[CheckMessage]:
@@ -112,7 +127,7 @@ def _models(app: str) -> list[type[Model]]:
 
 def _several_machines(found: Settings) -> list[CheckMessage]:
     """PostgreSQL is chosen for several machines, and what lies in a home directory is one machine's."""
-    if is_in_project() or not found.database_url.startswith("postg"):
+    if not stands_alone() or not found.database_url.startswith("postg"):
         return []
     problems: list[CheckMessage] = []
     if not found.secret_key:
@@ -205,7 +220,7 @@ def _runserver() -> list[CheckMessage]:
         Warning(
             "`manage.py runserver` speaks WSGI: it answers records and pages, and refuses uploads and downloads.",
             hint="Run `python -m windlass web`, or `uvicorn --reload` on the project's asgi.py.",
-            id="windlass.W012",
+            id="windlass.W013",
         )
     ]
 

@@ -429,12 +429,27 @@ class Settings:
     )
     metrics_token: str = setting("", "Bearer token that may read `/metrics`, besides staff.")
     # Django
-    secret_key: str = setting("", "Signs sessions and download URLs. Empty: made once and kept in the home directory.")
+    secret_key: str = setting(
+        "",
+        "Signs sessions and download URLs. At least 32 characters. Empty: made once and kept in the home directory.",
+    )
     debug: bool = setting(False, "Django's debug pages. Never on a public address.")
     allowed_hosts: tuple[str, ...] = setting(
         ("localhost", "127.0.0.1", "[::1]"), "Host names this server answers to. `*`: any."
     )
     csrf_trusted_origins: tuple[str, ...] = setting((), "Origins whose unsafe requests may carry a session cookie.")
+    secure_cookies: bool = setting(
+        False,
+        "Mark every cookie Secure, so that browsers send it over TLS only. Without it, those of requests that came "
+        "over TLS, as a proxy of TRUSTED_PROXIES says: set it where the proxy does not say.",
+    )
+    hsts_seconds: int = setting(
+        0,
+        "Tell browsers to use TLS alone for this host for so long (`Strict-Transport-Security`), in replies to "
+        "requests over TLS. 0: not told. 31536000 is a year.",
+        check=_not_negative,
+    )
+    hsts_include_subdomains: bool = setting(False, "The same for all hosts below this one. Needs HSTS_SECONDS.")
     # Behind a proxy, beside other origins
     cors_allowed_origins: tuple[str, ...] = setting(
         (), "Origins whose pages may call everything here, such as `https://app.example.org`. `*`: any.", check=_origins
@@ -450,6 +465,8 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level that is logged.")
 
     def __post_init__(self) -> None:
+        if self.hsts_include_subdomains and not self.hsts_seconds:
+            raise BadSetting("HSTS_INCLUDE_SUBDOMAINS does nothing without HSTS_SECONDS: set both or neither")
         if self.storage_backend == "django" and not self.django_storage:
             raise BadSetting("DJANGO_STORAGE is not set: STORAGE_BACKEND=django needs a storage")
         _check_object("DJANGO_STORAGE_OPTIONS", self.django_storage_options)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.http.request import split_domain_port, validate_host
 
+from windlass import conf
 from windlass.kernel.errors import BadRequest, BodyTooLarge, Problem
 from windlass.kernel.ids import request_id
 from windlass.protocols import tus
@@ -44,6 +46,34 @@ def identify(scope: Scope, send: Send) -> Send:
         await send(message)
 
     return send_identified
+
+
+def secured(scope: Scope, send: Send) -> Send:
+    """For the server that stands alone: cookies of a request over TLS are for TLS alone, and browsers are told to stay
+    with it (RFC 6797). ``scope`` is as the client sees it."""
+    settings = conf.get()
+    over_tls = scope["scheme"] in ("https", "wss")
+    if not over_tls and not settings.secure_cookies:
+        return send
+
+    async def send_secured(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [(name, _secure(name, value)) for name, value in message.get("headers", [])]
+            if over_tls and settings.hsts_seconds:
+                headers.append((b"strict-transport-security", _hsts(settings).encode()))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_secured
+
+
+def _secure(name: bytes, value: bytes) -> bytes:
+    is_open = name.lower() == b"set-cookie" and not re.search(rb";\s*secure\s*(;|$)", value, re.IGNORECASE)
+    return value + b"; Secure" if is_open else value
+
+
+def _hsts(settings: conf.Settings) -> str:
+    return f"max-age={settings.hsts_seconds}" + ("; includeSubDomains" if settings.hsts_include_subdomains else "")
 
 
 def check_host(scope: Scope) -> None:

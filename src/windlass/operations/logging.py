@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 import structlog
 
@@ -15,11 +16,19 @@ from windlass import conf
 #: Names that clients gave their files are theirs: they appear in debug lines only.
 CLIENT_NAMES = frozenset({"filename", "original_filename", "client_metadata"})
 
+#: Parameters of URLs whose values are credentials, or name what a credential is for.
+_SECRET_PARAMETERS = frozenset(
+    {"access_token", "grant", "jwt", "key", "password", "secret", "signature", "ticket", "token"}
+    | {"x-amz-credential", "x-amz-security-token", "x-amz-signature"}
+)
+_PARAMETER = re.compile(r"(?<=[?&;])([^=&;\s\"']+)=([^&;\s\"']+)")
+#: A text in which something is percent-encoded, such as the path of a request.
+_ENCODED = re.compile(r"[^\s\"'<>]*%[0-9A-Fa-f]{2}[^\s\"'<>]*")
+
 _SECRETS = (
     re.compile(r"(?<=://)[^/@\s]*(?=@)"),  # user:password@ of a URL
     re.compile(r"(?<=[Bb]earer )\S+"),
-    re.compile(r"\bwl_[A-Za-z0-9_-]{8,}"),  # our own API tokens
-    re.compile(r"(?<=[?&])((?:signature|ticket|token|grant|password|secret)=)[^&\s\"']+", re.IGNORECASE),
+    re.compile(r"(?<![A-Za-z0-9])wlg?_[A-Za-z0-9_-]{8,}"),  # our own API tokens and grants
 )
 
 #: What others say at INFO that an operator of Windlass does not need to hear.
@@ -106,6 +115,21 @@ def redact(logger: Any, method: str, event: EventDict) -> EventDict:
 
 
 def without_secrets(text: str) -> str:
+    """``text`` with ``***`` in the place of each credential, however the URL that carries it is encoded."""
+    shown = _PARAMETER.sub(_hide_parameter, text)
     for pattern in _SECRETS:
-        text = pattern.sub(lambda found: (found[1] if found.re.groups else "") + "***", text)
-    return text
+        shown = pattern.sub("***", shown)
+    return _ENCODED.sub(_hide_encoded, shown)
+
+
+def _hide_parameter(found: re.Match[str]) -> str:
+    return f"{found[1]}=***" if unquote(found[1]).strip().lower() in _SECRET_PARAMETERS else found[0]
+
+
+def _hide_encoded(found: re.Match[str]) -> str:
+    """What holds a credential once it is decoded is shown decoded, without it; anything else as it is."""
+    decoded = unquote(found[0])
+    hidden = decoded
+    for pattern in _SECRETS:
+        hidden = pattern.sub("***", hidden)
+    return found[0] if hidden == decoded else hidden
