@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import compound_kinds, containers, looks, markup_root, recording_kinds, texts, zip_kinds
+from windlass.kernel.formats import (
+    compound_kinds,
+    containers,
+    looks,
+    markup_root,
+    raw_photos,
+    recording_kinds,
+    texts,
+    zip_kinds,
+)
 from windlass.kernel.formats.markup_root import Markup
 from windlass.kernel.formats.texts import Text
 from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
@@ -185,6 +194,9 @@ class _Detection:
     def _binary_kind(self) -> str:
         if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
             return _TAR  # without entries: its end alone
+        photo = raw_photos.read(self._file, self._size)
+        if photo is not None:
+            return photo.mime_type
         guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
         kind = looks.refined(guess, self._head, self._size)
         is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
