@@ -18,9 +18,8 @@ from windlass.kernel.media_types import has_signature
 #: Bytes that are looked at for encodings that a sample tells.
 _SAMPLE = 4096
 
-#: Control characters that no text has, but for those of terminals, printers and old file ends.
-_CONTROLS = re.compile(rb"[\0-\x06\x0e-\x19\x1c-\x1f\x7f]")
-_END_OF_FILE = b"\x1a"  # of CP/M and DOS
+#: Control characters that no text has: all but those of lines, terminals, printers, and the end of a file in DOS.
+_CONTROLS = bytes([*range(0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F])
 
 #: A share of other control characters that a text may have, where its name says that it is one.
 _SHARE = 0.05
@@ -146,8 +145,12 @@ def is_mail(sample: str, *, strict: bool = False) -> bool:
 
 
 def _few_controls(head: bytes, *, may_have_controls: bool) -> bool:
-    found = len(_CONTROLS.findall(head.removesuffix(_END_OF_FILE)))
+    found = _controls(head)
     return not found or (may_have_controls and found <= max(1, len(head) * _SHARE))
+
+
+def _controls(content: bytes) -> int:
+    return len(content) - len(content.translate(None, _CONTROLS))
 
 
 def _wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
@@ -157,7 +160,7 @@ def _wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
         decoded = codecs.getincrementaldecoder(codec)("surrogatepass").decode(content, final)
     except UnicodeDecodeError:
         return None
-    if _CONTROLS.search(decoded.encode("utf-8", "surrogatepass").replace(b"\x1a", b"")):
+    if _controls(decoded.encode("utf-8", "surrogatepass")):
         return None
     sample = decoded[:_SAMPLE]
     odd = sum(unicodedata.category(character) in ("Cn", "Co", "Cs") for character in sample)
