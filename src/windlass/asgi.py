@@ -133,7 +133,7 @@ class FrontDoor:
         if _takes_body(path_of(scope)):
             await call_bounded(self._inner, scope, receive, send, limit)
         else:
-            await self._inner(scope, without_body(receive), send)
+            await self._inner(scope, without_body(), send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""
