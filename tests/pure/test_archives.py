@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import inflate64
 import lz4.frame
 import pytest
 
@@ -48,7 +49,7 @@ from windlass.processing.steps.archive_facts import ArchiveFacts
 from windlass.processing.steps.content_rules import ArchiveRules
 
 MB = 1024 * 1024
-ZEROS = 32
+ZEROS = 12
 OURS = Profile("ours")
 PASSES = None
 
@@ -73,6 +74,12 @@ def rule(content: bytes, profile: Profile = OURS) -> str | None:
 
 def bomb(name: str = "zeros", megabytes: int = ZEROS, **claims: Any) -> bytes:
     return zipped([Entry(name.encode(), deflated_zeros(megabytes), 8, **{"size": megabytes * MB, **claims})])
+
+
+def packed_by_deflate64(content: bytes) -> bytes:
+    packer = inflate64.Deflater()
+    made: bytes = packer.deflate(content) + packer.flush()
+    return made
 
 
 def deflated(name: str, content: bytes) -> bytes:
@@ -141,6 +148,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "zip, bzip2": lambda: zip_of({"zeros": bytes(ZEROS * MB)}, zipfile.ZIP_BZIP2),
     "zip, lzma": lambda: zip_of({"zeros": bytes(ZEROS * MB)}, zipfile.ZIP_LZMA),
     "zip, zstd, says 1": lambda: zipped([Entry(b"z", document_samples.zstd(bytes(ZEROS * MB)), 93, size=1)]),
+    "zip, deflate64, says 1": lambda: zipped([Entry(b"z", packed_by_deflate64(bytes(ZEROS * MB)), 9, size=1)]),
     "zip in zip, stored": lambda: zip_of({"inner.bin": bomb()}),
     "zip in zip, deflated": lambda: deflated("inner.bin", bomb(size=1)),
     "zip in zip in zip": lambda: zip_of({"a": zip_of({"b": zip_of({"c": bomb()})})}),
@@ -235,6 +243,7 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "zip, zip64 forced": forced_zip64,
     "zip, bzip2": lambda: zip_of(PLAIN, zipfile.ZIP_BZIP2),
     "zip, lzma": lambda: zip_of(PLAIN, zipfile.ZIP_LZMA),
+    "zip, deflate64": lambda: zipped([Entry(b"a", packed_by_deflate64(b"Haul away. " * 99), 9, size=1089)]),
     "zip with a signature record": lambda: signed(zip_of(PLAIN)),
     "package with a signing block": lambda: block_before_directory(zip_of(PLAIN, zipfile.ZIP_DEFLATED)),
     "program that unpacks itself": lambda: b"MZ" + bytes(70_000) + zip_of(PLAIN),

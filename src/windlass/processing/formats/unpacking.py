@@ -157,6 +157,19 @@ def raw_deflate() -> Decompressor:
     return _Zlib(-15)
 
 
+def deflate64(packed: BinaryIO) -> Iterator[bytes]:
+    """As Windows packs files above 2 GiB. Its decompressor has no bound of its own: it is fed little at a time, which
+    makes 60 MB at most."""
+    from inflate64 import Inflater
+
+    inner = Inflater()
+    while not inner.eof:
+        fed = packed.read(2048)
+        if not fed:
+            raise EOFError("its end is missing")
+        yield inner.inflate(fed)
+
+
 @dataclass(frozen=True, slots=True)
 class Packing:
     """How a format packs. ``marks``: what each further member begins with; bytes that do not are behind the end, and
@@ -321,7 +334,7 @@ class Unpacked:
         return block[place - begins :]
 
     def _more(self) -> bool:
-        block = next(self._blocks, b"")
+        block = next(filter(None, self._blocks), b"")
         if not block:
             self._size = self._made
             return False

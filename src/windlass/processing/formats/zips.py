@@ -22,6 +22,7 @@ from windlass.processing.formats.unpacking import (
     READ,
     WINDOW,
     Packing,
+    deflate64,
     part,
     raw_deflate,
     unpacked,
@@ -54,6 +55,7 @@ def _lzma_of_zip(packed: BinaryIO) -> Iterator[bytes]:
 #: Methods by number (APPNOTE 4.4.5) that can be unpacked here.
 METHODS: Mapping[int, Packing] = {
     8: Packing(raw_deflate),
+    9: Packing(stream=deflate64),
     12: Packing(PACKINGS["application/x-bzip2"].make),
     14: Packing(stream=_lzma_of_zip),
     20: Packing(zstd),

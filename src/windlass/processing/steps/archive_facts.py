@@ -53,7 +53,7 @@ class ArchiveFacts:
             "archive_contradiction": "what its parts say otherwise than each other, so that readers differ about it",
             "archive_not_measured": "why what it unpacks to could not be measured, where it could not",
         },
-        libraries=("bz2", "lzma", "zlib", "zlib_ng", "lz4.frame"),
+        libraries=("bz2", "lzma", "zlib", "zlib_ng", "lz4.frame", "inflate64"),
     )
 
     def prepare(self) -> None:
