@@ -202,13 +202,14 @@ def prepare() -> None:
         make()
 
 
-def blocks(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
+def blocks(packed: BinaryIO, packing: Packing, note_trailing: Callable[[], None]) -> Iterator[bytes]:
     """What the file unpacks to from where it stands, several members one after the other being one stream.
 
-    Raises Unreadable for a damaged one, NotMeasured where it asks for too much memory.
+    ``note_trailing`` is called where bytes follow that are no member. Raises Unreadable for a damaged one, NotMeasured
+    where it asks for too much memory.
     """
     try:
-        yield from packing.stream(packed) if packing.stream else _members(packed, packing)
+        yield from packing.stream(packed) if packing.stream else _members(packed, packing, note_trailing)
     except MemoryError as error:
         raise NotMeasured("it needs more memory to be unpacked than is given to it") from error
     except _ERRORS as error:
@@ -217,7 +218,7 @@ def blocks(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
         raise Unreadable("The archive is damaged: it can be unpacked in part only.") from error
 
 
-def _members(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
+def _members(packed: BinaryIO, packing: Packing, note_trailing: Callable[[], None]) -> Iterator[bytes]:
     fed = _past_skippable(packed, packed.read(READ)) if packing.skippable else packed.read(READ)
     while fed and packing.make:
         inner = packing.make()
@@ -230,10 +231,13 @@ def _members(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
             if block:
                 yield block
         fed = _next_member(packed, (inner.unused_data or b"") + fed, packing)
+        if fed and not fed.startswith(packing.marks):
+            note_trailing()
+            return
 
 
 def _next_member(packed: BinaryIO, rest: bytes, packing: Packing) -> bytes:
-    """The beginning of the next member; nothing where what follows is none."""
+    """What follows but padding: the next member, or what is none."""
     while not rest.strip(b"\0"):
         rest = packed.read(READ)
         if not rest:
@@ -241,9 +245,7 @@ def _next_member(packed: BinaryIO, rest: bytes, packing: Packing) -> bytes:
     rest = rest.lstrip(b"\0")
     if len(rest) < 8:
         rest += packed.read(READ)
-    if packing.skippable:
-        rest = _past_skippable(packed, rest)
-    return rest if packing.marks and rest.startswith(packing.marks) else b""
+    return _past_skippable(packed, rest) if packing.skippable else rest
 
 
 def _past_skippable(packed: BinaryIO, rest: bytes) -> bytes:
@@ -295,6 +297,7 @@ class Unpacked:
         self._packed, self._packing, self._meter = packed, packing, meter
         self._place = self._reached = 0
         self._size: int | None = None
+        self.has_trailing = False
         self._restart()
 
     @property
@@ -347,9 +350,12 @@ class Unpacked:
         self._meter.add(len(block), fresh)
         return True
 
+    def _note_trailing(self) -> None:
+        self.has_trailing = True
+
     def _restart(self) -> None:
         self._packed.seek(0)
-        self._blocks, self._made = blocks(self._packed, self._packing), 0
+        self._blocks, self._made = blocks(self._packed, self._packing, self._note_trailing), 0
         self._kept: deque[tuple[int, bytes]] = deque()
 
 
