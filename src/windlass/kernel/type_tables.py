@@ -103,7 +103,7 @@ FAMILIES = (
     frozenset({"image/avif", "image/heic", "image/heic-sequence", "image/heif", "image/heif-sequence"}),
     frozenset({"image/jp2", "image/jpm", "image/jpx", "image/x-jp2-codestream", "video/mj2"}),
     frozenset({"image/vnd.microsoft.icon", "image/x-win-bitmap"}),
-    frozenset({f"image/x-portable-{kind}" for kind in ("anymap", "bitmap", "graymap", "pixmap")}),
+    frozenset({f"image/x-portable-{kind}" for kind in ("anymap", "bitmap", "floatmap", "graymap", "pixmap")}),
     frozenset({"font/collection", "font/otf", "font/ttf"}),
     frozenset({"application/x-hwp", "application/x-ole-storage"}),
     frozenset({f"{_OOXML}.wordprocessingml.document", f"{_OOXML}.wordprocessingml.template"}),
@@ -165,6 +165,7 @@ DECLARED_BY_ENDING = {
     "msi": ("application/vnd.microsoft.portable-executable",),
     "pot": ("application/vnd.ms-powerpoint",),
     "ppa": ("application/vnd.ms-powerpoint",),
+    "vst": ("application/vnd.visio",),
 }
 
 #: Endings of files that were compressed as they were -> what they are found to be.
@@ -271,6 +272,33 @@ RASTER_IMAGES = (
     "image/png",
     "image/tiff",
     "image/webp",
+)
+
+#: Pictures of older formats, which have no loader in libvips.
+BITMAP_IMAGES = (
+    "image/bmp",
+    "image/vnd.microsoft.icon",
+    "image/vnd.zbrush.pcx",
+    "image/x-pcx",
+    "image/x-portable-anymap",
+    "image/x-portable-arbitrarymap",
+    "image/x-portable-bitmap",
+    "image/x-portable-graymap",
+    "image/x-portable-greymap",
+    "image/x-portable-pixmap",
+    "image/x-tga",
+    "image/x-win-bitmap",
+)
+
+#: Photographs as the sensors of cameras saw them.
+RAW_IMAGES = (
+    "image/x-adobe-dng",
+    "image/x-canon-cr2",
+    "image/x-nikon-nef",
+    "image/x-olympus-orf",
+    "image/x-panasonic-rw2",
+    "image/x-pentax-pef",
+    "image/x-sony-arw",
 )
 
 #: Files that hold others: their size says little of what is in them. Which bytes are one is told by their structure
@@ -559,7 +587,6 @@ USUAL_ENDINGS = {
     "application/java-archive": "jar",
     "application/msword": "doc",
     "application/postscript": "ps",
-    "application/vnd.adobe.photoshop": "psd",
     "application/vnd.microsoft.portable-executable": "exe",
     "application/vnd.ms-excel": "xls",
     "application/vnd.ms-powerpoint": "ppt",

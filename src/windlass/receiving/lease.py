@@ -148,6 +148,7 @@ class Writers:
     async def let_go(self, upload_id: uuid.UUID) -> bool:
         """Wait until those that are there now have ended, each asked to let go as soon as it has the lease. False
         where there was none. Raises UploadLocked after WAIT_SECONDS."""
+        await _what_came_before_is_read()
         deadline, there = monotonic() + WAIT_SECONDS, list(self._ended.get(upload_id, ()))
         for ended in there:
             while not ended.is_set():
@@ -160,6 +161,7 @@ class Writers:
     async def settle(self, upload_id: uuid.UUID) -> bool:
         """Wait a moment for those that are not receiving, and so are about to commit. Nobody is asked to let go. False
         where there was none."""
+        await _what_came_before_is_read()
         deadline, there = monotonic() + SETTLE_SECONDS, list(self._ended.get(upload_id, ()))
         for ended in there:
             while not ended.is_set() and upload_id not in self._streaming and monotonic() < deadline:
@@ -188,6 +190,13 @@ async def wait_for(upload_id: uuid.UUID) -> files.Lease:
         if lease is not None:
             return lease
     raise UploadLocked(_DID_NOT_LET_GO)
+
+
+async def _what_came_before_is_read() -> None:
+    """A request on a connection that was made a moment ago has its head read some rounds of the event loop later than
+    one on a connection that is kept open, which may have come after it: accept, read, parse, begin."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> None:

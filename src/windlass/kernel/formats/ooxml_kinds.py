@@ -1,4 +1,5 @@
-"""What an Open Packaging file is (ECMA-376 part 2): a document of Word, Excel, PowerPoint or Visio, a 3D model, …
+"""What a package of documents is: of Open Packaging (ECMA-376 part 2: Word, Excel, PowerPoint, Visio, 3D models, …), an
+OpenDocument or an EPUB.
 
 The content type of its main part decides. The part is found as programs find it: by the package's relationships and
 its table of content types. Names of parts are compared without their case, and backslashes are slashes.
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from posixpath import normpath
 from xml.parsers import expat
 
 TYPES, RELATIONSHIPS = "[content_types].xml", "_rels/.rels"
@@ -49,7 +51,7 @@ Read = Callable[[str], bytes]
 
 def normalized(name: str) -> str:
     """A part's or an entry's name as names are compared."""
-    return name.replace("\\", "/").lstrip("/").lower()
+    return normpath("/" + name.replace("\\", "/")).lstrip("/").lower()
 
 
 def kind(names: Collection[str], read: Read) -> str | None:
@@ -58,7 +60,7 @@ def kind(names: Collection[str], read: Read) -> str | None:
     ``read`` gives the content of an entry by its normalized name, empty where it cannot be read.
     """
     if TYPES not in names:
-        return None
+        return next((kind for part, look in _MANIFESTS.items() if part in names and (kind := look(read(part)))), None)
     table = _ContentTypes(read(TYPES))
     for target in _main_parts(read(RELATIONSHIPS)) if RELATIONSHIPS in names else ():
         found = _file_type(table.of(target))
@@ -87,6 +89,25 @@ def _main_parts(relationships: bytes) -> Iterator[str]:
         kind = element.attributes.get("Type", "").lower()
         if element.name == "relationship" and kind.endswith(_MAIN):
             yield normalized(element.attributes.get("Target", ""))
+
+
+def _of_opendocument(manifest: bytes) -> str | None:
+    """By the line for the whole package, where the entry that says it first is missing (ODF 1.3 part 2, 4.3)."""
+    for element in _elements(manifest):
+        said = {name.rpartition(" ")[2]: value for name, value in element.attributes.items()}
+        if element.name == "file-entry" and said.get("full-path") == "/":
+            return said.get("media-type") if _OPENDOCUMENT.fullmatch(said.get("media-type", "")) else None
+    return None
+
+
+def _of_epub(container: bytes) -> str | None:
+    """By its root file (EPUB Open Container Format 3.3, 4.2.6.3.1)."""
+    said = (element.attributes.get("media-type") for element in _elements(container) if element.name == "rootfile")
+    return "application/epub+zip" if "application/oebps-package+xml" in said else None
+
+
+_OPENDOCUMENT = re.compile(r"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
+_MANIFESTS = {"meta-inf/manifest.xml": _of_opendocument, "meta-inf/container.xml": _of_epub}
 
 
 class _ContentTypes:

@@ -42,6 +42,8 @@ DEMUXERS = {
     "video/x-ms-asf": "asf",
     "video/x-msvideo": "avi",
 }
+#: Pictures that may be a track of many.
+SEQUENCES = dict.fromkeys(("image/avif", "image/heic", "image/heif"), "mov")
 #: Demuxer of the type, first bytes of the file -> its demuxer: MPEG video without a container around it, Wave64.
 BY_HEAD = {("mpeg", b"\0\0\1\xb3"): "mpegvideo", ("wav", b"riff"): "w64"}
 VIDEO_TYPES = tuple(name for name in DEMUXERS if name.startswith("video/"))
@@ -120,7 +122,7 @@ def demuxer(context: StepContext) -> str:
     """By the type, and by the first bytes where one type has several containers."""
     context.file.seek(0)
     head = context.file.read(4)
-    named = DEMUXERS[canonical(context.facts["mime_type"])]
+    named = {**DEMUXERS, **SEQUENCES}[canonical(context.facts["mime_type"])]
     return BY_HEAD.get((named, head), named)
 
 
