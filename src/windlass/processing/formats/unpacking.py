@@ -6,7 +6,6 @@ import bz2
 import lzma
 import struct
 import sys
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,8 @@ WINDOW = 128 * MB
 READ, MADE = 64 * 1024, 256 * 1024
 #: Unpacked bytes that can be gone back to without unpacking again: the end of a zip file is looked for in them.
 KEPT = MB
+#: No file reaches so far, whatever it says.
+FARTHEST = 2**62
 #: Unpacking again, to go back, may cost so many times what may be unpacked.
 AGAIN = 4
 
@@ -98,7 +99,38 @@ class _Zlib:
         try:
             return self._inner.decompress(self._inner.unconsumed_tail + data, max(max_length, 0))
         except self._errors as error:
-            raise zlib.error(str(error)) from error
+            raise ValueError(str(error)) from error
+
+
+class _Zstd:
+    """Of the standard library from Python 3.14 on; before that its backport."""
+
+    def __init__(self) -> None:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+
+        self._inner = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
+        self._errors = zstd.ZstdError
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner.needs_input
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        try:
+            return self._inner.decompress(data, max_length)
+        except self._errors as error:
+            raise ValueError(str(error)) from error
 
 
 class _Lzip:
@@ -137,13 +169,7 @@ class _Lzip:
 
 
 def zstd() -> Decompressor:
-    """Of the standard library from Python 3.14 on; before that its backport."""
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
+    return _Zstd()
 
 
 def _lz4() -> Decompressor:
@@ -193,7 +219,7 @@ PACKINGS: Mapping[str, Packing] = {
     containers.COMPRESS: Packing(stream=lzw.blocks),
 }
 
-_ERRORS = (OSError, EOFError, ValueError, RuntimeError, lzma.LZMAError, zlib.error, struct.error)
+_ERRORS = (OSError, EOFError, ValueError, RuntimeError, lzma.LZMAError, struct.error)
 
 
 def prepare() -> None:
@@ -268,7 +294,7 @@ class Part:
 
     def read(self, size: int = -1) -> bytes:
         left = max(self._size - self._place, 0)
-        self._file.seek(self._begins + self._place)
+        self._file.seek(min(self._begins + self._place, FARTHEST))
         found = self._file.read(left if size < 0 else min(size, left))
         self._place += len(found)
         return found
