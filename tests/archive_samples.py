@@ -254,7 +254,7 @@ def _vint(number: int) -> bytes:
     return out + bytes([number])
 
 
-def rar5(files: Files, *, claims: int | None = None, method: int = 0, volume: int = 0) -> bytes:
+def rar5(files: Files, *, claims: int | None = None, method: int = 0, volume: int = 0, flags: int = 0) -> bytes:
     """``volume``: flags of a part of an archive: 8 where the file goes on from the volume before, 16 into the next."""
 
     def block(kind: int, body: bytes, flags: int = 0, data: bytes = b"") -> bytes:
@@ -265,7 +265,7 @@ def rar5(files: Files, *, claims: int | None = None, method: int = 0, volume: in
     out = b"Rar!\x1a\x07\x01\x00" + block(1, _vint(0))
     for name, content in files.items():
         size = len(content) if claims is None else claims
-        body = _vint(0) + _vint(size) + _vint(0) + _vint(method << 7) + _vint(1) + _vint(len(name)) + name.encode()
+        body = _vint(flags) + _vint(size) + _vint(0) + _vint(method << 7) + _vint(1) + _vint(len(name)) + name.encode()
         out += block(2, body, volume, content)
     return out + block(5, _vint(0))
 

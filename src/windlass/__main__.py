@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from windlass.cli import app
-from windlass.cli.refusal import Refusal, refuse
-from windlass.conf import BadSetting
-
 
 def main() -> None:
+    try:
+        _run()
+    except KeyboardInterrupt:  # also while the commands are imported
+        raise SystemExit(130) from None
+
+
+def _run() -> None:
+    from windlass.cli import app
+    from windlass.cli.refusal import Refusal, refuse
+    from windlass.conf import BadSetting
+
     try:
         app()
     except (BadSetting, Refusal) as error:

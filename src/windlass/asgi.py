@@ -21,7 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
-from windlass.http import cors, downloads, live, uploads, websockets, zip_files  # noqa: E402
+from windlass.http import cors, downloads, live, query_parameters, uploads, websockets, zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
 from windlass.http.middleware import (  # noqa: E402
@@ -121,8 +121,10 @@ class FrontDoor:
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
     async def _answer_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A page of Django's, whose forms and filters do not check every text of a query."""
         try:
             check_host(scope)
+            query_parameters.check_text(scope["query_string"].decode("latin-1"))
             await self._call_django(scope, receive, send, PAGE_BODY_LIMIT)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)

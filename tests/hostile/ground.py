@@ -163,7 +163,7 @@ class Ground:
             yield f"left in the home directory: {sorted(unknown)}"
 
 
-LIMITED = {"max_pixels": "50_000_000", "max_duration": "3600", "max_pages": "1000", "max_archive_entries": "10_000"}
+LIMITED = {"max_pixels": "50_000_000", "max_duration": "3", "max_pages": "1000", "max_archive_entries": "10_000"}
 LIMITED |= {"max_unpacked_size": "1_073_741_824", "max_archive_ratio": "100", "encrypted": "false"}
 
 #: What may be in the home directory.

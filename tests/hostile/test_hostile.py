@@ -53,6 +53,13 @@ REFUSED = {
     "tiff_bomb": "1073741824 pixels",
     "webp_bomb": "268402689 pixels",
     "pdf_of_many_pages": "100000 pages; at most 1000",
+    "mp4_that_says_a_thirtieth": "lasts 5",
+    "mp4_with_a_faster_clock": "lasts 5",
+    "webm_that_says_a_tenth_of_a_second": "lasts 5",
+    "mp3_that_says_ten_frames": "lasts 5",
+    "wav_that_goes_on_behind_its_end": "lasts 5",
+    "aiff_that_goes_on_behind_its_end": "duration cannot be read",
+    "mp3_behind_a_false_tag": "lasts 5",
 }
 
 

@@ -234,3 +234,9 @@ def test_a_page_is_bounded_in_bytes(call: Caller) -> None:
     found = list(pages(call, f"/files/?limit=200&reference={reference}"))
     assert len(found) > 2
     assert [record["id"] for page in found for record in page["results"]] == made[::-1]
+
+
+def test_a_page_of_djangos_takes_no_nul_either(call: Caller) -> None:
+    for path in ("/admin/?q=%00", "/admin/login/?next=%00", "/?a%00=1"):
+        answer = call("GET", path)
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-field")

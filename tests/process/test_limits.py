@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -166,6 +167,25 @@ def test_stalled_zips_and_downloads_take_little_memory_and_give_it_back(
         wire.close()
     assert grown < 240 * MB, f"{grown / MB:.0f} MB"
     eventually(lambda: web.memory_info().rss - before < 80 * MB)
+
+
+def test_json_bodies_that_do_not_end_hold_no_memory_and_nobody_up(
+    shared_server: ServerProcess, http: httpx.Client
+) -> None:
+    """20 chunks of 20 MB each, more than the memory budget, and one that is whole beside them."""
+    web = psutil.Process(shared_server.web_pid())
+    before = web.memory_info().rss
+    clients = [Wire(shared_server.port) for _ in range(20)]
+    for wire in clients:
+        wire.head("POST", "/api/v1/upload/chunk", {"Content-Length": str(20 * MB)}, b'{"chunk_data": "')
+        wire.send(b"A" * (19 * MB))
+    assert web.memory_info().rss - before < 100 * MB
+    fields = {"filename": "a", "total_size": MB, "mime_type": "text/plain", "chunk_size": MB}
+    upload = http.post("/api/v1/upload/init", json=fields).raise_for_status().json()["upload_id"]
+    chunk = {"upload_id": upload, "chunk_index": 0, "chunk_data": base64.b64encode(bytes(MB)).decode()}
+    assert http.post("/api/v1/upload/chunk", json=chunk).status_code == 200
+    for wire in clients:
+        wire.close()
 
 
 def test_a_server_without_connections_to_spare_says_so(make_server: object) -> None:

@@ -392,4 +392,4 @@ def test_check_says_what_of_the_project_is_not_right(tmp_path: Path, wrong: dict
 def test_runserver_says_that_it_takes_no_uploads(tmp_path: Path) -> None:
     """Its checks run before it serves; an address that is none of this machine's ends it."""
     ended = project(tmp_path).run("-m", "django", "runserver", "--noreload", "192.0.2.1:1")
-    assert "windlass.W012" in ended.stdout + ended.stderr
+    assert "windlass.W013" in ended.stdout + ended.stderr

@@ -121,6 +121,18 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "zip that says 1": lambda: bomb(size=1),
     "zip that says 0": lambda: bomb(size=0),
     "zip that says 1, and so does its entry": lambda: bomb(size=1, flags=8),
+    "zip whose directory says that it is packed to 0": lambda: bomb(size=0, packed=0, flags=8),
+    "zip whose directory says that it is packed to 9": lambda: bomb(size=0, packed=9),
+    "zip whose directory is behind another's": lambda: zip_of(PLAIN) + bomb(),
+    "PDF with a zip behind it": lambda: b"%PDF-1.4\n%%EOF\n" + bomb(),
+    "program with a 7z behind it": lambda: b"MZ" + bytes(5000) + sevenzip({"zeros": bytes(ZEROS * MB)}),
+    "program with a rar behind it": lambda: b"\x7fELF" + bytes(5000) + rar5({"a": b"x"}, claims=ZEROS * MB),
+    "zip of tar.gz of zip": lambda: deflated("a", gzip.compress(tar({"b": b"b", "c": bomb()}))),
+    "zip of a sparse tar": lambda: deflated("a", sparse_tar("1.0", 1 << 40)),
+    "zip of deb": lambda: zip_of({"a": ar({"data.tar.xz": lzma.compress(tar({"z": bytes(ZEROS * MB)}))})}),
+    "zip of many small bombs": lambda: zipped(
+        [Entry(b"%d" % number, deflated_zeros(1), 8, size=1) for number in range(ZEROS)]
+    ),
     "zip with macros of a map": lambda: bomb("doc.kml"),
     "zip of a model": lambda: bomb("3D/3dmodel.model"),
     "docx": lambda: docx(ZERO_DOC),
@@ -303,6 +315,7 @@ WRONG: dict[str, tuple[str, Callable[[], bytes]]] = {
         "archive-contradiction",
         lambda: zip_of(PLAIN).replace(b"PK\3\4\x14\0\0", b"PK\3\4\x14\0\1", 1),
     ),
+    "rar 5 of an unknown size": ("archive-not-measured", lambda: rar5({"a": b"x" * 99}, method=3, flags=8)),
     "zip of a method that is not read": ("archive-not-measured", lambda: method(6)),
     "zip of method 99 without a lock": ("archive-not-measured", lambda: method(99)),
     "7z that claims more entries than are read": ("archive-entries", lambda: sevenzip(PLAIN, count=2_000_000)),
@@ -329,6 +342,14 @@ def test_what_cannot_be_measured_is_told_apart_and_refused(said: str, make: Call
         assert 'unmeasured = "accept"' in found.detail
         accepting = replace(OURS, unmeasured="accept")
         assert rule(make(), accepting) is None
+
+
+def test_repeated_streams_of_xz_are_not_counted_but_added_up() -> None:
+    content = lzma.compress(bytes(MB), preset=1) * 3000
+    facts = facts_of(content)
+    assert facts["unpacked_size"] > 100 * len(content)
+    assert facts["unpacked_size_is"] == "declared"
+    assert rule(content) == RATIO
 
 
 def test_archives_in_archives_are_looked_into_to_a_depth() -> None:

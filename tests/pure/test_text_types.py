@@ -179,10 +179,18 @@ def test_a_flat_opendocument_says_what_it_is(kind: str) -> None:
 
 
 def test_what_does_not_end_before_the_root_is_no_way_past_the_rules() -> None:
-    with pytest.raises(Unreadable, match="does not end"):
-        detected(b"<!DOCTYPE svg [" + b"x" * 2_000_000 + b"]>" + SVG.encode(), "a.svg")
+    for before in (b"<!DOCTYPE svg [" + b"x" * 2_000_000 + b"]>", b"<?x?>" * 20_000, b"<x a='" + b"x" * 2_000_000):
+        with pytest.raises(Unreadable, match="too much before"):
+            detected(before + SVG.encode(), "a.svg")
 
 
+def test_what_is_no_markup_has_no_root() -> None:
+    """Nothing is searched for in them, however long they are."""
+    for content in (bytes(2_000_000), b"<" * 2_000_000, b"<?php\n" + b"echo 1;\n" * 300_000):
+        assert detected(content, "a").facts["mime_type"] in ("application/octet-stream", "text/plain", PHP)
+
+
+PHP = "application/x-httpd-php"
 MESSAGE = "To: b@example.org\nMIME-Version: 1.0\nContent-Type: text/html\n\n<html><body>Haul away.</body></html>\n"
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import IO
 
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError
 
 from windlass import conf
 from windlass.cli.refusal import Refusal
-from windlass.database.connection import connection
+from windlass.database.connection import alias, connection
 
 #: Names our PostgreSQL lock among those of other programs: "WIND" in ASCII, and one.
 MIGRATION_LOCK = 0x57494E4401
@@ -32,7 +32,8 @@ def database_errors() -> Iterator[None]:
 def bring_up_to_date(*, verbosity: int) -> None:
     """Apply the migrations, one process at a time. Raises Refusal."""
     with database_errors(), _alone():
-        call_command("migrate", interactive=False, verbosity=verbosity, skip_checks=True)
+        for name in dict.fromkeys([DEFAULT_DB_ALIAS, alias()]):  # a project's router may have Windlass's elsewhere
+            call_command("migrate", database=name, interactive=False, verbosity=verbosity, skip_checks=True)
 
 
 @contextmanager

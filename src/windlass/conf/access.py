@@ -74,13 +74,6 @@ def _check_encryption(found: Settings) -> None:
         )
 
 
-def is_in_project() -> bool:
-    """Whether Windlass is an app of another Django project, which has ``WINDLASS`` in its settings."""
-    from django.conf import settings
-
-    return settings.configured and hasattr(settings, "WINDLASS")
-
-
 def _of_another_project() -> dict[str, Any]:
     """``settings.WINDLASS`` where Windlass is an app of another Django project.
 
@@ -88,4 +81,7 @@ def _of_another_project() -> dict[str, Any]:
     """
     from django.conf import settings
 
-    return {"AUTH_MODE": "required"} | dict(getattr(settings, "WINDLASS", {})) if is_in_project() else {}
+    given = getattr(settings, "WINDLASS", None) if settings.configured else None
+    if given is None and stands_alone():
+        return {}
+    return {"AUTH_MODE": "required"} | dict(given or {})

@@ -17,7 +17,7 @@ from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
 from windlass import APPS
-from windlass.conf.access import is_in_project, load, stands_alone
+from windlass.conf.access import load, stands_alone
 from windlass.conf.private_files import open_to_others
 from windlass.conf.reader import BadSetting
 from windlass.conf.settings import Settings
@@ -36,7 +36,7 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         *_several_machines(found),
         *_jobs(found),
         *_sandbox(found),
-        *(_project() if is_in_project() else []),
+        *([] if stands_alone() else _project()),
         *_runserver(),
     ]
 
@@ -127,7 +127,7 @@ def _models(app: str) -> list[type[Model]]:
 
 def _several_machines(found: Settings) -> list[CheckMessage]:
     """PostgreSQL is chosen for several machines, and what lies in a home directory is one machine's."""
-    if is_in_project() or not found.database_url.startswith("postg"):
+    if not stands_alone() or not found.database_url.startswith("postg"):
         return []
     problems: list[CheckMessage] = []
     if not found.secret_key:
@@ -220,7 +220,7 @@ def _runserver() -> list[CheckMessage]:
         Warning(
             "`manage.py runserver` speaks WSGI: it answers records and pages, and refuses uploads and downloads.",
             hint="Run `python -m windlass web`, or `uvicorn --reload` on the project's asgi.py.",
-            id="windlass.W012",
+            id="windlass.W013",
         )
     ]
 

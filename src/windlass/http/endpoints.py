@@ -19,7 +19,7 @@ from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.room import is_out_of_room
 from windlass.receiving.offload import in_database
 from windlass.receiving.source import ClientGone
-from windlass.storage.contract import StoreError, StoreFull
+from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -86,6 +86,9 @@ def problem_of(error: Exception) -> Problem:
             return BadRequest("The client closed the connection before its request was whole.")
         case StoreFull():
             return StorageFull("The server has no room left for these bytes. What is stored stays readable.")
+        case StoreMisconfigured():
+            log.error("store.misconfigured", reason=str(error))
+            return Unavailable(str(error))
         case StoreError() if error.transient:
             return Unavailable("The store of file bytes does not answer.")
         case _ if is_out_of_room(error):

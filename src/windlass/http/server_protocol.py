@@ -365,7 +365,7 @@ class ReceivingProtocol(HttpToolsProtocol):
     def finish(self) -> None:
         """Close, once the client has had the reply: a connection that is closed with unread bytes is reset, and the
         client, still sending, would never see why it was refused."""
-        if self._framing.is_between_requests:
+        if self._framing.is_between_requests and not self._framing.has_pending:
             self._is_closed = True
             self.transport.close()
         else:
@@ -450,7 +450,9 @@ class ReceivingProtocol(HttpToolsProtocol):
         scope = cast(Scope, self.scope)
         seen = forwarded(scope)
         client = seen.get("client")
-        if seen is scope or client is None or is_trusted_proxy(client[0]) or self._hold(client[0]):
+        if seen is scope or client is None or self.client is None or client[0] == self.client[0]:
+            return
+        if self._hold(client[0]):
             return
         process_counters.connections_ended["too-many"] += 1
         raise TooManyConnections(f"{client[0]} has as many running requests as one address may have.")

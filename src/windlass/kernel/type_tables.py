@@ -274,6 +274,33 @@ RASTER_IMAGES = (
     "image/webp",
 )
 
+#: Pictures of older formats, which have no loader in libvips.
+BITMAP_IMAGES = (
+    "image/bmp",
+    "image/vnd.microsoft.icon",
+    "image/vnd.zbrush.pcx",
+    "image/x-pcx",
+    "image/x-portable-anymap",
+    "image/x-portable-arbitrarymap",
+    "image/x-portable-bitmap",
+    "image/x-portable-graymap",
+    "image/x-portable-greymap",
+    "image/x-portable-pixmap",
+    "image/x-tga",
+    "image/x-win-bitmap",
+)
+
+#: Photographs as the sensors of cameras saw them.
+RAW_IMAGES = (
+    "image/x-adobe-dng",
+    "image/x-canon-cr2",
+    "image/x-nikon-nef",
+    "image/x-olympus-orf",
+    "image/x-panasonic-rw2",
+    "image/x-pentax-pef",
+    "image/x-sony-arw",
+)
+
 #: Files that hold others: their size says little of what is in them. Which bytes are one is told by their structure
 #: (``formats.containers``); a type that is not here is named as ``also`` one where it is.
 ARCHIVES = (

@@ -32,6 +32,8 @@ DEADLINE_SECONDS = 5.0
 STORE_SECONDS = 10.0
 #: Likewise the scanner's, whose check is a connection to it.
 SCANNER_SECONDS = 5.0
+#: When to ask a server again that is not ready.
+RETRY_SECONDS = 5
 #: With less room than this, uploads, journal rows and the database's own log are about to fail.
 LEAST_FREE_BYTES = 64 * conf.MB
 
@@ -205,8 +207,9 @@ async def readyz(request: Request) -> Response:
 
 
 def _reply(body: dict[str, Any]) -> Response:
-    status = 200 if body["status"] == "ok" else 503
-    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store"})
+    if body["status"] == "ok":
+        return JSONResponse(body, headers={"Cache-Control": "no-store"})
+    return JSONResponse(body, status_code=503, headers={"Cache-Control": "no-store", "Retry-After": str(RETRY_SECONDS)})
 
 
 routes = [

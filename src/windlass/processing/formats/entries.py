@@ -11,6 +11,8 @@ from typing import Any
 #: Entries that are looked at; of an archive with more, what is said holds for these. One more than a profile may
 #: allow, so that its limit is seen to be broken.
 MOST_ENTRIES = 100_001
+#: Bytes of the shortest archive: what has fewer is none.
+SHORTEST = 18
 #: The largest figure that every reader of JSON takes for what it is.
 MOST_SAID = 2**53 - 1
 #: Below this many unpacked bytes no ratio is too high: a small file of one letter is no bomb.

@@ -23,8 +23,8 @@ def of_first_page(document: Any, file: BinaryIO) -> float:
     if not _is_mentioned(file):
         return 1.0
     saved = io.BytesIO()
-    # PDFium writes the page's dictionary as it was.
-    with pypdfium2.PdfDocument.new() as alone:  # type: ignore[no-untyped-call]
+    made = pypdfium2.PdfDocument.new()  # type: ignore[no-untyped-call]
+    with made as alone:  # PDFium writes the page's dictionary as it was
         alone.import_pages(document, [0])
         alone.save(saved)
     return _unit(saved.getvalue())

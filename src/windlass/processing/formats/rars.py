@@ -109,6 +109,8 @@ def _five(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | Non
         if kind == 2:
             begins = start + 4 + length + size
             entry, is_plain = _file_of_five(fields)
+            if fields.is_of_unknown_size:
+                found.unmeasured = "an entry does not say what it unpacks to"
             yield entry, part(file, begins, fields.data) if is_plain else None
         file.seek(start + 4 + length + size + fields.data)
 
@@ -119,6 +121,7 @@ class _Fields:
     def __init__(self, header: bytes, place: int, flags: int, extra: int, data: int) -> None:
         self.header, self.place, self.extra, self.data = header, place, extra, data
         self.goes_on_from_before = bool(flags & _FROM_BEFORE)
+        self.is_of_unknown_size = False
 
     def number(self) -> int:
         value, self.place = _number(self.header, self.place)
@@ -143,7 +146,8 @@ def _file_of_five(fields: _Fields) -> tuple[Entry, bool]:
     name = fields.header[fields.place : fields.place + length].decode("utf-8", "replace")
     records = dict(_records(fields.header, len(fields.header) - fields.extra))
     link = records.get(5)
-    unknown = fields.goes_on_from_before or bool(flags & 8)
+    fields.is_of_unknown_size = bool(flags & 8) and not fields.goes_on_from_before
+    unknown = fields.goes_on_from_before or fields.is_of_unknown_size
     entry = Entry(
         name,
         0 if unknown else size,

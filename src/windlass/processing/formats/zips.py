@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import lzma
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
-from windlass.kernel.formats import zip_structure
-from windlass.kernel.formats.zip_structure import DESCRIPTOR, STORED, BadZip, Directory, Local, Member
+from windlass.kernel.formats import containers, zip_structure
+from windlass.kernel.formats.zip_structure import DEFLATED, STORED, BadZip, Directory, Local, Member
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.bounds import MB
-from windlass.processing.formats.entries import Entry, Survey
-from windlass.processing.formats.unpacking import PACKINGS, WINDOW, Packing, part, raw_deflate, unpacked, zstd
+from windlass.processing.formats.entries import SHORTEST, Entry, Survey
+from windlass.processing.formats.unpacking import (
+    MADE,
+    PACKINGS,
+    READ,
+    WINDOW,
+    Packing,
+    part,
+    raw_deflate,
+    unpacked,
+    zstd,
+)
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives import Surveyor
@@ -78,7 +89,7 @@ def _survey(file: BinaryIO, directory: Directory, found: Survey, surveyor: Surve
         if not found.add(entry):
             found.entries = max(found.entries, directory.claimed)
             break
-        members.append(member.without_name())
+        members.append(member)
     else:
         found.contradiction = zip_structure.contradiction(directory, found.entries)
     members.sort(key=lambda member: member.offset)
@@ -121,25 +132,53 @@ def _count(file: BinaryIO, members: list[Member], directory: Directory, found: S
 
 def _count_one(file: BinaryIO, member: Member, header: Local, ends: int, found: Survey, surveyor: Surveyor) -> int:
     """What an entry unpacks to; 0 for what only a password opens. Raises Unreadable, CountingEnds, NotMeasured."""
-    if not member.packed or (member.is_encrypted and header.flags & zip_structure.ENCRYPTED):
+    if member.is_encrypted and header.flags & zip_structure.ENCRYPTED:
         return 0
-    if header.method == STORED:
+    if header.method == STORED or (not member.packed and header.method not in METHODS):
         surveyor.meter.add(0, member.packed)
-        surveyor.look_inside(part(file, header.data, member.packed))
+        if member.packed >= SHORTEST:
+            surveyor.look_inside(part(file, header.data, member.packed))
         return member.packed
     packing = METHODS.get(header.method)
     if packing is None:
         found.unmeasured = f"some of it is packed by a method that is not read here (number {header.method})"
         return 0
     try:
-        return _count_packed(part(file, header.data, member.packed), packing, surveyor)
+        if not member.packed:
+            raise Unreadable("The entry is empty.")
+        small = _count_small(file, member, header.data, surveyor) if header.method == DEFLATED else None
+        return _count_packed(part(file, header.data, member.packed), packing, surveyor) if small is None else small
     except Unreadable:
-        behind = ends - header.data
-        if behind <= member.packed or not header.flags & DESCRIPTOR:
-            raise
-        counted = _count_packed(part(file, header.data, behind), packing, surveyor)
+        return _count_beyond(file, member, header, ends, found, surveyor)
+
+
+def _count_beyond(file: BinaryIO, member: Member, header: Local, ends: int, found: Survey, surveyor: Surveyor) -> int:
+    """Readers that find an entry's end by unpacking it do not ask where the directory says that it is."""
+    try:
+        counted = _count_packed(part(file, header.data, ends - header.data), METHODS[header.method], surveyor)
+    except Unreadable:
+        if not member.packed:
+            return 0
+        raise
+    if counted:
         found.contradiction = "an entry goes on behind the end that the table of contents gives it"
-        return counted
+    return counted
+
+
+def _count_small(file: BinaryIO, member: Member, begins: int, surveyor: Surveyor) -> int | None:
+    """The same at once for a small entry that holds no archive; None for any other. Most entries are small."""
+    if member.packed > READ:
+        return None
+    file.seek(begins)
+    inner = raw_deflate()
+    try:
+        content = inner.decompress(file.read(member.packed), MADE)
+    except zlib.error:
+        return None
+    if not inner.eof or not containers.is_surely_none(content):
+        return None
+    surveyor.meter.add(len(content), len(content))
+    return len(content)
 
 
 def _count_packed(packed: BinaryIO, packing: Packing, surveyor: Surveyor) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from windlass.kernel.formats import bitmaps, exif, icc, mp4_tracks, png_chunks
-from windlass.kernel.media_types import RASTER_IMAGES, canonical
+from windlass.kernel.formats import bitmaps, exif, icc, mp4_tracks, png_chunks, raw_photos
+from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
 from windlass.processing.toolkit import pictures, tone_mapping
 from windlass.processing.toolkit.rehearsal import rehearse
@@ -42,7 +43,7 @@ class ImageFacts:
         title="Reading the picture's facts",
         order=10,
         isolated=True,
-        mime_types=(*RASTER_IMAGES, *BITMAPS),
+        mime_types=(*RASTER_IMAGES, *BITMAPS, *RAW_IMAGES),
         gives={
             "width": "pixels as displayed",
             "height": "pixels as displayed",
@@ -74,7 +75,12 @@ class ImageFacts:
 
     def run(self, context: StepContext) -> StepResult:
         kind = canonical(context.facts["mime_type"])
-        facts = _of_bitmap(context, kind) if kind in BITMAPS else _of_picture(context)
+        if kind in BITMAPS:
+            facts = _of_bitmap(context, kind)
+        elif kind in RAW_IMAGES:
+            facts = _of_raw(context)
+        else:
+            facts = _of_picture(context)
         return StepResult(facts, detail=f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
 
 
@@ -85,6 +91,19 @@ def _of_bitmap(context: StepContext, kind: str) -> dict[str, Any]:
         raise Unreadable("The picture cannot be read: its header is damaged.")
     bits = {"bit_depth": found["bits"]} if found.get("bits") else {}
     return {"width": found["width"], "height": found["height"], "image_format": name} | bits
+
+
+def _of_raw(context: StepContext) -> dict[str, Any]:
+    """The size of what the sensor saw. What else the camera wrote, as far as the file reads as TIFF."""
+    photo = raw_photos.read(context.file, context.facts["size"])
+    if photo is None or photo.width <= 0 or photo.height <= 0:
+        raise Unreadable("The photograph cannot be read: its header does not tell its size.")
+    written: dict[str, Any] = {}
+    with suppress(Unreadable):
+        found = _of_picture(context)
+        written = {name: found[name] for name in ("exif", "location", "color_profile") if name in found}
+    sides = {"width": photo.width, "height": photo.height, "orientation": photo.orientation}
+    return written | sides | {"image_format": photo.mime_type.rpartition("-")[2]}
 
 
 def _of_picture(context: StepContext) -> dict[str, Any]:

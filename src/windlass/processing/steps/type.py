@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import compound_kinds, containers, looks, markup_root, recording_kinds, texts, zip_kinds
+from windlass.kernel.formats import (
+    compound_kinds,
+    containers,
+    looks,
+    markup_root,
+    raw_photos,
+    recording_kinds,
+    texts,
+    zip_kinds,
+)
 from windlass.kernel.formats.markup_root import Markup
 from windlass.kernel.formats.texts import Text
 from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
@@ -24,7 +33,7 @@ HEAD = MB
 PDF_WITHIN = 1024
 
 #: Bytes that are searched for the root of a document of markup.
-_MARKUP_WITHIN = 256 * MB
+_MARKUP_WITHIN = 64 * MB
 
 _UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", "application/x-ole-storage", "application/pdf"
 _ZIP, _TAR, _PDF_MARK = "application/zip", "application/x-tar", b"%PDF-"
@@ -136,7 +145,7 @@ class _Detection:
         return looks.narrowed(kind, self._claims)
 
     def _markup_kind(self, text: Text | None) -> str | None:
-        found = _markup(lambda: _blocks(self._file))
+        found = _markup(_blocks(self._file))
         if found is None or (text is None and not found.certain):
             return None
         kind = found.kind
@@ -182,6 +191,9 @@ class _Detection:
     def _binary_kind(self) -> str:
         if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
             return _TAR  # without entries: its end alone
+        photo = raw_photos.read(self._file, self._size)
+        if photo is not None:
+            return photo.mime_type
         guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
         kind = looks.refined(guess, self._head, self._size)
         is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
@@ -238,13 +250,13 @@ def _by_libmagic(head: bytes) -> tuple[str, str]:
     return canonical(mime_type), encoding
 
 
-def _markup(read: Callable[[], Iterator[bytes]]) -> Markup | None:
+def _markup(found: Iterator[bytes]) -> Markup | None:
     try:
-        return markup_root.markup(read)
+        return markup_root.markup(found)
     except ValueError as error:
         raise Unreadable(
-            f"The type cannot be detected: what stands before the first element of the document does not end within"
-            f" {_MARKUP_WITHIN // MB} MB."
+            f"The type cannot be detected: there is too much before the document's first element (at most"
+            f" {_MARKUP_WITHIN // MB} MB of comments, and 1 MB of anything else)."
         ) from error
 
 
@@ -257,7 +269,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_packed_svg(file: BinaryIO) -> bool:
-    found = _markup(lambda: _unpacked(file))
+    found = _markup(_unpacked(file))
     return found is not None and found.kind == markup_root.SVG
 
 

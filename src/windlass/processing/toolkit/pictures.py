@@ -54,11 +54,21 @@ def largest(context: StepContext) -> int:
     return max(widths)
 
 
-def of_bytes(data: bytes, width: int) -> Any:
-    """A picture in memory, shrunk to fit. Raises pyvips.Error, PermanentError."""
+def of_bytes(data: bytes, width: int, *, orientation: int = 1) -> Any:
+    """A picture in memory, shrunk to fit. ``orientation`` is EXIF's, for one that does not tell its own. Raises
+    pyvips.Error, PermanentError."""
     import pyvips
 
-    return _of_source(lambda: pyvips.Source.new_from_memory(data), io.BytesIO(data), width)
+    def source() -> Any:
+        return pyvips.Source.new_from_memory(data)
+
+    small = _of_source(source, io.BytesIO(data), width)
+    header = pyvips.Image.new_from_source(source(), "")
+    if orientation == 1 or (header.get_typeof("orientation") and header.get("orientation") != 1):
+        return small
+    small = small.copy()
+    small.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return small.autorot().copy_memory()
 
 
 def of_file(file: BinaryIO, width: int) -> Any:
