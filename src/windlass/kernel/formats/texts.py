@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -69,6 +69,10 @@ MAIL = frozenset({"message/rfc822", "application/mbox"})
 _SIGNED_TEXTS = (
     (re.compile(r"\{\\rtf\d?\s*[\\{}]"), "application/rtf"),
     (re.compile(r"(?:\x04|\x1b%-12345X[^%]{0,500})?%!PS(?:-Adobe-\d\.\d[^\r\n]*)?[\r\n]"), POSTSCRIPT),
+)
+
+#: The same, for pictures: a text that its name says to be one is none of them.
+_SIGNED_PICTURES = (
     (re.compile(r"P1\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+[01\s]"), "image/x-portable-bitmap"),
     (re.compile(r"P2\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s"), "image/x-portable-graymap"),
     (re.compile(r"P3\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s"), "image/x-portable-pixmap"),
@@ -111,7 +115,7 @@ def text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text | None
 def kind(found: Text, guess: str, claims: Sequence[str]) -> str:
     """The kind of text. ``claims``: the types by its name and by its sender; ``guess``: by a library, for texts of
     which neither says anything."""
-    signed = next((kind for pattern, kind in _SIGNED_TEXTS if pattern.match(found.sample)), None)
+    signed = _signed(found, _SIGNED_TEXTS)
     if signed or (POSTSCRIPT in claims and "%!" in found.sample[:1024]):
         return signed or POSTSCRIPT
     if guess in claims and not has_signature(guess):
@@ -121,9 +125,15 @@ def kind(found: Text, guess: str, claims: Sequence[str]) -> str:
             return claim
     if any(is_named_text(claim) for claim in claims):
         return "text/plain"
+    if picture := _signed(found, _SIGNED_PICTURES):
+        return picture
     if guess == "message/rfc822":
         return guess if is_mail(found.sample, strict=True) else "text/plain"
     return guess if is_named_text(guess) or fnmatchcase(guess, "application/pgp-*") else "text/plain"
+
+
+def _signed(found: Text, patterns: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
+    return next((kind for pattern, kind in patterns if pattern.match(found.sample)), None)
 
 
 def is_named_text(kind: str) -> bool:
@@ -140,8 +150,7 @@ def is_mail(sample: str, *, strict: bool = False) -> bool:
         place = field.end()
     if place == begins or (sample[place : place + 1] not in ("", "\n") and "\n" in sample[place:]):
         return False
-    fields = _MAIL_FIELD.findall(sample[begins:place])
-    return len({field.lower() for field in fields}) >= (2 if strict else 1)
+    return not strict or len({field.lower() for field in _MAIL_FIELD.findall(sample[begins:place])}) > 1
 
 
 def _few_controls(head: bytes, *, may_have_controls: bool) -> bool:
