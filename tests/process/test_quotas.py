@@ -116,7 +116,7 @@ def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 1000, "reserved": 0, "trashed": 0}
 
 
-def test_large_metadata_counts_and_harms_no_file(http: httpx.Client) -> None:
+def test_large_metadata_counts_and_harms_no_file(http: httpx.Client, limited: ServerProcess) -> None:
     """A kilobyte of it is free. All of it is echoed, and the file is processed like any other."""
     few, many = metadata(note="x" * 500), metadata(note="x" * 11_000)
     sent = len(many["Upload-Metadata"])
@@ -141,6 +141,7 @@ def test_large_metadata_counts_and_harms_no_file(http: httpx.Client) -> None:
     for each in http.get("/files/").json()["results"]:
         assert http.delete(f"/files/{each['id']}/").status_code == 204
     assert http.delete(small, headers=TUS).status_code == 204
+    assert Kept(limited).session(small)["client_metadata"] is None
 
 
 def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.Client) -> None:

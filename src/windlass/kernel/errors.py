@@ -248,7 +248,8 @@ class QuotaExceeded(Problem):
     def __init__(self, resource: str, *, limit: int, used: int, requested: int) -> None:
         """``resource``: ``bytes`` or ``files``. ``used``: with what is reserved for uploads under way."""
         super().__init__(
-            f"The quota is {limit} {resource}; {used} are used or reserved, and this would take {requested} more. "
+            f"The quota is {limit} {resource}; {used} {resource} are used or reserved, and this would take {requested} "
+            f"{resource} more. "
             "Delete or release files, empty the trash, or end uploads, to make room.",
             resource=resource,
             limit=limit,

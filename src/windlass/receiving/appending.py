@@ -240,7 +240,7 @@ class Appending:
         elif self.terms.ends and arrived.end is End.BODY:
             raise InconsistentLength(
                 f"This request was to complete the upload, which has {arrived.offset} bytes now and was to have "
-                f"{self._size}.",
+                f"{self._size} bytes.",
                 expected=self._size,
                 received=arrived.offset,
             )

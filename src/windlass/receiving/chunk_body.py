@@ -47,7 +47,7 @@ class ChunkBody:
 
     @staticmethod
     def wrong_length(index: int, length: int, received: int | None = None) -> BadRequest:
-        told = "more came" if received is None else f"{received} came"
+        told = "more came" if received is None else f"{received} bytes came"
         members: dict[str, Any] = {"limit": length} | ({} if received is None else {"received": received})
         return BadRequest(f"Chunk {index} of this upload has {length} bytes; {told}.", chunk_index=index, **members)
 

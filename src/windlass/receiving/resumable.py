@@ -161,7 +161,7 @@ def _refusal(intent: Append, lease: files.Lease, session: files.UploadSession) -
         return OffsetMismatch(lease.offset, intent.offset)
     if intent.size not in (None, size):
         return InconsistentLength(
-            f"This upload has the length {size}; this request says {intent.size}.", expected=size, provided=intent.size
+            f"This upload has {size} bytes; this request says {intent.size} bytes.", expected=size, provided=intent.size
         )
     if size is None:
         return None

@@ -26,7 +26,7 @@ async def must_be_left(store_name: str) -> None:
         left = await in_thread(free, store_name)
     if not is_left(left):
         raise StorageFull(
-            f"The server has {left} bytes left and takes no new uploads below {_reserve()}. What is stored stays "
+            f"The server has {left} bytes left and takes no new uploads below {_reserve()} bytes. What is stored stays "
             "readable, and uploads under way go on.",
             headers={"Retry-After": str(RETRY_AFTER)},
             retry_after=RETRY_AFTER,

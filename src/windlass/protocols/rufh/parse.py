@@ -97,7 +97,8 @@ def _size(head: Head, offset: int, complete: bool) -> int | None:
     told = offset + content if complete and content is not None else None
     if said is not None and told is not None and said != told:
         raise InconsistentLength(
-            f"Upload-Length is {said}; with this request, which is to be the last, the upload would have {told} bytes.",
+            f"Upload-Length is {said} bytes; with this request, which is to be the last, the upload would have {told} "
+            "bytes.",
             expected=said,
             received=told,
         )
@@ -107,7 +108,7 @@ def _size(head: Head, offset: int, complete: bool) -> int | None:
 def _must_fit(head: Head, size: int | None) -> None:
     content = _content_length(head)
     if size is not None and content is not None and content > size:
-        raise InconsistentLength(f"The body has {content} bytes, more than the length of {size}.")
+        raise InconsistentLength(f"The body has {content} bytes, more than the length of {size} bytes.")
 
 
 def _content_length(head: Head) -> int | None:

@@ -129,7 +129,9 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
 def _must_fit(announced: int | None, size: int | None) -> None:
     if announced is not None and size is not None and announced > size:
         raise PastDeclaredLength(
-            f"The body has {announced} bytes, more than the Upload-Length of {size}.", limit=size, received=announced
+            f"The body has {announced} bytes, more than the Upload-Length of {size} bytes.",
+            limit=size,
+            received=announced,
         )
 
 
