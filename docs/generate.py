@@ -159,6 +159,24 @@ def _facts(kind: str, abouts: Iterable[Any]) -> str:
     return f"## {kind}\n\n{_table(('fact', 'what it says', 'where', 'step'), rows)}" if rows else ""
 
 
+def aliases() -> str:
+    from windlass.kernel.type_aliases import ALIAS_SOURCES
+
+    rows = [
+        (f"`{kind}`", ", ".join(f"`{name}`" for name in names.split()), said) for kind, said, names in ALIAS_SOURCES
+    ]
+    return _table(("type", "other names", "where they come from"), rows)
+
+
+def endings() -> str:
+    from windlass.kernel.type_tables import EXTENSIONS
+
+    kinds: dict[str, list[str]] = {}
+    for ending, kind in EXTENSIONS.items():
+        kinds.setdefault(kind, []).append(f"`.{ending}`")
+    return _table(("type", "endings"), [(f"`{kind}`", " ".join(found)) for kind, found in sorted(kinds.items())])
+
+
 def profile_keys() -> str:
     from windlass.files.profiles import Profile
 
@@ -195,6 +213,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "events": events,
     "steps": steps,
     "facts": facts,
+    "aliases": aliases,
+    "endings": endings,
     "profile-keys": profile_keys,
     "commands": commands,
     "calls": calls,

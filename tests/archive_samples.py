@@ -22,6 +22,53 @@ def zip_of(files: Files, method: int = zipfile.ZIP_STORED, *, comment: bytes = b
     return out.getvalue()
 
 
+def end_of(content: bytes) -> tuple[int, int, int, int]:
+    """Place of the end record; entries, size and offset by it."""
+    place = content.rfind(b"PK\5\6")
+    count, size, offset = struct.unpack_from("<HII", content, place + 10)
+    return place, count, size, offset
+
+
+def records64(count: int, size: int, offset: int, place: int, *, locator: int | None = None) -> bytes:
+    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
+    return record + struct.pack("<4sIQI", b"PK\6\7", 0, place if locator is None else locator, 1)
+
+
+def with_zip64(content: bytes, *, locator: int | None = None, full: bool = False) -> bytes:
+    """The same with the records of zip64, whose fields say nothing else."""
+    place, count, size, offset = end_of(content)
+    end = bytearray(content[place:])
+    if full:
+        struct.pack_into("<2H2I", end, 8, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    return content[:place] + records64(count, size, offset, place, locator=locator) + end
+
+
+def signed(content: bytes) -> bytes:
+    """A digital signature record behind the entries (APPNOTE 4.3.13), which the directory's size does not count."""
+    place = end_of(content)[0]
+    return content[:place] + b"PK\5\5" + struct.pack("<H", 8) + bytes(8) + content[place:]
+
+
+def block_before_directory(content: bytes) -> bytes:
+    """As the signing block of an Android package."""
+    place, _, _, offset = end_of(content)
+    moved = bytearray(content[:offset] + bytes(100) + content[offset:])
+    struct.pack_into("<I", moved, place + 100 + 16, offset + 100)
+    return bytes(moved)
+
+
+def in_comment(other: bytes) -> bytes:
+    """A harmless directory; the comment of its last entry holds the directory of the other, and records of zip64."""
+    place, count, size, offset = end_of(other)
+    out = io.BytesIO(other[:offset])
+    out.seek(0, 2)
+    with zipfile.ZipFile(out, "a") as made:
+        info = zipfile.ZipInfo("harmless.txt")
+        info.comment = other[offset:place] + records64(count, size, offset, 0)
+        made.writestr(info, b"")
+    return out.getvalue()
+
+
 def tar(files: Files) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as made:
@@ -207,7 +254,7 @@ def _vint(number: int) -> bytes:
     return out + bytes([number])
 
 
-def rar5(files: Files, *, claims: int | None = None, method: int = 0, volume: int = 0) -> bytes:
+def rar5(files: Files, *, claims: int | None = None, method: int = 0, volume: int = 0, flags: int = 0) -> bytes:
     """``volume``: flags of a part of an archive: 8 where the file goes on from the volume before, 16 into the next."""
 
     def block(kind: int, body: bytes, flags: int = 0, data: bytes = b"") -> bytes:
@@ -218,7 +265,7 @@ def rar5(files: Files, *, claims: int | None = None, method: int = 0, volume: in
     out = b"Rar!\x1a\x07\x01\x00" + block(1, _vint(0))
     for name, content in files.items():
         size = len(content) if claims is None else claims
-        body = _vint(0) + _vint(size) + _vint(0) + _vint(method << 7) + _vint(1) + _vint(len(name)) + name.encode()
+        body = _vint(flags) + _vint(size) + _vint(0) + _vint(method << 7) + _vint(1) + _vint(len(name)) + name.encode()
         out += block(2, body, volume, content)
     return out + block(5, _vint(0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
@@ -293,3 +294,49 @@ def icon_picture(width: int, height: int) -> bytes:
     """Red, as icons hold bitmaps: without the file's head, and with a mask that makes them twice as high."""
     head = struct.pack("<IiiHHIIiiII", 40, width, 2 * height, 1, 32, 0, 0, 0, 0, 0, 0)
     return head + bytes((*reversed(RED), 255)) * (width * height) + bytes((width + 31) // 32 * 4 * height)
+
+
+@cache
+def animated_png(frames: int = 5) -> bytes:
+    """Half a second; each picture is brighter than the one before."""
+    return _pictures("apng", "apng", "rgb24", frames)
+
+
+@cache
+def picture_sequence(frames: int = 5) -> bytes:
+    """The same as AVIF, without a picture of its own beside the track."""
+    return _pictures("avif", "libsvtav1", "yuv420p", frames)
+
+
+def _pictures(container: str, codec: str, format: str, frames: int) -> bytes:
+    import av
+
+    out = io.BytesIO()
+    with av.open(out, "w", format=container, options={"plays": "0"} if container == "apng" else {}) as made:
+        stream: Any = made.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, format
+        for number in range(frames):
+            frame = av.VideoFrame(64, 48, format)
+            for plane in frame.planes:
+                plane.update(bytes([40 * number]) * plane.buffer_size)
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    return out.getvalue()
+
+
+@cache
+def hdr_picture(format: str, transfer: int) -> bytes:
+    """Red of 203 candela per square metre, in the numbers of PQ; the file says which transfer function they have."""
+    import pyvips
+
+    deep: Any = pyvips.Image.black(64, 48, bands=3).linear([1, 1, 1], [38055, 15000, 15000]).cast("ushort")
+    deep = deep.copy(interpretation="rgb16")
+    if format == "png":
+        made = bytes(deep.pngsave_buffer(bitdepth=16))
+        at = made.index(b"IDAT") - 4
+        body = b"cICP" + bytes((9, transfer, 0, 1))
+        return made[:at] + struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body)) + made[at:]
+    made = bytes(deep.heifsave_buffer(compression="av1", bitdepth=10, lossless=True, effort=0))
+    at = made.index(b"nclx") + 6
+    return made[:at] + struct.pack(">H", transfer) + made[at + 2 :]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import django
+from django.core.handlers.asgi import ASGIHandler
 from django.urls import Resolver404, resolve
 from starlette.requests import Request
 from starlette.routing import Match, Route
@@ -20,11 +21,24 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
-from windlass.http import cors, downloads, live, uploads, zip_files  # noqa: E402
+from windlass.http import cors, downloads, live, query_parameters, uploads, websockets, zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
-from windlass.http.middleware import App, Message, Receive, Scope, Send, bounded, check_host, identify, secured  # noqa: E402
-from windlass.http.unread_body import UnreadBody  # noqa: E402
+from windlass.http.middleware import (  # noqa: E402
+    PAGE_BODY_LIMIT,
+    RECORD_BODY_LIMIT,
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    call_bounded,
+    check_host,
+    identify,
+    secured,
+    without_body,
+)
+from windlass.http.unread_body import LINGERS, UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
 from windlass.kernel.errors import NotFound  # noqa: E402
 from windlass.kernel.stored_text import is_storable  # noqa: E402
@@ -80,10 +94,13 @@ class FrontDoor:
             if (route is None or route in METRICS_ROUTES) and _is_anothers(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                body = UnreadBody(ours, receive, send)
-                await self._answer(route, ours, body.receive, identify(ours, cors.permitting(ours, body.send)))
+                receive, send = _letting_clients_finish(ours, receive, send)
+                await self._answer(route, ours, receive, identify(ours, cors.permitting(ours, send)))
         elif scope["type"] == "http" and self._alone:
-            await self._inner(scope, receive, identify(scope, send))
+            receive, send = _letting_clients_finish(scope, receive, send)
+            await self._answer_page(scope, receive, identify(scope, send))
+        elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
+            await websockets.refuse(seen, receive, send)  # Django knows none
         else:
             await self._inner(scope, receive, send)
 
@@ -99,9 +116,24 @@ class FrontDoor:
                 await cors.answer_options(send)
             else:
                 await _admit_to_record_plane(scope)
-                await self._inner(scope, bounded(scope, receive), send)
+                await self._call_django(scope, receive, send)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
+
+    async def _answer_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A page of Django's, whose forms and filters do not check every text of a query."""
+        try:
+            check_host(scope)
+            query_parameters.check_text(scope["query_string"].decode("latin-1"))
+            await self._call_django(scope, receive, send, PAGE_BODY_LIMIT)
+        except Exception as error:  # noqa: BLE001  the boundary of a request
+            await problem_response(problem_of(error), Request(scope))(scope, receive, send)
+
+    async def _call_django(self, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
+        if _takes_body(path_of(scope)):
+            await call_bounded(self._inner, scope, receive, send, limit)
+        else:
+            await self._inner(scope, without_body(), send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""
@@ -150,6 +182,21 @@ async def stop() -> None:
     await live.shut_down()
 
 
+def _letting_clients_finish(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """A client that is answered before its body has ended shall see why, which not every server cares for."""
+    if LINGERS in (scope.get("extensions") or {}):
+        return receive, send
+    body = UnreadBody(scope, receive, send)
+    return body.receive, body.send
+
+
+def _takes_body(path: str) -> bool:
+    """Whether there is anything at this path of Django's. Of a body to nowhere nothing is taken in."""
+    from windlass.http.rest.routing import refuse
+
+    return any(view is not None and view is not refuse for view in (_view(path.rstrip("/")), _view(path)))
+
+
 def _may_be_ours(scope: Scope) -> bool:
     return path_of(scope).lstrip("/").partition("/")[0] in OURS
 
@@ -190,7 +237,8 @@ def _completing(scope: Scope, send: Send) -> Send:
             headers = list(message.get("headers", []))
             if message["status"] == 405 or scope["method"] == "OPTIONS":
                 allowed = ", ".join(sorted(_allowed(scope))).encode()
-                headers = [(name, value) for name, value in headers if name.lower() != b"allow"] + [(b"allow", allowed)]
+                others = [(name, value) for name, value in headers if name.lower() != b"allow"]
+                headers = [*others, (b"allow", allowed)] if allowed else headers
             if all(name.lower() != b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"private, no-store"))
             message = {**message, "headers": headers}
@@ -208,8 +256,9 @@ def _view(path: str) -> Callable[..., Any] | None:
 
 def _without_slash(scope: Scope) -> Scope:
     """Trailing slashes are optional everywhere, and X-HTTP-Method-Override is the method for who may not send it."""
-    path = scope["path"].rstrip("/") or "/"
-    return {**scope, "path": path, "raw_path": None, "method": uploads.effective_method(scope)}
+    method = uploads.effective_method(scope)
+    path = (uploads.path_of_put(scope) if method == "PUT" else scope["path"]).rstrip("/") or "/"
+    return {**scope, "path": path, "raw_path": None, "method": method}
 
 
 def _byte_route(scope: Scope) -> Route | None:
@@ -221,8 +270,6 @@ def _byte_route(scope: Scope) -> Route | None:
             return route
     return None
 
-
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 
 _standalone = FrontDoor(cast(App, ASGIHandler()), alone=True)
 

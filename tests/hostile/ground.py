@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.hostile.canary import COLOUR, MARK, Canary
 from tests.hostile.catalogue import Hostile
+from tests.reasons import faults
 
 #: Ends of a file's processing; what is none of these hangs.
 ENDED = frozenset({"READY", "REJECTED", "QUARANTINED", "FAILED"})
@@ -120,6 +121,8 @@ class Ground:
         )
         surprised = [row for row in rows if SURPRISED.search(row.detail)]
         yield from (f"step {row.step}: {row.detail} {' '.join(self.notes)}" for row in surprised)
+        told = [row.detail for row in rows if row.state == "failed"] + [asset.message] * (asset.status != "READY")
+        yield from (f"users cannot understand {reason!r}: {found}" for reason in told if (found := faults(reason)))
         said = json.dumps([asset.extra_attributes, asset.message, asset.rejection, [row.detail for row in rows]])
         if MARK in said:
             yield "a canary's text is in the record"
@@ -160,7 +163,7 @@ class Ground:
             yield f"left in the home directory: {sorted(unknown)}"
 
 
-LIMITED = {"max_pixels": "50_000_000", "max_duration": "3600", "max_pages": "1000", "max_archive_entries": "10_000"}
+LIMITED = {"max_pixels": "50_000_000", "max_duration": "3", "max_pages": "1000", "max_archive_entries": "10_000"}
 LIMITED |= {"max_unpacked_size": "1_073_741_824", "max_archive_ratio": "100", "encrypted": "false"}
 
 #: What may be in the home directory.

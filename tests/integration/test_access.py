@@ -260,9 +260,9 @@ class TestGrantsAreForOneUpload:
         query = f"{name}={new_grant(owner.owner)}"
         nobody = Caller(closed)
         for asked in ({"ids": [str(file.id)]}, {"reference": "order"}):
-            assert nobody("POST", f"/files/zip/?{query}", json=asked).status_code == 403
+            assert nobody("POST", f"/files/zip/?{query}", json=asked).status_code == 401
         for asked_for in (f"ids={file.id}", "reference=order"):
-            assert nobody("GET", f"/files/zip/?{query}&{asked_for}").status_code == 403
+            assert nobody("GET", f"/files/zip/?{query}&{asked_for}").status_code == 401
 
     @pytest.mark.parametrize("name", ["grant", "%67rant"])
     def test_an_encoded_name_is_the_same_grant(self, closed: Any, owner: Caller, name: str) -> None:
@@ -272,13 +272,13 @@ class TestGrantsAreForOneUpload:
 
     def test_it_also_binds_who_has_another_credential(self, closed: Any, owner: Caller) -> None:
         """A page that carries a grant, opened by somebody who is signed in, may do no more than the grant."""
-        assert owner("GET", f"/files/?grant={new_grant(owner.owner)}").status_code == 403
+        assert owner("GET", f"/files/?grant={new_grant(owner.owner)}").status_code == 401
 
     def test_in_open_mode_it_is_a_grant_too(self, records_home: Path) -> None:
         from windlass.asgi import application
 
         nobody = Caller(application)
-        assert nobody("GET", f"/files/?grant={new_grant('user:0')}").status_code == 403
+        assert nobody("GET", f"/files/?grant={new_grant('anonymous')}").status_code == 401
         assert nobody("GET", "/files/?grant=wlg_made-up").status_code == 401
 
     def test_elsewhere_than_in_the_query_it_is_nothing(self, closed: Any, owner: Caller) -> None:
@@ -317,6 +317,18 @@ class TestGrantsAreForOneUpload:
         assert nobody("HEAD", mine, headers={"Tus-Resumable": "1.0.0"}).status_code == 200
         for path in ("events/", "download/", "status/"):
             assert nobody("GET", mine.replace("?", f"/{path}?")).status_code in (401, 403, 404)
+
+    @pytest.mark.parametrize("kind", ["deactivated", "deleted"])
+    def test_it_ends_with_the_user_who_gave_it(self, closed: Any, owner: Caller, kind: str) -> None:
+        from django.contrib.auth import get_user_model
+
+        nobody, unused = Caller(closed), new_grant(owner.owner)
+        begun = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        person = get_user_model().objects.get(pk=owner.owner.removeprefix("user:"))
+        person.is_active = False
+        _ = person.save() if kind == "deactivated" else person.delete()
+        assert nobody("POST", f"/files/?grant={unused}", content=b"x").status_code == 401
+        assert nobody("HEAD", begun, headers={"Tus-Resumable": "1.0.0"}).status_code == 401
 
     def test_an_upload_made_of_others_is_not_for_it(self, closed: Any, owner: Caller) -> None:
         parts = {"Tus-Resumable": "1.0.0", "Upload-Concat": "partial", "Upload-Length": "0"}

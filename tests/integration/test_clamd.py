@@ -17,7 +17,15 @@ from tests import services
 from tests.services import EICAR, EICAR_SIGNATURE
 from windlass.processing.scanners import clamd as module
 from windlass.processing.scanners.clamd import Clamd
-from windlass.processing.scanners.contract import Clean, Infected, NotScanned, ScanFailed, ScannerAway, ScanResult
+from windlass.processing.scanners.contract import (
+    Clean,
+    Infected,
+    NotScanned,
+    ScanFailed,
+    ScannerAway,
+    ScanResult,
+    UnpackingLimits,
+)
 
 MB = 1024 * 1024
 #: Limits far below the defaults, so that small files are beyond them.
@@ -84,6 +92,33 @@ def test_what_the_engine_did_not_look_into_is_not_scanned(scanner: Clamd) -> Non
     found = scan(scanner, random.Random(3).randbytes(3 * MB))
     assert isinstance(found, NotScanned)
     assert found.limit == "MaxFileSize"
+
+
+def test_whether_it_says_where_it_stops_is_found_out(scanner: Clamd, own: services.Clamd) -> None:
+    """Of a packed file in an archive that is larger than MaxFileSize clamd never says so."""
+    assert scan(scanner, zipped(bytes(3 * MB) + EICAR)) == Clean()
+    assert scanner.unpacking_limits() == UnpackingLimits(part=scanner.largest)
+    silent = client(own.tcp)
+    assert silent.unpacking_limits() == UnpackingLimits(part=silent.largest, sum=silent.largest, entries=10_000)
+    own.kill()
+    assert silent.unpacking_limits().sum, "it is remembered for a while"
+
+
+def test_its_limits_are_tried_with_the_test_file(server: services.Clamd, own: services.Clamd) -> None:
+    fitting = Clamd(server.tcp, seconds=60, largest=MB)
+    assert fitting.try_limits() == "It reads 1 MB whole, and says where it stops."
+    with pytest.raises(ValueError, match="set CLAMAV_MAX_SIZE_MB to the least"):
+        Clamd(server.tcp, seconds=60, largest=3 * MB).try_limits()
+    assert "set `AlertExceedsMax yes`" in Clamd(own.unix, seconds=60, largest=MB).try_limits()
+
+
+def test_a_limit_without_a_name_is_not_scanned() -> None:
+    def say(connection: socket.socket, seen: bytes) -> None:
+        whole_stream(connection, seen)
+        connection.sendall(b"stream: (null) FOUND\0")
+
+    with ill_server(say) as url:
+        assert isinstance(scan(client(url), b"hello"), NotScanned)
 
 
 def test_a_file_is_sent_in_bounded_pieces(scanner: Clamd) -> None:

@@ -391,6 +391,17 @@ class TestEnds:
         pytest.fail("the stream of a client that left is still followed")
 
 
+def test_the_last_event_may_stand_in_the_query(user: User, listen: Any) -> None:
+    """As libraries send it that stand in for a browser's EventSource."""
+    caller = user()
+    asset = make_file(caller.owner)
+    first, second, third = tell(caller.owner, 3, file_id=asset.id)
+    with listen(caller, f"/files/{asset.id}/events?lastEventId={first}") as stream:
+        assert [event["id"] for event in stream.journal(2)] == [second, third]
+    with listen(caller, f"/files/{asset.id}/events?lastEventId={first}", last=second) as stream:
+        assert stream.journal(1)[0]["id"] == third
+
+
 class TestRevocation:
     """A stream ends with the credential that opened it: at once where this process revokes it, else in seconds."""
 

@@ -384,3 +384,49 @@ def test_clients_that_go_away_are_counted(connect: Connect, caplog: pytest.LogCa
         time.sleep(0.1)
     assert process_counters.client_disconnects == {"body": before["body"] + 1, "reply": before["reply"] + 1}
     assert "Traceback" not in caplog.text
+
+
+def test_addresses_are_counted_by_what_one_customer_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    from windlass import conf
+    from windlass.http.connections import Connections
+
+    monkeypatch.setenv("MAX_CONNECTIONS_PER_ADDRESS", "2")
+    conf.reload()
+    loop = asyncio.new_event_loop()
+    found = Connections(loop)
+    try:
+        assert [found.acquire(f"2001:db8:1:2::{n}") for n in range(3)] == [True, True, False]
+        assert found.acquire("2001:db8:1:3::1")
+        assert [found.acquire(each) for each in ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1")] == [True, True, False]
+        assert found.acquire("192.0.2.2")
+        found.release("2001:db8:1:2::7")
+        assert found.acquire("2001:db8:1:2::8")
+    finally:
+        loop.close()
+        monkeypatch.undo()
+        conf.reload()
+
+
+def test_clients_behind_a_trusted_proxy_are_counted_by_their_running_requests(address: tuple[str, int]) -> None:
+    from windlass import conf
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setenv("TRUSTED_PROXIES", "127.0.0.1")
+        patch.setenv("MAX_CONNECTIONS_PER_ADDRESS", "2")
+        conf.reload()
+
+        def ask(client: str, path: str) -> socket.socket:
+            made = stack.enter_context(socket.create_connection(address, timeout=20))
+            made.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\n\r\n".encode())
+            return made
+
+        running = [ask("192.0.2.1", "events") for _ in range(2)]
+        for each in running:
+            each.recv(10)
+        assert reply(ask("192.0.2.1", "small"))[0] == 503
+        assert [reply(ask("192.0.2.2", "small"))[0] for _ in range(5)] == [200] * 5
+        for each in running:
+            while not each.recv(1000).endswith(b"0\r\n\r\n"):
+                pass
+        assert reply(ask("192.0.2.1", "small"))[0] == 200
+    conf.reload()

@@ -206,6 +206,20 @@ def test_a_session_works_with_the_token_against_forgery(anyone: httpx.Client, an
     assert patch(anyone, path, 0, b"abcd", **{"X-CSRFToken": token}).status_code == 204
 
 
+def test_a_form_may_bring_the_token_against_forgery_as_djangos_forms_do(anyone: httpx.Client) -> None:
+    token, file = anyone.post("/sign-in/").text, ("file", ("a.jpg", samples.jpeg(200, 200), "image/jpeg"))
+    named, wrong = (("csrfmiddlewaretoken", (None, value)) for value in (token, "x" * len(token)))
+    for path, status in (("/files/", 201), ("/files/batch/", 201), ("/api/v1/media/upload/simple", 200)):
+        assert anyone.post(path, files=[named, file]).status_code == status
+        for parts in ([wrong, file], [file, named], [file]):
+            assert anyone.post(path, files=parts).status_code == 403
+    asked = {"file_name": "a.jpg", "file_size": 3, "content_type": "image/jpeg"}
+    upload = anyone.post("/api/v1/media/upload/init", json=asked, headers={"X-CSRFToken": token}).json()["upload_id"]
+    chunk = [("upload_id", (None, upload)), ("chunk_index", (None, "0")), ("chunk", ("blob", b"abc"))]
+    assert anyone.post("/api/v1/media/upload/chunk", files=chunk).status_code == 403
+    assert anyone.post("/api/v1/media/upload/chunk", files=[named, *chunk]).status_code == 200
+
+
 def test_the_settings_are_the_projects(ann: httpx.Client) -> None:
     parts = [("file", (f"{number}.txt", b"x")) for number in range(4)]
     made = ann.post("/files/", files=parts)

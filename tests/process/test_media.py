@@ -171,6 +171,47 @@ def test_fields_may_come_after_the_file(http: httpx.Client) -> None:
     assert (media["post_id"], media["content_type"]) == ("late", "image/png")
 
 
+@pytest.mark.parametrize("field", ["file", "images"])
+def test_a_blob_of_a_page_has_a_type_and_no_name(http: httpx.Client, field: str) -> None:
+    path = "simple" if field == "file" else "images"
+    sent = {field: ("blob", samples.png(200, 150), "image/png")}
+    answer = http.post(f"{API}/upload/{path}", files=sent)
+    assert answer.status_code == 200, answer.text
+    media = answer.json() if field == "file" else answer.json()[0]
+    assert (media["status"], media["content_type"], media["file_name"]) == ("READY", "image/png", "blob")
+    wrong = http.post(f"{API}/upload/simple", files={"file": ("blob", samples.text(), "image/png")})
+    assert wrong.status_code == 415
+    assert (
+        http.post(f"{API}/upload/simple", files={"file": ("blob", samples.pdf(), "application/pdf")}).status_code == 415
+    )
+    video = samples.mp4(320, 240, 2)
+    assert begin(http, video, "blob").status_code == 200
+
+
+@pytest.mark.parametrize("where", ["after", "around", "query and after"])
+def test_a_chunks_fields_may_come_after_its_bytes(http: httpx.Client, kept: Kept, where: str) -> None:
+    video = samples.mp4(320, 240, 2)
+    upload = begin(http, video, chunk_size=len(video)).json()["upload_id"]
+    index = [("chunk_index", (None, "0"))]
+    named, part = [("upload_id", (None, upload))], [("chunk", ("blob", video))]
+    order = {"after": part + index + named, "around": index + part + named, "query and after": part + index}[where]
+    asked = {"upload_id": upload} if where == "query and after" else {}
+    before = kept.everything()
+    assert http.post(f"{API}/upload/chunk", files=part + index, params={"upload_id": "none"}).status_code == 404
+    assert http.post(f"{API}/upload/chunk", files=part + part + index, params=asked).status_code in (400, 422)
+    short = [("chunk", ("blob", video[:-1]))]
+    assert http.post(f"{API}/upload/chunk", files=short + index + named).status_code == 400
+    huge = [("chunk", ("blob", bytes(65 * MB)))]
+    assert http.post(f"{API}/upload/chunk", files=huge + index + named).status_code == 413
+    assert not kept.gained(before)
+    assert not list((kept.home / "scratch").glob("*"))
+    answer = http.post(f"{API}/upload/chunk", files=order, params=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "completed"
+    media = http.post(f"{API}/upload/{upload}/finalize", json={}).json()
+    assert media["status"] == "READY"
+
+
 @pytest.mark.parametrize(
     ("name", "data", "fields", "status", "rule"),
     [

@@ -109,6 +109,7 @@ class Kept:
     """What lies in a server's home: the rows of its database, which is only read, and the objects of its store."""
 
     def __init__(self, server: ServerProcess) -> None:
+        self.home = server.home
         self._database = server.home / "windlass.sqlite3"
         self._objects = server.home / "media" / "objects"
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from windlass.kernel.media_types import canonical, contradicts, extension, matches, of_filename
+from windlass.kernel import type_tables
+from windlass.kernel.media_types import (
+    canonical,
+    contradicts,
+    declaration_contradicts,
+    ending_of,
+    extension,
+    matches,
+    of_filename,
+)
+from windlass.kernel.type_aliases import ALIAS_SOURCES, ALIASES
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -102,3 +112,108 @@ def test_patterns_match_every_spelling() -> None:
     assert matches("image/png", ["image/*"])
     assert not matches("image/png", ["video/*", "image/jpeg"])
     assert canonical("Image/JPG; q=1") == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("image/x-portable-greymap", "image/x-portable-graymap"),
+        ("application/x-eps", "application/postscript"),
+        ("image/x-eps", "application/postscript"),
+        ("application/x-postscript", "application/postscript"),
+        ("image/x-jpg", "image/jpeg"),
+        ("IMAGE/PJPEG", "image/jpeg"),
+        ("text/pdf", "application/pdf"),
+        ("application/vnd.ms-3mfdocument", "model/3mf"),
+        ("application/vnd.ms-package.3dmanufacturing-3dmodel+xml", "model/3mf"),
+        ("image/dng", "image/x-adobe-dng"),
+        ("application/x-zip-compressed", "application/zip"),
+        ("application/msproject", "application/vnd.ms-project"),
+        ("video/vnd.dlna.mpeg-tts", "video/mp2t"),
+    ],
+)
+def test_an_alias_is_the_type(name: str, kind: str) -> None:
+    assert canonical(name) == kind
+    assert not contradicts(name, kind)
+    assert matches(kind, [name])
+    assert matches(name, [kind])
+
+
+def test_the_table_of_aliases_is_one() -> None:
+    names = [name for _, _, names in ALIAS_SOURCES for name in names.split()]
+    assert len(names) == len(set(names)) == len(ALIASES)
+    assert not set(names) & {kind for kind, _, _ in ALIAS_SOURCES}
+    assert all(source for _, source, _ in ALIAS_SOURCES)
+    assert [*ALIAS_SOURCES] == sorted(ALIAS_SOURCES)
+    in_tables = {*type_tables.SIGNED, *type_tables.TEXT, *type_tables.CONTAINERS, *type_tables.EXPORTED}
+    assert not (in_tables | set(type_tables.EXTENSIONS.values())) & ALIASES.keys()
+
+
+@pytest.mark.parametrize(
+    ("declared", "filename", "found"),
+    [
+        ("text/plain", "x.txt.gz", "application/gzip"),
+        ("application/json", "x.json.bz2", "application/x-bzip2"),
+        ("text/csv", "x.csv.xz", "application/x-xz"),
+        ("image/jpeg", "x.jpg.zst", "application/zstd"),
+        ("application/pdf", "x.pdf.br", "application/octet-stream"),
+        ("application/x-tar", "x.tar.xz", "application/x-xz"),
+        ("application/x-troff-man", "x.1.gz", "application/gzip"),
+        ("video/mp2t", "index.ts", "text/plain"),
+        ("video/vnd.dlna.mpeg-tts", "index.d.ts", "text/x-java"),
+        ("model/vnd.mts", "index.d.mts", "text/plain"),
+        ("application/x-msdownload", "run.bat", "text/x-msdos-batch"),
+        ("application/x-msdownload", "setup.msi", "application/x-msi"),
+        ("application/vnd.ms-powerpoint", "de.pot", "text/x-gettext-translation"),
+        ("text/plain", "slides.pot", "application/vnd.ms-powerpoint"),
+        ("text/vnd.graphviz", "letter.dot", "application/msword"),
+        ("application/msword", "graph.dot", "text/vnd.graphviz"),
+        ("text/vnd.trolltech.linguist", "film.ts", "video/mp2t"),
+        ("audio/aac", "film.ass", "text/x-ssa"),
+        ("text/vnd.dvb.subtitle", "film.sub", "video/mpeg"),
+        ("application/vnd.ms-visio.drawing.main+xml", "a.vsdx", "application/vnd.ms-visio.drawing"),
+        ("application/vnd.ms-publisher", "key.pub", "text/plain"),
+        ("application/vnd.apple.keynote", "server.key", "text/plain"),
+        ("image/x-panasonic-rw", "a.raw", "text/plain"),
+        ("application/msword", "a.docx", DOCX),
+        ("application/vnd.ms-excel", "a.xlsx", XLSX),
+        ("application/vnd.ms-office", "a.doc", "application/msword"),
+        ("application/postscript", "a.ai", "application/pdf"),
+        ("image/x-icon", "favicon.ico", "image/png"),
+        ("image/x-win-bitmap", "a.cur", "image/vnd.microsoft.icon"),
+        ("application/vnd.comicbook-rar", "a.cbr", "application/zip"),
+        ("text/plain", "a.ps", "application/postscript"),
+    ],
+)
+def test_what_clients_take_from_the_name_is_no_lie(declared: str, filename: str, found: str) -> None:
+    assert not declaration_contradicts(declared, filename, found)
+
+
+@pytest.mark.parametrize(
+    ("declared", "filename", "found"),
+    [
+        ("image/png", "x.gz", "application/gzip"),
+        ("image/png", "x.txt.gz", "application/gzip"),
+        ("text/plain", "x.txt.gz", "application/zip"),
+        ("image/png", "x.png.gz", "image/jpeg"),
+        ("application/x-msdownload", "run.png", "image/png"),
+        ("image/x-icon", "favicon.ico", "text/html"),
+        ("application/postscript", "a.ps", "text/html"),
+        ("application/vnd.ms-powerpoint", "a.ppt", "text/html"),
+    ],
+)
+def test_a_lie_stays_one(declared: str, filename: str, found: str) -> None:
+    assert declaration_contradicts(declared, filename, found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [("image/heic", "heic"), ("image/jpeg", "jpg"), ("image/x-png", "png"), ("text/html", "html"), ("x/y", None)],
+)
+def test_the_ending_that_a_type_usually_has(kind: str, ending: str | None) -> None:
+    assert ending_of(kind) == ending
+
+
+def test_a_usual_ending_claims_its_type() -> None:
+    for kind, ending in type_tables.USUAL_ENDINGS.items():
+        assert of_filename(f"a.{ending}") == kind or ending == "ts"

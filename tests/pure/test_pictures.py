@@ -6,6 +6,7 @@ import io
 import tempfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from tests import rendition_samples, samples
 from tests.hostile.files import pictures as hostile
+from tests.kinds import KINDS
 from tests.pure.test_recording_kinds import type_of
 from windlass.kernel.formats import bitmaps, jpeg_scans
 from windlass.processing.contract import PermanentError, StepContext, StepResult, Unreadable
+from windlass.processing.steps.document_thumbnail import DocumentThumbnail
 from windlass.processing.steps.image_facts import ImageFacts
 from windlass.processing.steps.thumbnail import Thumbnail
 
@@ -24,11 +27,12 @@ PROFILE: dict[str, Any] = {"thumbnail_widths": [640], "thumbnail_format": "webp"
 
 
 def run(step: Any, content: bytes, mime_type: str, profile: dict[str, Any] = PROFILE) -> StepResult:
-    with tempfile.TemporaryFile() as file:
-        file.write(content)
-        file.seek(0)
+    with tempfile.NamedTemporaryFile() as written:
+        written.write(content)
+        written.flush()
         facts = {"mime_type": mime_type, "size": len(content), "metadata": {}, "filename": "a"}
-        found = step.run(StepContext(file, facts, profile, io.BytesIO()))
+        with Path(written.name).open("rb") as file:
+            found = step.run(StepContext(file, facts, profile, io.BytesIO()))
         assert isinstance(found, StepResult)
         return found
 
@@ -163,3 +167,81 @@ def test_damaged_ones_say_so(content: bytes, mime_type: str) -> None:
 def test_no_bytes_make_a_reader_of_headers_fail(body: bytes, head: bytes) -> None:
     for read in (bitmaps.bmp, bitmaps.ico, bitmaps.tga, bitmaps.pcx, bitmaps.portable_map):
         read(head + body)
+
+
+def picture(content: bytes, mime_type: str) -> Any:
+    """The thumbnail, decoded."""
+    import pyvips
+
+    context_output = io.BytesIO()
+    with tempfile.NamedTemporaryFile() as written:
+        written.write(content)
+        written.flush()
+        facts = {"mime_type": mime_type, "size": len(content), "metadata": {}, "filename": "a"}
+        with Path(written.name).open("rb") as file:
+            Thumbnail().run(StepContext(file, facts, PROFILE, context_output))
+    return pyvips.Image.new_from_buffer(context_output.getvalue(), "")
+
+
+def lossless_webp() -> bytes:
+    import pyvips
+
+    return bytes(pyvips.Image.new_from_buffer(samples.jpeg(), "").webpsave_buffer(lossless=True, keep="none"))
+
+
+@pytest.mark.parametrize("make", [samples.webp, lossless_webp, samples.animated_webp])
+@pytest.mark.parametrize("lacking", [1, 2, 3])
+def test_a_picture_that_lacks_its_last_bytes_has_its_size_and_is_shown(make: Callable[[], bytes], lacking: int) -> None:
+    whole = make()
+    facts = run(ImageFacts(), whole[:-lacking], "image/webp").facts
+    assert facts["width"] == run(ImageFacts(), whole, "image/webp").facts["width"]
+    if lacking == 1:
+        assert thumbnail(whole[:-lacking], "image/webp") == (facts["width"], facts["height"])
+
+
+def test_of_half_a_picture_the_size_is_known() -> None:
+    whole = lossless_webp()
+    assert run(ImageFacts(), whole[: len(whole) // 2], "image/webp").facts["width"] == 320
+
+
+@pytest.mark.parametrize(
+    ("make", "mime_type", "expected"),
+    [
+        (lambda: rendition_samples.animated_png(), "image/png", {"frames": 5, "loop": 0, "duration": 0.5, "width": 64}),
+        (
+            lambda: rendition_samples.picture_sequence(),
+            "image/avif",
+            {"frames": 5, "duration": 0.5, "width": 64, "height": 48},
+        ),
+        (lambda: rendition_samples.hdr_picture("png", 16), "image/png", {"hdr": "pq", "frames": None}),
+        (lambda: rendition_samples.hdr_picture("png", 18), "image/png", {"hdr": "hlg", "bit_depth": 16}),
+        (lambda: rendition_samples.hdr_picture("png", 13), "image/png", {"hdr": None}),
+        (lambda: rendition_samples.hdr_picture("avif", 16), "image/avif", {"hdr": "pq", "width": 64}),
+        (lambda: samples.animated_webp(delay=0), "image/webp", {"frames": 4, "duration": 0.4}),
+        (lambda: hostile.apng_of_many_frames(), "image/png", {"frames": 1000, "width": 1}),
+    ],
+)
+def test_facts_that_libvips_does_not_tell(make: Callable[[], bytes], mime_type: str, expected: dict[str, Any]) -> None:
+    facts = run(ImageFacts(), make(), mime_type).facts
+    assert {name: facts.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("format", ["png", "avif"])
+def test_a_high_dynamic_range_is_mapped(format: str) -> None:
+    """The same numbers mean more light: shown as they are, they would be dull and grey."""
+    red = picture(rendition_samples.hdr_picture(format, 16), f"image/{format}")(32, 24)
+    grey = picture(rendition_samples.hdr_picture(format, 13), f"image/{format}")(32, 24)
+    assert red[0] - max(red[1:3]) > 140
+    assert grey[0] - max(grey[1:3]) < 110
+
+
+def test_a_sequence_shows_its_first_picture() -> None:
+    shown = picture(rendition_samples.picture_sequence(), "image/avif")
+    assert (shown.width, shown.height) == (64, 48)
+
+
+@pytest.mark.parametrize("ending", ["docx", "xlsx", "pptx"])
+def test_a_locked_document_has_no_preview_and_that_is_no_failure(ending: str) -> None:
+    content = KINDS["locked.docx"].make()
+    found = run(DocumentThumbnail(), content, KINDS[f"a.{ending}"].mime_type)
+    assert (found.renditions, found.detail) == ((), "A password is needed to read it.")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
 from windlass.conf import BadSetting, Settings, default_store, known_stores, named_stores, store_settings
 from windlass.conf.reader import read
 from windlass.conf.stores import check_stores
 from windlass.files.profiles import load_profiles
+from windlass.storage.contract import StoreMisconfigured
+from windlass.storage.s3.errors import told
 from windlass.storage.s3.options import Options
+from windlass.storage.s3.store import S3Store
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +161,55 @@ def test_the_proxy_s_location_is_that_of_one_store() -> None:
     found = settings('[one]\nmedia_root = "a"\n[two]\nmedia_root = "b"\nsendfile_root = "/two"')
     roots = {name: one.sendfile_root for name in ("local", "one", "two") if (one := store_settings(found, name))}
     assert roots == {"local": "/windlass-media", "one": "", "two": "/two"}
+
+
+def refused(code: str, said: str, operation: str = "UploadPart", status: int = 400) -> ClientError:
+    reply: Any = {"Error": {"Code": code, "Message": said}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(reply, operation)
+
+
+CHECKSUM, PARTS = "Set AWS_S3_CHECKSUM=md5.", "Set AWS_S3_MAX_PARTS"
+
+
+@pytest.mark.parametrize(
+    ("error", "setting"),
+    [
+        (refused("NotImplemented", "A header you provided implies functionality.", status=501), CHECKSUM),
+        (refused("InvalidArgument", "Unsupported header x-amz-checksum-crc32", "PutObject"), CHECKSUM),
+        (refused("InvalidRequest", "Checksum algorithm provided is unsupported", "CreateMultipartUpload"), CHECKSUM),
+        (refused("InvalidArgument", "Part number must be an integer between 1 and 1000, inclusive"), PARTS),
+        (refused("InvalidPartNumber", "The requested partnumber is not satisfiable"), PARTS),
+        (refused("TooManyParts", ""), PARTS),
+    ],
+)
+def test_what_a_store_does_not_know_names_the_setting(error: ClientError, setting: str) -> None:
+    """So that the log, `check`, /readyz and the problem that a client gets all do."""
+    found = told(error, "objects/a", "crc32")
+    assert isinstance(found, StoreMisconfigured)
+    assert setting in str(found)
+
+
+def test_other_refusals_are_no_matter_of_settings() -> None:
+    for error, checksum in (
+        (refused("BadDigest", "The CRC32 you specified did not match the calculated checksum."), "crc32"),
+        (refused("InvalidArgument", "x-amz-checksum-crc32"), "md5"),
+        (refused("InvalidArgument", "The upload id is not valid."), "crc32"),
+        (refused("NotImplemented", "", "ListParts", 501), "crc32"),
+    ):
+        assert not isinstance(told(error, "objects/a", checksum), StoreMisconfigured)
+
+
+def test_fewer_parts_make_larger_ones() -> None:
+    found = settings(
+        '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "archive"\naws_s3_max_parts = 100',
+        AWS_ACCESS_KEY_ID="id",
+        AWS_SECRET_ACCESS_KEY="hush",
+    )
+    store = S3Store(Options.of(named_stores(found)["cloud"]))
+    assert store.capabilities.max_chunks == store.most_parts == 100
+    mib = 1024 * 1024
+    assert store._options.part_size_for(800 * mib) == 8 * mib
+    assert store._options.part_size_for(5 * 1024 * mib) == 52 * mib
+    for wrong in ("0", "10001"):
+        with pytest.raises(BadSetting, match="1 to 10000"):
+            read(Settings, {}, {"AWS_S3_MAX_PARTS": wrong})

@@ -42,6 +42,9 @@ LOOKALIKES = [
     b"!BDN and ITSF and MSCF\n",
     b"AC1027 drawings\n",
     b"7z and xz\n",
+    b"070701,12.5\n070702,13.0\n",
+    b"!<arch>\nis how an archive begins\n",
+    b"BZh91AY&SY is how a packed file begins\n",
     b"\xef\xbb\xbfHaul away.\n",
     "Haul awäy.\n".encode("latin-1"),
     "BMé\n".encode("latin-1"),
@@ -65,7 +68,8 @@ LOOKALIKES = [
 )
 @pytest.mark.parametrize("content", LOOKALIKES)
 def test_a_text_is_the_kind_that_its_name_says(content: bytes, ending: str, kind: str) -> None:
-    assert detected(content, f"a.{ending}").facts["mime_type"] == kind
+    found = detected(content, f"a.{ending}").facts
+    assert (found["mime_type"], found.get("also")) == (kind, None)
     assert verdict(content, f"a.{ending}", declared_mime_type=kind) is None
 
 
@@ -179,10 +183,18 @@ def test_a_flat_opendocument_says_what_it_is(kind: str) -> None:
 
 
 def test_what_does_not_end_before_the_root_is_no_way_past_the_rules() -> None:
-    with pytest.raises(Unreadable, match="does not end"):
-        detected(b"<!DOCTYPE svg [" + b"x" * 2_000_000 + b"]>" + SVG.encode(), "a.svg")
+    for before in (b"<!DOCTYPE svg [" + b"x" * 2_000_000 + b"]>", b"<?x?>" * 20_000, b"<x a='" + b"x" * 2_000_000):
+        with pytest.raises(Unreadable, match="too much before"):
+            detected(before + SVG.encode(), "a.svg")
 
 
+def test_what_is_no_markup_has_no_root() -> None:
+    """Nothing is searched for in them, however long they are."""
+    for content in (bytes(2_000_000), b"<" * 2_000_000, b"<?php\n" + b"echo 1;\n" * 300_000):
+        assert detected(content, "a").facts["mime_type"] in ("application/octet-stream", "text/plain", PHP)
+
+
+PHP = "application/x-httpd-php"
 MESSAGE = "To: b@example.org\nMIME-Version: 1.0\nContent-Type: text/html\n\n<html><body>Haul away.</body></html>\n"
 
 

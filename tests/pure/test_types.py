@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import struct
 from typing import Any
 
 import pytest
@@ -239,3 +241,58 @@ def test_many_comments_are_read_at_once() -> None:
     """There is one way to read them: a search that tried every way would not end."""
     assert detected(b"<!-- -->" * 1000 + b"<p", "a.svg").facts["mime_type"] != "image/svg+xml"
     assert detected(b"<!-- -->" * 100 + b"<svg/>", "a.svg").facts["mime_type"] == "image/svg+xml"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"ITSF\3\0\0\0" + bytes(90), "application/vnd.ms-htmlhelp"),
+        (b"MSCF\0\0\0\0" + bytes(30), "application/vnd.ms-cab-compressed"),
+        (b"!BDN\0\1\2\3SM\x17\0" + bytes(500), "application/vnd.ms-outlook-pst"),
+        (b"\n\r\r\n\x1c\0\0\0\x4d\x3c\x2b\x1a\1\0\0\0" + bytes(20), "application/x-pcapng"),
+        (b"\n\r\r\n\0\0\0\x1c\x1a\x2b\x3c\x4d\0\1\0\0" + bytes(20), "application/x-pcapng"),
+        (b"\xd4\xc3\xb2\xa1\2\0\4\0" + bytes(16), "application/vnd.tcpdump.pcap"),
+        (b"\0\1\0\0Standard ACE DB\0" + bytes(100), "application/vnd.ms-access"),
+        (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(100), "application/onenote"),
+        (b"\xdb\xa5\x2d\0" + bytes(100), "application/msword"),
+        (b"\x09\4\6\0\0\0\x10\0\0\0", "application/vnd.ms-excel"),
+        (b"II\x2b\0\x08\0\0\0\x10" + bytes(30), "image/tiff"),
+        (b"8BPS\0\2" + bytes(30), "image/vnd.adobe.photoshop"),
+        (b"\xff\x0a\xfa\x1f\1\0" + bytes(30), "image/jxl"),
+        (b"AC1032\0\0\0\0\0" + bytes(100), "image/vnd.dwg"),
+        (struct.pack("<II", 0x184D2A51, 4) + b"note" + bytes.fromhex("28b52ffd2400010000"), "application/zstd"),
+        (b"ttcf\0\1\0\0\0\0\0\2" + bytes(30), "font/collection"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(28) + b"%!PS-Adobe-3.0 EPSF-3.0\n", "application/postscript"),
+    ],
+)
+def test_formats_that_libmagic_does_not_know(content: bytes, kind: str) -> None:
+    assert detected(content, "unnamed").facts["mime_type"] == kind
+    assert verdict(content, "unnamed", declared_mime_type=kind) is None
+    assert verdict(content, "a.png") is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "declared", "way_out"),
+    [
+        (samples.heic(), "a.jpg", None, "Rename it to .heic,"),
+        (samples.pdf(), "a.txt", None, "Rename it to .pdf,"),
+        (samples.png(), "a", "image/jpeg", "Declare image/png or no type,"),
+        (hashlib.sha512(b"x").digest() * 4, "a.png", None, "Give it the name of what it is,"),
+        (hashlib.sha512(b"x").digest() * 4, "a", "image/png", "Declare no type,"),
+    ],
+)
+def test_a_refusal_says_the_way_out(content: bytes, name: str, declared: str | None, way_out: str) -> None:
+    found = verdict(content, name, declared_mime_type=declared)
+    assert found is not None
+    assert found.detail.endswith(f"{way_out} or send it to a profile with check_mismatch = false.")
+    assert verdict(content, name, {"check_mismatch": False}, declared_mime_type=declared) is None
+
+
+def test_a_pdf_behind_the_header_of_a_macintosh_file_is_one() -> None:
+    header = b"\0\x05a.pdf".ljust(65, b"\0") + b"PDF CARO".ljust(63, b"\0")
+    for name in ("a.pdf", "a"):
+        assert detected(header + samples.pdf(), name).facts["mime_type"] == "application/pdf"
+
+
+def test_an_archive_without_entries_is_one() -> None:
+    assert verdict(bytes(10240), "empty.tar", declared_mime_type="application/x-tar") is None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from collections.abc import Callable
 
 import pytest
 
+from tests.archive_samples import block_before_directory, end_of, in_comment, signed, with_zip64
 from windlass.kernel.formats import zip_structure
 
 Zip = Callable[[bytes], bytes]
@@ -27,41 +27,6 @@ def names(content: bytes) -> list[list[str]]:
     """Of each directory."""
     file = io.BytesIO(content)
     return [[m.name for m in zip_structure.members(file, found)] for found in zip_structure.directories(file)]
-
-
-def end_of(content: bytes) -> tuple[int, int, int, int]:
-    """Place of the end record; entries, size and offset by it."""
-    place = content.rfind(b"PK\5\6")
-    count, size, offset = struct.unpack_from("<HII", content, place + 10)
-    return place, count, size, offset
-
-
-def records64(count: int, size: int, offset: int, place: int, *, locator: int | None = None) -> bytes:
-    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
-    return record + struct.pack("<4sIQI", b"PK\6\7", 0, place if locator is None else locator, 1)
-
-
-def with_zip64(content: bytes, *, locator: int | None = None, full: bool = False) -> bytes:
-    """The same with the records of zip64, whose fields say nothing else."""
-    place, count, size, offset = end_of(content)
-    end = bytearray(content[place:])
-    if full:
-        struct.pack_into("<2H2I", end, 8, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
-    return content[:place] + records64(count, size, offset, place, locator=locator) + end
-
-
-def signed(content: bytes) -> bytes:
-    """A digital signature record behind the entries (APPNOTE 4.3.13), which the directory's size does not count."""
-    place = end_of(content)[0]
-    return content[:place] + b"PK\5\5" + struct.pack("<H", 8) + bytes(8) + content[place:]
-
-
-def block_before_directory(content: bytes) -> bytes:
-    """As the signing block of an Android package."""
-    place, _, _, offset = end_of(content)
-    moved = bytearray(content[:offset] + bytes(100) + content[offset:])
-    struct.pack_into("<I", moved, place + 100 + 16, offset + 100)
-    return bytes(moved)
 
 
 HONEST: dict[str, Zip] = {
@@ -97,16 +62,7 @@ def test_a_comment_may_hold_another_archive() -> None:
 
 
 def test_the_last_entry_s_comment_may_hold_another_directory() -> None:
-    other = small("other.txt")
-    place, count, size, offset = end_of(other)
-    hidden = other[offset:place]
-    out = io.BytesIO()
-    out.write(other[:offset])
-    with zipfile.ZipFile(out, "a") as made:
-        info = zipfile.ZipInfo("harmless.txt")
-        info.comment = hidden + records64(count, size, offset, 0)
-        made.writestr(info, b"")
-    assert sorted(names(out.getvalue())) == [["harmless.txt"], ["other.txt"]]
+    assert sorted(names(in_comment(small("other.txt")))) == [["harmless.txt"], ["other.txt"]]
 
 
 def test_a_stored_archive_at_the_end_is_an_entry_and_nothing_else() -> None:

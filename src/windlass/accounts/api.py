@@ -12,7 +12,7 @@ from windlass.accounts.access import (
     declare,
     declared,
 )
-from windlass.accounts.authentication import needs_no_lookup, prove, prove_scope
+from windlass.accounts.authentication import CsrfTokenMissing, needs_no_lookup, prove, prove_scope
 from windlass.accounts.grants import PARAMETER as GRANT_PARAMETER
 from windlass.accounts.grants import PREFIX as GRANT_PREFIX
 from windlass.accounts.grants import claim as claim_grant
@@ -41,6 +41,7 @@ __all__ = [
     "PUBLIC",
     "STAFF",
     "Access",
+    "CsrfTokenMissing",
     "UserError",
     "claim_grant",
     "create_grant",

@@ -35,6 +35,10 @@ from windlass.kernel.stored_text import is_storable
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
+class CsrfTokenMissing(Forbidden):
+    """The session is good, and the request does not prove that it comes from a page of ours."""
+
+
 def prove_scope(scope: Mapping[str, Any], access: Access) -> Principal:
     """``prove`` for an ASGI request whose body has not been read."""
     if access.public:
@@ -139,7 +143,10 @@ def _check_csrf(request: HttpRequest) -> None:
     middleware = CsrfViewMiddleware(_never)
     middleware.process_request(request)
     if middleware.process_view(request, _never, (), {}) is not None:
-        raise Forbidden("A request with a session cookie needs the CSRF token in X-CSRFToken.")
+        raise CsrfTokenMissing(
+            "A request with a session cookie needs the CSRF token in X-CSRFToken; a form may have it as the field "
+            "csrfmiddlewaretoken, before its files."
+        )
 
 
 def _never(request: HttpRequest) -> HttpResponseBase:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
+from windlass.accounts import users
 from windlass.accounts.access import GrantUse
 from windlass.accounts.models import Grant
 from windlass.kernel.clock import now
@@ -59,7 +60,7 @@ def is_named(scope: Mapping[str, Any]) -> bool:
 def prove(given: Sequence[str], use: GrantUse | None, path: Mapping[str, Any], origin: str | None) -> Principal:
     """Who asks by the grant that the query names; ``use`` is what the endpoint takes grants for.
 
-    Raises Unauthenticated for a grant that is unknown or has expired, Forbidden where the endpoint takes none and for
+    Raises Unauthenticated for a grant that is unknown or has expired, and where the endpoint takes none; Forbidden for
     the page of another origin, GrantUsed, and NotFound for any upload but its own. Blocks on the database.
     """
     if len(given) != 1:
@@ -72,9 +73,9 @@ def prove(given: Sequence[str], use: GrantUse | None, path: Mapping[str, Any], o
         case GrantUse.CONTINUE:
             _must_be_its_own(grant, str(path.get("id", "")))
         case None:
-            raise Forbidden(
-                "A grant is for one upload, at POST /files/ and the address that this gives. "
-                "This call takes no grant: use another credential."
+            raise Unauthenticated(
+                "A grant is for one upload, at POST /files/ and the address that this gives. This call takes another "
+                "credential."
             )
     terms = GrantedUpload(grant.id, grant.profile, grant.max_size, grant.reference, grant.upload_id)
     return Principal(grant.owner, grant=terms, credential=CredentialKind.GRANT)
@@ -110,6 +111,8 @@ def _find(token: str) -> Grant:
     found = Grant.objects.filter(digest=_digest(token)).first()
     if found is None:
         raise Unauthenticated("This grant is unknown.")
+    if not users.may_act(found.owner):
+        raise Unauthenticated("The user who gave this grant may not sign in any more.")
     return found
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, router, transaction
 
+from windlass.kernel.principals import USER_PREFIX
+
 
 class UserError(Exception):
     """This user model cannot have such a user. The message says what to do."""
@@ -49,6 +51,14 @@ def ensure(name: str, *, staff: bool = False) -> Any:
 def is_staff(user: Any) -> bool:
     """Whether the user sees and does everything. A model that knows no staff has none."""
     return bool(getattr(user, "is_staff", False))
+
+
+def may_act(owner: str) -> bool:
+    """Whether the owner of this name (``kernel.principals``) may still sign in. One who is no user always may."""
+    if not owner.startswith(USER_PREFIX):
+        return True
+    user = get(owner.removeprefix(USER_PREFIX))
+    return user is not None and bool(getattr(user, "is_active", True))
 
 
 def _manager() -> models.Manager[Any]:

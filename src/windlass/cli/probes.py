@@ -149,4 +149,7 @@ def _steps() -> str:
 
 
 def _scanner() -> str:
-    return processing.check_scanner() or "none is set: files are not scanned for malware"
+    version = processing.check_scanner()
+    if version is None:
+        return "none is set: files are not scanned for malware"
+    return "; ".join(said for said in (version, processing.try_scanner_limits()) if said)

@@ -19,6 +19,7 @@ from windlass import asgi, conf
 from windlass.cli.listening import BACKLOG, url_of
 from windlass.cli.stopping import StopRequests, drain
 from windlass.files import api as files
+from windlass.http.connections import raise_file_limit
 from windlass.http.server_protocol import ReceivingProtocol
 from windlass.jobs import api as jobs
 from windlass.receiving import lease
@@ -37,6 +38,7 @@ def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_lo
     files.leases.release_leases(instance)
     files.chunks.release(instance)
     connections.close_all()  # this thread has no more to ask
+    raise_file_limit()
     config = uvicorn.Config(
         _application(),
         http=ReceivingProtocol,

@@ -82,6 +82,10 @@ def _part_size(value: int) -> str | None:
     return None if 5 <= value <= 512 else "it must be from 5 to 512"
 
 
+def _max_parts(value: int) -> str | None:
+    return None if 1 <= value <= 10_000 else "it must be from 1 to 10000"
+
+
 def _check_object(name: str, text: str) -> None:
     """Likewise: it may hold passwords."""
     try:
@@ -192,8 +196,14 @@ class Settings:
     aws_location: str = setting("", "Prefix of every key, where the bucket holds other things too.", check=_prefix)
     aws_s3_part_size_mb: int = setting(
         8,
-        "Size of the parts that an object is sent in, 5 at least. Larger for files of more than 10,000 of these.",
+        "Size of the parts that an object is sent in, 5 at least. Larger for files that would have too many of these.",
         check=_part_size,
+    )
+    aws_s3_max_parts: int = setting(
+        10_000,
+        "Parts that the store allows one object to have, at most 10,000. Fewer for stores that say so: parts become "
+        "larger where a file needs it.",
+        check=_max_parts,
     )
     aws_s3_buffer_mb: int = setting(
         64, "Bytes that all uploads of one process together hold in memory until a part is full.", check=_positive
@@ -356,7 +366,7 @@ class Settings:
         "How long a deleted file can be restored, for profiles that do not say. 0: not at all.",
         check=_not_negative,
     )
-    # Limits of connections and requests, which hold without a proxy in front
+    # Limits of connections and requests
     max_request_line_bytes: int = setting(
         8 * 1024, "Longest request line (method, address and version); a longer one is 414.", check=_positive
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import resource
 from collections import Counter
+from functools import lru_cache
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -18,8 +20,8 @@ TICK = 0.5
 MAX_LINGERING = 256
 #: How long they wait: in all, and for a client that is silent (seconds).
 LINGER_SECONDS, LINGER_SILENCE = 30.0, 5.0
-#: Memory is given back to the system when this many connections have gone.
-MANY = 32
+#: Memory is given back to the system when this many connections have gone, and their requests have ended (seconds).
+MANY, TRIM_AFTER = 32, 2.0
 
 
 class Watched(Protocol):
@@ -36,6 +38,7 @@ class Connections:
         self._by_address: Counter[str] = Counter()
         self._peak = 0
         self._looked_at = 0.0
+        self._trim_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._trimming: asyncio.Task[None] | None = None
         self.lingering = 0
@@ -56,13 +59,15 @@ class Connections:
         self._members.discard(member)
 
     def acquire(self, address: str) -> bool:
-        """Count one more for this address, if it may have one more."""
+        """Count one more for this address, if it may have one more. ``release`` takes the same address."""
+        address = _counted_as(address)
         if self._by_address[address] >= conf.get().max_connections_per_address:
             return False
         self._by_address[address] += 1
         return True
 
     def release(self, address: str) -> None:
+        address = _counted_as(address)
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
@@ -72,11 +77,17 @@ class Connections:
         elapsed, self._looked_at = now - self._looked_at, now
         for member in tuple(self._members):
             member.check(now, elapsed)
-        trim = budget().trim_is_due()
-        if trim or len(self._members) + MANY <= self._peak:
+        self._trim_if_due(now)
+        busy = self._members or self._trim_at is not None
+        self._timer = self._loop.call_later(TICK, self._tick) if busy else None
+
+    def _trim_if_due(self, now: float) -> None:
+        if budget().trim_is_due() or len(self._members) + MANY <= self._peak:
             self._peak = len(self._members)
+            self._trim_at = now + TRIM_AFTER
+        elif self._trim_at is not None and now >= self._trim_at:
+            self._trim_at = None
             self._trimming = self._loop.create_task(in_thread(give_back_freed_memory))
-        self._timer = self._loop.call_later(TICK, self._tick) if self._members else None
 
 
 def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:
@@ -87,6 +98,18 @@ def connections_of(loop: asyncio.AbstractEventLoop) -> Connections:
 
 
 _all: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=1024)
+def _counted_as(address: str) -> str:
+    """A network of 64 bits of IPv6 is what one customer has."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4 or found.ipv4_mapped is not None:
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _most_connections() -> int:

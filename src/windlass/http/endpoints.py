@@ -7,18 +7,19 @@ from functools import wraps
 from typing import Any
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.database.outage import is_away, note
 from windlass.http import query_parameters
-from windlass.kernel.errors import Problem, StorageFull, Unavailable
+from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
 from windlass.kernel.principals import CredentialKind, Principal
 from windlass.kernel.room import is_out_of_room
 from windlass.receiving.offload import in_database
-from windlass.storage.contract import StoreError, StoreFull
+from windlass.receiving.source import ClientGone
+from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -81,8 +82,13 @@ def problem_of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case ClientGone() | ClientDisconnect():  # its connection counts it (server_protocol); nobody reads the reply
+            return BadRequest("The client closed the connection before its request was whole.")
         case StoreFull():
             return StorageFull("The server has no room left for these bytes. What is stored stays readable.")
+        case StoreMisconfigured():
+            log.error("store.misconfigured", reason=str(error))
+            return Unavailable(str(error))
         case StoreError() if error.transient:
             return Unavailable("The store of file bytes does not answer.")
         case _ if is_out_of_room(error):

@@ -135,8 +135,9 @@ async def _woken(subscriber: Subscriber) -> bool:
 
 
 def _last_event_id(request: Request) -> int | None:
-    """The field's number; anything else is no number of ours and means that none was given."""
-    given = request.headers.get("Last-Event-ID", "")
+    """The field's number; anything else is no number of ours and means that none was given. Libraries that stand in for
+    a browser's EventSource say it in the query."""
+    given = request.headers.get("Last-Event-ID") or request.query_params.get("lastEventId", "")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
 
 

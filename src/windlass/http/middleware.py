@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -10,6 +11,7 @@ from django.conf import settings as django_settings
 from django.http.request import split_domain_port, validate_host
 
 from windlass import conf
+from windlass.http.memory_budget import budget
 from windlass.kernel.errors import BadRequest, BodyTooLarge, Problem
 from windlass.kernel.ids import request_id
 from windlass.protocols import tus
@@ -22,6 +24,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: The largest body that the record plane takes (bytes): JSON calls and forms of the admin. File bytes never go there.
 RECORD_BODY_LIMIT = 4 * 1024 * 1024
+#: Of Django's own pages, which anybody may call.
+PAGE_BODY_LIMIT = 1024 * 1024
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -85,28 +89,43 @@ def check_host(scope: Scope) -> None:
         raise BadRequest("The Host of this request is not served here. ALLOWED_HOSTS names the hosts that are.")
 
 
-def bounded(scope: Scope, receive: Receive) -> Receive:
-    """A body for the record plane: Django would write one of any size to disk before looking at it.
+async def call_bounded(app: App, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
+    """Call Django, which takes in a whole body of any size before it looks at the request.
 
-    Raises BodyTooLarge, at once where Content-Length tells, else from the returned ``receive``.
+    Raises BodyTooLarge for a body of more than ``limit`` bytes, at once where Content-Length tells; Unavailable where
+    too many bodies are in memory.
     """
     announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > RECORD_BODY_LIMIT:
-        raise _too_large()
-    taken = 0
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    async with budget().share() as share:
 
-    async def receive_bounded() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > RECORD_BODY_LIMIT:
-            raise _too_large()
-        return message
+        async def receive_bounded() -> Message:
+            message = await receive()
+            size = len(message.get("body", b""))
+            if share.size + size > limit:
+                raise _too_large(limit)
+            await share.grow(size)
+            return message
 
-    return receive_bounded
+        await app(scope, receive_bounded, send)
 
 
-def _too_large() -> Problem:
+def without_body() -> Receive:
+    """For a request whose body nobody looks at: it seems to be empty, and nothing is read of it."""
+    told = False
+
+    async def receive_nothing() -> Message:
+        nonlocal told
+        if told:
+            await asyncio.Event().wait()  # until who listens for the end of the connection is cancelled
+        told = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive_nothing
+
+
+def _too_large(limit: int) -> Problem:
     return BodyTooLarge(
-        f"This call takes at most {RECORD_BODY_LIMIT} bytes. Files go to POST /files/.", limit=RECORD_BODY_LIMIT
+        f"This call takes a body of at most {limit // 2**20} MiB. Files go to POST /files/.", limit=limit
     )

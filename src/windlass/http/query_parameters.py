@@ -42,7 +42,7 @@ def check(scope: MutableMapping[str, Any], access: Access, *, own_names: bool = 
     """Check the query of a request of the byte plane; with ``own_names`` its text alone. Raises InvalidField."""
     query = scope.get("query_string", b"")
     if query:
-        _check_text(query.decode("latin-1"))
+        check_text(query.decode("latin-1"))
     if query and not own_names:
         known = query_names(scope["method"], scope.get("windlass.route", scope["path"]))
         granted = {accounts.GRANT_PARAMETER} if access.grant_use else set()
@@ -51,13 +51,14 @@ def check(scope: MutableMapping[str, Any], access: Access, *, own_names: bool = 
 
 def check_names(query: str, known: Collection[str], endpoint: str) -> None:
     """Raises InvalidField for the first name that is not ``known``, and for text that no database can hold."""
-    _check_text(query)
+    check_text(query)
     for name, _ in parse_qsl(query, keep_blank_values=True):
         if name not in known and name != CACHE_BUSTER:
             raise _unknown(name, sorted(known), endpoint)
 
 
-def _check_text(query: str) -> None:
+def check_text(query: str) -> None:
+    """Raises InvalidField for text that no database can hold."""
     for name, value in parse_qsl(query, keep_blank_values=True):
         if not is_storable(name) or not is_storable(value):
             raise InvalidField(f"The query parameter {name[:40]!r} contains a NUL character.", field=name[:40])

@@ -200,6 +200,22 @@ class _Head:
         return self._lines.is_empty
 
     def feed(self, data: bytes, at: int) -> tuple[RequestHead | None, int]:
+        whole = self._read_whole(data, at) if self.is_empty else None
+        return whole or self._read_line(data, at)
+
+    def _read_whole(self, data: bytes, at: int) -> tuple[RequestHead, int] | None:
+        """The common case, which is worth a shorter way: all of the head has come, within the limits."""
+        limits, end = self._limits, data.find(b"\r\n\r\n", at, at + self._limits.head)
+        if end <= at:
+            return None
+        lines = data[at:end].split(b"\r\n")
+        if len(lines[0]) > limits.request_line or len(lines) > limits.lines + 1 or max(map(len, lines)) > limits.line:
+            return None
+        if not lines[0]:
+            return None
+        return _read_head(_read_request_line(lines[0]), [read_field(line) for line in lines[1:]]), end + 4
+
+    def _read_line(self, data: bytes, at: int) -> tuple[RequestHead | None, int]:
         if self._request_line is None and not self._lines.partial:
             _must_begin_with_method(data[at])
         line, at = self._lines.feed(data, at)

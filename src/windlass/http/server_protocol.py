@@ -28,7 +28,7 @@ from windlass.http.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGER
 from windlass.http.forwarded import forwarded, is_trusted_proxy
 from windlass.http.interim import INFORM
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
-from windlass.http.middleware import Scope
+from windlass.http.middleware import Scope, header
 from windlass.http.request_framing import HeadLimits, RequestFraming, RequestHead
 from windlass.http.unread_body import LINGERS
 from windlass.kernel import process_counters
@@ -252,7 +252,7 @@ class ReceivingProtocol(HttpToolsProtocol):
             self._feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._is_busy:
+        if self._is_busy and not self._is_closed:  # else it was closed from here
             self.cycle.lose_client()
         super().connection_lost(exc)
         self._leave()
@@ -365,7 +365,7 @@ class ReceivingProtocol(HttpToolsProtocol):
     def finish(self) -> None:
         """Close, once the client has had the reply: a connection that is closed with unread bytes is reset, and the
         client, still sending, would never see why it was refused."""
-        if self._framing.is_between_requests:
+        if self._framing.is_between_requests and not self._framing.has_pending:
             self._is_closed = True
             self.transport.close()
         else:
@@ -414,11 +414,14 @@ class ReceivingProtocol(HttpToolsProtocol):
             (b"connection", b"close"),
             *((key.encode(), value.encode()) for key, value in problem.headers.items()),
         ]
+        if self._is_busy and header(cast(Scope, self.scope), b"tus-resumable") is not None:
+            headers.append((b"tus-resumable", b"1.0.0"))
         lines = b"".join(key + b": " + value + b"\r\n" for key, value in headers)
         return STATUS_LINE[problem.status] + lines + b"\r\n" + body
 
     def _abort(self) -> None:
         """Also ends what holds a copy of the socket to send a file."""
+        self._is_closed = True
         copy = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
         with copy, contextlib.suppress(OSError):
             copy.shutdown(socket.SHUT_RDWR)
@@ -448,7 +451,9 @@ class ReceivingProtocol(HttpToolsProtocol):
         scope = cast(Scope, self.scope)
         seen = forwarded(scope)
         client = seen.get("client")
-        if seen is scope or client is None or is_trusted_proxy(client[0]) or self._hold(client[0]):
+        if seen is scope or client is None or self.client is None or client[0] == self.client[0]:
+            return
+        if self._hold(client[0]):
             return
         process_counters.connections_ended["too-many"] += 1
         raise TooManyConnections(f"{client[0]} has as many running requests as one address may have.")

@@ -1,20 +1,20 @@
-"""Replies that come before the request's body has ended: a refusal, most of all.
+"""Replies that come before the request's body has ended, under a server that does not care for them itself.
 
 A server that closes a connection with unread bytes resets it, and the client, still sending, would never see why it
-was refused. So what still comes is read and forgotten, within limits, between the reply's last byte and its end.
+was refused. So what still comes is read and dropped, within limits, between the reply's last byte and its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 
+from windlass.http.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING
 from windlass.http.middleware import Message, Receive, Scope, Send, header
 
 #: A server that has this extension does it by itself (``server_protocol``).
 LINGERS = "windlass.http.lingers"
-#: How much of an unread body is read and forgotten, and for how long (bytes, seconds), before the connection closes.
-DRAIN_BYTES = 64 * 1024 * 1024
-DRAIN_SECONDS = 2.0
+
+_lingering = 0
 
 
 class UnreadBody:
@@ -47,13 +47,19 @@ class UnreadBody:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _drain(self) -> None:
-        left = DRAIN_BYTES
+        global _lingering
+        if _lingering >= MAX_LINGERING:
+            return
+        _lingering += 1
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while left > 0 and not self._ended:
-                    left -= len((await self.receive()).get("body", b""))
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self._ended:
+                    async with asyncio.timeout(LINGER_SILENCE):
+                        await self.receive()
         except TimeoutError:
             return
+        finally:
+            _lingering -= 1
 
 
 def _announced(scope: Scope) -> bool:

@@ -68,6 +68,11 @@ def extension(name: str) -> str:
     return ending.lower() if dot and stem else ""
 
 
+def is_placeholder(name: str) -> bool:
+    """Whether it stands for a name where there is none: ours, or the one that browsers give a Blob in a form."""
+    return name in (UNNAMED, "blob")
+
+
 def comparable(text: str) -> str:
     """The form in which names are compared and searched: without regard to case and to how letters are composed, and
     without the characters that ``clean`` removes."""

@@ -14,6 +14,7 @@ from windlass.kernel.filenames import extension
 from windlass.kernel.type_aliases import ALIASES
 from windlass.kernel.type_tables import (
     ARCHIVES,
+    BITMAP_IMAGES,
     COMPRESSED,
     CONTAINERS,
     DECLARED_BY_ENDING,
@@ -23,6 +24,7 @@ from windlass.kernel.type_tables import (
     FAMILIES,
     NOTHING,
     RASTER_IMAGES,
+    RAW_IMAGES,
     READABLE,
     RECOGNIZED,
     SIGNED,
@@ -33,8 +35,10 @@ from windlass.kernel.type_tables import (
 
 __all__ = [
     "ARCHIVES",
+    "BITMAP_IMAGES",
     "NOTHING",
     "RASTER_IMAGES",
+    "RAW_IMAGES",
     "canonical",
     "contains",
     "contradicts",

@@ -67,5 +67,8 @@ SIGNED = Principal(owner="", credential=CredentialKind.SIGNED_URL)
 METRICS_READER = Principal(owner="", credential=CredentialKind.METRICS_TOKEN)
 
 
+USER_PREFIX = "user:"
+
+
 def owner_of_user(user_id: int | str) -> str:
-    return f"user:{user_id}"
+    return f"{USER_PREFIX}{user_id}"

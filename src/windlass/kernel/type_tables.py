@@ -103,18 +103,18 @@ FAMILIES = (
     frozenset({"image/avif", "image/heic", "image/heic-sequence", "image/heif", "image/heif-sequence"}),
     frozenset({"image/jp2", "image/jpm", "image/jpx", "image/x-jp2-codestream", "video/mj2"}),
     frozenset({"image/vnd.microsoft.icon", "image/x-win-bitmap"}),
-    frozenset({f"image/x-portable-{kind}" for kind in ("anymap", "bitmap", "graymap", "pixmap")}),
+    frozenset({f"image/x-portable-{kind}" for kind in ("anymap", "bitmap", "floatmap", "graymap", "pixmap")}),
     frozenset({"font/collection", "font/otf", "font/ttf"}),
     frozenset({"application/x-hwp", "application/x-ole-storage"}),
     frozenset({f"{_OOXML}.wordprocessingml.document", f"{_OOXML}.wordprocessingml.template"}),
     frozenset({f"{_OOXML}.spreadsheetml.sheet", f"{_OOXML}.spreadsheetml.template"}),
-    frozenset({f"{_OOXML}.presentationml.{kind}" for kind in ("presentation", "slideshow", "template")}),
+    frozenset({f"{_OOXML}.presentationml.{kind}" for kind in ("presentation", "slide", "slideshow", "template")}),
     frozenset({f"application/vnd.ms-word.{kind}.macroenabled.12" for kind in ("document", "template")}),
     frozenset({f"application/vnd.ms-excel.{kind}.macroenabled.12" for kind in ("addin", "sheet", "template")}),
     frozenset(
         {
             f"application/vnd.ms-powerpoint.{kind}.macroenabled.12"
-            for kind in ("addin", "presentation", "slideshow", "template")
+            for kind in ("addin", "presentation", "slide", "slideshow", "template")
         }
     ),
 )
@@ -159,12 +159,21 @@ EXPORTED = {
 
 #: What public tables of types give for an ending that other files have too, so that clients declare it of those.
 DECLARED_BY_ENDING = {
+    "ass": ("audio/aac",),
+    "asx": ("video/x-ms-asf",),
     "bat": ("application/vnd.microsoft.portable-executable",),
     "cmd": ("application/vnd.microsoft.portable-executable",),
     "com": ("application/vnd.microsoft.portable-executable",),
+    "dot": ("application/msword", "text/vnd.graphviz"),
+    "mod": ("application/xml-dtd",),
     "msi": ("application/vnd.microsoft.portable-executable",),
-    "pot": ("application/vnd.ms-powerpoint",),
+    "otf": ("application/vnd.oasis.opendocument.formula-template",),
+    "pot": ("application/vnd.ms-powerpoint", "text/plain", "text/x-gettext-translation-template"),
     "ppa": ("application/vnd.ms-powerpoint",),
+    "sub": ("text/vnd.dvb.subtitle", "text/x-microdvd", "text/x-mpsub", "text/x-subviewer"),
+    "ts": ("text/vnd.trolltech.linguist", "video/mp2t"),
+    "vst": ("application/vnd.visio",),
+    "x3dz": ("model/x3d+xml",),
 }
 
 #: Endings of files that were compressed as they were -> what they are found to be.
@@ -271,6 +280,33 @@ RASTER_IMAGES = (
     "image/png",
     "image/tiff",
     "image/webp",
+)
+
+#: Pictures of older formats, which have no loader in libvips.
+BITMAP_IMAGES = (
+    "image/bmp",
+    "image/vnd.microsoft.icon",
+    "image/vnd.zbrush.pcx",
+    "image/x-pcx",
+    "image/x-portable-anymap",
+    "image/x-portable-arbitrarymap",
+    "image/x-portable-bitmap",
+    "image/x-portable-graymap",
+    "image/x-portable-greymap",
+    "image/x-portable-pixmap",
+    "image/x-tga",
+    "image/x-win-bitmap",
+)
+
+#: Photographs as the sensors of cameras saw them.
+RAW_IMAGES = (
+    "image/x-adobe-dng",
+    "image/x-canon-cr2",
+    "image/x-nikon-nef",
+    "image/x-olympus-orf",
+    "image/x-panasonic-rw2",
+    "image/x-pentax-pef",
+    "image/x-sony-arw",
 )
 
 #: Files that hold others: their size says little of what is in them. Which bytes are one is told by their structure
@@ -559,7 +595,6 @@ USUAL_ENDINGS = {
     "application/java-archive": "jar",
     "application/msword": "doc",
     "application/postscript": "ps",
-    "application/vnd.adobe.photoshop": "psd",
     "application/vnd.microsoft.portable-executable": "exe",
     "application/vnd.ms-excel": "xls",
     "application/vnd.ms-powerpoint": "ppt",

@@ -23,6 +23,7 @@ from windlass.processing.scanners.contract import ScannerAway
 from windlass.processing.scanners.registry import BrokenScanner
 from windlass.processing.scanners.registry import chosen as scanner
 from windlass.processing.scanning import check as check_scanner
+from windlass.processing.scanning import try_limits as try_scanner_limits
 from windlass.processing.work import plan_for
 from windlass.processing.workshop import shut_down
 
@@ -46,6 +47,7 @@ __all__ = [
     "sandbox_level",
     "scanner",
     "shut_down",
+    "try_scanner_limits",
     "warm_up",
     "warn_of_gaps",
 ]

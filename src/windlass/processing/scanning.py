@@ -7,7 +7,17 @@ from typing import BinaryIO
 import structlog
 
 from windlass.processing.contract import TransientError, Unavailable
-from windlass.processing.scanners.contract import NotScanned, ScanFailed, Scanner, ScannerAway, ScanResult
+from windlass.processing.scanners.contract import (
+    Clean,
+    CleanWithin,
+    NotScanned,
+    ScanFailed,
+    Scanner,
+    ScannerAway,
+    ScanResult,
+    Tried,
+    Unpacks,
+)
 from windlass.processing.scanners.registry import BrokenScanner, chosen
 from windlass.resilience.breaker import BreakerOpen
 from windlass.resilience.registry import breaker
@@ -27,7 +37,10 @@ def scan(file: BinaryIO, size: int) -> ScanResult:
         return NotScanned(f"The scanner takes files of up to {scanner.largest} bytes.", scanner.largest, size)
     try:
         with breaker(BREAKER).call(ScannerAway):
-            return scanner.scan(file, size)
+            found = scanner.scan(file, size)
+            if type(found) is Clean and isinstance(scanner, Unpacks):
+                return CleanWithin(scanner.unpacking_limits())
+            return found
     except BreakerOpen as error:
         raise Unavailable(AWAY, error.retry_after) from error
     except ScannerAway as error:
@@ -54,6 +67,13 @@ def check() -> str | None:
     """
     scanner = chosen()
     return scanner.check() if scanner else None
+
+
+def try_limits() -> str:
+    """What is known of the scanner's limits, in a sentence; empty where it cannot be tried. Raises ScannerAway,
+    BrokenScanner, and ValueError where they are below what the settings say."""
+    scanner = chosen()
+    return scanner.try_limits() if isinstance(scanner, Tried) else ""
 
 
 def _scanner() -> Scanner:

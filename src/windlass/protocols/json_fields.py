@@ -108,9 +108,9 @@ def _required(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _integer(name: str, found: Any) -> int:
-    if not isinstance(found, int) or isinstance(found, bool):
-        raise _wrong(name, "an integer", found)
-    return found
+    if isinstance(found, int) and not isinstance(found, bool):
+        return found
+    raise _wrong(name, "an integer", found)
 
 
 def _number(name: str, found: Any) -> int:

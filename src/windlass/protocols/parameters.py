@@ -14,6 +14,7 @@ _QUOTED = r'"(?P<quoted>(?:\\["\\]|\\(?!["\\])|[^"\\])*)(?:"|$)'
 _PARAMETER = re.compile(
     r";[ \t]*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:" + _QUOTED + r"|(?P<plain>[^;]*))", re.DOTALL
 )
+_OF_A_FORM = re.compile("%(22|0D|0A)", re.IGNORECASE)
 _ESCAPE = re.compile(r'\\(["\\])')
 _EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -31,10 +32,21 @@ def parse(header: str) -> tuple[str, dict[str, str]]:
 def text(parameters: Mapping[str, str], name: str) -> str | None:
     """A parameter meant for people. ``name*`` (RFC 8187) stands above ``name`` where it can be decoded."""
     extended = _extended(parameters.get(f"{name}*", ""))
-    plain = parameters.get(name)
-    if extended is not None or plain is None:
+    if extended is not None:
         return extended
-    return _as_utf8(plain)
+    plain = parameters.get(name)
+    if plain is None:
+        plain = parameters.get(f"{name}*")  # not encoded as it should be, but all that there is
+    return None if plain is None else _as_utf8(plain)
+
+
+def text_of_form(parameters: Mapping[str, str], name: str) -> str | None:
+    """``text`` of a part of a form, where browsers write a quote and line breaks as %22, %0D and %0A and nothing else
+    so (HTML, "multipart/form-data encoding algorithm")."""
+    found = text(parameters, name)
+    if found is None or _extended(parameters.get(f"{name}*", "")) is not None:
+        return found
+    return _OF_A_FORM.sub(lambda match: chr(int(match[1], 16)), found)
 
 
 def _extended(value: str) -> str | None:

@@ -31,6 +31,9 @@ WAIT_SECONDS = 10.0
 #: How long a reader of the status waits for requests that are about to commit (seconds).
 SETTLE_SECONDS = 1.0
 
+#: How long at most the loss of a connection goes unnoticed by the request that receives from it (seconds).
+NOTICE_SECONDS = 0.1
+
 _DID_NOT_LET_GO = "Another request is writing to this upload and did not let go. Try again shortly."
 
 log = structlog.get_logger(__name__)
@@ -148,6 +151,7 @@ class Writers:
     async def let_go(self, upload_id: uuid.UUID) -> bool:
         """Wait until those that are there now have ended, each asked to let go as soon as it has the lease. False
         where there was none. Raises UploadLocked after WAIT_SECONDS."""
+        await _what_came_before_is_read()
         deadline, there = monotonic() + WAIT_SECONDS, list(self._ended.get(upload_id, ()))
         for ended in there:
             while not ended.is_set():
@@ -158,12 +162,16 @@ class Writers:
         return bool(there)
 
     async def settle(self, upload_id: uuid.UUID) -> bool:
-        """Wait a moment for those that are not receiving, and so are about to commit. Nobody is asked to let go. False
-        where there was none."""
-        deadline, there = monotonic() + SETTLE_SECONDS, list(self._ended.get(upload_id, ()))
+        """Wait for those that are about to commit, and for a moment also for one that is receiving, because its client
+        may be gone already. Nobody is asked to let go. False where there was none."""
+        await _what_came_before_is_read()
+        began, there = monotonic(), list(self._ended.get(upload_id, ()))
         for ended in there:
-            while not ended.is_set() and upload_id not in self._streaming and monotonic() < deadline:
-                await _within(ended, 0.05)
+            while not ended.is_set():
+                longest = NOTICE_SECONDS if upload_id in self._streaming else SETTLE_SECONDS
+                if monotonic() - began > longest:
+                    break
+                await _within(ended, 0.02)
         return bool(there)
 
 
@@ -188,6 +196,13 @@ async def wait_for(upload_id: uuid.UUID) -> files.Lease:
         if lease is not None:
             return lease
     raise UploadLocked(_DID_NOT_LET_GO)
+
+
+async def _what_came_before_is_read() -> None:
+    """A request on a connection that was made a moment ago has its head read some rounds of the event loop later than
+    one on a connection that is kept open, which may have come after it: accept, read, parse, begin."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> None:

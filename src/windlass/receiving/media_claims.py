@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from windlass.files import api as files
 from windlass.kernel.errors import InvalidField, UnsupportedMediaType
+from windlass.kernel.filenames import is_placeholder
 from windlass.kernel.media_types import extension, matches
 from windlass.protocols.intents import Description
 
@@ -13,7 +14,7 @@ from windlass.protocols.intents import Description
 def admitted(profile: files.Profile, description: Description) -> files.Profile:
     """The profile, narrowed to the size of the kind that was declared. Raises UnsupportedMediaType, InvalidField."""
     by_type = _of_type(profile, description.declared_type)
-    by_name = _of_name(profile, description.filename)
+    by_name = _of_name(profile, description)
     claimed = description.metadata.get("media_type")
     kinds = {rules.kind for rules in (by_type, by_name) if rules is not None} | ({claimed} if claimed else set())
     if len(kinds) > 1:
@@ -41,8 +42,11 @@ def _of_type(profile: files.Profile, declared: str | None) -> files.MediaRules |
     return found
 
 
-def _of_name(profile: files.Profile, filename: str) -> files.MediaRules | None:
-    ending = extension(filename)
+def _of_name(profile: files.Profile, description: Description) -> files.MediaRules | None:
+    """None where there is no name and the declared type says what it is."""
+    ending = extension(description.filename)
+    if is_placeholder(description.filename) and description.declared_type is not None:
+        return None
     found = next((rules for rules in profile.media_types if ending in rules.extensions), None)
     taken = [name for rules in profile.media_types for name in rules.extensions]
     if found is None and taken:

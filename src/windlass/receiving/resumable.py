@@ -72,11 +72,6 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
     Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
     FileTooLarge, QuotaExceeded, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
     """
-    with leases.writers.arrived(intent.upload_id):
-        return await _append(intent, who, source, dialect, request_id)
-
-
-async def _append(intent: Append, who: Who, source: Source, dialect: str, request_id: str) -> Outcome:
     try:
         lease = await in_transaction(_begin_append, intent, who, dialect)
         if lease is None:

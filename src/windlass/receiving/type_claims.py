@@ -5,21 +5,25 @@ from __future__ import annotations
 
 from windlass.files import api as files
 from windlass.kernel.errors import UnsupportedMediaType
+from windlass.kernel.filenames import is_placeholder
 from windlass.kernel.media_types import extension, is_text, matches
 from windlass.protocols.intents import Description
 
 
 def must_be_taken(profile: files.Profile, description: Description) -> None:
     """Raises UnsupportedMediaType. A type that claims nothing is no reason."""
-    _extension(profile, description.filename)
+    _extension(profile, description)
     declared = description.declared_type
     if declared is not None:
         _declared(profile, declared)
 
 
-def _extension(profile: files.Profile, filename: str) -> None:
+def _extension(profile: files.Profile, description: Description) -> None:
+    """Where there is no name, the declared type is looked at here, and the content by intake."""
+    if is_placeholder(description.filename) and description.declared_type is not None:
+        return
     taken = [name.lower().lstrip(".") for name in profile.allowed_extensions]
-    found = extension(filename)
+    found = extension(description.filename)
     if taken and found not in taken:
         said = f"ends in .{found}" if found else "has no extension"
         raise UnsupportedMediaType(f"The name {said}; allowed are {', '.join(taken)}.", limit=taken, actual=found)

@@ -34,6 +34,10 @@ class StoreUnavailable(StoreError):
     transient = True
 
 
+class StoreMisconfigured(StoreUnavailable):
+    """The store cannot do what the settings ask of it. The text is for people, and names the setting to change."""
+
+
 class StoreFull(StoreError):
     """No space is left. What is stored stays readable."""
 

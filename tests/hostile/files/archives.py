@@ -13,6 +13,9 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 
+import lz4.frame
+
+from tests.archive_samples import compressed_z_zeros, in_comment, sevenzip, signed, sparse_tar, with_zip64
 from tests.hostile.catalogue import hostile
 
 MB = 1024 * 1024
@@ -277,3 +280,94 @@ def zip_in_itself() -> bytes:
             made.writestr(zipfile.ZipInfo("inner.zip"), content)
         content = out.getvalue()
     return content
+
+
+@hostile("redundant.zip")
+def zip_with_redundant_zip64_records() -> bytes:
+    """A flat bomb with a zip64 end record and a locator that nothing needs."""
+    return with_zip64(zip_flat())
+
+
+@hostile("signed.zip")
+def zip_with_a_signature_record() -> bytes:
+    """A flat bomb with a digital signature record behind its directory."""
+    return signed(zip_flat())
+
+
+@hostile("polyglot.zip")
+def zip_behind_one_byte() -> bytes:
+    """A flat bomb behind one byte, so that the file does not begin as a zip file."""
+    return b"x" + zip_flat()
+
+
+@hostile("bomb.cbz")
+def zip_named_as_comics() -> bytes:
+    """A flat bomb with the name of a comic book."""
+    return zip_flat()
+
+
+@hostile("bomb.kmz")
+def zip_of_a_map() -> bytes:
+    """A flat bomb that is a map by the name of its entry."""
+    return zipped([Entry(b"doc.kml", deflated_zeros(1024), 8, size=GB)])
+
+
+@hostile("liar.docx")
+def docx_with_an_unknown_method() -> bytes:
+    """A document with a part that says 1 and is 1 GiB, and one of a method that nobody knows."""
+    parts = [Entry(b"[Content_Types].xml", b"<x/>"), Entry(b"word/document.xml", b"<x/>")]
+    return zipped([*parts, Entry(b"word/a.bin", deflated_zeros(1024), 8, size=1), Entry(b"word/b.bin", b"x", 99)])
+
+
+@hostile("comment.zip")
+def zip_with_a_directory_in_a_comment() -> bytes:
+    """A harmless directory; the comment of its entry holds the directory of a bomb."""
+    return in_comment(zip_flat())
+
+
+@hostile("inner.zip")
+def zip_in_a_stored_zip() -> bytes:
+    """A bomb as it is within another archive."""
+    return zipped([Entry(b"inner.bin", zip_flat())])
+
+
+@hostile("bomb.gz.gz")
+def gzip_of_gzip() -> bytes:
+    """A bomb that is packed twice."""
+    return gzip.compress(gzip_bomb())
+
+
+@hostile("behind.gz")
+def gzip_with_a_byte_behind_it() -> bytes:
+    """A bomb, and one byte behind its end."""
+    return gzip.compress(bytes(64 * MB)) + b"x"
+
+
+@hostile("bomb.lzma")
+def lzma_bomb() -> bytes:
+    """256 MiB of zeros in the old format."""
+    return lzma.compress(bytes(256 * MB), lzma.FORMAT_ALONE, preset=1)
+
+
+@hostile("bomb.lz4")
+def lz4_bomb() -> bytes:
+    """2 GiB of zeros in frames of 32 MiB."""
+    return lz4.frame.compress(bytes(32 * MB)) * 64
+
+
+@hostile("bomb.Z")
+def compress_bomb() -> bytes:
+    """Each string one longer than the one before: 50 MB in ten thousand codes."""
+    return compressed_z_zeros(10_000)
+
+
+@hostile("claims.7z")
+def seven_zip_of_absurd_count() -> bytes:
+    """Says that it has two million files."""
+    return sevenzip({"a": b"a"}, count=2_000_000)
+
+
+@hostile("sparse.tar")
+def tar_of_a_sparse_file() -> bytes:
+    """A file of 1 TiB with 512 bytes in it."""
+    return sparse_tar("1.0", 1 << 40)

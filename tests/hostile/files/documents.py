@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 
-from tests import samples
+from tests import document_samples, samples
 from tests.hostile.catalogue import Bait, baited, hostile
 from tests.hostile.files.archives import GB, MB, Entry, deflated_zeros, zipped, zlib_zeros
 from tests.hostile.files.pictures import laughs
@@ -449,3 +449,108 @@ def epub_of_nothing() -> bytes:
     container = laughs("container", "<rootfiles><rootfile full-path='META-INF/container.xml'/>&l9;</rootfiles>")
     parts = {"mimetype": b"application/epub+zip", "META-INF/container.xml": container}
     return packed(parts, stored=["mimetype"])
+
+
+@hostile("picture.epub")
+def epub_of_pictures() -> bytes:
+    """A book whose pages are pictures, noise and each other's replacement."""
+    noise = bytes(range(256)) * 4096
+    kinds = ("image/jpeg", "application/xhtml+xml")
+    items = "".join(f"<item id='i{n}' href='i{n}' media-type='{kinds[n % 2]}' fallback='i{n}'/>" for n in range(200))
+    spine = "".join(f"<itemref idref='i{n}'/>" for n in range(200))
+    place = b"<container><rootfiles><rootfile full-path='b'/></rootfiles></container>"
+    book = f"<package><manifest>{items}</manifest><spine>{spine}</spine></package>".encode()
+    pages = {f"i{n}": (b"<html>" if n % 3 else b"\xff\xfe<\0") + noise for n in range(20)}
+    parts = {"mimetype": b"application/epub+zip", "META-INF/container.xml": place, "b": book, **pages}
+    return packed(parts, stored=["mimetype"])
+
+
+@hostile("circle.pptx")
+def pptx_of_related_circles() -> bytes:
+    """Two thousand notes that relate to each other, in a circle and beyond the package."""
+    related = "<Relationships>" + "".join(
+        f"<Relationship Id='r{n}' Type='x/{kind}' Target='../notesSlides/n{n}.xml'/>"
+        for n, kind in enumerate(("notesSlide", "comments", "chart", "diagramData") * 500)
+    )
+    related += "<Relationship Id='x' Type='x/comments' Target='../../../../etc/passwd'/></Relationships>"
+    notes = {f"ppt/notesSlides/n{n}.xml": b"<a:t xmlns:a='a'>x</a:t>" for n in range(2000)}
+    places = {f"ppt/notesSlides/_rels/n{n}.xml.rels": related.encode() for n in range(0, 2000, 100)}
+    parts = {"[Content_Types].xml": b"<Types/>", "ppt/presentation.xml": b"<presentation/>", **notes, **places}
+    return packed({**parts, "ppt/slides/slide1.xml": b"<sld/>", "ppt/slides/_rels/slide1.xml.rels": related.encode()})
+
+
+@hostile("dates.xlsx")
+def xlsx_of_absurd_dates() -> bytes:
+    """Formats of a hundred thousand quotes, dates before and after all time."""
+    code = "[" * 500 + "y" + "\\" * 500 + "&quot;" * 101
+    styles = f"<styleSheet><numFmts><numFmt numFmtId='200' formatCode='{code}'/></numFmts><cellXfs>"
+    styles += "<xf numFmtId='200'/><xf numFmtId='14'/>" * 50_000 + "</cellXfs></styleSheet>"
+    numbers = ("1e400", "-1", "nan", "2958466", "0.99999999999", "9" * 5000, "60", "x")
+    cells = "".join(f"<c s='{n % 3}'><v>{number}</v></c>" for n, number in enumerate(numbers * 100))
+    sheet = f"<worksheet><sheetData><row>{cells}</row></sheetData></worksheet>"
+    book = b"<workbook><workbookPr date1904='1'/><sheets><sheet name='s'/></sheets></workbook>"
+    parts = {"[Content_Types].xml": b"<Types/>", "xl/workbook.xml": book, "xl/styles.xml": styles.encode()}
+    return packed({**parts, "xl/worksheets/sheet1.xml": sheet.encode()})
+
+
+@hostile("fonts.rtf")
+def rtf_of_many_fonts() -> bytes:
+    """A hundred thousand fonts, each of another character set, and a change of font for every letter."""
+    fonts = b"".join(b"{\\f%d\\fcharset%d A;}" % (n, n % 256) for n in range(100_000))
+    return b"{\\rtf1\\ansi{\\fonttbl" + fonts + b"}" + b"\\f128\\'93\\f204\\'d3\\uc9\\u-1\\v\\v0" * 100_000 + b"}"
+
+
+@hostile("form.pdf")
+def pdf_of_many_fields() -> bytes:
+    """Twenty thousand fields that are each other's parents, and notes of a megabyte."""
+    fields = " ".join(f"{n} 0 R" for n in range(6, 20_006))
+    form = f"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[{fields}]>>>>"
+    said = "/FT/Tx/Contents 5 0 R/V 5 0 R"
+    notes = [
+        f"<</Type/Annot/Subtype/{'Widget' if n % 2 else 'Text'}/Parent {6 + (n + 1) % 20_000} 0 R{said}>>"
+        for n in range(20_000)
+    ]
+    objects = [form, PAGES, page(f"/Contents 4 0 R/Annots[{fields}]"), stream(b""), f"({'x' * MB})", *notes]
+    return pdf(objects)
+
+
+@hostile("wrong.docx")
+def docx_of_wrong_characters() -> bytes:
+    """Every reference that XML does not allow, and half a million that are none."""
+    wrong = "".join(f"&#x{n:x};" for n in (0, 1, 31, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF, 0x110000, 0xFFFFFFF))
+    core = f"<core><title>{wrong}</title><creator>{'&a' * 500_000}</creator></core>"
+    body = f"<document><w:t xmlns:w='w'>{wrong * 10_000}&nosuch;&nbsp;</w:t></document>"
+    parts = {"[Content_Types].xml": b"<Types/>", "word/document.xml": body.encode(), "docProps/core.xml": core.encode()}
+    return packed(parts)
+
+
+@hostile("alternatives.eml")
+def mail_of_nested_alternatives() -> bytes:
+    """Fifteen levels of alternatives, a thousand ways each, in encodings that are none."""
+    head = b"From: a@b\r\nMIME-Version: 1.0\r\n"
+    for n in range(15):
+        head += b"Content-Type: multipart/alternative; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
+    part = b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$B" + b"~~" * 200 + b"\r\n"
+    return head + part + (b"--b14\r\n" + part) * 1000
+
+
+@hostile("records.xls")
+def xls_of_absurd_records() -> bytes:
+    """Ten thousand records, texts that go on for ever, cells of formats that are none."""
+    empty = b"\x0a\x00\x00\x00" * 6_000
+    texts = b"\xfc\x00\x0b\x00" + bytes(8) + b"\xff\xff\x01" + b"\x3c\x00\x03\x00\x01aa" * 2_000
+    cells = b"\x03\x02\x0e\x00" + b"\xff" * 14 + b"\xfd\x00\x0a\x00" + b"\xff" * 10
+    return document_samples.ole((("Workbook", b"\x09\x08\x10\x00" + bytes(16) + empty + texts + cells * 200),))
+
+
+@hostile("pieces.doc")
+def doc_of_absurd_pieces() -> bytes:
+    """Two thousand pieces, each of the whole text."""
+    count = 2_000
+    plan = b"".join(struct.pack("<I", 1000 * n) for n in range(count + 1))
+    plan += b"".join(struct.pack("<HIH", 0, 0x40000000, 0) for _ in range(count))
+    head = bytearray(0x1AA)
+    struct.pack_into("<HHIH", head, 0, 0xA5EC, 0xC1, 0, 0)
+    struct.pack_into("<II", head, 0x1A2, len(head), len(plan) + 5)
+    table = bytes(head) + b"\x02" + struct.pack("<I", len(plan)) + plan
+    return document_samples.ole((("WordDocument", bytes(head) + b"x" * 5000), ("0Table", table)))

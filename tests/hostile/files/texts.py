@@ -203,6 +203,12 @@ def _encodings() -> dict[str, bytes]:
         "bidi": "\u202egpj.exe\u202c\u2066\u2069".encode() * 1000,
         "iso2022": b"\x1b$B" + b"\x7e\x7e" * 50_000,
         "only_a_mark": b"\xef\xbb\xbf",
+        "utf16_without_mark": ("Haul away \u4e00\n" * 20_000).encode("utf-16-be"),
+        "utf32_without_mark": ("Haul away \u4e00\n" * 20_000).encode("utf-32-le"),
+        "late_letter": b"x" * (4 * MB) + b"\xfc",
+        "pairs": b"\xb0\xa1\xff" * 70_000,
+        "escapes_to_japanese": b"\x1b$B" + b"-!" * 100_000 + b"\x1b$)C\x0e" + b"\xff" * 100_000,
+        "mostly_utf8": ("\u00fc" * 100).encode() * 1000 + b"\xff" * 9_000,
         "ebcdic": ("Haul away. " * 1000).encode("cp037"),
     }
 

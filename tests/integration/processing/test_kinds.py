@@ -88,7 +88,7 @@ def test_a_video_held_upright_has_the_size_it_is_shown_in() -> None:
 def test_a_picture_with_too_many_pixels_is_not_decoded() -> None:
     asset = processed(samples.huge_png(), "bomb.png")
     assert (asset.status, asset.width, asset.renditions.count()) == (READY, 65535, 0)
-    assert "at most 268402689" in step(asset, "thumbnail").detail
+    assert "at most 268,402,689" in step(asset, "thumbnail").detail
 
 
 @pytest.mark.parametrize(

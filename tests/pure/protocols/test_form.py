@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
+from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField, UnsupportedMediaType
 from windlass.protocols import form
 from windlass.protocols.form import FieldCollector, FormEvent, FormFields, FormParser, PartBegan, PartData, PartEnded
 from windlass.protocols.form.fields import MAX_ALL_FIELDS_BYTES, MAX_FIELD_BYTES
@@ -308,3 +308,48 @@ def test_a_collector_serves_forms_with_other_fields() -> None:
         False
     ] * 3
     assert collector.values == {"chunk_index": "3"}
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('filename="a%22b.txt"', 'a"b.txt'),
+        ('filename="a%0D%0Ab%0a.txt"', "a\r\nb\n.txt"),
+        ('filename="100%.txt"', "100%.txt"),
+        ('filename="a%20b%2Fc%25.txt"', "a%20b%2Fc%25.txt"),
+        ("filename*=UTF-8''a%2522b.txt", "a%22b.txt"),
+        ("filename*=abc.txt", "abc.txt"),
+        ('filename*="abc.txt"', "abc.txt"),
+        ("filename*=UTF-8''%ff.txt", "UTF-8''%ff.txt"),
+        ("filename=plain.txt; filename*=wrong", "plain.txt"),
+    ],
+)
+def test_names_as_browsers_write_them_in_a_form(disposition: str, name: str) -> None:
+    head = f'--AaB\r\nContent-Disposition: form-data; name="file"; {disposition}\r\n\r\nx\r\n--AaB--\r\n'
+    began = next(event for event in events(head.encode()) if isinstance(event, PartBegan))
+    assert began.filename == name
+
+
+def test_the_name_of_a_field_is_written_the_same_way() -> None:
+    assert events(field("a%22b", "x"), END)[0] == PartBegan('a"b', None, None)
+
+
+def typed(content_type: str, value: bytes, name: str = "file") -> bytes:
+    head = f'--AaB\r\nContent-Disposition: form-data; name="{name}"\r\nContent-Type: {content_type}\r\n\r\n'
+    return head.encode() + value + b"\r\n"
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", "text/csv", "application/pdf; a=b"])
+def test_a_part_with_a_files_type_and_no_name_is_an_unnamed_file(content_type: str) -> None:
+    _, files = read(typed(content_type, b"\xff" * 100_000), END)
+    assert [file.filename for file in files] == ["unnamed"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain; charset=utf-8", "application/json", "application/ld+json"])
+def test_a_part_that_may_be_a_field_is_one_or_says_what_it_lacks(content_type: str) -> None:
+    fields, files = read(typed(content_type, b'{"a": 1}', "metadata"), file(), END)
+    assert fields.late.metadata == {"a": 1}
+    assert len(files) == 1
+    for value in (b"\xff\xfe", b"x" * (MAX_FIELD_BYTES + 1)):
+        with pytest.raises(InvalidField, match="Give a file's part a filename"):
+            read(typed(content_type, value), END)

@@ -85,6 +85,14 @@ def test_the_parts_that_make_the_file() -> None:
         s3multipart.parse_complete(b'{"parts": {}}')
 
 
+@pytest.mark.parametrize("tag", [None, "", '""', 'W/"abc"', 5, [], "a b", 'a"b', "é", "x" * 300])
+def test_a_tag_that_is_none_names_the_likely_cause(tag: Any) -> None:
+    with pytest.raises(BadRequest, match=r'Part 2 .*"ExposeHeaders": \["ETag"\]'):
+        complete({"PartNumber": 1, "ETag": "abc"}, {"PartNumber": 2, "ETag": tag})
+    with pytest.raises(BadRequest, match=r"Sort them by PartNumber.*ExposeHeaders"):
+        complete({"PartNumber": 2, "ETag": "abc"}, {"PartNumber": 1, "ETag": "abc"})
+
+
 def test_numbers_of_parts() -> None:
     assert s3multipart.parse_number("10000") == 10_000
     assert s3multipart.parse_numbers({"partNumbers": "3, 1,3"}) == [1, 3]

@@ -71,7 +71,10 @@ _RESUMABLE = (
     header("Upload-Checksum", "Of this body, in tus: an algorithm and the digest in base64."),
     header("Content-Digest", "Of this body, in the IETF's protocol (RFC 9530)."),
 )
-_LAST_EVENT = (header("Last-Event-ID", "Go on after this event.", "integer"),)
+_LAST_EVENT = (
+    header("Last-Event-ID", "Go on after this event.", "integer"),
+    query("lastEventId", "The same, from clients that cannot send the header.", "integer"),
+)
 _STREAM = {200: ("A stream that stays open", {"text/event-stream": {"schema": {"type": "string"}}})}
 
 BYTE_CALLS: Sequence[ByteCall] = (

@@ -38,7 +38,7 @@ MEDIA_CALLS: Sequence[ByteCall] = (
         "POST",
         f"{_ROOT}/chunk",
         "send_media_chunk",
-        "Send one chunk in a form; `upload_id` and `chunk_index` stand before it",
+        "Send one chunk in a form; streamed where `upload_id` and `chunk_index` stand before it",
         {200: ("It is in", json_of("MediaChunkOut"))},
         _TAG,
         (

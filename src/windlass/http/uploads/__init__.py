@@ -8,11 +8,11 @@ from starlette.routing import Route
 from windlass.accounts.api import CONTINUE_UPLOAD, CREATE_UPLOAD, PUBLIC
 from windlass.http.endpoints import endpoint
 from windlass.http.uploads import chunks, forms, media, resumable, rufh_calls, straight, tus_calls, whole
-from windlass.http.uploads.heads import effective_method
+from windlass.http.uploads.heads import effective_method, path_of_put
 from windlass.http.uploads.receiving import Incoming, receiving
 from windlass.protocols.dialects import Dialect, recognise
 
-__all__ = ["effective_method", "routes"]
+__all__ = ["effective_method", "path_of_put", "routes"]
 
 
 async def _create(incoming: Incoming) -> Response:

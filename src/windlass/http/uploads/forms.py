@@ -18,7 +18,6 @@ from windlass.http.uploads.answers import of_file
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
-from windlass.kernel.principals import Principal
 from windlass.protocols import form
 from windlass.protocols.dialects import Dialect, must_be_whole
 from windlass.protocols.form import FormRequest, PartBegan, PartEnded
@@ -45,8 +44,7 @@ async def _take(incoming: Incoming, *, always_list: bool) -> Response:
     asked = form.parse(incoming.head)
     total = _largest_total(incoming)
     _check_total(asked, total)
-    principal = incoming.principal
-    intake = _Intake(asked, FormEvents(incoming.body, asked.parser), principal, total)
+    intake = _Intake(asked, FormEvents(incoming.body, asked.parser), incoming, total)
     try:
         await intake.receive()
         await intake.finish(incoming.request_id)
@@ -90,7 +88,7 @@ class _Intake:
 
     asked: FormRequest
     events: FormEvents
-    principal: Principal
+    incoming: Incoming
     total: int
     received: list[_Received] = field(default_factory=list)
 
@@ -130,12 +128,13 @@ class _Intake:
         item = _Received(part)
         self.received.append(item)
         allowed = conf.get().max_files_per_upload
+        principal = await self.incoming.principal_of_form(self.asked.fields.values)
         described = self.asked.fields.description_for(part)
         self._hold_to(files.profile(described.profile))
         try:
             if len(self.received) > allowed:
                 raise BodyTooLarge(f"One form may have at most {allowed} files.", limit=allowed)
-            item.upload = WholeUpload(admit(described, None, self.principal, Dialect.FORM))
+            item.upload = WholeUpload(admit(described, None, principal, Dialect.FORM))
             await item.upload.receive(self.events)
         except (Problem, StoreError) as error:
             if self.events.file_bytes > self.total:

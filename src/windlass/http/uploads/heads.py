@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from starlette.requests import Request
 
 from windlass.http.middleware import Scope
@@ -16,6 +18,16 @@ def of_request(request: Request) -> Head:
 def effective_method(scope: Scope) -> str:
     """The method to route by: ``X-HTTP-Method-Override`` stands above the request line."""
     return heads.effective_method(_head(scope, {}))
+
+
+def path_of_put(scope: Scope) -> str:
+    """The path, in which an encoded slash separates nothing (RFC 3986, 2.2): the name a%2Fb.txt is one segment, with
+    a backslash, which is a separator of directories to us as well."""
+    path, raw = str(scope["path"]), (scope.get("raw_path") or b"").decode("latin-1")
+    if "%2f" not in raw.lower() or not path.endswith(unquote(raw)):
+        return path
+    segments = [unquote(segment).replace("/", "\\") for segment in raw.split("/")]
+    return path[: len(path) - len(unquote(raw))] + "/".join(segments)
 
 
 def _head(scope: Scope, query: dict[str, str]) -> Head:

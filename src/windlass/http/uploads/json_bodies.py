@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import lru_cache
-from typing import TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 from windlass import conf
 from windlass.http.memory_budget import Share, budget
@@ -15,6 +16,7 @@ from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout
 from windlass.protocols import heads
 from windlass.protocols.intents import Head
+from windlass.receiving.offload import in_thread
 from windlass.receiving.source import Source
 from windlass.storage.contract import Buffer
 
@@ -28,7 +30,7 @@ SMALL = 64 * 1024
 async def parsed(
     head: Head, body: Source, parse: Callable[[bytes], T], limit: int, too_large: Problem | None = None
 ) -> AsyncIterator[T]:
-    """What ``parse`` makes of the whole body. Its memory is taken from the budget as it comes, until the block ends.
+    """What ``parse`` makes of the whole body, whose memory is taken from the budget until the block ends.
 
     Raises ``too_large`` (BodyTooLarge) above ``limit`` bytes, ClientGone, ReceiveTimeout, Unavailable where too much
     is in memory already, and what ``parse`` raises.
@@ -66,22 +68,44 @@ def _decoder() -> ThreadPoolExecutor:
 
 
 async def _read(head: Head, body: Source, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
+    """With a share of the memory budget a body that is not small waits on disk until it is whole: a slow client holds
+    no memory."""
     refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
     if (heads.body_length(head) or 0) > limit:
         raise refusal
     pieces: list[Buffer] = []
     size = 0
-    while True:
-        try:
-            async with asyncio.timeout(conf.get().receive_timeout):
-                buffer = await body.read()
-        except TimeoutError as error:
-            raise ReceiveTimeout("The body did not come to its end. Send it again.") from error
-        if buffer is None:
+    with ExitStack() as stack:
+        file: BinaryIO | None = None
+        while (buffer := await _next(body)) is not None:
+            size += len(buffer)
+            if size > limit:
+                raise refusal
+            pieces.append(buffer)
+            if share is not None and size > SMALL:
+                file = file or stack.enter_context(await in_thread(_temporary_file))
+                await in_thread(file.writelines, pieces)
+                pieces = []
+        if share is None or file is None:
             return b"".join(pieces)
-        pieces.append(buffer)
-        size += len(buffer)
-        if size > limit:
-            raise refusal
-        if share is not None and size > SMALL:
-            await share.grow(size - share.size)
+        await share.grow(size)
+        return await in_thread(_content, file)
+
+
+async def _next(body: Source) -> Buffer | None:
+    try:
+        async with asyncio.timeout(conf.get().receive_timeout):
+            return await body.read()
+    except TimeoutError as error:
+        raise ReceiveTimeout("The body did not come to its end. Send it again.") from error
+
+
+def _temporary_file() -> BinaryIO:
+    """Not in the system's directory for them, which may be memory."""
+    home = conf.get().windlass_home  # there may be none inside another project
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=home if home.is_dir() else None))
+
+
+def _content(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -26,11 +27,15 @@ from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as chunk_dialect
 from windlass.protocols import heads
 from windlass.protocols import media as dialect
+from windlass.protocols.dialects import must_be_whole
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
-from windlass.protocols.intents import ChunkProgress
+from windlass.protocols.intents import ChunkProgress, PutChunk
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
-from windlass.receiving import assembly, chunks
+from windlass.receiving import assembly, chunks, room
 from windlass.receiving.offload import in_database
+from windlass.receiving.source import Source
+from windlass.receiving.spool import Spool
+from windlass.storage.registry import store
 
 
 async def init(incoming: Incoming) -> Response:
@@ -42,25 +47,65 @@ async def init(incoming: Incoming) -> Response:
 
 
 async def take_chunk(incoming: Incoming) -> Response:
-    """A form with ``upload_id``, ``chunk_index`` and then ``chunk``, which is streamed to its place."""
+    """A form with ``upload_id``, ``chunk_index`` and ``chunk``, which is streamed to its place where the others stand
+    before it or in the query."""
+    must_be_whole(incoming.head)
     heads.must_not_be_encoded(incoming.head)
-    events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
-    events.limit = LARGEST  # what the chunk may have is known once it is found
-    said = FieldCollector()
-    outcome, index = None, 0
-    while (event := await events.next()) is not None:
-        if not (isinstance(event, PartBegan) and event.name == "chunk"):
-            said.take(event)
-            continue
-        if outcome is not None:
-            raise BadRequest("The form has more than one chunk.")
-        intent = dialect.parse_chunk(_before_the_chunk(dict(incoming.head.query) | said.values))
-        outcome = await chunks.put(intent, incoming.who(), events, dialect=dialect.DIALECT)
-        index = intent.index
-    if outcome is None:
-        raise InvalidField("The form has no part called chunk.", field="chunk")
+    form = _ChunkForm(incoming)
+    try:
+        intent, outcome = await form.take()
+    finally:
+        await asyncio.shield(form.close())
     following = await in_database(chunks.first_missing, outcome.session.id, outcome.progress.total_chunks)
-    return of_reply(dialect.received(outcome.session.id, index, outcome.progress, following))
+    return of_reply(dialect.received(outcome.session.id, intent.index, outcome.progress, following))
+
+
+class _ChunkForm:
+    """One form with one chunk."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._query = dict(incoming.head.query)
+        self._events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
+        self._events.limit = LARGEST  # what the chunk may have is known once it is found
+        self._fields = FieldCollector()
+        self._spool: Spool | None = None
+
+    async def take(self) -> tuple[PutChunk, chunks.ChunkOutcome]:
+        taken: tuple[PutChunk, chunks.ChunkOutcome] | None = None
+        while (event := await self._events.next()) is not None:
+            if not (isinstance(event, PartBegan) and event.name == "chunk"):
+                self._fields.take(event)
+            elif taken is not None or self._spool is not None:
+                raise BadRequest("The form has more than one chunk.")
+            elif self._said().keys() >= _NAMING:
+                taken = await self._put(self._events)
+            else:
+                await self._keep_until_it_is_known()
+        if self._spool is not None:
+            taken = await self._put(self._spool)
+        if taken is None:
+            raise InvalidField("The form has no part called chunk.", field="chunk")
+        return taken
+
+    async def close(self) -> None:
+        if self._spool is not None:
+            await self._spool.close()
+
+    def _said(self) -> dict[str, str]:
+        return self._query | self._fields.values
+
+    async def _keep_until_it_is_known(self) -> None:
+        await self._incoming.principal_of_form(self._fields.values)
+        profile = files.profile(dialect.PROFILE)
+        await room.must_be_left(profile.store)
+        self._spool = Spool()
+        await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
+
+    async def _put(self, source: Source) -> tuple[PutChunk, chunks.ChunkOutcome]:
+        principal = await self._incoming.principal_of_form(self._fields.values)
+        intent = dialect.parse_chunk(self._said())
+        return intent, await chunks.put(intent, lambda: principal, source, dialect=dialect.DIALECT)
 
 
 async def status(request: Request) -> Response:
@@ -95,7 +140,7 @@ async def cancel(request: Request) -> Response:
 
 async def simple(incoming: Incoming) -> Response:
     """One file in one form."""
-    form = MediaForm(incoming, incoming.principal, most=1, max_size=SIMPLE_SIZE)
+    form = MediaForm(incoming, most=1, max_size=SIMPLE_SIZE)
     made = await form.take()
     if isinstance(made[0], Problem):
         raise made[0]
@@ -104,8 +149,7 @@ async def simple(incoming: Incoming) -> Response:
 
 async def images(incoming: Incoming) -> Response:
     """Up to ten pictures in one form, each for itself."""
-    principal = incoming.principal
-    form = MediaForm(incoming, principal, most=MOST_IMAGES, kind="image", name="images")
+    form = MediaForm(incoming, most=MOST_IMAGES, kind="image", name="images")
     made = await form.take()
     told = iter(await _results([each for each in made if not isinstance(each, Problem)]))
     found = [each if isinstance(each, Problem) else next(told) for each in made]
@@ -141,16 +185,8 @@ def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgr
     return str(state), chunks.progress_of(upload_id)
 
 
-def _before_the_chunk(fields: dict[str, str]) -> dict[str, str]:
-    for name in ("upload_id", "chunk_index"):
-        if name not in fields:
-            raise InvalidField(
-                f"The field {name} is missing. It says where the bytes belong: put it before the chunk in the form, "
-                f"or in the query.",
-                field=name,
-            )
-    return fields
-
+#: What says where a chunk belongs.
+_NAMING = frozenset({"upload_id", "chunk_index"})
 
 #: What ``simple`` takes at most (bytes), and ``images`` (files).
 SIMPLE_SIZE = 50 * 1024 * 1024

@@ -10,7 +10,6 @@ from windlass.http.endpoints import problem_of
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.receiving import Incoming
 from windlass.kernel.errors import BadRequest, InvalidField, Problem
-from windlass.kernel.principals import Principal
 from windlass.protocols import heads
 from windlass.protocols import media as dialect
 from windlass.protocols.dialects import Dialect, must_be_whole
@@ -30,7 +29,6 @@ class MediaForm:
     def __init__(
         self,
         incoming: Incoming,
-        principal: Principal,
         *,
         most: int,
         kind: str | None = None,
@@ -40,7 +38,6 @@ class MediaForm:
         must_be_whole(incoming.head)
         heads.must_not_be_encoded(incoming.head)
         self._incoming = incoming
-        self._principal = principal
         self._most = most
         self._kind = kind
         self._max_size = max_size
@@ -72,10 +69,11 @@ class MediaForm:
         dialect.metadata(self._said())  # also where no file came after the field
 
     async def _receive_file(self, part: PartBegan) -> None:
+        principal = await self._incoming.principal_of_form(self._fields.values)
         described = dialect.describe(self._said(), part.filename, part.content_type)
         upload: WholeUpload | None = None
         try:
-            upload = WholeUpload(admit(described, None, self._principal, Dialect.FORM, max_size=self._max_size))
+            upload = WholeUpload(admit(described, None, principal, Dialect.FORM, max_size=self._max_size))
             await upload.receive(self._events)
         except (Problem, StoreError) as error:
             if upload is not None:

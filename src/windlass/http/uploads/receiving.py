@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from urllib.parse import urlencode
 
+from django.conf import settings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.http import query_parameters
-from windlass.http.endpoints import admit, principal_of, problem_of, problem_response
+from windlass.http.endpoints import PRINCIPAL, admit, principal_of, problem_of, problem_response
 from windlass.http.uploads import heads
 from windlass.http.uploads.answers import no_reply
 from windlass.kernel import urls
 from windlass.kernel.errors import Problem
+from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
-from windlass.protocols import rufh, tus
+from windlass.protocols import media_types, rufh, tus
 from windlass.protocols.dialects import Dialect, speaks
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head
+from windlass.receiving import lease as leases
 from windlass.receiving.source import ClientGone, RequestBody
 
 
@@ -34,6 +38,7 @@ class Incoming:
     request: Request
     head: Head
     body: RequestBody
+    access: Access
 
     @property
     def waits_for_invitation(self) -> bool:
@@ -52,12 +57,28 @@ class Incoming:
 
     @property
     def principal(self) -> Principal:
+        """Raises Forbidden for a form whose CSRF token has not come yet."""
+        if _UNPROVED in self.request.scope:
+            raise self.request.scope[_UNPROVED]
         return principal_of(self.request)
+
+    async def principal_of_form(self, fields: Mapping[str, str]) -> Principal:
+        """``principal``, where the fields that have come of a form may prove it. Raises Forbidden."""
+        token = fields.get(CSRF_FIELD)
+        if token is not None and _UNPROVED in self.request.scope:
+            proved = {**self.request.scope, "headers": _with_csrf_token(self.request.scope["headers"], token)}
+            self.request.scope[PRINCIPAL] = await admit(proved, self.access)
+            del self.request.scope[_UNPROVED]
+        return self.principal
 
     def who(self) -> Callable[[], Principal]:
         principal = self.principal
         return lambda: principal
 
+
+CSRF_FIELD = "csrfmiddlewaretoken"
+#: The key of an ASGI scope for why the caller is not known yet.
+_UNPROVED = "windlass.unproved"
 
 Handler = Callable[[Incoming], Awaitable[Response]]
 Refuse = Callable[[Problem, Incoming], Response]
@@ -76,14 +97,15 @@ def receiving(
     async def answered(request: Request) -> Response:
         head = heads.of_request(request)
         empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
-        incoming = Incoming(request, head, RequestBody(request.receive, empty=empty))
+        incoming = Incoming(request, head, RequestBody(request.receive, empty=empty), access)
         if not empty and not incoming.waits_for_invitation:
             incoming.body.start()
         try:
-            await admit(request.scope, access)
-            own_names = own_query or speaks(head) is not None
-            query_parameters.check(request.scope, access, own_names=own_names)
-            return await handler(incoming)
+            with _arrival(incoming):
+                await _admit(incoming)
+                own_names = own_query or speaks(head) is not None
+                query_parameters.check(request.scope, access, own_names=own_names)
+                return await handler(incoming)
         except ClientGone:
             return no_reply()
         except Exception as error:  # noqa: BLE001  the boundary of a request
@@ -92,6 +114,29 @@ def receiving(
             incoming.body.close()
 
     return accounts.declare(answered, access)
+
+
+async def _admit(incoming: Incoming) -> None:
+    """A form of a Django page has its CSRF token as a field, so it is admitted once that has come, before any file."""
+    try:
+        await admit(incoming.request.scope, incoming.access)
+    except accounts.CsrfTokenMissing as refusal:
+        if media_types.parse(incoming.head.headers.get("content-type")) != media_types.FORM:
+            raise
+        incoming.request.scope[_UNPROVED] = refusal
+
+
+def _with_csrf_token(headers: list[tuple[bytes, bytes]], token: str) -> list[tuple[bytes, bytes]]:
+    name = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").lower().encode()
+    return [*(field for field in headers if field[0] != name), (name, token.encode("latin-1", "replace"))]
+
+
+def _arrival(incoming: Incoming) -> AbstractContextManager[None]:
+    """Of a request that will write to an upload: whoever asks how far it is waits for what this one still commits."""
+    found = parse_id(str(incoming.request.path_params.get("id", "")))
+    if found is None or effective_method(incoming.head) != "PATCH":
+        return nullcontext()
+    return leases.writers.arrived(found)
 
 
 def _refused(problem: Problem, incoming: Incoming) -> Response:

@@ -51,6 +51,11 @@ _MARKS = (
     (b"\xed\xab\xee\xdb", RPM),
     (b"MSCF\x00\x00\x00\x00", CAB),
 )
+_FIRST_BYTES = (
+    *(mark[:2] for mark, _ in _MARKS),
+    *(b"BZ", b"\x1f\x8b", b"\x1f\x9d", b"\xc7\x71", b"\x71\xc7", b"MZ", b"\x7fE"),
+    *(bytes([0x50 | low, 0x2A]) for low in range(16)),
+)
 _BZIP2_BLOCKS = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
 #: A program in front of a 7z or rar archive that unpacks itself is sought through for its beginning so far.
 _STUB = 1024 * 1024
@@ -74,11 +79,19 @@ def by_head(file: BinaryIO) -> list[str]:
     found = [kind for kind in (_by_mark(file, head), _by_fields(head)) if kind]
     if head.startswith(_PROGRAMS) and not found:
         found += self_extracting(file)
-    file.seek(_ISO_AT)
-    if file.read(6)[1:] == b"CD001":
-        found.append(ISO)
+    if len(head) == _TAR_RECORD:
+        file.seek(_ISO_AT)
+        if file.read(6)[1:] == b"CD001":
+            found.append(ISO)
     file.seek(0)
     return found
+
+
+def is_surely_none(content: bytes) -> bool:
+    """Whether these bytes, all that there are, are no container for certain; quicker than ``containers``."""
+    if len(content) > _ISO_AT or b"PK\x05\x06" in content or content.startswith(_FIRST_BYTES):
+        return False
+    return not _is_lzma(content[:18]) and not is_tar(content[:_TAR_RECORD])
 
 
 def has_zip_entries(file: BinaryIO) -> bool:

@@ -51,6 +51,8 @@ _SIGNATURES = (
     (rb"\xd7\xcd\xc6\x9a", "image/wmf"),
     (rb"\xc5\xd0\xd3\xc6", "application/postscript"),  # with a preview for DOS
     (rb"v/1\x01", "image/x-exr"),
+    (rb"\x01\xda[\x00\x01][\x01\x02]", "image/x-sgi"),
+    (rb"P[Ff]\s\d+\s\d+\s-?\d", "image/x-portable-floatmap"),
     (rb"icns\x00", "image/x-icns"),
     (rb"qoif", "image/x-qoi"),
     (rb"DDS \x7c\x00\x00\x00", "image/vnd.ms-dds"),
@@ -75,11 +77,9 @@ _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 
 def refined(found: str, head: bytes, size: int) -> str:
     """The type by content alone: ``head`` is the file's beginning, ``found`` what libmagic says of it."""
-    match found:
-        case "application/octet-stream":
-            return _by_signature(head, size) or found
-        case _:
-            return found
+    if found == "application/octet-stream":
+        return _by_signature(head, size) or found
+    return "font/collection" if head.startswith(b"ttcf") else found
 
 
 def narrowed(found: str, claims: Iterable[str]) -> str:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from xml.parsers import expat
 
 SVG, XHTML, HTML, XML = "image/svg+xml", "application/xhtml+xml", "text/html", "text/xml"
 
 #: Characters of an instruction, a document type or a tag that are waited for; comments may be of any length.
 _LONGEST = 1024 * 1024
+#: Instructions and document types that are passed over.
+_MOST = 10_000
 
 _SVG_NAMESPACE, _XHTML_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"
 _OPENDOCUMENT = re.compile(r"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
@@ -52,11 +55,13 @@ _PIECES = re.compile(
     r"|strong|style|sub|sup|table|tbody|td|template|textarea|th|title|tr|tt|u|ul|video"
 )
 
-_SPACE = re.compile(r"[\s\0\ufeff]*+")
+#: Possessive, so that there is one way to read it.
+_SKIPPED = re.compile(r"(?:[\s\ufeff]++|<!-->|<!--.*?-->)*+", re.DOTALL)
 _DOCTYPE = re.compile(
     r"<!DOCTYPE\s++(?:[\w.-]*+:)?([\w.-]++)(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*+(?:\[.*?\]\s*+)?>", re.DOTALL | re.I
 )
 _TAG = re.compile(r"<(?:([\w.-]++):)?([\w.-]++)(?=[\s/>])")
+_WHOLE_TAG = re.compile(r"<[^\s\"'<>]++(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _SCRIPT = re.compile(r"<\?(?:php\b|=|\s)", re.I)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -80,12 +85,14 @@ class Markup:
 
 @dataclass(slots=True)
 class _Opening:
-    """The name of the first element, and what stands before it."""
+    """The first element: its name, and its tag as it stands, with the document type before it."""
 
     tag: str = ""
+    source: str = ""
     doctype: str = ""
     is_xml: bool = False
     is_script: bool = False
+    passed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +102,17 @@ class _Root:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def markup(read: Callable[[], Iterable[bytes]]) -> Markup | None:
-    """What the document is; None for what does not begin as markup. ``read`` gives its blocks from the beginning, each
-    time it is called. Raises ValueError where what stands before the root does not end within reason."""
-    head = next(iter(read()), b"")
+def markup(blocks: Iterable[bytes]) -> Markup | None:
+    """What the document of these blocks is; None for what does not begin as markup. No more blocks are taken than are
+    needed. Raises ValueError where what stands before the root, or its tag, does not end within reason."""
+    reading = iter(blocks)
+    head = next(reading, b"")
     codec = _codec(head)
-    beginning = _SPACE.sub("", head[:65536].decode(codec, "replace"), count=1)
+    beginning = _SKIPPED.sub("", head[:65536].decode(codec, "replace"), count=1)
     if beginning and not beginning.startswith("<"):
         return None
-    opening = _opening(_texts(read(), codec))
-    return None if opening is None else _kind(opening, _root(read, codec))
+    opening = _opening(_texts(chain([head], reading), codec))
+    return None if opening is None else _kind(opening, _root(opening.source))
 
 
 def _codec(head: bytes) -> str:
@@ -124,54 +132,63 @@ def _opening(texts: Iterable[str]) -> _Opening | None:
     """None where the text goes on as something else than markup."""
     found, text = _Opening(), ""
     for more in texts:
-        text = _SPACE.sub("", text + more, count=1)
-        while (rest := _after_one(text, found)) is not None:
-            text = _SPACE.sub("", rest, count=1)
-        if found.tag or not _is_waiting(text):
-            return found if found.tag or found.doctype or found.is_xml else None
+        text += more
+        place = _behind_skipped(text, 0)
+        while (behind := _behind_one(text, place, found)) is not None:
+            place = _behind_skipped(text, behind)
+            found.passed += 1
+            if found.passed > _MOST:
+                raise ValueError
+        text = text[place:]
+        if _is_complete(text, found):
+            break
         if text.startswith("<!--"):
             text = "<!--" + text[4:][-2:]
         if len(text) > _LONGEST:
             if found.is_script:
                 return None
             raise ValueError
-    return found if found.doctype or found.is_xml else None
+    return found if found.tag or found.doctype or found.is_xml else None
 
 
-def _is_waiting(text: str) -> bool:
-    return not text or text.startswith(("<!", "<?")) or (text.startswith("<") and len(text) < 1000)
+def _behind_skipped(text: str, place: int) -> int:
+    skipped = _SKIPPED.match(text, place)
+    return skipped.end() if skipped else place
 
 
-def _after_one(text: str, found: _Opening) -> str | None:
-    """The text behind the one thing that it begins with; None where that is the root, something else, or
-    has no end yet."""
-    if text.startswith("<!--"):
-        end = text.find("-->", 2)
-        return text[end + 3 :] if end >= 0 else None
-    if text.startswith("<?"):
-        end = text.find("?>")
-        found.is_script = found.is_script or (not found.is_xml and _SCRIPT.match(text) is not None)
-        found.is_xml = found.is_xml or text.startswith("<?xml")
-        return text[end + 2 :] if end >= 0 else None
-    if doctype := _DOCTYPE.match(text):
-        found.doctype = doctype[1].lower()
-        return text[doctype.end() :]
-    if tag := _TAG.match(text):
-        found.tag = tag[2].lower()
+def _behind_one(text: str, place: int, found: _Opening) -> int | None:
+    """Where the one thing ends that begins there; None where that is the root, something else, or has no end yet."""
+    if text.startswith("<!--", place):
+        return None
+    if text.startswith("<?", place):
+        end = text.find("?>", place)
+        found.is_script = found.is_script or (not found.is_xml and _SCRIPT.match(text, place) is not None)
+        found.is_xml = found.is_xml or text.startswith("<?xml", place)
+        return end + 2 if end >= 0 else None
+    if doctype := _DOCTYPE.match(text, place):
+        found.doctype, found.source = doctype[1].lower(), doctype[0]
+        return doctype.end()
     return None
+
+
+def _is_complete(text: str, found: _Opening) -> bool:
+    """Whether the text begins with the whole tag of the root, or with what is no markup."""
+    name = _TAG.match(text)
+    if name is None:
+        return bool(text) and not text.startswith(("<!", "<?")) and (not text.startswith("<") or len(text) > 1000)
+    found.tag = name[2].lower()
+    whole = _WHOLE_TAG.match(text)
+    if whole is not None:
+        found.source += whole[0]
+    return whole is not None or found.doctype == "html" or found.tag in _PAGE or bool(_PIECES.fullmatch(found.tag))
 
 
 class _Found(Exception):
     """The parser is at the root, and has no more to say."""
 
 
-def _root(read: Callable[[], Iterable[bytes]], codec: str) -> _Root:
-    """By expat; without a name where there is none before the first error."""
-    return _parsed(read(), None) or (_parsed(read(), "iso-8859-1") if codec == "latin-1" else None) or _Root()
-
-
-def _parsed(blocks: Iterable[bytes], encoding: str | None) -> _Root | None:
-    """``encoding`` stands for one that the document declares and expat does not know: names are in ASCII anyway."""
+def _root(source: str) -> _Root:
+    """By expat; without a name where it is not well-formed."""
     found: list[_Root] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -179,12 +196,11 @@ def _parsed(blocks: Iterable[bytes], encoding: str | None) -> _Root | None:
         found.append(_Root(local.lower(), namespace.strip().lower(), attributes))
         raise _Found
 
-    parser = expat.ParserCreate(encoding, namespace_separator=" ")
+    parser = expat.ParserCreate("utf-8", namespace_separator=" ")
     parser.StartElementHandler = start
-    with suppress(_Found, expat.ExpatError, LookupError, ValueError):
-        for number, block in enumerate(blocks):
-            parser.Parse(block.lstrip(b"\r\n\t ") if number == 0 else block, False)
-    return found[0] if found else None
+    with suppress(_Found, expat.ExpatError):
+        parser.Parse(source.encode("utf-8", "replace"), False)
+    return found[0] if found else _Root()
 
 
 def _kind(opening: _Opening, root: _Root) -> Markup | None:

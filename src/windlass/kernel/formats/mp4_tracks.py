@@ -123,3 +123,18 @@ def _ticks(file: BinaryIO, times: _Box | None) -> int:
     file.seek(times.begin + 8)
     body = file.read(8 * count)
     return sum(number * ticks for number, ticks in struct.iter_unpack(">II", body[: len(body) // 8 * 8]))
+
+
+def transfer(file: BinaryIO, size: int) -> int:
+    """The function by which the numbers of a HEIF or AVIF picture become light (ITU-T H.273); 0 where none is told."""
+    left = [_MOST_BOXES]
+    meta = next((box for box in _boxes(file, 0, size, left) if box.kind == b"meta"), None)
+    if meta is None:
+        return 0
+    properties = _child(file, _Box(meta.kind, meta.begin + 4, meta.end), b"iprp/ipco", left)
+    if properties is None:
+        return 0
+    for box in _boxes(file, properties.begin, properties.end, left):
+        if box.kind == b"colr" and _read(file, box, 4) == b"nclx":
+            return int(struct.unpack_from(">H", _read(file, box, 8), 6)[0])
+    return 0

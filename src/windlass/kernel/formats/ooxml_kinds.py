@@ -1,4 +1,5 @@
-"""What an Open Packaging file is (ECMA-376 part 2): a document of Word, Excel, PowerPoint or Visio, a 3D model, …
+"""What a package of documents is: of Open Packaging (ECMA-376 part 2: Word, Excel, PowerPoint, Visio, 3D models, …), an
+OpenDocument or an EPUB.
 
 The content type of its main part decides. The part is found as programs find it: by the package's relationships and
 its table of content types. Names of parts are compared without their case, and backslashes are slashes.
@@ -10,12 +11,15 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from posixpath import normpath
 from xml.parsers import expat
 
 TYPES, RELATIONSHIPS = "[content_types].xml", "_rels/.rels"
 
 #: Bytes of these two parts that are read: some ten thousand lines of them.
 LONGEST = 4 * 1024 * 1024
+_MOST_LINES = 50_000
+_LINES = frozenset({"override", "default", "relationship", "file-entry", "rootfile"})
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 
@@ -49,7 +53,7 @@ Read = Callable[[str], bytes]
 
 def normalized(name: str) -> str:
     """A part's or an entry's name as names are compared."""
-    return name.replace("\\", "/").lstrip("/").lower()
+    return normpath("/" + name.replace("\\", "/")).lstrip("/").lower()
 
 
 def kind(names: Collection[str], read: Read) -> str | None:
@@ -58,7 +62,7 @@ def kind(names: Collection[str], read: Read) -> str | None:
     ``read`` gives the content of an entry by its normalized name, empty where it cannot be read.
     """
     if TYPES not in names:
-        return None
+        return next((kind for part, look in _MANIFESTS.items() if part in names and (kind := look(read(part)))), None)
     table = _ContentTypes(read(TYPES))
     for target in _main_parts(read(RELATIONSHIPS)) if RELATIONSHIPS in names else ():
         found = _file_type(table.of(target))
@@ -89,6 +93,25 @@ def _main_parts(relationships: bytes) -> Iterator[str]:
             yield normalized(element.attributes.get("Target", ""))
 
 
+def _of_opendocument(manifest: bytes) -> str | None:
+    """By the line for the whole package, where the entry that says it first is missing (ODF 1.3 part 2, 4.3)."""
+    for element in _elements(manifest):
+        said = {name.rpartition(" ")[2]: value for name, value in element.attributes.items()}
+        if element.name == "file-entry" and said.get("full-path") == "/":
+            return said.get("media-type") if _OPENDOCUMENT.fullmatch(said.get("media-type", "")) else None
+    return None
+
+
+def _of_epub(container: bytes) -> str | None:
+    """By its root file (EPUB Open Container Format 3.3, 4.2.6.3.1)."""
+    said = (element.attributes.get("media-type") for element in _elements(container) if element.name == "rootfile")
+    return "application/epub+zip" if "application/oebps-package+xml" in said else None
+
+
+_OPENDOCUMENT = re.compile(r"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
+_MANIFESTS = {"meta-inf/manifest.xml": _of_opendocument, "meta-inf/container.xml": _of_epub}
+
+
 class _ContentTypes:
     """The table of content types: by part, else by the end of the part's name."""
 
@@ -113,19 +136,24 @@ class _Element:
 
 
 class _Refused(Exception):
-    """The document has what it may not have, such as entities of its own."""
+    """The document has what it may not have, such as entities of its own, or too much of it."""
 
 
 def _elements(content: bytes) -> list[_Element]:
-    """The elements of a small document in any encoding of XML, as far as it is well-formed."""
+    """The lines of a table in any encoding of XML, as far as it is well-formed."""
     found: list[_Element] = []
 
     def refuse(*_: object) -> None:
         raise _Refused
 
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if (local := name.rpartition(" ")[2].lower()) in _LINES:
+            found.append(_Element(local, attributes))
+        if len(found) > _MOST_LINES:
+            raise _Refused
+
     parser = expat.ParserCreate(namespace_separator=" ")
-    parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = lambda name, said: found.append(_Element(name.rpartition(" ")[2].lower(), said))
+    parser.EntityDeclHandler, parser.StartElementHandler = refuse, start
     with suppress(expat.ExpatError, _Refused, LookupError, ValueError):
         parser.Parse(content.lstrip(b"\r\n\t "), True)
     return found

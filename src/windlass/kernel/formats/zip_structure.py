@@ -63,10 +63,6 @@ class Member:
     is_link: bool
     name_length: int
 
-    def without_name(self) -> Member:
-        """For those who keep very many of them."""
-        return replace(self, name="")
-
     @property
     def is_directory(self) -> bool:
         return self.name.endswith("/")

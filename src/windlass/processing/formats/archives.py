@@ -10,7 +10,7 @@ from typing import BinaryIO
 from windlass.kernel.formats import containers
 from windlass.kernel.formats.zip_structure import BadZip
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats import cabinets, discs, rars, record_archives, sevenzips, tars, zips
+from windlass.processing.formats import cabinets, discs, rars, record_archives, sevenzips, tars, xz_index, zips
 from windlass.processing.formats.entries import MOST_SAID, Survey
 from windlass.processing.formats.unpacking import PACKINGS, CountingEnds, Meter, NotMeasured, unpacked
 
@@ -18,8 +18,6 @@ from windlass.processing.formats.unpacking import PACKINGS, CountingEnds, Meter,
 DEEPEST = 12
 #: Entries of archives in an archive, in all.
 MOST_INNER_ENTRIES = 1_000_000
-#: The shortest archive that unpacks to more than it has.
-_SHORTEST = 18
 
 
 @dataclass(slots=True)
@@ -72,6 +70,7 @@ class Surveyor:
         finally:
             self.meter.memory += held
             self.outer.inner_entries += inner.entries
+            self.outer.largest = max(self.outer.largest, inner.largest)
             self.outer.inner_unpacked = min(self.outer.inner_unpacked + inner.unpacked, MOST_SAID)
         if self.outer.inner_entries > MOST_INNER_ENTRIES:
             raise NotMeasured(f"the archives in it have more than {MOST_INNER_ENTRIES:,} entries")
@@ -87,8 +86,13 @@ class Surveyor:
 
     def _survey_packed(self, file: BinaryIO, kind: str, survey: Survey) -> None:
         """What is packed as a whole; a tar in it is listed as if it were not."""
+        survey.listed = False
+        if kind == containers.XZ and not self.depth:
+            survey.unpacked = xz_index.declared_size(file, self.meter.most)
+            if survey.unpacked > self.meter.most:
+                return
         content, made = unpacked(file, PACKINGS[kind], self.meter)
-        survey.listed, survey.sizes = False, "counted"
+        survey.sizes, survey.unpacked = "counted", 0
         try:
             if containers.is_tar(content.read(512)):
                 content.seek(0)
@@ -99,6 +103,8 @@ class Surveyor:
             content.seek(0, 2)
         finally:
             survey.unpacked = max(survey.unpacked, made.counted)
+            survey.has_trailing = made.has_trailing
+            survey.largest = max(survey.largest, 0 if survey.listed else made.counted)
 
 
 Filler = Callable[[BinaryIO, Survey, Surveyor], None]

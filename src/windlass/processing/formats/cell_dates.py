@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 #: What in a format's code is shown as it stands, or is no part of a date: texts, escapes, fillers, colours, conditions.
-_LITERAL = re.compile(r"\"[^\"]*\"?|\\.|[_*].|\[(?!(?:h+|m+|s+)\])[^\]]*\]", re.IGNORECASE)
+_LITERAL = re.compile(r"\"[^\"]*+\"?|\\.|[_*].|\[(?!(?:h+|m+|s+)\])[^\]]*+\]?", re.IGNORECASE)
 _HALVES = re.compile(r"am/pm|a/p|上午/下午", re.IGNORECASE)
 _ELAPSED = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 #: Days since the epoch up to the end of the year 9999.

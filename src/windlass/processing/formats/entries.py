@@ -11,6 +11,8 @@ from typing import Any
 #: Entries that are looked at; of an archive with more, what is said holds for these. One more than a profile may
 #: allow, so that its limit is seen to be broken.
 MOST_ENTRIES = 100_001
+#: Bytes of the shortest archive: what has fewer is none.
+SHORTEST = 18
 #: The largest figure that every reader of JSON takes for what it is.
 MOST_SAID = 2**53 - 1
 #: Below this many unpacked bytes no ratio is too high: a small file of one letter is no bomb.
@@ -69,6 +71,8 @@ class Survey:
     contradiction: str = ""
     inner_entries: int = 0
     inner_unpacked: int = 0
+    largest: int = 0
+    has_trailing: bool = False
     _names: Counter[int] = field(default_factory=Counter)
 
     def add(self, entry: Entry) -> bool:
@@ -78,6 +82,7 @@ class Survey:
             return False
         self.entries += 1
         self.unpacked += entry.size
+        self.largest = max(self.largest, entry.size)
         self.encrypted |= entry.encrypted
         self.unsafe += entry.unsafe
         self.nested += not entry.is_directory and bool(_ARCHIVE.search(entry.name))
@@ -95,7 +100,11 @@ class Survey:
             "unpacked_size": min(self.unpacked, MOST_SAID),
             "unpacked_size_is": self.sizes,
             "archive_ratio": min(up, 1e15),
+            "encrypted": self.encrypted,
+            "largest_entry": min(self.largest, MOST_SAID),
         }
+        if self.has_trailing:
+            found["trailing_data"] = True
         if self.inner_unpacked or self.inner_entries:
             found["inner_unpacked_size"] = min(self.inner_unpacked, MOST_SAID)
             found["inner_entries"] = self.inner_entries
@@ -105,7 +114,6 @@ class Survey:
             twice = sum(count - 1 for count in self._names.values())
             found |= {
                 "entries": min(self.entries, MOST_SAID),
-                "encrypted": self.encrypted,
                 "unsafe_names": self.unsafe,
                 "nested_archives": self.nested,
                 "overlapping_entries": self.overlapping,

@@ -289,6 +289,7 @@ def _shared(package: Package, part: str) -> list[str]:
 def _formats(package: Package, part: str) -> dict[str, cell_dates.Shown]:
     """Which cell formats show dates, by their place in the list of formats."""
     codes: dict[str, str] = {}
+    shown: dict[str, cell_dates.Shown | None] = {}
     found: dict[str, cell_dates.Shown] = {}
     in_cells, place = False, 0
     with suppress(xml.Malformed):
@@ -300,8 +301,10 @@ def _formats(package: Package, part: str) -> dict[str, cell_dates.Shown]:
                 codes[said.get("numFmtId", "")] = said.get("formatCode", "")[:1000]
             elif event.kind == "start" and event.name == "xf" and in_cells and place < _MOST_FORMATS:
                 number = said.get("numFmtId", "")
-                if number.isdecimal() and (shown := cell_dates.shown_by(int(number[:9]), codes.get(number))):
-                    found[str(place)] = shown
+                if number not in shown and number.isdecimal():
+                    shown[number] = cell_dates.shown_by(int(number[:9]), codes.get(number))
+                if kind := shown.get(number):
+                    found[str(place)] = kind
                 place += 1
     return found
 

@@ -13,9 +13,11 @@ from windlass.processing.contract import damaged
 MOST_PAGES = 5_000
 #: FPDF_ERR_PASSWORD of PDFium's fpdfview.h.
 _ERR_PASSWORD = 4
+#: Larger than any page, in its units.
+_EVERYTHING = 1e6
 
 #: What is read of one page: annotations, and characters of each.
-_MOST_NOTES, _LONGEST_NOTE = 10_000, 64 * 1024
+_MOST_NOTES, _MOST_FIELDS, _LONGEST_NOTE = 10_000, 2_000, 64 * 1024
 #: FPDF_ANNOT_LINK, _POPUP and _WIDGET; FPDF_FORMFIELD_COMBOBOX, _LISTBOX and _TEXTFIELD; annotations that are hidden or
 #: not to be viewed; fields for passwords (ISO 32000-1, tables 165 and 228).
 _LINK, _POPUP, _WIDGET = 2, 16, 20
@@ -47,6 +49,14 @@ def opened(file: BinaryIO) -> Iterator[Any]:
             yield document
 
 
+def first_page(document: Any) -> Any:
+    """With the box that is shown. A crop box outside the page would show nothing: then the whole page counts."""
+    page = document[0]
+    if min(page.get_size()) <= 0:
+        page.set_cropbox(-_EVERYTHING, -_EVERYTHING, _EVERYTHING, _EVERYTHING)
+    return page
+
+
 def page_text(document: Any, number: int) -> str:
     """Empty for a page that is damaged: the others may still be read."""
     import pypdfium2
@@ -66,36 +76,46 @@ def metadata(document: Any, key: str) -> str:
 
 def prepare_fields(document: Any) -> None:
     """Make what was written into form fields readable; called before the first page is loaded. Runs none of the scripts
-    that a form may have."""
+    that a form may have. Not where a page has more fields than any form: the time for them grows with their square."""
     import pypdfium2
 
     with suppress(pypdfium2.PdfiumError):
+        if raw().FPDF_GetFormType(document) == raw().FORMTYPE_NONE:
+            return
+        for number in range(min(len(document), MOST_PAGES)):
+            with closing(document[number]) as page:
+                if raw().FPDFPage_GetAnnotCount(page) > _MOST_FIELDS:
+                    return
         document.init_forms()
 
 
 def notes(document: Any, number: int) -> Iterator[str]:
     """What was written into the form fields of a page, and its annotations: notes, comments, typed text.
 
-    Fields are read where ``prepare_fields`` was called.
+    Fields are read where ``prepare_fields`` was called. Something for each, so that who takes it can look at the clock.
     """
     import pypdfium2
 
     try:
         with closing(document[number]) as page:
-            count = min(raw().FPDFPage_GetAnnotCount(page), _MOST_NOTES)
             seen: set[str] = set()
-            for index in range(count):
-                note = raw().FPDFPage_GetAnnot(page, index)
-                if note:
-                    try:
-                        said = _said(document, note)
-                    finally:
-                        raw().FPDFPage_CloseAnnot(note)
-                    if said.strip() and said not in seen:
-                        seen.add(said)
-                        yield f"{said}\n"
+            for index in range(min(raw().FPDFPage_GetAnnotCount(page), _MOST_NOTES)):
+                said = _note(document, page, index)
+                fresh = said.strip() and said not in seen
+                seen.add(said)
+                yield f"{said}\n" if fresh else ""
     except pypdfium2.PdfiumError:
         return
+
+
+def _note(document: Any, page: Any, index: int) -> str:
+    note = raw().FPDFPage_GetAnnot(page, index)
+    if not note:
+        return ""
+    try:
+        return _said(document, note)
+    finally:
+        raw().FPDFPage_CloseAnnot(note)
 
 
 def _said(document: Any, note: Any) -> str:

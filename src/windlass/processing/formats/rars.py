@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from windlass.kernel.formats import containers
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.entries import Entry, Survey
-from windlass.processing.formats.unpacking import part
+from windlass.processing.formats.unpacking import FARTHEST, part
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives import Surveyor
@@ -78,6 +78,7 @@ def _file_of_four(body: bytes, flags: int) -> tuple[Entry, int]:
         packed, unpacked, place = packed | high_packed << 32, unpacked | high_unpacked << 32, 33
     name = body[place : place + length].partition(b"\0")[0].decode("utf-8", "replace")
     goes_on_from_before = bool(flags & 1)
+    packed = min(packed, FARTHEST)
     entry = Entry(
         name,
         0 if goes_on_from_before else unpacked,
@@ -109,6 +110,8 @@ def _five(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | Non
         if kind == 2:
             begins = start + 4 + length + size
             entry, is_plain = _file_of_five(fields)
+            if fields.is_of_unknown_size:
+                found.unmeasured = "an entry does not say what it unpacks to"
             yield entry, part(file, begins, fields.data) if is_plain else None
         file.seek(start + 4 + length + size + fields.data)
 
@@ -119,6 +122,7 @@ class _Fields:
     def __init__(self, header: bytes, place: int, flags: int, extra: int, data: int) -> None:
         self.header, self.place, self.extra, self.data = header, place, extra, data
         self.goes_on_from_before = bool(flags & _FROM_BEFORE)
+        self.is_of_unknown_size = False
 
     def number(self) -> int:
         value, self.place = _number(self.header, self.place)
@@ -130,7 +134,7 @@ def _fields(header: bytes) -> tuple[int, _Fields]:
     flags, place = _number(header, place)
     extra, place = _number(header, place) if flags & 1 else (0, place)
     data, place = _number(header, place) if flags & 2 else (0, place)
-    return kind, _Fields(header, place, flags, extra, min(data, 2**62))
+    return kind, _Fields(header, place, flags, extra, min(data, FARTHEST))
 
 
 def _file_of_five(fields: _Fields) -> tuple[Entry, bool]:
@@ -143,7 +147,8 @@ def _file_of_five(fields: _Fields) -> tuple[Entry, bool]:
     name = fields.header[fields.place : fields.place + length].decode("utf-8", "replace")
     records = dict(_records(fields.header, len(fields.header) - fields.extra))
     link = records.get(5)
-    unknown = fields.goes_on_from_before or bool(flags & 8)
+    fields.is_of_unknown_size = bool(flags & 8) and not fields.goes_on_from_before
+    unknown = fields.goes_on_from_before or fields.is_of_unknown_size
     entry = Entry(
         name,
         0 if unknown else size,

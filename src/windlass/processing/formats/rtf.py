@@ -99,20 +99,20 @@ class _Encoded:
 
     def __init__(self) -> None:
         self.document, self.fonts, self.default_font = FALLBACK, dict[int, str](), 0
-        self._present, self._decoder = FALLBACK, decoder(FALLBACK)
+        self._present, self._decoders = FALLBACK, {FALLBACK: decoder(FALLBACK)}
 
     def decode(self, data: bytes, font: int | None) -> str:
         wanted = self.fonts.get(self.default_font if font is None else font, self.document)
         rest = ""
         if wanted != self._present:
             rest = self.flush()
-            self._present, self._decoder = wanted, decoder(wanted)
-        return rest + self._decoder.decode(data)
+            self._present = wanted
+            if wanted not in self._decoders:
+                self._decoders[wanted] = decoder(wanted)
+        return rest + self._decoders[wanted].decode(data)
 
     def flush(self) -> str:
-        rest = self._decoder.decode(b"", True)
-        self._decoder.reset()
-        return rest
+        return self._decoders[self._present].decode(b"", True)
 
 
 class _Reader:
@@ -123,15 +123,18 @@ class _Reader:
 
     def read(self, found: re.Match[bytes]) -> str:
         """The text that a token stands for. ``jump``: so many bytes behind it are data."""
-        self.jump = 0
-        if found["brace"]:
+        self.jump, group = 0, found.lastgroup
+        if group == "brace":
             return self._turn(found["brace"])
-        if found["word"]:
-            return self._word(found["word"], int(found["number"] or 0), bare=found["number"] is None)
-        if found["sign"] == b"*":
+        if group in ("word", "number"):
+            return self._word(found["word"], int(found["number"] or 0), bare=group == "word")
+        if group == "sign" and found["sign"] == b"*":
             self._group = replace(self._group, starred=True)
             return ""
-        data = found["text"] or (bytes.fromhex(found["hex"].decode()) if found["hex"] else b"")
+        return self._written(found, group)
+
+    def _written(self, found: re.Match[bytes], group: str | None) -> str:
+        data = found["text"] if group == "text" else bytes.fromhex(found["hex"].decode()) if group == "hex" else b""
         passed = min(self._skip, len(data) or 1)
         self._skip -= passed
         if not self._group.is_shown or self._deep > _DEEPEST:

@@ -10,18 +10,27 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
-from windlass.kernel.formats import zip_structure
-from windlass.kernel.formats.zip_structure import DESCRIPTOR, STORED, BadZip, Directory, Local, Member
+from windlass.kernel.formats import containers, zip_structure
+from windlass.kernel.formats.zip_structure import DEFLATED, STORED, BadZip, Directory, Local, Member
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.bounds import MB
-from windlass.processing.formats.entries import Entry, Survey
-from windlass.processing.formats.unpacking import PACKINGS, WINDOW, Packing, part, raw_deflate, unpacked, zstd
+from windlass.processing.formats.entries import SHORTEST, Entry, Survey
+from windlass.processing.formats.unpacking import (
+    MADE,
+    PACKINGS,
+    READ,
+    WINDOW,
+    Packing,
+    deflate64,
+    part,
+    raw_deflate,
+    unpacked,
+    zstd,
+)
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives import Surveyor
 
-#: No file reaches so far, whatever an entry says of its place.
-_FARTHEST = 2**63 - 1
 _LOCAL = 30
 _FULL = 0xFFFFFFFF
 #: Bytes that may stand between an entry's data and the next header: its data descriptor, in its four forms.
@@ -43,6 +52,7 @@ def _lzma_of_zip(packed: BinaryIO) -> Iterator[bytes]:
 #: Methods by number (APPNOTE 4.4.5) that can be unpacked here.
 METHODS: Mapping[int, Packing] = {
     8: Packing(raw_deflate),
+    9: Packing(stream=deflate64),
     12: Packing(PACKINGS["application/x-bzip2"].make),
     14: Packing(stream=_lzma_of_zip),
     20: Packing(zstd),
@@ -78,7 +88,7 @@ def _survey(file: BinaryIO, directory: Directory, found: Survey, surveyor: Surve
         if not found.add(entry):
             found.entries = max(found.entries, directory.claimed)
             break
-        members.append(member.without_name())
+        members.append(member)
     else:
         found.contradiction = zip_structure.contradiction(directory, found.entries)
     members.sort(key=lambda member: member.offset)
@@ -110,8 +120,9 @@ def _count(file: BinaryIO, members: list[Member], directory: Directory, found: S
         try:
             header = zip_structure.local(file, member)
             found.contradiction = found.contradiction or _contradiction(member, header)
-            found.unpacked += max(_count_one(file, member, header, directory.start, found, surveyor), member.unpacked)
-            found.unpacked -= member.unpacked
+            counted = _count_one(file, member, header, directory.start, found, surveyor)
+            found.unpacked += max(counted - member.unpacked, 0)
+            found.largest = max(found.largest, counted)
             reached = max(reached, header.data + member.packed)
         except (BadZip, Unreadable) as error:
             found.damaged = found.damaged or str(error)
@@ -120,25 +131,53 @@ def _count(file: BinaryIO, members: list[Member], directory: Directory, found: S
 
 def _count_one(file: BinaryIO, member: Member, header: Local, ends: int, found: Survey, surveyor: Surveyor) -> int:
     """What an entry unpacks to; 0 for what only a password opens. Raises Unreadable, CountingEnds, NotMeasured."""
-    if not member.packed or (member.is_encrypted and header.flags & zip_structure.ENCRYPTED):
+    if member.is_encrypted and header.flags & zip_structure.ENCRYPTED:
         return 0
-    if header.method == STORED:
+    if header.method == STORED or (not member.packed and header.method not in METHODS):
         surveyor.meter.add(0, member.packed)
-        surveyor.look_inside(part(file, header.data, member.packed))
+        if member.packed >= SHORTEST:
+            surveyor.look_inside(part(file, header.data, member.packed))
         return member.packed
     packing = METHODS.get(header.method)
     if packing is None:
         found.unmeasured = f"some of it is packed by a method that is not read here (number {header.method})"
         return 0
     try:
-        return _count_packed(part(file, header.data, member.packed), packing, surveyor)
+        if not member.packed:
+            raise Unreadable("The entry is empty.")
+        small = _count_small(file, member, header.data, surveyor) if header.method == DEFLATED else None
+        return _count_packed(part(file, header.data, member.packed), packing, surveyor) if small is None else small
     except Unreadable:
-        behind = ends - header.data
-        if behind <= member.packed or not header.flags & DESCRIPTOR:
-            raise
-        counted = _count_packed(part(file, header.data, behind), packing, surveyor)
+        return _count_beyond(file, member, header, ends, found, surveyor)
+
+
+def _count_beyond(file: BinaryIO, member: Member, header: Local, ends: int, found: Survey, surveyor: Surveyor) -> int:
+    """Readers that find an entry's end by unpacking it do not ask where the directory says that it is."""
+    try:
+        counted = _count_packed(part(file, header.data, ends - header.data), METHODS[header.method], surveyor)
+    except Unreadable:
+        if not member.packed:
+            return 0
+        raise
+    if counted:
         found.contradiction = "an entry goes on behind the end that the table of contents gives it"
-        return counted
+    return counted
+
+
+def _count_small(file: BinaryIO, member: Member, begins: int, surveyor: Surveyor) -> int | None:
+    """The same at once for a small entry that holds no archive; None for any other. Most entries are small."""
+    if member.packed > READ:
+        return None
+    file.seek(begins)
+    inner = raw_deflate()
+    try:
+        content = inner.decompress(file.read(member.packed), MADE)
+    except ValueError:
+        return None
+    if not inner.eof or not containers.is_surely_none(content):
+        return None
+    surveyor.meter.add(len(content), len(content))
+    return len(content)
 
 
 def _count_packed(packed: BinaryIO, packing: Packing, surveyor: Surveyor) -> int:
@@ -162,8 +201,10 @@ def _contradiction(member: Member, header: Local) -> str:
 
 def _count_between(file: BinaryIO, begins: int, ends: int, found: Survey, surveyor: Surveyor) -> None:
     """Count entries that stand in a gap and are not listed: readers that go by the entries' own headers see them."""
+    if begins >= ends:
+        return
     file.seek(begins)
-    gap = file.read(min(28, ends - begins)) if ends > begins else b""
+    gap = file.read(min(28, ends - begins))
     if any(gap[skipped : skipped + 4] == b"PK\x03\x04" for skipped in _DESCRIPTORS):
         _count_unlisted(file, begins, ends, found, surveyor)
 

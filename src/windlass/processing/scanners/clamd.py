@@ -6,6 +6,7 @@ follow as chunks, each behind its length in four bytes, big-endian; a length of 
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 from collections.abc import Iterator
@@ -21,7 +22,11 @@ from windlass.processing.scanners.contract import (
     ScanFailed,
     ScannerAway,
     ScanResult,
+    UnpackingLimits,
 )
+from windlass.processing.scanners.probes import archive_of_test_file, archive_too_deep
+
+MB = 1024 * 1024
 
 #: Seconds for a connection, and for an answer that needs no scan.
 CONNECT_SECONDS = 5.0
@@ -32,8 +37,13 @@ LONGEST_ANSWER = 4096
 
 #: What clamd says of a stream longer than its ``StreamMaxLength``.
 TOO_LONG = "INSTREAM size limit exceeded"
-#: With ``AlertExceedsMax`` clamd says so of what it did not look into; without, it says OK.
-BEYOND = "Heuristics.Limits.Exceeded"
+#: With ``AlertExceedsMax`` clamd says so of what it did not look into, by this name or by none; without, it says OK. Of
+#: a packed file within a file that is larger than ``MaxFileSize`` it says OK either way.
+BEYOND, NO_NAME = "Heuristics.Limits.Exceeded", "(null)"
+#: ``MaxFiles``, where clamd does not say that there were more.
+MOST_FILES = 10_000
+#: Seconds for which it is known whether clamd says where it stopped: its settings may be changed.
+KNOWN_SECONDS = 300.0
 _VERDICT = re.compile(r"stream: (?:(?P<said>.+) )?(?P<word>OK|FOUND|ERROR)", re.DOTALL)
 
 
@@ -44,9 +54,44 @@ class Clamd:
     def __init__(self, url: str, *, seconds: float, largest: int) -> None:
         self.largest = largest
         self._url, self._seconds = url, seconds
+        self._alerts: tuple[float, bool] | None = None
 
     def check(self) -> str:
         return self._ask("VERSION")
+
+    def unpacking_limits(self) -> UnpackingLimits:
+        if self._tells_limits():
+            return UnpackingLimits(part=self.largest)
+        return UnpackingLimits(part=self.largest, sum=self.largest, entries=MOST_FILES)
+
+    def try_limits(self) -> str:
+        """By the test file of EICAR, which stands at the end of an archive as large as clamd is said to read whole."""
+        if not isinstance(self._scan_bytes(archive_of_test_file(0)), Infected):
+            return "It does not know the test file of EICAR, so its limits were not tried."
+        if not isinstance(self._scan_bytes(archive_of_test_file(self.largest)), Infected):
+            raise ValueError(
+                f"It does not read an archive of {self.largest // MB} MB whole: set CLAMAV_MAX_SIZE_MB to the least of "
+                "its StreamMaxLength, MaxFileSize and MaxScanSize."
+            )
+        if not self._tells_limits():
+            return (
+                f"AlertExceedsMax is off, so archives that unpack to more than {self.largest // MB} MB count as not "
+                "scanned: set `AlertExceedsMax yes` in clamd.conf."
+            )
+        return f"It reads {self.largest // MB} MB whole, and says where it stops."
+
+    def _tells_limits(self) -> bool:
+        """Whether ``AlertExceedsMax`` is on."""
+        if self._alerts is None or monotonic() > self._alerts[0]:
+            found = self._scan_bytes(archive_too_deep())
+            self._alerts = monotonic() + KNOWN_SECONDS, isinstance(found, NotScanned)
+        return self._alerts[1]
+
+    def _scan_bytes(self, content: bytes) -> ScanResult:
+        try:
+            return self.scan(io.BytesIO(content), len(content))
+        except ScanFailed as error:
+            raise ScannerAway(str(error)) from error
 
     def scan(self, file: BinaryIO, size: int) -> ScanResult:
         """It is asked first whether it is there: one that hangs is known in seconds, not when a scan's time is up."""
@@ -175,8 +220,8 @@ def _verdict(answer: str, size: int) -> ScanResult:
         raise ScanFailed(f"It answered {said[:200]!r}.")
     if found["word"] == "OK":
         return Clean()
-    if said.startswith(BEYOND):
-        limit = said.removeprefix(BEYOND).strip(".") or None
+    if said.startswith(BEYOND) or said == NO_NAME:
+        limit = said.removeprefix(NO_NAME).removeprefix(BEYOND).strip(".") or None
         return NotScanned(f"The scanner did not look into all of it: {limit or 'a limit'} was exceeded.", limit)
     return Infected(said)
 

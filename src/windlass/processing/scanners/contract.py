@@ -7,7 +7,7 @@ the setting ``SCANNER``. The entry point is called without arguments, once in ea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 
 class ScannerAway(Exception):
@@ -22,6 +22,24 @@ class ScanFailed(Exception):
 @dataclass(frozen=True, slots=True)
 class Clean:
     """The whole file was read, and nothing is known against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackingLimits:
+    """What a scanner reads of the files within a file, where it does not say by itself that there was more: each file
+    up to ``part`` bytes, all of them up to ``sum`` bytes and ``entries``. None where there is no limit, or it says so.
+    """
+
+    part: int | None = None
+    sum: int | None = None
+    entries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CleanWithin(Clean):
+    """Clean, as far as the scanner unpacks it. Whoever knows what the file unpacks to knows whether that is all."""
+
+    limits: UnpackingLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +78,22 @@ class Scanner(Protocol):
 
     def check(self) -> str:
         """The version, in one line; within a few seconds. Raises ScannerAway."""
+        ...
+
+
+@runtime_checkable
+class Unpacks(Protocol):
+    """A scanner that unpacks files, and has limits in doing so."""
+
+    def unpacking_limits(self) -> UnpackingLimits:
+        """Asked after each file that is clean: it must be known, or found within seconds. Raises ScannerAway."""
+        ...
+
+
+@runtime_checkable
+class Tried(Protocol):
+    """A scanner that can be tried more thoroughly than ``check`` does."""
+
+    def try_limits(self) -> str:
+        """In a sentence, what there is to know of its limits. Raises ValueError where they are below what was set."""
         ...

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Mapping
 from urllib.parse import unquote
 
+from windlass.kernel.formats import compound_kinds
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats import epub, xml
 from windlass.processing.formats.bounds import MB
@@ -55,6 +56,8 @@ class DocumentThumbnail:
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
+        if _is_locked(context):
+            return StepResult(detail="A password is needed to read it.")
         with Packed(context.file) as packed:
             found = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
             drawn = not packed.names.isdisjoint(DRAWINGS)
@@ -63,6 +66,14 @@ class DocumentThumbnail:
             return StepResult(detail=said)
         with damaged(pyvips.Error, what="preview"):
             return pictures.result(context, pictures.of_bytes(found, pictures.largest(context)))
+
+
+def _is_locked(context: StepContext) -> bool:
+    """A document of Office that is locked with a password lies, enciphered, in a compound file."""
+    context.file.seek(0)
+    compound = context.file.read(len(compound_kinds.SIGNATURE)) == compound_kinds.SIGNATURE
+    context.file.seek(0)
+    return compound
 
 
 def _preview(packed: Packed) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from windlass.kernel.formats import bitmaps, exif, icc
-from windlass.kernel.media_types import RASTER_IMAGES, canonical
+from windlass.kernel.formats import bitmaps, exif, icc, mp4_tracks, png_chunks, raw_photos
+from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
+from windlass.processing.toolkit import pictures, tone_mapping
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Read by their headers: the libvips that comes with Windlass has no loader for them.
@@ -25,6 +27,9 @@ BITMAPS = {
     "image/x-win-bitmap": ("cur", bitmaps.ico),
 }
 
+#: Milliseconds that a picture of an animation is shown: below the first, browsers take the second.
+FASTEST_DELAY, BROWSERS_DELAY = 10, 100
+
 _COLOURS = {"b-w": "grey", "grey16": "grey", "rgb16": "rgb", "scrgb": "rgb", "srgb": "rgb"}
 _BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "uint": 32, "int": 32, "float": 32, "double": 64}
 
@@ -38,7 +43,7 @@ class ImageFacts:
         title="Reading the picture's facts",
         order=10,
         isolated=True,
-        mime_types=(*RASTER_IMAGES, *BITMAPS),
+        mime_types=(*RASTER_IMAGES, *BITMAPS, *RAW_IMAGES),
         gives={
             "width": "pixels as displayed",
             "height": "pixels as displayed",
@@ -50,6 +55,7 @@ class ImageFacts:
             "bit_depth": "bits of a channel; of a BMP, of a pixel",
             "pixel_channels": "channels of a pixel, transparency included",
             "has_alpha": "whether it has transparency",
+            "hdr": "pq or hlg, where the picture has a high dynamic range",
             "dpi": "dots per inch, where the file says so",
             "frames": "pictures of an animation, where there is more than one",
             "loop": "how often the animation is shown; 0: for ever",
@@ -69,7 +75,12 @@ class ImageFacts:
 
     def run(self, context: StepContext) -> StepResult:
         kind = canonical(context.facts["mime_type"])
-        facts = _of_bitmap(context, kind) if kind in BITMAPS else _of_picture(context)
+        if kind in BITMAPS:
+            facts = _of_bitmap(context, kind)
+        elif kind in RAW_IMAGES:
+            facts = _of_raw(context)
+        else:
+            facts = _of_picture(context)
         return StepResult(facts, detail=f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
 
 
@@ -82,15 +93,61 @@ def _of_bitmap(context: StepContext, kind: str) -> dict[str, Any]:
     return {"width": found["width"], "height": found["height"], "image_format": name} | bits
 
 
+def _of_raw(context: StepContext) -> dict[str, Any]:
+    """The size of what the sensor saw. What else the camera wrote, as far as the file reads as TIFF."""
+    photo = raw_photos.read(context.file, context.facts["size"])
+    if photo is None or photo.width <= 0 or photo.height <= 0:
+        raise Unreadable("The photograph cannot be read: its header does not tell its size.")
+    written: dict[str, Any] = {}
+    with suppress(Unreadable):
+        found = _of_picture(context)
+        written = {name: found[name] for name in ("exif", "location", "color_profile") if name in found}
+    sides = {"width": photo.width, "height": photo.height, "orientation": photo.orientation}
+    return written | sides | {"image_format": photo.mime_type.rpartition("-")[2]}
+
+
 def _of_picture(context: StepContext) -> dict[str, Any]:
     import pyvips
 
     with damaged(pyvips.Error, what="picture"):
-        source = pyvips.Source.new_from_descriptor(context.file.fileno())
-        image = pyvips.Image.new_from_source(source, "", access="sequential")
-        facts = _shape(image) | _colours(image) | _pages(image)
+        try:
+            image = pyvips.Image.new_from_source(pictures.opener(context.file)(), "", access="sequential")
+        except pyvips.Error:
+            facts = _of_sequence(context)
+            if not facts:
+                raise
+            return facts
+        facts = _shape(image) | _colours(image) | _pages(image) | _of_sequence(context) | _of_animation(context)
+        facts |= _light(context)
         written = exif.camera(lambda name: _text(image, f"exif-{name}"))
         return facts | ({"exif": written} if written else {}) | _location(context, image)
+
+
+def _of_sequence(context: StepContext) -> dict[str, Any]:
+    """Pictures that follow each other in a HEIF or AVIF file: they are a track, as of a film."""
+    movie = mp4_tracks.movie(context.file, context.facts["size"])
+    track = next((each for each in movie.tracks if each.handler == "pict"), None) if movie is not None else None
+    if track is None or not track.width or not track.height:
+        return {}
+    facts: dict[str, Any] = {"width": track.width, "height": track.height, "image_format": "heif"}
+    if track.samples > 1:
+        facts["frames"] = track.samples
+    return facts | ({"duration": round(track.seconds, 3)} if track.samples > 1 and track.seconds else {})
+
+
+def _of_animation(context: StepContext) -> dict[str, Any]:
+    """Of a PNG file."""
+    found = png_chunks.read(context.file)
+    if found.frames < 2:
+        return {}
+    return {"frames": found.frames, "loop": found.loop} | (
+        {"duration": round(found.seconds, 3)} if found.seconds else {}
+    )
+
+
+def _light(context: StepContext) -> dict[str, Any]:
+    transfer = tone_mapping.transfer_of(context.file)
+    return {"hdr": tone_mapping.HDR[transfer]} if transfer else {}
 
 
 def _shape(image: Any) -> dict[str, Any]:
@@ -127,7 +184,7 @@ def _pages(image: Any) -> dict[str, Any]:
     if pages < 2 or loader.startswith("heif"):
         return {}
     delays = image.get("delay") if image.get_typeof("delay") else []
-    milliseconds = sum(delay for delay in delays if delay > 0)
+    milliseconds = sum(delay if delay > FASTEST_DELAY else BROWSERS_DELAY for delay in delays)
     facts: dict[str, Any] = {"frames": pages, "loop": _number(image, "loop", 0)}
     return facts | ({"duration": milliseconds / 1000} if milliseconds else {})
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from windlass.kernel.formats import pdf_dates
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats.pdf import metadata, opened, raw
+from windlass.processing.formats import pdf_units
+from windlass.processing.formats.pdf import first_page, metadata, opened, raw
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: FPDF_ANNOT_WIDGET of PDFium's headers.
@@ -74,7 +75,13 @@ class PdfFacts:
         with opened(context.file) as document:
             if document is None:
                 return StepResult({"encrypted": True}, detail="A password is needed to read it.")
-            facts = _said(document) | _shape(document) | _carried(document) | _looked_for(document)
+            facts = (
+                _said(document)
+                | _shape(document)
+                | _size(document, context)
+                | _carried(document)
+                | _looked_for(document)
+            )
         return StepResult(facts, detail=f"{facts['page_count']} pages")
 
 
@@ -92,10 +99,21 @@ def _shape(document: Any) -> dict[str, Any]:
     version = document.get_version()
     if version:
         facts["pdf_version"] = f"{version // 10}.{version % 10}"
-    if facts["page_count"]:
-        width, height = document.get_page_size(0)
-        facts |= {"page_width": round(width, 2), "page_height": round(height, 2)}
     return facts
+
+
+def _size(document: Any, context: StepContext) -> dict[str, Any]:
+    """Of the first page, as it is shown; nothing where it is damaged."""
+    import pypdfium2
+
+    if not len(document):
+        return {}
+    try:
+        width, height = first_page(document).get_size()
+        unit = pdf_units.of_first_page(document, context.file)
+    except pypdfium2.PdfiumError:
+        return {}
+    return {"page_width": round(width * unit, 2), "page_height": round(height * unit, 2)}
 
 
 def _carried(document: Any) -> dict[str, Any]:

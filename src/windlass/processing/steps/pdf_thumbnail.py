@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
-from windlass.processing.formats.pdf import opened
+from windlass.processing.formats.pdf import first_page, opened
 from windlass.processing.toolkit import pictures
 from windlass.processing.toolkit.rehearsal import SAMPLES
 
@@ -28,7 +28,7 @@ class PdfThumbnail:
     def prepare(self) -> None:
         pictures.prepare()
         with SAMPLES["application/pdf"].open("rb") as file, opened(file) as document:
-            _pixels(document[0], 64)
+            _pixels(first_page(document), 64)
 
     def run(self, context: StepContext) -> StepResult:
         with opened(context.file) as document:
@@ -36,7 +36,7 @@ class PdfThumbnail:
                 return StepResult(detail="A password is needed to read it.")
             if not len(document):
                 raise PermanentError("The PDF has no pages.")
-            image = _drawn(document[0], pictures.largest(context))
+            image = _drawn(first_page(document), pictures.largest(context))
         return pictures.result(context, image)
 
 

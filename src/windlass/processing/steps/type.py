@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import compound_kinds, containers, looks, markup_root, recording_kinds, texts, zip_kinds
+from windlass.kernel.formats import (
+    compound_kinds,
+    containers,
+    looks,
+    markup_root,
+    raw_photos,
+    recording_kinds,
+    texts,
+    zip_kinds,
+)
 from windlass.kernel.formats.markup_root import Markup
 from windlass.kernel.formats.texts import Text
 from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
@@ -23,11 +32,14 @@ HEAD = MB
 #: Where readers of PDF look for its beginning.
 PDF_WITHIN = 1024
 
+#: Where the end of one is looked for before it is opened: a text that mentions PDF may be long.
+_PDF_END = 64 * 1024
+
 #: Bytes that are searched for the root of a document of markup.
-_MARKUP_WITHIN = 256 * MB
+_MARKUP_WITHIN = 64 * MB
 
 _UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", "application/x-ole-storage", "application/pdf"
-_PDF_MARK = b"%PDF-"
+_ZIP, _TAR, _PDF_MARK = "application/zip", "application/x-tar", b"%PDF-"
 
 #: Documents that may be locked in a compound file.
 _LOCKED = ("application/vnd.openxmlformats-officedocument.", "application/vnd.ms-")
@@ -120,8 +132,8 @@ class _Detection:
 
     def _zip_file(self) -> _Found:
         kinds = [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file)]
-        kind = kinds[0] if kinds else "application/zip"
-        if kind == "application/zip" and _is_guess_of_zip(self._guess, bool(kinds)):
+        kind = kinds[0] if kinds else _ZIP
+        if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
         kind = looks.narrowed(kind, self._claims)
         return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
@@ -136,7 +148,7 @@ class _Detection:
         return looks.narrowed(kind, self._claims)
 
     def _markup_kind(self, text: Text | None) -> str | None:
-        found = _markup(lambda: _blocks(self._file))
+        found = _markup(_blocks(self._file))
         if found is None or (text is None and not found.certain):
             return None
         kind = found.kind
@@ -146,7 +158,7 @@ class _Detection:
             kind = next((claim for claim in self._claims if claim.endswith("+xml") and claim not in _BY_ROOT), kind)
         if found.certain or kind not in (markup_root.XML, markup_root.HTML) or text is None:
             return kind
-        return texts.kind(text, kind if kind == markup_root.HTML else self._guess, self._claims)
+        return texts.kind(text, kind if kind == markup_root.HTML else self._text_guess(), self._claims)
 
     def _pdf_kind(self, text: Text | None, is_named: bool) -> str | None:
         """A PDF if it can be opened as one; a damaged one by its first bytes."""
@@ -159,8 +171,8 @@ class _Detection:
         return _PDF if not is_another and self._opens_as_pdf() else None
 
     def _opens_as_pdf(self) -> bool:
-        self._file.seek(max(0, self._size - 2048))
-        if b"startxref" not in self._file.read(2048):
+        self._file.seek(max(0, self._size - _PDF_END))
+        if b"startxref" not in self._file.read(_PDF_END):
             return False
         self._file.seek(0)
         try:
@@ -171,16 +183,27 @@ class _Detection:
 
     def _text_kind(self, text: Text | None) -> str | None:
         if text is not None:
-            return texts.kind(text, self._guess, self._claims)
+            return texts.kind(text, self._text_guess(), self._claims)
         mail = next((claim for claim in self._claims if claim in texts.MAIL), None)  # with parts of bytes in it
         return mail if mail and texts.is_mail(self._head[:HEAD].decode("latin-1")) else None
 
+    def _text_guess(self) -> str:
+        """libmagic takes any text that mentions tags for a page; what is one begins so."""
+        return "text/plain" if self._guess in (markup_root.HTML, markup_root.XML) else self._guess
+
     def _binary_kind(self) -> str:
-        kind = looks.refined(self._guess, self._head, self._size)
-        is_named_zip = any(contains("application/zip", claim) or claim == "application/zip" for claim in self._claims)
-        if kind == _UNKNOWN or (kind == self._guess and (is_text(kind) or (is_named_zip and not has_signature(kind)))):
+        if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
+            return _TAR  # without entries: its end alone
+        photo = raw_photos.read(self._file, self._size)
+        if photo is not None:
+            return photo.mime_type
+        guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
+        kind = looks.refined(guess, self._head, self._size)
+        is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
+        if kind == _UNKNOWN or (is_named_zip and not has_signature(kind)):
             kind = next(iter(self._zip_behind()), kind)
         kind = recording_kinds.kind(self._file, self._head, self._size, kind)
+        kind = self._guess if kind == _UNKNOWN else kind
         return looks.narrowed(kind, self._claims)
 
     def _zip_behind(self) -> list[str]:
@@ -193,7 +216,8 @@ class _Detection:
             also.append(_PDF)
         if kind == "application/gzip" and _is_packed_svg(self._file):
             also.append(markup_root.SVG)
-        return _Found(kind, encoding, _others(kind, [*also, *self._containers(kind, *also)]))
+        packed = [] if is_text else self._containers(kind, *also)  # no text is one, whatever digits it begins with
+        return _Found(kind, encoding, _others(kind, [*also, *packed]))
 
     def _containers(self, *kinds: str) -> list[str]:
         """Containers that the bytes are by their structure, where the types found so far do not say so."""
@@ -214,7 +238,7 @@ def _is_guess_of_zip(guess: str, has_directory: bool) -> bool:
         ("application/vnd.openxmlformats", "application/vnd.oasis", "application/epub")
     ):
         return False
-    return guess != _UNKNOWN and contains("application/zip", guess)
+    return guess != _UNKNOWN and contains(_ZIP, guess)
 
 
 def _by_libmagic(head: bytes) -> tuple[str, str]:
@@ -230,13 +254,13 @@ def _by_libmagic(head: bytes) -> tuple[str, str]:
     return canonical(mime_type), encoding
 
 
-def _markup(read: Callable[[], Iterator[bytes]]) -> Markup | None:
+def _markup(found: Iterator[bytes]) -> Markup | None:
     try:
-        return markup_root.markup(read)
+        return markup_root.markup(found)
     except ValueError as error:
         raise Unreadable(
-            f"The type cannot be detected: what stands before the first element of the document does not end within"
-            f" {_MARKUP_WITHIN // MB} MB."
+            f"The type cannot be detected: there is too much before the document's first element (at most"
+            f" {_MARKUP_WITHIN // MB} MB of comments, and 1 MB of anything else)."
         ) from error
 
 
@@ -249,7 +273,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_packed_svg(file: BinaryIO) -> bool:
-    found = _markup(lambda: _unpacked(file))
+    found = _markup(_unpacked(file))
     return found is not None and found.kind == markup_root.SVG
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from windlass.kernel.filenames import is_placeholder
 from windlass.kernel.media_types import (
     NOTHING,
     contradicts,
@@ -62,10 +63,17 @@ def _types(facts: Facts) -> list[str]:
 def allowed_extension(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
     taken = [name.lower().lstrip(".") for name in profile["allowed_extensions"]]
     found = extension(facts["filename"])
-    if not taken or found in taken:
+    if not taken or found in taken or _is_of_their_types(facts, taken):
         return None
     said = f"ends in .{found}" if found else "has no extension"
     return Rejection("extension-not-allowed", f"The name {said}; allowed are {', '.join(taken)}.", taken, found)
+
+
+def _is_of_their_types(facts: Facts, extensions: list[str]) -> bool:
+    """Where there is no name but a declared type, the content must be of a type whose extension is allowed."""
+    types = [name for each in extensions if (name := of_filename(f"a.{each}")) is not None]
+    named = not is_placeholder(facts["filename"]) or not facts.get("declared_mime_type")
+    return not named and matches(facts["mime_type"], types)
 
 
 def extension_agrees(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:

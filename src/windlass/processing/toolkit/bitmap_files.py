@@ -24,7 +24,6 @@ DECODERS: Mapping[str, str] = {
     "image/x-tga": "targa",
 }
 _PORTABLE = {b"P1": "pbm", b"P2": "pgm", b"P3": "ppm", b"P4": "pbm", b"P5": "pgm", b"P6": "ppm", b"P7": "pam"}
-TYPES = (*DECODERS, *ICONS)
 
 #: The file is read whole, as these decoders want it.
 MAX_FILE_MB = 256

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, BinaryIO
 
 from windlass.processing.contract import MadeRendition, Makes, StepContext, StepResult
-from windlass.processing.toolkit import picture_work
+from windlass.processing.toolkit import picture_work, tone_mapping
 
 NAME = "thumbnail"
 #: What each step that draws thumbnails announces.
@@ -19,6 +20,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 MOST_PAGES = 60
 #: Colours as they are to look on screens. Each pixel goes through two profiles, which takes longer than all else.
 _MANAGED: Mapping[str, Any] = {"output_profile": "srgb", "intent": "relative"}
+#: The largest WebP file that is filled in memory where its end is missing.
+MOST_FILLED = 64 * 1024 * 1024
 #: Below this standard deviation (of 255) a picture is one colour.
 BLANK = 4.0
 
@@ -51,30 +54,67 @@ def largest(context: StepContext) -> int:
     return max(widths)
 
 
-def of_bytes(data: bytes, width: int) -> Any:
-    """A picture in memory, shrunk to fit. Raises pyvips.Error, PermanentError."""
+def of_bytes(data: bytes, width: int, *, orientation: int = 1) -> Any:
+    """A picture in memory, shrunk to fit. ``orientation`` is EXIF's, for one that does not tell its own. Raises
+    pyvips.Error, PermanentError."""
     import pyvips
 
-    return _of_source(lambda: pyvips.Source.new_from_memory(data), io.BytesIO(data), width)
+    def source() -> Any:
+        return pyvips.Source.new_from_memory(data)
+
+    small = _of_source(source, io.BytesIO(data), width)
+    header = pyvips.Image.new_from_source(source(), "")
+    if orientation == 1 or (header.get_typeof("orientation") and header.get("orientation") != 1):
+        return small
+    small = small.copy()
+    small.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return small.autorot().copy_memory()
 
 
 def of_file(file: BinaryIO, width: int) -> Any:
     """The picture in a file, shrunk while it is decoded. Raises as ``of_bytes``."""
+    transfer = tone_mapping.transfer_of(file)
+    return _of_source(opener(file), file, width, transfer)
+
+
+def opener(file: BinaryIO) -> Callable[[], Any]:
+    """Opens the file as a source of libvips, anew at each call. A WebP file that lacks its last bytes is filled with
+    zeros, or nothing of it could be read."""
     import pyvips
+
+    missing = _missing(file)
+    if missing:
+        file.seek(0)
+        whole = file.read() + bytes(missing)
+        return lambda: pyvips.Source.new_from_memory(whole)
 
     def source() -> Any:
         file.seek(0)
         return pyvips.Source.new_from_descriptor(file.fileno())
 
-    return _of_source(source, file, width)
+    return source
 
 
-def _of_source(source: Callable[[], Any], file: BinaryIO, width: int) -> Any:
+def _missing(file: BinaryIO) -> int:
+    """Bytes that a WebP file lacks at its end."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(12)
+    if size > MOST_FILLED or head[:4] != b"RIFF" or head[8:] != b"WEBP":
+        return 0
+    whole = 8 + int.from_bytes(head[4:8], "little")
+    return whole - size if size < whole <= MOST_FILLED else 0
+
+
+def _of_source(source: Callable[[], Any], file: BinaryIO, width: int, transfer: int = 0) -> Any:
     """``source`` opens the file anew at each call."""
     import pyvips
 
     header = pyvips.Image.new_from_source(source(), "", access="sequential")
     picture_work.check(file, header)
+    if transfer:
+        small = pyvips.Image.thumbnail_source(source(), width, size="down")
+        return tone_mapping.mapped(small.copy_memory(), transfer)
     return _shrunk(source, width, header, _page(source, header))
 
 

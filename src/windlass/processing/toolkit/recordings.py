@@ -42,6 +42,8 @@ DEMUXERS = {
     "video/x-ms-asf": "asf",
     "video/x-msvideo": "avi",
 }
+#: Pictures that may be a track of many.
+SEQUENCES = dict.fromkeys(("image/avif", "image/heic", "image/heif"), "mov")
 #: Demuxer of the type, first bytes of the file -> its demuxer: MPEG video without a container around it, Wave64.
 BY_HEAD = {("mpeg", b"\0\0\1\xb3"): "mpegvideo", ("wav", b"riff"): "w64"}
 VIDEO_TYPES = tuple(name for name in DEMUXERS if name.startswith("video/"))
@@ -120,7 +122,7 @@ def demuxer(context: StepContext) -> str:
     """By the type, and by the first bytes where one type has several containers."""
     context.file.seek(0)
     head = context.file.read(4)
-    named = DEMUXERS[canonical(context.facts["mime_type"])]
+    named = {**DEMUXERS, **SEQUENCES}[canonical(context.facts["mime_type"])]
     return BY_HEAD.get((named, head), named)
 
 
@@ -181,12 +183,12 @@ class Frames:
     """Decodes streams in the order of the file and passes over what is damaged, within bounds.
 
     ``cut_short`` says afterwards why the end was not reached, where it was not. Streams (by index) that the caller puts
-    into ``done`` are decoded no further; nor are more packets than ``most``. ``taken`` counts packets.
+    into ``done`` are decoded no further.
     """
 
-    def __init__(self, container: Any, *streams: Any, most: int | None = None) -> None:
-        self._container, self._streams, self._most = container, streams, most
-        self._row = self._all = self.taken = 0
+    def __init__(self, container: Any, *streams: Any) -> None:
+        self._container, self._streams = container, streams
+        self._row = self._all = 0
         self.cut_short = ""
         self.done: set[int] = set()
 
@@ -205,9 +207,8 @@ class Frames:
 
         try:
             for packet in self._container.demux(*self._streams):
-                if len(self.done) == len(self._streams) or self.taken == self._most:
+                if len(self.done) == len(self._streams):
                     return
-                self.taken += packet.size > 0
                 yield packet
                 if self._row > DAMAGED_IN_A_ROW or self._all > DAMAGED_IN_ALL:
                     self.cut_short = f"{self._all} packets are damaged"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windlass.kernel.errors import BadRequest, BodyTooLarge
+from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField
 from windlass.protocols.form.parser import FormEvent, PartBegan, PartData, PartEnded
 
 MAX_FIELD_BYTES = 64 * 1024
@@ -19,15 +19,19 @@ class FieldCollector:
         self.values: dict[str, str] = {}
         self.ended: str | None = None
         self._open: str | None = None
+        self._typed = False
         self._pieces = bytearray()
         self._total = 0
 
     def take(self, event: FormEvent) -> bool:
-        """Whether ``event`` belonged to an ordinary field, and is dealt with. Raises BodyTooLarge, BadRequest."""
+        """Whether ``event`` belonged to an ordinary field, and is dealt with.
+
+        Raises BodyTooLarge, BadRequest, InvalidField.
+        """
         self.ended = None
         match event:
             case PartBegan(filename=None):
-                self._open = event.name
+                self._open, self._typed = event.name, event.content_type is not None
                 self._pieces.clear()
                 self._count(len(event.name))
                 return True
@@ -35,13 +39,14 @@ class FieldCollector:
                 self._add(self._open, event.data)
                 return True
             case PartEnded() if self._open is not None:
+                self._keep(self._open, self._pieces)
                 self.ended, self._open = self._open, None
-                self._keep(self.ended, self._pieces)
                 return True
         return False
 
     def _add(self, name: str, data: memoryview) -> None:
         if len(self._pieces) + len(data) > MAX_FIELD_BYTES:
+            self._must_be_meant_as_a_field()
             raise BodyTooLarge(
                 f"The field {name[:40]!r} is larger than {MAX_FIELD_BYTES // 1024} KiB, the most that one field "
                 "may have. The bytes of a file belong in a part with a filename.",
@@ -63,4 +68,14 @@ class FieldCollector:
         try:
             self.values[name] = value.decode()
         except UnicodeDecodeError as error:
+            self._must_be_meant_as_a_field()
             raise BadRequest(f"The field {name[:40]!r} is not UTF-8 text.", field=name[:40]) from error
+
+    def _must_be_meant_as_a_field(self) -> None:
+        """A part with a type of its own that cannot be a field is more likely a file whose name was left out."""
+        if self._typed and self._open is not None:
+            raise InvalidField(
+                f"The part {self._open[:40]!r} has a Content-Type but no filename, so it was taken for a field, which "
+                f"is text of at most {MAX_FIELD_BYTES // 1024} KiB. Give a file's part a filename.",
+                field=self._open[:40],
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 from windlass.protocols import media_types, parameters
 from windlass.protocols.form.part_head import MAX_HEAD_BYTES, PartHead
@@ -27,7 +28,8 @@ _BOUNDARY = re.compile(r"[ -~]{0,199}[!-~]")
 class PartBegan:
     """``filename`` as the client sent it, directories and all; None: an ordinary field.
 
-    ``content_type`` is the part's own header, None if it has none.
+    ``content_type`` is the part's own header, None if it has none. A part whose type no field has, such as a picture's,
+    is a file even if the client gives it no name.
     """
 
     name: str
@@ -163,7 +165,11 @@ class FormParser:
             head.add_to_name(found[1])
             head.add_to_value(found[2])
             head.end_header()
-        began = PartBegan(*head.disposition(), content_type=head.content_type())
+        name, filename = head.disposition()
+        content_type = head.content_type()
+        if filename is None and not media_types.may_be_of_a_field(content_type):
+            filename = filenames.UNNAMED
+        began = PartBegan(name, filename, content_type)
         if began.filename == "":
             self._withheld = began
         else:

@@ -38,7 +38,7 @@ class PartHead:
         """The field's name, and the file's name or None. Raises BadRequest for a part that is no form field."""
         self._must_be_plain()
         _, found = parameters.parse(self._headers.get("content-disposition", ""))
-        name, filename = parameters.text(found, "name"), parameters.text(found, "filename")
+        name, filename = parameters.text_of_form(found, "name"), parameters.text_of_form(found, "filename")
         if name is None and filename is None:
             raise BadRequest(
                 f"Part {self.index} of the form has no name: each part needs "

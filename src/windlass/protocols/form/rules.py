@@ -39,6 +39,11 @@ class FormFields:
         for name in ("reference", "sha256", "metadata"):
             self._read(name)
 
+    @property
+    def values(self) -> Mapping[str, str]:
+        """What has been said so far."""
+        return self._collector.values
+
     def take(self, event: FormEvent) -> bool:
         """Whether ``event`` was of an ordinary field, and is dealt with; else it is of a file, and the caller's.
 

@@ -96,17 +96,34 @@ def parse_complete(body: bytes) -> tuple[NamedPart, ...]:
         raise BadRequest(f"parts must be a list of 1 to {MOST_PARTS} parts.", field="parts")
     named = tuple(_part(each) for each in listed)
     if [part.number for part in named] != list(range(1, len(named) + 1)):
-        raise BadRequest("parts must have the numbers from 1 on, in order, each once.", field="parts")
+        raise BadRequest(
+            "parts must be listed by their numbers, from 1 on, each once. Sort them by PartNumber; if one is missing, "
+            'its ETag may not have been read, for which the bucket\'s CORS rules need "ExposeHeaders": ["ETag"].',
+            field="parts",
+        )
     return named
 
 
 def _part(said: Any) -> NamedPart:
-    if not isinstance(said, dict) or not isinstance(said.get("ETag"), str):
+    if not isinstance(said, dict):
         raise BadRequest("Each of parts must be an object with PartNumber and ETag.", field="parts")
-    tag = _TAG.fullmatch(said["ETag"])
+    number = parse_number(str(said.get("PartNumber", "")))
+    given = said.get("ETag")
+    tag = _TAG.fullmatch(given) if isinstance(given, str) else None
     if tag is None:
-        raise BadRequest("An ETag is what the store answered with the part.", field="parts")
-    return NamedPart(parse_number(str(said.get("PartNumber", ""))), tag[1])
+        raise BadRequest(
+            f"Part {number} has {_shown_tag(given)} for its ETag; it must be the ETag that the store answered the part "
+            'with. A page can read it only where the CORS rules of the bucket have "ExposeHeaders": ["ETag"], which '
+            "are the likely cause.",
+            field="parts",
+        )
+    return NamedPart(number, tag[1])
+
+
+def _shown_tag(given: Any) -> str:
+    if given is None:
+        return "nothing"
+    return repr(given[:40]) if isinstance(given, str) else "no text"
 
 
 def _intent(

@@ -57,7 +57,7 @@ class Bucket:
             try:
                 yield self._patient() if patient else self._ours()
             except (BotoCoreError, ClientError) as error:
-                raise told(error, key) from error
+                raise told(error, key, self.options.checksum) from error
 
     def pages(self, key: str, operation: str, **asked: Any) -> Iterator[Any]:
         """Of a listing, each asked for when it is wanted. Raises StoreError."""

@@ -15,15 +15,15 @@ from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.errors import Changed
 from windlass.storage.s3.finishing import complete
 from windlass.storage.s3.made import Made, Tag
-from windlass.storage.s3.options import GIB, LEAST_PART, MOST_PARTS
+from windlass.storage.s3.options import GIB, LEAST_PART
 
 
 class DirectS3:
     """The part of the store that lets clients in."""
 
     least_part = LEAST_PART
-    most_parts = MOST_PARTS
     largest_whole = 5 * GIB
+    most_parts: int
     bucket: str
     takes_forms: bool
     _bucket: Bucket

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from windlass.storage.contract import ObjectMissing, StoreError, StoreFull, StoreUnavailable
+from windlass.storage.contract import (
+    ObjectMissing,
+    StoreError,
+    StoreFull,
+    StoreMisconfigured,
+    StoreUnavailable,
+)
 
 _MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "InsufficientCapacity", "507"}
@@ -41,12 +48,31 @@ class Refused(StoreError):
         self.code = code
 
 
-def told(error: BotoCoreError | ClientError, key: str) -> StoreError:
-    """The error to raise. Its text never names bucket, address or credential, but may name the operation."""
+#: What stores answer that do not know a field of a request, or a number in it.
+_NOT_KNOWN = {
+    "NotImplemented",
+    "InvalidArgument",
+    "InvalidRequest",
+    "InvalidPartNumber",
+    "TooManyParts",
+    "XNotImplemented",
+}
+_OF_A_CHECKSUM = re.compile(r"checksum|crc32", re.IGNORECASE)
+_OF_A_PART_NUMBER = re.compile(r"part\s?number|too many parts|number of parts", re.IGNORECASE)
+_WITH_CHECKSUMS = {"CreateMultipartUpload", "UploadPart", "PutObject"}
+
+
+def told(error: BotoCoreError | ClientError, key: str, checksum: str = "") -> StoreError:
+    """The error to raise. Its text never names bucket, address or credential, but may name the operation.
+
+    ``checksum``: what the settings have parts proved by."""
     if not isinstance(error, ClientError):
         return StoreUnavailable(f"{key}: the store cannot be asked: {_of_connection(error)}")
     code, status, said = _of_reply(error)
     operation = error.operation_name
+    unknown = _not_known(code, operation, said, checksum)
+    if unknown:
+        return StoreMisconfigured(unknown)
     if code in _SETTINGS:
         return StoreUnavailable(f"{operation}: {_SETTINGS[code]}")
     if status in (401, 403):
@@ -60,6 +86,18 @@ def told(error: BotoCoreError | ClientError, key: str) -> StoreError:
     if status == 412:
         return Changed(f"{key}: it was replaced while it was read")
     return Refused(f"{key}: {operation} was refused with {code}: {said}", code)
+
+
+def _not_known(code: str, operation: str, said: str, checksum: str) -> str:
+    """What the store does not know of what our settings have it asked; empty for every other failure."""
+    if code not in _NOT_KNOWN:
+        return ""
+    if _OF_A_PART_NUMBER.search(f"{code} {said}") or code in ("InvalidPartNumber", "TooManyParts"):
+        return "The store allows fewer parts of one object than it is sent. Set AWS_S3_MAX_PARTS to what it allows."
+    of_checksum = _OF_A_CHECKSUM.search(said) or code in ("NotImplemented", "XNotImplemented")
+    if checksum == "crc32" and operation in _WITH_CHECKSUMS and of_checksum:
+        return "The store does not know CRC32 checksums. Set AWS_S3_CHECKSUM=md5."
+    return ""
 
 
 def _of_connection(error: BotoCoreError) -> str:

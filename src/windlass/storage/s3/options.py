@@ -32,6 +32,7 @@ class Options:
     addressing: str = "auto"
     prefix: str = ""
     part_size: int = 8 * MIB
+    max_parts: int = MOST_PARTS
     buffer: int = 64 * MIB
     checksum: Checksum = "crc32"
     forms: bool = True
@@ -54,6 +55,7 @@ class Options:
             addressing=settings.aws_s3_addressing_style,
             prefix=f"{prefix}/" if prefix else "",
             part_size=settings.aws_s3_part_size_mb * MIB,
+            max_parts=settings.aws_s3_max_parts,
             buffer=settings.aws_s3_buffer_mb * MIB,
             checksum=settings.aws_s3_checksum,
             forms=settings.aws_s3_forms,
@@ -65,5 +67,5 @@ class Options:
 
     def part_size_for(self, at_most: int | None) -> int:
         """One size for all parts of an object, so large that the allowed number of them will do."""
-        needed = -(-(at_most or 0) // MOST_PARTS)
+        needed = -(-(at_most or 0) // self.max_parts)
         return max(self.part_size, -(-needed // MIB) * MIB)

@@ -49,6 +49,7 @@ def _check_multipart(bucket: Bucket, key: str) -> None:
         tag = multipart.send(bucket, key, upload, 1, data, checksum)
         if multipart.parts(bucket, key, upload, checksum) != [tag]:
             raise StoreError("The store lists other parts than those that were sent to it.")
+        _must_take_most_parts(bucket, key)
         multipart.complete(bucket, key, upload, [(1, tag)])
         upload = multipart.begin(bucket, key, multipart.COPYING, key)
         copied = multipart.copy(bucket, key, upload, 1, key, 0, len(data))
@@ -59,6 +60,20 @@ def _check_multipart(bucket: Bucket, key: str) -> None:
         with suppress(StoreError):
             for begun in list(multipart.unfinished(bucket, key)):
                 multipart.abort(bucket, key, begun.upload)
+
+
+def _must_take_most_parts(bucket: Bucket, key: str) -> None:
+    """The part with the highest number that an object may come to have."""
+    kind, most = bucket.options.checksum, bucket.options.max_parts
+    upload = multipart.begin(bucket, key, kind, key)
+    try:
+        multipart.send(bucket, key, upload, most, b"last", kind)
+    except Refused as error:
+        raise StoreError(
+            f"The store does not take part {most} of an object ({error.code}). Set AWS_S3_MAX_PARTS to what it allows."
+        ) from error
+    finally:
+        multipart.abort(bucket, key, upload)
 
 
 def _must_prove(bucket: Bucket, key: str, upload: str) -> None:

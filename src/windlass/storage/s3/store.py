@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage.contract import Capabilities, ObjectInfo, ObjectMissing, State, StoreError, Writer
@@ -53,6 +54,8 @@ class S3Store(DirectS3):
     def __init__(self, options: Options, guard: Guard = no_guard) -> None:
         self._options = options
         self._bucket = Bucket(options, lambda: guard(self.name))
+        self.capabilities = replace(type(self).capabilities, max_chunks=options.max_parts)
+        self.most_parts = options.max_parts
         self._memory = Memory(options.buffer)
         # The address of a server of one's own is often one that only this network knows.
         self.is_public = bool(options.public_endpoint) or not options.endpoint

@@ -1,0 +1,214 @@
+"""Raw photographs of cameras: TIFF files whose first picture is a preview (TIFF 6.0; Adobe's DNG 1.7).
+
+Which of a file's directories has the sensor's picture, how large that is as it is shown, and which pictures for
+viewing lie beside it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+DNG = "image/x-adobe-dng"
+#: Maker in the file (in lower case, its beginning) -> type.
+_MAKERS = {
+    "nikon": "image/x-nikon-nef",
+    "sony": "image/x-sony-arw",
+    "pentax": "image/x-pentax-pef",
+    "ricoh": "image/x-pentax-pef",
+    "canon": "image/x-canon-cr2",
+    "olympus": "image/x-olympus-orf",
+    "om digital": "image/x-olympus-orf",
+    "panasonic": "image/x-panasonic-rw2",
+}
+
+#: First four bytes -> order of bytes and the type, where they tell it.
+_HEADS = {
+    b"II*\0": ("<", ""),
+    b"MM\0*": (">", ""),
+    b"IIU\0": ("<", "image/x-panasonic-rw2"),
+    b"IIRO": ("<", "image/x-olympus-orf"),
+    b"IIRS": ("<", "image/x-olympus-orf"),
+    b"MMOR": (">", "image/x-olympus-orf"),
+}
+_MOST_DIRECTORIES, _MOST_ENTRIES, _MOST_VALUES = 32, 500, 16
+#: Bytes of a value by its type: byte, text, short, long, rational …
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 13: 4}
+
+_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _MAKE = 254, 256, 257, 259, 262, 271
+_STRIPS, _ORIENTATION, _STRIP_LENGTHS, _SUBDIRECTORIES = 273, 274, 279, 330
+_JPEG, _JPEG_LENGTH, _EXIF, _DNG_VERSION = 513, 514, 34665, 50706
+_ACTIVE_AREA, _CROP_SIZE = 50829, 50720
+_EXIF_WIDTH, _EXIF_HEIGHT = 40962, 40963
+_RW2_TOP, _RW2_LEFT, _RW2_BOTTOM, _RW2_RIGHT, _RW2_JPEG = 4, 5, 6, 7, 0x2E
+#: Photometric interpretations of what a sensor saw: a mosaic of colours; linear.
+_OF_SENSORS = frozenset({32803, 34892})
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawPhoto:
+    """Width and height as displayed; ``orientation`` by EXIF. ``previews``: JPEG files in it, the largest first."""
+
+    mime_type: str
+    width: int
+    height: int
+    orientation: int
+    previews: tuple[Preview, ...]
+
+
+@dataclass(slots=True)
+class _Directory:
+    tags: dict[int, Numbers] = field(default_factory=dict)
+    make: str = ""
+    jpeg: Preview | None = None
+
+    def number(self, tag: int, default: int = 0) -> int:
+        values = self.tags.get(tag)
+        return int(values[0]) if values else default
+
+    @property
+    def is_of_a_sensor(self) -> bool:
+        return self.number(_PHOTOMETRIC) in _OF_SENSORS
+
+    @property
+    def area(self) -> int:
+        return self.number(_WIDTH) * self.number(_HEIGHT)
+
+
+def read(file: BinaryIO, size: int) -> RawPhoto | None:
+    """None for what is no raw photograph that is known here."""
+    file.seek(0)
+    head = file.read(16)
+    if head[:4] not in _HEADS:
+        return None
+    order, kind = _HEADS[head[:4]]
+    directories = list(_directories(file, size, order, struct.unpack_from(f"{order}I", head.ljust(16, b"\0"), 4)[0]))
+    if not directories:
+        return None
+    first = directories[0]
+    if _DNG_VERSION in first.tags:
+        kind = DNG
+    elif head[8:10] == b"CR":
+        kind = "image/x-canon-cr2"
+    elif not kind and any(each.is_of_a_sensor for each in directories):
+        kind = next((named for maker, named in _MAKERS.items() if first.make.lower().startswith(maker)), "")
+    if not kind:
+        return None
+    return _photo(kind, directories)
+
+
+def _photo(kind: str, directories: list[_Directory]) -> RawPhoto:
+    first = directories[0]
+    width, height = _size(kind, directories)
+    orientation = first.number(_ORIENTATION, 1)
+    orientation = orientation if 1 <= orientation <= 8 else 1
+    if orientation >= 5:
+        width, height = height, width
+    previews = sorted((each.jpeg for each in directories if each.jpeg), key=lambda each: -each.length)
+    return RawPhoto(kind, width, height, orientation, tuple(previews))
+
+
+def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
+    """Of the sensor's picture as it is cropped for showing, before it is turned."""
+    first = directories[0]
+    if kind == "image/x-panasonic-rw2" and _RW2_RIGHT in first.tags:
+        return (
+            first.number(_RW2_RIGHT) - first.number(_RW2_LEFT),
+            first.number(_RW2_BOTTOM) - first.number(_RW2_TOP),
+        )
+    if kind == "image/x-canon-cr2":
+        told = next((each for each in directories if _EXIF_WIDTH in each.tags and _EXIF_HEIGHT in each.tags), None)
+        if told is not None:
+            return told.number(_EXIF_WIDTH), told.number(_EXIF_HEIGHT)
+    sensors = [each for each in directories if each.is_of_a_sensor and each.number(_SUBFILE) & 1 == 0]
+    main = max(sensors or directories, key=lambda each: each.area)
+    crop = main.tags.get(_CROP_SIZE, ())
+    if len(crop) == 2 and min(crop) >= 1:
+        return round(crop[0]), round(crop[1])
+    area = main.tags.get(_ACTIVE_AREA, ())
+    if len(area) == 4 and area[2] > area[0] and area[3] > area[1]:
+        return int(area[3] - area[1]), int(area[2] - area[0])
+    return main.number(_WIDTH), main.number(_HEIGHT)
+
+
+def _directories(file: BinaryIO, size: int, order: str, at: int) -> Iterator[_Directory]:
+    """Each once: the first, those that follow it, and those that they point at."""
+    waiting, seen = [at], set[int]()
+    while waiting and len(seen) < _MOST_DIRECTORIES:
+        at = waiting.pop(0)
+        if at in seen or not 8 <= at < size:
+            continue
+        seen.add(at)
+        file.seek(at)
+        (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))
+        count = min(count, _MOST_ENTRIES)
+        body = file.read(12 * count + 4)
+        if len(body) < 12 * count:
+            continue
+        directory = _Directory()
+        for entry in range(count):
+            _add(file, directory, order, body[12 * entry : 12 * entry + 12], size)
+        yield directory
+        following = struct.unpack_from(f"{order}I", body.ljust(12 * count + 4, b"\0"), 12 * count)[0]
+        pointed = [*directory.tags.get(_SUBDIRECTORIES, ()), *directory.tags.get(_EXIF, ())]
+        waiting += [int(place) for place in (following, *pointed)]
+
+
+def _add(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: int) -> None:
+    tag, kind, count = struct.unpack_from(f"{order}HHI", entry)
+    each = _SIZES.get(kind, 0)
+    if tag == _RW2_JPEG and kind == 7:
+        directory.jpeg = _preview(struct.unpack_from(f"{order}I", entry, 8)[0], count, size)
+    if not each:
+        return
+    length = each * min(count, 64 if kind == 2 else _MOST_VALUES)
+    data = entry[8:] if each * count <= 4 else _at(file, struct.unpack_from(f"{order}I", entry, 8)[0], length)
+    if tag == _MAKE and kind == 2:
+        directory.make = data.partition(b"\0")[0].decode("latin-1").strip()
+    elif kind in (3, 4, 5, 13) and len(data) >= length:
+        directory.tags[tag] = _numbers(data[:length], kind, order)
+        _find_jpeg(directory, size)
+    elif tag == _DNG_VERSION:
+        directory.tags[tag] = (1,)
+
+
+def _numbers(data: bytes, kind: int, order: str) -> Numbers:
+    if kind == 5:
+        return tuple(above / (below or 1) for above, below in struct.iter_unpack(f"{order}II", data))
+    return tuple(value for (value,) in struct.iter_unpack(f"{order}{'H' if kind == 3 else 'I'}", data))
+
+
+def _find_jpeg(directory: _Directory, size: int) -> None:
+    """A picture for viewing: by its own entries, or as the one strip of a directory that is no sensor's."""
+    tags = directory.tags
+    if _JPEG in tags and _JPEG_LENGTH in tags:
+        directory.jpeg = _preview(directory.number(_JPEG), directory.number(_JPEG_LENGTH), size)
+    elif (
+        directory.number(_COMPRESSION) in (6, 7)
+        and len(tags.get(_STRIPS, ())) == len(tags.get(_STRIP_LENGTHS, ())) == 1
+        and _PHOTOMETRIC in tags
+        and not directory.is_of_a_sensor
+    ):
+        directory.jpeg = _preview(directory.number(_STRIPS), directory.number(_STRIP_LENGTHS), size)
+
+
+def _preview(offset: int, length: int, size: int) -> Preview | None:
+    return Preview(offset, length) if offset > 0 and 0 < length <= size - offset else None
+
+
+def _at(file: BinaryIO, offset: int, length: int) -> bytes:
+    place = file.tell()
+    file.seek(offset)
+    data = file.read(length)
+    file.seek(place)
+    return data

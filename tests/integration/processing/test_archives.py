@@ -1,0 +1,115 @@
+"""Archives through the whole plan, in the real sandbox: containers by structure whatever their names and types, and
+what the tools of this machine make."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import lz4.frame
+import pytest
+
+from tests import samples
+from tests.archive_samples import cpio, sparse_tar, with_zip64, zip_of
+from tests.hostile.files.archives import Entry, deflated_zeros, zipped
+from tests.integration.processing.given import processed, step
+from windlass.files.api import FileStatus, StepState
+from windlass.http.records import file_record
+
+MB = 1024 * 1024
+Setter = Callable[..., None]
+
+
+def bomb(name: str = "zeros", megabytes: int = 32) -> bytes:
+    return zipped([Entry(name.encode(), deflated_zeros(megabytes), 8, size=megabytes * MB)])
+
+
+@pytest.mark.parametrize(
+    ("content", "filename"),
+    [
+        (with_zip64(bomb()), "a.zip"),
+        (bomb(), "a.cbz"),
+        (bomb("doc.kml"), "a.kmz"),
+        (bomb("3D/3dmodel.model"), "a.3mf"),
+        (bomb("META-INF/MANIFEST.MF"), "a.jar"),
+        (bomb(), "a.whl"),
+        (bomb(), "model.pt"),
+        (bomb(), "unnamed"),
+        (b"x" + bomb(), "a.bin"),
+        (samples.png() + bomb(), "a.png"),
+        (samples.jpeg() + gzip.compress(b"x") + bomb(), "a.jpg"),
+        (lzma.compress(bytes(32 * MB), lzma.FORMAT_ALONE), "a.lzma"),
+        (lz4.frame.compress(bytes(32 * MB)), "a.lz4"),
+        (gzip.compress(bytes(32 * MB)) + b"x", "a.svgz"),
+        (cpio({"a": gzip.compress(bytes(32 * MB))}), "a.cpio"),
+        (sparse_tar("0.1", 1 << 40), "a.tar"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bomb_by_any_name_is_refused(content: bytes, filename: str) -> None:
+    asset = processed(content, filename)
+    assert asset.status == FileStatus.REJECTED, (asset.mime_type, asset.extra_attributes)
+    assert asset.rejection["rule"] in ("archive-ratio", "unpacked-size"), asset.rejection
+    assert not asset.gate_passed
+
+
+def test_a_profile_may_let_in_what_is_not_measured(settings: Setter, tmp_path: Path) -> None:
+    (tmp_path / "profiles.toml").write_text('[default]\nunmeasured = "accept"\n')
+    settings(WINDLASS_PROFILES=tmp_path / "profiles.toml")
+    asset = processed(zip_of({"a.txt": b"Haul away." * 50})[:-30], "a.zip")
+    assert asset.status == FileStatus.READY
+    checks = file_record(asset)["checks"]
+    assert [check["state"] for check in checks if check["name"] == "not measured"] == ["passed"]
+    assert processed(bomb(), "b.zip").status == FileStatus.REJECTED
+
+
+def make(directory: Path, tool: str, *command: str) -> bytes | None:
+    """What a tool makes of a few files; None where the tool is not here."""
+    if shutil.which(tool) is None:
+        return None
+    (directory / "a.txt").write_text("Haul away. " * 999)
+    (directory / "b").mkdir()
+    (directory / "b" / "c.jpg").write_bytes(samples.jpeg())
+    (directory / "inner.zip").write_bytes(zip_of({"x.txt": b"x" * 99}))
+    with (directory / "hole").open("wb") as sparse:
+        sparse.seek(5 * MB)
+        sparse.write(b"the end")
+    ended = subprocess.run([tool, *command], cwd=directory, capture_output=True, check=True)
+    made = directory / "made"
+    return made.read_bytes() if made.exists() else ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("filename", "command"),
+    [
+        ("a.zip", "zip -qr made.zip a.txt b inner.zip"),
+        ("b.zip", "zip -qr -fz - a.txt b inner.zip"),
+        ("c.zip", "zip -qr -P secret - a.txt b"),
+        ("d.zip", "zip -qr -0 - a.txt b hole"),
+        ("e.jar", "jar cf made a.txt b inner.zip"),
+        ("f.tar", "tar -cSf made a.txt b hole"),
+        ("g.tar", "tar -cSf made --format=pax a.txt hole"),
+        ("h.tar", "tar -cSf made --format=pax --sparse-version=0.1 a.txt hole"),
+        ("i.tgz", "tar -czf made a.txt b inner.zip"),
+        ("j.tar.xz", "tar -cJf made a.txt b inner.zip"),
+        ("k.xz", "xz -kc a.txt"),
+        ("l.lzma", "xz -kc --format=lzma a.txt"),
+        ("m.zst", "zstd -qc a.txt"),
+        ("n.lz4", "lz4 -qc a.txt"),
+        ("o.a", "ar rc made a.txt b/c.jpg"),
+        ("p.bz2", "bzip2 -kc a.txt"),
+        ("q.gz", "gzip -kc b/c.jpg"),
+    ],
+)
+def test_what_tools_make_is_ready(filename: str, command: str, tmp_path: Path) -> None:
+    content = make(tmp_path, *command.replace("made.zip", "-").split())
+    if content is None:
+        pytest.skip("this tool is not installed")
+    asset = processed(content, filename)
+    assert asset.status == FileStatus.READY, (asset.mime_type, asset.rejection)
+    assert step(asset, "archive_facts").state == StepState.DONE
+    assert "not_measured" not in asset.extra_attributes
