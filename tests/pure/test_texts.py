@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from tests import document_samples as samples
 from tests.document_samples import zipped
 from tests.hostile.files.documents import CATALOGUE, PAGES, page, pdf, stream
-from windlass.processing.contract import Step, StepContext, StepResult
+from windlass.processing.contract import Step, StepContext, StepResult, Unreadable
 from windlass.processing.formats import cell_dates, rtf
 from windlass.processing.outcome import accept, document
 from windlass.processing.steps.email_facts import EmailFacts
@@ -434,6 +436,104 @@ def test_a_damaged_part_loses_nothing_of_the_others(core: str) -> None:
     damaged = office({"word/document.xml": paragraph("body"), "word/footnotes.xml": f"<a>{paragraph('foot')}</b>"})
     result, text = done(Text(), damaged, DOCX)
     assert (text.split(), result.facts["text_cut"]) == (["body", "foot"], "a part of it is damaged")
+
+
+# Office files from before 2007, and Outlook's messages
+
+
+def word_97(pieces: list[tuple[str, bool]], *, locked: bool = False) -> bytes:
+    """A document whose text lies in pieces, each narrow or wide ([MS-DOC] 2.4.1)."""
+    data, places, ends = b"", [], [0]
+    for text, wide in pieces:
+        place = 0x400 + len(data)
+        places.append(place if wide else 2 * place | 0x40000000)
+        data += text.encode("utf-16-le" if wide else "cp1252")
+        ends.append(ends[-1] + len(text))
+    plan = struct.pack(f"<{len(ends)}I", *ends) + b"".join(struct.pack("<HIH", 0, place, 0) for place in places)
+    table = b"\x01" + struct.pack("<H", 3) + b"abc" + b"\x02" + struct.pack("<I", len(plan)) + plan
+    head = bytearray(0x400)
+    struct.pack_into("<HH", head, 0, 0xA5EC, 0xC1)
+    struct.pack_into("<H", head, 0x0A, 0x0200 | (0x0100 if locked else 0))
+    struct.pack_into("<II", head, 0x1A2, 0, len(table))
+    return samples.ole((("1Table", table), ("WordDocument", bytes(head) + data)))
+
+
+def record(kind: int, data: bytes) -> bytes:
+    return struct.pack("<HH", kind, len(data)) + data
+
+
+def biff(text: str) -> bytes:
+    return struct.pack("<HB", len(text), 0) + text.encode("latin-1")
+
+
+def excel_97() -> bytes:
+    first, rest = biff("hawser")[:6], b"\x01" + "ser".encode("utf-16-le")
+    shared = record(0xFC, struct.pack("<II", 2, 2) + biff("rope") + first) + record(0x3C, rest)
+    formats = record(0x041E, struct.pack("<H", 200) + biff("yyyy-mm-dd hh:mm"))
+    cells = [
+        record(0xFD, struct.pack("<3HI", 0, 0, 0, 1)),
+        record(0x0203, struct.pack("<3Hd", 0, 1, 1, 45413.0)),
+        record(0x0203, struct.pack("<3Hd", 0, 2, 2, 45413.354166667)),
+        record(0x027E, struct.pack("<3Hi", 1, 0, 0, 4250 << 2 | 3)),
+        record(0xBD, struct.pack("<2H", 1, 1) + struct.pack("<HiHi", 0, 7 << 2 | 2, 0, 8 << 2 | 2) + b"\2\0"),
+        record(0x06, struct.pack("<3H", 2, 0, 0) + bytes(6) + b"\xff\xff" + bytes(8)) + record(0x0207, biff("made")),
+        record(0x01B6, bytes(10) + struct.pack("<H", 3) + bytes(6)) + record(0x3C, b"\0box") + record(0x3C, bytes(8)),
+    ]
+    styles = b"".join(record(0xE0, struct.pack("<2H", 0, number) + bytes(16)) for number in (0, 14, 200))
+    book = record(0x0809, bytes(16)) + record(0x22, b"\0\0") + formats + styles + shared
+    return samples.ole((("Workbook", book + record(0x0809, bytes(16)) + b"".join(cells)),))
+
+
+def powerpoint_97() -> bytes:
+    def atom(kind: int, data: bytes, version: int = 0) -> bytes:
+        return struct.pack("<HHI", version, kind, len(data)) + data
+
+    master = atom(0x03F8, atom(0x0FA0, "no".encode("utf-16-le")), 0x0F)
+    slide = atom(0x03EE, atom(0x0FA0, "Größe\rZwei".encode("utf-16-le")) + atom(0x0FA8, b"narrow"), 0x0F)
+    return samples.ole((("PowerPoint Document", master + slide),))
+
+
+def outlook(**streams: bytes) -> bytes:
+    named = tuple((f"__substg1.0_{name[1:]}", data) for name, data in streams.items())
+    return samples.ole((("__properties_version1.0", b""), *named))
+
+
+#: The example of [MS-OXRTFCP] 3.1.
+COMPRESSED = bytes.fromhex(
+    "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0"
+)
+DOC, XLS = "application/msword", "application/vnd.ms-excel"
+PPT, MSG = "application/vnd.ms-powerpoint", "application/vnd.ms-outlook"
+
+
+@pytest.mark.parametrize(
+    ("data", "mime_type", "text"),
+    [
+        (word_97([("One\r\x13PAGE \x14", False), ("Größe\u2693\x15\x07\r", True)]), DOC, "One\nGröße\u2693\n"),
+        (word_97([("no", False)], locked=True), DOC, ""),
+        (samples.doc(), DOC, ""),
+        (excel_97(), XLS, "hawser\t2024-05-01\t2024-05-01 08:30\n42.5\t7\t8\nmade\tbox\n\n"),
+        (powerpoint_97(), PPT, "Größe\nZwei\nnarrow\n"),
+        (outlook(_1000001F="Größe".encode("utf-16-le")), MSG, "Größe"),
+        (outlook(_1000001E="Größe".encode("cp1252")), MSG, "Größe"),
+        (outlook(_10130102="<meta charset=gb2312><p>朱镕基".encode("gb18030")), MSG, "朱镕基"),
+        (outlook(_10090102=COMPRESSED), MSG, "hello world"),
+        (samples.msg(), MSG, ""),
+        (samples.locked_docx(), DOC, ""),
+    ],
+)
+def test_files_from_before_2007_have_their_text(data: bytes, mime_type: str, text: str) -> None:
+    assert text_of(data, mime_type).replace("\0", "").rstrip() == text.rstrip()
+
+
+@pytest.mark.parametrize("make", [excel_97, powerpoint_97, lambda: word_97([("One", False), ("Two", True)])])
+def test_a_file_from_before_2007_that_is_damaged_is_read_or_says_so(make: Callable[[], bytes]) -> None:
+    whole = make()
+    for place in range(0x600, len(whole), 61):
+        damaged = whole[:place] + b"\xff\xfe\xff\x7f" + whole[place + 4 :]
+        for kind in (DOC, XLS, PPT):
+            with contextlib.suppress(Unreadable):
+                text_of(damaged, kind)
 
 
 # PDF

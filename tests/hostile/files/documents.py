@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 
-from tests import samples
+from tests import document_samples, samples
 from tests.hostile.catalogue import Bait, baited, hostile
 from tests.hostile.files.archives import GB, MB, Entry, deflated_zeros, zipped, zlib_zeros
 from tests.hostile.files.pictures import laughs
@@ -532,3 +532,25 @@ def mail_of_nested_alternatives() -> bytes:
         head += b"Content-Type: multipart/alternative; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
     part = b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\n\x1b$B" + b"~~" * 200 + b"\r\n"
     return head + part + (b"--b14\r\n" + part) * 1000
+
+
+@hostile("records.xls")
+def xls_of_absurd_records() -> bytes:
+    """Ten thousand records, texts that go on for ever, cells of formats that are none."""
+    empty = b"\x0a\x00\x00\x00" * 6_000
+    texts = b"\xfc\x00\x0b\x00" + bytes(8) + b"\xff\xff\x01" + b"\x3c\x00\x03\x00\x01aa" * 2_000
+    cells = b"\x03\x02\x0e\x00" + b"\xff" * 14 + b"\xfd\x00\x0a\x00" + b"\xff" * 10
+    return document_samples.ole((("Workbook", b"\x09\x08\x10\x00" + bytes(16) + empty + texts + cells * 200),))
+
+
+@hostile("pieces.doc")
+def doc_of_absurd_pieces() -> bytes:
+    """Two thousand pieces, each of the whole text."""
+    count = 2_000
+    plan = b"".join(struct.pack("<I", 1000 * n) for n in range(count + 1))
+    plan += b"".join(struct.pack("<HIH", 0, 0x40000000, 0) for _ in range(count))
+    head = bytearray(0x1AA)
+    struct.pack_into("<HHIH", head, 0, 0xA5EC, 0xC1, 0, 0)
+    struct.pack_into("<II", head, 0x1A2, len(head), len(plan) + 5)
+    table = bytes(head) + b"\x02" + struct.pack("<I", len(plan)) + plan
+    return document_samples.ole((("WordDocument", bytes(head) + b"x" * 5000), ("0Table", table)))

@@ -7,6 +7,8 @@ holds the directory.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -32,10 +34,17 @@ def is_ole(head: bytes) -> bool:
 
 def facts(file: BinaryIO) -> dict[str, Any]:
     """Raises Unreadable."""
+    with opened(file) as document:
+        return _facts(document)
+
+
+@contextmanager
+def opened(file: BinaryIO) -> Iterator[Any]:
+    """The compound file. Raises Unreadable, also for what goes wrong in the block because the file is damaged."""
     import olefile.olefile
 
     if file.seek(0, 2) > LARGEST:
-        raise Unreadable(f"The facts of such a file are read up to {LARGEST // MB} MB.")
+        raise Unreadable(f"Such a file is read up to {LARGEST // MB} MB.")
     file.seek(0)
     wrong = (
         olefile.olefile.OleFileError,
@@ -47,8 +56,8 @@ def facts(file: BinaryIO) -> dict[str, Any]:
         struct.error,
         RecursionError,
     )
-    with damaged(*wrong, what="document"), _bounded()(file) as opened:
-        return _facts(opened)
+    with damaged(*wrong, what="document"), _bounded()(file) as document:
+        yield document
 
 
 def _bounded() -> Any:
@@ -69,7 +78,7 @@ def _bounded() -> Any:
 
 
 def _facts(opened: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"encrypted": _is_encrypted(opened)}
+    found: dict[str, Any] = {"encrypted": is_encrypted(opened)}
     found["has_macros"] = any(opened.exists(path) for path in _MACROS)
     summary = _properties(opened, _SUMMARY)
     page = summary.get(_CODE_PAGE, 0)
@@ -107,7 +116,7 @@ def _plain(value: Any, code_page: Any) -> Any:
     return value if type(value) is int and 0 < value < 2**31 else None
 
 
-def _is_encrypted(opened: Any) -> bool:
+def is_encrypted(opened: Any) -> bool:
     """An Office file since 2007 with a password lies in such a container, too, as one stream."""
     if opened.exists("EncryptedPackage") or opened.exists("EncryptedSummary"):
         return True

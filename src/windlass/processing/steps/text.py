@@ -7,7 +7,19 @@ from typing import Any
 
 from windlass.kernel.media_types import is_xml
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats import encodings, epub, markup, mime, ole, ooxml, opendocument, pdf, plain, rtf
+from windlass.processing.formats import (
+    encodings,
+    epub,
+    markup,
+    mime,
+    ole,
+    ole_text,
+    ooxml,
+    opendocument,
+    pdf,
+    plain,
+    rtf,
+)
 from windlass.processing.formats.bounds import MB, blocks
 from windlass.processing.formats.packed import Packed
 from windlass.processing.formats.sink import MAKES, MOST_BYTES, TextSink
@@ -24,14 +36,22 @@ _ZIPPED = (
     "application/vnd.oasis.opendocument.*",
     "application/vnd.openxmlformats-officedocument.*",
 )
+#: Files from before 2007; those that need a password lie in such files, too.
+_COMPOUND = (
+    "application/msword",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-outlook",
+    "application/vnd.ms-powerpoint",
+)
 _HTML = ("text/html", "application/xhtml+xml")
 #: Which of several ways in which a message is told is read: plain text before HTML before others.
 _RANKS = {"text/plain": 3, "text/html": 2}
 
 
 class Text:
-    """PDF, Office since 2007, OpenDocument, EPUB, HTML, XML, RTF, mail, and any plain text, as UTF-8 with line feeds.
-    At most 16 MiB of it, and half a minute; `text_cut` says where that was not all. Without text it makes nothing."""
+    """PDF, Word, Excel and PowerPoint since 97, Outlook messages, OpenDocument, EPUB, HTML, XML, RTF, mail, and any
+    plain text, as UTF-8 with line feeds. At most 16 MiB of it, and half a minute; `text_cut` says where that was not
+    all. Without text it makes nothing."""
 
     about = About(
         name="text",
@@ -46,6 +66,7 @@ class Text:
             "application/pdf",
             "application/rtf",
             "message/rfc822",
+            *_COMPOUND,
             *_ZIPPED,
         ),
         gives={
@@ -54,7 +75,7 @@ class Text:
             "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
         },
         makes=(MAKES,),
-        libraries=("pypdfium2", "pyexpat", "zipfile", "lzma", "charset_normalizer"),
+        libraries=("pypdfium2", "olefile", "pyexpat", "zipfile", "lzma", "charset_normalizer"),
     )
 
     def prepare(self) -> None:
@@ -118,7 +139,7 @@ def _unzipped(context: StepContext, sink: TextSink, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
         return _mail(context)
     if ole.is_ole(context.file.read(8)):
-        return iter(())
+        return ole_text.text(context.file)
     context.file.seek(0)
     if kind == "application/rtf":
         return rtf.text(_whole(context, sink, _RTF))
