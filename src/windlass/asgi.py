@@ -133,7 +133,7 @@ class FrontDoor:
         if _takes_body(path_of(scope)):
             await call_bounded(self._inner, scope, receive, send, limit)
         else:
-            await self._inner(scope, without_body(receive), send)
+            await self._inner(scope, without_body(), send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""
@@ -237,7 +237,8 @@ def _completing(scope: Scope, send: Send) -> Send:
             headers = list(message.get("headers", []))
             if message["status"] == 405 or scope["method"] == "OPTIONS":
                 allowed = ", ".join(sorted(_allowed(scope))).encode()
-                headers = [(name, value) for name, value in headers if name.lower() != b"allow"] + [(b"allow", allowed)]
+                others = [(name, value) for name, value in headers if name.lower() != b"allow"]
+                headers = [*others, (b"allow", allowed)] if allowed else headers
             if all(name.lower() != b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"private, no-store"))
             message = {**message, "headers": headers}

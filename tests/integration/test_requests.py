@@ -121,6 +121,14 @@ class TestQueries:
         answer = call("GET", f"/files/?{query}")
         assert (answer.status_code, answer.json()["detail"]) == (422, detail)
 
+    @pytest.mark.parametrize("value", ["0", "604801", '"x"', "1.5", "true", "[]"])
+    def test_a_bad_life_is_told_with_its_bounds(self, call: Caller, value: str) -> None:
+        file = make_file("anonymous")
+        for path in ("/uploads/grants/", f"/files/{file.id}/signed-url/"):
+            answer = call("POST", path, content=f'{{"expires_in": {value}}}')
+            told = "expires_in must be an integer from 1 to 604800 seconds, which is a week."
+            assert (answer.status_code, answer.json()["detail"]) == (422, told)
+
     def test_a_bad_status_is_told_which_there_are(self, call: Caller) -> None:
         detail = call("GET", "/files/?status=ready").json()["detail"]
         assert detail.startswith("status must be one of PENDING, PROCESSING, READY")
@@ -200,7 +208,9 @@ class TestReplies:
         assert call("PATCH", "/api/v1/media/upload/init").headers["allow"] == "OPTIONS, POST"
         assert call("PATCH", "/uploads/grants/").status_code in (404, 405)
         assert call("OPTIONS", "/files/security/config").headers["allow"] == "GET, HEAD, OPTIONS"
-        assert "allow" not in call("GET", "/nothing/here").headers
+        for method in ("GET", "OPTIONS"):
+            answer = call(method, "/files/nothing/here")
+            assert (answer.status_code, "allow" in answer.headers) == (404, False)
 
     @pytest.mark.parametrize("row", sorted(ROWS.keys() - {"GET /"}))
     def test_no_reply_is_stored_by_a_cache_unless_it_says_so(self, call: Caller, row: str) -> None:

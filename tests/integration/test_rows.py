@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from tests import django_home
 
@@ -109,3 +114,24 @@ def test_a_row_that_is_there_is_changed_and_keeps_its_number(owner: str) -> None
     (row,) = StepRun.objects.filter(file=asset)
     assert (row.state, row.position) == (StepState.DONE, 3)
     assert first.id == second.id == row.id
+
+
+ASK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('select count(*) from django_migrations').fetchone()"
+
+
+def test_another_connection_takes_no_locks_away() -> None:
+    """POSIX drops a process's locks on a file when the process closes any descriptor of it; who comes next would take
+    the database for unused, and remove its log from under the connections that are open."""
+    Event.objects.count()  # a connection that stays
+    name = str(connection.settings_dict["NAME"])
+    assert Path(f"{name}-wal").exists()
+    thread = threading.Thread(target=_connect_once)
+    thread.start()
+    thread.join()
+    subprocess.run([sys.executable, "-c", ASK, name], check=True)
+    assert Path(f"{name}-wal").exists()
+
+
+def _connect_once() -> None:
+    Event.objects.count()
+    connection.close()

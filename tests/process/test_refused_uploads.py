@@ -144,8 +144,8 @@ def refusals(http: httpx.Client) -> dict[str, tuple[str, str, Mapping[str, str],
         "too long": ("POST", "/files/", {}, 413),
         "a foreign host": ("POST", "/files/", {"Host": "evil.example"}, 400),
         "a foreign page": ("POST", "/files/", {"Origin": "https://evil.example"}, 403),
-        "no such path": ("POST", "/files/x/y/z", {}, 413),
-        "no such method": ("PUT", path, {}, 413),
+        "no such path": ("POST", "/files/x/y/z", {}, 404),
+        "no such method": ("PUT", path, {}, 405),
         "a record call": ("POST", f"/files/{uuid.uuid4()}/signed-url/", {}, 413),
         "a broken form": ("POST", "/files/", FORM, 400),
     }
@@ -417,7 +417,7 @@ def test_line_1_every_reply_to_a_tus_request_says_the_version(
 
 def test_line_1_refusals_before_any_route_say_the_version(http: httpx.Client) -> None:
     host = http.get("/files/", headers=TUS | {"Host": "elsewhere.example"})
-    large = http.post("/api/v1/webhooks/", headers=TUS, content=bytes(5 * MB))
+    large = http.post("/uploads/grants/", headers=TUS, content=bytes(5 * MB))
     assert (host.status_code, large.status_code) == (400, 413)
     for answer in (host, large):
         assert answer.headers.get_list("Tus-Resumable") == ["1.0.0"]

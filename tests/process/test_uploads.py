@@ -254,7 +254,7 @@ def test_line_5_an_empty_request_moves_nothing(http: httpx.Client) -> None:
 
 # Lines 6 and 7: creation
 
-BAD_NUMBERS = ["-1", "+1", "1.0", "0x10", "1e3", "", " ", "x", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 40]
+BAD_NUMBERS = ["-1", "+1", "1.0", "0x10", "1e3", "", " ", "x", "\N{ARABIC-INDIC DIGIT ONE}"]
 
 
 @pytest.mark.parametrize("number", BAD_NUMBERS)
@@ -515,7 +515,7 @@ def test_line_18_a_silent_client_is_cut_off_and_its_bytes_are_kept(make_server: 
 
 
 def test_line_18_a_slow_client_is_not_a_silent_one(make_server: Callable[..., ServerProcess]) -> None:
-    server = make_server(RECEIVE_TIMEOUT="3")
+    server = make_server(RECEIVE_TIMEOUT="3", MIN_RECEIVE_RATE="0")
     with connect(server) as http, Wire(server.port) as slow:
         path = create(http, 8)
         slow.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "8"})

@@ -333,7 +333,7 @@ def test_naughty_names_are_names_and_nothing_else(http: httpx.Client, kept: Kept
 
 
 def test_a_very_long_name_is_cut(http: httpx.Client) -> None:
-    made = http.post("/files/", params={"filename": "ö" * 3000 + ".txt"}, content=b"x")
+    made = http.post("/files/", params={"filename": "ö" * 1000 + ".txt"}, content=b"x")
     assert made.status_code == 201
     name = made.json()["original_filename"]
     assert len(name) <= 255

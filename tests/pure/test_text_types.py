@@ -42,6 +42,9 @@ LOOKALIKES = [
     b"!BDN and ITSF and MSCF\n",
     b"AC1027 drawings\n",
     b"7z and xz\n",
+    b"070701,12.5\n070702,13.0\n",
+    b"!<arch>\nis how an archive begins\n",
+    b"BZh91AY&SY is how a packed file begins\n",
     b"\xef\xbb\xbfHaul away.\n",
     "Haul awäy.\n".encode("latin-1"),
     "BMé\n".encode("latin-1"),
@@ -65,7 +68,8 @@ LOOKALIKES = [
 )
 @pytest.mark.parametrize("content", LOOKALIKES)
 def test_a_text_is_the_kind_that_its_name_says(content: bytes, ending: str, kind: str) -> None:
-    assert detected(content, f"a.{ending}").facts["mime_type"] == kind
+    found = detected(content, f"a.{ending}").facts
+    assert (found["mime_type"], found.get("also")) == (kind, None)
     assert verdict(content, f"a.{ending}", declared_mime_type=kind) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -110,18 +111,16 @@ async def call_bounded(app: App, scope: Scope, receive: Receive, send: Send, lim
         await app(scope, receive_bounded, send)
 
 
-def without_body(receive: Receive) -> Receive:
-    """For a request whose body nobody looks at: it seems to be empty, and what comes is dropped."""
+def without_body() -> Receive:
+    """For a request whose body nobody looks at: it seems to be empty, and nothing is read of it."""
     told = False
 
     async def receive_nothing() -> Message:
         nonlocal told
-        if not told:
-            told = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-        while (message := await receive())["type"] != "http.disconnect":
-            pass
-        return message
+        if told:
+            await asyncio.Event().wait()  # until who listens for the end of the connection is cancelled
+        told = True
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     return receive_nothing
 

@@ -252,7 +252,7 @@ class ReceivingProtocol(HttpToolsProtocol):
             self._feed(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._is_busy:
+        if self._is_busy and not self._is_closed:  # else it was closed from here
             self.cycle.lose_client()
         super().connection_lost(exc)
         self._leave()
@@ -421,6 +421,7 @@ class ReceivingProtocol(HttpToolsProtocol):
 
     def _abort(self) -> None:
         """Also ends what holds a copy of the socket to send a file."""
+        self._is_closed = True
         copy = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
         with copy, contextlib.suppress(OSError):
             copy.shutdown(socket.SHUT_RDWR)

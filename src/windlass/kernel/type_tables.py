@@ -108,13 +108,13 @@ FAMILIES = (
     frozenset({"application/x-hwp", "application/x-ole-storage"}),
     frozenset({f"{_OOXML}.wordprocessingml.document", f"{_OOXML}.wordprocessingml.template"}),
     frozenset({f"{_OOXML}.spreadsheetml.sheet", f"{_OOXML}.spreadsheetml.template"}),
-    frozenset({f"{_OOXML}.presentationml.{kind}" for kind in ("presentation", "slideshow", "template")}),
+    frozenset({f"{_OOXML}.presentationml.{kind}" for kind in ("presentation", "slide", "slideshow", "template")}),
     frozenset({f"application/vnd.ms-word.{kind}.macroenabled.12" for kind in ("document", "template")}),
     frozenset({f"application/vnd.ms-excel.{kind}.macroenabled.12" for kind in ("addin", "sheet", "template")}),
     frozenset(
         {
             f"application/vnd.ms-powerpoint.{kind}.macroenabled.12"
-            for kind in ("addin", "presentation", "slideshow", "template")
+            for kind in ("addin", "presentation", "slide", "slideshow", "template")
         }
     ),
 )
@@ -159,13 +159,21 @@ EXPORTED = {
 
 #: What public tables of types give for an ending that other files have too, so that clients declare it of those.
 DECLARED_BY_ENDING = {
+    "ass": ("audio/aac",),
+    "asx": ("video/x-ms-asf",),
     "bat": ("application/vnd.microsoft.portable-executable",),
     "cmd": ("application/vnd.microsoft.portable-executable",),
     "com": ("application/vnd.microsoft.portable-executable",),
+    "dot": ("application/msword", "text/vnd.graphviz"),
+    "mod": ("application/xml-dtd",),
     "msi": ("application/vnd.microsoft.portable-executable",),
-    "pot": ("application/vnd.ms-powerpoint",),
+    "otf": ("application/vnd.oasis.opendocument.formula-template",),
+    "pot": ("application/vnd.ms-powerpoint", "text/plain", "text/x-gettext-translation-template"),
     "ppa": ("application/vnd.ms-powerpoint",),
+    "sub": ("text/vnd.dvb.subtitle", "text/x-microdvd", "text/x-mpsub", "text/x-subviewer"),
+    "ts": ("text/vnd.trolltech.linguist", "video/mp2t"),
     "vst": ("application/vnd.visio",),
+    "x3dz": ("model/x3d+xml",),
 }
 
 #: Endings of files that were compressed as they were -> what they are found to be.

@@ -31,6 +31,9 @@ WAIT_SECONDS = 10.0
 #: How long a reader of the status waits for requests that are about to commit (seconds).
 SETTLE_SECONDS = 1.0
 
+#: How long at most the loss of a connection goes unnoticed by the request that receives from it (seconds).
+NOTICE_SECONDS = 0.1
+
 _DID_NOT_LET_GO = "Another request is writing to this upload and did not let go. Try again shortly."
 
 log = structlog.get_logger(__name__)
@@ -159,13 +162,16 @@ class Writers:
         return bool(there)
 
     async def settle(self, upload_id: uuid.UUID) -> bool:
-        """Wait a moment for those that are not receiving, and so are about to commit. Nobody is asked to let go. False
-        where there was none."""
+        """Wait for those that are about to commit, and for a moment also for one that is receiving, because its client
+        may be gone already. Nobody is asked to let go. False where there was none."""
         await _what_came_before_is_read()
-        deadline, there = monotonic() + SETTLE_SECONDS, list(self._ended.get(upload_id, ()))
+        began, there = monotonic(), list(self._ended.get(upload_id, ()))
         for ended in there:
-            while not ended.is_set() and upload_id not in self._streaming and monotonic() < deadline:
-                await _within(ended, 0.05)
+            while not ended.is_set():
+                longest = NOTICE_SECONDS if upload_id in self._streaming else SETTLE_SECONDS
+                if monotonic() - began > longest:
+                    break
+                await _within(ended, 0.02)
         return bool(there)
 
 

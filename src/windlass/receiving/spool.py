@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from typing import BinaryIO
 
 from windlass import conf
-from windlass.kernel.errors import BodyTooLarge
+from windlass.kernel.errors import BodyTooLarge, ReceiveTimeout
 from windlass.receiving.offload import in_thread
 from windlass.receiving.source import Source
 from windlass.storage.contract import Buffer
@@ -22,11 +23,11 @@ class Spool:
         self.size = 0
 
     async def fill(self, source: Source, limit: int) -> None:
-        """Take everything, at most ``limit`` bytes. Raises BodyTooLarge, and what the source raises."""
+        """Take everything, at most ``limit`` bytes. Raises BodyTooLarge, ReceiveTimeout, and what the source raises."""
         self._file = await in_thread(_open)
         batch: list[Buffer] = []
         held = 0
-        while (buffer := await source.read()) is not None:
+        while (buffer := await _next(source)) is not None:
             batch.append(bytes(buffer))
             held += len(buffer)
             self.size += len(buffer)
@@ -49,6 +50,14 @@ class Spool:
     async def close(self) -> None:
         if self._file is not None:
             await in_thread(self._file.close)
+
+
+async def _next(source: Source) -> Buffer | None:
+    try:
+        async with asyncio.timeout(conf.get().receive_timeout):
+            return await source.read()
+    except TimeoutError as error:
+        raise ReceiveTimeout("Nothing came for too long. Send the chunk again.") from error
 
 
 def _open() -> BinaryIO:

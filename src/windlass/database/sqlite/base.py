@@ -8,6 +8,7 @@ transaction asks again every millisecond.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -46,10 +47,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 def _make_private(database: str) -> None:
     """SQLite would make the file readable for everybody, as far as the umask lets it; the files beside it get the mode
-    of this one. Those of an earlier version are closed too."""
+    of this one. Those of an earlier version are closed too.
+
+    A file that is there is never opened here: POSIX takes a process's locks on a file away when the process closes any
+    descriptor of it, and SQLite's other connections in this process would go on without theirs.
+    """
     if database.startswith(("file:", ":memory:")):
         return
-    with suppress(OSError):  # SQLite says what is wrong
-        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if not os.path.exists(database):
+        with suppress(OSError):  # SQLite says what is wrong; or another process was first
+            handle, empty = tempfile.mkstemp(dir=os.path.dirname(database) or ".")  # with mode 0600
+            os.close(handle)
+            try:
+                os.link(empty, database)
+            finally:
+                os.unlink(empty)
     for suffix in ("", "-wal", "-shm", "-journal"):
         close_to_others(Path(database + suffix))

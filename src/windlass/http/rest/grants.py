@@ -13,9 +13,10 @@ from pydantic import Field, StringConstraints, field_validator
 from windlass.accounts import api as accounts
 from windlass.files.api import profile
 from windlass.http.rest.credentials import OWNER, caller
-from windlass.http.rest.schemas import Reply
+from windlass.http.rest.schemas import Reply, within
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
+from windlass.protocols.json_fields import LARGEST
 from windlass.receiving.offload import in_transaction
 
 router = Router(tags=["Uploads"])
@@ -27,9 +28,13 @@ USUAL = 3600
 
 class GrantIn(Schema):
     profile: str = "default"
-    max_size: int | None = Field(None, ge=0, le=2**63 - 1, description="Bytes, besides the profile's own limit.")
+    max_size: Annotated[int, Field(ge=0, le=LARGEST), within(0, LARGEST, "bytes")] | None = Field(
+        None, description="Bytes, besides the profile's own limit."
+    )
     reference: Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f]*$")] | None = None
-    expires_in: int = Field(USUAL, ge=1, le=LONGEST, description="Seconds within which the upload must begin.")
+    expires_in: Annotated[int, Field(ge=1, le=LONGEST), within(1, LONGEST, "seconds, which is a week")] = Field(
+        USUAL, description="Seconds within which the upload must begin."
+    )
     origin: str | None = Field(None, description="The page that may use it, such as https://shop.example.")
 
     @field_validator("origin")

@@ -14,17 +14,11 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast, Length
 from ninja import Schema
-from pydantic import (
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    field_validator,
-)
+from pydantic import Field, StringConstraints, field_validator
 
 from windlass.files.api import FileAsset, FileStatus, assets, trash
 from windlass.http.records import with_parts
+from windlass.http.rest.schemas import within
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id
@@ -41,17 +35,10 @@ _Text = Annotated[str, StringConstraints(max_length=255)]
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(?:[a-z0-9][a-z0-9!#$&^_.+-]*|\*)")
 
 
-def _limit(value: Any, check: ValidatorFunctionWrapHandler) -> int:
-    try:
-        return int(check(value))
-    except ValidationError:
-        raise ValueError(f"must be an integer from 1 to {MAX_LIMIT}") from None
-
-
 class FileQuery(Schema):
     """What a caller asks of the list."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), WrapValidator(_limit)] = Field(
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), within(1, MAX_LIMIT)] = Field(
         50, description="Files on a page. Fewer come where their records are large."
     )
     cursor: str | None = Field(None, description="From `next` of the page before.")

@@ -6,16 +6,30 @@ Replies are made by ``http.records``; a test holds them against these.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from windlass.files.api import FileStatus, StepState
 
 #: A week: long enough to hand a link to a person, short enough that a leaked one dies.
 LONGEST_SIGNED_URL = 7 * 24 * 3600
+
+
+def within(low: int, high: int, unit: str = "") -> WrapValidator:
+    """For a field that is an integer of these bounds: refuses with both, and their unit."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> int:
+        try:
+            if not isinstance(value, bool):  # the library takes true for 1
+                return int(handler(value))
+        except ValidationError:
+            pass
+        raise ValueError(f"must be an integer from {low} to {high} {unit}".rstrip())
+
+    return WrapValidator(check)
 
 
 class Reply(Schema):
@@ -135,9 +149,10 @@ class UploadStatusOut(Reply):
 
 
 class SignedUrlIn(Schema):
-    expires_in: int | None = Field(
-        None, ge=1, le=LONGEST_SIGNED_URL, description="Seconds. SIGNED_URL_SECONDS where it is not given."
-    )
+    expires_in: (
+        Annotated[int, Field(ge=1, le=LONGEST_SIGNED_URL), within(1, LONGEST_SIGNED_URL, "seconds, which is a week")]
+        | None
+    ) = Field(None, description="Seconds. SIGNED_URL_SECONDS where it is not given.")
 
 
 class SignedUrlOut(Reply):

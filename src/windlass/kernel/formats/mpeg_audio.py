@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import BinaryIO
 
 #: Bytes that are searched for the first frame where nothing says that there is one, and where a tag does.
@@ -12,6 +13,8 @@ _WINDOW, _BEHIND = 1024 * 1024, 16 * 1024
 #: Frames that must follow each other: by chance they do not.
 _IN_A_ROW = 6
 _MOST_TAGS = 8
+#: Places in a window that look like a frame and are none, after which there is no sound in it.
+_MOST_TRIES = 20_000
 
 _SYNC = re.compile(rb"(?=(\xff[\xe2-\xef\xf0-\xff]))", re.DOTALL)
 #: Kilobits a second by version (1, or 2 and 2.5) and layer (ISO/IEC 11172-3, 2.4.2.3; 13818-3).
@@ -44,7 +47,7 @@ def search(file: BinaryIO, begin: int, within: int) -> tuple[int, str] | None:
     for at in range(begin, begin + within, _WINDOW):
         file.seek(at)
         data = file.read(_WINDOW + _BEHIND)
-        for match in _SYNC.finditer(data, 0, _WINDOW):
+        for match in islice(_SYNC.finditer(data, 0, _WINDOW), _MOST_TRIES):
             found = _frame(data, match.start())
             if found is not None and _follow(data, match.start(), found[0]):
                 return at + match.start(), "audio/aac" if found[0][0] == "adts" else "audio/mpeg"

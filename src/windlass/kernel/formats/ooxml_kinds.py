@@ -18,6 +18,8 @@ TYPES, RELATIONSHIPS = "[content_types].xml", "_rels/.rels"
 
 #: Bytes of these two parts that are read: some ten thousand lines of them.
 LONGEST = 4 * 1024 * 1024
+_MOST_LINES = 50_000
+_LINES = frozenset({"override", "default", "relationship", "file-entry", "rootfile"})
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 
@@ -134,19 +136,24 @@ class _Element:
 
 
 class _Refused(Exception):
-    """The document has what it may not have, such as entities of its own."""
+    """The document has what it may not have, such as entities of its own, or too much of it."""
 
 
 def _elements(content: bytes) -> list[_Element]:
-    """The elements of a small document in any encoding of XML, as far as it is well-formed."""
+    """The lines of a table in any encoding of XML, as far as it is well-formed."""
     found: list[_Element] = []
 
     def refuse(*_: object) -> None:
         raise _Refused
 
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if (local := name.rpartition(" ")[2].lower()) in _LINES:
+            found.append(_Element(local, attributes))
+        if len(found) > _MOST_LINES:
+            raise _Refused
+
     parser = expat.ParserCreate(namespace_separator=" ")
-    parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = lambda name, said: found.append(_Element(name.rpartition(" ")[2].lower(), said))
+    parser.EntityDeclHandler, parser.StartElementHandler = refuse, start
     with suppress(expat.ExpatError, _Refused, LookupError, ValueError):
         parser.Parse(content.lstrip(b"\r\n\t "), True)
     return found

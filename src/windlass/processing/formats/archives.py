@@ -103,6 +103,7 @@ class Surveyor:
             content.seek(0, 2)
         finally:
             survey.unpacked = max(survey.unpacked, made.counted)
+            survey.has_trailing = made.has_trailing
             survey.largest = max(survey.largest, 0 if survey.listed else made.counted)
 
 

@@ -72,6 +72,7 @@ class Survey:
     inner_entries: int = 0
     inner_unpacked: int = 0
     largest: int = 0
+    has_trailing: bool = False
     _names: Counter[int] = field(default_factory=Counter)
 
     def add(self, entry: Entry) -> bool:
@@ -102,6 +103,8 @@ class Survey:
             "encrypted": self.encrypted,
             "largest_entry": min(self.largest, MOST_SAID),
         }
+        if self.has_trailing:
+            found["trailing_data"] = True
         if self.inner_unpacked or self.inner_entries:
             found["inner_unpacked_size"] = min(self.inner_unpacked, MOST_SAID)
             found["inner_entries"] = self.inner_entries

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from windlass.kernel.formats import containers
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.entries import Entry, Survey
-from windlass.processing.formats.unpacking import part
+from windlass.processing.formats.unpacking import FARTHEST, part
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives import Surveyor
@@ -78,6 +78,7 @@ def _file_of_four(body: bytes, flags: int) -> tuple[Entry, int]:
         packed, unpacked, place = packed | high_packed << 32, unpacked | high_unpacked << 32, 33
     name = body[place : place + length].partition(b"\0")[0].decode("utf-8", "replace")
     goes_on_from_before = bool(flags & 1)
+    packed = min(packed, FARTHEST)
     entry = Entry(
         name,
         0 if goes_on_from_before else unpacked,
@@ -133,7 +134,7 @@ def _fields(header: bytes) -> tuple[int, _Fields]:
     flags, place = _number(header, place)
     extra, place = _number(header, place) if flags & 1 else (0, place)
     data, place = _number(header, place) if flags & 2 else (0, place)
-    return kind, _Fields(header, place, flags, extra, min(data, 2**62))
+    return kind, _Fields(header, place, flags, extra, min(data, FARTHEST))
 
 
 def _file_of_five(fields: _Fields) -> tuple[Entry, bool]:

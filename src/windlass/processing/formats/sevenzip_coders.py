@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from windlass.processing.formats.sevenzip_streams import Folder
-from windlass.processing.formats.unpacking import MADE, READ, WINDOW, Decompressor, raw_deflate
+from windlass.processing.formats.unpacking import MADE, READ, WINDOW, Decompressor, deflate64, raw_deflate
 
 _COPY, _LZMA, _LZMA2, _DELTA = b"\x00", bytes.fromhex("030101"), b"\x21", b"\x03"
+_DEFLATE64 = bytes.fromhex("040109")
 _OTHERS: dict[bytes, Callable[[], Decompressor]] = {
     bytes.fromhex("040108"): raw_deflate,
     bytes.fromhex("040202"): bz2.BZ2Decompressor,
@@ -36,6 +37,8 @@ def unpacking_chain(folder: Folder) -> Callable[[BinaryIO], Iterator[bytes]] | N
         return None
     if [coder for coder, _ in folder.coders] == [_COPY]:
         return lambda packed: _bounded(_as_it_is(packed), folder.size)
+    if [coder for coder, _ in folder.coders] == [_DEFLATE64]:
+        return lambda packed: _bounded(deflate64(packed), folder.size)
     if len(folder.coders) == 1 and folder.coders[0][0] in _OTHERS:
         make = _OTHERS[folder.coders[0][0]]
         return lambda packed: _bounded(_made(packed, make()), folder.size)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.entries import Entry, Survey
-from windlass.processing.formats.unpacking import part
+from windlass.processing.formats.unpacking import FARTHEST, part
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives import Surveyor
@@ -49,7 +49,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
 
 
 def _record(file: BinaryIO, place: int) -> bytes:
-    file.seek(place)
+    file.seek(min(place, FARTHEST))
     return file.read(RECORD)
 
 
@@ -75,7 +75,7 @@ def _real_size(file: BinaryIO, header: bytes, said: dict[str, str], places: tupl
     told = [int(number) for number in numbers if _is_number(number)]
     mapped = said.get("GNU.sparse.map", "")
     if said.get("GNU.sparse.major") == "1":
-        file.seek(begins)
+        file.seek(min(begins, FARTHEST))
         mapped = ",".join(file.read(min(size, _LONGEST_HEADER)).decode("ascii", "replace").split("\n")[1:])
     steps = [int(number) if _is_number(number) else 0 for number in mapped.split(",")]
     return max([size, *told, *(offset + length for offset, length in zip(steps[::2], steps[1::2], strict=False))])

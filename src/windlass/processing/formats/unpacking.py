@@ -6,7 +6,6 @@ import bz2
 import lzma
 import struct
 import sys
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,8 @@ WINDOW = 128 * MB
 READ, MADE = 64 * 1024, 256 * 1024
 #: Unpacked bytes that can be gone back to without unpacking again: the end of a zip file is looked for in them.
 KEPT = MB
+#: No file reaches so far, whatever it says.
+FARTHEST = 2**62
 #: Unpacking again, to go back, may cost so many times what may be unpacked.
 AGAIN = 4
 
@@ -98,7 +99,38 @@ class _Zlib:
         try:
             return self._inner.decompress(self._inner.unconsumed_tail + data, max(max_length, 0))
         except self._errors as error:
-            raise zlib.error(str(error)) from error
+            raise ValueError(str(error)) from error
+
+
+class _Zstd:
+    """Of the standard library from Python 3.14 on; before that its backport."""
+
+    def __init__(self) -> None:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+
+        self._inner = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
+        self._errors = zstd.ZstdError
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return self._inner.needs_input
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        try:
+            return self._inner.decompress(data, max_length)
+        except self._errors as error:
+            raise ValueError(str(error)) from error
 
 
 class _Lzip:
@@ -137,13 +169,7 @@ class _Lzip:
 
 
 def zstd() -> Decompressor:
-    """Of the standard library from Python 3.14 on; before that its backport."""
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-
-    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
+    return _Zstd()
 
 
 def _lz4() -> Decompressor:
@@ -155,6 +181,19 @@ def _lz4() -> Decompressor:
 
 def raw_deflate() -> Decompressor:
     return _Zlib(-15)
+
+
+def deflate64(packed: BinaryIO) -> Iterator[bytes]:
+    """As Windows packs files above 2 GiB. Its decompressor has no bound of its own: it is fed little at a time, which
+    makes 60 MB at most."""
+    from inflate64 import Inflater
+
+    inner = Inflater()
+    while not inner.eof:
+        fed = packed.read(2048)
+        if not fed:
+            raise EOFError("its end is missing")
+        yield inner.inflate(fed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +219,7 @@ PACKINGS: Mapping[str, Packing] = {
     containers.COMPRESS: Packing(stream=lzw.blocks),
 }
 
-_ERRORS = (OSError, EOFError, ValueError, RuntimeError, lzma.LZMAError, zlib.error, struct.error)
+_ERRORS = (OSError, EOFError, ValueError, RuntimeError, lzma.LZMAError, struct.error)
 
 
 def prepare() -> None:
@@ -189,13 +228,14 @@ def prepare() -> None:
         make()
 
 
-def blocks(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
+def blocks(packed: BinaryIO, packing: Packing, note_trailing: Callable[[], None]) -> Iterator[bytes]:
     """What the file unpacks to from where it stands, several members one after the other being one stream.
 
-    Raises Unreadable for a damaged one, NotMeasured where it asks for too much memory.
+    ``note_trailing`` is called where bytes follow that are no member. Raises Unreadable for a damaged one, NotMeasured
+    where it asks for too much memory.
     """
     try:
-        yield from packing.stream(packed) if packing.stream else _members(packed, packing)
+        yield from packing.stream(packed) if packing.stream else _members(packed, packing, note_trailing)
     except MemoryError as error:
         raise NotMeasured("it needs more memory to be unpacked than is given to it") from error
     except _ERRORS as error:
@@ -204,7 +244,7 @@ def blocks(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
         raise Unreadable("The archive is damaged: it can be unpacked in part only.") from error
 
 
-def _members(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
+def _members(packed: BinaryIO, packing: Packing, note_trailing: Callable[[], None]) -> Iterator[bytes]:
     fed = _past_skippable(packed, packed.read(READ)) if packing.skippable else packed.read(READ)
     while fed and packing.make:
         inner = packing.make()
@@ -217,10 +257,13 @@ def _members(packed: BinaryIO, packing: Packing) -> Iterator[bytes]:
             if block:
                 yield block
         fed = _next_member(packed, (inner.unused_data or b"") + fed, packing)
+        if fed and not fed.startswith(packing.marks):
+            note_trailing()
+            return
 
 
 def _next_member(packed: BinaryIO, rest: bytes, packing: Packing) -> bytes:
-    """The beginning of the next member; nothing where what follows is none."""
+    """What follows but padding: the next member, or what is none."""
     while not rest.strip(b"\0"):
         rest = packed.read(READ)
         if not rest:
@@ -228,9 +271,7 @@ def _next_member(packed: BinaryIO, rest: bytes, packing: Packing) -> bytes:
     rest = rest.lstrip(b"\0")
     if len(rest) < 8:
         rest += packed.read(READ)
-    if packing.skippable:
-        rest = _past_skippable(packed, rest)
-    return rest if packing.marks and rest.startswith(packing.marks) else b""
+    return _past_skippable(packed, rest) if packing.skippable else rest
 
 
 def _past_skippable(packed: BinaryIO, rest: bytes) -> bytes:
@@ -253,7 +294,7 @@ class Part:
 
     def read(self, size: int = -1) -> bytes:
         left = max(self._size - self._place, 0)
-        self._file.seek(self._begins + self._place)
+        self._file.seek(min(self._begins + self._place, FARTHEST))
         found = self._file.read(left if size < 0 else min(size, left))
         self._place += len(found)
         return found
@@ -282,6 +323,7 @@ class Unpacked:
         self._packed, self._packing, self._meter = packed, packing, meter
         self._place = self._reached = 0
         self._size: int | None = None
+        self.has_trailing = False
         self._restart()
 
     @property
@@ -321,7 +363,7 @@ class Unpacked:
         return block[place - begins :]
 
     def _more(self) -> bool:
-        block = next(self._blocks, b"")
+        block = next(filter(None, self._blocks), b"")
         if not block:
             self._size = self._made
             return False
@@ -334,9 +376,12 @@ class Unpacked:
         self._meter.add(len(block), fresh)
         return True
 
+    def _note_trailing(self) -> None:
+        self.has_trailing = True
+
     def _restart(self) -> None:
         self._packed.seek(0)
-        self._blocks, self._made = blocks(self._packed, self._packing), 0
+        self._blocks, self._made = blocks(self._packed, self._packing, self._note_trailing), 0
         self._kept: deque[tuple[int, bytes]] = deque()
 
 

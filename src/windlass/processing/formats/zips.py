@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import lzma
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,6 +21,7 @@ from windlass.processing.formats.unpacking import (
     READ,
     WINDOW,
     Packing,
+    deflate64,
     part,
     raw_deflate,
     unpacked,
@@ -31,8 +31,6 @@ from windlass.processing.formats.unpacking import (
 if TYPE_CHECKING:
     from windlass.processing.formats.archives import Surveyor
 
-#: No file reaches so far, whatever an entry says of its place.
-_FARTHEST = 2**63 - 1
 _LOCAL = 30
 _FULL = 0xFFFFFFFF
 #: Bytes that may stand between an entry's data and the next header: its data descriptor, in its four forms.
@@ -54,6 +52,7 @@ def _lzma_of_zip(packed: BinaryIO) -> Iterator[bytes]:
 #: Methods by number (APPNOTE 4.4.5) that can be unpacked here.
 METHODS: Mapping[int, Packing] = {
     8: Packing(raw_deflate),
+    9: Packing(stream=deflate64),
     12: Packing(PACKINGS["application/x-bzip2"].make),
     14: Packing(stream=_lzma_of_zip),
     20: Packing(zstd),
@@ -173,7 +172,7 @@ def _count_small(file: BinaryIO, member: Member, begins: int, surveyor: Surveyor
     inner = raw_deflate()
     try:
         content = inner.decompress(file.read(member.packed), MADE)
-    except zlib.error:
+    except ValueError:
         return None
     if not inner.eof or not containers.is_surely_none(content):
         return None
@@ -202,8 +201,10 @@ def _contradiction(member: Member, header: Local) -> str:
 
 def _count_between(file: BinaryIO, begins: int, ends: int, found: Survey, surveyor: Surveyor) -> None:
     """Count entries that stand in a gap and are not listed: readers that go by the entries' own headers see them."""
+    if begins >= ends:
+        return
     file.seek(begins)
-    gap = file.read(min(28, ends - begins)) if ends > begins else b""
+    gap = file.read(min(28, ends - begins))
     if any(gap[skipped : skipped + 4] == b"PK\x03\x04" for skipped in _DESCRIPTORS):
         _count_unlisted(file, begins, ends, found, surveyor)
 

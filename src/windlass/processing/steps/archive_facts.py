@@ -49,11 +49,12 @@ class ArchiveFacts:
             "overlapping_entries": "entries that share bytes with others, as bombs do",
             "largest_entry": "bytes that the largest file in it unpacks to, in an archive in it too",
             "duplicate_names": "entries whose name another has, too",
+            "trailing_data": "whether bytes stand behind the end of what is packed; readers pass over them",
             "archive_damaged": "what is damaged in it, where it could not be read whole",
             "archive_contradiction": "what its parts say otherwise than each other, so that readers differ about it",
             "archive_not_measured": "why what it unpacks to could not be measured, where it could not",
         },
-        libraries=("bz2", "lzma", "zlib", "zlib_ng", "lz4.frame"),
+        libraries=("bz2", "lzma", "zlib", "zlib_ng", "lz4.frame", "inflate64"),
     )
 
     def prepare(self) -> None:
@@ -120,5 +121,6 @@ def _take_larger(found: Survey, other: Survey) -> None:
 def _detail(found: Survey) -> str:
     size = f"{'at least ' if found.sizes == 'at least' else ''}{found.all_unpacked:,} bytes unpacked"
     many = "more than " if found.cut else ""
-    wrong = "".join(f"; {said}" for said in (found.damaged, found.contradiction, found.unmeasured) if said)
+    trailing = "; the bytes behind its end are passed over" * found.has_trailing
+    wrong = trailing + "".join(f"; {said}" for said in (found.damaged, found.contradiction, found.unmeasured) if said)
     return f"{many}{found.entries:,} entries, {size}{wrong}" if found.listed else f"{size}{wrong}"

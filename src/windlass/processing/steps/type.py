@@ -32,6 +32,9 @@ HEAD = MB
 #: Where readers of PDF look for its beginning.
 PDF_WITHIN = 1024
 
+#: Where the end of one is looked for before it is opened: a text that mentions PDF may be long.
+_PDF_END = 64 * 1024
+
 #: Bytes that are searched for the root of a document of markup.
 _MARKUP_WITHIN = 64 * MB
 
@@ -168,8 +171,8 @@ class _Detection:
         return _PDF if not is_another and self._opens_as_pdf() else None
 
     def _opens_as_pdf(self) -> bool:
-        self._file.seek(max(0, self._size - 2048))
-        if b"startxref" not in self._file.read(2048):
+        self._file.seek(max(0, self._size - _PDF_END))
+        if b"startxref" not in self._file.read(_PDF_END):
             return False
         self._file.seek(0)
         try:
@@ -213,7 +216,8 @@ class _Detection:
             also.append(_PDF)
         if kind == "application/gzip" and _is_packed_svg(self._file):
             also.append(markup_root.SVG)
-        return _Found(kind, encoding, _others(kind, [*also, *self._containers(kind, *also)]))
+        packed = [] if is_text else self._containers(kind, *also)  # no text is one, whatever digits it begins with
+        return _Found(kind, encoding, _others(kind, [*also, *packed]))
 
     def _containers(self, *kinds: str) -> list[str]:
         """Containers that the bytes are by their structure, where the types found so far do not say so."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,21 @@ class Extent:
 
 
 @dataclass(slots=True)
+class Heard:
+    """Seconds of sound that are in the first packets of a stream, as decoded."""
+
+    seconds: float = 0.0
+    packets: int = 0
+
+    def add(self, packet: Any) -> None:
+        import av
+
+        self.packets += 1
+        with suppress(av.FFmpegError, ValueError):
+            self.seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
+
+
+@dataclass(slots=True)
 class Count:
     """All packets of the pictures and the sound. ``whole``: their end was reached in time; ``damaged``: not without
     errors."""
@@ -81,6 +97,7 @@ class Count:
     extents: dict[int, Extent] = field(default_factory=dict)
     bases: dict[int, float] = field(default_factory=dict)
     rates: dict[int, float] = field(default_factory=dict)
+    heard: dict[int, Heard] = field(default_factory=dict)
     sounds: list[int] = field(default_factory=list)
     whole: bool = False
     damaged: bool = False
@@ -153,9 +170,14 @@ def _count(context: StepContext, **options: str) -> Count:
         streams = played(container)
         for stream in streams:
             _begin(count, stream, name)
-        extents = count.extents
+        extents, heard = count.extents, count.heard
+        wanted = SAMPLED * len(heard)
         for number, packet in enumerate(_packets(container, streams, count)):
-            extents[packet.stream_index].add(packet)
+            index = packet.stream_index
+            extents[index].add(packet)
+            if wanted and packet.size and index in heard and heard[index].packets < SAMPLED:
+                heard[index].add(packet)
+                wanted -= 1
             if number % BETWEEN_CLOCKS == 0 and time.process_time() > until:
                 return count
     count.whole = True
@@ -170,6 +192,9 @@ def _begin(count: Count, stream: Any, container: str) -> None:
     count.bases[stream.index] = base
     if stream.type == "audio":
         count.sounds.append(stream.index)
+        if stream.codec_context is not None and len(count.heard) < MOST_SOUNDS:
+            stream.codec_context.thread_count = 1
+            count.heard[stream.index] = Heard()
     elif stream.codec_context is not None and stream.codec_context.framerate:
         count.rates[stream.index] = float(stream.codec_context.framerate)
 
@@ -194,7 +219,7 @@ def _larger(context: StepContext, count: Count, counted: float) -> float | None:
     said: list[float | None] = [counted, _with_all_bytes(context, counted)]
     if demuxer(context) == "mov":
         said.append(_with_all_samples(context, counted))
-    said += [_of_sound(context, count, index) for index in count.sounds[:MOST_SOUNDS]]
+    said += [_of_sound(context, count, index) for index in count.heard]
     known = [each for each in said if each is not None]
     if len(known) < len(said):
         return None
@@ -236,31 +261,28 @@ def _of_pictures(count: Count, index: int, seconds: float) -> float | None:
 
 
 def _of_sound(context: StepContext, count: Count, index: int) -> float | None:
-    """By what the packets hold: a sample of them first; all, where that contradicts the time stamps."""
-    packets, stamped = count.extents[index].packets, count.length_of(index)
-    heard, decoded = _decoded(context, index, min(packets, SAMPLED))
-    if not decoded or heard / decoded * packets <= _at_most(stamped) * 1.25:
+    """By what the packets hold: the first ones; all, where that contradicts the time stamps."""
+    packets, stamped, sample = count.extents[index].packets, count.length_of(index), count.heard[index]
+    if not sample.packets or sample.seconds / sample.packets * packets <= _at_most(stamped) * 1.25:
         return stamped
-    heard, decoded = _decoded(context, index, packets)
-    return max(heard, stamped) if decoded else None
+    heard = _decoded(context, index)
+    return max(heard, stamped) if heard is not None else None
 
 
-def _decoded(context: StepContext, index: int, packets: int) -> tuple[float, int]:
-    """Seconds of sound in the first packets of a stream, and how many these were: none where it cannot be decoded, or
-    not in time."""
+def _decoded(context: StepContext, index: int) -> float | None:
+    """Seconds of sound in a stream; None where it cannot be decoded to its end in time."""
     heard, until = 0.0, time.process_time() + COUNT_SECONDS
     with opened(context) as container:
         stream = container.streams[index]
+        decoder(stream).thread_count = 1
         try:
-            decoder(stream).thread_count = 1
-            frames = Frames(container, stream, most=packets)
-            for _, frame in frames:
+            for _, frame in Frames(container, stream):
                 heard += frame.samples / frame.sample_rate
                 if time.process_time() > until:
-                    return 0.0, 0
+                    return None
         except Unreadable:
-            return 0.0, 0
-    return heard, frames.taken
+            return None
+    return heard
 
 
 def _at_most(seconds: float) -> float:

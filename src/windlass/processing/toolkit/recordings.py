@@ -183,12 +183,12 @@ class Frames:
     """Decodes streams in the order of the file and passes over what is damaged, within bounds.
 
     ``cut_short`` says afterwards why the end was not reached, where it was not. Streams (by index) that the caller puts
-    into ``done`` are decoded no further; nor are more packets than ``most``. ``taken`` counts packets.
+    into ``done`` are decoded no further.
     """
 
-    def __init__(self, container: Any, *streams: Any, most: int | None = None) -> None:
-        self._container, self._streams, self._most = container, streams, most
-        self._row = self._all = self.taken = 0
+    def __init__(self, container: Any, *streams: Any) -> None:
+        self._container, self._streams = container, streams
+        self._row = self._all = 0
         self.cut_short = ""
         self.done: set[int] = set()
 
@@ -207,9 +207,8 @@ class Frames:
 
         try:
             for packet in self._container.demux(*self._streams):
-                if len(self.done) == len(self._streams) or self.taken == self._most:
+                if len(self.done) == len(self._streams):
                     return
-                self.taken += packet.size > 0
                 yield packet
                 if self._row > DAMAGED_IN_A_ROW or self._all > DAMAGED_IN_ALL:
                     self.cut_short = f"{self._all} packets are damaged"
