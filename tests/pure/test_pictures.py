@@ -245,4 +245,4 @@ def test_a_sequence_shows_its_first_picture() -> None:
 def test_a_locked_document_has_no_preview_and_that_is_no_failure(ending: str) -> None:
     content = KINDS["locked.docx"].make()
     found = run(DocumentThumbnail(), content, KINDS[f"a.{ending}"].mime_type)
-    assert (found.renditions, found.detail) == ((), "A password is needed to read it.")
+    assert (found.renditions, found.detail, found.skipped) == ((), "A password is needed to read it.", True)

@@ -42,7 +42,7 @@ class StepState(models.TextChoices):
     PENDING = "pending"  # planned
     RUNNING = "running"  # being done
     DONE = "done"  # its facts and renditions are recorded
-    SKIPPED = "skipped"  # the plan or an earlier verdict left it out
+    SKIPPED = "skipped"  # the plan or an earlier verdict left it out, or there was nothing to do for this file
     OWED = "owed"  # left for later: a part it needs is away
     FAILED = "failed"  # it could not be done, with the reason
 

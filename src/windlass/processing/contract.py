@@ -125,12 +125,16 @@ class MadeRendition:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step found. ``detail`` is one line for people; a verdict ends the stage."""
+    """What a step found. ``detail`` is one line for people; a verdict ends the stage.
+
+    ``skipped``: there was nothing to do for this file, such as a picture of a locked document; ``detail`` says why.
+    """
 
     facts: Facts = field(default_factory=dict)
     renditions: tuple[MadeRendition, ...] = ()
     verdict: Verdict | None = None
     detail: str = ""
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,8 @@ def _ended(planned: PlannedStep, result: StepResult, stored: Sequence[StoredRend
     verdict = result.verdict
     if verdict is not None:
         return Ended(planned, StepState.FAILED, seconds, verdict.document()["detail"], result.facts, stored, verdict)
-    return Ended(planned, StepState.DONE, seconds, result.detail, result.facts, stored)
+    state = StepState.SKIPPED if result.skipped else StepState.DONE
+    return Ended(planned, state, seconds, result.detail, result.facts, stored)
 
 
 def _done(

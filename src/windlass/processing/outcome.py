@@ -65,6 +65,7 @@ def document(result: StepResult) -> dict[str, Any]:
         "renditions": [asdict(made) for made in result.renditions],
         "verdict": verdict,
         "detail": result.detail,
+        "skipped": result.skipped,
     }
 
 
@@ -81,6 +82,7 @@ def accept(about: About, said: Mapping[str, Any], output_size: int) -> StepResul
         made,
         _verdict(said.get("verdict")),
         text(said.get("detail"), LONGEST_DETAIL),
+        said.get("skipped") is True,
     )
 
 

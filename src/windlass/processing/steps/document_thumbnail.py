@@ -57,7 +57,7 @@ class DocumentThumbnail:
         import pyvips
 
         if _is_locked(context):
-            return StepResult(detail="A password is needed to read it.")
+            return StepResult(detail="A password is needed to read it.", skipped=True)
         with Packed(context.file) as packed:
             found = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
             drawn = not packed.names.isdisjoint(DRAWINGS)

@@ -33,7 +33,7 @@ class PdfThumbnail:
     def run(self, context: StepContext) -> StepResult:
         with opened(context.file) as document:
             if document is None:
-                return StepResult(detail="A password is needed to read it.")
+                return StepResult(detail="A password is needed to read it.", skipped=True)
             if not len(document):
                 raise PermanentError("The PDF has no pages.")
             image = _drawn(first_page(document), pictures.largest(context))
