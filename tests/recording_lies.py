@@ -189,6 +189,11 @@ def rf64() -> bytes:
     return b"RF64\xff\xff\xff\xffWAVE" + sizes + content[12:at] + b"data\xff\xff\xff\xff" + content[at + 8 :]
 
 
+def w64() -> bytes:
+    content = rendition_samples.tone("w64", "pcm_s16le", SECONDS)
+    return changed(content, b"data\xf3\xac\xd3\x11", 16, lambda length: length // THIRTIETH // 8 * 8, "<Q")
+
+
 def aiff() -> bytes:
     content = rendition_samples.tone("aiff", "pcm_s16be", SECONDS)
     return changed(content, b"SSND", 4, lambda length: length // THIRTIETH // 4 * 4)
@@ -294,6 +299,7 @@ LONGER = [
     Lie("wav without end", "audio/wav", lambda: wav(4, lambda _: 2**32 - 1)),
 ]
 UNTOLD = [
+    Lie("w64 data", "audio/wav", w64),
     Lie("aiff sound", "audio/aiff", aiff),
     Lie(
         "pictures of a codec without a rate",

@@ -332,6 +332,12 @@ def hdr_picture(format: str, transfer: int) -> bytes:
 
     deep: Any = pyvips.Image.black(64, 48, bands=3).linear([1, 1, 1], [38055, 15000, 15000]).cast("ushort")
     deep = deep.copy(interpretation="rgb16")
+    if format == "profile":  # a PNG file whose colour profile tells it
+        profile = plain(8, 8, RED).icc_transform("p3", input_profile="srgb").get("icc-profile-data")
+        profile = _with_tag(profile, b"cicp", b"cicp" + bytes((0, 0, 0, 0, 9, transfer, 0, 1)))
+        deep = deep.copy()
+        deep.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        return bytes(deep.pngsave_buffer(bitdepth=16))
     if format == "png":
         made = bytes(deep.pngsave_buffer(bitdepth=16))
         at = made.index(b"IDAT") - 4
@@ -340,3 +346,17 @@ def hdr_picture(format: str, transfer: int) -> bytes:
     made = bytes(deep.heifsave_buffer(compression="av1", bitdepth=10, lossless=True, effort=0))
     at = made.index(b"nclx") + 6
     return made[:at] + struct.pack(">H", transfer) + made[at + 2 :]
+
+
+def _with_tag(profile: bytes, name: bytes, body: bytes) -> bytes:
+    """A colour profile with one tag more."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    table = b""
+    for place in range(132, 132 + 12 * count, 12):
+        tag, offset, length = struct.unpack_from(">4sII", profile, place)
+        table += struct.pack(">4sII", tag, offset + 12, length)
+    rest = profile[132 + 12 * count :]
+    rest += bytes(-len(rest) % 4)
+    table += struct.pack(">4sII", name, 132 + 12 * (count + 1) + len(rest), len(body))
+    made = profile[:128] + struct.pack(">I", count + 1) + table + rest + body
+    return struct.pack(">I", len(made)) + made[4:]

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import inflate64
+import lz4.block
 import lz4.frame
 import pytest
 
@@ -75,6 +76,11 @@ def rule(content: bytes, profile: Profile = OURS) -> str | None:
 
 def bomb(name: str = "zeros", megabytes: int = ZEROS, **claims: Any) -> bytes:
     return zipped([Entry(name.encode(), deflated_zeros(megabytes), 8, **{"size": megabytes * MB, **claims})])
+
+
+def lz4_of_old_form(content: bytes) -> bytes:
+    body: bytes = lz4.block.compress(content, store_size=False)
+    return b"\x02\x21\x4c\x18" + struct.pack("<I", len(body)) + body
 
 
 def packed_by_deflate64(content: bytes) -> bytes:
@@ -169,6 +175,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "zstd": lambda: document_samples.zstd(bytes(ZEROS * MB)),
     "zstd behind a frame that is skipped": lambda: b"\x50\x2a\x4d\x18\4\0\0\0abcd" + BOMBS["zstd"](),
     "lz4": lambda: lz4.frame.compress(bytes(ZEROS * MB)),
+    "lz4 of the old form": lambda: lz4_of_old_form(bytes(8 * MB)) * 2,
     "lz4 in frames": lambda: lz4.frame.compress(bytes(MB)) * ZEROS,
     "compress": lambda: compressed_z_zeros(8000),
     "tar.gz": lambda: gzip.compress(tar({"zeros": bytes(ZEROS * MB)})),
@@ -268,6 +275,7 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "lzip": lambda: lzip(b"Haul away.") * 2,
     "zstd": lambda: document_samples.zstd(b"Haul away.") * 2,
     "lz4": lambda: lz4.frame.compress(b"Haul away.") * 2,
+    "lz4 of the old form": lambda: lz4_of_old_form(b"Haul away. " * 99),
     "compress": lambda: compressed_z(bytes(range(256)) * 40 + b"Haul away. " * 3000),
     "tar": lambda: tar(PLAIN),
     "tar.gz": lambda: gzip.compress(tar(PLAIN)),
@@ -307,7 +315,7 @@ WRONG: dict[str, tuple[str, Callable[[], bytes]]] = {
     "cab without its end": ("archive-damaged", lambda: cabinet(PLAIN)[:50]),
     "disc without its directory": ("archive-damaged", lambda: disc(PLAIN)[: 32768 + 2048]),
     "rpm without its content": ("archive-damaged", lambda: rpm(b"")),
-    "lz4 of the old form": ("archive-damaged", lambda: b"\x02\x21\x4c\x18" + bytes(50)),
+    "lz4 of the old form, cut": ("archive-damaged", lambda: lz4_of_old_form(b"Haul away. " * 99)[:-9]),
     "zip, entries overlap": (
         "archive-contradiction",
         lambda: zipped([Entry(b"a", b"abc"), Entry(b"b", size=3, packed=3, at=0)]),
@@ -368,6 +376,17 @@ def test_bytes_behind_the_end_are_told(behind: bytes) -> None:
         facts = facts_of(packed + behind)
         assert (facts["unpacked_size"], facts["trailing_data"]) == (10, True)
         assert "trailing_data" not in facts_of(packed * 2 + bytes(9))
+
+
+@pytest.mark.parametrize("more", range(250, 530, 13))
+def test_an_entry_that_gives_more_after_all_was_taken_is_whole(more: int) -> None:
+    """Of what repeats itself a decompressor may hold hundreds of bytes back."""
+    facts = facts_of(deflated("a", bytes(2**19 + more)))
+    assert (facts["unpacked_size"], facts.get("archive_contradiction"), facts.get("archive_damaged")) == (
+        2**19 + more,
+        None,
+        None,
+    )
 
 
 def test_archives_in_archives_are_looked_into_to_a_depth() -> None:

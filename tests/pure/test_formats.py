@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,23 @@ def entry(value: str, kind: str = "ASCII", people: str | None = None) -> str:
 )
 def test_what_a_camera_wrote(name: str, said: str, key: str | None, value: object) -> None:
     assert exif.camera({name: said}.get) == ({key: value} if key else {})
+
+
+@pytest.mark.parametrize(
+    ("said", "transfer"),
+    [
+        ("Rec2100PQ", 16),
+        ("Rec. 2100 PQ", 16),
+        ("BT.2100 HLG", 18),
+        ("SMPTE ST 2084", 16),
+        ("sRGB", 0),
+        ("Display P3", 0),
+    ],
+)
+def test_a_colour_profile_of_a_high_dynamic_range(said: str, transfer: int) -> None:
+    body = b"mluc" + bytes(16) + struct.pack(">II", 2 * len(said), 28) + said.encode("utf-16-be")
+    profile = bytes(128) + struct.pack(">I4sII", 1, b"desc", 144, len(body)) + body
+    assert (icc.name(profile), icc.transfer(profile)) == (said, transfer)
 
 
 def test_an_offset_that_is_none_leaves_the_time() -> None:

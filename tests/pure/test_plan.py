@@ -27,7 +27,7 @@ def names(mime_type: str | None, **profile: object) -> list[str]:
         ("application/zip", ["archive_facts"]),
         ("application/gzip", ["archive_facts"]),
         ("application/epub+zip", ["archive_facts", "office_facts", "text", "document_thumbnail"]),
-        ("application/msword", ["office_facts"]),
+        ("application/msword", ["office_facts", "text"]),
         (
             "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
             ["archive_facts", "office_facts", "text", "document_thumbnail"],

@@ -11,8 +11,9 @@ import pytest
 
 from tests import recording_lies as lies
 from tests import rendition_samples, samples
-from windlass.processing.contract import StepContext
+from windlass.processing.contract import StepContext, Unreadable
 from windlass.processing.steps.av_facts import AvFacts
+from windlass.processing.toolkit import still
 
 RULE = {"max_duration": 4.0}
 
@@ -77,3 +78,23 @@ def test_too_many_packets_to_count_are_not_known_to_a_rule(monkeypatch: pytest.M
     assert facts_of(film, "video/mp4")["duration"] == pytest.approx(5)
     assert "duration" not in facts_of(film, "video/mp4", RULE)
     assert "duration" not in facts_of(samples.live_webm(), "video/webm")
+
+
+def test_a_video_with_one_keyframe_is_shown_although_seeking_lands_behind_it() -> None:
+    options = (("x265-params", "log-level=none"),)
+    film = rendition_samples.film(
+        container="mpegts",
+        codec="libx265",
+        rate=10,
+        seconds=30,
+        width=64,
+        height=48,
+        sound=None,
+        keyframes=1000,
+        options=options,
+    )
+    context = StepContext(io.BytesIO(film), {"mime_type": "video/mp2t", "size": len(film)}, {})
+    with pytest.raises(Unreadable):
+        still._shown(context, 64, seeking=True)
+    image, _ = still.best_frame(context, 64)
+    assert (image.width, image.height) == (64, 48)

@@ -231,7 +231,7 @@ def test_texts_of_every_type_are_read_in_the_encoding_that_they_name(data: bytes
             {"encoding": "big5hkscs", "title": "資"},
         ),
         (b'{"a": ' + b"9" * 5000 + b"}", "a.json", "application/json", {"json_valid": False}),
-        (b'{"a\\u0000b": 1, "\\ud800": 2}', "a.json", "application/json", {"json_keys": ["ab", "\ufffd"]}),
+        (b'{"a\\u0000b": 1, "\\ud800": 2}', "a.json", "application/json", {"json_keys": ["ab", ""]}),
     ],
 )
 def test_facts_of_texts(data: bytes, filename: str, mime_type: str, facts: dict[str, Any]) -> None:
@@ -570,7 +570,7 @@ def test_a_title_with_a_wrong_character_loses_no_fact(title: str) -> None:
 def test_every_fact_is_cleaned_before_it_is_recorded() -> None:
     said = {"title": "a\0b\ud83d\ude00c\ud800", "author": "x\x1b[31m\x9b1m" + "y" * 9000}
     facts = accept(PdfFacts.about, {"facts": said, "renditions": [], "verdict": None, "detail": "\0"}, 0).facts
-    assert facts["title"] == "ab\N{GRINNING FACE}c\ufffd"
+    assert facts["title"] == "ab\N{GRINNING FACE}c"
     assert facts["author"].startswith("x[31m1m")
     assert len(facts["author"]) == 4000
 

@@ -60,6 +60,8 @@ SIGNED = sorted(
 def test_a_name_that_lies_is_found_out(name: str, content: bytes) -> None:
     if name in ("a.doc", "a.xls") and content != PROGRAM:
         return  # Word and Excel take pages and texts under these
+    if name == "a.msg" and content.startswith(b"Haul"):
+        return  # catalogues of messages end so too
     found = verdict(content, name)
     assert found is not None
     assert found.rule == "type-mismatch"

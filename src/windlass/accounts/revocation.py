@@ -38,8 +38,9 @@ def connect() -> None:
             signal.connect(_notify_after_commit, sender=model, dispatch_uid=f"windlass.revocation.{model.__name__}")
 
 
-def _notify_after_commit(**_: Any) -> None:
-    transaction.on_commit(_notify)
+def _notify_after_commit(using: str | None = None, **_: Any) -> None:
+    """``using``: the database that was written to, which may be another for users than for tokens."""
+    transaction.on_commit(_notify, using=using)
 
 
 def _notify() -> None:

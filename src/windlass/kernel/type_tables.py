@@ -152,6 +152,8 @@ EXPORTED = {
         "application/x-ole-storage",
         f"{_OOXML}.*",
     ),
+    # Other programs' catalogues of messages, and mail.
+    "application/vnd.ms-outlook": ("message/rfc822", "text/plain"),
     "application/vnd.ms-powerpoint": (f"{_OOXML}.presentationml.*",),
     "image/vnd.microsoft.icon": ("image/bmp", "image/gif", "image/png"),
     "video/mp2t": ("application/json", "text/*"),

@@ -96,11 +96,11 @@ def announced(about: About, name: str) -> Makes | None:
 
 
 def text(value: object, longest: int = LONGEST_TEXT) -> str:
-    """Text that every database holds and every terminal shows: without NUL and other controls, half a surrogate as
-    U+FFFD. Every fact and every reason goes through here before it is recorded. Raises Misbehaved."""
+    """Text that every database holds and every terminal shows: without NUL, other controls and halves of
+    surrogates. Every fact and every reason goes through here before it is recorded. Raises Misbehaved."""
     if not isinstance(value, str):
         raise Misbehaved("The step gave something else where text belongs.")
-    whole = value[: 2 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    whole = value[: 2 * longest].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     return _UNFIT.sub("", whole)[:longest]
 
 

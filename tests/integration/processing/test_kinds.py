@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import uuid
 
@@ -140,6 +141,9 @@ def test_a_declared_type_that_the_content_contradicts_is_rejected() -> None:
         (samples.jpeg(), "photo.JPG", "image/jpg"),
         (samples.pdf(), "paper.pdf", "application/octet-stream"),
         (b"a,b\n1,2\n3,4\n", "table.csv", "application/vnd.ms-excel"),
+        (b"Content-Type: application/pdf\r\n\r\n" + samples.pdf(), "invoice.pdf", "text/pdf"),
+        (gzip.compress(b"Haul away."), "notes.txt.gz", "text/plain"),
+        (b"P6 seats are free; see %PDF-1.4.\n", "seats.md", "text/x-markdown"),
     ],
 )
 def test_another_word_for_the_same_type_is_no_mismatch(content: bytes, filename: str, declared: str) -> None:
@@ -182,6 +186,12 @@ def test_a_rule_of_the_profile_says_no(settings, setting, content, filename, rul
     asset = processed(content, filename)
     assert (asset.status, asset.rejection["rule"]) == (REJECTED, rule)
     assert asset.rejection["actual"] is not None
+
+
+def test_a_block_on_svg_holds_in_any_encoding(settings) -> None:
+    settings(BLOCKED_MIME_TYPES="image/svg+xml")
+    content = f"<?xml version='1.0' encoding='utf-16'?><!--{'x' * 9000}-->{samples.svg().decode()}"
+    assert processed(content.encode("utf-16"), "drawing.svg").rejection["rule"] == "type-blocked"
 
 
 def test_what_the_profile_allows_comes_in_under_any_of_its_names(settings) -> None:

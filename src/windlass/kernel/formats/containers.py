@@ -29,6 +29,7 @@ CPIO, AR, RPM, CAB, ISO = (
 CONTAINERS = (*(ZIP, GZIP, BZIP2, XZ, LZMA, ZSTD, LZ4, LZIP, COMPRESS, SEVEN_ZIP, RAR, TAR, CPIO, AR, RPM, CAB, ISO),)
 
 SEVEN_ZIP_MARK, RAR4_MARK, RAR5_MARK = b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
+LZ4_OLD_MARK = b"\x02\x21\x4c\x18"
 #: Frames of zstd and lz4 that readers pass over: the last hex digit of the first byte may be any.
 SKIPPABLE = b"\x2a\x4d\x18"
 
@@ -41,7 +42,7 @@ _MARKS = (
     (b"\xfd7zXZ\x00", XZ),
     (b"\x28\xb5\x2f\xfd", ZSTD),
     (b"\x04\x22\x4d\x18", LZ4),
-    (b"\x02\x21\x4c\x18", LZ4),
+    (LZ4_OLD_MARK, LZ4),
     (b"LZIP\x01", LZIP),
     (SEVEN_ZIP_MARK, SEVEN_ZIP),
     (RAR4_MARK, RAR),
@@ -146,7 +147,7 @@ def _behind_skippable(file: BinaryIO) -> str:
         file.seek(place)
         head = file.read(8)
         if len(head) < 8 or head[1:4] != SKIPPABLE or head[0] & 0xF0 != 0x50:
-            return LZ4 if head.startswith((b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")) else ZSTD
+            return LZ4 if head.startswith((b"\x04\x22\x4d\x18", LZ4_OLD_MARK)) else ZSTD
         place += 8 + struct.unpack_from("<I", head, 4)[0]
     return ZSTD
 
@@ -193,4 +194,5 @@ def _is_rar(head: bytes) -> bool:
         size = head[12] if len(head) > 12 else 0
         whole = head[12 : 13 + size]
         return 0 < size < 0x80 and (len(whole) <= size or zlib.crc32(whole) == struct.unpack_from("<I", head, 8)[0])
-    return head.startswith(RAR4_MARK) and head[9:10] == b"\x73"
+    own = zlib.crc32(head[9:20]) & 0xFFFF
+    return head.startswith(RAR4_MARK) and head[9:10] == b"\x73" and own == struct.unpack_from("<H", head, 7)[0]

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 LONGEST = 200
 _MOST_TAGS = 200
+#: What names of profiles say that mean a high dynamic range: perceptual quantizer, hybrid log-gamma.
+_HIGH_RANGE = re.compile(r"PQ\b|HLG\b|ST ?2084", re.IGNORECASE)
 
 
 def name(profile: bytes) -> str | None:
     """The ``desc`` tag, in its first language; None where the profile is damaged."""
     try:
-        (count,) = struct.unpack_from(">I", profile, 128)
-        for index in range(min(count, _MOST_TAGS)):
-            tag, offset, length = struct.unpack_from(">4sII", profile, 132 + 12 * index)
-            if tag == b"desc":
-                return _text(profile[offset : offset + min(length, 65536)])
+        return _text(_tag(profile, b"desc"))
     except (struct.error, UnicodeDecodeError):
         return None
-    return None
+
+
+def transfer(profile: bytes) -> int:
+    """The function by which numbers become light (ITU-T H.273), by the ``cicp`` tag (ICC.1:2022, 9.2.17), else by the
+    profile's name; 0 where neither tells one of a high dynamic range."""
+    try:
+        told = _tag(profile, b"cicp")
+    except struct.error:
+        return 0
+    if len(told) >= 10 and told.startswith(b"cicp"):
+        return told[9]
+    said = _HIGH_RANGE.search(name(profile) or "")
+    return 0 if said is None else (18 if said[0].upper() == "HLG" else 16)
+
+
+def _tag(profile: bytes, wanted: bytes) -> bytes:
+    """Its body, empty where there is none. Raises struct.error."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    for index in range(min(count, _MOST_TAGS)):
+        tag, offset, length = struct.unpack_from(">4sII", profile, 132 + 12 * index)
+        if tag == wanted:
+            return profile[offset : offset + min(length, 65536)]
+    return b""
 
 
 def _text(body: bytes) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -18,9 +18,8 @@ from windlass.kernel.media_types import has_signature
 #: Bytes that are looked at for encodings that a sample tells.
 _SAMPLE = 4096
 
-#: Control characters that no text has, but for those of terminals, printers and old file ends.
-_CONTROLS = re.compile(rb"[\0-\x06\x0e-\x19\x1c-\x1f\x7f]")
-_END_OF_FILE = b"\x1a"  # of CP/M and DOS
+#: Control characters that no text has: all but those of lines, terminals, printers, and the end of a file in DOS.
+_CONTROLS = bytes([*range(0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F])
 
 #: A share of other control characters that a text may have, where its name says that it is one.
 _SHARE = 0.05
@@ -70,6 +69,10 @@ MAIL = frozenset({"message/rfc822", "application/mbox"})
 _SIGNED_TEXTS = (
     (re.compile(r"\{\\rtf\d?\s*[\\{}]"), "application/rtf"),
     (re.compile(r"(?:\x04|\x1b%-12345X[^%]{0,500})?%!PS(?:-Adobe-\d\.\d[^\r\n]*)?[\r\n]"), POSTSCRIPT),
+)
+
+#: The same, for pictures: a text that its name says to be one is none of them.
+_SIGNED_PICTURES = (
     (re.compile(r"P1\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+[01\s]"), "image/x-portable-bitmap"),
     (re.compile(r"P2\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s"), "image/x-portable-graymap"),
     (re.compile(r"P3\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s"), "image/x-portable-pixmap"),
@@ -112,7 +115,7 @@ def text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text | None
 def kind(found: Text, guess: str, claims: Sequence[str]) -> str:
     """The kind of text. ``claims``: the types by its name and by its sender; ``guess``: by a library, for texts of
     which neither says anything."""
-    signed = next((kind for pattern, kind in _SIGNED_TEXTS if pattern.match(found.sample)), None)
+    signed = _signed(found, _SIGNED_TEXTS)
     if signed or (POSTSCRIPT in claims and "%!" in found.sample[:1024]):
         return signed or POSTSCRIPT
     if guess in claims and not has_signature(guess):
@@ -122,9 +125,15 @@ def kind(found: Text, guess: str, claims: Sequence[str]) -> str:
             return claim
     if any(is_named_text(claim) for claim in claims):
         return "text/plain"
+    if picture := _signed(found, _SIGNED_PICTURES):
+        return picture
     if guess == "message/rfc822":
         return guess if is_mail(found.sample, strict=True) else "text/plain"
     return guess if is_named_text(guess) or fnmatchcase(guess, "application/pgp-*") else "text/plain"
+
+
+def _signed(found: Text, patterns: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
+    return next((kind for pattern, kind in patterns if pattern.match(found.sample)), None)
 
 
 def is_named_text(kind: str) -> bool:
@@ -141,13 +150,16 @@ def is_mail(sample: str, *, strict: bool = False) -> bool:
         place = field.end()
     if place == begins or (sample[place : place + 1] not in ("", "\n") and "\n" in sample[place:]):
         return False
-    fields = _MAIL_FIELD.findall(sample[begins:place])
-    return len({field.lower() for field in fields}) >= (2 if strict else 1)
+    return not strict or len({field.lower() for field in _MAIL_FIELD.findall(sample[begins:place])}) > 1
 
 
 def _few_controls(head: bytes, *, may_have_controls: bool) -> bool:
-    found = len(_CONTROLS.findall(head.removesuffix(_END_OF_FILE)))
+    found = _controls(head)
     return not found or (may_have_controls and found <= max(1, len(head) * _SHARE))
+
+
+def _controls(content: bytes) -> int:
+    return len(content) - len(content.translate(None, _CONTROLS))
 
 
 def _wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
@@ -157,7 +169,7 @@ def _wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
         decoded = codecs.getincrementaldecoder(codec)("surrogatepass").decode(content, final)
     except UnicodeDecodeError:
         return None
-    if _CONTROLS.search(decoded.encode("utf-8", "surrogatepass").replace(b"\x1a", b"")):
+    if _controls(decoded.encode("utf-8", "surrogatepass")):
         return None
     sample = decoded[:_SAMPLE]
     odd = sum(unicodedata.category(character) in ("Cn", "Co", "Cs") for character in sample)

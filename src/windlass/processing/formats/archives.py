@@ -12,7 +12,7 @@ from windlass.kernel.formats.zip_structure import BadZip
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats import cabinets, discs, rars, record_archives, sevenzips, tars, xz_index, zips
 from windlass.processing.formats.entries import MOST_SAID, Survey
-from windlass.processing.formats.unpacking import PACKINGS, CountingEnds, Meter, NotMeasured, unpacked
+from windlass.processing.formats.unpacking import PACKINGS, CountingEnds, Meter, NotMeasured, WindowTooLarge, unpacked
 
 #: Archives in archives are looked into so deep. Software packed with all that it needs is four or five deep.
 DEEPEST = 12
@@ -133,7 +133,7 @@ def survey(file: BinaryIO, kind: str, meter: Meter) -> Survey:
     except CountingEnds:
         found.sizes = "at least"
         found.unpacked = max(found.unpacked, meter.counted - found.inner_unpacked)
-    except NotMeasured as error:
+    except (NotMeasured, WindowTooLarge) as error:
         found.unmeasured = str(error)
     except Unreadable as error:
         found.damaged = found.damaged or str(error)

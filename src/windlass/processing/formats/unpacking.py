@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from windlass.kernel.formats import containers
 from windlass.processing.contract import Unreadable
@@ -43,6 +43,10 @@ class Decompressor(Protocol):
 
 class CountingEnds(Exception):
     """Enough has been unpacked to know that the limit is passed."""
+
+
+class WindowTooLarge(Unreadable):
+    """It is packed so that readers refuse it unless they are told to take more memory."""
 
 
 class NotMeasured(Exception):
@@ -82,6 +86,7 @@ class _Zlib:
 
         self._inner = zlib_ng.decompressobj(window)
         self._errors = cast("type[Exception]", zlib_ng.error)
+        self._has_more = False
 
     @property
     def eof(self) -> bool:
@@ -93,11 +98,13 @@ class _Zlib:
 
     @property
     def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
+        return not self._inner.unconsumed_tail and not self._has_more
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         try:
-            return self._inner.decompress(self._inner.unconsumed_tail + data, max(max_length, 0))
+            made = self._inner.decompress(self._inner.unconsumed_tail + data, max(max_length, 0))
+            self._has_more = len(made) == max_length  # though it may have taken all of its input
+            return made
         except self._errors as error:
             raise ValueError(str(error)) from error
 
@@ -172,6 +179,32 @@ def zstd() -> Decompressor:
     return _Zstd()
 
 
+def _lz4_blocks(packed: BinaryIO, note_trailing: Callable[[], None]) -> Iterator[bytes]:
+    """Frames; or the older form, which kernels are packed by: blocks that unpack to 8 MiB at most, behind a mark."""
+    if packed.read(4) != containers.LZ4_OLD_MARK:
+        packed.seek(-4, 1)
+        yield from _members(packed, _LZ4_FRAMES, note_trailing)
+        return
+    from lz4 import block
+
+    untyped = cast("Any", block)
+    unpack, errors = untyped.decompress, untyped.LZ4BlockError
+    while len(head := packed.read(4)) == 4:
+        size = struct.unpack("<I", head)[0]
+        if head == containers.LZ4_OLD_MARK:
+            continue
+        if size > _LARGEST_LZ4_BLOCK:
+            note_trailing()
+            return
+        data = packed.read(size)
+        if not data:  # the size of the whole, behind the last block
+            return
+        try:
+            yield unpack(data, uncompressed_size=8 * MB)
+        except errors as error:
+            raise ValueError(str(error)) from error
+
+
 def _lz4() -> Decompressor:
     from lz4.frame import LZ4FrameDecompressor
 
@@ -205,7 +238,12 @@ class Packing:
     marks: tuple[bytes, ...] = ()
     skippable: bool = False
     stream: Callable[[BinaryIO], Iterator[bytes]] | None = None
+    noting_stream: Callable[[BinaryIO, Callable[[], None]], Iterator[bytes]] | None = None
 
+
+_LZ4_FRAMES = Packing(_lz4, (b"\x04\x22\x4d\x18",), skippable=True)
+#: A block of 8 MiB that cannot be packed.
+_LARGEST_LZ4_BLOCK = 8 * MB + 8 * MB // 255 + 16
 
 #: Type of a file that is packed as a whole -> how.
 PACKINGS: Mapping[str, Packing] = {
@@ -215,7 +253,7 @@ PACKINGS: Mapping[str, Packing] = {
     containers.LZMA: Packing(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, WINDOW)),
     containers.LZIP: Packing(_Lzip, (b"LZIP",)),
     containers.ZSTD: Packing(zstd, (b"\x28\xb5\x2f\xfd",), skippable=True),
-    containers.LZ4: Packing(_lz4, (b"\x04\x22\x4d\x18",), skippable=True),
+    containers.LZ4: Packing(noting_stream=_lz4_blocks),
     containers.COMPRESS: Packing(stream=lzw.blocks),
 }
 
@@ -235,11 +273,16 @@ def blocks(packed: BinaryIO, packing: Packing, note_trailing: Callable[[], None]
     where it asks for too much memory.
     """
     try:
-        yield from packing.stream(packed) if packing.stream else _members(packed, packing, note_trailing)
+        if packing.noting_stream:
+            yield from packing.noting_stream(packed, note_trailing)
+        else:
+            yield from packing.stream(packed) if packing.stream else _members(packed, packing, note_trailing)
     except MemoryError as error:
         raise NotMeasured("it needs more memory to be unpacked than is given to it") from error
     except _ERRORS as error:
-        if "emory usage limit" in str(error) or "requires too much memory" in str(error):
+        if "requires too much memory" in str(error):
+            raise WindowTooLarge("it needs more memory to be unpacked than readers take") from error
+        if "emory usage limit" in str(error):
             raise NotMeasured("it needs more memory to be unpacked than is given to it") from error
         raise Unreadable("The archive is damaged: it can be unpacked in part only.") from error
 

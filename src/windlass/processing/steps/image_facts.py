@@ -118,7 +118,7 @@ def _of_picture(context: StepContext) -> dict[str, Any]:
                 raise
             return facts
         facts = _shape(image) | _colours(image) | _pages(image) | _of_sequence(context) | _of_animation(context)
-        facts |= _light(context)
+        facts |= _light(context, image)
         written = exif.camera(lambda name: _text(image, f"exif-{name}"))
         return facts | ({"exif": written} if written else {}) | _location(context, image)
 
@@ -145,8 +145,8 @@ def _of_animation(context: StepContext) -> dict[str, Any]:
     )
 
 
-def _light(context: StepContext) -> dict[str, Any]:
-    transfer = tone_mapping.transfer_of(context.file)
+def _light(context: StepContext, image: Any) -> dict[str, Any]:
+    transfer = tone_mapping.transfer_of(context.file, image)
     return {"hdr": tone_mapping.HDR[transfer]} if transfer else {}
 
 

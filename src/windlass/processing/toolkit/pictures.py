@@ -73,8 +73,7 @@ def of_bytes(data: bytes, width: int, *, orientation: int = 1) -> Any:
 
 def of_file(file: BinaryIO, width: int) -> Any:
     """The picture in a file, shrunk while it is decoded. Raises as ``of_bytes``."""
-    transfer = tone_mapping.transfer_of(file)
-    return _of_source(opener(file), file, width, transfer)
+    return _of_source(opener(file), file, width)
 
 
 def opener(file: BinaryIO) -> Callable[[], Any]:
@@ -106,12 +105,13 @@ def _missing(file: BinaryIO) -> int:
     return whole - size if size < whole <= MOST_FILLED else 0
 
 
-def _of_source(source: Callable[[], Any], file: BinaryIO, width: int, transfer: int = 0) -> Any:
+def _of_source(source: Callable[[], Any], file: BinaryIO, width: int) -> Any:
     """``source`` opens the file anew at each call."""
     import pyvips
 
     header = pyvips.Image.new_from_source(source(), "", access="sequential")
     picture_work.check(file, header)
+    transfer = tone_mapping.transfer_of(file, header)
     if transfer:
         small = pyvips.Image.thumbnail_source(source(), width, size="down")
         return tone_mapping.mapped(small.copy_memory(), transfer)

@@ -42,6 +42,7 @@ class Extent:
     back: int
     forward: int | None
     packets: int = 0
+    size: int = 0
     first: int | None = None
     end: int = 0
     last: int = 0
@@ -59,6 +60,7 @@ class Extent:
             decoded = at
         end = at + (packet.duration or 0)
         self.packets += 1
+        self.size += packet.size
         if self.first is None:
             self.first, self.end = at, end
         elif decoded < self.last - self.back or (self.forward is not None and at > self.end + self.forward):
@@ -216,7 +218,7 @@ def _packets(container: Any, streams: list[Any], count: Count) -> Iterator[Any]:
 
 def _larger(context: StepContext, count: Count, counted: float) -> float | None:
     """The largest of what the recording says of its length in other ways; None where it is not to be believed."""
-    said: list[float | None] = [counted, _with_all_bytes(context, counted)]
+    said: list[float | None] = [counted, _with_all_bytes(context, count, counted)]
     if demuxer(context) == "mov":
         said.append(_with_all_samples(context, counted))
     said += [_of_sound(context, count, index) for index in count.heard]
@@ -244,8 +246,12 @@ def _indexed(stream: Any) -> float:
     return float((entries[-1].timestamp - entries[0].timestamp) * stream.time_base)
 
 
-def _with_all_bytes(context: StepContext, counted: float) -> float | None:
-    """Not known where there is sound behind the end that the header claims: of WAV alone can that be read."""
+def _with_all_bytes(context: StepContext, count: Count, counted: float) -> float | None:
+    """Not known where there is sound behind the end that the header claims: of WAV alone can that be read. A Wave64
+    file is mostly sound."""
+    if demuxer(context) == "w64":
+        heard = sum(extent.size for extent in count.extents.values())
+        return counted if heard >= context.facts["size"] / 2 else None
     is_wave = wave_chunks.is_wave(context.file)
     return counted if is_wave or not wave_chunks.has_more(context.file, context.facts["size"]) else None
 

@@ -6,7 +6,7 @@ import os
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import mp4_tracks, png_chunks
+from windlass.kernel.formats import icc, mp4_tracks, png_chunks
 
 #: Transfer functions of a high dynamic range (ITU-T H.273) by their names.
 HDR = {16: "pq", 18: "hlg"}
@@ -14,10 +14,13 @@ HDR = {16: "pq", 18: "hlg"}
 _PRIMARIES = 9
 
 
-def transfer_of(file: BinaryIO) -> int:
-    """That of a PNG, HEIF or AVIF file, if it is one of a high dynamic range; else 0."""
+def transfer_of(file: BinaryIO, header: Any) -> int:
+    """The transfer function of a picture, if it is one of a high dynamic range; else 0. PNG, HEIF and AVIF may tell it
+    themselves, and any colour profile. ``header`` is libvips' image before anything is decoded."""
     size = file.seek(0, os.SEEK_END)
     found = png_chunks.read(file).transfer or mp4_tracks.transfer(file, size)
+    if not found and header.get_typeof("icc-profile-data"):
+        found = icc.transfer(header.get("icc-profile-data"))
     return found if found in HDR else 0
 
 
