@@ -257,6 +257,7 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "program that unpacks itself": lambda: b"MZ" + bytes(70_000) + zip_of(PLAIN),
     "zip with bytes behind it": lambda: zip_of(PLAIN) + bytes(512),
     "model": honest_model,
+    "gzip of many short members": lambda: gzip.compress(b"x") * 5000,
     "zip of zips": lambda: zip_of({"a.zip": zip_of(PLAIN), "b.jar": zip_of(PLAIN, zipfile.ZIP_DEFLATED)}),
     "zip of a damaged zip": lambda: deflated("a.zip", zip_of(PLAIN)[:-40]),
     "zip of a zip that contradicts itself": lambda: deflated("a.zip", zipped([Entry(b"a", b"abc")], count=7)),

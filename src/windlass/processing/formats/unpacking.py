@@ -367,6 +367,7 @@ class Unpacked:
         self._place = self._reached = 0
         self._size: int | None = None
         self.has_trailing = False
+        self._failure: Unreadable | None = None
         self._restart()
 
     @property
@@ -406,7 +407,7 @@ class Unpacked:
         return block[place - begins :]
 
     def _more(self) -> bool:
-        block = next(filter(None, self._blocks), b"")
+        block = self._next_block()
         if not block:
             self._size = self._made
             return False
@@ -419,11 +420,28 @@ class Unpacked:
         self._meter.add(len(block), fresh)
         return True
 
+    def _next_block(self) -> bytes:
+        """Short blocks are joined: there may be a million of one byte. What came before damage is given first."""
+        if self._failure is not None:
+            raise self._failure
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while size < READ and (block := next(filter(None, self._blocks), b"")):
+                pieces.append(block)
+                size += len(block)
+        except Unreadable as error:
+            if not pieces:
+                raise
+            self._failure = error
+        return b"".join(pieces)
+
     def _note_trailing(self) -> None:
         self.has_trailing = True
 
     def _restart(self) -> None:
         self._packed.seek(0)
+        self._failure = None
         self._blocks, self._made = blocks(self._packed, self._packing, self._note_trailing), 0
         self._kept: deque[tuple[int, bytes]] = deque()
 
