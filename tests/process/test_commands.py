@@ -30,7 +30,9 @@ def test_a_token_is_printed_alone_listed_and_revoked(home: Path) -> None:
     assert (again.returncode, again.stderr) == (2, "windlass: there is no token 1\n")
 
 
-def test_without_a_database_a_command_says_what_to_do(tmp_path: Path) -> None:
+def test_without_tables_a_command_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "windlass.sqlite3").touch()
     result = run("token", "create", "--user", "ann", home=tmp_path / "home")
     assert result.returncode == 2
     assert "Run `windlass migrate` first." in result.stderr
@@ -62,6 +64,7 @@ def test_check_names_what_fails_and_why(tmp_path: Path) -> None:
         home=tmp_path / "home",
         WINDLASS_PROFILES=str(profiles),
         CELERY_BROKER_URL="redis://user:hush@127.0.0.1:9/0",
+        START_WAIT_SECONDS="0",
     )
     states = lines(result.stdout)
     assert (states["profiles"], states["database"], states["broker"]) == ("failed", "failed", "failed")
