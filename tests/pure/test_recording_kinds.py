@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from tests import recording_lies, rendition_samples, samples
 from windlass.kernel.formats import matroska_tracks, mp4_tracks, recording_kinds
 from windlass.processing.contract import StepContext
+from windlass.processing.steps.audio_preview import AudioPreview
 from windlass.processing.steps.av_facts import AvFacts
 from windlass.processing.steps.type import Type
+from windlass.processing.steps.waveform import Waveform
 
 
 def type_of(content: bytes, filename: str = "unnamed") -> str:
@@ -179,6 +181,14 @@ def test_chapters_with_a_picture_each_are_sound_and_moving_pictures_of_jpeg_are_
 )
 def test_sound_behind_other_bytes_is_found_and_read(content: Callable[[], bytes], expected: str, codec: str) -> None:
     assert (type_of(content()), readable(content())) == (expected, codec)
+
+
+@pytest.mark.parametrize("step", [Waveform(), AudioPreview()], ids=lambda step: step.about.name)
+def test_a_wav_file_of_big_endian_machines_is_not_drawn_as_noise(step: Waveform | AudioPreview) -> None:
+    file = io.BytesIO(wave(b"RIFX", ">"))
+    ended = step.run(StepContext(file, {"mime_type": "audio/wav"}, {"thumbnails": True}, None, lambda progress: None))
+    assert (ended.skipped, ended.renditions) == (True, ())
+    assert "big-endian" in ended.detail
 
 
 @pytest.mark.parametrize("content", [noise(1_000_000), bytes(1_000_000), noise(5000) + b"\xff\xfb\x90\x00" * 2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass.processing.contract import About, Makes, StepContext, StepResult
-from windlass.processing.toolkit.recordings import AUDIO_TYPES
+from windlass.processing.toolkit.recordings import AUDIO_TYPES, undecodable
 from windlass.processing.toolkit.transcoding import transcode
 
 
@@ -25,5 +25,7 @@ class AudioPreview:
     )
 
     def run(self, context: StepContext) -> StepResult:
+        if (skipped := undecodable(context.file)) is not None:
+            return skipped
         made, said = transcode(context, pictures=False)
         return StepResult(renditions=(made,), detail=said)

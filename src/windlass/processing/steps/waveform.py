@@ -32,6 +32,8 @@ class Waveform:
         pictures.prepare()
 
     def run(self, context: StepContext) -> StepResult:
+        if (skipped := recordings.undecodable(context.file)) is not None:
+            return skipped
         with recordings.opened(context) as container:
             if recordings.main_audio(container) is None:
                 return StepResult(detail="The recording has no sound.")

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from windlass.kernel.formats import recording_kinds, wave_chunks
 from windlass.kernel.media_types import canonical
-from windlass.processing.contract import StepContext, Unreadable, damaged
+from windlass.processing.contract import StepContext, StepResult, Unreadable, damaged
 
 #: Type -> FFmpeg's demuxer. It is named, never guessed: guessing would reach playlists that open other files.
 DEMUXERS = {
@@ -230,3 +230,14 @@ class Frames:
         if frames:
             self._row = 0
         return frames
+
+
+def undecodable(file: BinaryIO) -> StepResult | None:
+    """How a step ends for a recording that FFmpeg opens and decodes to noise: it reads the samples of RIFX, the WAV of
+    big-endian machines, in the wrong byte order. None for any other."""
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    if head != b"RIFX":
+        return None
+    return StepResult(detail="The samples of this WAV file are in big-endian order and are not decoded.", skipped=True)
