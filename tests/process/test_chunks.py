@@ -223,7 +223,7 @@ def test_a_client_behind_a_dead_connection(shared_server: ServerProcess, http: h
         dead.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
         time.sleep(1.2)  # so that the server has begun to write it, and to miss the rest
         assert upload.put(0).status_code == 200
-        assert dead.answer().status == 503
+        assert dead.answer().status == 423
     assert upload.complete().json()["checksum"] == digest(data)
 
 
@@ -313,7 +313,6 @@ INITS: list[tuple[Any, int, str]] = [
             ("total_size", 10.0),
             ("total_size", True),
             ("total_size", None),
-            ("total_size", 10**30),
             ("filename", 5),
             ("filename", None),
             ("filename", "a\0b"),
@@ -329,7 +328,7 @@ INITS: list[tuple[Any, int, str]] = [
             ("reference", "a\nb"),
         )
     ),
-    (json.dumps(GOOD | {"total_size": 2**62}), 413, "file-too-large"),
+    *((json.dumps(GOOD | {"total_size": size}), 413, "file-too-large") for size in (2**62, 10**30)),
     (json.dumps(GOOD | {"total_size": 2**32, "chunk_size": 1024}), 422, "invalid-field"),
     (json.dumps(GOOD | {"filename": "x" * 70_000}), 413, "body-too-large"),
 ]

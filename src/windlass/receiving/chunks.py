@@ -166,8 +166,8 @@ def _chunk_size(target: Store, size: int, asked: int | None) -> int:
     found = min(max(asked, bounds.min_chunk_size), bounds.max_chunk_size)
     if found < needed:
         raise InvalidField(
-            f"With chunks of {found} bytes the upload would have {-(-size // found)}; at most {bounds.max_chunks} are "
-            f"allowed. Ask for a chunk_size of at least {needed}.",
+            f"With chunks of {found} bytes the upload would have {-(-size // found)} chunks; at most "
+            f"{bounds.max_chunks} chunks are allowed. Ask for a chunk_size of at least {needed} bytes.",
             field="chunk_size",
             limit=bounds.max_chunks,
             least_chunk_size=needed,
