@@ -27,7 +27,7 @@ serve: $(STAMP) ## Run the whole server on this machine (HOST, PORT, WINDLASS_HO
 	@exec $(BIN)/windlass serve
 
 test: $(STAMP)-dev ## Run every test (ARGS="-k name"); a test whose real part is missing is skipped, under CI=true it fails
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests)
 
 lint: $(STAMP)-dev ## Check format, lint rules, types and the layers
 	$(BIN)/ruff format --check .
