@@ -93,7 +93,7 @@ def _read(file: BinaryIO, box: _Box | None, length: int) -> bytes:
     if box is None:
         return bytes(length)
     file.seek(box.begin)
-    return file.read(min(length, box.end - box.begin)).ljust(length, b"\0")
+    return file.read(max(0, min(length, box.end - box.begin))).ljust(length, b"\0")
 
 
 def _track(file: BinaryIO, trak: _Box, left: list[int]) -> Track:

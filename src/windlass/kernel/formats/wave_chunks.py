@@ -26,6 +26,8 @@ def has_more(file: BinaryIO, size: int) -> bool:
         return False
     order, at, sound, large = (">" if head[:4] in _BIG else "<"), 12, False, 0
     for _ in range(_MOST_CHUNKS):
+        if at > size:
+            return False
         file.seek(at)
         chunk = file.read(24)
         if len(chunk) < 8:
