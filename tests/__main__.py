@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 #: Longer than any group takes on two busy cores (seconds).
 GROUP_SECONDS = 1800
+#: Files that run by themselves in the end: they send at a steady rate and count what the server holds of it.
+ALONE = ("test_memory.py",)
 #: pytest's exit codes of a run without failures; 5: the group has no tests.
 _GOOD = {0, 5}
 _COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
@@ -43,9 +45,10 @@ class Ended:
 
 
 def groups() -> list[list[Path]]:
-    """Long ones first, so that the cores end at about the same time."""
+    """Those that may run beside each other. Long ones first, so that the cores end at about the same time."""
     whole = [[TESTS / "integration" / "processing"], sorted((TESTS / "integration").glob("test_*.py"))]
     files = sorted((TESTS / "process").glob("test_*.py"), key=lambda file: -file.stat().st_size)
+    files = [file for file in files if file.name not in ALONE]
     others = [[TESTS / name] for name in ("browser", "contract", "hostile", "pure")]
     return [*whole, *others, *([file] for file in files)]
 
@@ -64,20 +67,26 @@ def run(group: Sequence[Path]) -> Ended:
     return Ended(name, code, output, time.monotonic() - began)
 
 
+def results() -> Iterator[Ended]:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for future in as_completed([pool.submit(run, group) for group in groups()]):
+            yield future.result()
+    for name in ALONE:
+        yield run([TESTS / "process" / name])
+
+
 def main() -> int:
     total: Counter[str] = Counter()
     failed: list[Ended] = []
     skips: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for future in as_completed([pool.submit(run, group) for group in groups()]):
-            ended = future.result()
-            total += ended.counts
-            skips += ended.skips
-            shown = ", ".join(f"{count} {kind}" for kind, count in ended.counts.items())
-            print(f"{ended.name}: {shown} in {ended.seconds:.0f} s", flush=True)
-            if ended.code not in _GOOD:
-                failed.append(ended)
-                print(ended.output, flush=True)
+    for ended in results():
+        total += ended.counts
+        skips += ended.skips
+        shown = ", ".join(f"{count} {kind}" for kind, count in ended.counts.items())
+        print(f"{ended.name}: {shown} in {ended.seconds:.0f} s", flush=True)
+        if ended.code not in _GOOD:
+            failed.append(ended)
+            print(ended.output, flush=True)
     print(*skips, sep="\n")
     for ended in failed:
         print(f"failed: {ended.name} (pytest's exit code {ended.code})")
