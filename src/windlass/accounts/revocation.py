@@ -3,8 +3,6 @@ whoever relies on a credential for long proves it again from time to time too.""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -13,21 +11,11 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
 from windlass.accounts.models import ApiToken
+from windlass.kernel.listeners import Listeners
 
-_lock = threading.Lock()
-_listeners: set[Callable[[], None]] = set()
-
-
-def listen(listener: Callable[[], None]) -> Callable[[], None]:
-    """Call ``listener``, from any thread, after a token or a user changed or a session ended. Returns what stops it."""
-    with _lock:
-        _listeners.add(listener)
-
-    def stop() -> None:
-        with _lock:
-            _listeners.discard(listener)
-
-    return stop
+_listeners = Listeners()
+#: Call a function after a token or a user changed or a session ended. Returns what stops that.
+listen = _listeners.add
 
 
 def connect() -> None:
@@ -40,11 +28,4 @@ def connect() -> None:
 
 def _notify_after_commit(using: str | None = None, **_: Any) -> None:
     """``using``: the database that was written to, which may be another for users than for tokens."""
-    transaction.on_commit(_notify, using=using)
-
-
-def _notify() -> None:
-    with _lock:
-        listeners = list(_listeners)
-    for listener in listeners:
-        listener()
+    transaction.on_commit(_listeners.notify, using=using)

@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from windlass.kernel.listeners import Listeners
 
-_lock = threading.Lock()
-_listeners: set[Callable[[], None]] = set()
-
-
-def ring() -> None:
-    with _lock:
-        listeners = list(_listeners)
-    for listener in listeners:
-        listener()
-
-
-def listen(listener: Callable[[], None]) -> Callable[[], None]:
-    """Call ``listener`` (from any thread) whenever events were committed here. Returns the way to stop."""
-    with _lock:
-        _listeners.add(listener)
-
-    def stop() -> None:
-        with _lock:
-            _listeners.discard(listener)
-
-    return stop
+_listeners = Listeners()
+#: Call a function whenever events were committed here. Returns what stops that.
+listen = _listeners.add
+ring = _listeners.notify

@@ -80,9 +80,9 @@ def text(source: bytes) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """``buried``: not text of the document; ``starred``: for readers that know what it is."""
+    """``is_skipped``: not text of the document; ``starred``: for readers that know what it is."""
 
-    buried: bool = False
+    is_skipped: bool = False
     starred: bool = False
     hidden: frozenset[bytes] = frozenset()
     font: int | None = None
@@ -91,7 +91,7 @@ class _Group:
 
     @property
     def is_shown(self) -> bool:
-        return not (self.buried or self.starred or self.hidden)
+        return not (self.is_skipped or self.starred or self.hidden)
 
 
 class _Encoded:
@@ -165,7 +165,7 @@ class _Reader:
         elif word in _SHOWN:
             self._group = replace(group, starred=False)
         elif word in _OTHERWISE:
-            self._group = replace(group, buried=True)
+            self._group = replace(group, is_skipped=True)
         elif word in _HIDING:
             on = bare or number != 0
             self._group = replace(group, hidden=group.hidden | {word} if on else group.hidden - {word})
