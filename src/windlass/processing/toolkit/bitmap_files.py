@@ -14,12 +14,9 @@ ICONS = ("image/vnd.microsoft.icon", "image/x-win-bitmap")
 DECODERS: Mapping[str, str] = {
     "image/bmp": "bmp",
     "image/vnd.zbrush.pcx": "pcx",
-    "image/x-pcx": "pcx",
     "image/x-portable-anymap": "",
-    "image/x-portable-arbitrarymap": "",
     "image/x-portable-bitmap": "",
     "image/x-portable-graymap": "",
-    "image/x-portable-greymap": "",
     "image/x-portable-pixmap": "",
     "image/x-tga": "targa",
 }
