@@ -120,25 +120,27 @@ const scenarios = {
     const dialogs = []
     page.on('dialog', (dialog) => (dialogs.push(dialog.message()), dialog.accept()))
     const row = page.locator('#library .row', { hasText: basename(task.path) })
-    const act = async (button) => {
+    const act = async (button, outcome) => {
       await row.locator(button).click()
       await row.waitFor({ state: 'detached', timeout: PATIENCE })
+      // A live event may remove the row before the reply is there, and only the reply is told.
+      await page.locator('#said', { hasText: outcome }).waitFor({ timeout: PATIENCE })
       said.push(await page.locator('#said').textContent())
     }
     await page.setInputFiles(task.choose, task.path)
     await row.locator('.status[data-status=READY]').waitFor({ timeout: PATIENCE })
-    await act('.delete')
+    await act('.delete', 'in the trash')
     await page.click('#trash')
     await row.waitFor({ timeout: PATIENCE })
     const until = await row.locator('.detail').textContent()
     const offered = await row.locator('.download').isVisible()
-    await act('.restore')
+    await act('.restore', 'restored')
     await page.click('#trash')
     await row.locator('.download').waitFor({ timeout: PATIENCE })
     const file = await row.locator('.download').getAttribute('href')
-    await act('.delete')
+    await act('.delete', 'in the trash')
     await page.click('#trash')
-    await act('.delete')
+    await act('.delete', 'deleted')
     return { said, dialogs, until, offered, file }
   },
 

@@ -265,7 +265,10 @@ const asked = new Map(); // how often a file was asked for: an answer that a lat
 async function refresh(id) {
   const turn = (asked.get(id) ?? 0) + 1;
   asked.set(id, turn);
-  const reply = await call(at(`/files/${id}/`)).catch((error) => (error.status === 404 ? forget(id) : null));
+  const reply = await call(at(`/files/${id}/`)).catch((error) => {
+    // In the trash, a file that this address does not show may be one of those listed.
+    if (error.status === 404 && !inTrash) forget(id);
+  });
   const file = await reply?.json();
   if (file && !inTrash && asked.get(id) === turn) place(file, { first: true });
 }
