@@ -48,7 +48,7 @@ async def take_raw(incoming: Incoming) -> Response:
     """A chunk as the body: streamed to its place."""
     parameters = incoming.request.path_params
     intent = dialect.parse_put(incoming.head, parameters["id"], parameters["index"])
-    outcome = await chunks.put(intent, incoming.who(), incoming.body, dialect=dialect.DIALECT)
+    outcome = await chunks.put(intent, incoming.caller(), incoming.body, dialect=dialect.DIALECT)
     return _received(outcome, intent.index)
 
 

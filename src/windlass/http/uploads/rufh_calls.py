@@ -50,14 +50,14 @@ async def operate(incoming: Incoming, upload_id: uuid.UUID) -> Response:
     match rufh.parse(incoming.head, upload_id):
         case Append() as intent:
             outcome = await resumable.append(
-                intent, incoming.who(), incoming.body, dialect=Dialect.IETF, request_id=incoming.request_id
+                intent, incoming.caller(), incoming.body, dialect=Dialect.IETF, request_id=incoming.request_id
             )
             return await _taken(incoming, outcome)
         case Query(upload_id=wanted):
-            outcome = await resumable.query(wanted, incoming.who(), dialect=Dialect.IETF)
+            outcome = await resumable.query(wanted, incoming.caller(), dialect=Dialect.IETF)
             return of_reply(rufh.queried(outcome.state, rufh.interop_of(incoming.head), now()))
         case Abort(upload_id=wanted):
-            await resumable.abort(wanted, incoming.who())
+            await resumable.abort(wanted, incoming.caller())
             return of_reply(rufh.aborted())
     raise BadRequest("Uploads are created at POST /files/.")
 
