@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.database.outage import is_away, note
+from windlass.executors import in_database
 from windlass.http import query_parameters
 from windlass.kernel.disk_full import is_disk_full
 from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
 from windlass.kernel.principals import CredentialKind, Principal
-from windlass.receiving.offload import in_database
 from windlass.receiving.source import ClientGone
 from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 

@@ -13,6 +13,7 @@ import structlog
 from django.db import DatabaseError
 
 from windlass import conf
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
@@ -20,7 +21,6 @@ from windlass.kernel.principals import Caller
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.chunks import find, prefixes
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.prefix import object_of
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store

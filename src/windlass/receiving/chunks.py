@@ -10,6 +10,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass, replace
 
+from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.kernel.clock import monotonic
@@ -21,7 +22,6 @@ from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit
 from windlass.receiving.chunk_body import ChunkBody, proved
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.offload import in_database, in_transaction
 from windlass.receiving.prefix import Prefixes, object_of
 from windlass.receiving.source import Source
 from windlass.storage.contract import State, Store, SyncFailed, WriterBusy

@@ -13,13 +13,13 @@ from functools import partial
 from typing import cast
 
 from windlass import conf
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, NotFound, NotSupported, UploadGone
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import SendStraight
 from windlass.receiving import beginning, layouts
 from windlass.receiving.admission import admit, profile_of
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.type_claims import must_be_taken
 from windlass.storage.contract import DirectStore, Invitation, ObjectMissing, Sent, State, Store
 from windlass.storage.registry import store

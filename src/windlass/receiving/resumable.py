@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import (
     Conflict,
@@ -25,7 +26,6 @@ from windlass.receiving import beginning, joining, repetition
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size, profile_of
 from windlass.receiving.appending import Appending, Terms, digests
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
 from windlass.receiving.source import Source
 from windlass.storage.registry import store

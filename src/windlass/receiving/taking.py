@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import Conflict, FileTooLarge, InvalidField, Problem, QuotaExceeded, UploadGone
@@ -18,7 +19,6 @@ from windlass.protocols.intents import NamedPart
 from windlass.receiving import agreement, completion, direct
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, profile_of
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.storage.contract import DirectStore, ObjectMissing, StoreError, SyncFailed
 from windlass.storage.registry import store
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.accounts.api import OWNER
+from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import records
 from windlass.http.endpoints import endpoint, principal_of
@@ -22,7 +23,6 @@ from windlass.protocols import chunks as dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import assembly, chunks
-from windlass.receiving.offload import in_database
 from windlass.receiving.source import Held
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import records
 from windlass.http.interim import inform
@@ -19,7 +20,6 @@ from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, UploadState
 from windlass.receiving import resumable
-from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
 from windlass.storage.contract import StoreError

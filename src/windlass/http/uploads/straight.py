@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
+from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.http.uploads import json_bodies
 from windlass.http.uploads.answers import of_reply
@@ -25,7 +26,6 @@ from windlass.protocols import s3multipart as dialect
 from windlass.protocols.intents import Reply, SendStraight
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct, taking
-from windlass.receiving.offload import in_database, in_transaction
 
 Call = Callable[[Incoming], Awaitable[Reply]]
 
