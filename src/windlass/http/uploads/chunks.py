@@ -23,7 +23,7 @@ from windlass.protocols import chunks as dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import assembly, chunks
-from windlass.receiving.source import Held
+from windlass.receiving.body import BytesInMemory
 
 
 async def init(incoming: Incoming) -> Response:
@@ -40,7 +40,7 @@ async def take_json(incoming: Incoming) -> Response:
     async with json_bodies.parsed(
         incoming.head, incoming.body, dialect.parse_chunk, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large()
     ) as chunk:
-        outcome = await chunks.put(chunk.intent, lambda: principal, Held(chunk.data), dialect=dialect.DIALECT)
+        outcome = await chunks.put(chunk.intent, lambda: principal, BytesInMemory(chunk.data), dialect=dialect.DIALECT)
     return _received(outcome, chunk.intent.index)
 
 

@@ -32,9 +32,8 @@ from windlass.protocols.dialects import must_be_whole
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.intents import ChunkProgress, PutChunk
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
-from windlass.receiving import assembly, chunks, room
-from windlass.receiving.source import Source
-from windlass.receiving.spool import Spool
+from windlass.receiving import assembly, chunks, disk_space
+from windlass.receiving.body import ByteSource, SpooledBody
 from windlass.storage.registry import store
 
 
@@ -69,7 +68,7 @@ class _ChunkForm:
         self._events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
         self._events.limit = LARGEST  # what the chunk may have is known once it is found
         self._fields = FieldCollector()
-        self._spool: Spool | None = None
+        self._spool: SpooledBody | None = None
 
     async def take(self) -> tuple[PutChunk, chunks.ChunkOutcome]:
         taken: tuple[PutChunk, chunks.ChunkOutcome] | None = None
@@ -98,11 +97,11 @@ class _ChunkForm:
     async def _keep_until_it_is_known(self) -> None:
         await self._incoming.principal_of_form(self._fields.values)
         profile = files.profile(dialect.PROFILE)
-        await room.must_be_left(profile.store)
-        self._spool = Spool()
+        await disk_space.require_free_space(profile.store)
+        self._spool = SpooledBody()
         await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
 
-    async def _put(self, source: Source) -> tuple[PutChunk, chunks.ChunkOutcome]:
+    async def _put(self, source: ByteSource) -> tuple[PutChunk, chunks.ChunkOutcome]:
         principal = await self._incoming.principal_of_form(self._fields.values)
         intent = dialect.parse_chunk(self._said())
         return intent, await chunks.put(intent, lambda: principal, source, dialect=dialect.DIALECT)

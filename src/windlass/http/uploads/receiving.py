@@ -28,7 +28,7 @@ from windlass.protocols.dialects import Dialect, speaks
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head
 from windlass.receiving import lease as leases
-from windlass.receiving.source import ClientGone, RequestBody
+from windlass.receiving.body import ClientGone, RequestBody
 
 
 @dataclass(frozen=True)
