@@ -20,7 +20,7 @@ from starlette.routing import Match, Route
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
-from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
+from windlass.accounts.api import declared_access  # noqa: E402  Django's apps must be loaded first
 from windlass.http import cors, downloads, live, query_parameters, uploads, websockets, zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
@@ -51,7 +51,9 @@ breakers.watch()
 
 def _guarded(route: Route) -> Route:
     """The same route, for callers whom the declaration of its handler lets in."""
-    return Route(route.path, endpoint(route.endpoint, declared(route.endpoint)), methods=list(route.methods or ()))
+    return Route(
+        route.path, endpoint(route.endpoint, declared_access(route.endpoint)), methods=list(route.methods or ())
+    )
 
 
 METRICS_ROUTES = [_guarded(route) for route in metrics.routes]
@@ -64,7 +66,7 @@ BYTE_ROUTES: list[Route] = [
     *METRICS_ROUTES,
 ]
 for _route in BYTE_ROUTES:
-    declared(_route.endpoint)  # one without a declaration is not served: the start fails
+    declared_access(_route.endpoint)  # one without a declaration is not served: the start fails
 
 #: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
 OURS = frozenset(

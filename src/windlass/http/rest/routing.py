@@ -181,6 +181,6 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
     # A project's ATOMIC_REQUESTS is for its own views: Django refuses it for asynchronous ones, and what is recorded
     # here is committed before the reply.
     answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
-    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.prove checks it where a session speaks
+    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.authenticate checks it for sessions
     answered.windlass_accesses = accesses  # type: ignore[attr-defined]
     return answered

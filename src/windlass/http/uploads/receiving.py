@@ -113,7 +113,7 @@ def receiving(
         finally:
             incoming.body.close()
 
-    return accounts.declare(answered, access)
+    return accounts.declare_access(answered, access)
 
 
 async def _admit(incoming: Incoming) -> None:
