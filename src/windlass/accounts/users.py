@@ -75,8 +75,8 @@ def _create_user(name: str) -> Any:
             user.save()
     except (IntegrityError, ValueError, TypeError) as error:
         raise UserError(
-            f"there is no user {name!r}, and one cannot be created from a name alone: the user model {users._meta.label} "
-            "has other required fields. Create the user in the project, then repeat this command"
+            f"there is no user {name!r}, and one cannot be created from a name alone: the user model "
+            f"{users._meta.label} has other required fields. Create the user in the project, then repeat this command"
         ) from error
     return user
 
