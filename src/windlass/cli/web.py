@@ -70,7 +70,7 @@ def warm_up() -> None:
     for name in files.places.in_service():
         with suppress(StoreError):  # who needs it is told
             store(name)
-    jobs.warm_up_bell()
+    jobs.connect_broker()
 
 
 class _Server(uvicorn.Server):

@@ -97,7 +97,7 @@ class Subscriber:
         self.behind = False
         topic = self.topic
         page = await in_database(
-            events.follow,
+            events.events_after,
             self.position,
             owner=topic.owner,
             file_id=topic.file_id,
@@ -165,7 +165,7 @@ class Follower:
 
     async def _run(self) -> None:
         bell, ready = self._bell, self._ready
-        stop_listening = events.listen(_ringer(bell))
+        stop_listening = events.add_listener(_ringer(bell))
         try:
             while True:
                 try:
@@ -187,7 +187,7 @@ class Follower:
         # Before the journal, see Subscriber.next.
         running = await self._under_way()
         while True:
-            page = await in_database(events.follow, self._position, limit=PAGE)
+            page = await in_database(events.events_after, self._position, limit=PAGE)
             last = len(page) < PAGE
             for subscriber in self.subscribers:
                 subscriber.offer(page, running if last else None)

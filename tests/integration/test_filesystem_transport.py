@@ -1,4 +1,4 @@
-"""The embedded broker: messages are whole or not there, taken once, found soon, and losing one harms nothing."""
+"""The embedded broker: messages are whole or absent, taken once, found soon; losing one harms nothing."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from kombu import Connection, Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from tests import racers
-from windlass.jobs.transport import Inbox, Transport
+from windlass.jobs.filesystem_transport import QueueDirectory, Transport
 
 
 @pytest.fixture
-def inbox(tmp_path: Path) -> Inbox:
-    made = Inbox(tmp_path / "intake")
-    made.tidy()
+def directory(tmp_path: Path) -> QueueDirectory:
+    made = QueueDirectory(tmp_path / "intake")
+    made.prepare()
     return made
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Any]:
     """A function that opens another connection to one and the same broker."""
-    TRANSPORT_ALIASES["windlass"] = "windlass.jobs.transport:Transport"
+    TRANSPORT_ALIASES["windlass"] = "windlass.jobs.filesystem_transport:Transport"
     with ExitStack() as stack:
         options = {"folder": str(tmp_path / "broker")}
         yield lambda: stack.enter_context(Connection("windlass://localhost", transport_options=options))
@@ -39,7 +39,9 @@ def queue(name: str) -> Queue:
     return Queue(name, Exchange("windlass", type="direct"), routing_key=name)
 
 
-def test_writers_and_readers_in_several_processes_lose_halve_and_double_nothing(tmp_path: Path, inbox: Inbox) -> None:
+def test_writers_and_readers_in_several_processes_lose_halve_and_double_nothing(
+    tmp_path: Path, directory: QueueDirectory
+) -> None:
     """Bodies span several pages, so that a reader of a message in the making would see a part of it."""
     writers, each = 3, 150
     context = multiprocessing.get_context("spawn")
@@ -47,52 +49,60 @@ def test_writers_and_readers_in_several_processes_lose_halve_and_double_nothing(
         readers = [pool.apply_async(racers.read_all, (str(tmp_path / "intake"),)) for _ in range(2)]
         written = pool.starmap(racers.write_many, [(str(tmp_path / "intake"), n, each) for n in range(writers)])
         for _ in readers:
-            inbox.put(racers.STOP)
+            directory.put(racers.STOP)
         taken = [body for reader in readers for body in reader.get(60)]
     assert sorted(taken) == sorted(body for bodies in written for body in bodies)
     assert os.listdir(tmp_path / "intake") == []
 
 
-def test_the_oldest_comes_first(inbox: Inbox) -> None:
+def test_the_oldest_comes_first(directory: QueueDirectory) -> None:
     for number in range(5):
-        inbox.put(b"%d" % number)
-    assert [inbox.take() for _ in range(6)] == [b"0", b"1", b"2", b"3", b"4", None]
+        directory.put(b"%d" % number)
+    assert [directory.take() for _ in range(6)] == [b"0", b"1", b"2", b"3", b"4", None]
 
 
-def test_a_message_that_comes_within_the_tick_of_the_last_look_is_found(inbox: Inbox, tmp_path: Path) -> None:
-    """The directory's time does not tell the two apart, so a look that soon must not be believed."""
-    assert inbox.take() is None
+def test_a_message_that_comes_within_the_tick_of_the_last_listing_is_found(
+    directory: QueueDirectory, tmp_path: Path
+) -> None:
+    """The directory's time does not tell the two apart, so a listing that recent must not be cached."""
+    assert directory.take() is None
     seen = os.stat(tmp_path / "intake").st_mtime_ns
-    inbox.put(b"late")
+    directory.put(b"late")
     os.utime(tmp_path / "intake", ns=(seen, seen))
-    assert inbox.take() == b"late"
+    assert directory.take() == b"late"
 
 
-def test_a_still_directory_is_not_listed_again(inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settled = time.time_ns() - 10 * Inbox.SETTLED_NS
+def test_an_unchanged_directory_is_not_listed_again(
+    directory: QueueDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = time.time_ns() - 10 * QueueDirectory.SETTLED_NS
     os.utime(tmp_path / "intake", ns=(settled, settled))
-    assert inbox.take() is None
-    monkeypatch.setattr(inbox, "names", lambda: pytest.fail("listed"))
-    assert inbox.take() is None
+    assert directory.take() is None
+    monkeypatch.setattr(directory, "names", lambda: pytest.fail("listed"))
+    assert directory.take() is None
 
 
-def test_a_directory_whose_time_stands_still_is_looked_at_all_the_same(inbox: Inbox, tmp_path: Path) -> None:
-    inbox.LOOK_ANYWAY_SECONDS = 0.0  # type: ignore[misc]
-    settled = time.time_ns() - 10 * Inbox.SETTLED_NS
+def test_a_directory_whose_time_does_not_change_is_listed_all_the_same(
+    directory: QueueDirectory, tmp_path: Path
+) -> None:
+    directory.RELIST_SECONDS = 0.0  # type: ignore[misc]
+    settled = time.time_ns() - 10 * QueueDirectory.SETTLED_NS
     os.utime(tmp_path / "intake", ns=(settled, settled))
-    assert inbox.take() is None
-    inbox.put(b"unseen")
+    assert directory.take() is None
+    directory.put(b"unseen")
     os.utime(tmp_path / "intake", ns=(settled, settled))
-    assert inbox.take() == b"unseen"
+    assert directory.take() == b"unseen"
 
 
-def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(inbox: Inbox, tmp_path: Path) -> None:
+def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
+    directory: QueueDirectory, tmp_path: Path
+) -> None:
     dead, living = tmp_path / "intake" / ".dead.msg", tmp_path / "intake" / ".living.msg"
     dead.write_bytes(b"half")
     living.write_bytes(b"half")
     os.utime(dead, (1, 1))
-    assert inbox.take() is None
-    inbox.tidy()
+    assert directory.take() is None
+    directory.prepare()
     assert not dead.exists()
     assert living.exists()
 
@@ -111,7 +121,7 @@ def test_a_message_goes_from_one_connection_to_another(broker: Any) -> None:
         consumer.connection.drain_events(timeout=5)
         waited = time.monotonic() - sent
     assert got == [["job"]]
-    assert waited < 1.0, "Kombu's own filesystem transport looks once a second; this one must not wait for that"
+    assert waited < 1.0, "Kombu's own filesystem transport polls once a second; this one must not"
 
 
 def test_a_message_that_cannot_be_read_is_dropped_and_the_next_one_delivered(broker: Any, tmp_path: Path) -> None:
@@ -151,5 +161,5 @@ def test_messages_are_plain_json(broker: Any, tmp_path: Path) -> None:
     assert json.loads(message.read_bytes())["properties"]["delivery_info"]["routing_key"] == "intake"
 
 
-def test_the_consumer_looks_up_often_enough_to_end_quickly() -> None:
+def test_the_consumer_checks_for_a_stop_often_enough() -> None:
     assert Transport.longest_drain <= 0.5
