@@ -7,7 +7,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from windlass.files.api import quota
-from windlass.http.rest.credentials import OWNER, caller
+from windlass.http.rest.authentication import OWNER, caller
 from windlass.http.rest.schemas import Reply
 from windlass.kernel.errors import Forbidden
 from windlass.receiving.offload import in_database

@@ -24,8 +24,8 @@ from windlass.database.outage import is_away, note
 from windlass.files.api import assets, uploads
 from windlass.http.credential_watch import until_revoked
 from windlass.http.endpoints import endpoint, principal_of
-from windlass.http.follower import Subscriber, follower
-from windlass.http.progress import Topic
+from windlass.http.live.journal_follower import Subscriber, follower
+from windlass.http.live.progress import Topic
 from windlass.kernel.errors import NotFound
 from windlass.kernel.ids import parse_id
 from windlass.receiving.offload import in_database

@@ -8,11 +8,11 @@ from typing import Any
 from starlette.responses import Response
 
 from windlass.files import api as files
-from windlass.http import records
-from windlass.http.interim import inform
-from windlass.http.uploads.answers import no_reply, of_reply
+from windlass.http import file_records as records
+from windlass.http.server.asgi_extensions import inform
 from windlass.http.uploads.endings import must_have_ended_well, tell_location
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
+from windlass.http.uploads.upload_responses import no_reply, of_reply
 from windlass.kernel.clock import now
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem
 from windlass.protocols import rufh

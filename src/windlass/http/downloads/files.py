@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from windlass.accounts.api import DOWNLOAD, OWNER
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
+from windlass.http.downloads.stored_object_response import Representation, respond
 from windlass.http.endpoints import endpoint, principal_of
-from windlass.http.representations import Representation, respond
 from windlass.kernel import charsets, filenames, urls
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, NotFound, NotReady
 from windlass.kernel.ids import parse_id

@@ -20,7 +20,7 @@ import structlog
 from windlass.database.outage import is_away, note
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
-from windlass.http.progress import Progress, Shown, Topic, under_way
+from windlass.http.live.progress import Progress, Shown, Topic, under_way
 from windlass.kernel.clock import monotonic
 from windlass.receiving.offload import in_database
 

@@ -11,11 +11,11 @@ from starlette.routing import Route
 
 from windlass.accounts.api import OWNER
 from windlass.files import api as files
-from windlass.http import records
+from windlass.http import file_records as records
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.uploads import json_bodies
-from windlass.http.uploads.answers import of_reply
-from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.http.uploads.upload_request import Incoming, receiving
+from windlass.http.uploads.upload_responses import of_reply
 from windlass.kernel.errors import UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as dialect

@@ -16,8 +16,8 @@ from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
 from windlass.files import api as files
 from windlass.http.uploads import json_bodies
-from windlass.http.uploads.answers import of_reply
-from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.http.uploads.upload_request import Incoming, receiving
+from windlass.http.uploads.upload_responses import of_reply
 from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, Problem, UploadGone
 from windlass.kernel.principals import Principal

@@ -17,8 +17,8 @@ from typing import BinaryIO, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from windlass.http import zero_copy
 from windlass.http.memory_budget import budget
+from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.clock import monotonic
 from windlass.receiving.offload import in_thread

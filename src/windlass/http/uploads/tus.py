@@ -9,9 +9,9 @@ from dataclasses import replace
 from starlette.responses import Response
 
 from windlass import conf
-from windlass.http.uploads.answers import no_reply, of_reply
 from windlass.http.uploads.endings import must_have_ended_well, tell_location
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
+from windlass.http.uploads.upload_responses import no_reply, of_reply
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, ReceiveTimeout
 from windlass.kernel.principals import Principal
 from windlass.protocols import tus
