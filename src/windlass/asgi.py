@@ -23,11 +23,11 @@ django.setup(set_prefix=False)
 from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
 from windlass.http import cors, query_parameters, uploads  # noqa: E402
 from windlass.http.downloads import files as downloads  # noqa: E402
-from windlass.http.downloads import zip_archives as zip_files
+from windlass.http.downloads import zip_archives as zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
 from windlass.http.live import event_streams as live  # noqa: E402
-from windlass.http.live import websockets
+from windlass.http.live import websockets  # noqa: E402
 from windlass.http.middleware import (  # noqa: E402
     PAGE_BODY_LIMIT,
     RECORD_BODY_LIMIT,

@@ -283,9 +283,9 @@ class TestProgress:
 
 class TestBounds:
     def test_a_slow_stream_holds_a_page_and_loses_nothing(self, user: User) -> None:
+        from windlass.executors import in_database
         from windlass.http.live.journal_follower import PAGE, Follower
         from windlass.http.live.progress import Topic
-        from windlass.receiving.offload import in_database
 
         owner = user().owner
 
@@ -330,9 +330,9 @@ class TestBounds:
         from django.db import OperationalError
 
         from windlass.events import api as events
+        from windlass.executors import in_database
         from windlass.http.live import journal_follower as follower
         from windlass.http.live.progress import Topic
-        from windlass.receiving.offload import in_database
 
         owner, real, failed = user().owner, events.follow, threading.Event()
 

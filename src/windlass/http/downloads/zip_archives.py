@@ -18,6 +18,7 @@ from zipstream import ZipStream
 
 from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
+from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, assets, places
 from windlass.http import request_head as heads
 from windlass.http.downloads.files import blob_of
@@ -31,7 +32,6 @@ from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import json_fields
-from windlass.receiving.offload import in_database, in_thread
 from windlass.receiving.source import RequestBody
 from windlass.storage.contract import StoreError
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
+from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, assets, lifecycle, profile
 from windlass.http.media_records import media_out, rules_of
 from windlass.http.rest.authentication import OWNER, STAFF, caller
@@ -25,7 +26,6 @@ from windlass.kernel.principals import Principal
 from windlass.processing import api as processing
 from windlass.protocols.media import PROFILE
 from windlass.receiving.chunks import DEFAULT_CHUNK_SIZE
-from windlass.receiving.offload import in_database
 
 router = Router(tags=["Media"])
 

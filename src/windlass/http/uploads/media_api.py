@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from windlass import conf
 from windlass.accounts.api import OWNER
+from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import file_records as records
 from windlass.http import media_records
@@ -33,7 +34,6 @@ from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.intents import ChunkProgress, PutChunk
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
 from windlass.receiving import assembly, chunks, room
-from windlass.receiving.offload import in_database
 from windlass.receiving.source import Source
 from windlass.receiving.spool import Spool
 from windlass.storage.registry import store

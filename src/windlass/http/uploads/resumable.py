@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from windlass import conf
+from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import file_records as records
 from windlass.http.downloads import files as downloads
@@ -22,7 +23,6 @@ from windlass.kernel.principals import Principal
 from windlass.protocols import rufh, tus
 from windlass.protocols.dialects import Dialect, recognise
 from windlass.receiving import lease
-from windlass.receiving.offload import in_database
 
 
 async def operate(incoming: Incoming) -> Response:
