@@ -9,9 +9,9 @@ from dataclasses import replace
 from starlette.responses import Response
 
 from windlass import conf
-from windlass.http.uploads.answers import no_reply, of_reply
 from windlass.http.uploads.endings import must_have_ended_well, tell_location
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
+from windlass.http.uploads.upload_responses import no_reply, of_reply
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, ReceiveTimeout
 from windlass.kernel.principals import Principal
 from windlass.protocols import tus
@@ -44,10 +44,10 @@ async def operate(incoming: Incoming, upload_id: uuid.UUID) -> Response:
         case Append() as intent:
             return await _append(intent, incoming)
         case Query(upload_id=wanted):
-            outcome = await resumable.query(wanted, incoming.who(), dialect=Dialect.TUS)
+            outcome = await resumable.query(wanted, incoming.caller(), dialect=Dialect.TUS)
             return of_reply(tus.queried(outcome.state))
         case Abort(upload_id=wanted):
-            await resumable.abort(wanted, incoming.who())
+            await resumable.abort(wanted, incoming.caller())
             return of_reply(tus.aborted())
     raise BadRequest("Uploads are created at POST /files/.")
 
@@ -99,7 +99,7 @@ def _created(incoming: Incoming, outcome: Outcome, *, received_body: bool) -> Re
 
 async def _append(intent: Append, incoming: Incoming) -> Response:
     outcome = await resumable.append(
-        intent, incoming.who(), incoming.body, dialect=Dialect.TUS, request_id=incoming.request_id
+        intent, incoming.caller(), incoming.body, dialect=Dialect.TUS, request_id=incoming.request_id
     )
     must_have_ended_well(outcome)
     return no_reply() if outcome.end is End.CLIENT_GONE else of_reply(tus.appended(outcome.state))

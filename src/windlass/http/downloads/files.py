@@ -10,14 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.accounts.api import DOWNLOAD, OWNER
+from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
+from windlass.http.downloads.stored_object_response import Representation, respond
 from windlass.http.endpoints import endpoint, principal_of
-from windlass.http.representations import Representation, respond
 from windlass.kernel import charsets, filenames, urls
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, NotFound, NotReady
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import CredentialKind, Principal
-from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import ObjectInfo, ObjectMissing
 from windlass.storage.registry import store
 

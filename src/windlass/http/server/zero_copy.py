@@ -13,7 +13,7 @@ import termios
 from dataclasses import dataclass
 from typing import TypedDict
 
-from windlass.receiving.offload import in_thread
+from windlass.executors import in_thread
 
 MESSAGE = "http.response.zerocopysend"
 

@@ -21,14 +21,14 @@ from starlette.types import Send
 
 from windlass.accounts.api import OWNER
 from windlass.database.outage import is_away, note
+from windlass.executors import in_database
 from windlass.files.api import assets, uploads
 from windlass.http.credential_watch import until_revoked
 from windlass.http.endpoints import endpoint, principal_of
-from windlass.http.follower import Subscriber, follower
-from windlass.http.progress import Topic
+from windlass.http.live.journal_follower import Subscriber, follower
+from windlass.http.live.progress import Topic
 from windlass.kernel.errors import NotFound
 from windlass.kernel.ids import parse_id
-from windlass.receiving.offload import in_database
 
 RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0

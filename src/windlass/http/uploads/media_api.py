@@ -13,15 +13,17 @@ from starlette.routing import Route
 
 from windlass import conf
 from windlass.accounts.api import OWNER
+from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http import media_records, records
+from windlass.http import file_records as records
+from windlass.http import media_records
 from windlass.http.endpoints import endpoint, principal_of
+from windlass.http.live.wait_for_files import until_shown
 from windlass.http.uploads import json_bodies
-from windlass.http.uploads.answers import of_reply
 from windlass.http.uploads.form_events import FormEvents
 from windlass.http.uploads.media_forms import MediaForm, shown
-from windlass.http.uploads.receiving import Incoming, receiving
-from windlass.http.waiting import until_shown
+from windlass.http.uploads.upload_request import Incoming, receiving
+from windlass.http.uploads.upload_responses import of_reply
 from windlass.kernel.errors import BadRequest, InvalidField, Problem, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as chunk_dialect
@@ -32,7 +34,6 @@ from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.intents import ChunkProgress, PutChunk
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
 from windlass.receiving import assembly, chunks, room
-from windlass.receiving.offload import in_database
 from windlass.receiving.source import Source
 from windlass.receiving.spool import Spool
 from windlass.storage.registry import store

@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from contextlib import closing
 
-from windlass.kernel.room import is_out_of_room
+from windlass.kernel.disk_full import is_disk_full
 
 
 def full_database() -> sqlite3.Error:
@@ -29,17 +29,17 @@ def caused_by(error: BaseException) -> Exception:
 
 def test_a_full_disk_is_known_through_every_layer() -> None:
     for error in (OSError(errno.ENOSPC, ""), OSError(errno.EDQUOT, ""), full_database()):
-        assert is_out_of_room(error)
-        assert is_out_of_room(caused_by(caused_by(error)))
+        assert is_disk_full(error)
+        assert is_disk_full(caused_by(caused_by(error)))
 
 
 def test_other_errors_are_not_taken_for_one() -> None:
-    assert not is_out_of_room(None)
-    assert not is_out_of_room(OSError(errno.EIO, ""))
-    assert not is_out_of_room(caused_by(sqlite3.OperationalError("database is locked")))
+    assert not is_disk_full(None)
+    assert not is_disk_full(OSError(errno.EIO, ""))
+    assert not is_disk_full(caused_by(sqlite3.OperationalError("database is locked")))
 
 
 def test_an_error_that_is_its_own_cause_is_looked_at_once() -> None:
     error = RuntimeError()
     error.__cause__ = error
-    assert not is_out_of_room(error)
+    assert not is_disk_full(error)

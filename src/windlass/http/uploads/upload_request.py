@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.http import query_parameters
+from windlass.http import request_head as heads
 from windlass.http.endpoints import PRINCIPAL, admit, principal_of, problem_of, problem_response
-from windlass.http.uploads import heads
-from windlass.http.uploads.answers import no_reply
+from windlass.http.uploads.upload_responses import no_reply
 from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.kernel.ids import parse_id
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import Caller, Principal
 from windlass.protocols import media_types, rufh, tus
 from windlass.protocols.dialects import Dialect, speaks
 from windlass.protocols.heads import effective_method
@@ -71,7 +71,7 @@ class Incoming:
             del self.request.scope[_UNPROVED]
         return self.principal
 
-    def who(self) -> Callable[[], Principal]:
+    def caller(self) -> Caller:
         principal = self.principal
         return lambda: principal
 

@@ -7,19 +7,19 @@ from typing import Any
 
 from starlette.responses import Response
 
+from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http import records
-from windlass.http.interim import inform
-from windlass.http.uploads.answers import no_reply, of_reply
+from windlass.http import file_records as records
+from windlass.http.server.asgi_extensions import inform
 from windlass.http.uploads.endings import must_have_ended_well, tell_location
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
+from windlass.http.uploads.upload_responses import no_reply, of_reply
 from windlass.kernel.clock import now
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem
 from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, UploadState
 from windlass.receiving import resumable
-from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
 from windlass.storage.contract import StoreError
@@ -50,14 +50,14 @@ async def operate(incoming: Incoming, upload_id: uuid.UUID) -> Response:
     match rufh.parse(incoming.head, upload_id):
         case Append() as intent:
             outcome = await resumable.append(
-                intent, incoming.who(), incoming.body, dialect=Dialect.IETF, request_id=incoming.request_id
+                intent, incoming.caller(), incoming.body, dialect=Dialect.IETF, request_id=incoming.request_id
             )
             return await _taken(incoming, outcome)
         case Query(upload_id=wanted):
-            outcome = await resumable.query(wanted, incoming.who(), dialect=Dialect.IETF)
+            outcome = await resumable.query(wanted, incoming.caller(), dialect=Dialect.IETF)
             return of_reply(rufh.queried(outcome.state, rufh.interop_of(incoming.head), now()))
         case Abort(upload_id=wanted):
-            await resumable.abort(wanted, incoming.who())
+            await resumable.abort(wanted, incoming.caller())
             return of_reply(rufh.aborted())
     raise BadRequest("Uploads are created at POST /files/.")
 

@@ -14,18 +14,18 @@ from starlette.routing import Route
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
+from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.http.uploads import json_bodies
-from windlass.http.uploads.answers import of_reply
-from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.http.uploads.upload_request import Incoming, receiving
+from windlass.http.uploads.upload_responses import of_reply
 from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, Problem, UploadGone
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import Caller, Principal
 from windlass.protocols import s3multipart as dialect
 from windlass.protocols.intents import Reply, SendStraight
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct, taking
-from windlass.receiving.offload import in_database, in_transaction
 
 Call = Callable[[Incoming], Awaitable[Reply]]
 
@@ -75,21 +75,21 @@ async def params(incoming: Incoming) -> Reply:
 
 async def show_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
-    found = await direct.parts(upload_id, key, incoming.who(), dialect=dialect.DIALECT)
+    found = await direct.parts(upload_id, key, incoming.caller(), dialect=dialect.DIALECT)
     return dialect.listed((part.number, part.tag, part.size) for part in found)
 
 
 async def sign_part(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     number = dialect.parse_number(incoming.request.path_params["number"])
-    urls = await direct.part_urls(upload_id, key, [number], incoming.who(), dialect=dialect.DIALECT)
+    urls = await direct.part_urls(upload_id, key, [number], incoming.caller(), dialect=dialect.DIALECT)
     return dialect.part(urls[number], direct.life())
 
 
 async def sign_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     numbers = dialect.parse_numbers(incoming.head.query)
-    return dialect.parts(await direct.part_urls(upload_id, key, numbers, incoming.who(), dialect=dialect.DIALECT))
+    return dialect.parts(await direct.part_urls(upload_id, key, numbers, incoming.caller(), dialect=dialect.DIALECT))
 
 
 async def complete(incoming: Incoming) -> Reply:
@@ -106,15 +106,17 @@ async def complete_params(incoming: Incoming) -> Reply:
     """``POST params/complete``: the page knows that it was sent, before the sweep looks for it."""
     key = dialect.parse_key(incoming.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
-        return await _completed(await in_database(_granted, key, incoming.who()), key)
+        return await _completed(await in_database(_granted, key, incoming.caller()), key)
     upload_id, key = dialect.key_of(incoming.head.query)
-    session = await taking.take(upload_id, key, incoming.who(), dialect=dialect.DIALECT, request_id=incoming.request_id)
+    session = await taking.take(
+        upload_id, key, incoming.caller(), dialect=dialect.DIALECT, request_id=incoming.request_id
+    )
     return await _completed(session, key)
 
 
 async def abort(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
-    await direct.abort(upload_id, key, incoming.who(), dialect=dialect.DIALECT)
+    await direct.abort(upload_id, key, incoming.caller(), dialect=dialect.DIALECT)
     return dialect.aborted()
 
 
@@ -137,11 +139,11 @@ async def _through_here(incoming: Incoming, intent: SendStraight, principal: Pri
     return dialect.invited(None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct.life())
 
 
-def _granted(token: str, who: direct.Who) -> files.UploadSession:
+def _granted(token: str, caller: Caller) -> files.UploadSession:
     upload_id = accounts.upload_of_grant(token)
     if upload_id is None:
         raise Conflict("Nothing has come yet under this key.")
-    return files.uploads.get(upload_id, who())
+    return files.uploads.get(upload_id, caller())
 
 
 def _named(incoming: Incoming) -> tuple[uuid.UUID, str]:

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from windlass.events.api import EventType
-from windlass.http.follower import ENDED, follower
-from windlass.http.progress import Topic
+from windlass.http.live.journal_follower import ENDED, follower
+from windlass.http.live.progress import Topic
 
 #: Seconds that what comes after a file's thumbnail (previews, which may take long) is waited for besides.
 GRACE = 1.0

@@ -20,9 +20,9 @@ import structlog
 from windlass.database.outage import is_away, note
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
-from windlass.http.progress import Progress, Shown, Topic, under_way
+from windlass.executors import in_database
+from windlass.http.live.progress import Progress, Shown, Topic, under_way
 from windlass.kernel.clock import monotonic
-from windlass.receiving.offload import in_database
 
 #: How often the journal is looked at when no bell rings, and how soon again after a bell.
 POLL_SECONDS, PAUSE_SECONDS = 0.2, 0.02

@@ -9,13 +9,13 @@ from datetime import datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from windlass.http import redirects, sendfile
-from windlass.http.conditions import fails, http_date, not_modified, range_holds
-from windlass.http.object_response import ObjectReader, ObjectResponse
+from windlass.executors import in_thread
+from windlass.http.downloads import redirects, sendfile
+from windlass.http.downloads.conditional_requests import fails, http_date, not_modified, range_holds
+from windlass.http.downloads.object_streaming import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
 from windlass.kernel.errors import PreconditionFailed, RangeNotSatisfiable
 from windlass.kernel.filenames import content_disposition
-from windlass.receiving.offload import in_thread
 
 UNKNOWN_TYPE = "application/octet-stream"
 _TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(; ?charset=[\w-]+)?", re.ASCII)

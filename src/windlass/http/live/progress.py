@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from windlass.events.api import Event
 from windlass.files.api import FileAsset, FileStatus, UploadSession, UploadStatus
-from windlass.http.records import percentage, shown_progress
+from windlass.http.file_records import percentage, shown_progress
 from windlass.kernel.clock import now, rfc3339
 
 #: Things under way that one look tells of. Whoever follows everything on a busy server sees the newest.

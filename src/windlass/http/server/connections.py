@@ -11,8 +11,8 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from windlass import conf
+from windlass.executors import in_thread
 from windlass.http.memory_budget import budget, give_back_freed_memory
-from windlass.receiving.offload import in_thread
 
 #: Seconds between two looks at all connections; deadlines are kept to within this.
 TICK = 0.5

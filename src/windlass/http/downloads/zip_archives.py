@@ -18,19 +18,20 @@ from zipstream import ZipStream
 
 from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
+from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, assets, places
-from windlass.http.downloads import blob_of
+from windlass.http import request_head as heads
+from windlass.http.downloads.files import blob_of
+from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, ObjectResponse
+from windlass.http.downloads.stored_object_response import check_preconditions
 from windlass.http.endpoints import endpoint, principal_of
-from windlass.http.object_response import SMALLEST_BLOCK, ObjectResponse
-from windlass.http.representations import check_preconditions
-from windlass.http.uploads import heads, json_bodies
+from windlass.http.uploads import json_bodies
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField, NotFound
 from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import json_fields
-from windlass.receiving.offload import in_database, in_thread
 from windlass.receiving.source import RequestBody
 from windlass.storage.contract import StoreError
 

@@ -10,9 +10,9 @@ from ninja.security.base import AuthBase
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
+from windlass.executors import in_database
 from windlass.http.endpoints import PRINCIPAL
 from windlass.kernel.principals import Principal
-from windlass.receiving.offload import in_database
 
 
 class Credential(AuthBase):

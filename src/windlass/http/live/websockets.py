@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from windlass.accounts import api as accounts
+from windlass.executors import in_database
 from windlass.http.middleware import Receive, Scope, Send
 from windlass.kernel.errors import NotFound, Problem
-from windlass.receiving.offload import in_database
 
 #: ASGI's extension for a reply to the handshake other than "accepted".
 REPLY = "websocket.http.response"

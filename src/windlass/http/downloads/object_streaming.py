@@ -17,11 +17,11 @@ from typing import BinaryIO, Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from windlass.http import zero_copy
+from windlass.executors import in_thread
 from windlass.http.memory_budget import budget
+from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.clock import monotonic
-from windlass.receiving.offload import in_thread
 from windlass.storage.contract import StoreError, StoreUnavailable
 from windlass.storage.registry import store
 

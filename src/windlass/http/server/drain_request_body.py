@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
-from windlass.http.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING
 from windlass.http.middleware import Message, Receive, Scope, Send, header
+from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING
 
 #: A server that has this extension does it by itself (``server_protocol``).
 LINGERS = "windlass.http.lingers"

@@ -8,7 +8,7 @@ from typing import cast
 from starlette.requests import Request
 
 from windlass import conf
-from windlass.receiving.offload import in_thread
+from windlass.executors import in_thread
 from windlass.storage.contract import PresigningStore
 from windlass.storage.registry import store
 

@@ -9,7 +9,7 @@ from ninja import Router
 
 from windlass import conf
 from windlass.files.api import Profile, profiles
-from windlass.http.rest.credentials import OWNER
+from windlass.http.rest.authentication import OWNER
 from windlass.http.rest.schemas import ProblemType, ProfileList, SecurityConfig
 from windlass.kernel.errors import NotFound, all_problems
 from windlass.processing import api as processing

@@ -17,7 +17,7 @@ from ninja import Schema
 from pydantic import Field, StringConstraints, field_validator
 
 from windlass.files.api import FileAsset, FileStatus, assets, trash
-from windlass.http.records import with_parts
+from windlass.http.file_records import with_parts
 from windlass.http.rest.schemas import within
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField

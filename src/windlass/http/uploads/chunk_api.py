@@ -10,19 +10,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from windlass.accounts.api import OWNER
+from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http import records
+from windlass.http import file_records as records
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.uploads import json_bodies
-from windlass.http.uploads.answers import of_reply
-from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.http.uploads.upload_request import Incoming, receiving
+from windlass.http.uploads.upload_responses import of_reply
 from windlass.kernel.errors import UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import assembly, chunks
-from windlass.receiving.offload import in_database
 from windlass.receiving.source import Held
 
 
@@ -48,7 +48,7 @@ async def take_raw(incoming: Incoming) -> Response:
     """A chunk as the body: streamed to its place."""
     parameters = incoming.request.path_params
     intent = dialect.parse_put(incoming.head, parameters["id"], parameters["index"])
-    outcome = await chunks.put(intent, incoming.who(), incoming.body, dialect=dialect.DIALECT)
+    outcome = await chunks.put(intent, incoming.caller(), incoming.body, dialect=dialect.DIALECT)
     return _received(outcome, intent.index)
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 from starlette.responses import Response
 
-from windlass.http import records
-from windlass.http.uploads.answers import of_file
-from windlass.http.uploads.receiving import Incoming
+from windlass.http import file_records as records
+from windlass.http.uploads.upload_request import Incoming
+from windlass.http.uploads.upload_responses import of_file
 from windlass.protocols import raw
 from windlass.protocols.dialects import Dialect
 from windlass.receiving.admission import admit

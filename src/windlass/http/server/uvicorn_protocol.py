@@ -23,14 +23,14 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from windlass import conf
-from windlass.http import zero_copy
-from windlass.http.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING, connections_of
 from windlass.http.forwarded import forwarded, is_trusted_proxy
-from windlass.http.interim import INFORM
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
 from windlass.http.middleware import Scope, header
-from windlass.http.request_framing import HeadLimits, RequestFraming, RequestHead
-from windlass.http.unread_body import LINGERS
+from windlass.http.server import zero_copy
+from windlass.http.server.asgi_extensions import INFORM
+from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING, connections_of
+from windlass.http.server.drain_request_body import LINGERS
+from windlass.http.server.request_framing import HeadLimits, RequestFraming, RequestHead
 from windlass.kernel import process_counters
 from windlass.kernel.errors import Problem, ReceiveTimeout, TooManyConnections, Unavailable
 from windlass.kernel.ids import request_id
