@@ -12,9 +12,9 @@ from django.db import DatabaseError
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.database.outage import is_away, note
+from windlass.executors import in_database
 from windlass.http.endpoints import PRINCIPAL
 from windlass.kernel.errors import Problem
-from windlass.receiving.offload import in_database
 
 #: How often the credential is proved again. A revocation in this process is noticed at once.
 RECHECK_SECONDS = 5.0

@@ -13,11 +13,11 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.database.outage import is_away, note
+from windlass.executors import in_database
 from windlass.http import query_parameters
+from windlass.kernel.disk_full import is_disk_full
 from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
 from windlass.kernel.principals import CredentialKind, Principal
-from windlass.kernel.room import is_out_of_room
-from windlass.receiving.offload import in_database
 from windlass.receiving.source import ClientGone
 from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 
@@ -91,7 +91,7 @@ def problem_of(error: Exception) -> Problem:
             return Unavailable(str(error))
         case StoreError() if error.transient:
             return Unavailable("The store of file bytes does not answer.")
-        case _ if is_out_of_room(error):
+        case _ if is_disk_full(error):
             log.warning("request.no_room", error=type(error).__name__)
             return StorageFull("The server has no room left to record this. What is stored stays readable.")
         case _ if is_away(error):

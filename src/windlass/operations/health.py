@@ -18,11 +18,11 @@ from windlass import conf
 from windlass.accounts.api import PUBLIC, declare
 from windlass.database.connection import connection
 from windlass.database.outage import is_away, note
+from windlass.executors import in_database, in_thread
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
 from windlass.receiving import room
-from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
 

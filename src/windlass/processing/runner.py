@@ -13,7 +13,7 @@ from windlass.files.api import Blob, FileAsset, FileRun, FileStatus, assets
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic
-from windlass.kernel.room import is_out_of_room
+from windlass.kernel.disk_full import is_disk_full
 from windlass.processing import records, workshop
 from windlass.processing.contract import Cancelled, NoRoom, PermanentError, StepError, Unavailable
 from windlass.processing.execution import run_step, runs_in_session
@@ -124,7 +124,7 @@ class Turn:
             log.exception("job.error", **told)
         if isinstance(error, StoreUnavailable) and not is_filling(self._run.asset):
             error = Unavailable("The store of file bytes does not answer.", STORE_AGAIN_SECONDS)
-        elif isinstance(error, StoreFull) or is_out_of_room(error):
+        elif isinstance(error, StoreFull) or is_disk_full(error):
             error = NoRoom()
         said = _said(error)
         if isinstance(error, Unavailable):

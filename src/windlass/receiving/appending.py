@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, UploadGone, UploadLocked
 from windlass.protocols.digests import Checksum, Proof
@@ -12,7 +13,6 @@ from windlass.receiving import lease as leases
 from windlass.receiving.admission import profile_of
 from windlass.receiving.digest import DigestMemory, RunningDigest
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.receiving.outcome import Outcome, state_of
 from windlass.receiving.pump import End
 from windlass.receiving.source import Source

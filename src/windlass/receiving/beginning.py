@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import Problem
 from windlass.kernel.ids import new_id
 from windlass.receiving import room, writing
 from windlass.receiving.admission import object_key
-from windlass.receiving.offload import in_thread, in_transaction
 from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
 

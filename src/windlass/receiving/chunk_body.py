@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from windlass.executors import in_thread
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import BadRequest, ChecksumMismatch, ReceiveTimeout, Unavailable, UploadLocked
@@ -13,7 +14,6 @@ from windlass.protocols.intents import PutChunk
 from windlass.receiving import gathering, writing
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.lease import keeper
-from windlass.receiving.offload import in_thread
 from windlass.receiving.pump import End, Pump
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import Buffer, State, Writer

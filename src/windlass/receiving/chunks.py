@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, InvalidField, UploadGone, UploadLocked
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
 from windlass.receiving import beginning
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit
 from windlass.receiving.chunk_body import ChunkBody, proved
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.offload import in_database, in_transaction
 from windlass.receiving.prefix import Prefixes, object_of
 from windlass.receiving.source import Source
 from windlass.storage.contract import State, Store, SyncFailed, WriterBusy
 from windlass.storage.registry import store
-
-#: Proves the caller, on a database thread, in the same go as what it is needed for.
-Who = Callable[[], Principal]
 
 DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
 #: Of an upload with more chunks than this, only the figures are looked up for the reply to each chunk.
@@ -64,12 +60,12 @@ async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -
     return await beginning.begin(new, files.uploads.create)
 
 
-async def put(intent: PutChunk, who: Who, source: Source, *, dialect: str) -> ChunkOutcome:
+async def put(intent: PutChunk, caller: Caller, source: Source, *, dialect: str) -> ChunkOutcome:
     """Take one chunk. Sending the same chunk again is answered with ``duplicate``, another in its place is refused.
 
     Raises NotFound, UploadGone, BadRequest, Conflict, ChecksumMismatch, UploadLocked, ClientGone, StoreError.
     """
-    session, claim = await _claimed(intent, who, dialect)
+    session, claim = await _claimed(intent, caller, dialect)
     length = files.chunks.layout(session).length(intent.index)
     body = ChunkBody(source, intent, length, _carried(session, intent.index))
     if isinstance(claim, files.ReceivedChunk):
@@ -86,9 +82,9 @@ async def put(intent: PutChunk, who: Who, source: Source, *, dialect: str) -> Ch
     return ChunkOutcome(session, progress, duplicate=isinstance(claim, files.ReceivedChunk))
 
 
-async def cancel(upload_id: uuid.UUID, who: Who, *, dialect: str) -> None:
+async def cancel(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> None:
     """Give an upload up and free its bytes; again answers the same. Raises NotFound, UploadGone, Conflict."""
-    session = await in_database(find, upload_id, who, dialect)
+    session = await in_database(find, upload_id, caller, dialect)
     if session.status == files.UploadStatus.CANCELLED:
         return
     if session.status == files.UploadStatus.COMPLETED:
@@ -99,9 +95,9 @@ async def cancel(upload_id: uuid.UUID, who: Who, *, dialect: str) -> None:
     prefixes().forget(upload_id)
 
 
-def find(upload_id: uuid.UUID, who: Who, dialect: str) -> files.UploadSession:
+def find(upload_id: uuid.UUID, caller: Caller, dialect: str) -> files.UploadSession:
     """The caller's session, whatever its status, if it was begun in this dialect. Raises NotFound, Conflict."""
-    session = files.uploads.get(upload_id, who())
+    session = files.uploads.get(upload_id, caller())
     if session.dialect != dialect:
         raise Conflict(f"This upload was begun as {session.dialect}; it cannot go on as {dialect}.")
     return session
@@ -176,12 +172,12 @@ def _chunk_size(target: Store, size: int, asked: int | None) -> int:
 
 
 async def _claimed(
-    intent: PutChunk, who: Who, dialect: str
+    intent: PutChunk, caller: Caller, dialect: str
 ) -> tuple[files.UploadSession, files.ChunkClaim | files.ReceivedChunk]:
     """Waits for another request that brings the same chunk, which mostly is about to end."""
     deadline, pause = monotonic() + leases.WAIT_SECONDS, 0.01
     while True:
-        session, found = await in_transaction(_claim, intent, who, dialect)
+        session, found = await in_transaction(_claim, intent, caller, dialect)
         if not isinstance(found, files.ClaimedChunk):
             return session, found
         if monotonic() > deadline:
@@ -193,9 +189,9 @@ async def _claimed(
 
 
 def _claim(
-    intent: PutChunk, who: Who, dialect: str
+    intent: PutChunk, caller: Caller, dialect: str
 ) -> tuple[files.UploadSession, files.ChunkClaim | files.ReceivedChunk | files.ClaimedChunk]:
-    session = find(intent.upload_id, who, dialect)
+    session = find(intent.upload_id, caller, dialect)
     files.uploads.must_be_alive(session)
     layout = files.chunks.layout(session)
     if not 0 <= intent.index < layout.total:

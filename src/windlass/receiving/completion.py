@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Sequence
 
 from windlass.events.api import recording
+from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import ChecksumMismatch, Problem
 from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving import digest as digests
 from windlass.receiving.admission import check_size, profile_of
-from windlass.receiving.offload import in_thread, in_transaction
 from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
 

@@ -7,13 +7,13 @@ import hashlib
 import uuid
 from dataclasses import replace
 
+from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.kernel.errors import Forbidden, InvalidField, NotFound, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Concatenate
 from windlass.receiving import beginning, joining
 from windlass.receiving.admission import admit
-from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome, state_of
 
 #: How long the request that asks for a join waits for its end before it is answered (seconds).

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import QuotaExceeded
 from windlass.protocols.digests import Proof
 from windlass.receiving import writing
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.offload import in_thread, in_transaction
 from windlass.receiving.pump import End, Pump
 from windlass.receiving.source import Source
 from windlass.storage.contract import Buffer, State, Store, Writer

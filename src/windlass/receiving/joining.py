@@ -16,13 +16,13 @@ from typing import cast
 import structlog
 
 from windlass import conf
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import Problem, UploadGone
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.storage.contract import CopyingWriter, ObjectMissing, Store, StoreError, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
 

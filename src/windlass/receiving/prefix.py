@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 import structlog
 from django.db import DatabaseError
 
+from windlass.executors import in_database, in_thread
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.offload import in_database, in_thread
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.registry import store
 

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from windlass import conf
+from windlass.executors import in_thread
 from windlass.kernel.clock import monotonic
 from windlass.protocols.digests import Proof
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.offload import in_thread
 from windlass.receiving.source import ClientGone, Source
 from windlass.resilience.minimum_rate import MinimumRate
 from windlass.storage.contract import Buffer, Writer

@@ -6,11 +6,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import BinaryIO
 
+from windlass.executors import in_database, in_thread
 from windlass.files import api as files
 from windlass.kernel.errors import BodyDigestMismatch, PastDeclaredLength, UploadComplete, UploadGone
 from windlass.protocols.digests import Proof
 from windlass.protocols.intents import Append
-from windlass.receiving.offload import in_database, in_thread
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import Buffer, ObjectMissing
 from windlass.storage.registry import store

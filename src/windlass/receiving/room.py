@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from windlass import conf
+from windlass.executors import in_thread
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import StorageFull
-from windlass.receiving.offload import in_thread
 
 #: For how long a measurement holds: the disk is not asked for each upload.
 KEEP_SECONDS = 1.0

@@ -7,8 +7,8 @@ import tempfile
 from typing import BinaryIO
 
 from windlass import conf
+from windlass.executors import in_thread
 from windlass.kernel.errors import BodyTooLarge, ReceiveTimeout
-from windlass.receiving.offload import in_thread
 from windlass.receiving.source import Source
 from windlass.storage.contract import Buffer
 

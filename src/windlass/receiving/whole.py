@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from windlass.accounts import api as accounts
+from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.kernel.ids import new_id
@@ -19,7 +20,6 @@ from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, object_key
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.offload import in_thread, in_transaction
 from windlass.receiving.pump import End
 from windlass.receiving.source import ClientGone, Source
 from windlass.storage.contract import State

@@ -13,7 +13,7 @@ from tests.integration.processing.test_retention import is_stored, opaque, past,
 from windlass.events.api import Event
 from windlass.files import api as files
 from windlass.files.api import Blob, FileAsset, FileStatus, IllegalMove, assets, trash
-from windlass.http.records import file_record
+from windlass.http.file_records import file_record
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound

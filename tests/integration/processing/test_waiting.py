@@ -10,7 +10,7 @@ import pytest
 from tests import samples
 from tests.integration.processing.given import events, job_of, processed, received, step, work_off
 from windlass.files.api import FileAsset, FileStatus, StepRun, StepState
-from windlass.http.records import file_record, file_status
+from windlass.http.file_records import file_record, file_status
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
 from windlass.kernel.errors import StillRunning

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 
+from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http.endpoints import problem_of
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
 from windlass.kernel.errors import FileTooLarge, PastDeclaredLength, Problem, Unavailable, UploadLocked
 from windlass.kernel.errors import ReceiveTimeout as Silent
 from windlass.protocols.dialects import Dialect
 from windlass.receiving import lease as leases
-from windlass.receiving.offload import in_database
 from windlass.receiving.outcome import Outcome
 from windlass.receiving.pump import End
 
