@@ -21,9 +21,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 from windlass.accounts.api import declared_access  # noqa: E402  Django's apps must be loaded first
-from windlass.http import cors, downloads, live, query_parameters, uploads, websockets, zip_files  # noqa: E402
+from windlass.http import cors, query_parameters, uploads  # noqa: E402
+from windlass.http.downloads import files as downloads  # noqa: E402
+from windlass.http.downloads import zip_archives as zip_files  # noqa: E402
 from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
 from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
+from windlass.http.live import event_streams as live  # noqa: E402
+from windlass.http.live import websockets  # noqa: E402
 from windlass.http.middleware import (  # noqa: E402
     PAGE_BODY_LIMIT,
     RECORD_BODY_LIMIT,
@@ -38,7 +42,7 @@ from windlass.http.middleware import (  # noqa: E402
     secured,
     without_body,
 )
-from windlass.http.unread_body import LINGERS, UnreadBody  # noqa: E402
+from windlass.http.server.drain_request_body import LINGERS, UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
 from windlass.kernel.errors import NotFound  # noqa: E402
 from windlass.kernel.stored_text import is_storable  # noqa: E402

@@ -26,8 +26,15 @@ from starlette.applications import Starlette
 from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition
-from windlass.http import downloads, zero_copy
-from windlass.http.object_response import LARGEST_BLOCK, SMALLEST_BLOCK, ObjectReader, ObjectResponse, next_size
+from windlass.http.downloads import files as downloads
+from windlass.http.downloads.object_streaming import (
+    LARGEST_BLOCK,
+    SMALLEST_BLOCK,
+    ObjectReader,
+    ObjectResponse,
+    next_size,
+)
+from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.ids import new_id
 from windlass.storage.contract import LocalFiles
@@ -470,7 +477,7 @@ def token(database: Path) -> Callable[[str], dict[str, str]]:
 
 
 def _owner(headers: dict[str, str]) -> str:
-    from windlass.accounts.tokens import principal_of_token
+    from windlass.accounts.tokens import principal_of_token_of_token
 
     found = principal_of_token(headers["Authorization"].removeprefix("Bearer "))
     assert found

@@ -14,9 +14,9 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, assets, integrity, trash
-from windlass.http.records import file_record, file_status, trashed_record
-from windlass.http.rest.credentials import OWNER, caller
-from windlass.http.rest.listing import FileQuery, page
+from windlass.http.file_records import file_record, file_status, trashed_record
+from windlass.http.rest.authentication import OWNER, caller
+from windlass.http.rest.file_list import FileQuery, page
 from windlass.http.rest.problems import request_id
 from windlass.http.rest.schemas import FileList, FileRecord, FileStatusOut, SignedUrlIn, SignedUrlOut
 from windlass.kernel import urls

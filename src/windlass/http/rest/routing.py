@@ -22,9 +22,9 @@ from windlass.database.outage import is_away
 from windlass.http import query_parameters
 from windlass.http.rest import problems
 from windlass.http.rest.api import api
+from windlass.http.rest.authentication import Credential, admit
 from windlass.http.rest.byte_calls import BYTE_CALLS
-from windlass.http.rest.credentials import Credential, admit
-from windlass.http.rest.paths import matching
+from windlass.http.rest.path_templates import matching
 from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 
