@@ -477,7 +477,7 @@ def token(database: Path) -> Callable[[str], dict[str, str]]:
 
 
 def _owner(headers: dict[str, str]) -> str:
-    from windlass.accounts.tokens import principal_of_token_of_token
+    from windlass.accounts.tokens import principal_of_token
 
     found = principal_of_token(headers["Authorization"].removeprefix("Bearer "))
     assert found
