@@ -14,7 +14,5 @@ class AccountsConfig(AppConfig):
         from windlass.accounts import revocation
         from windlass.accounts.tokens import delete_tokens_of_user
 
-        pre_delete.connect(
-            delete_tokens_of_user, sender=get_user_model(), dispatch_uid="windlass.accounts.delete_tokens_of_user"
-        )
+        pre_delete.connect(delete_tokens_of_user, sender=get_user_model(), dispatch_uid="windlass.delete_tokens")
         revocation.connect()
