@@ -14,5 +14,9 @@ class AccountsConfig(AppConfig):
         from windlass.accounts import revocation
         from windlass.accounts.tokens import delete_tokens_of_user
 
-        pre_delete.connect(delete_tokens_of_user, sender=get_user_model(), dispatch_uid="windlass.delete_tokens")
+        pre_delete.connect(
+            delete_tokens_of_user,
+            sender=get_user_model(),
+            dispatch_uid="windlass.accounts.tokens.delete_tokens_of_user",
+        )
         revocation.connect()
