@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from windlass import conf
-from windlass.accounts.api import PUBLIC, declare
+from windlass.accounts.api import PUBLIC, declare_access
 from windlass.database.connection import connection
 from windlass.database.outage import is_away, note
 from windlass.executors import in_database, in_thread
@@ -213,7 +213,7 @@ def _reply(body: dict[str, Any]) -> Response:
 
 
 routes = [
-    Route("/livez", declare(livez, PUBLIC), methods=["GET"]),
-    Route("/readyz", declare(readyz, PUBLIC), methods=["GET"]),
-    Route("/healthz", declare(readyz, PUBLIC), methods=["GET"]),
+    Route("/livez", declare_access(livez, PUBLIC), methods=["GET"]),
+    Route("/readyz", declare_access(readyz, PUBLIC), methods=["GET"]),
+    Route("/healthz", declare_access(readyz, PUBLIC), methods=["GET"]),
 ]

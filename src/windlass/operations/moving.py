@@ -125,7 +125,7 @@ class _Moving:
 
     def _move(self, thing: files.moves.Movable) -> None:
         self._took(0)
-        if files.moves.is_worked_on(thing) or jobs.are_open(thing.file_ids):
+        if files.moves.is_worked_on(thing) or jobs.any_open(thing.file_ids):
             raise files.moves.Overtaken
         if not disk_space.has_space_for(self._target.name, thing.size):
             raise StoreFull("the disk of the target would be left with less than DISK_RESERVE_MB")
@@ -134,7 +134,7 @@ class _Moving:
             making.copy(self._took)
             close_old_connections()  # a copy may have taken longer than a connection lives
             with atomic():
-                if jobs.are_open(thing.file_ids):
+                if jobs.any_open(thing.file_ids):
                     raise files.moves.Overtaken
                 files.moves.settle(thing, making.spare, keep_seconds=self._grace)
         except BaseException:

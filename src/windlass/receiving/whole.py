@@ -82,7 +82,7 @@ class WholeUpload:
         if self._session is not None:
             await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
             if self.new.grant is not None:
-                await in_transaction(accounts.give_grant_back, self.new.grant.id, self.id)
+                await in_transaction(accounts.release_grant, self.new.grant.id, self.id)
         if self._created:
             await in_thread(self._store.discard, self._key, self._state)
 

@@ -7,7 +7,7 @@ import uuid
 from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http.endpoints import problem_of
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
 from windlass.kernel.errors import FileTooLarge, PastDeclaredLength, Problem, Unavailable, UploadLocked
 from windlass.kernel.errors import ReceiveTimeout as Silent
 from windlass.protocols.dialects import Dialect

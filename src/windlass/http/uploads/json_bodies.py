@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar, cast
 from windlass import conf
 from windlass.executors import in_thread
 from windlass.http.memory_budget import Share, budget
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
 from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout
 from windlass.protocols import heads
 from windlass.protocols.intents import Head
