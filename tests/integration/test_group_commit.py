@@ -18,7 +18,7 @@ from tests import django_home
 django_home.set_up()
 
 from windlass.events.api import Event, EventType, recording  # noqa: E402  after Django
-from windlass.receiving.offload import in_transaction  # noqa: E402
+from windlass.executors import in_transaction  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ def worker(
     wait_for_tables()
     wait_for_broker()
     try:
-        processing.recover(jobs.held_by(name))
+        processing.recover(jobs.running_jobs_of(name))
         stop_requests.set_action(drain_action(celery.stop))
         code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
     finally:

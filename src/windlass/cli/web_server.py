@@ -19,8 +19,8 @@ from windlass import asgi, conf
 from windlass.cli.listening_socket import BACKLOG, browser_url
 from windlass.cli.signals import StopRequests, drain_action
 from windlass.files import api as files
-from windlass.http.connections import raise_file_limit
-from windlass.http.server_protocol import ReceivingProtocol
+from windlass.http.server.connections import raise_file_limit
+from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 from windlass.jobs import api as jobs
 from windlass.receiving import lease
 from windlass.storage.contract import StoreError
@@ -72,7 +72,7 @@ def warm_up() -> None:
     for name in files.places.in_service():
         with suppress(StoreError):  # reported to the request that needs the store
             store(name)
-    jobs.warm_up_bell()
+    jobs.connect_broker()
 
 
 class _Server(uvicorn.Server):

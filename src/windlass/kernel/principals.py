@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,6 +56,10 @@ class Principal:
         """Owners see their own; staff see all. Another's thing is 404 to everyone else."""
         return self.staff or owner == self.owner
 
+
+#: Identifies who sends a request. Called on a database thread, within the work that needs the principal, because some
+#: credentials are looked up; raises what ``accounts.authenticate`` raises.
+Caller = Callable[[], Principal]
 
 #: The caller without a credential while the server listens on loopback in open mode: the person at this machine.
 ANONYMOUS = Principal(owner="anonymous", staff=True, credential=CredentialKind.OPEN)

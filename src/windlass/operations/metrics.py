@@ -24,6 +24,7 @@ from starlette.routing import Route
 from windlass import __version__
 from windlass.accounts import api as accounts
 from windlass.events import api as events
+from windlass.executors import in_database
 from windlass.files.api import (
     Blob,
     FileAsset,
@@ -42,7 +43,6 @@ from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
 from windlass.processing import api as processing
 from windlass.processing.sandbox.level import NAMES
-from windlass.receiving.offload import in_database
 
 #: Figures that read a whole table are worked out no more often than this.
 TABLE_SECONDS = 60.0
@@ -206,4 +206,4 @@ async def metrics(request: Request) -> Response:
     return Response(body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
 
 
-routes = [Route("/metrics", accounts.declare(metrics, accounts.METRICS), methods=["GET"])]
+routes = [Route("/metrics", accounts.declare_access(metrics, accounts.METRICS), methods=["GET"])]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import conf
-from windlass.kernel import unnamed
+from windlass.kernel import anonymous_files
 
 #: The largest copy of an encrypted file that is kept in memory.
 MOST_IN_MEMORY = 64 * 1024 * 1024
@@ -27,7 +27,7 @@ FULL = 1024 * 1024
 
 def output(*, secret: bool = False) -> BinaryIO:
     """Room for what a step makes, readable and writable. ``secret``: off the disk, and so not for long steps."""
-    made = unnamed.in_memory() if secret else None
+    made = anonymous_files.create_in_memory() if secret else None
     return made or tempfile.TemporaryFile(dir=_directory())
 
 
@@ -65,10 +65,10 @@ def _is_real_and_read_only(source: BinaryIO) -> bool:
 
 def _copy(source: BinaryIO, secret: bool) -> BinaryIO:
     if secret and _size(source) <= MOST_IN_MEMORY:
-        in_memory = unnamed.copied_into_memory(source)
+        in_memory = anonymous_files.copy_to_memory(source)
         if in_memory is not None:
             return in_memory
-    return unnamed.copied(source, _directory())
+    return anonymous_files.copy_to_disk(source, _directory())
 
 
 def _size(source: BinaryIO) -> int:

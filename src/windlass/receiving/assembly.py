@@ -13,14 +13,15 @@ import structlog
 from django.db import DatabaseError
 
 from windlass import conf
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
+from windlass.kernel.principals import Caller
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
-from windlass.receiving.chunks import Who, find, prefixes
-from windlass.receiving.offload import in_database, in_thread, in_transaction
-from windlass.receiving.prefix import object_of
+from windlass.receiving.chunks import find, incremental_hashes
+from windlass.receiving.digest import chunked_object
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store
 
@@ -36,7 +37,7 @@ _running: dict[uuid.UUID, asyncio.Task[None]] = {}
 
 async def complete(
     upload_id: uuid.UUID,
-    who: Who,
+    caller: Caller,
     *,
     dialect: str,
     described: dict[str, Any] | None = None,
@@ -50,7 +51,7 @@ async def complete(
     """
     deadline = monotonic() + (conf.get().complete_wait_seconds if wait is None else wait)
     while True:
-        session, lease = await in_transaction(_begin, upload_id, who, dialect, described)
+        session, lease = await in_transaction(_begin, upload_id, caller, dialect, described)
         if lease is not None:
             _start(session, lease, request_id)
         left = deadline - monotonic()
@@ -83,9 +84,9 @@ async def _wait(upload_id: uuid.UUID, seconds: float) -> None:
 
 
 def _begin(
-    upload_id: uuid.UUID, who: Who, dialect: str, described: dict[str, Any] | None
+    upload_id: uuid.UUID, caller: Caller, dialect: str, described: dict[str, Any] | None
 ) -> tuple[files.UploadSession, files.Lease | None]:
-    session = find(upload_id, who, dialect)
+    session = find(upload_id, caller, dialect)
     _must_not_be_disproved(session)
     files.uploads.must_be_alive(session)
     if session.status == files.UploadStatus.COMPLETED:
@@ -149,18 +150,18 @@ async def _prove(session: files.UploadSession, lease: files.Lease, request_id: s
     else:
         await _finish(session, size)
         actual = await _hashed(session)
-    prefixes().forget(session.id)
+    incremental_hashes().forget(session.id)
     await in_transaction(completion.record, lease, session, size=size, sha256=actual, request_id=request_id)
 
 
 async def _hashed(session: files.UploadSession) -> str:
     """Raises ChecksumMismatch, with which the upload is over."""
-    actual = await prefixes().finish(object_of(session))
+    actual = await incremental_hashes().finish(chunked_object(session))
     announced = completion.announced_by(session.expected_sha256, session.expected_sha512)
     try:
         await completion.prove(store(session.store), session.store_key, actual, announced)
     except ChecksumMismatch as problem:
-        prefixes().forget(session.id)
+        incremental_hashes().forget(session.id)
         await in_database(_disprove, session, actual, problem.detail)
         raise
     return actual

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Sequence
 
 from windlass.events.api import recording
+from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import ChecksumMismatch, Problem
 from windlass.protocols.digests import Checksum, Proof
 from windlass.receiving import digest as digests
 from windlass.receiving.admission import check_size, profile_of
-from windlass.receiving.offload import in_thread, in_transaction
 from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
 
@@ -124,6 +124,6 @@ def _read(store: Store, key: str, expected: Sequence[Checksum]) -> tuple[str, li
     """The SHA-256 of a stored object, and which digests it does not have."""
     proof = Proof(expected)
     with store.open(key) as source:
-        found = digests.of_file(source, proof)
+        found = digests.hash_file(source, proof)
     failed = proof.failed()
     return found, [each for each in expected if each.algorithm in failed]

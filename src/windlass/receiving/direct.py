@@ -7,25 +7,22 @@ What a client may do is what was signed for it: under a key of ours, for a short
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import cast
 
 from windlass import conf
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, NotFound, NotSupported, UploadGone
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import SendStraight
-from windlass.receiving import beginning, layouts
-from windlass.receiving.admission import admit, profile_of
-from windlass.receiving.offload import in_database, in_thread, in_transaction
-from windlass.receiving.type_claims import must_be_taken
+from windlass.receiving import layouts
+from windlass.receiving.admission import admit, check_declared_type, profile_of
+from windlass.receiving.session import create_session
 from windlass.storage.contract import DirectStore, Invitation, ObjectMissing, Sent, State, Store
 from windlass.storage.registry import store
-
-#: Proves the caller, on a database thread, in the same go as what it is needed for.
-Who = Callable[[], Principal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ def admitted(intent: SendStraight, principal: Principal, *, dialect: str) -> fil
     """
     new = admit(intent.description, intent.size, principal, dialect)
     target = _direct(new.store)
-    must_be_taken(new.profile, intent.description)
+    check_declared_type(new.profile, intent.description)
     if intent.in_parts:
         return new
     if intent.size is not None and intent.size > target.largest_whole:
@@ -63,25 +60,25 @@ async def begin(new: files.NewUpload, intent: SendStraight) -> Begun:
     """Raises BadRequest, QuotaExceeded, StorageFull, StoreError."""
     target = _direct(new.store)
     part_size = layouts.part_size(target, intent) if intent.in_parts else 0
-    session = await beginning.begin(new, files.uploads.create, partial(_make, part_size, intent.in_parts))
+    session = await create_session(new, files.uploads.create, partial(_make, part_size, intent.in_parts))
     if intent.in_parts:
         return Begun(session, key_of(session))
     return await in_thread(_invited, session, intent, new.profile.min_size)
 
 
 async def part_urls(
-    upload_id: uuid.UUID, key: str, numbers: Sequence[int], who: Who, *, dialect: str
+    upload_id: uuid.UUID, key: str, numbers: Sequence[int], caller: Caller, *, dialect: str
 ) -> dict[int, str]:
     """Where to send these parts. Raises NotFound, Conflict, UploadGone, BadRequest, FileTooLarge."""
-    session = await in_database(_in_parts, upload_id, key, who, dialect)
+    session = await in_database(_in_parts, upload_id, key, caller, dialect)
     if files.direct.may_be_prolonged(session):
         await in_transaction(files.direct.prolong, upload_id, files.profile(session.profile).upload_ttl_hours)
     return await in_thread(_signed, session, numbers)
 
 
-async def parts(upload_id: uuid.UUID, key: str, who: Who, *, dialect: str) -> list[Sent]:
+async def parts(upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str) -> list[Sent]:
     """What is at the store. Raises NotFound, Conflict, UploadGone, StoreError."""
-    session = await in_database(_of_parts, upload_id, key, who, dialect)
+    session = await in_database(_of_parts, upload_id, key, caller, dialect)
     if session.status == files.UploadStatus.COMPLETED:
         return layouts.taken_parts(session)
     try:
@@ -92,21 +89,21 @@ async def parts(upload_id: uuid.UUID, key: str, who: Who, *, dialect: str) -> li
     return found
 
 
-async def abort(upload_id: uuid.UUID, key: str, who: Who, *, dialect: str) -> None:
+async def abort(upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str) -> None:
     """Give it up and free what the store has of it; again answers the same. Raises NotFound, Conflict."""
-    session = await in_database(find, upload_id, key, who, dialect)
+    session = await in_database(find, upload_id, key, caller, dialect)
     if session.status == files.UploadStatus.COMPLETED:
         raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
     if await in_transaction(files.uploads.end, upload_id, files.UploadStatus.CANCELLED):
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
 
 
-def find(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.UploadSession:
+def find(upload_id: uuid.UUID, key: str, caller: Caller, dialect: str) -> files.UploadSession:
     """The caller's session, whatever its status, if it was begun in this dialect and has this key.
 
     Raises NotFound, Conflict. Blocks on the database.
     """
-    session = files.uploads.get(upload_id, who())
+    session = files.uploads.get(upload_id, caller())
     if session.dialect != dialect:
         raise Conflict(f"This upload was begun as {session.dialect}; it cannot go on as {dialect}.")
     if key != key_of(session):
@@ -156,16 +153,16 @@ def _invited(session: files.UploadSession, intent: SendStraight, min_size: int) 
     return Begun(session, key_of(session), invitation)
 
 
-def _of_parts(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.UploadSession:
-    session = find(upload_id, key, who, dialect)
+def _of_parts(upload_id: uuid.UUID, key: str, caller: Caller, dialect: str) -> files.UploadSession:
+    session = find(upload_id, key, caller, dialect)
     files.uploads.must_be_alive(session)
     if "part_size" not in session.store_state:
         raise Conflict("This upload is sent in one request; it has no parts.")
     return session
 
 
-def _in_parts(upload_id: uuid.UUID, key: str, who: Who, dialect: str) -> files.UploadSession:
-    session = _of_parts(upload_id, key, who, dialect)
+def _in_parts(upload_id: uuid.UUID, key: str, caller: Caller, dialect: str) -> files.UploadSession:
+    session = _of_parts(upload_id, key, caller, dialect)
     if session.status == files.UploadStatus.COMPLETED:
         raise Conflict("This upload is complete and takes no more parts.")
     return session

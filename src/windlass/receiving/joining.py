@@ -16,13 +16,13 @@ from typing import cast
 import structlog
 
 from windlass import conf
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import Problem, UploadGone
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.storage.contract import CopyingWriter, ObjectMissing, Store, StoreError, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
 
@@ -175,7 +175,7 @@ class _Joining:
 
     async def run(self) -> None:
         try:
-            with leases.keeper.holding(self._session.id, self._ask_to_stop):
+            with leases.keeper.holding(self._session.id, self._request_stop):
                 if await self._copy_all():
                     await self._complete()
                 else:
@@ -194,7 +194,7 @@ class _Joining:
             await in_transaction(files.leases.release_lease, self._lease)
             raise
 
-    def _ask_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         self._asked = True
 
     async def _copy_all(self) -> bool:

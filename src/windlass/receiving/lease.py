@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import structlog
 from django.db import DatabaseError
 
+from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import UploadLocked
 from windlass.kernel.ids import new_id
-from windlass.receiving.offload import in_database, in_transaction
 
 #: A lease lapses this long after its process stopped renewing it (seconds).
 LEASE_SECONDS = 10.0

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import (
     Conflict,
@@ -19,19 +20,16 @@ from windlass.kernel.errors import (
     UploadComplete,
     UploadGone,
 )
-from windlass.kernel.principals import Principal
+from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import Append, Create, UploadState
-from windlass.receiving import beginning, joining, repetition
+from windlass.receiving import joining
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size, profile_of
 from windlass.receiving.appending import Appending, Terms, digests
-from windlass.receiving.offload import in_database, in_thread, in_transaction
-from windlass.receiving.outcome import Outcome, state_of
-from windlass.receiving.source import Source
+from windlass.receiving.body import ByteSource
+from windlass.receiving.replay_check import check_replay
+from windlass.receiving.session import Outcome, create_session, state_of
 from windlass.storage.registry import store
-
-#: Proves the caller, on a database thread, in the same go as what it is needed for.
-Who = Callable[[], Principal]
 
 #: Told of an upload that has begun, before its first byte is taken.
 Begun = Callable[[UploadState], Awaitable[None]]
@@ -40,7 +38,7 @@ Begun = Callable[[UploadState], Awaitable[None]]
 async def create(
     intent: Create,
     principal: Principal,
-    source: Source | None,
+    source: ByteSource | None,
     *,
     dialect: str,
     request_id: str = "",
@@ -57,7 +55,7 @@ async def create(
     receives = source is not None or intent.size == 0 or intent.ends is True
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
-    session = await beginning.begin(new, files.uploads.create)
+    session = await create_session(new, files.uploads.create)
     if begun is not None:
         await begun(state_of(session))
     if not receives:
@@ -66,18 +64,18 @@ async def create(
     return await Appending(session, files.leases.lease_of(session), terms, request_id).run(source)
 
 
-async def append(intent: Append, who: Who, source: Source, *, dialect: str, request_id: str = "") -> Outcome:
+async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect: str, request_id: str = "") -> Outcome:
     """Bytes at the end of an upload. Repeating the request that completed it answers as that did.
 
     Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
     FileTooLarge, QuotaExceeded, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
     """
     try:
-        lease = await in_transaction(_begin_append, intent, who, dialect)
+        lease = await in_transaction(_begin_append, intent, caller, dialect)
         if lease is None:
             lease = await leases.wait_for(intent.upload_id)
     except files.UploadCompleted:
-        return await _repeated(intent, who, source)
+        return await _repeated(intent, caller, source)
     session = await in_transaction(_again, lease)
     refusal = _refusal(intent, lease, session)
     if refusal is not None:
@@ -87,36 +85,36 @@ async def append(intent: Append, who: Who, source: Source, *, dialect: str, requ
     return await Appending(session, lease, terms, request_id).run(source)
 
 
-async def query(upload_id: uuid.UUID, who: Who, *, dialect: str) -> Outcome:
+async def query(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> Outcome:
     """How far an upload is. A writer is asked to let go first, so that the next append is not refused; an upload of
     another dialect, which cannot be appended to here, is left to its writer."""
-    session = await in_database(_living, upload_id, who)
+    session = await in_database(_living, upload_id, caller)
     if session.parts is not None:
         if session.status == files.UploadStatus.ACTIVE:
             joining.start(upload_id)
     elif session.dialect == dialect:
-        session = await _without_writer(session, who)
+        session = await _without_writer(session, caller)
     return Outcome(state_of(session))
 
 
-async def _without_writer(session: files.UploadSession, who: Who) -> files.UploadSession:
+async def _without_writer(session: files.UploadSession, caller: Caller) -> files.UploadSession:
     """The session once nobody writes to it any more, in this process or in another."""
     if await leases.writers.let_go(session.id):
-        session = await in_database(_living, session.id, who)
+        session = await in_database(_living, session.id, caller)
     if session.status != files.UploadStatus.ACTIVE or not session.lease_holder:
         return session
     try:
         lease = await in_transaction(leases.take, session.id) or await leases.wait_for(session.id)
     except files.UploadCompleted:
-        return await in_database(_living, session.id, who)
+        return await in_database(_living, session.id, caller)
     session = await in_transaction(_again, lease)
     await in_transaction(files.leases.release_lease, lease)
     return session
 
 
-async def abort(upload_id: uuid.UUID, who: Who) -> None:
+async def abort(upload_id: uuid.UUID, caller: Caller) -> None:
     """Give an upload up: its writer is stopped, its bytes are freed. Of a complete one only the session goes."""
-    session = await in_database(_living, upload_id, who)
+    session = await in_database(_living, upload_id, caller)
     if session.status == files.UploadStatus.COMPLETED:
         await in_transaction(files.uploads.forget, upload_id)
         return
@@ -134,17 +132,17 @@ async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
 
 
-async def _repeated(intent: Append, who: Who, source: Source) -> Outcome:
-    session = await in_database(_living, intent.upload_id, who)
+async def _repeated(intent: Append, caller: Caller, source: ByteSource) -> Outcome:
+    session = await in_database(_living, intent.upload_id, caller)
     if intent.ends is False:
         raise UploadComplete("This upload is complete; nothing can be appended to it.")
-    await repetition.check(session, intent, source)
+    await check_replay(session, intent, source)
     return Outcome(state_of(session))
 
 
-def _begin_append(intent: Append, who: Who, dialect: str) -> files.Lease | None:
+def _begin_append(intent: Append, caller: Caller, dialect: str) -> files.Lease | None:
     """The lease, or None where it must be waited for. Raises UploadCompleted."""
-    session = _living(intent.upload_id, who)
+    session = _living(intent.upload_id, caller)
     if session.dialect != dialect:
         raise Conflict(f"This upload was begun as {session.dialect}; it cannot be appended to as {dialect}.")
     if session.parts is not None:
@@ -181,8 +179,8 @@ def _refused_size(session: files.UploadSession, size: int) -> Problem | None:
     return None
 
 
-def _living(upload_id: uuid.UUID, who: Who) -> files.UploadSession:
-    session = files.uploads.get(upload_id, who())
+def _living(upload_id: uuid.UUID, caller: Caller) -> files.UploadSession:
+    session = files.uploads.get(upload_id, caller())
     files.uploads.must_be_alive(session)
     return session
 

@@ -10,14 +10,15 @@ from typing import Any, TypeVar, cast
 
 import structlog
 
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import Conflict, FileTooLarge, InvalidField, Problem, QuotaExceeded, UploadGone
+from windlass.kernel.principals import Caller
 from windlass.protocols.intents import NamedPart
 from windlass.receiving import agreement, completion, direct
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, profile_of
-from windlass.receiving.offload import in_database, in_thread, in_transaction
 from windlass.storage.contract import DirectStore, ObjectMissing, StoreError, SyncFailed
 from windlass.storage.registry import store
 
@@ -30,14 +31,14 @@ log = structlog.get_logger(__name__)
 
 
 async def complete(
-    upload_id: uuid.UUID, key: str, named: Sequence[NamedPart], who: direct.Who, *, dialect: str, request_id: str = ""
+    upload_id: uuid.UUID, key: str, named: Sequence[NamedPart], caller: Caller, *, dialect: str, request_id: str = ""
 ) -> files.UploadSession:
     """Make the file of these parts; again answers the same.
 
     Raises NotFound, UploadGone, Conflict where the store has others, UploadLocked; FileTooLarge, InvalidField and
     QuotaExceeded, with which the upload is over; StoreError.
     """
-    session = await in_database(direct.find, upload_id, key, who, dialect)
+    session = await in_database(direct.find, upload_id, key, caller, dialect)
     if "part_size" not in session.store_state:
         raise Conflict("This upload is sent in one request; it has no parts.")
     held = await _held(session)
@@ -45,11 +46,11 @@ async def complete(
 
 
 async def take(
-    upload_id: uuid.UUID, key: str, who: direct.Who, *, dialect: str, request_id: str = ""
+    upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str, request_id: str = ""
 ) -> files.UploadSession:
     """Make the file of what was sent in one request; again, and of an upload that is complete, answers the same.
     Raises as ``complete`` does."""
-    session = await in_database(direct.find, upload_id, key, who, dialect)
+    session = await in_database(direct.find, upload_id, key, caller, dialect)
     if "piece" not in session.store_state and session.status != files.UploadStatus.COMPLETED:
         raise Conflict("This upload is sent in parts, and its client says when they are all there.")
     held = await _held(session)

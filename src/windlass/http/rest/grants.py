@@ -11,13 +11,13 @@ from ninja import Router, Schema
 from pydantic import Field, StringConstraints, field_validator
 
 from windlass.accounts import api as accounts
+from windlass.executors import in_transaction
 from windlass.files.api import profile
-from windlass.http.rest.credentials import OWNER, caller
+from windlass.http.rest.authentication import OWNER, caller
 from windlass.http.rest.schemas import Reply, within
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.protocols.json_fields import LARGEST
-from windlass.receiving.offload import in_transaction
 
 router = Router(tags=["Uploads"])
 

@@ -6,11 +6,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
 
+from windlass.executors import in_database
 from windlass.files.api import quota
-from windlass.http.rest.credentials import OWNER, caller
+from windlass.http.rest.authentication import OWNER, caller
 from windlass.http.rest.schemas import Reply
 from windlass.kernel.errors import Forbidden
-from windlass.receiving.offload import in_database
 
 router = Router(tags=["Files"])
 

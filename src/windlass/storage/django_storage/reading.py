@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from windlass.kernel import unnamed
+from windlass.kernel import anonymous_files
 from windlass.storage.django_storage.door import Door
 
 _BUFFER = 64 * 1024
@@ -30,7 +30,7 @@ def open_object(door: Door, key: str, room: Path) -> BinaryIO:
         if isinstance(opened.file, tempfile.SpooledTemporaryFile):
             return io.BufferedReader(_Fetched(opened), _BUFFER)
         try:
-            return unnamed.copied(cast(BinaryIO, _source(opened)), room)
+            return anonymous_files.copy_to_disk(cast(BinaryIO, _source(opened)), room)
         finally:
             opened.close()
 

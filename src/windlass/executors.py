@@ -1,0 +1,152 @@
+"""Run blocking work off the event loop: threads for bytes, threads for the database, and a thread for group commit.
+
+SQLite has one writer at a time, and each commit waits for the disk. Calls that wait for the writer are therefore run
+in one transaction, each behind a savepoint of its own, and answered after the common commit: sixteen clients cost one
+sync, not sixteen (docs/decisions/0013-group-commit.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import lru_cache, partial
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, close_old_connections
+
+from windlass import conf
+from windlass.database.connection import atomic, connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DATABASE_THREADS = 8
+BYTE_THREADS = 32
+
+#: Calls in one group commit, at most.
+GROUP_SIZE = 64
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that reads, writes, syncs or hashes, in a thread for bytes."""
+    return await asyncio.get_running_loop().run_in_executor(_byte_threads(), _in_context(work, *args, **kwargs))
+
+
+async def in_database(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function that queries the database and may block otherwise, in a thread for the database."""
+    return await _in_database_thread(_in_context(work, *args, **kwargs))
+
+
+async def in_transaction(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function inside a transaction and return after the commit. If it raises, its changes are rolled back.
+
+    It must only query the database: other calls share the transaction, and if the commit fails it is run again.
+    """
+    call = _in_context(work, *args, **kwargs)
+    if connection().vendor == "sqlite" and not conf.get().celery_task_always_eager:
+        return await asyncio.wrap_future(_group_committer().submit(call))
+    return await _in_database_thread(partial(_atomic, call))
+
+
+async def _in_database_thread(call: Callable[[], T]) -> T:
+    # Where jobs run eagerly (in tests) the caller's own thread runs it: another thread's connection would neither see
+    # the rows of the test's transaction nor get past its lock.
+    fresh = partial(_with_fresh_connections, call)
+    if conf.get().celery_task_always_eager:
+        return await sync_to_async(fresh, thread_sensitive=True)()
+    return await asyncio.get_running_loop().run_in_executor(_database_threads(), fresh)
+
+
+def _in_context(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+    """Bind a call to its arguments and the caller's context variables (such as the base URL of the request)."""
+    return partial(copy_context().run, partial(work, *args, **kwargs))
+
+
+class GroupCommitter:
+    """One thread that runs all waiting calls in one transaction."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        threading.Thread(target=self._run, name="windlass-committer", daemon=True).start()
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._waiting.put((work, future))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            group = [self._waiting.get()]
+            while len(group) < GROUP_SIZE:
+                try:
+                    group.append(self._waiting.get_nowait())
+                except Empty:
+                    break
+            wanted = [(work, future) for work, future in group if future.set_running_or_notify_cancel()]
+            if wanted:  # without those whose request was cancelled while they waited
+                _with_fresh_connections(partial(_run_in_one_transaction, wanted))
+
+
+def _run_in_one_transaction(group: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
+    try:
+        with atomic():
+            outcomes = [_call_outcome(work) for work, _ in group]
+    except DatabaseError as error:
+        if len(group) == 1:
+            group[0][1].set_exception(error)
+            return
+        for call in group:  # nothing was committed: run each alone, so that one failure does not fail the others
+            _run_in_one_transaction([call])
+        return
+    for (_, future), (result, failure) in zip(group, outcomes, strict=True):
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
+
+
+def _call_outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return _atomic(work), None
+    except Exception as error:  # noqa: BLE001  it is raised where the call was submitted
+        return None, error
+
+
+def _atomic(work: Callable[[], T]) -> T:
+    with atomic():
+        return work()
+
+
+def _with_fresh_connections(work: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return work()
+    finally:
+        close_old_connections()
+
+
+@lru_cache(maxsize=1)
+def _database_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="windlass-database")
+
+
+@lru_cache(maxsize=1)
+def _byte_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(BYTE_THREADS, thread_name_prefix="windlass-bytes")
+
+
+_committer_lock = threading.Lock()
+_committer: GroupCommitter | None = None
+
+
+def _group_committer() -> GroupCommitter:
+    global _committer
+    with _committer_lock:
+        if _committer is None:
+            _committer = GroupCommitter()
+        return _committer
