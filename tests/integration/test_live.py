@@ -29,7 +29,7 @@ class LiveServer(uvicorn.Server):
     """uvicorn as ``windlass web`` runs it: streams end before connections are waited for."""
 
     async def shutdown(self, sockets: Any = None) -> None:
-        from windlass.http import live
+        from windlass.http.live import event_streams as live
 
         await live.shut_down()
         await super().shutdown(sockets)
@@ -49,7 +49,7 @@ class Running:
 
 @contextmanager
 def running() -> Iterator[Running]:
-    from windlass.http import live
+    from windlass.http.live import event_streams as live
 
     door = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(Starlette(routes=live.routes), log_config=None, lifespan="off")
@@ -201,7 +201,7 @@ class TestStreams:
         assert response.headers["content-type"].startswith("text/event-stream")
 
     def test_says_that_it_is_there(self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        from windlass.http import live
+        from windlass.http.live import event_streams as live
 
         monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
         with listen(user(), "/events") as stream:
@@ -264,7 +264,7 @@ class TestProgress:
 
     def test_never_tells_less_than_the_journal_did(self) -> None:
         from windlass.events.api import Event
-        from windlass.http.progress import Progress, Shown
+        from windlass.http.live.progress import Progress, Shown
 
         file_id, shown = uuid.uuid4(), Shown()
 
@@ -284,8 +284,8 @@ class TestProgress:
 class TestBounds:
     def test_a_slow_stream_holds_a_page_and_loses_nothing(self, user: User) -> None:
         from windlass.executors import in_database
-        from windlass.http.follower import PAGE, Follower
-        from windlass.http.progress import Topic
+        from windlass.http.live.journal_follower import PAGE, Follower
+        from windlass.http.live.progress import Topic
 
         owner = user().owner
 
@@ -310,8 +310,8 @@ class TestBounds:
         assert read == written
 
     def test_one_reader_for_all_and_none_for_nobody(self, records_home: Path) -> None:
-        from windlass.http.follower import Follower
-        from windlass.http.progress import Topic
+        from windlass.http.live.journal_follower import Follower
+        from windlass.http.live.progress import Topic
 
         def followers() -> int:
             return sum(task.get_name() == "windlass-follower" for task in asyncio.all_tasks())
@@ -331,10 +331,10 @@ class TestBounds:
 
         from windlass.events import api as events
         from windlass.executors import in_database
-        from windlass.http import follower
-        from windlass.http.progress import Topic
+        from windlass.http.live import journal_follower as follower
+        from windlass.http.live.progress import Topic
 
-        owner, real, failed = user().owner, events.follow, threading.Event()
+        owner, real, failed = user().owner, events.events_after, threading.Event()
 
         def failing(*arguments: Any, **named: Any) -> Any:
             if not failed.is_set() and "owner" not in named:
@@ -373,7 +373,7 @@ class TestEnds:
                 stream.event()
 
     def test_a_client_that_leaves_is_forgotten(self, user: User, server: Running) -> None:
-        from windlass.http.follower import _followers
+        from windlass.http.live.journal_follower import _followers
 
         caller = user()
         with (
@@ -473,7 +473,7 @@ class TestRevocation:
 
     def test_a_client_that_reads_nothing_does_not_keep_it_open(self, user: User, records_home: Path) -> None:
         """The stream is cancelled in the middle of a send that waits for the client."""
-        from windlass.http.live import EventStream
+        from windlass.http.live.event_streams import EventStream
 
         async def frames() -> Any:
             yield "data: x\n\n"

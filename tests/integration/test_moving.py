@@ -22,8 +22,8 @@ from windlass.events.api import recording  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition  # noqa: E402
 from windlass.files.models import SpareObject  # noqa: E402
-from windlass.http import sendfile  # noqa: E402
-from windlass.http.zip_files import _blocks  # noqa: E402
+from windlass.http.downloads import sendfile  # noqa: E402
+from windlass.http.downloads.zip_archives import _blocks  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.kernel import secret_keys  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402

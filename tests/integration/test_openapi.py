@@ -126,7 +126,7 @@ def test_upload_status_is_as_described() -> None:
     from datetime import UTC, datetime, timedelta
 
     from windlass.files.api import UploadSession
-    from windlass.http.records import upload_status
+    from windlass.http.file_records import upload_status
     from windlass.http.rest.schemas import UploadStatusOut
 
     session = UploadSession(dialect="tus", size=200, offset=50, expires_at=datetime.now(UTC) + timedelta(hours=1))

@@ -46,10 +46,10 @@ from windlass.kernel.errors import (  # noqa: E402
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import appending, concatenating, gathering, joining, pump, resumable, whole  # noqa: E402
+from windlass.receiving import appending, concatenating, joining, resumable, transfer, whole  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
-from windlass.receiving.outcome import Outcome  # noqa: E402
-from windlass.receiving.source import RequestBody  # noqa: E402
+from windlass.receiving.body import RequestBody  # noqa: E402
+from windlass.receiving.session import Outcome  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
 
 ANN = Principal("user:71")
@@ -60,8 +60,8 @@ BATCH = 64  # so that bodies of a few hundred bytes are streamed
 def small_and_quick() -> Iterator[None]:
     django_home.migrated()
     patch = pytest.MonkeyPatch()
-    patch.setattr(gathering, "BATCH", BATCH)
-    patch.setattr(pump, "BATCH", BATCH)
+    patch.setattr("windlass.receiving.body.BATCH_SIZE", BATCH)
+    patch.setattr(transfer, "BATCH_SIZE", BATCH)
     for name, value in {"DURABILITY": "os", "CHECKPOINT_BYTES": "128", "MAX_UPLOAD_SIZE": "2000"}.items():
         patch.setenv(name, value)
     conf.reload()
@@ -364,7 +364,7 @@ class Receiving(RuleBasedStateMachine):
             writer.write(session.offset, [junk])
             writer.close()
             files.leases.release_leases("the dead")
-        appending.digests._kept.clear()
+        appending.digests._digests.clear()
 
     def _join_what_can_be(self) -> None:
         for model in self.known:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from windlass.http import zero_copy
-from windlass.http.server_protocol import ReceivingProtocol
+from windlass.http.server import zero_copy
+from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 from windlass.kernel import process_counters
 
 SETTINGS = {
@@ -388,7 +388,7 @@ def test_clients_that_go_away_are_counted(connect: Connect, caplog: pytest.LogCa
 
 def test_addresses_are_counted_by_what_one_customer_has(monkeypatch: pytest.MonkeyPatch) -> None:
     from windlass import conf
-    from windlass.http.connections import Connections
+    from windlass.http.server.connections import Connections
 
     monkeypatch.setenv("MAX_CONNECTIONS_PER_ADDRESS", "2")
     conf.reload()

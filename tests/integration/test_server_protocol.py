@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from windlass.http.server_protocol import HIGH_WATER, ReceivingProtocol
+from windlass.http.server.uvicorn_protocol import HIGH_WATER, ReceivingProtocol
 
 
 class Application:

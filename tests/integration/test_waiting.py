@@ -17,8 +17,8 @@ LONG = 900.0
 
 
 def waited(asset: Any) -> None:
-    from windlass.http import live
-    from windlass.http.waiting import until_shown
+    from windlass.http.live import event_streams as live
+    from windlass.http.live.wait_for_files import until_shown
 
     async def wait() -> None:
         try:
@@ -53,8 +53,8 @@ def test_a_thumbnail_is_enough_and_so_is_the_end(user: Callable[..., Caller], ki
 
 
 def test_other_steps_are_not(user: Callable[..., Caller]) -> None:
-    from windlass.http import live
-    from windlass.http.waiting import until_shown
+    from windlass.http.live import event_streams as live
+    from windlass.http.live.wait_for_files import until_shown
 
     asset = make_file(user().owner)
     tell(asset, "file.step", step="image_facts", state="done")

@@ -23,11 +23,11 @@ FOR_OTHERS = frozenset(
     {
         "files/profiles.py",  # BadSetting: who runs the server reads it
         "files/store_breaker.py",  # a number of ours
-        "http/object_response.py",  # StoreError: goes to the log
-        "http/zip_files.py: StoreError",
-        "processing/formats/archives.py",  # BadZip: a sentence of ours
-        "processing/formats/unpacking.py: ValueError",  # made a sentence of ours in the same module
-        "processing/formats/xml.py",  # the number of a line
+        "http/downloads/object_streaming.py",  # StoreError: goes to the log
+        "http/downloads/zip_archives.py: StoreError",
+        "processing/formats/archives/survey.py",  # BadZip: a sentence of ours
+        "processing/formats/archives/unpacking.py: ValueError",  # made a sentence of ours in the same module
+        "processing/formats/text/xml_events.py",  # the number of a line
         "processing/registry.py",  # BrokenStep: who runs the server reads it
         "processing/sandbox/messages.py",  # Garbled: goes to the log
         "processing/scanners/clamd.py",  # ScannerAway: goes to the log and to `windlass check`

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.http.request_framing import END, HeadLimits, RequestEnd, RequestFraming, RequestHead
+from windlass.http.server.request_framing import END, HeadLimits, RequestEnd, RequestFraming, RequestHead
 from windlass.kernel.errors import Problem
 
 LIMITS = HeadLimits()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.files.api import FileAsset, FileStatus, MediaRules, profiles
-from windlass.http.records import media_link
+from windlass.http.file_records import media_link
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRejected, Problem, UnsupportedMediaType

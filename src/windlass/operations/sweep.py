@@ -93,11 +93,11 @@ def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
 
 
 def _lapsed_jobs(report: SweepReport) -> None:
-    report.jobs_taken_back = processing.recover(jobs.lapsed())
+    report.jobs_taken_back = processing.recover(jobs.expired_claims())
 
 
 def _lost_bells(report: SweepReport) -> None:
-    report.bells_rung = jobs.ring_due(again_after=UNHEARD_SECONDS)
+    report.bells_rung = jobs.notify_due_jobs(again_after=UNHEARD_SECONDS)
 
 
 def _owed_steps(report: SweepReport) -> None:

@@ -17,9 +17,9 @@ from windlass.files import api as files
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, NotFound, NotSupported, UploadGone
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import SendStraight
-from windlass.receiving import beginning, layouts
-from windlass.receiving.admission import admit, profile_of
-from windlass.receiving.type_claims import must_be_taken
+from windlass.receiving import layouts
+from windlass.receiving.admission import admit, check_declared_type, profile_of
+from windlass.receiving.session import create_session
 from windlass.storage.contract import (
     DirectStore,
     ObjectMissing,
@@ -53,7 +53,7 @@ def admitted(intent: SendStraight, principal: Principal, *, dialect: str) -> fil
     """
     new = admit(intent.description, intent.size, principal, dialect)
     target = direct_store_of(new.store)
-    must_be_taken(new.profile, intent.description)
+    check_declared_type(new.profile, intent.description)
     if intent.in_parts:
         return new
     if intent.size is not None and intent.size > target.max_single_size:
@@ -67,7 +67,7 @@ async def begin(new: files.NewUpload, intent: SendStraight) -> Begun:
     """Raises BadRequest, QuotaExceeded, StorageFull, StoreError."""
     target = direct_store_of(new.store)
     part_size = layouts.part_size(target, intent) if intent.in_parts else 0
-    session = await beginning.begin(new, files.uploads.create, partial(_make, part_size, intent.in_parts))
+    session = await create_session(new, files.uploads.create, partial(_make, part_size, intent.in_parts))
     if intent.in_parts:
         return Begun(session, key_of(session))
     return await in_thread(_invited, session, intent, new.profile.min_size)

@@ -174,7 +174,7 @@ class _Joining:
 
     async def run(self) -> None:
         try:
-            with leases.keeper.holding(self._session.id, self._ask_to_stop):
+            with leases.keeper.holding(self._session.id, self._request_stop):
                 if await self._copy_all():
                     await self._complete()
                 else:
@@ -193,7 +193,7 @@ class _Joining:
             await in_transaction(files.leases.release_lease, self._lease)
             raise
 
-    def _ask_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         self._asked = True
 
     async def _copy_all(self) -> bool:

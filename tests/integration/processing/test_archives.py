@@ -19,7 +19,7 @@ from tests.conftest import require
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
 from tests.integration.processing.given import processed, step
 from windlass.files.api import FileStatus, StepState
-from windlass.http.records import file_record
+from windlass.http.file_records import file_record
 
 MB = 1024 * 1024
 Setter = Callable[..., None]

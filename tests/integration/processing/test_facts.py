@@ -13,7 +13,7 @@ from tests import samples
 from tests.integration.processing.given import job_of, processed, received, step, work_off
 from tests.kinds import KINDS, zipped
 from windlass.files.api import FileAsset, FileStatus, StepState
-from windlass.http.records import file_record
+from windlass.http.file_records import file_record
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 

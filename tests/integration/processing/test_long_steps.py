@@ -20,7 +20,7 @@ from tests.integration.processing.given import (
     worker,
 )
 from windlass.files.api import FileAsset, FileStatus, StepState
-from windlass.http.progress import Progress, Topic, under_way
+from windlass.http.live.progress import Progress, Topic, under_way
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing

@@ -19,7 +19,7 @@ from windlass.cli import app
 from windlass.events.api import recording
 from windlass.files import api as files
 from windlass.files.api import Blob, FileAsset, FileStatus
-from windlass.http.records import file_record
+from windlass.http.file_records import file_record
 from windlass.kernel.clock import now, rfc3339
 from windlass.operations import sweep
 from windlass.storage.contract import ObjectMissing

@@ -22,8 +22,8 @@ from windlass import conf
 from windlass.cli import app
 from windlass.files.api import Blob, FileAsset, FileStatus, StepState, assets, integrity
 from windlass.files.integrity import Damage, Selection
-from windlass.http.downloads import blob_of
-from windlass.http.records import file_record
+from windlass.http.downloads.files import blob_of
+from windlass.http.file_records import file_record
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import ContentDamaged
 from windlass.operations import sweep, verify

@@ -10,7 +10,8 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
 import windlass
-from windlass.http.rest import files, grants, media, openapi, problems, quota, rules
+from windlass.http.rest import files, grants, media, openapi, problems, quota
+from windlass.http.rest import profiles as rules
 from windlass.protocols import json_fields
 
 _DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.

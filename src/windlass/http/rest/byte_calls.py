@@ -11,7 +11,7 @@ from typing import Any
 from windlass.http.rest.byte_call import BINARY, ByteCall, header, json_of, model, query
 from windlass.http.rest.chunk_calls import CHUNK_CALLS
 from windlass.http.rest.media_calls import MEDIA_CALLS
-from windlass.http.rest.paths import matching
+from windlass.http.rest.path_templates import matching
 from windlass.http.rest.straight_calls import STRAIGHT_CALLS
 from windlass.http.rest.zip_calls import ZIP_CALLS
 

@@ -14,9 +14,9 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, assets, integrity, trash
-from windlass.http.records import file_record, file_status, trashed_record
-from windlass.http.rest.credentials import OWNER, caller
-from windlass.http.rest.listing import FileQuery, page
+from windlass.http.file_records import file_record, file_status, trashed_record
+from windlass.http.rest.authentication import OWNER, caller
+from windlass.http.rest.file_list import FileQuery, page
 from windlass.http.rest.problems import request_id
 from windlass.http.rest.schemas import FileList, FileRecord, FileStatusOut, SignedUrlIn, SignedUrlOut
 from windlass.kernel import urls
@@ -67,7 +67,7 @@ async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
 async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | None = None) -> HttpResponse:
     seconds = (asked.expires_in if asked else None) or conf.get().signed_url_seconds
     path = await on_file(request, file_id, _downloadable)
-    signed, expires_at = accounts.sign(path, seconds)
+    signed, expires_at = accounts.sign_path(path, seconds)
     base = conf.get().media_url.rstrip("/")
     url = base + signed if base else urls.absolute(signed)
     return JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints, field_validator
 from windlass.accounts import api as accounts
 from windlass.executors import in_transaction
 from windlass.files.api import profile
-from windlass.http.rest.credentials import OWNER, caller
+from windlass.http.rest.authentication import OWNER, caller
 from windlass.http.rest.schemas import Reply, within
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339

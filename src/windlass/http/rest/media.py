@@ -11,7 +11,7 @@ from ninja import Router
 from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, assets, lifecycle, profile
 from windlass.http.media_records import media_out, rules_of
-from windlass.http.rest.credentials import OWNER, STAFF, caller
+from windlass.http.rest.authentication import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
 from windlass.http.rest.media_schemas import (
     CleanupOut,
@@ -20,7 +20,7 @@ from windlass.http.rest.media_schemas import (
     PublishedOut,
     SupportedFormats,
 )
-from windlass.http.uploads.media import MOST_IMAGES
+from windlass.http.uploads.media_api import MOST_IMAGES
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
 from windlass.processing import api as processing

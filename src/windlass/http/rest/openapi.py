@@ -11,7 +11,7 @@ from ninja.schema import NinjaGenerateJsonSchema
 from windlass.http.rest.byte_calls import BYTE_CALLS
 from windlass.http.rest.chunk_schemas import CHUNK_MODELS
 from windlass.http.rest.media_schemas import MEDIA_MODELS
-from windlass.http.rest.paths import shape
+from windlass.http.rest.path_templates import shape
 from windlass.http.rest.schemas import ProblemDocument, UploadStatusOut
 from windlass.http.rest.straight_schemas import STRAIGHT_MODELS
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from windlass.executors import in_database
 from windlass.files.api import quota
-from windlass.http.rest.credentials import OWNER, caller
+from windlass.http.rest.authentication import OWNER, caller
 from windlass.http.rest.schemas import Reply
 from windlass.kernel.errors import Forbidden
 

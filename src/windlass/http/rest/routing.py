@@ -22,9 +22,9 @@ from windlass.database.outage import is_away
 from windlass.http import query_parameters
 from windlass.http.rest import problems
 from windlass.http.rest.api import api
+from windlass.http.rest.authentication import Credential, admit
 from windlass.http.rest.byte_calls import BYTE_CALLS
-from windlass.http.rest.credentials import Credential, admit
-from windlass.http.rest.paths import matching
+from windlass.http.rest.path_templates import matching
 from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 
@@ -181,6 +181,6 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
     # A project's ATOMIC_REQUESTS is for its own views: Django refuses it for asynchronous ones, and what is recorded
     # here is committed before the reply.
     answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
-    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.prove checks it where a session speaks
+    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.authenticate checks it for sessions
     answered.windlass_accesses = accesses  # type: ignore[attr-defined]
     return answered

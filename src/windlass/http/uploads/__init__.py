@@ -7,9 +7,15 @@ from starlette.routing import Route
 
 from windlass.accounts.api import CONTINUE_UPLOAD, CREATE_UPLOAD, PUBLIC
 from windlass.http.endpoints import endpoint
-from windlass.http.uploads import chunks, forms, media, resumable, rufh_calls, straight, tus_calls, whole
-from windlass.http.uploads.heads import effective_method, path_of_put
-from windlass.http.uploads.receiving import Incoming, receiving
+from windlass.http.request_head import effective_method, path_of_put
+from windlass.http.uploads import chunk_api as chunks
+from windlass.http.uploads import direct_uploads as straight
+from windlass.http.uploads import forms, resumable
+from windlass.http.uploads import ietf as rufh_calls
+from windlass.http.uploads import media_api as media
+from windlass.http.uploads import raw_body as whole
+from windlass.http.uploads import tus as tus_calls
+from windlass.http.uploads.upload_request import Incoming, receiving
 from windlass.protocols.dialects import Dialect, recognise
 
 __all__ = ["effective_method", "path_of_put", "routes"]

@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 
 from windlass import conf
 from windlass.files import api as files
-from windlass.http import records
+from windlass.http import file_records as records
 from windlass.http.endpoints import problem_of
-from windlass.http.uploads.answers import of_file
 from windlass.http.uploads.form_events import FormEvents
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
+from windlass.http.uploads.upload_responses import of_file
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
 from windlass.protocols import form
 from windlass.protocols.dialects import Dialect, must_be_whole

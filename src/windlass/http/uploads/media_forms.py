@@ -8,7 +8,7 @@ from typing import Any
 
 from windlass.http.endpoints import problem_of
 from windlass.http.uploads.form_events import FormEvents
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads.upload_request import Incoming
 from windlass.kernel.errors import BadRequest, InvalidField, Problem
 from windlass.protocols import heads
 from windlass.protocols import media as dialect

@@ -10,11 +10,13 @@ from starlette.responses import JSONResponse, Response
 from windlass import conf
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http import downloads, records
+from windlass.http import file_records as records
+from windlass.http.downloads import files as downloads
 from windlass.http.endpoints import principal_of
-from windlass.http.uploads import rufh_calls, tus_calls
-from windlass.http.uploads.answers import of_reply
-from windlass.http.uploads.receiving import Incoming
+from windlass.http.uploads import ietf as rufh_calls
+from windlass.http.uploads import tus as tus_calls
+from windlass.http.uploads.upload_request import Incoming
+from windlass.http.uploads.upload_responses import of_reply
 from windlass.kernel.errors import Conflict, Forbidden, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal

@@ -6,13 +6,12 @@ import resource
 from collections.abc import Mapping
 from typing import Any
 
-from windlass.kernel.formats import containers
 from windlass.kernel.media_types import ARCHIVES
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
-from windlass.processing.formats import archives, unpacking
-from windlass.processing.formats.bounds import MB, Clock
-from windlass.processing.formats.entries import RATIO_COUNTS_FROM, Survey
-from windlass.processing.formats.unpacking import Meter
+from windlass.processing.formats.archives import archive_types, survey, unpacking
+from windlass.processing.formats.archives.entries import RATIO_COUNTS_FROM, Survey
+from windlass.processing.formats.archives.unpacking import Meter
+from windlass.processing.formats.read_limits import MB, Clock
 
 #: Bytes after which counting ends where the profile sets no limit and the format says nothing of its size.
 CEILING = 4096 * MB
@@ -61,12 +60,12 @@ class ArchiveFacts:
         unpacking.prepare()
 
     def run(self, context: StepContext) -> StepResult:
-        kinds = containers.containers(context.file)
+        kinds = archive_types.containers(context.file)
         if not kinds:
             size: int = context.facts["size"]
             facts = {"unpacked_size": size, "unpacked_size_is": "counted", "archive_ratio": 1.0}
             return StepResult(facts, detail="Nothing is packed in it")
-        surveys = [archives.survey(context.file, kind, _meter(context)) for kind in kinds]
+        surveys = [survey.survey(context.file, kind, _meter(context)) for kind in kinds]
         found = surveys[0]
         for other in surveys[1:]:
             _take_larger(found, other)

@@ -7,7 +7,7 @@ from typing import Any
 
 from windlass.kernel.media_types import ARCHIVES, matches
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
-from windlass.processing.formats.entries import MOST_SAID, RATIO_COUNTS_FROM
+from windlass.processing.formats.archives.entries import MOST_SAID, RATIO_COUNTS_FROM
 from windlass.processing.toolkit.rules import GIVES, Limit, Unmeasured, broken, judge
 
 #: Types whose files have a size in pixels, a duration, pages, and say whether they are locked.

@@ -6,11 +6,11 @@ import posixpath
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from windlass.kernel.formats import compound_kinds
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.formats import epub, xml
-from windlass.processing.formats.bounds import MB
-from windlass.processing.formats.packed import Packed
+from windlass.processing.formats.documents import compound_types, epub
+from windlass.processing.formats.documents.zip_package import Packed
+from windlass.processing.formats.read_limits import MB
+from windlass.processing.formats.text import xml_events
 from windlass.processing.toolkit import pictures
 
 EPUB = "application/epub+zip"
@@ -71,7 +71,7 @@ class DocumentThumbnail:
 def _is_locked(context: StepContext) -> bool:
     """A document of Office that is locked with a password lies, enciphered, in a compound file."""
     context.file.seek(0)
-    compound = context.file.read(len(compound_kinds.SIGNATURE)) == compound_kinds.SIGNATURE
+    compound = context.file.read(len(compound_types.SIGNATURE)) == compound_types.SIGNATURE
     context.file.seek(0)
     return compound
 
@@ -85,7 +85,7 @@ def _cover(packed: Packed) -> bytes:
     package = epub.package(packed)
     items: list[Mapping[str, str]] = []
     older: set[str] = set()
-    for event in xml.events(packed.blocks(package, LARGEST_MARKUP)):
+    for event in xml_events.events(packed.blocks(package, LARGEST_MARKUP)):
         if event.kind == "start" and event.name == "item":
             items.append(event.attributes)
         elif event.kind == "start" and event.name == "meta" and event.attributes.get("name") == "cover":

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
-from windlass.processing.formats import epub, ole, ooxml, opendocument
-from windlass.processing.formats.packed import Packed
+from windlass.processing.formats.documents import compound_facts, epub, ooxml, opendocument
+from windlass.processing.formats.documents.zip_package import Packed
 
 OFFICE = (
     "application/cdfv2*",
@@ -62,8 +62,8 @@ class OfficeFacts:
 
     def run(self, context: StepContext) -> StepResult:
         head = context.file.read(8)
-        if ole.is_ole(head):
-            found: Mapping[str, Any] = ole.facts(context.file)
+        if compound_facts.is_ole(head):
+            found: Mapping[str, Any] = compound_facts.facts(context.file)
         elif head.startswith(b"PK"):
             found = _zipped(context)
         else:

@@ -8,8 +8,8 @@ from typing import Any
 
 from windlass.kernel.media_types import extension, is_xml
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats import encodings, jsons, markup, plain, tables
-from windlass.processing.formats.bounds import BLOCK, MB, PATIENCE, Clock, blocks, shorten
+from windlass.processing.formats.read_limits import BLOCK, MB, PATIENCE, Clock, blocks, shorten
+from windlass.processing.formats.text import csv_tables, encodings, html_text, json_outline, plain_text
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Bytes that are looked at.
@@ -73,7 +73,7 @@ class TextFacts:
     def run(self, context: StepContext) -> StepResult:
         kind, size = _kind(context), context.facts["size"]
         head, codec = _head_and_codec(context, kind)
-        if plain.is_binary(head, kind, codec):
+        if plain_text.is_binary(head, kind, codec):
             return StepResult(detail="It is not in text form.")
         facts: dict[str, Any] = {
             "encoding": codec.removesuffix("-sig").replace("ascii", "us-ascii"),
@@ -83,7 +83,7 @@ class TextFacts:
         facts |= _of_kind(kind, seen)
         facts |= seen.counts()
         if kind in _HTML:
-            title, language = markup.title_and_language(encodings.decoder(codec).decode(head))
+            title, language = html_text.title_and_language(encodings.decoder(codec).decode(head))
             facts |= {name: shorten(said) for name, said in (("title", title), ("language", language)) if said}
         if seen.count < size:
             facts["counted_bytes"] = seen.count
@@ -96,7 +96,7 @@ def _head_and_codec(context: StepContext, kind: str) -> tuple[bytes, str]:
     context.file.seek(0)
     clock = Clock(PATIENCE / 3)
     pieces = takewhile(lambda _: not clock.over(), blocks(context.file, MOST_BYTES, MB))
-    declared = markup.declared_charset(head) if kind in _HTML or is_xml(kind) else None
+    declared = html_text.declared_charset(head) if kind in _HTML or is_xml(kind) else None
     return head, encodings.survey(pieces).codec(declared, context.facts.get("encoding"))
 
 
@@ -105,7 +105,7 @@ class _Seen:
 
     def __init__(self, context: StepContext, codec: str) -> None:
         self._context, self._codec, self._clock = context, codec, Clock()
-        self._counting = plain.Counting()
+        self._counting = plain_text.Counting()
         self.count = 0
 
     @property
@@ -113,7 +113,7 @@ class _Seen:
         return self.count >= int(self._context.facts["size"])
 
     def texts(self) -> Iterator[str]:
-        for text in plain.decoded(self._blocks(), self._codec):
+        for text in plain_text.decoded(self._blocks(), self._codec):
             self._counting.add(text)
             yield text
 
@@ -153,16 +153,16 @@ def _of_kind(kind: str, seen: _Seen) -> dict[str, Any]:
 
 
 def _table(seen: _Seen) -> dict[str, Any]:
-    table = tables.Table()
+    table = csv_tables.Table()
     texts = seen.texts()
-    table.read(plain.unified(texts))
+    table.read(plain_text.unified(texts))
     for _ in texts:  # after a row that cannot be read
         pass
     return table.facts()
 
 
 def _json(seen: _Seen, *, many: bool) -> dict[str, Any]:
-    checker = jsons.Checker(many=many)
+    checker = json_outline.Checker(many=many)
     for text in seen.texts():
         checker.add(text)
     checker.add("", final=seen.whole)

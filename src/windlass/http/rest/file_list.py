@@ -1,0 +1,128 @@
+"""Pages of files, newest first. A cursor names the last file of a page, so a page stays right while files come in."""
+
+from __future__ import annotations
+
+import base64
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast, Length
+from ninja import Schema
+from pydantic import Field, StringConstraints, field_validator
+
+from windlass.files.api import FileAsset, FileStatus, assets, trash
+from windlass.http.file_records import with_parts
+from windlass.http.rest.schemas import within
+from windlass.kernel import filenames
+from windlass.kernel.errors import InvalidField
+from windlass.kernel.ids import parse_id
+from windlass.kernel.principals import Principal
+
+MAX_LIMIT = 200
+#: What a page's metadata and facts may take together (bytes); one file is shown however large its own are.
+PAGE_BYTES = 1024 * 1024
+_SIZES: dict[str, Any] = {
+    f"{name}_length": Length(Cast(name, TextField())) for name in ("metadata", "extra_attributes")
+}
+
+_Text = Annotated[str, StringConstraints(max_length=255)]
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(?:[a-z0-9][a-z0-9!#$&^_.+-]*|\*)")
+
+
+class FileQuery(Schema):
+    """What a caller asks of the list."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), within(1, MAX_LIMIT)] = Field(
+        50, description="Files on a page. Fewer come where their records are large."
+    )
+    cursor: str | None = Field(None, description="From `next` of the page before.")
+    status: FileStatus | None = None
+    mime_type: _Text | None = Field(None, description="The detected type; `image/*` is every picture.")
+    reference: _Text | None = None
+    q: _Text | None = Field(None, description="Part of the file name, in any case and composition.")
+    trashed: bool | None = Field(None, description="True: what is in the trash, instead of what is not.")
+
+    @field_validator("mime_type")
+    @classmethod
+    def _is_type(cls, value: str | None) -> str | None:
+        if value and not _TYPE.fullmatch(value.lower()):
+            raise ValueError("must be a type such as image/png, or all of a kind such as image/*")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``following`` is the query of the next page, None on the last."""
+
+    files: Sequence[FileAsset]
+    following: str | None
+
+
+def page(query: FileQuery, principal: Principal) -> Page:
+    """Raises InvalidField for a cursor that is not ours. Four queries, however long the page."""
+    found = _filtered((trash if query.trashed else assets).visible(principal), query)
+    if query.cursor:
+        found = _after(found, *_decode(query.cursor))
+    ordered = found.order_by("-created_at", "-id")
+    ids, more = _ids_of_page(ordered, query.limit)
+    shown = list(with_parts(ordered.filter(id__in=ids)))
+    return Page(shown, _following(query, shown[-1]) if more and shown else None)
+
+
+def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:
+    """The files of one page, and whether others follow: at most ``limit``, and no more once their metadata and facts
+    together reach PAGE_BYTES, which is asked of the database before any of it is loaded."""
+    ids: list[uuid.UUID] = []
+    total = 0
+    for file_id, *sizes in ordered.annotate(**_SIZES).values_list("id", *_SIZES)[: limit + 1]:
+        total += sum(size or 0 for size in sizes)
+        if len(ids) == limit or (ids and total > PAGE_BYTES):
+            return ids, True
+        ids.append(file_id)
+    return ids, False
+
+
+def _filtered(files: QuerySet[FileAsset], query: FileQuery) -> QuerySet[FileAsset]:
+    if query.status:
+        files = files.filter(status=query.status)
+    if query.mime_type:
+        kind, wildcard, _ = query.mime_type.lower().partition("/*")
+        files = files.filter(mime_type__startswith=f"{kind}/") if wildcard else files.filter(mime_type=kind)
+    if query.reference is not None:
+        files = files.filter(reference=query.reference)
+    if query.q:
+        files = files.filter(search_name__contains=filenames.comparable(query.q))
+    return files
+
+
+def _after(files: QuerySet[FileAsset], moment: datetime, file_id: uuid.UUID) -> QuerySet[FileAsset]:
+    # The first condition is implied by the second; it is the one that an index can follow.
+    return files.filter(created_at__lte=moment).filter(Q(created_at__lt=moment) | Q(id__lt=file_id))
+
+
+def _following(query: FileQuery, last: FileAsset) -> str:
+    asked = query.model_dump(mode="json", exclude_none=True, exclude={"cursor"})
+    if query.trashed is not None:
+        asked["trashed"] = str(query.trashed).lower()
+    return urlencode(asked | {"cursor": _encode(last)})
+
+
+def _encode(asset: FileAsset) -> str:
+    return base64.urlsafe_b64encode(f"{asset.created_at.isoformat()} {asset.id}".encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[datetime, uuid.UUID]:
+    try:
+        moment, _, spelled = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        when, file_id = datetime.fromisoformat(moment).astimezone(UTC), parse_id(spelled)
+    except (ValueError, OverflowError):
+        when, file_id = None, None
+    if when is None or file_id is None:
+        raise InvalidField("The cursor is not one of ours: take it from `next` of the page before.", field="cursor")
+    return when, file_id
