@@ -71,12 +71,12 @@ def test_a_creation_with_everything_is_whole() -> None:
     )
     assert create(upload_complete="?1").size == 0
     chunked = create(upload_complete="?1", transfer_encoding="chunked")
-    assert (chunked.size, chunked.body_length, chunked.ends) == (None, None, True)
+    assert (chunked.size, chunked.body_length, chunked.completes) == (None, None, True)
 
 
 def test_a_creation_with_less_goes_on() -> None:
     empty = create(upload_complete="?0")
-    assert (empty.size, empty.has_body, empty.ends) == (None, False, False)
+    assert (empty.size, empty.has_body, empty.completes) == (None, False, False)
     first = create(upload_complete="?0", upload_length="9", content_length="4", **{"content-type": "image/png"})
     assert (first.size, first.body_length, first.description.declared_type) == (9, 4, "image/png")
 
