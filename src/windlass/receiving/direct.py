@@ -16,7 +16,7 @@ from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, NotFound, NotSupported, UploadGone
 from windlass.kernel.principals import Caller, Principal
-from windlass.protocols.intents import SendStraight
+from windlass.protocols.intents import CreateDirect
 from windlass.receiving import layouts
 from windlass.receiving.admission import admit, check_declared_type, profile_of
 from windlass.receiving.session import create_session
@@ -46,7 +46,7 @@ def life() -> int:
     return conf.get().upload_url_seconds
 
 
-def admitted(intent: SendStraight, principal: Principal, *, dialect: str) -> files.NewUpload:
+def admitted(intent: CreateDirect, principal: Principal, *, dialect: str) -> files.NewUpload:
     """The session to begin, by all that is declared.
 
     Raises NotSupported where the store lets nobody in, UnsupportedMediaType, FileTooLarge, InvalidField, BadRequest.
@@ -63,7 +63,7 @@ def admitted(intent: SendStraight, principal: Principal, *, dialect: str) -> fil
     return replace(new, max_size=min(new.profile.max_size, target.max_single_size))
 
 
-async def begin(new: files.NewUpload, intent: SendStraight) -> Begun:
+async def begin(new: files.NewUpload, intent: CreateDirect) -> Begun:
     """Raises BadRequest, QuotaExceeded, StorageFull, StoreError."""
     target = direct_store_of(new.store)
     part_size = layouts.part_size(target, intent) if intent.in_parts else 0
@@ -148,7 +148,7 @@ def _make(part_size: int, in_parts: bool, target: Store, key: str) -> State:
     return direct.create_multipart(key) | {"part_size": part_size} if in_parts else direct.create_single(key)
 
 
-def _invited(session: files.UploadSession, intent: SendStraight, min_size: int) -> Begun:
+def _invited(session: files.UploadSession, intent: CreateDirect, min_size: int) -> Begun:
     target, key, state = direct_store_of(session.store), session.store_key, session.store_state
     sha256, size = session.expected_sha256, session.size
     if intent.as_form:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from windlass.files import api as files
 from windlass.kernel.errors import BadRequest, FileTooLarge
-from windlass.protocols.intents import SendStraight
+from windlass.protocols.intents import CreateDirect
 from windlass.storage.contract import DirectStore, UploadedPart
 
 #: What the tag of a part is called that lies in a finished object.
 TAKEN = "taken"
 
 
-def part_size(target: DirectStore, intent: SendStraight) -> int:
+def part_size(target: DirectStore, intent: CreateDirect) -> int:
     """What all parts but the last will have: as the client says, or as Uppy does it by itself. 0: it is not known."""
     if intent.size is None:
         return 0
