@@ -92,6 +92,7 @@ def test_every_orientation_has_its_size_as_displayed(orientation: int) -> None:
     assert (asset.width, asset.height) == ((120, 80) if orientation < 5 else (80, 120))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "filename", "expected"),
     [
@@ -201,6 +202,7 @@ def bomb(kind: str) -> bytes:
     return zipped(*main) if kind == "docx" else zipped(("a.txt", letters))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "gz", "docx"])
 def test_a_bomb_is_refused_by_any_profile_before_it_is_served(kind: str) -> None:
     asset = received(bomb(kind), f"a.{kind}", run_intake=True)

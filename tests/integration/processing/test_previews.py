@@ -89,6 +89,7 @@ def boxes(data: bytes) -> list[bytes]:
     return names
 
 
+@pytest.mark.slow
 def test_a_preview_is_what_browsers_play() -> None:
     asset = processed(made.film(codec="mpeg4", width=640, height=480, rate=25), "film.mp4")
     found, data = asset.renditions.get(name="preview"), content(asset)
@@ -119,6 +120,7 @@ def test_a_preview_has_at_most_30_frames_a_second() -> None:
     assert inside["seconds"] == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["mono", "5.1", "7.1", "quad"])
 def test_sound_of_any_layout_becomes_mono_or_stereo(layout: str) -> None:
     """A sound without pictures: as the preview of an audio file."""
@@ -194,6 +196,7 @@ def test_what_cannot_be_decoded_has_no_preview_and_says_why() -> None:
     assert (asset.status, row.state, "cannot be read" in row.detail) == (FileStatus.READY, StepState.FAILED, True)
 
 
+@pytest.mark.slow
 def test_a_preview_larger_than_a_step_may_make_is_none(settings: Callable[..., None]) -> None:
     settings(LONG_STEP_OUTPUT_MB=1)
     asset = processed(_slow_film(), "film.mp4")
@@ -222,6 +225,7 @@ def _at_derive(content: bytes) -> tuple[FileAsset, jobs.Job]:
     return asset, job_of(asset, jobs.Stage.DERIVE)
 
 
+@pytest.mark.slow
 def test_progress_is_told_in_per_cent() -> None:
     asset, job = _at_derive(_slow_film())
     working, seen = _work(job), []
@@ -263,6 +267,7 @@ def test_a_waveform_is_as_audiowaveform_writes_it() -> None:
     assert (min(loud[::2]), max(loud[1::2])) == (pytest.approx(-64, abs=1), pytest.approx(64, abs=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("container", "codec"),
     [("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "libopus"), ("adts", "aac"), ("aiff", "pcm_s16be")],

@@ -116,6 +116,7 @@ def test_a_released_file_goes_when_its_profile_says(
     assert sweep.sweep().files_deleted == 1
 
 
+@pytest.mark.slow
 def test_shared_bytes_are_counted_when_they_go() -> None:
     content = opaque()
     first = processed(content, "a.bin")
@@ -150,6 +151,7 @@ def test_counts_of_references_are_put_right() -> None:
     assert is_stored(blob.key)
 
 
+@pytest.mark.slow
 def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
     asset = arrived(b"12345")

@@ -208,6 +208,7 @@ def test_an_attempt_that_fails_is_due_again_later(settings) -> None:
     assert (row.state, row.detail) == (StepState.PENDING, "The tide is out. It will be tried again.")
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     """Guarantee 4: one output, attempts = 2, scratch space empty; and no child lives on."""
     asset = received(samples.jpeg(), "trial sleep 2.jpg", run_intake=True)
@@ -228,6 +229,7 @@ def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     assert scratch() == []
 
 
+@pytest.mark.slow
 def test_who_finishes_after_his_lease_records_nothing() -> None:
     """Guarantee 6: the worker stops in the middle of a step; another does it; the first wakes up and finishes."""
     asset = received(samples.jpeg(), "trial sleep 1.jpg", run_intake=True)

@@ -178,6 +178,7 @@ def test_a_video_s_pixels_are_made_square() -> None:
     assert (shown.width, shown.height) == (320, 360)
 
 
+@pytest.mark.slow
 def test_high_dynamic_range_is_mapped() -> None:
     """The same codes mean more light under PQ: shown as they are, red would be dull and grey."""
     options = (("x265-params", "log-level=none"),)
