@@ -85,11 +85,11 @@ def fast_groups() -> list[Group]:
 def other_groups() -> list[Group]:
     """The rest but ``ALONE``. Long groups come first, so that the cores end together: the size of a file stands for
     how long it takes."""
-    integration = [Group(paths, ("--not-fast",)) for paths in INTEGRATION]
+    slow = [Group(paths, ("--not-fast",)) for paths in (*INTEGRATION, [TESTS / "pure"])]
     contract = [file for file in sorted((TESTS / "contract").glob("test_*.py")) if file != LOCAL_STORE]
     files = sorted((TESTS / "process").glob("test_*.py"), key=lambda file: -file.stat().st_size)
     singly = [TESTS / "hostile", TESTS / "browser", *(file for file in files if file.name not in ALONE)]
-    return [*integration, Group(contract), *(Group([path]) for path in singly)]
+    return [*slow, Group(contract), *(Group([path]) for path in singly)]
 
 
 def results(groups: Sequence[Group]) -> Iterator[GroupResult]:

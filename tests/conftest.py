@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import TypeVar
 
+import httpx._transports.default as httpx_transport
 import pytest
 import redis as redis_client
 
@@ -16,6 +18,9 @@ Part = TypeVar("Part")
 
 #: Fixtures that start a service. What needs one is no part of the fast tests.
 SERVICES = {"clamd_program", "nginx", "postgres_server", "redis_server", "s3_server", "sftp_server"}
+
+# httpx loads the certificate authorities, 40 ms of processor time, for each client that a test makes: once is enough.
+httpx_transport.create_ssl_context = lru_cache(httpx_transport.create_ssl_context)
 
 #: The reasons of the current test's refusals and failures.
 seen_reasons: set[str] = set()

@@ -427,6 +427,7 @@ def test_small_pieces_are_copied_many_at_a_time() -> None:
     assert len(list(joining.steps(parts, 0, 10**9))) == 3
 
 
+@pytest.mark.slow
 def test_one_part_named_thousands_of_times() -> None:
     part = begin(size=3, partial=True).state.upload_id
     append(part, 0, body([b"abc"]))

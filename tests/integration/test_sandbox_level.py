@@ -71,6 +71,7 @@ def test_check_tells_the_level(database: Path, lacking: str, mode: str, row: str
     assert checked.returncode == (1 if _row(checked).startswith("failed") else 0), checked.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["web", "worker", "serve"])
 def test_nothing_starts_without_the_walls_that_are_required(database: Path, command: str) -> None:
     port = [] if command == "worker" else ["--port", "0"]

@@ -42,6 +42,7 @@ def without_limits(settings: Any, tmp_path: Any) -> None:
     settings(WINDLASS_PROFILES=profiles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "filename", "facts", "text"),
     [
@@ -312,6 +313,7 @@ def test_a_hostile_file_ends_ready_with_the_reason_in_little_memory(
     assert (ended.state, detail in ended.detail) == (state, True), ended.detail
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_hostile_text_is_a_fact() -> None:
     deep = processed(b"[" * 100_000, "deep.json").extra_attributes
     assert (deep["json_valid"], deep["json_depth"]) == (False, 100_000)

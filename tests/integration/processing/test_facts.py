@@ -59,6 +59,7 @@ CAMERA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
 def test_what_a_camera_wrote_but_not_where(suffix: str) -> None:
     asset = processed(samples.camera_jpeg(suffix), f"a{suffix}")

@@ -44,6 +44,7 @@ def test_a_long_step_has_more_time_than_others_and_a_child_of_its_own(settings) 
     assert "thumbnail" in {made.name for made in asset.renditions.all()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "filename", "reason"),
     [

@@ -128,6 +128,7 @@ def test_a_step_that_fails_is_the_failure_of_its_own_stage_s_job(settings) -> No
     assert [attempt.step for attempt in job.attempt_log.all()] == ["trial"]
 
 
+@pytest.mark.slow
 def test_what_earlier_steps_found_does_not_wait_for_a_slow_one() -> None:
     asset = received(samples.jpeg(), "trial sleep 60.jpg", run_intake=True)
     process = worker(job_of(asset, Stage.DESCRIBE), "patient")
@@ -165,6 +166,7 @@ def test_every_step_is_recorded_and_told_in_order() -> None:
     assert len(events(asset, "file.ready")) == 1
 
 
+@pytest.mark.slow
 def test_progress_never_falls() -> None:
     """The step reports 10, 90, 40, 60, 100."""
     asset = received(samples.jpeg(), "trial progress.jpg", run_intake=True)

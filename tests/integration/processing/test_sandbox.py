@@ -137,6 +137,7 @@ def test_what_a_child_leaves_behind_is_killed(settings) -> None:
     eventually(lambda: not is_alive(asset.extra_attributes["trial"]))
 
 
+@pytest.mark.slow
 def test_the_libraries_are_not_loaded_into_this_process() -> None:
     """Whoever asks for the plan, or runs jobs, parses nothing itself."""
     said = subprocess.run([sys.executable, "-c", PLANS], capture_output=True, text=True, check=True)
@@ -209,6 +210,7 @@ def test_a_child_that_did_not_do_as_it_should_is_not_used_again(session: Session
     assert asked(session, "who") != first
 
 
+@pytest.mark.slow
 def test_a_child_that_ended_between_two_steps_is_replaced(session: Session) -> None:
     first = asked(session, "who")
     os.kill(first, 9)

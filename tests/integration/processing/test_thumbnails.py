@@ -159,6 +159,7 @@ def test_a_video_that_is_black_throughout_is_black() -> None:
     assert_colour(picture(processed(made.film(black=100, seconds=2), "night.mp4"))(100, 100), (0, 0, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("container", "codec"), [("webm", "libvpx"), ("avi", "mpeg4"), ("matroska", "libx264")])
 def test_videos_in_other_containers(container: str, codec: str) -> None:
     assert_red_and_blue(picture(processed(made.film(container=container, codec=codec, black=1), "film")))
