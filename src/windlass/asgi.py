@@ -45,10 +45,11 @@ from windlass.http.middleware import (  # noqa: E402
 from windlass.http.server.drain_request_body import LINGERS, UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
 from windlass.kernel.errors import NotFound  # noqa: E402
+from windlass.kernel.memory_allocator import keep_freed_buffers  # noqa: E402
 from windlass.kernel.stored_text import is_storable  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
-from windlass.receiving import chunks, lease, memory  # noqa: E402
+from windlass.receiving import chunks, lease  # noqa: E402
 
 breakers.watch()
 
@@ -150,7 +151,7 @@ class FrontDoor:
             begun = True
             message = await receive()
             if message["type"] == "lifespan.startup":
-                memory.keep_freed_buffers()
+                keep_freed_buffers()
             else:
                 await stop()
             return message
@@ -172,7 +173,7 @@ async def _own_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            memory.keep_freed_buffers()
+            keep_freed_buffers()
             await send({"type": "lifespan.startup.complete"})
         else:
             await stop()

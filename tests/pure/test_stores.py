@@ -209,7 +209,7 @@ def test_fewer_parts_make_larger_ones() -> None:
         AWS_SECRET_ACCESS_KEY="hush",
     )
     store = S3Store(Options.of(named_stores(found)["cloud"]))
-    assert store.capabilities.max_chunks == store.most_parts == 100
+    assert store.capabilities.max_chunks == store.max_parts == 100
     mib = 1024 * 1024
     assert store._options.part_size_for(800 * mib) == 8 * mib
     assert store._options.part_size_for(5 * 1024 * mib) == 52 * mib

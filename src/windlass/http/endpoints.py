@@ -18,7 +18,7 @@ from windlass.http import query_parameters
 from windlass.kernel.disk_full import is_disk_full
 from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
 from windlass.kernel.principals import CredentialKind, Principal
-from windlass.receiving.source import ClientGone
+from windlass.receiving.body import ClientGone
 from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -1,5 +1,8 @@
-"""A client that lost the answer to its last request sends that request again. It must get the same answer, and it must
-not be able to pass other bytes off as the ones it sent."""
+"""Decide whether a request repeats the one that completed its upload.
+
+A client that lost the answer to its last request sends that request again and must get the same answer. It must not be
+able to pass other bytes off as the ones that it sent.
+"""
 
 from __future__ import annotations
 
@@ -11,50 +14,52 @@ from windlass.files import api as files
 from windlass.kernel.errors import BodyDigestMismatch, PastDeclaredLength, UploadComplete, UploadGone
 from windlass.protocols.digests import Proof
 from windlass.protocols.intents import Append
-from windlass.receiving.source import ClientGone, Source
+from windlass.receiving.body import ByteSource, ClientGone
 from windlass.storage.contract import Buffer, ObjectMissing
 from windlass.storage.registry import store
 
 
-async def check(session: files.UploadSession, intent: Append, source: Source) -> None:
-    """Return if this is the completing request once more, by offset, length and bytes.
+async def check_replay(session: files.UploadSession, intent: Append, source: ByteSource) -> None:
+    """Return if this request has the offset, length and bytes of the one that completed the upload.
 
-    The body is compared with the stored bytes as it comes. Where an upload ends at its length, an empty body at the
-    very end is right too, and one that goes beyond the end is told so.
+    The body is compared with the stored bytes while it arrives. Where the upload ends at its declared length, an empty
+    body at its end is accepted too, and a body that goes beyond the end is PastDeclaredLength.
 
-    Raises UploadComplete, PastDeclaredLength, BodyDigestMismatch.
+    Raises UploadComplete, PastDeclaredLength, BodyDigestMismatch, UploadGone.
     """
-    offset, by_length = intent.offset, intent.ends is None
+    offset, by_length = intent.offset, intent.completes is None
     if offset != session.last_append_offset and not (by_length and offset == session.offset):
-        raise _other(session, offset)
+        raise _not_a_replay(session, offset)
     if by_length and offset + (intent.body_length or 0) > session.offset:
-        raise _beyond(session)
-    stored = await in_database(_open, session)
+        raise _beyond_end(session)
+    stored = await in_database(_open_stored_bytes, session)
     try:
         await in_thread(stored.seek, offset)
-        position, proof = offset, Proof(intent.digests)
+        position, proof = offset, Proof(intent.body_digests)
         while (buffer := await _read(source)) is not None:
-            same = await in_thread(_same, stored, buffer, proof)
+            equal = await in_thread(_equals_stored, stored, buffer, proof)
             position += len(buffer)
             if by_length and position > session.offset:
-                raise _beyond(session)
-            if not same:
-                raise _other(session, offset)
+                raise _beyond_end(session)
+            if not equal:
+                raise _not_a_replay(session, offset)
         if position != session.offset:
-            raise _other(session, offset)
+            raise _not_a_replay(session, offset)
         if failed := proof.failed():
             raise BodyDigestMismatch(f"The body does not have the {', '.join(failed)} that came with it.")
     finally:
         await in_thread(stored.close)
 
 
-def _open(session: files.UploadSession) -> BinaryIO:
-    """The bytes that the upload brought, where they lie now: equal content of one owner is stored once, so that they
-    may be an earlier file's. Raises UploadGone."""
-    for _ in range(2):  # they may be put together between the look and the opening
+def _open_stored_bytes(session: files.UploadSession) -> BinaryIO:
+    """Open the uploaded bytes where they are stored now. Raises UploadGone.
+
+    Identical content of one owner is stored once, so they may be in the object of an earlier file.
+    """
+    for _ in range(2):  # they may be deduplicated between reading the row and opening the object
         asset = files.assets.load(session.file_id) if session.file_id is not None else None
         if session.file_id is not None and asset is None:
-            break  # in the trash its bytes are still there, but not for anybody
+            break  # it is deleted, or in the trash, whose bytes are not served
         blob = asset.blob if asset is not None else None
         name, key = (blob.store, blob.key) if blob is not None else (session.store, session.store_key)
         with suppress(ObjectMissing):
@@ -62,7 +67,7 @@ def _open(session: files.UploadSession) -> BinaryIO:
     raise UploadGone("This upload is complete and its bytes have been deleted since.")
 
 
-def _other(session: files.UploadSession, offset: int) -> UploadComplete:
+def _not_a_replay(session: files.UploadSession, offset: int) -> UploadComplete:
     return UploadComplete(
         f"This upload is complete with {session.offset} bytes, and the request at byte {offset} is not the one that "
         "completed it.",
@@ -71,19 +76,18 @@ def _other(session: files.UploadSession, offset: int) -> UploadComplete:
     )
 
 
-def _beyond(session: files.UploadSession) -> PastDeclaredLength:
+def _beyond_end(session: files.UploadSession) -> PastDeclaredLength:
     return PastDeclaredLength(
         f"This upload is complete with {session.offset} bytes; this request goes beyond.", limit=session.offset
     )
 
 
-async def _read(source: Source) -> Buffer | None:
-    try:
+async def _read(source: ByteSource) -> Buffer | None:
+    with suppress(ClientGone):
         return await source.read()
-    except ClientGone:
-        return None
+    return None
 
 
-def _same(stored: BinaryIO, buffer: Buffer, proof: Proof) -> bool:
+def _equals_stored(stored: BinaryIO, buffer: Buffer, proof: Proof) -> bool:
     proof.update([buffer])
     return stored.read(len(buffer)) == bytes(buffer)

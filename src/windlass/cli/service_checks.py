@@ -1,4 +1,4 @@
-"""What ``windlass check`` tries: each part that the settings name."""
+"""The checks of ``windlass check``: each part that the settings name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 from django.core import checks
 from django.db import DatabaseError
@@ -22,7 +21,7 @@ from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
-from windlass.storage.contract import DirectStore, Store
+from windlass.storage.contract import Store, direct_store
 from windlass.storage.registry import default_name, store
 
 
@@ -33,9 +32,9 @@ class Result:
     detail: str
 
 
-def probe_all() -> Iterator[Result]:
-    """Try each part, whatever became of the others."""
-    probes: dict[str, Callable[[], str]] = {
+def run_all_checks() -> Iterator[Result]:
+    """Run each check, whatever the results of the others."""
+    functions: dict[str, Callable[[], str]] = {
         "settings": _settings,
         "profiles": _profiles,
         "home": _home,
@@ -46,31 +45,31 @@ def probe_all() -> Iterator[Result]:
         "steps": _steps,
         "scanner": _scanner,
     }
-    for name, probe in probes.items():
-        yield _try(name, probe)
+    for name, function in functions.items():
+        yield _run_check(name, function)
         if name == "storage":
             yield from _other_stores()
 
 
-def _try(name: str, probe: Callable[[], str]) -> Result:
+def _run_check(name: str, function: Callable[[], str]) -> Result:
     try:
-        return Result(name, True, probe())
-    except Exception as error:  # noqa: BLE001  a probe's purpose is to show whatever goes wrong
+        return Result(name, True, function())
+    except Exception as error:  # noqa: BLE001  a check reports every error
         text = " ".join(str(error).split())
         return Result(name, False, without_secrets(text or type(error).__name__))
 
 
-class _Wrong(Exception):
+class _CheckFailed(Exception):
     """A part answers, but not as it should."""
 
 
 def _settings() -> str:
-    found = checks.run_checks()
-    # What is wrong with profiles has a line of its own.
-    errors = [message for message in found if message.level >= checks.ERROR and message.id != "windlass.E002"]
+    messages = checks.run_checks()
+    # Errors of profiles are shown by the check "profiles".
+    errors = [message for message in messages if message.level >= checks.ERROR and message.id != "windlass.E002"]
     if errors:
-        raise _Wrong("; ".join(str(message) for message in errors))
-    warnings = [message for message in found if message.level >= checks.WARNING]
+        raise _CheckFailed("; ".join(str(message) for message in errors))
+    warnings = [message for message in messages if message.level >= checks.WARNING]
     return "; ".join(["valid", *(" ".join(filter(None, [each.msg, each.hint])) for each in warnings)])
 
 
@@ -89,9 +88,9 @@ def _home() -> str:
 
 def _database() -> str:
     executor = MigrationExecutor(connection())
-    waiting = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-    if waiting:
-        raise _Wrong(f"{waiting} migrations are not applied: run `windlass migrate`")
+    unapplied = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    if unapplied:
+        raise _CheckFailed(f"{unapplied} migrations are not applied: run `windlass migrate`")
     return f"{connection().vendor}, up to date"
 
 
@@ -100,27 +99,28 @@ def _storage() -> str:
 
 
 def _check_store(name: str) -> str:
-    found = store(name)
-    found.check(thorough=True)
-    hint = _kept_out(found)
+    checked = store(name)
+    checked.check(thorough=True)
+    hint = _cors_hint(checked)
     return f"{name}; {hint}" if hint else name
 
 
-def _kept_out(target: Store) -> str:
-    """Which pages cannot send straight to the store. No fault: they may not mean to."""
+def _cors_hint(target: Store) -> str:
+    """Name the pages that cannot upload directly to the store. It is not an error: they may not intend to."""
     origins = conf.get().cors_allowed_origins
-    return cast(DirectStore, target).keeps_out(origins) if target.capabilities.direct and origins else ""
+    direct = direct_store(target)
+    return direct.cors_problems(origins) if direct is not None and origins else ""
 
 
 def _other_stores() -> Iterator[Result]:
-    """Those that are set up beside the default one, and any where files lie by their records."""
+    """Check the other configured stores, and every store that holds files according to the records."""
     for name in _store_names():
         if name != default_name():
-            yield _try("store", partial(_check_store, name))
+            yield _run_check("store", partial(_check_store, name))
 
 
 def _store_names() -> tuple[str, ...]:
-    """As far as they can be told: settings, profiles and database that are wrong have said so in lines of their own."""
+    """Return the names that can be read. Errors of settings, profiles and database are reported by their own checks."""
     with suppress(conf.BadSetting):
         try:
             return files.places.in_use()
@@ -135,14 +135,14 @@ def _broker() -> str:
 
 def _sandbox() -> str:
     level = processing.sandbox_level()
-    said = f"{level}. {level.gaps}" if level.gaps else str(level)
+    detail = f"{level}. {level.gaps}" if level.gaps else str(level)
     if level.name == "none" or (level.gaps and conf.get().sandbox == "require"):
-        raise _Wrong(said)
-    return said
+        raise _CheckFailed(detail)
+    return detail
 
 
 def _steps() -> str:
-    """A step that is owed is no fault: files are processed without it, and say so."""
+    """A step whose extra is not installed is not an error: files are processed without it, and their records say so."""
     abouts = [step.about for step in installed().values()]
     owed = [f"{about.name} is owed: needs windlass[{about.extra}]" for about in abouts if missing(about)]
     return "; ".join([f"{len(abouts)} installed", *owed])
@@ -152,4 +152,4 @@ def _scanner() -> str:
     version = processing.check_scanner()
     if version is None:
         return "none is set: files are not scanned for malware"
-    return "; ".join(said for said in (version, processing.try_scanner_limits()) if said)
+    return "; ".join(filter(None, (version, processing.try_scanner_limits())))

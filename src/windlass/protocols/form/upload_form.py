@@ -8,10 +8,10 @@ from typing import Any
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest
-from windlass.protocols import claims, media_types
+from windlass.protocols import description_fields, media_types
 from windlass.protocols.form.fields import FieldCollector
 from windlass.protocols.form.parser import FormEvent, FormParser, PartBegan
-from windlass.protocols.heads import body_length, must_not_be_encoded
+from windlass.protocols.heads import body_length, refuse_content_encoding
 from windlass.protocols.intents import Description, Head
 
 
@@ -66,7 +66,7 @@ class FormFields:
         begun = Description(
             filename=filenames.clean(part.filename),
             declared_type=media_types.declared(part.content_type),
-            profile=claims.profile(self._said("profile")) or "default",
+            profile=description_fields.profile(self._said("profile")) or "default",
         )
         return self.late.applied_to(begun)
 
@@ -82,11 +82,13 @@ class FormFields:
         """Check the value at once: a mistake before the bytes is told before the bytes."""
         match name:
             case "reference" | "post_id":
-                self.late = replace(self.late, reference=claims.reference(self._said("reference", "post_id")))
+                self.late = replace(
+                    self.late, reference=description_fields.reference(self._said("reference", "post_id"))
+                )
             case "sha256":
-                self.late = replace(self.late, sha256=claims.sha256(self._said(name)))
+                self.late = replace(self.late, sha256=description_fields.sha256(self._said(name)))
             case "metadata":
-                self.late = replace(self.late, metadata=claims.metadata(self._said(name)))
+                self.late = replace(self.late, metadata=description_fields.metadata(self._said(name)))
 
     def _said(self, *names: str) -> str:
         found = [source.get(name) for source in (self._collector.values, self._query) for name in names]
@@ -112,6 +114,6 @@ class FormRequest:
 
 def parse(head: Head) -> FormRequest:
     """Raises BadRequest, UnsupportedMediaType."""
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     parser = FormParser(head.headers.get("content-type", ""))
     return FormRequest(parser, FormFields(head.query), body_length(head))

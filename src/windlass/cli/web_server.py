@@ -1,4 +1,4 @@
-"""One web process: uvicorn on a socket that is bound already."""
+"""The web process: uvicorn on a listening socket."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from windlass import asgi, conf
-from windlass.cli.listening import BACKLOG, url_of
-from windlass.cli.stopping import StopRequests, drain
+from windlass.cli.listening_socket import BACKLOG, browser_url
+from windlass.cli.signals import StopRequests, drain_action
 from windlass.files import api as files
 from windlass.http.server.connections import raise_file_limit
 from windlass.http.server.uvicorn_protocol import ReceivingProtocol
@@ -28,16 +28,16 @@ from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
 
-#: How long running requests may go on after SIGTERM. Less than the supervisor waits before SIGKILL.
+#: Seconds that running requests may take after SIGTERM. The supervisor waits longer before SIGKILL.
 FINISH_SECONDS = 20
 
 
-def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_log: bool) -> None:
-    """Serve until asked to stop. Call it in the main thread."""
+def run(listening_socket: socket.socket, instance: str, stop_requests: StopRequests, *, access_log: bool) -> None:
+    """Serve until a stop request arrives. Call it in the main thread."""
     lease.set_holder(instance)
     files.leases.release_leases(instance)
     files.chunks.release(instance)
-    connections.close_all()  # this thread has no more to ask
+    connections.close_all()  # this thread runs no further queries
     raise_file_limit()
     config = uvicorn.Config(
         _application(),
@@ -47,47 +47,49 @@ def run(door: socket.socket, instance: str, stopping: StopRequests, *, access_lo
         log_config=None,
         access_log=access_log,
         server_header=False,
-        proxy_headers=False,  # http.forwarded does that, for TRUSTED_PROXIES
+        proxy_headers=False,  # http.forwarded does it, for TRUSTED_PROXIES
         root_path=conf.get().root_path,
         backlog=BACKLOG,
         timeout_graceful_shutdown=FINISH_SECONDS,
     )
     server = _Server(config)
-    stopping.then(drain(server.stop))
-    server.run(sockets=[door])
+    stop_requests.set_action(drain_action(server.stop))
+    server.run(sockets=[listening_socket])
 
 
 def _application() -> Any:
-    """This server's, or the project's, where its settings name one that is wrapped."""
+    """Return the project's ASGI application if its settings name a wrapped one, else this server's."""
     name = getattr(settings, "ASGI_APPLICATION", None)
-    found = import_string(name) if name else asgi.application
-    return asgi.application if isinstance(found, ASGIHandler) else found
+    application = import_string(name) if name else asgi.application
+    return asgi.application if isinstance(application, ASGIHandler) else application
 
 
 def warm_up() -> None:
-    """Import what takes long: a bucket's library and Celery need half a second and a third. After the server answers,
-    before the first upload would do it on the event loop, and before the first bell."""
+    """Import slow libraries: boto3 takes half a second, Celery a third.
+
+    Runs in a thread once the server answers, so that no upload imports them on the event loop.
+    """
     for name in files.places.in_service():
-        with suppress(StoreError):  # who needs it is told
+        with suppress(StoreError):  # reported to the request that needs the store
             store(name)
     jobs.connect_broker()
 
 
 class _Server(uvicorn.Server):
     def stop(self) -> None:
-        """Ask it to end; from any thread. Its main loop looks at this flag ten times a second."""
+        """Ask the server to end. Thread-safe: its main loop reads this flag ten times a second."""
         self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Not here: signals are noted by ``cli.stopping``."""
+        """Install no handlers: ``cli.signals`` handles signals."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for each in sockets or []:
             host, port = each.getsockname()[:2]
-            log.info("web.listening", url=url_of(host, port), address=host)
+            log.info("web.listening", url=browser_url(host, port), address=host)
         threading.Thread(target=warm_up, name="windlass-warm-up", daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -45,18 +45,18 @@ def metadata(value: str | None) -> dict[str, Any]:
     """A JSON object that can be stored and given back as it is. Raises BadRequest, MetadataTooLarge."""
     if not (value or "").strip():
         return {}
-    must_be_small(value or "")
+    require_small_metadata(value or "")
     try:
         found = json_text.parse(value or "")
     except BadRequest as error:
         raise _bad_metadata("it is not valid JSON, or nested too deep") from error
     if not isinstance(found, dict):
         raise _bad_metadata("it is JSON, but no object")
-    must_be_storable(found)
+    require_storable(found)
     return found
 
 
-def must_be_small(text: str) -> None:
+def require_small_metadata(text: str) -> None:
     """Raises MetadataTooLarge for metadata that, as it was sent, is larger than one upload may have."""
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_METADATA:
@@ -69,7 +69,7 @@ def must_be_small(text: str) -> None:
         )
 
 
-def of_query(query: Mapping[str, str]) -> dict[str, Any]:
+def from_query(query: Mapping[str, str]) -> dict[str, Any]:
     """The describing fields of a request's query, as arguments of Description."""
     return {
         "profile": profile(query.get("profile")) or "default",
@@ -79,7 +79,7 @@ def of_query(query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def must_be_storable(document: dict[str, Any]) -> None:
+def require_storable(document: dict[str, Any]) -> None:
     pending: list[tuple[Any, int]] = [(document, 1)]
     while pending:
         value, depth = pending.pop()

@@ -1,4 +1,4 @@
-"""``windlass plan FILE``: what would be done with a file here, and why the rest would not."""
+"""``windlass profiles`` and ``windlass plan FILE``: the configured rules, and the steps that a file would get."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from windlass.cli.remote import JsonOption, json_line
+from windlass.cli.output import JsonOption, json_line, size_text
 
 if TYPE_CHECKING:
     from windlass.processing.plan import LeftOut, PlannedStep
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     app.command("plan")(plan)
+    app.command("profiles")(profiles)
 
 
 def plan(
@@ -24,13 +25,13 @@ def plan(
     profile: Annotated[str, typer.Option(help="The profile whose rules and steps apply.")] = "default",
     as_json: JsonOption = False,
 ) -> None:
-    """Detect the type of a local file, in the sandbox, and print its steps: each with the reason why it would run here,
-    be owed or be left out. Sends nothing."""
+    """Detect the type of a local file in the sandbox, and print for each step why it would run, be owed or be left out.
+    Nothing is uploaded."""
     from windlass.processing.plan import left_out, make_plan
     from windlass.processing.registry import installed, missing
 
-    rules = _rules(profile)
-    mime_type, also = _types_of(file)
+    rules = _profile_rules(profile)
+    mime_type, also = _detect_types(file)
     abouts = [step.about for step in installed().values()]
     steps = make_plan(abouts, rules, mime_type, missing, also)
     others = left_out(abouts, rules, mime_type, also)
@@ -39,11 +40,11 @@ def plan(
         document |= {"steps": [step.document() for step in steps], "left_out": [step.document() for step in others]}
         typer.echo(json_line(document))
     else:
-        for line in _lines(f"{file}: {mime_type}, profile {profile}", steps, others):
+        for line in _plan_lines(f"{file}: {mime_type}, profile {profile}", steps, others):
             typer.echo(line)
 
 
-def _rules(name: str) -> dict[str, Any]:
+def _profile_rules(name: str) -> dict[str, Any]:
     from windlass.files.profiles import profile
     from windlass.kernel.errors import InvalidField
 
@@ -53,18 +54,18 @@ def _rules(name: str) -> dict[str, Any]:
         raise typer.BadParameter(str(error)) from error
 
 
-def _types_of(file: Path) -> tuple[str, tuple[str, ...]]:
+def _detect_types(file: Path) -> tuple[str, tuple[str, ...]]:
     from windlass.processing.contract import StepError
     from windlass.processing.detection import detect_types
 
     try:
         return detect_types(file)
     except (StepError, OSError) as error:
-        typer.echo(f"windlass: the type of {file} cannot be told: {error}", err=True)
+        typer.echo(f"windlass: the type of {file} cannot be detected: {error}", err=True)
         raise typer.Exit(1) from error
 
 
-def _lines(head: str, steps: Sequence[PlannedStep], others: Sequence[LeftOut]) -> list[str]:
+def _plan_lines(head: str, steps: Sequence[PlannedStep], others: Sequence[LeftOut]) -> list[str]:
     lines = [head]
     for stage, members in groupby(steps, key=lambda step: step.stage):
         lines.append(f"{stage}:")
@@ -74,4 +75,39 @@ def _lines(head: str, steps: Sequence[PlannedStep], others: Sequence[LeftOut]) -
     if others:
         lines.append("left out:")
         lines += [f"  {step.name:<16} {step.reason}" for step in others]
+    return lines
+
+
+def profiles(as_json: JsonOption = False) -> None:
+    """Print the profiles configured on this machine."""
+    from windlass.files.profiles import profiles as configured
+
+    for profile in configured().values():
+        if as_json:
+            typer.echo(json_line(profile.document() | {"store": profile.store}))
+            continue
+        typer.echo(f"{profile.name}: {profile.description}" if profile.description else profile.name)
+        rules = {"store": profile.store} | profile.document()
+        kinds = rules.pop("media_types")
+        for line in _rule_lines(rules):
+            typer.echo(f"  {line}")
+        for kind in kinds:
+            typer.echo(f"  {kind.pop('kind')}")
+            for line in _rule_lines(kind):
+                typer.echo(f"    {line}")
+
+
+def _rule_lines(rules: dict[str, object]) -> list[str]:
+    """One line for each rule that is set."""
+    lines = []
+    for name, value in rules.items():
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        elif name in ("name", "description") or not value:
+            continue
+        elif isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
+        elif name.endswith("_size") and isinstance(value, int):
+            value = size_text(value)
+        lines.append(f"{name:<20} {value}")
     return lines
