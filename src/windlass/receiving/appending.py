@@ -145,9 +145,7 @@ class Appending:
     def _write(self, found: InitialBody, digest: RunningDigest | None, whole: bool) -> State:
         target, lease = store(self.session.store), self.lease
         writer = writing.open_leased(target, lease)
-        return writing.append(
-            target, writer, lease.store_key, lease.state, lease.offset, found.buffers, digest, completes=whole
-        )
+        return writing.append(writer, lease.offset, found.buffers, digest, completes=whole)
 
     async def _stream(self, source: ByteSource, found: InitialBody, digest: RunningDigest | None) -> _Arrived:
         self._inlet = inlet = Inlet(
