@@ -15,7 +15,7 @@ from windlass.processing.contract import Unreadable
 from windlass.processing.formats import type_refinement
 from windlass.processing.formats.archives import survey
 from windlass.processing.formats.archives.unpacking import Meter
-from windlass.processing.formats.documents import compound_types, email_message, pdf_dates, zip_types
+from windlass.processing.formats.documents import compound_file, email_message, pdf_dates, zip_types
 from windlass.processing.formats.pictures import bitmaps, exif, icc
 from windlass.processing.formats.read_limits import MB, Clock
 from windlass.processing.formats.recordings import recording_tags
@@ -166,7 +166,7 @@ def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes
     icc.name(data)
     for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
         assert "/" in type_refinement.refined(found, data, len(data))
-    compound_types.kind(compound_types.root(file))
+    compound_file.read_root(file)
     directory = zip_types.directory(file)
     if directory is not None:
         assert "/" in zip_types.kind(file, directory)

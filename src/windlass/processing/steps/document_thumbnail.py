@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.formats.documents import compound_types, epub
+from windlass.processing.formats.documents import compound_file, epub
 from windlass.processing.formats.documents.zip_package import Packed
 from windlass.processing.formats.read_limits import MB
 from windlass.processing.formats.text import xml_events
@@ -71,7 +71,7 @@ class DocumentThumbnail:
 def _is_locked(context: StepContext) -> bool:
     """A document of Office that is locked with a password lies, enciphered, in a compound file."""
     context.file.seek(0)
-    compound = context.file.read(len(compound_types.SIGNATURE)) == compound_types.SIGNATURE
+    compound = compound_file.is_compound(context.file.read(8))
     context.file.seek(0)
     return compound
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
-from windlass.processing.formats.documents import compound_facts, epub, ooxml, opendocument
+from windlass.processing.formats.documents import compound_file, epub, legacy_office_facts, ooxml, opendocument
 from windlass.processing.formats.documents.zip_package import Packed
 
 OFFICE = (
@@ -62,8 +62,8 @@ class OfficeFacts:
 
     def run(self, context: StepContext) -> StepResult:
         head = context.file.read(8)
-        if compound_facts.is_ole(head):
-            found: Mapping[str, Any] = compound_facts.facts(context.file)
+        if compound_file.is_compound(head):
+            found: Mapping[str, Any] = legacy_office_facts.facts(context.file)
         elif head.startswith(b"PK"):
             found = _zipped(context)
         else:

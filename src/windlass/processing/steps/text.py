@@ -8,10 +8,10 @@ from typing import Any
 from windlass.kernel.media_types import is_xml
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats.documents import (
-    compound_facts,
-    compound_text,
+    compound_file,
     email_message,
     epub,
+    legacy_office_text,
     ooxml,
     opendocument,
     pdf,
@@ -136,8 +136,8 @@ def _zipped(context: StepContext, sink: TextSink) -> None:
 def _unzipped(context: StepContext, sink: TextSink, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
         return _mail(context)
-    if compound_facts.is_ole(context.file.read(8)):
-        return compound_text.text(context.file)
+    if compound_file.is_compound(context.file.read(8)):
+        return legacy_office_text.text(context.file)
     context.file.seek(0)
     if kind == "application/rtf":
         return rtf.text(_whole(context, sink, _RTF))

@@ -54,7 +54,7 @@ class TextFacts:
             "rows": "rows of a table, its header not counted",
             "header": "names of the columns, the first 100, where the first row looks like names",
             "consistent": "whether every row of a table has the same number of columns and can be read",
-            "json_valid": "whether it is JSON",
+            "json_valid": "whether it is JSON; absent where the text has more than 16 Mi characters",
             "json_error": "line, column and detail of the first error",
             "json_kind": "what the whole is: `object`, `array`, `lines` of JSON, or a single value",
             "json_keys": "names of an object's members, the first 100",
@@ -162,8 +162,11 @@ def _table(seen: _Seen) -> dict[str, Any]:
 
 
 def _json(seen: _Seen, *, many: bool) -> dict[str, Any]:
-    checker = json_outline.Checker(many=many)
+    pieces, length = list[str](), 0
     for text in seen.texts():
-        checker.add(text)
-    checker.add("", final=seen.whole)
-    return checker.facts(whole=seen.whole)
+        length += len(text)
+        if length <= json_outline.LARGEST:
+            pieces.append(text)
+    if length > json_outline.LARGEST or not seen.whole:
+        return {}
+    return json_outline.facts("".join(pieces), many=many)
