@@ -8,7 +8,7 @@ from typing import Any
 
 from windlass.kernel.media_types import extension, is_xml
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats.read_limits import BLOCK, MB, PATIENCE, Clock, blocks, shorten
+from windlass.processing.formats.read_limits import BLOCK, MB, READING_SECONDS, Deadline, blocks, shorten
 from windlass.processing.formats.text import csv_tables, encodings, html_text, json_outline, plain_text
 from windlass.processing.toolkit.rehearsal import rehearse
 
@@ -94,8 +94,8 @@ def _head_and_codec(context: StepContext, kind: str) -> tuple[bytes, str]:
     """The encoding is that of all the text that is counted: its first other letter may come late."""
     head = context.file.read(_HEAD)
     context.file.seek(0)
-    clock = Clock(PATIENCE / 3)
-    pieces = takewhile(lambda _: not clock.over(), blocks(context.file, MOST_BYTES, MB))
+    deadline = Deadline(READING_SECONDS / 3)
+    pieces = takewhile(lambda _: not deadline.has_passed(), blocks(context.file, MOST_BYTES, MB))
     declared = html_text.declared_charset(head) if kind in _HTML or is_xml(kind) else None
     return head, encodings.survey(pieces).codec(declared, context.facts.get("encoding"))
 
@@ -104,7 +104,7 @@ class _Seen:
     """The text as it streams by, counted on its way to whoever else looks at it."""
 
     def __init__(self, context: StepContext, codec: str) -> None:
-        self._context, self._codec, self._clock = context, codec, Clock()
+        self._context, self._codec, self._deadline = context, codec, Deadline()
         self._counting = plain_text.Counting()
         self.count = 0
 
@@ -128,7 +128,7 @@ class _Seen:
     def _blocks(self) -> Iterator[bytes]:
         self._context.file.seek(0)
         for block in blocks(self._context.file, MOST_BYTES, 4 * BLOCK):
-            if self._clock.over():
+            if self._deadline.has_passed():
                 return
             self.count += len(block)
             self._context.report(100 * self.count // max(self._context.facts["size"], 1))

@@ -74,7 +74,7 @@ class Type:
             "also": "further types that the same bytes have, such as a zip file behind a picture",
         },
         # pylibmagic makes magic find the library that came with it
-        libraries=("pylibmagic", "magic", "pypdfium2", "olefile"),
+        libraries=("pylibmagic", "magic", "pypdfium2", "olefile", "zlib_ng", "bz2", "lzma"),
     )
 
     def prepare(self) -> None:
@@ -126,7 +126,7 @@ class _Detection:
         return self._with_also(kind, encoding or self._encoding, is_text=text is not None)
 
     def _zip_file(self) -> _Found:
-        kinds = [zip_types.kind(self._file, each) for each in zip_types.directories(self._file)]
+        kinds = zip_types.kinds(self._file)
         kind = kinds[0] if kinds else _ZIP
         if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
@@ -203,7 +203,7 @@ class _Detection:
 
     def _zip_behind(self) -> list[str]:
         """Kinds of the zip file that stands behind something else: readers of zip files begin at a file's end."""
-        return [zip_types.kind(self._file, each) for each in zip_types.directories(self._file) if each.entries]
+        return zip_types.kinds(self._file, with_entries=True)
 
     def _with_also(self, kind: str, encoding: str | None = None, *, is_text: bool = False) -> _Found:
         also = self._zip_behind()
@@ -220,7 +220,9 @@ class _Detection:
             return []
         is_named_zip = any(matches(kind, ARCHIVES) for kind in kinds)
         return [
-            found for found in archive_types.containers(self._file) if found != archive_types.ZIP or not is_named_zip
+            found
+            for found in archive_types.types_by_structure(self._file)
+            if found != archive_types.ZIP or not is_named_zip
         ]
 
 
