@@ -207,11 +207,11 @@ def ground(directory: Path) -> Iterator[Ground]:
 
 
 def _open(home: Path, temporary: Path, canary: Canary) -> Ground:
-    from windlass.jobs import wake
+    from windlass.jobs import notify
     from windlass.processing import workshop
     from windlass.processing.sandbox import client, launch
 
-    wake.ring = lambda *_: None  # nobody listens here
+    notify.notify_workers = lambda *_: None  # nobody listens here
     launch.ENVIRONMENT["TMPDIR"] = str(temporary)  # so that a temporary file would be seen
     workshop.sandbox().start()
     made = Ground(home, temporary, canary, sandbox_pid(workshop.sandbox()))

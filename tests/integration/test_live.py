@@ -334,7 +334,7 @@ class TestBounds:
         from windlass.http.live import journal_follower as follower
         from windlass.http.live.progress import Topic
 
-        owner, real, failed = user().owner, events.follow, threading.Event()
+        owner, real, failed = user().owner, events.events_after, threading.Event()
 
         def failing(*arguments: Any, **named: Any) -> Any:
             if not failed.is_set() and "owner" not in named:

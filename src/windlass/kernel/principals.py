@@ -58,7 +58,7 @@ class Principal:
 
 
 #: Identifies who sends a request. Called on a database thread, within the work that needs the principal, because some
-#: credentials are looked up; raises what ``accounts.prove`` raises.
+#: credentials are looked up; raises what ``accounts.authenticate`` raises.
 Caller = Callable[[], Principal]
 
 #: The caller without a credential while the server listens on loopback in open mode: the person at this machine.

@@ -14,13 +14,10 @@ from typing import Any
 from windlass.kernel import filenames
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField
-from windlass.protocols import claims, heads, json_fields, media_types
+from windlass.protocols import description_fields, heads, json_fields, media_types
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, Head, PutChunk, Reply
 
 MB = 1024 * 1024
-
-#: What a session of this dialect remembers.
-DIALECT = "chunks"
 
 #: A chunk in JSON is held in memory: it may have this many bytes once decoded. ``PUT`` streams and has no such limit.
 MAX_JSON_CHUNK = 16 * MB
@@ -52,7 +49,7 @@ def parse_init(body: bytes) -> CreateInChunks:
     description = Description(
         filename=filenames.clean(name),
         declared_type=media_types.declared(json_fields.optional_text(fields, "mime_type")),
-        profile=claims.profile(json_fields.optional_text(fields, "profile")) or "default",
+        profile=description_fields.profile(json_fields.optional_text(fields, "profile")) or "default",
         reference=json_fields.reference(fields, "reference", "post_id"),
         sha256=json_fields.sha256(fields, "file_hash"),
     )
@@ -78,7 +75,7 @@ def parse_chunk(body: bytes) -> JsonChunk:
 
 def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:
     """The raw chunk. Raises BadRequest, InvalidField, NotFound, UnsupportedMediaType."""
-    heads.must_not_be_encoded(head)
+    heads.refuse_content_encoding(head)
     if not _INDEX.fullmatch(index):
         raise BadRequest(f"{index[:40]!r} is no number of a chunk.")
     found = json_fields.parse_upload_id(upload_id)

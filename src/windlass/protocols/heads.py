@@ -37,7 +37,7 @@ def announces_body(head: Head) -> bool:
     return "transfer-encoding" in head.headers or bool(body_length(head))
 
 
-def must_not_be_encoded(head: Head) -> None:
+def refuse_content_encoding(head: Head) -> None:
     """What is stored is the body, so a coded body would become a file that nobody sent (RFC 9110, 8.4)."""
     coding = head.headers.get("content-encoding", "").strip().lower()
     if coding not in {"", "identity"}:

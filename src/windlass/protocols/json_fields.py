@@ -10,7 +10,7 @@ from windlass.kernel import json_text
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.kernel.stored_text import is_storable
-from windlass.protocols import claims
+from windlass.protocols import description_fields
 
 #: Names and types that a client states are cut for the record; longer ones than this are no honest claim.
 MAX_TEXT = 4096
@@ -69,7 +69,7 @@ def size(fields: Mapping[str, Any], name: str) -> int:
 
 def sha256(fields: Mapping[str, Any], name: str) -> str | None:
     try:
-        return claims.sha256(optional_text(fields, name))
+        return description_fields.sha256(optional_text(fields, name))
     except BadRequest as error:
         raise InvalidField(f"{name} must be the SHA-256 as 64 hexadecimal digits.", field=name) from error
 
@@ -81,7 +81,7 @@ def reference(fields: Mapping[str, Any], *names: str) -> str | None:
         if isinstance(found, int) and not isinstance(found, bool):
             found = str(_number(name, found))
         try:
-            told = claims.reference(optional_text({name: found}, name))
+            told = description_fields.reference(optional_text({name: found}, name))
         except BadRequest as error:
             raise InvalidField(error.detail, field=name) from error
         if told:

@@ -14,8 +14,6 @@ from windlass.protocols import json_fields, media_types
 from windlass.protocols.chunks import chunk_size
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, PutChunk, Reply
 
-#: What a session of this dialect remembers.
-DIALECT = "media"
 PROFILE = "media"
 KINDS = ("video", "image")
 MAX_JSON_BODY = 64 * 1024

@@ -1,4 +1,4 @@
-"""Media types as a client states them: claims, compared in one spelling."""
+"""Media types as a client states them: description_fields, compared in one spelling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def parse(header: str | None) -> str | None:
     return bare if _TYPE.fullmatch(bare) else None
 
 
-def may_be_of_a_field(header: str | None) -> bool:
+def is_field_type(header: str | None) -> bool:
     """Whether a form's ordinary field may be of this type: text, JSON, or one that is not said."""
     found = parse(header)
     return found is None or found in _OF_FIELDS or found.endswith("+json")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, MethodNotAllowed
-from windlass.protocols import claims, media_types, parameters
-from windlass.protocols.heads import body_length, effective_method, must_not_be_encoded
+from windlass.protocols import description_fields, header_parameters, media_types
+from windlass.protocols.heads import body_length, effective_method, refuse_content_encoding
 from windlass.protocols.intents import Create, Description, Head
 
 #: What ``curl --data-binary`` says of any file.
@@ -22,10 +22,10 @@ def parse(head: Head, name_in_path: str | None) -> Create:
         raise MethodNotAllowed(
             f"{method[:20]!r} does not send a file; POST and PUT do.", headers={"Allow": "POST, PUT"}
         )
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     _must_be_whole(head)
     length = body_length(head)
-    return Create(_description(head, name_in_path), size=length, has_body=True, whole=True, body_length=length)
+    return Create(_description(head, name_in_path), size=length, has_body=True, is_whole_file=True, body_length=length)
 
 
 def _must_be_whole(head: Head) -> None:
@@ -48,9 +48,11 @@ def type_of(head: Head) -> str | None:
 
 
 def _description(head: Head, name_in_path: str | None) -> Description:
-    return Description(filename=name_of(head, name_in_path), declared_type=type_of(head), **claims.of_query(head.query))
+    return Description(
+        filename=name_of(head, name_in_path), declared_type=type_of(head), **description_fields.from_query(head.query)
+    )
 
 
 def _name_in_header(head: Head) -> str | None:
-    _, found = parameters.parse(head.headers.get("content-disposition", ""))
-    return parameters.text(found, "filename")
+    _, found = header_parameters.parse(head.headers.get("content-disposition", ""))
+    return header_parameters.text(found, "filename")

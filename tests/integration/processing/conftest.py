@@ -34,7 +34,7 @@ def plugin() -> Iterator[None]:
 def bells(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
     """The jobs that bells were rung for."""
     rung: list[uuid.UUID] = []
-    monkeypatch.setattr("windlass.jobs.wake.ring", lambda job_id, stage: rung.append(job_id))
+    monkeypatch.setattr("windlass.jobs.notify.notify_workers", lambda job_id, stage: rung.append(job_id))
     return rung
 
 

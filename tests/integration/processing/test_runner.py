@@ -218,7 +218,7 @@ def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     process.kill()
     process.wait()
     eventually(lambda: not any(is_alive(pid) for pid in below))
-    assert processing.recover(jobs.held_by("worker-1")) == 1
+    assert processing.recover(jobs.running_jobs_of("worker-1")) == 1
     asset = work_off(asset, "worker-2")
     log = [(attempt.worker, attempt.outcome) for attempt in job_of(asset, Stage.DESCRIBE).attempt_log.all()]
     assert asset.status == READY
@@ -235,7 +235,7 @@ def test_who_finishes_after_his_lease_records_nothing() -> None:
     process = worker(job, "slow", JOB_LEASE_SECONDS="1")
     eventually(lambda: step(asset, "trial").state == StepState.RUNNING)
     process.send_signal(signal.SIGSTOP)
-    mine = eventually(lambda: [lapsed for lapsed in jobs.lapsed() if lapsed.id == job.id])
+    mine = eventually(lambda: [lapsed for lapsed in jobs.expired_claims() if lapsed.id == job.id])
     assert processing.recover(mine) == 1
     assert processing.recover(mine) == 0
     asset = work_off(asset, "quick")
@@ -252,9 +252,9 @@ def test_who_finishes_after_his_lease_records_nothing() -> None:
 def test_a_job_that_loses_its_worker_each_time_dies_with_the_reason(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=1)
     asset = received(samples.text(), "a.txt", run_intake=True)
-    assert jobs.claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
+    assert jobs.try_claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
     StepRun.objects.filter(file=asset, step="trial").update(state=StepState.RUNNING)
-    assert processing.recover(jobs.held_by("ill-fated")) == 1
+    assert processing.recover(jobs.running_jobs_of("ill-fated")) == 1
     asset.refresh_from_db()
     assert (asset.status, asset.gate_passed) == (FileStatus.FAILED, True)
     assert "worker died" in asset.message
@@ -332,7 +332,9 @@ def test_a_file_that_failed_can_be_tried_again(settings) -> None:
 
 def test_jobs_may_run_inside_the_call_that_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """CELERY_TASK_ALWAYS_EAGER: the bell runs the job, stage within stage, as soon as the row is committed."""
-    monkeypatch.setattr("windlass.jobs.wake.ring", lambda job_id, stage: processing.run_job(job_id, "eager"))
+    monkeypatch.setattr(
+        "windlass.jobs.notify.notify_workers", lambda job_id, stage: processing.run_job(job_id, "eager")
+    )
     asset = received(samples.jpeg(), "a.jpg")
     asset.refresh_from_db()
     assert asset.status == READY

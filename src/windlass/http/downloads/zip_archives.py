@@ -32,7 +32,7 @@ from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import json_fields
-from windlass.receiving.source import RequestBody
+from windlass.receiving.body import RequestBody
 from windlass.storage.contract import StoreError
 
 MOST_FILES = 1000

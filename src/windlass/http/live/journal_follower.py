@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
 from windlass.executors import in_database
@@ -97,7 +97,7 @@ class Subscriber:
         self.behind = False
         topic = self.topic
         page = await in_database(
-            events.follow,
+            events.events_after,
             self.position,
             owner=topic.owner,
             file_id=topic.file_id,
@@ -165,15 +165,15 @@ class Follower:
 
     async def _run(self) -> None:
         bell, ready = self._bell, self._ready
-        stop_listening = events.listen(_ringer(bell))
+        stop_listening = events.add_listener(_ringer(bell))
         try:
             while True:
                 try:
                     await self._look(ready)
                     await _wait_for(bell, POLL_SECONDS)
                 except Exception as error:
-                    if is_away(error):
-                        note(error)
+                    if is_outage(error):
+                        log_outage(error)
                     else:
                         log.exception("journal.unreadable")
                     await asyncio.sleep(RETRY_SECONDS)
@@ -187,7 +187,7 @@ class Follower:
         # Before the journal, see Subscriber.next.
         running = await self._under_way()
         while True:
-            page = await in_database(events.follow, self._position, limit=PAGE)
+            page = await in_database(events.events_after, self._position, limit=PAGE)
             last = len(page) < PAGE
             for subscriber in self.subscribers:
                 subscriber.offer(page, running if last else None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
-from windlass.protocols import media_types, parameters
+from windlass.protocols import header_parameters, media_types
 from windlass.protocols.form.part_head import MAX_HEAD_BYTES, PartHead
 
 MAX_PARTS = 1000
@@ -167,7 +167,7 @@ class FormParser:
             head.end_header()
         name, filename = head.disposition()
         content_type = head.content_type()
-        if filename is None and not media_types.may_be_of_a_field(content_type):
+        if filename is None and not media_types.is_field_type(content_type):
             filename = filenames.UNNAMED
         began = PartBegan(name, filename, content_type)
         if began.filename == "":
@@ -194,7 +194,7 @@ def _malformed(why: str) -> BadRequest:
 
 
 def _boundary(content_type: str) -> bytes:
-    kind, found = parameters.parse(content_type)
+    kind, found = header_parameters.parse(content_type)
     if kind != media_types.FORM:
         raise UnsupportedMediaType(f"A form is sent as {media_types.FORM}, not as {kind[:60]!r}.")
     boundary = found.get("boundary", "")

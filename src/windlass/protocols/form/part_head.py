@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass.kernel.errors import BadRequest
-from windlass.protocols import parameters
+from windlass.protocols import header_parameters
 
 MAX_HEAD_BYTES = 16 * 1024
 
@@ -37,8 +37,11 @@ class PartHead:
     def disposition(self) -> tuple[str, str | None]:
         """The field's name, and the file's name or None. Raises BadRequest for a part that is no form field."""
         self._must_be_plain()
-        _, found = parameters.parse(self._headers.get("content-disposition", ""))
-        name, filename = parameters.text_of_form(found, "name"), parameters.text_of_form(found, "filename")
+        _, found = header_parameters.parse(self._headers.get("content-disposition", ""))
+        name, filename = (
+            header_parameters.text_of_form(found, "name"),
+            header_parameters.text_of_form(found, "filename"),
+        )
         if name is None and filename is None:
             raise BadRequest(
                 f"Part {self.index} of the form has no name: each part needs "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from windlass.protocols.intents import Head
-from windlass.protocols.rufh import fields
+from windlass.protocols.rufh import structured_fields
 
 FIELD = "Upload-Draft-Interop-Version"
 
@@ -45,7 +45,7 @@ TABLE = {
 
 def of(head: Head) -> Interop:
     """What this request's client expects. Without a version, or with one to come, as the newest."""
-    asked = fields.integer(head, FIELD)
+    asked = structured_fields.integer(head, FIELD)
     number = NEWEST if asked is None else max(asked, OLDEST)
     row = next(row for least, row in TABLE.items() if number >= least)
     return replace(row, asked=asked)

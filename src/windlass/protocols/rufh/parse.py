@@ -7,10 +7,10 @@ from typing import Any
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, InconsistentLength, MethodNotAllowed, Problem, UnsupportedMediaType
-from windlass.protocols import claims, media_types, raw
-from windlass.protocols.heads import announces_body, body_length, effective_method, must_not_be_encoded
+from windlass.protocols import description_fields, media_types, raw
+from windlass.protocols.heads import announces_body, body_length, effective_method, refuse_content_encoding
 from windlass.protocols.intents import Abort, Append, Create, Description, Discover, Head, Intent, Query
-from windlass.protocols.rufh import fields, interop
+from windlass.protocols.rufh import interop, structured_fields
 from windlass.protocols.tus import metadata
 
 _STATE_FIELDS = ("Upload-Offset", "Upload-Complete", "Upload-Length")
@@ -44,12 +44,12 @@ def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
 
 
 def _create(head: Head) -> Create:
-    complete = fields.boolean(head, "Upload-Complete")
+    complete = structured_fields.boolean(head, "Upload-Complete")
     if complete is None:
         raise BadRequest("Upload-Complete is ?1 where the body is the whole file, else ?0.", field="Upload-Complete")
-    if fields.integer(head, "Upload-Offset"):
+    if structured_fields.integer(head, "Upload-Offset"):
         raise BadRequest("A creation begins at byte 0; leave Upload-Offset out.", field="Upload-Offset")
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     size = _size(head, 0, complete)
     _must_fit(head, size)
     return Create(
@@ -57,8 +57,8 @@ def _create(head: Head) -> Create:
         size,
         has_body=announces_body(head),
         body_length=_content_length(head),
-        ends=complete,
-        digests=fields.digests(head, "Content-Digest"),
+        completes=complete,
+        body_digests=structured_fields.digests(head, "Content-Digest"),
     )
 
 
@@ -67,8 +67,8 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
         raise UnsupportedMediaType(
             f"Bytes of this upload are sent as {media_types.IETF}.", headers={"Accept-Patch": media_types.IETF}
         )
-    must_not_be_encoded(head)
-    offset = fields.integer(head, "Upload-Offset")
+    refuse_content_encoding(head)
+    offset = structured_fields.integer(head, "Upload-Offset")
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
     complete = _completes(head)
@@ -77,14 +77,14 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
         offset,
         _content_length(head),
         size=_size(head, offset, complete),
-        ends=complete,
-        digests=fields.digests(head, "Content-Digest"),
-        whole=fields.digests(head, "Repr-Digest"),
+        completes=complete,
+        body_digests=structured_fields.digests(head, "Content-Digest"),
+        upload_digests=structured_fields.digests(head, "Repr-Digest"),
     )
 
 
 def _completes(head: Head) -> bool:
-    said = fields.boolean(head, "Upload-Complete")
+    said = structured_fields.boolean(head, "Upload-Complete")
     if said is None and interop.of(head).complete_required:
         raise BadRequest("A PATCH needs Upload-Complete: ?1 where it brings the last bytes.", field="Upload-Complete")
     return bool(said)
@@ -92,7 +92,7 @@ def _completes(head: Head) -> bool:
 
 def _size(head: Head, offset: int, complete: bool) -> int | None:
     """The length of the whole, which the last request tells by its own. Raises InconsistentLength."""
-    said = fields.integer(head, "Upload-Length")
+    said = structured_fields.integer(head, "Upload-Length")
     content = _content_length(head)
     told = offset + content if complete and content is not None else None
     if said is not None and told is not None and said != told:
@@ -125,10 +125,10 @@ def _must_not_speak_of_state(head: Head) -> None:
 def _description(head: Head) -> Description:
     """Upload-Metadata says most; what it leaves out, the fields and the query that a raw body has may say."""
     said = metadata.describe(head.headers.get("upload-metadata"), None)
-    asked: dict[str, Any] = claims.of_query(head.query)
-    digests = {each.algorithm: each.value.hex() for each in fields.digests(head, "Repr-Digest")}
+    asked: dict[str, Any] = description_fields.from_query(head.query)
+    digests = {each.algorithm: each.value.hex() for each in structured_fields.digests(head, "Repr-Digest")}
     named = said.filename != filenames.clean("")
-    claims.must_be_small((said.client_metadata or "") + head.query.get("metadata", ""))
+    description_fields.require_small_metadata((said.client_metadata or "") + head.query.get("metadata", ""))
     return Description(
         filename=said.filename if named else raw.name_of(head, None),
         declared_type=said.declared_type or _declared_type(head),

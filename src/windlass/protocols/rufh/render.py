@@ -20,7 +20,7 @@ from windlass.kernel.errors import (
 )
 from windlass.protocols import media_types
 from windlass.protocols.intents import Reply, UploadState
-from windlass.protocols.rufh import fields
+from windlass.protocols.rufh import structured_fields
 from windlass.protocols.rufh.interop import FIELD, Interop
 
 #: An interim response that says where the upload can be resumed.
@@ -59,7 +59,10 @@ def aborted() -> Reply:
 def discovered(max_size: int, min_size: int, life_seconds: int, interop: Interop) -> dict[str, str]:
     """The fields of a reply to OPTIONS. ``min-size`` is always there: where there is no limit it says so."""
     limits = {"max-size": max_size, "min-size": min_size, interop.lifetime: life_seconds}
-    return {"Upload-Limit": fields.dictionary(limits), "Accept-Patch": f"{media_types.IETF}, {media_types.TUS}"}
+    return {
+        "Upload-Limit": structured_fields.dictionary(limits),
+        "Accept-Patch": f"{media_types.IETF}, {media_types.TUS}",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def refused(problem: Problem) -> Refusal:
         case ChecksumMismatch():
             return Refusal(problem.status, headers | {"Upload-Complete": "?1"})
         case FileTooLarge():
-            limit = fields.dictionary({"max-size": problem.members["limit"]})
+            limit = structured_fields.dictionary({"max-size": problem.members["limit"]})
             return Refusal(problem.status, headers | {"Upload-Limit": limit})
     return Refusal(problem.status, headers)
 
@@ -110,4 +113,4 @@ def _limit(state: UploadState, interop: Interop, now: datetime) -> dict[str, str
         limits["min-size"] = state.min_size
     if state.expires_at is not None:
         limits[interop.lifetime] = max(0, int((state.expires_at - now).total_seconds()))
-    return {"Upload-Limit": fields.dictionary(limits)}
+    return {"Upload-Limit": structured_fields.dictionary(limits)}

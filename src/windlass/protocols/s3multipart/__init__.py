@@ -2,7 +2,6 @@
 here. Version 5 and 6 of the plugin say the same, but for what ``parse`` tells."""
 
 from windlass.protocols.s3multipart.parse import (
-    DIALECT,
     MAX_JSON_BODY,
     MAX_JSON_PARTS,
     key_of,
@@ -26,7 +25,6 @@ from windlass.protocols.s3multipart.render import (
 )
 
 __all__ = [
-    "DIALECT",
     "MAX_JSON_BODY",
     "MAX_JSON_PARTS",
     "aborted",

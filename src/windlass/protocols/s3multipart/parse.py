@@ -10,11 +10,8 @@ from typing import Any
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
-from windlass.protocols import claims, json_fields, media_types
-from windlass.protocols.intents import Description, NamedPart, SendStraight
-
-#: What a session of this dialect remembers.
-DIALECT = "s3"
+from windlass.protocols import description_fields, json_fields, media_types
+from windlass.protocols.intents import CreateDirect, Description, NamedPart
 
 #: Of a creation; and of ten thousand parts with their tags.
 MAX_JSON_BODY = 64 * 1024
@@ -34,7 +31,7 @@ _MEANING = frozenset({"name", "type", "relativePath", "size", "part_size", "prof
 _UNSET = frozenset({"", "undefined", "null"})
 
 
-def parse_create(body: bytes) -> SendStraight:
+def parse_create(body: bytes) -> CreateDirect:
     """``POST multipart``: ``{filename, type, metadata}``."""
     fields = json_fields.read(body)
     said = fields.get("metadata") or {}
@@ -43,7 +40,7 @@ def parse_create(body: bytes) -> SendStraight:
     return _intent(json_fields.optional_text(fields, "filename"), json_fields.optional_text(fields, "type"), said)
 
 
-def parse_params(query: Mapping[str, str]) -> SendStraight:
+def parse_params(query: Mapping[str, str]) -> CreateDirect:
     """``GET params?filename&type&metadata[k]``. ``method=PUT``, which Uppy does not say, asks for no form."""
     method = query.get("method", "POST").upper()
     if method not in ("POST", "PUT"):
@@ -128,7 +125,7 @@ def _shown_tag(given: Any) -> str:
 
 def _intent(
     name: str | None, declared: str | None, said: Mapping[str, Any], *, as_form: bool = True, in_parts: bool = True
-) -> SendStraight:
+) -> CreateDirect:
     if not name:
         raise BadRequest("filename is missing.", field="filename")
     known = {key: value for key, value in said.items() if value is not None and not _is_unset(value)}
@@ -136,7 +133,7 @@ def _intent(
         description = Description(
             filename=filenames.clean(name),
             declared_type=media_types.declared(declared),
-            profile=claims.profile(json_fields.optional_text(known, "profile")) or "default",
+            profile=description_fields.profile(json_fields.optional_text(known, "profile")) or "default",
             reference=json_fields.reference(known, "reference", "post_id"),
             sha256=json_fields.sha256(known, "sha256"),
             metadata=_shown(known),
@@ -144,7 +141,7 @@ def _intent(
         sizes = _count(known, "size"), _count(known, "part_size")
     except InvalidField as error:
         raise BadRequest(error.detail, **error.members) from error
-    return SendStraight(description, *sizes, in_parts=in_parts, as_form=as_form)
+    return CreateDirect(description, *sizes, in_parts=in_parts, as_form=as_form)
 
 
 def _is_unset(value: Any) -> bool:
@@ -153,8 +150,8 @@ def _is_unset(value: Any) -> bool:
 
 def _shown(known: Mapping[str, Any]) -> dict[str, Any]:
     shown = {key: value for key, value in known.items() if key not in _MEANING}
-    claims.must_be_small(json.dumps(shown, ensure_ascii=False))
-    claims.must_be_storable(shown)
+    description_fields.require_small_metadata(json.dumps(shown, ensure_ascii=False))
+    description_fields.require_storable(shown)
     json_fields.optional_text(shown, "media_type")
     return shown
 

@@ -8,7 +8,7 @@ import binascii
 from windlass.kernel.errors import BadRequest
 from windlass.protocols.digests import Checksum
 from windlass.protocols.intents import Head
-from windlass.protocols.tus.dialect import CHECKSUM_ALGORITHMS
+from windlass.protocols.tus.extensions import CHECKSUM_ALGORITHMS
 
 _FIELD = "Upload-Checksum"
 

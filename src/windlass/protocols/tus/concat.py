@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from windlass.kernel.errors import BadRequest
 from windlass.kernel.ids import parse_id
-from windlass.protocols.tus.dialect import PARTIAL
+from windlass.protocols.tus.extensions import PARTIAL
 
 #: Partial uploads that one final upload may be made of, and how often it may name them in all.
 MAX_PARTS = 10_000

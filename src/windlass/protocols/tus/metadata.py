@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest
 from windlass.kernel.stored_text import is_storable
-from windlass.protocols import claims, media_types
+from windlass.protocols import description_fields, media_types
 from windlass.protocols.intents import Description
 
 _FIELD = "Upload-Metadata"
@@ -37,14 +37,14 @@ def describe(header: str | None, default_profile: str | None) -> Description:
 
     Raises BadRequest, MetadataTooLarge.
     """
-    claims.must_be_small(header or "")
+    description_fields.require_small_metadata(header or "")
     values = decode(header or "")
     return Description(
         filename=filenames.clean(_either(values, "filename", "name")),
         declared_type=media_types.declared(_either(values, "filetype", "type")),
-        profile=claims.profile(_text(values, "profile")) or default_profile or "default",
-        reference=claims.reference(_text(values, "reference")),
-        sha256=claims.sha256(_text(values, "sha256")),
+        profile=description_fields.profile(_text(values, "profile")) or default_profile or "default",
+        reference=description_fields.reference(_text(values, "reference")),
+        sha256=description_fields.sha256(_text(values, "sha256")),
         metadata={key: _shown(value) for key, value in values.items() if key not in _UNDERSTOOD},
         client_metadata=header,
     )

@@ -12,11 +12,11 @@ from windlass.kernel.errors import (
     UnsupportedMediaType,
     WrongProtocolVersion,
 )
-from windlass.protocols import claims, media_types
-from windlass.protocols.heads import announces_body, body_length, effective_method, must_not_be_encoded, number
+from windlass.protocols import description_fields, media_types
+from windlass.protocols.heads import announces_body, body_length, effective_method, number, refuse_content_encoding
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Description, Discover, Head, Intent, Query
 from windlass.protocols.tus import checksum, concat, metadata
-from windlass.protocols.tus.dialect import VERSION
+from windlass.protocols.tus.extensions import VERSION
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
@@ -60,7 +60,9 @@ def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
 def _create(head: Head) -> Create | Concatenate:
     if number(head, "Upload-Offset"):
         raise BadRequest("A creation begins at byte 0; leave Upload-Offset out.", field="Upload-Offset")
-    described = metadata.describe(head.headers.get("upload-metadata"), claims.profile(head.query.get("profile")))
+    described = metadata.describe(
+        head.headers.get("upload-metadata"), description_fields.profile(head.query.get("profile"))
+    )
     said = head.headers.get("upload-concat")
     parts = None if said is None else concat.parse(said)
     if said is not None and parts is not None:
@@ -71,7 +73,7 @@ def _create(head: Head) -> Create | Concatenate:
         size,
         has_body=_begins(head, size),
         body_length=body_length(head),
-        digests=checksum.of_body(head),
+        body_digests=checksum.of_body(head),
         partial=said is not None,
     )
 
@@ -105,7 +107,7 @@ def _begins(head: Head, size: int | None) -> bool:
         if announces_body(head):
             raise _wrong_media_type(head)
         return False
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     _must_fit(body_length(head), size)
     return True
 
@@ -113,7 +115,7 @@ def _begins(head: Head, size: int | None) -> bool:
 def _append(head: Head, upload_id: uuid.UUID) -> Append:
     if _media_type(head) != media_types.TUS:
         raise _wrong_media_type(head)
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     offset = number(head, "Upload-Offset")
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
@@ -122,7 +124,7 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
         offset,
         body_length(head),
         size=number(head, "Upload-Length"),
-        digests=checksum.of_body(head),
+        body_digests=checksum.of_body(head),
     )
 
 

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.protocols.intents import Reply, UploadState
-from windlass.protocols.tus.dialect import CHECKSUM_ALGORITHMS, EXTENSIONS, PARTIAL, VERSION
+from windlass.protocols.tus.extensions import CHECKSUM_ALGORITHMS, EXTENSIONS, PARTIAL, VERSION
 
 
 def created(state: UploadState, location: str, *, received_body: bool) -> Reply:
