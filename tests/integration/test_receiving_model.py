@@ -226,7 +226,7 @@ class Receiving(RuleBasedStateMachine):
         value = hashlib.sha1(content if checksum == "right" else content + b"!").digest()
         digests = (Checksum("sha1", value),) if checksum else ()
         source = body([content[at : at + piece] for at in range(0, len(content), piece)], breaks=breaks)
-        claims = {"size": said, "ends": ends, "digests": digests}
+        claims = {"size": said, "completes": ends, "body_digests": digests}
         refusal = self._refusal(model, at, content, said, ends, checksum, breaks)
         if refusal is not None:
             with pytest.raises(refusal):
