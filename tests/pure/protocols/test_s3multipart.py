@@ -128,7 +128,7 @@ def test_replies_are_uppys() -> None:
     assert s3multipart.signed_part("u", 900).body == {"url": "u", "expires": 900}
     assert s3multipart.signed_parts({1: "u"}).body == {"presignedUrls": {"1": "u"}}
     assert s3multipart.aborted().body == {}
-    with urls.bind(urls.Base("https://files.example.org", "/wl")):
+    with urls.use_base(urls.UrlBase("https://files.example.org", "/wl")):
         done = s3multipart.completed(ID, "k", "b")
     assert done.body == {"location": f"https://files.example.org/wl/files/{ID}/", "key": "k", "bucket": "b"}
     assert done.headers["Windlass-File"] == f"/wl/files/{ID}/"

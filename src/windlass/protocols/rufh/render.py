@@ -101,7 +101,7 @@ def _typed(name: str, status: int) -> dict[str, Any]:
 
 
 def _state(state: UploadState) -> dict[str, str]:
-    file = {"Windlass-File": urls.file(state.file_id)} if state.file_id else {}
+    file = {"Windlass-File": urls.file_path(state.file_id)} if state.file_id else {}
     return {"Upload-Complete": "?1" if state.complete else "?0", "Upload-Offset": str(state.offset)} | file
 
 

@@ -51,7 +51,7 @@ def signed_parts(signed: Mapping[int, str]) -> Reply:
 def completed(file_id: uuid.UUID, key: str, bucket: str) -> Reply:
     """``location``: the URL of the file's record, which Uppy passes to the page as ``uploadURL``."""
     location = urls.absolute(f"/files/{file_id}/")
-    return _reply({"location": location, "key": key, "bucket": bucket}, {"Windlass-File": urls.file(file_id)})
+    return _reply({"location": location, "key": key, "bucket": bucket}, {"Windlass-File": urls.file_path(file_id)})
 
 
 def aborted() -> Reply:

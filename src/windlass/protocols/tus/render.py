@@ -77,5 +77,5 @@ def _expiry(state: UploadState) -> dict[str, str]:
 
 
 def _with_version(headers: dict[str, str], state: UploadState | None = None) -> dict[str, str]:
-    file = {"Windlass-File": urls.file(state.file_id)} if state and state.file_id else {}
+    file = {"Windlass-File": urls.file_path(state.file_id)} if state and state.file_id else {}
     return {"Tus-Resumable": VERSION} | headers | file
