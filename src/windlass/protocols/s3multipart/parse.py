@@ -112,9 +112,9 @@ def _part(listed: Any) -> NamedPart:
     tag = _TAG.fullmatch(given) if isinstance(given, str) else None
     if tag is None:
         raise BadRequest(
-            f"Part {number} has {_shown_tag(given)} for its ETag; it must be the ETag with which the store replied "
-            'to the part. A page can read it only where the CORS rules of the bucket have "ExposeHeaders": ["ETag"], which '
-            "are the likely cause.",
+            f"Part {number} has {_shown_tag(given)} for its ETag; it must be the ETag with which the store replied to "
+            "the part. A page can read it only where the CORS rules of the bucket have "
+            '"ExposeHeaders": ["ETag"], which are the likely cause.',
             field="parts",
         )
     return NamedPart(number, tag[1])
