@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -37,7 +37,6 @@ from windlass.http.downloads.object_streaming import (
 from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.ids import new_id
-from windlass.storage.contract import LocalFiles
 from windlass.storage.registry import store
 
 NO_PROC = not Path("/proc/self/fdinfo").exists()
@@ -568,7 +567,9 @@ def _until(holds: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def _local(key: str) -> Path:
-    return cast(LocalFiles, store()).local_path(key)
+    path = store().local_path(key)
+    assert path is not None
+    return path
 
 
 def a_sparse_file(size: int) -> tuple[FileAsset, str]:

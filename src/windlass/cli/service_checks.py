@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 from django.core import checks
 from django.db import DatabaseError
@@ -22,7 +21,7 @@ from windlass.jobs import api as jobs
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
-from windlass.storage.contract import DirectStore, Store
+from windlass.storage.contract import Store, direct_store
 from windlass.storage.registry import default_name, store
 
 
@@ -109,7 +108,8 @@ def _check_store(name: str) -> str:
 def _cors_hint(target: Store) -> str:
     """Name the pages that cannot upload directly to the store. It is not an error: they may not intend to."""
     origins = conf.get().cors_allowed_origins
-    return cast(DirectStore, target).keeps_out(origins) if target.capabilities.direct and origins else ""
+    direct = direct_store(target)
+    return direct.cors_problems(origins) if direct is not None and origins else ""
 
 
 def _other_stores() -> Iterator[Result]:

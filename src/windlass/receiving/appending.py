@@ -27,7 +27,7 @@ class Terms:
     """What a request says of its bytes; the words are those of ``protocols.intents.Append``."""
 
     size: int | None = None
-    ends: bool | None = None
+    completes: bool | None = None
     digests: tuple[Checksum, ...] = ()
     whole: tuple[Checksum, ...] = ()
 
@@ -145,9 +145,7 @@ class Appending:
     def _write(self, found: InitialBody, digest: RunningDigest | None, whole: bool) -> State:
         target, lease = store(self.session.store), self.lease
         writer = writing.open_leased(target, lease)
-        return writing.append(
-            target, writer, lease.store_key, lease.state, lease.offset, found.buffers, digest, completes=whole
-        )
+        return writing.append(writer, lease.offset, found.buffers, digest, completes=whole)
 
     async def _stream(self, source: ByteSource, found: InitialBody, digest: RunningDigest | None) -> _Arrived:
         self._inlet = inlet = Inlet(
@@ -193,7 +191,7 @@ class Appending:
     def _is_whole(self, offset: int, end: TransferEnd) -> bool:
         """Whether the object is what it is to be, be it a file's or a part's."""
         at_length = self._size is not None and offset == self._size
-        match self.terms.ends:
+        match self.terms.completes:
             case None:
                 # A length that comes with a body that goes beyond it is refused with that body.
                 return at_length and not (end is TransferEnd.OVER_LIMIT and self.terms.size is not None)
@@ -237,7 +235,7 @@ class Appending:
         await self._commit_offset(arrived)
         if whole:
             joining.start_those_waiting_for(self.session, self.request_id)
-        elif self.terms.ends and arrived.end is TransferEnd.BODY_ENDED:
+        elif self.terms.completes and arrived.end is TransferEnd.BODY_ENDED:
             raise InconsistentLength(
                 f"This request was to complete the upload, which has {arrived.offset} bytes now and was to have "
                 f"{self._size} bytes.",

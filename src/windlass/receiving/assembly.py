@@ -169,9 +169,7 @@ async def _hashed(session: files.UploadSession) -> str:
 
 def _must_be_still(session: files.UploadSession) -> None:
     """Raises WriterBusy while anybody still writes to the object, where the store can tell."""
-    target = store(session.store)
-    if target.capabilities.locks:
-        target.open_writer(session.store_key, session.store_state).close()
+    store(session.store).require_no_writer(session.store_key, session.store_state)
 
 
 async def _finish(session: files.UploadSession, size: int) -> None:

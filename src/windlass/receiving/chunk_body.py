@@ -172,13 +172,19 @@ class _Heard:
         return found
 
 
-class _Nowhere:
+class _Nowhere(Writer):
     """A writer for bytes that are only looked at."""
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         return sum(len(buffer) for buffer in buffers)
 
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        return size
+
     def sync(self, *, durable: bool = True) -> State:
+        return {}
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
         return {}
 
     def close(self) -> None:

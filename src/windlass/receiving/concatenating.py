@@ -52,7 +52,7 @@ def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.New
     sizes = [part.size for part in known]
     size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
     new = admit(intent.description, size, principal, dialect)
-    return replace(new, concat=intent.said, parts=intent.parts, concat_key=key)
+    return replace(new, concat=intent.header_value, parts=intent.parts, concat_key=key)
 
 
 def _key_of(intent: Concatenate, principal: Principal) -> str:

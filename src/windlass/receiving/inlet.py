@@ -81,7 +81,7 @@ class Inlet:
         or the upload's end."""
         if self._writer is None:
             return True
-        return await in_thread(writing.truncate, self._store, self._writer, self._lease.offset)
+        return await in_thread(self._writer.truncate, self._lease.offset)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -90,20 +90,18 @@ class Inlet:
     def _save(self, completes: bool) -> None:
         assert self._writer is not None
         if not completes:
-            self.state, self.offset = writing.save_up_to(self._store, self._writer, self.offset)
+            self.state, self.offset = writing.save_up_to(self._writer, self.offset)
             return
-        key = self._lease.store_key
-        self.state = writing.finish_written(self._store, self._writer, key, self.state, self.offset)
+        self.state = writing.finish_written(self._writer, self.offset)
 
     async def _checkpoint(self, offset: int) -> int:
         assert self._writer is not None
-        state, offset = await in_thread(writing.checkpoint, self._store, self._writer, offset)
+        state, offset = await in_thread(writing.checkpoint, self._writer, offset)
         if offset >= self._limit:
             return offset  # a client that finds every byte there sends no request to complete it; this one is about to
         await in_transaction(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)
         self.state = state
-        if self._store.capabilities.parts:
-            await in_thread(writing.commits, self._store, self._writer, state)
+        self._writer.committed(state)
         return offset
 
     async def _reserve(self, offset: int) -> int:

@@ -27,7 +27,7 @@ async def check_replay(session: files.UploadSession, intent: Append, source: Byt
 
     Raises UploadComplete, PastDeclaredLength, BodyDigestMismatch, UploadGone.
     """
-    offset, by_length = intent.offset, intent.ends is None
+    offset, by_length = intent.offset, intent.completes is None
     if offset != session.last_append_offset and not (by_length and offset == session.offset):
         raise _not_a_replay(session, offset)
     if by_length and offset + (intent.body_length or 0) > session.offset:
@@ -35,7 +35,7 @@ async def check_replay(session: files.UploadSession, intent: Append, source: Byt
     stored = await in_database(_open_stored_bytes, session)
     try:
         await in_thread(stored.seek, offset)
-        position, proof = offset, Proof(intent.digests)
+        position, proof = offset, Proof(intent.body_digests)
         while (buffer := await _read(source)) is not None:
             equal = await in_thread(_equals_stored, stored, buffer, proof)
             position += len(buffer)

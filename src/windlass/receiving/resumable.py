@@ -52,7 +52,7 @@ async def create(
     new = admit(intent.description, intent.size, principal, dialect, partial=intent.partial)
     if source is not None and intent.size is not None and (intent.body_length or 0) > intent.size:
         raise _past_length(intent.size)
-    receives = source is not None or intent.size == 0 or intent.ends is True
+    receives = source is not None or intent.size == 0 or intent.completes is True
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
     session = await create_session(new, files.uploads.create)
@@ -60,7 +60,7 @@ async def create(
         await begun(state_of(session))
     if not receives:
         return Outcome(state_of(session))
-    terms = Terms(ends=intent.ends, digests=intent.digests)
+    terms = Terms(completes=intent.completes, digests=intent.body_digests)
     return await Appending(session, files.leases.lease_of(session), terms, request_id).run(source)
 
 
@@ -81,7 +81,7 @@ async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect:
     if refusal is not None:
         await in_transaction(files.leases.release_lease, lease)
         raise refusal
-    terms = Terms(intent.size, intent.ends, intent.digests, intent.whole)
+    terms = Terms(intent.size, intent.completes, intent.body_digests, intent.upload_digests)
     return await Appending(session, lease, terms, request_id).run(source)
 
 
@@ -134,7 +134,7 @@ async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
 
 async def _repeated(intent: Append, caller: Caller, source: ByteSource) -> Outcome:
     session = await in_database(_living, intent.upload_id, caller)
-    if intent.ends is False:
+    if intent.completes is False:
         raise UploadComplete("This upload is complete; nothing can be appended to it.")
     await check_replay(session, intent, source)
     return Outcome(state_of(session))

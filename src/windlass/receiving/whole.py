@@ -101,14 +101,12 @@ class WholeUpload:
         return self.new.profile.max_size
 
     def _create(self) -> None:
-        self._begun(writing.create(self._store, self._key, at_most=self._limit))
-
-    def _begun(self, state: State) -> None:
-        self._state = state
+        self._state = writing.create(self._store, self._key, at_most=self._limit)
         self._created = True
 
     def _store_at_once(self, found: InitialBody) -> None:
-        self._state = writing.store_whole(self._store, self._key, found.buffers, self._digest, self._begun)
+        self._created = True  # from here on something may have to be discarded
+        self._state = writing.store_whole(self._store, self._key, found.buffers, self._digest)
         self.size = found.size
 
     async def _stream(self, source: ByteSource, found: InitialBody) -> None:

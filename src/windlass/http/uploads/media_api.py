@@ -29,7 +29,7 @@ from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as chunk_dialect
 from windlass.protocols import heads
 from windlass.protocols import media as dialect
-from windlass.protocols.dialects import must_be_whole
+from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.intents import ChunkProgress, PutChunk
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
@@ -41,7 +41,7 @@ from windlass.storage.registry import store
 async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
+    session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
     layout = files.chunks.layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
@@ -49,8 +49,8 @@ async def init(incoming: Incoming) -> Response:
 async def take_chunk(incoming: Incoming) -> Response:
     """A form with ``upload_id``, ``chunk_index`` and ``chunk``, which is streamed to its place where the others stand
     before it or in the query."""
-    must_be_whole(incoming.head)
-    heads.must_not_be_encoded(incoming.head)
+    require_whole_body(incoming.head)
+    heads.refuse_content_encoding(incoming.head)
     form = _ChunkForm(incoming)
     try:
         intent, outcome = await form.take()
@@ -105,7 +105,7 @@ class _ChunkForm:
     async def _put(self, source: ByteSource) -> tuple[PutChunk, chunks.ChunkOutcome]:
         principal = await self._incoming.principal_of_form(self._fields.values)
         intent = dialect.parse_chunk(self._said())
-        return intent, await chunks.put(intent, lambda: principal, source, dialect=dialect.DIALECT)
+        return intent, await chunks.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
 
 
 async def status(request: Request) -> Response:
@@ -114,7 +114,7 @@ async def status(request: Request) -> Response:
     principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
-        await assembly.complete(upload_id, lambda: principal, dialect=dialect.DIALECT, wait=0)
+        await assembly.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
     return of_reply(dialect.status(upload_id, state, progress))
 
 
@@ -124,7 +124,7 @@ async def finalize(incoming: Incoming) -> Response:
     upload_id = parse_upload_id(incoming.request.path_params["id"])
     said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
-        upload_id, lambda: principal, dialect=dialect.DIALECT, described=said, request_id=incoming.request_id
+        upload_id, lambda: principal, dialect=Dialect.MEDIA, described=said, request_id=incoming.request_id
     )
     if session.file_id is None:
         return of_reply(chunk_dialect.assembling(upload_id))
@@ -134,7 +134,7 @@ async def finalize(incoming: Incoming) -> Response:
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["id"])
     principal = principal_of(request)
-    await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
+    await chunks.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
     return Response(status_code=204)
 
 
@@ -180,7 +180,7 @@ def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgress]:
-    session = chunks.find(upload_id, lambda: principal, dialect.DIALECT)
+    session = chunks.find(upload_id, lambda: principal, Dialect.MEDIA)
     state = files.UploadStatus.EXPIRED if records.is_expired(session) else session.status
     return str(state), chunks.progress_of(upload_id)
 
