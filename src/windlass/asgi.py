@@ -20,7 +20,7 @@ from starlette.routing import Match, Route
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
-from windlass.accounts.api import declared  # noqa: E402  Django's apps must be loaded first
+from windlass.accounts.api import declared_access  # noqa: E402  Django's apps must be loaded first
 from windlass.http import cors, query_parameters, uploads  # noqa: E402
 from windlass.http.downloads import files as downloads  # noqa: E402
 from windlass.http.downloads import zip_archives as zip_files  # noqa: E402
@@ -45,17 +45,20 @@ from windlass.http.middleware import (  # noqa: E402
 from windlass.http.server.drain_request_body import LINGERS, UnreadBody  # noqa: E402
 from windlass.kernel import urls  # noqa: E402
 from windlass.kernel.errors import NotFound  # noqa: E402
+from windlass.kernel.memory_allocator import keep_freed_buffers  # noqa: E402
 from windlass.kernel.stored_text import is_storable  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
-from windlass.receiving import chunks, lease, memory  # noqa: E402
+from windlass.receiving import chunks, lease  # noqa: E402
 
 breakers.watch()
 
 
 def _guarded(route: Route) -> Route:
     """The same route, for callers whom the declaration of its handler lets in."""
-    return Route(route.path, endpoint(route.endpoint, declared(route.endpoint)), methods=list(route.methods or ()))
+    return Route(
+        route.path, endpoint(route.endpoint, declared_access(route.endpoint)), methods=list(route.methods or ())
+    )
 
 
 METRICS_ROUTES = [_guarded(route) for route in metrics.routes]
@@ -68,7 +71,7 @@ BYTE_ROUTES: list[Route] = [
     *METRICS_ROUTES,
 ]
 for _route in BYTE_ROUTES:
-    declared(_route.endpoint)  # one without a declaration is not served: the start fails
+    declared_access(_route.endpoint)  # one without a declaration is not served: the start fails
 
 #: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
 OURS = frozenset(
@@ -88,7 +91,7 @@ class FrontDoor:
             await self._lifespan(scope, receive, send)
             return
         seen = as_client_sees(scope)
-        with urls.bind(base_of(seen)):
+        with urls.use_base(base_of(seen)):
             await self._dispatch(scope, seen, receive, send)
 
     async def _dispatch(self, scope: Scope, seen: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +151,7 @@ class FrontDoor:
             begun = True
             message = await receive()
             if message["type"] == "lifespan.startup":
-                memory.keep_freed_buffers()
+                keep_freed_buffers()
             else:
                 await stop()
             return message
@@ -170,7 +173,7 @@ async def _own_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            memory.keep_freed_buffers()
+            keep_freed_buffers()
             await send({"type": "lifespan.startup.complete"})
         else:
             await stop()

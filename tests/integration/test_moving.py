@@ -42,7 +42,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Any:
     place = tmp_path_factory.mktemp("stores")
     (place / "stores.toml").write_text(
         '[attic]\nmedia_root = "attic"\n'
-        f'[vault]\nmedia_root = "vault"\nencryption_key = "{secret_keys.new()}"\n'
+        f'[vault]\nmedia_root = "vault"\nencryption_key = "{secret_keys.generate()}"\n'
         '[shelf]\nstorage_backend = "django"\ndjango_storage = "django.core.files.storage.FileSystemStorage"\n'
         f'django_storage_options = \'{{"location": "{place}/shelf"}}\'\n'
         'django_storage_staging = "staging"\n'

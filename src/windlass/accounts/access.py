@@ -1,4 +1,4 @@
-"""What a caller needs for an endpoint: declared with the endpoint. What a declaration does not name is refused."""
+"""Which credentials an endpoint accepts: an allow-list that is declared with the endpoint."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _DECLARATION = "windlass_access"
 
 class GrantUse(StrEnum):
     CREATE = "create"
-    """To begin the one upload that the grant is for."""
+    """To create the one upload that the grant is for."""
     CONTINUE = "continue"
-    """To go on with that upload, which the path names."""
+    """To continue that upload, which the path names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The credentials that an endpoint takes; none for one that is ``public``. A grant is taken for one ``grant_use``.
+    """The credentials that an endpoint accepts; none where it is ``public``. A grant is accepted for its ``grant_use``.
 
-    ``staff``: an owner who is not staff is refused.
+    ``staff``: only staff may call.
     """
 
     credentials: frozenset[CredentialKind] = frozenset()
@@ -39,9 +39,9 @@ class Access:
 
 _OWNERS = frozenset({CredentialKind.TOKEN, CredentialKind.SESSION, CredentialKind.OPEN})
 
-#: Anybody: no credential is looked at.
+#: Anybody: credentials are ignored.
 PUBLIC = Access()
-#: Whoever owns what is asked for, and staff.
+#: The owner of the resource, and staff.
 OWNER = Access(_OWNERS)
 STAFF = Access(_OWNERS, staff=True)
 CREATE_UPLOAD = Access(_OWNERS | {CredentialKind.GRANT}, GrantUse.CREATE)
@@ -50,15 +50,15 @@ DOWNLOAD = Access(_OWNERS | {CredentialKind.SIGNED_URL})
 METRICS = Access(_OWNERS | {CredentialKind.METRICS_TOKEN}, staff=True)
 
 
-def declare(handler: F, access: Access) -> F:
-    """``handler`` with its declaration."""
+def declare_access(handler: F, access: Access) -> F:
+    """Attach the declaration to ``handler`` and return it."""
     setattr(handler, _DECLARATION, access)
     return handler
 
 
-def declared(handler: Callable[..., Any]) -> Access:
-    """Raises LookupError for a handler without a declaration: such an endpoint must not be served."""
-    found = getattr(handler, _DECLARATION, None)
-    if not isinstance(found, Access):
-        raise LookupError(f"{handler!r} does not declare which credentials it takes")
-    return found
+def declared_access(handler: Callable[..., Any]) -> Access:
+    """The handler's declaration. Raises LookupError where there is none: such an endpoint must not be served."""
+    access = getattr(handler, _DECLARATION, None)
+    if not isinstance(access, Access):
+        raise LookupError(f"{handler!r} does not declare which credentials it accepts")
+    return access

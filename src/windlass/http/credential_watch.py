@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.http.endpoints import PRINCIPAL
 from windlass.kernel.errors import Problem
@@ -23,7 +23,7 @@ RECHECK_SECONDS = 5.0
 async def until_revoked(scope: MutableMapping[str, Any], access: Access) -> None:
     """Return once the credential that ``endpoints.admit`` proved proves this caller no longer: it expired or was
     revoked, its user was deactivated or has other rights, its session ended."""
-    if accounts.needs_no_lookup(scope, access):
+    if accounts.needs_no_database(scope, access):
         await asyncio.Event().wait()
     revocation = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -46,11 +46,11 @@ async def until_revoked(scope: MutableMapping[str, Any], access: Access) -> None
 def _is_good(scope: MutableMapping[str, Any], access: Access) -> bool:
     """A database that is away says nothing: then nothing can be told to the stream either."""
     try:
-        return bool(accounts.prove_scope(scope, access) == scope[PRINCIPAL])
+        return bool(accounts.authenticate_scope(scope, access) == scope[PRINCIPAL])
     except Problem:
         return False
     except DatabaseError as error:
-        if not is_away(error):
+        if not is_outage(error):
             raise
-        note(error)
+        log_outage(error)
         return True

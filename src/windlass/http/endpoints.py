@@ -12,13 +12,13 @@ from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.http import query_parameters
 from windlass.kernel.disk_full import is_disk_full
 from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
 from windlass.kernel.principals import CredentialKind, Principal
-from windlass.receiving.source import ClientGone
+from windlass.receiving.body import ClientGone
 from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -34,10 +34,10 @@ async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
 
     Raises Unauthenticated, Forbidden, GrantUsed, NotFound.
     """
-    if accounts.needs_no_lookup(scope, access):
-        principal = accounts.prove_scope(scope, access)
+    if accounts.needs_no_database(scope, access):
+        principal = accounts.authenticate_scope(scope, access)
     else:
-        principal = await in_database(accounts.prove_scope, dict(scope), access)
+        principal = await in_database(accounts.authenticate_scope, dict(scope), access)
     scope[PRINCIPAL] = principal
     return principal
 
@@ -74,7 +74,7 @@ def endpoint(handler: Endpoint, access: Access) -> Endpoint:
         except Exception as error:  # noqa: BLE001  the boundary of a request
             return problem_response(problem_of(error), request)
 
-    return accounts.declare(answered, access)
+    return accounts.declare_access(answered, access)
 
 
 def problem_of(error: Exception) -> Problem:
@@ -94,8 +94,8 @@ def problem_of(error: Exception) -> Problem:
         case _ if is_disk_full(error):
             log.warning("request.no_room", error=type(error).__name__)
             return StorageFull("The server has no room left to record this. What is stored stays readable.")
-        case _ if is_away(error):
-            note(error)
+        case _ if is_outage(error):
+            log_outage(error)
             return Unavailable("The database does not answer. Send the request again.")
         case _:
             log.exception("request.failed", error=type(error).__name__)

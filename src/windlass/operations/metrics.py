@@ -206,4 +206,4 @@ async def metrics(request: Request) -> Response:
     return Response(body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
 
 
-routes = [Route("/metrics", accounts.declare(metrics, accounts.METRICS), methods=["GET"])]
+routes = [Route("/metrics", accounts.declare_access(metrics, accounts.METRICS), methods=["GET"])]

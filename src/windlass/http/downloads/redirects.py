@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 from starlette.requests import Request
 
 from windlass import conf
 from windlass.executors import in_thread
-from windlass.storage.contract import PresigningStore
+from windlass.storage.contract import presigning_store
 from windlass.storage.registry import store
 
 #: How long the place can be asked. A transfer that has begun goes on for longer.
@@ -21,13 +20,12 @@ async def place_of(request: Request, store_name: str, key: str, headers: Mapping
 
     A request with ``If-Range`` is ours: the store would compare the tag with one of its own making.
     """
-    target = store(store_name)
+    target = presigning_store(store(store_name))
     of_store = conf.store_settings(conf.get(), store_name)
     wanted = of_store.downloads if of_store is not None else "proxy"
-    if wanted == "proxy" or not target.capabilities.presigns or "if-range" in request.headers:
+    if wanted == "proxy" or target is None or "if-range" in request.headers:
         return None
-    signing = cast(PresigningStore, target)
-    if wanted == "auto" and not signing.is_public:
+    if wanted == "auto" and not target.is_public:
         return None
     said = {name: headers[name] for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
-    return await in_thread(signing.presign, key, seconds=SECONDS, headers=said)
+    return await in_thread(target.presign, key, seconds=SECONDS, headers=said)

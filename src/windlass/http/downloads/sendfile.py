@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from starlette.requests import Request
 
 from windlass import conf
-from windlass.storage.contract import LocalFiles
 from windlass.storage.registry import store
 
 
@@ -19,11 +16,11 @@ def field_for(request: Request, store_name: str, key: str) -> dict[str, str]:
     settings = conf.get()
     if settings.sendfile == "off" or "if-range" in request.headers:
         return {}
-    target = store(store_name)
-    if not target.capabilities.local_files:
+    path = store(store_name).local_path(key)
+    if path is None:
         return {}
     if settings.sendfile == "x-accel-redirect":
         of_store = conf.store_settings(settings, store_name)
         root = of_store.sendfile_root if of_store is not None else ""
         return {"X-Accel-Redirect": f"{root}/{key}"} if root else {}  # else the proxy was not told where this store is
-    return {"X-Sendfile": str(cast(LocalFiles, target).local_path(key))}
+    return {"X-Sendfile": str(path)}

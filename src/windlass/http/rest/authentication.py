@@ -40,10 +40,10 @@ STAFF = Credential(accounts.STAFF)
 async def admit(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
     """Prove the caller's credential, unless the front door did so before the body came.
 
-    Raises what ``accounts.prove`` raises.
+    Raises what ``accounts.authenticate`` raises.
     """
     kept = getattr(request, "scope", {}).get(PRINCIPAL)
-    principal = kept or await in_database(accounts.prove, request, access, path)
+    principal = kept or await in_database(accounts.authenticate, request, access, path)
     request.windlass_principal = principal  # type: ignore[attr-defined]
 
 

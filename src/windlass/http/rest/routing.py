@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja.operation import Operation
 
 from windlass.accounts.api import PUBLIC, Access
-from windlass.database.outage import is_away
+from windlass.database.outage import is_outage
 from windlass.http import query_parameters
 from windlass.http.rest import problems
 from windlass.http.rest.api import api
@@ -72,7 +72,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def server_error(request: HttpRequest) -> HttpResponse:
     """``handler500``, while the error is handled. Django logs it, unless it is an outage, which is logged once."""
     error = sys.exc_info()[1]
-    if isinstance(error, Exception) and is_away(error):
+    if isinstance(error, Exception) and is_outage(error):
         away = problems.answer(request, error)
         away._has_been_logged = True  # type: ignore[attr-defined]  # what Django looks at
         return away
@@ -181,6 +181,6 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
     # A project's ATOMIC_REQUESTS is for its own views: Django refuses it for asynchronous ones, and what is recorded
     # here is committed before the reply.
     answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
-    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.prove checks it where a session speaks
+    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.authenticate checks it for sessions
     answered.windlass_accesses = accesses  # type: ignore[attr-defined]
     return answered

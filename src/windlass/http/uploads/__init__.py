@@ -16,14 +16,14 @@ from windlass.http.uploads import media_api as media
 from windlass.http.uploads import raw_body as whole
 from windlass.http.uploads import tus as tus_calls
 from windlass.http.uploads.upload_request import Incoming, receiving
-from windlass.protocols.dialects import Dialect, recognise
+from windlass.protocols.dialects import Dialect, recognise_dialect
 
 __all__ = ["effective_method", "path_of_put", "routes"]
 
 
 async def _create(incoming: Incoming) -> Response:
     """A new file, in whatever dialect the client speaks."""
-    match recognise(incoming.head):
+    match recognise_dialect(incoming.head):
         case Dialect.TUS:
             return await tus_calls.create(incoming)
         case Dialect.IETF:

@@ -20,16 +20,17 @@ from windlass.http.uploads.upload_responses import of_reply
 from windlass.kernel.errors import UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as dialect
+from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import assembly, chunks
-from windlass.receiving.source import Held
+from windlass.receiving.body import BytesInMemory
 
 
 async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
+    session = await chunks.begin(intent, principal, dialect=Dialect.CHUNKS)
     layout = files.chunks.layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
@@ -40,7 +41,7 @@ async def take_json(incoming: Incoming) -> Response:
     async with json_bodies.parsed(
         incoming.head, incoming.body, dialect.parse_chunk, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large()
     ) as chunk:
-        outcome = await chunks.put(chunk.intent, lambda: principal, Held(chunk.data), dialect=dialect.DIALECT)
+        outcome = await chunks.put(chunk.intent, lambda: principal, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
     return _received(outcome, chunk.intent.index)
 
 
@@ -48,7 +49,7 @@ async def take_raw(incoming: Incoming) -> Response:
     """A chunk as the body: streamed to its place."""
     parameters = incoming.request.path_params
     intent = dialect.parse_put(incoming.head, parameters["id"], parameters["index"])
-    outcome = await chunks.put(intent, incoming.caller(), incoming.body, dialect=dialect.DIALECT)
+    outcome = await chunks.put(intent, incoming.caller(), incoming.body, dialect=Dialect.CHUNKS)
     return _received(outcome, intent.index)
 
 
@@ -56,7 +57,7 @@ async def complete(incoming: Incoming) -> Response:
     principal = incoming.principal
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
-        upload_id, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
+        upload_id, lambda: principal, dialect=Dialect.CHUNKS, request_id=incoming.request_id
     )
     if session.status != files.UploadStatus.COMPLETED:
         return of_reply(dialect.assembling(upload_id))
@@ -66,7 +67,7 @@ async def complete(incoming: Incoming) -> Response:
 async def cancel(incoming: Incoming) -> Response:
     principal = incoming.principal
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
+    await chunks.cancel(upload_id, lambda: principal, dialect=Dialect.CHUNKS)
     return of_reply(dialect.cancelled(upload_id))
 
 

@@ -23,7 +23,8 @@ from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, Problem, UploadGone
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols import s3multipart as dialect
-from windlass.protocols.intents import Reply, SendStraight
+from windlass.protocols.dialects import Dialect
+from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct, taking
 
@@ -48,7 +49,7 @@ async def create(incoming: Incoming) -> Reply:
     """``POST multipart``."""
     principal = incoming.principal
     intent = dialect.parse_create(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    begun = await direct.begin(direct.admitted(intent, principal, dialect=dialect.DIALECT), intent)
+    begun = await direct.begin(direct.admitted(intent, principal, dialect=Dialect.S3), intent)
     return dialect.created(begun.session.id, begun.key, direct.bucket_of(begun.session))
 
 
@@ -56,13 +57,13 @@ async def params(incoming: Incoming) -> Reply:
     """``GET params``: where to send a file in one request."""
     principal = incoming.principal
     intent = dialect.parse_params(incoming.head.query)
-    new = direct.admitted(intent, principal, dialect=dialect.DIALECT)
+    new = direct.admitted(intent, principal, dialect=Dialect.S3)
     if intent.as_form and not direct.takes_forms(new):
         return await _through_here(incoming, intent, principal)
     begun = await direct.begin(new, intent)
     invitation = begun.invitation
     assert invitation is not None
-    return dialect.invited(
+    return dialect.signed_request(
         begun.session.id,
         begun.key,
         method=invitation.method,
@@ -75,21 +76,21 @@ async def params(incoming: Incoming) -> Reply:
 
 async def show_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
-    found = await direct.parts(upload_id, key, incoming.caller(), dialect=dialect.DIALECT)
-    return dialect.listed((part.number, part.tag, part.size) for part in found)
+    found = await direct.parts(upload_id, key, incoming.caller(), dialect=Dialect.S3)
+    return dialect.uploaded_parts((part.number, part.tag, part.size) for part in found)
 
 
 async def sign_part(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     number = dialect.parse_number(incoming.request.path_params["number"])
-    urls = await direct.part_urls(upload_id, key, [number], incoming.caller(), dialect=dialect.DIALECT)
-    return dialect.part(urls[number], direct.life())
+    urls = await direct.part_urls(upload_id, key, [number], incoming.caller(), dialect=Dialect.S3)
+    return dialect.signed_part(urls[number], direct.life())
 
 
 async def sign_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     numbers = dialect.parse_numbers(incoming.head.query)
-    return dialect.parts(await direct.part_urls(upload_id, key, numbers, incoming.caller(), dialect=dialect.DIALECT))
+    return dialect.signed_parts(await direct.part_urls(upload_id, key, numbers, incoming.caller(), dialect=Dialect.S3))
 
 
 async def complete(incoming: Incoming) -> Reply:
@@ -97,7 +98,7 @@ async def complete(incoming: Incoming) -> Reply:
     principal = incoming.principal
     named = await json_bodies.parse_whole(incoming.head, incoming.body, dialect.parse_complete, dialect.MAX_JSON_PARTS)
     session = await taking.complete(
-        upload_id, key, named, lambda: principal, dialect=dialect.DIALECT, request_id=incoming.request_id
+        upload_id, key, named, lambda: principal, dialect=Dialect.S3, request_id=incoming.request_id
     )
     return await _completed(session, key)
 
@@ -107,20 +108,18 @@ async def complete_params(incoming: Incoming) -> Reply:
     key = dialect.parse_key(incoming.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_granted, key, incoming.caller()), key)
-    upload_id, key = dialect.key_of(incoming.head.query)
-    session = await taking.take(
-        upload_id, key, incoming.caller(), dialect=dialect.DIALECT, request_id=incoming.request_id
-    )
+    upload_id, key = dialect.parse_upload_key(incoming.head.query)
+    session = await taking.take(upload_id, key, incoming.caller(), dialect=Dialect.S3, request_id=incoming.request_id)
     return await _completed(session, key)
 
 
 async def abort(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
-    await direct.abort(upload_id, key, incoming.caller(), dialect=dialect.DIALECT)
+    await direct.abort(upload_id, key, incoming.caller(), dialect=Dialect.S3)
     return dialect.aborted()
 
 
-async def _through_here(incoming: Incoming, intent: SendStraight, principal: Principal) -> Reply:
+async def _through_here(incoming: Incoming, intent: CreateDirect, principal: Principal) -> Reply:
     """A form that this server takes by itself, permitted by a grant: for stores that take none. The key is the grant's
     token, by which the page can ask for the file."""
     said = intent.description
@@ -136,7 +135,7 @@ async def _through_here(incoming: Incoming, intent: SendStraight, principal: Pri
     url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
     fields = {"key": token, "metadata": json.dumps(said.metadata) if said.metadata else "", "sha256": said.sha256 or ""}
     shown = {name: value for name, value in fields.items() if value}
-    return dialect.invited(None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct.life())
+    return dialect.signed_request(None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct.life())
 
 
 def _granted(token: str, caller: Caller) -> files.UploadSession:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from windlass.kernel.errors import FileTooLarge
 from windlass.protocols.form import FormEvent, FormParser, PartData, PartEnded
-from windlass.receiving.source import Source
+from windlass.receiving.body import ByteSource
 from windlass.storage.contract import Buffer
 
 
 class FormEvents:
     """The form's events, and as a source the bytes of the file part that is open."""
 
-    def __init__(self, body: Source, parser: FormParser) -> None:
+    def __init__(self, body: ByteSource, parser: FormParser) -> None:
         self._body = body
         self._parser = parser
         self._pending: list[FormEvent] = []
@@ -32,7 +32,7 @@ class FormEvents:
         return event
 
     async def read(self) -> Buffer | None:
-        """Source: the open part's next bytes, None at its end. Raises FileTooLarge past the limit of all files."""
+        """ByteSource: the open part's next bytes, None at its end. Raises FileTooLarge past the limit of all files."""
         event = await self.next()
         if not isinstance(event, PartData):
             return None

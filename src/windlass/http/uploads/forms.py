@@ -19,7 +19,7 @@ from windlass.http.uploads.upload_request import Incoming
 from windlass.http.uploads.upload_responses import of_file
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge, Problem
 from windlass.protocols import form
-from windlass.protocols.dialects import Dialect, must_be_whole
+from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FormRequest, PartBegan, PartEnded
 from windlass.receiving.admission import admit
 from windlass.receiving.whole import WholeUpload
@@ -40,7 +40,7 @@ async def take_batch(incoming: Incoming) -> Response:
 
 
 async def _take(incoming: Incoming, *, always_list: bool) -> Response:
-    must_be_whole(incoming.head)
+    require_whole_body(incoming.head)
     asked = form.parse(incoming.head)
     total = _largest_total(incoming)
     _check_total(asked, total)

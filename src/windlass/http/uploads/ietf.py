@@ -20,8 +20,8 @@ from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, UploadState
 from windlass.receiving import resumable
-from windlass.receiving.outcome import Outcome
-from windlass.receiving.pump import End
+from windlass.receiving.session import Outcome
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
 
@@ -72,17 +72,17 @@ class _Interim:
     async def __call__(self, state: UploadState) -> None:
         self.upload_id = state.upload_id
         interop = rufh.interop_of(self._incoming.head)
-        if interop.informs:
+        if interop.sends_104:
             headers = rufh.begun(state, self._incoming.location(state.upload_id), interop, now())
             await inform(self._incoming.request.scope, rufh.UPLOAD_RESUMPTION_SUPPORTED, headers)
 
 
 async def _taken(incoming: Incoming, outcome: Outcome, *, creation: bool = False) -> Response:
     state, interop = outcome.state, rufh.interop_of(incoming.head)
-    if outcome.end is End.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
+    if outcome.end is TransferEnd.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
         await resumable.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
     must_have_ended_well(outcome)
-    if outcome.end is End.CLIENT_GONE:
+    if outcome.end is TransferEnd.CLIENT_GONE:
         return no_reply()
     record = await in_database(_record, state.file_id) if state.file_id else None
     location = incoming.location(state.upload_id)

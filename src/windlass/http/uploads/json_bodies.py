@@ -17,7 +17,7 @@ from windlass.http.uploads.upload_request import Incoming
 from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout
 from windlass.protocols import heads
 from windlass.protocols.intents import Head
-from windlass.receiving.source import Source
+from windlass.receiving.body import ByteSource
 from windlass.storage.contract import Buffer
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ SMALL = 64 * 1024
 
 @asynccontextmanager
 async def parsed(
-    head: Head, body: Source, parse: Callable[[bytes], T], limit: int, too_large: Problem | None = None
+    head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int, too_large: Problem | None = None
 ) -> AsyncIterator[T]:
     """What ``parse`` makes of the whole body, whose memory is taken from the budget until the block ends.
 
@@ -42,7 +42,7 @@ async def parsed(
         yield found
 
 
-async def parse_whole(head: Head, body: Source, parse: Callable[[bytes], T], limit: int) -> T:
+async def parse_whole(head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int) -> T:
     """Likewise, where what is found is small."""
     async with parsed(head, body, parse, limit) as found:
         return found
@@ -67,7 +67,7 @@ def _decoder() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="windlass-decoder")
 
 
-async def _read(head: Head, body: Source, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
+async def _read(head: Head, body: ByteSource, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
     """With a share of the memory budget a body that is not small waits on disk until it is whole: a slow client holds
     no memory."""
     refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
@@ -92,7 +92,7 @@ async def _read(head: Head, body: Source, limit: int, too_large: Problem | None,
         return await in_thread(_content, file)
 
 
-async def _next(body: Source) -> Buffer | None:
+async def _next(body: ByteSource) -> Buffer | None:
     try:
         async with asyncio.timeout(conf.get().receive_timeout):
             return await body.read()

@@ -29,20 +29,19 @@ from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as chunk_dialect
 from windlass.protocols import heads
 from windlass.protocols import media as dialect
-from windlass.protocols.dialects import must_be_whole
+from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.intents import ChunkProgress, PutChunk
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
-from windlass.receiving import assembly, chunks, room
-from windlass.receiving.source import Source
-from windlass.receiving.spool import Spool
+from windlass.receiving import assembly, chunks, disk_space
+from windlass.receiving.body import ByteSource, SpooledBody
 from windlass.storage.registry import store
 
 
 async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=dialect.DIALECT)
+    session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
     layout = files.chunks.layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
@@ -50,8 +49,8 @@ async def init(incoming: Incoming) -> Response:
 async def take_chunk(incoming: Incoming) -> Response:
     """A form with ``upload_id``, ``chunk_index`` and ``chunk``, which is streamed to its place where the others stand
     before it or in the query."""
-    must_be_whole(incoming.head)
-    heads.must_not_be_encoded(incoming.head)
+    require_whole_body(incoming.head)
+    heads.refuse_content_encoding(incoming.head)
     form = _ChunkForm(incoming)
     try:
         intent, outcome = await form.take()
@@ -70,7 +69,7 @@ class _ChunkForm:
         self._events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
         self._events.limit = LARGEST  # what the chunk may have is known once it is found
         self._fields = FieldCollector()
-        self._spool: Spool | None = None
+        self._spool: SpooledBody | None = None
 
     async def take(self) -> tuple[PutChunk, chunks.ChunkOutcome]:
         taken: tuple[PutChunk, chunks.ChunkOutcome] | None = None
@@ -99,14 +98,14 @@ class _ChunkForm:
     async def _keep_until_it_is_known(self) -> None:
         await self._incoming.principal_of_form(self._fields.values)
         profile = files.profile(dialect.PROFILE)
-        await room.must_be_left(profile.store)
-        self._spool = Spool()
+        await disk_space.require_free_space(profile.store)
+        self._spool = SpooledBody()
         await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
 
-    async def _put(self, source: Source) -> tuple[PutChunk, chunks.ChunkOutcome]:
+    async def _put(self, source: ByteSource) -> tuple[PutChunk, chunks.ChunkOutcome]:
         principal = await self._incoming.principal_of_form(self._fields.values)
         intent = dialect.parse_chunk(self._said())
-        return intent, await chunks.put(intent, lambda: principal, source, dialect=dialect.DIALECT)
+        return intent, await chunks.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
 
 
 async def status(request: Request) -> Response:
@@ -115,7 +114,7 @@ async def status(request: Request) -> Response:
     principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
-        await assembly.complete(upload_id, lambda: principal, dialect=dialect.DIALECT, wait=0)
+        await assembly.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
     return of_reply(dialect.status(upload_id, state, progress))
 
 
@@ -125,7 +124,7 @@ async def finalize(incoming: Incoming) -> Response:
     upload_id = parse_upload_id(incoming.request.path_params["id"])
     said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await assembly.complete(
-        upload_id, lambda: principal, dialect=dialect.DIALECT, described=said, request_id=incoming.request_id
+        upload_id, lambda: principal, dialect=Dialect.MEDIA, described=said, request_id=incoming.request_id
     )
     if session.file_id is None:
         return of_reply(chunk_dialect.assembling(upload_id))
@@ -135,7 +134,7 @@ async def finalize(incoming: Incoming) -> Response:
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["id"])
     principal = principal_of(request)
-    await chunks.cancel(upload_id, lambda: principal, dialect=dialect.DIALECT)
+    await chunks.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
     return Response(status_code=204)
 
 
@@ -181,7 +180,7 @@ def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgress]:
-    session = chunks.find(upload_id, lambda: principal, dialect.DIALECT)
+    session = chunks.find(upload_id, lambda: principal, Dialect.MEDIA)
     state = files.UploadStatus.EXPIRED if records.is_expired(session) else session.status
     return str(state), chunks.progress_of(upload_id)
 

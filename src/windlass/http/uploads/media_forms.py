@@ -12,7 +12,7 @@ from windlass.http.uploads.upload_request import Incoming
 from windlass.kernel.errors import BadRequest, InvalidField, Problem
 from windlass.protocols import heads
 from windlass.protocols import media as dialect
-from windlass.protocols.dialects import Dialect, must_be_whole
+from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.json_fields import LARGEST
 from windlass.receiving.admission import admit
@@ -35,8 +35,8 @@ class MediaForm:
         max_size: int | None = None,
         name: str = "file",
     ) -> None:
-        must_be_whole(incoming.head)
-        heads.must_not_be_encoded(incoming.head)
+        require_whole_body(incoming.head)
+        heads.refuse_content_encoding(incoming.head)
         self._incoming = incoming
         self._most = most
         self._kind = kind

@@ -21,14 +21,14 @@ from windlass.kernel.errors import Conflict, Forbidden, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import rufh, tus
-from windlass.protocols.dialects import Dialect, recognise
+from windlass.protocols.dialects import Dialect, recognise_dialect
 from windlass.receiving import lease
 
 
 async def operate(incoming: Incoming) -> Response:
     """HEAD, PATCH and DELETE of one upload."""
     wanted = upload_id(incoming.request)
-    if recognise(incoming.head) is Dialect.TUS:
+    if recognise_dialect(incoming.head) is Dialect.TUS:
         return await tus_calls.operate(incoming, wanted)
     return await rufh_calls.operate(incoming, wanted)
 

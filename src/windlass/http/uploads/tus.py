@@ -18,9 +18,9 @@ from windlass.protocols import tus
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, UploadState
 from windlass.receiving import concatenating, resumable
-from windlass.receiving.outcome import Outcome
-from windlass.receiving.pump import End
-from windlass.receiving.source import RequestBody
+from windlass.receiving.body import RequestBody
+from windlass.receiving.session import Outcome
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
 
@@ -87,7 +87,7 @@ async def _create(intent: Create, incoming: Incoming, principal: Principal) -> R
         must_have_ended_well(outcome)
     except (Problem, StoreError) as error:
         raise await tell_location(error, begun[0] if begun else None, incoming) from error
-    if outcome.end is End.CLIENT_GONE:
+    if outcome.end is TransferEnd.CLIENT_GONE:
         return no_reply()
     return _created(incoming, outcome, received_body=intent.has_body)
 
@@ -102,4 +102,4 @@ async def _append(intent: Append, incoming: Incoming) -> Response:
         intent, incoming.caller(), incoming.body, dialect=Dialect.TUS, request_id=incoming.request_id
     )
     must_have_ended_well(outcome)
-    return no_reply() if outcome.end is End.CLIENT_GONE else of_reply(tus.appended(outcome.state))
+    return no_reply() if outcome.end is TransferEnd.CLIENT_GONE else of_reply(tus.appended(outcome.state))

@@ -24,11 +24,11 @@ from windlass.kernel.errors import Problem
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols import media_types, rufh, tus
-from windlass.protocols.dialects import Dialect, speaks
+from windlass.protocols.dialects import Dialect, resumable_dialect
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head
 from windlass.receiving import lease as leases
-from windlass.receiving.source import ClientGone, RequestBody
+from windlass.receiving.body import ClientGone, RequestBody
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def receiving(
         try:
             with _arrival(incoming):
                 await _admit(incoming)
-                own_names = own_query or speaks(head) is not None
+                own_names = own_query or resumable_dialect(head) is not None
                 query_parameters.check(request.scope, access, own_names=own_names)
                 return await handler(incoming)
         except ClientGone:
@@ -113,7 +113,7 @@ def receiving(
         finally:
             incoming.body.close()
 
-    return accounts.declare(answered, access)
+    return accounts.declare_access(answered, access)
 
 
 async def _admit(incoming: Incoming) -> None:
@@ -141,7 +141,7 @@ def _arrival(incoming: Incoming) -> AbstractContextManager[None]:
 
 def _refused(problem: Problem, incoming: Incoming) -> Response:
     """The problem in the dialect of who is refused."""
-    dialect = speaks(incoming.head)
+    dialect = resumable_dialect(incoming.head)
     if dialect is None or effective_method(incoming.head) == "OPTIONS":
         return problem_response(problem, incoming.request)
     if dialect is Dialect.TUS:

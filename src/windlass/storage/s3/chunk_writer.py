@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from windlass.storage.contract import Buffer, State, StoreError
+from windlass.storage.contract import Buffer, State, StoreError, Writer
 from windlass.storage.s3 import keys, multipart, objects
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.made import Chunk, Made
@@ -14,7 +14,7 @@ from windlass.storage.s3.memory import Memory
 from windlass.storage.s3.part import Part
 
 
-class ChunkWriter:
+class ChunkWriter(Writer):
     """See ``contract.Writer``. The part exists once ``sync`` has returned its state; before that, nothing does."""
 
     def __init__(self, bucket: Bucket, memory: Memory, key: str, made: Made, region: tuple[int, int]) -> None:
@@ -49,6 +49,12 @@ class ChunkWriter:
             with self._part.gathered() as data:
                 tag = multipart.send(self._bucket, self._key, self._made.upload, number, data, self._made.checksum)
             return Chunk(number, tag).state()
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        return self.write(offset, [objects.get(self._bucket, keys.checked(source), start, size)])
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        raise StoreError(f"{self._key}: an object that is written in chunks is completed by its store")
 
     def close(self) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from windlass.storage.contract import Invitation, ObjectMissing, Sent, State, StoreError
+from windlass.storage.contract import ObjectMissing, SignedRequest, State, StoreError, UploadedPart
 from windlass.storage.s3 import browsers, keys, multipart, objects, signing
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.errors import Changed
@@ -21,33 +21,33 @@ from windlass.storage.s3.options import GIB, LEAST_PART
 class DirectS3:
     """The part of the store that lets clients in."""
 
-    least_part = LEAST_PART
-    largest_whole = 5 * GIB
-    most_parts: int
+    min_part_size = LEAST_PART
+    max_single_size = 5 * GIB
+    max_parts: int
     bucket: str
-    takes_forms: bool
+    supports_forms: bool
     _bucket: Bucket
 
-    def keeps_out(self, origins: Sequence[str]) -> str:
-        return browsers.missing(self._bucket, origins, ["PUT", "POST"] if self.takes_forms else ["PUT"])
+    def cors_problems(self, origins: Sequence[str]) -> str:
+        return browsers.missing(self._bucket, origins, ["PUT", "POST"] if self.supports_forms else ["PUT"])
 
-    def told(self, key: str, state: State) -> str:
+    def client_key(self, key: str, state: State) -> str:
         return self._bucket.path(_piece(key, state) if "piece" in state else key)
 
-    def begin_parts(self, key: str) -> State:
+    def create_multipart(self, key: str) -> State:
         """The parts bring no checksums of ours, so the upload must not ask for such."""
         mark = keys.new_token()
         upload = multipart.begin(self._bucket, keys.checked(key), multipart.COPYING, mark)
         return Made(upload, mark, 0, multipart.COPYING).state()
 
-    def invite_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> Invitation:
+    def sign_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> SignedRequest:
         made = _made(key, state)
         return signing.part(self._bucket, key, made.upload, number, seconds=seconds, size=size)
 
-    def sent_parts(self, key: str, state: State) -> list[Sent]:
+    def uploaded_parts(self, key: str, state: State) -> list[UploadedPart]:
         return multipart.sent(self._bucket, key, _made(key, state).upload)
 
-    def take_parts(self, key: str, state: State, parts: Sequence[Sent]) -> int:
+    def complete_multipart(self, key: str, state: State, parts: Sequence[UploadedPart]) -> int:
         size = sum(part.size for part in parts)
         complete(self._bucket, key, _made(key, state), [Tag(part.tag) for part in parts], size)
         found = objects.head(self._bucket, key).size
@@ -55,32 +55,32 @@ class DirectS3:
             raise StoreError(f"{key}: the store made an object of {found} bytes out of parts of {size}")
         return found
 
-    def taken(self, key: str, state: State) -> int | None:
+    def completed_size(self, key: str, state: State) -> int | None:
         try:
             mark, size = objects.mark(self._bucket, key)
         except ObjectMissing:
             return None
         return size if mark == state["mark"] else None
 
-    def begin_whole(self, key: str) -> State:
+    def create_single(self, key: str) -> State:
         return {"mark": keys.new_token(), "piece": keys.new_token()}
 
-    def invite_form(
+    def sign_form(
         self, key: str, state: State, *, seconds: int, sizes: tuple[int, int], sha256: str | None = None
-    ) -> Invitation:
+    ) -> SignedRequest:
         return signing.form(self._bucket, _piece(key, state), seconds=seconds, sizes=sizes, sha256=sha256)
 
-    def invite_put(self, key: str, state: State, *, seconds: int, size: int, sha256: str | None = None) -> Invitation:
+    def sign_put(self, key: str, state: State, *, seconds: int, size: int, sha256: str | None = None) -> SignedRequest:
         return signing.put(self._bucket, _piece(key, state), seconds=seconds, size=size, sha256=sha256)
 
-    def sent_whole(self, key: str, state: State) -> Sent | None:
+    def uploaded_single(self, key: str, state: State) -> UploadedPart | None:
         try:
             found = objects.head(self._bucket, _piece(key, state))
         except ObjectMissing:
             return None
-        return Sent(1, found.tag, found.size)
+        return UploadedPart(1, found.tag, found.size)
 
-    def take_whole(self, key: str, state: State, sent: Sent) -> int | None:
+    def complete_single(self, key: str, state: State, sent: UploadedPart) -> int | None:
         try:
             objects.copy(self._bucket, key, _piece(key, state), etag=sent.tag, mark=state["mark"])
         except (ObjectMissing, Changed):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from windlass.storage.contract import Buffer, Sent, StoreError
+from windlass.storage.contract import Buffer, StoreError, UploadedPart
 from windlass.storage.s3.body import Body
 from windlass.storage.s3.bucket import Bucket, proof
 from windlass.storage.s3.made import Tag
@@ -106,9 +106,11 @@ def parts(bucket: Bucket, key: str, upload: str, checksum: str, *, most: int | N
     return found
 
 
-def sent(bucket: Bucket, key: str, upload: str) -> list[Sent]:
+def sent(bucket: Bucket, key: str, upload: str) -> list[UploadedPart]:
     """Every part that the store has, by number, whatever is missing. Raises ObjectMissing as above."""
-    return [Sent(part["PartNumber"], part["ETag"].strip('"'), part["Size"]) for part in _listed(bucket, key, upload)]
+    return [
+        UploadedPart(part["PartNumber"], part["ETag"].strip('"'), part["Size"]) for part in _listed(bucket, key, upload)
+    ]
 
 
 def size_of(bucket: Bucket, key: str, upload: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from windlass.storage.contract import Invitation
+from windlass.storage.contract import SignedRequest
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.multipart import TYPE
 
@@ -18,21 +18,21 @@ _FIELDS = {
 }
 
 
-def part(bucket: Bucket, key: str, upload: str, number: int, *, seconds: int, size: int | None) -> Invitation:
+def part(bucket: Bucket, key: str, upload: str, number: int, *, seconds: int, size: int | None) -> SignedRequest:
     """One part of a multipart upload."""
     named = _named(bucket, key) | {"UploadId": upload, "PartNumber": number}
-    return Invitation("PUT", _url(bucket, "upload_part", named | _length(size), seconds))
+    return SignedRequest("PUT", _url(bucket, "upload_part", named | _length(size), seconds))
 
 
-def put(bucket: Bucket, key: str, *, seconds: int, size: int, sha256: str | None) -> Invitation:
+def put(bucket: Bucket, key: str, *, seconds: int, size: int, sha256: str | None) -> SignedRequest:
     """The whole as the body. A browser says its length by itself, and the checksum stands in the URL."""
     said = _said(bucket, sha256)
     url = _url(bucket, "put_object", _named(bucket, key) | said | _length(size), seconds)
     headers = {_FIELDS[name]: value for name, value in said.items() if name != "ChecksumSHA256"}
-    return Invitation("PUT", url, headers=headers)
+    return SignedRequest("PUT", url, headers=headers)
 
 
-def form(bucket: Bucket, key: str, *, seconds: int, sizes: tuple[int, int], sha256: str | None) -> Invitation:
+def form(bucket: Bucket, key: str, *, seconds: int, sizes: tuple[int, int], sha256: str | None) -> SignedRequest:
     """The whole as a form, held by a policy to its size, type and checksum."""
     fields = {_FIELDS[name]: value for name, value in _said(bucket, sha256).items()}
     fields["success_action_status"] = "201"
@@ -41,7 +41,7 @@ def form(bucket: Bucket, key: str, *, seconds: int, sizes: tuple[int, int], sha2
     made = bucket.presigner().generate_presigned_post(
         bucket.name, bucket.path(key), Fields=fields, Conditions=conditions, ExpiresIn=seconds
     )
-    return Invitation("POST", made["url"], fields=made["fields"])
+    return SignedRequest("POST", made["url"], fields=made["fields"])
 
 
 def _said(bucket: Bucket, sha256: str | None) -> dict[str, str]:

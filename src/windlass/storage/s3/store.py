@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from windlass.storage.contract import Capabilities, ObjectInfo, ObjectMissing, State, StoreError, Writer
+from windlass.storage.contract import Buffer, Capabilities, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
 from windlass.storage.s3 import keys, multipart, objects, probe, reviving
 from windlass.storage.s3.body import Body
@@ -33,7 +34,7 @@ def from_settings(settings: Settings) -> S3Store:
     return S3Store(Options.of(settings), guarded)
 
 
-class S3Store(DirectS3):
+class S3Store(DirectS3, Store):
     """See ``contract.Store``. Any number of threads may use one; a forked child's connections are its own."""
 
     name = "s3"
@@ -43,10 +44,8 @@ class S3Store(DirectS3):
         min_chunk_size=LEAST_PART,
         max_chunk_size=64 * MIB,
         max_chunks=MOST_PARTS,
-        copies=True,
         reads_unfinished=False,
         locks=False,
-        parts=True,
         presigns=True,
         direct=True,
     )
@@ -55,11 +54,11 @@ class S3Store(DirectS3):
         self._options = options
         self._bucket = Bucket(options, lambda: guard(self.name))
         self.capabilities = replace(type(self).capabilities, max_chunks=options.max_parts)
-        self.most_parts = options.max_parts
+        self.max_parts = options.max_parts
         self._memory = Memory(options.buffer)
         # The address of a server of one's own is often one that only this network knows.
         self.is_public = bool(options.public_endpoint) or not options.endpoint
-        self.bucket, self.takes_forms = options.bucket, options.forms
+        self.bucket, self.supports_forms = options.bucket, options.forms
 
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
@@ -83,6 +82,9 @@ class S3Store(DirectS3):
             made = reviving.revive(self._bucket, key, made)
         return S3Writer(self._bucket, self._memory, key, made)
 
+    def require_no_writer(self, key: str, state: State) -> None:
+        """The store has no locks."""
+
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
@@ -94,17 +96,26 @@ class S3Store(DirectS3):
             must_be_whole(self._bucket, key, made, size)  # completed before, and the answer was lost
         remove_pieces(self._bucket, key)
 
+    def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
+        """In one request, or part by part if it is larger than a part."""
+        data = b"".join(buffers)
+        self.put(key, io.BytesIO(data), len(data))
+        return {}
+
     def discard(self, key: str, state: State) -> int:
         freed = self.clear(key)
         return freed + self.delete(key)
 
+    def discardable_size(self, key: str, state: State) -> int:
+        uploads = sum(multipart.size_of(self._bucket, key, upload) for upload in self._uploads(key))
+        return uploads + sum(piece.size for piece in objects.pieces(self._bucket, key)) + self._size(key)
+
     def clear(self, key: str) -> int:
         freed = 0
-        for found in list(multipart.unfinished(self._bucket, keys.checked(key))):
-            if found.key == key:
-                with suppress(ObjectMissing):  # it has ended a moment ago
-                    freed += multipart.size_of(self._bucket, key, found.upload)
-                    multipart.abort(self._bucket, key, found.upload)
+        for upload in self._uploads(key):
+            with suppress(ObjectMissing):  # it has ended a moment ago
+                freed += multipart.size_of(self._bucket, key, upload)
+                multipart.abort(self._bucket, key, upload)
         return freed + remove_pieces(self._bucket, key)
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
@@ -149,6 +160,16 @@ class S3Store(DirectS3):
 
     def close(self) -> None:
         self._bucket.close()
+
+    def _uploads(self, key: str) -> list[str]:
+        """The ids of the object's uploads that have not ended."""
+        return [found.upload for found in multipart.unfinished(self._bucket, keys.checked(key)) if found.key == key]
+
+    def _size(self, key: str) -> int:
+        try:
+            return self.info(key).size
+        except ObjectMissing:
+            return 0
 
     def _tags(self, key: str, made: Made, size: int, chunks: Sequence[Chunk]) -> list[Tag]:
         """The parts of the whole; its last one is sent where it only lies in pieces."""

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from windlass.storage.contract import Buffer, State, StoreError
+from windlass.storage.contract import Buffer, State, StoreError, Writer
 from windlass.storage.s3 import keys, multipart, objects
 from windlass.storage.s3.bucket import Bucket
 from windlass.storage.s3.finishing import complete, parts_of, remove_pieces
@@ -26,9 +26,9 @@ MOST_FLIGHTS = 4
 MOST_COPIES = 8
 
 
-class S3Writer:
-    """See ``contract.PartWriter`` and ``contract.CopyingWriter``. Once a request has failed, so does every further one:
-    what the last state says still holds, and the next writer goes on from there."""
+class S3Writer(Writer):
+    """See ``contract.Writer``. After a failed request every further call fails: the last state still holds, and the
+    next writer goes on from there."""
 
     def __init__(self, bucket: Bucket, memory: Memory, key: str, made: Made) -> None:
         self._bucket = bucket
@@ -42,6 +42,8 @@ class S3Writer:
         # Every piece that was put for this object and not deleted since, as far as is known.
         self._pieces = {piece.token for piece in made.tail}
         self._delete(made.gone)
+        self._last_state = made.state()
+        self._committed: State | None = None
         self._lock = threading.Lock()
         self._broken: StoreError | None = None
 
@@ -72,22 +74,21 @@ class S3Writer:
             self._land_all()
             return self._saved()
 
-    def checkpoint(self, leave: int) -> State:
-        """What has landed, as long as the rest is little and new: putting the tail away would cost a request and
-        wait for every part under way, and a fast client's tail is part of a part a moment later."""
+    def checkpoint(self, offset: int, *, max_lag: int = 0, durable: bool = True) -> tuple[State, int]:
+        """Return the parts that were sent, as long as the rest is little and new: storing the tail would cost a request
+        and wait for every part under way, and a fast client fills its part a moment later."""
         with self._lock, self._breaking():
-            while self._flights and (self._flights[0].done() or self._unsaved > leave):
+            while self._flights and (self._flights[0].done() or self._unsaved > max_lag):
                 self._land()
-            if self._unsaved > leave or self._part.is_old:
+            if not max_lag or self._unsaved > max_lag or self._part.is_old:
                 self._land_all()
-                return self._saved()
-            return self._state(self._made.tail)
+                state = self._saved()
+            else:
+                state = self._state(self._made.tail)
+            return state, self._made.offset
 
-    def reach(self, state: State) -> int:
-        made = Made.of(state)
-        return made.offset if made else 0
-
-    def finish(self, size: int) -> None:
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        """Send the last part from memory and complete. Return the state that was last returned before."""
         with self._lock, self._breaking():
             self._land_all()
             if self._offset != size:
@@ -98,17 +99,20 @@ class S3Writer:
             complete(self._bucket, self._key, made, [*first, *last], size)
             if self._pieces or self._tags is None:
                 remove_pieces(self._bucket, self._key)
+            return self._last_state
 
     def committed(self, state: State) -> None:
-        kept = Made.of(state)
-        with self._lock:
-            needed = {piece.token for piece in (*(kept.tail if kept else ()), *self._part.pieces)}
-            over, self._pieces = self._pieces - needed, self._pieces & needed
-        self._delete(over)
+        self._committed = state
+        if self._lock.acquire(blocking=False):  # else the call that holds it, or the next one, deletes
+            try:
+                self._delete_superseded()
+            finally:
+                self._lock.release()
 
     def close(self) -> None:
         """Nothing of this writer reaches the store any more."""
         with self._lock:
+            self._delete_superseded()
             self._broken = self._broken or StoreError(f"{self._key}: this writer was closed")
             while self._flights:
                 self._flights.popleft().exception()
@@ -123,7 +127,8 @@ class S3Writer:
     def _state(self, tail: tuple[Piece, ...]) -> State:
         gone = self._pieces - {piece.token for piece in tail}
         self._made = replace(self._made, tail=tail, gone=tuple(sorted(gone)))
-        return self._made.state()
+        self._last_state = self._made.state()
+        return self._last_state
 
     @property
     def _unsaved(self) -> int:
@@ -140,6 +145,7 @@ class S3Writer:
     @contextmanager
     def _breaking(self) -> Iterator[None]:
         """A failure is this writer's end."""
+        self._delete_superseded()
         if self._broken is not None:
             raise self._broken
         try:
@@ -147,6 +153,16 @@ class S3Writer:
         except StoreError as error:
             self._broken = error
             raise
+
+    def _delete_superseded(self) -> None:
+        """Delete the pieces that neither the last committed state nor the current part needs."""
+        state, self._committed = self._committed, None
+        if state is None:
+            return
+        made = Made.of(state)
+        needed = {piece.token for piece in (*(made.tail if made else ()), *self._part.pieces)}
+        superseded, self._pieces = self._pieces - needed, self._pieces & needed
+        self._delete(superseded)
 
     def _delete(self, tokens: Iterable[str]) -> None:
         """Beside everything else. What fails goes with the others when the object is whole."""
