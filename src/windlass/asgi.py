@@ -91,7 +91,7 @@ class FrontDoor:
             await self._lifespan(scope, receive, send)
             return
         seen = as_client_sees(scope)
-        with urls.bind(base_of(seen)):
+        with urls.use_base(base_of(seen)):
             await self._dispatch(scope, seen, receive, send)
 
     async def _dispatch(self, scope: Scope, seen: Scope, receive: Receive, send: Send) -> None:

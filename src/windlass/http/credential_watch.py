@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.http.endpoints import PRINCIPAL
 from windlass.kernel.errors import Problem
@@ -50,7 +50,7 @@ def _is_good(scope: MutableMapping[str, Any], access: Access) -> bool:
     except Problem:
         return False
     except DatabaseError as error:
-        if not is_away(error):
+        if not is_outage(error):
             raise
-        note(error)
+        log_outage(error)
         return True

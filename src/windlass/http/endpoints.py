@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.http import query_parameters
 from windlass.kernel.disk_full import is_disk_full
@@ -94,8 +94,8 @@ def problem_of(error: Exception) -> Problem:
         case _ if is_disk_full(error):
             log.warning("request.no_room", error=type(error).__name__)
             return StorageFull("The server has no room left to record this. What is stored stays readable.")
-        case _ if is_away(error):
-            note(error)
+        case _ if is_outage(error):
+            log_outage(error)
             return Unavailable("The database does not answer. Send the request again.")
         case _:
             log.exception("request.failed", error=type(error).__name__)

@@ -38,7 +38,7 @@ def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
 
 def media_link(file_id: uuid.UUID, rest: str) -> str:
     """The link to bytes of a file: on ``MEDIA_URL`` where one is set."""
-    return urls.media(conf.get().media_url, f"/files/{file_id}/{rest}")
+    return urls.media_url(conf.get().media_url, f"/files/{file_id}/{rest}")
 
 
 def file_record(asset: FileAsset) -> dict[str, Any]:
@@ -84,10 +84,10 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
         "expires_at": rfc3339(asset.expires_at),
         "rejection": None if asset.rejection is None else _REJECTION | asset.rejection,
         "links": {
-            "self": urls.file(asset.id),
-            "status": urls.file(asset.id, "status/"),
+            "self": urls.file_path(asset.id),
+            "status": urls.file_path(asset.id, "status/"),
             "download": media_link(asset.id, "download/"),
-            "events": urls.file(asset.id, "events/"),
+            "events": urls.file_path(asset.id, "events/"),
         },
     }
 

@@ -73,11 +73,11 @@ def is_trusted_proxy(address: str) -> bool:
     return bool(trusted) and _is_trusted(address, trusted)
 
 
-def base_of(scope: Scope) -> urls.Base:
+def base_of(scope: Scope) -> urls.UrlBase:
     """For the URLs in replies to this request, which ``forwarded`` has looked at."""
     host = header(scope, b"host") or ""
     proxied = bool(scope.get(_PROXIED))
-    return urls.Base(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
+    return urls.UrlBase(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
 
 
 def path_of(scope: Scope) -> str:

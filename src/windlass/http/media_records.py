@@ -67,4 +67,4 @@ def refusal(asset: FileAsset) -> Problem | None:
     detail = said.get("detail") or "A rule refused this file."
     if said.get("rule") in _OF_TYPE:
         return UnsupportedMediaType(detail, **members)
-    return FileRejected(detail, file=urls.file(asset.id), **members)
+    return FileRejected(detail, file=urls.file_path(asset.id), **members)

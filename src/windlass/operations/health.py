@@ -17,7 +17,7 @@ from starlette.routing import Route
 from windlass import conf
 from windlass.accounts.api import PUBLIC, declare_access
 from windlass.database.connection import connection
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database, in_thread
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
@@ -79,8 +79,8 @@ class Check:
         except Unfit as error:
             found = _failed(str(error))
         except Exception as error:  # whatever breaks a check is its result
-            if is_away(error):
-                note(error)
+            if is_outage(error):
+                log_outage(error)
                 return _failed("The database does not answer.")
             log.warning("health.failed", check=self.name, error=type(error).__name__, exc_info=True)
             found = _failed(f"It failed with {type(error).__name__}; the log says more.")

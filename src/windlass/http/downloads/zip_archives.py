@@ -186,11 +186,11 @@ def _names(names: Iterable[str]) -> Iterator[str]:
     """Each only once, also where case does not count: ``a.txt``, ``a (2).txt``."""
     taken: set[str] = set()
     for name in names:
-        stem, ending = filenames.split(name)
+        stem, ending = filenames.split_extension(name)
         unique, number = name, 1
         while filenames.comparable(unique) in taken:
             number += 1
-            unique = filenames.grow(stem, f" ({number})", ending)
+            unique = filenames.add_suffix(stem, f" ({number})", ending)
         taken.add(filenames.comparable(unique))
         yield unique
 

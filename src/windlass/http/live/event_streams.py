@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import Send
 
 from windlass.accounts.api import OWNER
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.files.api import assets, uploads
 from windlass.http.credential_watch import until_revoked
@@ -73,9 +73,9 @@ def _database_went_away(sending: asyncio.Future[None]) -> bool:
     try:
         sending.result()
     except DatabaseError as error:
-        if not is_away(error):
+        if not is_outage(error):
             raise
-        note(error)
+        log_outage(error)
         return True
     return False
 

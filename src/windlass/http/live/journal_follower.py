@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
 from windlass.executors import in_database
@@ -172,8 +172,8 @@ class Follower:
                     await self._look(ready)
                     await _wait_for(bell, POLL_SECONDS)
                 except Exception as error:
-                    if is_away(error):
-                        note(error)
+                    if is_outage(error):
+                        log_outage(error)
                     else:
                         log.exception("journal.unreadable")
                     await asyncio.sleep(RETRY_SECONDS)

@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja.operation import Operation
 
 from windlass.accounts.api import PUBLIC, Access
-from windlass.database.outage import is_away
+from windlass.database.outage import is_outage
 from windlass.http import query_parameters
 from windlass.http.rest import problems
 from windlass.http.rest.api import api
@@ -72,7 +72,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def server_error(request: HttpRequest) -> HttpResponse:
     """``handler500``, while the error is handled. Django logs it, unless it is an outage, which is logged once."""
     error = sys.exc_info()[1]
-    if isinstance(error, Exception) and is_away(error):
+    if isinstance(error, Exception) and is_outage(error):
         away = problems.answer(request, error)
         away._has_been_logged = True  # type: ignore[attr-defined]  # what Django looks at
         return away

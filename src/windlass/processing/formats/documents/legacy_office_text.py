@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from windlass.processing.formats.documents import cell_dates, compound_facts, rtf
+from windlass.processing.formats.documents import cell_dates, compound_file, legacy_office_facts, rtf
 from windlass.processing.formats.read_limits import MB
 from windlass.processing.formats.text import encodings, html_text
 from windlass.processing.formats.text.encodings import FALLBACK
@@ -22,8 +22,8 @@ _MOST_RECORDS, _MOST_SHARED = 2_000_000, 500_000
 
 def text(file: BinaryIO) -> Iterator[str]:
     """Nothing of a document that needs a password, or that is of another kind. Raises Unreadable."""
-    with compound_facts.opened(file) as document:
-        if compound_facts.is_encrypted(document):
+    with compound_file.opened(file) as document:
+        if legacy_office_facts.is_encrypted(document):
             return
         for stream, reader in (
             ("WordDocument", _word),

@@ -1,23 +1,15 @@
-"""Office files from before 2007 and Outlook messages (OLE compound files, [MS-CFB]): what they say of themselves.
-
-Files above LARGEST, and those with more than MOST_STREAMS streams, are not looked into, as the library
-holds the directory.
-"""
+"""Facts of Word, Excel and PowerPoint files from before 2007 and of Outlook messages, from their property streams."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from windlass.processing.contract import Unreadable, damaged
+from windlass.processing.formats.documents import compound_file
 from windlass.processing.formats.read_limits import MB, shorten
 from windlass.processing.formats.text.encodings import FALLBACK, known
 
-LARGEST = 256 * MB
-MOST_STREAMS = 10_000
 _LARGEST_STREAM = MB
 _SUMMARY, _MORE = "\x05SummaryInformation", "\x05DocumentSummaryInformation"
 _MACROS = (["Macros", "VBA"], ["_VBA_PROJECT_CUR", "VBA"], ["VBA"])
@@ -28,53 +20,10 @@ _CODE_PAGE, _SLIDES = 1, 7
 _SUBJECT, _SENDER = "__substg1.0_0037", "__substg1.0_0C1A"
 
 
-def is_ole(head: bytes) -> bool:
-    return head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
-
-
 def facts(file: BinaryIO) -> dict[str, Any]:
     """Raises Unreadable."""
-    with opened(file) as document:
+    with compound_file.opened(file) as document:
         return _facts(document)
-
-
-@contextmanager
-def opened(file: BinaryIO) -> Iterator[Any]:
-    """The compound file. Raises Unreadable, also for what goes wrong in the block because the file is damaged."""
-    import olefile.olefile
-
-    if file.seek(0, 2) > LARGEST:
-        raise Unreadable(f"Such a file is read up to {LARGEST // MB} MB.")
-    file.seek(0)
-    wrong = (
-        olefile.olefile.OleFileError,
-        OSError,
-        ValueError,
-        IndexError,
-        KeyError,
-        TypeError,
-        struct.error,
-        RecursionError,
-    )
-    with damaged(*wrong, what="document"), _bounded()(file) as document:
-        yield document
-
-
-def _bounded() -> Any:
-    import olefile
-
-    class Bounded(olefile.OleFileIO):  # type: ignore[type-arg]
-        """Counts the entries as they are loaded."""
-
-        loaded = 0
-
-        def _load_direntry(self, sid: int) -> Any:
-            self.loaded += 1
-            if self.loaded > MOST_STREAMS:
-                raise Unreadable(f"The document has more than {MOST_STREAMS} streams.")
-            return super()._load_direntry(sid)
-
-    return Bounded
 
 
 def _facts(opened: Any) -> dict[str, Any]:
@@ -142,7 +91,7 @@ def _has_file_pass(stream: bytes) -> bool:
 
 def _head(opened: Any, name: str, size: int) -> bytes:
     """The beginning of a stream that may be too large to be opened by the library, which reads streams whole."""
-    if opened.get_size(name) > LARGEST // 4:
+    if opened.get_size(name) > compound_file.LARGEST // 4:
         return b""
     with opened.openstream(name) as stream:
         found: bytes = stream.read(size)

@@ -7,16 +7,16 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from windlass import conf
-from windlass.conf.access import load
+from windlass.conf.loading import load
 from windlass.files.profiles import load_profiles
 
 
 def check_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """E002 for a profile that cannot be: an unknown key, a malware scan without a scanner."""
+    """E002 for an invalid profile, such as an unknown key or a malware scan without a scanner."""
     try:
         settings = load()
     except conf.BadSetting:
-        return []  # E001 says so
+        return []  # reported as E001
     try:
         load_profiles(settings)
     except conf.BadSetting as error:
