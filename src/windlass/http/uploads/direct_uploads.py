@@ -63,7 +63,7 @@ async def params(incoming: Incoming) -> Reply:
     begun = await direct.begin(new, intent)
     invitation = begun.invitation
     assert invitation is not None
-    return dialect.invited(
+    return dialect.signed_request(
         begun.session.id,
         begun.key,
         method=invitation.method,
@@ -77,20 +77,20 @@ async def params(incoming: Incoming) -> Reply:
 async def show_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     found = await direct.parts(upload_id, key, incoming.caller(), dialect=Dialect.S3)
-    return dialect.listed((part.number, part.tag, part.size) for part in found)
+    return dialect.uploaded_parts((part.number, part.tag, part.size) for part in found)
 
 
 async def sign_part(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     number = dialect.parse_number(incoming.request.path_params["number"])
     urls = await direct.part_urls(upload_id, key, [number], incoming.caller(), dialect=Dialect.S3)
-    return dialect.part(urls[number], direct.life())
+    return dialect.signed_part(urls[number], direct.life())
 
 
 async def sign_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     numbers = dialect.parse_numbers(incoming.head.query)
-    return dialect.parts(await direct.part_urls(upload_id, key, numbers, incoming.caller(), dialect=Dialect.S3))
+    return dialect.signed_parts(await direct.part_urls(upload_id, key, numbers, incoming.caller(), dialect=Dialect.S3))
 
 
 async def complete(incoming: Incoming) -> Reply:
@@ -108,7 +108,7 @@ async def complete_params(incoming: Incoming) -> Reply:
     key = dialect.parse_key(incoming.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_granted, key, incoming.caller()), key)
-    upload_id, key = dialect.key_of(incoming.head.query)
+    upload_id, key = dialect.parse_upload_key(incoming.head.query)
     session = await taking.take(upload_id, key, incoming.caller(), dialect=Dialect.S3, request_id=incoming.request_id)
     return await _completed(session, key)
 
@@ -135,7 +135,7 @@ async def _through_here(incoming: Incoming, intent: CreateDirect, principal: Pri
     url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
     fields = {"key": token, "metadata": json.dumps(said.metadata) if said.metadata else "", "sha256": said.sha256 or ""}
     shown = {name: value for name, value in fields.items() if value}
-    return dialect.invited(None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct.life())
+    return dialect.signed_request(None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct.life())
 
 
 def _granted(token: str, caller: Caller) -> files.UploadSession:

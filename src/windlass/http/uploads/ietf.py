@@ -72,7 +72,7 @@ class _Interim:
     async def __call__(self, state: UploadState) -> None:
         self.upload_id = state.upload_id
         interop = rufh.interop_of(self._incoming.head)
-        if interop.informs:
+        if interop.sends_104:
             headers = rufh.begun(state, self._incoming.location(state.upload_id), interop, now())
             await inform(self._incoming.request.scope, rufh.UPLOAD_RESUMPTION_SUPPORTED, headers)
 
