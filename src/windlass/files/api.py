@@ -1,7 +1,6 @@
-"""The door of the files app: sessions, records, profiles, and how they end."""
+"""Public interface of the files app: upload sessions, file records, profiles and their life cycle."""
 
 from windlass.files import (
-    assets,
     chunks,
     direct,
     duplicates,
@@ -18,18 +17,36 @@ from windlass.files import (
     trash,
     uploads,
 )
-from windlass.files.assets import IllegalMove, OwedStep, StepOutcome, StepPlan, StoredRendition
+from windlass.files.assets import (
+    FACT_COLUMNS,
+    IllegalTransition,
+    OwedStep,
+    StepOutcome,
+    StepPlan,
+    StoredRendition,
+    expired_files,
+    files_to_release,
+    find_original_file,
+    get_file,
+    has_owed_step,
+    load_file,
+    owed_steps,
+    start_new_run,
+    steps_of_file,
+    visible_files,
+)
 from windlass.files.chunks import ChunkClaim, ClaimedChunk, ClaimLost, ReceivedChunk
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
 from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.profiles import Profile, profile, profiles
 from windlass.files.runs import FileRun
-from windlass.files.states import LIVING_UPLOADS, FileStatus, StepState, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import NewUpload
 
 __all__ = [
-    "LIVING_UPLOADS",
+    "FACT_COLUMNS",
+    "UNFINISHED_UPLOADS",
     "Blob",
     "ChunkClaim",
     "ClaimLost",
@@ -37,7 +54,7 @@ __all__ = [
     "FileAsset",
     "FileRun",
     "FileStatus",
-    "IllegalMove",
+    "IllegalTransition",
     "Lease",
     "LeaseLost",
     "MediaRules",
@@ -54,15 +71,21 @@ __all__ = [
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
-    "assets",
     "chunks",
     "direct",
     "duplicates",
+    "expired_files",
+    "files_to_release",
+    "find_original_file",
+    "get_file",
+    "has_owed_step",
     "integrity",
     "joins",
     "leases",
     "lifecycle",
+    "load_file",
     "moves",
+    "owed_steps",
     "places",
     "profile",
     "profiles",
@@ -70,6 +93,9 @@ __all__ = [
     "references",
     "repair",
     "spares",
+    "start_new_run",
+    "steps_of_file",
     "trash",
     "uploads",
+    "visible_files",
 ]

@@ -102,7 +102,7 @@ class Appending:
 
     def _why_lost(self) -> UploadGone | UploadLocked:
         session = files.uploads.load(self.session.id)
-        if session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+        if session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
             return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
         return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
 

@@ -250,7 +250,7 @@ class _Receiving:
 
     def _why_lost(self) -> UploadGone | UploadLocked:
         session = files.uploads.load(self._session.id)
-        if session is None or session.status not in files.LIVING_UPLOADS:
+        if session is None or session.status not in files.UNFINISHED_UPLOADS:
             return UploadGone("This upload ended while the chunk was on its way.")
         return UploadLocked("Another request brings this chunk now.")
 

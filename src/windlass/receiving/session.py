@@ -115,7 +115,7 @@ def leased_session(lease: files.Lease) -> files.UploadSession:
 def lost_lease(upload_id: uuid.UUID) -> UploadGone | UploadLocked:
     """Return why a request lost the lease of its session, or the claim of its chunk. Blocks on the database."""
     session = files.uploads.load(upload_id)
-    if session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+    if session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
         return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
     return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
 

@@ -194,7 +194,7 @@ class _Taking:
     async def _was_ended(self) -> None:
         """Whoever ended it freed what there was then; the object came after that."""
         await in_database(self._session.refresh_from_db)
-        if self._session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+        if self._session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
             await in_thread(store(self._session.store).discard, self._lease.store_key, self._lease.state)
 
     async def _fail(self, reason: str) -> None:

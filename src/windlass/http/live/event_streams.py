@@ -22,7 +22,7 @@ from starlette.types import Send
 from windlass.accounts.api import OWNER
 from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
-from windlass.files.api import assets, uploads
+from windlass.files.api import get_file, uploads
 from windlass.http.credential_watch import until_revoked
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.live.journal_follower import Subscriber, follower
@@ -81,7 +81,7 @@ def _database_went_away(sending: asyncio.Future[None]) -> bool:
 
 
 async def file_events(request: Request) -> Response:
-    asset = await in_database(assets.get, _id(request, "file_id"), principal_of(request))
+    asset = await in_database(get_file, _id(request, "file_id"), principal_of(request))
     return _stream(request, Topic(file_id=asset.id), beginning=0)
 
 

@@ -86,7 +86,7 @@ def _received(outcome: chunks.ChunkOutcome, index: int) -> Response:
 
 
 def _completed(session: files.UploadSession) -> Reply:
-    asset = files.assets.load(session.file_id) if session.file_id else None
+    asset = files.load_file(session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
     return dialect.completed(records.new_file_record(asset), session.id, asset.checksum or "")

@@ -173,7 +173,7 @@ async def _results(file_ids: Sequence[uuid.UUID]) -> list[dict[str, Any] | Probl
 
 
 def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
-    asset = files.assets.load(file_id)
+    asset = files.load_file(file_id)
     if asset is None:
         return UploadGone("This file has been deleted since it came in.")
     return media_records.refusal(asset) or media_records.media_out(asset)
