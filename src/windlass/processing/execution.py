@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, StepState, StoredRendition, places
+from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, places
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import records, scanning, scratch

@@ -17,9 +17,9 @@ class UploadSession(models.Model):
     The lease determines which process may write: ``lease_epoch`` increases with each holder and fences earlier ones,
     ``lease_wanted`` asks the holder to release it.
 
-    ``concat`` is tus's ``Upload-Concat``: ``partial`` for a part of another upload, which never becomes a file and stays
-    active when complete, or ``final;…`` for a concatenation. ``parts`` are the ids of a concatenation's parts in order;
-    ``concat_key`` is derived from its owner, parts and metadata, so that a repeated request creates it once.
+    ``concat`` is tus's ``Upload-Concat``: ``partial`` for a part of another upload, which never becomes a file and
+    stays active when complete, or ``final;…`` for a concatenation. ``parts`` are the ids of a concatenation's parts in
+    order; ``concat_key`` is derived from its owner, parts and metadata, so that a repeated request creates it once.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
