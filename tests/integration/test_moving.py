@@ -330,6 +330,7 @@ def test_no_room_in_the_target_ends_the_run(owner: str, monkeypatch: pytest.Monk
     assert (*figures(report), report.stopped) == (0, 0, 0, 1, "There is no room left.")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_no_longer_set_up_stops_nothing_else(owner: str) -> None:
     asset, before = a_file(owner), sweep.housekeeping().stores_passed_over
     Blob.objects.filter(owner=owner).update(store="cellar")

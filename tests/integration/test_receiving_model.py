@@ -138,6 +138,7 @@ CONTENT = st.tuples(st.sampled_from([400, 0, 1, BATCH - 1, BATCH, BATCH + 1, 400
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     content=st.binary(min_size=1, max_size=1000), requests=CUTS, pieces=CUTS, breaks=st.lists(st.booleans(), max_size=6)
@@ -404,7 +405,7 @@ class Receiving(RuleBasedStateMachine):
 Receiving.TestCase.settings = settings(
     max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestReceiving = Receiving.TestCase
+TestReceiving = pytest.mark.slow(Receiving.TestCase)
 
 
 PARTS = [joining.Part("local", "a", 5), joining.Part("s3", "b", 0), joining.Part("s3", "c", 4)]
@@ -426,6 +427,7 @@ def test_small_pieces_are_copied_many_at_a_time() -> None:
     assert len(list(joining.steps(parts, 0, 10**9))) == 3
 
 
+@pytest.mark.slow
 def test_one_part_named_thousands_of_times() -> None:
     part = begin(size=3, partial=True).state.upload_id
     append(part, 0, body([b"abc"]))
@@ -462,6 +464,7 @@ def counted(owner: str) -> int:
     return found.used + found.reserved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breaks", [False, True])
 @pytest.mark.parametrize("proved", [False, True], ids=["", "with a digest"])
 @pytest.mark.parametrize("dialect", ["tus", "ietf"])

@@ -73,6 +73,7 @@ def test_without_a_window_a_file_goes_at_once(with_profile: Callable[[str], None
     assert not is_stored(blob.key)
 
 
+@pytest.mark.slow
 def test_the_sweep_ends_what_is_past_its_window_and_no_other() -> None:
     over, kept = (discarded(processed(opaque(), f"{name}.bin")) for name in "ab")
     past(over, trash_until=1)
