@@ -84,7 +84,7 @@ def end_upload(
 
     ``as_seen`` as in ``uploads.end``.
     """
-    if not uploads.end(session.id, target, reason, as_seen=as_seen):
+    if not uploads.mark_upload_ended(session.id, target, reason, as_seen=as_seen):
         return None
     return store(session.store).discard(session.store_key, session.store_state)
 
@@ -114,7 +114,7 @@ def expire_uploads(
     ``dry_run``: nothing is changed, and the figures are what would be.
     """
     ended = total = 0
-    for session in uploads.expired(idle_hours):
+    for session in uploads.expired_uploads(idle_hours):
         if dry_run:
             freed: int | None = _bytes_of(session)
         else:
@@ -129,9 +129,9 @@ def forget_uploads(*, dry_run: bool = False, tell: Tell = _tell_nobody) -> int:
     """Delete the rows of sessions that ended longer ago than they are remembered. Returns how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
     forgotten = 0
-    for session in uploads.to_forget(horizon):
+    for session in uploads.uploads_ended_before(horizon):
         if not dry_run:
-            uploads.forget(session.id)
+            uploads.forget_upload(session.id)
         forgotten += 1
         tell("forgotten", session, 0)
     return forgotten

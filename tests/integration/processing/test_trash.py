@@ -12,6 +12,7 @@ from tests.integration.processing.given import events, job_of, processed, receiv
 from tests.integration.processing.test_retention import is_stored, opaque, past, swept
 from windlass.events.api import Event
 from windlass.files import api as files
+from windlass.files import quota
 from windlass.files.api import Blob, FileAsset, FileStatus, IllegalTransition, get_file, load_file, steps_of_file, trash
 from windlass.http.file_records import file_record
 from windlass.jobs import api as jobs
@@ -162,11 +163,11 @@ def test_retention_does_not_wait_for_the_trash(with_profile: Callable[[str], Non
 def test_the_trash_counts_for_the_quota(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
     asset = processed(opaque(), "a.bin")
-    files.quota.OwnerAccount.objects.create(owner=asset.owner)
-    files.quota.recount(asset.owner)
+    quota.OwnerAccount.objects.create(owner=asset.owner)
+    files.recount_quota(asset.owner)
     discarded(asset)
-    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 20, 0, 20)
-    assert files.quota.recount(asset.owner) is None
+    assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 20, 0, 20)
+    assert files.recount_quota(asset.owner) is None
     processing.delete(trash.find(asset.id, owner_of(asset)))
-    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 0, 0, 0)
+    assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 0, 0, 0)
     assert Event.objects.filter(file_id=asset.id, type="file.deleted").count() == 1

@@ -31,7 +31,7 @@ async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=Dialect.CHUNKS)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
 
@@ -93,7 +93,7 @@ def _completed(session: files.UploadSession) -> Reply:
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> dict[str, Any]:
-    return records.upload_status(files.uploads.get(upload_id, principal))
+    return records.upload_status(files.get_upload(upload_id, principal))
 
 
 routes = [

@@ -142,7 +142,7 @@ def _granted(token: str, caller: Caller) -> files.UploadSession:
     upload_id = accounts.upload_of_grant(token)
     if upload_id is None:
         raise Conflict("Nothing has come yet under this key.")
-    return files.uploads.get(upload_id, caller())
+    return files.get_upload(upload_id, caller())
 
 
 def _named(incoming: Incoming) -> tuple[uuid.UUID, str]:

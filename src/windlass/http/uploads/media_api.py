@@ -42,7 +42,7 @@ async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
 
