@@ -9,8 +9,6 @@ from windlass.accounts.access import (
     PUBLIC,
     STAFF,
     Access,
-    declare,
-    declared,
 )
 from windlass.accounts.authentication import CsrfTokenMissing, needs_no_lookup, prove, prove_scope
 from windlass.accounts.grants import PARAMETER as GRANT_PARAMETER
@@ -46,8 +44,6 @@ __all__ = [
     "claim_grant",
     "create_grant",
     "create_token",
-    "declare",
-    "declared",
     "ensure_user",
     "find_user",
     "give_grant_back",

@@ -71,7 +71,7 @@ def prove(given: Sequence[str], use: GrantUse | None, path: Mapping[str, Any], o
         case GrantUse.CREATE:
             _must_be_unused(grant)
         case GrantUse.CONTINUE:
-            _must_be_its_own(grant, str(path.get("id", "")))
+            _must_be_its_own(grant, str(path.get("upload_id", "")))
         case None:
             raise Unauthenticated(
                 "A grant is for one upload, at POST /files/ and the address that this gives. This call takes another "
