@@ -11,22 +11,22 @@ STOP = b"stop"
 
 def write_many(folder: str, writer: int, count: int) -> list[bytes]:
     """Put ``count`` messages of several pages each, and say which."""
-    from windlass.jobs.transport import Inbox
+    from windlass.jobs.filesystem_transport import QueueDirectory
 
-    inbox = Inbox(Path(folder))
+    directory = QueueDirectory(Path(folder))
     bodies = [b"%d-%d:" % (writer, number) * 2000 for number in range(count)]
     for body in bodies:
-        inbox.put(body)
+        directory.put(body)
     return bodies
 
 
 def read_all(folder: str) -> list[bytes]:
     """Take messages until one says to stop."""
-    from windlass.jobs.transport import Inbox
+    from windlass.jobs.filesystem_transport import QueueDirectory
 
-    inbox = Inbox(Path(folder))
+    directory = QueueDirectory(Path(folder))
     taken: list[bytes] = []
-    while (body := inbox.take()) != STOP:
+    while (body := directory.take()) != STOP:
         if body is not None:
             taken.append(body)
     return taken
@@ -40,5 +40,5 @@ def claim(job_id: str, holder: str, barrier: Any) -> int:
     from windlass.jobs import api as jobs
 
     barrier.wait(60)
-    held = jobs.claim(uuid.UUID(job_id), holder)
+    held = jobs.try_claim(uuid.UUID(job_id), holder)
     return held.epoch if held else 0

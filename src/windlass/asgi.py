@@ -45,10 +45,11 @@ from windlass.http.server.asgi_extensions import DRAINS_BODY
 from windlass.http.server.drain_request_body import BodyDrain
 from windlass.kernel import urls
 from windlass.kernel.errors import NotFound
+from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, metrics
 from windlass.processing import breakers
-from windlass.receiving import chunks, lease, memory
+from windlass.receiving import chunks, lease
 
 breakers.watch()
 
@@ -82,7 +83,7 @@ class WindlassApplication:
             await self._lifespan(scope, receive, send)
             return
         seen = as_client_sees(scope)
-        with urls.bind(base_of(seen)):
+        with urls.use_base(base_of(seen)):
             await self._dispatch(scope, seen, receive, send)
 
     async def _dispatch(self, scope: Scope, seen: Scope, receive: Receive, send: Send) -> None:
@@ -144,7 +145,7 @@ class WindlassApplication:
             begun = True
             message = await receive()
             if message["type"] == "lifespan.startup":
-                memory.keep_freed_buffers()
+                keep_freed_buffers()
             else:
                 await stop()
             return message
@@ -166,7 +167,7 @@ async def _own_lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            memory.keep_freed_buffers()
+            keep_freed_buffers()
             await send({"type": "lifespan.startup.complete"})
         else:
             await stop()

@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.hostile.canary import COLOUR, MARK, Canary
 from tests.hostile.catalogue import Hostile
-from tests.reasons import faults
+from tests.reasons import flaws
 
 #: Ends of a file's processing; what is none of these hangs.
 ENDED = frozenset({"READY", "REJECTED", "QUARANTINED", "FAILED"})
@@ -122,7 +122,7 @@ class Ground:
         surprised = [row for row in rows if SURPRISED.search(row.detail)]
         yield from (f"step {row.step}: {row.detail} {' '.join(self.notes)}" for row in surprised)
         told = [row.detail for row in rows if row.state == "failed"] + [asset.message] * (asset.status != "READY")
-        yield from (f"users cannot understand {reason!r}: {found}" for reason in told if (found := faults(reason)))
+        yield from (f"users cannot understand {reason!r}: {found}" for reason in told if (found := flaws(reason)))
         said = json.dumps([asset.extra_attributes, asset.message, asset.rejection, [row.detail for row in rows]])
         if MARK in said:
             yield "a canary's text is in the record"
@@ -207,11 +207,11 @@ def ground(directory: Path) -> Iterator[Ground]:
 
 
 def _open(home: Path, temporary: Path, canary: Canary) -> Ground:
-    from windlass.jobs import wake
+    from windlass.jobs import notify
     from windlass.processing import workshop
     from windlass.processing.sandbox import client, launch
 
-    wake.ring = lambda *_: None  # nobody listens here
+    notify.notify_workers = lambda *_: None  # nobody listens here
     launch.ENVIRONMENT["TMPDIR"] = str(temporary)  # so that a temporary file would be seen
     workshop.sandbox().start()
     made = Ground(home, temporary, canary, sandbox_pid(workshop.sandbox()))

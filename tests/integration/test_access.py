@@ -167,7 +167,7 @@ class Visitor:
     for."""
 
     def __init__(self, app: Any, owner: Caller, staff: Caller) -> None:
-        from windlass.accounts.api import sign
+        from windlass.accounts.api import sign_path
         from windlass.files.api import FileStatus
 
         self.file = make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY, checksum="ab" * 32)
@@ -175,7 +175,7 @@ class Visitor:
         self._grant = new_grant(owner.owner)
         location = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
         self.upload, self._used = location.removeprefix("/uploads/").split("?")
-        self._signature = sign(f"/files/{self.file.id}/download/", 600)[0].partition("?")[2]
+        self._signature = sign_path(f"/files/{self.file.id}/download/", 600)[0].partition("?")[2]
         self._app, self._owner, self._staff = app, owner, staff
 
     def __call__(self, kind: str, method: str, path: str) -> int:
@@ -339,11 +339,11 @@ class TestGrantsAreForOneUpload:
 
 class TestSignedUrls:
     def test_one_is_good_for_reading_its_file_alone(self, closed: Any, owner: Caller) -> None:
-        from windlass.accounts.api import sign
+        from windlass.accounts.api import sign_path
         from windlass.files.api import FileStatus
 
         file, other = (make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY) for _ in range(2))
-        query = sign(f"/files/{file.id}/download/", 600)[0].partition("?")[2]
+        query = sign_path(f"/files/{file.id}/download/", 600)[0].partition("?")[2]
         nobody = Caller(closed)
         for method in ("GET", "HEAD"):
             assert nobody(method, f"/files/{file.id}/download/?{query}").status_code == 200
@@ -353,7 +353,7 @@ class TestSignedUrls:
         assert nobody("GET", f"/files/{other.id}/download/?{query}").status_code == 403
         assert nobody("GET", f"/files/nonsense/download/?{query}").status_code == 403
         assert nobody("DELETE", f"/files/{file.id}/?{query}").status_code == 401
-        expired = sign(f"/files/{file.id}/download/", -1)[0]
+        expired = sign_path(f"/files/{file.id}/download/", -1)[0]
         assert nobody("GET", expired).status_code == 403
 
 

@@ -21,8 +21,8 @@ from windlass.kernel.errors import ChecksumMismatch, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import CreateInChunks, Description, PutChunk
 from windlass.receiving import assembly, chunks
-from windlass.receiving.prefix import Prefixes, object_of
-from windlass.receiving.source import Held
+from windlass.receiving.body import BytesInMemory
+from windlass.receiving.digest import IncrementalHashes, chunked_object
 from windlass.storage.contract import SyncFailed
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ async def begin(data: bytes, **described: Any) -> files.UploadSession:
 
 async def put(session: files.UploadSession, index: int, data: bytes) -> chunks.ChunkOutcome:
     body = data[index * SIZE : (index + 1) * SIZE]
-    return await chunks.put(PutChunk(session.id, index), lambda: CALLER, Held(body), dialect="chunks")
+    return await chunks.put(PutChunk(session.id, index), lambda: CALLER, BytesInMemory(body), dialect="chunks")
 
 
 async def complete(session: files.UploadSession) -> files.UploadSession:
@@ -113,21 +113,21 @@ def test_bytes_that_cannot_be_made_durable_are_not_acknowledged(
 
 def test_the_digest_is_followed_across_gaps_and_forgotten_ones_are_read_again(database: Path) -> None:
     async def play() -> None:
-        known = Prefixes(capacity=1)
+        known = IncrementalHashes(capacity=1)
         first, second = os.urandom(5 * SIZE + 3), os.urandom(3 * SIZE)
         one, two = await begin(first), await begin(second)
         for index in (3, 0, 4, 1, 5):
             await put(one, index, first)
-            await known.advance(object_of(one))
-        follower = known._kept[one.id]
+            await known.advance(chunked_object(one))
+        follower = known._hashes[one.id]
         assert (follower.chunks, follower.offset) == (2, 2 * SIZE)
         for index in (2, 1, 0):
             await put(two, index, second)
-        await known.advance(object_of(two))
-        assert list(known._kept) == [two.id]
+        await known.advance(chunked_object(two))
+        assert list(known._hashes) == [two.id]
         await put(one, 2, first)
-        assert await known.finish(object_of(one)) == hashlib.sha256(first).hexdigest()
-        assert await known.finish(object_of(two)) == hashlib.sha256(second).hexdigest()
+        assert await known.finish(chunked_object(one)) == hashlib.sha256(first).hexdigest()
+        assert await known.finish(chunked_object(two)) == hashlib.sha256(second).hexdigest()
 
     run(play())
 
@@ -140,9 +140,9 @@ def test_what_was_followed_is_not_read_again(database: Path, monkeypatch: pytest
         session = await begin(data, sha256=hashlib.sha256(data).hexdigest())
         for index in range(8):
             await put(session, index, data)
-            await chunks.prefixes().advance(object_of(session))
-        assert chunks.prefixes()._kept[session.id].offset == len(data)
-        monkeypatch.setattr("windlass.receiving.prefix._hash", None)
+            await chunks.incremental_hashes().advance(chunked_object(session))
+        assert chunks.incremental_hashes()._hashes[session.id].offset == len(data)
+        monkeypatch.setattr("windlass.receiving.digest._hash_stored_bytes", None)
         return await complete(session)
 
     assert run(play()).status == files.UploadStatus.COMPLETED

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import httpx
@@ -37,7 +37,6 @@ from windlass.http.downloads.object_streaming import (
 from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.ids import new_id
-from windlass.storage.contract import LocalFiles
 from windlass.storage.registry import store
 
 NO_PROC = not Path("/proc/self/fdinfo").exists()
@@ -479,9 +478,9 @@ def token(database: Path) -> Callable[[str], dict[str, str]]:
 
 
 def _owner(headers: dict[str, str]) -> str:
-    from windlass.accounts.tokens import principal
+    from windlass.accounts.tokens import principal_of_token
 
-    found = principal(headers["Authorization"].removeprefix("Bearer "))
+    found = principal_of_token(headers["Authorization"].removeprefix("Bearer "))
     assert found
     return found.owner
 
@@ -518,7 +517,7 @@ def credentials_required(database: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.usefixtures("credentials_required")
 def test_a_signed_link_needs_no_other_credential(client: httpx.Client) -> None:
     asset, other = a_file(b"signed"), a_file(b"other")
-    link, _ = accounts.sign(f"/files/{asset.id}/download/", 60)
+    link, _ = accounts.sign_path(f"/files/{asset.id}/download/", 60)
     link = link.replace("/?", "?")  # the front door strips trailing slashes
     assert client.get(path(asset)).status_code == 401
     assert client.get(link).content == b"signed"
@@ -529,8 +528,8 @@ def test_a_signed_link_needs_no_other_credential(client: httpx.Client) -> None:
 
 def test_a_link_that_is_wrong_or_too_old_is_refused(client: httpx.Client) -> None:
     asset = a_file()
-    old, _ = accounts.sign(f"/files/{asset.id}/download/", -1)
-    good, _ = accounts.sign(f"/files/{asset.id}/download/", 60)
+    old, _ = accounts.sign_path(f"/files/{asset.id}/download/", -1)
+    good, _ = accounts.sign_path(f"/files/{asset.id}/download/", 60)
     longer = re.sub(r"expires=(\d+)", lambda found: f"expires={int(found[1]) + 9}", good)
     for link in (old, longer, good + "0", good.replace("expires", "expire"), f"{path(asset)}?signature="):
         reply = client.get(link.replace("/?", "?"))
@@ -541,7 +540,7 @@ def test_a_link_that_is_wrong_or_too_old_is_refused(client: httpx.Client) -> Non
 def test_a_signed_link_to_a_deleted_or_refused_file(client: httpx.Client) -> None:
     missing, refused = uuid.uuid4(), a_file(status=FileStatus.QUARANTINED)
     for file_id, status in ((missing, 404), (refused.id, 403)):
-        link, _ = accounts.sign(f"/files/{file_id}/download/", 60)
+        link, _ = accounts.sign_path(f"/files/{file_id}/download/", 60)
         reply = client.get(link.replace("/?", "?"))
         assert reply.status_code == status
         assert reply.headers["content-type"] == "application/problem+json"
@@ -570,7 +569,9 @@ def _until(holds: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def _local(key: str) -> Path:
-    return cast(LocalFiles, store()).local_path(key)
+    path = store().local_path(key)
+    assert path is not None
+    return path
 
 
 def a_sparse_file(size: int) -> tuple[FileAsset, str]:

@@ -334,7 +334,7 @@ class TestBounds:
         from windlass.http.live import journal_follower
         from windlass.http.live.progress import Topic
 
-        owner, real, failed = user().owner, events.follow, threading.Event()
+        owner, real, failed = user().owner, events.events_after, threading.Event()
 
         def failing(*arguments: Any, **named: Any) -> Any:
             if not failed.is_set() and "owner" not in named:
@@ -347,7 +347,7 @@ class TestBounds:
         async def watch() -> list[int]:
             async with journal_follower.Follower().following(Topic(owner=owner), None) as subscriber:
                 await subscriber.next()
-                monkeypatch.setattr(events, "follow", failing)
+                monkeypatch.setattr(events, "events_after", failing)
                 while not failed.is_set():
                     await asyncio.sleep(0.01)
                 written = await in_database(tell, owner)

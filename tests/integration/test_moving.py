@@ -42,7 +42,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Any:
     place = tmp_path_factory.mktemp("stores")
     (place / "stores.toml").write_text(
         '[attic]\nmedia_root = "attic"\n'
-        f'[vault]\nmedia_root = "vault"\nencryption_key = "{secret_keys.new()}"\n'
+        f'[vault]\nmedia_root = "vault"\nencryption_key = "{secret_keys.generate()}"\n'
         '[shelf]\nstorage_backend = "django"\ndjango_storage = "django.core.files.storage.FileSystemStorage"\n'
         f'django_storage_options = \'{{"location": "{place}/shelf"}}\'\n'
         'django_storage_staging = "staging"\n'
@@ -330,6 +330,7 @@ def test_no_room_in_the_target_ends_the_run(owner: str, monkeypatch: pytest.Monk
     assert (*figures(report), report.stopped) == (0, 0, 0, 1, "There is no room left.")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_no_longer_set_up_stops_nothing_else(owner: str) -> None:
     asset, before = a_file(owner), sweep.housekeeping().stores_passed_over
     Blob.objects.filter(owner=owner).update(store="cellar")

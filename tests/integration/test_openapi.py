@@ -145,15 +145,15 @@ def test_replies_of_uppys_calls_are_as_described() -> None:
     upload, said = uuid.uuid4(), {"fields": {"a": "b"}, "headers": {}, "seconds": 900}
     for reply, model in (
         (s3multipart.created(upload, "k", "b"), schemas.StraightUploadOut),
-        (s3multipart.invited(upload, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
-        (s3multipart.invited(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
-        (s3multipart.part("u", 900), schemas.PartUrl),
-        (s3multipart.parts({1: "u"}), schemas.PartUrls),
+        (s3multipart.signed_request(upload, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.signed_request(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.signed_part("u", 900), schemas.PartUrl),
+        (s3multipart.signed_parts({1: "u"}), schemas.PartUrls),
         (s3multipart.completed(uuid.uuid4(), "k", "b"), schemas.StraightUploadCompleted),
         (s3multipart.refused(NotFound("No.")), schemas.StraightRefusal),
     ):
         model.model_validate(reply.body)
-    (listed,) = s3multipart.listed([(1, "t", 5)]).body
+    (listed,) = s3multipart.uploaded_parts([(1, "t", 5)]).body
     schemas.SentPart.model_validate(listed)
 
 

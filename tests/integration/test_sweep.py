@@ -16,7 +16,7 @@ from tests import django_home
 
 django_home.set_up()
 
-from windlass.conf.checks import check_settings  # noqa: E402  after Django
+from windlass.conf.system_checks import check_settings  # noqa: E402  after Django
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs.api import Job, JobState, Stage  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
@@ -36,23 +36,23 @@ def job(home: Path) -> Job:
 
 
 def test_a_dead_workers_job_is_taken_back_and_rung_for(job: Job) -> None:
-    jobs.claim(job.id, "worker-1")
+    jobs.try_claim(job.id, "worker-1")
     Job.objects.filter(id=job.id).update(lease_until=now() - timedelta(seconds=1))
     report = sweeping.sweep()
     assert (report.jobs_taken_back, report.bells_rung, report.failed) == (1, 1, ())
     job.refresh_from_db()
     assert job.state == JobState.QUEUED
-    assert job.rung_at is not None
+    assert job.notified_at is not None
 
 
 def test_sweeping_twice_does_nothing_twice(job: Job) -> None:
-    Job.objects.filter(id=job.id).update(rung_at=None)
+    Job.objects.filter(id=job.id).update(notified_at=None)
     assert sweeping.sweep().bells_rung == 1
     assert sweeping.sweep().bells_rung == 0
 
 
 def test_a_part_that_fails_stops_no_other(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    Job.objects.filter(id=job.id).update(rung_at=None)
+    Job.objects.filter(id=job.id).update(notified_at=None)
     monkeypatch.setattr(sweeping.processing, "recover", lambda found: 1 // 0)
     report = sweeping.sweep()
     assert report.failed == ("lapsed_jobs",)

@@ -37,6 +37,7 @@ def tell(asset: Any, kind: str, **data: Any) -> None:
         told.add(EventType(kind), owner=asset.owner, file_id=asset.id, data=data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
@@ -52,6 +53,7 @@ def test_a_thumbnail_is_enough_and_so_is_the_end(user: Callable[..., Caller], ki
     waited(asset)
 
 
+@pytest.mark.slow
 def test_other_steps_are_not(user: Callable[..., Caller]) -> None:
     from windlass.http.live import event_streams
     from windlass.http.live.wait_for_files import until_processed

@@ -266,11 +266,11 @@ def test_a_user_model_with_another_key_and_no_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("user", "name", "said"),
     [
-        (STAFF_BY_RULE, "ann@example.org", "decides by itself who is staff"),
+        (STAFF_BY_RULE, "ann@example.org", "does not allow setting is_staff"),
         (STAFF_BY_RULE, "root@example.org", None),
         (STAFF_SETTABLE, "ann@example.org", None),
-        (NO_STAFF, "ann@example.org", "decides by itself who is staff"),
-        (NEEDS_MORE, "ann@example.org", "one cannot be made of a name alone"),
+        (NO_STAFF, "ann@example.org", "does not allow setting is_staff"),
+        (NEEDS_MORE, "ann@example.org", "one cannot be created from a name alone"),
     ],
     ids=["by-rule", "by-rule-and-is", "settable", "no-staff", "needs-more"],
 )

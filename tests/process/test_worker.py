@@ -23,7 +23,7 @@ ENQUEUE = """
 import sys, uuid
 import django; django.setup()
 from windlass.jobs import api as jobs
-jobs.warm_up_bell()
+jobs.connect_broker()
 for _ in range(int(sys.argv[1])):
     jobs.enqueue(jobs.Stage.INTAKE, uuid.uuid4())
 """

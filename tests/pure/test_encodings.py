@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.kernel.charsets import codec, http_name
-from windlass.processing.formats import encodings
+from windlass.processing.formats.text import encodings
 
 # ruff: noqa: RUF001  letters of other scripts are what this is about
 SAMPLES = {

@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 
 from tests import kinds, samples
 from tests.hostile.files.archives import zip64_of_absurd_size
-from windlass.kernel.formats import bitmaps, compound_kinds, exif, icc, looks, pdf_dates, recording_tags, zip_kinds
-from windlass.kernel.formats.places import iso6709
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats import archives, mime, xml
-from windlass.processing.formats.bounds import MB, Clock
-from windlass.processing.formats.unpacking import Meter
+from windlass.processing.formats import type_refinement
+from windlass.processing.formats.archives import surveyor
+from windlass.processing.formats.archives.unpacking import UnpackMeter
+from windlass.processing.formats.documents import compound_file, email_message, pdf_dates, zip_types
+from windlass.processing.formats.pictures import bitmaps, exif, icc
+from windlass.processing.formats.read_limits import MB, Deadline
+from windlass.processing.formats.recordings import recording_tags
+from windlass.processing.formats.recordings.places import iso6709
+from windlass.processing.formats.text import xml_events
 
 
 def entry(value: str, kind: str = "ASCII", people: str | None = None) -> str:
@@ -130,19 +134,21 @@ def test_bitmaps() -> None:
 
 
 def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
-    seen = archives.survey(io.BytesIO(zip64_of_absurd_size()), "application/zip", Meter(MB, True, Clock()))
+    seen = surveyor.survey_archive(
+        io.BytesIO(zip64_of_absurd_size()), "application/zip", UnpackMeter(MB, True, Deadline())
+    )
     assert (seen.entries, seen.overlapping, seen.unpacked) == (3, 3, 3 * (2**63 - 1))
 
 
 @pytest.mark.parametrize("name", ["UTF-0", "UTF-nan", "utf-7", "rot13", "zlib", "x" * 500])
 def test_xml_in_an_encoding_that_is_none_is_unreadable(name: str) -> None:
     with pytest.raises(Unreadable, match="encoding"):
-        list(xml.events([f"<?xml version='1.0' encoding='{name}'?><a>+AGE-</a>".encode()]))
+        list(xml_events.events([f"<?xml version='1.0' encoding='{name}'?><a>+AGE-</a>".encode()]))
 
 
 @pytest.mark.parametrize("said", ["=?utf-8?b?A?=", "=?utf-8?b?AAAAA?=", "=?nocharset?q?=C3=A9?=", "=?utf-8?b?\udc80?="])
 def test_words_that_are_wrongly_encoded_stay_as_they_are_or_are_mended(said: str) -> None:
-    assert isinstance(mime.words(said), str)
+    assert isinstance(email_message.words(said), str)
 
 
 BEGINNINGS = st.sampled_from(
@@ -161,19 +167,16 @@ def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes
     bitmaps.ico(data)
     icc.name(data)
     for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
-        assert "/" in looks.refined(found, data, len(data))
-    compound_kinds.kind(compound_kinds.root(file))
-    directory = zip_kinds.directory(file)
-    if directory is not None:
-        assert "/" in zip_kinds.kind(file, directory)
+        assert "/" in type_refinement.refined(found, data, len(data))
+    compound_file.read_root(file)
+    assert all("/" in kind for kind in zip_types.kinds(file))
 
 
 @given(st.integers(0, 2000), st.integers(0, 255))
 def test_a_document_with_one_wrong_byte(place: int, value: int) -> None:
     data = bytearray(kinds.KINDS["a.odt"].make())
     data[place % len(data)] = value
-    directory = zip_kinds.directory(io.BytesIO(data))
-    assert directory is None or "/" in zip_kinds.kind(io.BytesIO(data), directory)
+    assert all("/" in kind for kind in zip_types.kinds(io.BytesIO(data)))
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

@@ -17,8 +17,8 @@ from tests import rendition_samples, samples
 from tests.hostile.files import pictures as hostile
 from tests.kinds import KINDS
 from tests.pure.test_recording_kinds import type_of
-from windlass.kernel.formats import bitmaps, jpeg_scans
 from windlass.processing.contract import PermanentError, StepContext, StepResult, Unreadable
+from windlass.processing.formats.pictures import bitmaps, jpeg_scans
 from windlass.processing.steps.document_thumbnail import DocumentThumbnail
 from windlass.processing.steps.image_facts import ImageFacts
 from windlass.processing.steps.thumbnail import Thumbnail
@@ -226,6 +226,7 @@ def test_facts_that_libvips_does_not_tell(make: Callable[[], bytes], mime_type: 
     assert {name: facts.get(name) for name in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["png", "avif", "profile"])
 def test_a_high_dynamic_range_is_mapped(format: str) -> None:
     """The same numbers mean more light: shown as they are, they would be dull and grey."""

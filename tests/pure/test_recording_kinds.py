@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import recording_lies, rendition_samples, samples
-from windlass.kernel.formats import matroska_tracks, mp4_tracks, recording_kinds
 from windlass.processing.contract import StepContext
+from windlass.processing.formats.recordings import matroska_tracks, mp4_tracks, recording_types
 from windlass.processing.steps.audio_preview import AudioPreview
 from windlass.processing.steps.av_facts import AvFacts
 from windlass.processing.steps.type import Type
@@ -153,7 +153,7 @@ def test_a_song_with_its_cover_is_sound(container: str, codec: str, attached: bo
 
 def test_chapters_with_a_picture_each_are_sound_and_moving_pictures_of_jpeg_are_not() -> None:
     tracks = mp4_tracks.Track("vide", "jpeg", 5, 600.0, 64, 64), mp4_tracks.Track("vide", "jpeg", 500, 20.0, 64, 64)
-    assert [recording_kinds._is_still(track) for track in tracks] == [True, False]
+    assert [recording_types._is_still(track) for track in tracks] == [True, False]
     assert (
         type_of(rendition_samples.film(codec="mjpeg", container="mov", seconds=1, options=(("strict", "unofficial"),)))
         == "video/quicktime"
@@ -204,6 +204,6 @@ def test_no_bytes_make_a_reader_fail(body: bytes, head: bytes) -> None:
     content = head + body
     file = io.BytesIO(content)
     for found in ("video/mp4", "application/octet-stream"):
-        recording_kinds.kind(file, content, len(content), found)
+        recording_types.kind(file, content, len(content), found)
     mp4_tracks.movie(file, len(content))
     matroska_tracks.tracks(file, len(content))

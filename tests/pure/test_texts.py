@@ -17,7 +17,7 @@ from tests import document_samples as samples
 from tests.document_samples import zipped
 from tests.hostile.files.documents import CATALOGUE, PAGES, page, pdf, stream
 from windlass.processing.contract import Step, StepContext, StepResult, Unreadable
-from windlass.processing.formats import cell_dates, rtf
+from windlass.processing.formats.documents import cell_dates, rtf
 from windlass.processing.outcome import accept, document
 from windlass.processing.steps.email_facts import EmailFacts
 from windlass.processing.steps.office_facts import OfficeFacts

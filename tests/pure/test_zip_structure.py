@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.archive_samples import block_before_directory, end_of, in_comment, signed, with_zip64
-from windlass.kernel.formats import zip_structure
+from windlass.processing.formats.archives import zip_content, zip_directory
 
 Zip = Callable[[bytes], bytes]
 
@@ -26,7 +26,7 @@ def small(*names: str, comment: bytes = b"") -> bytes:
 def names(content: bytes) -> list[list[str]]:
     """Of each directory."""
     file = io.BytesIO(content)
-    return [[m.name for m in zip_structure.members(file, found)] for found in zip_structure.directories(file)]
+    return [[m.name for m in zip_directory.members(file, found)] for found in zip_directory.directories(file)]
 
 
 HONEST: dict[str, Zip] = {
@@ -48,11 +48,11 @@ def test_there_is_one_directory(changed: Zip) -> None:
     content = changed(small("a.txt", "b/c.txt"))
     assert names(content) == [["a.txt", "b/c.txt"]]
     file = io.BytesIO(content)
-    found = zip_structure.directories(file)[0]
-    for member in zip_structure.members(file, found):
-        assert zip_structure.content(file, member, 4) == b"Haul"
-    assert zip_structure.contradiction(found, 2) == ""
-    assert "2 entries" in zip_structure.contradiction(found, 3)
+    found = zip_directory.directories(file)[0]
+    for member in zip_directory.members(file, found):
+        assert zip_content.read_start(file, member, 4) == b"Haul"
+    assert zip_directory.contradiction(found, 2) == ""
+    assert "2 entries" in zip_directory.contradiction(found, 3)
 
 
 def test_a_comment_may_hold_another_archive() -> None:
@@ -82,4 +82,4 @@ def test_a_directory_that_is_encrypted() -> None:
     place, _, _, offset = end_of(content)
     locked = content[:offset] + b"PK\6\x08" + content[offset + 4 : place] + content[place:]
     assert names(locked) == []
-    assert zip_structure.is_encrypted(io.BytesIO(locked))
+    assert zip_directory.is_encrypted(io.BytesIO(locked))

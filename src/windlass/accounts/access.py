@@ -1,4 +1,4 @@
-"""What a caller needs for an endpoint: declared with the endpoint. What a declaration does not name is refused."""
+"""Which credentials an endpoint accepts: an allow-list that is declared with the endpoint."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from windlass.kernel.principals import CredentialKind
 
 class GrantUse(StrEnum):
     CREATE = "create"
-    """To begin the one upload that the grant is for."""
+    """To create the one upload that the grant is for."""
     CONTINUE = "continue"
-    """To go on with that upload, which the path names."""
+    """To continue that upload, which the path names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The credentials that an endpoint takes; none for one that is ``public``. A grant is taken for one ``grant_use``.
+    """The credentials that an endpoint accepts; none where it is ``public``. A grant is accepted for its ``grant_use``.
 
-    ``staff``: an owner who is not staff is refused.
+    ``staff``: only staff may call.
     """
 
     credentials: frozenset[CredentialKind] = frozenset()
@@ -33,9 +33,9 @@ class Access:
 
 _OWNERS = frozenset({CredentialKind.TOKEN, CredentialKind.SESSION, CredentialKind.OPEN})
 
-#: Anybody: no credential is looked at.
+#: Anybody: credentials are ignored.
 PUBLIC = Access()
-#: Whoever owns what is asked for, and staff.
+#: The owner of the resource, and staff.
 OWNER = Access(_OWNERS)
 STAFF = Access(_OWNERS, staff=True)
 CREATE_UPLOAD = Access(_OWNERS | {CredentialKind.GRANT}, GrantUse.CREATE)

@@ -1,4 +1,4 @@
-"""API tokens for staff: who has one, when it was used, and the way to withdraw it."""
+"""Admin pages of API tokens and grants: list and revoke them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from windlass.accounts.models import ApiToken, Grant
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """Tokens are made by `windlass token create`, which can show the secret once; here none could be seen."""
+    """Tokens are created by `windlass token create`, which shows the secret once."""
 
     list_display = ["name", "owner", "created_at", "last_used_at", "expires_at"]
     list_filter = ["created_at", "expires_at"]
@@ -21,8 +21,8 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no par
 
     @admin.display(description="user")
     def owner(self, token: ApiToken) -> str:
-        user = users.get(token.user_id)
-        return user.get_username() if user else "gone"
+        user = users.get_user(token.user_id)
+        return user.get_username() if user else "deleted"
 
     def has_add_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         return False
@@ -30,7 +30,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no par
 
 @admin.register(Grant)
 class GrantAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """Grants are made by `POST /uploads/grants/`; here they are seen, and withdrawn."""
+    """Grants are created by `POST /uploads/grants/`."""
 
     list_display = ["id", "owner", "profile", "reference", "upload_id", "created_at", "expires_at"]
     list_filter = ["profile", "expires_at"]

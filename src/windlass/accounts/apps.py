@@ -12,7 +12,11 @@ class AccountsConfig(AppConfig):
         from django.db.models.signals import pre_delete
 
         from windlass.accounts import revocation
-        from windlass.accounts.tokens import forget_user
+        from windlass.accounts.tokens import delete_tokens_of_user
 
-        pre_delete.connect(forget_user, sender=get_user_model(), dispatch_uid="windlass.accounts.forget_user")
+        pre_delete.connect(
+            delete_tokens_of_user,
+            sender=get_user_model(),
+            dispatch_uid="windlass.accounts.tokens.delete_tokens_of_user",
+        )
         revocation.connect()

@@ -1,4 +1,4 @@
-"""Who is asking, on either plane, by the credentials that the endpoint takes (``accounts.access``)."""
+"""Authenticate the caller of a request, on either plane, by the credentials that the endpoint accepts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
 
 from windlass import conf
-from windlass.accounts import grants, signatures, tokens, users
+from windlass.accounts import grants, signed_urls, tokens, users
 from windlass.accounts.access import Access
 from windlass.kernel.errors import Forbidden, Unauthenticated
 from windlass.kernel.ids import parse_id
@@ -25,7 +25,7 @@ from windlass.kernel.principals import (
     ANONYMOUS,
     METRICS_READER,
     NOBODY,
-    SIGNED,
+    SIGNED_URL_HOLDER,
     CredentialKind,
     Principal,
     owner_of_user,
@@ -36,63 +36,64 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class CsrfTokenMissing(Forbidden):
-    """The session is good, and the request does not prove that it comes from a page of ours."""
+    """The session is valid, but the request has no CSRF token."""
 
 
-def prove_scope(scope: Mapping[str, Any], access: Access) -> Principal:
-    """``prove`` for an ASGI request whose body has not been read."""
+def authenticate_scope(scope: Mapping[str, Any], access: Access) -> Principal:
+    """``authenticate`` for an ASGI request whose body has not been read."""
     if access.public:
         return NOBODY
     query = scope.get("query_string", b"").decode("latin-1")  # Django would decode it as UTF-8, which it may not be
     request = ASGIRequest({**scope, "query_string": query}, io.BytesIO())
     engine = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
     request.session = engine(_session_key(request))
-    return prove(request, access, scope.get("path_params", {}))
+    return authenticate(request, access, scope.get("path_params", {}))
 
 
-def prove(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> Principal:
-    """The caller, by a credential that ``access`` names. ``path`` holds the parameters of the endpoint's path.
+def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> Principal:
+    """The caller, by a credential that ``access`` accepts. ``path`` holds the parameters of the endpoint's path.
 
-    What the URL carries counts before what the headers carry: a request that names a grant may do no more than that
-    grant. Blocks on the database, unless ``needs_no_lookup``. Raises Unauthenticated for a credential that is wrong, or
-    absent where one is required; Forbidden for one that is not for this endpoint, and for CSRF; GrantUsed, NotFound.
+    A credential in the URL takes precedence over the headers: a request that names a grant may do no more than that
+    grant. Blocks on the database, unless ``needs_no_database``. Raises Unauthenticated for a wrong credential, or a
+    missing one where one is required; Forbidden for one that this endpoint does not accept, and for CSRF; GrantUsed;
+    NotFound.
     """
     if access.public:
         return NOBODY
     query = _query(request.META.get("QUERY_STRING", ""))
-    if grants.PARAMETER in query:
-        return grants.prove(query[grants.PARAMETER], access.grant_use, path, request.headers.get("Origin"))
+    if grants.GRANT_PARAMETER in query:
+        return grants.authenticate(query[grants.GRANT_PARAMETER], access.grant_use, path, request.headers.get("Origin"))
     if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
-        return _by_signature(query, path)
+        return _authenticate_signature(query, path)
     if CredentialKind.METRICS_TOKEN in access.credentials and _is_metrics_token(_bearer(request)):
         return METRICS_READER
-    found = _by_headers(request)
-    if access.staff and not found.staff:
+    principal = _authenticate_headers(request)
+    if access.staff and not principal.staff:
         raise Forbidden("This call is for staff.")
-    return found
+    return principal
 
 
-def needs_no_lookup(scope: Mapping[str, Any], access: Access) -> bool:
-    """Whether ``prove_scope`` asks no database: the request carries no credential to be looked up."""
+def needs_no_database(scope: Mapping[str, Any], access: Access) -> bool:
+    """Whether ``authenticate_scope`` reads no database, because the request carries no credential to look up."""
     if access.public:
         return True
-    named = any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
-    return not named and not grants.is_named(scope)
+    has_credential = any(name in (b"authorization", b"cookie") for name, _ in scope["headers"])
+    return not has_credential and not grants.has_grant(scope)
 
 
-def _by_headers(request: HttpRequest) -> Principal:
+def _authenticate_headers(request: HttpRequest) -> Principal:
     token = _bearer(request)
     if token is not None:
-        found = tokens.principal(token)
-        if found is None:
+        principal = tokens.principal_of_token(token)
+        if principal is None:
             raise Unauthenticated("This token is unknown, has expired, or its user may not sign in.")
-        return found
-    by_session = _by_session(request)
-    if by_session is not None:
-        return by_session
+        return principal
+    principal = _authenticate_session(request)
+    if principal is not None:
+        return principal
     if conf.get().credentials_required:
         raise Unauthenticated("Send 'Authorization: Bearer <token>'. `windlass token create --user NAME` makes one.")
-    _refuse_foreign_page(request)
+    _refuse_foreign_origin(request)
     return ANONYMOUS
 
 
@@ -111,15 +112,15 @@ def _is_metrics_token(given: str | None) -> bool:
     return bool(expected) and given is not None and secrets.compare_digest(given.encode(), expected.encode())
 
 
-def _by_signature(query: Mapping[str, list[str]], path: Mapping[str, Any]) -> Principal:
+def _authenticate_signature(query: Mapping[str, list[str]], path: Mapping[str, Any]) -> Principal:
     file_id = parse_id(str(path.get("file_id", "")))
     expires = query.get("expires", [""])
-    if not signatures.verify(f"/files/{file_id}/download/", expires[-1], query["signature"][-1]):
-        raise Forbidden("This signed link has expired or is not of this file. Ask for a new one.")
-    return SIGNED
+    if not signed_urls.is_signature_valid(f"/files/{file_id}/download/", expires[-1], query["signature"][-1]):
+        raise Forbidden("This signed URL has expired or is for another file. Request a new one.")
+    return SIGNED_URL_HOLDER
 
 
-def _by_session(request: HttpRequest) -> Principal | None:
+def _authenticate_session(request: HttpRequest) -> Principal | None:
     if _session_key(request) is None or not hasattr(request, "session"):
         return None
     user = get_user(request)
@@ -132,7 +133,7 @@ def _by_session(request: HttpRequest) -> Principal | None:
 
 
 def _session_key(request: HttpRequest) -> str | None:
-    """None where there is none, or one that is no key of anybody: a cookie may spell NUL."""
+    """The session cookie; None where there is none, or where the database could not store it (it contains NUL)."""
     key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
     return key if key and is_storable(key) else None
 
@@ -140,24 +141,29 @@ def _session_key(request: HttpRequest) -> str | None:
 def _check_csrf(request: HttpRequest) -> None:
     if getattr(request, "csrf_processing_done", False):
         return
-    middleware = CsrfViewMiddleware(_never)
+    middleware = CsrfViewMiddleware(_unreachable_view)
     middleware.process_request(request)
-    if middleware.process_view(request, _never, (), {}) is not None:
+    if middleware.process_view(request, _unreachable_view, (), {}) is not None:
         raise CsrfTokenMissing(
             "A request with a session cookie needs the CSRF token in X-CSRFToken; a form may have it as the field "
             "csrfmiddlewaretoken, before its files."
         )
 
 
-def _never(request: HttpRequest) -> HttpResponseBase:
-    raise AssertionError("only the check of this middleware is used")
+def _unreachable_view(request: HttpRequest) -> HttpResponseBase:
+    raise AssertionError("only this middleware's check is used")
 
 
-def _refuse_foreign_page(request: HttpRequest) -> None:
-    """In open mode another site's page, open in a browser on this machine, must not act for the person at it."""
+def _refuse_foreign_origin(request: HttpRequest) -> None:
+    """Refuse pages of other origins in open mode: a page in a browser on this machine could act for its user.
+
+    Raises Forbidden.
+    """
     if request.method in SAFE_METHODS:
         return
     origin, settings = request.headers.get("Origin"), conf.get()
-    named = (*settings.csrf_trusted_origins, *settings.cors_allowed_origins)
-    if origin and "*" not in named and origin not in (f"{request.scheme}://{request.get_host()}", *named):
-        raise Forbidden(f"A page of {origin} may not act here. CORS_ALLOWED_ORIGINS names origins that may.")
+    allowed = (*settings.csrf_trusted_origins, *settings.cors_allowed_origins)
+    if origin and "*" not in allowed and origin not in (f"{request.scheme}://{request.get_host()}", *allowed):
+        raise Forbidden(
+            f"Pages of {origin} are not allowed to send requests. CORS_ALLOWED_ORIGINS lists the allowed origins."
+        )

@@ -7,9 +7,9 @@ from windlass.kernel.ids import new_id
 
 
 class ApiToken(models.Model):
-    """A credential of one user. Only its SHA-256 is kept; the token itself is shown once."""
+    """A credential of one user. Only its SHA-256 is stored; the token itself is shown once."""
 
-    # Users may be in another database (DATABASE_ROUTERS), where no constraint reaches: accounts.tokens.forget_user.
+    # Users may be in another database (DATABASE_ROUTERS), so no constraint: tokens.delete_tokens_of_user deletes them.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, related_name="windlass_tokens"
     )
@@ -24,9 +24,9 @@ class ApiToken(models.Model):
 
 
 class Grant(models.Model):
-    """Permission for one upload, without any other credential. Only the SHA-256 of its token is kept.
+    """Permission for one upload, without any other credential. Only the SHA-256 of its token is stored.
 
-    ``upload_id`` is the upload that took it; afterwards the token is good for that upload alone.
+    ``upload_id`` is the upload that was created with it; from then on the token is valid for that upload only.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -34,7 +34,7 @@ class Grant(models.Model):
     owner = models.CharField(max_length=200)
     profile = models.CharField(max_length=64)
     max_size = models.BigIntegerField(null=True, blank=True)
-    reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: the client may say one
+    reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: the client may name one
     origin = models.CharField(max_length=255, default="", blank=True)
     upload_id = models.UUIDField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

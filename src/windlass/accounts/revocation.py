@@ -1,5 +1,7 @@
-"""A losable notification that a credential may have been revoked in this process. Other processes do not hear it, so
-whoever relies on a credential for long proves it again from time to time too."""
+"""Notify this process that a credential may have been revoked.
+
+Other processes are not notified, so a long connection must also authenticate its credential again from time to time.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,12 @@ from windlass.accounts.models import ApiToken
 from windlass.kernel.listeners import Listeners
 
 _listeners = Listeners()
-#: Call a function after a token or a user changed or a session ended. Returns what stops that.
-listen = _listeners.add
+#: Call a function after a token or a user has changed or a session has ended. Returns a function that stops that.
+listen_for_revocations = _listeners.add
 
 
 def connect() -> None:
-    """Hear of the changes; called once, when the models are there."""
+    """Connect to the signals of the models; called once, when the models are loaded."""
     user_logged_out.connect(_notify_after_commit, dispatch_uid="windlass.revocation")
     for model in (ApiToken, get_user_model()):
         for signal in (post_save, post_delete):
@@ -27,5 +29,5 @@ def connect() -> None:
 
 
 def _notify_after_commit(using: str | None = None, **_: Any) -> None:
-    """``using``: the database that was written to, which may be another for users than for tokens."""
+    """``using``: the database that was written to; users and tokens may be in different ones."""
     transaction.on_commit(_listeners.notify, using=using)

@@ -1,4 +1,4 @@
-"""API tokens: 256 random bits, found by their hash. A fast hash is right for a secret that cannot be guessed."""
+"""API tokens: 256 random bits, stored as a SHA-256. A fast hash suffices because the secret cannot be guessed."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from windlass.accounts.models import ApiToken
 from windlass.kernel.clock import now
 from windlass.kernel.principals import Principal, owner_of_user
 
-PREFIX = "wl_"
+TOKEN_PREFIX = "wl_"  # noqa: S105  a prefix, no secret
 
 
-def create(username: str, *, staff: bool = False, name: str = "", expires_at: datetime | None = None) -> str:
-    """A new token for the user, who is made if need be. ``staff`` raises the user, never lowers one.
+def create_token(username: str, *, staff: bool = False, name: str = "", expires_at: datetime | None = None) -> str:
+    """Create a token for the user, who is created if missing. ``staff`` makes the user staff; False changes nothing.
 
     Raises users.UserError.
     """
-    user = users.ensure(username, staff=staff)
-    token = PREFIX + secrets.token_urlsafe(32)
+    user = users.ensure_user(username, staff=staff)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     ApiToken.objects.create(user_id=user.pk, name=name, digest=_digest(token), expires_at=expires_at)
     return token
 
 
-def principal(token: str) -> Principal | None:
-    """Whose token this is; None for one that is unknown, expired, or of a user who may no longer sign in."""
+def principal_of_token(token: str) -> Principal | None:
+    """The token's user; None where the token is unknown or expired, or the user may no longer sign in."""
     moment = now()
-    living = Q(expires_at=None) | Q(expires_at__gt=moment)
-    found = ApiToken.objects.filter(living, digest=_digest(token)).first()
-    user = None if found is None else users.get(found.user_id)
-    if found is None or user is None or not user.is_active:
+    unexpired = Q(expires_at=None) | Q(expires_at__gt=moment)
+    row = ApiToken.objects.filter(unexpired, digest=_digest(token)).first()
+    user = None if row is None else users.get_user(row.user_id)
+    if row is None or user is None or not user.is_active:
         return None
-    if found.last_used_at is None or found.last_used_at < moment - timedelta(minutes=1):
-        ApiToken.objects.filter(pk=found.pk).update(last_used_at=moment)
+    if row.last_used_at is None or row.last_used_at < moment - timedelta(minutes=1):
+        ApiToken.objects.filter(pk=row.pk).update(last_used_at=moment)
     return Principal(owner_of_user(user.pk), staff=users.is_staff(user), user_id=user.pk)
 
 
-def every() -> list[tuple[ApiToken, str]]:
-    """All tokens, each with its user's name, in the order they were made."""
-    found = list(ApiToken.objects.order_by("pk"))
-    named = users.find_all({token.user_id for token in found})
+def list_tokens() -> list[tuple[ApiToken, str]]:
+    """All tokens with their users' names, in the order of their creation."""
+    tokens = list(ApiToken.objects.order_by("pk"))
+    by_key = users.get_users({token.user_id for token in tokens})
     return [
-        (token, named[token.user_id].get_username() if token.user_id in named else f"user {token.user_id}, gone")
-        for token in found
+        (token, by_key[token.user_id].get_username() if token.user_id in by_key else f"user {token.user_id}, deleted")
+        for token in tokens
     ]
 
 
-def forget_user(sender: object, instance: Any, **_: Any) -> None:
-    """A receiver: a user who is deleted takes their tokens along, in whichever database these are."""
+def delete_tokens_of_user(sender: object, instance: Any, **_: Any) -> None:
+    """Signal receiver: delete the tokens of a deleted user, in whichever database they are."""
     ApiToken.objects.filter(user_id=instance.pk).delete()
 
 
-def revoke(number: int) -> bool:
-    """Make a token worthless at once. False where there is none of that number."""
+def revoke_token(number: int) -> bool:
+    """Delete a token, which makes it invalid at once. False where there is no token of this number."""
     deleted, _ = ApiToken.objects.filter(pk=number).delete()
     return bool(deleted)
 

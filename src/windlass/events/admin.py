@@ -1,4 +1,4 @@
-"""The journal for staff to read."""
+"""The event journal in the Django admin, read-only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from windlass.events.models import Event
 
 @admin.register(Event)
 class EventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """What happened is not changed afterwards."""
-
     list_display = ["id", "type", "owner", "file_id", "upload_id", "at"]
     list_filter = ["type", "at"]
     search_fields = ["file_id", "upload_id", "owner"]

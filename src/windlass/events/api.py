@@ -1,4 +1,4 @@
-"""The door of the events app: record what happened, and follow it without missing any."""
+"""Public interface of the events app: record events, and read them in order without missing one."""
 
 from __future__ import annotations
 
@@ -7,16 +7,27 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from windlass.events.bell import listen
 from windlass.events.journal import Recorder, recording
 from windlass.events.models import Event
+from windlass.events.notifications import add_listener
 from windlass.events.types import SYSTEM, EventType
 from windlass.kernel.clock import now, rfc3339
 
-__all__ = ["SYSTEM", "Event", "EventType", "Recorder", "document", "follow", "last_id", "listen", "prune", "recording"]
+__all__ = [
+    "SYSTEM",
+    "Event",
+    "EventType",
+    "Recorder",
+    "add_listener",
+    "document",
+    "events_after",
+    "last_id",
+    "prune",
+    "recording",
+]
 
 
-def follow(
+def events_after(
     since: int,
     *,
     owner: str | None = None,
@@ -24,15 +35,15 @@ def follow(
     upload_id: uuid.UUID | None = None,
     limit: int = 500,
 ) -> Sequence[Event]:
-    """Events after ``since`` in order. ``owner`` None: everyone's (for staff). A blocking database call."""
-    found = Event.objects.filter(id__gt=since)
+    """Return events with ids above ``since``, in order. ``owner`` None: those of all owners, for staff."""
+    events = Event.objects.filter(id__gt=since)
     if owner is not None:
-        found = found.filter(owner=owner)
+        events = events.filter(owner=owner)
     if file_id is not None:
-        found = found.filter(file_id=file_id)
+        events = events.filter(file_id=file_id)
     if upload_id is not None:
-        found = found.filter(upload_id=upload_id)
-    return list(found.order_by("id")[:limit])
+        events = events.filter(upload_id=upload_id)
+    return list(events.order_by("id")[:limit])
 
 
 def last_id() -> int:
@@ -41,7 +52,7 @@ def last_id() -> int:
 
 
 def document(event: Event) -> dict[str, Any]:
-    """The event as SSE, WebSocket and webhooks carry it (http-api section 6)."""
+    """The event as SSE, WebSocket and webhooks carry it."""
     return {
         "id": event.id,
         "type": event.type,
@@ -53,6 +64,6 @@ def document(event: Event) -> dict[str, Any]:
 
 
 def prune(days: float) -> int:
-    """Delete events older than ``days``; returns how many."""
+    """Delete events older than ``days``; return how many."""
     deleted, _ = Event.objects.filter(at__lt=now() - timedelta(days=days)).delete()
     return deleted

@@ -8,7 +8,7 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Settings belong to no app of their own; events is the one that every other stands on.
-        from windlass.conf.checks import register_checks
+        # Settings have no app of their own; every other app depends on events.
+        from windlass.conf.system_checks import register_checks
 
         register_checks()

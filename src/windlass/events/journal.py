@@ -1,9 +1,9 @@
-"""What happened, in order: one row for each change of state, written in the transaction that made the change.
+"""The journal: one row per change of state, written in the transaction that makes the change.
 
-Readers follow the journal by number and must never skip one. A database hands out numbers before transactions commit,
-so two writers could commit 8 before 7, and a reader that has seen 8 would never look for 7. Therefore events are
-collected while a transaction runs and written as its last act, under a lock that is held until the commit
-(docs/decisions: event order).
+Readers follow the journal by id and must never skip an event. A database assigns ids before transactions commit, so
+event 8 could be committed before event 7, and a reader that has seen 8 would never read 7. Therefore events are
+collected during a transaction and inserted as its last statement, under a lock that is held until the commit
+(docs/decisions/0004).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 from windlass.database import rows
 from windlass.database.connection import atomic, connection, on_commit
-from windlass.events import bell
+from windlass.events import notifications
 from windlass.events.models import Event
 from windlass.events.types import EventType
 
-#: The PostgreSQL advisory lock under which events are numbered. SQLite has one writer at a time by nature.
+#: The PostgreSQL advisory lock under which events are numbered. SQLite allows one writer at a time.
 ORDER_LOCK = 0x57494E44
 
 _open = threading.local()
@@ -51,14 +51,14 @@ class Recorder:
             with connection().cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
         rows.insert(self.pending)
-        on_commit(bell.ring)
+        on_commit(notifications.notify_readers)
 
 
 @contextmanager
 def recording() -> Iterator[Recorder]:
-    """A transaction whose events are written at its end. Inside another, the outermost writes.
+    """Open a transaction whose events are written at its end. Nested calls share the outermost one's recorder.
 
-    Never do I/O other than the database's inside.
+    Inside, do no I/O other than the database's.
     """
     outer: Recorder | None = getattr(_open, "recorder", None)
     if outer is not None:
@@ -67,7 +67,7 @@ def recording() -> Iterator[Recorder]:
             with atomic():
                 yield outer
         except BaseException:
-            del outer.pending[mark:]  # rolled back to here: what it would have told did not happen
+            del outer.pending[mark:]  # rolled back to here, so these events did not happen
             raise
         return
     recorder = Recorder()
@@ -76,6 +76,6 @@ def recording() -> Iterator[Recorder]:
         with atomic():
             yield recorder
             recorder.write()
-            _open.recorder = None  # what runs once this commits (a job, where jobs run eagerly) records for itself
+            _open.recorder = None  # on-commit callbacks, such as an eager job, record for themselves
     finally:
         _open.recorder = None

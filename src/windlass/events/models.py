@@ -6,7 +6,7 @@ from windlass.events.types import EventType
 
 
 class Event(models.Model):
-    """One thing that happened. ``id`` is the order in which it was committed."""
+    """One event. Ids are in the order in which events were committed."""
 
     id = models.BigAutoField(primary_key=True)
     type = models.CharField(max_length=32, choices=EventType.choices)

@@ -17,7 +17,7 @@ from windlass.files.references import StoredObject, let_go
 from windlass.files.retention import from_the_release
 from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
-from windlass.storage.contract import ObjectMissing, Store, StoreError
+from windlass.storage.contract import Store, StoreError
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
@@ -137,9 +137,7 @@ def forget_uploads(*, dry_run: bool = False, tell: Tell = _tell_nobody) -> int:
 
 def _bytes_of(session: UploadSession) -> int:
     try:
-        return store(session.store).info(session.store_key).size
-    except ObjectMissing:
-        return session.offset if store(session.store).capabilities.parts else 0
+        return store(session.store).discardable_size(session.store_key, session.store_state)
     except StoreError:
         return 0  # it is away, or not set up any more: nothing would be freed there
 

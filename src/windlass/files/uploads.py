@@ -73,7 +73,7 @@ def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, A
 def get(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
     """The caller's session, whatever its status. Raises NotFound for another's too."""
     session = load(upload_id)
-    if session is None or not principal.may_see(session.owner):
+    if session is None or not principal.may_access(session.owner):
         raise NotFound(f"There is no upload {upload_id}.")
     return session
 

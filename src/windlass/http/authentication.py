@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.kernel.errors import Problem
 from windlass.kernel.principals import Principal
@@ -28,10 +28,10 @@ async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
 
     Raises Unauthenticated, Forbidden, GrantUsed, NotFound.
     """
-    if accounts.needs_no_lookup(scope, access):
-        principal = accounts.prove_scope(scope, access)
+    if accounts.needs_no_database(scope, access):
+        principal = accounts.authenticate_scope(scope, access)
     else:
-        principal = await in_database(accounts.prove_scope, dict(scope), access)
+        principal = await in_database(accounts.authenticate_scope, dict(scope), access)
     scope[PRINCIPAL] = principal
     return principal
 
@@ -48,7 +48,7 @@ async def until_revoked(scope: MutableMapping[str, Any], access: Access) -> None
 
     That is: it expired or was revoked, its user was deactivated or has other rights, or its session ended.
     """
-    if accounts.needs_no_lookup(scope, access):
+    if accounts.needs_no_database(scope, access):
         await asyncio.Event().wait()
     revocation = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -71,11 +71,11 @@ async def until_revoked(scope: MutableMapping[str, Any], access: Access) -> None
 def _is_good(scope: MutableMapping[str, Any], access: Access) -> bool:
     """Whether the credential still proves the caller. While the database is away, it counts as good."""
     try:
-        return bool(accounts.prove_scope(scope, access) == scope[PRINCIPAL])
+        return bool(accounts.authenticate_scope(scope, access) == scope[PRINCIPAL])
     except Problem:
         return False
     except DatabaseError as error:
-        if not is_away(error):
+        if not is_outage(error):
             raise
-        note(error)
+        log_outage(error)
         return True

@@ -115,7 +115,7 @@ def new_file_record(asset: FileAsset) -> dict[str, Any]:
 
 def media_link(file_id: uuid.UUID, rest: str) -> str:
     """The URL of bytes of a file: below ``MEDIA_URL`` where that is set."""
-    return urls.media(conf.get().media_url, f"/files/{file_id}/{rest}")
+    return urls.media_url(conf.get().media_url, f"/files/{file_id}/{rest}")
 
 
 _REJECTION = {"rule": None, "detail": None, "limit": None, "actual": None}
@@ -149,10 +149,10 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
         "expires_at": rfc3339(asset.expires_at),
         "rejection": None if asset.rejection is None else _REJECTION | asset.rejection,
         "links": {
-            "self": urls.file(asset.id),
-            "status": urls.file(asset.id, "status/"),
+            "self": urls.file_path(asset.id),
+            "status": urls.file_path(asset.id, "status/"),
             "download": media_link(asset.id, "download/"),
-            "events": urls.file(asset.id, "events/"),
+            "events": urls.file_path(asset.id, "events/"),
         },
     }
 

@@ -16,7 +16,7 @@ from windlass.http.memory_budget import Share, budget
 from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout
 from windlass.protocols import heads
 from windlass.protocols.intents import Head
-from windlass.receiving.source import Source
+from windlass.receiving.body import ByteSource
 from windlass.storage.contract import Buffer
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ SMALL = 64 * 1024
 
 @asynccontextmanager
 async def parsed_body(
-    head: Head, body: Source, parse: Callable[[bytes], T], limit: int, too_large: Problem | None = None
+    head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int, too_large: Problem | None = None
 ) -> AsyncIterator[T]:
     """``parse`` of the whole body, whose memory is taken from the budget until the block ends.
 
@@ -41,13 +41,13 @@ async def parsed_body(
         yield parsed
 
 
-async def parse_body(head: Head, body: Source, parse: Callable[[bytes], T], limit: int) -> T:
+async def parse_body(head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int) -> T:
     """As ``parsed_body``, for a result that is small."""
     async with parsed_body(head, body, parse, limit) as parsed:
         return parsed
 
 
-async def read_body(head: Head, body: Source, limit: int) -> bytes:
+async def read_body(head: Head, body: ByteSource, limit: int) -> bytes:
     """A small body. Raises BodyTooLarge above ``limit`` bytes, ClientGone, ReceiveTimeout."""
     return await _read(head, body, limit, None, None)
 
@@ -63,7 +63,7 @@ def _parser_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="windlass-decoder")
 
 
-async def _read(head: Head, body: Source, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
+async def _read(head: Head, body: ByteSource, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
     """With a share of the memory budget, a body that is not small waits on disk until it is complete: a slow client
     holds no memory."""
     refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
@@ -88,7 +88,7 @@ async def _read(head: Head, body: Source, limit: int, too_large: Problem | None,
         return await in_thread(_content, file)
 
 
-async def _next(body: Source) -> Buffer | None:
+async def _next(body: ByteSource) -> Buffer | None:
     try:
         async with asyncio.timeout(conf.get().receive_timeout):
             return await body.read()

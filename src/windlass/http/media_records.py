@@ -91,4 +91,4 @@ def refusal_of(asset: FileAsset) -> Problem | None:
     detail = rejection.get("detail") or "A rule refused this file."
     if rejection.get("rule") in _TYPE_RULES:
         return UnsupportedMediaType(detail, **members)
-    return FileRejected(detail, file=urls.file(asset.id), **members)
+    return FileRejected(detail, file=urls.file_path(asset.id), **members)

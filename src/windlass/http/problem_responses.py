@@ -6,10 +6,10 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.kernel.disk_full import is_disk_full
 from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
-from windlass.receiving.source import ClientGone
+from windlass.receiving.body import ClientGone
 from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
 
 log = structlog.get_logger(__name__)
@@ -41,8 +41,8 @@ def problem_of(error: Exception) -> Problem:
         case _ if is_disk_full(error):
             log.warning("request.disk_full", error=type(error).__name__)
             return StorageFull("The server has no room left to record this. What is stored stays readable.")
-        case _ if is_away(error):
-            note(error)
+        case _ if is_outage(error):
+            log_outage(error)
             return Unavailable("The database does not answer. Send the request again.")
         case _:
             log.exception("request.failed", error=type(error).__name__)

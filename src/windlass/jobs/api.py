@@ -1,46 +1,61 @@
-"""The door of the jobs app."""
+"""Public interface of the jobs app."""
 
-from windlass.jobs.claims import Claim, Fenced, claim, holds, keep, keep_all, look, take
-from windlass.jobs.endings import Begun, bury, finish, hand_on, postpone, retry_later
+from windlass.jobs.claims import (
+    Claim,
+    LeaseLost,
+    acquire,
+    find_claimable,
+    is_held,
+    renew_lease,
+    renew_leases,
+    try_claim,
+)
+from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.opening import are_open, cancel_of_file, enqueue, forget_file, prune, reopen, resume_of_file
+from windlass.jobs.notify import check as check_broker
+from windlass.jobs.notify import connect_broker
+from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
+from windlass.jobs.recovery import (
+    expired_claims,
+    last_unanswered_notification,
+    notify_due_jobs,
+    revoke_claim,
+    running_jobs_of,
+)
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
-from windlass.jobs.sweeping import held_by, lapsed, ring_due, take_back, unanswered
-from windlass.jobs.wake import check as check_broker
-from windlass.jobs.wake import warm_up as warm_up_bell
 
 __all__ = [
     "Attempt",
     "AttemptOutcome",
-    "Begun",
     "Claim",
-    "Fenced",
     "Job",
     "JobState",
+    "LeaseLost",
     "Stage",
-    "are_open",
-    "bury",
+    "StartedStage",
+    "acquire",
+    "any_open",
     "cancel_of_file",
     "check_broker",
-    "claim",
+    "connect_broker",
+    "dead_letter",
+    "delete_of_file",
     "enqueue",
+    "expired_claims",
+    "find_claimable",
     "finish",
-    "forget_file",
-    "hand_on",
-    "held_by",
-    "holds",
-    "keep",
-    "keep_all",
-    "lapsed",
-    "look",
+    "finish_and_continue",
+    "is_held",
+    "last_unanswered_notification",
+    "notify_due_jobs",
     "postpone",
     "prune",
+    "renew_lease",
+    "renew_leases",
     "reopen",
     "resume_of_file",
     "retry_later",
-    "ring_due",
-    "take",
-    "take_back",
-    "unanswered",
-    "warm_up_bell",
+    "revoke_claim",
+    "running_jobs_of",
+    "try_claim",
 ]

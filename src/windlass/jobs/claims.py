@@ -1,4 +1,4 @@
-"""The right to work on a job: taken under a lease, kept, lost. Whatever a claim changes is fenced by its epoch."""
+"""Claims: a worker's lease on a job. Every change that a claim makes is fenced by its epoch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from windlass.jobs.states import JobState, Stage
 from windlass.kernel.clock import now
 
 
-class Fenced(Exception):
-    """This claim is no longer the job's: its lease lapsed, or its file was withdrawn. Stop, and record nothing."""
+class LeaseLost(Exception):
+    """The claim is no longer valid: its lease expired, or its file was released or deleted. Stop; record nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a job, while ``epoch`` is the job's."""
+    """A worker's exclusive right to run a job, valid while ``epoch`` is the job's."""
 
     job_id: uuid.UUID
     file_id: uuid.UUID
@@ -40,10 +40,10 @@ class Claim:
         return self.attempt >= self.max_attempts
 
 
-def look(job_id: uuid.UUID, holder: str) -> Claim | None:
-    """The claim that could be made on a due job; None where there is nothing to take, as with a bell that rang twice.
+def find_claimable(job_id: uuid.UUID, holder: str) -> Claim | None:
+    """Return the claim that ``acquire`` could make on this job; None if the job is not queued or not yet due.
 
-    It holds nothing before ``take``: a look takes no write lock.
+    This only reads, so a duplicate notification takes no write lock.
     """
     job = rows.find(Job, id=job_id, state=JobState.QUEUED)
     if job is None or job.due_at > now():
@@ -61,74 +61,82 @@ def look(job_id: uuid.UUID, holder: str) -> Claim | None:
     )
 
 
-def take(held: Claim) -> None:
-    """Make the claim, under a lease, inside the caller's transaction. Raises Fenced where the job has moved on."""
+def acquire(claim: Claim) -> None:
+    """Take the job under a lease, inside the caller's transaction. Raises LeaseLost if its state or epoch changed."""
     moment = now()
-    taken = {
+    values = {
         "state": JobState.RUNNING,
-        "attempts": held.attempt,
-        "lease_holder": held.holder,
-        "lease_epoch": held.epoch,
+        "attempts": claim.attempt,
+        "lease_holder": claim.holder,
+        "lease_epoch": claim.epoch,
         "lease_until": lease_end(moment),
         "updated_at": moment,
     }
-    seen = {"id": held.job_id, "state": JobState.QUEUED, "lease_epoch": held.epoch - 1}
-    if not rows.update(Job, seen, taken):
-        raise Fenced(f"job {held.job_id} was taken by another")
-    _begin_attempt(held, moment)
+    expected = {"id": claim.job_id, "state": JobState.QUEUED, "lease_epoch": claim.epoch - 1}
+    if not rows.update(Job, expected, values):
+        raise LeaseLost(f"job {claim.job_id} was claimed by another worker")
+    rows.insert(
+        [
+            Attempt(
+                job_id=claim.job_id,
+                number=claim.attempt,
+                epoch=claim.epoch,
+                worker=claim.holder,
+                started_at=moment,
+            )
+        ]
+    )
 
 
-def claim(job_id: uuid.UUID, holder: str) -> Claim | None:
-    """Look and take at once; None where there is nothing to take."""
-    held = look(job_id, holder)
-    if held is None:
+def try_claim(job_id: uuid.UUID, holder: str) -> Claim | None:
+    """Find and acquire a claim in one call; None if the job cannot be claimed."""
+    claim = find_claimable(job_id, holder)
+    if claim is None:
         return None
     try:
         with atomic():
-            take(held)
-    except Fenced:
+            acquire(claim)
+    except LeaseLost:
         return None
-    return held
+    return claim
 
 
-def keep_all(held: Iterable[Claim]) -> list[Claim]:
-    """Prolong these leases, which belong to one worker; returns those that are lost. A lease that is young is only
-    looked at, which takes no write lock. A job that its holder has just ended itself is not lost: whoever takes one
-    from another raises its epoch."""
-    claims, moment = list(held), now()
-    known = Job.objects.filter(id__in=[claim.job_id for claim in claims])
-    found = {(job, epoch): until for job, epoch, until in known.values_list("id", "lease_epoch", "lease_until")}
-    mine = [claim for claim in claims if (claim.job_id, claim.epoch) in found]
-    soon = moment + timedelta(seconds=conf.get().job_lease_seconds * 2 / 3)
-    old = Q()
-    for claim in mine:
-        if (found[claim.job_id, claim.epoch] or moment) < soon:
-            old |= Q(id=claim.job_id, lease_epoch=claim.epoch)
-    if old:
-        Job.objects.filter(old, state=JobState.RUNNING).update(lease_until=lease_end(moment), updated_at=moment)
-    return [claim for claim in claims if claim not in mine]
+def renew_leases(claims: Iterable[Claim]) -> list[Claim]:
+    """Renew the leases of one worker's claims; return the claims that are lost.
+
+    Leases with more than two thirds of their time left are only read, which takes no write lock. A job that its holder
+    has just ended is not lost: only a worker that takes a job from another raises its epoch.
+    """
+    wanted, moment = list(claims), now()
+    known = Job.objects.filter(id__in=[claim.job_id for claim in wanted])
+    expiry = {(job, epoch): until for job, epoch, until in known.values_list("id", "lease_epoch", "lease_until")}
+    valid = [claim for claim in wanted if (claim.job_id, claim.epoch) in expiry]
+    renew_before = moment + timedelta(seconds=conf.get().job_lease_seconds * 2 / 3)
+    due = Q()
+    for claim in valid:
+        if (expiry[claim.job_id, claim.epoch] or moment) < renew_before:
+            due |= Q(id=claim.job_id, lease_epoch=claim.epoch)
+    if due:
+        Job.objects.filter(due, state=JobState.RUNNING).update(lease_until=lease_end(moment), updated_at=moment)
+    return [claim for claim in wanted if claim not in valid]
 
 
-def holds(held: Claim) -> bool:
-    """Whether the claim is still the job's; a look."""
-    return rows.exists(Job, id=held.job_id, state=JobState.RUNNING, lease_epoch=held.epoch)
+def is_held(claim: Claim) -> bool:
+    """Return whether the claim is still valid. Reads only."""
+    return rows.exists(Job, id=claim.job_id, state=JobState.RUNNING, lease_epoch=claim.epoch)
 
 
-def keep(held: Claim) -> None:
-    """Prolong the lease: the fence inside any transaction that records an effect. Raises Fenced."""
-    change(held, lease_until=lease_end(now()))
+def renew_lease(claim: Claim) -> None:
+    """Renew the lease, which also fences the transaction that records a result. Raises LeaseLost."""
+    update_claimed(claim, lease_until=lease_end(now()))
 
 
 def lease_end(moment: datetime) -> datetime:
     return moment + timedelta(seconds=conf.get().job_lease_seconds)
 
 
-def change(held: Claim, **values: object) -> None:
-    mine = {"id": held.job_id, "state": JobState.RUNNING, "lease_epoch": held.epoch}
-    if not rows.update(Job, mine, {"updated_at": now(), **values}):
-        raise Fenced(f"job {held.job_id} is no longer held under epoch {held.epoch}")
-
-
-def _begin_attempt(held: Claim, moment: datetime) -> None:
-    attempt = Attempt(job_id=held.job_id, number=held.attempt, epoch=held.epoch, worker=held.holder, started_at=moment)
-    rows.insert([attempt])
+def update_claimed(claim: Claim, **values: object) -> None:
+    """Change columns of the claimed job. Raises LeaseLost."""
+    expected = {"id": claim.job_id, "state": JobState.RUNNING, "lease_epoch": claim.epoch}
+    if not rows.update(Job, expected, {"updated_at": now(), **values}):
+        raise LeaseLost(f"job {claim.job_id} is no longer held under epoch {claim.epoch}")

@@ -7,9 +7,10 @@ from windlass.kernel.ids import new_id
 
 
 class Job(models.Model):
-    """One stage of work on one file. The row is the truth; a broker message is only a bell that names it.
+    """One stage of processing one file. The row is authoritative; a broker message only names it.
 
-    ``attempts`` counts the claims that count; ``lease_epoch`` rises with each claim and fences the earlier ones.
+    ``attempts`` counts the claims that used up an attempt; ``lease_epoch`` rises with each claim and fences earlier
+    ones. ``notified_at`` is when workers were last notified of it.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -18,7 +19,7 @@ class Job(models.Model):
     run = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=16, choices=JobState.choices, default=JobState.QUEUED)
     due_at = models.DateTimeField()
-    rung_at = models.DateTimeField(null=True, blank=True)
+    notified_at = models.DateTimeField(null=True, blank=True, db_column="rung_at")
     attempts = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField()
     lease_holder = models.CharField(max_length=200, default="", blank=True)
@@ -41,7 +42,7 @@ class Job(models.Model):
 
 
 class Attempt(models.Model):
-    """One claim of a job, and how it ended."""
+    """One claim of a job and how it ended."""
 
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempt_log")

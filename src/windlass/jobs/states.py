@@ -4,25 +4,25 @@ from django.db import models
 
 
 class Stage(models.TextChoices):
-    """The three stages of processing. Each is a job, and a queue, of its own."""
+    """The three stages of processing. Each has its own job per file, and its own queue."""
 
-    INTAKE = "intake"  # the gate: checksum, duplicate, type, rules
+    INTAKE = "intake"  # checksum, duplicate, type, type rules, malware: a file must pass it to be served
     DESCRIBE = "describe"  # facts by kind
     DERIVE = "derive"  # thumbnails and previews
 
 
 class JobState(models.TextChoices):
-    QUEUED = "queued"  # due at due_at; a bell may have rung for it
+    QUEUED = "queued"  # due at due_at; workers may have been notified
     RUNNING = "running"  # claimed under a lease
-    DONE = "done"  # its effects are recorded
+    DONE = "done"  # its results are recorded
     CANCELLED = "cancelled"  # its file was released or deleted
-    DEAD = "dead"  # a dead letter: it used up its attempts, or cannot succeed
+    DEAD = "dead"  # a dead letter: its attempts are used up, or it cannot succeed
 
 
 class AttemptOutcome(models.TextChoices):
-    RUNNING = "running"  # under way
+    RUNNING = "running"  # in progress
     DONE = "done"  # succeeded
     FAILED = "failed"  # ended with an error
-    LOST = "lost"  # its lease lapsed: the worker died or stopped
-    POSTPONED = "postponed"  # a part it needs is away; not counted as an attempt
-    CANCELLED = "cancelled"  # its file was withdrawn while it ran
+    LOST = "lost"  # its lease expired: the worker died or stopped
+    POSTPONED = "postponed"  # a service that it needs is away; not counted as an attempt
+    CANCELLED = "cancelled"  # its file was released or deleted while it ran

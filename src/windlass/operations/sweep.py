@@ -13,7 +13,7 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.protocols import s3multipart
+from windlass.protocols.dialects import Dialect
 from windlass.receiving import joining, taking
 
 log = structlog.get_logger(__name__)
@@ -93,11 +93,11 @@ def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
 
 
 def _lapsed_jobs(report: SweepReport) -> None:
-    report.jobs_taken_back = processing.recover(jobs.lapsed())
+    report.jobs_taken_back = processing.recover(jobs.expired_claims())
 
 
 def _lost_bells(report: SweepReport) -> None:
-    report.bells_rung = jobs.ring_due(again_after=UNHEARD_SECONDS)
+    report.bells_rung = jobs.notify_due_jobs(again_after=UNHEARD_SECONDS)
 
 
 def _owed_steps(report: SweepReport) -> None:
@@ -105,7 +105,7 @@ def _owed_steps(report: SweepReport) -> None:
 
 
 def _sent_uploads(report: SweepReport) -> None:
-    report.uploads_taken = taking.take_sent(s3multipart.DIALECT, seconds=TAKE_SECONDS)
+    report.uploads_taken = taking.take_sent(Dialect.S3, seconds=TAKE_SECONDS)
 
 
 def _expired_uploads(report: SweepReport) -> None:

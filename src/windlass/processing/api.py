@@ -128,7 +128,7 @@ def delete(asset: FileAsset, *, as_seen: bool = False) -> None:
     """
     with recording():
         jobs.cancel_of_file(asset.id)
-        jobs.forget_file(asset.id)
+        jobs.delete_of_file(asset.id)
         gone = lifecycle.delete(asset, as_seen=as_seen)
         on_commit(partial(lifecycle.delete_objects, gone))
 

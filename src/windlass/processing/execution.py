@@ -165,8 +165,8 @@ def _store(work: Work, made: MadeRendition, about: About, output: BinaryIO) -> S
     kind = makes.kind if makes else ""  # it was accepted, so it was announced
     key = f"renditions/{work.asset.id}/{made.name}"
     target = store(places.store_of(work.asset))
-    if not jobs.holds(work.held):
-        raise jobs.Fenced(f"job {work.held.job_id} is no longer held")
+    if not jobs.is_held(work.held):
+        raise jobs.LeaseLost(f"job {work.held.job_id} is no longer held")
     with _view(output, "rb") as reading:
         reading.seek(made.offset)
         target.put(key, reading, made.length)

@@ -88,7 +88,7 @@ class _Heart:
         if not beats:
             return
         try:
-            lost = jobs.keep_all(beats)
+            lost = jobs.renew_leases(beats)
         except DatabaseError as error:
             # The next beat may get through. If none does, the leases lapse and the results are fenced.
             log.warning("job.heartbeat_failed", jobs=len(beats), error=str(error))

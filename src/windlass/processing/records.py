@@ -1,6 +1,6 @@
 """What the records say of a file as it goes: each function is one transaction, fenced by the job's claim.
 
-All raise ``jobs.Fenced`` where the job is no longer ours; then nothing is recorded.
+All raise ``jobs.LeaseLost`` where the job is no longer ours; then nothing is recorded.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ SHORTEST_WAIT = 1.0
 def nothing_to_do(held: jobs.Claim) -> None:
     """The file was withdrawn, or this run of it is over."""
     with recording():
-        jobs.take(held)
+        jobs.acquire(held)
         jobs.finish(held)
 
 
 def take(held: jobs.Claim) -> None:
     """Take the job. That its stage begins is said with what its first steps find, within ``TOGETHER``."""
     with recording():
-        jobs.take(held)
+        jobs.acquire(held)
 
 
 def so_far(work: Work) -> None:
@@ -46,9 +46,9 @@ def so_far(work: Work) -> None:
     held = work.held
     with _saving(work.run):
         if work.begun:
-            held = jobs.hand_on(held, work.begun)
+            held = jobs.finish_and_continue(held, work.begun)
         else:
-            jobs.keep(held)
+            jobs.renew_lease(held)
     work.recorded(held)
 
 
@@ -95,7 +95,7 @@ def postpone(held: jobs.Claim, run: FileRun, step: PlannedStep | None, error: Un
 def give_up(held: jobs.Claim, run: FileRun, step: PlannedStep | None, error: BaseException, said: str) -> None:
     """A dead letter: the file has failed, with the reason. One that was ready stays so; the step alone has failed."""
     with _saving(run):
-        jobs.bury(held, error, step=step.name if step else "")
+        jobs.dead_letter(held, error, step=step.name if step else "")
         if step is not None:
             run.end(StepOutcome(step.name, StepState.FAILED, 0, said))
         title = step.title if step else "Processing"
@@ -106,7 +106,7 @@ def give_up(held: jobs.Claim, run: FileRun, step: PlannedStep | None, error: Bas
 def take_back(job: jobs.Job) -> bool:
     """Undo the claim of a worker that died. False where another had done so, or the job went on by itself."""
     with recording() as tell:
-        again = jobs.take_back(job)
+        again = jobs.revoke_claim(job)
         asset = assets.load(job.file_id) if again is False else None
         if asset is not None and asset.run == job.run and asset.status in WORKED_ON:
             run = FileRun(asset)

@@ -41,7 +41,7 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
     """
     close_old_connections()
     try:
-        held = jobs.look(job_id, holder)
+        held = jobs.find_claimable(job_id, holder)
         if held is not None:
             _run(held, stages)
     finally:
@@ -57,7 +57,7 @@ def _run(held: jobs.Claim, stages: Collection[Stage]) -> None:
         else:
             turn = Turn(held, asset, stages)
             turn.take()
-    except (jobs.Fenced, Cancelled):
+    except (jobs.LeaseLost, Cancelled):
         held = turn.held if turn else held
         log.info("job.fenced", job_id=str(held.job_id), stage=held.stage, attempt=held.attempt)
 
@@ -81,7 +81,7 @@ class Turn:
         """Raises Fenced, Cancelled."""
         try:
             self._begin()
-        except (jobs.Fenced, Cancelled):
+        except (jobs.LeaseLost, Cancelled):
             raise
         except Exception as error:  # noqa: BLE001  the boundary of a job: whatever happened, its row must say so
             self._failed(error)
@@ -153,7 +153,7 @@ class Turn:
         not happened, and is done again."""
         asset = assets.load(self.held.file_id)
         if asset is None:
-            raise jobs.Fenced(f"file {self.held.file_id} is gone")
+            raise jobs.LeaseLost(f"file {self.held.file_id} is gone")
         self._run = FileRun(asset)
         if self._work is not None:
             self._work.forget_unrecorded(self._run)

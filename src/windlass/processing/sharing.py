@@ -42,7 +42,7 @@ def _share(work: Work, twin: Blob) -> bool:
     """False where the twin went while it was looked at; there may be another."""
     asset = work.asset
     with recording():
-        jobs.keep(work.held)
+        jobs.renew_lease(work.held)
         gone = references.share(asset, twin)
     if asset.run == 1:
         lifecycle.delete_objects(gone)

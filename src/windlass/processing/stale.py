@@ -18,7 +18,7 @@ def forget_stale(work: Work, last: Ended | None) -> None:
     if work.asset.run == 1 or work.filling or refused or not _is_last(work, last):
         return
     with recording():
-        jobs.keep(work.held)
+        jobs.renew_lease(work.held)
         gone = lifecycle.drop_stale_renditions(work.asset, work.run.unsaved_renditions)
     lifecycle.delete_objects(gone)
 

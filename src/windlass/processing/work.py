@@ -47,7 +47,7 @@ class Work:
     rules: Mapping[str, Any]
     plan: Sequence[PlannedStep]
     filling: bool
-    begun: Sequence[jobs.Begun] = ()
+    begun: Sequence[jobs.StartedStage] = ()
     current: PlannedStep | None = None
     recorded_at: float = field(default_factory=monotonic)
 
@@ -98,7 +98,7 @@ class Work:
         self.run.plan(StepPlan(step.stage, step.name) for step in self.plan)
 
     def go_on_with(self, stage: jobs.Stage) -> None:
-        self.begun, self.current = (*self.begun, jobs.Begun(stage, now())), None
+        self.begun, self.current = (*self.begun, jobs.StartedStage(stage, now())), None
 
     def recorded(self, held: jobs.Claim) -> None:
         """The records say what this says; ``held`` is the claim from here on."""

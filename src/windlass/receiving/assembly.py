@@ -20,8 +20,8 @@ from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
 from windlass.kernel.principals import Caller
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
-from windlass.receiving.chunks import find, prefixes
-from windlass.receiving.prefix import object_of
+from windlass.receiving.chunks import find, incremental_hashes
+from windlass.receiving.digest import chunked_object
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store
 
@@ -150,18 +150,18 @@ async def _prove(session: files.UploadSession, lease: files.Lease, request_id: s
     else:
         await _finish(session, size)
         actual = await _hashed(session)
-    prefixes().forget(session.id)
+    incremental_hashes().forget(session.id)
     await in_transaction(completion.record, lease, session, size=size, sha256=actual, request_id=request_id)
 
 
 async def _hashed(session: files.UploadSession) -> str:
     """Raises ChecksumMismatch, with which the upload is over."""
-    actual = await prefixes().finish(object_of(session))
+    actual = await incremental_hashes().finish(chunked_object(session))
     announced = completion.announced_by(session.expected_sha256, session.expected_sha512)
     try:
         await completion.prove(store(session.store), session.store_key, actual, announced)
     except ChecksumMismatch as problem:
-        prefixes().forget(session.id)
+        incremental_hashes().forget(session.id)
         await in_database(_disprove, session, actual, problem.detail)
         raise
     return actual
@@ -169,9 +169,7 @@ async def _hashed(session: files.UploadSession) -> str:
 
 def _must_be_still(session: files.UploadSession) -> None:
     """Raises WriterBusy while anybody still writes to the object, where the store can tell."""
-    target = store(session.store)
-    if target.capabilities.locks:
-        target.open_writer(session.store_key, session.store_state).close()
+    store(session.store).require_no_writer(session.store_key, session.store_state)
 
 
 async def _finish(session: files.UploadSession, size: int) -> None:

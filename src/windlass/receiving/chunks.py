@@ -17,13 +17,12 @@ from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, InvalidField, UploadGone, UploadLocked
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
-from windlass.receiving import beginning
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit
+from windlass.receiving.body import ByteSource
 from windlass.receiving.chunk_body import ChunkBody, proved
-from windlass.receiving.digest import RunningDigest
-from windlass.receiving.prefix import Prefixes, object_of
-from windlass.receiving.source import Source
+from windlass.receiving.digest import IncrementalHashes, RunningDigest, chunked_object
+from windlass.receiving.session import create_session
 from windlass.storage.contract import State, Store, SyncFailed, WriterBusy
 from windlass.storage.registry import store
 
@@ -32,7 +31,7 @@ DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
 NAMED_CHUNKS = 1000
 
 keeper = leases.Keeper(files.chunks.unwanted_from, files.chunks.renew)
-_prefixes: dict[asyncio.AbstractEventLoop, Prefixes] = {}
+_incremental_hashes: dict[asyncio.AbstractEventLoop, IncrementalHashes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +43,23 @@ class ChunkOutcome:
     duplicate: bool
 
 
-def prefixes() -> Prefixes:
+def incremental_hashes() -> IncrementalHashes:
     """Those of the running loop."""
     loop = asyncio.get_running_loop()
-    if loop not in _prefixes:
-        _prefixes.clear()  # a loop that has ended follows nothing any more
-        _prefixes[loop] = Prefixes()
-    return _prefixes[loop]
+    if loop not in _incremental_hashes:
+        _incremental_hashes.clear()  # a loop that has ended uses its hashes no more
+        _incremental_hashes[loop] = IncrementalHashes()
+    return _incremental_hashes[loop]
 
 
 async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -> files.UploadSession:
     """Raises FileTooLarge, InvalidField, QuotaExceeded, StorageFull, StoreError."""
     new = admit(intent.description, intent.size, principal, dialect)
     new = replace(new, chunk_size=_chunk_size(store(new.store), intent.size, intent.chunk_size))
-    return await beginning.begin(new, files.uploads.create)
+    return await create_session(new, files.uploads.create)
 
 
-async def put(intent: PutChunk, caller: Caller, source: Source, *, dialect: str) -> ChunkOutcome:
+async def put(intent: PutChunk, caller: Caller, source: ByteSource, *, dialect: str) -> ChunkOutcome:
     """Take one chunk. Sending the same chunk again is answered with ``duplicate``, another in its place is refused.
 
     Raises NotFound, UploadGone, BadRequest, Conflict, ChecksumMismatch, UploadLocked, ClientGone, StoreError.
@@ -92,7 +91,7 @@ async def cancel(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> None:
     files.uploads.must_be_alive(session)
     leases.keeper.ask(upload_id)
     await in_database(files.lifecycle.end_upload, session, files.UploadStatus.CANCELLED)
-    prefixes().forget(upload_id)
+    incremental_hashes().forget(upload_id)
 
 
 def find(upload_id: uuid.UUID, caller: Caller, dialect: str) -> files.UploadSession:
@@ -133,15 +132,15 @@ def _carried(session: files.UploadSession, index: int) -> RunningDigest | None:
     """The hash of everything before this chunk, to be carried on by it, where nothing can be read behind the chunks."""
     if store(session.store).capabilities.reads_unfinished:
         return None
-    return prefixes().up_to(object_of(session), index)
+    return incremental_hashes().digest_before(chunked_object(session), index)
 
 
 def _follow(session: files.UploadSession, body: ChunkBody) -> None:
     """A chunk was received: the hash of the whole goes on, if it stood right before it."""
     if body.carried is not None:
-        prefixes().adopt(object_of(session), body.carried)
+        incremental_hashes().adopt(chunked_object(session), body.carried)
     elif store(session.store).capabilities.reads_unfinished:
-        prefixes().advance(object_of(session))
+        incremental_hashes().advance(chunked_object(session))
 
 
 def _percentage(layout: ChunkLayout, count: int, there: int) -> float:
@@ -219,7 +218,7 @@ class _Receiving:
         self._body = body
 
     def stop(self) -> None:
-        self._body.ask_to_stop()
+        self._body.request_stop()
 
     async def run(self) -> None:
         _under_way.add(self)

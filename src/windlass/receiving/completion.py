@@ -124,6 +124,6 @@ def _read(store: Store, key: str, expected: Sequence[Checksum]) -> tuple[str, li
     """The SHA-256 of a stored object, and which digests it does not have."""
     proof = Proof(expected)
     with store.open(key) as source:
-        found = digests.of_file(source, proof)
+        found = digests.hash_file(source, proof)
     failed = proof.failed()
     return found, [each for each in expected if each.algorithm in failed]

@@ -12,9 +12,9 @@ from windlass.files import api as files
 from windlass.kernel.errors import Forbidden, InvalidField, NotFound, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Concatenate
-from windlass.receiving import beginning, joining
+from windlass.receiving import joining
 from windlass.receiving.admission import admit
-from windlass.receiving.outcome import Outcome, state_of
+from windlass.receiving.session import Outcome, create_session, state_of
 
 #: How long the request that asks for a join waits for its end before it is answered (seconds).
 WAIT_SECONDS = 20.0
@@ -52,7 +52,7 @@ def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.New
     sizes = [part.size for part in known]
     size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
     new = admit(intent.description, size, principal, dialect)
-    return replace(new, concat=intent.said, parts=intent.parts, concat_key=key)
+    return replace(new, concat=intent.header_value, parts=intent.parts, concat_key=key)
 
 
 def _key_of(intent: Concatenate, principal: Principal) -> str:
@@ -62,7 +62,7 @@ def _key_of(intent: Concatenate, principal: Principal) -> str:
 
 
 async def _begin(new: files.NewUpload) -> files.UploadSession:
-    made = await beginning.begin(new, files.joins.create)
+    made = await create_session(new, files.joins.create)
     if made is not None:
         return made
     found = await in_database(files.joins.find, new.concat_key)

@@ -11,7 +11,6 @@ import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import structlog
 
@@ -23,10 +22,10 @@ from windlass.kernel.errors import Problem, UploadGone
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size
-from windlass.storage.contract import CopyingWriter, ObjectMissing, Store, StoreError, SyncFailed, Writer, WriterBusy
+from windlass.storage.contract import ObjectMissing, Store, StoreError, SyncFailed, Writer, WriterBusy
+from windlass.storage.copying import copy_between
 from windlass.storage.registry import store
 
-_READ_SIZE = 1024 * 1024
 #: Small parts are many; so many are copied before their offset is committed.
 PIECES_AT_ONCE = 1000
 
@@ -175,7 +174,7 @@ class _Joining:
 
     async def run(self) -> None:
         try:
-            with leases.keeper.holding(self._session.id, self._ask_to_stop):
+            with leases.keeper.holding(self._session.id, self._request_stop):
                 if await self._copy_all():
                     await self._complete()
                 else:
@@ -194,7 +193,7 @@ class _Joining:
             await in_transaction(files.leases.release_lease, self._lease)
             raise
 
-    def _ask_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         self._asked = True
 
     async def _copy_all(self) -> bool:
@@ -215,22 +214,9 @@ class _Joining:
         """A store copies among its own objects. A part may lie in another, since each has a profile of its own."""
         offset = self._offset
         for part, start, size in step:
-            if self._store.capabilities.copies and part.store == self._store.name:
-                cast(CopyingWriter, writer).copy(offset, part.key, start, size)
-            else:
-                self._copy_through_here(writer, offset, part, start, size)
+            copy_between(self._store, writer, offset, store(part.store), part.key, start, size)
             offset += size
         return writing.save(writer)
-
-    def _copy_through_here(self, writer: Writer, offset: int, part: Part, start: int, size: int) -> None:
-        with store(part.store).open(part.key) as source:
-            source.seek(start)
-            done = 0
-            while done < size:
-                block = source.read(min(_READ_SIZE, size - done))
-                if not block:
-                    raise StoreError(f"{part.key} has {size - done} bytes too few")
-                done += writer.write(offset + done, [block])
 
     async def _commit_step(self, size: int) -> None:
         self._offset += size

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import structlog
 
@@ -19,7 +19,7 @@ from windlass.protocols.intents import NamedPart
 from windlass.receiving import agreement, completion, direct
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, profile_of
-from windlass.storage.contract import DirectStore, ObjectMissing, StoreError, SyncFailed
+from windlass.storage.contract import ObjectMissing, StoreError, SyncFailed
 from windlass.storage.registry import store
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class _Taking:
 
     def __init__(self, session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
         self._session, self._lease, self._request_id = session, lease, request_id
-        self._target = cast(DirectStore, store(session.store))
+        self._target = direct.direct_store_of(session.store)
 
     async def parts(self, named: Sequence[NamedPart]) -> files.UploadSession:
         await self._leased(self._parts(named))
@@ -128,14 +128,14 @@ class _Taking:
     async def _parts(self, named: Sequence[NamedPart]) -> None:
         key, state = self._lease.store_key, self._lease.state
         try:
-            there = await in_thread(self._target.sent_parts, key, state)
+            there = await in_thread(self._target.uploaded_parts, key, state)
         except ObjectMissing:
             await self._record(await self._taken_before())
             return
-        agreement.must_agree(there, named, self._target.least_part)
+        agreement.must_agree(there, named, self._target.min_part_size)
         await self._allow(sum(part.size for part in there), there[0].size)
         try:
-            size = await in_thread(self._target.take_parts, key, state, there)
+            size = await in_thread(self._target.complete_multipart, key, state, there)
         except ObjectMissing:
             size = await self._taken_before()
         except SyncFailed as error:
@@ -144,11 +144,11 @@ class _Taking:
 
     async def _whole(self) -> bool:
         key, state = self._lease.store_key, self._lease.state
-        sent = await in_thread(self._target.sent_whole, key, state)
+        sent = await in_thread(self._target.uploaded_single, key, state)
         if sent is None:
             return False
         await self._allow(sent.size)
-        size = await in_thread(self._target.take_whole, key, state, sent)
+        size = await in_thread(self._target.complete_single, key, state, sent)
         if size is None:
             return False
         await self._record(size)
@@ -176,7 +176,7 @@ class _Taking:
 
     async def _taken_before(self) -> int:
         """The parts are gone: because the object was made of them, and whoever did so died before recording it?"""
-        size = await in_thread(self._target.taken, self._lease.store_key, self._lease.state)
+        size = await in_thread(self._target.completed_size, self._lease.store_key, self._lease.state)
         if size is None:
             await self._fail("The store has nothing of this upload any more.")
             raise UploadGone("The store has nothing of this upload any more. Start a new one.")

@@ -35,6 +35,7 @@ def sailing(filename: str) -> FileAsset:
     return asset
 
 
+@pytest.mark.slow
 def test_a_long_step_has_more_time_than_others_and_a_child_of_its_own(settings) -> None:
     settings(STEP_TIMEOUT_SECONDS=1)
     asset = work_off(sailing("voyage 2.5 1.png"))
@@ -43,6 +44,7 @@ def test_a_long_step_has_more_time_than_others_and_a_child_of_its_own(settings) 
     assert "thumbnail" in {made.name for made in asset.renditions.all()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "filename", "reason"),
     [
@@ -58,6 +60,7 @@ def test_a_long_step_has_limits(settings, limit: dict[str, object], filename: st
     assert not asset.renditions.filter(name="logbook").exists()
 
 
+@pytest.mark.slow
 def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times_a_second(monkeypatch) -> None:
     asset, told, over = sailing("voyage 2 0.png"), [], threading.Event()
     so_far = records.so_far
@@ -88,6 +91,7 @@ def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times
     assert all(later - earlier >= records.TOGETHER for earlier, later in pairwise(told))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [processing.release, processing.delete])
 def test_a_long_step_that_nobody_wants_any_more_is_ended(end) -> None:
     asset = sailing("voyage 600 0.png")

@@ -87,6 +87,7 @@ def test_a_profile_says_when_its_files_end(with_profile: Callable[[str], None]) 
     assert (kept.expires_at, kept.release_at) == (None, None)
 
 
+@pytest.mark.slow
 def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
     ended, due, both, kept = (processed(opaque(), f"{name}.bin") for name in "abcd")
     ended, due = past(ended, expires_at=1), past(due, release_at=1)
@@ -116,6 +117,7 @@ def test_a_released_file_goes_when_its_profile_says(
     assert sweep.sweep().files_deleted == 1
 
 
+@pytest.mark.slow
 def test_shared_bytes_are_counted_when_they_go() -> None:
     content = opaque()
     first = processed(content, "a.bin")
@@ -135,6 +137,7 @@ def test_a_file_that_is_being_worked_on_goes_too() -> None:
     assert asset.status == FileStatus.RELEASED
 
 
+@pytest.mark.slow
 def test_counts_of_references_are_put_right() -> None:
     asset = processed(b"counted", "a.txt")
     blob = Blob.objects.get(owner=asset.owner)
@@ -150,6 +153,7 @@ def test_counts_of_references_are_put_right() -> None:
     assert is_stored(blob.key)
 
 
+@pytest.mark.slow
 def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
     asset = arrived(b"12345")
@@ -161,6 +165,7 @@ def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
     assert swept() == {}
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_every_object() -> None:
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(b"orphan"), 6)

@@ -128,6 +128,7 @@ def test_a_step_that_fails_is_the_failure_of_its_own_stage_s_job(settings) -> No
     assert [attempt.step for attempt in job.attempt_log.all()] == ["trial"]
 
 
+@pytest.mark.slow
 def test_what_earlier_steps_found_does_not_wait_for_a_slow_one() -> None:
     asset = received(samples.jpeg(), "trial sleep 60.jpg", run_intake=True)
     process = worker(job_of(asset, Stage.DESCRIBE), "patient")
@@ -165,6 +166,7 @@ def test_every_step_is_recorded_and_told_in_order() -> None:
     assert len(events(asset, "file.ready")) == 1
 
 
+@pytest.mark.slow
 def test_progress_never_falls() -> None:
     """The step reports 10, 90, 40, 60, 100."""
     asset = received(samples.jpeg(), "trial progress.jpg", run_intake=True)
@@ -208,6 +210,7 @@ def test_an_attempt_that_fails_is_due_again_later(settings) -> None:
     assert (row.state, row.detail) == (StepState.PENDING, "The tide is out. It will be tried again.")
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     """Guarantee 4: one output, attempts = 2, scratch space empty; and no child lives on."""
     asset = received(samples.jpeg(), "trial sleep 2.jpg", run_intake=True)
@@ -218,7 +221,7 @@ def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     process.kill()
     process.wait()
     eventually(lambda: not any(is_alive(pid) for pid in below))
-    assert processing.recover(jobs.held_by("worker-1")) == 1
+    assert processing.recover(jobs.running_jobs_of("worker-1")) == 1
     asset = work_off(asset, "worker-2")
     log = [(attempt.worker, attempt.outcome) for attempt in job_of(asset, Stage.DESCRIBE).attempt_log.all()]
     assert asset.status == READY
@@ -228,6 +231,7 @@ def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     assert scratch() == []
 
 
+@pytest.mark.slow
 def test_who_finishes_after_his_lease_records_nothing() -> None:
     """Guarantee 6: the worker stops in the middle of a step; another does it; the first wakes up and finishes."""
     asset = received(samples.jpeg(), "trial sleep 1.jpg", run_intake=True)
@@ -235,7 +239,7 @@ def test_who_finishes_after_his_lease_records_nothing() -> None:
     process = worker(job, "slow", JOB_LEASE_SECONDS="1")
     eventually(lambda: step(asset, "trial").state == StepState.RUNNING)
     process.send_signal(signal.SIGSTOP)
-    mine = eventually(lambda: [lapsed for lapsed in jobs.lapsed() if lapsed.id == job.id])
+    mine = eventually(lambda: [lapsed for lapsed in jobs.expired_claims() if lapsed.id == job.id])
     assert processing.recover(mine) == 1
     assert processing.recover(mine) == 0
     asset = work_off(asset, "quick")
@@ -252,9 +256,9 @@ def test_who_finishes_after_his_lease_records_nothing() -> None:
 def test_a_job_that_loses_its_worker_each_time_dies_with_the_reason(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=1)
     asset = received(samples.text(), "a.txt", run_intake=True)
-    assert jobs.claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
+    assert jobs.try_claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
     StepRun.objects.filter(file=asset, step="trial").update(state=StepState.RUNNING)
-    assert processing.recover(jobs.held_by("ill-fated")) == 1
+    assert processing.recover(jobs.running_jobs_of("ill-fated")) == 1
     asset.refresh_from_db()
     assert (asset.status, asset.gate_passed) == (FileStatus.FAILED, True)
     assert "worker died" in asset.message
@@ -332,7 +336,9 @@ def test_a_file_that_failed_can_be_tried_again(settings) -> None:
 
 def test_jobs_may_run_inside_the_call_that_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """CELERY_TASK_ALWAYS_EAGER: the bell runs the job, stage within stage, as soon as the row is committed."""
-    monkeypatch.setattr("windlass.jobs.wake.ring", lambda job_id, stage: processing.run_job(job_id, "eager"))
+    monkeypatch.setattr(
+        "windlass.jobs.notify.notify_workers", lambda job_id, stage: processing.run_job(job_id, "eager")
+    )
     asset = received(samples.jpeg(), "a.jpg")
     asset.refresh_from_db()
     assert asset.status == READY

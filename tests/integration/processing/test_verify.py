@@ -88,6 +88,7 @@ def lengthen(path: Path) -> None:
         file.write(b"more")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "kind"),
     [
@@ -202,6 +203,7 @@ def test_nothing_is_done_with_damaged_bytes() -> None:
     assert assets.owed([row.step], after=0, at_most=10) == []
 
 
+@pytest.mark.slow
 def test_new_files_do_not_share_damaged_bytes_and_mend_older_ones() -> None:
     data = content()
     first = processed(data, "a.bin")

@@ -190,8 +190,8 @@ def test_a_worker_that_dies_while_making_good_leaves_the_file_in_service(harbour
     job = job_of(asset, jobs.Stage.INTAKE)
     for _ in range(2):
         StepRun.objects.filter(file=asset, step="harbour").update(state=StepState.RUNNING)
-        assert jobs.claim(job.id, "ill-fated") is not None
-        assert processing.recover(jobs.held_by("ill-fated")) == 1
+        assert jobs.try_claim(job.id, "ill-fated") is not None
+        assert processing.recover(jobs.running_jobs_of("ill-fated")) == 1
     asset.refresh_from_db()
     assert (asset.status, asset.gate_passed) == (READY, True)
     assert step(asset, "harbour").state == StepState.FAILED
@@ -204,11 +204,11 @@ def test_processing_from_the_start_ends_the_making_good(harbour) -> None:
     harbour("open")
     processing.fill_in_owed()
     old = job_of(asset, jobs.Stage.INTAKE)
-    held = jobs.claim(old.id, "slow")
+    held = jobs.try_claim(old.id, "slow")
     assert held is not None
     processing.reprocess(asset)
-    with pytest.raises(jobs.Fenced):
-        jobs.keep(held)
+    with pytest.raises(jobs.LeaseLost):
+        jobs.renew_lease(held)
     assert (work_off(asset).status, step(asset, "harbour").state) == (READY, StepState.DONE)
 
 

@@ -7,9 +7,9 @@ import django
 
 django.setup()
 
-from windlass.jobs import wake  # noqa: E402  Django first
+from windlass.jobs import notify  # noqa: E402  Django first
 from windlass.processing import api as processing  # noqa: E402
 
-wake.ring = lambda job_id, stage: None
+notify.notify_workers = lambda job_id, stage: None
 processing.run_job(uuid.UUID(sys.argv[1]), sys.argv[2])
 processing.shut_down()

@@ -199,7 +199,7 @@ def _gate_problem(asset: FileAsset) -> NotReady | Conflict:
     why = f" ({asset.message})" if asset.message else ""
     return Conflict(
         f"Processing gave up before the checks of this file had passed{why}, so it is not served. "
-        f"POST {urls.file(asset.id, 'reprocess/')} tries again.",
+        f"POST {urls.file_path(asset.id, 'reprocess/')} tries again.",
         file_status=asset.status,
     )
 
@@ -221,5 +221,5 @@ def _explain_absence(file_id: uuid.UUID) -> None:
 def _rendition_filename(asset: FileAsset, rendition: Rendition) -> str:
     base = rendition.mime_type.partition(";")[0]
     suffix = _SUFFIXES.get(base, base.rpartition("/")[2])
-    stem, _ending = filenames.split(asset.original_filename)
-    return filenames.grow(stem, f"-{rendition.name}", f".{suffix}")
+    stem, _ending = filenames.split_extension(asset.original_filename)
+    return filenames.add_suffix(stem, f"-{rendition.name}", f".{suffix}")

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,7 +26,7 @@ from windlass.http.downloads.object_streaming import ObjectReader, ObjectRespons
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
 from windlass.kernel.errors import RangeNotSatisfiable
 from windlass.kernel.filenames import content_disposition
-from windlass.storage.contract import LocalFiles, PresigningStore
+from windlass.storage.contract import presigning_store
 from windlass.storage.registry import store
 
 UNKNOWN_TYPE = "application/octet-stream"
@@ -87,14 +86,14 @@ def sendfile_headers(request: Request, store_name: str, key: str) -> dict[str, s
     settings = conf.get()
     if settings.sendfile == "off" or "if-range" in request.headers:
         return {}
-    target = store(store_name)
-    if not target.capabilities.local_files:
+    path = store(store_name).local_path(key)
+    if path is None:
         return {}
     if settings.sendfile == "x-accel-redirect":
         of_store = conf.store_settings(settings, store_name)
         root = of_store.sendfile_root if of_store is not None else ""
         return {"X-Accel-Redirect": f"{root}/{key}"} if root else {}  # without a root the proxy does not know the store
-    return {"X-Sendfile": str(cast(LocalFiles, target).local_path(key))}
+    return {"X-Sendfile": str(path)}
 
 
 async def presigned_url(request: Request, store_name: str, key: str, headers: Mapping[str, str]) -> str | None:
@@ -102,16 +101,15 @@ async def presigned_url(request: Request, store_name: str, key: str, headers: Ma
 
     A request with ``If-Range`` is answered here: the store would compare the tag with one of its own.
     """
-    target = store(store_name)
+    target = presigning_store(store(store_name))
     of_store = conf.store_settings(conf.get(), store_name)
     downloads = of_store.downloads if of_store is not None else "proxy"
-    if downloads == "proxy" or not target.capabilities.presigns or "if-range" in request.headers:
+    if downloads == "proxy" or target is None or "if-range" in request.headers:
         return None
-    presigning = cast(PresigningStore, target)
-    if downloads == "auto" and not presigning.is_public:
+    if downloads == "auto" and not target.is_public:
         return None
     of_bytes = {name: headers[name] for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
-    return await in_thread(presigning.presign, key, seconds=PRESIGNED_SECONDS, headers=of_bytes)
+    return await in_thread(target.presign, key, seconds=PRESIGNED_SECONDS, headers=of_bytes)
 
 
 def _headers(stored: StoredObject) -> dict[str, str]:

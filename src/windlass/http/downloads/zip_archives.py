@@ -32,7 +32,7 @@ from windlass.kernel.filenames import clean, content_disposition
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 from windlass.protocols import json_fields
-from windlass.receiving.source import RequestBody
+from windlass.receiving.body import RequestBody
 from windlass.storage.contract import StoreError
 
 MAX_FILES = 1000
@@ -223,10 +223,10 @@ def _names(names: Iterable[str]) -> Iterator[str]:
     """Names that are distinct, also where case is ignored: ``a.txt``, ``a (2).txt``."""
     taken: set[str] = set()
     for name in names:
-        stem, ending = filenames.split(name)
+        stem, ending = filenames.split_extension(name)
         unique, number = name, 1
         while filenames.comparable(unique) in taken:
             number += 1
-            unique = filenames.grow(stem, f" ({number})", ending)
+            unique = filenames.add_suffix(stem, f" ({number})", ending)
         taken.add(filenames.comparable(unique))
         yield unique

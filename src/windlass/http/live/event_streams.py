@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
 from windlass.accounts.api import OWNER
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.files.api import assets, uploads
 from windlass.http.authentication import principal_of, until_revoked
@@ -114,9 +114,9 @@ def _ended_by_outage(sending: asyncio.Future[None]) -> bool:
     try:
         sending.result()
     except DatabaseError as error:
-        if not is_away(error):
+        if not is_outage(error):
             raise
-        note(error)
+        log_outage(error)
         return True
     return False
 

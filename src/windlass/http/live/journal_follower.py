@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
 from windlass.executors import in_database
@@ -100,7 +100,7 @@ class Subscriber:
         self.behind = False
         topic = self.topic
         page = await in_database(
-            events.follow,
+            events.events_after,
             self.position,
             owner=topic.owner,
             file_id=topic.file_id,
@@ -169,15 +169,15 @@ class Follower:
 
     async def _run(self) -> None:
         notified, ready = self._notified, self._ready
-        stop_listening = events.listen(_setter(notified))
+        stop_listening = events.add_listener(_setter(notified))
         try:
             while True:
                 try:
                     await self._distribute(ready)
                     await _wait_for(notified, POLL_SECONDS)
                 except Exception as error:
-                    if is_away(error):
-                        note(error)
+                    if is_outage(error):
+                        log_outage(error)
                     else:
                         log.exception("journal.unreadable")
                     await asyncio.sleep(RETRY_SECONDS)
@@ -192,7 +192,7 @@ class Follower:
         # Progress is read before the journal; see Subscriber.next.
         progress = await self._read_progress()
         while True:
-            page = await in_database(events.follow, self._position, limit=PAGE)
+            page = await in_database(events.events_after, self._position, limit=PAGE)
             last = len(page) < PAGE
             for subscriber in self.subscribers:
                 subscriber.offer(page, progress if last else None)

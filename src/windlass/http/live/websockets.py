@@ -34,7 +34,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _problem(scope: Scope) -> Problem:
     try:
-        await in_database(accounts.prove_scope, {**scope, "type": "http", "method": "GET"}, accounts.OWNER)
+        await in_database(accounts.authenticate_scope, {**scope, "type": "http", "method": "GET"}, accounts.OWNER)
     except Problem as problem:
         return problem
     return NotFound(f"There is no WebSocket at {scope['path']}.")

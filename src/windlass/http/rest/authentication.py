@@ -40,10 +40,10 @@ STAFF = Credential(accounts.STAFF)
 async def admit(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
     """Prove the caller's credential, unless ``windlass.asgi`` did so before the body was received.
 
-    Raises as ``accounts.prove`` does.
+    Raises as ``accounts.authenticate`` does.
     """
     admitted = getattr(request, "scope", {}).get(PRINCIPAL)
-    principal = admitted or await in_database(accounts.prove, request, access, path)
+    principal = admitted or await in_database(accounts.authenticate, request, access, path)
     request.windlass_principal = principal  # type: ignore[attr-defined]
 
 

@@ -100,7 +100,7 @@ async def read_file_status(request: HttpRequest, file_id: str) -> HttpResponse:
 async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | None = None) -> HttpResponse:
     seconds = (asked.expires_in if asked else None) or conf.get().signed_url_seconds
     path = await on_file(request, file_id, _downloadable)
-    signed, expires_at = accounts.sign(path, seconds)
+    signed, expires_at = accounts.sign_path(path, seconds)
     base = conf.get().media_url.rstrip("/")
     url = base + signed if base else urls.absolute(signed)
     return JsonResponse({"url": url, "expires_at": rfc3339(expires_at)}, status=201)

@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja.operation import Operation
 
 from windlass.accounts.api import PUBLIC, Access
-from windlass.database.outage import is_away
+from windlass.database.outage import is_outage
 from windlass.http import query_parameters
 from windlass.http.byte_plane import BYTE_ENDPOINTS
 from windlass.http.rest import problems
@@ -78,7 +78,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def server_error(request: HttpRequest) -> HttpResponse:
     """``handler500``. Django logs the error, unless it is an outage of the database, which is logged once."""
     error = sys.exc_info()[1]
-    if isinstance(error, Exception) and is_away(error):
+    if isinstance(error, Exception) and is_outage(error):
         outage = problems.error_response(request, error)
         outage._has_been_logged = True  # type: ignore[attr-defined]  # Django reads this attribute
         return outage
@@ -189,6 +189,6 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
     # A project's ATOMIC_REQUESTS must not apply here: Django refuses it for asynchronous views, and Windlass commits
     # before it replies.
     answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
-    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.prove checks the token of a session
+    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.authenticate checks the token of a session
     answered.windlass_accesses = accesses  # type: ignore[attr-defined]
     return answered

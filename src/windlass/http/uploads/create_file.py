@@ -1,4 +1,4 @@
-"""``POST /files`` and ``PUT /files/{name}``: a new file, in the protocol that the client speaks."""
+"""``POST /files`` and ``PUT /files/{name}``: a new file, in the protocol that the client resumable_dialect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from windlass.http.uploads import file_forms, ietf, tus
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
 from windlass.http.uploads.upload_responses import created_file_response
 from windlass.protocols import raw
-from windlass.protocols.dialects import Dialect, recognise
+from windlass.protocols.dialects import Dialect, recognise_dialect
 from windlass.protocols.intents import Reply
 from windlass.receiving.admission import admit
 from windlass.receiving.whole import WholeUpload
@@ -38,7 +38,7 @@ def _put(path: str, name: str, summary: str) -> None:
     "POST",
     "/files",
     name="create_file",
-    summary="Take a new file, in whatever dialect the client speaks",
+    summary="Take a new file, in whatever dialect the client resumable_dialect",
     description=(
         "`Tus-Resumable` creates a tus upload, `Upload-Complete` one of the IETF's; "
         "multipart/form-data is a browser's form; any other body is the bytes themselves."
@@ -70,7 +70,7 @@ def _put(path: str, name: str, summary: str) -> None:
     },
 )
 async def create_file(upload: UploadRequest) -> Response | Reply:
-    match recognise(upload.head):
+    match recognise_dialect(upload.head):
         case Dialect.TUS:
             return await tus.create(upload)
         case Dialect.IETF:

@@ -32,7 +32,8 @@ from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, Problem, UploadGone
 from windlass.kernel.principals import Caller
 from windlass.protocols import s3multipart as protocol
-from windlass.protocols.intents import Reply, SendStraight
+from windlass.protocols.dialects import Dialect
+from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct, taking
 
@@ -136,13 +137,13 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
 )
 async def params(upload: UploadRequest) -> Reply:
     intent = protocol.parse_params(upload.head.query)
-    new = direct.admitted(intent, upload.principal, dialect=protocol.DIALECT)
+    new = direct.admitted(intent, upload.principal, dialect=Dialect.S3)
     if intent.as_form and not direct.takes_forms(new):
         return await _form_to_this_server(upload, intent)
     created = await direct.begin(new, intent)
     invitation = created.invitation
     assert invitation is not None
-    return protocol.invited(
+    return protocol.signed_request(
         created.session.id,
         created.key,
         method=invitation.method,
@@ -165,8 +166,8 @@ async def complete_params(upload: UploadRequest) -> Reply:
     key = protocol.parse_key(upload.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_session_of_grant, key, upload.caller), key)
-    upload_id, key = protocol.key_of(upload.head.query)
-    session = await taking.take(upload_id, key, upload.caller, dialect=protocol.DIALECT, request_id=upload.request_id)
+    upload_id, key = protocol.parse_upload_key(upload.head.query)
+    session = await taking.take(upload_id, key, upload.caller, dialect=Dialect.S3, request_id=upload.request_id)
     return await _completed(session, key)
 
 
@@ -181,7 +182,7 @@ async def complete_params(upload: UploadRequest) -> Reply:
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = protocol.parse_create(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
-    created = await direct.begin(direct.admitted(intent, principal, dialect=protocol.DIALECT), intent)
+    created = await direct.begin(direct.admitted(intent, principal, dialect=Dialect.S3), intent)
     return protocol.created(created.session.id, created.key, direct.bucket_of(created.session))
 
 
@@ -194,8 +195,8 @@ async def create_multipart(upload: UploadRequest) -> Reply:
     replies={200: ("In order of their numbers", list[SentPart])},
 )
 async def list_parts(upload: UploadRequest) -> Reply:
-    parts = await direct.parts(*_session_and_key(upload), upload.caller, dialect=protocol.DIALECT)
-    return protocol.listed((part.number, part.tag, part.size) for part in parts)
+    parts = await direct.parts(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
+    return protocol.uploaded_parts((part.number, part.tag, part.size) for part in parts)
 
 
 @_endpoint(
@@ -209,7 +210,7 @@ async def list_parts(upload: UploadRequest) -> Reply:
 async def sign_parts(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     numbers = protocol.parse_numbers(upload.head.query)
-    return protocol.parts(await direct.part_urls(upload_id, key, numbers, upload.caller, dialect=protocol.DIALECT))
+    return protocol.signed_parts(await direct.part_urls(upload_id, key, numbers, upload.caller, dialect=Dialect.S3))
 
 
 @_endpoint(
@@ -223,8 +224,8 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 async def sign_part(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     number = protocol.parse_number(upload.path["number"])
-    signed = await direct.part_urls(upload_id, key, [number], upload.caller, dialect=protocol.DIALECT)
-    return protocol.part(signed[number], direct.life())
+    signed = await direct.part_urls(upload_id, key, [number], upload.caller, dialect=Dialect.S3)
+    return protocol.signed_part(signed[number], direct.life())
 
 
 @_endpoint(
@@ -240,9 +241,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     caller = upload.caller
     parts = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_complete, protocol.MAX_JSON_PARTS)
-    session = await taking.complete(
-        upload_id, key, parts, caller, dialect=protocol.DIALECT, request_id=upload.request_id
-    )
+    session = await taking.complete(upload_id, key, parts, caller, dialect=Dialect.S3, request_id=upload.request_id)
     return await _completed(session, key)
 
 
@@ -255,11 +254,11 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     replies={200: ("An empty object", {"type": "object"})},
 )
 async def abort_multipart(upload: UploadRequest) -> Reply:
-    await direct.abort(*_session_and_key(upload), upload.caller, dialect=protocol.DIALECT)
+    await direct.abort(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
     return protocol.aborted()
 
 
-async def _form_to_this_server(upload: UploadRequest, intent: SendStraight) -> Reply:
+async def _form_to_this_server(upload: UploadRequest, intent: CreateDirect) -> Reply:
     """For a store that accepts no forms: a form that this server receives, permitted by a grant. The key is the grant's
     token, by which the page can ask for the file."""
     description = intent.description
@@ -276,7 +275,9 @@ async def _form_to_this_server(upload: UploadRequest, intent: SendStraight) -> R
     metadata = json.dumps(description.metadata) if description.metadata else ""
     fields = {"key": token, "metadata": metadata, "sha256": description.sha256 or ""}
     filled = {name: value for name, value in fields.items() if value}
-    return protocol.invited(None, token, method="POST", url=url, fields=filled, headers={}, seconds=direct.life())
+    return protocol.signed_request(
+        None, token, method="POST", url=url, fields=filled, headers={}, seconds=direct.life()
+    )
 
 
 def _session_of_grant(token: str, caller: Caller) -> files.UploadSession:

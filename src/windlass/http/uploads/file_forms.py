@@ -18,7 +18,7 @@ from windlass.http.uploads.upload_responses import created_file_response
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge
 from windlass.kernel.principals import Principal
 from windlass.protocols import form
-from windlass.protocols.dialects import Dialect, must_be_whole
+from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FormRequest, LateFields, PartBegan
 from windlass.protocols.intents import Description
 from windlass.receiving.admission import admit
@@ -71,7 +71,7 @@ async def create_files(upload: UploadRequest) -> Response:
 
 async def receive(upload: UploadRequest, *, always_list: bool) -> Response:
     """The record of the form's one file, or with ``always_list`` and for several files the list form."""
-    must_be_whole(upload.head)
+    require_whole_body(upload.head)
     intake = _FileForm(upload, form.parse(upload.head))
     received = await intake.receive()
     problems = [item.problem for item in received if item.problem is not None]

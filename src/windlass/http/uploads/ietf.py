@@ -20,8 +20,8 @@ from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, Reply, UploadState
 from windlass.receiving import resumable
-from windlass.receiving.outcome import Outcome
-from windlass.receiving.pump import End
+from windlass.receiving.session import Outcome
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
 
@@ -73,17 +73,17 @@ class _LocationAnnouncement:
     async def __call__(self, state: UploadState) -> None:
         self.upload_id = state.upload_id
         interop = rufh.interop_of(self._upload.head)
-        if interop.informs:
+        if interop.sends_104:
             headers = rufh.begun(state, self._upload.location(state.upload_id), interop, now())
             await send_interim_response(self._upload.request.scope, rufh.UPLOAD_RESUMPTION_SUPPORTED, headers)
 
 
 async def _reply(upload: UploadRequest, outcome: Outcome, *, creation: bool = False) -> Response | Reply:
     state, interop = outcome.state, rufh.interop_of(upload.head)
-    if outcome.end is End.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
+    if outcome.end is TransferEnd.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
         await resumable.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
     check_outcome(outcome)
-    if outcome.end is End.CLIENT_GONE:
+    if outcome.end is TransferEnd.CLIENT_GONE:
         return client_gone_response()
     record = await in_database(_record, state.file_id) if state.file_id else None
     return rufh.taken(state, upload.location(state.upload_id), interop, now(), record, creation=creation)

@@ -18,8 +18,8 @@ from windlass.kernel.errors import (
 )
 from windlass.protocols.dialects import Dialect
 from windlass.receiving import lease as leases
-from windlass.receiving.outcome import Outcome
-from windlass.receiving.pump import End
+from windlass.receiving.session import Outcome
+from windlass.receiving.transfer import TransferEnd
 
 
 def check_outcome(outcome: Outcome) -> None:
@@ -29,24 +29,24 @@ def check_outcome(outcome: Outcome) -> None:
     """
     offset = {"Upload-Offset": str(outcome.state.offset)}
     match outcome.end:
-        case End.OVER_LIMIT if outcome.declared is None:
+        case TransferEnd.OVER_LIMIT if outcome.declared is None:
             raise FileTooLarge(outcome.state.max_size or outcome.state.offset)
-        case End.OVER_LIMIT:
+        case TransferEnd.OVER_LIMIT:
             raise PastDeclaredLength(
                 f"The body goes beyond the {outcome.declared} bytes that were declared; what fits is kept.",
                 limit=outcome.declared,
             )
-        case End.SILENT:
+        case TransferEnd.TIMED_OUT:
             raise ReceiveTimeout(
                 f"Nothing came for too long. The upload stands at byte {outcome.state.offset}; resume it.",
                 headers=offset,
             )
-        case End.ASKED if leases.keeper.stopping:
+        case TransferEnd.STOP_REQUESTED if leases.keeper.stopping:
             raise Unavailable(
                 f"The server is stopping. The upload stands at byte {outcome.state.offset}; resume it shortly.",
                 retry_after=1,
             )
-        case End.ASKED:
+        case TransferEnd.STOP_REQUESTED:
             raise UploadLocked(
                 "Another request asked for this upload, so this one was ended and what had come was kept: the upload "
                 f"stands at byte {outcome.state.offset}. Ask for its offset with HEAD and go on from there.",

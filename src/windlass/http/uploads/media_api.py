@@ -39,14 +39,13 @@ from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as chunk_protocol
 from windlass.protocols import heads
 from windlass.protocols import media as protocol
-from windlass.protocols.dialects import Dialect, must_be_whole
+from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FieldCollector, FormParser, LateFields, PartBegan
 from windlass.protocols.intents import ChunkProgress, Description, PutChunk, Reply
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
-from windlass.receiving import assembly, chunks, room
+from windlass.receiving import assembly, chunks, disk_space
 from windlass.receiving.admission import admit
-from windlass.receiving.source import Source
-from windlass.receiving.spool import Spool
+from windlass.receiving.body import ByteSource, SpooledBody
 from windlass.receiving.whole import WholeUpload
 from windlass.storage.registry import store
 
@@ -123,7 +122,7 @@ def _form(required: Sequence[str], **properties: Any) -> Content:
 async def create(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=protocol.DIALECT)
+    session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
     layout = files.chunks.layout(session)
     return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
 
@@ -163,7 +162,7 @@ async def status(request: Request) -> Response:
     principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
-        await assembly.complete(upload_id, lambda: principal, dialect=protocol.DIALECT, wait=0)
+        await assembly.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
     return response_of(protocol.status(upload_id, state, progress))
 
 
@@ -180,7 +179,7 @@ async def finalize(upload: UploadRequest) -> Response | Reply:
     upload_id = parse_upload_id(upload.path["upload_id"])
     described = protocol.parse_finalize(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
     session = await assembly.complete(
-        upload_id, caller, dialect=protocol.DIALECT, described=described, request_id=upload.request_id
+        upload_id, caller, dialect=Dialect.MEDIA, described=described, request_id=upload.request_id
     )
     if session.file_id is None:
         return chunk_protocol.assembling(upload_id)
@@ -197,7 +196,7 @@ async def finalize(upload: UploadRequest) -> Response | Reply:
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["upload_id"])
     principal = principal_of(request)
-    await chunks.cancel(upload_id, lambda: principal, dialect=protocol.DIALECT)
+    await chunks.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
     return Response(status_code=204)
 
 
@@ -245,7 +244,7 @@ class _ChunkForm:
         # The limit of the chunk is known once its session is found.
         self._events = FormEvents(upload.body, _parser_of(upload), LARGEST)
         self._fields = FieldCollector()
-        self._spool: Spool | None = None
+        self._spool: SpooledBody | None = None
 
     async def receive(self) -> tuple[PutChunk, chunks.ChunkOutcome]:
         stored: tuple[PutChunk, chunks.ChunkOutcome] | None = None
@@ -274,14 +273,14 @@ class _ChunkForm:
     async def _spool_chunk(self) -> None:
         await self._upload.principal_of_form(self._fields.values)
         profile = files.profile(protocol.PROFILE)
-        await room.must_be_left(profile.store)
-        self._spool = Spool()
+        await disk_space.require_free_space(profile.store)
+        self._spool = SpooledBody()
         await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
 
-    async def _store(self, source: Source) -> tuple[PutChunk, chunks.ChunkOutcome]:
+    async def _store(self, source: ByteSource) -> tuple[PutChunk, chunks.ChunkOutcome]:
         principal = await self._upload.principal_of_form(self._fields.values)
         intent = protocol.parse_chunk(self._values())
-        return intent, await chunks.put(intent, lambda: principal, source, dialect=protocol.DIALECT)
+        return intent, await chunks.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
 
 
 class _MediaForm(FormIntake[uuid.UUID]):
@@ -334,8 +333,8 @@ class _MediaForm(FormIntake[uuid.UUID]):
 
 
 def _parser_of(upload: UploadRequest) -> FormParser:
-    must_be_whole(upload.head)
-    heads.must_not_be_encoded(upload.head)
+    require_whole_body(upload.head)
+    heads.refuse_content_encoding(upload.head)
     return FormParser(upload.head.headers.get("content-type", ""))
 
 
@@ -366,6 +365,6 @@ def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgress]:
-    session = chunks.find(upload_id, lambda: principal, protocol.DIALECT)
+    session = chunks.find(upload_id, lambda: principal, Dialect.MEDIA)
     state = files.UploadStatus.EXPIRED if is_expired(session) else session.status
     return str(state), chunks.progress_of(upload_id)

@@ -26,7 +26,7 @@ from windlass.protocols.form import (
     PartEnded,
 )
 from windlass.protocols.intents import Description
-from windlass.receiving.source import Source
+from windlass.receiving.body import ByteSource
 from windlass.receiving.whole import WholeUpload
 from windlass.storage.contract import Buffer, StoreError
 
@@ -34,12 +34,12 @@ T = TypeVar("T")
 
 
 class FormEvents:
-    """The events of a form as it arrives; also the ``Source`` of the file part that is open.
+    """The events of a form as it arrives; also the ``ByteSource`` of the file part that is open.
 
     ``limit``: bytes that all files together may have.
     """
 
-    def __init__(self, body: Source, parser: FormParser, limit: int) -> None:
+    def __init__(self, body: ByteSource, parser: FormParser, limit: int) -> None:
         self._body = body
         self._parser = parser
         self._pending: list[FormEvent] = []

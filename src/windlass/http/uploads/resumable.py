@@ -23,7 +23,7 @@ from windlass.kernel.errors import Conflict, Forbidden, NotFound
 from windlass.kernel.principals import Principal
 from windlass.protocols import rufh
 from windlass.protocols import tus as tus_protocol
-from windlass.protocols.dialects import Dialect, recognise
+from windlass.protocols.dialects import Dialect, recognise_dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import lease
@@ -69,7 +69,7 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 )
 async def operate(upload: UploadRequest) -> Response | Reply:
     upload_id = parse_upload_id(upload.path["upload_id"])
-    if recognise(upload.head) is Dialect.TUS:
+    if recognise_dialect(upload.head) is Dialect.TUS:
         return await tus.operate(upload, upload_id)
     return await ietf.operate(upload, upload_id)
 
@@ -80,7 +80,7 @@ async def operate(upload: UploadRequest) -> Response | Reply:
     access=PUBLIC,
     tag="Files",
     name="announce",
-    summary="What uploads this server speaks",
+    summary="What uploads this server resumable_dialect",
     replies=_ANNOUNCED,
 )
 @endpoints.upload(
@@ -88,7 +88,7 @@ async def operate(upload: UploadRequest) -> Response | Reply:
     _PATH,
     access=PUBLIC,
     name="announce_upload",
-    summary="What uploads this server speaks",
+    summary="What uploads this server resumable_dialect",
     replies=_ANNOUNCED,
 )
 async def announce(upload: UploadRequest) -> Response:

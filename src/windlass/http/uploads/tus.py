@@ -17,9 +17,9 @@ from windlass.protocols import tus
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, Reply, UploadState
 from windlass.receiving import concatenating, resumable
-from windlass.receiving.outcome import Outcome
-from windlass.receiving.pump import End
-from windlass.receiving.source import RequestBody
+from windlass.receiving.body import RequestBody
+from windlass.receiving.session import Outcome
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
 
@@ -56,7 +56,7 @@ async def _append(intent: Append, upload: UploadRequest) -> Response | Reply:
         intent, upload.caller, upload.body, dialect=Dialect.TUS, request_id=upload.request_id
     )
     check_outcome(outcome)
-    return client_gone_response() if outcome.end is End.CLIENT_GONE else tus.appended(outcome.state)
+    return client_gone_response() if outcome.end is TransferEnd.CLIENT_GONE else tus.appended(outcome.state)
 
 
 async def _create(intent: Create, upload: UploadRequest) -> Response | Reply:
@@ -78,7 +78,7 @@ async def _create(intent: Create, upload: UploadRequest) -> Response | Reply:
         check_outcome(outcome)
     except (Problem, StoreError) as error:
         raise await with_location(error, upload_id, upload) from error
-    if outcome.end is End.CLIENT_GONE:
+    if outcome.end is TransferEnd.CLIENT_GONE:
         return client_gone_response()
     return _created(upload, outcome, received_body=intent.has_body)
 

@@ -26,11 +26,11 @@ from windlass.kernel.errors import Problem
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols import media_types, rufh, tus
-from windlass.protocols.dialects import Dialect, speaks
+from windlass.protocols.dialects import Dialect, resumable_dialect
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head, Reply
 from windlass.receiving import lease as leases
-from windlass.receiving.source import ClientGone, RequestBody
+from windlass.receiving.body import ClientGone, RequestBody
 
 #: The form field in which a page of Django's sends its CSRF token.
 CSRF_FIELD = "csrfmiddlewaretoken"
@@ -105,7 +105,7 @@ class UploadEndpoints(ByteEndpoints):
         """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
 
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
-        resumable protocol that the client speaks.
+        resumable protocol that the client resumable_dialect.
         """
 
         def register(handler: F) -> F:
@@ -131,7 +131,7 @@ def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: Re
         try:
             with _announced_writer(upload):
                 await _admit(upload)
-                checks_names = not declared.has_own_query and speaks(head) is None
+                checks_names = not declared.has_own_query and resumable_dialect(head) is None
                 query_parameters.check(request.scope, declared.query_names if checks_names else None)
                 return response_of(await handler(upload))
         except ClientGone:
@@ -168,8 +168,8 @@ def _announced_writer(upload: UploadRequest) -> AbstractContextManager[None]:
 
 
 def _refused(problem: Problem, upload: UploadRequest) -> Response:
-    """The problem document, with the fields of the resumable protocol that the client speaks."""
-    dialect = speaks(upload.head)
+    """The problem document, with the fields of the resumable protocol that the client resumable_dialect."""
+    dialect = resumable_dialect(upload.head)
     if dialect is None or effective_method(upload.head) == "OPTIONS":
         return problem_response(problem, upload.request)
     if dialect is Dialect.TUS:

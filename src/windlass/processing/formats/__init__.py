@@ -1,5 +1,4 @@
-"""Readers of formats that more than one step looks into: bounded in memory, linear in time, nothing written anywhere.
+"""Readers of file formats: one per format, bounded in memory and linear in time. They run in the sandbox.
 
-They run in the sandbox. Each says in its docstring where it stops; what is past that point is not looked at, and the
-caller learns that it was cut.
+A reader's docstring says where it stops; what lies beyond is not read, and the caller learns that reading was cut.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from windlass.kernel.formats import recording_tags
 from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
+from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.toolkit import recording_length
 from windlass.processing.toolkit.recordings import DEMUXERS, is_cover, main_audio, main_video, opened, seconds_of
 from windlass.processing.toolkit.rehearsal import rehearse

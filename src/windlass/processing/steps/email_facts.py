@@ -7,8 +7,8 @@ from email.utils import getaddresses, parsedate_to_datetime
 from typing import Any
 
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats.bounds import shorten
-from windlass.processing.formats.mime import Mail, words
+from windlass.processing.formats.documents.email_message import Mail, words
+from windlass.processing.formats.read_limits import shorten
 
 MOST_NAMES = 100
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from windlass.kernel.formats import bitmaps, exif, icc, mp4_tracks, png_chunks, raw_photos
 from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
+from windlass.processing.formats.pictures import bitmaps, exif, icc, png_chunks, raw_photos
+from windlass.processing.formats.recordings import mp4_tracks
 from windlass.processing.toolkit import pictures, tone_mapping
 from windlass.processing.toolkit.rehearsal import rehearse
 

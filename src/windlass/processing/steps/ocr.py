@@ -8,8 +8,8 @@ from typing import Any
 
 from windlass.kernel.media_types import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.formats import pdf
-from windlass.processing.formats.sink import MAKES, TextSink
+from windlass.processing.formats.documents import pdf
+from windlass.processing.formats.text.text_sink import MAKES, TextSink
 from windlass.processing.toolkit import picture_work
 
 MOST_PAGES = 200
@@ -49,7 +49,7 @@ class Ocr:
         },
         makes=(MAKES,),
         libraries=(
-            "windlass.processing.formats.quiet",  # before the one that it quietens
+            "windlass.processing.formats.disable_telemetry",  # before the one that it quietens
             "onnxruntime",
             "numpy",
             "cv2",
@@ -88,7 +88,7 @@ class _Reader:
     def lines(self, picture: Any) -> str:
         """``picture``: an array of height, width and blue, green, red."""
         if self._engine is None:
-            import windlass.processing.formats.quiet  # noqa: F401  see `libraries`
+            import windlass.processing.formats.disable_telemetry  # noqa: F401  see `libraries`
 
             import cv2  # isort: skip
             import rapidocr  # isort: skip

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from windlass.kernel.formats import pdf_dates
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats import pdf_units
-from windlass.processing.formats.pdf import first_page, metadata, opened, raw
+from windlass.processing.formats.documents import pdf_dates, pdf_units
+from windlass.processing.formats.documents.pdf import first_page, metadata, opened, raw
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: FPDF_ANNOT_WIDGET of PDFium's headers.

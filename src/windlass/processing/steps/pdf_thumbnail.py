@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
-from windlass.processing.formats.pdf import first_page, opened
+from windlass.processing.formats.documents.pdf import first_page, opened
 from windlass.processing.toolkit import pictures
 from windlass.processing.toolkit.rehearsal import SAMPLES
 

@@ -7,22 +7,20 @@ from typing import Any
 
 from windlass.kernel.media_types import is_xml
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats import (
-    encodings,
+from windlass.processing.formats.documents import (
+    compound_file,
+    email_message,
     epub,
-    markup,
-    mime,
-    ole,
-    ole_text,
+    legacy_office_text,
     ooxml,
     opendocument,
     pdf,
-    plain,
     rtf,
 )
-from windlass.processing.formats.bounds import MB, blocks
-from windlass.processing.formats.packed import Packed
-from windlass.processing.formats.sink import MAKES, MOST_BYTES, TextSink
+from windlass.processing.formats.documents.zip_package import ZipPackage
+from windlass.processing.formats.read_limits import MB, blocks
+from windlass.processing.formats.text import encodings, html_text, plain_text
+from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextSink
 from windlass.processing.toolkit.rehearsal import rehearse
 
 #: Of formats that are read in one piece so many bytes are looked at.
@@ -75,7 +73,7 @@ class Text:
             "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
         },
         makes=(MAKES,),
-        libraries=("pypdfium2", "olefile", "pyexpat", "zipfile", "lzma", "charset_normalizer"),
+        libraries=("pypdfium2", "olefile", "pyexpat", "zlib_ng", "bz2", "lzma", "charset_normalizer"),
     )
 
     def prepare(self) -> None:
@@ -120,40 +118,40 @@ def _pdf(context: StepContext, sink: TextSink) -> dict[str, Any]:
 
 
 def _zipped(context: StepContext, sink: TextSink) -> None:
-    with Packed(context.file) as packed:
-        for is_one, text in (
-            (opendocument.is_opendocument, opendocument.text),
-            (epub.is_epub, epub.text),
-            (ooxml.is_ooxml, ooxml.text),
-        ):
-            if is_one(packed):
-                sink.take(text(packed))
-                break
-        if packed.damaged:
-            sink.why_cut = sink.why_cut or "a part of it is damaged"
-        if packed.cut:
-            sink.why_cut = sink.why_cut or "its parts unpack to more than is read"
+    package = ZipPackage(context.file)
+    for is_one, text in (
+        (opendocument.is_opendocument, opendocument.text),
+        (epub.is_epub, epub.text),
+        (ooxml.is_ooxml, ooxml.text),
+    ):
+        if is_one(package):
+            sink.take(text(package))
+            break
+    if package.damaged:
+        sink.why_cut = sink.why_cut or "a part of it is damaged"
+    if package.cut:
+        sink.why_cut = sink.why_cut or "its parts unpack to more than is read"
 
 
 def _unzipped(context: StepContext, sink: TextSink, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
         return _mail(context)
-    if ole.is_ole(context.file.read(8)):
-        return ole_text.text(context.file)
+    if compound_file.is_compound(context.file.read(8)):
+        return legacy_office_text.text(context.file)
     context.file.seek(0)
     if kind == "application/rtf":
         return rtf.text(_whole(context, sink, _RTF))
     hint = context.facts.get("encoding")
     if kind in _HTML or is_xml(kind):
         data = _whole(context, sink, _MARKUP)
-        codec = encodings.encoding_of(data, markup.declared_charset(data), hint)
-        return markup.text(encodings.decoder(codec).decode(data, True), structured=kind in _HTML)
+        codec = encodings.encoding_of(data, html_text.declared_charset(data), hint)
+        return html_text.text(encodings.decoder(codec).decode(data, True), structured=kind in _HTML)
     codec = encodings.survey(blocks(context.file, 2 * MOST_BYTES, MB)).codec(hint=hint)
     context.file.seek(0)
-    if plain.is_binary(context.file.read(MB), kind, codec):
+    if plain_text.is_binary(context.file.read(MB), kind, codec):
         return iter(())
     context.file.seek(0)
-    return plain.decoded(blocks(context.file, 2 * MOST_BYTES), codec)
+    return plain_text.decoded(blocks(context.file, 2 * MOST_BYTES), codec)
 
 
 def _whole(context: StepContext, sink: TextSink, most: int) -> bytes:
@@ -167,7 +165,7 @@ def _whole(context: StepContext, sink: TextSink, most: int) -> bytes:
 def _mail(context: StepContext) -> Iterator[str]:
     """What a reader would be shown, in order; of alternatives the plain text, if there is any in it."""
     chosen = _chosen(context)
-    for number, part in mime.displayed(mime.Mail(context.file).parts()):
+    for number, part in email_message.displayed(email_message.Mail(context.file).parts()):
         if number in chosen:
             yield from _part(part)
             yield "\n\n"
@@ -176,9 +174,9 @@ def _mail(context: StepContext) -> Iterator[str]:
 def _chosen(context: StepContext) -> set[int]:
     """The numbers of the parts to be read. Of each set of alternatives it is one: the parts that follow one of the ways
     in which the message is told."""
-    found: dict[int, Sequence[tuple[mime.Container, int]]] = {}
+    found: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
     told: dict[tuple[int, int], tuple[int, int]] = {}
-    for number, part in mime.displayed(mime.Mail(context.file).parts()):
+    for number, part in email_message.displayed(email_message.Mail(context.file).parts()):
         has_text = any(map(str.strip, _part(part)))
         rank = _RANKS.get(part.mime_type, 1) if has_text else 0
         found[number] = part.path
@@ -196,7 +194,7 @@ def _chosen(context: StepContext) -> set[int]:
     }
 
 
-def _part(part: mime.Part) -> Iterator[str]:
+def _part(part: email_message.Part) -> Iterator[str]:
     if part.mime_type != "text/html":
         return part.text()
     source, size = [], 0
@@ -204,4 +202,4 @@ def _part(part: mime.Part) -> Iterator[str]:
         size += len(piece)
         if size <= _MARKUP:
             source.append(piece)
-    return markup.text("".join(source))
+    return html_text.text("".join(source))

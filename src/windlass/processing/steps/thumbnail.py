@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from windlass.kernel.formats import raw_photos
 from windlass.kernel.media_types import BITMAP_IMAGES, RASTER_IMAGES, RAW_IMAGES, matches
 from windlass.processing.contract import About, StepContext, StepResult, damaged
+from windlass.processing.formats.pictures import raw_photos
 from windlass.processing.toolkit import bitmap_files, pictures, recordings, still
 
 #: Bytes of a preview in a raw photograph.

@@ -8,22 +8,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import (
-    compound_kinds,
-    containers,
-    looks,
-    markup_root,
-    raw_photos,
-    recording_kinds,
-    texts,
-    zip_kinds,
-)
-from windlass.kernel.formats.markup_root import Markup
-from windlass.kernel.formats.texts import Text
 from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signature, is_text, matches, of_filename
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult, Unreadable
-from windlass.processing.formats import pdf
-from windlass.processing.formats.bounds import MB, blocks
+from windlass.processing.formats import type_refinement
+from windlass.processing.formats.archives import archive_types
+from windlass.processing.formats.documents import compound_file, pdf, zip_types
+from windlass.processing.formats.pictures import raw_photos
+from windlass.processing.formats.read_limits import MB, blocks
+from windlass.processing.formats.recordings import recording_types
+from windlass.processing.formats.text import markup_types, text_types
+from windlass.processing.formats.text.markup_types import Markup
+from windlass.processing.formats.text.text_types import Text
 from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
 
 #: libmagic looks at no more than this by itself.
@@ -38,7 +33,7 @@ _PDF_END = 64 * 1024
 #: Bytes that are searched for the root of a document of markup.
 _MARKUP_WITHIN = 64 * MB
 
-_UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", "application/x-ole-storage", "application/pdf"
+_UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", compound_file.UNKNOWN, "application/pdf"
 _ZIP, _TAR, _PDF_MARK = "application/zip", "application/x-tar", b"%PDF-"
 
 #: Documents that may be locked in a compound file.
@@ -58,7 +53,7 @@ _GUESSED_BY_PROGRAM = frozenset(
 )
 
 #: What runs in a browser is known by its root alone.
-_BY_ROOT = frozenset({markup_root.SVG, markup_root.XHTML})
+_BY_ROOT = frozenset({markup_types.SVG, markup_types.XHTML})
 
 
 class Type:
@@ -79,7 +74,7 @@ class Type:
             "also": "further types that the same bytes have, such as a zip file behind a picture",
         },
         # pylibmagic makes magic find the library that came with it
-        libraries=("pylibmagic", "magic", "pypdfium2"),
+        libraries=("pylibmagic", "magic", "pypdfium2", "olefile", "zlib_ng", "bz2", "lzma"),
     )
 
     def prepare(self) -> None:
@@ -117,13 +112,13 @@ class _Detection:
     def found(self) -> _Found:
         if not self._head:
             return _Found(self._guess)
-        if self._head.startswith(zip_kinds.SIGNATURES):
+        if self._head.startswith(zip_types.SIGNATURES):
             return self._zip_file()
-        if self._head.startswith(compound_kinds.SIGNATURE):
+        if compound_file.is_compound(self._head):
             return self._with_also(self._compound_kind())
-        is_named = any(texts.is_named_text(claim) for claim in self._claims)
+        is_named = any(text_types.is_named_text(claim) for claim in self._claims)
         may_have_controls = is_named and (self._guess == _UNKNOWN or is_text(self._guess))
-        text = texts.text(self._head, is_whole=self._size <= HEAD, may_have_controls=may_have_controls)
+        text = text_types.text(self._head, is_whole=self._size <= HEAD, may_have_controls=may_have_controls)
         kind = self._markup_kind(text) or self._pdf_kind(text, is_named) or self._text_kind(text)
         if kind is None:
             return self._with_also(self._binary_kind())
@@ -131,21 +126,21 @@ class _Detection:
         return self._with_also(kind, encoding or self._encoding, is_text=text is not None)
 
     def _zip_file(self) -> _Found:
-        kinds = [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file)]
+        kinds = zip_types.kinds(self._file)
         kind = kinds[0] if kinds else _ZIP
         if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
-        kind = looks.narrowed(kind, self._claims)
+        kind = type_refinement.narrowed(kind, self._claims)
         return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
 
     def _compound_kind(self) -> str:
-        root = compound_kinds.root(self._file)
+        root = compound_file.read_root(self._file)
         if root is not None and root.is_locked:
             return next((claim for claim in self._claims if claim.startswith(_LOCKED)), _COMPOUND)
-        kind = compound_kinds.kind(root)
+        kind = _COMPOUND if root is None else root.mime_type
         if kind == _COMPOUND and self._guess not in _GUESSED_BY_PROGRAM:
             kind = self._guess
-        return looks.narrowed(kind, self._claims)
+        return type_refinement.narrowed(kind, self._claims)
 
     def _markup_kind(self, text: Text | None) -> str | None:
         found = _markup(_blocks(self._file))
@@ -153,12 +148,12 @@ class _Detection:
             return None
         kind = found.kind
         if found.is_xhtml:
-            return next((claim for claim in self._claims if claim in (markup_root.HTML, markup_root.XHTML)), kind)
-        if kind == markup_root.XML:
+            return next((claim for claim in self._claims if claim in (markup_types.HTML, markup_types.XHTML)), kind)
+        if kind == markup_types.XML:
             kind = next((claim for claim in self._claims if claim.endswith("+xml") and claim not in _BY_ROOT), kind)
-        if found.certain or kind not in (markup_root.XML, markup_root.HTML) or text is None:
+        if found.certain or kind not in (markup_types.XML, markup_types.HTML) or text is None:
             return kind
-        return texts.kind(text, kind if kind == markup_root.HTML else self._text_guess(), self._claims)
+        return text_types.kind(text, kind if kind == markup_types.HTML else self._text_guess(), self._claims)
 
     def _pdf_kind(self, text: Text | None, is_named: bool) -> str | None:
         """A PDF if it can be opened as one; a damaged one by its first bytes."""
@@ -183,13 +178,13 @@ class _Detection:
 
     def _text_kind(self, text: Text | None) -> str | None:
         if text is not None:
-            return texts.kind(text, self._text_guess(), self._claims)
-        mail = next((claim for claim in self._claims if claim in texts.MAIL), None)  # with parts of bytes in it
-        return mail if mail and texts.is_mail(self._head[:HEAD].decode("latin-1")) else None
+            return text_types.kind(text, self._text_guess(), self._claims)
+        mail = next((claim for claim in self._claims if claim in text_types.MAIL), None)  # with parts of bytes in it
+        return mail if mail and text_types.is_mail(self._head[:HEAD].decode("latin-1")) else None
 
     def _text_guess(self) -> str:
         """libmagic takes any text that mentions tags for a page; what is one begins so."""
-        return "text/plain" if self._guess in (markup_root.HTML, markup_root.XML) else self._guess
+        return "text/plain" if self._guess in (markup_types.HTML, markup_types.XML) else self._guess
 
     def _binary_kind(self) -> str:
         if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
@@ -198,24 +193,24 @@ class _Detection:
         if photo is not None:
             return photo.mime_type
         guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
-        kind = looks.refined(guess, self._head, self._size)
+        kind = type_refinement.refined(guess, self._head, self._size)
         is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
         if kind == _UNKNOWN or (is_named_zip and not has_signature(kind)):
             kind = next(iter(self._zip_behind()), kind)
-        kind = recording_kinds.kind(self._file, self._head, self._size, kind)
+        kind = recording_types.kind(self._file, self._head, self._size, kind)
         kind = self._guess if kind == _UNKNOWN else kind
-        return looks.narrowed(kind, self._claims)
+        return type_refinement.narrowed(kind, self._claims)
 
     def _zip_behind(self) -> list[str]:
         """Kinds of the zip file that stands behind something else: readers of zip files begin at a file's end."""
-        return [zip_kinds.kind(self._file, each) for each in zip_kinds.directories(self._file) if each.entries]
+        return zip_types.kinds(self._file, with_entries=True)
 
     def _with_also(self, kind: str, encoding: str | None = None, *, is_text: bool = False) -> _Found:
         also = self._zip_behind()
         if kind != _PDF and _PDF_MARK in self._head[:PDF_WITHIN] and (not is_text or self._opens_as_pdf()):
             also.append(_PDF)
         if kind == "application/gzip" and _is_packed_svg(self._file):
-            also.append(markup_root.SVG)
+            also.append(markup_types.SVG)
         packed = [] if is_text else self._containers(kind, *also)  # no text is one, whatever digits it begins with
         return _Found(kind, encoding, _others(kind, [*also, *packed]))
 
@@ -224,7 +219,11 @@ class _Detection:
         if matches(kinds[0], ARCHIVES):
             return []
         is_named_zip = any(matches(kind, ARCHIVES) for kind in kinds)
-        return [found for found in containers.containers(self._file) if found != containers.ZIP or not is_named_zip]
+        return [
+            found
+            for found in archive_types.types_by_structure(self._file)
+            if found != archive_types.ZIP or not is_named_zip
+        ]
 
 
 def _others(kind: str, also: Iterable[str]) -> tuple[str, ...]:
@@ -256,7 +255,7 @@ def _by_libmagic(head: bytes) -> tuple[str, str]:
 
 def _markup(found: Iterator[bytes]) -> Markup | None:
     try:
-        return markup_root.markup(found)
+        return markup_types.markup(found)
     except ValueError as error:
         raise Unreadable(
             f"The type cannot be detected: there is too much before the document's first element (at most"
@@ -274,7 +273,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 def _is_packed_svg(file: BinaryIO) -> bool:
     found = _markup(_unpacked(file))
-    return found is not None and found.kind == markup_root.SVG
+    return found is not None and found.kind == markup_types.SVG
 
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:

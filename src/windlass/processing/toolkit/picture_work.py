@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import jpeg_scans
 from windlass.processing.contract import PermanentError
+from windlass.processing.formats.pictures import jpeg_scans
 
 #: Above this many pixels nothing is decoded (guarantees, ASVS 5.2.6): 16383 squared, as sharp has it.
 MAX_PIXELS = 16383 * 16383

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from windlass.kernel.formats import wave_chunks
 from windlass.processing.contract import StepContext, Unreadable
+from windlass.processing.formats.recordings import wave_chunks
 from windlass.processing.toolkit.recordings import Frames, decoder, demuxer, opened, played
 
 #: Seconds of processor time for going through all packets; and for decoding sound that contradicts its time stamps.

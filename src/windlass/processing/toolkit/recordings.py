@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import recording_kinds, wave_chunks
 from windlass.kernel.media_types import canonical
 from windlass.processing.contract import StepContext, StepResult, Unreadable, damaged
+from windlass.processing.formats.recordings import recording_types, wave_chunks
 
 #: Type -> FFmpeg's demuxer. It is named, never guessed: guessing would reach playlists that open other files.
 DEMUXERS = {
@@ -91,7 +91,7 @@ def _needed(context: StepContext, name: str) -> dict[str, str]:
 
 def _whole(context: StepContext, name: str) -> Any:
     """The file at its beginning; of MPEG audio behind other bytes, or behind a tag of a wrong length, its audio."""
-    begins = recording_kinds.hidden_start(context.file, context.facts["size"]) if name in ("aac", "mp3") else 0
+    begins = recording_types.hidden_start(context.file, context.facts["size"]) if name in ("aac", "mp3") else 0
     context.file.seek(0)
     return _Tail(context.file, begins) if begins else context.file
 

@@ -6,7 +6,8 @@ import os
 from fractions import Fraction
 from typing import Any, BinaryIO
 
-from windlass.kernel.formats import icc, mp4_tracks, png_chunks
+from windlass.processing.formats.pictures import icc, png_chunks
+from windlass.processing.formats.recordings import mp4_tracks
 
 #: Transfer functions of a high dynamic range (ITU-T H.273) by their names.
 HDR = {16: "pq", 18: "hlg"}

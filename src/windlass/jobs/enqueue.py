@@ -1,0 +1,95 @@
+"""Create, reopen, cancel and delete jobs. Workers are notified once the transaction commits."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import partial
+
+from django.db.models import F
+
+from windlass import conf
+from windlass.database.connection import on_commit
+from windlass.jobs import notify
+from windlass.jobs.models import Attempt, Job
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
+from windlass.kernel.clock import now
+
+
+def enqueue(stage: Stage, file_id: uuid.UUID, *, run: int = 1, request_id: str = "") -> Job:
+    """Create the job of this stage inside the caller's transaction; an existing one of the same run is returned."""
+    existing = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
+    if existing is not None:
+        return existing
+    job = Job.objects.create(
+        file_id=file_id,
+        run=run,
+        stage=stage,
+        due_at=now(),
+        notified_at=now(),
+        max_attempts=conf.get().job_max_attempts,
+        request_id=request_id,
+    )
+    on_commit(lambda: notify.notify_workers(job.id, stage))
+    return job
+
+
+def reopen(stage: Stage, file_id: uuid.UUID, *, run: int, after: float) -> bool:
+    """Queue a finished job again, for its postponed steps, inside the caller's transaction.
+
+    Return False if the job is open or dead, or ended less than ``after`` seconds ago. A job that was pruned is created
+    anew.
+    """
+    job = Job.objects.filter(file_id=file_id, run=run, stage=stage).first()
+    if job is None:
+        enqueue(stage, file_id, run=run)
+        return True
+    moment = now()
+    changed = Job.objects.filter(
+        id=job.id, state=JobState.DONE, updated_at__lt=moment - timedelta(seconds=after)
+    ).update(state=JobState.QUEUED, attempts=0, due_at=moment, notified_at=moment, updated_at=moment)
+    if changed:
+        on_commit(lambda: notify.notify_workers(job.id, stage))
+    return bool(changed)
+
+
+def cancel_of_file(file_id: uuid.UUID) -> int:
+    """Cancel every open job of a file; a worker that runs one loses its lease. Return how many."""
+    open_jobs = Job.objects.filter(file_id=file_id, state__in=[JobState.QUEUED, JobState.RUNNING])
+    Attempt.objects.filter(job__in=open_jobs, outcome=AttemptOutcome.RUNNING).update(
+        outcome=AttemptOutcome.CANCELLED, ended_at=now()
+    )
+    return open_jobs.update(state=JobState.CANCELLED, lease_epoch=F("lease_epoch") + 1, lease_until=None)
+
+
+def resume_of_file(file_id: uuid.UUID, run: int) -> int:
+    """Queue the cancelled jobs of this run again with no attempts used, inside the caller's transaction.
+
+    Return how many.
+    """
+    cancelled = Job.objects.filter(file_id=file_id, run=run, state=JobState.CANCELLED)
+    jobs = list(cancelled.only("id", "stage"))
+    moment = now()
+    cancelled.update(state=JobState.QUEUED, attempts=0, due_at=moment, notified_at=moment, updated_at=moment)
+    for job in jobs:
+        on_commit(partial(notify.notify_workers, job.id, Stage(job.stage)))
+    return len(jobs)
+
+
+def delete_of_file(file_id: uuid.UUID) -> None:
+    """Delete the jobs of a deleted file."""
+    Job.objects.filter(file_id=file_id).delete()
+
+
+def any_open(file_ids: Iterable[uuid.UUID]) -> bool:
+    """Return whether any of these files has a queued or running job."""
+    open_states = (JobState.QUEUED, JobState.RUNNING)
+    return Job.objects.filter(file_id__in=list(file_ids), state__in=open_states).exists()
+
+
+def prune(days: float) -> int:
+    """Delete jobs that ended more than ``days`` ago; return how many."""
+    ended = [JobState.DONE, JobState.CANCELLED, JobState.DEAD]
+    deleted, _ = Job.objects.filter(state__in=ended, updated_at__lt=now() - timedelta(days=days)).delete()
+    return deleted

@@ -1,0 +1,231 @@
+"""Notify workers of due jobs by Celery messages that carry a job's id. A lost message costs time, never work.
+
+Celery is imported by the thread that first sends, so that the web process starts without it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import structlog
+
+from windlass import conf
+from windlass.jobs.states import Stage
+
+TASK = "windlass.run_job"
+Notification = tuple[uuid.UUID, Stage]
+
+#: Notifications that may wait for a slow broker. More are dropped; the sweep sends them again.
+MAX_WAITING = 10_000
+#: Seconds for which a broker that failed is not contacted; notifications are dropped meanwhile.
+AWAY_SECONDS = 1.0
+#: Seconds for which an exiting process goes on sending notifications of what it has just committed.
+FLUSH_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@lru_cache(maxsize=1)
+def celery_app() -> Any:
+    """Windlass's own Celery application, apart from another project's. ``windlass.celery`` defines its task."""
+    from celery import Celery
+    from kombu.transport import TRANSPORT_ALIASES
+
+    TRANSPORT_ALIASES["windlass"] = "windlass.jobs.filesystem_transport:Transport"
+    # No fixups: Celery's Django fixup would run every system check at a worker's start.
+    app: Any = Celery("windlass", set_as_current=False, fixups=[], include=["windlass.celery"])  # type: ignore[no-untyped-call]
+    app.add_defaults(_configuration)
+    return app
+
+
+def notify_workers(job_id: uuid.UUID, stage: Stage) -> None:
+    """Send a notification from a background thread. Never blocks, and never raises for a broker that is away or slow.
+
+    With CELERY_TASK_ALWAYS_EAGER the job runs in this call instead, and its exceptions are raised.
+    """
+    if conf.get().celery_task_always_eager:
+        _run_eagerly(job_id)
+    else:
+        _notifier().put((job_id, stage))
+
+
+def send_now(notifications: Iterable[Notification]) -> int:
+    """Send in this thread. Return how many were sent before the broker failed; never raises for that."""
+    if conf.get().celery_task_always_eager:
+        return sum(1 for job_id, _ in notifications if _run_eagerly(job_id))
+    sent = 0
+    for notification in notifications:
+        if not _connection().send(notification):
+            break
+        sent += 1
+    return sent
+
+
+def connect_broker() -> None:
+    """Import Celery and connect ahead of the first notification. Blocks."""
+    if not conf.get().celery_task_always_eager:
+        _connection().connect()
+
+
+def check() -> str:
+    """Connect to the broker; return its address without its password. Raises the exceptions of its client library."""
+    with celery_app().connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=5)
+        return str(connection.as_uri()) if conf.get().celery_broker_url else "embedded"
+
+
+class _Connection:
+    """One connection to the broker, opened at first use and dropped on an error."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._producer: Any = None
+        self._away_until = 0.0
+        self._away = False
+
+    def connect(self) -> bool:
+        with self._lock:
+            return self._attempt(self._open)
+
+    def send(self, notification: Notification) -> bool:
+        with self._lock:
+            return time.monotonic() >= self._away_until and self._attempt(lambda: self._publish(notification))
+
+    def _publish(self, notification: Notification) -> None:
+        job_id, stage = notification
+        celery_app().send_task(
+            TASK, args=[str(job_id)], queue=stage.value, producer=self._open(), retry=False, ignore_result=True
+        )
+
+    def _open(self) -> Any:
+        if self._producer is None:
+            app = celery_app()
+            connection = app.connection_for_write()
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            self._producer = app.amqp.Producer(connection)
+        return self._producer
+
+    def _attempt(self, work: Any) -> bool:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  each broker's client has its own errors; none may reach an upload
+            self._drop(error)
+            return False
+        if self._away:
+            self._away = False
+            log.info("broker.back")
+        return True
+
+    def _drop(self, error: Exception) -> None:
+        producer, self._producer = self._producer, None
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        if not self._away:
+            self._away = True
+            log.warning("broker.away", error=f"{type(error).__name__}: {error}", hint="jobs wait for the sweep")
+        if producer is not None:
+            try:
+                producer.__connection__.close()
+            except Exception as closing:  # noqa: BLE001  the connection is broken already
+                log.debug("broker.close_failed", error=str(closing))
+
+
+class _Notifier:
+    """Sends notifications in order from a background thread."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[Notification] = queue.Queue(MAX_WAITING)
+        threading.Thread(target=self._run, name="windlass-notify", daemon=True).start()
+        atexit.register(self.flush)
+
+    def put(self, notification: Notification) -> None:
+        try:
+            self._waiting.put_nowait(notification)
+        except queue.Full:
+            log.debug("notification.dropped", job_id=str(notification[0]))
+
+    def flush(self) -> None:
+        """Wait up to FLUSH_SECONDS until everything is sent."""
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while self._waiting.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _run(self) -> None:
+        while True:
+            _connection().send(self._waiting.get())
+            self._waiting.task_done()
+
+
+@lru_cache(maxsize=1)
+def _connection() -> _Connection:
+    return _Connection()
+
+
+_start = threading.Lock()
+
+
+def _notifier() -> _Notifier:
+    with _start:  # lru_cache alone could start two threads
+        return _only_notifier()
+
+
+@lru_cache(maxsize=1)
+def _only_notifier() -> _Notifier:
+    return _Notifier()
+
+
+def _reset_after_fork() -> None:
+    """A forked child has no such thread, and must not use the parent's connection."""
+    global _start
+    _start = threading.Lock()
+    _only_notifier.cache_clear()
+    _connection.cache_clear()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
+
+
+def _run_eagerly(job_id: uuid.UUID) -> bool:
+    app = celery_app()
+    app.loader.import_default_modules()
+    app.tasks[TASK].apply(args=[str(job_id)], throw=True)
+    return True
+
+
+def _configuration() -> dict[str, Any]:
+    from kombu.entity import Exchange, Queue
+
+    url = conf.get().celery_broker_url or "windlass://localhost"
+    make_queue: Any = Queue
+    exchange = Exchange("windlass", type="direct")  # type: ignore[no-untyped-call]
+    return {
+        # CELERY_BROKER_URL in the environment overrides broker_url, but not these two.
+        "broker_read_url": url,
+        "broker_write_url": url,
+        "broker_transport_options": _transport_options(url),
+        "broker_connection_timeout": 2,
+        "task_queues": [make_queue(stage.value, exchange, routing_key=stage.value) for stage in Stage],
+        "task_default_queue": Stage.INTAKE.value,
+        "task_default_exchange": "windlass",
+        "task_default_delivery_mode": "transient",  # the sweep replaces what a broker loses
+        "task_ignore_result": True,
+        "accept_content": ["json"],
+    }
+
+
+def _transport_options(url: str) -> dict[str, Any]:
+    scheme = url.partition(":")[0]
+    if scheme == "windlass":
+        return {"folder": str(conf.get().windlass_home / "broker")}
+    if scheme.startswith(("redis", "rediss", "valkey")):
+        return {"socket_connect_timeout": 2, "socket_timeout": 5, "socket_keepalive": True}
+    if scheme.startswith(("amqp", "pyamqp")):
+        return {"write_timeout": 5}
+    return {}

@@ -1,0 +1,101 @@
+"""Archives that are a row of headers, each with its content behind it as it is: cpio, ar (and deb), rpm."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+from windlass.processing.contract import Unreadable
+from windlass.processing.formats.archives.survey import Entry, Survey
+from windlass.processing.formats.archives.unpacking import part
+
+if TYPE_CHECKING:
+    from windlass.processing.formats.archives.surveyor import Surveyor
+
+_LONGEST_NAME = 64 * 1024
+_SYMLINK, _DEVICES, _FOLDER, _KIND = 0o120000, (0o020000, 0o060000, 0o010000), 0o040000, 0o170000
+_RPM_LEAD, _RPM_HEADER = 96, b"\x8e\xad\xe8"
+
+
+def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
+    """The forms newc, crc and odc, and the old binary one in both byte orders. Raises Unreadable."""
+    place = 0
+    while True:
+        file.seek(place)
+        head, mode, name_length, size, padding = _cpio_header(file)
+        name = file.read(min(name_length, _LONGEST_NAME)).rstrip(b"\0").decode("utf-8", "replace")
+        begins = place + _padded(head + name_length, padding)
+        if name == "TRAILER!!!":
+            return
+        kind = mode & _KIND
+        link, device = kind == _SYMLINK, kind in _DEVICES
+        entry = Entry(name, size, is_directory=kind == _FOLDER, is_link=link, is_device=device)
+        if not found.add(entry):
+            return
+        if size:
+            surveyor.survey_nested(part(file, begins, size))
+        place = begins + _padded(size, padding)
+
+
+def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
+    """Size of the header; mode, length of the name, size of the content; what each is padded to."""
+    head = file.read(110)
+    try:
+        if head.startswith((b"070701", b"070702")) and len(head) == 110:
+            return 110, int(head[14:22], 16), int(head[94:102], 16), int(head[54:62], 16), 4
+        file.seek(76 - len(head), 1)
+        if head.startswith(b"070707") and len(head) >= 76:
+            return 76, int(head[18:24], 8), int(head[59:65], 8), int(head[65:76], 8), 1
+    except ValueError as error:
+        raise Unreadable("The archive is damaged: one of its headers is wrong.") from error
+    file.seek(26 - 76, 1)
+    order = {b"\xc7\x71": "<", b"\x71\xc7": ">"}.get(head[:2])
+    if order is None or len(head) < 26:
+        raise Unreadable("The archive is damaged: one of its headers is wrong or missing.")
+    fields = struct.unpack_from(f"{order}13H", head)
+    return 26, fields[3], fields[10], fields[11] << 16 | fields[12], 2
+
+
+def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
+    """Raises Unreadable."""
+    place = 8
+    while True:
+        file.seek(place)
+        head = file.read(60)
+        if not head.strip(b"\n\0"):
+            return
+        digits = head[48:58].strip()
+        if len(head) < 60 or head[58:60] != b"`\n" or not digits.isdigit():
+            raise Unreadable("The archive is damaged: one of its headers is wrong.")
+        begins, size, name = place + 60, int(digits), head[:16].rstrip().rstrip(b"/").decode("utf-8", "replace")
+        place = begins + size + size % 2
+        if name.startswith("#1/") and name[3:].isdigit():
+            length = min(int(name[3:]), size)
+            name = file.read(min(length, _LONGEST_NAME)).rstrip(b"\0").decode("utf-8", "replace")
+            begins, size = begins + length, size - length
+        if not found.add(Entry(name, size)):
+            return
+        if size:
+            surveyor.survey_nested(part(file, begins, size))
+
+
+def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
+    """The package's one content is an archive, packed as a whole. Raises Unreadable."""
+    size, place = file.seek(0, 2), _RPM_LEAD
+    for is_signature in (True, False):
+        file.seek(place)
+        head = file.read(16)
+        if len(head) < 16 or not head.startswith(_RPM_HEADER):
+            raise Unreadable("The package is damaged: one of its headers is wrong.")
+        indexes, data = struct.unpack_from(">2I", head, 8)
+        place += 16 + 16 * indexes + data
+        place = _padded(place, 8) if is_signature else place
+    if place >= size:
+        raise Unreadable("The package is damaged: it ends before its content.")
+    found.listed = False
+    found.unpacked = size - place
+    surveyor.survey_nested(part(file, place, size - place))
+
+
+def _padded(size: int, unit: int) -> int:
+    return -(-size // unit) * unit

@@ -1,0 +1,1 @@
+"""Office documents, books, PDF and mail: their exact type, facts and text."""

@@ -1,0 +1,232 @@
+"""A mail message (RFC 5322, MIME) part by part, read forward line by line. No part is held.
+
+It stops after MOST_PARTS parts or MOST_BYTES; parts nested deeper than DEEPEST are read as plain ones.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from email.message import Message
+from email.parser import HeaderParser
+from email.utils import unquote
+from itertools import groupby
+from typing import BinaryIO, NamedTuple
+
+from windlass.processing.formats.read_limits import MB, READING_SECONDS, Deadline, shorten
+from windlass.processing.formats.text import encodings
+
+MOST_PARTS = 2_000
+MOST_BYTES = 256 * MB
+DEEPEST = 20
+_LONGEST_LINE = 64 * 1024
+_LONGEST_HEADERS = 256 * 1024
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+#: RFC 2047, and what writers make of it: languages (RFC 2231), spaces, words that touch what is beside them.
+_WORD = re.compile(r"=\?([\w.:+-]{1,60})(?:\*[^?]{0,40})?\?([bBqQ])\?([^?\n]*)\?=")
+_LONGEST_HEADER = 64 * 1024
+
+
+class Container(NamedTuple):
+    """A part of parts: which one of the message, and what the parts are to each other (``mixed``, ``alternative``)."""
+
+    number: int
+    kind: str
+
+
+class Part:
+    """A part that has no parts. Its body can be read once, before the next part is asked for. ``path``: the parts that
+    it is in, from the outermost, each with its own place among the parts there."""
+
+    def __init__(self, headers: Message, lines: Iterator[bytes], path: Sequence[tuple[Container, int]] = ()) -> None:
+        self.headers, self.lines, self.path = headers, lines, tuple(path)
+
+    @property
+    def mime_type(self) -> str:
+        return self.headers.get_content_type()
+
+    @property
+    def filename(self) -> str:
+        for header, name in (("content-disposition", "filename"), ("content-type", "name")):
+            try:
+                said = self.headers.get_param(name, None, header)
+            except (ValueError, LookupError, TypeError):  # names that RFC 2231 would not write
+                continue
+            if isinstance(said, tuple):
+                charset, _, value = said
+                said = "".join(encodings.decoded([value.encode("latin-1", "replace")], charset or None))
+            if isinstance(said, str) and said.strip():
+                return shorten(words(unquote(said)), 200)
+        return ""
+
+    @property
+    def is_attachment(self) -> bool:
+        said = str(self.headers.get("content-disposition", "")).strip().lower()
+        return said.startswith("attachment") or bool(self.filename) or not self.mime_type.startswith("text/")
+
+    def text(self) -> Iterator[str]:
+        """Decoded; what cannot be is replaced."""
+        pieces = _undone(self.lines, str(self.headers.get("content-transfer-encoding", "")).strip().lower())
+        yield from encodings.decoded(pieces, _charset(self.headers))
+
+
+class Mail:
+    """``headers`` are the message's own, once ``parts`` has begun. ``cut``: it has more than was looked at."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        file.seek(0)
+        self._file, self._left, self._deadline = file, MOST_BYTES, Deadline(READING_SECONDS / 2)
+        self._boundaries: list[bytes] = []
+        self._path: list[tuple[Container, int]] = []
+        self._containers = 0
+        self._met: tuple[int, bool] | None = None
+        self.cut = False
+        self.headers = self._read_headers()
+
+    def parts(self) -> Iterator[Part]:
+        headers = self.headers
+        for _ in range(MOST_PARTS):
+            boundary = _boundary(headers) if len(self._boundaries) < DEEPEST else None
+            if boundary:
+                self._boundaries.append(boundary)
+                self._path.append((Container(self._containers, headers.get_content_subtype()), -1))
+                self._containers += 1
+                lines = self._body()
+            else:
+                lines = self._body()
+                yield Part(headers, lines, self._path)
+            for _line in lines:  # what nobody wanted
+                pass
+            if not self._next_part():
+                return
+            headers = self._read_headers()
+        self.cut = True
+
+    def _next_part(self) -> bool:
+        """After a delimiter: whether another part begins."""
+        while self._met:
+            place, closing = self._met
+            kept = place if closing else place + 1
+            del self._boundaries[kept:], self._path[kept:]
+            if not closing:
+                container, number = self._path[place]
+                self._path[place] = (container, number + 1)
+                return True
+            for _line in self._body():  # between the last part and the delimiter of the parts around it
+                pass
+        return False
+
+    def _body(self) -> Iterator[bytes]:
+        """Up to a delimiter of any of the parts we are in, which is then ``_met``."""
+        self._met, fresh = None, True
+        while line := self._line():
+            if fresh and line.startswith(b"--") and (met := self._delimiter(line)):
+                self._met = met
+                return
+            fresh = line.endswith(b"\n")
+            yield line
+
+    def _delimiter(self, line: bytes) -> tuple[int, bool] | None:
+        said = line[2:].rstrip()
+        for place in range(len(self._boundaries) - 1, -1, -1):
+            if said == self._boundaries[place]:
+                return place, False
+            if said == self._boundaries[place] + b"--":
+                return place, True
+        return None
+
+    def _read_headers(self) -> Message:
+        lines, size = [], 0
+        while (line := self._line()).strip(b"\r\n"):
+            size += len(line)
+            if size <= _LONGEST_HEADERS:
+                lines.append(line)
+        raw = b"".join(lines)
+        codec = encodings.encoding_of(raw) if not raw.isascii() else "ascii"  # RFC 6532, and what was before it
+        return HeaderParser().parsestr(encodings.decoder(codec).decode(raw, True))
+
+    def _line(self) -> bytes:
+        if self._left <= 0 or self._deadline.has_passed():
+            self.cut = True
+            return b""
+        line = self._file.readline(_LONGEST_LINE)
+        self._left -= len(line)
+        return line
+
+
+def words(header: object) -> str:
+    """A header's text with its encoded words decoded (RFC 2047). Words of one encoding that follow each other are
+    decoded together: writers cut them within a character."""
+    said, place, pieces = str(header)[:_LONGEST_HEADER], 0, list[tuple[str, str | bytes]]()
+    for word in _WORD.finditer(said):
+        between = said[place : word.start()]
+        if between and not (pieces and pieces[-1][0] and between.isspace()):
+            pieces.append(("", between))
+        pieces.append((word[1].lower(), _unwrapped(word[2], word[3])))
+        place = word.end()
+    pieces.append(("", said[place:]))
+    text = ""
+    for charset, group in groupby(pieces, key=lambda piece: piece[0]):
+        found = [piece for _, piece in group]
+        raw = [piece for piece in found if isinstance(piece, bytes)]
+        text += "".join(encodings.decoded(raw, charset)) if raw else "".join(map(str, found))
+    return text
+
+
+def _unwrapped(encoding: str, word: str) -> bytes:
+    raw = word.encode("latin-1", "replace")
+    if encoding in "qQ":
+        return binascii.a2b_qp(raw.replace(b"_", b" "), header=True)
+    return b"".join(_from_base64(iter((raw,))))
+
+
+def _charset(headers: Message) -> str | None:
+    try:
+        return headers.get_content_charset()
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def displayed(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
+    """The parts that a reader would be shown, in any case one of several alternatives, each with its number among all.
+
+    Attachments are not among them; nor are, of parts that belong together, others than the first.
+    """
+    for number, part in enumerate(parts):
+        related = (place for container, place in part.path if container.kind in _FIRST_ONLY)
+        if not part.is_attachment and not any(related):
+            yield number, part
+
+
+#: Of these the first part is the message; the others serve it.
+_FIRST_ONLY = frozenset({"related", "signed", "encrypted"})
+
+
+def _boundary(headers: Message) -> bytes | None:
+    if headers.get_content_maintype() != "multipart":
+        return None
+    try:
+        said = headers.get_boundary("")
+    except (ValueError, LookupError, TypeError):
+        return None
+    return said.encode("ascii", "replace")[:200] or None
+
+
+def _undone(lines: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding == "base64":
+        return _from_base64(lines)
+    if encoding == "quoted-printable":
+        return (binascii.a2b_qp(line) for line in lines)
+    return lines
+
+
+def _from_base64(lines: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for line in lines:
+        rest += _NOT_BASE64.sub(b"", line)
+        whole = len(rest) // 4 * 4
+        yield binascii.a2b_base64(rest[:whole])
+        rest = rest[whole:]
+    if len(rest) > 1:
+        yield binascii.a2b_base64(rest + b"=" * (4 - len(rest)))

@@ -1,0 +1,86 @@
+"""Books (EPUB 3.3): what their package says, and their text in reading order."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import unquote
+
+from windlass.processing.formats.documents.zip_package import ZipPackage
+from windlass.processing.formats.read_limits import MB
+from windlass.processing.formats.text import encodings, html_text, xml_events
+
+_CHAPTER = 8 * MB
+_SAYS = {"title": "title", "creator": "author", "date": "created", "language": "language"}
+#: Fonts are hidden this way in books that anybody may read.
+_FONTS_ONLY = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+
+
+def is_epub(packed: ZipPackage) -> bool:
+    return packed.read("mimetype", 200).strip() == b"application/epub+zip"
+
+
+def facts(packed: ZipPackage) -> dict[str, Any]:
+    found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
+    with suppress(xml_events.Malformed):
+        for name, said in xml_events.leaves(packed.blocks(package(packed), 4 * MB)):
+            if name in _SAYS and said:
+                found.setdefault(_SAYS[name], said)
+    return found
+
+
+def text(packed: ZipPackage) -> Iterator[str]:
+    """The chapters in reading order: pages of XHTML and of SVG. Pictures and sounds among them have no text."""
+    for part in _chapters(packed):
+        source = packed.read(part, _CHAPTER)
+        if _is_markup(source):
+            yield from _page(source)
+            yield "\n"
+
+
+def _page(source: bytes) -> Iterator[str]:
+    page = encodings.decoder(encodings.encoding_of(source, html_text.declared_charset(source))).decode(source, True)
+    head = page.find("<body")
+    return html_text.text(page[max(head, 0) :])
+
+
+def _is_markup(source: bytes) -> bool:
+    """Whether it is a page, whatever type the book declares."""
+    head = encodings.decoder(encodings.encoding_of(source[:1024])).decode(source[:1024])
+    return head.lstrip("\ufeff \t\r\n").startswith("<") and "\0" not in head
+
+
+def package(packed: ZipPackage) -> str:
+    """Where the package document lies; empty where the book does not say."""
+    for event in xml_events.events(packed.blocks("META-INF/container.xml", MB)):
+        if event.kind == "start" and event.name == "rootfile":
+            return event.attributes.get("full-path", "")
+    return ""
+
+
+def _chapters(packed: ZipPackage) -> list[str]:
+    """What the spine lists. Of what is no page, the page that the book names in its place."""
+    opf, places, instead, order = package(packed), dict[str, str](), dict[str, str](), list[str]()
+    with suppress(xml_events.Malformed):
+        for event in xml_events.events(packed.blocks(opf, 4 * MB)):
+            said = event.attributes
+            if event.kind == "start" and event.name == "item":
+                href = unquote(said.get("href", "").partition("#")[0])
+                places[said.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
+                if said.get("media-type", "").startswith(("image/", "audio/", "video/")) and said.get("fallback"):
+                    instead[said.get("id", "")] = said["fallback"]
+            elif event.kind == "start" and event.name == "itemref":
+                order.append(said.get("idref", ""))
+    found = (instead.get(each, each) for each in order)
+    return [places[each] for each in found if each in places]
+
+
+def _is_encrypted(packed: ZipPackage) -> bool:
+    with suppress(xml_events.Malformed):
+        for event in xml_events.events(packed.blocks("META-INF/encryption.xml", MB)):
+            is_method = event.kind == "start" and event.name == "EncryptionMethod"
+            if is_method and event.attributes.get("Algorithm") not in _FONTS_ONLY:
+                return True
+    return False

@@ -1,0 +1,139 @@
+"""OpenDocument texts, sheets and presentations (OASIS ODF 1.3): what they say of themselves, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from windlass.processing.formats.documents.zip_package import ZipPackage
+from windlass.processing.formats.read_limits import MB, shorten
+from windlass.processing.formats.text import xml_events
+
+MOST_NAMES = 100
+_META = {
+    "title": "title",
+    "initial-creator": "author",
+    "creator": "author",
+    "creation-date": "created",
+    "date": "modified",
+    "generator": "application",
+}
+_MACROS = ("Basic/", "Scripts/")
+#: Not text that a reader of the document sees.
+_HIDDEN = frozenset({"tracked-changes", "binary-data", "settings", "forms"})
+#: Where headers and footers of pages are said, and the elements that hold them.
+_STYLES, _HEADINGS = (
+    "styles.xml",
+    frozenset({"header", "footer", "header-first", "footer-first", "header-left", "footer-left"}),
+)
+_BREAKS = frozenset({"p", "h", "table-row", "line-break"})
+
+
+def is_opendocument(packed: ZipPackage) -> bool:
+    return packed.read("mimetype", 200).startswith(b"application/vnd.oasis.opendocument.")
+
+
+def facts(packed: ZipPackage) -> dict[str, Any]:
+    """Of one that is encrypted, what its own description says, which is not."""
+    kind = packed.read("mimetype", 200).decode("ascii", "replace")
+    found = _described(packed)
+    found["has_macros"] = any(
+        name.startswith(("Basic/", "Scripts/")) and not name.endswith("/") for name in packed.names
+    )
+    found["encrypted"] = _is_encrypted(packed)
+    if found["encrypted"]:
+        return found
+    if "spreadsheet" in kind:
+        found |= _names(packed, "table", "sheet")
+    elif "presentation" in kind:
+        found |= {"slides": _names(packed, "page", "slide")["slides"]}
+    pages = found.get("page_count") or found.get("slides") or found.get("sheets")
+    return found | ({"page_count": pages} if pages else {})
+
+
+def text(packed: ZipPackage) -> Iterator[str]:
+    """The text with its comments; after it, headers and footers of pages."""
+    try:
+        yield from _paragraphs(xml_events.events(packed.blocks("content.xml")))
+        yield from _paragraphs(_headings(xml_events.events(packed.blocks(_STYLES, 16 * MB))))
+    except xml_events.Malformed:
+        packed.damaged = True
+
+
+def _headings(events: Iterator[xml_events.Event]) -> Iterator[xml_events.Event]:
+    inside = 0
+    for event in events:
+        if event.name in _HEADINGS:
+            inside += 1 if event.kind == "start" else -1
+        elif inside:
+            yield event
+
+
+def _paragraphs(events: Iterator[xml_events.Event]) -> Iterator[str]:
+    hidden, inside, around = 0, 0, list[int]()
+    for event in events:
+        if event.name == "annotation":  # it stands in a paragraph, and has paragraphs
+            around, inside = ([*around, inside], 0) if event.kind == "start" else (around[:-1], sum(around[-1:]))
+            yield "\n"
+        elif event.name in _HIDDEN:
+            hidden += 1 if event.kind == "start" else -1
+        elif hidden:
+            continue
+        elif event.kind == "text":
+            yield event.text if inside else ""
+        elif event.name in ("p", "h"):
+            inside += 1 if event.kind == "start" else -1
+            yield "\n" if event.kind == "end" else ""
+        elif event.kind == "end":
+            yield "\n" if event.name in _BREAKS else "\t" if event.name in ("tab", "table-cell") else ""
+        elif event.name == "s":
+            count = event.attributes.get("c", "1")
+            yield " " * min(int(count), 100) if count.isdecimal() and len(count) < 5 else " "
+
+
+def _described(packed: ZipPackage) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if _is_encrypted(packed, "meta.xml"):
+        return found
+    with suppress(xml_events.Malformed):
+        for event in xml_events.events(packed.blocks("meta.xml", MB)):
+            if event.kind == "start" and event.name == "document-statistic":
+                found |= _counted(event)
+    with suppress(xml_events.Malformed):
+        for name, said in xml_events.leaves(packed.blocks("meta.xml", MB)):
+            if name in _META and said:
+                found.setdefault(_META[name], said)
+    return found
+
+
+def _counted(event: xml_events.Event) -> dict[str, int]:
+    told = event.attributes.get("page-count", "")
+    return {"page_count": int(told)} if told.isdecimal() and 0 < len(told) < 10 else {}
+
+
+def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
+    """Whether the manifest says so of any member, or of this one."""
+    path = ""
+    with suppress(xml_events.Malformed):
+        for event in xml_events.events(packed.blocks("META-INF/manifest.xml", 4 * MB)):
+            if event.kind == "start" and event.name == "file-entry":
+                path = event.attributes.get("full-path", "")
+            elif event.kind == "start" and event.name == "encryption-data" and member in (None, path):
+                return True
+    return False
+
+
+def _names(packed: ZipPackage, element: str, called: str) -> dict[str, Any]:
+    """How many there are directly in the document, and their names: tables within tables are not sheets."""
+    found: list[str] = []
+    count = deep = 0
+    with suppress(xml_events.Malformed):
+        for event in xml_events.events(packed.blocks("content.xml")):
+            if event.name == element:
+                deep += 1 if event.kind == "start" else -1
+                if event.kind == "start" and deep == 1:
+                    count += 1
+                    if len(found) < MOST_NAMES:
+                        found.append(shorten(event.attributes.get("name", ""), 100))
+    return {f"{called}s": count, f"{called}_names": found}

@@ -1,0 +1,1 @@
+"""Structure of picture files that libvips does not report."""

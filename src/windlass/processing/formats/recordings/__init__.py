@@ -1,0 +1,1 @@
+"""Structure of audio and video files that FFmpeg does not report."""

@@ -1,0 +1,1 @@
+"""Text, markup, JSON, XML and tables: encodings, kinds and counts."""

@@ -1,0 +1,315 @@
+"""Character encodings of texts that others wrote: which one it is, and a decoder that may be trusted with bytes."""
+
+# ruff: noqa: RUF001  letters of other scripts are what this is about
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from windlass.kernel.charsets import codec as known
+from windlass.processing.formats.read_limits import BLOCK, MB
+
+__all__ = ["FALLBACK", "Survey", "byte_order_mark", "decoded", "decoder", "encoding_of", "known", "prepare", "survey"]
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+#: What bytes in an unknown encoding are read as: every byte is a character of it.
+FALLBACK = "cp1252"
+
+#: Encodings that are written with ASCII bytes, and the escapes by which those of ISO 2022 are known.
+_SEVEN_BIT = frozenset({"hz", "iso2022_jp_ext", "iso2022_kr", "utf-7"})
+_ESCAPES = ((b"\x1b$B", "iso2022_jp_ext"), (b"\x1b$@", "iso2022_jp_ext"), (b"\x1b$)C", "iso2022_kr"))
+
+#: So much of a text is looked at for encodings of two and four bytes, and so much of its lines that are not ASCII is
+#: kept for the guess.
+_HEAD = _SAMPLE = 64 * 1024
+_LONGEST_LINE = 8 * 1024
+#: A text is UTF-8 with damages, not another encoding, where so many characters are right for each that is wrong.
+_RIGHT_FOR_EACH_WRONG = 10
+#: Encodings that the guess chooses from: those that pages may be in, and the two of DOS in the West.
+_GUESSED = (
+    *("ascii", "big5", "big5hkscs", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
+    *("cp1258", "cp437", "cp850", "cp866", "cp874", "cp932", "cp949", "euc_jp", "gb18030", "iso8859_2", "iso8859_5"),
+    *("iso8859_6", "iso8859_7", "iso8859_8", "koi8_r", "koi8_u", "mac_cyrillic", "mac_roman"),
+)
+
+
+def decoder(name: str | None) -> codecs.IncrementalDecoder:
+    """A decoder that never fails on bytes: what cannot be decoded becomes U+FFFD. ``name`` is a codec or any label."""
+    codec = "utf-8" if name == "ascii" else name if name == "utf-8-sig" else known(name) or FALLBACK
+    return codecs.getincrementaldecoder(codec)(errors=_VENDORS if codec in _JAPANESE else "replace")
+
+
+def byte_order_mark(head: bytes) -> str | None:
+    """The codec that takes the mark away."""
+    return next((codec for mark, codec in _BOMS if head.startswith(mark)), None)
+
+
+class Survey:
+    """What the bytes of a text say of its encoding. ``add`` takes them piece by piece; memory is bounded."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._is_ascii = True
+        self._escapes: str | None = None
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._right = self._wrong = 0
+        self._sample, self._line = bytearray(), b""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether what follows can change nothing: it is not UTF-8, and the sample for the guess is full."""
+        return not self._is_utf8 and len(self._sample) >= _SAMPLE
+
+    def add(self, piece: bytes) -> None:
+        if len(self._head) < _HEAD:
+            self._head += piece[: _HEAD - len(self._head)]
+        if self._escapes is None and b"\x1b" in piece:
+            self._escapes = next((codec for escape, codec in _ESCAPES if escape in piece), None)
+        if piece.isascii() and not self._utf8.getstate()[0]:
+            return
+        self._is_ascii = False
+        self._count(self._utf8.decode(piece))
+        if len(self._sample) < _SAMPLE:
+            self._collect(piece)
+
+    def codec(self, declared: str | None = None, hint: str | None = None) -> str:
+        """The codec of the text, ``ascii`` where that is all of it. ``declared``: the label that the text or its sender
+        gives; ``hint``: a weaker one, by another's guess.
+
+        A byte order mark is believed, then UTF-16 and UTF-32 by their zeros, then what is declared unless the bytes
+        contradict it, then UTF-8 where the bytes are valid, then a guess by the frequency of letters, then the hint.
+        """
+        said, hinted = known(declared), known(hint)
+        if said in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+            said = None  # the declaration could not have been read in it
+        if wide := byte_order_mark(self._head) or _wide(self._head, hinted):
+            return wide
+        if self._is_ascii:
+            return said if said in _SEVEN_BIT else self._escapes or "ascii"
+        if self._is_utf8 and said in (None, "utf-8", FALLBACK):
+            return "utf-8"
+        if said and said != "utf-8":
+            return said
+        return _guess(self._for_guess()) or hinted or FALLBACK
+
+    @property
+    def _is_utf8(self) -> bool:
+        return self._right >= _RIGHT_FOR_EACH_WRONG * self._wrong
+
+    def _count(self, text: str) -> None:
+        wrong = text.count("\ufffd")
+        self._wrong += wrong
+        self._right += len(text) - wrong - len(text.encode("ascii", "ignore"))
+
+    def _collect(self, piece: bytes) -> None:
+        """Lines that are not ASCII, whole where they are not too long: a character must not be cut."""
+        *lines, self._line = (self._line + piece).split(b"\n")
+        for line in lines:
+            if not line.isascii():
+                self._sample += _shortened(line) + b"\n"
+            if len(self._sample) >= _SAMPLE:
+                return
+        if len(self._line) > _LONGEST_LINE:
+            self._sample += b"" if self._line.isascii() else _shortened(self._line) + b"\n"
+            self._line = b""
+
+    def _for_guess(self) -> bytes:
+        return bytes(self._sample) + (b"" if self._line.isascii() else _shortened(self._line))
+
+
+def survey(pieces: Iterable[bytes]) -> Survey:
+    """What the pieces say, read until nothing more can change it."""
+    found = Survey()
+    for piece in pieces:
+        found.add(piece)
+        if found.is_decided:
+            break
+    return found
+
+
+def encoding_of(data: bytes, declared: str | None = None, hint: str | None = None) -> str:
+    """The codec of a text that is in memory."""
+    return survey(data[place : place + MB] for place in range(0, len(data), MB)).codec(declared, hint)
+
+
+def decoded(pieces: Iterable[bytes], declared: str | None) -> Iterator[str]:
+    """Text whose encoding is decided by its first MiB, or by all of it where it is shorter."""
+    found, waiting, size = Survey(), list[bytes](), 0
+    pieces = iter(pieces)
+    for piece in pieces:
+        found.add(piece)
+        waiting.append(piece)
+        size += len(piece)
+        if size > MB:
+            break
+    reading = decoder(found.codec(declared))
+    for piece in waiting:
+        yield reading.decode(piece)
+    for piece in pieces:
+        yield reading.decode(piece)
+    yield reading.decode(b"", True)
+
+
+def _shortened(line: bytes) -> bytes:
+    if len(line) <= _LONGEST_LINE:
+        return line
+    cut = line[:_LONGEST_LINE]
+    return cut[: cut.rfind(b" ") + 1] or cut
+
+
+def _wide(head: bytes, hinted: str | None) -> str | None:
+    """UTF-32 or UTF-16 without a mark: the first by its zeros, the second by which order of bytes gives characters that
+    texts have. Without any zero, not even that of a space or a line's end, nobody can tell."""
+    is_ascii = head.isascii() and not _CONTROLS.search(head) and head.count(0) < 0.4 * len(head)
+    if b"\0" in head and not is_ascii:
+        zeros = [head[place::4].count(0) for place in range(4)]
+        for codec, highest in (("utf-32-le", zeros[3]), ("utf-32-be", zeros[0])):
+            if len(head) % 4 == 0 and highest == len(head) // 4 and _share_of_usual(head, codec) > 0.9:
+                return codec
+        # The high bytes of a text's characters are few: scripts lie together.
+        shares = {codec: _share_of_usual(head, codec) for codec in ("utf-16-le", "utf-16-be")}
+        highs = {"utf-16-le": len(set(head[1::2])), "utf-16-be": len(set(head[::2]))}
+        best = max(shares, key=lambda codec: shares[codec] - highs[codec] / 256)
+        if shares[best] > 0.9:
+            return best
+    return hinted if hinted and hinted.startswith(("utf-16", "utf-32")) else None
+
+
+def _share_of_usual(data: bytes, codec: str) -> float:
+    """0 where it is wrong in that encoding."""
+    try:
+        text = codecs.getincrementaldecoder(codec)().decode(data)
+    except UnicodeDecodeError:
+        return 0.0
+    return 1 - len(_UNUSUAL.findall(text)) / max(len(text), 1)
+
+
+#: What UTF-16 of most scripts has, read as bytes, and ASCII with a few NULs has not.
+_CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+#: What texts in any script have little of: controls, private and rare characters.
+_UNUSUAL = re.compile(
+    "[^\t\n\f\r\x20-\x7e\xa0-\u06ff\u0900-\u0dff\u0e00-\u0e5b\u10a0-\u10ff\u1e00-\u22ff\u2500-\u26ff\u3000-\u30ff\u4e00-\u9fff"
+    "\uac00-\ud7a3\ufe30-\ufe4f\uff00-\uffef\ufeff\U0001f300-\U0001faff]"
+)
+
+
+def _guess(sample: bytes) -> str | None:
+    """The likeliest encoding: by the frequency of letters, and where that leaves several that differ in a few letters,
+    by whether those letters are used as their languages use them."""
+    import charset_normalizer
+
+    best = charset_normalizer.from_bytes(sample[: 2 * BLOCK], cp_isolation=list(_GUESSED)).best()
+    found = known(best.encoding) if best else None
+    if found is None or found in _LATIN_LIKE:
+        return _east_asian(sample) or (found and _likeliest(sample, _LATIN))
+    return _likeliest(sample, (found, *_SCRIPTS)) if found in _SCRIPTS else found
+
+
+def _likeliest(sample: bytes, candidates: Sequence[str]) -> str:
+    """Of equally likely ones the first."""
+    return max(candidates, key=lambda name: _plausibility(sample.decode(name, "replace"), name))
+
+
+def _east_asian(sample: bytes) -> str | None:
+    """Short texts among ASCII: an encoding of two bytes in which all is valid and nearly all is common."""
+    shares = {name: _share_of_common(sample, name, leads) for name, leads in _COMMON_LEADS.items()}
+    best = max(shares, key=shares.__getitem__)
+    return best if shares[best] > 0.95 else None
+
+
+def _share_of_common(sample: bytes, name: str, leads: bytes) -> float:
+    try:
+        text = sample.decode(name)
+    except UnicodeDecodeError:
+        return 0.0
+    others = [character for character in text if character > "\x7f"]
+    common = sum(character.encode(name)[:1] in leads for character in others if len(character.encode(name)) == 2)
+    has_kana = any("\u3041" <= character <= "\u30fe" for character in others)
+    return common / len(others) if len(others) > 1 and has_kana <= (name in _WITH_KANA) else 0.0
+
+
+#: First bytes of the characters that are common in what is written in an encoding of two bytes; of those that a text
+#: could equally be in, the first.
+_COMMON_LEADS = {
+    "cp932": bytes((*range(0x81, 0x85), *range(0x87, 0x98))),
+    "euc_jp": bytes((0xA1, 0xA2, 0xA3, 0xA4, 0xA5, *range(0xB0, 0xD0))),
+    "cp949": bytes((0xA1, 0xA2, 0xA3, *range(0xB0, 0xC9))),
+    "big5hkscs": bytes((0xA1, 0xA2, 0xA3, *range(0xA4, 0xC7))),
+    "gb18030": bytes((0xA1, 0xA2, 0xA3, *range(0xB0, 0xD8))),
+}
+_WITH_KANA = frozenset({"cp932", "euc_jp"})
+
+
+#: Encodings of Latin script, the most common first; the others differ from it in a few letters, and those of them that
+#: are frequent in the languages that they were made for.
+_LATIN = ("cp1252", "cp1254", "cp1250", "iso8859-2", "cp1257", "cp850", "cp437", "mac-roman")
+_LATIN_LIKE = frozenset({*_LATIN, "cp1258"})
+_SOUTH_EAST = "áéíóúýäöüßçëîôâÁÉÍÓÚÝÄÖÜąćęłńśźżčďěňřšťůžľőűăşţŕĄĆĘŁŃŚŹŻČĎĚŇŘŠŤŮŽĽŐŰ"
+_WEST = "äöüßÄÖÜàâçéèêëîïôùûœÉÈÀÇæøåÆØÅñáíóúãõÁÍÓÚÑìòšžŠŽ¿¡"
+_CYRILLIC, _GREEK = "А-яЁёІіЇїЄєҐґЎў", "Α-Ωα-ωάέήίόύώΐΰϊϋΆΈΉΊΌΎΏ"
+#: The letters of the languages that are written in an encoding, as a set of a pattern.
+_LETTERS = {
+    **dict.fromkeys(("cp1252", "cp850", "cp437", "mac-roman"), _WEST),
+    **dict.fromkeys(("cp1250", "iso8859-2"), _SOUTH_EAST),
+    "cp1254": "ğışĞİŞçöüÇÖÜâ",
+    "cp1257": "āčēģīķļņšūžąęėįųĀČĒĢĪĶĻŅŠŪŽ",
+    **dict.fromkeys(("cp1251", "koi8-r", "koi8-u", "iso8859-5", "cp866", "mac-cyrillic"), _CYRILLIC),
+    **dict.fromkeys(("cp1253", "iso8859-7"), _GREEK),
+    **dict.fromkeys(("cp1255", "iso8859-8"), "א-ת"),
+    **dict.fromkeys(("cp1256", "iso8859-6"), "ء-غف-ي"),
+    "cp874": "ก-ฺเ-๛",
+}
+_SCRIPTS = tuple(name for name, letters in _LETTERS.items() if letters[0] >= "\u0370")
+_MARKS = re.compile(
+    "(?<![^\\W\\d_])[\u2018\u2019\u201c-\u201e\u2013\u2014\u2026\u20ac\u2116§°·\xa0«»]"
+    "|[^\\W\\d_]\u2019(?=[^\\W\\d_])|(?<=[\\w.,!?])[\u2018-\u201e»](?!\\w)|،|؛|؟"
+)
+#: A capital within a word, as texts have it that are read in another encoding of their script.
+_CASE = re.compile("[а-яёα-ω][А-ЯЁΑ-Ω]")
+
+
+def _plausibility(text: str, name: str) -> float:
+    """How much of what is not ASCII is a letter of the languages that are written in this encoding, or a common mark
+    where it may stand."""
+    others = sum(character > "\x7f" for character in text)
+    usual = len(re.findall(f"[{_LETTERS[name]}]", text)) + len(_MARKS.findall(text)) - len(_CASE.findall(text))
+    return round(usual / max(others, 1), 2)
+
+
+_JAPANESE = frozenset({"euc_jp", "iso2022_jp_ext"})
+_VENDORS = "windlass.japanese"
+
+
+def _vendor_character(error: UnicodeError) -> tuple[str, int]:
+    """Characters that Windows added to JIS X 0208 (circled numbers, among others), as the Encoding Standard reads them:
+    by the same place in Windows' own encoding of the set."""
+    assert isinstance(error, UnicodeDecodeError)
+    pair = bytes(byte & 0x7F for byte in error.object[error.start : error.start + 2])
+    if len(pair) == 2 and all(0x21 <= byte <= 0x7E for byte in pair):
+        row, cell = pair
+        lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
+        trail = cell + (0x1F if cell < 0x60 else 0x20) if row % 2 else cell + 0x7E
+        try:
+            return bytes((lead, trail)).decode("cp932"), error.start + 2
+        except UnicodeDecodeError:
+            pass
+    return "\ufffd", error.end
+
+
+codecs.register_error(_VENDORS, _vendor_character)
+
+
+def prepare() -> None:
+    """Load the codecs that texts are likely to be in, and the tables of the guess."""
+    for name in (*_GUESSED, "utf-16", "utf-32", "iso2022_jp_ext", "iso2022_kr", "cp775"):
+        codecs.lookup(name)
+    _guess("Прекрасный вечер, дождь идёт".encode("cp1251") * 8)

@@ -1,0 +1,84 @@
+"""Plain text as it streams by: decoded, counted.
+
+A word is a stretch between spaces that has a letter or a digit; Han characters and kana, which are written without
+spaces, count one by one. That needs no dictionary and no language; Thai and its neighbours come out too low.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from windlass.processing.formats.text.encodings import decoder
+
+_SINGLE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+#: One stretch at a time; the group is empty where it has neither letter nor digit.
+_STRETCH = re.compile(r"[^\w\s]*+(\w?)\S*+\s*+")
+_TAIL = 4096
+
+
+def is_binary(head: bytes, media_type: str, codec: str) -> bool:
+    """Some types come as text and as binary data: drawings, models."""
+    return not media_type.startswith("text/") and b"\0" in head and not codec.startswith(("utf-16", "utf-32"))
+
+
+def decoded(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
+    """Never fails. A byte order mark is taken away."""
+    reading = decoder(codec)
+    for block in blocks:
+        yield reading.decode(block)
+    yield reading.decode(b"", True)
+
+
+def unified(texts: Iterable[str]) -> Iterator[str]:
+    """Every kind of line break as ``\\n``."""
+    breaks = io.IncrementalNewlineDecoder(None, translate=True)
+    for text in texts:
+        yield breaks.decode(text)
+    yield breaks.decode("", final=True)
+
+
+class Counting:
+    """Give it the text piece by piece, then ask for the facts."""
+
+    def __init__(self) -> None:
+        self._breaks = io.IncrementalNewlineDecoder(None, translate=True)
+        self._characters = self._lines = self._words = self._longest = self._present = 0
+        self._tail = ""
+
+    def add(self, text: str, *, final: bool = False) -> None:
+        self._characters += len(text)
+        text = self._breaks.decode(text, final)
+        first, *others = text.split("\n")
+        self._present += len(first)
+        self._longest = max(self._longest, self._present)
+        for line in others:
+            self._longest = max(self._longest, len(line))
+            self._present = len(line)
+        self._lines += len(others)
+        self._count_words(text, final)
+
+    def _count_words(self, text: str, final: bool) -> None:
+        """What may be half a word waits for the rest, but not for ever."""
+        text = self._tail + text
+        cut = len(text)
+        while not final and cut and len(text) - cut < _TAIL and not text[cut - 1].isspace():
+            cut -= 1
+        text, self._tail = text[:cut], text[cut:]
+        spaced, single = _SINGLE.subn(" ", text)
+        self._words += single + sum(map(bool, _STRETCH.findall(spaced)))
+
+    def facts(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "lines": self._lines + (self._present > 0),
+            "words": self._words,
+            "characters": self._characters,
+            "longest_line": self._longest,
+        }
+        kinds = self._breaks.newlines
+        if kinds:
+            names = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
+            found["newline"] = names[kinds] if isinstance(kinds, str) else "mixed"
+        return found

@@ -1,0 +1,79 @@
+"""Where extracted text goes: cleaned, as UTF-8, into a step's output, up to a bound."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from windlass.processing.contract import MadeRendition, Makes
+from windlass.processing.formats.read_limits import MB, READING_SECONDS, Deadline
+
+NAME, MIME_TYPE = "text", "text/plain; charset=utf-8"
+MAKES = Makes(NAME, "text", (MIME_TYPE,))
+MOST_BYTES = 16 * MB
+
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff]")
+_SPACED = re.compile(r"(?<![ \t])[ \t]++\n")  # begins where the stretch does, or it would be quadratic
+_FAR_APART = re.compile(r"\n{3,}")
+
+
+class TextSink:
+    """Takes text piece by piece. ``why_cut`` says why not all of it was taken."""
+
+    def __init__(self, output: BinaryIO, patience: float = READING_SECONDS) -> None:
+        self._output, self._deadline = output, Deadline(patience)
+        self._breaks = io.IncrementalNewlineDecoder(None, translate=True)
+        self._pending: list[str] = []
+        self._start = output.tell()
+        self._size = self._waiting = 0
+        self.characters = 0
+        self.why_cut = ""
+        self._note = ""
+        self._blank = True
+
+    def note(self, why: str) -> None:
+        """What is coming is not all there is; it is taken nevertheless."""
+        self._note = why
+
+    def take(self, pieces: Iterable[str]) -> None:
+        for piece in pieces:
+            if not self.write(piece):
+                return
+
+    def write(self, piece: str) -> bool:
+        """False where nothing more is taken."""
+        if self._deadline.has_passed():
+            self.why_cut = self.why_cut or "reading it took too long"
+        if self.why_cut:
+            return False
+        self._pending.append(piece)
+        self._waiting += len(piece)
+        if self._waiting > MB // 4:
+            self._flush()
+        return not self.why_cut
+
+    def finish(self) -> MadeRendition | None:
+        """What was taken; None where there is nothing but space."""
+        self._pending.append(self._breaks.decode("", final=True))
+        self._flush()
+        self._output.flush()
+        self.why_cut = self.why_cut or self._note
+        return None if self._blank else MadeRendition(NAME, MIME_TYPE, self._start, self._size)
+
+    def _flush(self) -> None:
+        text = self._breaks.decode("".join(self._pending))
+        self._pending, self._waiting = [], 0
+        text = _FAR_APART.sub("\n\n", _SPACED.sub("\n", _UNFIT.sub("", text)))
+        if self._blank:
+            text = text.lstrip()
+        data = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        room = MOST_BYTES - self._size
+        if len(data) > room:
+            data = data[:room].decode("utf-8", "ignore").encode()
+            self.why_cut = f"cut at {MOST_BYTES // MB} MiB"
+        self._blank = self._blank and not text
+        self._output.write(data)
+        self._size += len(data)
+        self.characters += len(text)

@@ -1,0 +1,148 @@
+"""XML as events, from blocks of bytes. Entities are refused, so nothing can be expanded; nothing is ever fetched.
+
+One wrong character does not end a document: what XML does not allow, as a byte or as a reference, is read as U+FFFD,
+and named references of HTML as the characters that they stand for.
+"""
+
+from __future__ import annotations
+
+import html
+import html.entities
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from xml.parsers import expat
+
+from windlass.processing.contract import Unreadable
+from windlass.processing.formats.read_limits import shorten
+from windlass.processing.formats.text import encodings
+
+_DEEPEST, _LONGEST_LEAF = 500, 64 * 1024
+_DECLARATION = re.compile(rb"""^\s*<\?xml[^>]{0,300}?\sencoding\s*=\s*["']([^"']{0,600})["']""")
+#: Bytes in which a declaration stands, in any encoding.
+_HEAD = 1024
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_REFERENCE = re.compile(
+    r"&(?:#([0-9]{1,10}|x[0-9A-Fa-f]{1,8})|(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,30}));"
+)
+#: The longest reference; what begins so may go on in the next block.
+_OPEN_REFERENCE = re.compile(r"&[#A-Za-z0-9]{0,32}\Z")
+
+
+class Malformed(Unreadable):
+    """It is not well-formed; what came before may still be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``kind`` is start, end or text; ``name`` without its namespace; so are the attributes' names."""
+
+    kind: str
+    name: str = ""
+    text: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def events(blocks: Iterable[bytes]) -> Iterator[Event]:
+    """Text comes in pieces. Where the blocks end too early, so do they. Raises Malformed, and Unreadable for what is
+    not read on purpose."""
+    found: list[Event] = []
+    parser = _parser(found)
+    try:
+        for text in _cleaned(_decoded(iter(blocks))):
+            parser.Parse(text.encode(), False)
+            yield from found
+            found.clear()
+    except expat.ExpatError as error:
+        yield from found
+        raise Malformed(f"The XML in it is not well-formed (line {error.lineno}).") from error
+
+
+def leaves(blocks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """Elements that hold text alone, by name, with their text in one line. Raises as ``events``."""
+    name, said = "", ""
+    for event in events(blocks):
+        if event.kind == "start":
+            name, said = event.name, ""
+        elif event.kind == "text":
+            said += event.text if len(said) < _LONGEST_LEAF else ""
+        elif event.name == name:
+            yield name, shorten(said)
+
+
+def codec_of(head: bytes) -> str:
+    """The codec of an XML document that begins so (XML 1.0, appendix F). Raises Unreadable for a name that is none."""
+    marked = encodings.byte_order_mark(head)
+    if marked:
+        return marked
+    if head.startswith((b"<\0", b"\0<")):
+        return "utf-16-le" if head.startswith(b"<") else "utf-16-be"
+    declared = _DECLARATION.match(head)
+    codec = encodings.known(declared[1].decode("ascii", "replace")) if declared else "utf-8"
+    if codec is None or codec == "utf-7":
+        raise Unreadable("The XML in it is wrong: it names an encoding that is none, or that XML cannot have.")
+    return "utf-8" if codec.startswith(("utf-16", "utf-32")) else codec  # the declaration was read as ASCII
+
+
+def _decoded(blocks: Iterator[bytes]) -> Iterator[str]:
+    head = b""
+    for block in blocks:
+        head += block
+        if len(head) >= _HEAD:
+            break
+    reading = encodings.decoder(codec_of(head))
+    for block in chain((head,), blocks):
+        yield reading.decode(block)
+
+
+def _cleaned(texts: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for text in texts:
+        text, rest = rest + text, ""
+        if cut := _OPEN_REFERENCE.search(text, max(len(text) - 40, 0)):
+            text, rest = text[: cut.start()], text[cut.start() :]
+        yield _REFERENCE.sub(_mended, _UNFIT.sub("\ufffd", text))
+    yield _REFERENCE.sub(_mended, _UNFIT.sub("\ufffd", rest))
+
+
+def _mended(reference: re.Match[str]) -> str:
+    number, name = reference[1], reference[2]
+    if name:
+        return html.escape(html.entities.html5.get(f"{name};", "\ufffd"), quote=False)
+    value = int(number[1:], 16) if number[0] == "x" else int(number)
+    is_character = value in (9, 10, 13) or 0x20 <= value < 0xD800 or 0xE000 <= value < 0xFFFE
+    return reference[0] if is_character or 0x10000 <= value < 0x110000 else "\ufffd"
+
+
+def _parser(found: list[Event]) -> expat.XMLParserType:
+    depth = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise Unreadable(f"The XML in it is nested more than {_DEEPEST} deep.")
+        ordered = sorted(
+            attributes.items(), key=lambda each: "}" in each[0]
+        )  # of two with a name, that with a namespace
+        found.append(Event("start", _local(name), attributes={_local(key): each for key, each in ordered}))
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        found.append(Event("end", _local(name)))
+
+    def refuse(*_: object) -> None:
+        raise Unreadable("The XML in it declares entities, which are never expanded.")
+
+    parser = expat.ParserCreate("utf-8", namespace_separator="}")
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = lambda text: found.append(Event("text", text=text))
+    parser.EntityDeclHandler = refuse
+    return parser
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
