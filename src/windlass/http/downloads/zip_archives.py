@@ -19,7 +19,7 @@ from zipstream import ZipStream
 from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
-from windlass.files.api import Blob, FileAsset, assets, places
+from windlass.files.api import Blob, FileAsset, places, visible_files
 from windlass.http import json_bodies, request_head
 from windlass.http.authentication import principal_of
 from windlass.http.downloads.conditional_requests import check_preconditions
@@ -181,7 +181,7 @@ def _id(text: str) -> uuid.UUID:
 
 def _find(principal: Principal, wanted: WantedFiles) -> list[FileAsset]:
     """The files, each of which may be served. Raises NotFound, and as the download of a file does."""
-    seen = assets.visible(principal)
+    seen = visible_files(principal)
     if wanted.reference:
         found = list(seen.filter(reference=wanted.reference).order_by("created_at", "id")[: MAX_FILES + 1])
         if not found:

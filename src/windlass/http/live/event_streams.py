@@ -18,7 +18,7 @@ from starlette.types import Send
 from windlass.accounts.api import OWNER
 from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
-from windlass.files.api import assets, uploads
+from windlass.files.api import get_file, get_upload
 from windlass.http.authentication import principal_of, until_revoked
 from windlass.http.endpoints import ByteEndpoints, Content, header, query
 from windlass.http.live.journal_follower import Subscriber, follower
@@ -57,7 +57,7 @@ def _stream(path: str, name: str, summary: str) -> Callable[[Any], Any]:
 
 @_stream("/files/{file_id}/events", "follow_file", "What happens to a file, from its beginning, as Server-Sent Events")
 async def file_events(request: Request) -> Response:
-    asset = await in_database(assets.get, _id(request, "file_id"), principal_of(request))
+    asset = await in_database(get_file, _id(request, "file_id"), principal_of(request))
     return _respond(request, Topic(file_id=asset.id), since=0)
 
 
@@ -67,7 +67,7 @@ async def file_events(request: Request) -> Response:
     "What happens to an upload, from its beginning, as Server-Sent Events",
 )
 async def upload_events(request: Request) -> Response:
-    session = await in_database(uploads.get, _id(request, "upload_id"), principal_of(request))
+    session = await in_database(get_upload, _id(request, "upload_id"), principal_of(request))
     return _respond(request, Topic(upload_id=session.id), since=0)
 
 

@@ -10,7 +10,7 @@ from ninja import Router, Schema
 from pydantic import StrictBool
 
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, assets, lifecycle, profile
+from windlass.files.api import FileAsset, FileStatus, lifecycle, profile, visible_files
 from windlass.http.media_records import MediaOut, media_out, rules_of
 from windlass.http.rest.authentication import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
@@ -119,7 +119,7 @@ def _require_media(asset: FileAsset) -> None:
 def _release(post_id: str, principal: Principal) -> dict[str, int]:
     """Release every file of the post that the caller may see, whichever way it was uploaded."""
     released = freed = 0
-    for asset in assets.visible(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
+    for asset in visible_files(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
         size = lifecycle.bytes_freed_by(asset)
         processing.release(asset)
         released, freed = released + 1, freed + size

@@ -113,7 +113,7 @@ async def create(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=Dialect.CHUNKS)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
 
 
@@ -211,11 +211,11 @@ def _received(outcome: chunks.ChunkOutcome, index: int) -> Reply:
 
 
 def _completed(session: files.UploadSession) -> Reply:
-    asset = files.assets.load(session.file_id) if session.file_id else None
+    asset = files.load_file(session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
     return protocol.completed(new_file_record(asset), session.id, asset.checksum or "")
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> dict[str, Any]:
-    return upload_status(files.uploads.get(upload_id, principal))
+    return upload_status(files.get_upload(upload_id, principal))

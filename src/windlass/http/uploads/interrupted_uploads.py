@@ -58,7 +58,7 @@ def check_outcome(outcome: Outcome) -> None:
 async def with_location(error: Exception, upload_id: uuid.UUID | None, upload: UploadRequest) -> Problem:
     """The problem of a failed creation. It names the session, if that exists by now and can be resumed."""
     problem = problem_of(error)
-    session = await in_database(files.uploads.load, upload_id) if upload_id is not None else None
+    session = await in_database(files.load_upload, upload_id) if upload_id is not None else None
     if session is not None and session.status == files.UploadStatus.ACTIVE:
         headers = {"Location": upload.location(session.id), "Upload-Offset": str(session.offset)}
         problem.headers |= headers | ({"Upload-Complete": "?0"} if session.dialect == Dialect.IETF else {})

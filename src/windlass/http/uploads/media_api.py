@@ -123,7 +123,7 @@ async def create(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
 
 
@@ -358,7 +358,7 @@ async def _results(file_ids: Sequence[uuid.UUID]) -> list[dict[str, Any] | Probl
 
 
 def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
-    asset = files.assets.load(file_id)
+    asset = files.load_file(file_id)
     if asset is None:
         return UploadGone("This file has been deleted since it came in.")
     return refusal_of(asset) or media_out(asset)

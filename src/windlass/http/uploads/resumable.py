@@ -132,6 +132,6 @@ async def read_upload(request: Request) -> Response:
 
 
 def _load(upload_id: uuid.UUID, principal: Principal) -> tuple[files.UploadSession, files.FileAsset | None]:
-    session = files.uploads.get(upload_id, principal)
-    asset = files.assets.load(session.file_id) if session.file_id else None
+    session = files.get_upload(upload_id, principal)
+    asset = files.load_file(session.file_id) if session.file_id else None
     return session, asset
