@@ -21,7 +21,7 @@ from windlass.cli import app
 from windlass.conf import Settings
 from windlass.events.types import EventType
 from windlass.files.profiles import Profile
-from windlass.files.states import FILE_MOVES, UPLOAD_MOVES, FileStatus, StepState, UploadStatus
+from windlass.files.states import FILE_TRANSITIONS, UPLOAD_TRANSITIONS, FileStatus, StepState, UploadStatus
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.errors import all_problems
 from windlass.processing import registry
@@ -81,7 +81,7 @@ def test_every_status_and_event_is_documented(page: str, kind: type[Enum]) -> No
         assert len(row_of(page, value.value)[1]) > 3, f"{value} has no meaning"
 
 
-@pytest.mark.parametrize("moves", [UPLOAD_MOVES, FILE_MOVES], ids=["uploads", "files"])
+@pytest.mark.parametrize("moves", [UPLOAD_TRANSITIONS, FILE_TRANSITIONS], ids=["uploads", "files"])
 def test_every_legal_move_is_documented_and_no_other(moves: Any) -> None:
     for state, targets in moves.items():
         pattern = rf"^\| `{state.value}` \| (end|`[\w`, ]+`) \|$"

@@ -20,7 +20,7 @@ from tests import samples
 from tests.integration.processing.given import events, processed, received, work_off
 from windlass import conf
 from windlass.cli import app
-from windlass.files.api import Blob, FileAsset, FileStatus, StepState, assets, integrity
+from windlass.files.api import Blob, FileAsset, FileStatus, StepState, integrity, owed_steps, steps_of_file
 from windlass.files.integrity import Damage, Selection
 from windlass.http.downloads.files import blob_of
 from windlass.http.file_records import file_record
@@ -198,9 +198,9 @@ def test_nothing_is_done_with_damaged_bytes() -> None:
     assert (ended.status, "damaged" in ended.message) == (FileStatus.FAILED, True)
     with pytest.raises(ContentDamaged):
         processing.reprocess(fresh(served))
-    row = assets.steps(served)[-1]
+    row = steps_of_file(served)[-1]
     type(row).objects.filter(id=row.id).update(state=StepState.OWED)
-    assert assets.owed([row.step], after=0, at_most=10) == []
+    assert owed_steps([row.step], after=0, at_most=10) == []
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from windlass.accounts.api import DOWNLOAD, OWNER
 from windlass.executors import in_database, in_thread
-from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, assets, integrity, places
+from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, get_file, integrity, load_file, places
 from windlass.http.downloads.stored_object_response import Representation, respond
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.kernel import charsets, filenames, urls
@@ -133,15 +133,15 @@ def _file_id(request: Request) -> uuid.UUID:
 def _find(file_id: uuid.UUID, principal: Principal) -> FileAsset:
     """A signed URL names the file, whoever owns it; any other caller sees what is theirs."""
     if principal.credential is not CredentialKind.SIGNED_URL:
-        return assets.get(file_id, principal)
-    asset = assets.load(file_id)
+        return get_file(file_id, principal)
+    asset = load_file(file_id)
     if asset is None:
         raise NotFound(f"There is no file {file_id}.")
     return asset
 
 
 def _find_rendition(file_id: uuid.UUID, principal: Principal, name: str) -> tuple[FileAsset, Rendition | None]:
-    asset = assets.get(file_id, principal)
+    asset = get_file(file_id, principal)
     return asset, asset.renditions.filter(name=name).first()
 
 
@@ -176,7 +176,7 @@ def _not_made(asset: FileAsset, name: str) -> NotReady | NotFound:
 
 def _explain_absence(file_id: uuid.UUID) -> None:
     """An object that was not there: raises if the file was released or deleted since its row was read."""
-    asset = assets.load(file_id)
+    asset = load_file(file_id)
     if asset is None:
         raise NotFound(f"There is no file {file_id}.")
     _refuse_ended(asset)

@@ -19,7 +19,7 @@ from zipstream import ZipStream
 from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
-from windlass.files.api import Blob, FileAsset, assets, places
+from windlass.files.api import Blob, FileAsset, places, visible_files
 from windlass.http import request_head as heads
 from windlass.http.downloads.files import blob_of
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, ObjectResponse
@@ -145,7 +145,7 @@ def _id(text: str) -> uuid.UUID:
 
 def _find(principal: Principal, asked: Asked) -> list[FileAsset]:
     """Each of them may be served. Raises NotFound, and for the first that may not be what its download would say."""
-    seen = assets.visible(principal)
+    seen = visible_files(principal)
     if asked.reference:
         found = list(seen.filter(reference=asked.reference).order_by("created_at", "id")[: MOST_FILES + 1])
         if not found:

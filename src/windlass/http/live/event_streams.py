@@ -22,7 +22,7 @@ from starlette.types import Send
 from windlass.accounts.api import OWNER
 from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
-from windlass.files.api import assets, uploads
+from windlass.files.api import get_file, get_upload
 from windlass.http.credential_watch import until_revoked
 from windlass.http.endpoints import endpoint, principal_of
 from windlass.http.live.journal_follower import Subscriber, follower
@@ -81,12 +81,12 @@ def _database_went_away(sending: asyncio.Future[None]) -> bool:
 
 
 async def file_events(request: Request) -> Response:
-    asset = await in_database(assets.get, _id(request, "file_id"), principal_of(request))
+    asset = await in_database(get_file, _id(request, "file_id"), principal_of(request))
     return _stream(request, Topic(file_id=asset.id), beginning=0)
 
 
 async def upload_events(request: Request) -> Response:
-    session = await in_database(uploads.get, _id(request, "upload_id"), principal_of(request))
+    session = await in_database(get_upload, _id(request, "upload_id"), principal_of(request))
     return _stream(request, Topic(upload_id=session.id), beginning=0)
 
 

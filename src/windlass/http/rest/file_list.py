@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Length
 from ninja import Schema
 from pydantic import Field, StringConstraints, field_validator
 
-from windlass.files.api import FileAsset, FileStatus, assets, trash
+from windlass.files.api import FileAsset, FileStatus, trash, visible_files
 from windlass.http.file_records import with_parts
 from windlass.http.rest.schemas import within
 from windlass.kernel import filenames
@@ -66,7 +66,7 @@ class Page:
 
 def page(query: FileQuery, principal: Principal) -> Page:
     """Raises InvalidField for a cursor that is not ours. Four queries, however long the page."""
-    found = _filtered((trash if query.trashed else assets).visible(principal), query)
+    found = _filtered((trash.visible if query.trashed else visible_files)(principal), query)
     if query.cursor:
         found = _after(found, *_decode(query.cursor))
     ordered = found.order_by("-created_at", "-id")

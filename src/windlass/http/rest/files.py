@@ -13,7 +13,7 @@ from pydantic import Field
 from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, assets, integrity, trash
+from windlass.files.api import FileAsset, FileStatus, get_file, integrity, load_file, trash
 from windlass.http.file_records import file_record, file_status, trashed_record
 from windlass.http.rest.authentication import OWNER, caller
 from windlass.http.rest.file_list import FileQuery, page
@@ -122,7 +122,7 @@ def _with_file(
     principal: Principal,
     work: Callable[..., T],
     *arguments: Any,
-    find: Callable[[uuid.UUID, Principal], FileAsset] = assets.get,
+    find: Callable[[uuid.UUID, Principal], FileAsset] = get_file,
 ) -> T:
     return work(find(_id(spelled), principal), *arguments)
 
@@ -147,14 +147,14 @@ def _downloadable(asset: FileAsset) -> str:
 
 def _reprocessed(asset: FileAsset, by_request: str) -> dict[str, Any]:
     processing.reprocess(asset, by_request)
-    return file_status(assets.load(asset.id) or asset)
+    return file_status(load_file(asset.id) or asset)
 
 
 def _restored(asset: FileAsset) -> dict[str, Any]:
     processing.restore(asset)
-    return file_record(assets.load(asset.id) or asset)
+    return file_record(load_file(asset.id) or asset)
 
 
 def _released(asset: FileAsset) -> dict[str, Any]:
     processing.release(asset)
-    return file_record(assets.load(asset.id) or asset)
+    return file_record(load_file(asset.id) or asset)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, assets, lifecycle, profile
+from windlass.files.api import FileAsset, FileStatus, lifecycle, profile, visible_files
 from windlass.http.media_records import media_out, rules_of
 from windlass.http.rest.authentication import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
@@ -88,7 +88,7 @@ def _must_be_media(asset: FileAsset) -> None:
 def _release(post_id: str, principal: Principal) -> dict[str, int]:
     """Every file of the post that the caller may see, whichever way it came in."""
     released = freed = 0
-    for asset in assets.visible(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
+    for asset in visible_files(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
         size = lifecycle.bytes_freed_by(asset)
         processing.release(asset)
         released, freed = released + 1, freed + size

@@ -7,7 +7,7 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from windlass.executors import in_database
-from windlass.files.api import quota
+from windlass.files.api import quota_usage
 from windlass.http.rest.authentication import OWNER, caller
 from windlass.http.rest.schemas import Reply
 from windlass.kernel.errors import Forbidden
@@ -38,4 +38,4 @@ async def read_quota(request: HttpRequest, query: Query[QuotaQuery]) -> HttpResp
     owner = query.owner or principal.owner
     if owner != principal.owner and not principal.staff:
         raise Forbidden("Another owner's quota is for staff.")
-    return JsonResponse((await in_database(quota.usage, owner)).document())
+    return JsonResponse((await in_database(quota_usage, owner)).document())

@@ -31,7 +31,7 @@ async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=Dialect.CHUNKS)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
 
@@ -86,14 +86,14 @@ def _received(outcome: chunks.ChunkOutcome, index: int) -> Response:
 
 
 def _completed(session: files.UploadSession) -> Reply:
-    asset = files.assets.load(session.file_id) if session.file_id else None
+    asset = files.load_file(session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
     return dialect.completed(records.new_file_record(asset), session.id, asset.checksum or "")
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> dict[str, Any]:
-    return records.upload_status(files.uploads.get(upload_id, principal))
+    return records.upload_status(files.get_upload(upload_id, principal))
 
 
 routes = [

@@ -142,7 +142,7 @@ def _granted(token: str, caller: Caller) -> files.UploadSession:
     upload_id = accounts.upload_of_grant(token)
     if upload_id is None:
         raise Conflict("Nothing has come yet under this key.")
-    return files.uploads.get(upload_id, caller())
+    return files.get_upload(upload_id, caller())
 
 
 def _named(incoming: Incoming) -> tuple[uuid.UUID, str]:
@@ -150,7 +150,7 @@ def _named(incoming: Incoming) -> tuple[uuid.UUID, str]:
 
 
 async def _completed(session: files.UploadSession, key: str) -> Reply:
-    asset = await in_database(files.assets.load, session.file_id) if session.file_id else None
+    asset = await in_database(files.load_file, session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
     return dialect.completed(asset.id, key, direct.bucket_of(session))

@@ -49,7 +49,7 @@ def must_have_ended_well(outcome: Outcome) -> None:
 async def tell_location(error: Exception, upload_id: uuid.UUID | None, incoming: Incoming) -> Problem:
     """The refusal of a creation that had begun: it says where the upload goes on, if it does."""
     problem = problem_of(error)
-    session = await in_database(files.uploads.load, upload_id) if upload_id is not None else None
+    session = await in_database(files.load_upload, upload_id) if upload_id is not None else None
     if session is not None and session.status == files.UploadStatus.ACTIVE:
         told = {"Location": incoming.location(session.id), "Upload-Offset": str(session.offset)}
         problem.headers |= told | ({"Upload-Complete": "?0"} if session.dialect == Dialect.IETF else {})

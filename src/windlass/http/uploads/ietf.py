@@ -90,5 +90,5 @@ async def _taken(incoming: Incoming, outcome: Outcome, *, creation: bool = False
 
 
 def _record(file_id: uuid.UUID) -> dict[str, Any] | None:
-    asset = files.assets.load(file_id)
+    asset = files.load_file(file_id)
     return None if asset is None else records.file_record(asset)

@@ -42,7 +42,7 @@ async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
     session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
 
@@ -173,7 +173,7 @@ async def _results(file_ids: Sequence[uuid.UUID]) -> list[dict[str, Any] | Probl
 
 
 def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
-    asset = files.assets.load(file_id)
+    asset = files.load_file(file_id)
     if asset is None:
         return UploadGone("This file has been deleted since it came in.")
     return media_records.refusal(asset) or media_records.media_out(asset)

@@ -74,6 +74,6 @@ def upload_id(request: Request) -> uuid.UUID:
 
 
 def _load(wanted: uuid.UUID, principal: Principal) -> tuple[files.UploadSession, files.FileAsset | None]:
-    session = files.uploads.get(wanted, principal)
-    asset = files.assets.load(session.file_id) if session.file_id else None
+    session = files.get_upload(wanted, principal)
+    asset = files.load_file(session.file_id) if session.file_id else None
     return session, asset
