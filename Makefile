@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test lint format docs bench chaos hostile audit constraints clean
+.PHONY: help install serve test test-fast lint format docs bench chaos hostile audit constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ serve: $(STAMP) ## Run the whole server on this machine (HOST, PORT, WINDLASS_HO
 
 test: $(STAMP)-dev ## Run every test (ARGS="-k name"); a test whose real part is missing is skipped, under CI=true it fails
 	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests)
+
+test-fast: $(STAMP)-dev ## Run the tests that are fast and need no service: pure, the local store, integration on SQLite
+	$(BIN)/python -m tests --fast
 
 lint: $(STAMP)-dev ## Check format, lint rules, types and the layers
 	$(BIN)/ruff format --check .

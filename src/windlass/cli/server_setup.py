@@ -86,4 +86,4 @@ def encryption_key() -> None:
     """Create a key for ENCRYPTION_KEY and print nothing else. Without the key the files cannot be read."""
     from windlass.kernel import secret_keys
 
-    typer.echo(secret_keys.new())
+    typer.echo(secret_keys.generate())

@@ -53,7 +53,7 @@ def upload(
     from windlass.client import AsyncClient
 
     try:
-        client = AsyncClient(*server_and_token(server, token), patience=60 * patience)
+        client = AsyncClient(*server_and_token(server, token), retry_seconds=60 * patience)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     options: UploadOptions = {"profile": profile, "reference": reference, "resume": resume}
@@ -156,7 +156,7 @@ def download(
 ) -> None:
     """Download a file and check its SHA-256. After an interruption, run the same command again to resume."""
     from windlass.cli.progress import transfer
-    from windlass.client.downloading import safe_name
+    from windlass.client.download import safe_name
 
     with connected_client(server, token) as client:
         target = path / safe_name(client.file(file_id).original_filename) if path.is_dir() else path

@@ -90,7 +90,7 @@ def encryption_key(text: str) -> str | None:
 def encryption_keys(texts: Sequence[str]) -> str | None:
     for text in texts:
         try:
-            secret_keys.parsed(text)
+            secret_keys.parse(text)
         except ValueError as error:
             return f"has a wrong value: {error}"
     return None

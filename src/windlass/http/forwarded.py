@@ -73,11 +73,11 @@ def is_trusted_proxy(address: str) -> bool:
     return bool(trusted) and _is_trusted(address, trusted)
 
 
-def base_of(scope: Scope) -> urls.Base:
+def base_of(scope: Scope) -> urls.UrlBase:
     """For the URLs in replies to this request, which ``forwarded`` has looked at."""
     host = header(scope, b"host") or ""
     proxied = bool(scope.get(_PROXIED))
-    return urls.Base(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
+    return urls.UrlBase(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
 
 
 def path_of(scope: Scope) -> str:
@@ -149,7 +149,7 @@ def _hops(addresses: Sequence[str], trusted: tuple[str, ...]) -> int:
 
 
 def _at(values: Sequence[str], hops: int) -> str:
-    """A proxy that sets a single value, instead of adding to a list, speaks for all."""
+    """A proxy that sets a single value, instead of adding to a list, resumable_dialect for all."""
     return values[-min(hops, len(values))] if values else ""
 
 

@@ -1,6 +1,6 @@
-"""The fields that describe a file, checked the same way whichever dialect carried them.
+"""Check the fields that describe a file, in the same way for every dialect.
 
-An empty value is an absent one: a browser sends every field of its form.
+An empty value counts as an absent one: a browser sends every field of its form.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from windlass.kernel.errors import BadRequest, MetadataTooLarge
 from windlass.kernel.stored_text import is_storable
 
 MAX_REFERENCE = 255
-#: All that a client says of one file in its dialect's own words (bytes): a JSON object, or a tus header.
+#: The largest metadata of one file as it is sent (bytes): a JSON object, or a tus header.
 MAX_METADATA = 64 * 1024
 MAX_DEPTH = 32
 
@@ -23,7 +23,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def profile(value: str | None) -> str | None:
-    """The name as asked for; whether there is such a profile is decided where profiles are known."""
+    """Return the name of the profile. Whether the profile exists is checked on admission."""
     return (value or "").strip() or None
 
 
@@ -42,7 +42,7 @@ def sha256(value: str | None) -> str | None:
 
 
 def metadata(value: str | None) -> dict[str, Any]:
-    """A JSON object that can be stored and given back as it is. Raises BadRequest, MetadataTooLarge."""
+    """Parse a JSON object that can be stored and returned unchanged. Raises BadRequest, MetadataTooLarge."""
     if not (value or "").strip():
         return {}
     require_small_metadata(value or "")
@@ -51,13 +51,13 @@ def metadata(value: str | None) -> dict[str, Any]:
     except BadRequest as error:
         raise _bad_metadata("it is not valid JSON, or nested too deep") from error
     if not isinstance(found, dict):
-        raise _bad_metadata("it is JSON, but no object")
+        raise _bad_metadata("it is JSON, but not an object")
     require_storable(found)
     return found
 
 
 def require_small_metadata(text: str) -> None:
-    """Raises MetadataTooLarge for metadata that, as it was sent, is larger than one upload may have."""
+    """Raises MetadataTooLarge for metadata that is larger than MAX_METADATA as it was sent."""
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_METADATA:
         raise MetadataTooLarge(
@@ -70,7 +70,7 @@ def require_small_metadata(text: str) -> None:
 
 
 def from_query(query: Mapping[str, str]) -> dict[str, Any]:
-    """The describing fields of a request's query, as arguments of Description."""
+    """Return the fields of a request's query that describe the file, as arguments of Description."""
     return {
         "profile": profile(query.get("profile")) or "default",
         "reference": reference(query.get("reference") or query.get("post_id")),

@@ -1,6 +1,6 @@
 """Header values with parameters: ``form-data; name="file"; filename*=UTF-8''na%C3%AFve.txt``.
 
-Read as clients write them, not only as RFC 6266 and RFC 8187 would have them. Never raises.
+Accepts what clients send, which RFC 6266 and RFC 8187 do not always allow. Never raises.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE | re.DOTA
 
 
 def parse(header: str) -> tuple[str, dict[str, str]]:
-    """The value in lower case, and its parameters by lower-case name; of a repeated one the first."""
+    """Return the value in lower case and its parameters by lower-case name; of a repeated parameter the first."""
     found: dict[str, str] = {}
     for match in _PARAMETER.finditer(header):
         quoted = match["quoted"]
@@ -30,19 +30,19 @@ def parse(header: str) -> tuple[str, dict[str, str]]:
 
 
 def text(parameters: Mapping[str, str], name: str) -> str | None:
-    """A parameter meant for people. ``name*`` (RFC 8187) stands above ``name`` where it can be decoded."""
+    """Return a text parameter. ``name*`` (RFC 8187) takes precedence over ``name`` if it can be decoded."""
     extended = _extended(parameters.get(f"{name}*", ""))
     if extended is not None:
         return extended
     plain = parameters.get(name)
     if plain is None:
-        plain = parameters.get(f"{name}*")  # not encoded as it should be, but all that there is
+        plain = parameters.get(f"{name}*")  # not encoded as RFC 8187 requires, but the only value
     return None if plain is None else _as_utf8(plain)
 
 
 def text_of_form(parameters: Mapping[str, str], name: str) -> str | None:
-    """``text`` of a part of a form, where browsers write a quote and line breaks as %22, %0D and %0A and nothing else
-    so (HTML, "multipart/form-data encoding algorithm")."""
+    """``text`` for a part of a form, in which browsers encode a quote and line breaks, and only these, as %22, %0D and
+    %0A (HTML, "multipart/form-data encoding algorithm")."""
     found = text(parameters, name)
     if found is None or _extended(parameters.get(f"{name}*", "")) is not None:
         return found
@@ -60,7 +60,7 @@ def _extended(value: str) -> str | None:
 
 
 def _as_utf8(value: str) -> str:
-    """Header bytes reach us as Latin-1, but clients mostly write UTF-8 into them."""
+    """Decode a header as UTF-8, which most clients send, although it was decoded as Latin-1."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

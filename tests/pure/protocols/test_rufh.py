@@ -113,7 +113,7 @@ def test_a_coded_body_is_not_the_file() -> None:
 
 
 def test_the_interim_response_goes_to_a_known_version_only() -> None:
-    assert [number for number in (None, 3, 5, 6, 7, 8, 9, 10, 11) if spoken(number).informs] == [6, 7, 8, 9, 10]
+    assert [number for number in (None, 3, 5, 6, 7, 8, 9, 10, 11) if spoken(number).sends_104] == [6, 7, 8, 9, 10]
     assert rufh.begun(STATE, HERE, spoken(6), NOW) == {
         "Upload-Draft-Interop-Version": "6",
         "Location": HERE,

@@ -105,7 +105,7 @@ def test_a_key_names_its_upload() -> None:
     plain = f"objects/6f/{ID}"
     for key in (plain, f"some/where/{plain}", f"{plain}.tail.0123456789abcdef"):
         assert s3multipart.upload_of_key(key) == ID
-    assert s3multipart.key_of({"key": plain}) == (ID, plain)
+    assert s3multipart.parse_upload_key({"key": plain}) == (ID, plain)
     for key in ("a", "objects/6f/none", f"{ID}", "objects/6f/" + "-" * 36):
         with pytest.raises(NotFound):
             s3multipart.upload_of_key(key)
@@ -124,11 +124,11 @@ def test_refusals_are_uppys() -> None:
 
 def test_replies_are_uppys() -> None:
     assert s3multipart.created(ID, "k", "b").body == {"key": "k", "uploadId": str(ID), "bucket": "b"}
-    assert s3multipart.listed([(1, "abc", 5)]).body == [{"PartNumber": 1, "ETag": '"abc"', "Size": 5}]
-    assert s3multipart.part("u", 900).body == {"url": "u", "expires": 900}
-    assert s3multipart.parts({1: "u"}).body == {"presignedUrls": {"1": "u"}}
+    assert s3multipart.uploaded_parts([(1, "abc", 5)]).body == [{"PartNumber": 1, "ETag": '"abc"', "Size": 5}]
+    assert s3multipart.signed_part("u", 900).body == {"url": "u", "expires": 900}
+    assert s3multipart.signed_parts({1: "u"}).body == {"presignedUrls": {"1": "u"}}
     assert s3multipart.aborted().body == {}
-    with urls.bind(urls.Base("https://files.example.org", "/wl")):
+    with urls.use_base(urls.UrlBase("https://files.example.org", "/wl")):
         done = s3multipart.completed(ID, "k", "b")
     assert done.body == {"location": f"https://files.example.org/wl/files/{ID}/", "key": "k", "bucket": "b"}
     assert done.headers["Windlass-File"] == f"/wl/files/{ID}/"

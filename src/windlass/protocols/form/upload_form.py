@@ -1,4 +1,4 @@
-"""What the fields of an upload form mean, and in which order they may stand (http-api, section 1)."""
+"""The meaning of the fields of an upload form, and their order (http-api section 1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from windlass.protocols.intents import Description, Head
 
 @dataclass(frozen=True, slots=True)
 class LateFields:
-    """What may be said after the bytes. Final once the form has ended; the same for each of its files."""
+    """Fields that may follow the bytes. Final once the form has ended; the same for each of its files."""
 
     reference: str | None = None
     sha256: str | None = None
@@ -28,76 +28,76 @@ class LateFields:
 
 
 class FormFields:
-    """Hears every event of an upload form and knows what has been said so far. A field stands above the query."""
+    """Collects the fields of an upload form. A field takes precedence over the parameter of the query."""
 
     def __init__(self, query: Mapping[str, str]) -> None:
-        """Raises BadRequest for a query that no field may have."""
+        """Raises BadRequest for an invalid parameter of the query."""
         self._query = query
         self._collector = FieldCollector()
         self._files = 0
         self.late = LateFields()
         for name in ("reference", "sha256", "metadata"):
-            self._read(name)
+            self._apply(name)
 
     @property
     def values(self) -> Mapping[str, str]:
-        """What has been said so far."""
+        """The values of the fields received so far."""
         return self._collector.values
 
     def take(self, event: FormEvent) -> bool:
-        """Whether ``event`` was of an ordinary field, and is dealt with; else it is of a file, and the caller's.
+        """Process an event of an ordinary field; False for an event of a file, which the caller processes.
 
-        Raises BadRequest for a value that is not allowed and for ``profile`` after bytes, BodyTooLarge.
+        Raises BadRequest for an invalid value and for ``profile`` after bytes, BodyTooLarge.
         """
-        taken = self._collector.take(event)
+        is_field = self._collector.take(event)
         match event:
             case PartBegan(filename=str()):
                 self._files += 1
             case PartBegan(name="profile") if self._files:
                 raise _profile_too_late()
         if self._collector.ended is not None:
-            self._read(self._collector.ended)
+            self._apply(self._collector.ended)
         if self.late.sha256 and self._files > 1:
             raise BadRequest("sha256 is the digest of one file, but the form has several.", field="sha256")
-        return taken
+        return is_field
 
     def description_for(self, part: PartBegan) -> Description:
-        """The file in ``part``, as far as the form has told by now."""
-        begun = Description(
+        """Describe the file in ``part`` by the fields received so far."""
+        description = Description(
             filename=filenames.clean(part.filename),
             declared_type=media_types.declared(part.content_type),
-            profile=description_fields.profile(self._said("profile")) or "default",
+            profile=description_fields.profile(self._value("profile")) or "default",
         )
-        return self.late.applied_to(begun)
+        return self.late.applied_to(description)
 
     def finish(self) -> LateFields:
-        """The form has ended. Raises BadRequest if there was no file in it."""
+        """Return the late fields of the ended form. Raises BadRequest if it had no file."""
         if not self._files:
             raise BadRequest(
                 "The form has no file: a file is a part with a filename, as `curl -F file=@NAME` sends it."
             )
         return self.late
 
-    def _read(self, name: str) -> None:
-        """Check the value at once: a mistake before the bytes is told before the bytes."""
+    def _apply(self, name: str) -> None:
+        """Check the value now, so that an error before the bytes is reported before the bytes are sent."""
         match name:
             case "reference" | "post_id":
                 self.late = replace(
-                    self.late, reference=description_fields.reference(self._said("reference", "post_id"))
+                    self.late, reference=description_fields.reference(self._value("reference", "post_id"))
                 )
             case "sha256":
-                self.late = replace(self.late, sha256=description_fields.sha256(self._said(name)))
+                self.late = replace(self.late, sha256=description_fields.sha256(self._value(name)))
             case "metadata":
-                self.late = replace(self.late, metadata=description_fields.metadata(self._said(name)))
+                self.late = replace(self.late, metadata=description_fields.metadata(self._value(name)))
 
-    def _said(self, *names: str) -> str:
+    def _value(self, *names: str) -> str:
         found = [source.get(name) for source in (self._collector.values, self._query) for name in names]
         return next(filter(None, found), "")
 
 
 def _profile_too_late() -> BadRequest:
     return BadRequest(
-        "profile stands after the bytes of a file, but it decides what is admitted. "
+        "profile comes after the bytes of a file, but it decides what is admitted. "
         "Put it before the file in the form, or in the query: ?profile=NAME.",
         field="profile",
     )
@@ -105,7 +105,7 @@ def _profile_too_late() -> BadRequest:
 
 @dataclass(frozen=True, slots=True)
 class FormRequest:
-    """One form to be received. ``body_length`` is the Content-Length of all parts together, None if not said."""
+    """A form to receive. ``body_length``: the Content-Length of all parts together, None if not announced."""
 
     parser: FormParser
     fields: FormFields

@@ -1,4 +1,4 @@
-"""Outcomes as replies of the IETF's resumable uploads."""
+"""Render outcomes as replies of the IETF's resumable uploads."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from windlass.protocols.intents import Reply, UploadState
 from windlass.protocols.rufh import structured_fields
 from windlass.protocols.rufh.interop import FIELD, Interop
 
-#: An interim response that says where the upload can be resumed.
+#: The status of the interim response that says where the upload can be resumed.
 UPLOAD_RESUMPTION_SUPPORTED = 104
 _TYPES = "https://iana.org/assignments/http-problem-types#"
 
 
 def begun(state: UploadState, location: str, interop: Interop, now: datetime) -> Mapping[str, str]:
     """The fields of the interim response 104."""
-    return {FIELD: str(interop.asked), "Location": location} | _limit(state, interop, now)
+    return {FIELD: str(interop.requested), "Location": location} | _limit(state, interop, now)
 
 
 def taken(
     state: UploadState, location: str, interop: Interop, now: datetime, record: Any = None, *, creation: bool = False
 ) -> Reply:
-    """For a creation and for bytes. ``record`` is the file's, once it is complete: the answer to the whole upload."""
+    """Reply to a creation or to bytes. ``record``: the file's record once the upload is complete."""
     headers = _state(state) | _limit(state, interop, now)
     if state.complete:
         return Reply(201, headers | {"Location": location}, record)
@@ -57,7 +57,7 @@ def aborted() -> Reply:
 
 
 def discovered(max_size: int, min_size: int, life_seconds: int, interop: Interop) -> dict[str, str]:
-    """The fields of a reply to OPTIONS. ``min-size`` is always there: where there is no limit it says so."""
+    """Return the fields of a reply to OPTIONS. ``min-size`` is always present; 0 is no limit."""
     limits = {"max-size": max_size, "min-size": min_size, interop.lifetime: life_seconds}
     return {
         "Upload-Limit": structured_fields.dictionary(limits),
@@ -67,7 +67,7 @@ def discovered(max_size: int, min_size: int, life_seconds: int, interop: Interop
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """In what a refusal differs from the same problem elsewhere: status, fields, members of the document."""
+    """How a refusal differs from the same problem elsewhere: status, headers, members of the document."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +101,7 @@ def _typed(name: str, status: int) -> dict[str, Any]:
 
 
 def _state(state: UploadState) -> dict[str, str]:
-    file = {"Windlass-File": urls.file(state.file_id)} if state.file_id else {}
+    file = {"Windlass-File": urls.file_path(state.file_id)} if state.file_id else {}
     return {"Upload-Complete": "?1" if state.complete else "?0", "Upload-Offset": str(state.offset)} | file
 
 

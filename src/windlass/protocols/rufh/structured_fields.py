@@ -1,4 +1,4 @@
-"""Structured fields (RFC 9651) of a request: a value of another type means that the field is not there at all."""
+"""Structured fields (RFC 9651) of a request. A field whose value has another type counts as absent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from windlass.kernel.errors import BadRequest
 from windlass.protocols.digests import Checksum
 from windlass.protocols.intents import Head
 
-#: RFC 9530's names of what is hashed here, and the length of each (bytes). Other algorithms are not looked at.
+#: RFC 9530 names of the supported algorithms, and the length of each digest (bytes). Others are ignored.
 _DIGESTS = {"sha-256": ("sha256", 32), "sha-512": ("sha512", 64)}
 
 _LARGEST = 999_999_999_999_999
 
 
 def integer(head: Head, name: str) -> int | None:
-    """A non-negative integer, or None."""
+    """Return a non-negative integer, or None."""
     found = _item(head, name)
     return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
 
@@ -29,7 +29,7 @@ def boolean(head: Head, name: str) -> bool | None:
 
 
 def digests(head: Head, name: str) -> tuple[Checksum, ...]:
-    """Of Content-Digest and Repr-Digest: what can be checked here. Raises BadRequest for a digest that is none."""
+    """Return the supported digests of Content-Digest or Repr-Digest. Raises BadRequest for a malformed digest."""
     members = _parsed(head, name, "dictionary")
     found = []
     for key, value in members.items() if isinstance(members, dict) else ():
@@ -44,9 +44,9 @@ def digests(head: Head, name: str) -> tuple[Checksum, ...]:
 
 
 def dictionary(members: Mapping[str, int]) -> str:
-    """A value beyond what a field can say is as good as none, and is said as the largest."""
-    said: dict[str, Any] = {key: min(value, _LARGEST) for key, value in members.items()}
-    return http_sf.ser(said)
+    """Serialize a dictionary. Values beyond the largest integer of a structured field are clamped to it."""
+    clamped: dict[str, Any] = {key: min(value, _LARGEST) for key, value in members.items()}
+    return http_sf.ser(clamped)
 
 
 def _item(head: Head, name: str) -> Any:

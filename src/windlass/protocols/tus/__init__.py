@@ -1,4 +1,4 @@
-"""tus 1.0.0 (https://tus.io/protocols/resumable-upload) with the extensions that ``dialect`` lists."""
+"""tus 1.0.0 (https://tus.io/protocols/resumable-upload) with the extensions that ``extensions`` lists."""
 
 from windlass.protocols.tus.extensions import VERSION
 from windlass.protocols.tus.metadata import decode as decode_metadata

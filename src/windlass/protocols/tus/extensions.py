@@ -1,6 +1,6 @@
-"""What is announced. An extension stands here when all of it works.
+"""The version, extensions and algorithms that are announced. An extension is listed once all of it works.
 
-checksum-trailer is missing: the HTTP server hands no trailers on (docs/decisions: tus extensions).
+checksum-trailer is missing: the HTTP server does not pass trailers on (docs/decisions/0016-tus-extensions.md).
 """
 
 from __future__ import annotations

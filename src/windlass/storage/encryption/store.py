@@ -217,5 +217,5 @@ def django(settings: Settings) -> EncryptedStore:
 
 
 def _encrypting(inner: Store, settings: Settings) -> EncryptedStore:
-    current = secret_keys.parsed(settings.encryption_key) if settings.encryption_key else None
-    return EncryptedStore(inner, Keyring(current, [secret_keys.parsed(key) for key in settings.encryption_old_keys]))
+    current = secret_keys.parse(settings.encryption_key) if settings.encryption_key else None
+    return EncryptedStore(inner, Keyring(current, [secret_keys.parse(key) for key in settings.encryption_old_keys]))
