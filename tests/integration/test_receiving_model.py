@@ -359,12 +359,12 @@ class Receiving(RuleBasedStateMachine):
         """A process wrote on and died before it committed, holding the lease; nobody remembers a hash."""
         session = UploadSession.objects.filter(id=model.id, status=UploadStatus.ACTIVE).first()
         if session is not None:
-            lease = files.leases.take_lease(session.id, "the dead", 60)
+            lease = files.take_lease(session.id, "the dead", 60)
             assert lease is not None
             writer = store(session.store).open_writer(session.store_key, session.store_state)
             writer.write(session.offset, [junk])
             writer.close()
-            files.leases.release_leases("the dead")
+            files.release_leases("the dead")
         appending.digests._digests.clear()
 
     def _join_what_can_be(self) -> None:
@@ -460,7 +460,7 @@ def lying(owner: str) -> int:
 
 
 def counted(owner: str) -> int:
-    found = files.quota.usage(owner).bytes
+    found = files.quota_usage(owner).bytes
     return found.used + found.reserved
 
 
@@ -507,15 +507,15 @@ def test_a_length_beyond_the_quota_is_refused_before_a_byte(limited: str) -> Non
 def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None:
     principal = Principal(limited)
     upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
-    lease = files.leases.take_lease(upload, "the dead", 60)
+    lease = files.take_lease(upload, "the dead", 60)
     assert lease is not None
     with transaction.atomic():
-        files.leases.reserve(lease, 300)
+        files.reserve_for_lease(lease, 300)
     session = UploadSession.objects.get(id=upload)
     writer = store(session.store).open_writer(session.store_key, session.store_state)
     writer.write(0, [b"x" * 300])
     writer.close()
-    files.leases.release_leases("the dead")
+    files.release_leases("the dead")
     assert lying(limited) == counted(limited) == 300
     run(resumable.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
     assert lying(limited) == counted(limited) == 3

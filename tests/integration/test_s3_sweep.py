@@ -31,7 +31,7 @@ def target(s3_server: S3Server) -> S3Store:
 def begun(key: str, state: dict[str, Any]) -> None:
     """A living upload's row."""
     new = new_upload("user:s3", 100 * MIB, store="s3")
-    files.uploads.create(new, upload_id=uuid.uuid4(), key=key, state=state)
+    files.create_upload(new, upload_id=uuid.uuid4(), key=key, state=state)
 
 
 def key() -> str:

@@ -18,6 +18,7 @@ from windlass import conf
 from windlass.cli import app
 from windlass.events.api import recording
 from windlass.files import api as files
+from windlass.files import quota
 from windlass.files.api import Blob, FileAsset, FileStatus
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import now, rfc3339
@@ -52,7 +53,7 @@ def arrived(content: bytes) -> FileAsset:
     store().put(key, io.BytesIO(content), len(content))
     new = new_upload("retention", len(content), dialect="raw")
     with recording() as tell:
-        _, asset = files.uploads.create_whole(
+        _, asset = files.create_complete_upload(
             tell, new, upload_id=uuid.uuid4(), key=key, state={}, size=len(content), sha256=None
         )
     return asset
@@ -157,11 +158,11 @@ def test_counts_of_references_are_put_right() -> None:
 def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
     asset = arrived(b"12345")
-    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 5, 0)
-    files.quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
+    assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
+    quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
     assert swept("--dry-run") == {"wrong quota accounts": (1, 0)}
     assert sweep.housekeeping().quotas_corrected == 1
-    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 5, 0)
+    assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
     assert swept() == {}
 
 

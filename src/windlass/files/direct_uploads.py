@@ -17,24 +17,24 @@ LONGEST_PAUSE = 300.0
 _MOST = 1000
 
 
-def may_be_prolonged(session: UploadSession) -> bool:
+def is_extendable(session: UploadSession) -> bool:
     """Whether it is a while since its client was heard of."""
     return now() - session.updated_at >= timedelta(seconds=PROLONG_SECONDS)
 
 
-def prolong(upload_id: uuid.UUID, ttl_hours: float) -> None:
+def extend_direct_upload(upload_id: uuid.UUID, ttl_hours: float) -> None:
     """Its client is still there."""
     moment = now()
     living = UploadSession.objects.filter(id=upload_id, status=UploadStatus.ACTIVE)
     living.update(expires_at=moment + timedelta(hours=ttl_hours), updated_at=moment)
 
 
-def note(upload_id: uuid.UUID, stored: int) -> None:
+def record_stored_bytes(upload_id: uuid.UUID, stored: int) -> None:
     """So many bytes were seen at the store. What is known never falls."""
     UploadSession.objects.filter(id=upload_id, status=UploadStatus.ACTIVE, offset__lt=stored).update(offset=stored)
 
 
-def waiting(dialect: str) -> list[UploadSession]:
+def direct_uploads_to_check(dialect: str) -> list[UploadSession]:
     """Sessions that are sent in one request, of which the client need not tell the end, and that are to be looked for
     now: the longer one was waited for, the less often."""
     living = UploadSession.objects.filter(
@@ -43,7 +43,7 @@ def waiting(dialect: str) -> list[UploadSession]:
     return [session for session in living.order_by("updated_at")[:_MOST] if _is_due(session)]
 
 
-def looked_for(upload_id: uuid.UUID) -> None:
+def defer_direct_upload_check(upload_id: uuid.UUID) -> None:
     """It was not there."""
     UploadSession.objects.filter(id=upload_id, status=UploadStatus.ACTIVE).update(updated_at=now())
 

@@ -20,28 +20,31 @@ from windlass.kernel.clock import now
 PARTS_STAY_HOURS = 1.0
 
 
-def find(concat_key: str) -> UploadSession | None:
+def find_concatenation(concat_key: str) -> UploadSession | None:
     """The upload that was asked for by the same owner with the same parts and metadata, while it is remembered."""
     found = UploadSession.objects.filter(
         concat_key=concat_key, status__in=[UploadStatus.ACTIVE, UploadStatus.COMPLETED]
     ).first()
     if found is not None and found.status == UploadStatus.ACTIVE and found.expires_at <= now():
-        uploads.end(found.id, UploadStatus.EXPIRED)  # its object is left to the sweep: this runs inside transactions
+        # The sweep deletes its object: this runs inside transactions.
+        uploads.mark_upload_ended(found.id, UploadStatus.EXPIRED)
         return None
     return found
 
 
-def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, object]) -> UploadSession | None:
-    """The session; None where the same upload was begun by another request a moment ago, and ``find`` has it."""
+def create_concatenation(
+    new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, object]
+) -> UploadSession | None:
+    """Create the session; None if another request created the same one a moment ago."""
     try:
-        return uploads.create(new, upload_id=upload_id, key=key, state=state)
+        return uploads.create_upload(new, upload_id=upload_id, key=key, state=state)
     except IntegrityError:
-        if find(new.concat_key) is None:
+        if find_concatenation(new.concat_key) is None:
             raise
         return None
 
 
-def parts(ids: Iterable[uuid.UUID]) -> list[UploadSession] | None:
+def living_partial_uploads(ids: Iterable[uuid.UUID]) -> list[UploadSession] | None:
     """The sessions in this order, the same one as often as it is named; None where one of them has ended."""
     wanted = list(ids)
     distinct = set(wanted)
@@ -50,22 +53,22 @@ def parts(ids: Iterable[uuid.UUID]) -> list[UploadSession] | None:
     return [found[each] for each in wanted] if found.keys() >= distinct else None
 
 
-def named(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, UploadSession]:
+def uploads_by_id(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, UploadSession]:
     """Those of these sessions that there are, whatever their status."""
     return UploadSession.objects.in_bulk(set(ids))
 
 
-def is_whole(part: UploadSession) -> bool:
+def is_complete_partial(part: UploadSession) -> bool:
     return part.size is not None and part.offset == part.size
 
 
-def waiting_for(part: UploadSession) -> Sequence[uuid.UUID]:
+def concatenations_of(part: UploadSession) -> Sequence[uuid.UUID]:
     """The unfinished uploads that this one is a part of."""
     unfinished = UploadSession.objects.filter(owner=part.owner, status=UploadStatus.ACTIVE, parts__isnull=False)
     return [found for found, parts in unfinished.values_list("id", "parts") if str(part.id) in (parts or ())]
 
 
-def unfinished() -> Sequence[uuid.UUID]:
+def unfinished_concatenations() -> Sequence[uuid.UUID]:
     """Every upload made of others that nobody is joining at the moment."""
     moment = now()
     idle = Q(lease_holder="") | Q(lease_until__lt=moment)
@@ -75,7 +78,7 @@ def unfinished() -> Sequence[uuid.UUID]:
     return list(found.values_list("id", flat=True)[:100])
 
 
-def let_parts_go(ids: Iterable[uuid.UUID]) -> None:
+def expire_partial_uploads(ids: Iterable[uuid.UUID]) -> None:
     """They have served. Their lives end soon, if they would not end sooner."""
     soon = now() + timedelta(hours=PARTS_STAY_HOURS)
     UploadSession.objects.filter(id__in=set(ids), status=UploadStatus.ACTIVE, expires_at__gt=soon).update(
