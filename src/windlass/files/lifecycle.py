@@ -3,17 +3,18 @@ for the sweep and never a record without bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 import structlog
 
 from windlass import conf
 from windlass.events.api import EventType, recording
-from windlass.files import places, spares, uploads
+from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
+from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
 from windlass.files.models import Blob, FileAsset, UploadSession
-from windlass.files.references import StoredObject, let_go
+from windlass.files.retained_objects import is_retained
 from windlass.files.retention import from_the_release
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
@@ -29,21 +30,12 @@ def bytes_freed_by(asset: FileAsset) -> int:
     return sum(alone) + sum(asset.renditions.values_list("size", flat=True))
 
 
-def delete_objects(gone: Iterable[StoredObject]) -> None:
-    """No row names them any more: what cannot be deleted now, the sweep finds."""
-    for found in gone:
-        try:
-            found.delete()
-        except StoreError as error:
-            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
-
-
 def release(asset: FileAsset) -> list[StoredObject]:
     """Bytes and renditions go, the record stays. Returns what to delete after the transaction commits. Repeatable."""
     with recording() as tell:
         if asset.status == FileStatus.RELEASED:
             return []
-        gone = _renditions(asset) + let_go(asset)
+        gone = _renditions(asset) + drop_reference(asset)
         change_status(
             tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="", **from_the_release(asset)
         )
@@ -60,7 +52,7 @@ def delete(asset: FileAsset, *, as_seen: bool = False) -> list[StoredObject]:
         rows = FileAsset.objects.select_for_update().filter(id=asset.id)
         if as_seen and not rows.filter(trashed_at=asset.trashed_at).exists():
             raise IllegalTransition(f"file {asset.id} is no longer where it was")
-        gone = _renditions(asset) + let_go(asset)
+        gone = _renditions(asset) + drop_reference(asset)
         tell.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
     return gone
@@ -148,7 +140,7 @@ def remove_orphans_everywhere(*, dry_run: bool = False) -> tuple[int, int, int]:
     """``remove_orphans`` in every store that is in use. A store that is away, or not set up any more, is passed over:
     the next sweep may find it. Returns (objects, bytes freed, stores passed over)."""
     objects = freed = passed_over = 0
-    for name in places.in_use():
+    for name in stores_in_use():
         try:
             found = remove_orphans(store(name), dry_run=dry_run)
         except StoreError as error:
@@ -188,7 +180,7 @@ def _is_named(store_name: str, key: str) -> bool:
 
 def _is_being_made(store_name: str, key: str) -> bool:
     """Of what is kept for an object in the making only a living upload speaks, or who moves a file."""
-    if spares.is_kept(store_name, key):
+    if is_retained(store_name, key):
         return True
     living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
     return living.exists()

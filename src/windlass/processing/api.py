@@ -7,10 +7,19 @@ from functools import partial
 
 from windlass.database.connection import on_commit
 from windlass.events.api import recording
-from windlass.files.api import FileAsset, FileStatus, IllegalTransition, integrity, lifecycle, start_new_run, trash
+from windlass.files.api import (
+    FileAsset,
+    FileStatus,
+    IllegalTransition,
+    delete_objects,
+    lifecycle,
+    require_intact,
+    start_new_run,
+    trash,
+)
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
-from windlass.processing import breakers, records, workshop
+from windlass.processing import breaker_events, records, workshop
 from windlass.processing.owed import fill_in as fill_in_owed
 from windlass.processing.plan import PlannedStep
 from windlass.processing.protection import sandbox_level, warn_of_gaps
@@ -52,7 +61,7 @@ __all__ = [
     "warn_of_gaps",
 ]
 
-breakers.watch()
+breaker_events.record_breaker_changes()
 
 
 def warm_up() -> None:
@@ -76,7 +85,7 @@ def recover(lapsed: Iterable[jobs.Job]) -> int:
 def reprocess(asset: FileAsset, request_id: str = "") -> None:
     """Process the file from the start once more. Raises StillRunning, FileReleased, ContentDamaged."""
     if asset.blob is not None:
-        integrity.must_be_sound(asset.blob)
+        require_intact(asset.blob)
     with recording() as tell:
         try:
             start_new_run(tell, asset)
@@ -94,7 +103,7 @@ def release(asset: FileAsset) -> None:
     with recording():
         jobs.cancel_of_file(asset.id)
         gone = lifecycle.release(asset)
-        on_commit(partial(lifecycle.delete_objects, gone))
+        on_commit(partial(delete_objects, gone))
 
 
 def discard(asset: FileAsset) -> None:
@@ -130,7 +139,7 @@ def delete(asset: FileAsset, *, as_seen: bool = False) -> None:
         jobs.cancel_of_file(asset.id)
         jobs.delete_of_file(asset.id)
         gone = lifecycle.delete(asset, as_seen=as_seen)
-        on_commit(partial(lifecycle.delete_objects, gone))
+        on_commit(partial(delete_objects, gone))
 
 
 def retire(*, dry_run: bool = False) -> Retired:

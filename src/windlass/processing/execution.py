@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, places
+from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import records, scanning, scratch
@@ -164,7 +164,7 @@ def _store(work: Work, made: MadeRendition, about: About, output: BinaryIO) -> S
     makes = announced(about, made.name)
     kind = makes.kind if makes else ""  # it was accepted, so it was announced
     key = f"renditions/{work.asset.id}/{made.name}"
-    target = store(places.store_of(work.asset))
+    target = store(store_of_file(work.asset))
     if not jobs.is_held(work.held):
         raise jobs.LeaseLost(f"job {work.held.job_id} is no longer held")
     with _view(output, "rb") as reading:

@@ -19,8 +19,7 @@ from windlass.processing.scanners.contract import (
     Unpacks,
 )
 from windlass.processing.scanners.registry import BrokenScanner, chosen
-from windlass.resilience.breaker import BreakerOpen
-from windlass.resilience.registry import breaker
+from windlass.resilience.circuit_breaker import BreakerOpen, breaker
 
 BREAKER = "scanner"
 #: Seconds after which a scanner that has just failed is asked again, while its breaker is closed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from windlass.events.api import recording
-from windlass.files.api import Blob, duplicates, lifecycle, references
+from windlass.files.api import Blob, delete_objects, find_duplicate, share_blob
 from windlass.jobs import api as jobs
 from windlass.processing import records
 from windlass.processing.work import Work
@@ -30,7 +30,7 @@ def store_once(work: Work) -> None:
         records.so_far(work)  # of two that come at once, the later one is to find the earlier one's digest
     for _ in range(ATTEMPTS):
         try:
-            twin = duplicates.twin_of(blob)
+            twin = find_duplicate(blob)
         except StoreError as error:  # a file is not to wait for this: the sweep shares it later
             log.warning("file.not_shared", file_id=str(asset.id), reason=str(error))
             return
@@ -43,7 +43,7 @@ def _share(work: Work, twin: Blob) -> bool:
     asset = work.asset
     with recording():
         jobs.renew_lease(work.held)
-        gone = references.share(asset, twin)
+        gone = share_blob(asset, twin)
     if asset.run == 1:
-        lifecycle.delete_objects(gone)
+        delete_objects(gone)
     return asset.blob_id == twin.id

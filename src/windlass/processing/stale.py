@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass.events.api import recording
-from windlass.files.api import lifecycle
+from windlass.files.api import delete_objects, lifecycle
 from windlass.jobs import api as jobs
 from windlass.processing.plan import next_stage
 from windlass.processing.work import Ended, Work, further_types, plan_for
@@ -20,7 +20,7 @@ def forget_stale(work: Work, last: Ended | None) -> None:
     with recording():
         jobs.renew_lease(work.held)
         gone = lifecycle.drop_stale_renditions(work.asset, work.run.unsaved_renditions)
-    lifecycle.delete_objects(gone)
+    delete_objects(gone)
 
 
 def _is_last(work: Work, last: Ended | None) -> bool:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from windlass.files.api import Blob, places, profiles
+from windlass.files.api import Blob, open_blob, profiles
 from windlass.processing import scratch
 from windlass.processing.contract import About
 from windlass.processing.limits import limits_of
@@ -54,7 +54,7 @@ class Bench:
 def bench(blob: Blob) -> Iterator[Bench]:
     """Raises StoreError."""
     with ExitStack() as stack:
-        stored = stack.enter_context(places.open_blob(blob))
+        stored = stack.enter_context(open_blob(blob))
         secret = store(blob.store).capabilities.encrypted
         file = stack.enter_context(scratch.real_file(stored, secret=secret))
         output = stack.enter_context(scratch.output(secret=secret))
