@@ -335,7 +335,7 @@ def test_a_store_that_is_no_longer_set_up_stops_nothing_else(owner: str) -> None
     asset, before = a_file(owner), sweep.housekeeping().stores_passed_over
     Blob.objects.filter(owner=owner).update(store="cellar")
     try:
-        with pytest.raises(UnknownStore, match="There is no store 'cellar' here"):
+        with pytest.raises(UnknownStore, match="There is no store 'cellar'"):
             read(fresh(asset))
         report = sweep.housekeeping()
         assert report.stores_passed_over == before + 1
