@@ -149,10 +149,10 @@ def test_the_projects_own_pages_are_served(anyone: httpx.Client) -> None:
 def test_project_pages_below_paths_of_windlass_are_unchanged(anyone: httpx.Client) -> None:
     """With their trailing slash, large bodies and own headers."""
     for path in ("/api/things/", "/profiles/me/"):
-        said = anyone.post(path, content=b"x" * (2 * MB))
-        assert said.status_code == 200, path
-        assert (said.json()["path"], said.json()["bytes"]) == (path, 2 * MB)
-        assert "X-Request-ID" not in said.headers
+        reply = anyone.post(path, content=b"x" * (2 * MB))
+        assert reply.status_code == 200, path
+        assert (reply.json()["path"], reply.json()["bytes"]) == (path, 2 * MB)
+        assert "X-Request-ID" not in reply.headers
 
 
 def test_windlass_paths_are_served(anyone: httpx.Client, ann: httpx.Client) -> None:

@@ -155,13 +155,13 @@ def test_a_full_database_acknowledges_nothing_and_recovers(
     server_on_small_disks: ServerProcess, http: httpx.Client
 ) -> None:
     link, before = stored(http)
-    data, said = os.urandom(3 * MB), metadata(filename="a.bin", note="x" * 3000)
+    data, description = os.urandom(3 * MB), metadata(filename="a.bin", note="x" * 3000)
     path, made, at = create(http, len(data)), [], MB
     assert patch(http, path, 0, data[:at]).status_code == 204
     web, worker = server_on_small_disks.web_pid(), server_on_small_disks.worker_pid()
 
     def begin() -> httpx.Response:
-        answer = http.post("/files/", headers=TUS | {"Upload-Length": "9"} | said)
+        answer = http.post("/files/", headers=TUS | {"Upload-Length": "9"} | description)
         if answer.is_success:
             made.append(answer.headers["Location"])
         return answer
