@@ -79,7 +79,7 @@ def worker(
 
     stages = _stages(queues)
     try:
-        processing.scanner()
+        processing.configured_scanner()
     except processing.BrokenScanner as error:
         raise Refusal(str(error)) from error
     processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
@@ -87,13 +87,13 @@ def worker(
     from windlass.cli.waiting import wait_for_broker, wait_for_tables
     from windlass.jobs import api as jobs
 
-    processing.warn_of_gaps()
+    processing.warn_of_weak_sandbox()
     name = instance or f"worker-{new_id().hex[:12]}"
     Lifeline(lifeline).hold()
     wait_for_tables()
     wait_for_broker()
     try:
-        processing.recover(jobs.running_jobs_of(name))
+        processing.revoke_claims(jobs.running_jobs_of(name))
         stopping.then(drain(celery.stop))
         code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
     finally:

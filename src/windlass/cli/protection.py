@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from windlass import conf
 from windlass.cli.refusal import Refusal
-from windlass.processing.sandbox.level import measure
+from windlass.processing.sandbox.capability_level import measure
 
 
 def refuse_weak_sandbox(settings: conf.Settings) -> None:

@@ -14,6 +14,7 @@ from windlass.files import (
     quota,
     references,
     repair,
+    retention,
     spares,
     trash,
     uploads,
@@ -23,8 +24,8 @@ from windlass.files.chunks import ChunkClaim, ClaimedChunk, ClaimLost, ReceivedC
 from windlass.files.leases import Lease, LeaseLost, UploadCompleted
 from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import Profile, profile, profiles
-from windlass.files.runs import FileRun
 from windlass.files.states import LIVING_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import NewUpload
 
@@ -35,7 +36,6 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "FileAsset",
-    "FileRun",
     "FileStatus",
     "IllegalMove",
     "Lease",
@@ -43,6 +43,7 @@ __all__ = [
     "MediaRules",
     "NewUpload",
     "OwedStep",
+    "ProcessingRecord",
     "Profile",
     "ReceivedChunk",
     "Rendition",
@@ -69,6 +70,7 @@ __all__ = [
     "quota",
     "references",
     "repair",
+    "retention",
     "spares",
     "trash",
     "uploads",

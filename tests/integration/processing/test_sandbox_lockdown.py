@@ -19,8 +19,8 @@ from windlass import conf
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.processing.sandbox.hardening import own_children
-from windlass.processing.sandbox.level import measure
+from windlass.processing.sandbox.capability_level import measure
+from windlass.processing.sandbox.parent import own_children
 
 LACKING = HERE.parent / "lacking.py"
 STOPPED = "The step was stopped: it asked the system for something it may not do."
