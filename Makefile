@@ -16,7 +16,7 @@ LISTS := pyproject.toml constraints.txt
 
 export DJANGO_SETTINGS_MODULE ?= windlass.settings
 
-.PHONY: help install serve test lint format docs bench chaos hostile audit constraints clean
+.PHONY: help install serve test test-fast lint format docs bench chaos hostile audit constraints clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ serve: $(STAMP) ## Run the whole server on this machine (HOST, PORT, WINDLASS_HO
 
 test: $(STAMP)-dev ## Run every test (ARGS="-k name"); a test whose real part is missing is skipped, under CI=true it fails
 	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests)
+
+test-fast: $(STAMP)-dev ## Run the tests that are fast and need no service: pure, the local store, integration on SQLite
+	$(BIN)/python -m tests --fast
 
 lint: $(STAMP)-dev ## Check format, lint rules, types and the layers
 	$(BIN)/ruff format --check .
@@ -51,6 +54,7 @@ chaos: $(STAMP)-dev ## Break a running server again and again and count what was
 
 hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); what fails is kept in .hostile/
 	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)
+	$(BIN)/python -m tests.hostile.archive_peers --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile
 
 audit: $(STAMP)-dev ## Look for known vulnerabilities in what is pinned
 	$(BIN)/python .ci/audit.py

@@ -55,7 +55,7 @@ def odf(kind: str) -> Callable[[], bytes]:
 
 
 def cfb(*names: str) -> bytes:
-    """A compound file of Microsoft whose directory has these names."""
+    """A compound file of Microsoft with empty streams of these names, each the right sibling of the one before."""
     head = bytearray(512)
     head[:8] = bytes.fromhex("d0cf11e0a1b11ae1")
     struct.pack_into("<HHHHH", head, 24, 0x3E, 3, 0xFFFE, 9, 6)
@@ -66,7 +66,8 @@ def cfb(*names: str) -> bytes:
     for index, name in enumerate(("Root Entry", *names)):
         spelled = (name + "\0").encode("utf-16-le")
         head_of = spelled.ljust(64, b"\0") + struct.pack("<HBB", len(spelled), 5 if not index else 2, 1)
-        links = struct.pack("<III", 0xFFFFFFFF, 0xFFFFFFFF, 1 if not index and names else 0xFFFFFFFF)
+        right = index + 1 if 0 < index < len(names) else 0xFFFFFFFF
+        links = struct.pack("<III", 0xFFFFFFFF, right, 1 if not index and names else 0xFFFFFFFF)
         entries += (head_of + links).ljust(116, b"\0") + struct.pack("<IQ", 0xFFFFFFFE, 0)
     return bytes(head) + fat + entries.ljust(512, b"\0")
 

@@ -6,19 +6,19 @@ from __future__ import annotations
 def main() -> None:
     try:
         _run()
-    except KeyboardInterrupt:  # also while the commands are imported
+    except KeyboardInterrupt:  # also during the import of the commands
         raise SystemExit(130) from None
 
 
 def _run() -> None:
     from windlass.cli import app
-    from windlass.cli.refusal import Refusal, refuse
+    from windlass.cli.errors import CommandError, exit_with_error
     from windlass.conf import BadSetting
 
     try:
         app()
-    except (BadSetting, Refusal) as error:
-        refuse(error)
+    except (BadSetting, CommandError) as error:
+        exit_with_error(error)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 import dj_database_url
 
-from windlass.conf.access import check_secret_key, load
+from windlass.conf.loading import check_secret_key, load
 from windlass.conf.private_files import close_home
 
 _conf = load()
@@ -18,41 +18,41 @@ close_home(_conf)
 
 
 def _secret_key(home: Path) -> str:
-    """The key kept in the home directory; made on the first start, readable by its owner only."""
-    kept = home / "secret-key"
-    if not kept.exists():
+    """The key in the home directory; created at the first start, readable by its owner only."""
+    path = home / "secret-key"
+    if not path.exists():
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Written whole under another name and linked into place: of two first starts at once, one key wins.
+        # Written under another name, then linked: if two processes start at once, both use the same key.
         handle, temporary = tempfile.mkstemp(dir=home)
         os.write(handle, secrets.token_urlsafe(50).encode())
         os.close(handle)
         try:
-            os.link(temporary, kept)
+            os.link(temporary, path)
         except FileExistsError:
             pass
         finally:
             os.unlink(temporary)
-    key = kept.read_text().strip()
-    check_secret_key(key, f"The key in {kept}")
+    key = path.read_text().strip()
+    check_secret_key(key, f"The key in {path}")
     return key
 
 
 def _database(url: str, home: Path) -> Any:
-    found = dj_database_url.parse(url or f"sqlite:///{home / 'windlass.sqlite3'}", conn_max_age=None)
-    if found["ENGINE"] == "django.db.backends.sqlite3":
-        found["ENGINE"] = "windlass.database.sqlite"
-        # docs/decisions: SQLite settings. FULL: a committed row survives a power cut.
-        found["OPTIONS"] = {
+    database = dj_database_url.parse(url or f"sqlite:///{home / 'windlass.sqlite3'}", conn_max_age=None)
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["ENGINE"] = "windlass.database.sqlite"
+        # Decision 0006. FULL: a committed row survives a power cut.
+        database["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
-            # wal_autocheckpoint: 64 MB of 4 KiB pages. The scheduler checkpoints long before (operations.checkpoint);
-            # this bounds the log where no scheduler runs.
+            # wal_autocheckpoint: 64 MB of 4 KiB pages. It bounds the log where no scheduler runs, which otherwise
+            # checkpoints long before (operations.checkpoint).
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0; "
             "PRAGMA wal_autocheckpoint=16384;",
         }
     else:
-        found["CONN_HEALTH_CHECKS"] = True
-    return found
+        database["CONN_HEALTH_CHECKS"] = True
+    return database
 
 
 SECRET_KEY = _conf.secret_key or _secret_key(_conf.windlass_home)
@@ -80,7 +80,7 @@ INSTALLED_APPS = [
     "windlass.files",
     "windlass.jobs",
     "windlass.web",
-    "ninja",  # its API page, from our own address
+    "ninja",  # static files of the API page
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -119,6 +119,6 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # http.middleware lets no more through
-# WARNING: Windlass speaks in structured lines of its own (operations.logging), so Django's are left to propagate.
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # http.middleware allows no more
+# operations.logging configures logging; Django's loggers propagate to it.
 LOGGING_CONFIG = None

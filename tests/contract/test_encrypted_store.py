@@ -155,16 +155,16 @@ def test_the_library_is_asked_for_where_there_is_a_key(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    "text", [secret_keys.new(), bytes(range(32)).hex(), "_" * 43, f" {secret_keys.new()}\n", "-_" * 21 + "A="]
+    "text", [secret_keys.generate(), bytes(range(32)).hex(), "_" * 43, f" {secret_keys.generate()}\n", "-_" * 21 + "A="]
 )
 def test_keys_are_read(text: str) -> None:
-    assert len(secret_keys.parsed(text)) == 32
+    assert len(secret_keys.parse(text)) == 32
 
 
-@pytest.mark.parametrize("text", ["", "short", "0" * 63, "g" * 64, secret_keys.new() * 2, "ä" * 43])
+@pytest.mark.parametrize("text", ["", "short", "0" * 63, "g" * 64, secret_keys.generate() * 2, "ä" * 43])
 def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(ValueError, match="32 bytes") as refusal:
-        secret_keys.parsed(text)
+        secret_keys.parse(text)
     assert not text or text not in str(refusal.value)
 
 

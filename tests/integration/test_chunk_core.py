@@ -21,8 +21,8 @@ from windlass.kernel.errors import ChecksumMismatch, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import CreateInChunks, Description, PutChunk
 from windlass.receiving import assembly, chunks
-from windlass.receiving.prefix import Prefixes, object_of
-from windlass.receiving.source import Held
+from windlass.receiving.body import BytesInMemory
+from windlass.receiving.digest import IncrementalHashes, chunked_object
 from windlass.storage.contract import SyncFailed
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ async def begin(data: bytes, **described: Any) -> files.UploadSession:
 
 async def put(session: files.UploadSession, index: int, data: bytes) -> chunks.ChunkOutcome:
     body = data[index * SIZE : (index + 1) * SIZE]
-    return await chunks.put(PutChunk(session.id, index), lambda: CALLER, Held(body), dialect="chunks")
+    return await chunks.put(PutChunk(session.id, index), lambda: CALLER, BytesInMemory(body), dialect="chunks")
 
 
 async def complete(session: files.UploadSession) -> files.UploadSession:
@@ -51,18 +51,18 @@ async def complete(session: files.UploadSession) -> files.UploadSession:
 
 def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(database: Path) -> None:
     session = run(begin(bytes(3 * SIZE)))
-    first = files.chunks.claim(session, 1, "one", 10)
+    first = files.claim_chunk(session, 1, "one", 10)
     assert isinstance(first, files.ChunkClaim)
-    assert isinstance(files.chunks.claim(session, 1, "two", 10), files.ClaimedChunk)
-    assert isinstance(files.chunks.claim(session, 2, "two", 10), files.ChunkClaim)
+    assert isinstance(files.claim_chunk(session, 1, "two", 10), files.ClaimedChunk)
+    assert isinstance(files.claim_chunk(session, 2, "two", 10), files.ChunkClaim)
     UploadChunk.objects.filter(id=first.id).update(claim_until=now() - timedelta(seconds=1))
-    second = files.chunks.claim(session, 1, "two", 10)
+    second = files.claim_chunk(session, 1, "two", 10)
     assert isinstance(second, files.ChunkClaim)
     with pytest.raises(files.ClaimLost):
-        files.chunks.accept(first, session, SIZE, "aa" * 32, ttl_hours=1)
-    files.chunks.give_back(first)
-    files.chunks.accept(second, session, SIZE, "bb" * 32, ttl_hours=1)
-    assert files.chunks.claim(session, 1, "three", 10) == files.ReceivedChunk("bb" * 32)
+        files.accept_chunk(first, session, SIZE, "aa" * 32, ttl_hours=1)
+    files.release_chunk(first)
+    files.accept_chunk(second, session, SIZE, "bb" * 32, ttl_hours=1)
+    assert files.claim_chunk(session, 1, "three", 10) == files.ReceivedChunk("bb" * 32)
     session.refresh_from_db()
     assert session.offset == SIZE
 
@@ -70,22 +70,22 @@ def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(databa
 def test_who_starts_under_a_name_frees_its_claims_and_fences_them(database: Path) -> None:
     session = run(begin(bytes(SIZE)))
     name = f"web-{uuid.uuid4()}"
-    old = files.chunks.claim(session, 0, name, 1000)
+    old = files.claim_chunk(session, 0, name, 1000)
     assert isinstance(old, files.ChunkClaim)
-    assert files.chunks.release(name) == 1
+    assert files.release_chunk_claims(name) == 1
     with pytest.raises(files.ClaimLost):
-        files.chunks.accept(old, session, SIZE, "aa" * 32, ttl_hours=1)
-    assert isinstance(files.chunks.claim(session, 0, "other", 10), files.ChunkClaim)
+        files.accept_chunk(old, session, SIZE, "aa" * 32, ttl_hours=1)
+    assert isinstance(files.claim_chunk(session, 0, "other", 10), files.ChunkClaim)
 
 
 def test_no_chunk_is_accepted_of_an_upload_that_has_ended(database: Path) -> None:
     session = run(begin(bytes(SIZE)))
-    held = files.chunks.claim(session, 0, "one", 10)
+    held = files.claim_chunk(session, 0, "one", 10)
     assert isinstance(held, files.ChunkClaim)
-    files.uploads.end(session.id, files.UploadStatus.CANCELLED)
+    files.mark_upload_ended(session.id, files.UploadStatus.CANCELLED)
     with pytest.raises(files.ClaimLost):
-        files.chunks.accept(held, session, SIZE, "aa" * 32, ttl_hours=1)
-    assert files.chunks.received(session) == []
+        files.accept_chunk(held, session, SIZE, "aa" * 32, ttl_hours=1)
+    assert files.received_chunks(session) == []
 
 
 def test_bytes_that_cannot_be_made_durable_are_not_acknowledged(
@@ -113,21 +113,21 @@ def test_bytes_that_cannot_be_made_durable_are_not_acknowledged(
 
 def test_the_digest_is_followed_across_gaps_and_forgotten_ones_are_read_again(database: Path) -> None:
     async def play() -> None:
-        known = Prefixes(capacity=1)
+        known = IncrementalHashes(capacity=1)
         first, second = os.urandom(5 * SIZE + 3), os.urandom(3 * SIZE)
         one, two = await begin(first), await begin(second)
         for index in (3, 0, 4, 1, 5):
             await put(one, index, first)
-            await known.advance(object_of(one))
-        follower = known._kept[one.id]
+            await known.advance(chunked_object(one))
+        follower = known._hashes[one.id]
         assert (follower.chunks, follower.offset) == (2, 2 * SIZE)
         for index in (2, 1, 0):
             await put(two, index, second)
-        await known.advance(object_of(two))
-        assert list(known._kept) == [two.id]
+        await known.advance(chunked_object(two))
+        assert list(known._hashes) == [two.id]
         await put(one, 2, first)
-        assert await known.finish(object_of(one)) == hashlib.sha256(first).hexdigest()
-        assert await known.finish(object_of(two)) == hashlib.sha256(second).hexdigest()
+        assert await known.finish(chunked_object(one)) == hashlib.sha256(first).hexdigest()
+        assert await known.finish(chunked_object(two)) == hashlib.sha256(second).hexdigest()
 
     run(play())
 
@@ -140,9 +140,9 @@ def test_what_was_followed_is_not_read_again(database: Path, monkeypatch: pytest
         session = await begin(data, sha256=hashlib.sha256(data).hexdigest())
         for index in range(8):
             await put(session, index, data)
-            await chunks.prefixes().advance(object_of(session))
-        assert chunks.prefixes()._kept[session.id].offset == len(data)
-        monkeypatch.setattr("windlass.receiving.prefix._hash", None)
+            await chunks.incremental_hashes().advance(chunked_object(session))
+        assert chunks.incremental_hashes()._hashes[session.id].offset == len(data)
+        monkeypatch.setattr("windlass.receiving.digest._hash_stored_bytes", None)
         return await complete(session)
 
     assert run(play()).status == files.UploadStatus.COMPLETED
@@ -172,9 +172,9 @@ def test_orphans_are_not_what_is_being_assembled(database: Path) -> None:
     data = os.urandom(SIZE)
     session = run(begin(data))
     run(put(session, 0, data))
-    assert files.chunks.begin_assembly(session, "somebody", 10) is not None
+    assert files.start_assembly(session, "somebody", 10) is not None
     files.lifecycle.delete_orphans(store(), older_than_hours=-1)
     assert store().info(session.store_key).size == SIZE
     with pytest.raises(UploadGone):
-        files.leases.take_lease(session.id, "other", 1)
-    assert files.uploads.end(session.id, files.UploadStatus.EXPIRED)
+        files.take_lease(session.id, "other", 1)
+    assert files.mark_upload_ended(session.id, files.UploadStatus.EXPIRED)

@@ -95,7 +95,7 @@ class TestDatabaseFile:
 
 
 def test_a_home_that_others_can_read_is_told_by_check(records_home: Path, configure: Configure) -> None:
-    from windlass.conf.checks import check_settings
+    from windlass.conf.system_checks import check_settings
 
     mode = stat.S_IMODE(records_home.stat().st_mode)
     try:
@@ -108,7 +108,7 @@ def test_a_home_that_others_can_read_is_told_by_check(records_home: Path, config
 
 
 def test_a_short_secret_key_is_told_by_check(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    from windlass.conf.checks import check_settings
+    from windlass.conf.system_checks import check_settings
 
     monkeypatch.setenv("SECRET_KEY", "short")
     (error,) = check_settings(None)

@@ -46,10 +46,10 @@ from windlass.kernel.errors import (  # noqa: E402
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import appending, concatenating, gathering, joining, pump, resumable, whole  # noqa: E402
+from windlass.receiving import appending, concatenating, joining, resumable, transfer, whole  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
-from windlass.receiving.outcome import Outcome  # noqa: E402
-from windlass.receiving.source import RequestBody  # noqa: E402
+from windlass.receiving.body import RequestBody  # noqa: E402
+from windlass.receiving.session import Outcome  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
 
 ANN = Principal("user:71")
@@ -60,8 +60,8 @@ BATCH = 64  # so that bodies of a few hundred bytes are streamed
 def small_and_quick() -> Iterator[None]:
     django_home.migrated()
     patch = pytest.MonkeyPatch()
-    patch.setattr(gathering, "BATCH", BATCH)
-    patch.setattr(pump, "BATCH", BATCH)
+    patch.setattr("windlass.receiving.body.BATCH_SIZE", BATCH)
+    patch.setattr(transfer, "BATCH_SIZE", BATCH)
     for name, value in {"DURABILITY": "os", "CHECKPOINT_BYTES": "128", "MAX_UPLOAD_SIZE": "2000"}.items():
         patch.setenv(name, value)
     conf.reload()
@@ -138,6 +138,7 @@ CONTENT = st.tuples(st.sampled_from([400, 0, 1, BATCH - 1, BATCH, BATCH + 1, 400
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     content=st.binary(min_size=1, max_size=1000), requests=CUTS, pieces=CUTS, breaks=st.lists(st.booleans(), max_size=6)
@@ -196,7 +197,7 @@ class Receiving(RuleBasedStateMachine):
     @rule(target=uploads, size=st.sampled_from([900, None, 0, BATCH, 600]), dialect=st.sampled_from(["tus", "ietf"]))
     def create(self, size: int | None, dialect: str) -> Model:
         ends = False if dialect == "ietf" else None
-        intent = Create(Description(), size, ends=ends)
+        intent = Create(Description(), size, completes=ends)
         state = run(resumable.create(intent, ANN, None, dialect=dialect)).state
         return self._remember(Model(state.upload_id, dialect, size, complete=size == 0 and ends is None))
 
@@ -226,7 +227,7 @@ class Receiving(RuleBasedStateMachine):
         value = hashlib.sha1(content if checksum == "right" else content + b"!").digest()
         digests = (Checksum("sha1", value),) if checksum else ()
         source = body([content[at : at + piece] for at in range(0, len(content), piece)], breaks=breaks)
-        claims = {"size": said, "ends": ends, "digests": digests}
+        claims = {"size": said, "completes": ends, "body_digests": digests}
         refusal = self._refusal(model, at, content, said, ends, checksum, breaks)
         if refusal is not None:
             with pytest.raises(refusal):
@@ -312,7 +313,7 @@ class Receiving(RuleBasedStateMachine):
     def append_in_another_dialect(self, model: Model) -> None:
         other = "ietf" if model.dialect == "tus" else "tus"
         with pytest.raises((Conflict, UploadGone, NotFound)):
-            append(model.id, len(model.content), body([b"x"]), other, ends=False)
+            append(model.id, len(model.content), body([b"x"]), other, completes=False)
 
     @rule(model=finals)
     def append_to_a_final(self, model: Model) -> None:
@@ -358,13 +359,13 @@ class Receiving(RuleBasedStateMachine):
         """A process wrote on and died before it committed, holding the lease; nobody remembers a hash."""
         session = UploadSession.objects.filter(id=model.id, status=UploadStatus.ACTIVE).first()
         if session is not None:
-            lease = files.leases.take_lease(session.id, "the dead", 60)
+            lease = files.take_lease(session.id, "the dead", 60)
             assert lease is not None
             writer = store(session.store).open_writer(session.store_key, session.store_state)
             writer.write(session.offset, [junk])
             writer.close()
-            files.leases.release_leases("the dead")
-        appending.digests._kept.clear()
+            files.release_leases("the dead")
+        appending.digests._digests.clear()
 
     def _join_what_can_be(self) -> None:
         for model in self.known:
@@ -404,7 +405,7 @@ class Receiving(RuleBasedStateMachine):
 Receiving.TestCase.settings = settings(
     max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestReceiving = Receiving.TestCase
+TestReceiving = pytest.mark.slow(Receiving.TestCase)
 
 
 PARTS = [joining.Part("local", "a", 5), joining.Part("s3", "b", 0), joining.Part("s3", "c", 4)]
@@ -426,6 +427,7 @@ def test_small_pieces_are_copied_many_at_a_time() -> None:
     assert len(list(joining.steps(parts, 0, 10**9))) == 3
 
 
+@pytest.mark.slow
 def test_one_part_named_thousands_of_times() -> None:
     part = begin(size=3, partial=True).state.upload_id
     append(part, 0, body([b"abc"]))
@@ -458,10 +460,11 @@ def lying(owner: str) -> int:
 
 
 def counted(owner: str) -> int:
-    found = files.quota.usage(owner).bytes
+    found = files.quota_usage(owner).bytes
     return found.used + found.reserved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breaks", [False, True])
 @pytest.mark.parametrize("proved", [False, True], ids=["", "with a digest"])
 @pytest.mark.parametrize("dialect", ["tus", "ietf"])
@@ -477,7 +480,7 @@ def test_an_upload_of_unknown_length_leaves_nothing_beyond_the_quota(
     ]
     for upload in begun:
         with suppress(Problem):
-            intent = Append(upload, 0, digests=digests)
+            intent = Append(upload, 0, body_digests=digests)
             data = body([b"x" * 30] * 20, breaks=breaks)
             run(resumable.append(intent, lambda: principal, data, dialect=dialect))
         assert lying(limited) <= counted(limited) <= 500
@@ -490,7 +493,10 @@ def test_an_upload_of_unknown_length_leaves_nothing_beyond_the_quota(
 def test_a_length_beyond_the_quota_is_refused_before_a_byte(limited: str) -> None:
     principal = Principal(limited)
     upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
-    beyond, wrong = Append(upload, 0, size=600), Append(upload, 0, size=400, digests=(Checksum("crc32", b"wrong"),))
+    beyond, wrong = (
+        Append(upload, 0, size=600),
+        Append(upload, 0, size=400, body_digests=(Checksum("crc32", b"wrong"),)),
+    )
     for intent, refusal in ((beyond, QuotaExceeded), (wrong, BodyDigestMismatch)):
         with pytest.raises(refusal):
             run(resumable.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
@@ -501,15 +507,15 @@ def test_a_length_beyond_the_quota_is_refused_before_a_byte(limited: str) -> Non
 def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None:
     principal = Principal(limited)
     upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
-    lease = files.leases.take_lease(upload, "the dead", 60)
+    lease = files.take_lease(upload, "the dead", 60)
     assert lease is not None
     with transaction.atomic():
-        files.leases.reserve(lease, 300)
+        files.reserve_for_lease(lease, 300)
     session = UploadSession.objects.get(id=upload)
     writer = store(session.store).open_writer(session.store_key, session.store_state)
     writer.write(0, [b"x" * 300])
     writer.close()
-    files.leases.release_leases("the dead")
+    files.release_leases("the dead")
     assert lying(limited) == counted(limited) == 300
     run(resumable.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
     assert lying(limited) == counted(limited) == 3

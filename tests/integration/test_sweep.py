@@ -16,7 +16,7 @@ from tests import django_home
 
 django_home.set_up()
 
-from windlass.conf.checks import check_settings  # noqa: E402  after Django
+from windlass.conf.system_checks import check_settings  # noqa: E402  after Django
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs.api import Job, JobState, Stage  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402

@@ -29,7 +29,7 @@ HTML = b"<!DOCTYPE html><html><head><title>no picture</title></head><body><scrip
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees another's unfinished uploads, nor the developer's own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("windlass.client.core.state_directory", lambda: tmp_path / "state" / "windlass")
+    monkeypatch.setattr("windlass.client.clients.state_directory", lambda: tmp_path / "state" / "windlass")
     return tmp_path / "state" / "windlass"
 
 
@@ -144,14 +144,14 @@ Client({shared_server.url!r}).upload({str(big)!r}, on_progress=halt)
 
     again = windlass(shared_server, "upload", big, "--json")
     assert again.returncode == 0, again.stderr
-    went_on = re.search(r"Going on from byte (\d+) of", again.stderr)
-    assert went_on, again.stderr
-    assert 0 < int(went_on[1]) < 64 * MB
+    resumed = re.search(r"Resuming at byte (\d+) of", again.stderr)
+    assert resumed, again.stderr
+    assert 0 < int(resumed[1]) < 64 * MB
     record = json.loads(again.stdout)
     assert (record["status"], record["checksum"]) == ("READY", sha256(big))
 
 
-def test_a_stopped_command_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_stopped_command_says_how_to_resume(tmp_path: Path) -> None:
     """Nobody listens there, so that the command is in the middle once it has said that it will try again."""
     note = tmp_path / "note.txt"
     note.write_text("A note.\n")
@@ -162,7 +162,7 @@ def test_a_stopped_command_says_how_to_go_on(tmp_path: Path) -> None:
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert "the same command goes on" in said
+    assert "run the same command again to resume" in said
     assert "Traceback" not in said
 
 

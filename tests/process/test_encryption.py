@@ -20,7 +20,7 @@ from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ende
 from tests.samples import png
 from windlass.kernel import secret_keys
 
-KEY = secret_keys.new()
+KEY = secret_keys.generate()
 #: In every content that is sent here.
 MARK = secrets.token_bytes(32)
 
@@ -148,7 +148,7 @@ def test_a_server_that_is_killed_goes_on_under_the_same_key(make_server: Callabl
             eventually(lambda: kept.session(path)["offset"] > 8 * MB)
             server.kill()
     assert readable(server.home) == []
-    server.environment |= {"ENCRYPTION_KEY": secret_keys.new(), "ENCRYPTION_OLD_KEYS": KEY}
+    server.environment |= {"ENCRYPTION_KEY": secret_keys.generate(), "ENCRYPTION_OLD_KEYS": KEY}
     server.start()
     with connect(server) as http:
         at = resumed(http, path)
@@ -194,7 +194,7 @@ def test_a_key_that_is_none_is_said_and_not_repeated(tmp_path: Path) -> None:
     assert "ENCRYPTION_KEY" in (said := wrong.stdout + wrong.stderr)
     assert bad not in said
     made = server.command("encryption-key")
-    assert len(secret_keys.parsed(made.stdout)) == 32
+    assert len(secret_keys.parse(made.stdout)) == 32
     server.environment |= {"ENCRYPTION_KEY": KEY, "STORAGE_BACKEND": "s3", "AWS_STORAGE_BUCKET_NAME": "b"}
     in_s3 = server.command("check")
     assert in_s3.returncode != 0

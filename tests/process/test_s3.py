@@ -73,7 +73,8 @@ def asked(in_bucket: ServerProcess) -> ServerProcess:
 def test_what_takes_long_to_import_is_there_before_the_first_upload(in_bucket: ServerProcess) -> None:
     """Half a second on the event loop else, for all that are being served."""
     script = (
-        "import django; django.setup(); from windlass.cli import web; web.warm_up(); import sys; print(*sys.modules)"
+        "import sys, django; django.setup(); from windlass.cli import web_server; "
+        "web_server.warm_up(); print(*sys.modules)"
     )
     environment = in_bucket.environment | {
         "WINDLASS_HOME": str(in_bucket.home),

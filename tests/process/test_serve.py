@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from tests.process.serving import PATIENCE, Running, Serve, free_port, run, until
-from windlass.cli.lifeline import DRAIN_SECONDS
+from windlass.cli.supervisor_pipe import DRAIN_SECONDS
 
-#: As windlass.cli.web has it, which needs Django to be set up.
+#: As windlass.cli.web_server has it, which needs Django to be set up.
 FINISH_SECONDS = 20
 
 
@@ -105,7 +105,7 @@ def test_it_drains_and_ends_without_complaint(tmp_path: Path, number: int) -> No
 
 NOTED = """
 import os, signal, threading
-from windlass.cli.stopping import StopRequests
+from windlass.cli.signals import StopRequests
 
 asked = threading.Event()
 stopping = StopRequests(lambda count: asked.set() if count > 1 else None)

@@ -139,8 +139,8 @@ def test_a_database_that_goes_away_is_503_everywhere_until_it_is_back(tmp_path: 
         log = server.errors.read_text()
         web = [line for line in log.splitlines() if '"process": "web"' in line]
         assert not [line for line in web if "Traceback" in line], log
-        assert len([line for line in web if "database.away" in line]) == 1, log
-        assert [line for line in web if "database.back" in line]
+        assert len([line for line in web if "database.unavailable" in line]) == 1, log
+        assert [line for line in web if "database.available" in line]
 
 
 @pytest.mark.parametrize(

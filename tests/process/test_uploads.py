@@ -30,7 +30,7 @@ from tests.process.wire import (
     served,
 )
 
-BATCH = MB  # receiving/pump.py: what is taken in one piece
+BATCH = MB  # receiving/body.py: BATCH_SIZE
 
 
 # Line 1: the version, on every reply

@@ -44,9 +44,9 @@ from tests.archive_samples import (
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
 from windlass.files.profiles import Profile
 from windlass.processing.contract import Rejection, StepContext
-from windlass.processing.formats.archives import survey
-from windlass.processing.formats.archives.unpacking import Meter
-from windlass.processing.formats.read_limits import Clock
+from windlass.processing.formats.archives import surveyor
+from windlass.processing.formats.archives.unpacking import UnpackMeter
+from windlass.processing.formats.read_limits import Deadline
 from windlass.processing.steps.archive_facts import ArchiveFacts
 from windlass.processing.steps.content_rules import ArchiveRules
 
@@ -404,7 +404,7 @@ def test_what_was_let_in_unmeasured_is_noted() -> None:
 
 
 def test_counting_that_takes_too_long_has_measured_nothing() -> None:
-    found = survey.survey(io.BytesIO(bomb()), "application/zip", Meter(100 * MB, True, Clock(-1)))
+    found = surveyor.survey_archive(io.BytesIO(bomb()), "application/zip", UnpackMeter(100 * MB, True, Deadline(-1)))
     assert found.facts()["archive_not_measured"] == "unpacking it took too long"
 
 

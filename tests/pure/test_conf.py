@@ -132,7 +132,7 @@ class TestSecretKey:
     def test_one_that_can_be_guessed_is_refused_without_being_told(
         self, key: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from windlass.conf.access import load
+        from windlass.conf.loading import load
 
         monkeypatch.setenv("SECRET_KEY", key)
         with pytest.raises(BadSetting, match=r"SECRET_KEY (has|is)") as caught:
@@ -140,7 +140,7 @@ class TestSecretKey:
         assert key not in str(caught.value)
 
     def test_a_good_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from windlass.conf.access import load
+        from windlass.conf.loading import load
 
         monkeypatch.setenv("SECRET_KEY", "0123456789abcdef" * 2)
         assert load().secret_key == "0123456789abcdef" * 2

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.filenames import MAX_BYTES, clean, comparable, content_disposition, extension, fit, grow, split
+from windlass.kernel.filenames import (
+    MAX_BYTES,
+    add_suffix,
+    clean,
+    comparable,
+    content_disposition,
+    extension,
+    split_extension,
+    truncate,
+)
 
 anything = st.text(st.characters(), max_size=400)
 long_names = st.builds(
@@ -95,17 +104,17 @@ def test_a_cut_leaves_no_joiner_at_the_end() -> None:
 )
 def test_a_name_that_grows_stays_short(name: str, suffix: str, ending: str) -> None:
     """Any clean name with anything put behind its stem: at most 255 bytes, and what was put there is whole."""
-    stem, own_ending = split(name)
+    stem, own_ending = split_extension(name)
     assert stem + own_ending == name
-    grown = grow(stem, suffix, ending)
+    grown = add_suffix(stem, suffix, ending)
     assert len(grown.encode()) <= MAX_BYTES
     assert grown.endswith(suffix + ending)
     assert stem.startswith(grown.removesuffix(suffix + ending))
 
 
 def test_what_fits_is_left_as_it_is() -> None:
-    assert fit("report.pdf") == "report.pdf"
-    assert grow("report", "-thumbnail", ".webp") == "report-thumbnail.webp"
+    assert truncate("report.pdf") == "report.pdf"
+    assert add_suffix("report", "-thumbnail", ".webp") == "report-thumbnail.webp"
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from tests import kinds, samples
 from tests.hostile.files.archives import zip64_of_absurd_size
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats import type_refinement
-from windlass.processing.formats.archives import survey
-from windlass.processing.formats.archives.unpacking import Meter
-from windlass.processing.formats.documents import compound_types, email_message, pdf_dates, zip_types
+from windlass.processing.formats.archives import surveyor
+from windlass.processing.formats.archives.unpacking import UnpackMeter
+from windlass.processing.formats.documents import compound_file, email_message, pdf_dates, zip_types
 from windlass.processing.formats.pictures import bitmaps, exif, icc
-from windlass.processing.formats.read_limits import MB, Clock
+from windlass.processing.formats.read_limits import MB, Deadline
 from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.formats.recordings.places import iso6709
 from windlass.processing.formats.text import xml_events
@@ -134,7 +134,9 @@ def test_bitmaps() -> None:
 
 
 def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
-    seen = survey.survey(io.BytesIO(zip64_of_absurd_size()), "application/zip", Meter(MB, True, Clock()))
+    seen = surveyor.survey_archive(
+        io.BytesIO(zip64_of_absurd_size()), "application/zip", UnpackMeter(MB, True, Deadline())
+    )
     assert (seen.entries, seen.overlapping, seen.unpacked) == (3, 3, 3 * (2**63 - 1))
 
 
@@ -166,18 +168,15 @@ def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes
     icc.name(data)
     for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
         assert "/" in type_refinement.refined(found, data, len(data))
-    compound_types.kind(compound_types.root(file))
-    directory = zip_types.directory(file)
-    if directory is not None:
-        assert "/" in zip_types.kind(file, directory)
+    compound_file.read_root(file)
+    assert all("/" in kind for kind in zip_types.kinds(file))
 
 
 @given(st.integers(0, 2000), st.integers(0, 255))
 def test_a_document_with_one_wrong_byte(place: int, value: int) -> None:
     data = bytearray(kinds.KINDS["a.odt"].make())
     data[place % len(data)] = value
-    directory = zip_types.directory(io.BytesIO(data))
-    assert directory is None or "/" in zip_types.kind(io.BytesIO(data), directory)
+    assert all("/" in kind for kind in zip_types.kinds(io.BytesIO(data)))
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

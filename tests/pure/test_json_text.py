@@ -8,7 +8,7 @@ import pytest
 
 from windlass.kernel.errors import BadRequest, MetadataTooLarge
 from windlass.kernel.json_text import MAX_DEPTH, parse
-from windlass.protocols import claims, json_fields
+from windlass.protocols import description_fields, json_fields
 
 
 def nested(depth: int, *, opening: str = "[", closing: str = "]") -> str:
@@ -37,7 +37,7 @@ def test_json_nested_too_deep_is_refused_with_the_limit(depth: int) -> None:
         with pytest.raises(BadRequest):
             json_fields.read(text.encode())
         with pytest.raises((BadRequest, MetadataTooLarge)):
-            claims.metadata(text)
+            description_fields.metadata(text)
 
 
 @pytest.mark.parametrize("value", ["1", "[]", "{}", '{"a": 1}', '""'])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from windlass.cli.listening import is_loopback, url_of
+from windlass.cli.listening_socket import browser_url, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "::1", "[::1]"])
@@ -28,4 +28,4 @@ def test_anything_else_is_public(host: str) -> None:
     ],
 )
 def test_the_address_that_is_told_is_one_that_a_browser_here_can_open(host: str, url: str) -> None:
-    assert url_of(host, 8000) == url
+    assert browser_url(host, 8000) == url

@@ -25,7 +25,7 @@ from windlass.kernel.principals import (
     ANONYMOUS,
     METRICS_READER,
     NOBODY,
-    SIGNED,
+    SIGNED_URL_HOLDER,
     CredentialKind,
     Principal,
     owner_of_user,
@@ -117,7 +117,7 @@ def _authenticate_signature(query: Mapping[str, list[str]], path: Mapping[str, A
     expires = query.get("expires", [""])
     if not signed_urls.is_signature_valid(f"/files/{file_id}/download/", expires[-1], query["signature"][-1]):
         raise Forbidden("This signed URL has expired or is for another file. Request a new one.")
-    return SIGNED
+    return SIGNED_URL_HOLDER
 
 
 def _authenticate_session(request: HttpRequest) -> Principal | None:

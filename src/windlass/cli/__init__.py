@@ -1,4 +1,4 @@
-"""``windlass …``. Commands import what they need when they run, so that ``--help`` and ``serve`` start fast."""
+"""The ``windlass`` command. Each command imports what it needs when it runs: ``--help`` and ``serve`` start fast."""
 
 from __future__ import annotations
 
@@ -8,33 +8,30 @@ import typer
 
 from windlass import __version__
 from windlass.cli import (
-    admin,
-    download,
+    accounts,
     files,
     move,
-    plan,
     processes,
-    profiles,
+    profiles_and_plan,
     quota,
+    server_setup,
     sweep,
-    trash,
-    upload,
-    users,
+    transfers,
     verify,
 )
 from windlass.cli.serve import serve
 
 app = typer.Typer(
     name="windlass",
-    help="Takes files of any size over any network, checks what they really are, and hands them out safely.",
+    help="Receives files of any size over any network, verifies their type by content, and serves them safely.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -42,12 +39,23 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def windlass(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Windlass."""
 
 
 app.command()(serve)
-for commands in (processes, admin, users, upload, download, files, trash, move, plan, profiles, quota, sweep, verify):
-    commands.register(app)
+for module in (
+    processes,
+    server_setup,
+    accounts,
+    transfers,
+    files,
+    move,
+    profiles_and_plan,
+    quota,
+    sweep,
+    verify,
+):
+    module.register(app)

@@ -1,60 +1,67 @@
-"""What every command that runs on the server's side does first."""
+"""The home directory, the settings and Django: what every command on the server's side sets up first."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from windlass import conf
-from windlass.cli.refusal import Refusal
+from windlass.cli.errors import CommandError
+
+Home = Annotated[Path | None, typer.Option(help="Home directory. Default: WINDLASS_HOME, else ./windlass-data.")]
 
 OWN_SETTINGS = "windlass.settings"
-#: The database in the home directory, where DATABASE_URL names no other.
+#: The database in the home directory, if DATABASE_URL names no other.
 SQLITE_NAME = "windlass.sqlite3"
 
 
-def use_home(home: Path | None, *, make: bool = True) -> conf.Settings:
-    """Settings with this home directory; also for the processes started from here. It is made if need be, or, without
-    ``make``, must hold the database where that is SQLite's.
+def use_home(home: Path | None, *, create: bool = True) -> conf.Settings:
+    """Load the settings with this home directory, also for the processes that this one starts.
 
-    Raises BadSetting, Refusal.
+    ``create`` creates the directory if it is missing. Without it, the directory must hold the SQLite database, if the
+    server uses one. Raises BadSetting, CommandError.
     """
     _load_project()
     if home is not None:
         os.environ["WINDLASS_HOME"] = str(home.expanduser().absolute())
     settings = conf.reload()
-    # Named in full for child processes, which may run in another directory.
+    # An absolute path for child processes, which may run in another directory.
     os.environ["WINDLASS_HOME"] = str(settings.windlass_home.expanduser().absolute())
     settings = conf.reload()
-    if not make and not _is_in_project() and not settings.database_url:
+    if not create and not _is_in_project() and not settings.database_url:
         if not (settings.windlass_home / SQLITE_NAME).is_file():
-            _refuse_absent(settings.windlass_home)
+            _raise_missing_database(settings.windlass_home)
         return settings
     try:
         settings.windlass_home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise Refusal(f"the home directory {settings.windlass_home} cannot be made: {error.strerror}") from error
+        raise CommandError(
+            f"the home directory {settings.windlass_home} cannot be created: {error.strerror}"
+        ) from error
     return settings
 
 
-def open_home(home: Path | None) -> conf.Settings:
-    """For commands that act on the records of a server that has run: load Django once its database answers.
+def use_existing_home(home: Path | None) -> conf.Settings:
+    """Load the settings and Django for a command that acts on an existing server's records; wait for its database.
 
-    Makes no home: a token made in an empty one would be known to no server. Raises BadSetting, Refusal.
+    Creates no home directory: no server would know a token created in an empty one. Raises BadSetting, CommandError.
     """
-    settings = use_home(home, make=False)
+    settings = use_home(home, create=False)
     set_up_django()
-    from windlass.cli.waiting import wait_for_database
+    from windlass.cli.wait_for_services import wait_for_database
 
     wait_for_database()
     return settings
 
 
-def _refuse_absent(home: Path) -> None:
+def _raise_missing_database(home: Path) -> None:
     hint = " In a Django project, set DJANGO_SETTINGS_MODULE to its settings." if Path("manage.py").exists() else ""
-    raise Refusal(
+    raise CommandError(
         f"no server has run with the home directory {home}: there is no database in it. Run this command where the "
-        "server was started, or name its home with --home or WINDLASS_HOME. `windlass migrate` makes a new database."
+        "server was started, or name its home with --home or WINDLASS_HOME. `windlass migrate` creates a new database."
         + hint
     )
 
@@ -64,15 +71,15 @@ def _is_in_project() -> bool:
 
 
 def _load_project() -> None:
-    """Another project's Django settings, where they are named, so that its ``WINDLASS`` counts from the start."""
+    """Load another project's Django settings, if they are named, so that its ``WINDLASS`` setting counts at once."""
     if _is_in_project():
         from django.conf import settings
 
-        getattr(settings, "WINDLASS", None)  # the first look at any setting loads them all
+        getattr(settings, "WINDLASS", None)  # the first access to any setting loads them all
 
 
 def set_up_django(process: str | None = None) -> None:
-    """Load Django on Windlass's own settings; with a process name, log as that process."""
+    """Load Django, by default with Windlass's own settings. A ``process`` name also configures the log."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", OWN_SETTINGS)
     if process is not None:
         from windlass.operations import logging
@@ -86,6 +93,6 @@ def set_up_django(process: str | None = None) -> None:
     except ImproperlyConfigured as error:
         if "psycopg" not in str(error):
             raise
-        raise Refusal(
+        raise CommandError(
             "the database is PostgreSQL, and its driver is not installed: pip install 'windlass[postgres]'"
         ) from error

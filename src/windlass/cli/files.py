@@ -1,4 +1,4 @@
-"""``windlass files``: the records of a server."""
+"""``windlass files`` and ``windlass trash``: the files of a server and what was deleted."""
 
 from __future__ import annotations
 
@@ -7,44 +7,38 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.remote import (
-    FileId,
-    FileIds,
-    JsonOption,
-    ServerOption,
-    TokenOption,
-    connected,
-    json_line,
-    printable,
-    size_text,
-)
-from windlass.cli.verdict import accepted, verdict
+from windlass.cli.output import JsonOption, has_failed, json_line, outcome_line, printable, size_text
+from windlass.cli.server_connection import FileId, FileIds, ServerOption, TokenOption, connected_client
 
 if TYPE_CHECKING:
     from windlass.client import File, Status
 
-group = typer.Typer(no_args_is_help=True, help="Files on a server: list, show, wait for, delete.")
+files_group = typer.Typer(no_args_is_help=True, help="Files on a server: list, show, wait for, delete.")
+trash_group = typer.Typer(no_args_is_help=True, help="The trash of a server: list, restore, empty.")
 
 
 def register(app: typer.Typer) -> None:
-    app.add_typer(group, name="files")
+    app.add_typer(files_group, name="files")
+    app.add_typer(trash_group, name="trash")
 
 
-@group.command("list")
+@files_group.command("list")
 def list_files(
     status: Annotated[str | None, typer.Option(help="Only files in this status, such as READY.")] = None,
     mime_type: Annotated[str | None, typer.Option("--type", help="Only this type; image/* works.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only files with this reference.")] = None,
     search: Annotated[str | None, typer.Option(help="Only files whose name contains this.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of files.")] = 50,
     as_json: JsonOption = False,
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Newest first, one a line: id, status, size, type, name."""
-    with connected(server, token) as client:
-        found = client.files(status=status, mime_type=mime_type, reference=reference, q=search, limit=min(limit, 200))
-        for file in islice(found, limit):
+    """Newest first, one file per line: id, status, size, type, name."""
+    with connected_client(server, token) as client:
+        matching = client.files(
+            status=status, mime_type=mime_type, reference=reference, q=search, limit=min(limit, 200)
+        )
+        for file in islice(matching, limit):
             if as_json:
                 typer.echo(json_line(file.raw))
             else:
@@ -52,24 +46,24 @@ def list_files(
                 typer.echo(f"{file.id}  {file.status:<11}  {size_text(file.size):>9}  {file.mime_type or '-'}  {name}")
 
 
-@group.command("show")
+@files_group.command("show")
 def show(file_id: FileId, as_json: JsonOption = False, server: ServerOption = None, token: TokenOption = None) -> None:
     """A file's whole record."""
-    with connected(server, token) as client:
+    with connected_client(server, token) as client:
         file = client.file(file_id)
         if as_json:
             typer.echo(json_line(file.raw))
             return
-        for name, value in _lines(file):
+        for name, value in _record_lines(file):
             typer.echo(f"{name:<12} {printable(str(value))}")
 
 
-@group.command("status")
+@files_group.command("status")
 def status_of(
     file_id: FileId, as_json: JsonOption = False, server: ServerOption = None, token: TokenOption = None
 ) -> None:
-    """How far processing is, step by step."""
-    with connected(server, token) as client:
+    """The progress of processing, step by step."""
+    with connected_client(server, token) as client:
         status = client.status(file_id)
         if as_json:
             typer.echo(json_line(status.raw))
@@ -77,7 +71,7 @@ def status_of(
             _print_status(status)
 
 
-@group.command("wait")
+@files_group.command("wait")
 def wait(
     file_id: FileId,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up after this time.")] = None,
@@ -85,62 +79,104 @@ def wait(
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Wait until nothing is being done on a file any more. Exit code 0 if it is READY (or was released), else 1."""
-    with connected(server, token) as client:
+    """Wait until processing has ended. Exit code 0 if the file is READY (or was released), else 1."""
+    with connected_client(server, token) as client:
         file = client.wait(file_id, timeout)
         if as_json:
             typer.echo(json_line(file.raw))
         else:
-            typer.echo(verdict(file))
-        if not accepted(file):
+            typer.echo(outcome_line(file))
+        if has_failed(file):
             raise typer.Exit(1)
 
 
-@group.command("text")
+@files_group.command("text")
 def text(file_id: FileId, server: ServerOption = None, token: TokenOption = None) -> None:
-    """Print the text that was got out of a file."""
-    with connected(server, token) as client:
+    """Print the text that was extracted from a file."""
+    with connected_client(server, token) as client:
         for line in client.text(file_id).splitlines():
             typer.echo(printable(line))
 
 
-@group.command("delete")
+@files_group.command("delete")
 def delete(
     file_ids: FileIds,
     permanent: Annotated[
-        bool, typer.Option("--permanent", help="For good, and also files that are in the trash.")
+        bool, typer.Option("--permanent", help="Delete permanently, also files in the trash.")
     ] = False,
     server: ServerOption = None,
     token: TokenOption = None,
 ) -> None:
-    """Delete bytes and records; where the server keeps a trash, put them there."""
-    with connected(server, token) as client:
+    """Delete bytes and records; if the server keeps a trash, move the files there."""
+    with connected_client(server, token) as client:
         for file_id in file_ids:
             client.delete(file_id, permanent=permanent)
             typer.echo(f"{file_id}  deleted")
 
 
-@group.command("release")
+@files_group.command("release")
 def release(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
     """Delete the bytes and keep the records."""
-    with connected(server, token) as client:
+    with connected_client(server, token) as client:
         for file_id in file_ids:
             typer.echo(f"{file_id}  {client.release(file_id).status}")
 
 
-@group.command("reprocess")
+@files_group.command("reprocess")
 def reprocess(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
-    """Process files from the start once more."""
-    with connected(server, token) as client:
+    """Process files again from the start."""
+    with connected_client(server, token) as client:
         for file_id in file_ids:
             client.reprocess(file_id)
             typer.echo(f"{file_id}  processing again")
 
 
-def _lines(file: File) -> list[tuple[str, object]]:
-    """What is known of the file, in the order of the record."""
+@trash_group.command("list")
+def list_trash(
+    search: Annotated[str | None, typer.Option(help="Only files whose name contains this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of files.")] = 50,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """One file per line: id, end of the time in which it can be restored, size, name."""
+    with connected_client(server, token) as client:
+        for file in islice(client.files(trashed=True, q=search, limit=min(limit, 200)), limit):
+            if as_json:
+                typer.echo(json_line(file.raw))
+                continue
+            until = file.trash_until.isoformat(" ", "minutes") if file.trash_until else "-"
+            typer.echo(f"{file.id}  {until}  {size_text(file.size):>9}  {printable(file.original_filename)}")
+
+
+@trash_group.command("restore")
+def restore(file_ids: FileIds, server: ServerOption = None, token: TokenOption = None) -> None:
+    """Restore files from the trash."""
+    with connected_client(server, token) as client:
+        for file_id in file_ids:
+            typer.echo(f"{file_id}  {client.restore(file_id).status}")
+
+
+@trash_group.command("empty")
+def empty_trash(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    server: ServerOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Delete every file in your trash permanently; with a staff token, in the trash of every owner."""
+    with connected_client(server, token) as client:
+        trashed = list(client.files(trashed=True, limit=200))
+        if trashed and not yes:
+            typer.confirm(f"Delete {len(trashed)} files for good?", abort=True)
+        for file in trashed:
+            client.delete(file.id, permanent=True)
+        typer.echo(f"{len(trashed)} files, {size_text(sum(file.size for file in trashed))}")
+
+
+def _record_lines(file: File) -> list[tuple[str, object]]:
+    """Label and value of each member that is set, in the order of the record."""
     pixels = f"{file.width} x {file.height}" if file.width and file.height else None
-    known: list[tuple[str, object]] = [
+    members: list[tuple[str, object]] = [
         ("id", file.id),
         ("name", file.original_filename),
         ("status", file.status),
@@ -154,13 +190,13 @@ def _lines(file: File) -> list[tuple[str, object]]:
         ("profile", file.profile),
         ("reference", file.reference),
         ("duplicate of", file.duplicate_of),
-        ("renditions", ", ".join(made.name for made in file.renditions) or None),
+        ("renditions", ", ".join(rendition.name for rendition in file.renditions) or None),
         ("created", file.created_at.isoformat(" ", "seconds")),
         ("expires", file.expires_at.isoformat(" ", "seconds") if file.expires_at else None),
         *((f"+ {name}", value) for name, value in file.extra_attributes.items()),
         *((f"* {name}", value) for name, value in file.metadata.items()),
     ]
-    return [(name, value) for name, value in known if value is not None]
+    return [(name, value) for name, value in members if value is not None]
 
 
 def _print_status(status: Status) -> None:

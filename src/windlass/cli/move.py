@@ -1,4 +1,4 @@
-"""``windlass move``: files to another store, while the server runs."""
+"""``windlass move``: move files to another store while the server runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windlass import conf
-from windlass.cli.environment import open_home
-from windlass.cli.processes import Home
-from windlass.cli.remote import JsonOption, json_line, printable, size_text
-from windlass.cli.stopping import INTERRUPTED, stopped_by_signals
+from windlass.cli.environment import Home, use_existing_home
+from windlass.cli.errors import database_errors
+from windlass.cli.output import JsonOption, json_line, printable, size_text
+from windlass.cli.signals import INTERRUPTED, stop_event
 
 if TYPE_CHECKING:
     from windlass.operations.moving import Failure, Report, Selection
@@ -22,55 +22,57 @@ def register(app: typer.Typer) -> None:
 
 
 def move(
-    to: Annotated[str, typer.Option("--to", metavar="STORE", help="Where the files are to lie.")],
-    of: Annotated[str | None, typer.Option("--from", metavar="STORE", help="Only what lies there.")] = None,
+    to: Annotated[str, typer.Option("--to", metavar="STORE", help="The store to move the files to.")],
+    of: Annotated[str | None, typer.Option("--from", metavar="STORE", help="Only files in this store.")] = None,
     profile: Annotated[str | None, typer.Option(help="Only files of this profile.")] = None,
-    owner: Annotated[str | None, typer.Option(help="Only this owner's, such as user:7 or anonymous.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Only files of this owner, such as user:7 or anonymous.")] = None,
     reference: Annotated[str | None, typer.Option(help="Only files with this reference.")] = None,
-    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Only files that came before.")] = 0,
-    limit_rate: Annotated[float, typer.Option(metavar="MB/S", min=0, help="MB a second at most; 0: no limit.")] = 0,
+    older_than: Annotated[float, typer.Option(metavar="DAYS", min=0, help="Only files older than this.")] = 0,
+    limit_rate: Annotated[
+        float, typer.Option(metavar="MB/S", min=0, help="Maximum rate in MB per second; 0: no limit.")
+    ] = 0,
     grace: Annotated[
-        float, typer.Option(metavar="MINUTES", min=1, help="How long the old copy stays, for whoever is reading it.")
+        float,
+        typer.Option(metavar="MINUTES", min=1, help="How long the old copy stays, for downloads that still read it."),
     ] = 60,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Move nothing; say what would be moved.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Move nothing; print what would be moved.")] = False,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
-    """Move files, and what was made of them, to another store while they are served. What is interrupted, the same
-    command finishes. Exit code 0 if nothing failed, 1 if something did, 130 after Ctrl-C."""
-    open_home(home)
+    """Move files and their renditions to another store while they are served. After an interruption, run the same
+    command again to move the rest. Exit code 0 if nothing failed, 1 if something did, 130 after Ctrl-C."""
+    use_existing_home(home)
     for name in filter(None, (to, of)):
-        _must_be_known(name)
+        _require_known_store(name)
     if to == of:
         raise typer.BadParameter("--from and --to name the same store")
-    from windlass.cli.database import database_errors
     from windlass.operations.moving import Selection
 
     selection = Selection(to, of, profile, owner, reference, older_than)
     with database_errors():
         if dry_run:
-            _foretell(selection, as_json=as_json)
+            _print_totals(selection, as_json=as_json)
         else:
             _move(selection, limit_rate * conf.MB, grace * 60, as_json=as_json)
 
 
-def _must_be_known(name: str) -> None:
+def _require_known_store(name: str) -> None:
     settings = conf.get()
     if conf.store_settings(settings, name) is None:
         raise typer.BadParameter(f"there is no store {name!r}; stores here: {', '.join(conf.known_stores(settings))}")
 
 
-def _foretell(selection: Selection, *, as_json: bool) -> None:
+def _print_totals(selection: Selection, *, as_json: bool) -> None:
     from windlass.files.api import moves
 
-    found = moves.totals(selection)
-    for name, (count, renditions, size) in found.items():
+    totals = moves.totals(selection)
+    for name, (count, renditions, size) in totals.items():
         if as_json:
             line = {"from": name, "to": selection.to, "files": count, "renditions": renditions, "bytes": size}
             typer.echo(json_line(line | {"dry_run": True}))
         else:
             typer.echo(f"{name} to {selection.to}: {count} files, {renditions} renditions, {size_text(size)}")
-    if not found and not as_json:
+    if not totals and not as_json:
         typer.echo("There is nothing to move.")
 
 
@@ -81,7 +83,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
     from windlass.storage.contract import StoreError
 
     total, done = sum(size for _, _, size in moves.totals(selection).values()), 0
-    stop, label = stopped_by_signals(), f"to {selection.to}"
+    stop, label = stop_event(), f"to {selection.to}"
     with display() as shown:
 
         def gone(count: int) -> None:
@@ -108,7 +110,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
 
 
 def _described(failure: Failure) -> str:
-    which = "file" if failure.what == "file" else "what was made of file"
+    which = "file" if failure.what == "file" else "renditions of file"
     return f"{which} {failure.file_id} stays: {printable(failure.reason)}"
 
 
@@ -121,6 +123,6 @@ def _print(report: Report, *, as_json: bool) -> None:
         f"{report.skipped} skipped, {report.failed} failed"
     )
     if report.skipped:
-        typer.echo("What was skipped is being worked on, or changed meanwhile: run the same command again.")
+        typer.echo("Skipped files are being processed or were changed meanwhile: run the same command again.")
     if report.stopped:
-        typer.echo(f"{report.stopped} The same command goes on with what is left.")
+        typer.echo(f"{report.stopped} Run the same command again to move the rest.")

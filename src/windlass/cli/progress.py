@@ -1,4 +1,4 @@
-"""How far a transfer is: bars on a terminal, lines elsewhere. All of it goes to stderr; results go to stdout."""
+"""Progress of transfers: bars on a terminal, else lines. It goes to stderr; results go to stdout."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from windlass.cli.remote import printable, size_text
+from windlass.cli.output import printable, size_text
 
 if TYPE_CHECKING:
     from windlass.client import Status
 
-#: A step this large is no piece that was sent, but the server's word on where it stands.
-JUMP = 8 * 1024 * 1024
-LINE_SECONDS = 2.0
+#: A larger step is not a block that was sent, but the offset that the server reported after an interruption.
+RESUMED_STEP = 8 * 1024 * 1024
+LINE_INTERVAL_SECONDS = 2.0
 
 
 class Display(Protocol):
-    """What is shown of transfers, each known by its name."""
+    """Shows several transfers, each identified by its name."""
 
     def sent(self, name: str, sent: int, total: int) -> None: ...
 
@@ -36,16 +36,16 @@ class Display(Protocol):
 
     def result(self, text: str) -> None: ...
 
-    def ended(self, name: str) -> None: ...
+    def remove(self, name: str) -> None: ...
 
 
 @contextmanager
 def display() -> Iterator[Display]:
-    """Bars where stderr is a terminal, else lines."""
+    """Yield bars if stderr is a terminal, else lines."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
         name = TextColumn("{task.description}", table_column=Column(no_wrap=True, max_width=28, overflow="ellipsis"))
-        columns = name, BarColumn(bar_width=24), Figures(table_column=Column(no_wrap=True))
+        columns = name, BarColumn(bar_width=24), FiguresColumn(table_column=Column(no_wrap=True))
         with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
             yield Bars(progress)
     else:
@@ -54,13 +54,13 @@ def display() -> Iterator[Display]:
 
 @contextmanager
 def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
-    """The display of a single transfer, as a callback."""
+    """Yield a callback ``(sent, total)`` that shows a single transfer."""
     with display() as shown:
         yield lambda sent, total: shown.sent(name, sent, total)
 
 
-class Figures(ProgressColumn):
-    """Bytes, rate and time left; once the bytes are over, what is being done with them."""
+class FiguresColumn(ProgressColumn):
+    """Bytes, rate and remaining time; after the upload, the running processing steps."""
 
     max_refresh = 0.25
 
@@ -85,7 +85,7 @@ class Bars:
 
     def sent(self, name: str, sent: int, total: int) -> None:
         task, before = self._task(name), self._sent.get(name, 0)
-        if 0 <= sent - before < JUMP:
+        if 0 <= sent - before < RESUMED_STEP:
             self._progress.update(task, completed=sent, total=total)
         else:
             self._progress.reset(task, completed=sent, total=total)
@@ -100,13 +100,13 @@ class Bars:
         self._progress.console.print(f"{_label(name)}: {text}", markup=False)
 
     def result(self, text: str) -> None:
-        """Above the bars where stdout is the same terminal, so that neither is torn."""
+        """Print above the bars if stdout is the same terminal, so that they do not mix."""
         if sys.stdout.isatty():
             self._progress.console.print(text, markup=False, soft_wrap=True)
         else:
             typer.echo(text)
 
-    def ended(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         self._progress.remove_task(self._task(name))
 
     def _task(self, name: str) -> TaskID:
@@ -116,19 +116,19 @@ class Bars:
 
 
 class Lines:
-    """A line now and then, for logs."""
+    """A line every few seconds, for logs."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
-        self._said: dict[str, tuple[int, float]] = {}
+        self._printed: dict[str, tuple[int, float]] = {}
         self._stage: dict[str, str] = {}
 
     def sent(self, name: str, sent: int, total: int) -> None:
-        said, at = self._said.setdefault(name, (-1, self._clock()))
-        if sent != said and (sent == total or self._clock() - at >= LINE_SECONDS):
+        printed, at = self._printed.setdefault(name, (-1, self._clock()))
+        if sent != printed and (sent == total or self._clock() - at >= LINE_INTERVAL_SECONDS):
             percent = 100 * sent // total if total else 100
             self.notice(name, f"{percent} % ({size_text(sent)} of {size_text(total)})")
-            self._said[name] = sent, self._clock()
+            self._printed[name] = sent, self._clock()
 
     def working(self, name: str, status: Status) -> None:
         if status.stage and self._stage.get(name) != status.stage:
@@ -141,8 +141,8 @@ class Lines:
     def result(self, text: str) -> None:
         typer.echo(text)
 
-    def ended(self, name: str) -> None:
-        """Nothing is left standing."""
+    def remove(self, name: str) -> None:
+        """Lines stay."""
 
 
 def _label(name: str) -> str:

@@ -1,4 +1,4 @@
-"""``windlass quota``: what an owner may store, and how much of it is taken."""
+"""``windlass quota``: the limits of an owner, and how much of them is used."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.environment import open_home
-from windlass.cli.processes import Home
-from windlass.cli.remote import JsonOption, json_line, printable, size_text
+from windlass.cli.environment import Home, use_existing_home
+from windlass.cli.errors import database_errors
+from windlass.cli.output import JsonOption, json_line, printable, size_text
 
 if TYPE_CHECKING:
     from windlass.files.quota import Usage
 
-group = typer.Typer(help="What owners may store.", no_args_is_help=True)
-OWNER = "As records say it, such as user:7 or anonymous."
+group = typer.Typer(help="Storage limits of owners.", no_args_is_help=True)
+OWNER = "The owner as shown in records, such as user:7 or anonymous."
 
 
 def register(app: typer.Typer) -> None:
@@ -24,19 +24,18 @@ def register(app: typer.Typer) -> None:
 @group.command("show")
 def show(
     owner: Annotated[
-        str | None, typer.Argument(metavar="[OWNER]", help=f"{OWNER} Without one: everybody with an account.")
+        str | None, typer.Argument(metavar="[OWNER]", help=f"{OWNER} Default: every owner with an account.")
     ] = None,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
-    """Print limits, and what is used and reserved."""
-    open_home(home)
-    from windlass.cli.database import database_errors
-    from windlass.files.api import quota
+    """Print the limits, and what is used and reserved."""
+    use_existing_home(home)
+    from windlass.files.api import quota_owners, quota_usage
 
     with database_errors():
-        for name in [owner] if owner else list(quota.owners()):
-            _print(quota.usage(name), as_json=as_json)
+        for name in [owner] if owner else list(quota_owners()):
+            _print(quota_usage(name), as_json=as_json)
 
 
 @group.command("set")
@@ -44,23 +43,20 @@ def set_quota(
     owner: Annotated[str, typer.Argument(metavar="OWNER", help=OWNER)],
     size: Annotated[int | None, typer.Option("--bytes", min=0, help="Bytes; 0 is no limit.")] = None,
     files: Annotated[int | None, typer.Option("--files", min=0, help="Files; 0 is no limit.")] = None,
-    usual: Annotated[
-        bool, typer.Option("--usual", help="What is not given is as the settings say from now on.")
-    ] = False,
+    usual: Annotated[bool, typer.Option("--usual", help="Use the settings for what is not given.")] = False,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
-    """Give an owner limits of their own. What is stored already stays, be it more."""
+    """Set the limits of one owner. Stored files stay, even beyond a new limit."""
     if size is None and files is None and not usual:
         raise typer.BadParameter("give --bytes, --files or --usual")
-    open_home(home)
-    from windlass.cli.database import database_errors
-    from windlass.files.api import quota
+    use_existing_home(home)
+    from windlass.files.api import set_quota_limits
 
     given = {"bytes": size, "files": files}
     with database_errors():
         limits = {kind: limit for kind, limit in given.items() if usual or limit is not None}
-        _print(quota.set_limits(owner, **limits), as_json=as_json)
+        _print(set_quota_limits(owner, **limits), as_json=as_json)
 
 
 def _print(usage: Usage, *, as_json: bool) -> None:
@@ -68,10 +64,11 @@ def _print(usage: Usage, *, as_json: bool) -> None:
         typer.echo(json_line(usage.document()))
         return
     size, files = usage.bytes, usage.files
-    kept = f", {size_text(size.trashed)} in the trash" if files.trashed else ""
+    in_trash = f", {size_text(size.trashed)} in the trash" if files.trashed else ""
     most = "no limit" if size.limit is None else f"of {size_text(size.limit)}"
     count = "no limit" if files.limit is None else f"of {files.limit}"
     typer.echo(
-        f"{printable(usage.owner)}  {size_text(size.used)} used{kept}, {size_text(size.reserved)} reserved, {most};  "
+        f"{printable(usage.owner)}  {size_text(size.used)} used{in_trash}, "
+        f"{size_text(size.reserved)} reserved, {most};  "
         f"{files.used} files, {files.reserved} under way, {count}"
     )

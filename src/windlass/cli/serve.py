@@ -1,4 +1,4 @@
-"""``windlass serve``: everything on one machine, by one command."""
+"""``windlass serve``: run everything on one machine, and hold the lock of its home directory."""
 
 from __future__ import annotations
 
@@ -8,82 +8,82 @@ import os
 import time
 from pathlib import Path
 
-from windlass.cli.environment import use_home
-from windlass.cli.lifeline import DRAIN_SECONDS
-from windlass.cli.listening import listen, refuse_public, url_of
-from windlass.cli.processes import Home, Host, Port
-from windlass.cli.protection import refuse_weak_sandbox
-from windlass.cli.refusal import Refusal
-from windlass.cli.stopping import StopRequests, leave_at_once
+from windlass.cli.environment import Home, use_home
+from windlass.cli.errors import CommandError
+from windlass.cli.listening_socket import browser_url, listen, require_loopback_in_open_mode
+from windlass.cli.processes import Host, Port, require_sandbox
+from windlass.cli.signals import StopRequests, exit_at_once
 from windlass.cli.supervisor import Program, Supervisor
+from windlass.cli.supervisor_pipe import DRAIN_SECONDS
 
-#: Held by a serve and by all that it starts.
-LOCK = "serve.lock"
-#: Held by the serve alone, whose process number it contains: it is free the moment that process is dead.
-OWN_LOCK = "serve.pid"
-#: How long a process that was just killed may take to be gone.
-DYING_SECONDS = 1.0
+#: Locked by the server and by every process that it starts.
+SHARED_LOCK = "serve.lock"
+#: Locked by the supervisor alone, and holds its process number. The lock is free the moment that process is dead.
+SUPERVISOR_LOCK = "serve.pid"
+#: Seconds that a process which was just killed may need to disappear.
+EXIT_SECONDS = 1.0
 
 
 def serve(host: Host = "127.0.0.1", port: Port = 8000, home: Home = None) -> None:
     """Run the whole server: web, worker and scheduler, and its database."""
-    stopping = StopRequests(leave_at_once)
+    stop_requests = StopRequests(exit_at_once)
     settings = use_home(home)
-    refuse_public(host, settings)
-    refuse_weak_sandbox(settings)
-    lock = hold(settings.windlass_home)
-    door = listen(host, port)
-    port = door.getsockname()[1]
-    # Stable for this home, and no other's: a process that starts under a name frees what an earlier one left held.
-    base = hashlib.sha256(os.fsencode(settings.windlass_home.resolve())).hexdigest()[:12]
+    require_loopback_in_open_mode(host, settings)
+    require_sandbox(settings)
+    lock = lock_home(settings.windlass_home)
+    listener = listen(host, port)
+    port = listener.getsockname()[1]
+    # The same name at each start of this home: a process frees what an earlier process of its name still held.
+    name_suffix = hashlib.sha256(os.fsencode(settings.windlass_home.resolve())).hexdigest()[:12]
     supervisor = Supervisor(
         preparation=Program("migrate", ["migrate", "--quiet"]),
         programs=[
             Program(
                 "web",
-                ["web", "--host", host, "--instance", f"web-{base}", "--listener", str(door.fileno())],
-                handles=(door.fileno(),),
-                early=True,
+                ["web", "--host", host, "--instance", f"web-{name_suffix}", "--listener", str(listener.fileno())],
+                descriptors=(listener.fileno(),),
+                starts_early=True,
             ),
-            Program("worker", ["worker", "--instance", f"worker-{base}"]),
+            Program("worker", ["worker", "--instance", f"worker-{name_suffix}"]),
             Program("scheduler", ["scheduler"]),
         ],
-        url=url_of(host, port),
-        door=door,
+        url=browser_url(host, port),
+        listener=listener,
         lock=lock,
-        stopping=stopping,
+        stop_requests=stop_requests,
     )
     raise SystemExit(supervisor.run())
 
 
-def hold(home: Path) -> int:
-    """Take the home directory for this serve and all that it starts; returns the lock's descriptor. Raises Refusal.
+def lock_home(home: Path) -> int:
+    """Lock the home directory for this server; return the descriptor of the shared lock. Raises CommandError.
 
-    Where an earlier serve was killed, its processes notice and drain: until then this one waits.
+    After an earlier supervisor was killed, its processes notice that and drain. Wait until they are gone.
     """
-    own = _open(home / OWN_LOCK)  # never closed: it is let go with this process
-    deadline = time.monotonic() + DYING_SECONDS
-    while not _lock(own):
+    supervisor_lock = _open(home / SUPERVISOR_LOCK)  # never closed: released when this process ends
+    deadline = time.monotonic() + EXIT_SECONDS
+    while not _try_lock(supervisor_lock):
         if time.monotonic() < deadline:
             time.sleep(0.05)
             continue
-        raise Refusal(f"{home} is served already, by process {os.pread(own, 20, 0).decode('ascii', 'replace')}")
-    os.ftruncate(own, 0)
-    os.pwrite(own, str(os.getpid()).encode(), 0)
-    descriptor = _open(home / LOCK)
+        process = os.pread(supervisor_lock, 20, 0).decode("ascii", "replace")
+        raise CommandError(f"{home} is served already, by process {process}")
+    os.ftruncate(supervisor_lock, 0)
+    os.pwrite(supervisor_lock, str(os.getpid()).encode(), 0)
+    shared_lock = _open(home / SHARED_LOCK)
     deadline = time.monotonic() + DRAIN_SECONDS + 5
-    while not _lock(descriptor):
+    while not _try_lock(shared_lock):
         if time.monotonic() > deadline:
-            raise Refusal(f"{home} is still held by a process that an earlier serve started")
+            raise CommandError(f"{home} is still held by a process that an earlier serve started")
         time.sleep(0.05)
-    return descriptor
+    return shared_lock
 
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Starts a few programs, keeps them running, and ends them together."""
+"""Start a few programs, restart those that die, and end them together."""
 
 from __future__ import annotations
 
@@ -14,54 +14,57 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from windlass.cli.lifeline import DRAIN_SECONDS, LifelineOf
-from windlass.cli.refusal import REFUSED
-from windlass.cli.stopping import HASTE_SECONDS, StopRequests
+from windlass.cli.errors import USAGE_ERROR
+from windlass.cli.signals import SECOND_REQUEST_SECONDS, StopRequests
+from windlass.cli.supervisor_pipe import DRAIN_SECONDS, SupervisorEnd
 
-#: A program that ran this long has started well; its next restart is immediate.
+#: A program that ran for this long has started successfully; its next restart is immediate.
 STEADY_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 15.0
-#: A program that dies this often without ever having run well ends the server, if the server was never ready.
-HOPELESS = 3
-LOOK_SECONDS = 0.05
-#: Requests to stop after which the processes are killed.
-KILL_AT = 3
-#: What is not needed for the first answer waits for it, so as not to slow it down; but not for ever.
-LATE_SECONDS = 3.0
+#: If the server was never ready, a program that dies this often without becoming steady ends it.
+MAX_START_FAILURES = 3
+POLL_SECONDS = 0.05
+#: Stop requests after which the processes are killed.
+KILL_AT_REQUEST = 3
+#: Programs that the first response does not need start after it, or after this time, so as not to delay it.
+DELAYED_START_SECONDS = 3.0
 
 
 @dataclass
 class Program:
-    """``windlass <arguments>``. ``handles`` are descriptors it inherits; an ``early`` one starts before its time comes
-    and waits at its lifeline, so that its imports overlap with the preparation."""
+    """``windlass <arguments>`` as a child process.
+
+    ``descriptors`` are inherited. A program that ``starts_early`` is started during the preparation and waits at its
+    supervisor pipe, so that its imports overlap with the preparation.
+    """
 
     name: str
     arguments: Sequence[str]
-    handles: tuple[int, ...] = ()
-    early: bool = False
+    descriptors: tuple[int, ...] = ()
+    starts_early: bool = False
     process: subprocess.Popen[bytes] | None = None
-    lifeline: LifelineOf | None = None
+    pipe: SupervisorEnd | None = None
     started_at: float = 0.0
-    deaths: int = 0
-    start_at: float = 0.0
-    released: bool = False
+    failures: int = 0
+    restart_at: float = 0.0
+    is_allowed_to_start: bool = False
 
-    def start(self, lock: int, *, release: bool) -> None:
-        lifeline = LifelineOf()
+    def start(self, lock: int, *, allow_start: bool) -> None:
+        pipe = SupervisorEnd()
         command = [sys.executable, "-m", "windlass", *self.arguments]
         if self.name != "migrate":
-            command += ["--lifeline", str(lifeline.descriptor)]
-        # A group of its own: Ctrl-C in a terminal reaches the supervisor only, which ends the others in order.
-        self.process = subprocess.Popen(command, pass_fds=(lifeline.descriptor, lock, *self.handles), process_group=0)
-        lifeline.started()
-        self.lifeline, self.started_at, self.released = lifeline, time.monotonic(), False
-        if release:
-            self.release()
+            command += ["--supervisor-pipe", str(pipe.descriptor)]
+        # In a process group of its own, so that Ctrl-C reaches only the supervisor, which ends the others in order.
+        self.process = subprocess.Popen(command, pass_fds=(pipe.descriptor, lock, *self.descriptors), process_group=0)
+        pipe.process_started()
+        self.pipe, self.started_at, self.is_allowed_to_start = pipe, time.monotonic(), False
+        if allow_start:
+            self.allow_start()
 
-    def release(self) -> None:
-        if self.lifeline is not None and not self.released:
-            self.released = True
-            self.lifeline.begin()
+    def allow_start(self) -> None:
+        if self.pipe is not None and not self.is_allowed_to_start:
+            self.is_allowed_to_start = True
+            self.pipe.allow_start()
 
     @property
     def is_running(self) -> bool:
@@ -71,21 +74,21 @@ class Program:
         if self.process is not None:
             self.process.wait()
 
-    def died(self) -> int | None:
-        """The exit code of a process that has just ended, else None. Sets when to start it again."""
+    def collect_exit(self) -> int | None:
+        """Return the exit code if the process has just ended, else None. Sets the time of its restart."""
         if self.process is None or (code := self.process.poll()) is None:
             return None
-        if self.lifeline is not None:
-            self.lifeline.close()
-        self.process = self.lifeline = None
-        moment = time.monotonic()
-        self.deaths = 1 if moment - self.started_at > STEADY_SECONDS else self.deaths + 1
-        self.start_at = moment + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.deaths - 1))
+        if self.pipe is not None:
+            self.pipe.close()
+        self.process = self.pipe = None
+        now = time.monotonic()
+        self.failures = 1 if now - self.started_at > STEADY_SECONDS else self.failures + 1
+        self.restart_at = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures - 1))
         return code
 
 
 class Supervisor:
-    """``run`` prepares, starts the programs, says when the first answers, and returns the exit code."""
+    """Runs the preparation and the programs. ``run`` returns the exit code of the server."""
 
     def __init__(
         self,
@@ -93,20 +96,20 @@ class Supervisor:
         preparation: Program,
         programs: Sequence[Program],
         url: str,
-        door: socket.socket,
+        listener: socket.socket,
         lock: int,
-        stopping: StopRequests,
+        stop_requests: StopRequests,
     ) -> None:
         self._preparation = preparation
         self._programs = programs
         self._url = url
-        self._door = door
+        self._listener = listener
         self._lock = lock
         self._ready = threading.Event()
-        #: How often this process was asked to stop.
-        self._asked = 0
-        self._ending = stopping.requested
-        stopping.then(self._ask)
+        #: The number of stop requests so far.
+        self._stop_count = 0
+        self._ending = stop_requests.requested
+        stop_requests.set_action(self._count_stop_request)
 
     def run(self) -> int:
         try:
@@ -114,47 +117,47 @@ class Supervisor:
         finally:
             self._drain()
 
-    def _ask(self, count: int) -> None:
-        self._asked = count
+    def _count_stop_request(self, count: int) -> None:
+        self._stop_count = count
 
     def _prepare(self) -> int:
-        """Run the preparation while early programs start. Its exit code, unless it is told to end meanwhile."""
-        self._preparation.start(self._lock, release=True)
+        """Run the preparation while early programs start. Return its exit code; 0 after a stop request."""
+        self._preparation.start(self._lock, allow_start=True)
         for program in self._programs:
-            if program.early:
-                program.start(self._lock, release=False)
-        while not self._ending.wait(LOOK_SECONDS / 5):
-            code = self._preparation.died()
+            if program.starts_early:
+                program.start(self._lock, allow_start=False)
+        while not self._ending.wait(POLL_SECONDS / 5):
+            code = self._preparation.collect_exit()
             if code is not None:
                 return code
         return 0
 
     def _keep_running(self) -> int:
         for program in self._programs:
-            program.release()
-            program.start_at = time.monotonic() + LATE_SECONDS
+            program.allow_start()
+            program.restart_at = time.monotonic() + DELAYED_START_SECONDS
         threading.Thread(target=self._announce, daemon=True).start()
-        while not self._ending.wait(LOOK_SECONDS):
+        while not self._ending.wait(POLL_SECONDS):
             for program in self._programs:
-                code = program.died()
+                code = program.collect_exit()
                 if code is not None and self._is_final(program, code):
                     return code if code > 0 else 1
-                if program.process is None and time.monotonic() >= program.start_at:
-                    program.start(self._lock, release=True)
+                if program.process is None and time.monotonic() >= program.restart_at:
+                    program.start(self._lock, allow_start=True)
         return 0
 
     def _is_final(self, program: Program, code: int) -> bool:
         if self._ending.is_set():
             return False
-        if code == REFUSED:  # it has said why, and would say it again
+        if code == USAGE_ERROR:  # it has printed the reason, and would fail again
             return True
-        pause = max(0.0, program.start_at - time.monotonic())
+        pause = max(0.0, program.restart_at - time.monotonic())
         _log().error("process.died", name=program.name, code=code, again_in=round(pause, 1))
-        return program.deaths >= HOPELESS and not self._ready.is_set()
+        return program.failures >= MAX_START_FAILURES and not self._ready.is_set()
 
     def _announce(self) -> None:
-        """The socket takes connections before the web process does, so one request waits for the first answer."""
-        import http.client  # its e-mail parsing may load while the programs do
+        """Print that the server is ready once it answers one request. The socket accepts connections before that."""
+        import http.client  # imported here: it is slow, and loads while the programs do
 
         where = urlsplit(self._url)
         while not self._ending.is_set():
@@ -164,40 +167,40 @@ class Supervisor:
                 if connection.getresponse().status == http.client.OK:
                     break
             except (OSError, http.client.HTTPException):
-                pass  # it died before it answered; its successor will
+                pass  # the web process died before it answered; it is restarted
             finally:
                 connection.close()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         else:
             return
         self._ready.set()
         for program in self._programs:
             if not program.started_at:
-                program.start_at = 0.0
+                program.restart_at = 0.0
         print(f"Windlass is ready at {self._url}", flush=True)  # noqa: T201  the one line that scripts wait for
 
     def _drain(self) -> None:
-        """End every process: ask and wait. Asked again to stop, pass that on and wait less; the third time, kill."""
+        """Send SIGTERM to every process and wait. A second stop request is passed on and waits less; a third kills."""
         self._ending.set()
-        self._door.close()  # or clients would go on connecting to nobody
+        self._listener.close()  # refuse new connections
         running = [p for p in (self._preparation, *self._programs) if p.process is not None]
         for program in running:
-            program.release()  # one that still waits for its time cannot hear the signal's reason otherwise
-        asked = max(self._asked, 1)
+            program.allow_start()  # a program that still waits at its pipe does not act on the signal
+        handled = max(self._stop_count, 1)
         self._signal(running, signal.SIGTERM)
         deadline = time.monotonic() + DRAIN_SECONDS
         while running := [program for program in running if program.is_running]:
-            if self._asked > asked:
-                asked = self._asked
+            if self._stop_count > handled:
+                handled = self._stop_count
                 self._signal(running, signal.SIGTERM)
-                deadline = min(deadline, time.monotonic() + HASTE_SECONDS)
-            if asked >= KILL_AT or time.monotonic() > deadline:
+                deadline = min(deadline, time.monotonic() + SECOND_REQUEST_SECONDS)
+            if handled >= KILL_AT_REQUEST or time.monotonic() > deadline:
                 _log().warning("process.killed", names=", ".join(program.name for program in running))
                 self._signal(running, signal.SIGKILL)
                 for program in running:
                     program.wait()
                 return
-            time.sleep(LOOK_SECONDS / 2)
+            time.sleep(POLL_SECONDS / 2)
 
     @staticmethod
     def _signal(programs: Sequence[Program], number: signal.Signals) -> None:
@@ -208,7 +211,7 @@ class Supervisor:
 
 @lru_cache(maxsize=1)
 def _log() -> Any:
-    """Loaded when first needed: the programs' start does not wait for it."""
+    """Import structlog when it is first needed, so that the programs start without waiting for it."""
     import structlog
 
     from windlass.operations import logging

@@ -1,4 +1,4 @@
-"""``windlass sweep``: let go at once of what is past its time, or say what would go."""
+"""``windlass sweep``: delete what has expired now, or print what would be deleted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from windlass.cli.environment import open_home
-from windlass.cli.processes import Home
-from windlass.cli.remote import JsonOption, json_line, size_text
+from windlass.cli.environment import Home, use_existing_home
+from windlass.cli.errors import database_errors
+from windlass.cli.output import JsonOption, json_line, size_text
 
 
 def register(app: typer.Typer) -> None:
@@ -16,13 +16,12 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be deleted.")] = False,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
-    """Let go of what is past its time or belongs to nobody. The scheduler does the same by itself."""
-    open_home(home)
-    from windlass.cli.database import database_errors
+    """Delete what has expired or belongs to no record. The scheduler does the same periodically."""
+    use_existing_home(home)
     from windlass.operations.tidying import tidy
 
     counts: dict[str, tuple[int, int]] = {}

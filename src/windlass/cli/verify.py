@@ -1,4 +1,4 @@
-"""``windlass verify``: whether what is stored is still what was received."""
+"""``windlass verify``: compare stored files with their recorded size and SHA-256."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.environment import open_home
-from windlass.cli.processes import Home
-from windlass.cli.remote import JsonOption, json_line, printable, size_text
-from windlass.cli.stopping import INTERRUPTED, stopped_by_signals
+from windlass.cli.environment import Home, use_existing_home
+from windlass.cli.errors import database_errors
+from windlass.cli.output import JsonOption, json_line, printable, size_text
+from windlass.cli.signals import INTERRUPTED, stop_event
 
 if TYPE_CHECKING:
     from windlass.files.api import Blob
     from windlass.files.integrity import Selection
     from windlass.operations.verify import Damaged, Report
 
-DAMAGED, UNREAD = 1, 3
+EXIT_DAMAGED, EXIT_UNREAD = 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -30,46 +30,46 @@ def verify(
     rate: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="MB", help="MB a second at most; 0: as fast as it goes. Else VERIFY_MB_PER_SECOND."
+            min=0, metavar="MB", help="Maximum rate in MB per second; 0: no limit. Default: VERIFY_MB_PER_SECOND."
         ),
     ] = None,
     older_than: Annotated[
-        float, typer.Option("--older-than", min=0, metavar="DAYS", help="Only what nobody has looked at for so long.")
+        float,
+        typer.Option("--older-than", min=0, metavar="DAYS", help="Only files whose last check is older than this."),
     ] = 0,
     store: Annotated[str | None, typer.Option(metavar="NAME", help="Only this store.")] = None,
     owner: Annotated[str | None, typer.Option(help="Only files of this owner, such as user:7.")] = None,
     file_id: Annotated[uuid.UUID | None, typer.Option("--file", metavar="ID", help="Only this file.")] = None,
     damaged: Annotated[
-        bool, typer.Option("--damaged", help="Only what is known to be damaged, as after a restore.")
+        bool, typer.Option("--damaged", help="Only files known to be damaged, for example after a restore.")
     ] = False,
-    listing: Annotated[bool, typer.Option("--list", help="Read nothing; say what is known to be damaged.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing, say what is found.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Read nothing; list the files known to be damaged.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Record nothing; print the results.")] = False,
     as_json: JsonOption = False,
     home: Home = None,
 ) -> None:
-    """Read every stored file and compare it with its size and SHA-256; look whether what was made of it is there.
+    """Read every stored file and compare it with its size and SHA-256; check that its renditions exist.
 
-    What is damaged is not served any more; what is right again is. Exit code 1 if anything is damaged, 3 if something
-    could not be read. It can be stopped at any time, and goes on with what has waited longest.
+    Damaged files are no longer served; files that are intact again are. Exit code 1 if anything is damaged, 3 if
+    something could not be read. It can be stopped at any time; the next run starts with the oldest check.
     """
-    settings = open_home(home)
-    from windlass.cli.database import database_errors
+    settings = use_existing_home(home)
     from windlass.files.integrity import Selection
     from windlass.kernel.clock import now
 
-    chosen = Selection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
+    selection = Selection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
     with database_errors():
-        _must_exist(store, file_id)
+        _require_existing(store, file_id)
         if listing:
-            raise typer.Exit(_list(chosen, as_json=as_json))
-        wanted = settings.verify_mb_per_second if rate is None else rate
-        report = _run(chosen, wanted, dry_run=dry_run, as_json=as_json)
+            raise typer.Exit(_list_damaged(selection, as_json=as_json))
+        mb_per_second = settings.verify_mb_per_second if rate is None else rate
+        report = _run(selection, mb_per_second, dry_run=dry_run, as_json=as_json)
     _print_report(report, as_json=as_json)
-    raise typer.Exit(_code(report))
+    raise typer.Exit(_exit_code(report))
 
 
-def _must_exist(store: str | None, file_id: uuid.UUID | None) -> None:
-    """A name that is nobody's would be found in order. Raises BadParameter."""
+def _require_existing(store: str | None, file_id: uuid.UUID | None) -> None:
+    """Without this check an unknown name would select nothing and count as intact. Raises typer.BadParameter."""
     from windlass.files.api import integrity, places
 
     if store is not None and store not in places.in_use():
@@ -87,19 +87,19 @@ def _run(selection: Selection, rate: float, *, dry_run: bool, as_json: bool) -> 
 
     total = integrity.bytes_of(selection)
     with transfer("stored files") as shown:
-        telling = _Telling(total, shown, as_json=as_json)
-        pace = Pace(rate * conf.MB, stopped_by_signals())
-        return Verification(pace, telling, dry_run=dry_run).run(selection)
+        printer = _Printer(total, shown, as_json=as_json)
+        pace = Pace(rate * conf.MB, stop_event())
+        return Verification(pace, printer, dry_run=dry_run).run(selection)
 
 
-class _Telling:
-    """Shows how far it is, and prints what is found."""
+class _Printer:
+    """Shows the progress and prints each result."""
 
     def __init__(self, total: int, show: Callable[[int, int], None], *, as_json: bool) -> None:
         self._done, self._total, self._show, self._as_json = 0, total, show, as_json
 
     def read(self, size: int) -> None:
-        """What is read twice counts once, as far as that can be told."""
+        """Count bytes for the progress, which never exceeds the total: some files are read twice."""
         self._done = min(self._done + size, self._total)
         self._show(self._done, self._total)
 
@@ -110,7 +110,7 @@ class _Telling:
         typer.echo(f"windlass: {blob.store} {blob.key} could not be read: {printable(reason)}", err=True)
 
 
-def _list(selection: Selection, *, as_json: bool) -> int:
+def _list_damaged(selection: Selection, *, as_json: bool) -> int:
     from windlass.files.api import integrity
     from windlass.files.integrity import Damage
     from windlass.operations.verify import Damaged
@@ -121,7 +121,7 @@ def _list(selection: Selection, *, as_json: bool) -> int:
         _print(
             Damaged(blob.store, blob.key, Damage(blob.damage), blob.damage_detail, blob.owner, files), as_json=as_json
         )
-    return DAMAGED if found else 0
+    return EXIT_DAMAGED if found else 0
 
 
 def _print(found: Damaged, *, as_json: bool) -> None:
@@ -138,19 +138,19 @@ def _print_report(report: Report, *, as_json: bool) -> None:
         typer.echo(json_line(report.document()))
         return
     parts = [
-        f"{report.objects} files ({size_text(report.bytes)}) and {report.renditions} renditions looked at",
+        f"{report.objects} files ({size_text(report.bytes)}) and {report.renditions} renditions checked",
         f"{len(report.damaged)} damaged",
-        f"{report.mended} right again" * bool(report.mended),
-        f"{report.digests} digests learned" * bool(report.digests),
+        f"{report.mended} intact again" * bool(report.mended),
+        f"{report.digests} digests recorded" * bool(report.digests),
         f"{report.unread} could not be read" * bool(report.unread),
         "stopped" * report.stopped,
     ]
     typer.echo("; ".join(filter(None, parts)))
 
 
-def _code(report: Report) -> int:
+def _exit_code(report: Report) -> int:
     if report.damaged:
-        return DAMAGED
+        return EXIT_DAMAGED
     if report.stopped:
         return INTERRUPTED
-    return UNREAD if report.unread else 0
+    return EXIT_UNREAD if report.unread else 0

@@ -1,12 +1,11 @@
-"""The Python client of Windlass: resumable uploads, checked downloads, records. Needs httpx and no server settings.
+"""The Python client of Windlass: resumable uploads, verified downloads, records. It needs httpx and no server settings.
 
 with Client("http://127.0.0.1:8000") as client:
     file = client.upload("report.pdf")
     print(client.wait(file.id).status)
 """
 
-from windlass.client.aio import AsyncClient
-from windlass.client.core import DEFAULT_SERVER
+from windlass.client.clients import DEFAULT_SERVER, AsyncClient, Client
 from windlass.client.errors import (
     BadAnswer,
     ChecksumMismatch,
@@ -24,8 +23,7 @@ from windlass.client.errors import (
     WindlassError,
 )
 from windlass.client.models import END_STATES, Check, File, Rejection, Rendition, SignedUrl, Status, Step
-from windlass.client.options import UploadOptions
-from windlass.client.sync import Client
+from windlass.client.upload import UploadOptions
 
 __all__ = [
     "DEFAULT_SERVER",

@@ -1,7 +1,4 @@
-"""Every error that the client raises on purpose: one family.
-
-``status`` and ``problem`` (the RFC 9457 document) are there where the server said no; else None and empty.
-"""
+"""The errors that the client raises; all derive from WindlassError."""
 
 from __future__ import annotations
 
@@ -9,11 +6,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from windlass.client.commands import Answer
+from windlass.client.sans_io import Response
 
 
 class WindlassError(Exception):
-    """The base of the family. Its text says what happened in words for a person."""
+    """Base class. ``status`` and ``problem`` (the RFC 9457 document) are set if the server responded with an error."""
 
     def __init__(self, message: str, *, status: int | None = None, problem: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -22,12 +19,12 @@ class WindlassError(Exception):
 
     @property
     def slug(self) -> str:
-        """The stable name of the problem, such as ``file-too-large``; empty where there is none."""
+        """The stable name of the problem, such as ``file-too-large``; empty if there is none."""
         return str(self.problem.get("type", "")).rpartition("/")[2]
 
 
 class Refused(WindlassError):
-    """The server answered, and the answer was no."""
+    """The server responded with an error."""
 
 
 class Unauthenticated(Refused):
@@ -35,47 +32,47 @@ class Unauthenticated(Refused):
 
 
 class NotFound(Refused):
-    """404: there is no such thing, or it is another's."""
+    """404: it does not exist, or belongs to another owner."""
 
 
 class Conflict(Refused):
-    """409: not in the present state."""
+    """409: not possible in the present state."""
 
 
 class Gone(Refused):
-    """410: it was here, and was ended on purpose."""
+    """410: it existed, and was ended on purpose."""
 
 
 class TooLarge(Refused):
-    """413: more bytes than are allowed; ``problem["limit"]`` says how many are."""
+    """413: more bytes than the limit, which is ``problem["limit"]``."""
 
 
 class Invalid(Refused):
-    """422: a field, or the bytes themselves, are not what was announced or allowed."""
+    """422: a field or the bytes are invalid, or differ from what was announced."""
 
 
 class ServerFailed(Refused):
-    """5xx: the server could not do it now."""
+    """5xx: the server failed."""
 
 
 class GaveUp(WindlassError):
-    """Nothing went forward for as long as patience was given. The same call goes on from where this one stopped."""
+    """The retry budget is used up. The same call resumes where this one stopped."""
 
 
 class WaitTimeout(WindlassError):
-    """The file reached no end state in the given time."""
+    """The file did not reach an end state in the given time."""
 
 
 class SourceChanged(WindlassError):
-    """The file was changed while it was being sent."""
+    """The file was changed during the upload."""
 
 
 class ChecksumMismatch(WindlassError):
-    """The bytes that arrived are not those of the record; they were thrown away."""
+    """The received bytes do not have the record's digest; they were deleted."""
 
 
 class BadAnswer(WindlassError):
-    """The server's answer makes no sense: it may not be Windlass."""
+    """The response is not one that Windlass sends: the server may be another."""
 
 
 _KINDS: Mapping[int, type[Refused]] = {
@@ -88,19 +85,19 @@ _KINDS: Mapping[int, type[Refused]] = {
 }
 
 
-def refusal(answer: Answer) -> Refused:
-    """The error for an answer that is no success."""
-    problem = problem_of(answer)
-    message = problem.get("detail") or problem.get("title") or _phrase(answer.status)
-    kind = _KINDS.get(answer.status, ServerFailed if answer.status >= 500 else Refused)
-    return kind(str(message), status=answer.status, problem=problem)
+def refusal(response: Response) -> Refused:
+    """Return the error for a response that is not a success."""
+    problem = problem_of(response)
+    message = problem.get("detail") or problem.get("title") or _phrase(response.status)
+    kind = _KINDS.get(response.status, ServerFailed if response.status >= 500 else Refused)
+    return kind(str(message), status=response.status, problem=problem)
 
 
-def problem_of(answer: Answer) -> Mapping[str, Any]:
-    """The problem document; empty where the answer carries none, as the answer to a HEAD."""
-    if answer.headers.get("content-type", "").partition(";")[0].strip() != "application/problem+json":
+def problem_of(response: Response) -> Mapping[str, Any]:
+    """Return the problem document; empty if there is none, as in a response to HEAD."""
+    if response.headers.get("content-type", "").partition(";")[0].strip() != "application/problem+json":
         return {}
-    document = answer.json()
+    document = response.json()
     return document if isinstance(document, dict) else {}
 
 

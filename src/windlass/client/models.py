@@ -1,4 +1,4 @@
-"""The records of the server, as frozen values. Members that a newer server adds are found in ``raw``."""
+"""The server's records as frozen dataclasses. Members that a newer server adds are in ``raw``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: A file in one of these is not being worked on.
+#: Statuses in which no processing is pending or running.
 END_STATES = frozenset({"READY", "REJECTED", "QUARANTINED", "FAILED", "RELEASED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A rule of the gate: ``state`` is passed, failed, pending or owed."""
+    """The result of one rule: ``state`` is passed, failed, pending or owed."""
 
     name: str
     state: str
@@ -37,7 +37,7 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Which rule said no, and its figures."""
+    """The rule that rejected the file, and its figures."""
 
     rule: str
     detail: str
@@ -48,7 +48,7 @@ class Rejection:
 @dataclass(frozen=True, slots=True)
 class File:
     """A file's record. Sizes are bytes, durations seconds; ``checksum`` is SHA-256 in hexadecimal. ``trashed_at`` and
-    ``trash_until`` are of files in the trash."""
+    ``trash_until`` are set for files in the trash."""
 
     id: str
     original_filename: str
@@ -80,7 +80,7 @@ class File:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is being done on it."""
+        """Whether the file is in an end state."""
         return self.status in END_STATES
 
 
@@ -98,7 +98,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How far processing is. ``progress`` is 0 to 100 and never falls within one run."""
+    """The state of processing. ``progress`` is 0 to 100 and never falls within one run."""
 
     id: str
     status: str
@@ -116,7 +116,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class SignedUrl:
-    """A download that needs no other credential until ``expires_at``."""
+    """A download URL that needs no other credential until ``expires_at``."""
 
     url: str
     expires_at: datetime
@@ -124,14 +124,14 @@ class SignedUrl:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of a list; ``next`` is the URL of what follows."""
+    """One page of a list; ``next`` is the URL of the next page."""
 
     results: tuple[File, ...]
     next: str | None
 
 
 def file_of(data: Mapping[str, Any]) -> File:
-    """Raises KeyError, TypeError or ValueError where this is no file record."""
+    """Raises KeyError, TypeError or ValueError if ``data`` is not a file record."""
     return _build(
         File,
         data,
@@ -160,9 +160,9 @@ def page_of(data: Mapping[str, Any]) -> Page:
     return Page(tuple(file_of(item) for item in data["results"]), data["next"])
 
 
-def _build(kind: type[T], data: Mapping[str, Any], **made: Any) -> T:
+def _build(kind: type[T], data: Mapping[str, Any], **members: Any) -> T:
     names = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # every kind here is a dataclass
-    return kind(**({name: value for name, value in data.items() if name in names} | made))
+    return kind(**({name: value for name, value in data.items() if name in names} | members))
 
 
 def _time(text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""Where the server is, and who may be told the token."""
+"""The server's URLs, and the rule which requests carry the token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ USER_AGENT = f"windlass/{__version__} Python/{platform.python_version()}"
 
 
 class Server:
-    """A base URL, which may have a path, and a token for it. Raises ValueError for what is no http(s) URL."""
+    """A base URL, which may have a path, and its token. Raises ValueError if either is invalid."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         parts = urlsplit(url)
@@ -28,11 +28,11 @@ class Server:
         return "/".join([self.base, *(quote(segment, safe="") for segment in segments), ""])
 
     def resolve(self, reference: str, base: str) -> str:
-        """The absolute URL of a link in an answer to ``base``."""
+        """Return the absolute URL of a link in the response to ``base``."""
         return urljoin(base, reference)
 
     def headers(self, url: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The headers of a request. Only this server is told the token: a link may lead to another place."""
+        """Return the headers of a request. The token goes to this server only: a link may lead to another origin."""
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **(extra or {})}
         if self._token and _origin(url) == self._origin:
             headers["Authorization"] = f"Bearer {self._token}"

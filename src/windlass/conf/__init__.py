@@ -1,6 +1,6 @@
-"""Every setting, typed, in one place. ``conf.get()`` is what the rest of the house reads."""
+"""Every setting, typed, in one place: ``conf.get()``."""
 
-from windlass.conf.access import get, reload
+from windlass.conf.loading import get, reload
 from windlass.conf.reader import BadSetting
 from windlass.conf.settings import MB, Settings
 from windlass.conf.stores import default_store, known_stores, named_stores, store_settings

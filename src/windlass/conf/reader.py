@@ -1,6 +1,6 @@
-"""Reads typed settings from named text: the environment, files named by it, or another project's dictionary.
+"""Read typed settings from the environment, from files that it names, or from another project's dictionary.
 
-The only module that looks at ``os.environ``.
+The only module that reads ``os.environ``.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 PREFIX = "WINDLASS_"
-#: Read by the commands that talk to a server, not by the server: no settings, and no mistakes either.
+#: Environment variables of the client commands: not settings of the server, but not unknown names either.
 CLIENT_NAMES = frozenset({"WINDLASS_SERVER", "WINDLASS_TOKEN"})
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 class BadSetting(ValueError):
-    """A setting has a value that is not allowed, or a name that does not exist. The message says which and why."""
+    """A setting has an invalid value, or its name does not exist. The message says which and why."""
 
 
-def setting(default: Any, doc: str, *, check: Callable[[Any], str | None] | None = None) -> Any:
-    """A field of a settings class. ``check`` returns what is wrong with a value, or None."""
+def setting(default: Any, doc: str, *, check: Callable[[Any], str | None] | None = None, secret: bool = False) -> Any:
+    """A field of a settings class. ``check`` returns what is wrong with a value, or None.
+
+    Errors do not repeat the value of a ``secret`` setting, which may contain a password.
+    """
     return dataclasses.field(
         default_factory=default if callable(default) else lambda: default,
-        metadata={"doc": doc, "check": check, "default": default},
+        metadata={"doc": doc, "check": check, "default": default, "secret": secret},
     )
 
 
@@ -62,11 +65,11 @@ def read(kind: type[T], given: Mapping[str, Any], text: Mapping[str, str]) -> T:
 
 
 def checked(field: dataclasses.Field[Any], name: str, value: Any) -> Any:
-    """The value, if the field's own check has nothing against it. Raises BadSetting, which calls it ``name``."""
+    """The value, if it passes the field's check. Raises BadSetting, which calls the setting ``name``."""
     check = field.metadata.get("check")
     wrong = check(value) if check else None
     if wrong:
-        raise BadSetting(f"{name} is {value!r}: {wrong}")
+        raise BadSetting(f"{name} {wrong}" if field.metadata["secret"] else f"{name} is {value!r}: {wrong}")
     return value
 
 
@@ -109,9 +112,9 @@ def convert(name: str, raw: str, kind: Any) -> Any:
 def _refuse_unknown(known: Mapping[str, Any], given: Mapping[str, Any], text: Mapping[str, str]) -> None:
     allowed = set(known) | {PREFIX + name.removeprefix(PREFIX) for name in known} | CLIENT_NAMES
     allowed |= {f"{name}_FILE" for name in allowed}
-    strange = [name for name in given if name not in known]
-    strange += [name for name in text if name.startswith(PREFIX) and name not in allowed]
-    for name in strange:
+    unknown = [name for name in given if name not in known]
+    unknown += [name for name in text if name.startswith(PREFIX) and name not in allowed]
+    for name in unknown:
         near = difflib.get_close_matches(name, sorted(allowed), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise BadSetting(f"{name} is not a setting of Windlass.{hint}")

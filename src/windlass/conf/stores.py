@@ -1,7 +1,7 @@
-"""Several stores of file bytes: a TOML file of named ones (WINDLASS_STORES) beside the one that the settings describe.
+"""Settings of named stores: a TOML file (WINDLASS_STORES) of stores in addition to the plain store of the settings.
 
-Each table is a store's own storage settings, by their names in lower case; what it leaves out is as the settings say.
-``from_settings`` of a back end thus takes the settings of a named store as it takes those of the plain one.
+Each table holds storage settings of one store, by their names in lower case; the others are inherited. So a named
+store has a complete ``Settings`` object like the plain one, and ``from_settings`` of a back end accepts either.
 """
 
 from __future__ import annotations
@@ -21,50 +21,57 @@ from windlass.conf import reader
 from windlass.conf.reader import BadSetting
 from windlass.conf.settings import Settings
 
-#: What the names of the settings begin with that belong to a store, and not to the whole server.
-_BEGINNINGS = ("storage_backend", "media_root", "aws_", "django_storage", "encryption_", "sendfile_root", "downloads")
+#: Prefixes of the settings that belong to a store.
+_STORE_SETTINGS = (
+    "storage_backend",
+    "media_root",
+    "aws_",
+    "django_storage",
+    "encryption_",
+    "sendfile_root",
+    "downloads",
+)
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
-#: The names of the plain back ends' stores, which the settings describe and rows have always kept.
-PLAIN = get_args(get_type_hints(Settings)["storage_backend"])
-#: Where an S3 store keeps its objects below its prefix.
-_IN_BUCKET = ("objects/", "renditions/", ".check-")
+#: Names of the plain stores, one per back end: they are configured by the settings themselves.
+PLAIN_STORES = get_args(get_type_hints(Settings)["storage_backend"])
+#: Prefixes of an S3 store's keys, below AWS_LOCATION.
+_S3_KEY_PREFIXES = ("objects/", "renditions/", ".check-")
 
 _FIELDS: Mapping[str, Field[Any]] = {
-    field.name: field for field in fields(Settings) if field.name.startswith(_BEGINNINGS)
+    field.name: field for field in fields(Settings) if field.name.startswith(_STORE_SETTINGS)
 }
 _HINTS = get_type_hints(Settings)
 
 
 def default_store(settings: Settings) -> str:
-    """The name of the store that new files go to, unless their profile names another."""
+    """The name of the store for new files whose profile names none."""
     return settings.default_store or settings.storage_backend
 
 
 def store_settings(settings: Settings, name: str) -> Settings | None:
-    """What the back end of this store is made with; None where no store has this name."""
-    if name in PLAIN:
+    """The settings of the store of this name; None where there is none."""
+    if name in PLAIN_STORES:
         return _plain(settings, name)
     return named_stores(settings).get(name)
 
 
 def known_stores(settings: Settings) -> tuple[str, ...]:
-    """The names of all stores that a profile may name: the default one, the other plain ones that the settings
-    describe, those of WINDLASS_STORES."""
-    plain = [name for name in PLAIN if _plain(settings, name) is not None]
+    """The names of all stores: the default one, the other configured plain ones, and those of WINDLASS_STORES."""
+    plain = [name for name in PLAIN_STORES if _plain(settings, name) is not None]
     return tuple(dict.fromkeys([default_store(settings), *plain, *named_stores(settings)]))
 
 
 @lru_cache(maxsize=4)
 def named_stores(settings: Settings) -> Mapping[str, Settings]:
-    """The stores of WINDLASS_STORES, each with its settings, complete. Raises BadSetting."""
+    """The stores of WINDLASS_STORES and their complete settings. Raises BadSetting."""
     path = settings.windlass_stores
-    found = {name: _store(name, table, settings, path) for name, table in _tables(path).items()} if path else {}
-    _check_places(settings, found)
-    return MappingProxyType(found)
+    stores = {name: _store(name, table, settings, path) for name, table in _tables(path).items()} if path else {}
+    _require_separate(settings, stores)
+    return MappingProxyType(stores)
 
 
 def check_stores(settings: Settings) -> None:
-    """Raises BadSetting for a file of stores that cannot be, and for a default store that is none."""
+    """Raises BadSetting for an invalid WINDLASS_STORES file and for an unknown DEFAULT_STORE."""
     named_stores(settings)
     default = settings.default_store
     if default and store_settings(settings, default) is None:
@@ -73,7 +80,7 @@ def check_stores(settings: Settings) -> None:
 
 
 def _plain(settings: Settings, name: str) -> Settings | None:
-    """A plain back end's store, also another one than STORAGE_BACKEND's where it is described: rows may name it."""
+    """A plain store; also one that is not STORAGE_BACKEND's, if it is configured, because rows may name it."""
     if settings.storage_backend == name:
         return settings
     return _other_plain(settings, name)
@@ -82,7 +89,7 @@ def _plain(settings: Settings, name: str) -> Settings | None:
 @lru_cache(maxsize=8)
 def _other_plain(settings: Settings, name: str) -> Settings | None:
     try:
-        return replace(settings, **{"storage_backend": name})  # type: ignore[arg-type]  # one of PLAIN
+        return replace(settings, **{"storage_backend": name})  # type: ignore[arg-type]  # one of PLAIN_STORES
     except BadSetting:
         return None
 
@@ -96,39 +103,36 @@ def _tables(path: Path) -> dict[str, Any]:
 
 def _store(name: str, table: Any, settings: Settings, path: Path) -> Settings:
     if not isinstance(table, dict):
-        raise BadSetting(f"WINDLASS_STORES {path}: {name} is no table such as [{name}]")
-    if name in PLAIN:
+        raise BadSetting(f"WINDLASS_STORES {path}: {name} is not a table such as [{name}]")
+    if name in PLAIN_STORES:
         raise BadSetting(
-            f"Store {name!r}: this name is that of the store which the settings themselves describe; take another"
+            f"Store {name!r}: this name is reserved for the store that the settings configure; use another name"
         )
     if not _NAME.fullmatch(name):
-        raise BadSetting(f"Store {name!r}: a name is a small letter, then at most 31 of a-z, 0-9, _ and -")
+        raise BadSetting(f"Store {name!r}: a name is a lower-case letter, then at most 31 of a-z, 0-9, _ and -")
     try:
         given = {key.removesuffix("_file"): _value(key, value, path.parent) for key, value in table.items()}
-        # The proxy's location stands for one directory, which is not this store's unless it says so.
+        # The proxy's location (SENDFILE_ROOT) belongs to the plain store's directory, so it is not inherited.
         return replace(settings, **{"sendfile_root": "", **given})
     except BadSetting as error:
         raise BadSetting(f"Store {name!r}: {error}") from error
 
 
 def _value(key: str, given: Any, base: Path) -> Any:
-    """The value of a table's key; a relative path begins at ``base``, the directory of the file of stores."""
+    """The value of a table's key; a relative path is relative to ``base``, the directory of the file."""
     name = key if key in _FIELDS else key.removesuffix("_file")
     if name not in _FIELDS:
         near = difflib.get_close_matches(key, _FIELDS, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_FIELDS)}."
-        raise BadSetting(f"{key} is no setting of a store. {hint}")
+        raise BadSetting(f"{key} is not a setting of a store. {hint}")
     if isinstance(given, list) and get_origin(_HINTS[name]) is tuple:
         given = ",".join(map(str, given))
     if not isinstance(given, str | bool | int | float):
         raise BadSetting(f"{key} is {given!r}: it must be a text, a number, true or false")
-    text = (
-        _content(key, base / str(given))
-        if name != key
-        else str(given).lower()
-        if isinstance(given, bool)
-        else str(given)
-    )
+    if name != key:
+        text = _content(key, base / str(given))
+    else:
+        text = str(given).lower() if isinstance(given, bool) else str(given)
     value = reader.checked(_FIELDS[name], key, reader.convert(key, text, _HINTS[name]))
     return base.absolute() / value.expanduser() if isinstance(value, Path) else value
 
@@ -140,47 +144,46 @@ def _content(key: str, path: Path) -> str:
         raise BadSetting(f"{key} names {path}, which cannot be read: {error.strerror}") from error
 
 
-def _check_places(settings: Settings, named: Mapping[str, Settings]) -> None:
-    """Two stores in one place would sweep away each other's objects. Raises BadSetting."""
-    plain = {name: found for name in PLAIN if (found := _plain(settings, name)) is not None}
-    for (name, one), (other, its) in combinations({**plain, **named}.items(), 2):
-        shared = _shared(one, its)
-        if shared:
-            raise BadSetting(f"The stores {name!r} and {other!r} {shared}")
+def _require_separate(settings: Settings, named: Mapping[str, Settings]) -> None:
+    """Two stores in one location would delete each other's objects in the sweep. Raises BadSetting."""
+    plain = {name: store for name in PLAIN_STORES if (store := _plain(settings, name)) is not None}
+    for (first_name, first), (second_name, second) in combinations({**plain, **named}.items(), 2):
+        problem = _shared_location(first, second)
+        if problem:
+            raise BadSetting(f"The stores {first_name!r} and {second_name!r} {problem}")
 
 
-def _shared(one: Settings, other: Settings) -> str:
-    """What the two have in common and may not; empty where they stay apart."""
-    if one.storage_backend != other.storage_backend:
+def _shared_location(first: Settings, second: Settings) -> str:
+    """What two stores share although they must not; empty where they are separate."""
+    if first.storage_backend != second.storage_backend:
         return ""
-    if one.storage_backend == "local":
-        first, second = one.media_directory.resolve(), other.media_directory.resolve()
-        if first.is_relative_to(second) or second.is_relative_to(first):
-            return f"both keep files in {second}: give each a media_root of its own, neither inside the other"
-    if one.storage_backend == "django":
-        return _shared_by_django(one, other)
-    if one.storage_backend == "s3" and _bucket(one) == _bucket(other) and _meet(_keys(one), _keys(other)):
-        return "both keep files under one prefix of one bucket: give each a bucket or an aws_location of its own"
+    if first.storage_backend == "local":
+        one, other = first.media_directory.resolve(), second.media_directory.resolve()
+        if one.is_relative_to(other) or other.is_relative_to(one):
+            return f"both keep files in {other}: give each its own media_root, neither inside the other"
+    if first.storage_backend == "django":
+        return _shared_django_storage(first, second)
+    if first.storage_backend == "s3" and _bucket(first) == _bucket(second) and _keys_overlap(first, second):
+        return "both keep files under one prefix of one bucket: give each its own bucket or aws_location"
     return ""
 
 
-def _shared_by_django(one: Settings, other: Settings) -> str:
-    if (one.django_storage, one.django_storage_options) == (other.django_storage, other.django_storage_options):
-        return "both keep files in one storage: give each a django_storage or django_storage_options of its own"
-    if one.staging_directory.resolve() == other.staging_directory.resolve():
-        return "both stage uploads in one directory: give each a django_storage_staging of its own"
+def _shared_django_storage(first: Settings, second: Settings) -> str:
+    if (first.django_storage, first.django_storage_options) == (second.django_storage, second.django_storage_options):
+        return "both keep files in one storage: give each its own django_storage or django_storage_options"
+    if first.staging_directory.resolve() == second.staging_directory.resolve():
+        return "both stage uploads in one directory: give each its own django_storage_staging"
     return ""
-
-
-def _meet(some: list[str], others: list[str]) -> bool:
-    return any(a.startswith(b) or b.startswith(a) for a in some for b in others)
 
 
 def _bucket(settings: Settings) -> tuple[str, str]:
     return settings.aws_s3_endpoint_url.rstrip("/"), settings.aws_storage_bucket_name
 
 
-def _keys(settings: Settings) -> list[str]:
-    """What the keys of all of its objects begin with."""
-    prefix = settings.aws_location.strip("/")
-    return [f"{prefix}/{each}" if prefix else each for each in _IN_BUCKET]
+def _keys_overlap(first: Settings, second: Settings) -> bool:
+    return any(a.startswith(b) or b.startswith(a) for a in _key_prefixes(first) for b in _key_prefixes(second))
+
+
+def _key_prefixes(settings: Settings) -> list[str]:
+    location = settings.aws_location.strip("/")
+    return [f"{location}/{prefix}" if location else prefix for prefix in _S3_KEY_PREFIXES]

@@ -1,4 +1,4 @@
-"""The database that holds Windlass's tables. Another project's router may put them on an alias other than default."""
+"""The database of Windlass's tables. Another project's router may choose another alias than ``default``."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ _local = threading.local()
 
 
 def alias() -> str:
-    """The alias that all of Windlass's models are written under; ``conf.checks`` refuses a router that splits them."""
+    """The alias of all of Windlass's models; ``conf.system_checks`` refuses a router that spreads them over several."""
     return router.db_for_write(apps.get_model("windlass_files", "UploadSession"))
 
 
 def connection() -> BaseDatabaseWrapper:
-    """This thread's connection to it."""
+    """This thread's connection."""
     return connections[alias()]
 
 
 @contextmanager
 def atomic() -> Iterator[None]:
-    """A transaction in it, or a savepoint inside one."""
-    waiting = _waiting()
-    mark = len(waiting)
+    """A transaction, or a savepoint within one."""
+    pending = _pending_actions()
+    before = len(pending)
     try:
         with transaction.atomic(using=alias()):
             yield
     except BaseException:
-        del waiting[mark:]  # rolled back, and what waited for it with it
+        del pending[before:]  # rolled back
         raise
-    if waiting:
-        _act_in_test_case(waiting)
+    if pending:
+        _run_in_test_case(pending)
 
 
-def on_commit(act: Callable[[], object]) -> None:
-    """Act once the surrounding transaction is committed; at once where there is none.
+def on_commit(action: Callable[[], object]) -> None:
+    """Run ``action`` when the surrounding transaction has committed; immediately where there is none.
 
-    A Django TestCase never commits. Where jobs run eagerly, which is for tests, what Windlass waits for is then done
-    when its own outermost transaction ends.
+    A Django TestCase never commits. Where jobs run eagerly, which is meant for tests, the action then runs when
+    Windlass's own outermost transaction ends.
     """
     if conf.get().celery_task_always_eager and connection().in_atomic_block:
-        waiting = _waiting()
-        waiting.append(act)
-        transaction.on_commit(partial(_act_once, waiting, act), using=alias())
+        pending = _pending_actions()
+        pending.append(action)
+        transaction.on_commit(partial(_run_once, pending, action), using=alias())
     else:
-        transaction.on_commit(act, using=alias())
+        transaction.on_commit(action, using=alias())
 
 
-def _act_in_test_case(waiting: list[Callable[[], object]]) -> None:
+def _run_in_test_case(pending: list[Callable[[], object]]) -> None:
     blocks = getattr(connection(), "atomic_blocks", ())
     if blocks and all(getattr(block, "_from_testcase", False) for block in blocks):
-        while waiting:
-            waiting.pop(0)()
+        while pending:
+            pending.pop(0)()
 
 
-def _act_once(waiting: list[Callable[[], object]], act: Callable[[], object]) -> None:
-    if act in waiting:
-        waiting.remove(act)
-        act()
+def _run_once(pending: list[Callable[[], object]], action: Callable[[], object]) -> None:
+    if action in pending:
+        pending.remove(action)
+        action()
 
 
-def _waiting() -> list[Callable[[], object]]:
-    """What this thread is to do when its transaction ends, where jobs run eagerly."""
-    if not hasattr(_local, "waiting"):
-        _local.waiting = []
-    found: list[Callable[[], object]] = _local.waiting
-    return found
+def _pending_actions() -> list[Callable[[], object]]:
+    """This thread's actions for the end of its transaction, where jobs run eagerly."""
+    if not hasattr(_local, "pending"):
+        _local.pending = []
+    pending: list[Callable[[], object]] = _local.pending
+    return pending

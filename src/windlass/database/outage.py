@@ -1,4 +1,4 @@
-"""Whether an error means that the database does not answer, and one line in the log for each time it is away."""
+"""Recognize errors that mean that the database does not answer, and log each outage once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from windlass.kernel.clock import monotonic
 
 log = structlog.get_logger(__name__)
 
-#: An outage that lasts is logged again after this long.
+#: A continuing outage is logged again after this long.
 REPEAT_SECONDS = 60.0
 
-_SQLITE_AWAY = frozenset(
+_SQLITE_UNAVAILABLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
@@ -28,38 +28,40 @@ _SQLITE_AWAY = frozenset(
 )
 
 
-def is_away(error: BaseException | None) -> bool:
-    """A connection that is refused, cut off or shut down; a lock that nobody gives up. The same request may succeed
-    later. A statement that is wrong is none of these."""
+def is_outage(error: BaseException | None) -> bool:
+    """Whether the database refused or closed a connection, or a lock timed out: the same request may succeed later.
+
+    False for an error of the statement itself.
+    """
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     code = getattr(error.__cause__, "sqlite_errorcode", None)
-    return code is None or code & 0xFF in _SQLITE_AWAY  # the low byte is the primary code
+    return code is None or code & 0xFF in _SQLITE_UNAVAILABLE  # the low byte is the primary code
 
 
-class _Outage:
-    """What this process knows of the present outage."""
+class _OutageLog:
+    """Logs when an outage begins, goes on and ends in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._silent_until: float | None = None
 
-    def note(self, error: BaseException) -> None:
-        """Log it, unless this outage has been logged within the last minute."""
+    def record(self, error: BaseException) -> None:
+        """Log the outage, unless it was logged within REPEAT_SECONDS."""
         with self._lock:
             if self._silent_until is not None and monotonic() < self._silent_until:
                 return
             self._silent_until = monotonic() + REPEAT_SECONDS
-        log.warning("database.away", error=" ".join(str(error).split()))
+        log.warning("database.unavailable", error=" ".join(str(error).split()))
 
-    def over(self, **_: Any) -> None:
-        """A connection was made."""
+    def end(self, **_: Any) -> None:
+        """Signal receiver: a connection was opened."""
         with self._lock:
-            was_away, self._silent_until = self._silent_until is not None, None
-        if was_away:
-            log.info("database.back")
+            was_unavailable, self._silent_until = self._silent_until is not None, None
+        if was_unavailable:
+            log.info("database.available")
 
 
-_outage = _Outage()
-note = _outage.note
-connection_created.connect(_outage.over, dispatch_uid="windlass.database.outage")
+_outage_log = _OutageLog()
+log_outage = _outage_log.record
+connection_created.connect(_outage_log.end, dispatch_uid="windlass.database.outage")

@@ -1,9 +1,9 @@
-"""Rows found, changed and added by plain SQL: for what is done with every file that a worker takes.
+"""Select, insert and update rows of a model by prepared SQL, for the statements that run for every file.
 
-The ORM works out its SQL anew at each call, which takes it many times as long as the database then needs. Here the text
-is put together from a model's columns, and its own fields adapt the values, so that any database holds what the ORM
-would have written. Conditions are equality (None: the column is null), joined by AND; all else is the ORM's business.
-No signals are sent.
+The ORM builds its SQL anew at each call, which takes many times as long as the database then needs. Here the text is
+built once from the model's columns, and the model's fields adapt the values, so that the database holds what the ORM
+would have written. Conditions are equality (None: IS NULL), joined by AND; use the ORM for everything else. No signals
+are sent.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ M = TypeVar("M", bound=Model)
 
 
 def find(model: type[M], **equal: Any) -> M | None:
-    """The row with these values, of which there is one at most."""
+    """The only row with these values, or None."""
     return next(iter(select(model, most=1, **equal)), None)
 
 
 def select(model: type[M], *, most: int, order: Collection[str] = (), **equal: Any) -> list[M]:
+    """At most ``most`` rows with these values, sorted by the fields ``order``."""
     database = connection()
     table = _table(model, database.alias)
     condition, values = table.condition(database, equal)
@@ -48,7 +49,7 @@ def exists(model: type[Model], **equal: Any) -> bool:
 
 
 def update(model: type[Model], where: Mapping[str, Any], values: Mapping[str, Any]) -> int:
-    """How many rows were changed."""
+    """Set ``values`` in the rows that match ``where``. Returns how many rows were changed."""
     database = connection()
     table = _table(model, database.alias)
     changes, new = table.changes(database, values)
@@ -59,24 +60,24 @@ def update(model: type[Model], where: Mapping[str, Any], values: Mapping[str, An
 
 
 def insert(rows: Sequence[Model], *, unique: Collection[str] = (), replace: Collection[str] = ()) -> None:
-    """Add these rows, of one model. They learn the numbers that the database gives them.
+    """Insert rows of one model, and set the primary keys that the database generates.
 
-    Where there is a row with the same values in ``unique``, the columns ``replace`` of that are changed instead.
+    Where a row with the same values in ``unique`` exists, update its columns ``replace`` instead.
     """
     database = connection()
     table = _table(type(rows[0]), database.alias)
-    values = [column.of(database, row) for row in rows for column in table.given]
-    one = f"({', '.join(['%s'] * len(table.given))})"
+    values = [column.of(database, row) for row in rows for column in table.inserted]
+    one = f"({', '.join(['%s'] * len(table.inserted))})"
     sql = f"{table.insert} VALUES {', '.join([one] * len(rows))}"
     if unique:
         known = ", ".join(table.columns[name].quoted for name in unique)
         changes = (table.columns[name].quoted for name in replace)
         sql += f" ON CONFLICT ({known}) DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in changes)}"
     with database.cursor() as cursor:
-        if table.numbered is None:
+        if table.generated is None:
             cursor.execute(sql, values)
             return
-        cursor.execute(f"{sql} RETURNING {table.numbered}", values)
+        cursor.execute(f"{sql} RETURNING {table.generated}", values)
         for row, (number,) in zip(rows, cursor.fetchall(), strict=True):
             row.pk = number
 
@@ -102,15 +103,15 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """``columns`` by the names that a field goes by; ``given`` are those that an INSERT names, ``numbered`` is the one
-    that the database fills in, where there is one."""
+    """``columns``: by field name and attribute name. ``inserted``: the columns that an INSERT names. ``generated``: the
+    column that the database fills in, if any."""
 
     model: type[Model]
     quoted: str
     every: tuple[_Column, ...]
     columns: Mapping[str, _Column]
-    given: tuple[_Column, ...]
-    numbered: str | None
+    inserted: tuple[_Column, ...]
+    generated: str | None
     select: str
     insert: str
 
@@ -137,11 +138,11 @@ def _table(model: type[Model], alias: str) -> _Table:
     name = quote(model._meta.db_table)
     every = tuple(_column(database, model, field) for field in model._meta.concrete_fields)
     columns = {known: each for each in every for known in (each.field.name, each.field.attname)}
-    given = tuple(each for each in every if not isinstance(each.field, AutoField))
-    numbered = next((each.quoted for each in every if isinstance(each.field, AutoField)), None)
-    listed, written = (", ".join(each.quoted for each in some) for some in (every, given))
+    inserted = tuple(each for each in every if not isinstance(each.field, AutoField))
+    generated = next((each.quoted for each in every if isinstance(each.field, AutoField)), None)
+    listed, written = (", ".join(each.quoted for each in some) for some in (every, inserted))
     select = f"SELECT {listed} FROM {name}"  # noqa: S608  the model's own names, quoted
-    return _Table(model, name, every, columns, given, numbered, select, f"INSERT INTO {name} ({written})")
+    return _Table(model, name, every, columns, inserted, generated, select, f"INSERT INTO {name} ({written})")
 
 
 def _column(database: BaseDatabaseWrapper, model: type[Model], field: Field[Any, Any]) -> _Column:

@@ -9,6 +9,6 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         # Settings have no app of their own; every other app depends on events.
-        from windlass.conf.checks import register_checks
+        from windlass.conf.system_checks import register_checks
 
         register_checks()

@@ -8,7 +8,7 @@ class FilesConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from windlass.files.checks import register_checks
+        from windlass.files.system_checks import register_checks
 
         register_checks()
 

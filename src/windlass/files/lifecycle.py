@@ -14,13 +14,13 @@ import structlog
 from windlass import conf
 from windlass.events.api import EventType, recording
 from windlass.files import places, spares, uploads
-from windlass.files.assets import IllegalMove, move
+from windlass.files.assets import IllegalTransition
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.references import StoredObject, let_go
 from windlass.files.retention import columns_of_released_file
-from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
-from windlass.storage.contract import ObjectMissing, Store, StoreError
+from windlass.storage.contract import Store, StoreError
 from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
@@ -63,12 +63,12 @@ def release(asset: FileAsset) -> list[StoredObject]:
 def delete(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject]:
     """Delete record and renditions, release the bytes. Return the objects to delete after the commit.
 
-    ``unless_moved``: raise IllegalMove if the file was moved to or out of the trash since ``asset`` was read.
+    ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
     """
     with recording() as recorder:
         rows = FileAsset.objects.select_for_update().filter(id=asset.id)
         if unless_moved and not rows.filter(trashed_at=asset.trashed_at).exists():
-            raise IllegalMove(f"file {asset.id} was moved to or out of the trash")
+            raise IllegalTransition(f"file {asset.id} was moved to or out of the trash")
         gone = _renditions(asset) + let_go(asset)
         recorder.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
@@ -93,7 +93,7 @@ def end_upload(
 
     ``as_seen`` as in ``uploads.end``.
     """
-    if not uploads.end(session.id, target, reason, as_seen=as_seen):
+    if not uploads.mark_upload_ended(session.id, target, reason, as_seen=as_seen):
         return None
     return store(session.store).discard(session.store_key, session.store_state)
 
@@ -123,7 +123,7 @@ def expire_uploads(
     ``dry_run``: change nothing; the figures are what would be.
     """
     ended = total = 0
-    for session in uploads.expired(idle_hours):
+    for session in uploads.expired_uploads(idle_hours):
         if dry_run:
             freed: int | None = _bytes_of(session)
         else:
@@ -138,9 +138,9 @@ def delete_ended_uploads(*, dry_run: bool = False, on_change: OnChange = _ignore
     """Delete the rows of sessions that ended more than SESSION_RETENTION_HOURS ago. Return how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
     deleted = 0
-    for session in uploads.to_forget(horizon):
+    for session in uploads.uploads_ended_before(horizon):
         if not dry_run:
-            uploads.forget(session.id)
+            uploads.forget_upload(session.id)
         deleted += 1
         on_change("forgotten", session, 0)
     return deleted
@@ -148,9 +148,7 @@ def delete_ended_uploads(*, dry_run: bool = False, on_change: OnChange = _ignore
 
 def _bytes_of(session: UploadSession) -> int:
     try:
-        return store(session.store).info(session.store_key).size
-    except ObjectMissing:
-        return session.offset if store(session.store).capabilities.parts else 0
+        return store(session.store).discardable_size(session.store_key, session.store_state)
     except StoreError:
         return 0  # it is away or no longer configured: nothing would be freed there
 
@@ -203,7 +201,7 @@ def _is_being_written(store_name: str, key: str) -> bool:
     """Return whether an active upload or a move of a file writes this object."""
     if spares.is_kept(store_name, key):
         return True
-    living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=LIVING_UPLOADS)
+    living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
     return living.exists()
 
 

@@ -13,16 +13,16 @@ from typing import Any
 from windlass.database import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.assets import (
-    COLUMNS,
-    IllegalMove,
+    FACT_COLUMNS,
+    IllegalTransition,
     StepOutcome,
     StepPlan,
     StoredRendition,
     outcome_event,
-    steps,
+    steps_of_file,
 )
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun
-from windlass.files.states import FILE_MOVES, FileStatus, StepState
+from windlass.files.states import FILE_TRANSITIONS, FileStatus, StepState
 from windlass.kernel.clock import now
 
 _UNFINISHED = (StepState.PENDING, StepState.RUNNING)
@@ -36,7 +36,7 @@ class ProcessingRecord:
 
     def __init__(self, asset: FileAsset, *, untouched: bool = False) -> None:
         self.asset = asset
-        self.steps: dict[str, StepRun] = {} if untouched else {row.step: row for row in steps(asset)}
+        self.steps: dict[str, StepRun] = {} if untouched else {row.step: row for row in steps_of_file(asset)}
         self._saved_status = asset.status
         self._values: dict[str, Any] = {}
         self._changed_steps: dict[str, StepRun] = {}
@@ -111,9 +111,9 @@ class ProcessingRecord:
                 self._set_step(name, state=StepState.SKIPPED)
 
     def set_status(self, target: FileStatus, **values: Any) -> None:
-        """Change the file's status and other columns. Raises IllegalMove."""
-        if target not in FILE_MOVES[FileStatus(self.asset.status)]:
-            raise IllegalMove(f"file {self.asset.id} may not become {target}")
+        """Change the file's status and other columns. Raises IllegalTransition."""
+        if target not in FILE_TRANSITIONS[FileStatus(self.asset.status)]:
+            raise IllegalTransition(f"file {self.asset.id} may not become {target}")
         self._set(status=target, **values)
         event = outcome_event(self.asset)
         if event is not None:
@@ -129,12 +129,12 @@ class ProcessingRecord:
     def save(self, recorder: Recorder) -> None:
         """Write the changes inside the caller's ``events.recording()``; call ``mark_saved`` once it is committed.
 
-        Raises IllegalMove if the file's run or status was changed by another.
+        Raises IllegalTransition if the file's run or status was changed by another.
         """
         if self._values:
             expected = {"id": self.asset.id, "run": self.asset.run, "status": self._saved_status}
             if not rows.update(FileAsset, expected, {"updated_at": now(), **self._values}):
-                raise IllegalMove(f"file {self.asset.id} is no longer {self._saved_status}")
+                raise IllegalTransition(f"file {self.asset.id} is no longer {self._saved_status}")
         if self._digest is not None and self.asset.blob is not None and self.asset.blob.sha256 is None:
             rows.update(Blob, {"id": self.asset.blob.id}, {"sha256": self._digest})
         if self._changed_steps:
@@ -170,7 +170,7 @@ class ProcessingRecord:
 
     def _add_facts(self, facts: Mapping[str, Any]) -> None:
         others = dict(facts)
-        values = {name: others.pop(name) for name in COLUMNS if name in others}
+        values = {name: others.pop(name) for name in FACT_COLUMNS if name in others}
         if "duplicate_of" in others:
             original = others.pop("duplicate_of")
             values["duplicate_of_id"] = uuid.UUID(original) if original else None

@@ -57,7 +57,7 @@ def find(file_id: uuid.UUID, principal: Principal) -> FileAsset:
     """Return the principal's file, in the trash or not. Raises NotFound, also for files of others and expired ones."""
     found = FileAsset.objects.select_related("blob").filter(id=file_id).first()
     over = found is not None and found.trash_until is not None and found.trash_until <= now()
-    if found is None or over or not principal.may_see(found.owner):
+    if found is None or over or not principal.may_access(found.owner):
         raise NotFound(f"There is no file {file_id}, and none in the trash.")
     return found
 

@@ -19,7 +19,7 @@ from django.conf import settings as django_settings
 from windlass import conf
 from windlass.http.middleware import Scope, header
 from windlass.kernel import urls
-from windlass.protocols import parameters
+from windlass.protocols import header_parameters
 
 _HOST = re.compile(r"[A-Za-z0-9._\-\[\]:]{1,255}")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
@@ -73,11 +73,11 @@ def is_trusted_proxy(address: str) -> bool:
     return bool(trusted) and _is_trusted(address, trusted)
 
 
-def base_of(scope: Scope) -> urls.Base:
+def base_of(scope: Scope) -> urls.UrlBase:
     """For the URLs in replies to this request, which ``forwarded`` has looked at."""
     host = header(scope, b"host") or ""
     proxied = bool(scope.get(_PROXIED))
-    return urls.Base(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
+    return urls.UrlBase(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
 
 
 def path_of(scope: Scope) -> str:
@@ -124,7 +124,7 @@ def _said(scope: Scope, trusted: tuple[str, ...]) -> _Said:
     ports = _list(scope, b"x-forwarded-port")
     prefix = (header(scope, b"x-forwarded-prefix") or "").rstrip("/")
     if not (addresses or schemes or hosts or ports):
-        elements = [parameters.parse(f";{element}")[1] for element in _list(scope, b"forwarded")]
+        elements = [header_parameters.parse(f";{element}")[1] for element in _list(scope, b"forwarded")]
         addresses = [element.get("for", "") for element in elements]
         schemes = [element.get("proto", "") for element in elements]
         hosts = [element.get("host", "") for element in elements]
@@ -149,7 +149,7 @@ def _hops(addresses: Sequence[str], trusted: tuple[str, ...]) -> int:
 
 
 def _at(values: Sequence[str], hops: int) -> str:
-    """A proxy that sets a single value, instead of adding to a list, speaks for all."""
+    """A proxy that sets a single value, instead of adding to a list, resumable_dialect for all."""
     return values[-min(hops, len(values))] if values else ""
 
 

@@ -1,4 +1,4 @@
-"""Byte ranges of RFC 9110 section 14, decided without I/O."""
+"""Byte ranges (RFC 9110 section 14)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class ByteRange:
 
 
 class UnsatisfiableRange(ValueError):
-    """Every range asked for lies outside the representation: 416 with ``Content-Range: bytes */size``."""
+    """The requested range is outside the representation: 416 with ``Content-Range: bytes */size``."""
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """The one range to send, or None for the whole.
+    """The range to send, or None to send everything.
 
-    A malformed field or several ranges mean the whole (RFC 9110 14.2 lets a server ignore the field), and so does
-    any range of an empty representation: some clients send ``bytes=0-`` with everything, and nothing can be missing.
-    Raises UnsatisfiableRange where a single well-formed range has nothing in it.
+    A malformed field and several ranges are ignored, as RFC 9110 14.2 allows, and so is any range of an empty
+    representation: some clients send ``bytes=0-`` with every request. Raises UnsatisfiableRange for a single
+    well-formed range outside the representation.
     """
     matched = _RANGES.fullmatch(header or "")
     if not matched or "," in matched[1] or size == 0:

@@ -1,4 +1,4 @@
-"""How a file of a known size is cut into numbered chunks: all of one size, the last one what is left."""
+"""The numbered chunks of a file of known size: all have one size, and the last one has the rest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ChunkLayout:
-    """``size`` and ``chunk_size`` in bytes; chunks are counted from 0. A file without bytes has no chunks."""
+    """``size`` and ``chunk_size`` in bytes; chunk numbers start at 0. An empty file has no chunks."""
 
     size: int
     chunk_size: int
@@ -28,5 +28,5 @@ class ChunkLayout:
         return min(self.offset(index), self.size)
 
     def bytes_of(self, indexes: Iterable[int]) -> int:
-        """How many bytes these chunks have together."""
+        """Total bytes of these chunks."""
         return sum(self.length(index) for index in indexes)

@@ -1,4 +1,4 @@
-"""The one place that asks what time it is, so that a test can move it."""
+"""The only source of the current time, so that tests can replace it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The wall clock as an aware UTC time: for what is stored and shown."""
+    """The wall clock as an aware UTC time, for stored and displayed times."""
     return datetime.now(UTC)
 
 
 def monotonic() -> float:
-    """Seconds of a clock that never steps: for waits, leases held in this process and throttles."""
+    """Seconds of a clock that never goes back, for timeouts and throttles within this process."""
     return time.monotonic()
 
 
 def rfc3339(moment: datetime | None) -> str | None:
-    """``2026-01-31T12:00:00.123456Z``, the form every JSON reply and event uses."""
+    """``2026-01-31T12:00:00.123456Z``, the form of times in JSON replies and events."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

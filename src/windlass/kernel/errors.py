@@ -1,7 +1,4 @@
-"""Every error that a client can see: one family, RFC 9457 problem types with stable names.
-
-``docs/reference/problems.md`` lists each of them; a test holds that page against this module.
-"""
+"""Every error that a client can see: RFC 9457 problem types with stable names, listed in docs/reference/problems.md."""
 
 from __future__ import annotations
 
@@ -10,16 +7,16 @@ from typing import Any, ClassVar
 
 
 class Problem(Exception):
-    """A refusal that says what was wrong and what is allowed.
+    """An error reply. ``detail`` says what was wrong in this request and what is allowed.
 
-    ``slug`` is the stable name (``type`` is ``/problems/<slug>``), ``status`` the HTTP status, ``title`` the same
-    words for every occurrence. ``transient`` tells a client that the same request may succeed later.
-    ``members`` are RFC 9457 extension members, ``headers`` belong to the reply.
+    ``slug`` is the stable name (``type`` is ``/problems/<slug>``), ``status`` the HTTP status, ``title`` the same for
+    every occurrence. ``transient``: the same request may succeed later. ``members`` are RFC 9457 extension members,
+    ``headers`` are added to the reply.
     """
 
     slug: ClassVar[str] = "internal-error"
     status: ClassVar[int] = 500
-    title: ClassVar[str] = "Something failed on our side"
+    title: ClassVar[str] = "The server failed to answer the request"
     transient: ClassVar[bool] = False
 
     def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
@@ -44,33 +41,33 @@ class Problem(Exception):
 
 
 def all_problems() -> list[type[Problem]]:
-    """Each problem type, in the order of its name."""
-    found: dict[str, type[Problem]] = {Problem.slug: Problem}
+    """All problem types, sorted by name."""
+    by_slug: dict[str, type[Problem]] = {Problem.slug: Problem}
     pending = list(Problem.__subclasses__())
     while pending:
         kind = pending.pop()
-        found[kind.slug] = kind
+        by_slug[kind.slug] = kind
         pending += kind.__subclasses__()
-    return [found[slug] for slug in sorted(found)]
+    return [by_slug[slug] for slug in sorted(by_slug)]
 
 
 class BadRequest(Problem):
-    slug, status, title = "bad-request", 400, "The request could not be understood"
+    slug, status, title = "bad-request", 400, "The request is malformed"
 
 
 class InconsistentLength(BadRequest):
-    slug, title = "inconsistent-upload-length", "The lengths that were said of this upload disagree"
+    slug, title = "inconsistent-upload-length", "The lengths declared for this upload differ"
 
 
 class Unauthenticated(Problem):
-    slug, status, title = "unauthenticated", 401, "A valid credential is needed"
+    slug, status, title = "unauthenticated", 401, "A valid credential is required"
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, headers={"WWW-Authenticate": 'Bearer realm="windlass"'})
 
 
 class Forbidden(Problem):
-    slug, status, title = "forbidden", 403, "This caller may not do that"
+    slug, status, title = "forbidden", 403, "The caller is not allowed to do this"
 
 
 class GrantUsed(Problem):
@@ -78,31 +75,31 @@ class GrantUsed(Problem):
 
 
 class FileRefused(Problem):
-    slug, status, title = "file-refused", 403, "This file was refused and is not served"
+    slug, status, title = "file-refused", 403, "This file was rejected and is not served"
 
 
 class NotFound(Problem):
-    slug, status, title = "not-found", 404, "There is no such thing here"
+    slug, status, title = "not-found", 404, "The resource does not exist"
 
 
 class MethodNotAllowed(Problem):
-    slug, status, title = "method-not-allowed", 405, "This method means nothing here"
+    slug, status, title = "method-not-allowed", 405, "This method is not allowed for this resource"
 
 
 class ReceiveTimeout(Problem):
-    slug, status, title, transient = "receive-timeout", 408, "The client sent nothing for too long", True
+    slug, status, title, transient = "receive-timeout", 408, "The client sent nothing until the timeout", True
 
 
 class Conflict(Problem):
-    slug, status, title = "conflict", 409, "The request does not fit the present state"
+    slug, status, title = "conflict", 409, "The request conflicts with the current state"
 
 
 class OffsetMismatch(Problem):
-    slug, status, title = "offset-mismatch", 409, "The offset is not where this upload stands"
+    slug, status, title = "offset-mismatch", 409, "The offset is not the current offset of this upload"
 
     def __init__(self, expected: int, provided: int) -> None:
         super().__init__(
-            f"The upload stands at byte {expected}; the request starts at byte {provided}.",
+            f"The offset of the upload is byte {expected}; the request starts at byte {provided}.",
             expected_offset=expected,
             provided_offset=provided,
         )
@@ -110,62 +107,62 @@ class OffsetMismatch(Problem):
 
 
 class UploadComplete(Conflict):
-    slug, title = "completed-upload", "This upload is complete and takes nothing more"
+    slug, title = "completed-upload", "This upload is already complete"
 
 
 class NotReady(Problem):
-    slug, status, title, transient = "not-ready", 409, "This is still being worked on", True
+    slug, status, title, transient = "not-ready", 409, "The result is not available yet", True
 
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
 
 
 class StillRunning(Problem):
-    slug, status, title, transient = "still-running", 409, "Processing of this file is still running", True
+    slug, status, title, transient = "still-running", 409, "This file is still being processed", True
 
 
 class ContentDamaged(Problem):
-    """A conflict with what the server has at present: a 5xx would make clients and proxies ask again, and balancers
-    take the server out of use, for one file that a person has to mend; and caches keep a 410."""
+    """A 5xx would make clients retry and load balancers remove the server because of one damaged file, and caches store
+    a 410."""
 
     slug, status, title = "content-damaged", 409, "The stored bytes of this file are damaged"
 
 
 class UploadGone(Problem):
-    slug, status, title = "upload-gone", 410, "This upload has ended and cannot go on"
+    slug, status, title = "upload-gone", 410, "This upload has ended and cannot be continued"
 
 
 class FileReleased(Problem):
-    slug, status, title = "file-released", 410, "The bytes of this file were deleted on purpose"
+    slug, status, title = "file-released", 410, "The bytes of this file were deleted by its retention or by request"
 
 
 class WrongProtocolVersion(Problem):
-    slug, status, title = "wrong-protocol-version", 412, "The protocol version is not spoken here"
+    slug, status, title = "wrong-protocol-version", 412, "The protocol version is not supported"
 
 
 class PreconditionFailed(Problem):
-    slug, status, title = "precondition-failed", 412, "The file is not the one that the request is for"
+    slug, status, title = "precondition-failed", 412, "The file does not match the precondition of the request"
 
 
 class FileTooLarge(Problem):
-    slug, status, title = "file-too-large", 413, "The file is larger than is allowed"
+    slug, status, title = "file-too-large", 413, "The file is larger than allowed"
 
     def __init__(self, limit: int, received: int | None = None, what: str = "file") -> None:
-        seen = f" {received} bytes were announced or sent." if received is not None else ""
+        actual = f" {received} bytes were declared or sent." if received is not None else ""
         members: dict[str, Any] = {"limit": limit} | ({} if received is None else {"received": received})
-        super().__init__(f"The {what} may have at most {limit} bytes.{seen}", **members)
+        super().__init__(f"The {what} may have at most {limit} bytes.{actual}", **members)
 
 
 class PastDeclaredLength(Problem):
-    slug, status, title = "past-declared-length", 413, "More bytes than the upload declared"
+    slug, status, title = "past-declared-length", 413, "The body exceeds the declared length of the upload"
 
 
 class BodyTooLarge(Problem):
-    slug, status, title = "body-too-large", 413, "This request's body is larger than is allowed"
+    slug, status, title = "body-too-large", 413, "The body of the request is larger than allowed"
 
 
 class RequestLineTooLong(Problem):
-    slug, status, title = "request-line-too-long", 414, "The address of the request is too long"
+    slug, status, title = "request-line-too-long", 414, "The request line is too long"
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -175,27 +172,27 @@ class RequestLineTooLong(Problem):
 
 
 class MetadataTooLarge(Problem):
-    slug, status, title = "metadata-too-large", 413, "The metadata is larger than is allowed"
+    slug, status, title = "metadata-too-large", 413, "The metadata is larger than allowed"
 
 
 class UnsupportedMediaType(Problem):
-    slug, status, title = "unsupported-media-type", 415, "The media type is not taken here"
+    slug, status, title = "unsupported-media-type", 415, "The media type of the body is not supported"
 
 
 class RangeNotSatisfiable(Problem):
-    slug, status, title = "range-not-satisfiable", 416, "The range lies outside the file"
+    slug, status, title = "range-not-satisfiable", 416, "The range is outside the file"
 
 
 class InvalidField(Problem):
-    slug, status, title = "invalid-field", 422, "A field is missing or has a value that is not allowed"
+    slug, status, title = "invalid-field", 422, "A field is missing or has an invalid value"
 
 
 class ChecksumMismatch(Problem):
-    slug, status, title = "checksum-mismatch", 422, "The bytes do not have the checksum that was announced"
+    slug, status, title = "checksum-mismatch", 422, "The bytes do not match the declared checksum"
 
 
 class FileRejected(Problem):
-    slug, status, title = "file-rejected", 422, "A rule refused this file"
+    slug, status, title = "file-rejected", 422, "A rule rejected this file"
 
 
 class UploadLocked(Problem):
@@ -203,21 +200,21 @@ class UploadLocked(Problem):
 
 
 class BodyDigestMismatch(Problem):
-    """The status is tus's own (tus 1.0.0, "Checksum"); a dialect with another says so."""
+    """The status is tus's own (tus 1.0.0, "Checksum"); other dialects replace it."""
 
-    slug, status, title = "body-digest-mismatch", 460, "The body does not have the digest that came with it"
+    slug, status, title = "body-digest-mismatch", 460, "The body does not match its digest"
 
 
 class HeadTooLarge(Problem):
-    slug, status, title = "head-too-large", 431, "The header lines of the request are too large"
+    slug, status, title = "head-too-large", 431, "The header of the request is too large"
 
 
 class NotSupported(Problem):
-    slug, status, title = "not-supported", 501, "This server's store cannot do that"
+    slug, status, title = "not-supported", 501, "The store does not support this"
 
 
 class NoBytePlane(Problem):
-    slug, status, title = "no-byte-plane", 501, "This server is set up without the part that takes and sends bytes"
+    slug, status, title = "no-byte-plane", 501, "This server is configured without uploads and downloads"
 
 
 class TransferCodingNotSupported(Problem):
@@ -236,21 +233,20 @@ class TooManyConnections(Problem):
 
 
 class Unavailable(Problem):
-    slug, status, title, transient = "unavailable", 503, "A part that is needed does not answer", True
+    slug, status, title, transient = "unavailable", 503, "A required service does not answer", True
 
     def __init__(self, detail: str, retry_after: int = 5) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
 
 
 class QuotaExceeded(Problem):
-    slug, status, title = "quota-exceeded", 507, "The owner's quota leaves no room for this"
+    slug, status, title = "quota-exceeded", 507, "The quota of the owner is exceeded"
 
     def __init__(self, resource: str, *, limit: int, used: int, requested: int) -> None:
-        """``resource``: ``bytes`` or ``files``. ``used``: with what is reserved for uploads under way."""
+        """``resource``: ``bytes`` or ``files``. ``used`` includes what unfinished uploads have reserved."""
         super().__init__(
-            f"The quota is {limit} {resource}; {used} {resource} are used or reserved, and this would take {requested} "
-            f"{resource} more. "
-            "Delete or release files, empty the trash, or end uploads, to make room.",
+            f"The quota is {limit} {resource}; {used} {resource} are used or reserved, and this needs {requested} "
+            f"{resource} more. Delete or release files, empty the trash, or cancel uploads.",
             resource=resource,
             limit=limit,
             used=used,
@@ -259,4 +255,4 @@ class QuotaExceeded(Problem):
 
 
 class StorageFull(Problem):
-    slug, status, title, transient = "storage-full", 507, "There is no room left to store this", True
+    slug, status, title, transient = "storage-full", 507, "The storage of the server is full", True

@@ -1,13 +1,13 @@
-"""Client file names: cleaned on the way in, cut wherever they grow, quoted on the way out. Never a path on our side."""
+"""Names that clients give files: clean, truncate, compare and quote them. They are never paths of the server."""
 
 from __future__ import annotations
 
 import unicodedata
 from urllib.parse import quote
 
-#: The longest name in bytes of UTF-8: what ext4, XFS, APFS and NTFS hold, and our column.
+#: The longest name in bytes of UTF-8: the limit of ext4, XFS, APFS and NTFS, and of our column.
 MAX_BYTES = 255
-#: An extension longer than this is part of the name, and may be cut with it.
+#: A longer extension counts as part of the stem, and may be truncated with it.
 MAX_EXTENSION_BYTES = 16
 UNNAMED = "unnamed"
 
@@ -15,13 +15,13 @@ UNNAMED = "unnamed"
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 #: C0 and C1 controls, the two separators that break a line, and surrogates, which UTF-8 cannot encode.
 _REMOVED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-#: Categories that show nothing by themselves: separators, format characters, controls.
+#: Categories that are invisible by themselves: separators, format characters, controls.
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Cc", "Cs", "Zs", "Zl", "Zp"})
 _ZERO_WIDTH_JOINER = "\u200d"
 
 
 def clean(name: str | None) -> str:
-    """The client's name without directories and control characters, at most 255 bytes of UTF-8; else ``unnamed``.
+    """The client's name without directories and control characters, at most 255 bytes of UTF-8; ``unnamed`` if empty.
 
     Both separators count, because a Windows browser may send ``C:\\\\dir\\\\a.txt``. Joiners, private characters and
     those that this Python does not know yet stay: Persian, emoji and flags are spelled with them.
@@ -29,29 +29,29 @@ def clean(name: str | None) -> str:
     last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
     kept = "".join(c for c in last if not _is_removed(c))
     trimmed = unicodedata.normalize("NFC", kept).strip(" ")
-    return fit(trimmed) if _shows_something(trimmed) else UNNAMED
+    return truncate(trimmed) if _is_visible(trimmed) else UNNAMED
 
 
-def fit(name: str) -> str:
-    """``name`` cut to 255 bytes of UTF-8, with its extension kept."""
-    stem, ending = split(name)
-    return grow(stem, "", ending)
+def truncate(name: str) -> str:
+    """``name`` truncated to 255 bytes of UTF-8, with its extension kept."""
+    stem, ending = split_extension(name)
+    return add_suffix(stem, "", ending)
 
 
-def grow(stem: str, suffix: str, ending: str) -> str:
-    """``stem + suffix + ending``; the stem is cut so that all of it has at most 255 bytes of UTF-8.
+def add_suffix(stem: str, suffix: str, ending: str) -> str:
+    """``stem + suffix + ending``, with the stem truncated so that the name has at most 255 bytes of UTF-8.
 
-    The cut falls between characters, and leaves neither a space nor a joiner at its end.
+    The stem is cut between characters, and does not end with a space or a joiner.
     """
-    room = MAX_BYTES - len((suffix + ending).encode())
+    limit = MAX_BYTES - len((suffix + ending).encode())
     encoded = stem.encode()
-    if len(encoded) > room:
-        stem = encoded[: max(room, 0)].decode("utf-8", "ignore").rstrip(" " + _ZERO_WIDTH_JOINER)
+    if len(encoded) > limit:
+        stem = encoded[: max(limit, 0)].decode("utf-8", "ignore").rstrip(" " + _ZERO_WIDTH_JOINER)
     return stem + suffix + ending
 
 
-def split(name: str) -> tuple[str, str]:
-    """The name in front of its extension, and the extension with its dot; ``.htaccess`` and ``none`` have none."""
+def split_extension(name: str) -> tuple[str, str]:
+    """The stem, and the extension with its dot; ``.htaccess`` and ``none`` have no extension."""
     stem, dot, ending = name.rpartition(".")
     if not dot or not stem or len(ending.encode()) > MAX_EXTENSION_BYTES:
         return name, ""
@@ -69,13 +69,13 @@ def extension(name: str) -> str:
 
 
 def is_placeholder(name: str) -> bool:
-    """Whether it stands for a name where there is none: ours, or the one that browsers give a Blob in a form."""
+    """Whether the file had no name: ``name`` is ours for such files, or the one that browsers give a Blob in a form."""
     return name in (UNNAMED, "blob")
 
 
 def comparable(text: str) -> str:
-    """The form in which names are compared and searched: without regard to case and to how letters are composed, and
-    without the characters that ``clean`` removes."""
+    """``text`` for comparing and searching names: case-folded, composed, and without the characters that ``clean``
+    removes."""
     kept = "".join(c for c in text if not _is_removed(c))
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", kept).casefold())
 
@@ -92,5 +92,5 @@ def _is_removed(character: str) -> bool:
     return character in _BIDI_CONTROLS or unicodedata.category(character) in _REMOVED_CATEGORIES
 
 
-def _shows_something(name: str) -> bool:
+def _is_visible(name: str) -> bool:
     return any(c != "." and unicodedata.category(c) not in _INVISIBLE_CATEGORIES for c in name)

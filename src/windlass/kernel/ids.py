@@ -1,4 +1,4 @@
-"""Identifiers: random, so that knowing one tells nothing of another."""
+"""Random identifiers, which cannot be guessed from each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def new_id() -> uuid.UUID:
 
 
 def parse_id(text: str) -> uuid.UUID | None:
-    """The UUID that ``text`` spells in its canonical form, else None: any other text names nothing here."""
+    """The UUID that ``text`` is the canonical form of, else None."""
     try:
         value = uuid.UUID(text)
     except ValueError:
@@ -21,6 +21,6 @@ def parse_id(text: str) -> uuid.UUID | None:
     return value if str(value) == text.lower() else None
 
 
-def request_id(offered: str | None) -> str:
-    """The client's ``X-Request-ID`` when it is a sane token, else one of ours."""
-    return offered if offered and _REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+def request_id(proposed: str | None) -> str:
+    """The client's ``X-Request-ID`` if it is a valid token, else a new one."""
+    return proposed if proposed and _REQUEST_ID.fullmatch(proposed) else uuid.uuid4().hex

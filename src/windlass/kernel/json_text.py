@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote: the one parser of request bodies and fields, with bounded nesting."""
+"""Parse untrusted JSON of request bodies and fields, with limits on its nesting and its number of values."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import Any, NoReturn
 from windlass.kernel import stored_text
 from windlass.kernel.errors import BadRequest
 
-#: Levels of lists and objects within each other.
+#: Most levels of nested lists and objects.
 MAX_DEPTH = 64
-#: Values in one text, at most about 60 MB as Python objects; ``[[],[],…`` of 24 MB would be half a GB.
+#: Most values in one text, about 60 MB as Python objects; ``[[],[],…`` of 24 MB would take half a GB.
 MAX_VALUES = 250_000
 
 
 def parse(text: bytes | str) -> Any:
-    """Any JSON value (RFC 8259). Raises BadRequest for what is not JSON, is nested too deep or has too many values.
+    """Any JSON value (RFC 8259). Raises BadRequest for invalid JSON, more than MAX_DEPTH levels or MAX_VALUES values.
 
-    Large texts are parsed beside the event loop (``http.uploads.json_bodies.decode``): 4 MiB take up to 0.1 s.
+    Large texts are parsed outside of the event loop (``http.uploads.json_bodies.decode``): 4 MiB take up to 0.1 s.
     """
-    if _most_values(text) > MAX_VALUES:
+    if _max_value_count(text) > MAX_VALUES:
         raise BadRequest(f"The JSON has more than {MAX_VALUES} values, which is the limit.", limit=MAX_VALUES)
     try:
-        # Decoded here, because the library lets half a surrogate pair pass in bytes.
+        # Decoded here, because json.loads accepts unpaired surrogates in bytes.
         decoded = text if isinstance(text, str) else text.decode(json.detect_encoding(text))
         value = json.loads(decoded, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
         raise BadRequest("The body is not valid JSON in UTF-8.") from error
-    if is_deeper(value, MAX_DEPTH):
+    if exceeds_depth(value, MAX_DEPTH):
         raise _too_deep()
     return value
 
 
-def _most_values(text: bytes | str) -> int:
-    """As many as there can be: every value but the first follows a comma, or what opens a list or an object."""
+def _max_value_count(text: bytes | str) -> int:
+    """An upper bound: every value but the first follows a comma, or the start of a list or an object."""
     if isinstance(text, str):
         return sum(text.count(sign) for sign in ",[{")
     return sum(text.count(sign) for sign in (b",", b"[", b"{"))
 
 
-def is_deeper(value: Any, limit: int) -> bool:
-    """Whether lists and objects are nested in more than ``limit`` levels. Takes no stack of its own."""
+def exceeds_depth(value: Any, limit: int) -> bool:
+    """Whether lists and objects are nested in more than ``limit`` levels. Not recursive, so that depth is harmless."""
     level = [value] if isinstance(value, (list, dict)) else []
     for _ in range(limit):
         if not level:
@@ -52,7 +52,7 @@ def is_deeper(value: Any, limit: int) -> bool:
 
 
 def is_storable(value: Any) -> bool:
-    """Whether every text in it can be stored. Takes no stack of its own."""
+    """Whether every text in the value can be stored. Not recursive."""
     pending = [value]
     while pending:
         match pending.pop():
@@ -77,5 +77,5 @@ def _too_deep() -> BadRequest:
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    """NaN and the infinities are no JSON, though the library reads them."""
+    """json.loads accepts NaN and the infinities, which are not JSON."""
     raise ValueError(constant)

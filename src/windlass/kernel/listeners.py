@@ -1,4 +1,4 @@
-"""Losable notifications within one process."""
+"""Notifications within one process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 
 class Listeners:
-    """Functions that are called when something happened. Safe for any number of threads."""
+    """Functions to call at each notification. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: set[Callable[[], None]] = set()
 
     def add(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` at each ``notify``, from any thread. Returns what stops that."""
+        """Call ``listener`` at each ``notify``, from any thread. Returns a function that stops that."""
         with self._lock:
             self._listeners.add(listener)
 

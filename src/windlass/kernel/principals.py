@@ -1,4 +1,4 @@
-"""Who is asking. Everything stored has an owner from its first day; a principal is what a credential proves."""
+"""The caller of a request. Every stored record has an owner; a credential identifies a principal."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from enum import StrEnum
 
 
 class CredentialKind(StrEnum):
-    """What proves who is asking."""
+    """The kinds of credential that identify a caller."""
 
     TOKEN = "token"  # noqa: S105  a kind, no secret
     """``Authorization: Bearer`` with an API token."""
     SESSION = "session"
     """A Django session; with the CSRF token for unsafe methods."""
     OPEN = "open"
-    """None at all, where AUTH_MODE is open."""
+    """None, where AUTH_MODE is open."""
     GRANT = "grant"
-    """The URL of a grant, good for one upload."""
+    """The URL of a grant, valid for one upload."""
     SIGNED_URL = "signed-url"
-    """A signed download URL, good for one file."""
+    """A signed download URL, valid for one file."""
     METRICS_TOKEN = "metrics-token"  # noqa: S105
-    """METRICS_TOKEN, good for the metrics."""
+    """METRICS_TOKEN, valid for the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrantedUpload:
-    """One upload that somebody was permitted, and its terms. ``upload_id`` once it has begun."""
+    """The upload that a grant allows, and its limits. ``upload_id`` is set once the upload has been created."""
 
     id: uuid.UUID
     profile: str
@@ -38,12 +38,11 @@ class GrantedUpload:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """One caller.
+    """An authenticated caller.
 
-    ``owner`` is the stable name under which what they create is stored (``user:7``, ``anonymous``);
-    ``user_id`` is the Django user's primary key where there is one. With a ``grant`` the caller holds nothing but the
-    permission for one upload, and is told from the owner: what is asked for has been held against it.
-    ``credential`` is what proved all of it.
+    ``owner`` is the stable name that the caller's records are stored under (``user:7``, ``anonymous``); ``user_id`` is
+    the primary key of the Django user, if any. A caller with a ``grant`` acts for ``owner`` but is allowed only the one
+    upload, which authentication has checked. ``credential`` is the kind that identified the caller.
     """
 
     owner: str
@@ -52,8 +51,8 @@ class Principal:
     grant: GrantedUpload | None = None
     credential: CredentialKind = CredentialKind.TOKEN
 
-    def may_see(self, owner: str) -> bool:
-        """Owners see their own; staff see all. Another's thing is 404 to everyone else."""
+    def may_access(self, owner: str) -> bool:
+        """Owners may access their own records, staff all. To others a record does not exist (404)."""
         return self.staff or owner == self.owner
 
 
@@ -61,14 +60,14 @@ class Principal:
 #: credentials are looked up; raises what ``accounts.authenticate`` raises.
 Caller = Callable[[], Principal]
 
-#: The caller without a credential while the server listens on loopback in open mode: the person at this machine.
+#: A caller without a credential in open mode, where the server listens on loopback: the user of this machine.
 ANONYMOUS = Principal(owner="anonymous", staff=True, credential=CredentialKind.OPEN)
 
-#: Who calls what anybody may call: owns nothing and sees nothing.
+#: Any caller of a public endpoint: owns nothing and may access nothing.
 NOBODY = Principal(owner="")
-#: Who holds a signed URL: the file that it names was held against the signature.
-SIGNED = Principal(owner="", credential=CredentialKind.SIGNED_URL)
-#: Who holds METRICS_TOKEN: no owner.
+#: The holder of a signed URL, whose signature for the requested file has been checked.
+SIGNED_URL_HOLDER = Principal(owner="", credential=CredentialKind.SIGNED_URL)
+#: The holder of METRICS_TOKEN.
 METRICS_READER = Principal(owner="", credential=CredentialKind.METRICS_TOKEN)
 
 

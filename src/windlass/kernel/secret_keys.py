@@ -1,4 +1,4 @@
-"""Keys of 32 random bytes, as text that people keep in settings."""
+"""Encryption keys of 32 random bytes, as text for settings."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import secrets
 LENGTH = 32
 
 
-def new() -> str:
+def generate() -> str:
     return base64.b64encode(secrets.token_bytes(LENGTH)).decode()
 
 
-def parsed(text: str) -> bytes:
-    """From base64 (either alphabet, padded or not) or hex. Raises ValueError, whose text does not repeat the key."""
+def parse(text: str) -> bytes:
+    """The key in ``text``: base64 (either alphabet, padded or not) or hex.
+
+    Raises ValueError, whose text does not repeat the key.
+    """
     text = text.strip()
     try:
         if len(text) == 2 * LENGTH:

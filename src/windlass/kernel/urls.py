@@ -1,8 +1,8 @@
-"""Where this server's resources are, as the client of the present request reaches them. All of our URLs are built here.
+"""Build the URLs of this server's resources as the client of the current request reaches them.
 
 A proxy may serve this server below a path (``ROOT_PATH``, ``FORCE_SCRIPT_NAME``, ``X-Forwarded-Prefix``) and under
-another scheme, host and port. The front door binds what holds for a request (``bind``); outside of a request the paths
-are as the server itself knows them.
+another scheme, host and port. ``windlass.asgi`` sets the base of each request (``use_base``); outside of a request the
+base is empty.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class UrlBase:
     """``origin``: scheme, host and port of the client's request, as ``https://files.example.org``.
-    ``prefix``: what stands in front of our paths, as ``/upload``, or nothing.
-    ``proxied``: whether a trusted proxy told scheme or host, so that the connection itself shows another origin."""
+    ``prefix``: the part before our paths, as ``/upload``, or empty.
+    ``proxied``: whether a trusted proxy reported the scheme or host, so that the connection has another origin."""
 
     origin: str = ""
     prefix: str = ""
     proxied: bool = False
 
 
-_OUTSIDE_OF_A_REQUEST = Base()
-_base: ContextVar[Base] = ContextVar("windlass_url_base", default=_OUTSIDE_OF_A_REQUEST)
+_base: ContextVar[UrlBase] = ContextVar("windlass_url_base", default=UrlBase())  # noqa: B039  frozen
 
 
 @contextmanager
-def bind(base: Base) -> Iterator[None]:
-    """Build URLs for this client until the end of the block, in the present task and what it starts."""
+def use_base(base: UrlBase) -> Iterator[None]:
+    """Build URLs on this base until the end of the block, in the current task and the tasks that it starts."""
     token = _base.set(base)
     try:
         yield
@@ -45,23 +44,23 @@ def path(resource: str) -> str:
 
 
 def location(resource: str) -> str:
-    """For a ``Location`` field: a path, or an absolute URL where a proxy told the origin, as clients that resolve the
-    field against their own connection need it."""
+    """For a ``Location`` field: a path, or an absolute URL where a proxy reported the origin, because some clients
+    resolve the field against their own connection."""
     base = _base.get()
     return (base.origin if base.proxied else "") + base.prefix + resource
 
 
 def absolute(resource: str) -> str:
-    """An absolute URL, for links that are handed on to others."""
+    """An absolute URL, for links that are passed on to others."""
     base = _base.get()
     return base.origin + base.prefix + resource
 
 
-def file(file_id: uuid.UUID | str, rest: str = "") -> str:
-    """The path of a file's resource: ``/files/{id}/`` and what follows it."""
+def file_path(file_id: uuid.UUID | str, rest: str = "") -> str:
+    """The path of a file's resource: ``/files/{id}/`` and ``rest``."""
     return path(f"/files/{file_id}/{rest}")
 
 
-def media(media_url: str, resource: str) -> str:
-    """A link to bytes: on ``MEDIA_URL`` where one is set, which names its own prefix, else a path."""
-    return media_url.rstrip("/") + resource if media_url else path(resource)
+def media_url(base: str, resource: str) -> str:
+    """A link to bytes: on ``base`` (MEDIA_URL) if it is set, else a path."""
+    return base.rstrip("/") + resource if base else path(resource)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from windlass import conf
-from windlass.storage.contract import PartWriter, Store
+from windlass.storage.contract import Store
 
 BLOCK = conf.MB
 #: An object no larger than this is put into the store at once.
@@ -62,10 +62,6 @@ def _write(target: Store, key: str, size: int, blocks: Iterator[bytes]) -> None:
     try:
         for block in blocks:
             offset += writer.write(offset, [block])
-        if target.capabilities.parts:
-            cast(PartWriter, writer).finish(size)
-            return
-        state = writer.sync(durable=True)
+        writer.finish(size)
     finally:
         writer.close()
-    target.complete(key, state, size, durable=True)

@@ -12,17 +12,15 @@ import structlog
 from django.db.migrations.executor import MigrationExecutor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from windlass import conf
-from windlass.accounts.api import PUBLIC, declare_access
 from windlass.database.connection import connection
-from windlass.database.outage import is_away, note
+from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database, in_thread
 from windlass.files import api as files
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
-from windlass.receiving import room
+from windlass.receiving.disk_space import free_bytes, is_enough
 from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
 
@@ -79,8 +77,8 @@ class Check:
         except Unfit as error:
             found = _failed(str(error))
         except Exception as error:  # whatever breaks a check is its result
-            if is_away(error):
-                note(error)
+            if is_outage(error):
+                log_outage(error)
                 return _failed("The database does not answer.")
             log.warning("health.failed", check=self.name, error=type(error).__name__, exc_info=True)
             found = _failed(f"It failed with {type(error).__name__}; the log says more.")
@@ -145,7 +143,7 @@ async def _disk() -> str:
     free = (await in_thread(shutil.disk_usage, conf.get().windlass_home)).free
     if free < LEAST_FREE_BYTES:
         raise Unfit(f"{free} bytes are free; fewer than {LEAST_FREE_BYTES} is too little to work with.")
-    full = [name for name in files.places.in_service() if not room.is_left(await in_thread(room.free, name))]
+    full = [name for name in files.places.in_service() if not is_enough(await in_thread(free_bytes, name))]
     if full:
         which = "" if full == list(files.places.in_service()) else " where their store is full"
         return f"{free} bytes are free: no new uploads are taken{which}, as DISK_RESERVE_MB says."
@@ -210,10 +208,3 @@ def _reply(body: dict[str, Any]) -> Response:
     if body["status"] == "ok":
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
     return JSONResponse(body, status_code=503, headers={"Cache-Control": "no-store", "Retry-After": str(RETRY_SECONDS)})
-
-
-routes = [
-    Route("/livez", declare_access(livez, PUBLIC), methods=["GET"]),
-    Route("/readyz", declare_access(readyz, PUBLIC), methods=["GET"]),
-    Route("/healthz", declare_access(readyz, PUBLIC), methods=["GET"]),
-]

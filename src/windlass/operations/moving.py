@@ -21,7 +21,7 @@ from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
 from windlass.operations.copying import SourceDamaged, copy
 from windlass.operations.pace import Pace, Stopped
-from windlass.receiving import room
+from windlass.receiving import disk_space
 from windlass.receiving.admission import object_key
 from windlass.storage.contract import ObjectMissing, Store, StoreError, StoreFull
 from windlass.storage.registry import store
@@ -127,7 +127,7 @@ class _Moving:
         self._took(0)
         if files.moves.is_worked_on(thing) or jobs.any_open(thing.file_ids):
             raise files.moves.Overtaken
-        if not room.takes(self._target.name, thing.size):
+        if not disk_space.has_space_for(self._target.name, thing.size):
             raise StoreFull("the disk of the target would be left with less than DISK_RESERVE_MB")
         making = _Making(self._target, thing)
         try:

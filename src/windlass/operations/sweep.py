@@ -13,7 +13,7 @@ from windlass.events import api as events
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.protocols import s3multipart
+from windlass.protocols.dialects import Dialect
 from windlass.receiving import joining, taking
 
 log = structlog.get_logger(__name__)
@@ -105,7 +105,7 @@ def _owed_steps(report: SweepReport) -> None:
 
 
 def _sent_uploads(report: SweepReport) -> None:
-    report.uploads_taken = taking.take_sent(s3multipart.DIALECT, seconds=TAKE_SECONDS)
+    report.uploads_taken = taking.take_sent(Dialect.S3, seconds=TAKE_SECONDS)
 
 
 def _expired_uploads(report: SweepReport) -> None:
@@ -151,8 +151,8 @@ def _duplicates(report: SweepReport) -> None:
 
 def _quotas(report: SweepReport) -> None:
     """Accounts change with what they count, so a wrong one is a fault, or a limit that was set while uploads ran."""
-    for owner in list(files.quota.owners()):
-        drift = files.quota.recount(owner)
+    for owner in list(files.quota_owners()):
+        drift = files.recount_quota(owner)
         if drift is not None:
             report.quotas_corrected += 1
             log.warning("quota.corrected", owner=owner, **drift.too_much)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from windlass.database.connection import atomic
-from windlass.files.api import assets
+from windlass.files.api import has_owed_step, owed_steps
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Available, Step
 from windlass.processing.registry import installed, missing
@@ -24,7 +24,7 @@ def backfill() -> int:
     """Reopen jobs for postponed steps that can run now; return how many. Each call continues after the last one."""
     global _last_id
     possible = [name for name, step in installed().items() if _can_run(step)]
-    postponed = assets.owed(possible, after=_last_id, at_most=BATCH)
+    postponed = owed_steps(possible, after=_last_id, at_most=BATCH)
     _last_id = postponed[-1].id if len(postponed) == BATCH else 0
     stages = dict.fromkeys((step.file_id, step.run, step.stage) for step in postponed)
     if not stages:
@@ -36,7 +36,7 @@ def backfill() -> int:
 def _can_run(step: Step) -> bool:
     if missing(step.about):
         return False
-    if not isinstance(step, Available) or not assets.has_owed(step.about.name):
+    if not isinstance(step, Available) or not has_owed_step(step.about.name):
         return True
     try:
         return step.available()

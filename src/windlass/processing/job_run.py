@@ -14,6 +14,7 @@ from typing import Any
 from windlass.events.api import EventType, recording
 from windlass.files import api as files
 from windlass.files.api import (
+    FACT_COLUMNS,
     FileAsset,
     FileStatus,
     ProcessingRecord,
@@ -21,7 +22,7 @@ from windlass.files.api import (
     StepPlan,
     StepState,
     StoredRendition,
-    assets,
+    load_file,
 )
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
@@ -121,7 +122,7 @@ class JobRun:
         """The facts so far, for the next step."""
         asset = self.asset
         known: dict[str, Any] = dict(asset.extra_attributes)
-        for name in ("declared_mime_type", "expected_sha256", *assets.COLUMNS):
+        for name in ("declared_mime_type", "expected_sha256", *FACT_COLUMNS):
             value = getattr(asset, name)
             if value is not None:
                 known[name] = value
@@ -256,7 +257,7 @@ class JobRun:
 
     def discard_unsaved(self) -> None:
         """Read the record again: a transaction may have failed. What was not saved did not happen, and is redone."""
-        asset = assets.load(self.claim.file_id)
+        asset = load_file(self.claim.file_id)
         if asset is None:
             raise jobs.LeaseLost(f"file {self.claim.file_id} is gone")
         self.record = ProcessingRecord(asset)
@@ -304,7 +305,7 @@ def revoke_claim(job: jobs.Job) -> bool:
     """
     with recording() as recorder:
         again = jobs.revoke_claim(job)
-        asset = assets.load(job.file_id) if again is False else None
+        asset = load_file(job.file_id) if again is False else None
         if asset is not None and asset.run == job.run and asset.status in RUNNABLE_FILES:
             record = ProcessingRecord(asset)
             reason = f"The worker died or stopped in each of {job.attempts} attempts."

@@ -14,7 +14,18 @@ from functools import partial
 
 from windlass.database.connection import on_commit
 from windlass.events.api import recording
-from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, integrity, lifecycle, retention, trash
+from windlass.files.api import (
+    FileAsset,
+    FileStatus,
+    IllegalTransition,
+    expired_files,
+    files_to_release,
+    integrity,
+    lifecycle,
+    retention,
+    start_new_run,
+    trash,
+)
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing.job_run import UNFINISHED_FILES
@@ -29,8 +40,8 @@ def reprocess(asset: FileAsset, request_id: str = "") -> None:
         integrity.must_be_sound(asset.blob)
     with recording() as recorder:
         try:
-            assets.new_run(recorder, asset)
-        except IllegalMove:
+            start_new_run(recorder, asset)
+        except IllegalTransition:
             asset.refresh_from_db(fields=["status"])
             if asset.status == FileStatus.RELEASED:
                 raise FileReleased("The bytes of this file were deleted; there is nothing to process.") from None
@@ -76,7 +87,7 @@ def restore(asset: FileAsset) -> None:
 def delete(asset: FileAsset, *, unless_moved: bool = False) -> None:
     """Delete the bytes, renditions and record for good. Stop jobs that run on it.
 
-    ``unless_moved``: raise IllegalMove if the file was moved to or out of the trash since ``asset`` was read.
+    ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
     """
     with recording():
         jobs.cancel_of_file(asset.id)
@@ -99,13 +110,13 @@ def apply_retention(*, dry_run: bool = False) -> RetentionReport:
 
     ``dry_run``: change nothing; the figures are those of all such files, not of one batch.
     """
-    ended, due = assets.past_their_end(), assets.past_their_bytes()
+    ended, due = expired_files(), files_to_release()
     if dry_run:
         return RetentionReport(due.count(), ended.count(), _bytes_of([*ended, *due]))
     report = RetentionReport()
     for asset in ended[:BATCH]:
         freed = lifecycle.bytes_freed_by(asset)
-        with suppress(IllegalMove):  # restored from the trash at the last moment
+        with suppress(IllegalTransition):  # restored from the trash at the last moment
             delete(asset, unless_moved=True)
             report.bytes_freed, report.deleted = report.bytes_freed + freed, report.deleted + 1
     for asset in due[:BATCH]:

@@ -13,7 +13,7 @@ from windlass.processing.contract import STAGES, About
 from windlass.processing.registry import installed, missing
 
 if TYPE_CHECKING:
-    from windlass.files.profiles import Profile
+    from windlass.files.api import Profile
 
 #: Per stage, the file's progress (percent) when it starts and when it ends.
 PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import structlog
 from django.db import close_old_connections
 
-from windlass.files.api import Blob, assets
+from windlass.files.api import Blob, load_file
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic
@@ -56,7 +56,7 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
 def _run(claim: jobs.Claim, stages: Collection[Stage]) -> None:
     run: JobRun | None = None
     try:
-        asset = assets.load(claim.file_id)
+        asset = load_file(claim.file_id)
         if asset is None or not is_runnable(claim, asset):
             finish_without_work(claim)
             return

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, StepState, StoredRendition, assets, places
+from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, places
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import malware_scan
@@ -137,7 +137,7 @@ def _reopened(shared: BinaryIO, mode: str) -> BinaryIO:
 
 def _original_finder(asset: FileAsset) -> Callable[[str], str | None]:
     def find_original(sha256: str) -> str | None:
-        original = assets.find_original(asset, sha256)
+        original = find_original_file(asset, sha256)
         return str(original) if original else None
 
     return find_original

@@ -1,4 +1,4 @@
-"""Numbered chunks, JSON flavour (http-api section 3): in any order, in parallel, any chunk as often as one likes."""
+"""The chunk API in JSON (http-api section 3): numbered chunks in any order, in parallel, each repeatable."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from typing import Any
 from windlass.kernel import filenames
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField
-from windlass.protocols import claims, heads, json_fields, media_types
+from windlass.protocols import description_fields, heads, json_fields, media_types
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, Head, PutChunk, Reply
 
 MB = 1024 * 1024
 
-#: What a session of this dialect remembers.
-DIALECT = "chunks"
-
-#: A chunk in JSON is held in memory: it may have this many bytes once decoded. ``PUT`` streams and has no such limit.
+#: A chunk in JSON is kept in memory: this is the most bytes once decoded. ``PUT`` streams and has no such limit.
 MAX_JSON_CHUNK = 16 * MB
-#: Its JSON: base64 takes 4 characters for 3 bytes, and some clients write ``\\/`` for ``/``.
+#: The largest JSON of such a chunk: base64 takes 4 characters for 3 bytes, and some clients write ``\\/`` for ``/``.
 MAX_JSON_CHUNK_BODY = 24 * MB
-#: Every other body of this dialect.
+#: The largest JSON of any other request of this dialect.
 MAX_JSON_BODY = 64 * 1024
 
 _INDEX = re.compile(r"-?[0-9]{1,18}")
@@ -36,7 +33,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True, slots=True)
 class JsonChunk:
-    """A chunk that came in JSON, with its bytes."""
+    """A chunk sent in JSON, with its decoded bytes."""
 
     intent: PutChunk
     data: bytes
@@ -52,7 +49,7 @@ def parse_init(body: bytes) -> CreateInChunks:
     description = Description(
         filename=filenames.clean(name),
         declared_type=media_types.declared(json_fields.optional_text(fields, "mime_type")),
-        profile=claims.profile(json_fields.optional_text(fields, "profile")) or "default",
+        profile=description_fields.profile(json_fields.optional_text(fields, "profile")) or "default",
         reference=json_fields.reference(fields, "reference", "post_id"),
         sha256=json_fields.sha256(fields, "file_hash"),
     )
@@ -60,44 +57,46 @@ def parse_init(body: bytes) -> CreateInChunks:
 
 
 def chunk_size(fields: Mapping[str, Any]) -> int | None:
-    found = json_fields.optional_number(fields, "chunk_size")
-    if found is not None and found < 1:
-        raise InvalidField(f"chunk_size must be at least 1; it is {found}.", field="chunk_size")
-    return found
+    size = json_fields.optional_number(fields, "chunk_size")
+    if size is not None and size < 1:
+        raise InvalidField(f"chunk_size must be at least 1; it is {size}.", field="chunk_size")
+    return size
 
 
 def parse_chunk(body: bytes) -> JsonChunk:
-    """Decodes up to 16 MiB: not for the event loop. Raises BadRequest, InvalidField, NotFound, BodyTooLarge."""
+    """Parse and decode up to 16 MiB, not on the event loop. Raises BadRequest, InvalidField, NotFound,
+    BodyTooLarge."""
     fields = json_fields.read(body)
     upload_id = json_fields.upload_id(fields)
     index = json_fields.number(fields, "chunk_index")
     checksum = json_fields.sha256(fields, "checksum")
-    data = _decoded(fields)
+    data = _decoded_data(fields)
     return JsonChunk(PutChunk(upload_id, index, len(data), checksum), data)
 
 
 def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:
-    """The raw chunk. Raises BadRequest, InvalidField, NotFound, UnsupportedMediaType."""
-    heads.must_not_be_encoded(head)
+    """Parse the head of a raw chunk. Raises BadRequest, InvalidField, NotFound, UnsupportedMediaType."""
+    heads.refuse_content_encoding(head)
     if not _INDEX.fullmatch(index):
-        raise BadRequest(f"{index[:40]!r} is no number of a chunk.")
-    found = json_fields.parse_upload_id(upload_id)
-    return PutChunk(found, int(index), heads.body_length(head), _digest(head))
+        raise BadRequest(f"{index[:40]!r} is not a chunk number.")
+    return PutChunk(
+        json_fields.parse_upload_id(upload_id), int(index), heads.body_length(head), _announced_sha256(head)
+    )
 
 
 def parse_upload_id(body: bytes) -> uuid.UUID:
-    """Of ``complete`` and ``cancel``. Raises BadRequest, InvalidField, NotFound."""
+    """Parse the body of ``complete`` and ``cancel``. Raises BadRequest, InvalidField, NotFound."""
     return json_fields.upload_id(json_fields.read(body))
 
 
 def too_large(received: int | None = None) -> BodyTooLarge:
-    """Of a chunk in JSON."""
-    told: dict[str, Any] = {} if received is None else {"received": received}
+    """Return the refusal of a chunk in JSON that is too large."""
+    members: dict[str, Any] = {} if received is None else {"received": received}
     return BodyTooLarge(
         f"A chunk in JSON may have at most {MAX_JSON_CHUNK} bytes, because it is held in memory. Send larger ones as "
         "they are: PUT /api/v1/upload/{upload_id}/chunks/{index}.",
         limit=MAX_JSON_CHUNK,
-        **told,
+        **members,
     )
 
 
@@ -130,7 +129,7 @@ def received(upload_id: uuid.UUID, index: int, progress: ChunkProgress, *, dupli
 
 
 def completed(record: Mapping[str, Any], upload_id: uuid.UUID, checksum: str) -> Reply:
-    """``record`` is the file's."""
+    """``record``: the JSON of the file's record."""
     return Reply(
         200,
         body={
@@ -155,15 +154,15 @@ def cancelled(upload_id: uuid.UUID) -> Reply:
 
 
 def status(document: Mapping[str, Any]) -> Reply:
-    """``document`` is the upload's status as every dialect shows it, without the name of its protocol."""
+    """``document``: the upload status of any dialect; the member ``protocol`` is left out."""
     return Reply(200, _NO_STORE, {name: value for name, value in document.items() if name != "protocol"})
 
 
 def progress_document(progress: ChunkProgress) -> dict[str, Any]:
-    named: dict[str, Any] = {}
+    indexes: dict[str, Any] = {}
     if progress.received is not None:
-        named = {"received_chunks": list(progress.received), "missing_chunks": progress.missing()}
-    return named | {
+        indexes = {"received_chunks": list(progress.received), "missing_chunks": progress.missing()}
+    return indexes | {
         "received_count": progress.received_count,
         "total_chunks": progress.total_chunks,
         "bytes_received": progress.bytes_received,
@@ -171,16 +170,16 @@ def progress_document(progress: ChunkProgress) -> dict[str, Any]:
     }
 
 
-def _decoded(fields: Mapping[str, Any]) -> bytes:
-    """Not read as a field like others: it is the one text that is long."""
-    found = fields.get("chunk_data", None)
-    if not isinstance(found, str):
-        told = "is missing" if "chunk_data" not in fields else "must be text in base64"
-        raise InvalidField(f"The field chunk_data {told}.", field="chunk_data")
-    if len(found) // 4 * 3 - 2 > MAX_JSON_CHUNK:
-        raise too_large(len(found) // 4 * 3)
+def _decoded_data(fields: Mapping[str, Any]) -> bytes:
+    """Decode ``chunk_data``, the one text field that may be longer than MAX_TEXT."""
+    encoded = fields.get("chunk_data", None)
+    if not isinstance(encoded, str):
+        reason = "is missing" if "chunk_data" not in fields else "must be text in base64"
+        raise InvalidField(f"The field chunk_data {reason}.", field="chunk_data")
+    if len(encoded) // 4 * 3 - 2 > MAX_JSON_CHUNK:
+        raise too_large(len(encoded) // 4 * 3)
     try:
-        data = base64.b64decode(found, validate=True)
+        data = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest("chunk_data is not valid base64 (RFC 4648, section 4, with padding).") from error
     if len(data) > MAX_JSON_CHUNK:
@@ -188,30 +187,30 @@ def _decoded(fields: Mapping[str, Any]) -> bytes:
     return data
 
 
-def _digest(head: Head) -> str | None:
-    """The announced SHA-256 (hex) of a raw chunk: ``Content-Digest`` (RFC 9530), or ``X-Checksum-SHA256``."""
-    stated = {found for found in (_of_content_digest(head), _of_checksum_header(head)) if found}
-    if len(stated) > 1:
+def _announced_sha256(head: Head) -> str | None:
+    """Return the SHA-256 (hex) of a raw chunk from ``Content-Digest`` (RFC 9530) or ``X-Checksum-SHA256``."""
+    announced = {digest for digest in (_content_digest(head), _checksum_header(head)) if digest}
+    if len(announced) > 1:
         raise BadRequest("Content-Digest and X-Checksum-SHA256 name two different digests.")
-    return stated.pop() if stated else None
+    return announced.pop() if announced else None
 
 
-def _of_checksum_header(head: Head) -> str | None:
+def _checksum_header(head: Head) -> str | None:
     return json_fields.sha256({"X-Checksum-SHA256": head.headers.get("x-checksum-sha256")}, "X-Checksum-SHA256")
 
 
-def _of_content_digest(head: Head) -> str | None:
+def _content_digest(head: Head) -> str | None:
     header = head.headers.get("content-digest")
     if header is None:
         return None
-    found = _SHA256_MEMBER.search(header)
+    member = _SHA256_MEMBER.search(header)
     try:
-        digest = base64.b64decode(found[1], validate=True) if found else b""
+        digest = base64.b64decode(member[1], validate=True) if member else b""
     except binascii.Error:
         digest = b""
     if len(digest) != 32:
         raise BadRequest(
-            "Content-Digest must have a sha-256 member, such as sha-256=:BASE64:, for this is the digest checked here.",
+            "Content-Digest must have a sha-256 member, such as sha-256=:BASE64:, because SHA-256 is what is checked.",
             field="Content-Digest",
         )
     return digest.hex()

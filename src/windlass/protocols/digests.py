@@ -1,4 +1,4 @@
-"""Digests that a client announces for what it sends, and the hashing that proves them. Knows no dialect's names."""
+"""Digests that a client announces for its bytes, and their verification. Independent of any dialect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """``value`` is what ``algorithm``, a name in ALGORITHMS, must give."""
+    """The digest that the bytes must have. ``algorithm``: a name in ALGORITHMS."""
 
     algorithm: str
     value: bytes
@@ -47,7 +47,7 @@ def _sha1() -> Hash:
     return hashlib.sha1(usedforsecurity=False)
 
 
-#: md5, sha1 and crc32 find what a line garbled, not what an attacker changed; clients of tus use them for that.
+#: md5, sha1 and crc32 detect transmission errors, not attacks; tus clients use them for that.
 ALGORITHMS: Mapping[str, Callable[[], Hash]] = {
     "sha1": _sha1,
     "sha256": hashlib.sha256,
@@ -58,7 +58,7 @@ ALGORITHMS: Mapping[str, Callable[[], Hash]] = {
 
 
 class Proof:
-    """Takes bytes in order and says which of the announced digests they do not have."""
+    """Hashes bytes in order and compares the results with the announced digests."""
 
     def __init__(self, announced: Iterable[Checksum]) -> None:
         self._pending = [(checksum, ALGORITHMS[checksum.algorithm]()) for checksum in announced]
@@ -69,7 +69,7 @@ class Proof:
                 running.update(buffer)
 
     def failed(self) -> list[str]:
-        """The algorithms whose digest is another; empty where all are right."""
+        """Return the algorithms whose digest differs; empty if all match."""
         return [
             announced.algorithm
             for announced, running in self._pending

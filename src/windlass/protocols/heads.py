@@ -1,4 +1,4 @@
-"""What every dialect asks of a request's head."""
+"""Fields of a request's head that every dialect reads."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from windlass.kernel.errors import BadRequest, UnsupportedMediaType
 from windlass.protocols.intents import Head
 
 _DIGITS = re.compile(r"[0-9]+")
-#: More than any size has. A longer number is taken for this one, for it means the same: too much.
+#: Longer numbers are read as this one: any limit refuses both.
 _LARGEST = 10**30
 
 
 def effective_method(head: Head) -> str:
-    """The method to obey, in upper case. ``X-HTTP-Method-Override`` replaces the real one (tus 1.0.0, "Headers")."""
+    """Return the method in upper case; ``X-HTTP-Method-Override`` replaces the real one (tus 1.0.0, "Headers")."""
     return (head.headers.get("x-http-method-override", "").strip() or head.method).upper()
 
 
 def number(head: Head, field: str) -> int | None:
-    """The value of a header that counts bytes; None if the header is absent. Raises BadRequest."""
+    """Return the value of a header that counts bytes; None if it is absent. Raises BadRequest."""
     text = head.headers.get(field.lower())
     if text is None:
         return None
@@ -29,7 +29,7 @@ def number(head: Head, field: str) -> int | None:
 
 
 def body_length(head: Head) -> int | None:
-    """The Content-Length, which is a claim; None for a body that says its end as it comes."""
+    """Return the Content-Length, which is not verified; None for a body whose length is not announced."""
     return number(head, "Content-Length")
 
 
@@ -37,8 +37,8 @@ def announces_body(head: Head) -> bool:
     return "transfer-encoding" in head.headers or bool(body_length(head))
 
 
-def must_not_be_encoded(head: Head) -> None:
-    """What is stored is the body, so a coded body would become a file that nobody sent (RFC 9110, 8.4)."""
+def refuse_content_encoding(head: Head) -> None:
+    """Raises UnsupportedMediaType for a coded body (RFC 9110, 8.4): it would be stored as it is, as another file."""
     coding = head.headers.get("content-encoding", "").strip().lower()
     if coding not in {"", "identity"}:
         raise UnsupportedMediaType(

@@ -1,7 +1,7 @@
-"""What every upload dialect is translated into, and what each is given back to say.
+"""The intents that every upload dialect is parsed into, and the states that its replies are rendered from.
 
-``parse(head)`` of a dialect gives an intent; the receiving core turns it into an outcome; the dialect's ``render``
-turns that into a reply. Below this line nobody knows which dialect was spoken.
+``parse(head)`` of a dialect returns an intent, the receiving core turns the intent into an outcome, and the dialect's
+``render`` turns the outcome into a reply. The receiving core does not depend on the dialect.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a client says about a file. Claims, not facts.
+    """What a client declares about a file; nothing of it is verified.
 
-    ``client_metadata`` is the dialect's own text, to be echoed exactly; ``metadata`` is shown in the record.
+    ``client_metadata`` is the metadata as the dialect encodes it, echoed exactly; ``metadata`` is shown in the record.
     """
 
     filename: str = "unnamed"
@@ -47,53 +47,54 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Begin an upload. ``size`` None: not known yet. ``has_body``: the request carries first (or all) bytes.
+    """Create an upload. ``size`` None: not known yet. ``has_body``: the request carries the first bytes, or all.
 
-    ``whole``: the body is the entire file and the request's end is the file's end (form, raw).
-    ``body_length``: the Content-Length of those bytes where the head says it: a claim.
-    ``ends``, ``digests``: as in Append. ``partial``: it is to be joined with others and never becomes a file by itself.
+    ``is_whole_file``: the body is the entire file, and the request's end is the file's end (raw).
+    ``body_length``: the Content-Length of those bytes, if the head has one; it is not verified.
+    ``completes``, ``body_digests``: as in Append. ``partial``: a partial upload, which never becomes a file by itself.
     """
 
     description: Description
     size: int | None
     has_body: bool = False
-    whole: bool = False
+    is_whole_file: bool = False
     body_length: int | None = None
-    ends: bool | None = None
-    digests: tuple[Checksum, ...] = ()
+    completes: bool | None = None
+    body_digests: tuple[Checksum, ...] = ()
     partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Bytes at ``offset`` of an upload. ``body_length`` as above.
+    """Append the body at ``offset`` of an upload. ``body_length`` as in Create.
 
-    ``size``: the length of the whole upload, where this request says it.
-    ``ends``: whether the body's end is the upload's end. None: the upload ends where its length is reached.
-    ``digests``: what the body must have to count; ``whole``: what the upload must have when it is complete.
+    ``size``: the length of the whole upload, if this request declares it.
+    ``completes``: whether the body's end is the upload's end. None: the upload ends when its length is reached.
+    ``body_digests``: the digests that the body must have to be accepted; ``upload_digests``: those that the complete
+    upload must have.
     """
 
     upload_id: uuid.UUID
     offset: int
     body_length: int | None = None
     size: int | None = None
-    ends: bool | None = None
-    digests: tuple[Checksum, ...] = ()
-    whole: tuple[Checksum, ...] = ()
+    completes: bool | None = None
+    body_digests: tuple[Checksum, ...] = ()
+    upload_digests: tuple[Checksum, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Concatenate:
-    """One file out of partial uploads, in this order; the same one may stand there again. ``said`` is echoed."""
+    """Make one file of partial uploads, in this order; one may be named repeatedly. ``header_value`` is echoed."""
 
     description: Description
     parts: tuple[uuid.UUID, ...]
-    said: str
+    header_value: str
 
 
 @dataclass(frozen=True, slots=True)
 class CreateInChunks:
-    """Begin an upload of ``size`` bytes in numbered chunks, of ``chunk_size`` bytes where the client asks for that."""
+    """Create an upload of ``size`` bytes in numbered chunks, of ``chunk_size`` bytes if the client asks for that."""
 
     description: Description
     size: int
@@ -102,7 +103,7 @@ class CreateInChunks:
 
 @dataclass(frozen=True, slots=True)
 class PutChunk:
-    """The body is chunk ``index`` (any integer) of an upload. ``sha256`` (hex) is what it must have, if it was said."""
+    """Store the body as chunk ``index`` (any integer). ``sha256`` (hex): the digest that it must have, if declared."""
 
     upload_id: uuid.UUID
     index: int
@@ -111,9 +112,9 @@ class PutChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class SendStraight:
-    """Begin an upload whose bytes the client sends to the store itself: ``in_parts``, or in one request, ``as_form`` or
-    as its body. ``part_size``: that of all parts but the last, where the client says it."""
+class CreateDirect:
+    """Create a direct upload, whose bytes the client sends to the store itself: ``in_parts``, or in one request,
+    ``as_form`` or as its body. ``part_size``: the size of all parts but the last, if the client declares it."""
 
     description: Description
     size: int | None = None
@@ -124,7 +125,7 @@ class SendStraight:
 
 @dataclass(frozen=True, slots=True)
 class NamedPart:
-    """A part as the client tells it: its number, and the tag that the store answered it with (without quotes)."""
+    """A part that the client lists: its number, and the ETag that the store replied with (without quotes)."""
 
     number: int
     tag: str
@@ -132,21 +133,21 @@ class NamedPart:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """How far is this upload?"""
+    """Ask for the offset of an upload."""
 
     upload_id: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The client gives the upload up (or, once complete, forgets the session)."""
+    """Cancel the upload, or forget the session of a complete one."""
 
     upload_id: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Discover:
-    """What is spoken here, and within what limits?"""
+    """Ask for the supported protocol versions, extensions and limits."""
 
 
 Intent = Create | Append | Concatenate | Query | Abort | Discover
@@ -154,10 +155,10 @@ Intent = Create | Append | Concatenate | Query | Abort | Discover
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """How an upload stands, as every dialect's reply needs it.
+    """The state of an upload, as every dialect's reply needs it.
 
-    ``max_size`` and ``min_size`` are what its profile admits. ``concat`` says that it is a part of another upload, or
-    made of others, in tus's words; one that is made of others has no offset until it is complete.
+    ``max_size`` and ``min_size`` are the limits of its profile. ``concat``: the value of Upload-Concat for a partial or
+    a final upload (tus); a final upload has no offset until it is complete.
     """
 
     upload_id: uuid.UUID
@@ -174,7 +175,7 @@ class UploadState:
 
 @dataclass(frozen=True, slots=True)
 class ChunkProgress:
-    """Which chunks of an upload are in. ``received`` (indexes, in order) is None where only figures were looked up."""
+    """How many chunks of an upload are received. ``received`` (indexes, in order): None if only counts were queried."""
 
     total_chunks: int
     received_count: int
@@ -183,13 +184,13 @@ class ChunkProgress:
     received: Sequence[int] | None = None
 
     def missing(self) -> list[int]:
-        found = set(self.received or ())
-        return [index for index in range(self.total_chunks) if index not in found]
+        received = set(self.received or ())
+        return [index for index in range(self.total_chunks) if index not in received]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to send. ``body`` is JSON-ready or None."""
+    """A reply to send. ``body`` is JSON-ready or None."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The fields of a JSON body, each checked for its type: missing or ill-typed is 422 and names the field."""
+"""Read typed fields of a JSON body. A field that is missing or has the wrong type is InvalidField (422)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from windlass.kernel import json_text
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
 from windlass.kernel.ids import parse_id
 from windlass.kernel.stored_text import is_storable
-from windlass.protocols import claims
+from windlass.protocols import description_fields
 
-#: Names and types that a client states are cut for the record; longer ones than this are no honest claim.
+#: Characters. Longer names and types are refused; shorter ones may still be cut for the record.
 MAX_TEXT = 4096
-#: More than any size has, and little enough for every database.
+#: The largest integer that every supported database stores.
 LARGEST = 2**63 - 1
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises BadRequest for what is no JSON or nested too deep, InvalidField for what is no object, or
-    has a text that no database can hold."""
+    """Parse a JSON object.
+
+    Raises BadRequest for invalid or too deeply nested JSON, InvalidField for another value than an object or for a
+    text that a database cannot store.
+    """
     found = json_text.parse(body)
     if not isinstance(found, dict):
         raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
-    # Such a text can only be spelled with an escape: a large body without one is not walked through.
+    # Such a text needs an escape in JSON, so a large body without a backslash is not searched.
     if b"\\" in body and not json_text.is_storable(found):
         raise InvalidField(
             "A text in the JSON has a NUL character or half of a surrogate pair, which cannot be stored."
@@ -40,7 +43,7 @@ def text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def optional_text(fields: Mapping[str, Any], name: str) -> str | None:
-    """None where the field is missing, null or empty."""
+    """Return None if the field is missing, null or empty."""
     found = fields.get(name)
     if found is None:
         return None
@@ -50,7 +53,7 @@ def optional_text(fields: Mapping[str, Any], name: str) -> str | None:
 
 
 def number(fields: Mapping[str, Any], name: str) -> int:
-    """An integer, negative ones too. ``true`` and ``1.0`` are none."""
+    """Return an integer, which may be negative. ``true`` and ``1.0`` are not integers."""
     return _number(name, _required(fields, name))
 
 
@@ -60,7 +63,7 @@ def optional_number(fields: Mapping[str, Any], name: str) -> int | None:
 
 
 def size(fields: Mapping[str, Any], name: str) -> int:
-    """A number of bytes. One that is larger than any limit is refused by that limit."""
+    """Return a number of bytes, of any size: the limits refuse what is too large."""
     found = _integer(name, _required(fields, name))
     if found < 0:
         raise InvalidField(f"{name} must not be negative; it is {found}.", field=name)
@@ -69,35 +72,35 @@ def size(fields: Mapping[str, Any], name: str) -> int:
 
 def sha256(fields: Mapping[str, Any], name: str) -> str | None:
     try:
-        return claims.sha256(optional_text(fields, name))
+        return description_fields.sha256(optional_text(fields, name))
     except BadRequest as error:
         raise InvalidField(f"{name} must be the SHA-256 as 64 hexadecimal digits.", field=name) from error
 
 
 def reference(fields: Mapping[str, Any], *names: str) -> str | None:
-    """The first of these fields that is there. A number is taken as its digits: post ids often are numbers."""
+    """Return the first of these fields that is not empty. A number is converted to text: post ids often are numbers."""
     for name in names:
         found = fields.get(name)
         if isinstance(found, int) and not isinstance(found, bool):
             found = str(_number(name, found))
         try:
-            told = claims.reference(optional_text({name: found}, name))
+            value = description_fields.reference(optional_text({name: found}, name))
         except BadRequest as error:
             raise InvalidField(error.detail, field=name) from error
-        if told:
-            return told
+        if value:
+            return value
     return None
 
 
 def upload_id(fields: Mapping[str, Any], name: str = "upload_id") -> uuid.UUID:
-    """Raises NotFound for a text that is no id of ours."""
+    """Raises NotFound for a text that is not an upload id."""
     return parse_upload_id(text(fields, name))
 
 
-def parse_upload_id(spelled: str) -> uuid.UUID:
-    found = parse_id(spelled)
+def parse_upload_id(text: str) -> uuid.UUID:
+    found = parse_id(text)
     if found is None:
-        raise NotFound(f"There is no upload {spelled[:60]!r}.")
+        raise NotFound(f"There is no upload {text[:60]!r}.")
     return found
 
 
@@ -116,7 +119,7 @@ def _integer(name: str, found: Any) -> int:
 def _number(name: str, found: Any) -> int:
     number = _integer(name, found)
     if abs(number) > LARGEST:
-        raise InvalidField(f"{name} is larger than any number that is taken here.", field=name, limit=LARGEST)
+        raise InvalidField(f"{name} must not be larger than {LARGEST}.", field=name, limit=LARGEST)
     return number
 
 

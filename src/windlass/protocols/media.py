@@ -1,4 +1,4 @@
-"""The media API (http-api section 4): chunks in forms, and what the client says of a picture or a video."""
+"""The media API (http-api section 4): chunks in forms, and the client's description of an image or a video."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from windlass.protocols import json_fields, media_types
 from windlass.protocols.chunks import chunk_size
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, PutChunk, Reply
 
-#: What a session of this dialect remembers.
-DIALECT = "media"
 PROFILE = "media"
 KINDS = ("video", "image")
 MAX_JSON_BODY = 64 * 1024
@@ -33,7 +31,7 @@ def parse_init(body: bytes) -> CreateInChunks:
 
 
 def describe(fields: Mapping[str, Any], filename: str | None, content_type: str | None) -> Description:
-    """What is said of one file: ``post_id`` and ``media_type`` besides its name and type. Raises InvalidField."""
+    """Return a description with ``post_id`` and ``media_type`` besides name and type. Raises InvalidField."""
     return Description(
         filename=filenames.clean(filename),
         declared_type=media_types.declared(content_type),
@@ -44,7 +42,7 @@ def describe(fields: Mapping[str, Any], filename: str | None, content_type: str 
 
 
 def metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``media_type`` that the client gives the file, to be held against its content."""
+    """Return the declared ``media_type``, which is compared with the content later. Raises InvalidField."""
     kind = json_fields.optional_text(fields, "media_type")
     if kind is not None and kind not in KINDS:
         raise InvalidField(f"media_type must be {' or '.join(KINDS)}, not {kind[:40]!r}.", field="media_type")
@@ -52,20 +50,20 @@ def metadata(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_finalize(body: bytes) -> dict[str, Any]:
-    """What is said of the file at its end, as values of its session; an empty body says nothing."""
+    """Return what the request adds to the session: ``reference``, ``metadata``. The body may be empty."""
     fields = json_fields.read(body) if body.strip() else {}
-    reference, said = json_fields.reference(fields, "post_id"), metadata(fields)
-    return ({"reference": reference} if reference else {}) | ({"metadata": said} if said else {})
+    reference, declared = json_fields.reference(fields, "post_id"), metadata(fields)
+    return ({"reference": reference} if reference else {}) | ({"metadata": declared} if declared else {})
 
 
 def parse_chunk(fields: Mapping[str, str]) -> PutChunk:
-    """By the fields of the form that carries it. Raises InvalidField, NotFound."""
+    """Parse the fields of the form that carries the chunk. Raises InvalidField, NotFound."""
     upload_id = json_fields.upload_id(fields)
-    spelled = json_fields.text(fields, "chunk_index").strip()
-    sign = spelled[1:] if spelled.startswith("-") else spelled
-    if not (sign.isascii() and sign.isdigit() and len(sign) <= 18):
-        raise InvalidField(f"chunk_index must be an integer, not {spelled[:40]!r}.", field="chunk_index")
-    return PutChunk(upload_id, int(spelled))
+    index = json_fields.text(fields, "chunk_index").strip()
+    digits = index.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise InvalidField(f"chunk_index must be an integer, not {index[:40]!r}.", field="chunk_index")
+    return PutChunk(upload_id, int(index))
 
 
 def created(upload_id: UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> Reply:
@@ -94,7 +92,7 @@ def received(upload_id: UUID, index: int, progress: ChunkProgress, next_chunk: i
 
 
 def status(upload_id: UUID, state: str, progress: ChunkProgress) -> Reply:
-    """``state`` is the session's; ``completed`` is said once every chunk is in."""
+    """``state``: the session's status, shown as ``completed`` once every chunk is received."""
     missing = progress.missing()
     if state == "active" and not missing:
         state = "completed"

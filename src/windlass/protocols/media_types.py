@@ -1,4 +1,4 @@
-"""Media types as a client states them: claims, compared in one spelling."""
+"""Media types as a client states them: description_fields, compared in one spelling."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _TYPE = re.compile(f"{_NAME}/{_NAME}")
 
 
 def parse(header: str | None) -> str | None:
-    """``type/subtype`` in lower case, without parameters; None for an absent, empty or ill-formed one."""
+    """Return ``type/subtype`` in lower case, without parameters; None if it is absent, empty or malformed."""
     bare = (header or "").partition(";")[0].strip().lower()
     return bare if _TYPE.fullmatch(bare) else None
 
 
-def may_be_of_a_field(header: str | None) -> bool:
-    """Whether a form's ordinary field may be of this type: text, JSON, or one that is not said."""
+def is_field_type(header: str | None) -> bool:
+    """Whether an ordinary field of a form may have this type: text, JSON, or none."""
     found = parse(header)
     return found is None or found in _OF_FIELDS or found.endswith("+json")
 
 
 def claims_nothing(media_type: str | None) -> bool:
-    """Whether a type says nothing of the content: what clients send when they do not know."""
+    """Whether a type says nothing about the content: clients send it when they do not know the type."""
     return media_type in {None, "", "application/octet-stream"}
 
 
 def declared(header: str | None) -> str | None:
-    """The type that a client claims for its file, or None if it claims nothing."""
+    """Return the type that a client declares for its file; None if that says nothing."""
     found = parse(header)
     return None if claims_nothing(found) else found

@@ -1,14 +1,14 @@
-"""The plainest dialect: the body is the file. ``curl -T``, ``fetch(url, {body: file})``."""
+"""Raw uploads: the body is the file. ``curl -T``, ``fetch(url, {body: file})``."""
 
 from __future__ import annotations
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, MethodNotAllowed
-from windlass.protocols import claims, media_types, parameters
-from windlass.protocols.heads import body_length, effective_method, must_not_be_encoded
+from windlass.protocols import description_fields, header_parameters, media_types
+from windlass.protocols.heads import body_length, effective_method, refuse_content_encoding
 from windlass.protocols.intents import Create, Description, Head
 
-#: What ``curl --data-binary`` says of any file.
+#: The type that ``curl --data-binary`` sends for any file.
 _CURL_DEFAULT = "application/x-www-form-urlencoded"
 
 
@@ -22,14 +22,14 @@ def parse(head: Head, name_in_path: str | None) -> Create:
         raise MethodNotAllowed(
             f"{method[:20]!r} does not send a file; POST and PUT do.", headers={"Allow": "POST, PUT"}
         )
-    must_not_be_encoded(head)
-    _must_be_whole(head)
+    refuse_content_encoding(head)
+    _refuse_partial_body(head)
     length = body_length(head)
-    return Create(_description(head, name_in_path), size=length, has_body=True, whole=True, body_length=length)
+    return Create(_description(head, name_in_path), size=length, has_body=True, is_whole_file=True, body_length=length)
 
 
-def _must_be_whole(head: Head) -> None:
-    """``curl -C - -T`` sends the rest of a file, which must not be taken for a file (RFC 9110, 14.5)."""
+def _refuse_partial_body(head: Head) -> None:
+    """Raises BadRequest for the rest of a file, as ``curl -C - -T`` sends it (RFC 9110, 14.5)."""
     if "content-range" in head.headers:
         raise BadRequest(
             "A body with Content-Range is a part of a file. Send the whole file, or resume uploads with tus 1.0.0."
@@ -37,20 +37,22 @@ def _must_be_whole(head: Head) -> None:
 
 
 def name_of(head: Head, name_in_path: str | None) -> str:
-    """The file's name, wherever a plain request says it."""
+    """Return the file's name from the path, Content-Disposition or the query."""
     return filenames.clean(name_in_path or _name_in_header(head) or head.query.get("filename"))
 
 
 def type_of(head: Head) -> str | None:
-    """The type that the request claims for its body."""
+    """Return the type that the request declares for its body, if that says anything."""
     declared = media_types.declared(head.headers.get("content-type"))
     return None if declared == _CURL_DEFAULT else declared
 
 
 def _description(head: Head, name_in_path: str | None) -> Description:
-    return Description(filename=name_of(head, name_in_path), declared_type=type_of(head), **claims.of_query(head.query))
+    return Description(
+        filename=name_of(head, name_in_path), declared_type=type_of(head), **description_fields.from_query(head.query)
+    )
 
 
 def _name_in_header(head: Head) -> str | None:
-    _, found = parameters.parse(head.headers.get("content-disposition", ""))
-    return parameters.text(found, "filename")
+    _, found = header_parameters.parse(head.headers.get("content-disposition", ""))
+    return header_parameters.text(found, "filename")

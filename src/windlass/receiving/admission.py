@@ -1,4 +1,7 @@
-"""Whether an upload may begin: its profile's limits against what its head says. The bytes are checked again later."""
+"""Decide whether an upload may start: the limits and rules of its profile against what its head declares.
+
+Declarations are claims: the intake stage checks the bytes again. Refusing here spares the client the transfer.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ from functools import partial as partial_of
 
 from windlass.accounts import api as accounts
 from windlass.files import api as files
-from windlass.kernel.errors import FileTooLarge, InvalidField
+from windlass.kernel.errors import FileTooLarge, InvalidField, UnsupportedMediaType
+from windlass.kernel.filenames import is_placeholder
+from windlass.kernel.media_types import extension, is_text, matches
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Description
-from windlass.receiving import media_claims
 
-#: What a session says of itself that is a part of another.
+#: ``concat`` of a session that is a partial upload.
 PARTIAL = "partial"
 
 
@@ -26,10 +30,10 @@ def admit(
     partial: bool = False,
     max_size: int | None = None,
 ) -> files.NewUpload:
-    """The session to begin. Raises InvalidField for an unknown profile or too small a file, FileTooLarge.
+    """Return the upload session to create. Raises InvalidField, FileTooLarge, UnsupportedMediaType.
 
-    A ``partial`` upload is no file, and may be smaller than one. ``max_size``: a limit besides the profile's. Of media
-    it also raises UnsupportedMediaType, by what the client says; what is true is found out later.
+    A ``partial`` upload is not a file: it may be smaller than one, and media rules do not apply to it.
+    ``max_size`` is a limit besides the profile's.
     """
     grant = principal.grant
     if grant is not None:
@@ -37,11 +41,11 @@ def admit(
         max_size = min((limit for limit in (max_size, grant.max_size) if limit is not None), default=None)
     profile = files.profile(description.profile)
     if max_size is not None:
-        profile = narrowed(profile, max_size)
+        profile = with_max_size(profile, max_size)
     if profile.media_types and not partial:
-        profile = media_claims.admitted(profile, description)
+        profile = _apply_media_rules(profile, description)
     if size is not None:
-        check_size(_of_parts(profile) if partial else profile, size)
+        check_size(_without_min_size(profile) if partial else profile, size)
     return files.NewUpload(
         owner=principal.owner,
         dialect=dialect,
@@ -63,23 +67,24 @@ def admit(
 
 
 def profile_of(session: files.UploadSession) -> files.Profile:
-    """What a session's size is held against."""
+    """Return the session's profile with the size limits that hold for this session."""
     profile = files.profile(session.profile)
     if session.max_size is not None:
-        profile = narrowed(profile, session.max_size)
-    return _of_parts(profile) if session.is_partial else profile
+        profile = with_max_size(profile, session.max_size)
+    return _without_min_size(profile) if session.is_partial else profile
 
 
-def narrowed(profile: files.Profile, max_size: int) -> files.Profile:
-    """The profile, for what may not become larger than this either."""
+def with_max_size(profile: files.Profile, max_size: int) -> files.Profile:
+    """Return the profile with its size limit lowered to ``max_size``, if it is not lower already."""
     return replace(profile, max_size=min(profile.max_size, max_size))
 
 
-def _of_parts(profile: files.Profile) -> files.Profile:
+def _without_min_size(profile: files.Profile) -> files.Profile:
     return replace(profile, min_size=0)
 
 
 def check_size(profile: files.Profile, size: int) -> None:
+    """Raises FileTooLarge, or InvalidField for a file that is too small."""
     if size > profile.max_size:
         raise FileTooLarge(profile.max_size, size)
     if size < profile.min_size:
@@ -91,5 +96,89 @@ def check_size(profile: files.Profile, size: int) -> None:
 
 
 def object_key(upload_id: uuid.UUID) -> str:
-    """Where the bytes of an upload live, for good. Never anything that a client chose."""
+    """Return the key of an upload's stored object, which never changes and contains nothing that a client chose."""
     return f"objects/{upload_id.hex[:2]}/{upload_id}"
+
+
+def check_declared_type(profile: files.Profile, description: Description) -> None:
+    """Apply the profile's type rules to the file's name and declared type. Raises UnsupportedMediaType.
+
+    For bytes that do not pass through this server. A declared type that claims nothing is accepted.
+    """
+    _check_extension(profile, description)
+    declared = description.declared_type
+    if declared is None:
+        return
+    if matches(declared, profile.blocked_mime_types):
+        raise UnsupportedMediaType(
+            f"Files of type {declared} are refused.", limit=list(profile.blocked_mime_types), actual=declared
+        )
+    allowed = profile.allowed_mime_types
+    if not allowed or matches(declared, allowed) or (is_text(declared) and any(map(is_text, allowed))):
+        return
+    raise UnsupportedMediaType(
+        f"The file is declared as {declared}; allowed are {', '.join(allowed)}.", limit=list(allowed), actual=declared
+    )
+
+
+def _check_extension(profile: files.Profile, description: Description) -> None:
+    if _has_only_a_declared_type(description):
+        return
+    allowed = [name.lower().lstrip(".") for name in profile.allowed_extensions]
+    ending = extension(description.filename)
+    if allowed and ending not in allowed:
+        raise _extension_refused(ending, allowed)
+
+
+def _apply_media_rules(profile: files.Profile, description: Description) -> files.Profile:
+    """Return the profile, limited to the size of the declared kind of media (http-api section 4).
+
+    Raises UnsupportedMediaType, and InvalidField where name, type and ``media_type`` name different kinds.
+    """
+    by_type = _rules_of_type(profile, description.declared_type)
+    by_name = _rules_of_name(profile, description)
+    claimed = description.metadata.get("media_type")
+    kinds = {rules.kind for rules in (by_type, by_name) if rules is not None} | ({claimed} if claimed else set())
+    if len(kinds) > 1:
+        raise InvalidField(
+            f"The file is called {description.filename!r}, declared as {description.declared_type or 'nothing'}"
+            f"{f' and given as {claimed}' if claimed else ''}: these are different kinds of media.",
+            field="media_type",
+        )
+    rules = by_type or by_name
+    return profile if rules is None or rules.max_size is None else with_max_size(profile, rules.max_size)
+
+
+def _rules_of_type(profile: files.Profile, declared: str | None) -> files.MediaRules | None:
+    """Return None for a type that claims nothing. Raises UnsupportedMediaType."""
+    if declared is None:
+        return None
+    rules = next((rules for rules in profile.media_types if matches(declared, rules.content_types)), None)
+    if rules is None:
+        allowed = [name for rules in profile.media_types for name in rules.content_types]
+        raise UnsupportedMediaType(
+            f"The file is declared as {declared}; allowed are {', '.join(allowed)}.", limit=allowed, actual=declared
+        )
+    return rules
+
+
+def _rules_of_name(profile: files.Profile, description: Description) -> files.MediaRules | None:
+    """Return None where the name says nothing. Raises UnsupportedMediaType."""
+    if _has_only_a_declared_type(description):
+        return None
+    ending = extension(description.filename)
+    rules = next((rules for rules in profile.media_types if ending in rules.extensions), None)
+    allowed = [name for rules in profile.media_types for name in rules.extensions]
+    if rules is None and allowed:
+        raise _extension_refused(ending, allowed)
+    return rules
+
+
+def _has_only_a_declared_type(description: Description) -> bool:
+    """Whether there is no file name, but a declared type that can be checked instead."""
+    return is_placeholder(description.filename) and description.declared_type is not None
+
+
+def _extension_refused(ending: str, allowed: list[str]) -> UnsupportedMediaType:
+    stated = f"ends in .{ending}" if ending else "has no extension"
+    return UnsupportedMediaType(f"The name {stated}; allowed are {', '.join(allowed)}.", limit=allowed, actual=ending)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from windlass.files import api as files
 from windlass.kernel.errors import Conflict
 from windlass.protocols.intents import NamedPart
-from windlass.storage.contract import Sent
+from windlass.storage.contract import UploadedPart
 
 
-def must_agree(there: Sequence[Sent], named: Sequence[NamedPart], least: int) -> None:
+def must_agree(there: Sequence[UploadedPart], named: Sequence[NamedPart], least: int) -> None:
     """The store has the parts that the client names and no others, all of one size but the last. Raises Conflict."""
     at_store, said = {part.number: part.tag for part in there}, {part.number: part.tag for part in named}
     _refuse("The store lacks the parts", sorted(said.keys() - at_store.keys()))

@@ -8,18 +8,18 @@ from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import BodyDigestMismatch, InconsistentLength, UploadGone, UploadLocked
 from windlass.protocols.digests import Checksum, Proof
-from windlass.receiving import completion, gathering, joining, writing
+from windlass.receiving import completion, joining, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import profile_of
-from windlass.receiving.digest import DigestMemory, RunningDigest
+from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
+from windlass.receiving.digest import DigestCache, RunningDigest
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.outcome import Outcome, state_of
-from windlass.receiving.pump import End
-from windlass.receiving.source import Source
+from windlass.receiving.session import Outcome, state_of
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import State, SyncFailed, WriterBusy
 from windlass.storage.registry import store
 
-digests = DigestMemory()
+digests = DigestCache()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Terms:
     """What a request says of its bytes; the words are those of ``protocols.intents.Append``."""
 
     size: int | None = None
-    ends: bool | None = None
+    completes: bool | None = None
     digests: tuple[Checksum, ...] = ()
     whole: tuple[Checksum, ...] = ()
 
@@ -35,7 +35,7 @@ class Terms:
 class _CountsForNothing(Exception):
     """A body with a digest that did not come whole: what arrived of it cannot be proved."""
 
-    def __init__(self, end: End) -> None:
+    def __init__(self, end: TransferEnd) -> None:
         super().__init__(end.value)
         self.end = end
 
@@ -47,7 +47,7 @@ class _Arrived:
     offset: int
     state: State
     digest: RunningDigest | None
-    end: End
+    end: TransferEnd
 
 
 class Appending:
@@ -64,12 +64,12 @@ class Appending:
         #: What the quota counts if this request comes to nothing; None where what it wrote stays in the store.
         self._reserved: int | None = session.reserved
 
-    async def run(self, source: Source | None) -> Outcome:
+    async def run(self, source: ByteSource | None) -> Outcome:
         """Raises BodyDigestMismatch, InconsistentLength, ChecksumMismatch, UploadLocked, StoreError."""
-        digest = digests.take(self.session.id, self.lease.offset)
+        digest = digests.pop(self.session.id, self.lease.offset)
         before = digest.copy() if digest is not None and self._proof is not None else None
         try:
-            with leases.keeper.holding(self.session.id, self._ask_to_stop):
+            with leases.keeper.holding(self.session.id, self._request_stop):
                 await self._reserve(self.terms.size)
                 return await self._commit(await self._receive(source, digest))
         except _CountsForNothing as nothing:
@@ -80,7 +80,7 @@ class Appending:
             raise
         except SyncFailed:
             reason = "Its bytes could not be made durable."
-            await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
+            await in_transaction(files.mark_upload_ended, self.session.id, files.UploadStatus.FAILED, reason)
             raise
         except files.LeaseLost as error:
             await self._release()  # it lapsed here, and nobody took it
@@ -94,39 +94,39 @@ class Appending:
 
     async def _go_back(self, before: RunningDigest | None) -> None:
         """The request's bytes do not count: the offset and the running hash are as they were."""
-        digests.keep(self.session.id, before)
+        digests.put(self.session.id, before)
         await self._release()
 
     async def _release(self) -> None:
-        await in_transaction(files.leases.release_lease, self.lease, self._reserved)
+        await in_transaction(files.release_lease, self.lease, self._reserved)
 
     def _why_lost(self) -> UploadGone | UploadLocked:
-        session = files.uploads.load(self.session.id)
-        if session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+        session = files.load_upload(self.session.id)
+        if session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
             return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
         return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
 
-    def _outcome(self, end: End) -> Outcome:
+    def _outcome(self, end: TransferEnd) -> Outcome:
         return Outcome(state_of(self.session), end, self._size)
 
-    def _ask_to_stop(self) -> None:
+    def _request_stop(self) -> None:
         if self._inlet is not None:
-            self._inlet.ask_to_stop()
+            self._inlet.request_stop()
 
     @property
     def _limit(self) -> int:
         """Where the upload must end at the latest."""
         return profile_of(self.session).max_size if self._size is None else self._size
 
-    async def _receive(self, source: Source | None, digest: RunningDigest | None) -> _Arrived:
-        found = gathering.Gathered(ended=True) if source is None else await gathering.gather(source)
+    async def _receive(self, source: ByteSource | None, digest: RunningDigest | None) -> _Arrived:
+        found = InitialBody(ended=True) if source is None else await read_initial_body(source)
         if found.ended and self.lease.offset + found.size <= self._limit:
             return await self._take_at_once(found, digest)
         assert source is not None
         return await self._stream(source, found, digest)
 
-    async def _take_at_once(self, found: gathering.Gathered, digest: RunningDigest | None) -> _Arrived:
-        offset, end = self.lease.offset + found.size, End.CLIENT_GONE if found.gone else End.BODY
+    async def _take_at_once(self, found: InitialBody, digest: RunningDigest | None) -> _Arrived:
+        offset, end = self.lease.offset + found.size, TransferEnd.CLIENT_GONE if found.gone else TransferEnd.BODY_ENDED
         if self._proof is not None:
             await in_thread(self._proof.update, found.buffers)
             self._must_count(end)
@@ -140,16 +140,14 @@ class Appending:
     async def _reserve(self, size: int | None) -> None:
         """Of an upload whose length was not known: so much of its owner's quota, before a byte is written."""
         if self.lease.size is None and size is not None and size > self.lease.offset:
-            await in_transaction(files.leases.reserve, self.lease, size)
+            await in_transaction(files.reserve_for_lease, self.lease, size)
 
-    def _write(self, found: gathering.Gathered, digest: RunningDigest | None, whole: bool) -> State:
+    def _write(self, found: InitialBody, digest: RunningDigest | None, whole: bool) -> State:
         target, lease = store(self.session.store), self.lease
         writer = writing.open_leased(target, lease)
-        return writing.append(
-            target, writer, lease.store_key, lease.state, lease.offset, found.buffers, digest, completes=whole
-        )
+        return writing.append(writer, lease.offset, found.buffers, digest, completes=whole)
 
-    async def _stream(self, source: Source, found: gathering.Gathered, digest: RunningDigest | None) -> _Arrived:
+    async def _stream(self, source: ByteSource, found: InitialBody, digest: RunningDigest | None) -> _Arrived:
         self._inlet = inlet = Inlet(
             store(self.session.store),
             self.lease,
@@ -172,14 +170,14 @@ class Appending:
             await inlet.close()
         return _Arrived(inlet.offset, inlet.state, inlet.digest, end)
 
-    def _must_count(self, end: End) -> None:
+    def _must_count(self, end: TransferEnd) -> None:
         """A body with a digest counts when all of it is here and has it.
 
         Raises _CountsForNothing, BodyDigestMismatch.
         """
         if self._proof is None:
             return
-        if end is not End.BODY:
+        if end is not TransferEnd.BODY_ENDED:
             raise _CountsForNothing(end)
         failed = self._proof.failed()
         if failed:
@@ -190,15 +188,15 @@ class Appending:
                 offset=self.lease.offset,
             )
 
-    def _is_whole(self, offset: int, end: End) -> bool:
+    def _is_whole(self, offset: int, end: TransferEnd) -> bool:
         """Whether the object is what it is to be, be it a file's or a part's."""
         at_length = self._size is not None and offset == self._size
-        match self.terms.ends:
+        match self.terms.completes:
             case None:
                 # A length that comes with a body that goes beyond it is refused with that body.
-                return at_length and not (end is End.OVER_LIMIT and self.terms.size is not None)
+                return at_length and not (end is TransferEnd.OVER_LIMIT and self.terms.size is not None)
             case True:
-                return end is End.BODY and (at_length or self._size is None)
+                return end is TransferEnd.BODY_ENDED and (at_length or self._size is None)
             case False:
                 return False
 
@@ -213,7 +211,7 @@ class Appending:
         if inlet.offset == self._size:
             return  # all of it, but not complete: the client must have something to send that completes it
         await in_transaction(
-            files.leases.checkpoint,
+            files.commit_offset,
             self.lease,
             inlet.offset,
             inlet.state,
@@ -237,7 +235,7 @@ class Appending:
         await self._commit_offset(arrived)
         if whole:
             joining.start_those_waiting_for(self.session, self.request_id)
-        elif self.terms.ends and arrived.end is End.BODY:
+        elif self.terms.completes and arrived.end is TransferEnd.BODY_ENDED:
             raise InconsistentLength(
                 f"This request was to complete the upload, which has {arrived.offset} bytes now and was to have "
                 f"{self._size} bytes.",
@@ -247,9 +245,9 @@ class Appending:
         return self._outcome(arrived.end)
 
     async def _commit_offset(self, arrived: _Arrived) -> None:
-        size = None if arrived.end is End.OVER_LIMIT else self.terms.size
+        size = None if arrived.end is TransferEnd.OVER_LIMIT else self.terms.size
         self.session.expires_at = await in_transaction(
-            files.leases.checkpoint,
+            files.commit_offset,
             self.lease,
             arrived.offset,
             arrived.state,
@@ -260,7 +258,7 @@ class Appending:
         self.session.offset = arrived.offset
         if size is not None:
             self.session.size = size
-        digests.keep(self.session.id, arrived.digest)
+        digests.put(self.session.id, arrived.digest)
 
     @property
     def _ttl_hours(self) -> float:

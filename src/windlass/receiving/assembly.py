@@ -20,8 +20,8 @@ from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
 from windlass.kernel.principals import Caller
 from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
-from windlass.receiving.chunks import find, prefixes
-from windlass.receiving.prefix import object_of
+from windlass.receiving.chunks import find, incremental_hashes
+from windlass.receiving.digest import chunked_object
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store
 
@@ -88,20 +88,20 @@ def _begin(
 ) -> tuple[files.UploadSession, files.Lease | None]:
     session = find(upload_id, caller, dialect)
     _must_not_be_disproved(session)
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     if session.status == files.UploadStatus.COMPLETED:
         return session, None
     if session.status == files.UploadStatus.ACTIVE:
         _must_be_whole(session)
         if described:
-            files.uploads.describe(session, described)
-    lease = files.chunks.begin_assembly(session, leases.holder(), leases.LEASE_SECONDS)
+            files.describe_upload(session, described)
+    lease = files.start_assembly(session, leases.holder(), leases.LEASE_SECONDS)
     return session, lease
 
 
 def _must_be_whole(session: files.UploadSession) -> None:
-    layout = files.chunks.layout(session)
-    there = set(files.chunks.received(session))
+    layout = files.chunk_layout(session)
+    there = set(files.received_chunks(session))
     if len(there) == layout.total:
         return
     missing = [index for index in range(layout.total) if index not in there]
@@ -132,7 +132,7 @@ async def _assemble(session: files.UploadSession, lease: files.Lease, request_id
     finally:
         if _running.get(session.id) is task:
             del _running[session.id]
-        await asyncio.shield(in_transaction(files.leases.release_lease, lease))
+        await asyncio.shield(in_transaction(files.release_lease, lease))
 
 
 def _stop(task: asyncio.Task[None]) -> None:
@@ -142,7 +142,7 @@ def _stop(task: asyncio.Task[None]) -> None:
 async def _prove(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
     """Where unfinished objects can be read, the object is hashed before it is made whole, so that nothing is read back
     from where that brings it. Else after, since only then it can be read."""
-    size = files.chunks.layout(session).size
+    size = files.chunk_layout(session).size
     await in_thread(_must_be_still, session)
     if store(session.store).capabilities.reads_unfinished:
         actual = await _hashed(session)
@@ -150,18 +150,18 @@ async def _prove(session: files.UploadSession, lease: files.Lease, request_id: s
     else:
         await _finish(session, size)
         actual = await _hashed(session)
-    prefixes().forget(session.id)
+    incremental_hashes().forget(session.id)
     await in_transaction(completion.record, lease, session, size=size, sha256=actual, request_id=request_id)
 
 
 async def _hashed(session: files.UploadSession) -> str:
     """Raises ChecksumMismatch, with which the upload is over."""
-    actual = await prefixes().finish(object_of(session))
+    actual = await incremental_hashes().finish(chunked_object(session))
     announced = completion.announced_by(session.expected_sha256, session.expected_sha512)
     try:
         await completion.prove(store(session.store), session.store_key, actual, announced)
     except ChecksumMismatch as problem:
-        prefixes().forget(session.id)
+        incremental_hashes().forget(session.id)
         await in_database(_disprove, session, actual, problem.detail)
         raise
     return actual
@@ -169,14 +169,12 @@ async def _hashed(session: files.UploadSession) -> str:
 
 def _must_be_still(session: files.UploadSession) -> None:
     """Raises WriterBusy while anybody still writes to the object, where the store can tell."""
-    target = store(session.store)
-    if target.capabilities.locks:
-        target.open_writer(session.store_key, session.store_state).close()
+    store(session.store).require_no_writer(session.store_key, session.store_state)
 
 
 async def _finish(session: files.UploadSession, size: int) -> None:
     """The object is whole."""
-    chunks = await in_database(files.chunks.store_states, session)
+    chunks = await in_database(files.chunk_store_states, session)
     try:
         await in_thread(writing.finish, store(session.store), session.store_key, session.store_state, size, chunks)
     except SyncFailed:
@@ -186,5 +184,5 @@ async def _finish(session: files.UploadSession, size: int) -> None:
 
 
 def _disprove(session: files.UploadSession, actual: str, reason: str) -> None:
-    if files.chunks.disprove(session, actual, reason):
+    if files.fail_with_wrong_digest(session, actual, reason):
         store(session.store).discard(session.store_key, session.store_state)

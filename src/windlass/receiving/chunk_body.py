@@ -11,11 +11,11 @@ from windlass.files import api as files
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import BadRequest, ChecksumMismatch, ReceiveTimeout, Unavailable, UploadLocked
 from windlass.protocols.intents import PutChunk
-from windlass.receiving import gathering, writing
+from windlass.receiving import writing
+from windlass.receiving.body import ByteSource, ClientGone, read_initial_body
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.lease import keeper
-from windlass.receiving.pump import End, Pump
-from windlass.receiving.source import ClientGone, Source
+from windlass.receiving.transfer import Transfer, TransferEnd
 from windlass.storage.contract import Buffer, State, Writer
 from windlass.storage.registry import store
 
@@ -38,12 +38,12 @@ def proved(intent: PutChunk, actual: str) -> str:
 class ChunkBody:
     """One request's body, which must have ``length`` bytes. ``carried``: a hash that sees them too."""
 
-    def __init__(self, source: Source, intent: PutChunk, length: int, carried: RunningDigest | None = None) -> None:
+    def __init__(self, source: ByteSource, intent: PutChunk, length: int, carried: RunningDigest | None = None) -> None:
         self.length = length
         self.carried = carried
         self._intent = intent
         self._source = _Heard(source)
-        self._pump: Pump | None = None
+        self._transfer: Transfer | None = None
 
     @staticmethod
     def wrong_length(index: int, length: int, received: int | None = None) -> BadRequest:
@@ -51,19 +51,21 @@ class ChunkBody:
         members: dict[str, Any] = {"limit": length} | ({} if received is None else {"received": received})
         return BadRequest(f"Chunk {index} of this upload has {length} bytes; {told}.", chunk_index=index, **members)
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """From the event loop only; may be repeated."""
-        if self._pump is not None:
-            self._pump.ask_to_stop()
+        if self._transfer is not None:
+            self._transfer.request_stop()
 
     def stop_if_silent(self) -> None:
         if monotonic() - self._source.heard_at >= SILENT_SECONDS:
-            self.ask_to_stop()
+            self.request_stop()
 
     async def digest(self) -> str:
         """Of the bytes, which go nowhere. Raises as ``store`` does, but for the store's own errors."""
-        self._pump = Pump(self._source, _Nowhere(), offset=0, limit=self.length, digest=RunningDigest(), must_hash=True)
-        return await self._moved(self._pump, [])
+        self._transfer = Transfer(
+            self._source, _Nowhere(), offset=0, limit=self.length, digest=RunningDigest(), must_hash=True
+        )
+        return await self._moved(self._transfer, [])
 
     async def store(self, session: files.UploadSession, claim: files.ChunkClaim) -> tuple[str, State]:
         """Into the chunk's place, as durable as an acknowledgement promises; returns the digest, and what the store
@@ -72,7 +74,7 @@ class ChunkBody:
         Raises BadRequest for a wrong length, ChecksumMismatch, ClientGone, ReceiveTimeout, Unavailable, ClaimLost,
         WriterBusy, StoreError. Then the chunk's place holds no particular bytes.
         """
-        found = await gathering.gather(self._source)
+        found = await read_initial_body(self._source)
         if found.gone:
             raise ClientGone
         if found.ended or found.size > self.length:
@@ -102,7 +104,7 @@ class ChunkBody:
         writer = await in_thread(self._open, session, claim)
         begin = self._place(session)
         try:
-            self._pump = Pump(
+            self._transfer = Transfer(
                 self._source,
                 writer,
                 offset=begin,
@@ -111,7 +113,7 @@ class ChunkBody:
                 must_hash=True,
                 proof=self.carried,
             )
-            sha256 = proved(self._intent, await self._moved(self._pump, first, begin))
+            sha256 = proved(self._intent, await self._moved(self._transfer, first, begin))
             return sha256, await in_thread(writing.save, writer)
         finally:
             await in_thread(writer.close)
@@ -130,37 +132,37 @@ class ChunkBody:
             raise files.ClaimLost(str(claim.id))
         return writer
 
-    async def _moved(self, pump: Pump, first: list[Buffer], begin: int = 0) -> str:
-        end = await pump.run(first)
+    async def _moved(self, transfer: Transfer, first: list[Buffer], begin: int = 0) -> str:
+        end = await transfer.run(first)
         match end:
-            case End.CLIENT_GONE:
+            case TransferEnd.CLIENT_GONE:
                 raise ClientGone
-            case End.OVER_LIMIT:
+            case TransferEnd.OVER_LIMIT:
                 raise self.wrong_length(self._intent.index, self.length)
-            case End.SILENT:
+            case TransferEnd.TIMED_OUT:
                 raise ReceiveTimeout(f"Nothing came for too long. Send chunk {self._intent.index} again.")
-            case End.ASKED if keeper.stopping:
+            case TransferEnd.STOP_REQUESTED if keeper.stopping:
                 raise Unavailable(f"The server is stopping. Send chunk {self._intent.index} again shortly.", 1)
-            case End.ASKED:
+            case TransferEnd.STOP_REQUESTED:
                 raise UploadLocked(
                     f"Nothing came for a while, and another request brings chunk {self._intent.index} now."
                 )
-        self._must_be_whole(pump.written - begin)
-        assert pump.digest is not None
-        return pump.digest.hexdigest()
+        self._must_be_whole(transfer.written - begin)
+        assert transfer.digest is not None
+        return transfer.digest.hexdigest()
 
     def _must_be_whole(self, received: int) -> None:
         if received != self.length:
             raise self.wrong_length(self._intent.index, self.length, received)
 
     def _place(self, session: files.UploadSession) -> int:
-        return files.chunks.layout(session).offset(self._intent.index)
+        return files.chunk_layout(session).offset(self._intent.index)
 
 
 class _Heard:
     """A source that knows when something came from it last."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self._source = source
         self.heard_at = monotonic()
 
@@ -170,13 +172,19 @@ class _Heard:
         return found
 
 
-class _Nowhere:
+class _Nowhere(Writer):
     """A writer for bytes that are only looked at."""
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         return sum(len(buffer) for buffer in buffers)
 
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        return size
+
     def sync(self, *, durable: bool = True) -> State:
+        return {}
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
         return {}
 
     def close(self) -> None:

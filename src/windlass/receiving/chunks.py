@@ -17,13 +17,12 @@ from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, InvalidField, UploadGone, UploadLocked
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
-from windlass.receiving import beginning
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit
+from windlass.receiving.body import ByteSource
 from windlass.receiving.chunk_body import ChunkBody, proved
-from windlass.receiving.digest import RunningDigest
-from windlass.receiving.prefix import Prefixes, object_of
-from windlass.receiving.source import Source
+from windlass.receiving.digest import IncrementalHashes, RunningDigest, chunked_object
+from windlass.receiving.session import create_session
 from windlass.storage.contract import State, Store, SyncFailed, WriterBusy
 from windlass.storage.registry import store
 
@@ -31,8 +30,8 @@ DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
 #: Of an upload with more chunks than this, only the figures are looked up for the reply to each chunk.
 NAMED_CHUNKS = 1000
 
-keeper = leases.Keeper(files.chunks.unwanted_from, files.chunks.renew)
-_prefixes: dict[asyncio.AbstractEventLoop, Prefixes] = {}
+keeper = leases.Keeper(files.unrequested_chunks, files.renew_chunk_claims)
+_incremental_hashes: dict[asyncio.AbstractEventLoop, IncrementalHashes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +43,29 @@ class ChunkOutcome:
     duplicate: bool
 
 
-def prefixes() -> Prefixes:
+def incremental_hashes() -> IncrementalHashes:
     """Those of the running loop."""
     loop = asyncio.get_running_loop()
-    if loop not in _prefixes:
-        _prefixes.clear()  # a loop that has ended follows nothing any more
-        _prefixes[loop] = Prefixes()
-    return _prefixes[loop]
+    if loop not in _incremental_hashes:
+        _incremental_hashes.clear()  # a loop that has ended uses its hashes no more
+        _incremental_hashes[loop] = IncrementalHashes()
+    return _incremental_hashes[loop]
 
 
 async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -> files.UploadSession:
     """Raises FileTooLarge, InvalidField, QuotaExceeded, StorageFull, StoreError."""
     new = admit(intent.description, intent.size, principal, dialect)
     new = replace(new, chunk_size=_chunk_size(store(new.store), intent.size, intent.chunk_size))
-    return await beginning.begin(new, files.uploads.create)
+    return await create_session(new, files.create_upload)
 
 
-async def put(intent: PutChunk, caller: Caller, source: Source, *, dialect: str) -> ChunkOutcome:
+async def put(intent: PutChunk, caller: Caller, source: ByteSource, *, dialect: str) -> ChunkOutcome:
     """Take one chunk. Sending the same chunk again is answered with ``duplicate``, another in its place is refused.
 
     Raises NotFound, UploadGone, BadRequest, Conflict, ChecksumMismatch, UploadLocked, ClientGone, StoreError.
     """
     session, claim = await _claimed(intent, caller, dialect)
-    length = files.chunks.layout(session).length(intent.index)
+    length = files.chunk_layout(session).length(intent.index)
     body = ChunkBody(source, intent, length, _carried(session, intent.index))
     if isinstance(claim, files.ReceivedChunk):
         sha256 = proved(intent, await body.digest())
@@ -89,15 +88,15 @@ async def cancel(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> None:
         return
     if session.status == files.UploadStatus.COMPLETED:
         raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     leases.keeper.ask(upload_id)
     await in_database(files.lifecycle.end_upload, session, files.UploadStatus.CANCELLED)
-    prefixes().forget(upload_id)
+    incremental_hashes().forget(upload_id)
 
 
 def find(upload_id: uuid.UUID, caller: Caller, dialect: str) -> files.UploadSession:
     """The caller's session, whatever its status, if it was begun in this dialect. Raises NotFound, Conflict."""
-    session = files.uploads.get(upload_id, caller())
+    session = files.get_upload(upload_id, caller())
     if session.dialect != dialect:
         raise Conflict(f"This upload was begun as {session.dialect}; it cannot go on as {dialect}.")
     return session
@@ -106,11 +105,11 @@ def find(upload_id: uuid.UUID, caller: Caller, dialect: str) -> files.UploadSess
 def progress_of(upload_id: uuid.UUID, *, named: int | None = None) -> ChunkProgress:
     """How far an upload in chunks is. Above ``named`` chunks only the figures are looked up. Blocks on the database."""
     session = files.UploadSession.objects.get(id=upload_id)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     if named is not None and layout.total > named:
-        count = files.chunks.received_count(session)
+        count = files.received_chunk_count(session)
         return ChunkProgress(layout.total, count, session.offset, _percentage(layout, count, session.offset))
-    indexes = files.chunks.received(session)
+    indexes = files.received_chunks(session)
     there = layout.bytes_of(indexes)
     return ChunkProgress(layout.total, len(indexes), there, _percentage(layout, len(indexes), there), indexes)
 
@@ -118,7 +117,7 @@ def progress_of(upload_id: uuid.UUID, *, named: int | None = None) -> ChunkProgr
 def first_missing(upload_id: uuid.UUID, total: int) -> int | None:
     """The chunk with the lowest index that is not in. Blocks on the database."""
     known = 0
-    while (further := files.chunks.prefix(upload_id, known)) > known:
+    while (further := files.contiguous_chunk_count(upload_id, known)) > known:
         known = further
     return known if known < total else None
 
@@ -133,15 +132,15 @@ def _carried(session: files.UploadSession, index: int) -> RunningDigest | None:
     """The hash of everything before this chunk, to be carried on by it, where nothing can be read behind the chunks."""
     if store(session.store).capabilities.reads_unfinished:
         return None
-    return prefixes().up_to(object_of(session), index)
+    return incremental_hashes().digest_before(chunked_object(session), index)
 
 
 def _follow(session: files.UploadSession, body: ChunkBody) -> None:
     """A chunk was received: the hash of the whole goes on, if it stood right before it."""
     if body.carried is not None:
-        prefixes().adopt(object_of(session), body.carried)
+        incremental_hashes().adopt(chunked_object(session), body.carried)
     elif store(session.store).capabilities.reads_unfinished:
-        prefixes().advance(object_of(session))
+        incremental_hashes().advance(chunked_object(session))
 
 
 def _percentage(layout: ChunkLayout, count: int, there: int) -> float:
@@ -183,7 +182,7 @@ async def _claimed(
         if monotonic() > deadline:
             raise UploadLocked(f"Another request is still bringing chunk {intent.index}. Try again shortly.")
         if not keeper.ask(found.id):
-            await in_transaction(files.chunks.ask_for, found)
+            await in_transaction(files.request_chunk, found)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
 
@@ -192,8 +191,8 @@ def _claim(
     intent: PutChunk, caller: Caller, dialect: str
 ) -> tuple[files.UploadSession, files.ChunkClaim | files.ReceivedChunk | files.ClaimedChunk]:
     session = find(intent.upload_id, caller, dialect)
-    files.uploads.must_be_alive(session)
-    layout = files.chunks.layout(session)
+    files.require_living(session)
+    layout = files.chunk_layout(session)
     if not 0 <= intent.index < layout.total:
         raise BadRequest(
             f"There is no chunk {intent.index}: this upload has {layout.total}, counted from 0.",
@@ -201,7 +200,7 @@ def _claim(
             total_chunks=layout.total,
         )
     _must_fit(intent, layout.length(intent.index))
-    return session, files.chunks.claim(session, intent.index, leases.holder(), leases.LEASE_SECONDS)
+    return session, files.claim_chunk(session, intent.index, leases.holder(), leases.LEASE_SECONDS)
 
 
 def _must_fit(intent: PutChunk, length: int) -> None:
@@ -219,7 +218,7 @@ class _Receiving:
         self._body = body
 
     def stop(self) -> None:
-        self._body.ask_to_stop()
+        self._body.request_stop()
 
     async def run(self) -> None:
         _under_way.add(self)
@@ -232,7 +231,7 @@ class _Receiving:
             raise await in_database(self._why_lost) from error
         except SyncFailed:
             reason = "Its bytes could not be made durable."
-            await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.FAILED, reason)
+            await in_transaction(files.mark_upload_ended, self._session.id, files.UploadStatus.FAILED, reason)
             raise
         except WriterBusy as error:
             await self._give_back()
@@ -245,18 +244,18 @@ class _Receiving:
 
     def _accept(self, sha256: str, state: State) -> None:
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
-        files.chunks.accept(
+        files.accept_chunk(
             self._claim, self._session, self._body.length, sha256, ttl_hours=ttl_hours, store_state=state
         )
 
     def _why_lost(self) -> UploadGone | UploadLocked:
-        session = files.uploads.load(self._session.id)
-        if session is None or session.status not in files.LIVING_UPLOADS:
+        session = files.load_upload(self._session.id)
+        if session is None or session.status not in files.UNFINISHED_UPLOADS:
             return UploadGone("This upload ended while the chunk was on its way.")
         return UploadLocked("Another request brings this chunk now.")
 
     async def _give_back(self) -> None:
-        await asyncio.shield(in_transaction(files.chunks.give_back, self._claim))
+        await asyncio.shield(in_transaction(files.release_chunk, self._claim))
 
 
 _under_way: set[_Receiving] = set()

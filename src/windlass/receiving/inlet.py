@@ -1,4 +1,4 @@
-"""One request writing to one leased upload: the pump, its checkpoints, and what is kept however it ends."""
+"""One request writing to one leased upload: the transfer, its checkpoints, and what is kept however it ends."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from windlass.files import api as files
 from windlass.kernel.errors import QuotaExceeded
 from windlass.protocols.digests import Proof
 from windlass.receiving import writing
+from windlass.receiving.body import ByteSource
 from windlass.receiving.digest import RunningDigest
-from windlass.receiving.pump import End, Pump
-from windlass.receiving.source import Source
+from windlass.receiving.transfer import Transfer, TransferEnd
 from windlass.storage.contract import Buffer, State, Store, Writer
 
 #: How much of a quota is reserved ahead of what is written, where the length is not known (bytes).
@@ -43,20 +43,20 @@ class Inlet:
         self._proof = proof
         self._limit = 0
         self._writer: Writer | None = None
-        self._pump: Pump | None = None
+        self._transfer: Transfer | None = None
         self.offset = lease.offset
         self.state: State = lease.state
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Take what has already arrived, and end. From the event loop only; may be repeated."""
-        if self._pump is not None:
-            self._pump.ask_to_stop()
+        if self._transfer is not None:
+            self._transfer.request_stop()
 
-    async def receive(self, source: Source, first: list[Buffer], limit: int) -> End:
+    async def receive(self, source: ByteSource, first: list[Buffer], limit: int) -> TransferEnd:
         """Move ``first`` and then the source, up to ``limit`` bytes of the whole. Raises StoreError, LeaseLost."""
         self._limit = limit
         self._writer = await in_thread(writing.open_leased, self._store, self._lease)
-        self._pump = pump = Pump(
+        self._transfer = transfer = Transfer(
             source,
             self._writer,
             offset=self._lease.offset,
@@ -68,9 +68,9 @@ class Inlet:
             reserve=self._reserve if self._lease.size is None else None,
         )
         try:
-            return await pump.run(first)
+            return await transfer.run(first)
         finally:
-            self.offset, self.digest = pump.written, pump.digest
+            self.offset, self.digest = transfer.written, transfer.digest
 
     async def save(self, *, completes: bool) -> None:
         """Durable as promised; when it completes the upload, the object is whole. Raises SyncFailed, StoreError."""
@@ -81,7 +81,7 @@ class Inlet:
         or the upload's end."""
         if self._writer is None:
             return True
-        return await in_thread(writing.truncate, self._store, self._writer, self._lease.offset)
+        return await in_thread(self._writer.truncate, self._lease.offset)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -90,20 +90,18 @@ class Inlet:
     def _save(self, completes: bool) -> None:
         assert self._writer is not None
         if not completes:
-            self.state, self.offset = writing.save_up_to(self._store, self._writer, self.offset)
+            self.state, self.offset = writing.save_up_to(self._writer, self.offset)
             return
-        key = self._lease.store_key
-        self.state = writing.finish_written(self._store, self._writer, key, self.state, self.offset)
+        self.state = writing.finish_written(self._writer, self.offset)
 
     async def _checkpoint(self, offset: int) -> int:
         assert self._writer is not None
-        state, offset = await in_thread(writing.checkpoint, self._store, self._writer, offset)
+        state, offset = await in_thread(writing.checkpoint, self._writer, offset)
         if offset >= self._limit:
             return offset  # a client that finds every byte there sends no request to complete it; this one is about to
-        await in_transaction(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)
+        await in_transaction(files.commit_offset, self._lease, offset, state, ttl_hours=self._ttl_hours)
         self.state = state
-        if self._store.capabilities.parts:
-            await in_thread(writing.commits, self._store, self._writer, state)
+        self._writer.committed(state)
         return offset
 
     async def _reserve(self, offset: int) -> int:
@@ -112,8 +110,8 @@ class Inlet:
         moved = offset - self._lease.offset
         ahead = min(offset + min(max(moved, LEAST_AHEAD), MOST_AHEAD), max(self._limit, offset))
         try:
-            await in_transaction(files.leases.reserve, self._lease, ahead)
+            await in_transaction(files.reserve_for_lease, self._lease, ahead)
         except QuotaExceeded:
             ahead = offset
-            await in_transaction(files.leases.reserve, self._lease, ahead)
+            await in_transaction(files.reserve_for_lease, self._lease, ahead)
         return ahead

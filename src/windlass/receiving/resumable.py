@@ -22,12 +22,13 @@ from windlass.kernel.errors import (
 )
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import Append, Create, UploadState
-from windlass.receiving import beginning, joining, repetition
+from windlass.receiving import joining
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size, profile_of
 from windlass.receiving.appending import Appending, Terms, digests
-from windlass.receiving.outcome import Outcome, state_of
-from windlass.receiving.source import Source
+from windlass.receiving.body import ByteSource
+from windlass.receiving.replay_check import check_replay
+from windlass.receiving.session import Outcome, create_session, state_of
 from windlass.storage.registry import store
 
 #: Told of an upload that has begun, before its first byte is taken.
@@ -37,7 +38,7 @@ Begun = Callable[[UploadState], Awaitable[None]]
 async def create(
     intent: Create,
     principal: Principal,
-    source: Source | None,
+    source: ByteSource | None,
     *,
     dialect: str,
     request_id: str = "",
@@ -51,19 +52,19 @@ async def create(
     new = admit(intent.description, intent.size, principal, dialect, partial=intent.partial)
     if source is not None and intent.size is not None and (intent.body_length or 0) > intent.size:
         raise _past_length(intent.size)
-    receives = source is not None or intent.size == 0 or intent.ends is True
+    receives = source is not None or intent.size == 0 or intent.completes is True
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
-    session = await beginning.begin(new, files.uploads.create)
+    session = await create_session(new, files.create_upload)
     if begun is not None:
         await begun(state_of(session))
     if not receives:
         return Outcome(state_of(session))
-    terms = Terms(ends=intent.ends, digests=intent.digests)
-    return await Appending(session, files.leases.lease_of(session), terms, request_id).run(source)
+    terms = Terms(completes=intent.completes, digests=intent.body_digests)
+    return await Appending(session, files.lease_of(session), terms, request_id).run(source)
 
 
-async def append(intent: Append, caller: Caller, source: Source, *, dialect: str, request_id: str = "") -> Outcome:
+async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect: str, request_id: str = "") -> Outcome:
     """Bytes at the end of an upload. Repeating the request that completed it answers as that did.
 
     Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
@@ -78,9 +79,9 @@ async def append(intent: Append, caller: Caller, source: Source, *, dialect: str
     session = await in_transaction(_again, lease)
     refusal = _refusal(intent, lease, session)
     if refusal is not None:
-        await in_transaction(files.leases.release_lease, lease)
+        await in_transaction(files.release_lease, lease)
         raise refusal
-    terms = Terms(intent.size, intent.ends, intent.digests, intent.whole)
+    terms = Terms(intent.size, intent.completes, intent.body_digests, intent.upload_digests)
     return await Appending(session, lease, terms, request_id).run(source)
 
 
@@ -107,7 +108,7 @@ async def _without_writer(session: files.UploadSession, caller: Caller) -> files
     except files.UploadCompleted:
         return await in_database(_living, session.id, caller)
     session = await in_transaction(_again, lease)
-    await in_transaction(files.leases.release_lease, lease)
+    await in_transaction(files.release_lease, lease)
     return session
 
 
@@ -115,10 +116,10 @@ async def abort(upload_id: uuid.UUID, caller: Caller) -> None:
     """Give an upload up: its writer is stopped, its bytes are freed. Of a complete one only the session goes."""
     session = await in_database(_living, upload_id, caller)
     if session.status == files.UploadStatus.COMPLETED:
-        await in_transaction(files.uploads.forget, upload_id)
+        await in_transaction(files.forget_upload, upload_id)
         return
     leases.keeper.ask(upload_id)
-    ended = await in_transaction(files.uploads.end, upload_id, files.UploadStatus.CANCELLED)
+    ended = await in_transaction(files.mark_upload_ended, upload_id, files.UploadStatus.CANCELLED)
     if ended:
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
         digests.forget(upload_id)
@@ -126,16 +127,18 @@ async def abort(upload_id: uuid.UUID, caller: Caller) -> None:
 
 async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
     """The upload can never be right, and is failed. Its bytes are freed."""
-    session = await in_database(files.uploads.load, upload_id)
-    if session is not None and await in_transaction(files.uploads.end, upload_id, files.UploadStatus.FAILED, reason):
+    session = await in_database(files.load_upload, upload_id)
+    if session is not None and await in_transaction(
+        files.mark_upload_ended, upload_id, files.UploadStatus.FAILED, reason
+    ):
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
 
 
-async def _repeated(intent: Append, caller: Caller, source: Source) -> Outcome:
+async def _repeated(intent: Append, caller: Caller, source: ByteSource) -> Outcome:
     session = await in_database(_living, intent.upload_id, caller)
-    if intent.ends is False:
+    if intent.completes is False:
         raise UploadComplete("This upload is complete; nothing can be appended to it.")
-    await repetition.check(session, intent, source)
+    await check_replay(session, intent, source)
     return Outcome(state_of(session))
 
 
@@ -179,13 +182,13 @@ def _refused_size(session: files.UploadSession, size: int) -> Problem | None:
 
 
 def _living(upload_id: uuid.UUID, caller: Caller) -> files.UploadSession:
-    session = files.uploads.get(upload_id, caller())
-    files.uploads.must_be_alive(session)
+    session = files.get_upload(upload_id, caller())
+    files.require_living(session)
     return session
 
 
 def _again(lease: files.Lease) -> files.UploadSession:
-    session = files.leases.held(lease)
+    session = files.leased_upload(lease)
     if session is None:
         raise UploadGone("This upload ended while it was waited for.")
     return session

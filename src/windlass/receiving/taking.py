@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import structlog
 
@@ -19,7 +19,7 @@ from windlass.protocols.intents import NamedPart
 from windlass.receiving import agreement, completion, direct
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, profile_of
-from windlass.storage.contract import DirectStore, ObjectMissing, StoreError, SyncFailed
+from windlass.storage.contract import ObjectMissing, StoreError, SyncFailed
 from windlass.storage.registry import store
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ async def take(
 
 def take_sent(dialect: str, *, seconds: float) -> int:
     """For the sweep: take what has come in one request, since its client need not tell. Blocks. Returns how many."""
-    waiting = files.direct.waiting(dialect)
+    waiting = files.direct_uploads_to_check(dialect)
     return asyncio.run(_take_all(waiting, monotonic() + seconds)) if waiting else 0
 
 
@@ -82,19 +82,19 @@ async def _taken(session: files.UploadSession) -> bool:
             return True
     except (Problem, StoreError, files.UploadCompleted) as error:
         log.info("upload.not_taken", upload_id=str(session.id), error=str(error))
-    await in_transaction(files.direct.looked_for, session.id)
+    await in_transaction(files.defer_direct_upload_check, session.id)
     return False
 
 
 async def _held(session: files.UploadSession) -> tuple[files.UploadSession, files.Lease] | None:
     """The session with its lease; None, and the session as it is by now, where it is complete."""
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     try:
         lease = await in_transaction(leases.take, session.id) or await leases.wait_for(session.id)
     except files.UploadCompleted:
         await in_database(session.refresh_from_db)
         return None
-    found = await in_transaction(files.leases.held, lease)
+    found = await in_transaction(files.leased_upload, lease)
     if found is None:
         raise UploadGone("This upload ended while it was waited for.")
     return found, lease
@@ -105,7 +105,7 @@ class _Taking:
 
     def __init__(self, session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
         self._session, self._lease, self._request_id = session, lease, request_id
-        self._target = cast(DirectStore, store(session.store))
+        self._target = direct.direct_store_of(session.store)
 
     async def parts(self, named: Sequence[NamedPart]) -> files.UploadSession:
         await self._leased(self._parts(named))
@@ -123,19 +123,19 @@ class _Taking:
                 await self._was_ended()
                 raise UploadGone("This upload was ended while it was being completed.") from error
             finally:
-                await asyncio.shield(in_transaction(files.leases.release_lease, self._lease))
+                await asyncio.shield(in_transaction(files.release_lease, self._lease))
 
     async def _parts(self, named: Sequence[NamedPart]) -> None:
         key, state = self._lease.store_key, self._lease.state
         try:
-            there = await in_thread(self._target.sent_parts, key, state)
+            there = await in_thread(self._target.uploaded_parts, key, state)
         except ObjectMissing:
             await self._record(await self._taken_before())
             return
-        agreement.must_agree(there, named, self._target.least_part)
+        agreement.must_agree(there, named, self._target.min_part_size)
         await self._allow(sum(part.size for part in there), there[0].size)
         try:
-            size = await in_thread(self._target.take_parts, key, state, there)
+            size = await in_thread(self._target.complete_multipart, key, state, there)
         except ObjectMissing:
             size = await self._taken_before()
         except SyncFailed as error:
@@ -144,11 +144,11 @@ class _Taking:
 
     async def _whole(self) -> bool:
         key, state = self._lease.store_key, self._lease.state
-        sent = await in_thread(self._target.sent_whole, key, state)
+        sent = await in_thread(self._target.uploaded_single, key, state)
         if sent is None:
             return False
         await self._allow(sent.size)
-        size = await in_thread(self._target.take_whole, key, state, sent)
+        size = await in_thread(self._target.complete_single, key, state, sent)
         if size is None:
             return False
         await self._record(size)
@@ -172,11 +172,11 @@ class _Taking:
         """How much there is, against the quota too."""
         state = self._lease.state | ({} if part_size is None else {"part_size": part_size})
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
-        files.leases.checkpoint(self._lease, size, state, ttl_hours=ttl_hours)
+        files.commit_offset(self._lease, size, state, ttl_hours=ttl_hours)
 
     async def _taken_before(self) -> int:
         """The parts are gone: because the object was made of them, and whoever did so died before recording it?"""
-        size = await in_thread(self._target.taken, self._lease.store_key, self._lease.state)
+        size = await in_thread(self._target.completed_size, self._lease.store_key, self._lease.state)
         if size is None:
             await self._fail("The store has nothing of this upload any more.")
             raise UploadGone("The store has nothing of this upload any more. Start a new one.")
@@ -194,11 +194,11 @@ class _Taking:
     async def _was_ended(self) -> None:
         """Whoever ended it freed what there was then; the object came after that."""
         await in_database(self._session.refresh_from_db)
-        if self._session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+        if self._session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
             await in_thread(store(self._session.store).discard, self._lease.store_key, self._lease.state)
 
     async def _fail(self, reason: str) -> None:
-        if await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.FAILED, reason):
+        if await in_transaction(files.mark_upload_ended, self._session.id, files.UploadStatus.FAILED, reason):
             await in_thread(store(self._session.store).discard, self._lease.store_key, self._lease.state)
 
 

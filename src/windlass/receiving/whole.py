@@ -15,13 +15,14 @@ from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.kernel.ids import new_id
-from windlass.receiving import completion, gathering, room, writing
+from windlass.receiving import completion, writing
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size, object_key
+from windlass.receiving.body import ByteSource, ClientGone, InitialBody, read_initial_body
 from windlass.receiving.digest import RunningDigest
+from windlass.receiving.disk_space import require_free_space
 from windlass.receiving.inlet import Inlet
-from windlass.receiving.pump import End
-from windlass.receiving.source import ClientGone, Source
+from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import State
 from windlass.storage.registry import store
 
@@ -45,13 +46,13 @@ class WholeUpload:
         self._created = False
         self.recorded = False
 
-    async def receive(self, source: Source) -> None:
+    async def receive(self, source: ByteSource) -> None:
         """Take every byte into the store.
 
         Raises ClientGone, FileTooLarge, QuotaExceeded, StorageFull, ReceiveTimeout, StoreError.
         """
-        await room.must_be_left(self.new.store)
-        found = await gathering.gather(source)
+        await require_free_space(self.new.store)
+        found = await read_initial_body(source)
         if found.gone:
             raise ClientGone
         if found.size > self._limit:
@@ -79,7 +80,7 @@ class WholeUpload:
         if self.recorded:
             return
         if self._session is not None:
-            await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
+            await in_transaction(files.mark_upload_ended, self._session.id, files.UploadStatus.CANCELLED)
             if self.new.grant is not None:
                 await in_transaction(accounts.release_grant, self.new.grant.id, self.id)
         if self._created:
@@ -100,31 +101,29 @@ class WholeUpload:
         return self.new.profile.max_size
 
     def _create(self) -> None:
-        self._begun(writing.create(self._store, self._key, at_most=self._limit))
-
-    def _begun(self, state: State) -> None:
-        self._state = state
+        self._state = writing.create(self._store, self._key, at_most=self._limit)
         self._created = True
 
-    def _store_at_once(self, found: gathering.Gathered) -> None:
-        self._state = writing.store_whole(self._store, self._key, found.buffers, self._digest, self._begun)
+    def _store_at_once(self, found: InitialBody) -> None:
+        self._created = True  # from here on something may have to be discarded
+        self._state = writing.store_whole(self._store, self._key, found.buffers, self._digest)
         self.size = found.size
 
-    async def _stream(self, source: Source, found: gathering.Gathered) -> None:
+    async def _stream(self, source: ByteSource, found: InitialBody) -> None:
         await in_thread(self._create)
         leased = replace(self.new, resumable=False, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
         self._session = await in_transaction(
-            files.uploads.create, leased, upload_id=self.id, key=self._key, state=self._state
+            files.create_upload, leased, upload_id=self.id, key=self._key, state=self._state
         )
         inlet = Inlet(
             self._store,
-            files.leases.lease_of(self._session),
+            files.lease_of(self._session),
             self._digest,
             must_hash=self.new.expected_sha256 is not None,
             ttl_hours=self.new.profile.upload_ttl_hours,
         )
         try:
-            with leases.keeper.holding(self.id, inlet.ask_to_stop):
+            with leases.keeper.holding(self.id, inlet.request_stop):
                 end = await inlet.receive(source, found.buffers, self._limit)
             self.size, self._digest = inlet.offset, inlet.digest
             self._refuse(end)
@@ -135,17 +134,17 @@ class WholeUpload:
         finally:
             await inlet.close()
 
-    def _refuse(self, end: End) -> None:
+    def _refuse(self, end: TransferEnd) -> None:
         match end:
-            case End.CLIENT_GONE:
+            case TransferEnd.CLIENT_GONE:
                 raise ClientGone
-            case End.OVER_LIMIT:
+            case TransferEnd.OVER_LIMIT:
                 raise FileTooLarge(self._limit)
-            case End.SILENT:
+            case TransferEnd.TIMED_OUT:
                 raise ReceiveTimeout("The client sent nothing for too long; a form or raw upload cannot be resumed.")
-            case End.ASKED if leases.keeper.stopping:
+            case TransferEnd.STOP_REQUESTED if leases.keeper.stopping:
                 raise Unavailable("The server is stopping. Send the file again, or use a resumable protocol.")
-            case End.ASKED:
+            case TransferEnd.STOP_REQUESTED:
                 raise UploadGone(_CANCELLED)
 
     def _record(self, sha256: str | None, request_id: str, show: Callable[[files.FileAsset], T]) -> T:
@@ -162,7 +161,7 @@ class WholeUpload:
                 )
             )
         self._describe_session(self._session)
-        lease = files.leases.lease_of(self._session)
+        lease = files.lease_of(self._session)
         try:
             return show(completion.record(lease, self._session, size=self.size, sha256=sha256, request_id=request_id))
         except files.LeaseLost as error:

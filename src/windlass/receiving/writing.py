@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 from windlass import conf
 from windlass.files import api as files
 from windlass.kernel.clock import now
 from windlass.receiving.digest import RunningDigest
-from windlass.storage.contract import Buffer, PartWriter, State, Store, TruncatingWriter, Writer
+from windlass.storage.contract import Buffer, State, Store, Writer
 
 
 def syncs_each_acknowledgement() -> bool:
@@ -34,34 +32,19 @@ def finish(store: Store, key: str, state: State, size: int, chunks: Sequence[Sta
     store.complete(key, state, size, durable=syncs_whole_files(), chunks=chunks)
 
 
-def finish_written(store: Store, writer: Writer, key: str, state: State, size: int) -> State:
-    """What the writer wrote is whole, and ``state`` the last that was committed; returns the one to go on with."""
-    if store.capabilities.parts:
-        cast(PartWriter, writer).finish(size)
-        return state
-    saved = writer.sync(durable=False)
-    finish(store, key, saved, size)
-    return saved
+def finish_written(writer: Writer, size: int) -> State:
+    """Complete the object, of which everything was written; return its last state. Raises SyncFailed, StoreError."""
+    return writer.finish(size, durable=syncs_whole_files())
 
 
-def save_up_to(store: Store, writer: Writer, offset: int) -> tuple[State, int]:
-    """``save``, and the offset to commit with it: ``offset``, or more where more was written meanwhile."""
-    state = save(writer)
-    return state, cast(PartWriter, writer).reach(state) if store.capabilities.parts else offset
+def save_up_to(writer: Writer, offset: int, *, max_lag: int = 0) -> tuple[State, int]:
+    """See ``Writer.checkpoint``, as durable as an acknowledgement promises."""
+    return writer.checkpoint(offset, max_lag=max_lag, durable=syncs_each_acknowledgement())
 
 
-def checkpoint(store: Store, writer: Writer, offset: int) -> tuple[State, int]:
+def checkpoint(writer: Writer, offset: int) -> tuple[State, int]:
     """``save_up_to`` while more comes in: parts that are on their way to a store need not be waited for."""
-    if not store.capabilities.parts:
-        return save_up_to(store, writer, offset)
-    state = cast(PartWriter, writer).checkpoint(conf.get().checkpoint_bytes // 2)
-    return state, cast(PartWriter, writer).reach(state)
-
-
-def commits(store: Store, writer: Writer, state: State) -> None:
-    """``state`` was committed, and the writer goes on."""
-    if store.capabilities.parts:
-        cast(PartWriter, writer).committed(state)
+    return save_up_to(writer, offset, max_lag=conf.get().checkpoint_bytes // 2)
 
 
 def must_hash(store: Store) -> bool:
@@ -69,20 +52,12 @@ def must_hash(store: Store) -> bool:
     return not store.capabilities.local_files
 
 
-def store_whole(
-    store: Store, key: str, buffers: Sequence[Buffer], digest: RunningDigest | None, created: Callable[[State], None]
-) -> State:
-    """A whole object of bytes that are all here. ``created``: told as soon as there is something to discard."""
-    if store.capabilities.parts:
-        data = b"".join(buffers)
-        created({})
-        store.put(key, io.BytesIO(data), len(data))
-        if digest is not None:
-            digest.update([data])
-        return {}
-    state = create(store, key)
-    created(state)
-    return append(store, store.open_writer(key, state), key, state, 0, buffers, digest, completes=True)
+def store_whole(store: Store, key: str, buffers: Sequence[Buffer], digest: RunningDigest | None) -> State:
+    """Store and hash a new object whose bytes are all in memory. After an error discard the key."""
+    state = store.put_whole(key, buffers, durable=syncs_whole_files())
+    if digest is not None:
+        digest.update(buffers)
+    return state
 
 
 def open_leased(store: Store, lease: files.Lease) -> Writer:
@@ -95,38 +70,25 @@ def open_leased(store: Store, lease: files.Lease) -> Writer:
     if now() >= lease.until:
         writer.close()
         raise files.LeaseLost(str(lease.upload_id))
-    truncate(store, writer, lease.offset)  # a process that died may have written more than it committed
+    writer.truncate(lease.offset)  # a process that died may have written more than it committed
     return writer
 
 
-def truncate(store: Store, writer: Writer, offset: int) -> bool:
-    """Free what was written beyond ``offset`` and never committed. False where the store cannot do that."""
-    if store.capabilities.truncates:
-        cast(TruncatingWriter, writer).truncate(offset)
-    return store.capabilities.truncates
-
-
 def append(
-    store: Store,
     writer: Writer,
-    key: str,
-    state: State,
     offset: int,
     buffers: Sequence[Buffer],
     digest: RunningDigest | None,
     *,
     completes: bool,
 ) -> State:
-    """Bytes that are all here already: written, hashed, made durable, and the writer closed. Raises StoreError.
-
-    ``state`` is what the writer was opened with.
-    """
+    """Write, hash and make durable bytes that are all in memory; close the writer. Raises StoreError."""
     try:
         writer.write(offset, buffers)
         if digest is not None:
             digest.update(buffers)
         if not completes:
             return save(writer)
-        return finish_written(store, writer, key, state, offset + sum(len(buffer) for buffer in buffers))
+        return finish_written(writer, offset + sum(len(buffer) for buffer in buffers))
     finally:
         writer.close()

@@ -1,13 +1,15 @@
-"""What a store of bytes must do. ``windlass.storage.conformance`` tests any class against this.
+"""The contract of a store of bytes. ``windlass.storage.conformance`` tests any class against it.
 
-All methods block and are called from threads, never from an event loop. Keys are made by Windlass
-(``[a-z0-9/._-]``, no empty, ``.`` or ``..`` segment) and never contain anything a client chose.
+Subclass ``Store`` and ``Writer``: methods with a body have a default that fits a store of plain files.
 
-An object is written where it will stay: ``create``, then ``open_writer`` any number of times, then ``complete``
-or ``discard``. ``state`` is the store's own JSON-ready memory of an unfinished object (an S3 upload id and its parts);
-the caller keeps it beside the committed offset and hands the last committed one back. Of an object whose chunks come
-in any order, each under a shared writer of its own, the caller keeps what each ``sync`` returns beside the chunk, and
-hands all of them to ``complete``.
+All methods block and are called from threads, never from an event loop, unless they say otherwise. Windlass makes the
+keys (``[a-z0-9/._-]``, no empty, ``.`` or ``..`` segment); a key never contains anything that a client chose.
+
+An object is written where it will stay: ``create``, then ``open_writer`` any number of times, then ``Writer.finish``,
+``Store.complete`` or ``discard``. ``state`` is JSON-ready data of the store about an unfinished object (for example an
+S3 upload id). The caller keeps it beside the committed offset and passes the last committed state back. An object whose
+chunks arrive in any order has one shared writer for each chunk: the caller keeps the state that each ``sync`` returns
+and passes all of them to ``complete``.
 """
 
 from __future__ import annotations
@@ -16,30 +18,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 State = dict[str, Any]
 Buffer = bytes | bytearray | memoryview
 
 
 class StoreError(Exception):
-    """The store failed. ``transient`` says that the same call may succeed later."""
+    """The store failed. ``transient``: the same call may succeed later."""
 
     transient = False
 
 
 class StoreUnavailable(StoreError):
-    """The store does not answer, or only with failures of its own."""
+    """The store cannot be reached, or answers with server errors only."""
 
     transient = True
 
 
 class StoreMisconfigured(StoreUnavailable):
-    """The store cannot do what the settings ask of it. The text is for people, and names the setting to change."""
+    """The store does not support what the settings ask for. The text names the setting to change."""
 
 
 class StoreFull(StoreError):
-    """No space is left. What is stored stays readable."""
+    """No space is left. Stored objects stay readable."""
 
     transient = True
 
@@ -49,47 +51,38 @@ class ObjectMissing(StoreError):
 
 
 class WriterBusy(StoreError):
-    """Another writer, perhaps in another process, has this object open. Its bytes are safe from us and ours from it."""
+    """Another writer, perhaps in another process, holds the lock of this object or region."""
 
     transient = True
 
 
 class SyncFailed(StoreError):
-    """Bytes could not be made durable. They must not be acknowledged, and syncing again proves nothing."""
+    """Bytes could not be made durable. They must not be acknowledged; a later sync that succeeds proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a store can do beyond the least, and the sizes it works in (bytes)."""
+    """The sizes that a store works in (bytes), and the facts about it that callers decide policy by."""
 
     random_writes: bool
-    """The chunks that ``create`` was told of can be written in any order, by several shared writers at once, each with
-    its region."""
+    """Several shared writers may write the chunks announced to ``create`` at once and in any order."""
     local_files: bool
-    """``local_path`` gives a path that this machine can open. Reading an object again costs next to nothing."""
+    """Objects are files that this machine can open, so reading one again costs next to nothing."""
     min_chunk_size: int
     max_chunk_size: int
     max_chunks: int = 100_000
-    """Chunks that one object may be written in."""
-    copies: bool = False
-    """Its writers can copy from other objects of the store: each is a CopyingWriter."""
+    """The number of chunks that one object may be written in."""
     reads_unfinished: bool = True
-    """``open`` gives what has been written of an unfinished object too."""
+    """``open`` also opens an unfinished object and reads what has been written of it."""
     locks: bool = True
-    """While a writer is open, the store itself refuses others. A store that cannot do that still never makes an object
-    of anything but what its states name: where a late writer has put other bytes there, ``complete`` refuses."""
-    parts: bool = False
-    """An object is made of parts sent over a network: its exclusive writers are PartWriters, and a small object is
-    stored by ``put`` at less cost."""
-    truncates: bool = False
-    """Its exclusive writers are TruncatingWriters: what was written and is not to count need not stay."""
+    """The store refuses a second writer while one is open. A store without locks must refuse to ``complete`` an object
+    whose bytes are not those that its states describe."""
     encrypted: bool = False
-    """Its bytes are encrypted at rest by this process. Whoever lays a copy of them out keeps it off the disk where it
-    is small."""
+    """This process encrypts the bytes. A small plain copy of an object should stay off the disk."""
     presigns: bool = False
-    """It is a PresigningStore: clients can fetch an object from the store itself."""
+    """The store is a PresigningStore: clients can fetch an object from the store itself."""
     direct: bool = False
-    """It is a DirectStore: clients can send an object to the store itself."""
+    """The store is a DirectStore: clients can send an object to the store itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,133 +91,152 @@ class ObjectInfo:
     size: int
     modified_at: datetime
     tag: str = ""
-    """Another one for other bytes under the same key. Empty: the store has none, and ``modified_at`` must do."""
+    """Changes whenever the bytes under the key change. Empty: the store has no tags; use ``modified_at``."""
     unfinished: bool = field(default=False, compare=False)
-    """What is kept for an object in the making; a finished one may be there under the same key. Stores whose unfinished
-    objects look like any other do not say."""
+    """Bytes kept for an unfinished object; a finished one may exist under the same key. Stores whose unfinished objects
+    look like finished ones never set it."""
 
 
 class Writer(Protocol):
-    """Writes one unfinished object from where the caller stands. Not for two threads at once, except ``sync``.
+    """Writes one unfinished object. Not for two threads at once, except ``sync`` and ``checkpoint``.
 
-    Bytes come in order; those of a shared writer from the beginning of its region to its end, and its ``sync`` returns
-    the state of that region.
+    Bytes come in order; those of a shared writer from the start of its region to its end, and its ``sync`` returns the
+    state of that region.
     """
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        """Write the buffers one after the other at ``offset``; returns the bytes written, which is all of them.
+        """Write all buffers one after the other at ``offset``; return the number of bytes.
 
-        Raises StoreFull, StoreUnavailable. After an error the bytes from ``offset`` on are undefined and
-        may be written again.
+        Raises StoreFull, StoreUnavailable. After an error the bytes from ``offset`` on are undefined and may be written
+        again.
         """
         ...
 
-    def sync(self, *, durable: bool = True) -> State:
-        """Make durable everything written before this call began; returns the state to commit. Raises SyncFailed.
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        """Copy ``size`` bytes from ``start`` of the finished object ``source`` to ``offset``; return ``size``.
 
-        ``durable=False``: it is enough that the bytes survive the death of this process.
+        Raises ObjectMissing, StoreError if the source has fewer bytes, and the errors of ``write``. After an error the
+        bytes from ``offset`` on are undefined.
+        """
+        ...
+
+    def truncate(self, size: int) -> bool:
+        """Free what was written beyond ``size`` bytes. False: the store frees it only later. Raises StoreError."""
+        return False
+
+    def sync(self, *, durable: bool = True) -> State:
+        """Make durable what was written before this call; return the state to commit. Raises SyncFailed.
+
+        ``durable=False``: the bytes only have to survive the death of this process.
+        """
+        ...
+
+    def checkpoint(self, offset: int, *, max_lag: int = 0, durable: bool = True) -> tuple[State, int]:
+        """``sync`` at ``offset``, the end of what was written; return the state and the offset to commit with it.
+
+        The returned offset may be up to ``max_lag`` bytes smaller, so that a store need not wait for requests under
+        way, or larger if more was written meanwhile. Raises SyncFailed.
+        """
+        return self.sync(durable=durable), offset
+
+    def committed(self, state: State) -> None:
+        """Tell that the caller committed ``state``: what only older states need may be deleted.
+
+        Never blocks; may be called from an event loop.
+        """
+        return None
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        """Complete the object: what was written is all of it, ``size`` bytes. Return its last state.
+
+        Equals ``sync`` and ``Store.complete``. Raises SyncFailed, StoreError if the size differs. ``close`` the writer
+        afterwards.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the object without making anything durable. Idempotent."""
-        ...
-
-
-class CopyingWriter(Writer, Protocol):
-    """Capability of stores whose ``capabilities.copies`` is true: bytes that are in the store already stay there."""
-
-    def copy(self, offset: int, source: str, start: int, size: int) -> int:
-        """Copy ``size`` bytes from ``start`` of the finished object ``source`` to ``offset``; returns ``size``.
-
-        They need not pass through this process. Raises ObjectMissing, StoreError where the source has fewer bytes,
-        and what ``write`` raises; like there, bytes from ``offset`` on are then undefined.
-        """
-        ...
-
-
-class TruncatingWriter(Writer, Protocol):
-    """Capability of stores whose ``capabilities.truncates`` is true."""
-
-    def truncate(self, size: int) -> None:
-        """Free what lies beyond ``size`` bytes of the object, if anything does. Raises StoreError."""
-        ...
-
-
-class PartWriter(Writer, Protocol):
-    """Capability of stores whose ``capabilities.parts`` is true."""
-
-    def reach(self, state: State) -> int:
-        """The offset to commit with this state, which ``sync`` or ``checkpoint`` returned: it may cover more than was
-        written when that was called, after ``checkpoint`` also less."""
-        ...
-
-    def checkpoint(self, leave: int) -> State:
-        """``sync`` beside further writing: of the newest bytes ``leave`` may be left out, and next time are in it."""
-        ...
-
-    def finish(self, size: int) -> None:
-        """What is written is the whole object, of ``size`` bytes: ``sync`` and ``Store.complete`` at once, so that the
-        last bytes go from memory to where they stay. Raises what these raise."""
-        ...
-
-    def committed(self, state: State) -> None:
-        """The caller has kept this state of this writer's: what only earlier ones need may go."""
+        """Release the object without making anything durable. Idempotent."""
         ...
 
 
 class Store(Protocol):
     name: str
-    """As rows keep it. The registry gives a store the name that it has in the settings."""
+    """The name that rows store. The registry sets it to the store's name in the settings."""
     capabilities: Capabilities
 
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
-        """Begin an object, empty. ``durable``: its existence survives a power cut.
+        """Create an empty unfinished object. ``durable``: its existence survives a power cut.
 
-        ``at_most``: the bytes it can come to have, where that is known. ``chunk_size``: it will be written by shared
-        writers, in chunks of this size but for the last.
+        ``at_most``: the largest size that it can reach, if known. ``chunk_size``: shared writers will write it in
+        chunks of this size; the last chunk may be smaller.
         """
         ...
 
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> Writer:
-        """Raises ObjectMissing, WriterBusy. ``shared`` writers admit each other; an exclusive one admits none (both as
-        far as the store ``locks``).
+        """Open a writer. Raises ObjectMissing, WriterBusy.
 
-        ``region`` (offset, length) is what a shared writer means to write: of two whose regions overlap, the second is
-        refused for as long as the first is open, also where its process is merely stopped.
+        ``shared`` writers may be open at the same time; an exclusive one excludes all others (if the store ``locks``).
+        ``region`` (offset, length): what a shared writer will write. A writer whose region overlaps that of an open one
+        is refused, even if the process of the open one is stopped.
         """
         ...
+
+    def require_no_writer(self, key: str, state: State) -> None:
+        """Raise WriterBusy if a writer has the object open; a store that does not ``lock`` does nothing."""
+        self.open_writer(key, state).close()
 
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
-        """The object is whole at ``size`` bytes: drop whatever lies beyond. Costs the same for any size. Idempotent.
+        """Complete the object at ``size`` bytes; drop what lies beyond. Costs the same for any size. Idempotent.
 
-        ``chunks``: the states of the regions, where shared writers wrote it. Raises StoreError if fewer than ``size``
-        bytes are there, or others than the states name.
+        ``chunks``: the states of the regions that shared writers wrote. Raises StoreError if there are fewer than
+        ``size`` bytes, or bytes that the states do not describe.
         """
         ...
 
+    def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
+        """Store a new object whose bytes are all in memory; return its state. After an error ``discard`` the key."""
+        state = self.create(key, durable=durable)
+        writer = self.open_writer(key, state)
+        try:
+            size = writer.write(0, buffers)
+            return writer.finish(size, durable=durable)
+        finally:
+            writer.close()
+
     def discard(self, key: str, state: State) -> int:
-        """Delete an unfinished object, or one completed a moment ago that is not to be; returns the bytes freed.
-        Idempotent: a missing object is 0."""
+        """Delete an unfinished object, or one that was completed and not recorded; return the bytes freed. Idempotent:
+        0 for a missing object."""
         ...
+
+    def discardable_size(self, key: str, state: State) -> int:
+        """Return the bytes that ``discard`` would free."""
+        try:
+            return self.info(key).size
+        except ObjectMissing:
+            return 0
 
     def clear(self, key: str) -> int:
-        """Nobody makes an object under this key any more: free what is kept for that. A finished object stays.
-        Idempotent; returns the bytes freed."""
-        ...
+        """Free what is kept for an unfinished object of this key; a finished object stays. Idempotent.
+
+        Call it only when nobody writes the object any more. Returns the bytes freed.
+        """
+        return 0
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        """Store a small derived object (a thumbnail) at once, durably, replacing what was there."""
+        """Store a small derived object (a thumbnail) durably; replace what was there, or on an error keep it."""
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """A finished object, readable and seekable. Local stores give a real file (``fileno`` works). ObjectMissing."""
+        """Open a finished object, readable and seekable. Local stores return a real file (``fileno`` works).
+
+        Raises ObjectMissing.
+        """
         ...
 
     def info(self, key: str) -> ObjectInfo:
@@ -232,51 +244,52 @@ class Store(Protocol):
         ...
 
     def delete(self, key: str) -> int:
-        """Delete a finished object; returns the bytes freed. Idempotent."""
+        """Delete a finished object; return the bytes freed. Idempotent."""
         ...
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
-        """Every object, finished or not, for the sweep. Order is unspecified.
+        """List every object, finished or not, in no particular order.
 
-        ``unless``: finished objects are left out where it says so of their key, before more is asked of them than that.
+        ``unless``: leave out finished objects for whose key it returns true, before anything else is asked about them.
         """
         ...
 
-    def check(self, *, thorough: bool = False) -> None:
-        """Prove that the store can be written, read and deleted from. Raises StoreError with the reason.
+    def local_path(self, key: str) -> Path | None:
+        """Return the path of the object's file; None if objects are not plain files of this machine."""
+        return None
 
-        ``thorough``: everything that uploads will need of it.
+    def check(self, *, thorough: bool = False) -> None:
+        """Prove that objects can be written, read and deleted. Raises StoreError with the reason.
+
+        ``thorough``: prove everything that uploads need.
         """
         ...
 
     def close(self) -> None:
-        """This process ends: let go of connections. Idempotent."""
-        ...
-
-
-class LocalFiles(Protocol):
-    """Capability of stores whose ``capabilities.local_files`` is true."""
-
-    def local_path(self, key: str) -> Path: ...
+        """Close connections; the process ends. Idempotent."""
+        return None
 
 
 class PresigningStore(Protocol):
-    """Capability of stores whose ``capabilities.presigns`` is true."""
+    """A store with ``capabilities.presigns``; see ``presigning_store``."""
 
     is_public: bool
-    """Whether clients can reach it, as far as its settings tell."""
+    """Whether clients can reach the store, as far as its settings tell."""
 
     def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
-        """A URL under which anybody can GET the object for so long. The store answers with the ``Content-Type`` and
-        ``Content-Disposition`` and ``Cache-Control`` of ``headers``."""
+        """Return a URL under which anybody can GET the object for ``seconds``.
+
+        The store replies with the ``Content-Type``, ``Content-Disposition`` and ``Cache-Control`` of ``headers``.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
-    """One request that anybody may send to the store itself, once or more, until its time is over.
+class SignedRequest:
+    """A request that anybody may send to the store itself, once or more, until its signature expires.
 
-    ``headers`` go with it as they are. With ``fields`` it is a form: these first, and last the bytes as ``file``.
+    ``headers`` must be sent unchanged. If there are ``fields``, the body is a form: these fields first, the bytes last
+    as ``file``.
     """
 
     method: str
@@ -286,8 +299,8 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What lies at the store of an upload that clients send there: a part of it, or all of it (number 1)."""
+class UploadedPart:
+    """A part of a direct upload that the store has; ``number`` 1 if the object was sent in one request."""
 
     number: int
     tag: str
@@ -295,71 +308,85 @@ class Sent:
 
 
 class DirectStore(Protocol):
-    """Capability of stores whose ``capabilities.direct`` is true. An object is begun here, sent by clients to the store
-    itself, in parts or whole, and becomes an object under its key only when it is taken here. What clients can still
-    send after that changes nothing. ``discard``, ``clear`` and ``objects`` treat it like any unfinished object.
+    """A store with ``capabilities.direct``; see ``direct_store``.
+
+    Windlass creates an object, clients send it to the store itself, in parts or in one request, and it becomes an
+    object under its key only when it is completed here. What clients send after that changes nothing. ``discard``,
+    ``clear`` and ``objects`` treat it like any unfinished object.
     """
 
     bucket: str
-    """Where objects lie, as clients are told."""
-    least_part: int
-    """Every part but the last has so many bytes at least."""
-    most_parts: int
-    largest_whole: int
-    """The bytes that can be sent in one request."""
-    takes_forms: bool
-    """``invite_form`` may be asked for."""
+    """The bucket name that clients are told."""
+    min_part_size: int
+    """The minimum size of every part but the last (bytes)."""
+    max_parts: int
+    max_single_size: int
+    """The maximum size of an object that is sent in one request (bytes)."""
+    supports_forms: bool
+    """Whether ``sign_form`` may be called."""
 
-    def keeps_out(self, origins: Sequence[str]) -> str:
-        """What pages of these origins lack to send to the store, in words; empty where nothing does."""
+    def cors_problems(self, origins: Sequence[str]) -> str:
+        """Describe why pages of these origins cannot send to the store; empty if they can."""
         ...
 
-    def told(self, key: str, state: State) -> str:
-        """The name under which clients send it."""
+    def client_key(self, key: str, state: State) -> str:
+        """Return the name under which clients send the object."""
         ...
 
-    def begin_parts(self, key: str) -> State:
-        """Begin an object that is sent in parts."""
+    def create_multipart(self, key: str) -> State:
+        """Create an object that is sent in parts."""
         ...
 
-    def invite_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> Invitation:
-        """Part ``number`` (from 1) may be sent; of exactly ``size`` bytes, where that is known."""
+    def sign_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> SignedRequest:
+        """Sign the request for part ``number`` (from 1), of exactly ``size`` bytes if given."""
         ...
 
-    def sent_parts(self, key: str, state: State) -> list[Sent]:
-        """What was sent so far, by number. Raises ObjectMissing where the object was taken, or given up."""
+    def uploaded_parts(self, key: str, state: State) -> list[UploadedPart]:
+        """List the parts that the store has, by number. Raises ObjectMissing if the upload was completed or aborted."""
         ...
 
-    def take_parts(self, key: str, state: State, parts: Sequence[Sent]) -> int:
-        """Make the object of exactly these parts, in order, or find it made of them before; returns its size.
+    def complete_multipart(self, key: str, state: State, parts: Sequence[UploadedPart]) -> int:
+        """Make the object of exactly these parts, in order, unless that was done before; return its size.
 
-        Raises ObjectMissing where it was given up, StoreError where the store has others in their place.
+        Raises ObjectMissing if the upload was aborted, SyncFailed if the store has other parts.
         """
         ...
 
-    def taken(self, key: str, state: State) -> int | None:
-        """The size of the object, if it was made of what was begun with this state."""
+    def completed_size(self, key: str, state: State) -> int | None:
+        """Return the size of the object if it was made of the upload with this state."""
         ...
 
-    def begin_whole(self, key: str) -> State:
-        """Begin an object that is sent in one request. Asks the store nothing."""
+    def create_single(self, key: str) -> State:
+        """Create an object that is sent in one request. Sends no request to the store."""
         ...
 
-    def invite_form(
+    def sign_form(
         self, key: str, state: State, *, seconds: int, sizes: tuple[int, int], sha256: str | None = None
-    ) -> Invitation:
-        """It may be sent in a form: of a size within these bounds, with this SHA-256 (hex)."""
+    ) -> SignedRequest:
+        """Sign a form upload: of a size between the two of ``sizes``, with this SHA-256 (hex)."""
         ...
 
-    def invite_put(self, key: str, state: State, *, seconds: int, size: int, sha256: str | None = None) -> Invitation:
-        """It may be sent as the body of a request: of exactly this size, with this SHA-256 (hex)."""
+    def sign_put(self, key: str, state: State, *, seconds: int, size: int, sha256: str | None = None) -> SignedRequest:
+        """Sign a PUT: of exactly this size, with this SHA-256 (hex)."""
         ...
 
-    def sent_whole(self, key: str, state: State) -> Sent | None:
-        """What was sent last, if anything."""
+    def uploaded_single(self, key: str, state: State) -> UploadedPart | None:
+        """Return what was sent last, if anything."""
         ...
 
-    def take_whole(self, key: str, state: State, sent: Sent) -> int | None:
-        """Make the object of what was sent; returns its size, or None where something else or nothing lies there by
-        now. Repeatable until ``clear``."""
+    def complete_single(self, key: str, state: State, uploaded: UploadedPart) -> int | None:
+        """Make the object of what was sent; return its size, or None if it was replaced or deleted meanwhile.
+
+        Repeatable until ``clear``.
+        """
         ...
+
+
+def presigning_store(store: Store) -> PresigningStore | None:
+    """Return the store as a PresigningStore; None if it is none."""
+    return cast(PresigningStore, store) if store.capabilities.presigns else None
+
+
+def direct_store(store: Store) -> DirectStore | None:
+    """Return the store as a DirectStore; None if it is none."""
+    return cast(DirectStore, store) if store.capabilities.direct else None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from windlass.storage.contract import Buffer, State, StoreError, TruncatingWriter, Writer
+from windlass.storage.contract import Buffer, State, Store, StoreError, Writer
 
 _BLOCK = 1024 * 1024
 
@@ -21,7 +21,7 @@ class Copier:
         self._source: BinaryIO | None = None
 
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
-        """See ``contract.CopyingWriter``."""
+        """See ``contract.Writer.copy``."""
         file, done = self._opened(source), 0
         file.seek(start)
         while done < size:
@@ -44,8 +44,24 @@ class Copier:
         return self._source
 
 
-class ThroughHere:
-    """A ``contract.CopyingWriter`` made of a writer."""
+def copy_between(target: Store, writer: Writer, offset: int, source: Store, key: str, start: int, size: int) -> None:
+    """Copy ``size`` bytes from ``start`` of an object of ``source`` to ``offset`` of the object that ``writer`` writes.
+
+    A store copies among its own objects; from another store the bytes pass through this process. Raises ObjectMissing,
+    StoreError.
+    """
+    if source.name == target.name:
+        writer.copy(offset, key, start, size)
+        return
+    copier = Copier(source.open, writer.write)
+    try:
+        copier.copy(offset, key, start, size)
+    finally:
+        copier.close()
+
+
+class WrappingWriter(Writer):
+    """A writer over the writer of another store; bytes that it copies pass through this process."""
 
     def __init__(self, inner: Writer, open_source: Callable[[str], BinaryIO]) -> None:
         self._inner = inner
@@ -57,12 +73,14 @@ class ThroughHere:
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
         return self._copier.copy(offset, source, start, size)
 
-    def truncate(self, size: int) -> None:
-        """Of a writer whose inner one can."""
-        cast(TruncatingWriter, self._inner).truncate(size)
+    def truncate(self, size: int) -> bool:
+        return self._inner.truncate(size)
 
     def sync(self, *, durable: bool = True) -> State:
         return self._inner.sync(durable=durable)
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        return self._inner.finish(size, durable=durable)
 
     def close(self) -> None:
         self._copier.close()

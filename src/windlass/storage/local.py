@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage import posix
 from windlass.storage.contract import (
+    Buffer,
     Capabilities,
     ObjectInfo,
     ObjectMissing,
     State,
+    Store,
     StoreError,
     StoreUnavailable,
     WriterBusy,
@@ -44,7 +46,7 @@ def from_settings(settings: Settings) -> LocalStore:
     return LocalStore(settings.media_directory)
 
 
-class LocalStore:
+class LocalStore(Store):
     """See ``contract.Store``. Has no state of its own: any number of threads and processes may share a directory."""
 
     name = "local"
@@ -53,8 +55,6 @@ class LocalStore:
         local_files=True,
         min_chunk_size=1024,
         max_chunk_size=64 * 1024 * 1024,
-        copies=True,
-        truncates=True,
     )
 
     def __init__(self, root: Path) -> None:
@@ -115,12 +115,24 @@ class LocalStore:
         if durable and state.get(ENTRY_UNSYNCED):
             self.sync_entry(key)
 
+    def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
+        """Needs no lock: nobody else knows the key yet."""
+        parents, name = _split(key)
+        descriptor = self._make(parents, name, key)
+        try:
+            with posix.store_errors(key):
+                posix.write_all(descriptor, 0, buffers)
+            if durable:
+                posix.sync_data(descriptor)
+        finally:
+            os.close(descriptor)
+        if not durable:
+            return {ENTRY_UNSYNCED: True}
+        self.sync_entry(key)
+        return {}
+
     def discard(self, key: str, state: State) -> int:
         return self.delete(key)
-
-    def clear(self, key: str) -> int:
-        """There is nothing beside the object."""
-        return 0
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
         """Raises StoreError, and keeps what was there, where ``source`` ends before ``size`` bytes."""
@@ -184,9 +196,6 @@ class LocalStore:
         finally:
             os.close(descriptor)
             self.delete(key)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
 
     def local_path(self, key: str) -> Path:
         return Path(self._root, *_parts(key))

@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from windlass.storage import posix
-from windlass.storage.contract import Buffer, State, StoreError, SyncFailed
+from windlass.storage.contract import Buffer, ObjectMissing, State, StoreError, SyncFailed, Writer
 
 #: In the state of an object whose directory entry has not been made durable yet.
 ENTRY_UNSYNCED = "entry_unsynced"
 
 
-class LocalWriter:
-    """See ``contract.CopyingWriter`` and ``contract.TruncatingWriter``. Once a sync has failed, every further write and
-    sync fails too."""
+class LocalWriter(Writer):
+    """See ``contract.Writer``. Once a sync has failed, every further write and sync fails too."""
 
     def __init__(
         self,
@@ -55,11 +54,24 @@ class LocalWriter:
             raise StoreError(f"{source}: it ends {size - copied} bytes too early")
         return copied
 
-    def truncate(self, size: int) -> None:
+    def truncate(self, size: int) -> bool:
         self._must_be_sound()
         with posix.store_errors(self._key):
             if os.fstat(self._descriptor).st_size > size:
                 os.ftruncate(self._descriptor, size)
+        return True
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        self._must_be_sound()
+        with posix.store_errors(self._key):
+            found = os.fstat(self._descriptor)
+            if found.st_nlink == 0:
+                raise ObjectMissing(f"{self._key}: it was deleted while it was written")
+            if found.st_size < size:
+                raise StoreError(f"{self._key}: it has {found.st_size} bytes instead of {size}")
+            if found.st_size > size:
+                os.ftruncate(self._descriptor, size)
+        return self.sync(durable=durable)
 
     def sync(self, *, durable: bool = True) -> State:
         self._must_be_sound()

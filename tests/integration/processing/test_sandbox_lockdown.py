@@ -143,6 +143,7 @@ def test_libraries_may_work_in_threads() -> None:
     assert asset.extra_attributes["escaped"] == "8 threads"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "reason"),
     [("spin", "The step took longer than 2 s."), ("abort", "The step crashed.")],
@@ -181,6 +182,7 @@ def test_this_machine_gives_the_full_level() -> None:
     assert level.landlock >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lacking", "mode", "status"),
     [("landlock", "best-effort", "DONE"), ("seccomp", "best-effort", "DONE"), ("landlock", "require", "QUEUED")],
@@ -194,4 +196,4 @@ def test_a_child_takes_the_walls_there_are_and_none_runs_without_those_required(
     subprocess.run(command, env={**os.environ, "SANDBOX": mode}, check=True, timeout=60)
     job.refresh_from_db()
     assert job.state == jobs.JobState[status]
-    assert ("The sandbox could not be closed" in job.last_error) == (mode == "require")
+    assert ("The sandbox could not be locked down" in job.last_error) == (mode == "require")

@@ -62,7 +62,7 @@ def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch
         return local_file(source, secret=secret)
 
     monkeypatch.setattr(step_workspace, "local_file", look)
-    monkeypatch.setenv("ENCRYPTION_KEY", secret_keys.new())
+    monkeypatch.setenv("ENCRYPTION_KEY", secret_keys.generate())
     monkeypatch.setenv("MEDIA_ROOT", str(tmp_path))
     conf.reload()
     registry._made.cache_clear()

@@ -112,7 +112,7 @@ def opened(asset: FileAsset) -> bool:
     return jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED).exists()
 
 
-def test_what_is_owed_is_made_good_once_its_library_is_there(tmp_path, monkeypatch, bells) -> None:
+def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monkeypatch, bells) -> None:
     asset = owing("a.gif", samples.gif())
     processing.backfill()
     assert not opened(asset)
@@ -120,7 +120,7 @@ def test_what_is_owed_is_made_good_once_its_library_is_there(tmp_path, monkeypat
     package.mkdir()
     (package / "glass.py").write_text("LAND = 'ahoy'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._is_there.cache_clear()
+    registry._is_installed.cache_clear()
     processing.shut_down()
     try:
         assert sweep().owed_opened >= 1
@@ -128,7 +128,7 @@ def test_what_is_owed_is_made_good_once_its_library_is_there(tmp_path, monkeypat
         before = FileAsset.objects.get(id=asset.id)
         asset = work_off(asset)
     finally:
-        registry._is_there.cache_clear()
+        registry._is_installed.cache_clear()
         processing.shut_down()
     assert (asset.extra_attributes["seen"], step(asset, "spyglass").state) == ("ahoy", StepState.DONE)
     assert (before.status, asset.status, asset.progress, asset.message) == (READY, READY, 100, "")

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from windlass.kernel.errors import BadRequest, MetadataTooLarge
-from windlass.protocols import claims, form, raw, rufh, s3multipart, tus
+from windlass.protocols import description_fields, form, raw, rufh, s3multipart, tus
 from windlass.protocols.intents import Concatenate, Head
 from windlass.protocols.tus import concat
 
-LIMIT = claims.MAX_METADATA
+LIMIT = description_fields.MAX_METADATA
 VERSION = {"tus-resumable": "1.0.0"}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, UnsupportedMediaType
 from windlass.protocols import form, raw, rufh, tus
-from windlass.protocols.dialects import Dialect, recognise, speaks
+from windlass.protocols.dialects import Dialect, recognise_dialect, resumable_dialect
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Discover, Head, Query
 
@@ -61,7 +61,7 @@ INTEROP_3, INTEROP_6 = ({"upload-draft-interop-version": number} for number in "
     ],
 )
 def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dialect: Dialect) -> None:
-    assert recognise(Head(method, "/files", headers)) is dialect
+    assert recognise_dialect(Head(method, "/files", headers)) is dialect
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dial
 )
 def test_fields_of_a_protocol_that_make_no_sense_never_become_a_file(method: str, headers: dict[str, str]) -> None:
     with pytest.raises(BadRequest, match=r"tus 1\.0\.0"):
-        recognise(Head(method, "/files", headers))
+        recognise_dialect(Head(method, "/files", headers))
 
 
 def test_a_form_cannot_be_put_and_other_methods_upload_nothing() -> None:
     with pytest.raises(UnsupportedMediaType):
-        recognise(Head("PUT", "/files/a", {"content-type": FORM}))
+        recognise_dialect(Head("PUT", "/files/a", {"content-type": FORM}))
     with pytest.raises(MethodNotAllowed):
-        recognise(Head("GET", "/files"))
+        recognise_dialect(Head("GET", "/files"))
 
 
 def test_the_override_replaces_the_method() -> None:
@@ -108,10 +108,10 @@ def test_the_override_replaces_the_method() -> None:
 
 
 def test_replies_are_in_the_dialect_of_the_request() -> None:
-    assert speaks(Head("POST", "/files", VERSION | {"upload-complete": "?1"})) is Dialect.TUS
-    assert speaks(Head("POST", "/files", {"upload-complete": "?0", "content-type": FORM})) is None
-    assert speaks(Head("POST", "/files", {"content-type": FORM})) is None
-    assert speaks(Head("PUT", "/files/a")) is None
+    assert resumable_dialect(Head("POST", "/files", VERSION | {"upload-complete": "?1"})) is Dialect.TUS
+    assert resumable_dialect(Head("POST", "/files", {"upload-complete": "?0", "content-type": FORM})) is None
+    assert resumable_dialect(Head("POST", "/files", {"content-type": FORM})) is None
+    assert resumable_dialect(Head("PUT", "/files/a")) is None
 
 
 METHODS = st.sampled_from(["POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS", "GET"]) | st.text(max_size=5)
@@ -163,7 +163,7 @@ def test_any_head_is_an_intent_or_a_client_error(
 
 def refusal(head: Head, upload_id: uuid.UUID | None, name: str | None) -> Problem | None:
     try:
-        match recognise(head):
+        match recognise_dialect(head):
             case Dialect.TUS:
                 assert isinstance(tus.parse(head, upload_id), Create | Append | Concatenate | Query | Abort | Discover)
             case Dialect.IETF:
@@ -171,7 +171,7 @@ def refusal(head: Head, upload_id: uuid.UUID | None, name: str | None) -> Proble
             case Dialect.FORM:
                 form.parse(head)
             case Dialect.RAW:
-                assert raw.parse(head, name).whole
+                assert raw.parse(head, name).is_whole_file
     except Problem as problem:
         return problem
     return None

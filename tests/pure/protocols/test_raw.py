@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, UnsupportedMediaType
-from windlass.protocols import media_types, parameters, raw
+from windlass.protocols import header_parameters, media_types, raw
 from windlass.protocols.intents import Create, Description, Head
 
 
@@ -17,7 +17,7 @@ def description(headers: dict[str, str] | None = None, name: str | None = None, 
 
 def test_the_body_is_the_whole_file() -> None:
     intent = raw.parse(Head("PUT", "/files/big.iso", {"content-length": "12"}), "big.iso")
-    assert intent == Create(Description(filename="big.iso"), 12, has_body=True, whole=True, body_length=12)
+    assert intent == Create(Description(filename="big.iso"), 12, has_body=True, is_whole_file=True, body_length=12)
     chunked = raw.parse(Head("POST", "/files", {"transfer-encoding": "chunked"}), None)
     assert (chunked.size, chunked.body_length, chunked.description.filename) == (None, None, "unnamed")
 
@@ -117,7 +117,7 @@ def test_only_post_and_put_send_files() -> None:
 @given(st.text(alphabet=st.characters(codec="latin-1")))
 def test_any_header_has_parameters(header: str) -> None:
     """Invariant: reading parameters never raises, and a quoted value comes back as it went in."""
-    _, found = parameters.parse(header)
-    parameters.text(found, "filename")
+    _, found = header_parameters.parse(header)
+    header_parameters.text(found, "filename")
     escaped = header.replace("\\", "\\\\").replace('"', '\\"')
-    assert parameters.parse(f'form-data; a=b; name="{escaped}"; c=d')[1] == {"a": "b", "name": header, "c": "d"}
+    assert header_parameters.parse(f'form-data; a=b; name="{escaped}"; c=d')[1] == {"a": "b", "name": header, "c": "d"}

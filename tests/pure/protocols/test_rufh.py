@@ -67,16 +67,16 @@ def digest(algorithm: str, value: bytes) -> str:
 
 def test_a_creation_with_everything_is_whole() -> None:
     assert create(upload_complete="?1", content_length="9") == Create(
-        Description(), 9, has_body=True, body_length=9, ends=True
+        Description(), 9, has_body=True, body_length=9, completes=True
     )
     assert create(upload_complete="?1").size == 0
     chunked = create(upload_complete="?1", transfer_encoding="chunked")
-    assert (chunked.size, chunked.body_length, chunked.ends) == (None, None, True)
+    assert (chunked.size, chunked.body_length, chunked.completes) == (None, None, True)
 
 
 def test_a_creation_with_less_goes_on() -> None:
     empty = create(upload_complete="?0")
-    assert (empty.size, empty.has_body, empty.ends) == (None, False, False)
+    assert (empty.size, empty.has_body, empty.completes) == (None, False, False)
     first = create(upload_complete="?0", upload_length="9", content_length="4", **{"content-type": "image/png"})
     assert (first.size, first.body_length, first.description.declared_type) == (9, 4, "image/png")
 
@@ -113,7 +113,7 @@ def test_a_coded_body_is_not_the_file() -> None:
 
 
 def test_the_interim_response_goes_to_a_known_version_only() -> None:
-    assert [number for number in (None, 3, 5, 6, 7, 8, 9, 10, 11) if spoken(number).informs] == [6, 7, 8, 9, 10]
+    assert [number for number in (None, 3, 5, 6, 7, 8, 9, 10, 11) if spoken(number).sends_104] == [6, 7, 8, 9, 10]
     assert rufh.begun(STATE, HERE, spoken(6), NOW) == {
         "Upload-Draft-Interop-Version": "6",
         "Location": HERE,
@@ -170,15 +170,17 @@ def test_a_limit_that_no_field_can_say_is_said_as_the_largest() -> None:
 
 
 def test_a_patch_says_where_it_begins_and_whether_it_is_the_last() -> None:
-    assert patch(upload_offset="4", upload_complete="?0", content_length="3") == Append(ID, 4, 3, ends=False)
-    assert patch(upload_offset="4", upload_complete="?1", content_length="3") == Append(ID, 4, 3, size=7, ends=True)
-    assert patch(upload_offset="4", upload_complete="?1", transfer_encoding="chunked") == Append(ID, 4, ends=True)
-    assert patch(upload_offset="7", upload_complete="?1") == Append(ID, 7, 0, size=7, ends=True)
+    assert patch(upload_offset="4", upload_complete="?0", content_length="3") == Append(ID, 4, 3, completes=False)
+    assert patch(upload_offset="4", upload_complete="?1", content_length="3") == Append(
+        ID, 4, 3, size=7, completes=True
+    )
+    assert patch(upload_offset="4", upload_complete="?1", transfer_encoding="chunked") == Append(ID, 4, completes=True)
+    assert patch(upload_offset="7", upload_complete="?1") == Append(ID, 7, 0, size=7, completes=True)
 
 
 def test_whether_it_is_the_last_must_be_said_from_version_10_on() -> None:
     for number in (3, 6, 8, 9):
-        assert patch(number, upload_offset="4").ends is False
+        assert patch(number, upload_offset="4").completes is False
     for newest in (10, 12, None):
         with pytest.raises(BadRequest, match="Upload-Complete"):
             patch(newest, upload_offset="4")
@@ -266,10 +268,10 @@ def test_digests_of_the_body_and_of_the_whole() -> None:
     short, long = hashlib.sha256(b"x").digest(), hashlib.sha512(b"x").digest()
     both = f"{digest('sha-256', short)}, {digest('sha-512', long)}, {digest('md5', bytes(16))}"
     intent = create(upload_complete="?0", content_digest=both, repr_digest=both)
-    assert intent.digests == (Checksum("sha256", short), Checksum("sha512", long))
+    assert intent.body_digests == (Checksum("sha256", short), Checksum("sha512", long))
     assert (intent.description.sha256, intent.description.sha512) == (short.hex(), long.hex())
     last = patch(upload_offset="0", upload_complete="?1", content_digest=both, repr_digest=digest("sha-256", short))
-    assert (last.digests, last.whole) == (intent.digests, (Checksum("sha256", short),))
+    assert (last.body_digests, last.upload_digests) == (intent.body_digests, (Checksum("sha256", short),))
 
 
 @pytest.mark.parametrize("field", ["sha-256=:AAAA:", "sha-256=?1", "sha-512=1", "sha-256=(:AAAA:)"])
@@ -284,4 +286,4 @@ def test_digests_that_cannot_be_checked_are_not(field: str) -> None:
         with pytest.raises(BadRequest):
             create(upload_complete="?0", content_digest=field)
     else:
-        assert create(upload_complete="?0", content_digest=field).digests == ()
+        assert create(upload_complete="?0", content_digest=field).body_digests == ()

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from windlass.kernel import urls
 from windlass.kernel.errors import BadRequest, FileTooLarge, InvalidField, NotFound, Problem
 from windlass.protocols import s3multipart
-from windlass.protocols.intents import Description, NamedPart, SendStraight
+from windlass.protocols.intents import CreateDirect, Description, NamedPart
 
 ID = uuid.UUID("6f4b7f8e-3d1c-4f0a-9a43-0d4c6d0f5f11")
 
 
-def create(**fields: Any) -> SendStraight:
+def create(**fields: Any) -> CreateDirect:
     return s3multipart.parse_create(json.dumps({"filename": "a.bin", "type": ""} | fields).encode())
 
 
@@ -28,20 +28,20 @@ def test_a_creation_as_version_6_says_it() -> None:
     meta |= {"profile": "p", "reference": 7, "sha256": "A" * 64, "colour": ["blue"]}
     found = create(filename="dir/a.png", type="image/png", metadata=meta)
     described = Description("a.png", "image/png", "p", "7", "a" * 64, metadata={"colour": ["blue"]})
-    assert found == SendStraight(described, 12, 6_000_000, in_parts=True)
+    assert found == CreateDirect(described, 12, 6_000_000, in_parts=True)
 
 
 def test_a_creation_as_version_5_says_it() -> None:
     """All metadata is text there, and what is not set is the word `undefined`."""
     meta = {"size": "12", "reference": "undefined", "profile": "", "sha256": "null"}
-    assert create(metadata=meta) == SendStraight(Description("a.bin"), 12)
-    assert create() == create(metadata=None) == SendStraight(Description("a.bin"))
+    assert create(metadata=meta) == CreateDirect(Description("a.bin"), 12)
+    assert create() == create(metadata=None) == CreateDirect(Description("a.bin"))
 
 
 def test_the_parameters_of_one_request() -> None:
     query = {"filename": "a.png", "type": "undefined", "metadata[size]": "5", "metadata[colour]": "blue", "x": "y"}
     described = Description("a.png", metadata={"colour": "blue"})
-    assert s3multipart.parse_params(query) == SendStraight(described, 5, in_parts=False, as_form=True)
+    assert s3multipart.parse_params(query) == CreateDirect(described, 5, in_parts=False, as_form=True)
     assert not s3multipart.parse_params(query | {"method": "put"}).as_form
     with pytest.raises(BadRequest, match="method"):
         s3multipart.parse_params(query | {"method": "PATCH"})
@@ -105,7 +105,7 @@ def test_a_key_names_its_upload() -> None:
     plain = f"objects/6f/{ID}"
     for key in (plain, f"some/where/{plain}", f"{plain}.tail.0123456789abcdef"):
         assert s3multipart.upload_of_key(key) == ID
-    assert s3multipart.key_of({"key": plain}) == (ID, plain)
+    assert s3multipart.parse_upload_key({"key": plain}) == (ID, plain)
     for key in ("a", "objects/6f/none", f"{ID}", "objects/6f/" + "-" * 36):
         with pytest.raises(NotFound):
             s3multipart.upload_of_key(key)
@@ -124,11 +124,11 @@ def test_refusals_are_uppys() -> None:
 
 def test_replies_are_uppys() -> None:
     assert s3multipart.created(ID, "k", "b").body == {"key": "k", "uploadId": str(ID), "bucket": "b"}
-    assert s3multipart.listed([(1, "abc", 5)]).body == [{"PartNumber": 1, "ETag": '"abc"', "Size": 5}]
-    assert s3multipart.part("u", 900).body == {"url": "u", "expires": 900}
-    assert s3multipart.parts({1: "u"}).body == {"presignedUrls": {"1": "u"}}
+    assert s3multipart.uploaded_parts([(1, "abc", 5)]).body == [{"PartNumber": 1, "ETag": '"abc"', "Size": 5}]
+    assert s3multipart.signed_part("u", 900).body == {"url": "u", "expires": 900}
+    assert s3multipart.signed_parts({1: "u"}).body == {"presignedUrls": {"1": "u"}}
     assert s3multipart.aborted().body == {}
-    with urls.bind(urls.Base("https://files.example.org", "/wl")):
+    with urls.use_base(urls.UrlBase("https://files.example.org", "/wl")):
         done = s3multipart.completed(ID, "k", "b")
     assert done.body == {"location": f"https://files.example.org/wl/files/{ID}/", "key": "k", "bucket": "b"}
     assert done.headers["Windlass-File"] == f"/wl/files/{ID}/"

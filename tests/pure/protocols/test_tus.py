@@ -314,13 +314,13 @@ def test_replies_say_when_an_unfinished_upload_expires() -> None:
 )
 def test_each_announced_checksum_is_read_and_proves_the_body(algorithm: str, digest: bytes) -> None:
     header = f"{algorithm} {base64.b64encode(digest).decode()}"
-    (checksum,) = patch(OFFSET | {"upload-offset": "0", "upload-checksum": header}).digests
+    (checksum,) = patch(OFFSET | {"upload-offset": "0", "upload-checksum": header}).body_digests
     assert checksum == Checksum(algorithm, digest)
     right, wrong = Proof([checksum]), Proof([checksum])
     right.update([b"wind", memoryview(b"lass")])
     wrong.update([b"windlasz"])
     assert (right.failed(), wrong.failed()) == ([], [algorithm])
-    assert create(upload_length="9", upload_checksum=header, **OFFSET).digests == (checksum,)
+    assert create(upload_length="9", upload_checksum=header, **OFFSET).body_digests == (checksum,)
 
 
 @pytest.mark.parametrize("header", ["", "sha3 AAAA", "SHA1 AAAA", "sha1", "sha1 ", "sha1 AAA", "sha1 A A=", "sha1 ü"])

@@ -1,8 +1,8 @@
-"""Django's SQLite, in files that only their owner may read, and with a fairer wait for the one writer's place.
+"""Django's SQLite back end, with files that only their owner may read and a fairer wait for the write lock.
 
-SQLite's own wait sleeps longer each time, up to a tenth of a second, while a process that commits often takes the lock
-again within microseconds: under a busy worker an upload waited a hundred times longer than the lock was held. Here a
-transaction asks again every millisecond.
+SQLite's own busy handler sleeps longer each time, up to a tenth of a second, while a process that commits often takes
+the lock again within microseconds: with a busy worker an upload waited a hundred times longer than the lock was held.
+Here a transaction retries every millisecond.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db.utils import OperationalError
 
 from windlass.conf.private_files import close_to_others
 
-ASK_AGAIN_SECONDS = 0.001
+RETRY_SECONDS = 0.001
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -28,8 +28,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super().get_new_connection(conn_params)
 
     def _start_transaction_under_autocommit(self) -> None:
-        patience = float(self.settings_dict["OPTIONS"].get("timeout", 5.0))
-        deadline = time.monotonic() + patience
+        timeout = float(self.settings_dict["OPTIONS"].get("timeout", 5.0))
+        deadline = time.monotonic() + timeout
         with self.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 0")
             try:
@@ -40,22 +40,22 @@ class DatabaseWrapper(base.DatabaseWrapper):
                     except OperationalError as error:
                         if "locked" not in str(error) or time.monotonic() > deadline:
                             raise
-                    time.sleep(ASK_AGAIN_SECONDS)
+                    time.sleep(RETRY_SECONDS)
             finally:
-                cursor.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+                cursor.execute(f"PRAGMA busy_timeout = {round(timeout * 1000)}")
 
 
 def _make_private(database: str) -> None:
-    """SQLite would make the file readable for everybody, as far as the umask lets it; the files beside it get the mode
-    of this one. Those of an earlier version are closed too.
+    """Create the database file with mode 0600, and remove others' permissions on existing files.
 
-    A file that is there is never opened here: POSIX takes a process's locks on a file away when the process closes any
-    descriptor of it, and SQLite's other connections in this process would go on without theirs.
+    SQLite would create it with the umask's mode; its -wal, -shm and -journal files get the mode of the database file.
+    An existing file is never opened here: when a process closes any descriptor of a file, POSIX releases all of the
+    process's locks on it, including those of SQLite's other connections.
     """
     if database.startswith(("file:", ":memory:")):
         return
     if not os.path.exists(database):
-        with suppress(OSError):  # SQLite says what is wrong; or another process was first
+        with suppress(OSError):  # SQLite reports the reason; or another process created it
             handle, empty = tempfile.mkstemp(dir=os.path.dirname(database) or ".")  # with mode 0600
             os.close(handle)
             try:

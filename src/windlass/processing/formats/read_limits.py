@@ -1,4 +1,4 @@
-"""Where reading stops, whatever the file claims."""
+"""Where reading stops, whatever the file claims: seconds, bytes, characters of a fact."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import BinaryIO
 MB = 1024 * 1024
 BLOCK = 64 * 1024
 
-#: Seconds that one step spends on a file before it makes do with what it has: well below STEP_TIMEOUT_SECONDS.
-PATIENCE = 30.0
+#: Seconds after which a step stops reading a file and returns what it has: well below STEP_TIMEOUT_SECONDS.
+READING_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class Clock:
-    """Runs from when it is made."""
+class Deadline:
+    """A limit of ``seconds`` from its creation on."""
 
-    seconds: float = PATIENCE
-    began: float = field(default_factory=time.monotonic)
+    seconds: float = READING_SECONDS
+    started: float = field(default_factory=time.monotonic)
 
-    def over(self) -> bool:
-        return time.monotonic() - self.began > self.seconds
+    def has_passed(self) -> bool:
+        return time.monotonic() - self.started > self.seconds
 
 
 def blocks(file: BinaryIO, most: int, size: int = BLOCK) -> Iterator[bytes]:
-    """The file from where it stands, up to ``most`` bytes."""
+    """Yield at most ``most`` bytes from the file's position on."""
     while most > 0 and (block := file.read(min(size, most))):
         most -= len(block)
         yield block
 
 
 def shorten(text: str, longest: int = 500) -> str:
-    """One line of text that somebody else wrote, for a fact."""
+    """Return a text of the file on one line, for a fact."""
     return " ".join(text[: 4 * longest].split())[:longest]

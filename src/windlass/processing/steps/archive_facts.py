@@ -8,10 +8,10 @@ from typing import Any
 
 from windlass.kernel.media_types import ARCHIVES
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
-from windlass.processing.formats.archives import archive_types, survey, unpacking
-from windlass.processing.formats.archives.entries import RATIO_COUNTS_FROM, Survey
-from windlass.processing.formats.archives.unpacking import Meter
-from windlass.processing.formats.read_limits import MB, Clock
+from windlass.processing.formats.archives import archive_types, decompressors, surveyor
+from windlass.processing.formats.archives.survey import RATIO_CHECKED_FROM, Survey
+from windlass.processing.formats.archives.unpacking import UnpackMeter
+from windlass.processing.formats.read_limits import MB, Deadline
 
 #: Bytes after which counting ends where the profile sets no limit and the format says nothing of its size.
 CEILING = 4096 * MB
@@ -57,33 +57,32 @@ class ArchiveFacts:
     )
 
     def prepare(self) -> None:
-        unpacking.prepare()
+        decompressors.prepare()
 
     def run(self, context: StepContext) -> StepResult:
-        kinds = archive_types.containers(context.file)
+        kinds = archive_types.types_by_structure(context.file)
         if not kinds:
             size: int = context.facts["size"]
             facts = {"unpacked_size": size, "unpacked_size_is": "counted", "archive_ratio": 1.0}
             return StepResult(facts, detail="Nothing is packed in it")
-        surveys = [survey.survey(context.file, kind, _meter(context)) for kind in kinds]
-        found = surveys[0]
-        for other in surveys[1:]:
-            _take_larger(found, other)
+        found, *others = [surveyor.survey_archive(context.file, kind, _meter(context)) for kind in kinds]
+        for other in others:
+            found.merge(other)
         if found.damaged and not context.profile.get("archive_rules"):
             raise Unreadable(found.damaged)  # no rule is there to say so
         return StepResult(found.facts(), detail=_detail(found))
 
 
-def _meter(context: StepContext) -> Meter:
+def _meter(context: StepContext) -> UnpackMeter:
     size = context.facts["size"]
     most = _most_unpacked(context.profile, size)
-    meter = Meter(most or CEILING, most is not None, Clock(_seconds()))
+    meter = UnpackMeter(most or CEILING, most is not None, Deadline(_seconds()))
     reported = 0
 
     def report() -> None:
         nonlocal reported
-        if meter.worked - reported >= _REPORT:
-            reported = meter.worked
+        if meter.produced - reported >= _REPORT:
+            reported = meter.produced
             context.report(100 * min(context.file.tell(), size) // max(size, 1))
 
     meter.report = report
@@ -94,7 +93,7 @@ def _most_unpacked(profile: Mapping[str, Any], size: int) -> int | None:
     """Bytes after which one of the profile's limits is broken; None where it has none."""
     limits = [profile.get("max_unpacked_size") or 0]
     if ratio := profile.get("max_archive_ratio"):
-        limits.append(max(int(ratio * size), RATIO_COUNTS_FROM))
+        limits.append(max(int(ratio * size), RATIO_CHECKED_FROM))
     return min((limit for limit in limits if limit), default=None)
 
 
@@ -102,19 +101,6 @@ def _seconds() -> float:
     """Some less than the step has: it may take twice its time in all of its threads."""
     limit, _ = resource.getrlimit(resource.RLIMIT_CPU)
     return _SECONDS if limit == resource.RLIM_INFINITY else max(1.0, _SHARE * (limit - 2) / 2)
-
-
-def _take_larger(found: Survey, other: Survey) -> None:
-    """The same bytes read as another format: the larger claim counts."""
-    if other.all_unpacked > found.all_unpacked:
-        found.unpacked, found.inner_unpacked, found.sizes = other.unpacked, other.inner_unpacked, other.sizes
-    found.entries = max(found.entries, other.entries)
-    found.largest = max(found.largest, other.largest)
-    found.inner_entries = max(found.inner_entries, other.inner_entries)
-    found.encrypted |= other.encrypted
-    found.unsafe, found.overlapping = max(found.unsafe, other.unsafe), max(found.overlapping, other.overlapping)
-    found.contradiction = found.contradiction or other.contradiction
-    found.unmeasured = found.unmeasured or other.unmeasured
 
 
 def _detail(found: Survey) -> str:

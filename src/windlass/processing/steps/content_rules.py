@@ -7,7 +7,7 @@ from typing import Any
 
 from windlass.kernel.media_types import ARCHIVES, matches
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
-from windlass.processing.formats.archives.entries import MOST_SAID, RATIO_COUNTS_FROM
+from windlass.processing.formats.archives.survey import LARGEST_INTEGER, RATIO_CHECKED_FROM
 from windlass.processing.toolkit.rules import GIVES, Limit, Unmeasured, broken, judge
 
 #: Types whose files have a size in pixels, a duration, pages, and say whether they are locked.
@@ -84,7 +84,7 @@ def _limits(facts: Facts, profile: Mapping[str, Any]) -> Iterator[Limit]:
 
 def _with_pixels(facts: Facts) -> Facts:
     sides = facts.get("width"), facts.get("height")
-    return facts if None in sides else {**facts, "pixels": min(facts["width"] * facts["height"], MOST_SAID)}
+    return facts if None in sides else {**facts, "pixels": min(facts["width"] * facts["height"], LARGEST_INTEGER)}
 
 
 def _archive_findings(facts: Facts, profile: Mapping[str, Any]) -> Iterator[Rejection | Unmeasured]:
@@ -111,7 +111,7 @@ def _archive_limits(facts: Facts, profile: Mapping[str, Any]) -> Iterator[Limit]
 
     yield limit("entries", "archive-entries", "number of entries", "has {} entries", "entries")
     yield limit("unpacked_size", "unpacked-size", "size when unpacked", f"unpacks to {more}{{}} bytes", "bytes")
-    if unknown or _with_inner_archives(facts)["unpacked_size"] >= RATIO_COUNTS_FROM:
+    if unknown or _with_inner_archives(facts)["unpacked_size"] >= RATIO_CHECKED_FROM:
         yield limit("archive_ratio", "archive-ratio", "ratio", f"is packed {more}{{}} to 1", "to 1")
 
 
@@ -119,4 +119,7 @@ def _with_inner_archives(facts: Facts) -> Facts:
     """With the bytes unpacked at every depth."""
     if "unpacked_size" not in facts:
         return facts
-    return {**facts, "unpacked_size": min(facts["unpacked_size"] + facts.get("inner_unpacked_size", 0), MOST_SAID)}
+    return {
+        **facts,
+        "unpacked_size": min(facts["unpacked_size"] + facts.get("inner_unpacked_size", 0), LARGEST_INTEGER),
+    }

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.formats.documents import compound_types, epub
-from windlass.processing.formats.documents.zip_package import Packed
+from windlass.processing.formats.documents import compound_file, epub
+from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB
 from windlass.processing.formats.text import xml_events
 from windlass.processing.toolkit import pictures
@@ -47,7 +47,7 @@ class DocumentThumbnail:
         ),
         wanted_by="thumbnails",
         makes=pictures.MAKES,
-        libraries=("pyvips",),
+        libraries=("pyvips", "zlib_ng", "bz2", "lzma"),
     )
 
     def prepare(self) -> None:
@@ -58,9 +58,9 @@ class DocumentThumbnail:
 
         if _is_locked(context):
             return StepResult(detail="A password is needed to read it.", skipped=True)
-        with Packed(context.file) as packed:
-            found = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
-            drawn = not packed.names.isdisjoint(DRAWINGS)
+        packed = ZipPackage(context.file)
+        found = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
+        drawn = not packed.names.isdisjoint(DRAWINGS)
         if not found:
             said = "its preview is a Windows drawing, which is not read" if drawn else "no preview in it"
             return StepResult(detail=said)
@@ -71,16 +71,16 @@ class DocumentThumbnail:
 def _is_locked(context: StepContext) -> bool:
     """A document of Office that is locked with a password lies, enciphered, in a compound file."""
     context.file.seek(0)
-    compound = context.file.read(len(compound_types.SIGNATURE)) == compound_types.SIGNATURE
+    compound = compound_file.is_compound(context.file.read(8))
     context.file.seek(0)
     return compound
 
 
-def _preview(packed: Packed) -> bytes:
+def _preview(packed: ZipPackage) -> bytes:
     return next((data for data in (_part(packed, name) for name in PLACES) if data), b"")
 
 
-def _cover(packed: Packed) -> bytes:
+def _cover(packed: ZipPackage) -> bytes:
     """By the book's package document (EPUB 3.3, 5.5.2); older books say ``meta name="cover"``."""
     package = epub.package(packed)
     items: list[Mapping[str, str]] = []
@@ -96,7 +96,7 @@ def _cover(packed: Packed) -> bytes:
     return _part(packed, posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(place))))
 
 
-def _part(packed: Packed, name: str) -> bytes:
+def _part(packed: ZipPackage, name: str) -> bytes:
     """Whole or not at all."""
     data = packed.read(name, LARGEST_PICTURE)
     return b"" if packed.cut else data

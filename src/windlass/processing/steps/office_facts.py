@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
-from windlass.processing.formats.documents import compound_facts, epub, ooxml, opendocument
-from windlass.processing.formats.documents.zip_package import Packed
+from windlass.processing.formats.documents import compound_file, epub, legacy_office_facts, ooxml, opendocument
+from windlass.processing.formats.documents.zip_package import ZipPackage
 
 OFFICE = (
     "application/cdfv2*",
@@ -25,7 +25,7 @@ OFFICE = (
 )
 
 #: Whether a zip file is of the family, and its facts.
-_FAMILIES: tuple[tuple[Callable[[Packed], bool], Callable[[Packed], dict[str, Any]]], ...] = (
+_FAMILIES: tuple[tuple[Callable[[ZipPackage], bool], Callable[[ZipPackage], dict[str, Any]]], ...] = (
     (opendocument.is_opendocument, opendocument.facts),
     (epub.is_epub, epub.facts),
     (ooxml.is_ooxml, ooxml.facts),
@@ -57,13 +57,13 @@ class OfficeFacts:
             "has_macros": "whether there are macros in it",
             "encrypted": "whether a password is needed to read it",
         },
-        libraries=("olefile", "pyexpat", "zipfile", "lzma"),
+        libraries=("olefile", "pyexpat", "zlib_ng", "bz2", "lzma"),
     )
 
     def run(self, context: StepContext) -> StepResult:
         head = context.file.read(8)
-        if compound_facts.is_ole(head):
-            found: Mapping[str, Any] = compound_facts.facts(context.file)
+        if compound_file.is_compound(head):
+            found: Mapping[str, Any] = legacy_office_facts.facts(context.file)
         elif head.startswith(b"PK"):
             found = _zipped(context)
         else:
@@ -72,8 +72,8 @@ class OfficeFacts:
 
 
 def _zipped(context: StepContext) -> dict[str, Any]:
-    with Packed(context.file) as packed:
-        return next((facts(packed) for is_one, facts in _FAMILIES if is_one(packed)), {})
+    package = ZipPackage(context.file)
+    return next((facts(package) for is_one, facts in _FAMILIES if is_one(package)), {})
 
 
 def _said(found: Mapping[str, Any]) -> str:

@@ -8,16 +8,16 @@ from typing import Any
 from windlass.kernel.media_types import is_xml
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats.documents import (
-    compound_facts,
-    compound_text,
+    compound_file,
     email_message,
     epub,
+    legacy_office_text,
     ooxml,
     opendocument,
     pdf,
     rtf,
 )
-from windlass.processing.formats.documents.zip_package import Packed
+from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.text import encodings, html_text, plain_text
 from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextSink
@@ -73,7 +73,7 @@ class Text:
             "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
         },
         makes=(MAKES,),
-        libraries=("pypdfium2", "olefile", "pyexpat", "zipfile", "lzma", "charset_normalizer"),
+        libraries=("pypdfium2", "olefile", "pyexpat", "zlib_ng", "bz2", "lzma", "charset_normalizer"),
     )
 
     def prepare(self) -> None:
@@ -118,26 +118,26 @@ def _pdf(context: StepContext, sink: TextSink) -> dict[str, Any]:
 
 
 def _zipped(context: StepContext, sink: TextSink) -> None:
-    with Packed(context.file) as packed:
-        for is_one, text in (
-            (opendocument.is_opendocument, opendocument.text),
-            (epub.is_epub, epub.text),
-            (ooxml.is_ooxml, ooxml.text),
-        ):
-            if is_one(packed):
-                sink.take(text(packed))
-                break
-        if packed.damaged:
-            sink.why_cut = sink.why_cut or "a part of it is damaged"
-        if packed.cut:
-            sink.why_cut = sink.why_cut or "its parts unpack to more than is read"
+    package = ZipPackage(context.file)
+    for is_one, text in (
+        (opendocument.is_opendocument, opendocument.text),
+        (epub.is_epub, epub.text),
+        (ooxml.is_ooxml, ooxml.text),
+    ):
+        if is_one(package):
+            sink.take(text(package))
+            break
+    if package.damaged:
+        sink.why_cut = sink.why_cut or "a part of it is damaged"
+    if package.cut:
+        sink.why_cut = sink.why_cut or "its parts unpack to more than is read"
 
 
 def _unzipped(context: StepContext, sink: TextSink, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
         return _mail(context)
-    if compound_facts.is_ole(context.file.read(8)):
-        return compound_text.text(context.file)
+    if compound_file.is_compound(context.file.read(8)):
+        return legacy_office_text.text(context.file)
     context.file.seek(0)
     if kind == "application/rtf":
         return rtf.text(_whole(context, sink, _RTF))

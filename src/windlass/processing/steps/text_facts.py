@@ -8,7 +8,7 @@ from typing import Any
 
 from windlass.kernel.media_types import extension, is_xml
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats.read_limits import BLOCK, MB, PATIENCE, Clock, blocks, shorten
+from windlass.processing.formats.read_limits import BLOCK, MB, READING_SECONDS, Deadline, blocks, shorten
 from windlass.processing.formats.text import csv_tables, encodings, html_text, json_outline, plain_text
 from windlass.processing.toolkit.rehearsal import rehearse
 
@@ -54,7 +54,7 @@ class TextFacts:
             "rows": "rows of a table, its header not counted",
             "header": "names of the columns, the first 100, where the first row looks like names",
             "consistent": "whether every row of a table has the same number of columns and can be read",
-            "json_valid": "whether it is JSON",
+            "json_valid": "whether it is JSON; absent where the text has more than 16 Mi characters",
             "json_error": "line, column and detail of the first error",
             "json_kind": "what the whole is: `object`, `array`, `lines` of JSON, or a single value",
             "json_keys": "names of an object's members, the first 100",
@@ -94,8 +94,8 @@ def _head_and_codec(context: StepContext, kind: str) -> tuple[bytes, str]:
     """The encoding is that of all the text that is counted: its first other letter may come late."""
     head = context.file.read(_HEAD)
     context.file.seek(0)
-    clock = Clock(PATIENCE / 3)
-    pieces = takewhile(lambda _: not clock.over(), blocks(context.file, MOST_BYTES, MB))
+    deadline = Deadline(READING_SECONDS / 3)
+    pieces = takewhile(lambda _: not deadline.has_passed(), blocks(context.file, MOST_BYTES, MB))
     declared = html_text.declared_charset(head) if kind in _HTML or is_xml(kind) else None
     return head, encodings.survey(pieces).codec(declared, context.facts.get("encoding"))
 
@@ -104,7 +104,7 @@ class _Seen:
     """The text as it streams by, counted on its way to whoever else looks at it."""
 
     def __init__(self, context: StepContext, codec: str) -> None:
-        self._context, self._codec, self._clock = context, codec, Clock()
+        self._context, self._codec, self._deadline = context, codec, Deadline()
         self._counting = plain_text.Counting()
         self.count = 0
 
@@ -128,7 +128,7 @@ class _Seen:
     def _blocks(self) -> Iterator[bytes]:
         self._context.file.seek(0)
         for block in blocks(self._context.file, MOST_BYTES, 4 * BLOCK):
-            if self._clock.over():
+            if self._deadline.has_passed():
                 return
             self.count += len(block)
             self._context.report(100 * self.count // max(self._context.facts["size"], 1))
@@ -162,8 +162,11 @@ def _table(seen: _Seen) -> dict[str, Any]:
 
 
 def _json(seen: _Seen, *, many: bool) -> dict[str, Any]:
-    checker = json_outline.Checker(many=many)
+    pieces, length = list[str](), 0
     for text in seen.texts():
-        checker.add(text)
-    checker.add("", final=seen.whole)
-    return checker.facts(whole=seen.whole)
+        length += len(text)
+        if length <= json_outline.LARGEST:
+            pieces.append(text)
+    if length > json_outline.LARGEST or not seen.whole:
+        return {}
+    return json_outline.facts("".join(pieces), many=many)

@@ -12,7 +12,7 @@ from windlass.kernel.media_types import ARCHIVES, canonical, contains, has_signa
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult, Unreadable
 from windlass.processing.formats import type_refinement
 from windlass.processing.formats.archives import archive_types
-from windlass.processing.formats.documents import compound_types, pdf, zip_types
+from windlass.processing.formats.documents import compound_file, pdf, zip_types
 from windlass.processing.formats.pictures import raw_photos
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.recordings import recording_types
@@ -33,7 +33,7 @@ _PDF_END = 64 * 1024
 #: Bytes that are searched for the root of a document of markup.
 _MARKUP_WITHIN = 64 * MB
 
-_UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", "application/x-ole-storage", "application/pdf"
+_UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", compound_file.UNKNOWN, "application/pdf"
 _ZIP, _TAR, _PDF_MARK = "application/zip", "application/x-tar", b"%PDF-"
 
 #: Documents that may be locked in a compound file.
@@ -74,7 +74,7 @@ class Type:
             "also": "further types that the same bytes have, such as a zip file behind a picture",
         },
         # pylibmagic makes magic find the library that came with it
-        libraries=("pylibmagic", "magic", "pypdfium2"),
+        libraries=("pylibmagic", "magic", "pypdfium2", "olefile", "zlib_ng", "bz2", "lzma"),
     )
 
     def prepare(self) -> None:
@@ -114,7 +114,7 @@ class _Detection:
             return _Found(self._guess)
         if self._head.startswith(zip_types.SIGNATURES):
             return self._zip_file()
-        if self._head.startswith(compound_types.SIGNATURE):
+        if compound_file.is_compound(self._head):
             return self._with_also(self._compound_kind())
         is_named = any(text_types.is_named_text(claim) for claim in self._claims)
         may_have_controls = is_named and (self._guess == _UNKNOWN or is_text(self._guess))
@@ -126,7 +126,7 @@ class _Detection:
         return self._with_also(kind, encoding or self._encoding, is_text=text is not None)
 
     def _zip_file(self) -> _Found:
-        kinds = [zip_types.kind(self._file, each) for each in zip_types.directories(self._file)]
+        kinds = zip_types.kinds(self._file)
         kind = kinds[0] if kinds else _ZIP
         if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
@@ -134,10 +134,10 @@ class _Detection:
         return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
 
     def _compound_kind(self) -> str:
-        root = compound_types.root(self._file)
+        root = compound_file.read_root(self._file)
         if root is not None and root.is_locked:
             return next((claim for claim in self._claims if claim.startswith(_LOCKED)), _COMPOUND)
-        kind = compound_types.kind(root)
+        kind = _COMPOUND if root is None else root.mime_type
         if kind == _COMPOUND and self._guess not in _GUESSED_BY_PROGRAM:
             kind = self._guess
         return type_refinement.narrowed(kind, self._claims)
@@ -203,7 +203,7 @@ class _Detection:
 
     def _zip_behind(self) -> list[str]:
         """Kinds of the zip file that stands behind something else: readers of zip files begin at a file's end."""
-        return [zip_types.kind(self._file, each) for each in zip_types.directories(self._file) if each.entries]
+        return zip_types.kinds(self._file, with_entries=True)
 
     def _with_also(self, kind: str, encoding: str | None = None, *, is_text: bool = False) -> _Found:
         also = self._zip_behind()
@@ -220,7 +220,9 @@ class _Detection:
             return []
         is_named_zip = any(matches(kind, ARCHIVES) for kind in kinds)
         return [
-            found for found in archive_types.containers(self._file) if found != archive_types.ZIP or not is_named_zip
+            found
+            for found in archive_types.types_by_structure(self._file)
+            if found != archive_types.ZIP or not is_named_zip
         ]
 
 

@@ -2,7 +2,7 @@
 
 from windlass.protocols.form.fields import FieldCollector
 from windlass.protocols.form.parser import FormEvent, FormParser, PartBegan, PartData, PartEnded
-from windlass.protocols.form.rules import FormFields, FormRequest, LateFields, parse
+from windlass.protocols.form.upload_form import FormFields, FormRequest, LateFields, parse
 
 __all__ = [
     "FieldCollector",

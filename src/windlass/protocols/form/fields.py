@@ -1,4 +1,4 @@
-"""The ordinary fields of a form, held in bounded memory."""
+"""The ordinary fields of a form, collected in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MAX_ALL_FIELDS_BYTES = 1024 * 1024
 
 
 class FieldCollector:
-    """Takes the events of ordinary fields out of a form's stream and keeps the values; of a repeated one the last.
+    """Collects the values of ordinary fields from the events of a form; of a repeated field the last value.
 
-    ``ended`` is the field that the last event completed, None if it completed none.
+    ``ended``: the field that the last event completed, None if it completed none.
     """
 
     def __init__(self) -> None:
@@ -24,10 +24,8 @@ class FieldCollector:
         self._total = 0
 
     def take(self, event: FormEvent) -> bool:
-        """Whether ``event`` belonged to an ordinary field, and is dealt with.
-
-        Raises BodyTooLarge, BadRequest, InvalidField.
-        """
+        """Process an event of an ordinary field; False for an event of a file. Raises BodyTooLarge, BadRequest,
+        InvalidField."""
         self.ended = None
         match event:
             case PartBegan(filename=None):
@@ -39,14 +37,14 @@ class FieldCollector:
                 self._add(self._open, event.data)
                 return True
             case PartEnded() if self._open is not None:
-                self._keep(self._open, self._pieces)
+                self._set_value(self._open, self._pieces)
                 self.ended, self._open = self._open, None
                 return True
         return False
 
     def _add(self, name: str, data: memoryview) -> None:
         if len(self._pieces) + len(data) > MAX_FIELD_BYTES:
-            self._must_be_meant_as_a_field()
+            self._refuse_if_probably_a_file()
             raise BodyTooLarge(
                 f"The field {name[:40]!r} is larger than {MAX_FIELD_BYTES // 1024} KiB, the most that one field "
                 "may have. The bytes of a file belong in a part with a filename.",
@@ -56,7 +54,7 @@ class FieldCollector:
         self._pieces += data
 
     def _count(self, size: int) -> None:
-        """Names and values of all fields are held together."""
+        """Count bytes of names and values towards the limit of all fields. Raises BodyTooLarge."""
         self._total += size
         if self._total > MAX_ALL_FIELDS_BYTES:
             raise BodyTooLarge(
@@ -64,15 +62,15 @@ class FieldCollector:
                 limit=MAX_ALL_FIELDS_BYTES,
             )
 
-    def _keep(self, name: str, value: bytearray) -> None:
+    def _set_value(self, name: str, value: bytearray) -> None:
         try:
             self.values[name] = value.decode()
         except UnicodeDecodeError as error:
-            self._must_be_meant_as_a_field()
+            self._refuse_if_probably_a_file()
             raise BadRequest(f"The field {name[:40]!r} is not UTF-8 text.", field=name[:40]) from error
 
-    def _must_be_meant_as_a_field(self) -> None:
-        """A part with a type of its own that cannot be a field is more likely a file whose name was left out."""
+    def _refuse_if_probably_a_file(self) -> None:
+        """Raises InvalidField for a part with a Content-Type: it is probably a file without a filename."""
         if self._typed and self._open is not None:
             raise InvalidField(
                 f"The part {self._open[:40]!r} has a Content-Type but no filename, so it was taken for a field, which "

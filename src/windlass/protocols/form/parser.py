@@ -1,4 +1,4 @@
-"""A multipart body as a stream of events, as it comes, in pieces of any size. Nothing of a file is held or copied."""
+"""Parse a multipart body into a stream of events. Accepts pieces of any size; copies no bytes of files."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from dataclasses import dataclass
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
-from windlass.protocols import media_types, parameters
+from windlass.protocols import header_parameters, media_types
 from windlass.protocols.form.part_head import MAX_HEAD_BYTES, PartHead
 
 MAX_PARTS = 1000
 MAX_PART_HEADERS = 16
 #: Of a part (bytes).
 MAX_HEADER_LINE = 4096
-#: Spaces and tabs behind a boundary (RFC 2046, 5.1.1); with more it is none.
+#: Spaces and tabs after a boundary (RFC 2046, 5.1.1); with more it is not a boundary.
 MAX_PADDING = 64
 
 _REST_OF_DELIMITER = rb"(--|[ \t]{0,%d}\r\n)" % MAX_PADDING
 _EMPTY_LINES = re.compile(rb"[\r\n]*")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00\r\n]*)")
-# RFC 2046, 5.1.1 allows 70 characters of fewer kinds; some clients take more. Never a CR: the search relies on it.
+# RFC 2046, 5.1.1 allows fewer characters, and 70 of them; some clients use more. Never a CR: the search needs that.
 _BOUNDARY = re.compile(r"[ -~]{0,199}[!-~]")
 
 
 @dataclass(frozen=True, slots=True)
 class PartBegan:
-    """``filename`` as the client sent it, directories and all; None: an ordinary field.
+    """``filename`` as the client sent it, with directories; None for an ordinary field.
 
-    ``content_type`` is the part's own header, None if it has none. A part whose type no field has, such as a picture's,
-    is a file even if the client gives it no name.
+    ``content_type``: the Content-Type of the part, None if it has none. A part of a type that no field has (an image)
+    is a file even without a filename.
     """
 
     name: str
@@ -39,65 +39,65 @@ class PartBegan:
 
 @dataclass(frozen=True, slots=True)
 class PartData:
-    """Bytes of the part that began last: a view into what was fed, never empty."""
+    """Bytes of the current part: a view into the fed data, never empty."""
 
     data: memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class PartEnded:
-    """The part that began last is whole."""
+    """The current part is complete."""
 
 
 FormEvent = PartBegan | PartData | PartEnded
 
 
 class FormParser:
-    """Turns the pieces of one body into events. Its cost is linear in the body, whatever that holds.
+    """Turns the pieces of one body into events, in linear time for any content.
 
-    A part with an empty file name and no bytes is how a browser says that no file was chosen: it makes no event.
+    A part with an empty filename and no bytes makes no event: a browser sends it when no file was chosen.
     """
 
     def __init__(self, content_type: str) -> None:
         """``content_type`` is the request's header. Raises UnsupportedMediaType, BadRequest."""
         self._delimiter = b"\r\n--" + _boundary(content_type)
         literal = re.escape(self._delimiter)
-        self._whole_delimiter = re.compile(literal + _REST_OF_DELIMITER)
+        self._complete_delimiter = re.compile(literal + _REST_OF_DELIMITER)
         self._cut_delimiter = re.compile(literal + rb"(?:-|[ \t]{0,%d}\r?)" % MAX_PADDING)
         self._first_delimiter = re.compile(literal.removeprefix(re.escape(b"\r\n")) + _REST_OF_DELIMITER)
         self._step = self._read_start
-        self._held = b""
+        self._unparsed = b""
         self._events: list[FormEvent] = []
-        self._withheld: PartBegan | None = None
+        self._unconfirmed: PartBegan | None = None
         self._parts = 0
-        self._whole = False
+        self._ended = False
 
     def feed(self, data: bytes) -> list[FormEvent]:
-        """What ``data`` adds. Raises BadRequest for a malformed body, BodyTooLarge for too many parts.
+        """Return the events of ``data``. Raises BadRequest for a malformed body, BodyTooLarge for too many parts.
 
-        After either, the parser is of no more use.
+        After either error, do not use the parser any more.
         """
         self._events = []
-        if self._held:
-            data, self._held = self._held + data, b""
+        if self._unparsed:
+            data, self._unparsed = self._unparsed + data, b""
         at = 0
-        while at < len(data) and not self._whole:
+        while at < len(data) and not self._ended:
             at = self._step(data, at)
         return self._events
 
     def finish(self) -> None:
-        """The body has ended. Raises BadRequest if the form has not."""
-        if not self._whole:
+        """Check that the form ended with the body. Raises BadRequest."""
+        if not self._ended:
             raise BadRequest("The multipart body breaks off: its closing boundary is missing.")
 
     def _read_start(self, data: bytes, at: int) -> int:
-        """Empty lines, and the first delimiter."""
+        """Skip empty lines and read the first delimiter."""
         at = _EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches nothing too
         found = self._first_delimiter.match(data, at)
         if found:
             return self._end_of_delimiter(found)
         if self._may_become_delimiter(b"\r\n" + data[at : at + len(self._delimiter) + MAX_PADDING + 2]):
-            return self._hold(data, at)
+            return self._keep_rest(data, at)
         raise _malformed("it does not begin with the boundary that Content-Type names")
 
     def _read_head(self, data: bytes, at: int) -> int:
@@ -107,7 +107,7 @@ class FormParser:
                 raise BadRequest(
                     f"The headers of part {self._parts} of the form have more than {MAX_HEAD_BYTES} bytes, the limit."
                 )
-            return self._hold(data, at)
+            return self._keep_rest(data, at)
         self._begin_part(data[at:end].split(b"\r\n") if end > at else [])
         self._step = self._read_data
         return end + 4
@@ -116,21 +116,21 @@ class FormParser:
         found = self._find_delimiter(data, at)
         if found:
             self._add(data, at, found.start())
-            if not self._withheld:
+            if not self._unconfirmed:
                 self._events.append(PartEnded())
-            self._withheld = None
+            self._unconfirmed = None
             return self._end_of_delimiter(found)
         kept = self._start_of_cut_delimiter(data, at)
         self._add(data, at, kept)
-        return self._hold(data, kept)
+        return self._keep_rest(data, kept)
 
     def _find_delimiter(self, data: bytes, at: int) -> re.Match[bytes] | None:
-        """``find`` is the fastest where nothing looks like a delimiter, the expression where much does."""
+        """``find`` is fastest where nothing looks like a delimiter, the expression where much does."""
         near = data.find(self._delimiter, at)
-        return None if near < 0 else self._whole_delimiter.search(data, near)
+        return None if near < 0 else self._complete_delimiter.search(data, near)
 
     def _start_of_cut_delimiter(self, data: bytes, at: int) -> int:
-        """Where a delimiter begins of which ``data`` does not have the end; else its length."""
+        """Return where a delimiter starts that ``data`` cuts off; the length of ``data`` if there is none."""
         longest = len(self._delimiter) + MAX_PADDING + 2
         found = data.find(b"\r", max(at, len(data) - longest))
         while found >= 0 and not self._may_become_delimiter(data[found:]):
@@ -142,7 +142,7 @@ class FormParser:
 
     def _end_of_delimiter(self, found: re.Match[bytes]) -> int:
         if found[1] == b"--":
-            self._whole = True
+            self._ended = True
             return found.end()
         self._parts += 1
         if self._parts > MAX_PARTS:
@@ -167,25 +167,25 @@ class FormParser:
             head.end_header()
         name, filename = head.disposition()
         content_type = head.content_type()
-        if filename is None and not media_types.may_be_of_a_field(content_type):
+        if filename is None and not media_types.is_field_type(content_type):
             filename = filenames.UNNAMED
         began = PartBegan(name, filename, content_type)
         if began.filename == "":
-            self._withheld = began
+            self._unconfirmed = began
         else:
             self._events.append(began)
 
     def _add(self, data: bytes, start: int, end: int) -> None:
         if start == end:
             return
-        if self._withheld:
-            self._events.append(self._withheld)
-            self._withheld = None
+        if self._unconfirmed:
+            self._events.append(self._unconfirmed)
+            self._unconfirmed = None
         self._events.append(PartData(memoryview(data)[start:end]))
 
-    def _hold(self, data: bytes, at: int) -> int:
-        """Keep what cannot be told yet for the next piece."""
-        self._held = data[at:]
+    def _keep_rest(self, data: bytes, at: int) -> int:
+        """Keep the rest for the next piece, with which it can be parsed."""
+        self._unparsed = data[at:]
         return len(data)
 
 
@@ -194,7 +194,7 @@ def _malformed(why: str) -> BadRequest:
 
 
 def _boundary(content_type: str) -> bytes:
-    kind, found = parameters.parse(content_type)
+    kind, found = header_parameters.parse(content_type)
     if kind != media_types.FORM:
         raise UnsupportedMediaType(f"A form is sent as {media_types.FORM}, not as {kind[:60]!r}.")
     boundary = found.get("boundary", "")

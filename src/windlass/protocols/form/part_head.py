@@ -1,9 +1,9 @@
-"""The headers of one part of a multipart body, collected piece by piece."""
+"""The headers of one part of a multipart body."""
 
 from __future__ import annotations
 
 from windlass.kernel.errors import BadRequest
-from windlass.protocols import parameters
+from windlass.protocols import header_parameters
 
 MAX_HEAD_BYTES = 16 * 1024
 
@@ -21,11 +21,11 @@ class PartHead:
         self._headers: dict[str, str] = {}
 
     def add_to_name(self, piece: bytes) -> None:
-        self._must_have_room(len(piece))
+        self._count(len(piece))
         self._name += piece
 
     def add_to_value(self, piece: bytes) -> None:
-        self._must_have_room(len(piece))
+        self._count(len(piece))
         self._value += piece
 
     def end_header(self) -> None:
@@ -35,10 +35,13 @@ class PartHead:
         self._value.clear()
 
     def disposition(self) -> tuple[str, str | None]:
-        """The field's name, and the file's name or None. Raises BadRequest for a part that is no form field."""
-        self._must_be_plain()
-        _, found = parameters.parse(self._headers.get("content-disposition", ""))
-        name, filename = parameters.text_of_form(found, "name"), parameters.text_of_form(found, "filename")
+        """Return the field's name, and the filename or None. Raises BadRequest for a part that is not a form field."""
+        self._refuse_encoded_part()
+        _, found = header_parameters.parse(self._headers.get("content-disposition", ""))
+        name, filename = (
+            header_parameters.text_of_form(found, "name"),
+            header_parameters.text_of_form(found, "filename"),
+        )
         if name is None and filename is None:
             raise BadRequest(
                 f"Part {self.index} of the form has no name: each part needs "
@@ -49,8 +52,8 @@ class PartHead:
     def content_type(self) -> str | None:
         return self._headers.get("content-type")
 
-    def _must_be_plain(self) -> None:
-        """RFC 7578, 4.7 has retired encoded parts; storing one as it is would store another file."""
+    def _refuse_encoded_part(self) -> None:
+        """Raises BadRequest for an encoded part (deprecated by RFC 7578, 4.7), which would be stored encoded."""
         encoding = self._headers.get("content-transfer-encoding", "").lower()
         if encoding not in _PLAIN_ENCODINGS:
             raise BadRequest(
@@ -58,7 +61,7 @@ class PartHead:
                 "Send its bytes as they are."
             )
 
-    def _must_have_room(self, more: int) -> None:
+    def _count(self, more: int) -> None:
         self._size += more
         if self._size > MAX_HEAD_BYTES:
             raise BadRequest(f"The headers of part {self.index} of the form have more than {MAX_HEAD_BYTES} bytes.")

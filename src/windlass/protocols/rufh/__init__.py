@@ -1,4 +1,4 @@
-"""Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload): one code path for every version that is spoken."""
+"""Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload): one code path for every supported version."""
 
 from windlass.protocols.rufh.interop import Interop
 from windlass.protocols.rufh.interop import of as interop_of

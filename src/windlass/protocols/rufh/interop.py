@@ -1,21 +1,21 @@
-"""The versions of the draft that are spoken, and all in which they differ (docs/decisions: the IETF protocol)."""
+"""The supported versions of the draft and how they differ (docs/decisions/0017-ietf-resumable-uploads.md)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from windlass.protocols.intents import Head
-from windlass.protocols.rufh import fields
+from windlass.protocols.rufh import structured_fields
 
 FIELD = "Upload-Draft-Interop-Version"
 
 
 @dataclass(frozen=True, slots=True)
 class Interop:
-    """One row of the table. ``asked`` is the number that the request has, None where it has none."""
+    """One row of the table. ``requested``: the number that the request has, None if it has none."""
 
     accepted: int
-    """The status for bytes that are taken and are not the last."""
+    """The status of the reply to bytes that are not the last."""
     lifetime: str
     """The key of Upload-Limit for the seconds that an upload has left."""
     state_fields_refused: bool
@@ -24,17 +24,17 @@ class Interop:
     """Bytes beyond the length make the upload invalid for good."""
     complete_required: bool
     """PATCH must carry Upload-Complete; where it need not, its absence means that more will come."""
-    asked: int | None = None
+    requested: int | None = None
 
     @property
-    def informs(self) -> bool:
-        """104 goes to clients that named a version spoken here, and to no others."""
-        return self.asked is not None and OLDEST <= self.asked <= NEWEST
+    def sends_104(self) -> bool:
+        """Whether the client gets interim responses: it named a supported version."""
+        return self.requested is not None and OLDEST <= self.requested <= NEWEST
 
 
 OLDEST, NEWEST = 6, 10
 
-#: From which number on a row holds: 6 is drafts -04 and -05, 8 is -09 to -11.
+#: By the lowest number that a row is for: 6 is drafts -04 and -05, 8 is -09 to -11.
 TABLE = {
     10: Interop(204, "max-age", state_fields_refused=False, past_length_ends=True, complete_required=True),
     8: Interop(204, "max-age", state_fields_refused=False, past_length_ends=True, complete_required=False),
@@ -44,8 +44,8 @@ TABLE = {
 
 
 def of(head: Head) -> Interop:
-    """What this request's client expects. Without a version, or with one to come, as the newest."""
-    asked = fields.integer(head, FIELD)
-    number = NEWEST if asked is None else max(asked, OLDEST)
+    """Return the version of this request. Without one, or with one that is newer, it is the newest."""
+    requested = structured_fields.integer(head, FIELD)
+    number = NEWEST if requested is None else max(requested, OLDEST)
     row = next(row for least, row in TABLE.items() if number >= least)
-    return replace(row, asked=asked)
+    return replace(row, requested=requested)

@@ -1,4 +1,4 @@
-"""A request of the IETF's resumable uploads as an intent."""
+"""Parse the requests of the IETF's resumable uploads into intents."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, InconsistentLength, MethodNotAllowed, Problem, UnsupportedMediaType
-from windlass.protocols import claims, media_types, raw
-from windlass.protocols.heads import announces_body, body_length, effective_method, must_not_be_encoded
+from windlass.protocols import description_fields, media_types, raw
+from windlass.protocols.heads import announces_body, body_length, effective_method, refuse_content_encoding
 from windlass.protocols.intents import Abort, Append, Create, Description, Discover, Head, Intent, Query
-from windlass.protocols.rufh import fields, interop
+from windlass.protocols.rufh import interop, structured_fields
 from windlass.protocols.tus import metadata
 
 _STATE_FIELDS = ("Upload-Offset", "Upload-Complete", "Upload-Length")
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
-    """``upload_id`` is the upload that the path names, None for the place where uploads are created.
+    """``upload_id``: the upload that the path names, None where uploads are created.
 
     Raises BadRequest, InconsistentLength, MethodNotAllowed, UnsupportedMediaType.
     """
@@ -30,10 +30,10 @@ def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
         case "PATCH", uuid.UUID() as known:
             return _append(head, known)
         case "HEAD", uuid.UUID() as known:
-            _must_not_speak_of_state(head)
+            _refuse_state_fields(head)
             return Query(known)
         case "DELETE", uuid.UUID() as known:
-            _must_not_speak_of_state(head)
+            _refuse_state_fields(head)
             return Abort(known)
     raise _wrong_method(method, upload_id)
 
@@ -44,12 +44,12 @@ def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
 
 
 def _create(head: Head) -> Create:
-    complete = fields.boolean(head, "Upload-Complete")
+    complete = structured_fields.boolean(head, "Upload-Complete")
     if complete is None:
         raise BadRequest("Upload-Complete is ?1 where the body is the whole file, else ?0.", field="Upload-Complete")
-    if fields.integer(head, "Upload-Offset"):
+    if structured_fields.integer(head, "Upload-Offset"):
         raise BadRequest("A creation begins at byte 0; leave Upload-Offset out.", field="Upload-Offset")
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     size = _size(head, 0, complete)
     _must_fit(head, size)
     return Create(
@@ -57,8 +57,8 @@ def _create(head: Head) -> Create:
         size,
         has_body=announces_body(head),
         body_length=_content_length(head),
-        ends=complete,
-        digests=fields.digests(head, "Content-Digest"),
+        completes=complete,
+        body_digests=structured_fields.digests(head, "Content-Digest"),
     )
 
 
@@ -67,8 +67,8 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
         raise UnsupportedMediaType(
             f"Bytes of this upload are sent as {media_types.IETF}.", headers={"Accept-Patch": media_types.IETF}
         )
-    must_not_be_encoded(head)
-    offset = fields.integer(head, "Upload-Offset")
+    refuse_content_encoding(head)
+    offset = structured_fields.integer(head, "Upload-Offset")
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
     complete = _completes(head)
@@ -77,32 +77,32 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
         offset,
         _content_length(head),
         size=_size(head, offset, complete),
-        ends=complete,
-        digests=fields.digests(head, "Content-Digest"),
-        whole=fields.digests(head, "Repr-Digest"),
+        completes=complete,
+        body_digests=structured_fields.digests(head, "Content-Digest"),
+        upload_digests=structured_fields.digests(head, "Repr-Digest"),
     )
 
 
 def _completes(head: Head) -> bool:
-    said = fields.boolean(head, "Upload-Complete")
-    if said is None and interop.of(head).complete_required:
+    complete = structured_fields.boolean(head, "Upload-Complete")
+    if complete is None and interop.of(head).complete_required:
         raise BadRequest("A PATCH needs Upload-Complete: ?1 where it brings the last bytes.", field="Upload-Complete")
-    return bool(said)
+    return bool(complete)
 
 
 def _size(head: Head, offset: int, complete: bool) -> int | None:
-    """The length of the whole, which the last request tells by its own. Raises InconsistentLength."""
-    said = fields.integer(head, "Upload-Length")
+    """Return the length of the upload, which follows from the length of the last request. Raises InconsistentLength."""
+    declared = structured_fields.integer(head, "Upload-Length")
     content = _content_length(head)
-    told = offset + content if complete and content is not None else None
-    if said is not None and told is not None and said != told:
+    computed = offset + content if complete and content is not None else None
+    if declared is not None and computed is not None and declared != computed:
         raise InconsistentLength(
-            f"Upload-Length is {said} bytes; with this request, which is to be the last, the upload would have {told} "
-            "bytes.",
-            expected=said,
-            received=told,
+            f"Upload-Length is {declared} bytes; with this request, which is the last, the upload would have "
+            f"{computed} bytes.",
+            expected=declared,
+            received=computed,
         )
-    return told if said is None else said
+    return computed if declared is None else declared
 
 
 def _must_fit(head: Head, size: int | None) -> None:
@@ -112,36 +112,36 @@ def _must_fit(head: Head, size: int | None) -> None:
 
 
 def _content_length(head: Head) -> int | None:
-    """How long the body is; None where only its end will tell. Without either field there is none (RFC 9112, 6.3)."""
+    """Return the length of the body; None if it is not announced. Without either field it is 0 (RFC 9112, 6.3)."""
     return None if "transfer-encoding" in head.headers else body_length(head) or 0
 
 
-def _must_not_speak_of_state(head: Head) -> None:
-    found = [name for name in _STATE_FIELDS if name.lower() in head.headers]
-    if found and interop.of(head).state_fields_refused:
-        raise BadRequest(f"This request must not carry {found[0]}.", field=found[0])
+def _refuse_state_fields(head: Head) -> None:
+    present = [name for name in _STATE_FIELDS if name.lower() in head.headers]
+    if present and interop.of(head).state_fields_refused:
+        raise BadRequest(f"This request must not carry {present[0]}.", field=present[0])
 
 
 def _description(head: Head) -> Description:
-    """Upload-Metadata says most; what it leaves out, the fields and the query that a raw body has may say."""
-    said = metadata.describe(head.headers.get("upload-metadata"), None)
-    asked: dict[str, Any] = claims.of_query(head.query)
-    digests = {each.algorithm: each.value.hex() for each in fields.digests(head, "Repr-Digest")}
-    named = said.filename != filenames.clean("")
-    claims.must_be_small((said.client_metadata or "") + head.query.get("metadata", ""))
+    """Read Upload-Metadata; for what it leaves out, the headers and the query of a raw upload."""
+    described = metadata.describe(head.headers.get("upload-metadata"), None)
+    query: dict[str, Any] = description_fields.from_query(head.query)
+    digests = {each.algorithm: each.value.hex() for each in structured_fields.digests(head, "Repr-Digest")}
+    named = described.filename != filenames.clean("")
+    description_fields.require_small_metadata((described.client_metadata or "") + head.query.get("metadata", ""))
     return Description(
-        filename=said.filename if named else raw.name_of(head, None),
-        declared_type=said.declared_type or _declared_type(head),
-        profile=said.profile if said.profile != "default" else asked["profile"],
-        reference=said.reference or asked["reference"],
-        sha256=digests.get("sha256") or said.sha256 or asked["sha256"],
+        filename=described.filename if named else raw.name_of(head, None),
+        declared_type=described.declared_type or _declared_type(head),
+        profile=described.profile if described.profile != "default" else query["profile"],
+        reference=described.reference or query["reference"],
+        sha256=digests.get("sha256") or described.sha256 or query["sha256"],
         sha512=digests.get("sha512"),
-        metadata=asked["metadata"] | dict(said.metadata),
-        client_metadata=said.client_metadata,
+        metadata=query["metadata"] | dict(described.metadata),
+        client_metadata=described.client_metadata,
     )
 
 
 def _declared_type(head: Head) -> str | None:
-    """The type of a part of a file is no type of the file."""
+    """Return the declared type of the file; the type of a partial upload is not the type of the file."""
     declared = raw.type_of(head)
     return None if declared in (media_types.IETF, media_types.TUS) else declared

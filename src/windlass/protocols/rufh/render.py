@@ -1,4 +1,4 @@
-"""Outcomes as replies of the IETF's resumable uploads."""
+"""Render outcomes as replies of the IETF's resumable uploads."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from windlass.kernel.errors import (
 )
 from windlass.protocols import media_types
 from windlass.protocols.intents import Reply, UploadState
-from windlass.protocols.rufh import fields
+from windlass.protocols.rufh import structured_fields
 from windlass.protocols.rufh.interop import FIELD, Interop
 
-#: An interim response that says where the upload can be resumed.
+#: The status of the interim response that says where the upload can be resumed.
 UPLOAD_RESUMPTION_SUPPORTED = 104
 _TYPES = "https://iana.org/assignments/http-problem-types#"
 
 
 def begun(state: UploadState, location: str, interop: Interop, now: datetime) -> Mapping[str, str]:
     """The fields of the interim response 104."""
-    return {FIELD: str(interop.asked), "Location": location} | _limit(state, interop, now)
+    return {FIELD: str(interop.requested), "Location": location} | _limit(state, interop, now)
 
 
 def taken(
     state: UploadState, location: str, interop: Interop, now: datetime, record: Any = None, *, creation: bool = False
 ) -> Reply:
-    """For a creation and for bytes. ``record`` is the file's, once it is complete: the answer to the whole upload."""
+    """Reply to a creation or to bytes. ``record``: the file's record once the upload is complete."""
     headers = _state(state) | _limit(state, interop, now)
     if state.complete:
         return Reply(201, headers | {"Location": location}, record)
@@ -57,14 +57,17 @@ def aborted() -> Reply:
 
 
 def discovered(max_size: int, min_size: int, life_seconds: int, interop: Interop) -> dict[str, str]:
-    """The fields of a reply to OPTIONS. ``min-size`` is always there: where there is no limit it says so."""
+    """Return the fields of a reply to OPTIONS. ``min-size`` is always present; 0 is no limit."""
     limits = {"max-size": max_size, "min-size": min_size, interop.lifetime: life_seconds}
-    return {"Upload-Limit": fields.dictionary(limits), "Accept-Patch": f"{media_types.IETF}, {media_types.TUS}"}
+    return {
+        "Upload-Limit": structured_fields.dictionary(limits),
+        "Accept-Patch": f"{media_types.IETF}, {media_types.TUS}",
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """In what a refusal differs from the same problem elsewhere: status, fields, members of the document."""
+    """How a refusal differs from the same problem elsewhere: status, headers, members of the document."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +91,7 @@ def refused(problem: Problem) -> Refusal:
         case ChecksumMismatch():
             return Refusal(problem.status, headers | {"Upload-Complete": "?1"})
         case FileTooLarge():
-            limit = fields.dictionary({"max-size": problem.members["limit"]})
+            limit = structured_fields.dictionary({"max-size": problem.members["limit"]})
             return Refusal(problem.status, headers | {"Upload-Limit": limit})
     return Refusal(problem.status, headers)
 
@@ -98,7 +101,7 @@ def _typed(name: str, status: int) -> dict[str, Any]:
 
 
 def _state(state: UploadState) -> dict[str, str]:
-    file = {"Windlass-File": urls.file(state.file_id)} if state.file_id else {}
+    file = {"Windlass-File": urls.file_path(state.file_id)} if state.file_id else {}
     return {"Upload-Complete": "?1" if state.complete else "?0", "Upload-Offset": str(state.offset)} | file
 
 
@@ -110,4 +113,4 @@ def _limit(state: UploadState, interop: Interop, now: datetime) -> dict[str, str
         limits["min-size"] = state.min_size
     if state.expires_at is not None:
         limits[interop.lifetime] = max(0, int((state.expires_at - now).total_seconds()))
-    return {"Upload-Limit": fields.dictionary(limits)}
+    return {"Upload-Limit": structured_fields.dictionary(limits)}

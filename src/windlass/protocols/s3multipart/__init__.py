@@ -1,48 +1,48 @@
-"""The calls of Uppy's ``@uppy/aws-s3`` (http-api section 5): uploads straight to the store, of which only JSON passes
-here. Version 5 and 6 of the plugin say the same, but for what ``parse`` tells."""
+"""The requests of Uppy's ``@uppy/aws-s3`` (http-api section 5): direct uploads to the store, with only JSON sent here.
+
+Versions 5 and 6 of the plugin are supported; where they differ, ``parse`` says so.
+"""
 
 from windlass.protocols.s3multipart.parse import (
-    DIALECT,
     MAX_JSON_BODY,
     MAX_JSON_PARTS,
-    key_of,
     parse_complete,
     parse_create,
     parse_key,
     parse_number,
     parse_numbers,
     parse_params,
+    parse_upload_key,
     upload_of_key,
 )
 from windlass.protocols.s3multipart.render import (
     aborted,
     completed,
     created,
-    invited,
-    listed,
-    part,
-    parts,
     refused,
+    signed_part,
+    signed_parts,
+    signed_request,
+    uploaded_parts,
 )
 
 __all__ = [
-    "DIALECT",
     "MAX_JSON_BODY",
     "MAX_JSON_PARTS",
     "aborted",
     "completed",
     "created",
-    "invited",
-    "key_of",
-    "listed",
     "parse_complete",
     "parse_create",
     "parse_key",
     "parse_number",
     "parse_numbers",
     "parse_params",
-    "part",
-    "parts",
+    "parse_upload_key",
     "refused",
+    "signed_part",
+    "signed_parts",
+    "signed_request",
     "upload_of_key",
+    "uploaded_parts",
 ]

@@ -1,4 +1,4 @@
-"""What Uppy asks, as intents. Raises BadRequest for what is malformed, NotFound for a name that is none of ours."""
+"""Parse Uppy's requests into intents. Raises BadRequest for malformed ones, NotFound for unknown keys."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound
-from windlass.protocols import claims, json_fields, media_types
-from windlass.protocols.intents import Description, NamedPart, SendStraight
+from windlass.protocols import description_fields, json_fields, media_types
+from windlass.protocols.intents import CreateDirect, Description, NamedPart
 
-#: What a session of this dialect remembers.
-DIALECT = "s3"
-
-#: Of a creation; and of ten thousand parts with their tags.
+#: The largest JSON of a creation, and of ten thousand parts with their ETags.
 MAX_JSON_BODY = 64 * 1024
 MAX_JSON_PARTS = 2 * 1024 * 1024
 
-MOST_PARTS = 10_000
+MAX_PARTS = 10_000
 
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _DIGITS = re.compile(r"[0-9]{1,1000}")
@@ -28,40 +25,43 @@ _METADATA = re.compile(r"metadata\[([^\]]{1,200})\]")
 _UPLOAD = re.compile(r"(?:^|/)objects/[0-9a-f]{2}/([0-9a-f-]{36})(?:\.tail\.[0-9a-f]+)?")
 _TAG = re.compile(r'"?([!#-~]{1,200})"?')
 
-#: Metadata that says something to us, or that Uppy repeats from beside it; the rest is shown in the record.
-_MEANING = frozenset({"name", "type", "relativePath", "size", "part_size", "profile", "reference", "post_id", "sha256"})
-#: How version 5 spells what is not set.
+#: Metadata that has a meaning here, or that repeats other fields; the rest is shown in the record.
+_KNOWN_KEYS = frozenset(
+    {"name", "type", "relativePath", "size", "part_size", "profile", "reference", "post_id", "sha256"}
+)
+#: How version 5 sends values that are not set.
 _UNSET = frozenset({"", "undefined", "null"})
 
 
-def parse_create(body: bytes) -> SendStraight:
+def parse_create(body: bytes) -> CreateDirect:
     """``POST multipart``: ``{filename, type, metadata}``."""
     fields = json_fields.read(body)
-    said = fields.get("metadata") or {}
-    if not isinstance(said, dict):
+    metadata = fields.get("metadata") or {}
+    if not isinstance(metadata, dict):
         raise BadRequest("metadata must be a JSON object.", field="metadata")
-    return _intent(json_fields.optional_text(fields, "filename"), json_fields.optional_text(fields, "type"), said)
+    return _intent(json_fields.optional_text(fields, "filename"), json_fields.optional_text(fields, "type"), metadata)
 
 
-def parse_params(query: Mapping[str, str]) -> SendStraight:
-    """``GET params?filename&type&metadata[k]``. ``method=PUT``, which Uppy does not say, asks for no form."""
+def parse_params(query: Mapping[str, str]) -> CreateDirect:
+    """``GET params?filename&type&metadata[k]``. ``method=PUT``, which Uppy never sends, asks for a PUT
+    instead of a form."""
     method = query.get("method", "POST").upper()
     if method not in ("POST", "PUT"):
         raise BadRequest("method is POST, for a form, or PUT.", field="method")
-    said = {found[1]: value for name, value in query.items() if (found := _METADATA.fullmatch(name))}
-    return _intent(query.get("filename"), query.get("type"), said, as_form=method == "POST", in_parts=False)
+    metadata = {match[1]: value for name, value in query.items() if (match := _METADATA.fullmatch(name))}
+    return _intent(query.get("filename"), query.get("type"), metadata, as_form=method == "POST", in_parts=False)
 
 
 def parse_key(query: Mapping[str, str]) -> str:
-    """The key as it was given out. Which upload is meant the path says; the two must agree."""
+    """Return the parameter ``key``. The upload is named by the path, and both must match."""
     key = query.get("key", "")
     if not key:
         raise BadRequest("The parameter key is missing.", field="key")
     return key
 
 
-def key_of(query: Mapping[str, str]) -> tuple[uuid.UUID, str]:
-    """Which upload a key alone names."""
+def parse_upload_key(query: Mapping[str, str]) -> tuple[uuid.UUID, str]:
+    """Return the upload that the parameter ``key`` names, and the key."""
     key = parse_key(query)
     return upload_of_key(key), key
 
@@ -74,26 +74,26 @@ def upload_of_key(key: str) -> uuid.UUID:
 
 
 def parse_number(text: str) -> int:
-    """The number of a part: 1 to 10,000."""
+    """Parse the number of a part, from 1 to 10,000."""
     number = int(text) if _NUMBER.fullmatch(text) else 0
-    if not 1 <= number <= MOST_PARTS:
-        raise BadRequest(f"A part has a number from 1 to {MOST_PARTS}, not {text[:20]!r}.", field="partNumber")
+    if not 1 <= number <= MAX_PARTS:
+        raise BadRequest(f"A part has a number from 1 to {MAX_PARTS}, not {text[:20]!r}.", field="partNumber")
     return number
 
 
 def parse_numbers(query: Mapping[str, str]) -> list[int]:
-    """``partNumbers=1,2``, in order, each once."""
-    said = [each for each in query.get("partNumbers", "").split(",") if each]
-    if not said or len(said) > MOST_PARTS:
+    """Parse ``partNumbers=1,2``; return each number once, in order."""
+    numbers = [each for each in query.get("partNumbers", "").split(",") if each]
+    if not numbers or len(numbers) > MAX_PARTS:
         raise BadRequest("partNumbers must be numbers of parts, separated by commas.", field="partNumbers")
-    return sorted({parse_number(each.strip()) for each in said})
+    return sorted({parse_number(each.strip()) for each in numbers})
 
 
 def parse_complete(body: bytes) -> tuple[NamedPart, ...]:
     """``{parts: [{PartNumber, ETag}]}``, in order of their numbers, from 1 without a gap."""
     listed = json_fields.read(body).get("parts")
-    if not isinstance(listed, list) or not 1 <= len(listed) <= MOST_PARTS:
-        raise BadRequest(f"parts must be a list of 1 to {MOST_PARTS} parts.", field="parts")
+    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_PARTS:
+        raise BadRequest(f"parts must be a list of 1 to {MAX_PARTS} parts.", field="parts")
     named = tuple(_part(each) for each in listed)
     if [part.number for part in named] != list(range(1, len(named) + 1)):
         raise BadRequest(
@@ -104,17 +104,17 @@ def parse_complete(body: bytes) -> tuple[NamedPart, ...]:
     return named
 
 
-def _part(said: Any) -> NamedPart:
-    if not isinstance(said, dict):
+def _part(listed: Any) -> NamedPart:
+    if not isinstance(listed, dict):
         raise BadRequest("Each of parts must be an object with PartNumber and ETag.", field="parts")
-    number = parse_number(str(said.get("PartNumber", "")))
-    given = said.get("ETag")
+    number = parse_number(str(listed.get("PartNumber", "")))
+    given = listed.get("ETag")
     tag = _TAG.fullmatch(given) if isinstance(given, str) else None
     if tag is None:
         raise BadRequest(
-            f"Part {number} has {_shown_tag(given)} for its ETag; it must be the ETag that the store answered the part "
-            'with. A page can read it only where the CORS rules of the bucket have "ExposeHeaders": ["ETag"], which '
-            "are the likely cause.",
+            f"Part {number} has {_shown_tag(given)} for its ETag; it must be the ETag with which the store replied to "
+            "the part. A page can read it only where the CORS rules of the bucket have "
+            '"ExposeHeaders": ["ETag"], which are the likely cause.',
             field="parts",
         )
     return NamedPart(number, tag[1])
@@ -127,40 +127,40 @@ def _shown_tag(given: Any) -> str:
 
 
 def _intent(
-    name: str | None, declared: str | None, said: Mapping[str, Any], *, as_form: bool = True, in_parts: bool = True
-) -> SendStraight:
+    name: str | None, declared: str | None, metadata: Mapping[str, Any], *, as_form: bool = True, in_parts: bool = True
+) -> CreateDirect:
     if not name:
         raise BadRequest("filename is missing.", field="filename")
-    known = {key: value for key, value in said.items() if value is not None and not _is_unset(value)}
+    known = {key: value for key, value in metadata.items() if value is not None and not _is_unset(value)}
     try:
         description = Description(
             filename=filenames.clean(name),
             declared_type=media_types.declared(declared),
-            profile=claims.profile(json_fields.optional_text(known, "profile")) or "default",
+            profile=description_fields.profile(json_fields.optional_text(known, "profile")) or "default",
             reference=json_fields.reference(known, "reference", "post_id"),
             sha256=json_fields.sha256(known, "sha256"),
-            metadata=_shown(known),
+            metadata=_record_metadata(known),
         )
-        sizes = _count(known, "size"), _count(known, "part_size")
+        sizes = _byte_count(known, "size"), _byte_count(known, "part_size")
     except InvalidField as error:
         raise BadRequest(error.detail, **error.members) from error
-    return SendStraight(description, *sizes, in_parts=in_parts, as_form=as_form)
+    return CreateDirect(description, *sizes, in_parts=in_parts, as_form=as_form)
 
 
 def _is_unset(value: Any) -> bool:
     return isinstance(value, str) and value in _UNSET
 
 
-def _shown(known: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {key: value for key, value in known.items() if key not in _MEANING}
-    claims.must_be_small(json.dumps(shown, ensure_ascii=False))
-    claims.must_be_storable(shown)
+def _record_metadata(known: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {key: value for key, value in known.items() if key not in _KNOWN_KEYS}
+    description_fields.require_small_metadata(json.dumps(shown, ensure_ascii=False))
+    description_fields.require_storable(shown)
     json_fields.optional_text(shown, "media_type")
     return shown
 
 
-def _count(known: Mapping[str, Any], name: str) -> int | None:
-    """A number of bytes; version 5 makes text of it."""
+def _byte_count(known: Mapping[str, Any], name: str) -> int | None:
+    """Return a number of bytes, which version 5 sends as text."""
     found = known.get(name)
     if found is None:
         return None

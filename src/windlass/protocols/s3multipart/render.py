@@ -1,4 +1,4 @@
-"""What Uppy is told."""
+"""Render replies to Uppy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def created(upload_id: uuid.UUID, key: str, bucket: str) -> Reply:
-    """The id that Uppy goes on with is ours; the store's own stands in the signed URLs."""
+    """``uploadId`` is the id of the upload session; the store's own id is in the signed URLs only."""
     return _reply({"key": key, "uploadId": str(upload_id), "bucket": bucket})
 
 
-def invited(
+def signed_request(
     upload_id: uuid.UUID | None,
     key: str,
     *,
@@ -28,30 +28,30 @@ def invited(
     headers: Mapping[str, str],
     seconds: int,
 ) -> Reply:
-    """Of ``params``. Beside what Uppy reads, the upload's id, where there is one yet, and its key, by which a page can
-    follow it."""
+    """Reply to ``params``. Besides what Uppy reads it has the upload's id, if there is one already, and its key, by
+    which a page can follow it."""
     shown: dict[str, Any] = {"method": method, "url": url, "fields": dict(fields), "headers": dict(headers)}
-    named = {"key": key} | ({"uploadId": str(upload_id)} if upload_id else {})
-    return _reply(shown | {"expires": seconds} | named)
+    identity = {"key": key} | ({"uploadId": str(upload_id)} if upload_id else {})
+    return _reply(shown | {"expires": seconds} | identity)
 
 
-def listed(parts: Iterable[tuple[int, str, int]]) -> Reply:
-    """``parts``: number, tag, size. Tags are quoted, as the store quotes them when it is sent one."""
+def uploaded_parts(parts: Iterable[tuple[int, str, int]]) -> Reply:
+    """``parts``: number, ETag, size. ETags are quoted, as the store quotes them."""
     return _reply([{"PartNumber": number, "ETag": f'"{tag}"', "Size": size} for number, tag, size in parts])
 
 
-def part(url: str, seconds: int) -> Reply:
+def signed_part(url: str, seconds: int) -> Reply:
     return _reply({"url": url, "expires": seconds})
 
 
-def parts(signed: Mapping[int, str]) -> Reply:
+def signed_parts(signed: Mapping[int, str]) -> Reply:
     return _reply({"presignedUrls": {str(number): url for number, url in signed.items()}})
 
 
 def completed(file_id: uuid.UUID, key: str, bucket: str) -> Reply:
-    """``location`` is the file's record: Uppy hands it to the page as ``uploadURL``."""
+    """``location``: the URL of the file's record, which Uppy passes to the page as ``uploadURL``."""
     location = urls.absolute(f"/files/{file_id}/")
-    return _reply({"location": location, "key": key, "bucket": bucket}, {"Windlass-File": urls.file(file_id)})
+    return _reply({"location": location, "key": key, "bucket": bucket}, {"Windlass-File": urls.file_path(file_id)})
 
 
 def aborted() -> Reply:
@@ -59,7 +59,7 @@ def aborted() -> Reply:
 
 
 def refused(problem: Problem) -> Reply:
-    """Version 5 shows a person ``message``. Fields that are wrong are 400 in this dialect."""
+    """Version 5 displays ``message``. Invalid fields are 400 in this dialect."""
     status = 400 if problem.status == 422 else problem.status
     return Reply(status, dict(problem.headers) | _NO_STORE, {"error": problem.detail, "message": problem.detail})
 

@@ -8,17 +8,17 @@ import binascii
 from windlass.kernel.errors import BadRequest
 from windlass.protocols.digests import Checksum
 from windlass.protocols.intents import Head
-from windlass.protocols.tus.dialect import CHECKSUM_ALGORITHMS
+from windlass.protocols.tus.extensions import CHECKSUM_ALGORITHMS
 
 _FIELD = "Upload-Checksum"
 
 
-def of_body(head: Head) -> tuple[Checksum, ...]:
-    """What the body must have; empty where nothing is announced. Raises BadRequest."""
-    said = head.headers.get(_FIELD.lower())
-    if said is None:
+def parse_checksum(head: Head) -> tuple[Checksum, ...]:
+    """Return the digest that the body must have; empty if none is announced. Raises BadRequest."""
+    header = head.headers.get(_FIELD.lower())
+    if header is None:
         return ()
-    algorithm, _, value = said.strip().partition(" ")
+    algorithm, _, value = header.strip().partition(" ")
     if algorithm not in CHECKSUM_ALGORITHMS:
         raise BadRequest(
             f"{_FIELD} has the algorithm {algorithm[:20]!r}. Known here: {', '.join(CHECKSUM_ALGORITHMS)}.",

@@ -7,9 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 from windlass.kernel.errors import BadRequest
 from windlass.kernel.ids import parse_id
-from windlass.protocols.tus.dialect import PARTIAL
+from windlass.protocols.tus.extensions import PARTIAL
 
-#: Partial uploads that one final upload may be made of, and how often it may name them in all.
+#: Distinct partial uploads that one final upload may be made of, and how many it may name in all.
 MAX_PARTS = 10_000
 MAX_NAMES = 100_000
 
@@ -18,15 +18,15 @@ _FINAL = "final;"
 
 
 def parse(value: str) -> tuple[uuid.UUID, ...] | None:
-    """The parts of a final upload, in order; None for a partial one. Raises BadRequest."""
-    said = value.strip()
-    if said == PARTIAL:
+    """Return the parts of a final upload, in order; None for a partial upload. Raises BadRequest."""
+    text = value.strip()
+    if text == PARTIAL:
         return None
-    if not said.startswith(_FINAL):
+    if not text.startswith(_FINAL):
         raise BadRequest(
-            f"{_FIELD} is 'partial', or 'final;' and the URLs of partial uploads; not {said[:40]!r}.", field=_FIELD
+            f"{_FIELD} is 'partial', or 'final;' and the URLs of partial uploads; not {text[:40]!r}.", field=_FIELD
         )
-    urls = said.removeprefix(_FINAL).split()
+    urls = text.removeprefix(_FINAL).split()
     if not urls:
         raise BadRequest(f"{_FIELD} names no partial upload.", field=_FIELD)
     if len(urls) > MAX_NAMES:
@@ -42,7 +42,7 @@ def _too_many(what: str, limit: int) -> BadRequest:
 
 
 def _upload_of(url: str) -> uuid.UUID:
-    """The upload that a URL of ours names, absolute or relative: a proxy may have given the client another host."""
+    """Return the upload that a URL names. Its host is ignored: behind a proxy clients know another one."""
     try:
         path = urlsplit(url).path
     except ValueError:

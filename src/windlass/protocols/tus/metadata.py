@@ -10,22 +10,22 @@ from collections.abc import Mapping
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest
 from windlass.kernel.stored_text import is_storable
-from windlass.protocols import claims, media_types
+from windlass.protocols import description_fields, media_types
 from windlass.protocols.intents import Description
 
 _FIELD = "Upload-Metadata"
 _KEY = re.compile(r"[^\s,\x00-\x1f\x7f]+")
-#: Shown in the record under names of their own, so not again as metadata.
-_UNDERSTOOD = frozenset({"filename", "name", "filetype", "type", "profile", "reference", "sha256"})
+#: Keys that have fields of their own in the record, so they are not shown again as metadata.
+_DESCRIPTION_KEYS = frozenset({"filename", "name", "filetype", "type", "profile", "reference", "sha256"})
 
 
 def decode(header: str) -> dict[str, bytes]:
-    """Values by key, in the order sent. Raises BadRequest. An empty header is no metadata: tuspy sends one."""
+    """Return the values by key, in the order sent. Raises BadRequest. tuspy sends an empty header for no metadata."""
     found: dict[str, bytes] = {}
     for pair in header.split(",") if header.strip() else []:
         key, _, value = pair.strip().partition(" ")
         if not _KEY.fullmatch(key):
-            raise BadRequest(f"{_FIELD} has a pair without a proper key: {pair[:40]!r}.", field=_FIELD)
+            raise BadRequest(f"{_FIELD} has a pair without a valid key: {pair[:40]!r}.", field=_FIELD)
         if key in found:
             raise BadRequest(f"{_FIELD} has the key {key[:40]!r} more than once.", field=_FIELD)
         found[key] = _value(key, value)
@@ -33,19 +33,19 @@ def decode(header: str) -> dict[str, bytes]:
 
 
 def describe(header: str | None, default_profile: str | None) -> Description:
-    """What the header says of the file; ``default_profile`` counts where it names none.
+    """Describe the file by the header; ``default_profile`` is used if it names no profile.
 
     Raises BadRequest, MetadataTooLarge.
     """
-    claims.must_be_small(header or "")
+    description_fields.require_small_metadata(header or "")
     values = decode(header or "")
     return Description(
         filename=filenames.clean(_either(values, "filename", "name")),
         declared_type=media_types.declared(_either(values, "filetype", "type")),
-        profile=claims.profile(_text(values, "profile")) or default_profile or "default",
-        reference=claims.reference(_text(values, "reference")),
-        sha256=claims.sha256(_text(values, "sha256")),
-        metadata={key: _shown(value) for key, value in values.items() if key not in _UNDERSTOOD},
+        profile=description_fields.profile(_text(values, "profile")) or default_profile or "default",
+        reference=description_fields.reference(_text(values, "reference")),
+        sha256=description_fields.sha256(_text(values, "sha256")),
+        metadata={key: _shown(value) for key, value in values.items() if key not in _DESCRIPTION_KEYS},
         client_metadata=header,
     )
 
@@ -58,7 +58,7 @@ def _value(key: str, value: str) -> bytes:
 
 
 def _either(values: Mapping[str, bytes], name: str, alias: str) -> str:
-    """For names and types, which are shown and never obeyed, so that an odd byte is no reason to refuse."""
+    """Return a name or type. These are only displayed, so bytes that are not UTF-8 are replaced, not refused."""
     return (values.get(name) or values.get(alias, b"")).decode(errors="replace")
 
 
@@ -70,7 +70,7 @@ def _text(values: Mapping[str, bytes], key: str) -> str:
 
 
 def _shown(value: bytes) -> str:
-    """Text where it is text, else the base64 that was sent."""
+    """Return the value as text if it is text, else as the base64 that was sent."""
     try:
         text = value.decode()
     except UnicodeDecodeError:

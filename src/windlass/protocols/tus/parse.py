@@ -1,4 +1,4 @@
-"""A tus request's head as an intent."""
+"""Parse the head of a tus request into an intent."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from windlass.kernel.errors import (
     UnsupportedMediaType,
     WrongProtocolVersion,
 )
-from windlass.protocols import claims, media_types
-from windlass.protocols.heads import announces_body, body_length, effective_method, must_not_be_encoded, number
+from windlass.protocols import description_fields, media_types
+from windlass.protocols.heads import announces_body, body_length, effective_method, number, refuse_content_encoding
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Description, Discover, Head, Intent, Query
 from windlass.protocols.tus import checksum, concat, metadata
-from windlass.protocols.tus.dialect import VERSION
+from windlass.protocols.tus.extensions import VERSION
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
-    """``upload_id`` is the upload that the path names, None for the place where uploads are created.
+    """``upload_id``: the upload that the path names, None where uploads are created.
 
     Raises WrongProtocolVersion, BadRequest, MethodNotAllowed, UnsupportedMediaType, PastDeclaredLength.
     """
     method = effective_method(head)
     if method == "OPTIONS":
         return Discover()
-    _must_be_our_version(head)
+    _check_version(head)
     match method, upload_id:
         case "POST", None:
             return _create(head)
@@ -41,15 +41,16 @@ def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
 
 
 def may_have_an_empty_body(head: Head) -> bool:
-    """Whether only the body's end tells if a creation has bytes: it is sent in chunks and is not said to be any."""
+    """Whether it is known only at the end of the body if a creation has bytes: it uses the chunked transfer coding
+    and does not have the media type of tus."""
     return "transfer-encoding" in head.headers and _media_type(head) != media_types.TUS
 
 
-def _must_be_our_version(head: Head) -> None:
+def _check_version(head: Head) -> None:
     version = head.headers.get("tus-resumable")
     if version != VERSION:
-        said = "no Tus-Resumable field" if version is None else f"Tus-Resumable: {version[:20]!r}"
-        raise WrongProtocolVersion(f"The request has {said}. Spoken here: tus {VERSION}.")
+        stated = "no Tus-Resumable field" if version is None else f"Tus-Resumable: {version[:20]!r}"
+        raise WrongProtocolVersion(f"The request has {stated}. Supported: tus {VERSION}.")
 
 
 def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
@@ -60,33 +61,35 @@ def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
 def _create(head: Head) -> Create | Concatenate:
     if number(head, "Upload-Offset"):
         raise BadRequest("A creation begins at byte 0; leave Upload-Offset out.", field="Upload-Offset")
-    described = metadata.describe(head.headers.get("upload-metadata"), claims.profile(head.query.get("profile")))
-    said = head.headers.get("upload-concat")
-    parts = None if said is None else concat.parse(said)
-    if said is not None and parts is not None:
-        return _concatenate(head, described, parts, said)
+    described = metadata.describe(
+        head.headers.get("upload-metadata"), description_fields.profile(head.query.get("profile"))
+    )
+    concat_header = head.headers.get("upload-concat")
+    parts = None if concat_header is None else concat.parse(concat_header)
+    if concat_header is not None and parts is not None:
+        return _concatenate(head, described, parts, concat_header)
     size = _size(head)
     return Create(
         described,
         size,
-        has_body=_begins(head, size),
+        has_body=_has_body(head, size),
         body_length=body_length(head),
-        digests=checksum.of_body(head),
-        partial=said is not None,
+        body_digests=checksum.parse_checksum(head),
+        partial=concat_header is not None,
     )
 
 
-def _concatenate(head: Head, described: Description, parts: tuple[uuid.UUID, ...], said: str) -> Concatenate:
+def _concatenate(head: Head, described: Description, parts: tuple[uuid.UUID, ...], header: str) -> Concatenate:
     for field in ("upload-length", "upload-defer-length"):
         if field in head.headers:
             raise BadRequest("The length of a final upload is the sum of its parts; leave it out.", field=field)
     if announces_body(head):
         raise BadRequest("A final upload consists of its parts; its creation has no body.")
-    return Concatenate(described, parts, said)
+    return Concatenate(described, parts, header)
 
 
 def _size(head: Head) -> int | None:
-    """The length of the whole, None where it is to be said later."""
+    """Return the length of the upload; None if it is deferred. Raises BadRequest."""
     size = number(head, "Upload-Length")
     deferred = head.headers.get("upload-defer-length")
     if deferred is not None and deferred.strip() != "1":
@@ -99,13 +102,13 @@ def _size(head: Head) -> int | None:
     return size
 
 
-def _begins(head: Head, size: int | None) -> bool:
+def _has_body(head: Head, size: int | None) -> bool:
     """Whether the creation carries the first bytes (creation-with-upload)."""
     if _media_type(head) != media_types.TUS:
         if announces_body(head):
             raise _wrong_media_type(head)
         return False
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     _must_fit(body_length(head), size)
     return True
 
@@ -113,7 +116,7 @@ def _begins(head: Head, size: int | None) -> bool:
 def _append(head: Head, upload_id: uuid.UUID) -> Append:
     if _media_type(head) != media_types.TUS:
         raise _wrong_media_type(head)
-    must_not_be_encoded(head)
+    refuse_content_encoding(head)
     offset = number(head, "Upload-Offset")
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
@@ -122,7 +125,7 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
         offset,
         body_length(head),
         size=number(head, "Upload-Length"),
-        digests=checksum.of_body(head),
+        body_digests=checksum.parse_checksum(head),
     )
 
 

@@ -1,4 +1,4 @@
-"""Outcomes as tus replies."""
+"""Render outcomes as tus replies."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from email.utils import format_datetime
 from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.protocols.intents import Reply, UploadState
-from windlass.protocols.tus.dialect import CHECKSUM_ALGORITHMS, EXTENSIONS, PARTIAL, VERSION
+from windlass.protocols.tus.extensions import CHECKSUM_ALGORITHMS, EXTENSIONS, PARTIAL, VERSION
 
 
 def created(state: UploadState, location: str, *, received_body: bool) -> Reply:
-    """``location`` is where the upload goes on, as this client reaches it."""
+    """``location``: the URL of the upload, as this client reaches it."""
     headers = {"Location": location} | _expiry(state)
     if received_body:
         headers["Upload-Offset"] = str(state.offset)
-    return Reply(201, _spoken(headers, state))
+    return Reply(201, _with_version(headers, state))
 
 
 def appended(state: UploadState) -> Reply:
-    return Reply(204, _spoken({"Upload-Offset": str(state.offset)} | _expiry(state), state))
+    return Reply(204, _with_version({"Upload-Offset": str(state.offset)} | _expiry(state), state))
 
 
 def queried(state: UploadState) -> Reply:
-    """``Upload-Metadata`` goes back exactly as it came, an empty one too."""
+    """``Upload-Metadata`` is returned exactly as it was sent, even if empty."""
     headers = {"Cache-Control": "no-store"} | _length(state)
     if state.complete or not _is_final(state):
         headers["Upload-Offset"] = str(state.offset)
@@ -31,11 +31,11 @@ def queried(state: UploadState) -> Reply:
         headers["Upload-Concat"] = state.concat
     if state.client_metadata is not None:
         headers["Upload-Metadata"] = state.client_metadata
-    return Reply(200, _spoken(headers, state))
+    return Reply(200, _with_version(headers, state))
 
 
 def _length(state: UploadState) -> dict[str, str]:
-    """A final upload whose parts are still under way has no length yet, and none that its client could say later."""
+    """A final upload whose parts are incomplete has no length yet, and its client cannot declare one later."""
     if state.size is not None:
         return {"Upload-Length": str(state.size)}
     return {} if _is_final(state) else {"Upload-Defer-Length": "1"}
@@ -46,7 +46,7 @@ def _is_final(state: UploadState) -> bool:
 
 
 def aborted() -> Reply:
-    return Reply(204, _spoken({}))
+    return Reply(204, _with_version({}))
 
 
 def discovered(max_size: int) -> Reply:
@@ -63,11 +63,11 @@ def discovered(max_size: int) -> Reply:
 
 
 def refused(problem: Problem) -> dict[str, str]:
-    """The headers of a refusal of any tus request but OPTIONS. No cache may answer the next HEAD with it."""
+    """Return the headers of a refusal of any tus request but OPTIONS. No cache may use it for the next HEAD."""
     headers = problem.headers | {"Cache-Control": "no-store"}
     if problem.status == 412:
         headers["Tus-Version"] = VERSION
-    return _spoken(headers)
+    return _with_version(headers)
 
 
 def _expiry(state: UploadState) -> dict[str, str]:
@@ -76,6 +76,6 @@ def _expiry(state: UploadState) -> dict[str, str]:
     return {"Upload-Expires": format_datetime(state.expires_at, usegmt=True)}
 
 
-def _spoken(headers: dict[str, str], state: UploadState | None = None) -> dict[str, str]:
-    file = {"Windlass-File": urls.file(state.file_id)} if state and state.file_id else {}
+def _with_version(headers: dict[str, str], state: UploadState | None = None) -> dict[str, str]:
+    file = {"Windlass-File": urls.file_path(state.file_id)} if state and state.file_id else {}
     return {"Tus-Resumable": VERSION} | headers | file

@@ -1,47 +1,46 @@
-"""Capability ``parts``: writers that complete their object, and pieces that go when nobody needs them."""
+"""Writers that complete their object, checkpoints, and the objects of a tail that is not a whole part yet."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import cast
 
 import pytest
 
 from windlass.storage.conformance.base import KEY, Suite, kept, keys, pattern, read, write
 from windlass.storage.conformance.writers import PATIENCE
-from windlass.storage.contract import ObjectInfo, ObjectMissing, PartWriter, State, Store, StoreError
+from windlass.storage.contract import ObjectInfo, ObjectMissing, Store, StoreError
 
 
 class Parts(Suite):
     @pytest.fixture
     def parted(self, store: Store) -> Store:
-        if not store.capabilities.parts:
-            pytest.skip("this store does not make objects of parts")
+        if store.capabilities.reads_unfinished:
+            pytest.skip("this store keeps an unfinished object under its own key")
         return store
 
     @pytest.mark.parametrize("units", [0.0, 0.001, 1.0, 2.5])
-    def test_the_writer_makes_the_object_whole(self, parted: Store, units: float) -> None:
-        data = pattern(int(units * parted.capabilities.min_chunk_size))
-        writer = part_writer(parted, KEY, kept(parted.create(KEY)))
+    def test_the_writer_makes_the_object_whole(self, store: Store, units: float) -> None:
+        data = pattern(int(units * store.capabilities.min_chunk_size))
+        writer = store.open_writer(KEY, kept(store.create(KEY)))
         writer.write(0, [data])
         writer.finish(len(data))
         writer.close()
-        assert read(parted, KEY) == data
-        assert [found for found in parted.objects() if found.unfinished] == []
+        assert read(store, KEY) == data
+        assert [found for found in store.objects() if found.unfinished] == []
 
-    def test_the_next_writer_makes_the_object_whole(self, parted: Store) -> None:
-        unit = parted.capabilities.min_chunk_size
+    def test_the_next_writer_makes_the_object_whole(self, store: Store) -> None:
+        unit = store.capabilities.min_chunk_size
         data = pattern(3 * unit + 1)
-        state = write(parted, KEY, kept(parted.create(KEY)), 0, data[: unit + 7])
-        writer = part_writer(parted, KEY, state)
+        state = write(store, KEY, kept(store.create(KEY)), 0, data[: unit + 7])
+        writer = store.open_writer(KEY, state)
         writer.write(unit + 7, [data[unit + 7 :]])
         writer.finish(len(data))
         writer.close()
-        assert read(parted, KEY) == data
+        assert read(store, KEY) == data
 
-    def test_another_size_than_is_there_is_refused(self, parted: Store) -> None:
-        writer = part_writer(parted, KEY, kept(parted.create(KEY)))
+    def test_another_size_than_is_there_is_refused(self, store: Store) -> None:
+        writer = store.open_writer(KEY, kept(store.create(KEY)))
         writer.write(0, [b"bytes"])
         with pytest.raises(StoreError):
             writer.finish(6)
@@ -52,11 +51,11 @@ class Parts(Suite):
         unit = parted.capabilities.min_chunk_size
         first, second = pattern(2 * unit + 7), pattern(unit, seed=3)
         state = write(parted, KEY, kept(parted.create(KEY)), 0, first)
-        dying = part_writer(parted, KEY, state)
+        dying = parted.open_writer(KEY, state)
         dying.write(len(first), [pattern(unit, seed=2)])
         dying.finish(len(first) + unit)
         dying.close()
-        heir = part_writer(parted, KEY, state)
+        heir = parted.open_writer(KEY, state)
         heir.write(len(first), [second])
         heir.finish(len(first) + unit)
         heir.close()
@@ -66,7 +65,7 @@ class Parts(Suite):
         """A client that sends a few bytes with each request: each is acknowledged, none is lost, and few are kept."""
         data, state = pattern(4000), kept(parted.create(KEY))
         for start in range(0, len(data), 100):
-            writer = part_writer(parted, KEY, state)
+            writer = parted.open_writer(KEY, state)
             writer.write(start, [data[start : start + 100]])
             state = kept(writer.sync())
             writer.close()
@@ -77,7 +76,7 @@ class Parts(Suite):
 
     def test_what_only_earlier_states_need_goes_with_the_next(self, parted: Store) -> None:
         unit = parted.capabilities.min_chunk_size
-        writer = part_writer(parted, KEY, kept(parted.create(KEY)))
+        writer = parted.open_writer(KEY, kept(parted.create(KEY)))
         writer.write(0, [pattern(unit)])
         writer.committed(kept(writer.sync()))
         before = {found.key for found in _pieces(parted)}
@@ -91,22 +90,22 @@ class Parts(Suite):
         assert read(parted, KEY) == pattern(unit) + pattern(2 * unit)
 
     @pytest.mark.parametrize("units", [0, 1, 3])
-    def test_a_checkpoint_leaves_out_no_more_than_it_may(self, parted: Store, units: int) -> None:
+    def test_a_checkpoint_leaves_out_no_more_than_it_may(self, store: Store, units: int) -> None:
         """And whoever goes on from it, in this writer's place, makes the same object."""
-        unit = parted.capabilities.min_chunk_size
-        data, at = pattern(6 * unit + 7), 0
-        state = kept(parted.create(KEY))
-        writer = part_writer(parted, KEY, state)
+        unit = store.capabilities.min_chunk_size
+        data, at, reached = pattern(6 * unit + 7), 0, 0
+        state = kept(store.create(KEY))
+        writer = store.open_writer(KEY, state)
         for end in (unit // 2, 2 * unit, 3 * unit + 5, 6 * unit):
             at += writer.write(at, [data[at:end]])
-            state = kept(writer.checkpoint(units * unit))
-            assert at - units * unit <= writer.reach(state) <= at
+            state, reached = writer.checkpoint(at, max_lag=units * unit)
+            state = kept(state)
+            assert at - units * unit <= reached <= at
             writer.committed(state)
-        reached = writer.reach(state)
         writer.close()
-        parted.complete(KEY, write(parted, KEY, state, reached, data[reached:]), len(data))
-        assert read(parted, KEY) == data
-        assert keys(parted) == {KEY}
+        store.complete(KEY, write(store, KEY, state, reached, data[reached:]), len(data))
+        assert read(store, KEY) == data
+        assert keys(store) == {KEY}
 
     def test_clearing_leaves_the_finished_object(self, parted: Store) -> None:
         unit = parted.capabilities.min_chunk_size
@@ -117,7 +116,7 @@ class Parts(Suite):
         assert read(parted, KEY) == b"whole"
         assert [found for found in parted.objects() if found.unfinished] == []
         with pytest.raises(ObjectMissing):
-            part_writer(parted, KEY, state | {"parts": 9})
+            parted.open_writer(KEY, state | {"parts": 9})
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -130,7 +129,3 @@ def until(true: Callable[[], bool]) -> None:
 
 def _pieces(store: Store) -> list[ObjectInfo]:
     return [found for found in store.objects() if found.unfinished]
-
-
-def part_writer(store: Store, key: str, state: State) -> PartWriter:
-    return cast(PartWriter, store.open_writer(key, state))

@@ -134,6 +134,23 @@ class UnfinishedObjects(Suite):
         with pytest.raises(ObjectMissing):
             store.open_writer(KEY, state)
 
+    @pytest.mark.parametrize("units", [0.0, 0.001, 1.0, 2.5])
+    def test_an_object_in_memory_is_stored_at_once(self, store: Store, units: float) -> None:
+        data = pattern(int(units * store.capabilities.min_chunk_size))
+        half = len(data) // 2
+        store.put_whole(KEY, [data[:half], memoryview(data)[half:]])
+        assert read(store, KEY) == data
+        assert [found.key for found in store.objects() if found.key == KEY] == [KEY]
+
+    def test_the_size_that_discarding_would_free(self, store: Store) -> None:
+        state = kept(store.create(KEY))
+        assert store.discardable_size(KEY, state) == 0
+        state = write(store, KEY, state, 0, pattern(store.capabilities.min_chunk_size + 9))
+        size = store.discardable_size(KEY, state)
+        assert size >= store.capabilities.min_chunk_size + 9
+        assert store.discard(KEY, state) > store.capabilities.min_chunk_size
+        assert store.discardable_size(KEY, state) == 0
+
     def test_discarding_reaches_bytes_that_were_never_synced(self, store: Store) -> None:
         state = kept(store.create(KEY))
         crashed = store.open_writer(KEY, state)

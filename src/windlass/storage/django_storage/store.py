@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from windlass.storage.contract import ObjectInfo, ObjectMissing, State, StoreError
+from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError
 from windlass.storage.django_storage import listing, names, probe
 from windlass.storage.django_storage.door import Door
 from windlass.storage.django_storage.opening import Named
@@ -33,7 +33,7 @@ def from_settings(settings: Settings) -> DjangoStore:
     return DjangoStore(named, settings.staging_directory, guarded)
 
 
-class DjangoStore:
+class DjangoStore(Store):
     """See ``contract.Store``. Any number of threads may use one, and processes that share the staging directory.
 
     Where an object is staged, the staged bytes are the newer ones; else the storage has it.
@@ -61,7 +61,12 @@ class DjangoStore:
         except ObjectMissing:
             self._stage_again(key)
             inner = self._staging.open_writer(key, state, shared=shared, region=region)
-        return StagedWriter(self._staging, inner, self.open)
+        return StagedWriter(
+            self._staging,
+            inner,
+            self.open,
+            lambda own, size, durable: self.complete(key, own, size, durable=durable),
+        )
 
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
@@ -128,11 +133,8 @@ class DjangoStore:
         self._staging.check()
         probe.check(self, thorough=thorough)
 
-    def close(self) -> None:
-        """Connections belong to threads, and end with them."""
-
-    def local_path(self, key: str) -> Path:
-        return self._door.path(names.checked(key))
+    def local_path(self, key: str) -> Path | None:
+        return self._door.path(names.checked(key)) if self._door.is_local else None
 
     def _save(self, key: str, staged: str, size: int) -> None:
         save(self._door, key, self._staging.local_path(staged), size)

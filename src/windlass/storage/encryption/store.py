@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from windlass.kernel import secret_keys
-from windlass.storage.contract import LocalFiles, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
-from windlass.storage.copying import ThroughHere
+from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
+from windlass.storage.copying import WrappingWriter
 from windlass.storage.encryption import header
 from windlass.storage.encryption.header import Keyring
 from windlass.storage.encryption.streams import EncryptedSource, EncryptingWriter, decrypted
@@ -31,7 +31,7 @@ SUFFIX = ".enc"
 _HEADER, _INNER = "encryption", "inner"
 
 
-class EncryptedStore:
+class EncryptedStore(Store):
     """See ``contract.Store``. ``inner`` is a store that is written at any offset, not one of parts.
 
     Without a current key new objects are plain. Without any key it only prevents that an encrypted object is taken for
@@ -44,7 +44,7 @@ class EncryptedStore:
         self._key_recorded = False
         self.capabilities = inner.capabilities
         if keyring:
-            self.capabilities = replace(inner.capabilities, local_files=False, copies=True, encrypted=True)
+            self.capabilities = replace(inner.capabilities, local_files=False, encrypted=True)
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class EncryptedStore:
     ) -> Writer:
         if _HEADER not in state:
             plain = self._inner.open_writer(_checked(key), state, shared=shared, region=region)
-            return ThroughHere(plain, self.open) if self._keyring else plain
+            return WrappingWriter(plain, self.open) if self._keyring else plain
         raw = _header_of(state)
         place = None if region is None else (header.LENGTH + region[0], region[1])
         inner = self._inner.open_writer(_name(key), state[_INNER], shared=shared, region=place)
@@ -143,8 +143,8 @@ class EncryptedStore:
     def close(self) -> None:
         self._inner.close()
 
-    def local_path(self, key: str) -> Path:
-        return cast(LocalFiles, self._inner).local_path(_checked(key))
+    def local_path(self, key: str) -> Path | None:
+        return None if self._keyring else self._inner.local_path(_checked(key))
 
     def _record_key(self) -> None:
         if not self._key_recorded and self._keyring.current is not None:
@@ -217,5 +217,5 @@ def django(settings: Settings) -> EncryptedStore:
 
 
 def _encrypting(inner: Store, settings: Settings) -> EncryptedStore:
-    current = secret_keys.parsed(settings.encryption_key) if settings.encryption_key else None
-    return EncryptedStore(inner, Keyring(current, [secret_keys.parsed(key) for key in settings.encryption_old_keys]))
+    current = secret_keys.parse(settings.encryption_key) if settings.encryption_key else None
+    return EncryptedStore(inner, Keyring(current, [secret_keys.parse(key) for key in settings.encryption_old_keys]))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from windlass.storage.contract import Buffer, State, Writer
-from windlass.storage.copying import ThroughHere
+from windlass.storage.copying import WrappingWriter
 from windlass.storage.encryption import header
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class EncryptedSource:
         return self._context.update(self._source.read(size))
 
 
-class EncryptingWriter(ThroughHere):
+class EncryptingWriter(WrappingWriter):
     """Encrypts what is written to one unfinished object, at any offset. What it copies is decrypted first."""
 
     def __init__(
@@ -105,11 +105,14 @@ class EncryptingWriter(ThroughHere):
             done += super().write(header.LENGTH + offset + done, encrypted)
         return done
 
-    def truncate(self, size: int) -> None:
-        super().truncate(header.LENGTH + size)
+    def truncate(self, size: int) -> bool:
+        return super().truncate(header.LENGTH + size)
 
     def sync(self, *, durable: bool = True) -> State:
         return self._seal(super().sync(durable=durable))
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        return self._seal(super().finish(header.LENGTH + size, durable=durable))
 
 
 def _batches(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:

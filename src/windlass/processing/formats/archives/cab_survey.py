@@ -7,10 +7,10 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.entries import MOST_ENTRIES, Entry, Survey
+from windlass.processing.formats.archives.survey import MOST_ENTRIES, Entry, Survey
 
 if TYPE_CHECKING:
-    from windlass.processing.formats.archives.survey import Surveyor
+    from windlass.processing.formats.archives.surveyor import Surveyor
 
 _HEADER = struct.Struct("<4sIIIIIBBHHHHH")
 _FOLDER, _FILE, _DATA = struct.Struct("<IHH"), struct.Struct("<IIHHHH"), struct.Struct("<IHH")

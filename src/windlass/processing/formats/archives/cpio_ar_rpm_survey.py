@@ -6,11 +6,11 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.entries import Entry, Survey
+from windlass.processing.formats.archives.survey import Entry, Survey
 from windlass.processing.formats.archives.unpacking import part
 
 if TYPE_CHECKING:
-    from windlass.processing.formats.archives.survey import Surveyor
+    from windlass.processing.formats.archives.surveyor import Surveyor
 
 _LONGEST_NAME = 64 * 1024
 _SYMLINK, _DEVICES, _FOLDER, _KIND = 0o120000, (0o020000, 0o060000, 0o010000), 0o040000, 0o170000
@@ -33,7 +33,7 @@ def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(entry):
             return
         if size:
-            surveyor.look_inside(part(file, begins, size))
+            surveyor.survey_nested(part(file, begins, size))
         place = begins + _padded(size, padding)
 
 
@@ -76,7 +76,7 @@ def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(Entry(name, size)):
             return
         if size:
-            surveyor.look_inside(part(file, begins, size))
+            surveyor.survey_nested(part(file, begins, size))
 
 
 def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
@@ -94,7 +94,7 @@ def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         raise Unreadable("The package is damaged: it ends before its content.")
     found.listed = False
     found.unpacked = size - place
-    surveyor.look_inside(part(file, place, size - place))
+    surveyor.survey_nested(part(file, place, size - place))
 
 
 def _padded(size: int, unit: int) -> int:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.entries import Entry, Survey
+from windlass.processing.formats.archives.survey import Entry, Survey
 from windlass.processing.formats.archives.unpacking import part
 from windlass.processing.formats.read_limits import MB
 
 if TYPE_CHECKING:
-    from windlass.processing.formats.archives.survey import Surveyor
+    from windlass.processing.formats.archives.surveyor import Surveyor
 
 _SECTOR, _FIRST = 2048, 16
 _LARGEST_DIRECTORY = 64 * MB
@@ -31,7 +31,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
                 break
             if size and not is_directory and begins not in seen:
                 seen.add(begins)
-                surveyor.look_inside(part(file, begins, size))
+                surveyor.survey_nested(part(file, begins, size))
         trees.append(tree)
     if not trees:
         raise Unreadable("The disc image is damaged: it has no directory.")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import archive_types
-from windlass.processing.formats.archives.entries import Entry, Survey
+from windlass.processing.formats.archives.survey import Entry, Survey
 from windlass.processing.formats.archives.unpacking import FARTHEST, part
 
 if TYPE_CHECKING:
-    from windlass.processing.formats.archives.survey import Surveyor
+    from windlass.processing.formats.archives.surveyor import Surveyor
 
 _FOUR, _FIVE = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 _LARGEST_HEADER = 64 * 1024
@@ -29,7 +29,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     begins = 0
     file.seek(0)
     if not file.read(4).startswith(b"Rar!"):
-        begins = archive_types.archive_behind(file)
+        begins = archive_types.embedded_archive_offset(file)
     file.seek(begins)
     head = file.read(len(_FIVE))
     if head == _FIVE:
@@ -44,7 +44,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(entry):
             break
         if content is not None:
-            surveyor.look_inside(content)
+            surveyor.survey_nested(content)
         file.seek(here)
 
 

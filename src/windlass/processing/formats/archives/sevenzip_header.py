@@ -1,20 +1,23 @@
-"""How the streams of a 7z file are packed, as its header tells: which coders, and the sizes of what comes out.
+"""Parses the header of a 7z file: how its streams are compressed, and the names and sizes of its files.
 
-After Igor Pavlov's 7zFormat.txt. Numbers in names below are its property ids.
+After Igor Pavlov's 7zFormat.txt, whose property ids are the numbers below.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.entries import MOST_ENTRIES
+from windlass.processing.formats.archives.survey import MOST_ENTRIES, Entry
 
 _PACK, _UNPACK, _SUBSTREAMS, _SIZE, _CRC, _FOLDER, _UNPACK_SIZES, _NUM_STREAMS = 6, 7, 8, 9, 10, 11, 12, 13
+_EMPTY_STREAM, _EMPTY_FILE, _NAMES, _ATTRIBUTES = 14, 15, 17, 21
 
 
 class TooMany(Exception):
-    """The archive claims more of something than is looked at, and than a profile may allow."""
+    """The archive claims more streams or files than are read, and than a profile may allow."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
@@ -23,8 +26,11 @@ class TooMany(Exception):
 
 @dataclass(slots=True)
 class Folder:
-    """Coders by id with their properties; unpacked sizes; which output is the folder's own. ``packs``: packed streams
-    that it is made of. ``is_chain``: each coder takes what the one behind it gives."""
+    """What 7z calls a folder: streams that are compressed together.
+
+    ``coders``: ids with their properties. ``sizes``: unpacked, of each coder's output. ``bound``: outputs that are the
+    input of another coder. ``packs``: number of packed streams. ``is_chain``: each coder reads the output of the next.
+    """
 
     coders: list[tuple[bytes, bytes]] = field(default_factory=list)
     outputs: int = 0
@@ -41,6 +47,8 @@ class Folder:
 
 @dataclass(slots=True)
 class Streams:
+    """Where packed data starts and its sizes; folders; number and unpacked sizes of the files in each folder."""
+
     start: int = 0
     packed: list[int] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
@@ -48,8 +56,8 @@ class Streams:
     sizes: list[int] = field(default_factory=list)
 
 
-class Reader:
-    """Reads on from where it is; every read is within the header. Raises Unreadable."""
+class HeaderReader:
+    """Reads values from a header one after the other. Raises Unreadable at its end."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._place = data, 0
@@ -67,7 +75,7 @@ class Reader:
         return self.take(1)[0]
 
     def number(self) -> int:
-        """The first byte's leading ones say how many bytes follow."""
+        """Read an integer; the leading ones of its first byte say how many bytes follow."""
         first, value, mask = self.byte(), 0, 0x80
         for shift in range(8):
             if not first & mask:
@@ -77,11 +85,11 @@ class Reader:
         return value
 
     def count(self) -> int:
-        """How many of something follow: each takes room in the header or is an entry."""
-        found = self.number()
-        if found > 10 * MOST_ENTRIES:
-            raise TooMany(found)
-        return found
+        """Read a number of items that follow. Raises TooMany."""
+        count = self.number()
+        if count > 10 * MOST_ENTRIES:
+            raise TooMany(count)
+        return count
 
     def bits(self, count: int) -> list[bool]:
         data = self.take(-(-count // 8))
@@ -96,7 +104,7 @@ class Reader:
         return known
 
 
-def read_streams(reader: Reader) -> Streams:
+def read_streams(reader: HeaderReader) -> Streams:
     found = Streams()
     while kind := reader.number():
         if kind == _PACK:
@@ -112,7 +120,7 @@ def read_streams(reader: Reader) -> Streams:
     return found
 
 
-def _pack_info(reader: Reader, found: Streams) -> None:
+def _pack_info(reader: HeaderReader, found: Streams) -> None:
     found.start, count = reader.number(), reader.count()
     while kind := reader.number():
         if kind == _SIZE:
@@ -121,7 +129,7 @@ def _pack_info(reader: Reader, found: Streams) -> None:
             reader.digests(count)
 
 
-def _unpack_info(reader: Reader, found: Streams) -> None:
+def _unpack_info(reader: HeaderReader, found: Streams) -> None:
     while kind := reader.number():
         if kind == _FOLDER:
             count = reader.count()
@@ -136,7 +144,7 @@ def _unpack_info(reader: Reader, found: Streams) -> None:
                 folder.has_crc = known
 
 
-def _folder(reader: Reader) -> Folder:
+def _folder(reader: HeaderReader) -> Folder:
     found, inputs = Folder(), 0
     for _ in range(min(reader.number(), 33)):
         flags = reader.byte()
@@ -149,9 +157,9 @@ def _folder(reader: Reader) -> Folder:
         raise Unreadable("The archive's table of contents is damaged.")
     bindings = max(found.outputs - 1, 0)
     for number in range(bindings):
-        taken, given = reader.number(), reader.number()
-        found.bound.add(given)
-        found.is_chain &= (taken, given) == (number, number + 1)
+        source, target = reader.number(), reader.number()
+        found.bound.add(target)
+        found.is_chain &= (source, target) == (number, number + 1)
     loose = inputs - bindings
     found.packs, found.is_chain = max(loose, 1), found.is_chain and loose == 1
     for _ in range(loose if loose > 1 else 0):
@@ -159,7 +167,7 @@ def _folder(reader: Reader) -> Folder:
     return found
 
 
-def _substreams(reader: Reader, found: Streams) -> None:
+def _substreams(reader: HeaderReader, found: Streams) -> None:
     counts = [1] * len(found.folders)
     kind = reader.number()
     if kind == _NUM_STREAMS:
@@ -179,3 +187,39 @@ def _substreams(reader: Reader, found: Streams) -> None:
         if kind == _CRC:
             reader.digests(unknown)
         kind = reader.number()
+
+
+def read_files(reader: HeaderReader, streams: Streams) -> Iterator[Entry]:
+    """Yield each file with its size; only files that are not empty have a stream."""
+    count = reader.count()
+    is_empty, is_empty_file = [False] * count, [False] * count
+    names, attributes = [""] * count, [0] * count
+    while kind := reader.number():
+        part = HeaderReader(reader.take(reader.number()))
+        if kind == _EMPTY_STREAM:
+            is_empty = part.bits(count)
+        elif kind == _EMPTY_FILE:
+            bits = iter(part.bits(sum(is_empty)))
+            is_empty_file = [next(bits) if each else False for each in is_empty]
+        elif kind == _NAMES and not part.byte():
+            names = _names(part, count)
+        elif kind == _ATTRIBUTES:
+            attributes = _attributes(part, count)
+    sizes = iter(streams.sizes)
+    for number, name in enumerate(names):
+        size = 0 if is_empty[number] else next(sizes, 0)
+        mode = attributes[number] >> 16 if attributes[number] & 0x8000 else 0
+        is_directory = is_empty[number] and not is_empty_file[number]
+        yield Entry(name, size, is_directory=is_directory, is_link=mode & 0o170000 == 0o120000)
+
+
+def _names(part: HeaderReader, count: int) -> list[str]:
+    names = part.rest().decode("utf-16-le", "replace").split("\0")
+    return (names + [""] * count)[:count]
+
+
+def _attributes(part: HeaderReader, count: int) -> list[int]:
+    known = part.defined(count)
+    if part.byte():
+        return [0] * count
+    return [struct.unpack("<I", part.take(4))[0] if each else 0 for each in known]

@@ -1,48 +1,73 @@
-"""The header of a 7z file: names and sizes as the file claims them. Only the header itself is unpacked, bounded.
+"""Survey of a 7z file: names and sizes as its header claims them; contents are unpacked to find archives in them.
 
-After Igor Pavlov's 7zFormat.txt. Numbers in names below are its property ids.
+Programs unpack a stream to the size that the header gives, and no further. Coders that neither liblzma nor a library of
+ours has (PPMd, BCJ2, AES) are not read.
 """
 
 from __future__ import annotations
 
+import bz2
 import io
 import lzma
 import struct
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import archive_types
-from windlass.processing.formats.archives.entries import Entry, Survey
-from windlass.processing.formats.archives.sevenzip_coders import unpacking_chain
-from windlass.processing.formats.archives.sevenzip_header import Reader, Streams, TooMany, read_streams
-from windlass.processing.formats.archives.unpacking import Packing, part, unpacked
+from windlass.processing.formats.archives.decompressors import (
+    OUTPUT_SIZE,
+    Compression,
+    Decompressor,
+    deflate64,
+    lzma1_filter,
+    raw_deflate,
+    until_end,
+)
+from windlass.processing.formats.archives.sevenzip_header import (
+    Folder,
+    HeaderReader,
+    Streams,
+    TooMany,
+    read_files,
+    read_streams,
+)
+from windlass.processing.formats.archives.survey import Survey
+from windlass.processing.formats.archives.unpacking import part, unpack
 from windlass.processing.formats.read_limits import MB
 
 if TYPE_CHECKING:
-    from windlass.processing.formats.archives.survey import Surveyor
+    from windlass.processing.formats.archives.surveyor import Surveyor
+
+Unpack = Callable[[BinaryIO], Iterator[bytes]]
 
 _LARGEST_HEADER = 16 * MB
-_HEADER, _ADDITIONAL, _STREAMS, _FILES, _EMPTY, _EMPTY_FILE, _NAMES, _ATTRIBUTES, _ENCODED = (
-    1,
-    3,
-    4,
-    5,
-    14,
-    15,
-    17,
-    21,
-    23,
-)
+_HEADER, _ADDITIONAL, _STREAMS, _FILES, _ENCODED_HEADER = 1, 3, 4, 5, 23
 _AES = bytes.fromhex("06f10701")
+
+_COPY, _LZMA, _LZMA2, _DELTA = b"\x00", bytes.fromhex("030101"), b"\x21", b"\x03"
+_DEFLATE64 = bytes.fromhex("040109")
+_DECOMPRESSORS: dict[bytes, Callable[[], Decompressor]] = {
+    bytes.fromhex("040108"): raw_deflate,
+    bytes.fromhex("040202"): bz2.BZ2Decompressor,
+}
+_BRANCHES = {
+    bytes.fromhex("03030103"): lzma.FILTER_X86,
+    b"\x04": lzma.FILTER_X86,
+    bytes.fromhex("03030205"): lzma.FILTER_POWERPC,
+    bytes.fromhex("03030401"): lzma.FILTER_IA64,
+    bytes.fromhex("03030501"): lzma.FILTER_ARM,
+    bytes.fromhex("03030701"): lzma.FILTER_ARMTHUMB,
+    bytes.fromhex("03030805"): lzma.FILTER_SPARC,
+}
 
 
 def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Raises Unreadable, CountingEnds, NotMeasured."""
+    """Fill in the survey. Raises Unreadable, LimitPassed, NotMeasured."""
     file.seek(0)
     if not file.read(6).startswith(archive_types.SEVEN_ZIP_MARK):
-        begins = archive_types.archive_behind(file)
-        file = part(file, begins, file.seek(0, 2) - begins)
+        start = archive_types.embedded_archive_offset(file)
+        file = part(file, start, file.seek(0, 2) - start)
     header = _header(file, found)
     if header is None:
         return
@@ -63,35 +88,35 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         return
     found.encrypted |= any(coder == _AES for folder in streams.folders for coder, _ in folder.coders)
     found.unpacked = max(found.unpacked, sum(folder.size for folder in streams.folders))
-    if surveyor.counts and found.unpacked <= surveyor.meter.most:
-        _look_into_folders(file, streams, surveyor)
+    if surveyor.measures and found.unpacked <= surveyor.meter.limit:
+        _survey_folders(file, streams, surveyor)
 
 
-def _add_files(header: Reader, streams: Streams, found: Survey) -> None:
-    for entry in _files(header, streams):
+def _add_files(header: HeaderReader, streams: Streams, found: Survey) -> None:
+    for entry in read_files(header, streams):
         if not found.add(entry):
             return
 
 
-def _look_into_folders(file: BinaryIO, streams: Streams, surveyor: Surveyor) -> None:
-    """Look for archives in what can be unpacked here; a 7z reader unpacks no more than the sizes that it is told."""
-    place, sizes, packs = 32 + streams.start, iter(streams.sizes), iter(streams.packed)
+def _survey_folders(file: BinaryIO, streams: Streams, surveyor: Surveyor) -> None:
+    """Survey the archives in each folder whose coders are read."""
+    offset, sizes, packs = 32 + streams.start, iter(streams.sizes), iter(streams.packed)
     for folder, count in zip(streams.folders, streams.counts, strict=False):
         packed = sum(next(packs, 0) for _ in range(folder.packs))
-        chain = unpacking_chain(folder)
+        unpack_folder = _unpacker(folder)
         own = [next(sizes, 0) for _ in range(count)]
-        if chain is not None:
-            content, _ = unpacked(part(file, place, packed), Packing(stream=chain), surveyor.meter)
-            begins = 0
+        if unpack_folder is not None:
+            content, _ = unpack(part(file, offset, packed), _compression(unpack_folder), surveyor.meter)
+            start = 0
             for size in own:
                 if size:
-                    surveyor.look_inside(part(content, begins, size))
-                begins += size
-        place += packed
+                    surveyor.survey_nested(part(content, start, size))
+                start += size
+        offset += packed
 
 
-def _header(file: BinaryIO, found: Survey) -> Reader | None:
-    """The table of contents, unpacked if need be; None where a password is needed to read it, or it is empty."""
+def _header(file: BinaryIO, found: Survey) -> HeaderReader | None:
+    """Read the header, which may be compressed; None where it is encrypted or empty."""
     file.seek(0)
     start = file.read(32)
     if len(start) < 32 or not start.startswith(archive_types.SEVEN_ZIP_MARK):
@@ -99,9 +124,9 @@ def _header(file: BinaryIO, found: Survey) -> Reader | None:
     offset, size, _ = struct.unpack_from("<QQI", start, 12)
     if not size:
         return None
-    reader = Reader(_piece(file, 32 + offset, size))
+    reader = HeaderReader(_read_at(file, 32 + offset, size))
     kind = reader.number()
-    if kind == _ENCODED:
+    if kind == _ENCODED_HEADER:
         streams = read_streams(reader)
         if not streams.folders or not streams.packed:
             raise Unreadable("The archive's table of contents is damaged.")
@@ -109,64 +134,74 @@ def _header(file: BinaryIO, found: Survey) -> Reader | None:
             found.encrypted = True
             found.unmeasured = "its table of contents is locked with a password"
             return None
-        reader = Reader(_unpacked(file, streams))
+        reader = HeaderReader(_unpacked_header(file, streams))
         kind = reader.number()
     if kind != _HEADER:
         raise Unreadable("The archive's table of contents is damaged, or packed more than once.")
     return reader
 
 
-def _piece(file: BinaryIO, place: int, size: int) -> bytes:
-    if size > _LARGEST_HEADER or place > file.seek(0, 2):
+def _read_at(file: BinaryIO, offset: int, size: int) -> bytes:
+    if size > _LARGEST_HEADER or offset > file.seek(0, 2):
         raise Unreadable("The archive's table of contents is missing, or too large.")
-    file.seek(place)
+    file.seek(offset)
     return file.read(size)
 
 
-def _unpacked(file: BinaryIO, streams: Streams) -> bytes:
+def _unpacked_header(file: BinaryIO, streams: Streams) -> bytes:
     folder = streams.folders[0]
     if folder.size > _LARGEST_HEADER:
         raise Unreadable("The archive's table of contents is too large.")
-    chain = unpacking_chain(folder)
-    if chain is None:
+    unpack_folder = _unpacker(folder)
+    if unpack_folder is None:
         raise Unreadable("The archive's table of contents is packed in a way that is not known.")
-    packed = _piece(file, 32 + streams.start, streams.packed[0])
+    packed = _read_at(file, 32 + streams.start, streams.packed[0])
     try:
-        return b"".join(chain(io.BytesIO(packed)))
+        return b"".join(unpack_folder(io.BytesIO(packed)))
     except (lzma.LZMAError, EOFError, OSError, ValueError, struct.error, MemoryError) as error:
         raise Unreadable("The archive's table of contents cannot be unpacked.") from error
 
 
-def _files(reader: Reader, streams: Streams) -> Iterator[Entry]:
-    """Names with the sizes of the streams, which only files that are not empty have."""
-    count = reader.count()
-    empty, hollow, names = [False] * count, [False] * count, [""] * count
-    attributes = [0] * count
-    while kind := reader.number():
-        part = Reader(reader.take(reader.number()))
-        if kind == _EMPTY:
-            empty = part.bits(count)
-        elif kind == _EMPTY_FILE:
-            bits = iter(part.bits(sum(empty)))
-            hollow = [next(bits) if each else False for each in empty]
-        elif kind == _NAMES and not part.byte():
-            names = _names(part, count)
-        elif kind == _ATTRIBUTES:
-            attributes = _attributes(part, count)
-    sizes = iter(streams.sizes)
-    for place, name in enumerate(names):
-        size = 0 if empty[place] else next(sizes, 0)
-        link = attributes[place] & 0x8000 and attributes[place] >> 16 & 0o170000 == 0o120000
-        yield Entry(name, size, is_directory=empty[place] and not hollow[place], is_link=bool(link))
+def _unpacker(folder: Folder) -> Unpack | None:
+    """Return what unpacks the folder's stream; None where one of its coders is not read here."""
+    if not folder.is_chain:
+        return None
+    ids = [coder for coder, _ in folder.coders]
+    if ids == [_COPY]:
+        return lambda packed: _bounded(iter(lambda: packed.read(OUTPUT_SIZE), b""), folder.size)
+    if ids == [_DEFLATE64]:
+        return lambda packed: _bounded(deflate64(packed), folder.size)
+    if len(ids) == 1 and ids[0] in _DECOMPRESSORS:
+        make = _DECOMPRESSORS[ids[0]]
+        return lambda packed: _bounded(until_end(packed, make()), folder.size)
+    filters = [_filter(coder, properties) for coder, properties in folder.coders]
+    known = [each for each in filters if each is not None]
+    if len(known) < len(filters) or known[-1]["id"] not in (lzma.FILTER_LZMA1, lzma.FILTER_LZMA2):
+        return None
+    return lambda packed: _bounded(
+        until_end(packed, lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=known)), folder.size
+    )
 
 
-def _names(part: Reader, count: int) -> list[str]:
-    found = part.rest().decode("utf-16-le", "replace").split("\0")
-    return (found + [""] * count)[:count]
+def _compression(unpack_folder: Unpack) -> Compression:
+    return Compression(stream=lambda packed, _: unpack_folder(packed))
 
 
-def _attributes(part: Reader, count: int) -> list[int]:
-    known = part.defined(count)
-    if part.byte():
-        return [0] * count
-    return [struct.unpack("<I", part.take(4))[0] if each else 0 for each in known]
+def _filter(coder: bytes, properties: bytes) -> dict[str, Any] | None:
+    """Return one coder as liblzma's filter, with a bounded window; None for a coder that it does not have."""
+    if coder == _LZMA2 and properties:
+        step = min(properties[0], 40)
+        return {"id": lzma.FILTER_LZMA2, "dict_size": max(4096, min(2 | step & 1, 3) << min(step // 2 + 11, 26))}
+    if coder == _LZMA and len(properties) >= 5:
+        return lzma1_filter(properties)
+    if coder == _DELTA and properties:
+        return {"id": lzma.FILTER_DELTA, "dist": properties[0] + 1}
+    return {"id": _BRANCHES[coder]} if coder in _BRANCHES else None
+
+
+def _bounded(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    left = size
+    while left > 0 and (block := next(blocks, None)) is not None:
+        if block[:left]:
+            yield block[:left]
+        left -= len(block)

@@ -1,162 +1,136 @@
-"""What is in an archive of any format, and in the archives in it. Nothing is unpacked to anywhere."""
+"""The facts of an archive, summed over its entries, whatever its format."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import BinaryIO
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
 
-from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives import (
-    archive_types,
-    cab_survey,
-    cpio_ar_rpm_survey,
-    iso_survey,
-    rar_survey,
-    sevenzip_survey,
-    tar_survey,
-    xz_index,
-    zip_survey,
-)
-from windlass.processing.formats.archives.entries import MOST_SAID, Survey
-from windlass.processing.formats.archives.unpacking import (
-    PACKINGS,
-    CountingEnds,
-    Meter,
-    NotMeasured,
-    WindowTooLarge,
-    unpacked,
-)
-from windlass.processing.formats.archives.zip_directory import BadZip
+#: Entries that are read of one archive; its facts are sums over these. One more than a profile may allow, so that a
+#: larger archive breaks the profile's limit.
+MOST_ENTRIES = 100_001
+#: Bytes of the shortest archive.
+SHORTEST = 18
+#: The largest integer that every JSON parser reads exactly.
+LARGEST_INTEGER = 2**53 - 1
+#: Below this many unpacked bytes no ratio is too high: a small file of one repeated letter is no bomb.
+RATIO_CHECKED_FROM = 10 * 1024 * 1024
 
-#: Archives in archives are looked into so deep. Software packed with all that it needs is four or five deep.
-DEEPEST = 12
-#: Entries of archives in an archive, in all.
-MOST_INNER_ENTRIES = 1_000_000
+_DRIVE = re.compile(r"[A-Za-z]:")
+_ARCHIVE = re.compile(r"\.(zip|jar|apk|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|cab|iso)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``size``: unpacked bytes. ``target``: the path that a link points to, if it is known."""
+
+    name: str
+    size: int
+    encrypted: bool = False
+    is_directory: bool = False
+    is_link: bool = False
+    target: str | None = None
+    is_device: bool = False
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether unpacking it could write outside the directory it is unpacked into."""
+        if self.is_link and (self.target is None or leaves_directory(self.target)):
+            return True
+        return self.is_device or leaves_directory(self.name)
+
+
+def leaves_directory(name: str) -> bool:
+    """Whether a path is absolute or has ``..`` in it."""
+    return name.startswith(("/", "\\")) or bool(_DRIVE.match(name)) or ".." in name.replace("\\", "/").split("/")
 
 
 @dataclass(slots=True)
-class Surveyor:
-    """Looks through one file. ``meter`` counts over every depth; what is found in inner archives is added to
-    ``outer``."""
+class Survey:
+    """Sums over the entries read so far.
 
-    meter: Meter
-    outer: Survey
-    depth: int = 0
+    ``packed``: bytes of the file. ``sizes``: the source of the unpacked size: ``declared`` by the archive, ``counted``
+    by unpacking, or ``at least`` where unpacking stopped at the limit. ``damaged``, ``unmeasured`` and
+    ``contradiction``: what is wrong with the archive, as part of a sentence; empty where nothing is.
+    ``inner_entries`` and ``inner_unpacked``: sums over the archives in it, at every depth. ``cut``: it has more entries
+    than are read. ``listed``: it has entries, rather than being compressed as a whole.
+    """
+
+    packed: int
+    sizes: str = "declared"
+    entries: int = 0
+    unpacked: int = 0
+    encrypted: bool = False
+    unsafe: int = 0
+    nested: int = 0
+    overlapping: int = 0
+    cut: bool = False
+    listed: bool = True
+    damaged: str = ""
+    unmeasured: str = ""
+    contradiction: str = ""
+    inner_entries: int = 0
+    inner_unpacked: int = 0
+    largest: int = 0
+    has_trailing: bool = False
+    _names: Counter[int] = field(default_factory=Counter)
+
+    def add(self, entry: Entry) -> bool:
+        """Add an entry. Returns False, and adds nothing, once MOST_ENTRIES are there."""
+        if self.entries >= MOST_ENTRIES:
+            self.cut = True
+            return False
+        self.entries += 1
+        self.unpacked += entry.size
+        self.largest = max(self.largest, entry.size)
+        self.encrypted |= entry.encrypted
+        self.unsafe += entry.unsafe
+        self.nested += not entry.is_directory and bool(_ARCHIVE.search(entry.name))
+        self._names[hash(entry.name)] += 1
+        return True
+
+    def merge(self, other: Survey) -> None:
+        """Take the larger of each figure of a survey of the same bytes as another format."""
+        if other.all_unpacked > self.all_unpacked:
+            self.unpacked, self.inner_unpacked, self.sizes = other.unpacked, other.inner_unpacked, other.sizes
+        for name in ("entries", "largest", "inner_entries", "unsafe", "nested", "overlapping"):
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.encrypted |= other.encrypted
+        self.listed |= other.listed
+        self.contradiction = self.contradiction or other.contradiction
+        self.unmeasured = self.unmeasured or other.unmeasured
+        self._names |= other._names
 
     @property
-    def counts(self) -> bool:
-        """Whether sizes are counted by unpacking: only where a rule needs them."""
-        return self.meter.is_asked
+    def all_unpacked(self) -> int:
+        return self.unpacked + self.inner_unpacked
 
-    def survey(self, file: BinaryIO, kind: str, survey: Survey) -> None:
-        """Fill in what there is to say of a file of this kind. Raises Unreadable, CountingEnds, NotMeasured."""
-        try:
-            if kind in PACKINGS:
-                self._survey_packed(file, kind, survey)
-            else:
-                _SURVEYS[kind](file, survey, self)
-        except BadZip as error:
-            raise Unreadable(str(error)) from error
-
-    def look_inside(self, content: BinaryIO) -> None:
-        """Look into an entry's content, if it is an archive by its structure; the whole of it is read where it is
-        packed. A damaged one counts as far as it can be read. Raises CountingEnds, NotMeasured."""
-        if not self.counts:
-            return
-        kinds = archive_types.by_head(content)
-        for kind in kinds:
-            if kind != archive_types.ZIP:
-                self._look_into(content, kind)
-        if archive_types.ZIP in kinds or archive_types.has_zip_entries(content):
-            self._look_into(content, archive_types.ZIP)
-
-    def _look_into(self, content: BinaryIO, kind: str) -> None:
-        if self.depth >= DEEPEST:
-            raise NotMeasured(f"archives in it are more than {DEEPEST} deep")
-        inner = Survey(packed=0)
-        held = 0
-        if kind in _READ_IN_ANY_ORDER and getattr(content, "goes_back_slowly", False):
-            content, held = self._held(content)
-        try:
-            Surveyor(self.meter, self.outer, self.depth + 1).survey(content, kind, inner)
-        except Unreadable:
-            pass
-        finally:
-            self.meter.memory += held
-            self.outer.inner_entries += inner.entries
-            self.outer.largest = max(self.outer.largest, inner.largest)
-            self.outer.inner_unpacked = min(self.outer.inner_unpacked + inner.unpacked, MOST_SAID)
-        if self.outer.inner_entries > MOST_INNER_ENTRIES:
-            raise NotMeasured(f"the archives in it have more than {MOST_INNER_ENTRIES:,} entries")
-
-    def _held(self, content: BinaryIO) -> tuple[BinaryIO, int]:
-        """The content in memory, and how much that takes, if there is so much left."""
-        size = content.seek(0, 2)
-        if size > self.meter.memory:
-            return content, 0
-        self.meter.memory -= size
-        content.seek(0)
-        return io.BytesIO(content.read(size)), size
-
-    def _survey_packed(self, file: BinaryIO, kind: str, survey: Survey) -> None:
-        """What is packed as a whole; a tar in it is listed as if it were not."""
-        survey.listed = False
-        if kind == archive_types.XZ and not self.depth:
-            survey.unpacked = xz_index.declared_size(file, self.meter.most)
-            if survey.unpacked > self.meter.most:
-                return
-        content, made = unpacked(file, PACKINGS[kind], self.meter)
-        survey.sizes, survey.unpacked = "counted", 0
-        try:
-            if archive_types.is_tar(content.read(512)):
-                content.seek(0)
-                survey.listed = True
-                tar_survey.survey(content, survey, self)
-            elif self.counts:
-                self.look_inside(content)
-            content.seek(0, 2)
-        finally:
-            survey.unpacked = max(survey.unpacked, made.counted)
-            survey.has_trailing = made.has_trailing
-            survey.largest = max(survey.largest, 0 if survey.listed else made.counted)
-
-
-Filler = Callable[[BinaryIO, Survey, Surveyor], None]
-
-_SURVEYS: Mapping[str, Filler] = {
-    archive_types.ZIP: zip_survey.survey,
-    archive_types.SEVEN_ZIP: sevenzip_survey.survey,
-    archive_types.RAR: rar_survey.survey,
-    archive_types.TAR: tar_survey.survey,
-    archive_types.CPIO: cpio_ar_rpm_survey.survey_cpio,
-    archive_types.AR: cpio_ar_rpm_survey.survey_ar,
-    archive_types.RPM: cpio_ar_rpm_survey.survey_rpm,
-    archive_types.CAB: cab_survey.survey,
-    archive_types.ISO: iso_survey.survey,
-}
-_READ_IN_ANY_ORDER = (
-    archive_types.ZIP,
-    archive_types.SEVEN_ZIP,
-    archive_types.RAR,
-    archive_types.CAB,
-    archive_types.ISO,
-)
-
-
-def survey(file: BinaryIO, kind: str, meter: Meter) -> Survey:
-    """What there is to say of a file as one of this kind. Whatever is wrong with it stands in the survey."""
-    size = file.seek(0, 2)
-    found = Survey(packed=size)
-    file.seek(0)
-    try:
-        Surveyor(meter, found).survey(file, kind, found)
-    except CountingEnds:
-        found.sizes = "at least"
-        found.unpacked = max(found.unpacked, meter.counted - found.inner_unpacked)
-    except (NotMeasured, WindowTooLarge) as error:
-        found.unmeasured = str(error)
-    except Unreadable as error:
-        found.damaged = found.damaged or str(error)
-    return found
+    def facts(self) -> dict[str, Any]:
+        ratio = self.all_unpacked / max(self.packed, 1)
+        rounded = math.ceil(100 * ratio) / 100 if self.sizes == "at least" else round(ratio, 2)
+        facts: dict[str, Any] = {
+            "unpacked_size": min(self.unpacked, LARGEST_INTEGER),
+            "unpacked_size_is": self.sizes,
+            "archive_ratio": min(rounded, 1e15),
+            "encrypted": self.encrypted,
+            "largest_entry": min(self.largest, LARGEST_INTEGER),
+        }
+        if self.has_trailing:
+            facts["trailing_data"] = True
+        if self.inner_unpacked or self.inner_entries:
+            facts["inner_unpacked_size"] = min(self.inner_unpacked, LARGEST_INTEGER)
+            facts["inner_entries"] = self.inner_entries
+        faults = {"damaged": self.damaged, "not_measured": self.unmeasured, "contradiction": self.contradiction}
+        facts |= {f"archive_{name}": reason for name, reason in faults.items() if reason}
+        if self.listed:
+            duplicates = sum(count - 1 for count in self._names.values())
+            facts |= {
+                "entries": min(self.entries, LARGEST_INTEGER),
+                "unsafe_names": self.unsafe,
+                "nested_archives": self.nested,
+                "overlapping_entries": self.overlapping,
+                "duplicate_names": duplicates,
+            }
+        return facts

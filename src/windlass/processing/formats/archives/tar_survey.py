@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.entries import Entry, Survey
+from windlass.processing.formats.archives.survey import Entry, Survey
 from windlass.processing.formats.archives.unpacking import FARTHEST, part
 
 if TYPE_CHECKING:
-    from windlass.processing.formats.archives.survey import Surveyor
+    from windlass.processing.formats.archives.surveyor import Surveyor
 
 RECORD = 512
 _LONGEST_HEADER = 64 * 1024
@@ -42,7 +42,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
             if not found.add(_entry(header, kind, _real_size(file, header, said, (first_map, begins), size), said)):
                 return
             if size:
-                surveyor.look_inside(part(file, begins, size))
+                surveyor.survey_nested(part(file, begins, size))
         said = {}
     if reached > file.seek(0, 2):
         raise Unreadable("The archive is damaged: it ends in the middle of an entry.")

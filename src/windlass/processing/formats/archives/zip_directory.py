@@ -1,14 +1,13 @@
-"""The structure of a zip file: its end records, its directories, its entries. The one reader of it.
+"""The one reader of the structure of zip files: end records, directories, entries.
 
-After PKWARE's APPNOTE 6.3.10, sections 4.3.6 to 4.3.16 and 4.5.3 (zip64). Readers differ in which end record they
-take, in when they follow a zip64 record, and in where they look for it; so there may be more than one directory.
-``directories`` finds each that a reader in use would take, and says where the records contradict each other.
+After PKWARE's APPNOTE 6.3.10, sections 4.3.6 to 4.3.16 and 4.5.3 (zip64). Programs differ in which end record they use,
+in when they follow a zip64 record, and in where they look for it; so a file may have more than one directory.
+``directories`` returns each that a program in use would read.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,17 +18,18 @@ _LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _HEADER = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
-_MARK, _MARK64, _MARK_ENTRY, _MARK_LOCAL = b"PK\x05\x06", b"PK\x06\x06", b"PK\x01\x02", b"PK\x03\x04"
-_MARK_ENCRYPTED = b"PK\x06\x08"
+_MARK, _END64_MARK, _ENTRY_MARK, _LOCAL_MARK = b"PK\x05\x06", b"PK\x06\x06", b"PK\x01\x02", b"PK\x03\x04"
+_ENCRYPTED_MARK = b"PK\x06\x08"
 _TAIL = _END.size + 65535
 _FULL = 0xFFFFFFFF
-#: Bytes that are sought through at a time.
+#: Bytes that are searched at a time.
 _BLOCK = 256 * 1024
-#: End records in the tail of a file that are looked at, from the last on.
+#: End records in the tail of a file that are read, from the last on.
 _MOST_ENDS = 32
 
-ENCRYPTED, DESCRIPTOR, UTF8 = 1, 1 << 3, 1 << 11
+ENCRYPTED = 1
 STORED, DEFLATED = 0, 8
+_UTF8 = 1 << 11
 _SYMLINK, _KIND = 0o120000, 0o170000
 
 
@@ -39,10 +39,13 @@ class BadZip(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where a directory lies. ``begins`` is where the zip file begins in the file: more than 0 behind something else.
-    ``end`` is the offset that its entries reach to at most, ``claimed`` the number of entries by its end record."""
+    """Where a directory lies.
 
-    begins: int
+    ``zip_start``: offset of the zip file in the file, above 0 behind other content. ``end``: the offset at which its
+    entries end at the latest. ``claimed``: the number of entries by its end record.
+    """
+
+    zip_start: int
     start: int
     end: int
     size: int
@@ -52,7 +55,7 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry as the directory has it; ``offset`` is that of its local header in the file."""
+    """An entry as the directory describes it; ``offset`` is that of its local header in the file."""
 
     name: str
     flags: int
@@ -62,6 +65,7 @@ class Member:
     offset: int
     is_link: bool
     name_length: int
+    crc: int = 0
 
     @property
     def is_directory(self) -> bool:
@@ -73,8 +77,8 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """An entry's own header, and where its data begins in the file."""
+class LocalHeader:
+    """An entry's own header; ``data`` is the offset of its content in the file."""
 
     flags: int
     method: int
@@ -84,17 +88,16 @@ class Local:
 
 
 def directories(file: BinaryIO) -> list[Directory]:
-    """Every directory that some reader takes for the file's, each once, the one that most take first. Empty where there
-    is none."""
+    """Return each directory that a program may read, the one that most programs read first; empty where none is."""
     size = file.seek(0, 2)
     tail_at = max(0, size - _TAIL)
     file.seek(tail_at)
     tail = file.read(_TAIL)
     ends = _end_records(tail)
-    # Readers take the last record, or the one whose comment ends with the file; the others only where these are none.
-    taken = [place for place in ends if place == ends[0] or _ends_with(tail, place)]
-    others = [place for place in ends if place not in taken]
-    for places in (taken, *([place] for place in others)):
+    # Programs use the last record, or the one whose comment ends with the file; others only where these are none.
+    preferred = [place for place in ends if place == ends[0] or _ends_with(tail, place)]
+    others = [place for place in ends if place not in preferred]
+    for places in (preferred, *([place] for place in others)):
         found: dict[int, Directory] = {}
         for place in places:
             for each in _of_end_record(file, tail, place, tail_at + place):
@@ -105,38 +108,40 @@ def directories(file: BinaryIO) -> list[Directory]:
 
 
 def directory(file: BinaryIO) -> Directory | None:
-    """The directory that most readers take; None where there is none."""
+    """Return the directory that most programs read; None where there is none."""
     return next(iter(directories(file)), None)
 
 
 def has_end(file: BinaryIO) -> bool:
-    """Whether an end record stands where readers look for one, whatever it says."""
+    """Whether there is an end record where programs look for one, valid or not."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _TAIL))
     return _MARK in file.read(_TAIL)
 
 
-def unlisted(file: BinaryIO, begins: int, ends: int) -> Iterator[Member]:
-    """An entry for each local header in these bytes, as readers have it who go by those. What it says of its size may
-    be 0."""
-    place, carried = begins, b""
+def members_by_local_headers(file: BinaryIO, start: int, ends: int) -> Iterator[Member]:
+    """Yield an entry for each local header in a range, as programs see it that ignore the directory.
+
+    Its sizes may be 0.
+    """
+    place, carried = start, b""
     while place < ends:
         file.seek(place)
         block = carried + file.read(min(_BLOCK, ends - place))
         if len(block) == len(carried):
             return
-        base, at = place - len(carried), block.find(_MARK_LOCAL)
+        base, at = place - len(carried), block.find(_LOCAL_MARK)
         while at >= 0:
             found = Member("", 0, 0, 0, 0, base + at, is_link=False, name_length=0)
             with suppress(BadZip):
-                own = local(file, found)
+                own = local_header(file, found)
                 yield replace(found, flags=own.flags, method=own.method, packed=own.packed, unpacked=own.unpacked)
-            at = block.find(_MARK_LOCAL, at + 4)
+            at = block.find(_LOCAL_MARK, at + 4)
         place, carried = base + len(block), block[-3:]
 
 
 def is_encrypted(file: BinaryIO) -> bool:
-    """Whether the file's directory itself is encrypted (APPNOTE 7.3), so that nothing can be said of its entries."""
+    """Whether the directory itself is encrypted (APPNOTE 7.3), so that its entries are unknown."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _TAIL))
     tail = file.read(_TAIL)
@@ -144,19 +149,19 @@ def is_encrypted(file: BinaryIO) -> bool:
     if place < 0 or len(tail) - place < _END.size:
         return False
     file.seek(min(_END.unpack_from(tail, place)[6], size))
-    return file.read(4) == _MARK_ENCRYPTED
+    return file.read(4) == _ENCRYPTED_MARK
 
 
 def members(file: BinaryIO, found: Directory) -> Iterator[Member]:
-    """Each entry, in the directory's order. They are read for as long as there are entries, whatever was claimed.
+    """Yield each entry in the directory's order, for as long as there are entries, whatever number was claimed.
 
-    The file's position is used between two entries. Raises BadZip.
+    The caller may move the file's position between two entries. Raises BadZip.
     """
     place, count = found.start, 0
     while True:
         file.seek(place)
         head = file.read(_HEADER.size)
-        if not head.startswith(_MARK_ENTRY) or place >= found.end:
+        if not head.startswith(_ENTRY_MARK) or place >= found.end:
             break
         if len(head) < _HEADER.size:
             raise BadZip("The archive's table of contents ends in the middle of an entry.")
@@ -166,57 +171,35 @@ def members(file: BinaryIO, found: Directory) -> Iterator[Member]:
             raise BadZip("The archive's table of contents ends in the middle of an entry.")
         place += _HEADER.size + fields[10] + fields[11] + fields[12]
         count += 1
-        yield _member(fields, name, extra, found.begins)
+        yield _member(fields, name, extra, found.zip_start)
     if not count and found.size:
         raise BadZip("The archive's table of contents is damaged.")
 
 
 def contradiction(found: Directory, counted: int) -> str:
-    """What the end record says that the directory does not bear out; empty where they agree. Without zip64 records the
-    count is kept modulo 65,536 by old writers."""
-    whole = found.is_zip64 or counted <= 0xFFFF
-    if counted != found.claimed if whole else (counted - found.claimed) % 0x10000:
+    """Describe how the end record contradicts the directory; empty where they agree. Old writers, which have no zip64
+    records, store the count modulo 65,536."""
+    is_exact = found.is_zip64 or counted <= 0xFFFF
+    if counted != found.claimed if is_exact else (counted - found.claimed) % 0x10000:
         return f"its end record counts {found.claimed} entries, and its table of contents has {counted}"
     return ""
 
 
-def local(file: BinaryIO, member: Member) -> Local:
-    """The entry's own header. Raises BadZip where there is none."""
+def local_header(file: BinaryIO, member: Member) -> LocalHeader:
+    """Read the entry's own header. Raises BadZip where there is none."""
     file.seek(min(member.offset, 2**63 - 1))
     head = file.read(_LOCAL.size)
-    if len(head) < _LOCAL.size or not head.startswith(_MARK_LOCAL):
+    if len(head) < _LOCAL.size or not head.startswith(_LOCAL_MARK):
         raise BadZip("The archive is damaged: an entry is not where its table of contents says.")
     _, _, flags, method, _, _, _, packed, unpacked, name_length, extra_length = _LOCAL.unpack(head)
     if _FULL in (packed, unpacked):
         file.seek(name_length, 1)
         unpacked, packed = _sizes64(file.read(extra_length), unpacked, packed)
-    return Local(flags, method, packed, unpacked, member.offset + _LOCAL.size + name_length + extra_length)
-
-
-def content(file: BinaryIO, member: Member, most: int) -> bytes:
-    """The first ``most`` bytes of a stored or deflated entry, unpacked; empty where they cannot be read."""
-    try:
-        begins = local(file, member).data
-    except BadZip:
-        return b""
-    file.seek(begins)
-    if member.is_encrypted or member.method not in (STORED, DEFLATED):
-        return b""
-    if member.method == STORED:
-        return file.read(min(member.packed, most))
-    inflater, left, pieces = zlib.decompressobj(-15), member.packed, b""
-    try:
-        while len(pieces) < most and left > 0 and not inflater.eof:
-            packed = file.read(min(left, 4096)) or b""
-            left -= len(packed) or left
-            pieces += inflater.decompress(inflater.unconsumed_tail + packed, most - len(pieces))
-    except zlib.error:
-        return b""
-    return pieces[:most]
+    return LocalHeader(flags, method, packed, unpacked, member.offset + _LOCAL.size + name_length + extra_length)
 
 
 def _end_records(tail: bytes) -> list[int]:
-    """Places of end records in the tail, from the last on."""
+    """Offsets of the end records in the tail, from the last on."""
     found: list[int] = []
     place = tail.rfind(_MARK)
     while place >= 0 and len(found) < _MOST_ENDS:
@@ -232,7 +215,7 @@ def _ends_with(tail: bytes, place: int) -> bool:
 
 
 def _of_end_record(file: BinaryIO, tail: bytes, place: int, at: int) -> Iterator[Directory]:
-    """The directories that one end record can be taken to mean: by its own fields, and by the zip64 records."""
+    """The directories that one end record may mean: by its own fields, and by the zip64 records."""
     _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, place)
     records = list(_zip64_records(file, at))
     full = _FULL in (size, offset) or count == 0xFFFF
@@ -245,8 +228,8 @@ def _of_end_record(file: BinaryIO, tail: bytes, place: int, at: int) -> Iterator
 
 
 def _zip64_records(file: BinaryIO, at: int) -> Iterator[tuple[int, int, int, int]]:
-    """Place, entries, size and offset by each zip64 record that a reader finds through the locator before ``at``: where
-    the locator says, or just before it."""
+    """Offset of each zip64 record, with number of entries, size and offset of the directory by it. Programs find it
+    through the locator before ``at``: where the locator says, or just before the locator."""
     if at < _LOCATOR.size + _END64.size:
         return
     file.seek(at - _LOCATOR.size)
@@ -257,32 +240,32 @@ def _zip64_records(file: BinaryIO, at: int) -> Iterator[tuple[int, int, int, int
         if record_at <= at - _LOCATOR.size - _END64.size:
             file.seek(record_at)
             mark, *_, entries, size, offset = _END64.unpack(file.read(_END64.size))
-            if mark == _MARK64:
+            if mark == _END64_MARK:
                 yield record_at, entries, size, offset
 
 
 def _located(file: BinaryIO, end: int, count: int, size: int, offset: int, *, is_zip64: bool) -> Iterator[Directory]:
-    """The directory just before ``end``, where something may stand before the zip file, and the one at its offset."""
+    """The directory just before ``end``, which allows for content before the zip file, and the one at its offset."""
     for start in dict.fromkeys((end - size, offset)):
         if not 0 <= start <= end:
             continue
         file.seek(start)
         if size == 0 and count == 0 and offset == start:
             yield Directory(start - offset, start, end, 0, 0, is_zip64)
-        elif file.read(4) == _MARK_ENTRY and start + 4 <= end:
+        elif file.read(4) == _ENTRY_MARK and start + 4 <= end:
             yield Directory(max(start - offset, 0), start, end, size, count, is_zip64)
 
 
-def _member(fields: tuple[int, ...], name: bytes, extra: bytes, begins: int) -> Member:
+def _member(fields: tuple[int, ...], name: bytes, extra: bytes, zip_start: int) -> Member:
     flags, method, packed, unpacked = fields[3], fields[4], fields[8], fields[9]
     unpacked, packed, offset = _sizes64(extra, unpacked, packed, fields[16])
-    text = name.decode("utf-8" if flags & UTF8 else "cp437", "replace")
+    text = name.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
     link = (fields[15] >> 16) & _KIND == _SYMLINK
-    return Member(text, flags, method, packed, unpacked, begins + offset, link, len(name))
+    return Member(text, flags, method, packed, unpacked, zip_start + offset, link, len(name), fields[7])
 
 
 def _sizes64(extra: bytes, *values: int) -> tuple[int, ...]:
-    """Unpacked, packed, offset: those that do not fit 32 bits stand in the extra field, in this order."""
+    """Unpacked, packed, offset: values that do not fit 32 bits are in the extra field, in this order."""
     place = 0
     while place + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, place)

@@ -14,7 +14,7 @@ from email.utils import unquote
 from itertools import groupby
 from typing import BinaryIO, NamedTuple
 
-from windlass.processing.formats.read_limits import MB, PATIENCE, Clock, shorten
+from windlass.processing.formats.read_limits import MB, READING_SECONDS, Deadline, shorten
 from windlass.processing.formats.text import encodings
 
 MOST_PARTS = 2_000
@@ -76,7 +76,7 @@ class Mail:
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
-        self._file, self._left, self._clock = file, MOST_BYTES, Clock(PATIENCE / 2)
+        self._file, self._left, self._deadline = file, MOST_BYTES, Deadline(READING_SECONDS / 2)
         self._boundaries: list[bytes] = []
         self._path: list[tuple[Container, int]] = []
         self._containers = 0
@@ -147,7 +147,7 @@ class Mail:
         return HeaderParser().parsestr(encodings.decoder(codec).decode(raw, True))
 
     def _line(self) -> bytes:
-        if self._left <= 0 or self._clock.over():
+        if self._left <= 0 or self._deadline.has_passed():
             self.cut = True
             return b""
         line = self._file.readline(_LONGEST_LINE)

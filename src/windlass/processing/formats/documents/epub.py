@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
-from windlass.processing.formats.documents.zip_package import Packed
+from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB
 from windlass.processing.formats.text import encodings, html_text, xml_events
 
@@ -18,11 +18,11 @@ _SAYS = {"title": "title", "creator": "author", "date": "created", "language": "
 _FONTS_ONLY = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
 
-def is_epub(packed: Packed) -> bool:
+def is_epub(packed: ZipPackage) -> bool:
     return packed.read("mimetype", 200).strip() == b"application/epub+zip"
 
 
-def facts(packed: Packed) -> dict[str, Any]:
+def facts(packed: ZipPackage) -> dict[str, Any]:
     found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
     with suppress(xml_events.Malformed):
         for name, said in xml_events.leaves(packed.blocks(package(packed), 4 * MB)):
@@ -31,7 +31,7 @@ def facts(packed: Packed) -> dict[str, Any]:
     return found
 
 
-def text(packed: Packed) -> Iterator[str]:
+def text(packed: ZipPackage) -> Iterator[str]:
     """The chapters in reading order: pages of XHTML and of SVG. Pictures and sounds among them have no text."""
     for part in _chapters(packed):
         source = packed.read(part, _CHAPTER)
@@ -52,7 +52,7 @@ def _is_markup(source: bytes) -> bool:
     return head.lstrip("\ufeff \t\r\n").startswith("<") and "\0" not in head
 
 
-def package(packed: Packed) -> str:
+def package(packed: ZipPackage) -> str:
     """Where the package document lies; empty where the book does not say."""
     for event in xml_events.events(packed.blocks("META-INF/container.xml", MB)):
         if event.kind == "start" and event.name == "rootfile":
@@ -60,7 +60,7 @@ def package(packed: Packed) -> str:
     return ""
 
 
-def _chapters(packed: Packed) -> list[str]:
+def _chapters(packed: ZipPackage) -> list[str]:
     """What the spine lists. Of what is no page, the page that the book names in its place."""
     opf, places, instead, order = package(packed), dict[str, str](), dict[str, str](), list[str]()
     with suppress(xml_events.Malformed):
@@ -77,7 +77,7 @@ def _chapters(packed: Packed) -> list[str]:
     return [places[each] for each in found if each in places]
 
 
-def _is_encrypted(packed: Packed) -> bool:
+def _is_encrypted(packed: ZipPackage) -> bool:
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks("META-INF/encryption.xml", MB)):
             is_method = event.kind == "start" and event.name == "EncryptionMethod"

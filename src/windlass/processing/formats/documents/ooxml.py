@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from windlass.processing.formats.documents import cell_dates
-from windlass.processing.formats.documents.zip_package import MOST_UNPACKED, Packed
+from windlass.processing.formats.documents.zip_package import MOST_UNPACKED, ZipPackage
 from windlass.processing.formats.read_limits import MB, shorten
 from windlass.processing.formats.text import xml_events
 
@@ -44,7 +44,7 @@ _HEADING_CODES = re.compile(r"&(?:\"[^\"]*\"|K[0-9A-Fa-f]{6}|K\d\d[+-]\d{3}|\d{1
 class Package:
     """The parts of a document by their names, whose case does not matter, and their relations."""
 
-    def __init__(self, packed: Packed) -> None:
+    def __init__(self, packed: ZipPackage) -> None:
         self.packed = packed
         self._places = {_plain(name): name for name in sorted(packed.names)}
 
@@ -84,11 +84,11 @@ class Package:
         return next((target for _, each, target in self.related() if each == kind), usual)
 
 
-def is_ooxml(packed: Packed) -> bool:
+def is_ooxml(packed: ZipPackage) -> bool:
     return any(_plain(name) == "[content_types].xml" for name in packed.names)
 
 
-def facts(packed: Packed) -> dict[str, Any]:
+def facts(packed: ZipPackage) -> dict[str, Any]:
     """A part that is damaged has no facts; the others have theirs."""
     package = Package(packed)
     found: dict[str, Any] = {"encrypted": False}
@@ -116,7 +116,7 @@ def facts(packed: Packed) -> dict[str, Any]:
     return found | ({"page_count": pages} if pages else {})
 
 
-def text(packed: Packed) -> Iterator[str]:
+def text(packed: ZipPackage) -> Iterator[str]:
     """The text itself, with its text boxes; then notes, comments, headers and footers, each part once. Slides and
     sheets in their order, each with what belongs to it; cells with tabs between them."""
     package = Package(packed)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from windlass.processing.formats.documents.zip_package import Packed
+from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, shorten
 from windlass.processing.formats.text import xml_events
 
@@ -30,11 +30,11 @@ _STYLES, _HEADINGS = (
 _BREAKS = frozenset({"p", "h", "table-row", "line-break"})
 
 
-def is_opendocument(packed: Packed) -> bool:
+def is_opendocument(packed: ZipPackage) -> bool:
     return packed.read("mimetype", 200).startswith(b"application/vnd.oasis.opendocument.")
 
 
-def facts(packed: Packed) -> dict[str, Any]:
+def facts(packed: ZipPackage) -> dict[str, Any]:
     """Of one that is encrypted, what its own description says, which is not."""
     kind = packed.read("mimetype", 200).decode("ascii", "replace")
     found = _described(packed)
@@ -52,7 +52,7 @@ def facts(packed: Packed) -> dict[str, Any]:
     return found | ({"page_count": pages} if pages else {})
 
 
-def text(packed: Packed) -> Iterator[str]:
+def text(packed: ZipPackage) -> Iterator[str]:
     """The text with its comments; after it, headers and footers of pages."""
     try:
         yield from _paragraphs(xml_events.events(packed.blocks("content.xml")))
@@ -92,7 +92,7 @@ def _paragraphs(events: Iterator[xml_events.Event]) -> Iterator[str]:
             yield " " * min(int(count), 100) if count.isdecimal() and len(count) < 5 else " "
 
 
-def _described(packed: Packed) -> dict[str, Any]:
+def _described(packed: ZipPackage) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if _is_encrypted(packed, "meta.xml"):
         return found
@@ -112,7 +112,7 @@ def _counted(event: xml_events.Event) -> dict[str, int]:
     return {"page_count": int(told)} if told.isdecimal() and 0 < len(told) < 10 else {}
 
 
-def _is_encrypted(packed: Packed, member: str | None = None) -> bool:
+def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
     """Whether the manifest says so of any member, or of this one."""
     path = ""
     with suppress(xml_events.Malformed):
@@ -124,7 +124,7 @@ def _is_encrypted(packed: Packed, member: str | None = None) -> bool:
     return False
 
 
-def _names(packed: Packed, element: str, called: str) -> dict[str, Any]:
+def _names(packed: ZipPackage, element: str, called: str) -> dict[str, Any]:
     """How many there are directly in the document, and their names: tables within tables are not sheets."""
     found: list[str] = []
     count = deep = 0

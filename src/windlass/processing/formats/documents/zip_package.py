@@ -1,81 +1,71 @@
-"""Members of a zip file, read with bounds: on the directory, on what is unpacked, and on how much comes out of how
-little. For documents that are zip files; the survey of any zip file is in ``zips``."""
+"""Reads members of a document that is a zip file, bounded in directory size, unpacked bytes, ratio and time."""
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
 from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives import zip_directory
-from windlass.processing.formats.read_limits import BLOCK, MB, Clock
+from windlass.processing.formats.archives import zip_content, zip_directory
+from windlass.processing.formats.archives.zip_directory import BadZip
+from windlass.processing.formats.read_limits import MB, Deadline
 
 #: Bytes unpacked from one file, in all.
 MOST_UNPACKED = 128 * MB
-#: From here on a member must not unpack to more than so many times its size. XML seldom reaches a tenth of that.
-LOOKED_AT_FROM, LARGEST_RATIO = 16 * MB, 400
-#: A document's directory; the parts of large ones number in the thousands.
-LARGEST_DIRECTORY = 4 * MB
+#: A member that unpacks to more than ``_RATIO_FROM`` bytes must not exceed this ratio; XML seldom reaches a tenth.
+_RATIO_FROM, _LARGEST_RATIO = 16 * MB, 400
+#: Bytes of a document's directory; large documents have some thousand parts.
+_LARGEST_DIRECTORY = 4 * MB
+#: Methods that office programs read: stored, Deflate, bzip2, LZMA.
+_METHODS = (0, 8, 12, 14)
 
 
-class Packed:
-    """A zip file that is a document. Use as a context manager; raises Unreadable throughout."""
+class ZipPackage:
+    """A document that is a zip file. Every method raises Unreadable.
+
+    ``damaged`` is set by readers that skipped a part that is not well-formed; ``cut`` where a limit ended reading.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
-        found = zip_directory.directory(file)
-        if found is None:
+        directory = zip_directory.directory(file)
+        if directory is None:
             raise Unreadable("The document has no table of contents: its end is missing.")
-        if found.end - found.start > LARGEST_DIRECTORY:
+        if directory.end - directory.start > _LARGEST_DIRECTORY:
             raise Unreadable(
-                f"The document has too many parts: more than {LARGEST_DIRECTORY // MB} MiB of their names."
+                f"The document has too many parts: more than {_LARGEST_DIRECTORY // MB} MiB of their names."
             )
-        file.seek(0)
-        with _damaged():
-            self._zip = zipfile.ZipFile(file)
-        self.names = frozenset(self._zip.namelist())
-        #: Set by readers that passed over a part that is not well-formed.
-        self.damaged = False
-        self.cut = False
-        self._left, self._clock = MOST_UNPACKED, Clock()
-
-    def __enter__(self) -> Packed:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._zip.close()
+        self._file = file
+        try:
+            self._members = {member.name: member for member in zip_directory.members(file, directory)}
+        except BadZip as error:
+            raise _damaged() from error
+        self.names = frozenset(self._members)
+        self.damaged = self.cut = False
+        self._left, self._deadline = MOST_UNPACKED, Deadline()
 
     def blocks(self, name: str, most: int = MOST_UNPACKED) -> Iterator[bytes]:
-        """The member's bytes; nothing for one that is not there. Where a bound is met it ends, and ``cut`` is set."""
-        if name not in self.names:
+        """Yield the member's bytes; nothing for a member that is not there. Ends at a limit, and sets ``cut``."""
+        member = self._members.get(name)
+        if member is None:
             return
-        with _damaged():
-            info = self._zip.getinfo(name)
-            with self._zip.open(info) as member:
-                came = 0
-                while block := member.read(BLOCK):
-                    came += len(block)
-                    self._left -= len(block)
-                    if came > LOOKED_AT_FROM and came > LARGEST_RATIO * max(info.compress_size, 1):
-                        raise Unreadable(f"A part of {info.compress_size} bytes unpacks to {came} bytes and more.")
-                    if came > most or self._left < 0 or self._clock.over():
-                        self.cut = True
-                        return
-                    yield block
+        size = 0
+        try:
+            for block in zip_content.content_blocks(self._file, member, _METHODS):
+                size += len(block)
+                self._left -= len(block)
+                if size > _RATIO_FROM and size > _LARGEST_RATIO * max(member.packed, 1):
+                    raise Unreadable(f"A part of {member.packed} bytes unpacks to {size} bytes and more.")
+                if size > most or self._left < 0 or self._deadline.has_passed():
+                    self.cut = True
+                    return
+                yield block
+        except BadZip as error:
+            raise _damaged() from error
 
     def read(self, name: str, most: int = 4 * MB) -> bytes:
-        """A small member whole; what is past ``most`` bytes is left out."""
+        """Return a small member whole; bytes past ``most`` are left out, and ``cut`` is set."""
         return b"".join(self.blocks(name, most))
 
 
-@contextmanager
-def _damaged() -> Iterator[None]:
-    errors = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, ValueError)
-    try:
-        yield
-    except (*errors, RuntimeError) as error:  # RuntimeError: a member that needs a password
-        raise Unreadable("The document cannot be unpacked: it is damaged, or a part of it is locked.") from error
+def _damaged() -> Unreadable:
+    return Unreadable("The document cannot be unpacked: it is damaged, or a part of it is locked.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from windlass.processing.contract import MadeRendition, Makes
-from windlass.processing.formats.read_limits import MB, PATIENCE, Clock
+from windlass.processing.formats.read_limits import MB, READING_SECONDS, Deadline
 
 NAME, MIME_TYPE = "text", "text/plain; charset=utf-8"
 MAKES = Makes(NAME, "text", (MIME_TYPE,))
@@ -22,8 +22,8 @@ _FAR_APART = re.compile(r"\n{3,}")
 class TextSink:
     """Takes text piece by piece. ``why_cut`` says why not all of it was taken."""
 
-    def __init__(self, output: BinaryIO, patience: float = PATIENCE) -> None:
-        self._output, self._clock = output, Clock(patience)
+    def __init__(self, output: BinaryIO, patience: float = READING_SECONDS) -> None:
+        self._output, self._deadline = output, Deadline(patience)
         self._breaks = io.IncrementalNewlineDecoder(None, translate=True)
         self._pending: list[str] = []
         self._start = output.tell()
@@ -44,7 +44,7 @@ class TextSink:
 
     def write(self, piece: str) -> bool:
         """False where nothing more is taken."""
-        if self._clock.over():
+        if self._deadline.has_passed():
             self.why_cut = self.why_cut or "reading it took too long"
         if self.why_cut:
             return False

@@ -1,0 +1,160 @@
+"""``windlass user`` and ``windlass token``: users who sign in with a password, and API tokens."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from windlass.cli.environment import Home, use_existing_home
+from windlass.cli.errors import CommandError, database_errors
+
+user_group = typer.Typer(help="Users who sign in with a password.", no_args_is_help=True)
+token_group = typer.Typer(help="API tokens.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that the user signs in with.")]
+Staff = Annotated[bool, typer.Option("--staff", help="Let this user see and do everything, in the admin too.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        metavar="FILE",
+        help="File whose first line is the password; - is standard input. Without it, the command asks for the "
+        "password. Other users of this machine can see a command's arguments.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(user_group, name="user")
+    app.add_typer(token_group, name="token")
+
+
+@user_group.command("add")
+def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = None, home: Home = None) -> None:
+    """Create a user who can sign in at /admin/ and on the page. For an existing user only --staff is applied."""
+    use_existing_home(home)
+    from windlass.accounts import api as accounts
+
+    with database_errors():
+        is_new = accounts.find_user(name) is None
+        password = _read_password(password_file) if is_new else ""
+        try:
+            user = accounts.ensure_user(name, staff=staff)
+        except accounts.UserError as error:
+            raise CommandError(str(error)) from error
+        if is_new:
+            user.set_password(password)
+        if staff and getattr(user, "is_superuser", True) is False:
+            user.is_superuser = True  # without it Django's admin shows staff nothing
+        user.save()
+    typer.echo(f"user {name} {'made' if is_new else 'was there already'}{', staff' * accounts.is_staff(user)}")
+
+
+@user_group.command("password")
+def change_password(name: Name, password_file: PasswordFile = None, home: Home = None) -> None:
+    """Change a user's password. The user's open sessions end."""
+    use_existing_home(home)
+    from windlass.accounts import api as accounts
+
+    with database_errors():
+        user: Any = accounts.find_user(name)
+        if user is None:
+            raise CommandError(f"there is no user {name!r}; `windlass user add` makes one")
+        user.set_password(_read_password(password_file))
+        user.save()
+
+
+@user_group.command("list")
+def list_users(home: Home = None) -> None:
+    """List the users: number, name, staff or not, last sign-in."""
+    use_existing_home(home)
+    from windlass.accounts import api as accounts
+    from windlass.kernel.clock import rfc3339
+
+    with database_errors():
+        for user in accounts.list_users():
+            rank = "staff" if accounts.is_staff(user) else ""
+            seen = rfc3339(getattr(user, "last_login", None)) or "never signed in"
+            blocked = "" if getattr(user, "is_active", True) else "  may not sign in"
+            typer.echo(f"{user.pk!s:>6}  {user.get_username():20}  {rank:5}  {seen}{blocked}")
+
+
+@token_group.command("create")
+def create_token(
+    user: Annotated[str, typer.Option(help="User name; a new user is created if there is none of this name.")],
+    staff: Annotated[bool, typer.Option("--staff", help="Let this user see and do everything.")] = False,
+    name: Annotated[str, typer.Option(help="What the token is for.")] = "",
+    days: Annotated[float, typer.Option(min=0, help="Days until it expires. 0: never.")] = 0,
+    home: Home = None,
+) -> None:
+    """Create a token and print nothing else. It cannot be shown again."""
+    use_existing_home(home)
+    from windlass.accounts import api as accounts
+    from windlass.kernel.clock import now
+
+    expires_at = now() + timedelta(days=days) if days else None
+    with database_errors():
+        try:
+            created = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at)
+        except accounts.UserError as error:
+            raise CommandError(str(error)) from error
+    typer.echo(created)
+
+
+@token_group.command("list")
+def list_tokens(home: Home = None) -> None:
+    """List the tokens: number, user, name, last use, expiry."""
+    use_existing_home(home)
+    from windlass.accounts import api as accounts
+    from windlass.kernel.clock import rfc3339
+
+    with database_errors():
+        for each, user in accounts.list_tokens():
+            used, expires = rfc3339(each.last_used_at) or "never used", rfc3339(each.expires_at) or "no expiry"
+            typer.echo(f"{each.pk:>6}  {user:20}  {each.name:20}  {used}  {expires}")
+
+
+@token_group.command("revoke")
+def revoke_token(
+    number: Annotated[int, typer.Argument(help="The number that `windlass token list` shows.")], home: Home = None
+) -> None:
+    """Revoke a token. It is refused from now on."""
+    use_existing_home(home)
+    from windlass.accounts import api as accounts
+
+    with database_errors():
+        if not accounts.revoke_token(number):
+            raise CommandError(f"there is no token {number}")
+
+
+def _read_password(file: Path | None) -> str:
+    """Raises CommandError, also if Django's validators refuse the password."""
+    from django.contrib.auth.password_validation import validate_password
+    from django.core.exceptions import ValidationError
+
+    password = _ask_for_password() if file is None else _first_line(file)
+    if not password:
+        raise CommandError("the password is empty")
+    try:
+        validate_password(password)
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from error
+    return password
+
+
+def _ask_for_password() -> str:
+    if not sys.stdin.isatty():
+        raise CommandError("there is no terminal to ask for a password: name a file by --password-file, or - for stdin")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _first_line(file: Path) -> str:
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"the password cannot be read from {file}: {error}") from error
+    return text.partition("\n")[0].rstrip("\r")

@@ -1,0 +1,113 @@
+"""API calls: one request each, about the records of files, and waiting for the end of processing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from windlass.client.errors import BadAnswer, WaitTimeout
+from windlass.client.models import File, Page, SignedUrl, Status, file_of, page_of, signed_url_of, status_of
+from windlass.client.retries import RetryBudget, send_with_retries
+from windlass.client.sans_io import Flow, Response, Sleep
+from windlass.client.server import Server
+
+T = TypeVar("T")
+
+#: Seconds between two requests while waiting: at first and after each change, and the most.
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.1, 5.0
+
+
+def get_file(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[File]:
+    response = yield from send_with_retries(server, "GET", server.url("files", file_id), retry_budget)
+    return _parse(file_of, response)
+
+
+def get_status(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[Status]:
+    response = yield from send_with_retries(server, "GET", server.url("files", file_id, "status"), retry_budget)
+    return _parse(status_of, response)
+
+
+def get_text(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[str]:
+    response = yield from send_with_retries(server, "GET", server.url("files", file_id, "text"), retry_budget)
+    return response.body.decode("utf-8", "replace")
+
+
+def list_url(server: Server, filters: Mapping[str, Any]) -> str:
+    """Return the URL of a list's first page. Filters that are None are left out."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    query = urlencode({name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()})
+    return server.url("files") + (f"?{query}" if query else "")
+
+
+def get_page(server: Server, url: str, retry_budget: RetryBudget) -> Flow[Page]:
+    response = yield from send_with_retries(server, "GET", url, retry_budget)
+    page = _parse(page_of, response)
+    return Page(page.results, server.resolve(page.next, url) if page.next else None)
+
+
+def delete_file(server: Server, file_id: str, permanent: bool, retry_budget: RetryBudget) -> Flow[None]:
+    url = server.url("files", file_id) + ("?permanent=true" if permanent else "")
+    yield from send_with_retries(server, "DELETE", url, retry_budget)
+
+
+def change_file(server: Server, file_id: str, action: str, retry_budget: RetryBudget) -> Flow[File]:
+    """POST an action that returns the record: ``restore`` or ``release``."""
+    response = yield from send_with_retries(server, "POST", server.url("files", file_id, action), retry_budget)
+    return _parse(file_of, response)
+
+
+def reprocess_file(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[None]:
+    yield from send_with_retries(server, "POST", server.url("files", file_id, "reprocess"), retry_budget)
+
+
+def create_signed_url(
+    server: Server, file_id: str, expires_in: int | None, retry_budget: RetryBudget
+) -> Flow[SignedUrl]:
+    url = server.url("files", file_id, "signed-url")
+    payload = {} if expires_in is None else {"expires_in": expires_in}
+    response = yield from send_with_retries(server, "POST", url, retry_budget, payload)
+    signed = _parse(signed_url_of, response)
+    return SignedUrl(server.resolve(signed.url, url), signed.expires_at)
+
+
+def wait_until_ended(
+    server: Server,
+    file_id: str,
+    retry_budget: RetryBudget,
+    timeout: float | None = None,
+    on_status: Callable[[Status], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Flow[File]:
+    """Poll until the file is in an end state, often at first and after each change, then less and less.
+
+    ``on_status`` is called once for each change. Raises WaitTimeout after ``timeout`` seconds.
+    """
+    started, interval, last = clock(), FIRST_POLL_SECONDS, None
+    while True:
+        status = yield from get_status(server, file_id, retry_budget)
+        if status != last:
+            last, interval = status, FIRST_POLL_SECONDS
+            if on_status:
+                on_status(status)
+        if status.ended:
+            return (yield from get_file(server, file_id, retry_budget))
+        remaining = interval if timeout is None else started + timeout - clock()
+        if remaining <= 0:
+            raise WaitTimeout(f"File {file_id} is still {status.status} after {timeout:g} seconds.")
+        yield Sleep(min(interval, remaining))
+        interval = min(interval * 1.5, LONGEST_POLL_SECONDS)
+
+
+def _parse(parse: Callable[[Mapping[str, Any]], T], response: Response) -> T:
+    """Build a record from a response. Raises BadAnswer."""
+    document = response.json()
+    if not isinstance(document, dict):
+        raise BadAnswer("The answer is no JSON object. Is this address a Windlass server?", status=response.status)
+    try:
+        return parse(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswer(
+            f"The answer is not a record as Windlass gives it ({error!r}).", status=response.status
+        ) from None

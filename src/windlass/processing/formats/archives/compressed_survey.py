@@ -1,0 +1,89 @@
+"""Survey of a file that is compressed as a whole, such as ``.gz`` and ``.xz``; a tar in it is listed."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from windlass.processing.formats.archives import archive_types, tar_survey
+from windlass.processing.formats.archives.decompressors import COMPRESSIONS
+from windlass.processing.formats.archives.survey import Survey
+from windlass.processing.formats.archives.unpacking import unpack
+
+if TYPE_CHECKING:
+    from windlass.processing.formats.archives.surveyor import Surveyor
+
+_XZ_HEADER = _XZ_FOOTER = 12
+_LARGEST_XZ_INDEX = 1024 * 1024
+
+
+def survey(file: BinaryIO, kind: str, found: Survey, surveyor: Surveyor) -> None:
+    """Fill in the survey. Raises Unreadable, LimitPassed, NotMeasured."""
+    found.listed = False
+    if kind == archive_types.XZ and not surveyor.depth:
+        found.unpacked = _declared_xz_size(file, surveyor.meter.limit)
+        if found.unpacked > surveyor.meter.limit:
+            return
+    content, unpacked = unpack(file, COMPRESSIONS[kind], surveyor.meter)
+    found.sizes, found.unpacked = "counted", 0
+    try:
+        if archive_types.is_tar(content.read(512)):
+            content.seek(0)
+            found.listed = True
+            tar_survey.survey(content, found, surveyor)
+        elif surveyor.measures:
+            surveyor.survey_nested(content)
+        content.seek(0, 2)
+    finally:
+        found.unpacked = max(found.unpacked, unpacked.counted)
+        found.has_trailing = unpacked.has_trailing
+        found.largest = max(found.largest, 0 if found.listed else unpacked.counted)
+
+
+def _declared_xz_size(file: BinaryIO, limit: int) -> int:
+    """Return what the indexes of an xz file claim that its streams unpack to: cheap, so a large claim need not be
+    counted. Reads from the last stream on, until the sum is above ``limit`` or an index cannot be read.
+
+    After "The .xz File Format" 1.2, sections 2.1.2 and 4.
+    """
+    total, end = 0, file.seek(0, 2)
+    while total <= limit and (stream := _xz_stream(file, end)):
+        end, size = stream
+        total += size
+    return total
+
+
+def _xz_stream(file: BinaryIO, end: int) -> tuple[int, int] | None:
+    """Where the stream that ends at ``end`` begins, and what it unpacks to; None where there is none."""
+    while end >= _XZ_HEADER + _XZ_FOOTER:
+        file.seek(end - _XZ_FOOTER)
+        footer = file.read(_XZ_FOOTER)
+        if footer.endswith(b"YZ"):
+            break
+        if footer[8:] != bytes(4):  # padding between streams
+            return None
+        end -= 4
+    else:
+        return None
+    index_size = 4 * (struct.unpack_from("<I", footer, 4)[0] + 1)
+    index_start = end - _XZ_FOOTER - index_size
+    if index_size > _LARGEST_XZ_INDEX or index_start < _XZ_HEADER:
+        return None
+    file.seek(index_start)
+    numbers = list(_xz_numbers(file.read(index_size - 4)[1:]))
+    count, records = numbers[0] if numbers else 0, numbers[1:]
+    packed, unpacked = records[: 2 * count : 2], records[1 : 2 * count : 2]
+    start = index_start - sum(-(-size // 4) * 4 for size in packed) - _XZ_HEADER
+    return (start, sum(unpacked)) if start >= 0 else None
+
+
+def _xz_numbers(data: bytes) -> Iterator[int]:
+    """Seven bits a byte, the lowest first."""
+    value = shift = 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            yield value
+            value = shift = 0

@@ -1,0 +1,181 @@
+"""Where the bytes of an upload come from: a request body, a part of a form, bytes in memory, a spooled body."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
+
+from windlass import conf
+from windlass.executors import in_thread
+from windlass.kernel.errors import BodyTooLarge, ReceiveTimeout
+from windlass.storage.contract import Buffer
+
+#: Bytes collected before a write starts: few enough to stay in the CPU cache, enough to make a thread hop cheap.
+BATCH_SIZE = 1024 * 1024
+
+#: A client that sends less than a batch in this time (seconds) has each of its buffers written as it arrives, so that
+#: its bytes do not wait in memory.
+LINGER_SECONDS = 0.1
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class ClientGone(Exception):
+    """The connection broke before the body ended."""
+
+
+class ByteSource(Protocol):
+    async def read(self) -> Buffer | None:
+        """Return the next bytes, or None at the end. Raises ClientGone. Cancelling it loses no bytes."""
+        ...
+
+
+class BytesInMemory:
+    """A byte source of bytes that are already in memory."""
+
+    def __init__(self, data: Buffer) -> None:
+        self._data: Buffer | None = data
+
+    async def read(self) -> Buffer | None:
+        data, self._data = self._data, None
+        return data or None
+
+
+class RequestBody:
+    """The body of an ASGI request. Not reading it is the backpressure: the server stops reading from the socket."""
+
+    def __init__(self, receive: Receive, *, empty: bool = False) -> None:
+        """``empty``: the head says that there is no body, so nothing has to be received to know that it has ended."""
+        self._receive = receive
+        self._first: asyncio.Task[MutableMapping[str, Any]] | None = None
+        self._peeked: Buffer | None = None
+        self.ended = empty
+
+    def start(self) -> None:
+        """Start to receive the first message now.
+
+        uvicorn drops the small body of a client that closes before the application's first ``receive()``. Do not call
+        this for a request with ``Expect: 100-continue``: its first ``receive()`` invites the body.
+        """
+        self._first = asyncio.ensure_future(self._receive())
+
+    async def is_empty(self) -> bool:
+        """Wait for the first byte; True if the body ends without one. Raises ClientGone."""
+        self._peeked = await self.read()
+        return self._peeked is None
+
+    async def read(self) -> Buffer | None:
+        if self._peeked is not None:
+            peeked, self._peeked = self._peeked, None
+            return peeked
+        while not self.ended:
+            message = await self._next_message()
+            if message["type"] == "http.disconnect":
+                self.ended = True
+                raise ClientGone
+            self.ended = not message.get("more_body", False)
+            body: bytes = message.get("body", b"")
+            if body:
+                return body
+        return None
+
+    def close(self) -> None:
+        """Stop receiving. Nothing reads the body after this."""
+        if self._first is not None:
+            self._first.cancel()
+
+    async def _next_message(self) -> MutableMapping[str, Any]:
+        if self._first is None:
+            return await self._receive()
+        message = await asyncio.shield(self._first)
+        self._first = None
+        return message
+
+
+@dataclass
+class InitialBody:
+    """The first bytes of a body. ``ended``: no more come, because the body ended or the client is ``gone``."""
+
+    buffers: list[Buffer] = field(default_factory=list)
+    size: int = 0
+    ended: bool = False
+    gone: bool = False
+
+
+async def read_initial_body(source: ByteSource) -> InitialBody:
+    """Read up to one batch, or what arrives within LINGER_SECONDS.
+
+    A body that is small and quick is complete with this, so that no writer and no checkpoint is started for it.
+    """
+    initial = InitialBody()
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while initial.size < BATCH_SIZE:
+                buffer = await source.read()
+                if buffer is None:
+                    initial.ended = True
+                    break
+                initial.buffers.append(buffer)
+                initial.size += len(buffer)
+    except TimeoutError:
+        pass
+    except ClientGone:
+        initial.ended = initial.gone = True
+    return initial
+
+
+class SpooledBody:
+    """A byte source that keeps another one's bytes in an unnamed temporary file until it is known where they belong.
+
+    Close it in any case.
+    """
+
+    def __init__(self) -> None:
+        self._file: BinaryIO | None = None
+        self.size = 0
+
+    async def fill(self, source: ByteSource, limit: int) -> None:
+        """Read all of ``source``, at most ``limit`` bytes. Raises BodyTooLarge, ReceiveTimeout, ClientGone."""
+        self._file = await in_thread(_open_temporary_file)
+        batch: list[Buffer] = []
+        batch_size = 0
+        while (buffer := await _read_within_timeout(source)) is not None:
+            batch.append(bytes(buffer))
+            batch_size += len(buffer)
+            self.size += len(buffer)
+            if self.size > limit:
+                raise BodyTooLarge(
+                    f"The bytes come before the fields that say where they belong, and are more than the {limit} bytes "
+                    "that any chunk may have. Put the fields first.",
+                    limit=limit,
+                )
+            if batch_size >= BATCH_SIZE:
+                await in_thread(self._file.writelines, batch)
+                batch, batch_size = [], 0
+        await in_thread(self._file.writelines, batch)
+        await in_thread(self._file.seek, 0)
+
+    async def read(self) -> Buffer | None:
+        assert self._file is not None
+        return await in_thread(self._file.read, BATCH_SIZE) or None
+
+    async def close(self) -> None:
+        if self._file is not None:
+            await in_thread(self._file.close)
+
+
+async def _read_within_timeout(source: ByteSource) -> Buffer | None:
+    try:
+        async with asyncio.timeout(conf.get().receive_timeout):
+            return await source.read()
+    except TimeoutError as error:
+        raise ReceiveTimeout("Nothing came for too long. Send the chunk again.") from error
+
+
+def _open_temporary_file() -> BinaryIO:
+    directory = conf.get().windlass_home / "scratch"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return tempfile.TemporaryFile(dir=directory)

@@ -1,0 +1,169 @@
+"""What every kind of upload shares: create, find, refuse, hold and fail an upload session, and report its state."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from windlass.executors import in_thread, in_transaction
+from windlass.files import api as files
+from windlass.kernel.errors import Conflict, PastDeclaredLength, Problem, UploadGone, UploadLocked
+from windlass.kernel.ids import new_id
+from windlass.kernel.principals import Caller
+from windlass.protocols.intents import UploadState
+from windlass.receiving import writing
+from windlass.receiving.admission import object_key
+from windlass.receiving.disk_space import require_free_space
+from windlass.receiving.lease import keeper
+from windlass.receiving.transfer import TransferEnd
+from windlass.storage.contract import State, Store, StoreError, SyncFailed
+from windlass.storage.registry import store
+
+Created = TypeVar("Created", bound="files.UploadSession | None")
+
+_NOT_DURABLE = "Its bytes could not be made durable."
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The state of an upload after a request. ``declared``: the length that its bytes were limited to, if any."""
+
+    state: UploadState
+    end: TransferEnd = TransferEnd.BODY_ENDED
+    declared: int | None = None
+
+
+def state_of(session: files.UploadSession) -> UploadState:
+    """Return what a dialect needs to know of the session for its reply."""
+    complete = session.status == files.UploadStatus.COMPLETED
+    profile = files.profiles().get(session.profile)  # None: it was removed from the settings since
+    limits = [each for each in (profile.max_size if profile else None, session.max_size) if each is not None]
+    return UploadState(
+        upload_id=session.id,
+        offset=session.offset,
+        size=session.size,
+        complete=complete,
+        client_metadata=session.client_metadata,
+        expires_at=None if complete else session.expires_at,
+        file_id=session.file_id,
+        max_size=min(limits, default=None),
+        min_size=profile.min_size if profile else 0,
+        concat=session.concat,
+    )
+
+
+async def create_session(
+    new: files.NewUpload, insert: Callable[..., Created], create_object: Callable[[Store, str], State] | None = None
+) -> Created:
+    """Create the stored object, then the session's row; return what ``insert`` returns.
+
+    ``create_object`` replaces the creation of an object that is written by this server. If ``insert`` returns None or
+    raises a Problem, the object is deleted again. Raises StorageFull, StoreError, and what ``insert`` raises, such as
+    QuotaExceeded.
+    """
+    await require_free_space(new.store)
+    upload_id, target = new_id(), store(new.store)
+    key = object_key(upload_id)
+    at_most = new.profile.max_size if new.size is None else new.size
+    create_writable = partial(writing.create, at_most=at_most, chunk_size=new.chunk_size)
+    state = await in_thread(create_object or create_writable, target, key)
+    try:
+        session = await in_transaction(insert, new, upload_id=upload_id, key=key, state=state)
+    except Problem:
+        await in_thread(target.discard, key, state)
+        raise
+    if session is None:
+        await in_thread(target.discard, key, state)
+    return session
+
+
+def find_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = None) -> files.UploadSession:
+    """Return the caller's session in any status. With a ``dialect`` it must have been created in that dialect.
+
+    Blocks on the database. Raises NotFound, Conflict.
+    """
+    session = files.get_upload(upload_id, caller())
+    if dialect is not None and session.dialect != dialect:
+        raise Conflict(f"This upload was created as {session.dialect}; it cannot be continued as {dialect}.")
+    return session
+
+
+def find_living_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = None) -> files.UploadSession:
+    """Return the caller's session if it takes bytes or is complete. Raises NotFound, Conflict, UploadGone."""
+    session = find_session(upload_id, caller, dialect)
+    files.require_living(session)
+    return session
+
+
+def leased_session(lease: files.Lease) -> files.UploadSession:
+    """Return the session of a lease that had to be waited for. Blocks on the database. Raises UploadGone."""
+    session = files.leased_upload(lease)
+    if session is None:
+        raise UploadGone("This upload ended while it was waited for.")
+    return session
+
+
+def lost_lease(upload_id: uuid.UUID) -> UploadGone | UploadLocked:
+    """Return why a request lost the lease of its session, or the claim of its chunk. Blocks on the database."""
+    session = files.load_upload(upload_id)
+    if session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
+        return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
+    return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
+
+
+def past_declared_length(size: int) -> PastDeclaredLength:
+    return PastDeclaredLength(f"The upload was declared with {size} bytes; this request goes beyond.", limit=size)
+
+
+@asynccontextmanager
+async def holding_lease(
+    session: files.UploadSession,
+    lease: files.Lease,
+    request_stop: Callable[[], None],
+    *,
+    reserved: Callable[[], int | None] = lambda: None,
+) -> AsyncIterator[None]:
+    """Renew the lease inside; give it back if the operation raises. An operation that succeeds ends the lease itself.
+
+    ``request_stop`` is called when another request wants the lease. ``reserved``: the quota reservation to go back to.
+    If the operation raises SyncFailed, the session fails.
+    """
+    try:
+        with keeper.holding(session.id, request_stop):
+            yield
+    except SyncFailed:
+        await fail_after_sync_error(session)
+        raise
+    except BaseException:
+        await asyncio.shield(in_transaction(files.release_lease, lease, reserved()))
+        raise
+
+
+async def fail_after_sync_error(session: files.UploadSession) -> None:
+    """End a session whose bytes could not be made durable: no later sync can prove that they are."""
+    try:
+        await fail_session(session, _NOT_DURABLE)
+    except StoreError as error:  # the sweep deletes the object
+        log.warning("object.left_behind", store=session.store, key=session.store_key, reason=str(error))
+
+
+async def fail_session(session: files.UploadSession, reason: str) -> None:
+    """End a session as failed and free its bytes. Does nothing if it has ended already. Raises StoreError."""
+    await end_session(session, files.UploadStatus.FAILED, reason)
+
+
+async def end_session(session: files.UploadSession, status: files.UploadStatus, reason: str = "") -> bool:
+    """End a session that is not complete and free its bytes. False if it had ended already. Raises StoreError."""
+    ended = await in_transaction(files.mark_upload_ended, session.id, status, reason)
+    if ended:
+        await in_thread(store(session.store).discard, session.store_key, session.store_state)
+    return ended

@@ -1,0 +1,221 @@
+"""Transfer bytes from a source into a stored object: receive, hash, write, and checkpoint.
+
+Two buffers: one is being filled while the other is being written. While both are full nothing is received, and that
+is the backpressure. A Transfer knows no database: its checkpoints are given to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+from windlass import conf
+from windlass.executors import in_thread
+from windlass.kernel.clock import monotonic
+from windlass.protocols.digests import Proof
+from windlass.receiving.body import BATCH_SIZE, LINGER_SECONDS, ByteSource, ClientGone
+from windlass.receiving.digest import RunningDigest
+from windlass.resilience.minimum_rate import MinimumRate
+from windlass.storage.contract import Buffer, Writer
+
+#: A client faster than this (bytes a second, measured after the first UNMEASURED_BYTES) is not slowed down by hashing:
+#: no network up to a gigabit is as fast, and the intake stage hashes the file from the page cache
+#: (docs/decisions/0003-digest-while-receiving.md).
+MAX_HASHED_RATE = 160 * 1024 * 1024
+UNMEASURED_BYTES = 16 * 1024 * 1024
+
+#: Make the bytes below an offset durable and commit it; returns the offset that was committed, which may be a little
+#: lower.
+Checkpoint = Callable[[int], Awaitable[int]]
+
+#: Reserve quota up to an offset; returns the offset up to which it is reserved. Raises where the quota is exceeded.
+Reserve = Callable[[int], Awaitable[int]]
+
+
+class TransferEnd(Enum):
+    """Why a transfer ended."""
+
+    BODY_ENDED = "the body ended"
+    CLIENT_GONE = "the connection broke"
+    TIMED_OUT = "the client sent nothing, or almost nothing, for too long"
+    STOP_REQUESTED = "another request wants this upload, or the server is stopping"
+    OVER_LIMIT = "more bytes came than the upload may have"
+
+
+class Transfer:
+    """Moves the bytes of one request. ``offset`` is how far they are received, ``written`` how far they are written.
+
+    ``digest`` becomes None where hashing was given up for speed, which ``must_hash`` forbids. ``proof`` is updated
+    with every byte.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        writer: Writer,
+        *,
+        offset: int,
+        limit: int,
+        digest: RunningDigest | None,
+        must_hash: bool = False,
+        proof: Proof | RunningDigest | None = None,
+        checkpoint: Checkpoint | None = None,
+        reserve: Reserve | None = None,
+    ) -> None:
+        self._source = source
+        self._writer = writer
+        self._limit = limit
+        self.digest = digest
+        self._must_hash = must_hash
+        self._proof = proof
+        self._start_offset, self._started_at = offset, monotonic()
+        self._checkpoint = checkpoint
+        self._reserve, self._reserved = reserve, offset
+        self.offset = self.written = offset
+        self._batch: list[Buffer] = []
+        self._batch_size = 0
+        self._write: asyncio.Future[list[object]] | None = None
+        self._write_end = offset
+        self._write_started_at = monotonic()
+        self._checkpoint_task: asyncio.Task[None] | None = None
+        self._checkpoint_target, self._checkpoint_started_at = offset, monotonic()
+        self._committed = offset
+        self._stop_requested = False
+        self._read_timeout: asyncio.Timeout | None = None
+        settings = conf.get()
+        self._rate = MinimumRate(settings.receive_timeout, settings.min_receive_rate)
+
+    def request_stop(self) -> None:
+        """Receive what has already arrived, then end. Call it on the event loop only."""
+        self._stop_requested = True
+        if self._read_timeout is not None and not self._read_timeout.expired():
+            self._read_timeout.reschedule(0)
+
+    async def run(self, first: list[Buffer]) -> TransferEnd:
+        """Move ``first``, then the bytes of the source. Raises StoreError, and what the given functions raise.
+
+        Nothing of this transfer touches the store any more once this has returned or raised.
+        """
+        try:
+            fits = all(self._add_to_batch(buffer) for buffer in first)
+            end = await self._receive() if fits else TransferEnd.OVER_LIMIT
+            await self._start_write()
+            return end
+        finally:
+            try:
+                await self._finish_write()
+            finally:
+                if self._checkpoint_task is not None:
+                    await self._checkpoint_task
+
+    async def _receive(self) -> TransferEnd:
+        left_after_stop = BATCH_SIZE
+        while self.offset <= self._limit:
+            buffer = await self._read_next(left_after_stop)
+            if isinstance(buffer, TransferEnd):
+                return buffer
+            if self._stop_requested:
+                left_after_stop -= len(buffer)
+            if not self._add_to_batch(buffer):
+                return TransferEnd.OVER_LIMIT
+            if self._batch_size >= BATCH_SIZE or monotonic() - self._write_started_at > LINGER_SECONDS:
+                await self._start_write()
+                await self._checkpoint_if_due()
+        return TransferEnd.OVER_LIMIT
+
+    async def _read_next(self, left_after_stop: int) -> Buffer | TransferEnd:
+        """Return the next buffer, or why there is none. Writes and checkpoints while it waits for the client."""
+        if self._stop_requested and left_after_stop <= 0:
+            return TransferEnd.STOP_REQUESTED
+        settings = conf.get()
+        began = monotonic()
+        times_out_at = began + self._rate.credit
+        while True:
+            # Received bytes are written before the client is waited for: a pause may be long, and memory is shared.
+            longest = LINGER_SECONDS if self._batch else settings.checkpoint_seconds
+            wait = 0.0 if self._stop_requested else min(times_out_at - monotonic(), longest)
+            try:
+                async with asyncio.timeout(wait) as self._read_timeout:
+                    buffer = await self._source.read()
+                if buffer is None:
+                    return TransferEnd.BODY_ENDED
+                self._rate.account(monotonic() - began, len(buffer))
+                return buffer
+            except ClientGone:
+                return TransferEnd.CLIENT_GONE
+            except TimeoutError:
+                if self._stop_requested:
+                    return TransferEnd.STOP_REQUESTED
+                if monotonic() >= times_out_at:
+                    return TransferEnd.TIMED_OUT
+                await self._start_write()
+                await self._finish_write()
+                await self._checkpoint_if_due()
+            finally:
+                self._read_timeout = None
+
+    def _add_to_batch(self, buffer: Buffer) -> bool:
+        """Add a buffer, cut at the limit. False where bytes had to be left out."""
+        space = self._limit - self.offset
+        accepted = buffer if len(buffer) <= space else memoryview(buffer)[:space]
+        if len(accepted):
+            self._batch.append(accepted)
+            self._batch_size += len(accepted)
+            self.offset += len(accepted)
+        return accepted is buffer
+
+    async def _start_write(self) -> None:
+        """Start to write the filled buffer once the other one is written."""
+        await self._finish_write()
+        self._write_started_at = monotonic()
+        if not self._batch:
+            return
+        if self._reserve is not None and self.offset > self._reserved:
+            self._reserved = await self._reserve(self.offset)
+        batch, self._batch, self._batch_size = self._batch, [], 0
+        work: list[Awaitable[object]] = [in_thread(self._writer.write, self.written, batch)]
+        if self.digest is not None and not self._must_hash and self._is_too_fast_to_hash():
+            self.digest = None
+        if self.digest is not None:
+            work.append(in_thread(self.digest.update, batch))
+        if self._proof is not None:
+            work.append(in_thread(self._proof.update, batch))
+        self._write = asyncio.gather(*work)
+        self._write_end = self.offset
+
+    def _is_too_fast_to_hash(self) -> bool:
+        moved = self.offset - self._start_offset
+        return moved >= UNMEASURED_BYTES and moved > MAX_HASHED_RATE * (monotonic() - self._started_at)
+
+    async def _finish_write(self) -> None:
+        if self._write is not None:
+            write, self._write = self._write, None
+            await asyncio.shield(write)
+            self.written = self._write_end
+
+    async def _checkpoint_if_due(self) -> None:
+        """Start a checkpoint beside receiving if one is due; wait for the running one if too much would be lost.
+
+        Each checkpoint covers half of CHECKPOINT_BYTES, the most that a crash may cost, so that the other half can be
+        received meanwhile.
+        """
+        if self._checkpoint is None or self.written <= self._committed:
+            return
+        settings = conf.get()
+        if self._checkpoint_task is not None and not self._checkpoint_task.done():
+            if self.offset - self._committed + BATCH_SIZE < settings.checkpoint_bytes:
+                return
+            await self._checkpoint_task
+        if (
+            self.written - self._checkpoint_target >= settings.checkpoint_bytes // 2
+            or monotonic() - self._checkpoint_started_at >= settings.checkpoint_seconds
+        ):
+            if self._checkpoint_task is not None:
+                await self._checkpoint_task
+            self._checkpoint_target, self._checkpoint_started_at = self.written, monotonic()
+            self._checkpoint_task = asyncio.create_task(self._run_checkpoint(self.written))
+
+    async def _run_checkpoint(self, offset: int) -> None:
+        assert self._checkpoint is not None
+        self._committed = await self._checkpoint(offset)
