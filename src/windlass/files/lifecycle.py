@@ -14,7 +14,7 @@ import structlog
 from windlass import conf
 from windlass.events.api import EventType, recording
 from windlass.files import places, spares, uploads
-from windlass.files.assets import IllegalTransition
+from windlass.files.assets import IllegalTransition, change_status
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.references import StoredObject, let_go
 from windlass.files.retention import columns_of_released_file
@@ -47,7 +47,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
         if asset.status == FileStatus.RELEASED:
             return []
         gone = _renditions(asset) + let_go(asset)
-        move(
+        change_status(
             recorder,
             asset,
             FileStatus.RELEASED,
