@@ -54,6 +54,7 @@ chaos: $(STAMP)-dev ## Kill and disturb a running server repeatedly and check th
 
 hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); failing files are kept in .hostile/
 	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)
+	$(BIN)/python -m tests.hostile.archive_peers --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile
 
 audit: $(STAMP)-dev ## Look for known vulnerabilities in the pinned packages
 	$(BIN)/python .ci/audit.py
