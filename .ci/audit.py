@@ -20,7 +20,7 @@ def look_up_packages() -> list[dict[str, Any]]:
         report = Path(scratch, "report.json")
         command = [sys.executable, "-m", "pip_audit", "--requirement", str(ROOT / "constraints.txt"), "--no-deps"]
         command += ["--disable-pip", "--progress-spinner", "off", "--format", "json", "--output", str(report)]
-        # Its exit code is 1 for a finding and for a failure alike, but it writes a report only when the service answered.
+        # The exit code is 1 for a finding and for a failure alike; a report is written only when the service answered.
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return json.loads(report.read_text())["dependencies"] if report.exists() else []
 
@@ -34,7 +34,9 @@ def main() -> int:
         print(f"audit: {package['name']} {package['version']}: {vulnerability['id']}, fixed in {fixed}")
     print(f"audit: {len(checked)} of {len(packages)} pinned packages looked up, {len(found)} known vulnerabilities")
     if len(checked) < len(packages) or not packages:
-        print("audit: the advisory service did not answer for the other packages; they were not checked", file=sys.stderr)
+        print(
+            "audit: the advisory service did not answer for the other packages; they were not checked", file=sys.stderr
+        )
     return 1 if found else 0
 
 
