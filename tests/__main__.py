@@ -1,11 +1,12 @@
-"""Run every test, in a pytest process for each group of files and as many groups at a time as there are cores.
+"""Run every test (or with ``--fast`` the fast ones) in a pytest process per group of files, several groups at a time.
 
-A group has a process of its own, so that neither memory nor threads of a thousand tests before it slow it down, and so
-that a crash or a hang ends one group. ``pytest`` itself runs any part in one process.
+Each group has a process of its own, so that neither memory nor threads of earlier tests slow it down and a crash or a
+hang ends one group only. ``pytest`` itself runs any part in one process.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -20,17 +21,19 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 #: Longer than any group takes on two busy cores (seconds).
 GROUP_SECONDS = 1800
-#: Files that run by themselves in the end: they send at a steady rate and count what the server holds of it.
+#: One group more than there are cores: most groups wait for servers, clients and time-outs half of the time.
+EXTRA_GROUPS = 1
+#: Files that run by themselves at the end: they send at a steady rate and measure what the server holds meanwhile.
 ALONE = ("test_memory.py",)
 #: pytest's exit codes of a run without failures; 5: the group has no tests.
-_GOOD = {0, 5}
-_COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)\b")
+_PASSED = {0, 5}
+_COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|deselected)\b")
 
 
 @dataclass(frozen=True)
-class Ended:
+class GroupResult:
     name: str
-    code: int
+    exit_code: int
     output: str
     seconds: float
 
@@ -44,55 +47,88 @@ class Ended:
         return Counter({kind.rstrip("s") if kind == "errors" else kind: int(n) for n, kind in _COUNT.findall(last)})
 
 
-def groups() -> list[list[Path]]:
-    """Those that may run beside each other. Long ones first, so that the cores end at about the same time."""
-    whole = [[TESTS / "integration" / "processing"], sorted((TESTS / "integration").glob("test_*.py"))]
+@dataclass(frozen=True)
+class Group:
+    """Test files that one pytest process runs."""
+
+    paths: Sequence[Path]
+    options: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        first = self.paths[0].relative_to(TESTS.parent)
+        files = first.as_posix() if len(self.paths) == 1 else f"{first.parent.as_posix()}/test_*.py"
+        return " ".join([files, *self.options])
+
+    def run(self) -> GroupResult:
+        started = time.monotonic()
+        command = [sys.executable, "-m", "pytest", "--quiet", *self.options, *map(str, self.paths)]
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=GROUP_SECONDS
+            )
+            exit_code, output = done.returncode, done.stdout
+        except subprocess.TimeoutExpired as error:
+            exit_code, output = 1, f"{error.stdout or b''!s}\nnot finished after {GROUP_SECONDS} s: 1 failed"
+        return GroupResult(self.name, exit_code, output, time.monotonic() - started)
+
+
+LOCAL_STORE = TESTS / "contract" / "test_local_store.py"
+INTEGRATION = ([TESTS / "integration" / "processing"], sorted((TESTS / "integration").glob("test_*.py")))
+
+
+def fast_groups() -> list[Group]:
+    """Pure tests, the store contract on the local store, and integration on SQLite."""
+    return [Group(paths, ("--fast",)) for paths in (*INTEGRATION, [TESTS / "pure"], [LOCAL_STORE])]
+
+
+def other_groups() -> list[Group]:
+    """The rest but ``ALONE``. Long groups come first, so that the cores end together: the size of a file stands for
+    how long it takes."""
+    slow = [Group(paths, ("--not-fast",)) for paths in (*INTEGRATION, [TESTS / "pure"])]
+    contract = [file for file in sorted((TESTS / "contract").glob("test_*.py")) if file != LOCAL_STORE]
     files = sorted((TESTS / "process").glob("test_*.py"), key=lambda file: -file.stat().st_size)
-    files = [file for file in files if file.name not in ALONE]
-    others = [[TESTS / name] for name in ("browser", "contract", "hostile", "pure")]
-    return [*whole, *others, *([file] for file in files)]
+    singly = [TESTS / "hostile", TESTS / "browser", *(file for file in files if file.name not in ALONE)]
+    return [*slow, Group(contract), *(Group([path]) for path in singly)]
 
 
-def run(group: Sequence[Path]) -> Ended:
-    name = group[0].relative_to(TESTS.parent).as_posix() if len(group) == 1 else f"{group[0].parent.name}/test_*.py"
-    began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "--quiet", *map(str, group)]
-    try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=GROUP_SECONDS
-        )
-        code, output = done.returncode, done.stdout
-    except subprocess.TimeoutExpired as error:
-        code, output = 1, f"{error.stdout or b''!s}\nnot over after {GROUP_SECONDS} s: 1 failed"
-    return Ended(name, code, output, time.monotonic() - began)
-
-
-def results() -> Iterator[Ended]:
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for future in as_completed([pool.submit(run, group) for group in groups()]):
+def results(groups: Sequence[Group]) -> Iterator[GroupResult]:
+    with ThreadPoolExecutor((os.cpu_count() or 1) + EXTRA_GROUPS) as pool:
+        for future in as_completed([pool.submit(group.run) for group in groups]):
             yield future.result()
+
+
+def everything() -> Iterator[GroupResult]:
+    yield from results([*fast_groups(), *other_groups()])
     for name in ALONE:
-        yield run([TESTS / "process" / name])
+        yield Group([TESTS / "process" / name]).run()
 
 
-def main() -> int:
+def report(finished: Iterator[GroupResult]) -> int:
+    """Print each result as it arrives and a summary; returns the exit code."""
     total: Counter[str] = Counter()
-    failed: list[Ended] = []
+    failed: list[GroupResult] = []
     skips: list[str] = []
-    for ended in results():
-        total += ended.counts
-        skips += ended.skips
-        shown = ", ".join(f"{count} {kind}" for kind, count in ended.counts.items())
-        print(f"{ended.name}: {shown} in {ended.seconds:.0f} s", flush=True)
-        if ended.code not in _GOOD:
-            failed.append(ended)
-            print(ended.output, flush=True)
+    for result in finished:
+        total += result.counts
+        skips += result.skips
+        shown = ", ".join(f"{count} {kind}" for kind, count in result.counts.items())
+        print(f"{result.name}: {shown} in {result.seconds:.0f} s", flush=True)
+        if result.exit_code not in _PASSED:
+            failed.append(result)
+            print(result.output, flush=True)
     print(*skips, sep="\n")
-    for ended in failed:
-        print(f"failed: {ended.name} (pytest's exit code {ended.code})")
+    for result in failed:
+        print(f"failed: {result.name} (pytest's exit code {result.exit_code})")
     bad = total["failed"] + total["error"] or len(failed)
     print(f"{total['passed']} passed, {bad} failed, {total['skipped']} skipped")
     return 1 if failed else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    parser.add_argument("--fast", action="store_true", help="only tests that are fast and need no service")
+    return report(results(fast_groups()) if parser.parse_args().fast else everything())
 
 
 if __name__ == "__main__":

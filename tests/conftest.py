@@ -1,12 +1,14 @@
-"""What every test may ask for: real services, or a reason to be skipped."""
+"""Fixtures for every test: real services, or a skip with the reason; and ``--fast``, which leaves slow tests out."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import TypeVar
 
+import httpx._transports.default as httpx_transport
 import pytest
 import redis as redis_client
 
@@ -14,24 +16,46 @@ from tests import reasons, services
 
 Part = TypeVar("Part")
 
+#: Fixtures that start a service. What needs one is no part of the fast tests.
+SERVICES = {"clamd_program", "nginx", "postgres_server", "redis_server", "s3_server", "sftp_server"}
 
-#: What the present test's refusals and failures say.
+# httpx loads the certificate authorities, 40 ms of processor time, for each client that a test makes: once is enough.
+httpx_transport.create_ssl_context = lru_cache(httpx_transport.create_ssl_context)
+
+#: The reasons of the current test's refusals and failures.
 seen_reasons: set[str] = set()
 reasons.observe(seen_reasons)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out slow tests and tests that need a service")
+    parser.addoption("--not-fast", action="store_true", help="run only the tests that --fast leaves out")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    fast, not_fast = config.getoption("--fast"), config.getoption("--not-fast")
+    selected = [item for item in items if not (fast if is_slow(item) else not_fast)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(selected)])
+    items[:] = selected
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether a test takes seconds (it is marked ``slow``) or needs a service to be started."""
+    needed = set(getattr(item, "fixturenames", ()))
+    return bool(item.get_closest_marker("slow") or needed & SERVICES or "postgresql" in item.name)
+
+
 @pytest.fixture(autouse=True)
 def plain_reasons() -> Iterator[None]:
-    """Every refusal and failure that a test brings about is told in a sentence of ours (``tests/reasons.py``)."""
+    """Check that each refusal and failure that a test causes has a plain sentence as its reason (tests/reasons.py)."""
     seen_reasons.clear()
     yield
-    wrong = {reason: found for reason in seen_reasons if (found := reasons.faults(reason))}
+    wrong = {reason: flaws for reason in seen_reasons if (flaws := reasons.flaws(reason))}
     assert not wrong, f"Reasons that users cannot understand: {wrong}"
 
 
 def require(part: Part | None, reason: str) -> Part:
-    """`part` itself, if it is there. Without it the test is skipped; in CI (CI=true) it fails, so that no test is
-    missing there unseen."""
+    """Return ``part``. If it is missing, skip the test, or fail it in CI (CI=true), where every part must exist."""
     if part:
         return part
     if os.environ.get("CI", "").lower() in {"true", "1"}:
@@ -75,21 +99,21 @@ def clamd_program() -> str:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[services.S3Server]:
-    """One S3 server for the whole run, which no test may stop."""
+    """One S3 server for the whole run. No test may stop it."""
     with services.s3(require(services.find_s3(), "versitygw is not built and go is not on PATH")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def sftp_server() -> Iterator[services.Sftp]:
-    """An SSH server. Its children live in sessions of their own, which later modules would take for the sandbox's."""
+    """An SSH server for one module: later modules would take its child processes for the sandbox's."""
     with services.sftp(require(services.find_sshd(), "OpenSSH's server is not installed")) as server:
         yield server
 
 
 @pytest.fixture
 def nginx() -> Iterator[Callable[[str], str]]:
-    """A function that puts a real nginx before a server's URL and gives the URL in front."""
+    """A function that starts a real nginx in front of a server's URL and returns nginx's URL."""
     program = require(services.find_nginx(), "nginx is not installed")
     with ExitStack() as stack:
         yield lambda upstream: stack.enter_context(services.nginx(program, upstream))

@@ -1,4 +1,4 @@
-"""Django for tests that need it, set up once in a process on a home directory of its own."""
+"""Django for tests: set up once per process, on a home directory of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import django
@@ -24,8 +25,9 @@ def set_up() -> None:
     django.setup()
 
 
+@cache
 def migrated() -> Path:
-    """A migrated database; returns the home directory. Rows stay until the end of the run."""
+    """Migrate the database once; returns the home directory. Rows stay until the end of the run."""
     from windlass import conf
 
     call_command("migrate", verbosity=0)

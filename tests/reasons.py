@@ -1,7 +1,7 @@
 """What a reason shown to users must be: a sentence of ours, without a library's words, class names or bare figures.
 
 ``observe`` has every refusal and failure of a test run looked at: problems as they are made in this process or come
-from a server, and how steps and files end. ``faults`` says what is wrong with one reason.
+from a server, and how steps and files end. ``flaws`` says what is wrong with one reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”")
 _ENDS = (".", "!", "?", "…", ")", '"', "'")
 
 
-def faults(reason: str) -> list[str]:
+def flaws(reason: str) -> list[str]:
     """What is wrong with it; what a client sent and is quoted is not looked at."""
     said = _QUOTED.sub("''", reason)
     found = [f"foreign words: {match[0]}" for match in _FOREIGN.finditer(said)]

@@ -23,8 +23,8 @@ from windlass.storage.conformance.copying import Copying
 from windlass.storage.conformance.parts import Parts
 from windlass.storage.conformance.unfinished import UnfinishedObjects
 from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
-from windlass.storage.s3.options import MIB, Options
-from windlass.storage.s3.part import OLD
+from windlass.storage.s3.client import MIB, Options
+from windlass.storage.s3.part_buffer import MAX_UNSAVED_AGE
 from windlass.storage.s3.store import S3Store
 
 
@@ -100,7 +100,7 @@ def test_a_checkpoint_puts_only_away_what_is_there_for_a_while(store: S3Store) -
     writer.write(0, [pattern(12 * MIB)])
     assert writer.checkpoint(12 * MIB, max_lag=32 * MIB)[1] in (0, 5 * MIB, 10 * MIB)
     assert pieces() == 0
-    time.sleep(OLD)
+    time.sleep(MAX_UNSAVED_AGE)
     assert writer.checkpoint(12 * MIB, max_lag=32 * MIB)[1] == 12 * MIB
     assert pieces() == 2 * MIB
     writer.write(12 * MIB, [pattern(MIB)])
@@ -127,9 +127,9 @@ def test_memory_is_given_back(s3_server: S3Server) -> None:
     store = S3Store(options(s3_server))
     writer = store.open_writer(KEY, kept(store.create(KEY)))
     writer.write(0, [pattern(12 * MIB)])
-    assert store._memory.taken > 0
+    assert store._memory.used > 0
     writer.close()
-    assert store._memory.taken == 0
+    assert store._memory.used == 0
 
 
 def test_a_forked_child_makes_connections_of_its_own(store: S3Store) -> None:
@@ -171,7 +171,7 @@ def test_an_object_that_was_replaced_while_it_is_read_is_not_mixed(store: S3Stor
         ({"bucket": "there-is-none"}, "AWS_STORAGE_BUCKET_NAME"),
         ({"access_key": "nobody"}, "AWS_ACCESS_KEY_ID"),
         ({"secret_key": "wrong"}, "AWS_SECRET_ACCESS_KEY"),
-        ({"endpoint": "http://127.0.0.1:9", "attempts": 1}, "cannot be asked"),
+        ({"endpoint": "http://127.0.0.1:9", "attempts": 1}, "cannot be reached"),
     ],
 )
 def test_the_check_says_which_setting_is_wrong(s3_server: S3Server, change: dict[str, Any], word: str) -> None:
@@ -224,7 +224,7 @@ def test_the_store_is_asked_to_encrypt_whatever_begins_an_object(
     def text(value: str | bytes) -> str:
         return value.decode() if isinstance(value, bytes) else value
 
-    store._bucket._ours().meta.events.register("before-send.s3", look)
+    store._bucket._current().meta.events.register("before-send.s3", look)
     with suppress(StoreError):  # a server that has no such keys may refuse; it was asked all the same
         store.put(KEY, io.BytesIO(b"small"), 5)
     with suppress(StoreError):

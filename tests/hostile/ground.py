@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.hostile.canary import COLOUR, MARK, Canary
 from tests.hostile.catalogue import Hostile
-from tests.reasons import faults
+from tests.reasons import flaws
 
 #: Ends of a file's processing; what is none of these hangs.
 ENDED = frozenset({"READY", "REJECTED", "QUARANTINED", "FAILED"})
@@ -122,7 +122,7 @@ class Ground:
         surprised = [row for row in rows if SURPRISED.search(row.detail)]
         yield from (f"step {row.step}: {row.detail} {' '.join(self.notes)}" for row in surprised)
         told = [row.detail for row in rows if row.state == "failed"] + [asset.message] * (asset.status != "READY")
-        yield from (f"users cannot understand {reason!r}: {found}" for reason in told if (found := faults(reason)))
+        yield from (f"users cannot understand {reason!r}: {found}" for reason in told if (found := flaws(reason)))
         said = json.dumps([asset.extra_attributes, asset.message, asset.rejection, [row.detail for row in rows]])
         if MARK in said:
             yield "a canary's text is in the record"

@@ -144,22 +144,22 @@ def begun(owner: str, size: int | None) -> files.UploadSession:
         lease_seconds=100,
     )
     upload_id = uuid.uuid4()
-    return files.uploads.create(new, upload_id=upload_id, key=f"objects/{upload_id}", state={})
+    return files.create_upload(new, upload_id=upload_id, key=f"objects/{upload_id}", state={})
 
 
 def upload(owner: str, number: int) -> str:
     """Of every four, one ends, one becomes a file that is deleted, one a file of unknown length, one a file."""
     deferred = number % 4 == 2
     session = begun(owner, None if deferred else 70)
-    lease = files.leases.lease_of(session)
+    lease = files.lease_of(session)
     if number % 4 == 0:
-        files.uploads.end(session.id, files.UploadStatus.CANCELLED)
+        files.mark_upload_ended(session.id, files.UploadStatus.CANCELLED)
         return "ended"
     if deferred:
         with recording():
-            files.leases.checkpoint(lease, 50, {}, ttl_hours=1)
+            files.commit_offset(lease, 50, {}, ttl_hours=1)
     with recording() as tell:
-        asset = files.uploads.complete(tell, lease, session, size=70, sha256=None)
+        asset = files.complete_upload(tell, lease, session, size=70, sha256=None)
     if number % 4 == 1:
         delete(asset)
     return "done"
@@ -173,7 +173,7 @@ def quota() -> list[Any]:
         said = at_once([lambda owner=owner, number=number: upload(owner, number) for number in range(50)])
         kept = sum(FileAsset.objects.filter(owner=owner).values_list("size", flat=True))
         said += at_once([lambda owner=owner: begun(owner, 70) and "begun" for _ in range(50)])
-        usage, drift = files.quota.usage(owner), files.quota.recount(owner)
+        usage, drift = files.quota_usage(owner), files.recount_quota(owner)
         rounds.append(
             {
                 "kept": kept,

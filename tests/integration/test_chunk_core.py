@@ -51,18 +51,18 @@ async def complete(session: files.UploadSession) -> files.UploadSession:
 
 def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(database: Path) -> None:
     session = run(begin(bytes(3 * SIZE)))
-    first = files.chunks.claim(session, 1, "one", 10)
+    first = files.claim_chunk(session, 1, "one", 10)
     assert isinstance(first, files.ChunkClaim)
-    assert isinstance(files.chunks.claim(session, 1, "two", 10), files.ClaimedChunk)
-    assert isinstance(files.chunks.claim(session, 2, "two", 10), files.ChunkClaim)
+    assert isinstance(files.claim_chunk(session, 1, "two", 10), files.ClaimedChunk)
+    assert isinstance(files.claim_chunk(session, 2, "two", 10), files.ChunkClaim)
     UploadChunk.objects.filter(id=first.id).update(claim_until=now() - timedelta(seconds=1))
-    second = files.chunks.claim(session, 1, "two", 10)
+    second = files.claim_chunk(session, 1, "two", 10)
     assert isinstance(second, files.ChunkClaim)
     with pytest.raises(files.ClaimLost):
-        files.chunks.accept(first, session, SIZE, "aa" * 32, ttl_hours=1)
-    files.chunks.give_back(first)
-    files.chunks.accept(second, session, SIZE, "bb" * 32, ttl_hours=1)
-    assert files.chunks.claim(session, 1, "three", 10) == files.ReceivedChunk("bb" * 32)
+        files.accept_chunk(first, session, SIZE, "aa" * 32, ttl_hours=1)
+    files.release_chunk(first)
+    files.accept_chunk(second, session, SIZE, "bb" * 32, ttl_hours=1)
+    assert files.claim_chunk(session, 1, "three", 10) == files.ReceivedChunk("bb" * 32)
     session.refresh_from_db()
     assert session.offset == SIZE
 
@@ -70,22 +70,22 @@ def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(databa
 def test_who_starts_under_a_name_frees_its_claims_and_fences_them(database: Path) -> None:
     session = run(begin(bytes(SIZE)))
     name = f"web-{uuid.uuid4()}"
-    old = files.chunks.claim(session, 0, name, 1000)
+    old = files.claim_chunk(session, 0, name, 1000)
     assert isinstance(old, files.ChunkClaim)
-    assert files.chunks.release(name) == 1
+    assert files.release_chunk_claims(name) == 1
     with pytest.raises(files.ClaimLost):
-        files.chunks.accept(old, session, SIZE, "aa" * 32, ttl_hours=1)
-    assert isinstance(files.chunks.claim(session, 0, "other", 10), files.ChunkClaim)
+        files.accept_chunk(old, session, SIZE, "aa" * 32, ttl_hours=1)
+    assert isinstance(files.claim_chunk(session, 0, "other", 10), files.ChunkClaim)
 
 
 def test_no_chunk_is_accepted_of_an_upload_that_has_ended(database: Path) -> None:
     session = run(begin(bytes(SIZE)))
-    held = files.chunks.claim(session, 0, "one", 10)
+    held = files.claim_chunk(session, 0, "one", 10)
     assert isinstance(held, files.ChunkClaim)
-    files.uploads.end(session.id, files.UploadStatus.CANCELLED)
+    files.mark_upload_ended(session.id, files.UploadStatus.CANCELLED)
     with pytest.raises(files.ClaimLost):
-        files.chunks.accept(held, session, SIZE, "aa" * 32, ttl_hours=1)
-    assert files.chunks.received(session) == []
+        files.accept_chunk(held, session, SIZE, "aa" * 32, ttl_hours=1)
+    assert files.received_chunks(session) == []
 
 
 def test_bytes_that_cannot_be_made_durable_are_not_acknowledged(
@@ -172,9 +172,9 @@ def test_orphans_are_not_what_is_being_assembled(database: Path) -> None:
     data = os.urandom(SIZE)
     session = run(begin(data))
     run(put(session, 0, data))
-    assert files.chunks.begin_assembly(session, "somebody", 10) is not None
+    assert files.start_assembly(session, "somebody", 10) is not None
     files.lifecycle.remove_orphans(store(), older_than_hours=-1)
     assert store().info(session.store_key).size == SIZE
     with pytest.raises(UploadGone):
-        files.leases.take_lease(session.id, "other", 1)
-    assert files.uploads.end(session.id, files.UploadStatus.EXPIRED)
+        files.take_lease(session.id, "other", 1)
+    assert files.mark_upload_ended(session.id, files.UploadStatus.EXPIRED)

@@ -39,7 +39,7 @@ def make() -> Make:
         writer.write(0, [bytes(size)])
         writer.close()
         new = new_upload("user:9", 100)
-        session = files.uploads.create(new, upload_id=uuid.uuid4(), key=key, state={})
+        session = files.create_upload(new, upload_id=uuid.uuid4(), key=key, state={})
         Session.objects.filter(id=session.id).update(**columns)
         return session
 
@@ -125,15 +125,15 @@ def test_hours_are_a_number_of_hours(make: Make, hours: str) -> None:
 def test_an_upload_that_is_written_to_meanwhile_lives_on(make: Make) -> None:
     """Listed as idle, then leased by a request: the row is no longer as it was seen."""
     session = make(updated_at=ago(5))
-    (seen,) = files.uploads.expired(idle_hours=2)
-    lease = files.leases.take_lease(session.id, "web", 10)
+    (seen,) = files.expired_uploads(idle_hours=2)
+    lease = files.take_lease(session.id, "web", 10)
     assert lease is not None
     assert files.lifecycle.end_upload(seen, UploadStatus.EXPIRED, as_seen=seen) is None
     assert is_stored(session)
 
 
 def test_more_than_one_batch(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files.uploads, "_BATCH", 2)
+    monkeypatch.setattr("windlass.files.uploads._BATCH", 2)
     for _ in range(5):
         make(1, expires_at=ago(1))
     assert command().startswith("5 uploads expired, 5 bytes")

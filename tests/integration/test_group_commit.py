@@ -1,4 +1,4 @@
-"""Work that waits together is committed together, and none of it is told before, or spoiled by, its neighbours."""
+"""Work that waits together is committed together; none is reported before the commit, none fails with another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -40,40 +41,53 @@ def rows(database: Path) -> int:
     return int(count)
 
 
-def tell() -> uuid.UUID:
-    made = uuid.uuid4()
+def record_event() -> uuid.UUID:
+    file_id = uuid.uuid4()
     with recording() as recorder:
-        recorder.add(EventType.FILE_CREATED, owner="somebody", file_id=made)
-    return made
+        recorder.add(EventType.FILE_CREATED, owner="somebody", file_id=file_id)
+    return file_id
 
 
-def tell_twice_the_same_row() -> None:
-    tell()
+@asynccontextmanager
+async def occupied_committer() -> AsyncIterator[None]:
+    """Keep the committing thread busy, so that what is handed over meanwhile waits in its queue."""
+    started, release = threading.Event(), threading.Event()
+
+    def occupy() -> None:
+        started.set()
+        release.wait(60)
+
+    occupation = asyncio.ensure_future(in_transaction(occupy))
+    await asyncio.to_thread(started.wait, 60)
+    try:
+        yield
+    finally:
+        release.set()
+        await occupation
+
+
+def record_the_same_row_twice() -> None:
+    record_event()
     first = Event.objects.order_by("-id").values_list("id", flat=True).first()
     Event.objects.create(id=first or 1, type=EventType.FILE_READY, owner="somebody")
     Event.objects.create(id=first or 1, type=EventType.FILE_READY, owner="somebody", at=None)
 
 
-def test_what_waits_together_is_committed_at_once_and_told_after(database: Path) -> None:
-    """Invariant: an answered piece of work is visible to others. While the first holds the thread, the rest gather;
-    so the rest appears all at once."""
-    release, seen = threading.Event(), []
-
-    def hold() -> None:
-        release.wait(10)
+def test_waiting_work_is_committed_at_once_and_reported_afterwards(database: Path) -> None:
+    """Invariant: work that has been reported as done is visible to others. While the first piece occupies the thread,
+    the rest wait in its queue, so they become visible all at once."""
+    seen = []
 
     async def one() -> None:
-        await in_transaction(tell)
+        await in_transaction(record_event)
         seen.append(rows(database))
 
     async def run() -> None:
-        holder = asyncio.ensure_future(in_transaction(hold))
-        await asyncio.sleep(0.1)
-        many = [asyncio.ensure_future(one()) for _ in range(20)]
-        await asyncio.sleep(0.1)
-        assert rows(database) == 0
-        release.set()
-        await asyncio.gather(holder, *many)
+        async with occupied_committer():
+            many = [asyncio.ensure_future(one()) for _ in range(20)]
+            await asyncio.sleep(0)  # each task runs up to its wait for the committer
+            assert rows(database) == 0
+        await asyncio.gather(*many)
 
     asyncio.run(run())
     assert seen == [20] * 20
@@ -81,11 +95,11 @@ def test_what_waits_together_is_committed_at_once_and_told_after(database: Path)
 
 def test_one_that_fails_is_rolled_back_alone(database: Path) -> None:
     def fail() -> None:
-        tell()
+        record_event()
         raise LookupError("not this one")
 
     async def run() -> list[object]:
-        work = [tell, fail, tell_twice_the_same_row, tell]
+        work = [record_event, fail, record_the_same_row_twice, record_event]
         return await asyncio.gather(*(in_transaction(one) for one in work), return_exceptions=True)
 
     first, failed, broken, last = asyncio.run(run())
@@ -96,17 +110,15 @@ def test_one_that_fails_is_rolled_back_alone(database: Path) -> None:
     assert set(Event.objects.values_list("file_id", flat=True)) == {first, last}
 
 
-def test_what_was_given_up_while_it_waited_is_not_done(database: Path) -> None:
+def test_work_cancelled_while_it_waits_is_not_done(database: Path) -> None:
     async def run() -> None:
-        release = threading.Event()
-        holder = asyncio.ensure_future(in_transaction(release.wait, 10))
-        await asyncio.sleep(0.1)
-        given_up = asyncio.ensure_future(in_transaction(tell))
-        await asyncio.sleep(0.05)
-        given_up.cancel()
-        await asyncio.sleep(0.05)
-        release.set()
-        await holder
+        async with occupied_committer():
+            cancelled = asyncio.ensure_future(in_transaction(record_event))
+            await asyncio.sleep(0)  # it is in the committer's queue
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+        await in_transaction(rows, database)  # the committer has gone past it
 
     asyncio.run(run())
     assert rows(database) == 0
@@ -115,8 +127,21 @@ def test_what_was_given_up_while_it_waited_is_not_done(database: Path) -> None:
 def test_a_writer_waits_for_another_process_and_then_goes_on(database: Path) -> None:
     other = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    threading.Timer(0.3, other.execute, ["COMMIT"]).start()
-    tell()
+    waiting = threading.Event()
+
+    def commit_once_somebody_waits() -> None:
+        waiting.wait(60)
+        other.execute("COMMIT")
+
+    committer = threading.Thread(target=commit_once_somebody_waits)
+    committer.start()
+    connection.ensure_connection()
+    connection.connection.set_trace_callback(lambda _statement: waiting.set())  # called as a statement begins
+    try:
+        record_event()
+    finally:
+        connection.connection.set_trace_callback(None)
+        committer.join()
     assert rows(database) == 1
     other.close()
 
@@ -125,15 +150,15 @@ def test_a_writer_gives_up_after_the_configured_time(database: Path) -> None:
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     options = connection.settings_dict["OPTIONS"]
-    patience = options["timeout"]
+    configured = options["timeout"]
     options["timeout"] = 0.2
     began = time.monotonic()
     try:
         with pytest.raises(OperationalError, match="locked"):
-            tell()
+            record_event()
         assert time.monotonic() - began >= 0.2
     finally:
-        options["timeout"] = patience
+        options["timeout"] = configured
         other.execute("ROLLBACK")
         other.close()
     with transaction.atomic():

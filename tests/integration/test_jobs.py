@@ -87,6 +87,7 @@ def test_one_of_several_threads_gets_the_job() -> None:
     assert job.attempt_log.count() == 1
 
 
+@pytest.mark.slow
 def test_one_of_several_processes_gets_the_job() -> None:
     job = new_job()
     context = multiprocessing.get_context("spawn")
@@ -310,6 +311,7 @@ def in_another_process(code: str, **environment: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_neither_fails_nor_holds_up_the_caller() -> None:
     """Port 9 of this machine discards, where anything listens there at all."""
     in_another_process(AWAY, CELERY_BROKER_URL="redis://127.0.0.1:9/0")
@@ -330,6 +332,7 @@ if found: found.delete()
 """
 
 
+@pytest.mark.slow
 def test_eager_mode_runs_the_job_in_the_call_that_creates_it() -> None:
     in_another_process(EAGER, CELERY_TASK_ALWAYS_EAGER="true")
 
@@ -342,6 +345,7 @@ assert "celery" not in sys.modules and "kombu" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_has_sent_nothing_has_not_loaded_celery() -> None:
     in_another_process(LAZY)
 

@@ -41,6 +41,7 @@ def race(request: pytest.FixtureRequest, tmp_path: Path) -> Race:
     return run
 
 
+@pytest.mark.slow
 def test_equal_files_share_and_go_at_once(race: Race) -> None:
     """However many point at one another's bytes while others go: no file loses its bytes, no count is wrong."""
     for found in race("sharing"):
@@ -49,6 +50,7 @@ def test_equal_files_share_and_go_at_once(race: Race) -> None:
         assert found["blobs"] == 1 or found["deleted"]
 
 
+@pytest.mark.slow
 def test_files_that_move_share_and_go_at_once_lose_nothing(race: Race, tmp_path: Path) -> None:
     """Whoever comes first: every file has its bytes where its row says, and nothing else stays in either store."""
     stores = tmp_path / "stores.toml"
@@ -60,6 +62,7 @@ def test_files_that_move_share_and_go_at_once_lose_nothing(race: Race, tmp_path:
     assert (found["lost"], found["left"]) == ([], [])
 
 
+@pytest.mark.slow
 def test_uploads_at_once_never_exceed_a_quota(race: Race) -> None:
     """Fifty at once: what is kept and what is under way stay within, nothing is counted twice or forgotten."""
     for found in race("quota", QUOTA_BYTES="1000"):

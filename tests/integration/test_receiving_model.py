@@ -138,6 +138,7 @@ CONTENT = st.tuples(st.sampled_from([400, 0, 1, BATCH - 1, BATCH, BATCH + 1, 400
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     content=st.binary(min_size=1, max_size=1000), requests=CUTS, pieces=CUTS, breaks=st.lists(st.booleans(), max_size=6)
@@ -358,12 +359,12 @@ class Receiving(RuleBasedStateMachine):
         """A process wrote on and died before it committed, holding the lease; nobody remembers a hash."""
         session = UploadSession.objects.filter(id=model.id, status=UploadStatus.ACTIVE).first()
         if session is not None:
-            lease = files.leases.take_lease(session.id, "the dead", 60)
+            lease = files.take_lease(session.id, "the dead", 60)
             assert lease is not None
             writer = store(session.store).open_writer(session.store_key, session.store_state)
             writer.write(session.offset, [junk])
             writer.close()
-            files.leases.release_leases("the dead")
+            files.release_leases("the dead")
         appending.digests._digests.clear()
 
     def _join_what_can_be(self) -> None:
@@ -404,7 +405,7 @@ class Receiving(RuleBasedStateMachine):
 Receiving.TestCase.settings = settings(
     max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestReceiving = Receiving.TestCase
+TestReceiving = pytest.mark.slow(Receiving.TestCase)
 
 
 PARTS = [joining.Part("local", "a", 5), joining.Part("s3", "b", 0), joining.Part("s3", "c", 4)]
@@ -426,6 +427,7 @@ def test_small_pieces_are_copied_many_at_a_time() -> None:
     assert len(list(joining.steps(parts, 0, 10**9))) == 3
 
 
+@pytest.mark.slow
 def test_one_part_named_thousands_of_times() -> None:
     part = begin(size=3, partial=True).state.upload_id
     append(part, 0, body([b"abc"]))
@@ -458,10 +460,11 @@ def lying(owner: str) -> int:
 
 
 def counted(owner: str) -> int:
-    found = files.quota.usage(owner).bytes
+    found = files.quota_usage(owner).bytes
     return found.used + found.reserved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breaks", [False, True])
 @pytest.mark.parametrize("proved", [False, True], ids=["", "with a digest"])
 @pytest.mark.parametrize("dialect", ["tus", "ietf"])
@@ -504,15 +507,15 @@ def test_a_length_beyond_the_quota_is_refused_before_a_byte(limited: str) -> Non
 def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None:
     principal = Principal(limited)
     upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
-    lease = files.leases.take_lease(upload, "the dead", 60)
+    lease = files.take_lease(upload, "the dead", 60)
     assert lease is not None
     with transaction.atomic():
-        files.leases.reserve(lease, 300)
+        files.reserve_for_lease(lease, 300)
     session = UploadSession.objects.get(id=upload)
     writer = store(session.store).open_writer(session.store_key, session.store_state)
     writer.write(0, [b"x" * 300])
     writer.close()
-    files.leases.release_leases("the dead")
+    files.release_leases("the dead")
     assert lying(limited) == counted(limited) == 300
     run(resumable.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
     assert lying(limited) == counted(limited) == 3

@@ -238,6 +238,7 @@ def test_raw_utf_8_is_taken_as_if_it_were_percent_encoded(connect: Connect) -> N
     assert json.loads(reply(client)[2]) == {"path": "/grün", "query": "q=%C3%BC"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [b"", GET])
 def test_silence_and_half_a_head_end_the_connection(connect: Connect, before: bytes) -> None:
     silent, half = connect(), connect()
@@ -249,6 +250,7 @@ def test_silence_and_half_a_head_end_the_connection(connect: Connect, before: by
     assert ends(silent)
 
 
+@pytest.mark.slow
 def test_a_head_that_trickles_is_not_waited_for(connect: Connect) -> None:
     client = connect()
     with contextlib.suppress(ConnectionError):
@@ -258,6 +260,7 @@ def test_a_head_that_trickles_is_not_waited_for(connect: Connect) -> None:
     assert refusal(client)["status"] == 408
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "framing", [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nf4240\r\n"]
 )
@@ -288,6 +291,7 @@ def test_a_body_that_stops_or_trickles_is_given_up_and_what_came_is_kept(
     assert application.bodies[-1].startswith(b"kept")
 
 
+@pytest.mark.slow
 def test_a_client_that_waits_for_the_application_is_not_slow(connect: Connect) -> None:
     asked, invited = connect(), connect()
     invited.sendall(b"POST /slow_to_read HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
@@ -299,6 +303,7 @@ def test_a_client_that_waits_for_the_application_is_not_slow(connect: Connect) -
     assert reply(asked)[::2] == (200, b"3000000")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["large", "file"])
 def test_a_client_that_takes_nothing_is_cut_off(connect: Connect, application: Application, path: str) -> None:
     before, counted = application.ended, process_counters.connections_ended["slow-reply"]
@@ -316,6 +321,7 @@ def test_a_client_that_takes_nothing_is_cut_off(connect: Connect, application: A
     assert received < LARGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["large", "file"])
 def test_a_client_that_takes_a_little_at_a_time_gets_all(connect: Connect, path: str) -> None:
     client = connect()
@@ -328,6 +334,7 @@ def test_a_client_that_takes_a_little_at_a_time_gets_all(connect: Connect, path:
     assert received > LARGE
 
 
+@pytest.mark.slow
 def test_an_event_stream_lives_longer_than_any_deadline(connect: Connect) -> None:
     client = connect()
     client.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -337,6 +344,7 @@ def test_an_event_stream_lives_longer_than_any_deadline(connect: Connect) -> Non
     assert found.count(b": here") == 8
 
 
+@pytest.mark.slow
 def test_connections_of_one_address_are_counted(connect: Connect) -> None:
     most = int(SETTINGS["MAX_CONNECTIONS_PER_ADDRESS"])
 
@@ -407,6 +415,7 @@ def test_addresses_are_counted_by_what_one_customer_has(monkeypatch: pytest.Monk
         conf.reload()
 
 
+@pytest.mark.slow
 def test_clients_behind_a_trusted_proxy_are_counted_by_their_running_requests(address: tuple[str, int]) -> None:
     from windlass import conf
 

@@ -16,8 +16,8 @@ from tests.services import S3Server  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob  # noqa: E402
 from windlass.storage.conformance.base import kept, make, pattern, read, write  # noqa: E402
-from windlass.storage.s3 import keys, objects  # noqa: E402
-from windlass.storage.s3.options import MIB, Options  # noqa: E402
+from windlass.storage.s3 import objects  # noqa: E402
+from windlass.storage.s3.client import MIB, Options  # noqa: E402
 from windlass.storage.s3.store import S3Store  # noqa: E402
 
 
@@ -31,7 +31,7 @@ def target(s3_server: S3Server) -> S3Store:
 def begun(key: str, state: dict[str, Any]) -> None:
     """A living upload's row."""
     new = new_upload("user:s3", 100 * MIB, store="s3")
-    files.uploads.create(new, upload_id=uuid.uuid4(), key=key, state=state)
+    files.create_upload(new, upload_id=uuid.uuid4(), key=key, state=state)
 
 
 def key() -> str:
@@ -46,7 +46,7 @@ def test_only_what_no_row_names_is_removed(target: S3Store, s3_server: S3Server)
     make(target, whole, b"whole")
     Blob.objects.create(owner="user:s3", store="s3", key=whole, size=5)
     kept(target.create(whole))  # an upload of the same object that a crash left, and a piece
-    objects.put(target._bucket, keys.tail(whole, keys.new_token()), b"piece")
+    objects.put(target._bucket, objects.tail_key(whole, objects.new_token()), b"piece")
     make(target, orphan, b"orphan")
     s3_server.client.put_object(Bucket=target._options.bucket, Key="reports/of/somebody/else", Body=b"theirs")
 

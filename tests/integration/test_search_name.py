@@ -27,6 +27,7 @@ assert FileAsset.objects.filter(search_name__contains="\\u00fcber").count() == 1
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_old_files_are_found(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     database = {"DATABASE_URL": request.getfixturevalue("postgres")} if kind == "postgresql" else {}

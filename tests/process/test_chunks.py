@@ -7,7 +7,6 @@ import json
 import os
 import random
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -215,13 +214,13 @@ def test_completing_several_times_at_once_makes_one_file(http: httpx.Client, kep
     assert kept.files() == before + 1
 
 
-def test_a_client_behind_a_dead_connection(shared_server: ServerProcess, http: httpx.Client) -> None:
+def test_a_client_behind_a_dead_connection(shared_server: ServerProcess, http: httpx.Client, kept: Kept) -> None:
     """Half a chunk came over a connection that then went silent; the chunk is sent again over another one."""
     data = os.urandom(3 * MB)
     upload = Chunked.begin(http, data, 3 * MB)
     with Wire(shared_server.port) as dead:
         dead.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
-        time.sleep(1.2)  # so that the server has begun to write it, and to miss the rest
+        eventually(lambda: kept.object_of(upload.id).read_bytes()[:MB] == data[:MB])  # it has begun to write the chunk
         assert upload.put(0).status_code == 200
         assert dead.answer().status == 423
     assert upload.complete().json()["checksum"] == digest(data)

@@ -62,7 +62,8 @@ def test_clients_that_take_nothing_hold_nobody_up(link: str, body: bytes) -> Non
     """More of them than there are threads for bytes; each keeps what it has been sent, and nothing else waits."""
     sleepers = [_asking(link) for _ in range(40)]
     try:
-        time.sleep(1)
+        for sleeper in sleepers:
+            assert sleeper.recv(1, socket.MSG_PEEK) == b"H"  # the server has begun to reply to each of them
         assert httpx.get(link, timeout=20).content == body
     finally:
         for sleeper in sleepers:

@@ -226,6 +226,7 @@ def test_facts_that_libvips_does_not_tell(make: Callable[[], bytes], mime_type: 
     assert {name: facts.get(name) for name in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["png", "avif", "profile"])
 def test_a_high_dynamic_range_is_mapped(format: str) -> None:
     """The same numbers mean more light: shown as they are, they would be dull and grey."""

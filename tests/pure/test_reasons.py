@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reasons import faults, reasons_in
+from tests.reasons import flaws, reasons_in
 from windlass.processing.contract import PermanentError, Unreadable, damaged
 from windlass.processing.outcome import log_notes
 from windlass.processing.sandbox.hardening import Limits
@@ -57,14 +57,14 @@ FOR_OTHERS = frozenset(
     ],
 )
 def test_what_is_no_sentence_of_ours_is_found(reason: str) -> None:
-    assert faults(reason)
+    assert flaws(reason)
 
 
 @pytest.mark.parametrize(
     "reason",
     [
         "The file has 5368709121 bytes; at most 5368709120 bytes are allowed.",
-        "The offset of the upload is 10485760; the request starts at byte 0.",
+        "The offset of the upload is byte 10485760; the request starts at byte 0.",
         "There is no file 01934a5b-1111-7abc-8def-1234567890ab.",
         "The name ends in '.error', and 'ValueError' is what the client sent.",
         "The file has 4294836225 pixels; at most 50000000 pixels are allowed.",
@@ -72,7 +72,7 @@ def test_what_is_no_sentence_of_ours_is_found(reason: str) -> None:
     ],
 )
 def test_a_sentence_of_ours_is_left_alone(reason: str) -> None:
-    assert faults(reason) == []
+    assert flaws(reason) == []
 
 
 def test_the_reasons_of_a_reply_are_found() -> None:
@@ -86,7 +86,7 @@ def test_the_reasons_of_a_reply_are_found() -> None:
 def test_a_librarys_words_are_for_the_log_alone() -> None:
     with pytest.raises(Unreadable) as caught, damaged(OSError, what="PDF"):
         raise OSError("VipsForeignLoadPngSource\n")
-    assert faults(str(caught.value)) == []
+    assert flaws(str(caught.value)) == []
     assert log_notes(caught.value) == ["OSError: VipsForeignLoadPngSource\n"]
 
 
@@ -108,7 +108,7 @@ def test_how_a_step_ended_is_told_in_words_and_its_cause_is_noted(
 ) -> None:
     with pytest.raises(kind) as caught:
         judge(LIMITS, ended, answer)
-    assert faults(str(caught.value)) == []
+    assert flaws(str(caught.value)) == []
     assert log_notes(caught.value) == [note]
 
 

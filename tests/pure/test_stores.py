@@ -14,8 +14,8 @@ from windlass.conf.reader import read
 from windlass.conf.stores import check_stores
 from windlass.files.profiles import load_profiles
 from windlass.storage.contract import StoreMisconfigured
-from windlass.storage.s3.errors import told
-from windlass.storage.s3.options import Options
+from windlass.storage.s3.client import Options
+from windlass.storage.s3.errors import store_error
 from windlass.storage.s3.store import S3Store
 
 
@@ -38,7 +38,7 @@ def test_a_table_is_completed_from_the_settings() -> None:
         AWS_ACCESS_KEY_ID="id",
         AWS_SECRET_ACCESS_KEY="hush",
     )
-    options = Options.of(named_stores(found)["cloud"])
+    options = Options.from_settings(named_stores(found)["cloud"])
     assert (options.bucket, options.access_key, options.secret_key) == ("archive", "id", "hush")
     assert options.part_size == 16 * 1024 * 1024
     assert found.storage_backend == "local", "the settings themselves stay what they were"
@@ -187,7 +187,7 @@ CHECKSUM, PARTS = "Set AWS_S3_CHECKSUM=md5.", "Set AWS_S3_MAX_PARTS"
 )
 def test_what_a_store_does_not_know_names_the_setting(error: ClientError, setting: str) -> None:
     """So that the log, `check`, /readyz and the problem that a client gets all do."""
-    found = told(error, "objects/a", "crc32")
+    found = store_error(error, "objects/a", "crc32")
     assert isinstance(found, StoreMisconfigured)
     assert setting in str(found)
 
@@ -199,7 +199,7 @@ def test_other_refusals_are_no_matter_of_settings() -> None:
         (refused("InvalidArgument", "The upload id is not valid."), "crc32"),
         (refused("NotImplemented", "", "ListParts", 501), "crc32"),
     ):
-        assert not isinstance(told(error, "objects/a", checksum), StoreMisconfigured)
+        assert not isinstance(store_error(error, "objects/a", checksum), StoreMisconfigured)
 
 
 def test_fewer_parts_make_larger_ones() -> None:
@@ -208,7 +208,7 @@ def test_fewer_parts_make_larger_ones() -> None:
         AWS_ACCESS_KEY_ID="id",
         AWS_SECRET_ACCESS_KEY="hush",
     )
-    store = S3Store(Options.of(named_stores(found)["cloud"]))
+    store = S3Store(Options.from_settings(named_stores(found)["cloud"]))
     assert store.capabilities.max_chunks == store.max_parts == 100
     mib = 1024 * 1024
     assert store._options.part_size_for(800 * mib) == 8 * mib

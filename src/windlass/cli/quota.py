@@ -31,11 +31,11 @@ def show(
 ) -> None:
     """Print the limits, and what is used and reserved."""
     use_existing_home(home)
-    from windlass.files.api import quota
+    from windlass.files.api import quota_owners, quota_usage
 
     with database_errors():
-        for name in [owner] if owner else list(quota.owners()):
-            _print(quota.usage(name), as_json=as_json)
+        for name in [owner] if owner else list(quota_owners()):
+            _print(quota_usage(name), as_json=as_json)
 
 
 @group.command("set")
@@ -51,12 +51,12 @@ def set_quota(
     if size is None and files is None and not usual:
         raise typer.BadParameter("give --bytes, --files or --usual")
     use_existing_home(home)
-    from windlass.files.api import quota
+    from windlass.files.api import set_quota_limits
 
     given = {"bytes": size, "files": files}
     with database_errors():
         limits = {kind: limit for kind, limit in given.items() if usual or limit is not None}
-        _print(quota.set_limits(owner, **limits), as_json=as_json)
+        _print(set_quota_limits(owner, **limits), as_json=as_json)
 
 
 def _print(usage: Usage, *, as_json: bool) -> None:

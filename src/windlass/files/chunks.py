@@ -15,7 +15,7 @@ from windlass.events.api import recording
 from windlass.files import uploads
 from windlass.files.leases import Lease, lease_of
 from windlass.files.models import UploadChunk, UploadSession
-from windlass.files.states import LIVING_UPLOADS, ChunkState, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, ChunkState, UploadStatus
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.kernel.clock import now
 
@@ -47,19 +47,21 @@ class ClaimedChunk:
     id: uuid.UUID
 
 
-def layout(session: UploadSession) -> ChunkLayout:
+def chunk_layout(session: UploadSession) -> ChunkLayout:
     """Of a session that was begun in chunks."""
     assert session.size is not None
     assert session.chunk_size is not None
     return ChunkLayout(session.size, session.chunk_size)
 
 
-def claim(session: UploadSession, index: int, holder: str, seconds: float) -> ChunkClaim | ReceivedChunk | ClaimedChunk:
+def claim_chunk(
+    session: UploadSession, index: int, holder: str, seconds: float
+) -> ChunkClaim | ReceivedChunk | ClaimedChunk:
     """Take the claim if nobody holds it, or its holder's time ran out; else say what stands in the way."""
     rows = UploadChunk.objects.filter(session=session, index=index)
     row = rows.first()
     if row is None:
-        size = layout(session).length(index)
+        size = chunk_layout(session).length(index)
         UploadChunk.objects.bulk_create([UploadChunk(session=session, index=index, size=size)], ignore_conflicts=True)
     moment = now()
     until = moment + timedelta(seconds=seconds)
@@ -73,7 +75,7 @@ def claim(session: UploadSession, index: int, holder: str, seconds: float) -> Ch
     return ChunkClaim(row.id, row.claim_epoch, until) if taken else ClaimedChunk(row.id)
 
 
-def accept(
+def accept_chunk(
     held: ChunkClaim,
     session: UploadSession,
     size: int,
@@ -100,45 +102,45 @@ def accept(
             raise ClaimLost(str(held.id))
 
 
-def give_back(held: ChunkClaim) -> None:
+def release_chunk(held: ChunkClaim) -> None:
     """The chunk did not come, or not as announced: anybody may bring it."""
     UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
         claim_holder="", claim_until=None, claim_wanted=False
     )
 
 
-def ask_for(chunk: ClaimedChunk) -> None:
+def request_chunk(chunk: ClaimedChunk) -> None:
     """Ask whoever holds the claim, in any process, to let go if nothing comes from its client any more."""
     UploadChunk.objects.filter(id=chunk.id).exclude(claim_holder="").update(claim_wanted=True)
 
 
-def unwanted_from(holder: str) -> Collection[uuid.UUID]:
+def unrequested_chunks(holder: str) -> Collection[uuid.UUID]:
     """The chunks that ``holder`` has claimed and may keep."""
     return set(UploadChunk.objects.filter(claim_holder=holder, claim_wanted=False).values_list("id", flat=True))
 
 
-def renew(holder: str, seconds: float) -> int:
+def renew_chunk_claims(holder: str, seconds: float) -> int:
     """Prolong every claim of this holder by one statement."""
     return UploadChunk.objects.filter(claim_holder=holder).update(claim_until=now() + timedelta(seconds=seconds))
 
 
-def release(holder: str) -> int:
+def release_chunk_claims(holder: str) -> int:
     """Free every claim of a holder that has just started under this name, and so cannot be writing."""
     return UploadChunk.objects.filter(claim_holder=holder).update(
         claim_holder="", claim_until=None, claim_epoch=F("claim_epoch") + 1
     )
 
 
-def received(session: UploadSession) -> Sequence[int]:
+def received_chunks(session: UploadSession) -> Sequence[int]:
     """The indexes of the chunks that are in, in order."""
     return list(_received(session.id).order_by("index").values_list("index", flat=True))
 
 
-def received_count(session: UploadSession) -> int:
+def received_chunk_count(session: UploadSession) -> int:
     return _received(session.id).count()
 
 
-def prefix(upload_id: uuid.UUID, known: int, *, at_most: int = 2000) -> int:
+def contiguous_chunk_count(upload_id: uuid.UUID, known: int, *, at_most: int = 2000) -> int:
     """How many chunks from the first on are in without a gap. ``known`` of them are known to be; looks no further than
     ``at_most`` beyond."""
     ahead = _received(upload_id).filter(index__gte=known).order_by("index").values_list("index", flat=True)[:at_most]
@@ -149,16 +151,16 @@ def prefix(upload_id: uuid.UUID, known: int, *, at_most: int = 2000) -> int:
     return known
 
 
-def store_states(session: UploadSession) -> list[dict[str, Any]]:
+def chunk_store_states(session: UploadSession) -> list[dict[str, Any]]:
     """What the store said of each received chunk, in order."""
     return list(_received(session.id).order_by("index").values_list("store_state", flat=True))
 
 
-def begin_assembly(session: UploadSession, holder: str, seconds: float) -> Lease | None:
+def start_assembly(session: UploadSession, holder: str, seconds: float) -> Lease | None:
     """The lease of a session whose chunks are all in, so that one works its digest out. None: another has it."""
     moment = now()
     free = Q(lease_holder="") | Q(lease_until__lt=moment)
-    taken = UploadSession.objects.filter(free, id=session.id, status__in=LIVING_UPLOADS).update(
+    taken = UploadSession.objects.filter(free, id=session.id, status__in=UNFINISHED_UPLOADS).update(
         status=UploadStatus.ASSEMBLING,
         lease_holder=holder,
         lease_epoch=F("lease_epoch") + 1,
@@ -170,10 +172,10 @@ def begin_assembly(session: UploadSession, holder: str, seconds: float) -> Lease
     return lease_of(session) if taken else None
 
 
-def disprove(session: UploadSession, actual_sha256: str, reason: str) -> bool:
+def fail_with_wrong_digest(session: UploadSession, actual_sha256: str, reason: str) -> bool:
     """The whole has another digest than was announced: the session has failed. False where it had ended already."""
     with recording():
-        ended = uploads.end(session.id, UploadStatus.FAILED, reason)
+        ended = uploads.mark_upload_ended(session.id, UploadStatus.FAILED, reason)
         if ended:
             UploadSession.objects.filter(id=session.id).update(actual_sha256=actual_sha256)
     return ended

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from windlass.files import quota
 from windlass.files.models import UploadSession
-from windlass.files.states import LIVING_UPLOADS, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
 from windlass.kernel.errors import UploadGone
 
@@ -62,7 +62,7 @@ def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | Non
     return lease_of(session) if taken else None
 
 
-def held(lease: Lease) -> UploadSession | None:
+def leased_upload(lease: Lease) -> UploadSession | None:
     """The session as it stands, if the lease is still its own."""
     return UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).first()
 
@@ -86,24 +86,24 @@ def release_lease(lease: Lease, reserved: int | None = None) -> None:
     released = UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch, lease_until__isnull=False)
     changed = released.update(lease_holder="", lease_until=None, lease_wanted=False)
     if changed and reserved is not None and lease.size is None:
-        quota.restore(lease.upload_id, reserved)
+        quota.restore_reservation(lease.upload_id, reserved)
 
 
-def reserve(lease: Lease, size: int) -> None:
+def reserve_for_lease(lease: Lease, size: int) -> None:
     """Before so many bytes are in the store of an upload whose length was not known: its owner's quota allows them.
 
     In a transaction. Raises LeaseLost, QuotaExceeded.
     """
-    change_held(lease, {"updated_at": now()})
-    quota.grow(lease.upload_id, size)
+    update_leased(lease, {"updated_at": now()})
+    quota.reserve_at_least(lease.upload_id, size)
 
 
-def ask_for_lease(upload_id: uuid.UUID) -> None:
+def request_lease(upload_id: uuid.UUID) -> None:
     """Ask whoever holds it, in any process, to flush, commit and let go."""
     UploadSession.objects.filter(id=upload_id).exclude(lease_holder="").update(lease_wanted=True)
 
 
-def unwanted_from(holder: str) -> Collection[uuid.UUID]:
+def unrequested_leases(holder: str) -> Collection[uuid.UUID]:
     """The uploads that ``holder`` has and may keep: nobody asked for them, took them over or ended them."""
     return set(UploadSession.objects.filter(lease_holder=holder, lease_wanted=False).values_list("id", flat=True))
 
@@ -120,7 +120,7 @@ def release_leases(holder: str) -> int:
     )
 
 
-def checkpoint(
+def commit_offset(
     lease: Lease,
     offset: int,
     state: dict[str, Any],
@@ -140,16 +140,16 @@ def checkpoint(
         values["size"] = size
     if release:
         values |= {"lease_holder": "", "lease_until": None, "lease_wanted": False}
-    change_held(lease, values)
+    update_leased(lease, values)
     if lease.size is None:
-        (quota.hold if release else quota.grow)(lease.upload_id, max(offset, size or 0))
+        (quota.reserve_exactly if release else quota.reserve_at_least)(lease.upload_id, max(offset, size or 0))
     return expires_at
 
 
-def change_held(lease: Lease, values: dict[str, Any]) -> None:
+def update_leased(lease: Lease, values: dict[str, Any]) -> None:
     """Write to the session if the lease is still its own. Raises LeaseLost."""
     changed = UploadSession.objects.filter(
-        id=lease.upload_id, lease_epoch=lease.epoch, status__in=LIVING_UPLOADS
+        id=lease.upload_id, lease_epoch=lease.epoch, status__in=UNFINISHED_UPLOADS
     ).update(**values)
     if not changed:
         raise LeaseLost(str(lease.upload_id))

@@ -20,7 +20,7 @@ from windlass import conf
 from windlass.database.connection import atomic
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
-from windlass.files.states import LIVING_UPLOADS
+from windlass.files.states import UNFINISHED_UPLOADS
 from windlass.kernel.errors import QuotaExceeded
 
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
@@ -58,7 +58,7 @@ class Drift:
     too_much: dict[str, int]
 
 
-def change(owner: str, **by: int) -> None:
+def change_account(owner: str, **by: int) -> None:
     """Add these figures, such as ``bytes_reserved=10``, to the owner's account, inside the transaction that wrote what
     they count. Raises QuotaExceeded where more would be taken than is allowed; nobody is stopped from taking less.
     """
@@ -81,7 +81,7 @@ def change(owner: str, **by: int) -> None:
         taken = F(f"{kind}_used") + F(f"{kind}_reserved") + number
         with_room = with_room.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
     if not with_room.update(**changes):
-        raise _exceeded(usage(owner), more)
+        raise _exceeded(quota_usage(owner), more)
 
 
 def metadata_size(session: UploadSession) -> int:
@@ -91,26 +91,26 @@ def metadata_size(session: UploadSession) -> int:
     return size if (size := max(shown, sent)) > FREE_METADATA else 0
 
 
-def reserve(session: UploadSession) -> None:
+def reserve_upload(session: UploadSession) -> None:
     """For an upload that has just begun."""
     session.reserved = (session.size or 0) + metadata_size(session)
     UploadSession.objects.filter(id=session.id).update(reserved=session.reserved)
-    change(session.owner, bytes_reserved=session.reserved, files_reserved=_files_of(session))
+    change_account(session.owner, bytes_reserved=session.reserved, files_reserved=_files_of(session))
 
 
-def grow(upload_id: uuid.UUID, size: int) -> None:
+def reserve_at_least(upload_id: uuid.UUID, size: int) -> None:
     """An upload whose length was not known has this size at least. Its row was changed before, and so is locked."""
     session = _reserving(upload_id)
     _reserve_again(session, max(session.reserved, size + metadata_size(session)))
 
 
-def hold(upload_id: uuid.UUID, size: int) -> None:
+def reserve_exactly(upload_id: uuid.UUID, size: int) -> None:
     """An upload whose length is not known has so many bytes in the store, and no more. Its row is locked."""
     session = _reserving(upload_id)
     _reserve_again(session, size + metadata_size(session))
 
 
-def restore(upload_id: uuid.UUID, reserved: int) -> None:
+def restore_reservation(upload_id: uuid.UUID, reserved: int) -> None:
     """What was reserved since for an upload is not needed. Its row is locked."""
     _reserve_again(_reserving(upload_id), reserved)
 
@@ -123,13 +123,13 @@ def _reserving(upload_id: uuid.UUID) -> UploadSession:
 def _reserve_again(session: UploadSession, reserved: int) -> None:
     if reserved != session.reserved:
         UploadSession.objects.filter(id=session.id).update(reserved=reserved)
-        change(session.owner, bytes_reserved=reserved - session.reserved)
+        change_account(session.owner, bytes_reserved=reserved - session.reserved)
 
 
-def settle(upload_id: uuid.UUID, asset: FileAsset) -> None:
+def settle_upload(upload_id: uuid.UUID, asset: FileAsset) -> None:
     """An upload has become a file: what was reserved for it is used, be it more or less. Its row is locked."""
     session = UploadSession.objects.only("reserved", "concat", "parts").get(id=upload_id)
-    change(
+    change_account(
         asset.owner,
         bytes_reserved=-session.reserved,
         files_reserved=-_files_of(session),
@@ -138,12 +138,12 @@ def settle(upload_id: uuid.UUID, asset: FileAsset) -> None:
     )
 
 
-def let_go(session: UploadSession) -> None:
+def release_upload(session: UploadSession) -> None:
     """An upload has ended without becoming a file."""
-    change(session.owner, bytes_reserved=-session.reserved, files_reserved=-_files_of(session))
+    change_account(session.owner, bytes_reserved=-session.reserved, files_reserved=-_files_of(session))
 
 
-def usage(owner: str) -> Usage:
+def quota_usage(owner: str) -> Usage:
     """What counts for the owner now, whether or not a limit holds."""
     account = OwnerAccount.objects.filter(owner=owner).first()
     counted = _counted(owner) if account is None else {name: getattr(account, name) for name in _COUNTED}
@@ -158,21 +158,21 @@ def usage(owner: str) -> Usage:
     return Usage(owner, *amounts)
 
 
-def set_limits(owner: str, **limits: int | None) -> Usage:
+def set_quota_limits(owner: str, **limits: int | None) -> Usage:
     """Limits of this owner's own, ``bytes`` and ``files``; None is the settings' limit, 0 none. What they have already
     stays, be it more."""
     with atomic():
         _opened(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
-    return usage(owner)
+    return quota_usage(owner)
 
 
-def owners() -> Iterator[str]:
+def quota_owners() -> Iterator[str]:
     """Everybody with an account."""
     return OwnerAccount.objects.order_by("owner").values_list("owner", flat=True).iterator()
 
 
-def recount(owner: str, *, dry_run: bool = False) -> Drift | None:
+def recount_quota(owner: str, *, dry_run: bool = False) -> Drift | None:
     """Make the account say what the rows do; what was wrong with it, if anything.
 
     Whoever changes rows of this owner changes the account in the same transaction: while it is locked here, none of
@@ -217,7 +217,7 @@ def _counted(owner: str) -> dict[str, int]:
     """From the rows themselves."""
     counted = Sum(F("size") + F("metadata_size"))
     kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=counted, count=Count("id"))
-    under_way = UploadSession.objects.filter(owner=owner, status__in=LIVING_UPLOADS)
+    under_way = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS)
     files = under_way.filter(Q(concat__isnull=True) | Q(parts__isnull=False))
     return {
         "bytes_used": kept["size"] or 0,
@@ -228,7 +228,7 @@ def _counted(owner: str) -> dict[str, int]:
 
 
 def _must_fit(owner: str, more: dict[str, int]) -> None:
-    now = usage(owner)
+    now = quota_usage(owner)
     for kind in more:
         amount: Amount = getattr(now, kind)
         if amount.limit is not None and amount.used + amount.reserved > amount.limit:

@@ -38,7 +38,7 @@ def let_go(asset: FileAsset) -> list[StoredObject]:
     FileAsset.objects.filter(id=asset.id).update(blob=None)
     asset.blob = None
     gone = _drop(held)
-    quota.change(asset.owner, bytes_used=-asset.size - asset.metadata_size, files_used=-1)
+    quota.change_account(asset.owner, bytes_used=-asset.size - asset.metadata_size, files_used=-1)
     return gone
 
 

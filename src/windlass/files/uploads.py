@@ -12,10 +12,10 @@ from django.db.models import F, Q, QuerySet
 
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files import quota, retention
-from windlass.files.leases import Lease, change_held
+from windlass.files.leases import Lease, update_leased
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.profiles import Profile
-from windlass.files.states import LIVING_UPLOADS, UploadStatus, uploads_that_may_become
+from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus, upload_statuses_before
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound, UploadGone
 from windlass.kernel.ids import new_id
@@ -55,7 +55,7 @@ class NewUpload:
     on_create: Callable[[uuid.UUID], None] | None = None
 
 
-def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
+def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     """Record a session whose object exists in the store. With a holder it is leased from its first moment.
 
     Raises QuotaExceeded, and what ``on_create`` raises.
@@ -65,24 +65,24 @@ def create(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, A
         if new.on_create is not None:
             new.on_create(upload_id)
         session.save(force_insert=True)
-        quota.reserve(session)
+        quota.reserve_upload(session)
         _tell_created(tell, session)
     return session
 
 
-def get(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
+def get_upload(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
     """The caller's session, whatever its status. Raises NotFound for another's too."""
-    session = load(upload_id)
+    session = load_upload(upload_id)
     if session is None or not principal.may_access(session.owner):
         raise NotFound(f"There is no upload {upload_id}.")
     return session
 
 
-def load(upload_id: uuid.UUID) -> UploadSession | None:
+def load_upload(upload_id: uuid.UUID) -> UploadSession | None:
     return UploadSession.objects.filter(id=upload_id).first()
 
 
-def must_be_alive(session: UploadSession) -> None:
+def require_living(session: UploadSession) -> None:
     """Raises UploadGone for a session that has ended without becoming a file."""
     if session.status == UploadStatus.ACTIVE and session.expires_at > now():
         return
@@ -93,7 +93,7 @@ def must_be_alive(session: UploadSession) -> None:
     raise UploadGone(f"This upload is {status.value}.{why} Start a new one.", upload_status=status.value)
 
 
-def complete(
+def complete_upload(
     tell: Recorder,
     lease: Lease,
     session: UploadSession,
@@ -120,13 +120,13 @@ def complete(
         "ended_at": now(),
         "updated_at": now(),
     }
-    change_held(lease, values)
-    quota.settle(session.id, asset)
+    update_leased(lease, values)
+    quota.settle_upload(session.id, asset)
     _tell_completed(tell, session, asset)
     return asset
 
 
-def create_whole(
+def create_complete_upload(
     tell: Recorder,
     new: NewUpload,
     *,
@@ -149,7 +149,7 @@ def create_whole(
     if new.on_create is not None:
         new.on_create(upload_id)
     session.save(force_insert=True)
-    quota.change(session.owner, bytes_used=size + asset.metadata_size, files_used=1)
+    quota.change_account(session.owner, bytes_used=size + asset.metadata_size, files_used=1)
     _tell_created(tell, session)
     _tell_completed(tell, session, asset)
     return session, asset
@@ -162,12 +162,14 @@ _ENDING_EVENT = {
 }
 
 
-def end(upload_id: uuid.UUID, target: UploadStatus, reason: str = "", *, as_seen: UploadSession | None = None) -> bool:
+def mark_upload_ended(
+    upload_id: uuid.UUID, target: UploadStatus, reason: str = "", *, as_seen: UploadSession | None = None
+) -> bool:
     """Cancel, fail or expire an active session. False where it had ended already. Its holder is fenced.
 
     ``as_seen``: only if nobody has written to it, or begun to, since it was read.
     """
-    still = UploadSession.objects.filter(id=upload_id, status__in=uploads_that_may_become(target))
+    still = UploadSession.objects.filter(id=upload_id, status__in=upload_statuses_before(target))
     if as_seen is not None:
         still = still.filter(updated_at=as_seen.updated_at, lease_epoch=as_seen.lease_epoch)
     with recording() as tell:
@@ -184,7 +186,7 @@ def end(upload_id: uuid.UUID, target: UploadStatus, reason: str = "", *, as_seen
         )
         if ended:
             session = UploadSession.objects.only("owner", "id", "reserved", "concat", "parts").get(id=upload_id)
-            quota.let_go(session)
+            quota.release_upload(session)
             tell.add(
                 _ENDING_EVENT[target],
                 owner=session.owner,
@@ -194,19 +196,19 @@ def end(upload_id: uuid.UUID, target: UploadStatus, reason: str = "", *, as_seen
     return bool(ended)
 
 
-def describe(session: UploadSession, values: dict[str, Any]) -> None:
+def describe_upload(session: UploadSession, values: dict[str, Any]) -> None:
     """What the client says of the file only now: ``reference``, ``metadata``."""
     UploadSession.objects.filter(id=session.id).update(**values)
     for name, value in values.items():
         setattr(session, name, value)
 
 
-def forget(upload_id: uuid.UUID) -> None:
+def forget_upload(upload_id: uuid.UUID) -> None:
     """Delete the session's row: the client gave it up, or its time to be remembered is over."""
     UploadSession.objects.filter(id=upload_id).delete()
 
 
-def expired(idle_hours: float | None = None) -> Iterator[UploadSession]:
+def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
     """Sessions that nobody is writing to and that are past their life, or had nothing written for so many hours.
 
     One that cannot be resumed lives as long as its request.
@@ -216,10 +218,10 @@ def expired(idle_hours: float | None = None) -> Iterator[UploadSession]:
     if idle_hours is not None:
         over |= Q(updated_at__lt=moment - timedelta(hours=idle_hours))
     idle = Q(lease_holder="") | Q(lease_until__lt=moment)
-    return _each(UploadSession.objects.filter(over & idle, status__in=LIVING_UPLOADS))
+    return _each(UploadSession.objects.filter(over & idle, status__in=UNFINISHED_UPLOADS))
 
 
-def to_forget(ended_before: datetime) -> Iterator[UploadSession]:
+def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
     """Sessions that ended before this moment."""
     return _each(UploadSession.objects.filter(ended_at__lt=ended_before))
 

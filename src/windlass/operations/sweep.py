@@ -151,8 +151,8 @@ def _duplicates(report: SweepReport) -> None:
 
 def _quotas(report: SweepReport) -> None:
     """Accounts change with what they count, so a wrong one is a fault, or a limit that was set while uploads ran."""
-    for owner in list(files.quota.owners()):
-        drift = files.quota.recount(owner)
+    for owner in list(files.quota_owners()):
+        drift = files.recount_quota(owner)
         if drift is not None:
             report.quotas_corrected += 1
             log.warning("quota.corrected", owner=owner, **drift.too_much)

@@ -30,7 +30,7 @@ def tidy(*, dry_run: bool = False) -> Iterator[Tidied]:
     if passed_over:
         yield Tidied("stores passed over: away, not set up any more, or unable to list what they have", passed_over)
     yield Tidied("equal files brought together", files.duplicates.merge(dry_run=dry_run))
-    drifts = [files.quota.recount(owner, dry_run=dry_run) for owner in list(files.quota.owners())]
+    drifts = [files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())]
     yield Tidied("wrong quota accounts", sum(1 for drift in drifts if drift is not None))
 
 

@@ -80,7 +80,7 @@ class Appending:
             raise
         except SyncFailed:
             reason = "Its bytes could not be made durable."
-            await in_transaction(files.uploads.end, self.session.id, files.UploadStatus.FAILED, reason)
+            await in_transaction(files.mark_upload_ended, self.session.id, files.UploadStatus.FAILED, reason)
             raise
         except files.LeaseLost as error:
             await self._release()  # it lapsed here, and nobody took it
@@ -98,11 +98,11 @@ class Appending:
         await self._release()
 
     async def _release(self) -> None:
-        await in_transaction(files.leases.release_lease, self.lease, self._reserved)
+        await in_transaction(files.release_lease, self.lease, self._reserved)
 
     def _why_lost(self) -> UploadGone | UploadLocked:
-        session = files.uploads.load(self.session.id)
-        if session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+        session = files.load_upload(self.session.id)
+        if session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
             return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
         return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
 
@@ -140,7 +140,7 @@ class Appending:
     async def _reserve(self, size: int | None) -> None:
         """Of an upload whose length was not known: so much of its owner's quota, before a byte is written."""
         if self.lease.size is None and size is not None and size > self.lease.offset:
-            await in_transaction(files.leases.reserve, self.lease, size)
+            await in_transaction(files.reserve_for_lease, self.lease, size)
 
     def _write(self, found: InitialBody, digest: RunningDigest | None, whole: bool) -> State:
         target, lease = store(self.session.store), self.lease
@@ -211,7 +211,7 @@ class Appending:
         if inlet.offset == self._size:
             return  # all of it, but not complete: the client must have something to send that completes it
         await in_transaction(
-            files.leases.checkpoint,
+            files.commit_offset,
             self.lease,
             inlet.offset,
             inlet.state,
@@ -247,7 +247,7 @@ class Appending:
     async def _commit_offset(self, arrived: _Arrived) -> None:
         size = None if arrived.end is TransferEnd.OVER_LIMIT else self.terms.size
         self.session.expires_at = await in_transaction(
-            files.leases.checkpoint,
+            files.commit_offset,
             self.lease,
             arrived.offset,
             arrived.state,

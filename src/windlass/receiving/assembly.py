@@ -88,20 +88,20 @@ def _begin(
 ) -> tuple[files.UploadSession, files.Lease | None]:
     session = find(upload_id, caller, dialect)
     _must_not_be_disproved(session)
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     if session.status == files.UploadStatus.COMPLETED:
         return session, None
     if session.status == files.UploadStatus.ACTIVE:
         _must_be_whole(session)
         if described:
-            files.uploads.describe(session, described)
-    lease = files.chunks.begin_assembly(session, leases.holder(), leases.LEASE_SECONDS)
+            files.describe_upload(session, described)
+    lease = files.start_assembly(session, leases.holder(), leases.LEASE_SECONDS)
     return session, lease
 
 
 def _must_be_whole(session: files.UploadSession) -> None:
-    layout = files.chunks.layout(session)
-    there = set(files.chunks.received(session))
+    layout = files.chunk_layout(session)
+    there = set(files.received_chunks(session))
     if len(there) == layout.total:
         return
     missing = [index for index in range(layout.total) if index not in there]
@@ -132,7 +132,7 @@ async def _assemble(session: files.UploadSession, lease: files.Lease, request_id
     finally:
         if _running.get(session.id) is task:
             del _running[session.id]
-        await asyncio.shield(in_transaction(files.leases.release_lease, lease))
+        await asyncio.shield(in_transaction(files.release_lease, lease))
 
 
 def _stop(task: asyncio.Task[None]) -> None:
@@ -142,7 +142,7 @@ def _stop(task: asyncio.Task[None]) -> None:
 async def _prove(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
     """Where unfinished objects can be read, the object is hashed before it is made whole, so that nothing is read back
     from where that brings it. Else after, since only then it can be read."""
-    size = files.chunks.layout(session).size
+    size = files.chunk_layout(session).size
     await in_thread(_must_be_still, session)
     if store(session.store).capabilities.reads_unfinished:
         actual = await _hashed(session)
@@ -174,7 +174,7 @@ def _must_be_still(session: files.UploadSession) -> None:
 
 async def _finish(session: files.UploadSession, size: int) -> None:
     """The object is whole."""
-    chunks = await in_database(files.chunks.store_states, session)
+    chunks = await in_database(files.chunk_store_states, session)
     try:
         await in_thread(writing.finish, store(session.store), session.store_key, session.store_state, size, chunks)
     except SyncFailed:
@@ -184,5 +184,5 @@ async def _finish(session: files.UploadSession, size: int) -> None:
 
 
 def _disprove(session: files.UploadSession, actual: str, reason: str) -> None:
-    if files.chunks.disprove(session, actual, reason):
+    if files.fail_with_wrong_digest(session, actual, reason):
         store(session.store).discard(session.store_key, session.store_state)

@@ -156,7 +156,7 @@ class ChunkBody:
             raise self.wrong_length(self._intent.index, self.length, received)
 
     def _place(self, session: files.UploadSession) -> int:
-        return files.chunks.layout(session).offset(self._intent.index)
+        return files.chunk_layout(session).offset(self._intent.index)
 
 
 class _Heard:

@@ -30,7 +30,7 @@ DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
 #: Of an upload with more chunks than this, only the figures are looked up for the reply to each chunk.
 NAMED_CHUNKS = 1000
 
-keeper = leases.Keeper(files.chunks.unwanted_from, files.chunks.renew)
+keeper = leases.Keeper(files.unrequested_chunks, files.renew_chunk_claims)
 _incremental_hashes: dict[asyncio.AbstractEventLoop, IncrementalHashes] = {}
 
 
@@ -56,7 +56,7 @@ async def begin(intent: CreateInChunks, principal: Principal, *, dialect: str) -
     """Raises FileTooLarge, InvalidField, QuotaExceeded, StorageFull, StoreError."""
     new = admit(intent.description, intent.size, principal, dialect)
     new = replace(new, chunk_size=_chunk_size(store(new.store), intent.size, intent.chunk_size))
-    return await create_session(new, files.uploads.create)
+    return await create_session(new, files.create_upload)
 
 
 async def put(intent: PutChunk, caller: Caller, source: ByteSource, *, dialect: str) -> ChunkOutcome:
@@ -65,7 +65,7 @@ async def put(intent: PutChunk, caller: Caller, source: ByteSource, *, dialect: 
     Raises NotFound, UploadGone, BadRequest, Conflict, ChecksumMismatch, UploadLocked, ClientGone, StoreError.
     """
     session, claim = await _claimed(intent, caller, dialect)
-    length = files.chunks.layout(session).length(intent.index)
+    length = files.chunk_layout(session).length(intent.index)
     body = ChunkBody(source, intent, length, _carried(session, intent.index))
     if isinstance(claim, files.ReceivedChunk):
         sha256 = proved(intent, await body.digest())
@@ -88,7 +88,7 @@ async def cancel(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> None:
         return
     if session.status == files.UploadStatus.COMPLETED:
         raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     leases.keeper.ask(upload_id)
     await in_database(files.lifecycle.end_upload, session, files.UploadStatus.CANCELLED)
     incremental_hashes().forget(upload_id)
@@ -96,7 +96,7 @@ async def cancel(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> None:
 
 def find(upload_id: uuid.UUID, caller: Caller, dialect: str) -> files.UploadSession:
     """The caller's session, whatever its status, if it was begun in this dialect. Raises NotFound, Conflict."""
-    session = files.uploads.get(upload_id, caller())
+    session = files.get_upload(upload_id, caller())
     if session.dialect != dialect:
         raise Conflict(f"This upload was begun as {session.dialect}; it cannot go on as {dialect}.")
     return session
@@ -105,11 +105,11 @@ def find(upload_id: uuid.UUID, caller: Caller, dialect: str) -> files.UploadSess
 def progress_of(upload_id: uuid.UUID, *, named: int | None = None) -> ChunkProgress:
     """How far an upload in chunks is. Above ``named`` chunks only the figures are looked up. Blocks on the database."""
     session = files.UploadSession.objects.get(id=upload_id)
-    layout = files.chunks.layout(session)
+    layout = files.chunk_layout(session)
     if named is not None and layout.total > named:
-        count = files.chunks.received_count(session)
+        count = files.received_chunk_count(session)
         return ChunkProgress(layout.total, count, session.offset, _percentage(layout, count, session.offset))
-    indexes = files.chunks.received(session)
+    indexes = files.received_chunks(session)
     there = layout.bytes_of(indexes)
     return ChunkProgress(layout.total, len(indexes), there, _percentage(layout, len(indexes), there), indexes)
 
@@ -117,7 +117,7 @@ def progress_of(upload_id: uuid.UUID, *, named: int | None = None) -> ChunkProgr
 def first_missing(upload_id: uuid.UUID, total: int) -> int | None:
     """The chunk with the lowest index that is not in. Blocks on the database."""
     known = 0
-    while (further := files.chunks.prefix(upload_id, known)) > known:
+    while (further := files.contiguous_chunk_count(upload_id, known)) > known:
         known = further
     return known if known < total else None
 
@@ -182,7 +182,7 @@ async def _claimed(
         if monotonic() > deadline:
             raise UploadLocked(f"Another request is still bringing chunk {intent.index}. Try again shortly.")
         if not keeper.ask(found.id):
-            await in_transaction(files.chunks.ask_for, found)
+            await in_transaction(files.request_chunk, found)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
 
@@ -191,8 +191,8 @@ def _claim(
     intent: PutChunk, caller: Caller, dialect: str
 ) -> tuple[files.UploadSession, files.ChunkClaim | files.ReceivedChunk | files.ClaimedChunk]:
     session = find(intent.upload_id, caller, dialect)
-    files.uploads.must_be_alive(session)
-    layout = files.chunks.layout(session)
+    files.require_living(session)
+    layout = files.chunk_layout(session)
     if not 0 <= intent.index < layout.total:
         raise BadRequest(
             f"There is no chunk {intent.index}: this upload has {layout.total}, counted from 0.",
@@ -200,7 +200,7 @@ def _claim(
             total_chunks=layout.total,
         )
     _must_fit(intent, layout.length(intent.index))
-    return session, files.chunks.claim(session, intent.index, leases.holder(), leases.LEASE_SECONDS)
+    return session, files.claim_chunk(session, intent.index, leases.holder(), leases.LEASE_SECONDS)
 
 
 def _must_fit(intent: PutChunk, length: int) -> None:
@@ -231,7 +231,7 @@ class _Receiving:
             raise await in_database(self._why_lost) from error
         except SyncFailed:
             reason = "Its bytes could not be made durable."
-            await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.FAILED, reason)
+            await in_transaction(files.mark_upload_ended, self._session.id, files.UploadStatus.FAILED, reason)
             raise
         except WriterBusy as error:
             await self._give_back()
@@ -244,18 +244,18 @@ class _Receiving:
 
     def _accept(self, sha256: str, state: State) -> None:
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
-        files.chunks.accept(
+        files.accept_chunk(
             self._claim, self._session, self._body.length, sha256, ttl_hours=ttl_hours, store_state=state
         )
 
     def _why_lost(self) -> UploadGone | UploadLocked:
-        session = files.uploads.load(self._session.id)
-        if session is None or session.status not in files.LIVING_UPLOADS:
+        session = files.load_upload(self._session.id)
+        if session is None or session.status not in files.UNFINISHED_UPLOADS:
             return UploadGone("This upload ended while the chunk was on its way.")
         return UploadLocked("Another request brings this chunk now.")
 
     async def _give_back(self) -> None:
-        await asyncio.shield(in_transaction(files.chunks.give_back, self._claim))
+        await asyncio.shield(in_transaction(files.release_chunk, self._claim))
 
 
 _under_way: set[_Receiving] = set()

@@ -66,7 +66,7 @@ async def complete(
         expected = [*announced_by(session.expected_sha256, session.expected_sha512), *also]
         sha256 = await prove(target, lease.store_key, known, expected)
     except Problem as problem:
-        await in_transaction(files.uploads.end, session.id, files.UploadStatus.FAILED, problem.detail)
+        await in_transaction(files.mark_upload_ended, session.id, files.UploadStatus.FAILED, problem.detail)
         await in_thread(target.discard, lease.store_key, lease.state)
         raise
     await in_transaction(
@@ -91,7 +91,7 @@ def record(
 ) -> files.FileAsset:
     """The session ends, the file and its intake job begin: one transaction. Raises LeaseLost."""
     with recording() as tell:
-        asset = files.uploads.complete(
+        asset = files.complete_upload(
             tell, lease, session, size=size, sha256=sha256, last_append_offset=last_append_offset
         )
         jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
@@ -113,7 +113,7 @@ def record_whole(
 ) -> files.FileAsset:
     """Session, file and intake job of bytes that came whole: one transaction."""
     with recording() as tell:
-        _session, asset = files.uploads.create_whole(
+        _session, asset = files.create_complete_upload(
             tell, new, upload_id=upload_id, key=key, state=state, size=size, sha256=sha256
         )
         jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)

@@ -29,7 +29,7 @@ async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str
     if principal.grant is not None:
         raise Forbidden("A grant is for one upload; one made of others takes several.")
     new = await in_database(_admit, intent, principal, dialect)
-    session = await in_database(files.joins.find, new.concat_key) or await _begin(new)
+    session = await in_database(files.find_concatenation, new.concat_key) or await _begin(new)
     if session.status == files.UploadStatus.ACTIVE:
         await asyncio.wait({(task := joining.start(session.id, request_id))}, timeout=WAIT_SECONDS)
         if task.done():
@@ -41,14 +41,14 @@ async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str
 def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.NewUpload:
     """The session to begin; its parts are the caller's own. Blocks on the database."""
     key = _key_of(intent, principal)
-    if files.joins.find(key) is None:
-        named = files.joins.named(intent.parts)
+    if files.find_concatenation(key) is None:
+        named = files.uploads_by_id(intent.parts)
         for part in set(intent.parts):
             if part not in named or named[part].owner != principal.owner:
                 raise NotFound(f"There is no upload {part} of this caller's own.")
             if not named[part].is_partial:
                 raise InvalidField(f"The upload {part} is no partial upload, and cannot be joined with others.")
-    known = files.joins.parts(intent.parts) or []
+    known = files.living_partial_uploads(intent.parts) or []
     sizes = [part.size for part in known]
     size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
     new = admit(intent.description, size, principal, dialect)
@@ -62,18 +62,18 @@ def _key_of(intent: Concatenate, principal: Principal) -> str:
 
 
 async def _begin(new: files.NewUpload) -> files.UploadSession:
-    made = await create_session(new, files.joins.create)
+    made = await create_session(new, files.create_concatenation)
     if made is not None:
         return made
-    found = await in_database(files.joins.find, new.concat_key)
+    found = await in_database(files.find_concatenation, new.concat_key)
     if found is None:
         raise UploadGone("The same upload was begun and ended a moment ago.")
     return found
 
 
 def _must_be_there(upload_id: uuid.UUID) -> files.UploadSession:
-    session = files.uploads.load(upload_id)
+    session = files.load_upload(upload_id)
     if session is None:
         raise UploadGone("This upload was deleted while it was joined.")
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     return session

@@ -103,7 +103,7 @@ class ChunkedObject:
 
 
 def chunked_object(session: files.UploadSession) -> ChunkedObject:
-    return ChunkedObject(session.id, session.store, session.store_key, files.chunks.layout(session))
+    return ChunkedObject(session.id, session.store, session.store_key, files.chunk_layout(session))
 
 
 @dataclass(eq=False)
@@ -192,7 +192,7 @@ class IncrementalHashes:
         try:
             while state.look_again and state.offset < source.layout.size:
                 state.look_again = False
-                received = await in_database(files.chunks.prefix, source.upload_id, state.chunks)
+                received = await in_database(files.contiguous_chunk_count, source.upload_id, state.chunks)
                 if received > state.chunks:
                     await self._hash_up_to(state, source.layout.end(received))
                     state.chunks, state.look_again = received, True

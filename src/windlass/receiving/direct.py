@@ -67,7 +67,7 @@ async def begin(new: files.NewUpload, intent: CreateDirect) -> Begun:
     """Raises BadRequest, QuotaExceeded, StorageFull, StoreError."""
     target = direct_store_of(new.store)
     part_size = layouts.part_size(target, intent) if intent.in_parts else 0
-    session = await create_session(new, files.uploads.create, partial(_make, part_size, intent.in_parts))
+    session = await create_session(new, files.create_upload, partial(_make, part_size, intent.in_parts))
     if intent.in_parts:
         return Begun(session, key_of(session))
     return await in_thread(_invited, session, intent, new.profile.min_size)
@@ -78,8 +78,8 @@ async def part_urls(
 ) -> dict[int, str]:
     """Where to send these parts. Raises NotFound, Conflict, UploadGone, BadRequest, FileTooLarge."""
     session = await in_database(_in_parts, upload_id, key, caller, dialect)
-    if files.direct.may_be_prolonged(session):
-        await in_transaction(files.direct.prolong, upload_id, files.profile(session.profile).upload_ttl_hours)
+    if files.is_extendable(session):
+        await in_transaction(files.extend_direct_upload, upload_id, files.profile(session.profile).upload_ttl_hours)
     return await in_thread(_signed, session, numbers)
 
 
@@ -92,7 +92,7 @@ async def parts(upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str)
         found = await in_thread(direct_store_of(session.store).uploaded_parts, session.store_key, session.store_state)
     except ObjectMissing as error:
         raise UploadGone("The store has nothing of this upload any more. Start a new one.") from error
-    await in_transaction(files.direct.note, session.id, sum(part.size for part in found))
+    await in_transaction(files.record_stored_bytes, session.id, sum(part.size for part in found))
     return found
 
 
@@ -101,7 +101,7 @@ async def abort(upload_id: uuid.UUID, key: str, caller: Caller, *, dialect: str)
     session = await in_database(find, upload_id, key, caller, dialect)
     if session.status == files.UploadStatus.COMPLETED:
         raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
-    if await in_transaction(files.uploads.end, upload_id, files.UploadStatus.CANCELLED):
+    if await in_transaction(files.mark_upload_ended, upload_id, files.UploadStatus.CANCELLED):
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
 
 
@@ -110,7 +110,7 @@ def find(upload_id: uuid.UUID, key: str, caller: Caller, dialect: str) -> files.
 
     Raises NotFound, Conflict. Blocks on the database.
     """
-    session = files.uploads.get(upload_id, caller())
+    session = files.get_upload(upload_id, caller())
     if session.dialect != dialect:
         raise Conflict(f"This upload was begun as {session.dialect}; it cannot go on as {dialect}.")
     if key != key_of(session):
@@ -163,7 +163,7 @@ def _invited(session: files.UploadSession, intent: CreateDirect, min_size: int) 
 
 def _of_parts(upload_id: uuid.UUID, key: str, caller: Caller, dialect: str) -> files.UploadSession:
     session = find(upload_id, key, caller, dialect)
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     if "part_size" not in session.store_state:
         raise Conflict("This upload is sent in one request; it has no parts.")
     return session

@@ -99,7 +99,7 @@ class Inlet:
         state, offset = await in_thread(writing.checkpoint, self._writer, offset)
         if offset >= self._limit:
             return offset  # a client that finds every byte there sends no request to complete it; this one is about to
-        await in_transaction(files.leases.checkpoint, self._lease, offset, state, ttl_hours=self._ttl_hours)
+        await in_transaction(files.commit_offset, self._lease, offset, state, ttl_hours=self._ttl_hours)
         self.state = state
         self._writer.committed(state)
         return offset
@@ -110,8 +110,8 @@ class Inlet:
         moved = offset - self._lease.offset
         ahead = min(offset + min(max(moved, LEAST_AHEAD), MOST_AHEAD), max(self._limit, offset))
         try:
-            await in_transaction(files.leases.reserve, self._lease, ahead)
+            await in_transaction(files.reserve_for_lease, self._lease, ahead)
         except QuotaExceeded:
             ahead = offset
-            await in_transaction(files.leases.reserve, self._lease, ahead)
+            await in_transaction(files.reserve_for_lease, self._lease, ahead)
         return ahead

@@ -47,7 +47,7 @@ def start_those_waiting_for(part: files.UploadSession, request_id: str) -> None:
     """A part has become whole, perhaps the last one."""
 
     async def look() -> None:
-        for upload_id in await in_database(files.joins.waiting_for, part):
+        for upload_id in await in_database(files.concatenations_of, part):
             start(upload_id, request_id)
 
     task = _running[part.id] = asyncio.get_running_loop().create_task(look())
@@ -56,7 +56,7 @@ def start_those_waiting_for(part: files.UploadSession, request_id: str) -> None:
 
 def join_abandoned(*, seconds: float) -> int:
     """For the sweep: go on with what nobody is joining, for about so long. Blocks. Returns how many were looked at."""
-    waiting = files.joins.unfinished()
+    waiting = files.unfinished_concatenations()
     if waiting:
         asyncio.run(_join_all(waiting, monotonic() + seconds))
     return len(waiting)
@@ -85,7 +85,7 @@ async def _join(upload_id: uuid.UUID, request_id: str, until: float | None = Non
         lease = await in_transaction(leases.take, upload_id)
     except files.UploadCompleted:
         return
-    session = None if lease is None else await in_transaction(files.leases.held, lease)
+    session = None if lease is None else await in_transaction(files.leased_upload, lease)
     if lease is not None and session is not None:
         await _Joining(session, lease, parts, request_id, until).run()
 
@@ -104,14 +104,14 @@ def _whole_parts(upload_id: uuid.UUID) -> list[Part] | None:
 
     An upload that can never be joined is failed: a part has ended, or together they are larger than is allowed.
     """
-    session = files.uploads.load(upload_id)
+    session = files.load_upload(upload_id)
     if session is None or session.status != files.UploadStatus.ACTIVE:
         return None
     try:
-        found = files.joins.parts(session.part_ids)
+        found = files.living_partial_uploads(session.part_ids)
         if found is None:
             raise UploadGone("A part of this upload has ended.")
-        if not all(map(files.joins.is_whole, found)):
+        if not all(map(files.is_complete_partial, found)):
             return None
         check_size(files.profile(session.profile), sum(part.offset for part in found))
     except Problem as problem:
@@ -178,7 +178,7 @@ class _Joining:
                 if await self._copy_all():
                     await self._complete()
                 else:
-                    await in_transaction(files.leases.release_lease, self._lease)
+                    await in_transaction(files.release_lease, self._lease)
         except SyncFailed:
             reason = "Its bytes could not be made durable."
             await in_database(files.lifecycle.end_upload, self._session, files.UploadStatus.FAILED, reason)
@@ -188,9 +188,9 @@ class _Joining:
             await in_database(files.lifecycle.end_upload, self._session, files.UploadStatus.FAILED, reason)
             raise UploadGone(reason) from error
         except (files.LeaseLost, WriterBusy):
-            await in_transaction(files.leases.release_lease, self._lease)  # it was ended, or another process is at it
+            await in_transaction(files.release_lease, self._lease)  # it was ended, or another process is at it
         except BaseException:
-            await in_transaction(files.leases.release_lease, self._lease)
+            await in_transaction(files.release_lease, self._lease)
             raise
 
     def _request_stop(self) -> None:
@@ -221,7 +221,7 @@ class _Joining:
     async def _commit_step(self, size: int) -> None:
         self._offset += size
         await in_transaction(
-            files.leases.checkpoint,
+            files.commit_offset,
             self._lease,
             self._offset,
             self._state,
@@ -232,4 +232,4 @@ class _Joining:
     async def _complete(self) -> None:
         self._session.size = self._size
         await completion.complete(self._lease, self._session, size=self._size, known=None, request_id=self._request_id)
-        await in_transaction(files.joins.let_parts_go, self._session.part_ids)
+        await in_transaction(files.expire_partial_uploads, self._session.part_ids)

@@ -58,8 +58,8 @@ class Keeper:
     ``unwanted(holder)`` and ``renew(holder, seconds)`` are of the records that the leases are columns of.
     """
 
-    unwanted: Callable[[str], Collection[uuid.UUID]] = files.leases.unwanted_from
-    renew: Callable[[str, float], int] = files.leases.renew_leases
+    unwanted: Callable[[str], Collection[uuid.UUID]] = files.unrequested_leases
+    renew: Callable[[str, float], int] = files.renew_leases
     #: The server is stopping, which is why its holders are asked to let go.
     stopping: bool = False
     _stops: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
@@ -180,7 +180,7 @@ writers = Writers()
 
 def take(upload_id: uuid.UUID) -> files.Lease | None:
     """The lease, if it is free. Blocks on the database. Raises UploadCompleted, UploadGone."""
-    return files.leases.take_lease(upload_id, _holder, LEASE_SECONDS)
+    return files.take_lease(upload_id, _holder, LEASE_SECONDS)
 
 
 async def wait_for(upload_id: uuid.UUID) -> files.Lease:
@@ -189,7 +189,7 @@ async def wait_for(upload_id: uuid.UUID) -> files.Lease:
     pause = 0.01
     while monotonic() < deadline:
         if not keeper.ask(upload_id):
-            await in_transaction(files.leases.ask_for_lease, upload_id)
+            await in_transaction(files.request_lease, upload_id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
         lease = await in_transaction(take, upload_id)

@@ -55,13 +55,13 @@ async def create(
     receives = source is not None or intent.size == 0 or intent.completes is True
     if receives:
         new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
-    session = await create_session(new, files.uploads.create)
+    session = await create_session(new, files.create_upload)
     if begun is not None:
         await begun(state_of(session))
     if not receives:
         return Outcome(state_of(session))
     terms = Terms(completes=intent.completes, digests=intent.body_digests)
-    return await Appending(session, files.leases.lease_of(session), terms, request_id).run(source)
+    return await Appending(session, files.lease_of(session), terms, request_id).run(source)
 
 
 async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect: str, request_id: str = "") -> Outcome:
@@ -79,7 +79,7 @@ async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect:
     session = await in_transaction(_again, lease)
     refusal = _refusal(intent, lease, session)
     if refusal is not None:
-        await in_transaction(files.leases.release_lease, lease)
+        await in_transaction(files.release_lease, lease)
         raise refusal
     terms = Terms(intent.size, intent.completes, intent.body_digests, intent.upload_digests)
     return await Appending(session, lease, terms, request_id).run(source)
@@ -108,7 +108,7 @@ async def _without_writer(session: files.UploadSession, caller: Caller) -> files
     except files.UploadCompleted:
         return await in_database(_living, session.id, caller)
     session = await in_transaction(_again, lease)
-    await in_transaction(files.leases.release_lease, lease)
+    await in_transaction(files.release_lease, lease)
     return session
 
 
@@ -116,10 +116,10 @@ async def abort(upload_id: uuid.UUID, caller: Caller) -> None:
     """Give an upload up: its writer is stopped, its bytes are freed. Of a complete one only the session goes."""
     session = await in_database(_living, upload_id, caller)
     if session.status == files.UploadStatus.COMPLETED:
-        await in_transaction(files.uploads.forget, upload_id)
+        await in_transaction(files.forget_upload, upload_id)
         return
     leases.keeper.ask(upload_id)
-    ended = await in_transaction(files.uploads.end, upload_id, files.UploadStatus.CANCELLED)
+    ended = await in_transaction(files.mark_upload_ended, upload_id, files.UploadStatus.CANCELLED)
     if ended:
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
         digests.forget(upload_id)
@@ -127,8 +127,10 @@ async def abort(upload_id: uuid.UUID, caller: Caller) -> None:
 
 async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
     """The upload can never be right, and is failed. Its bytes are freed."""
-    session = await in_database(files.uploads.load, upload_id)
-    if session is not None and await in_transaction(files.uploads.end, upload_id, files.UploadStatus.FAILED, reason):
+    session = await in_database(files.load_upload, upload_id)
+    if session is not None and await in_transaction(
+        files.mark_upload_ended, upload_id, files.UploadStatus.FAILED, reason
+    ):
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
 
 
@@ -180,13 +182,13 @@ def _refused_size(session: files.UploadSession, size: int) -> Problem | None:
 
 
 def _living(upload_id: uuid.UUID, caller: Caller) -> files.UploadSession:
-    session = files.uploads.get(upload_id, caller())
-    files.uploads.must_be_alive(session)
+    session = files.get_upload(upload_id, caller())
+    files.require_living(session)
     return session
 
 
 def _again(lease: files.Lease) -> files.UploadSession:
-    session = files.leases.held(lease)
+    session = files.leased_upload(lease)
     if session is None:
         raise UploadGone("This upload ended while it was waited for.")
     return session

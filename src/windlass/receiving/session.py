@@ -91,7 +91,7 @@ def find_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = Non
 
     Blocks on the database. Raises NotFound, Conflict.
     """
-    session = files.uploads.get(upload_id, caller())
+    session = files.get_upload(upload_id, caller())
     if dialect is not None and session.dialect != dialect:
         raise Conflict(f"This upload was created as {session.dialect}; it cannot be continued as {dialect}.")
     return session
@@ -100,13 +100,13 @@ def find_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = Non
 def find_living_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = None) -> files.UploadSession:
     """Return the caller's session if it takes bytes or is complete. Raises NotFound, Conflict, UploadGone."""
     session = find_session(upload_id, caller, dialect)
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     return session
 
 
 def leased_session(lease: files.Lease) -> files.UploadSession:
     """Return the session of a lease that had to be waited for. Blocks on the database. Raises UploadGone."""
-    session = files.leases.held(lease)
+    session = files.leased_upload(lease)
     if session is None:
         raise UploadGone("This upload ended while it was waited for.")
     return session
@@ -114,8 +114,8 @@ def leased_session(lease: files.Lease) -> files.UploadSession:
 
 def lost_lease(upload_id: uuid.UUID) -> UploadGone | UploadLocked:
     """Return why a request lost the lease of its session, or the claim of its chunk. Blocks on the database."""
-    session = files.uploads.load(upload_id)
-    if session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+    session = files.load_upload(upload_id)
+    if session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
         return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
     return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
 
@@ -144,7 +144,7 @@ async def holding_lease(
         await fail_after_sync_error(session)
         raise
     except BaseException:
-        await asyncio.shield(in_transaction(files.leases.release_lease, lease, reserved()))
+        await asyncio.shield(in_transaction(files.release_lease, lease, reserved()))
         raise
 
 
@@ -163,7 +163,7 @@ async def fail_session(session: files.UploadSession, reason: str) -> None:
 
 async def end_session(session: files.UploadSession, status: files.UploadStatus, reason: str = "") -> bool:
     """End a session that is not complete and free its bytes. False if it had ended already. Raises StoreError."""
-    ended = await in_transaction(files.uploads.end, session.id, status, reason)
+    ended = await in_transaction(files.mark_upload_ended, session.id, status, reason)
     if ended:
         await in_thread(store(session.store).discard, session.store_key, session.store_state)
     return ended

@@ -61,7 +61,7 @@ async def take(
 
 def take_sent(dialect: str, *, seconds: float) -> int:
     """For the sweep: take what has come in one request, since its client need not tell. Blocks. Returns how many."""
-    waiting = files.direct.waiting(dialect)
+    waiting = files.direct_uploads_to_check(dialect)
     return asyncio.run(_take_all(waiting, monotonic() + seconds)) if waiting else 0
 
 
@@ -82,19 +82,19 @@ async def _taken(session: files.UploadSession) -> bool:
             return True
     except (Problem, StoreError, files.UploadCompleted) as error:
         log.info("upload.not_taken", upload_id=str(session.id), error=str(error))
-    await in_transaction(files.direct.looked_for, session.id)
+    await in_transaction(files.defer_direct_upload_check, session.id)
     return False
 
 
 async def _held(session: files.UploadSession) -> tuple[files.UploadSession, files.Lease] | None:
     """The session with its lease; None, and the session as it is by now, where it is complete."""
-    files.uploads.must_be_alive(session)
+    files.require_living(session)
     try:
         lease = await in_transaction(leases.take, session.id) or await leases.wait_for(session.id)
     except files.UploadCompleted:
         await in_database(session.refresh_from_db)
         return None
-    found = await in_transaction(files.leases.held, lease)
+    found = await in_transaction(files.leased_upload, lease)
     if found is None:
         raise UploadGone("This upload ended while it was waited for.")
     return found, lease
@@ -123,7 +123,7 @@ class _Taking:
                 await self._was_ended()
                 raise UploadGone("This upload was ended while it was being completed.") from error
             finally:
-                await asyncio.shield(in_transaction(files.leases.release_lease, self._lease))
+                await asyncio.shield(in_transaction(files.release_lease, self._lease))
 
     async def _parts(self, named: Sequence[NamedPart]) -> None:
         key, state = self._lease.store_key, self._lease.state
@@ -172,7 +172,7 @@ class _Taking:
         """How much there is, against the quota too."""
         state = self._lease.state | ({} if part_size is None else {"part_size": part_size})
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
-        files.leases.checkpoint(self._lease, size, state, ttl_hours=ttl_hours)
+        files.commit_offset(self._lease, size, state, ttl_hours=ttl_hours)
 
     async def _taken_before(self) -> int:
         """The parts are gone: because the object was made of them, and whoever did so died before recording it?"""
@@ -194,11 +194,11 @@ class _Taking:
     async def _was_ended(self) -> None:
         """Whoever ended it freed what there was then; the object came after that."""
         await in_database(self._session.refresh_from_db)
-        if self._session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED):
+        if self._session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
             await in_thread(store(self._session.store).discard, self._lease.store_key, self._lease.state)
 
     async def _fail(self, reason: str) -> None:
-        if await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.FAILED, reason):
+        if await in_transaction(files.mark_upload_ended, self._session.id, files.UploadStatus.FAILED, reason):
             await in_thread(store(self._session.store).discard, self._lease.store_key, self._lease.state)
 
 

@@ -80,7 +80,7 @@ class WholeUpload:
         if self.recorded:
             return
         if self._session is not None:
-            await in_transaction(files.uploads.end, self._session.id, files.UploadStatus.CANCELLED)
+            await in_transaction(files.mark_upload_ended, self._session.id, files.UploadStatus.CANCELLED)
             if self.new.grant is not None:
                 await in_transaction(accounts.release_grant, self.new.grant.id, self.id)
         if self._created:
@@ -113,11 +113,11 @@ class WholeUpload:
         await in_thread(self._create)
         leased = replace(self.new, resumable=False, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
         self._session = await in_transaction(
-            files.uploads.create, leased, upload_id=self.id, key=self._key, state=self._state
+            files.create_upload, leased, upload_id=self.id, key=self._key, state=self._state
         )
         inlet = Inlet(
             self._store,
-            files.leases.lease_of(self._session),
+            files.lease_of(self._session),
             self._digest,
             must_hash=self.new.expected_sha256 is not None,
             ttl_hours=self.new.profile.upload_ttl_hours,
@@ -161,7 +161,7 @@ class WholeUpload:
                 )
             )
         self._describe_session(self._session)
-        lease = files.leases.lease_of(self._session)
+        lease = files.lease_of(self._session)
         try:
             return show(completion.record(lease, self._session, size=self.size, sha256=sha256, request_id=request_id))
         except files.LeaseLost as error:

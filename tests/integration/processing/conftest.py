@@ -8,26 +8,36 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
 
+from tests import django_home
 from windlass import conf
 from windlass.processing import api as processing
 from windlass.processing import registry
 
-PLUGIN = Path(__file__).parent / "plugin"
+HERE = Path(__file__).parent
+PLUGIN = HERE / "plugin"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def plugin() -> Iterator[None]:
-    """The trial step is installed, here and in the sandbox, for one module's tests."""
-    call_command("migrate", verbosity=0)
-    sys.path.insert(0, str(PLUGIN))
-    registry.installed.cache_clear()
-    processing.shut_down()
+def plugin(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The trial step is installed, here and in the sandbox, while tests of this directory run."""
+    if str(PLUGIN) not in sys.path:
+        django_home.migrated()
+        sys.path.insert(0, str(PLUGIN))
+        registry.installed.cache_clear()
+        processing.shut_down()
     yield
-    processing.shut_down()
-    sys.path.remove(str(PLUGIN))
-    registry.installed.cache_clear()
+    if not _is_followed_by_this_directory(request):
+        processing.shut_down()
+        sys.path.remove(str(PLUGIN))
+        registry.installed.cache_clear()
+
+
+def _is_followed_by_this_directory(request: pytest.FixtureRequest) -> bool:
+    """Whether the next module to be tested is in this directory too: a new sandbox takes a second of processor time."""
+    items = request.session.items
+    last = max(number for number, item in enumerate(items) if item.path == request.path)
+    return any(HERE in item.path.parents for item in items[last + 1 : last + 2])
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,7 @@ def without_limits(settings: Any, tmp_path: Any) -> None:
     settings(WINDLASS_PROFILES=profiles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "filename", "facts", "text"),
     [
@@ -298,6 +299,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_limits")
 @pytest.mark.parametrize(("content", "filename", "name", "state", "detail"), HOSTILE, ids=[case[1] for case in HOSTILE])
 def test_a_hostile_file_ends_ready_with_the_reason_in_little_memory(
@@ -311,6 +313,7 @@ def test_a_hostile_file_ends_ready_with_the_reason_in_little_memory(
     assert (ended.state, detail in ended.detail) == (state, True), ended.detail
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_hostile_text_is_a_fact() -> None:
     deep = processed(b"[" * 100_000, "deep.json").extra_attributes
     assert (deep["json_valid"], deep["json_depth"]) == (False, 100_000)
@@ -319,6 +322,7 @@ def test_what_is_wrong_with_a_hostile_text_is_a_fact() -> None:
     assert processed(b'a,b\n"' + b"x" * 3_000_000, "open.csv").extra_attributes["consistent"] is False
 
 
+@pytest.mark.slow
 def test_text_that_is_too_long_is_cut_and_says_so() -> None:
     asset = processed(b"haul away\n" * 2_000_000, "long.txt")
     assert asset.extra_attributes["text_cut"] == "cut at 16 MiB"
@@ -341,6 +345,7 @@ def with_ocr(settings: Any, tmp_path: Any) -> None:
     settings(WINDLASS_PROFILES=profiles)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_ocr")
 def test_writing_in_pictures_and_scans_is_recognised() -> None:
     picture = processed(samples.picture_of_text(), "note.png")
@@ -349,6 +354,7 @@ def test_writing_in_pictures_and_scans_is_recognised() -> None:
     assert picture.extra_attributes["ocr_pages"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("with_ocr")
 def test_of_a_pdf_only_the_pages_without_text_are_recognised() -> None:
     mixed = processed(samples.scanned_pdf(first_page="Typed page"), "mixed.pdf")
@@ -358,6 +364,7 @@ def test_of_a_pdf_only_the_pages_without_text_are_recognised() -> None:
     assert (step(typed, "ocr").detail, text_of(typed)) == ("Every page has text already.", "Typed\n\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [ENVIRONMENT, {"OMP_NUM_THREADS": "1"}], ids=["sandbox", "elsewhere"])
 def test_the_recognition_reports_to_nobody_and_starts_no_thread_when_it_is_imported(
     tmp_path: Any, environment: dict[str, str]

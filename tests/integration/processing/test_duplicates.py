@@ -38,6 +38,7 @@ def key_of(asset: FileAsset) -> str:
     return FileAsset.objects.select_related("blob").get(id=asset.id).blob.key
 
 
+@pytest.mark.slow
 def test_a_second_file_of_the_same_owner_takes_the_first_one_s_bytes() -> None:
     same = content()
     first = processed(same, "a.bin")

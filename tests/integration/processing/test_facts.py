@@ -59,6 +59,7 @@ CAMERA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
 def test_what_a_camera_wrote_but_not_where(suffix: str) -> None:
     asset = processed(samples.camera_jpeg(suffix), f"a{suffix}")
@@ -92,6 +93,7 @@ def test_every_orientation_has_its_size_as_displayed(orientation: int) -> None:
     assert (asset.width, asset.height) == ((120, 80) if orientation < 5 else (80, 120))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "filename", "expected"),
     [
@@ -201,6 +203,7 @@ def bomb(kind: str) -> bytes:
     return zipped(*main) if kind == "docx" else zipped(("a.txt", letters))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "gz", "docx"])
 def test_a_bomb_is_refused_by_any_profile_before_it_is_served(kind: str) -> None:
     asset = received(bomb(kind), f"a.{kind}", run_intake=True)

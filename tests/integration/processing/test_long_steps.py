@@ -20,7 +20,7 @@ from tests.integration.processing.given import (
     worker,
 )
 from windlass.files.api import FileAsset, FileStatus, StepState
-from windlass.http.live.progress import Progress, Topic, under_way
+from windlass.http.live.progress import Progress, Topic, progress_under_way
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
@@ -35,6 +35,7 @@ def sailing(filename: str) -> FileAsset:
     return asset
 
 
+@pytest.mark.slow
 def test_a_long_step_has_more_time_than_others_and_a_child_of_its_own(settings) -> None:
     settings(STEP_TIMEOUT_SECONDS=1)
     asset = work_off(sailing("voyage 2.5 1.png"))
@@ -43,6 +44,7 @@ def test_a_long_step_has_more_time_than_others_and_a_child_of_its_own(settings) 
     assert "thumbnail" in {made.name for made in asset.renditions.all()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "filename", "reason"),
     [
@@ -58,6 +60,7 @@ def test_a_long_step_has_limits(settings, limit: dict[str, object], filename: st
     assert not asset.renditions.filter(name="logbook").exists()
 
 
+@pytest.mark.slow
 def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times_a_second(monkeypatch) -> None:
     asset, told, over = sailing("voyage 2 0.png"), [], threading.Event()
     so_far = records.so_far
@@ -71,7 +74,7 @@ def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times
 
     def watch() -> None:
         while not over.wait(0.02):
-            seen.extend(under_way([Topic(file_id=asset.id)]))
+            seen.extend(progress_under_way([Topic(file_id=asset.id)]))
         connection.close()
 
     watching = threading.Thread(target=watch)
@@ -88,6 +91,7 @@ def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times
     assert all(later - earlier >= records.TOGETHER for earlier, later in pairwise(told))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [processing.release, processing.delete])
 def test_a_long_step_that_nobody_wants_any_more_is_ended(end) -> None:
     asset = sailing("voyage 600 0.png")

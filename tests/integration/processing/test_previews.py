@@ -89,6 +89,7 @@ def boxes(data: bytes) -> list[bytes]:
     return names
 
 
+@pytest.mark.slow
 def test_a_preview_is_what_browsers_play() -> None:
     asset = processed(made.film(codec="mpeg4", width=640, height=480, rate=25), "film.mp4")
     found, data = asset.renditions.get(name="preview"), content(asset)
@@ -106,6 +107,7 @@ def test_a_preview_is_what_browsers_play() -> None:
     assert asset.renditions.filter(name="thumbnail").exists()
 
 
+@pytest.mark.slow
 def test_a_preview_is_upright_and_square_and_never_larger() -> None:
     turned = look_into(content(processed(made.film(matrix=made.TURNED), "turned.mp4")))
     assert (turned["size"], turned["rotation"]) == ((134, 240), 0)
@@ -119,6 +121,7 @@ def test_a_preview_has_at_most_30_frames_a_second() -> None:
     assert inside["seconds"] == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["mono", "5.1", "7.1", "quad"])
 def test_sound_of_any_layout_becomes_mono_or_stereo(layout: str) -> None:
     """A sound without pictures: as the preview of an audio file."""
@@ -135,6 +138,7 @@ def test_sound_of_any_layout_becomes_mono_or_stereo(layout: str) -> None:
     assert sum(frame.samples for frame in frames) / frames[0].sample_rate == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_video_without_sound_has_a_preview_without() -> None:
     inside = look_into(content(processed(made.film(sound=None), "silent.mp4")))
     assert (inside["video"], "audio" in inside) == ("h264", False)
@@ -146,6 +150,7 @@ def test_a_video_file_without_pictures_has_a_preview_of_its_sound() -> None:
     assert look_into(content(asset))["seconds"] == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_recording_may_change_under_way() -> None:
     """Size and channels change half-way: one size is kept, with the rest framed in black."""
     preview = look_into(_run_here(made.two_films_in_one(), "video/mp2t"))
@@ -176,6 +181,7 @@ def _run_here(data: bytes, mime_type: str, **profile: object) -> bytes:
         return os.pread(output.fileno(), found.length, found.offset)
 
 
+@pytest.mark.slow
 def test_damaged_packets_are_passed_over() -> None:
     asset = processed(made.damaged(made.film(container="matroska", keyframes=5)), "film.mkv")
     inside = look_into(content(asset))
@@ -194,6 +200,7 @@ def test_what_cannot_be_decoded_has_no_preview_and_says_why() -> None:
     assert (asset.status, row.state, "cannot be read" in row.detail) == (FileStatus.READY, StepState.FAILED, True)
 
 
+@pytest.mark.slow
 def test_a_preview_larger_than_a_step_may_make_is_none(settings: Callable[..., None]) -> None:
     settings(LONG_STEP_OUTPUT_MB=1)
     asset = processed(_slow_film(), "film.mp4")
@@ -222,6 +229,7 @@ def _at_derive(content: bytes) -> tuple[FileAsset, jobs.Job]:
     return asset, job_of(asset, jobs.Stage.DERIVE)
 
 
+@pytest.mark.slow
 def test_progress_is_told_in_per_cent() -> None:
     asset, job = _at_derive(_slow_film())
     working, seen = _work(job), []
@@ -233,6 +241,7 @@ def test_progress_is_told_in_per_cent() -> None:
     assert FileAsset.objects.get(id=asset.id).status == FileStatus.READY
 
 
+@pytest.mark.slow
 def test_releasing_the_file_ends_the_preview_under_way() -> None:
     asset, job = _at_derive(_slow_film())
     before = set(descendants(os.getpid()))  # other tests' services among them
@@ -263,6 +272,7 @@ def test_a_waveform_is_as_audiowaveform_writes_it() -> None:
     assert (min(loud[::2]), max(loud[1::2])) == (pytest.approx(-64, abs=1), pytest.approx(64, abs=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("container", "codec"),
     [("mp3", "libmp3lame"), ("flac", "flac"), ("ogg", "libopus"), ("adts", "aac"), ("aiff", "pcm_s16be")],

@@ -18,6 +18,7 @@ from windlass import conf
 from windlass.cli import app
 from windlass.events.api import recording
 from windlass.files import api as files
+from windlass.files import quota
 from windlass.files.api import Blob, FileAsset, FileStatus
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import now, rfc3339
@@ -52,7 +53,7 @@ def arrived(content: bytes) -> FileAsset:
     store().put(key, io.BytesIO(content), len(content))
     new = new_upload("retention", len(content), dialect="raw")
     with recording() as tell:
-        _, asset = files.uploads.create_whole(
+        _, asset = files.create_complete_upload(
             tell, new, upload_id=uuid.uuid4(), key=key, state={}, size=len(content), sha256=None
         )
     return asset
@@ -87,6 +88,7 @@ def test_a_profile_says_when_its_files_end(with_profile: Callable[[str], None]) 
     assert (kept.expires_at, kept.release_at) == (None, None)
 
 
+@pytest.mark.slow
 def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
     ended, due, both, kept = (processed(opaque(), f"{name}.bin") for name in "abcd")
     ended, due = past(ended, expires_at=1), past(due, release_at=1)
@@ -116,6 +118,7 @@ def test_a_released_file_goes_when_its_profile_says(
     assert sweep.sweep().files_deleted == 1
 
 
+@pytest.mark.slow
 def test_shared_bytes_are_counted_when_they_go() -> None:
     content = opaque()
     first = processed(content, "a.bin")
@@ -135,6 +138,7 @@ def test_a_file_that_is_being_worked_on_goes_too() -> None:
     assert asset.status == FileStatus.RELEASED
 
 
+@pytest.mark.slow
 def test_counts_of_references_are_put_right() -> None:
     asset = processed(b"counted", "a.txt")
     blob = Blob.objects.get(owner=asset.owner)
@@ -150,17 +154,19 @@ def test_counts_of_references_are_put_right() -> None:
     assert is_stored(blob.key)
 
 
+@pytest.mark.slow
 def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
     asset = arrived(b"12345")
-    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 5, 0)
-    files.quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
+    assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
+    quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
     assert swept("--dry-run") == {"wrong quota accounts": (1, 0)}
     assert sweep.housekeeping().quotas_corrected == 1
-    assert files.quota.usage(asset.owner).bytes == files.quota.Amount(1000, 5, 0)
+    assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
     assert swept() == {}
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_every_object() -> None:
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(b"orphan"), 6)

@@ -128,6 +128,7 @@ def test_a_step_that_fails_is_the_failure_of_its_own_stage_s_job(settings) -> No
     assert [attempt.step for attempt in job.attempt_log.all()] == ["trial"]
 
 
+@pytest.mark.slow
 def test_what_earlier_steps_found_does_not_wait_for_a_slow_one() -> None:
     asset = received(samples.jpeg(), "trial sleep 60.jpg", run_intake=True)
     process = worker(job_of(asset, Stage.DESCRIBE), "patient")
@@ -165,6 +166,7 @@ def test_every_step_is_recorded_and_told_in_order() -> None:
     assert len(events(asset, "file.ready")) == 1
 
 
+@pytest.mark.slow
 def test_progress_never_falls() -> None:
     """The step reports 10, 90, 40, 60, 100."""
     asset = received(samples.jpeg(), "trial progress.jpg", run_intake=True)
@@ -208,6 +210,7 @@ def test_an_attempt_that_fails_is_due_again_later(settings) -> None:
     assert (row.state, row.detail) == (StepState.PENDING, "The tide is out. It will be tried again.")
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     """Guarantee 4: one output, attempts = 2, scratch space empty; and no child lives on."""
     asset = received(samples.jpeg(), "trial sleep 2.jpg", run_intake=True)
@@ -228,6 +231,7 @@ def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     assert scratch() == []
 
 
+@pytest.mark.slow
 def test_who_finishes_after_his_lease_records_nothing() -> None:
     """Guarantee 6: the worker stops in the middle of a step; another does it; the first wakes up and finishes."""
     asset = received(samples.jpeg(), "trial sleep 1.jpg", run_intake=True)

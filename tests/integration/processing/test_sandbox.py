@@ -53,6 +53,7 @@ def impatient(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=2, STEP_TIMEOUT_SECONDS=2, STEP_MEMORY_MB=512)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
@@ -120,6 +121,7 @@ def test_a_child_finds_no_secret_and_no_file_but_its_own(monkeypatch: pytest.Mon
     assert 512 * 2**20 <= found["memory"] < 2048 * 2**20, "on top of what the parent's libraries take"
 
 
+@pytest.mark.slow
 def test_without_walls_a_step_can_end_the_sandbox_and_that_is_told_too(settings) -> None:
     settings(SANDBOX="off")
     asset = processed(samples.text(), "trial regicide.txt")
@@ -135,6 +137,7 @@ def test_what_a_child_leaves_behind_is_killed(settings) -> None:
     eventually(lambda: not is_alive(asset.extra_attributes["trial"]))
 
 
+@pytest.mark.slow
 def test_the_libraries_are_not_loaded_into_this_process() -> None:
     """Whoever asks for the plan, or runs jobs, parses nothing itself."""
     said = subprocess.run([sys.executable, "-c", PLANS], capture_output=True, text=True, check=True)
@@ -197,6 +200,7 @@ def test_a_step_that_cannot_be_done_leaves_the_child_to_the_next(session: Sessio
     assert asked(session, "who") == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["crash", "eat", "fault", "twice", "again"])
 def test_a_child_that_did_not_do_as_it_should_is_not_used_again(session: Session, command: str) -> None:
     first = asked(session, "who")
@@ -206,6 +210,7 @@ def test_a_child_that_did_not_do_as_it_should_is_not_used_again(session: Session
     assert asked(session, "who") != first
 
 
+@pytest.mark.slow
 def test_a_child_that_ended_between_two_steps_is_replaced(session: Session) -> None:
     first = asked(session, "who")
     os.kill(first, 9)
@@ -219,6 +224,7 @@ def test_a_child_ends_with_its_session(session: Session) -> None:
     eventually(lambda: not is_alive(first))
 
 
+@pytest.mark.slow
 def test_each_step_has_its_own_time(sandbox: Sandbox) -> None:
     with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, Limits(2**29, 1.5)) as session:
         for _ in range(3):

@@ -143,6 +143,7 @@ def test_libraries_may_work_in_threads() -> None:
     assert asset.extra_attributes["escaped"] == "8 threads"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "reason"),
     [("spin", "The step took longer than 2 s."), ("abort", "The step crashed.")],
@@ -181,6 +182,7 @@ def test_this_machine_gives_the_full_level() -> None:
     assert level.landlock >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lacking", "mode", "status"),
     [("landlock", "best-effort", "DONE"), ("seccomp", "best-effort", "DONE"), ("landlock", "require", "QUEUED")],

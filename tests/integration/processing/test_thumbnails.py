@@ -159,6 +159,7 @@ def test_a_video_that_is_black_throughout_is_black() -> None:
     assert_colour(picture(processed(made.film(black=100, seconds=2), "night.mp4"))(100, 100), (0, 0, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("container", "codec"), [("webm", "libvpx"), ("avi", "mpeg4"), ("matroska", "libx264")])
 def test_videos_in_other_containers(container: str, codec: str) -> None:
     assert_red_and_blue(picture(processed(made.film(container=container, codec=codec, black=1), "film")))
@@ -178,6 +179,7 @@ def test_a_video_s_pixels_are_made_square() -> None:
     assert (shown.width, shown.height) == (320, 360)
 
 
+@pytest.mark.slow
 def test_high_dynamic_range_is_mapped() -> None:
     """The same codes mean more light under PQ: shown as they are, red would be dull and grey."""
     options = (("x265-params", "log-level=none"),)

@@ -1,1 +1,1 @@
-"""Objects in a bucket of Amazon S3 or anything like it, each made of parts of one size (docs/decisions: S3)."""
+"""Objects in a bucket of Amazon S3 or a compatible store (docs/decisions/0026-s3.md)."""

@@ -1,4 +1,4 @@
-"""What botocore raises, in the words of the contract."""
+"""Translate the errors of botocore into those of the contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from windlass.storage.contract import (
 _MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 _FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "InsufficientCapacity", "507"}
 _BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "OperationAborted"}
-#: What an operator has to put right. It is no fault of the request, which can succeed then.
+#: Errors of the configuration, with the setting to correct. The same request can succeed afterwards.
 _SETTINGS = {
     "NoSuchBucket": "There is no such bucket: see AWS_STORAGE_BUCKET_NAME.",
     "InvalidBucketName": "The store does not take this bucket name: see AWS_STORAGE_BUCKET_NAME.",
@@ -36,20 +36,20 @@ _SETTINGS = {
 }
 
 
-class Changed(StoreError):
-    """The object was replaced since it was opened."""
+class ObjectReplaced(StoreError):
+    """The object was replaced after it was opened."""
 
 
-class Refused(StoreError):
-    """The store says that the request is wrong. ``code`` is its word for that."""
+class RequestRejected(StoreError):
+    """The store rejects the request as wrong. ``code`` is its error code."""
 
     def __init__(self, text: str, code: str) -> None:
         super().__init__(text)
         self.code = code
 
 
-#: What stores answer that do not know a field of a request, or a number in it.
-_NOT_KNOWN = {
+#: Codes of stores that do not support a field of a request, or its value.
+_UNSUPPORTED = {
     "NotImplemented",
     "InvalidArgument",
     "InvalidRequest",
@@ -57,26 +57,27 @@ _NOT_KNOWN = {
     "TooManyParts",
     "XNotImplemented",
 }
-_OF_A_CHECKSUM = re.compile(r"checksum|crc32", re.IGNORECASE)
-_OF_A_PART_NUMBER = re.compile(r"part\s?number|too many parts|number of parts", re.IGNORECASE)
-_WITH_CHECKSUMS = {"CreateMultipartUpload", "UploadPart", "PutObject"}
+_CHECKSUM_TEXT = re.compile(r"checksum|crc32", re.IGNORECASE)
+_PART_NUMBER_TEXT = re.compile(r"part\s?number|too many parts|number of parts", re.IGNORECASE)
+_CHECKSUM_OPERATIONS = {"CreateMultipartUpload", "UploadPart", "PutObject"}
 
 
-def told(error: BotoCoreError | ClientError, key: str, checksum: str = "") -> StoreError:
-    """The error to raise. Its text never names bucket, address or credential, but may name the operation.
+def store_error(error: BotoCoreError | ClientError, key: str, checksum: str = "") -> StoreError:
+    """Return the error to raise. Its text never names bucket, address or credential; it may name the operation.
 
-    ``checksum``: what the settings have parts proved by."""
-    if not isinstance(error, ClientError):
-        return StoreUnavailable(f"{key}: the store cannot be asked: {_of_connection(error)}")
-    code, status, said = _of_reply(error)
+    ``checksum``: the setting AWS_S3_CHECKSUM.
+    """
+    if not isinstance(error, ClientError):  # botocore's own text names the address
+        return StoreUnavailable(f"{key}: the store cannot be reached: {type(error).__name__}")
+    code, status, text = _reply(error)
     operation = error.operation_name
-    unknown = _not_known(code, operation, said, checksum)
-    if unknown:
-        return StoreMisconfigured(unknown)
+    unsupported = _unsupported(code, operation, text, checksum)
+    if unsupported:
+        return StoreMisconfigured(unsupported)
     if code in _SETTINGS:
         return StoreUnavailable(f"{operation}: {_SETTINGS[code]}")
     if status in (401, 403):
-        return StoreUnavailable(f"{operation}: {_SETTINGS['403']} ({code}: {said})")
+        return StoreUnavailable(f"{operation}: {_SETTINGS['403']} ({code}: {text})")
     if code in _MISSING:
         return ObjectMissing(f"{key}: {code}")
     if code in _FULL or status == 507:
@@ -84,28 +85,23 @@ def told(error: BotoCoreError | ClientError, key: str, checksum: str = "") -> St
     if code in _BUSY or status >= 500 or status == 429:
         return StoreUnavailable(f"{key}: {operation} failed with {code}")
     if status == 412:
-        return Changed(f"{key}: it was replaced while it was read")
-    return Refused(f"{key}: {operation} was refused with {code}: {said}", code)
+        return ObjectReplaced(f"{key}: it was replaced after it was opened")
+    return RequestRejected(f"{key}: {operation} was refused with {code}: {text}", code)
 
 
-def _not_known(code: str, operation: str, said: str, checksum: str) -> str:
-    """What the store does not know of what our settings have it asked; empty for every other failure."""
-    if code not in _NOT_KNOWN:
+def _unsupported(code: str, operation: str, text: str, checksum: str) -> str:
+    """Describe the setting that the store does not support; empty for every other failure."""
+    if code not in _UNSUPPORTED:
         return ""
-    if _OF_A_PART_NUMBER.search(f"{code} {said}") or code in ("InvalidPartNumber", "TooManyParts"):
+    if _PART_NUMBER_TEXT.search(f"{code} {text}") or code in ("InvalidPartNumber", "TooManyParts"):
         return "The store allows fewer parts of one object than it is sent. Set AWS_S3_MAX_PARTS to what it allows."
-    of_checksum = _OF_A_CHECKSUM.search(said) or code in ("NotImplemented", "XNotImplemented")
-    if checksum == "crc32" and operation in _WITH_CHECKSUMS and of_checksum:
+    about_checksum = _CHECKSUM_TEXT.search(text) or code in ("NotImplemented", "XNotImplemented")
+    if checksum == "crc32" and operation in _CHECKSUM_OPERATIONS and about_checksum:
         return "The store does not know CRC32 checksums. Set AWS_S3_CHECKSUM=md5."
     return ""
 
 
-def _of_connection(error: BotoCoreError) -> str:
-    """The kind of failure; botocore's own texts name the address."""
-    return type(error).__name__
-
-
-def _of_reply(error: ClientError) -> tuple[str, int, str]:
+def _reply(error: ClientError) -> tuple[str, int, str]:
     reply: Any = error.response
     found = reply.get("Error", {})
     status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

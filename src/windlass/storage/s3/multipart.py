@@ -1,61 +1,147 @@
-"""The requests of a multipart upload, each once. What they mean together is the writers' business."""
+"""Multipart uploads: the state of an unfinished object, and the requests, one function each."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from windlass.storage.contract import Buffer, StoreError, UploadedPart
-from windlass.storage.s3.body import Body
-from windlass.storage.s3.bucket import Bucket, proof
-from windlass.storage.s3.made import Tag
+from windlass.storage.contract import Buffer, State, StoreError, UploadedPart
+from windlass.storage.s3.client import CONTENT_TYPE, UPLOAD_MARK, Bucket, RequestBody, checksum_fields
 
-#: What bytes are is found out later, and said with each download.
-TYPE = "application/octet-stream"
-
-#: The metadata of an object that says which upload it became of.
-MARK = "windlass-upload"
-
-#: Uploads whose parts are proved by Content-MD5 alone. With a checksum of its own the store wants one of every part
-#: when the object is completed, and of a copied part not every store tells the right one.
-COPYING = "md5"
+#: The checksum kind of uploads with copied parts. With CRC32 the store demands the checksum of every part on
+#: completion, and not every store reports the right one for a copied part.
+COPY_CHECKSUM = "md5"
+#: ``MultipartState.chain`` of no parts.
+NO_PARTS = hashlib.sha256().hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """An upload that the store still keeps parts for."""
+class PartTag:
+    """How the store identifies a part: its ETag, and its checksum if the upload has checksums."""
+
+    etag: str
+    crc32: str = ""
+
+    def entry(self, number: int) -> dict[str, Any]:
+        """Return the part's entry in the completing request."""
+        fields: dict[str, Any] = {"PartNumber": number, "ETag": self.etag}
+        return fields | ({"ChecksumCRC32": self.crc32} if self.crc32 else {})
+
+
+@dataclass(frozen=True, slots=True)
+class TailObject:
+    """An object that holds bytes of the part that is not full yet."""
+
+    token: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartState:
+    """The state of an unfinished object: ``parts`` parts of ``part_size`` bytes, then the ``tail``.
+
+    ``mark``: metadata by which the completed object is recognized. ``chain``: a hash over the tags of all parts in
+    order. The parts that the store lists later are compared with it, so the state stays small and a replaced part is
+    detected. ``gone``: tail objects that only earlier states need; the receiver of this state may delete them.
+    """
+
+    upload: str
+    mark: str
+    part_size: int
+    checksum: str
+    parts: int = 0
+    chain: str = NO_PARTS
+    tail: tuple[TailObject, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    @property
+    def offset(self) -> int:
+        return self.parts * self.part_size + sum(piece.size for piece in self.tail)
+
+    def with_part(self, tag: PartTag) -> MultipartState:
+        """Add the next part, which includes the bytes of the tail."""
+        return replace(self, parts=self.parts + 1, chain=_link(self.chain, tag), tail=())
+
+    def matches(self, tags: Sequence[PartTag]) -> bool:
+        """Whether these are the parts that this state describes."""
+        chain = NO_PARTS
+        for tag in tags:
+            chain = _link(chain, tag)
+        return len(tags) == self.parts and chain == self.chain
+
+    def to_state(self) -> State:
+        return {
+            "upload": self.upload,
+            "mark": self.mark,
+            "part_size": self.part_size,
+            "checksum": self.checksum,
+            "parts": self.parts,
+            "chain": self.chain,
+            "tail": [[piece.token, piece.size] for piece in self.tail],
+            "gone": list(self.gone),
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> MultipartState | None:
+        """Return None if the state is not that of a multipart upload."""
+        if "upload" not in state:
+            return None
+        tail = tuple(TailObject(token, size) for token, size in state["tail"])
+        fields = {name: state[name] for name in ("upload", "mark", "part_size", "checksum", "parts", "chain")}
+        return cls(**fields, tail=tail, gone=tuple(state["gone"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkState:
+    """The state of a region: one part of the object."""
+
+    number: int
+    tag: PartTag
+
+    def to_state(self) -> State:
+        return {"part": self.number, "etag": self.tag.etag, "crc32": self.tag.crc32}
+
+    @classmethod
+    def from_state(cls, state: State) -> ChunkState:
+        return cls(state["part"], PartTag(state["etag"], state["crc32"]))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """An upload that was neither completed nor aborted."""
 
     key: str
     upload: str
-    begun_at: datetime
+    created_at: datetime
 
 
-def begin(bucket: Bucket, key: str, checksum: str, mark: str) -> str:
-    """The new upload's id. The object that it becomes can be told from any other by ``mark``."""
-    wanted: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if checksum == "crc32" else {}
+def create(bucket: Bucket, key: str, checksum: str, mark: str) -> str:
+    """Create an upload; return its id. ``mark`` distinguishes the object made of it from any other."""
+    algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if checksum == "crc32" else {}
     with bucket.call(key) as s3:
-        made = s3.create_multipart_upload(
+        reply = s3.create_multipart_upload(
             Bucket=bucket.name,
             Key=bucket.path(key),
-            ContentType=TYPE,
-            Metadata={MARK: mark},
-            **wanted,
+            ContentType=CONTENT_TYPE,
+            Metadata={UPLOAD_MARK: mark},
+            **algorithm,
             **bucket.encryption(),
         )
-    return made["UploadId"]
+    return reply["UploadId"]
 
 
-def send(
+def upload_part(
     bucket: Bucket, key: str, upload: str, number: int, data: Buffer, checksum: str, *, claimed: Buffer | None = None
-) -> Tag:
-    """Store one part, which the store proves by its checksum. Raises ObjectMissing where the upload has ended.
+) -> PartTag:
+    """Send one part with its checksum. Raises ObjectMissing if the upload has ended.
 
-    ``claimed``: bytes to send the checksum of, to see whether the store looks at it.
+    ``claimed``: send the checksum of these bytes instead, to test whether the store verifies it.
     """
-    body: Any = Body.of(data)  # the stubs know bytes only
-    said = proof(data if claimed is None else claimed, checksum)
+    body: Any = RequestBody.of(data)  # the stubs accept bytes only
+    fields = checksum_fields(data if claimed is None else claimed, checksum)
     with bucket.call(key) as s3:
         reply = s3.upload_part(
             Bucket=bucket.name,
@@ -63,16 +149,16 @@ def send(
             UploadId=upload,
             PartNumber=number,
             Body=body,
-            **said,
+            **fields,
         )
-    sent = said.get("ChecksumCRC32", "")
+    sent = fields.get("ChecksumCRC32", "")
     if sent and reply.get("ChecksumCRC32", sent) != sent:
         raise StoreError(f"{key}: part {number} has another checksum at the store")
-    return Tag(reply["ETag"], sent)
+    return PartTag(reply["ETag"], sent)
 
 
-def copy(bucket: Bucket, key: str, upload: str, number: int, source: str, start: int, size: int) -> Tag:
-    """Store one part out of a finished object, inside the store. Raises ObjectMissing, Refused beyond its end."""
+def copy_part(bucket: Bucket, key: str, upload: str, number: int, source: str, start: int, size: int) -> PartTag:
+    """Copy a range of a finished object inside the store. Raises ObjectMissing, RequestRejected past its end."""
     with bucket.call(source) as s3:
         reply = s3.upload_part_copy(
             Bucket=bucket.name,
@@ -82,70 +168,73 @@ def copy(bucket: Bucket, key: str, upload: str, number: int, source: str, start:
             CopySource={"Bucket": bucket.name, "Key": bucket.path(source)},
             CopySourceRange=f"bytes={start}-{start + size - 1}",
         )
-    return Tag(reply["CopyPartResult"]["ETag"])
+    return PartTag(reply["CopyPartResult"]["ETag"])
 
 
-def must_be_there(bucket: Bucket, key: str, upload: str) -> None:
-    """Raises ObjectMissing where the upload was completed, given up or never begun."""
+def require_upload(bucket: Bucket, key: str, upload: str) -> None:
+    """Raise ObjectMissing if the upload was completed, aborted or never created."""
     with bucket.call(key) as s3:
         s3.list_parts(Bucket=bucket.name, Key=bucket.path(key), UploadId=upload, MaxParts=1)
 
 
-def parts(bucket: Bucket, key: str, upload: str, checksum: str, *, most: int | None = None) -> list[Tag]:
-    """The first ``most`` parts that the store has, which must be numbered from 1 without a gap.
+def part_tags(bucket: Bucket, key: str, upload: str, checksum: str, *, most: int | None = None) -> list[PartTag]:
+    """List the tags of the first ``most`` parts, which must be numbered from 1 without a gap.
 
-    Raises ObjectMissing as above.
+    Raises ObjectMissing as ``require_upload`` does, StoreError for a gap.
     """
-    found: list[Tag] = []
-    for part in _listed(bucket, key, upload):
-        if most is not None and len(found) == most:
+    tags: list[PartTag] = []
+    for part in _list_parts(bucket, key, upload):
+        if most is not None and len(tags) == most:
             break
-        if part["PartNumber"] != len(found) + 1:
-            raise StoreError(f"{key}: the store lacks part {len(found) + 1}")
-        found.append(Tag(part["ETag"], part.get("ChecksumCRC32", "") if checksum == "crc32" else ""))
-    return found
+        if part["PartNumber"] != len(tags) + 1:
+            raise StoreError(f"{key}: the store lacks part {len(tags) + 1}")
+        tags.append(PartTag(part["ETag"], part.get("ChecksumCRC32", "") if checksum == "crc32" else ""))
+    return tags
 
 
-def sent(bucket: Bucket, key: str, upload: str) -> list[UploadedPart]:
-    """Every part that the store has, by number, whatever is missing. Raises ObjectMissing as above."""
-    return [
-        UploadedPart(part["PartNumber"], part["ETag"].strip('"'), part["Size"]) for part in _listed(bucket, key, upload)
-    ]
+def uploaded_parts(bucket: Bucket, key: str, upload: str) -> list[UploadedPart]:
+    """List every part that the store has, by number, with any gaps. Raises ObjectMissing as ``require_upload`` does."""
+    listed = _list_parts(bucket, key, upload)
+    return [UploadedPart(part["PartNumber"], part["ETag"].strip('"'), part["Size"]) for part in listed]
 
 
-def size_of(bucket: Bucket, key: str, upload: str) -> int:
-    """The bytes of all parts that the store has."""
-    return sum(part["Size"] for part in _listed(bucket, key, upload))
+def uploaded_size(bucket: Bucket, key: str, upload: str) -> int:
+    """Return the bytes of all parts that the store has."""
+    return sum(part["Size"] for part in _list_parts(bucket, key, upload))
 
 
-def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[tuple[int, Tag]]) -> None:
-    """Make the object of exactly these parts; the store refuses where it has others under their numbers.
+def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[PartTag]) -> None:
+    """Make the object of exactly these parts; the store refuses if it has others under their numbers.
 
-    Asked once and waited for: some stores take minutes, and a second request beside the first would be told nonsense.
+    The request is sent once with a long timeout: some stores take minutes, and a retry beside it would fail.
     """
-    listed: Any = [tag.part(number) for number, tag in tags]
-    with bucket.call(key, patient=True) as s3:
+    parts: Any = [tag.entry(number) for number, tag in enumerate(tags, 1)]
+    with bucket.call(key, slow=True) as s3:
         s3.complete_multipart_upload(
             Bucket=bucket.name,
             Key=bucket.path(key),
             UploadId=upload,
-            MultipartUpload={"Parts": listed},
+            MultipartUpload={"Parts": parts},
         )
 
 
 def abort(bucket: Bucket, key: str, upload: str) -> None:
-    """Raises ObjectMissing where it has ended."""
+    """Raises ObjectMissing if the upload has ended."""
     with bucket.call(key) as s3:
         s3.abort_multipart_upload(Bucket=bucket.name, Key=bucket.path(key), UploadId=upload)
 
 
-def unfinished(bucket: Bucket, prefix: str) -> Iterator[Unfinished]:
-    """Every upload that has not ended, of keys that begin so."""
+def open_uploads(bucket: Bucket, prefix: str) -> Iterator[OpenUpload]:
+    """List every upload that has not ended and whose key starts with ``prefix``."""
     for page in bucket.pages(prefix, "list_multipart_uploads", Prefix=bucket.path(prefix)):
         for found in page.get("Uploads", []):
-            yield Unfinished(bucket.key(found["Key"]), found["UploadId"], found["Initiated"])
+            yield OpenUpload(bucket.key(found["Key"]), found["UploadId"], found["Initiated"])
 
 
-def _listed(bucket: Bucket, key: str, upload: str) -> Iterator[Any]:
+def _list_parts(bucket: Bucket, key: str, upload: str) -> Iterator[Any]:
     for page in bucket.pages(key, "list_parts", Key=bucket.path(key), UploadId=upload):
         yield from page.get("Parts", [])
+
+
+def _link(chain: str, tag: PartTag) -> str:
+    return hashlib.sha256(f"{chain} {tag.etag} {tag.crc32}".encode()).hexdigest()

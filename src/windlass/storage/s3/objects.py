@@ -1,49 +1,109 @@
-"""The requests about whole objects, each once."""
+"""Whole objects: their names in the bucket, and the requests about them, one function each."""
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError
 
 from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, StoreError, StoreUnavailable
-from windlass.storage.s3 import keys
-from windlass.storage.s3.body import Body
-from windlass.storage.s3.bucket import Bucket, proof
-from windlass.storage.s3.errors import Refused
-from windlass.storage.s3.multipart import MARK, TYPE
-from windlass.storage.s3.options import MIB
+from windlass.storage.s3 import multipart
+from windlass.storage.s3.client import CONTENT_TYPE, MIB, UPLOAD_MARK, Bucket, RequestBody, checksum_fields
+from windlass.storage.s3.errors import RequestRejected
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
+_KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
+_TAIL = re.compile(r"(.+)\.tail\.([0-9a-f]{16})")
+#: What the keys of Windlass start with. A bucket may hold other objects, which the sweep must never see.
+_PREFIXES = ("objects/", "renditions/", ".check-")
+
+
+def check_key(key: str) -> str:
+    """Return the key. Raises StoreError if it is not a key of this store."""
+    if not _KEY.fullmatch(key) or not {".", ".."}.isdisjoint(key.split("/")) or _TAIL.fullmatch(key):
+        raise StoreError(f"{key!r} is no key of this store")
+    return key
+
+
+def prefixes_within(prefix: str) -> list[str]:
+    """Return the prefixes to list to find every object of Windlass whose key starts with ``prefix``."""
+    return [
+        prefix if prefix.startswith(ours) else ours
+        for ours in _PREFIXES
+        if ours.startswith(prefix) or prefix.startswith(ours)
+    ]
+
+
+def new_token() -> str:
+    """Return a random name that is never used twice, so what a state names never changes."""
+    return secrets.token_hex(8)
+
+
+def tail_key(key: str, token: str) -> str:
+    """Return the key of a tail object: bytes of the object's part that is not full yet."""
+    return f"{key}.tail.{token}"
+
+
+def tail_owner(key: str) -> str | None:
+    """Return the key of the object that a tail object belongs to; None for any other key."""
+    found = _TAIL.fullmatch(key)
+    return found[1] if found else None
+
 
 def put(bucket: Bucket, key: str, data: Buffer) -> None:
-    body: Any = Body.of(data)  # the stubs know bytes only
+    body: Any = RequestBody.of(data)  # the stubs accept bytes only
     with bucket.call(key) as s3:
         s3.put_object(
             Bucket=bucket.name,
             Key=bucket.path(key),
             Body=body,
-            ContentType=TYPE,
-            **proof(data, bucket.options.checksum),
+            ContentType=CONTENT_TYPE,
+            **checksum_fields(data, bucket.options.checksum),
             **bucket.encryption(),
         )
 
 
-def get(bucket: Bucket, key: str, start: int, size: int) -> Body:
-    """Exactly these bytes. Raises ObjectMissing, StoreError where the object has fewer."""
-    data = Body(size)
+def put_from(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
+    """Store ``size`` bytes of ``source`` in one request, or by a multipart upload if they are more than a part.
+
+    After an error nothing is stored. Raises StoreError if the source ends early, and the errors of ``source.read``.
+    """
+    part_size = bucket.options.part_size_for(size)
+    if size <= part_size:
+        put(bucket, key, _read_exactly(source, size, key))
+        return
+    checksum = bucket.options.checksum
+    upload = multipart.create(bucket, key, checksum, new_token())
+    try:
+        tags: list[multipart.PartTag] = []
+        for start in range(0, size, part_size):
+            data = _read_exactly(source, min(part_size, size - start), key)
+            tags.append(multipart.upload_part(bucket, key, upload, len(tags) + 1, data, checksum))
+        multipart.complete(bucket, key, upload, tags)
+    except BaseException:
+        with suppress(StoreError):  # the sweep finds it
+            multipart.abort(bucket, key, upload)
+        raise
+
+
+def get(bucket: Bucket, key: str, start: int, size: int) -> RequestBody:
+    """Return exactly these bytes. Raises ObjectMissing, StoreError if the object has fewer."""
+    data = RequestBody(size)
     with memoryview(data) as target:
-        fill(bucket, key, start, target)
+        read_into(bucket, key, start, target)
     return data
 
 
-def fill(bucket: Bucket, key: str, start: int, target: memoryview) -> None:
-    """Read as many bytes as ``target`` has, past no other memory. Raises as ``get`` does."""
-    body, _ = stream(bucket, key, start, len(target))
+def read_into(bucket: Bucket, key: str, start: int, target: memoryview) -> None:
+    """Fill ``target`` without a further copy. Raises as ``get`` does."""
+    body, _ = open_range(bucket, key, start, len(target))
     done = 0
     try:
         while done < len(target) and (block := body.read(min(MIB, len(target) - done))):
@@ -57,15 +117,20 @@ def fill(bucket: Bucket, key: str, start: int, target: memoryview) -> None:
         raise StoreError(f"{key}: it has {done} bytes from {start} on, {len(target)} were wanted")
 
 
-def stream(bucket: Bucket, key: str, start: int, size: int, etag: str = "") -> tuple[StreamingBody, ObjectInfo]:
-    """A stretch of the object as it comes, and what the object is. ``etag``: only if it is still that one (Changed)."""
-    only: dict[str, Any] = {"IfMatch": etag} if etag else {}
+def open_range(bucket: Bucket, key: str, start: int, size: int, etag: str = "") -> tuple[StreamingBody, ObjectInfo]:
+    """Return a stream of the range, and the object's info. ``etag``: raise ObjectReplaced if it has another."""
+    condition: dict[str, Any] = {"IfMatch": etag} if etag else {}
     with bucket.call(key) as s3:
         reply = s3.get_object(
-            Bucket=bucket.name, Key=bucket.path(key), Range=f"bytes={start}-{start + size - 1}", **only
+            Bucket=bucket.name, Key=bucket.path(key), Range=f"bytes={start}-{start + size - 1}", **condition
         )
     whole = int(reply["ContentRange"].rpartition("/")[2]) if "ContentRange" in reply else reply["ContentLength"]
     return reply["Body"], _info(key, whole, reply["LastModified"], reply["ETag"])
+
+
+def is_past_end(error: RequestRejected) -> bool:
+    """Whether ``open_range`` was refused because the object ends before the range."""
+    return error.code in ("InvalidRange", "416", "InvalidArgument")
 
 
 def head(bucket: Bucket, key: str) -> ObjectInfo:
@@ -75,17 +140,17 @@ def head(bucket: Bucket, key: str) -> ObjectInfo:
     return _info(key, reply["ContentLength"], reply["LastModified"], reply["ETag"])
 
 
-def mark(bucket: Bucket, key: str) -> tuple[str, int]:
-    """Which upload the object became of, and its size. Raises ObjectMissing."""
+def mark_and_size(bucket: Bucket, key: str) -> tuple[str, int]:
+    """Return the mark of the upload that the object was made of, and its size. Raises ObjectMissing."""
     with bucket.call(key) as s3:
         reply = s3.head_object(Bucket=bucket.name, Key=bucket.path(key))
-    return reply["Metadata"].get(MARK, ""), reply["ContentLength"]
+    return reply["Metadata"].get(UPLOAD_MARK, ""), reply["ContentLength"]
 
 
 def copy(bucket: Bucket, key: str, source: str, *, etag: str, mark: str) -> None:
-    """One object of another inside the store, if that still has this tag, to be known by ``mark``.
+    """Copy an object inside the store if its tag is still ``etag``; give the copy this mark.
 
-    Raises ObjectMissing, Changed, Refused.
+    Raises ObjectMissing, ObjectReplaced, RequestRejected.
     """
     with bucket.call(source) as s3:
         s3.copy_object(
@@ -94,39 +159,51 @@ def copy(bucket: Bucket, key: str, source: str, *, etag: str, mark: str) -> None
             CopySource={"Bucket": bucket.name, "Key": bucket.path(source)},
             CopySourceIfMatch=f'"{etag}"',
             MetadataDirective="REPLACE",
-            ContentType=TYPE,
-            Metadata={MARK: mark},
+            ContentType=CONTENT_TYPE,
+            Metadata={UPLOAD_MARK: mark},
             **bucket.encryption(),
         )
 
 
 def delete(bucket: Bucket, key: str) -> None:
-    """Nothing to delete is no error."""
-    try:
-        with bucket.call(key) as s3:
-            s3.delete_object(Bucket=bucket.name, Key=bucket.path(key))
-    except ObjectMissing:
-        return
+    """Idempotent."""
+    with suppress(ObjectMissing), bucket.call(key) as s3:
+        s3.delete_object(Bucket=bucket.name, Key=bucket.path(key))
 
 
-def listed(bucket: Bucket, prefix: str) -> Iterator[ObjectInfo]:
-    """Every object whose key begins so, pieces of unfinished ones too, under the names they have in the bucket."""
+def list_objects(bucket: Bucket, prefix: str) -> Iterator[ObjectInfo]:
+    """List every object whose key starts with ``prefix``, tail objects too, under its own key."""
     for page in bucket.pages(prefix, "list_objects_v2", Prefix=bucket.path(prefix)):
         for found in page.get("Contents", []):
-            if not found["Key"].endswith("/"):  # how some tools mark a directory
+            if not found["Key"].endswith("/"):  # some tools mark directories so
                 yield _info(bucket.key(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
 
 
-def pieces(bucket: Bucket, key: str) -> list[ObjectInfo]:
-    """What is stored of the unfinished part of an object."""
-    return [found for found in listed(bucket, keys.tails(key)) if keys.owner(found.key) == key]
+def tail_objects(bucket: Bucket, key: str) -> list[ObjectInfo]:
+    """List the tail objects of an unfinished object."""
+    return [found for found in list_objects(bucket, f"{key}.tail.") if tail_owner(found.key) == key]
 
 
-def is_beyond(error: Refused) -> bool:
-    """Whether a range was refused because the object ends before it."""
-    return error.code in ("InvalidRange", "416", "InvalidArgument")
+def remove_tail_objects(bucket: Bucket, key: str) -> int:
+    """Delete the tail objects; return the bytes freed. What cannot be deleted is left to the sweep."""
+    freed = 0
+    with suppress(StoreError):
+        for piece in tail_objects(bucket, key):
+            delete(bucket, piece.key)
+            freed += piece.size
+    return freed
+
+
+def _read_exactly(source: BinaryIO, size: int, key: str) -> RequestBody:
+    data = RequestBody()
+    while len(data) < size:
+        block = source.read(size - len(data))
+        if not block:
+            raise StoreError(f"{key}: its source ends {size - len(data)} bytes too early")
+        data += block
+    return data
 
 
 def _info(key: str, size: int, modified: datetime, etag: str) -> ObjectInfo:
-    # Lists tell the time more exactly than other replies do, and some stores quote an ETag only here or there.
+    # Listings have a finer time than other replies, and some stores quote an ETag only in one of them.
     return ObjectInfo(key, size, modified.replace(microsecond=0), etag.strip('"'))

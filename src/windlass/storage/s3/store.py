@@ -1,4 +1,4 @@
-"""Objects in a bucket. An unfinished one is a multipart upload, and beside it pieces of the part that is not full."""
+"""The S3 store. An unfinished object is a multipart upload, with tail objects for the part that is not full."""
 
 from __future__ import annotations
 
@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage.contract import Buffer, Capabilities, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
-from windlass.storage.s3 import keys, multipart, objects, probe, reviving
-from windlass.storage.s3.body import Body
-from windlass.storage.s3.bucket import Bucket
+from windlass.storage.s3 import multipart, objects, probe, recovery
 from windlass.storage.s3.chunk_writer import ChunkWriter
-from windlass.storage.s3.direct import DirectS3
-from windlass.storage.s3.finishing import complete, must_be_whole, parts_of, remove_pieces
-from windlass.storage.s3.made import Chunk, Made, Tag
-from windlass.storage.s3.memory import Memory
-from windlass.storage.s3.options import LEAST_PART, MIB, MOST_PARTS, Options
-from windlass.storage.s3.part import Part
-from windlass.storage.s3.putting import put
+from windlass.storage.s3.client import MAX_PARTS, MIB, MIN_PART_SIZE, Bucket, Options, RequestBody
+from windlass.storage.s3.direct_upload import DirectUpload
+from windlass.storage.s3.multipart import ChunkState, MultipartState, PartTag
+from windlass.storage.s3.part_buffer import MemoryPool, PartBuffer
 from windlass.storage.s3.reader import open_object
 from windlass.storage.s3.writer import S3Writer
 
@@ -30,20 +25,20 @@ if TYPE_CHECKING:
 
 def from_settings(settings: Settings) -> S3Store:
     if not settings.aws_storage_bucket_name:
-        raise StoreError("Files lie in a bucket, but AWS_STORAGE_BUCKET_NAME does not say in which.")
-    return S3Store(Options.of(settings), guarded)
+        raise StoreError("STORAGE_BACKEND is s3, but AWS_STORAGE_BUCKET_NAME names no bucket.")
+    return S3Store(Options.from_settings(settings), guarded)
 
 
-class S3Store(DirectS3, Store):
-    """See ``contract.Store``. Any number of threads may use one; a forked child's connections are its own."""
+class S3Store(DirectUpload, Store):
+    """See ``contract.Store``. Thread-safe; a forked child opens connections of its own."""
 
     name = "s3"
     capabilities = Capabilities(
         random_writes=True,
         local_files=False,
-        min_chunk_size=LEAST_PART,
+        min_chunk_size=MIN_PART_SIZE,
         max_chunk_size=64 * MIB,
-        max_chunks=MOST_PARTS,
+        max_chunks=MAX_PARTS,
         reads_unfinished=False,
         locks=False,
         presigns=True,
@@ -55,8 +50,8 @@ class S3Store(DirectS3, Store):
         self._bucket = Bucket(options, lambda: guard(self.name))
         self.capabilities = replace(type(self).capabilities, max_chunks=options.max_parts)
         self.max_parts = options.max_parts
-        self._memory = Memory(options.buffer)
-        # The address of a server of one's own is often one that only this network knows.
+        self._memory = MemoryPool(options.buffer)
+        # The endpoint of a private server is often an address that only this network can reach.
         self.is_public = bool(options.public_endpoint) or not options.endpoint
         self.bucket, self.supports_forms = options.bucket, options.forms
 
@@ -64,23 +59,24 @@ class S3Store(DirectS3, Store):
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
         checksum = self._options.checksum
-        mark = keys.new_token()
-        upload = multipart.begin(self._bucket, keys.checked(key), checksum, mark)
-        return Made(upload, mark, chunk_size or self._options.part_size_for(at_most), checksum).state()
+        mark = objects.new_token()
+        upload = multipart.create(self._bucket, objects.check_key(key), checksum, mark)
+        part_size = chunk_size or self._options.part_size_for(at_most)
+        return MultipartState(upload, mark, part_size, checksum).to_state()
 
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> Writer:
-        made = _made(key, state)
+        found = _multipart(key, state)
         if shared:
             if region is None:
-                raise StoreError(f"{key}: a shared writer writes one part, and was not told which")
-            return ChunkWriter(self._bucket, self._memory, key, made, region)
+                raise StoreError(f"{key}: a shared writer needs the region of its part")
+            return ChunkWriter(self._bucket, self._memory, key, found, region)
         try:
-            multipart.must_be_there(self._bucket, key, made.upload)
+            multipart.require_upload(self._bucket, key, found.upload)
         except ObjectMissing:
-            made = reviving.revive(self._bucket, key, made)
-        return S3Writer(self._bucket, self._memory, key, made)
+            found = recovery.reopen(self._bucket, key, found)
+        return S3Writer(self._bucket, self._memory, key, found)
 
     def require_no_writer(self, key: str, state: State) -> None:
         """The store has no locks."""
@@ -88,16 +84,16 @@ class S3Store(DirectS3, Store):
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
-        made = _made(key, state)
+        found = _multipart(key, state)
         try:
-            tags = self._tags(key, made, size, [Chunk.of(chunk) for chunk in chunks])
-            complete(self._bucket, key, made, tags, size)
+            tags = self._tags(key, found, size, [ChunkState.from_state(chunk) for chunk in chunks])
+            recovery.complete_once(self._bucket, key, found, tags, size)
         except ObjectMissing:
-            must_be_whole(self._bucket, key, made, size)  # completed before, and the answer was lost
-        remove_pieces(self._bucket, key)
+            recovery.require_completed(self._bucket, key, found, size)  # completed before; the reply was lost
+        objects.remove_tail_objects(self._bucket, key)
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
-        """In one request, or part by part if it is larger than a part."""
+        """Store it in one request, or by a multipart upload if it is larger than a part."""
         data = b"".join(buffers)
         self.put(key, io.BytesIO(data), len(data))
         return {}
@@ -107,25 +103,25 @@ class S3Store(DirectS3, Store):
         return freed + self.delete(key)
 
     def discardable_size(self, key: str, state: State) -> int:
-        uploads = sum(multipart.size_of(self._bucket, key, upload) for upload in self._uploads(key))
-        return uploads + sum(piece.size for piece in objects.pieces(self._bucket, key)) + self._size(key)
+        parts = sum(multipart.uploaded_size(self._bucket, key, upload) for upload in self._uploads(key))
+        return parts + sum(piece.size for piece in objects.tail_objects(self._bucket, key)) + self._size(key)
 
     def clear(self, key: str) -> int:
         freed = 0
         for upload in self._uploads(key):
-            with suppress(ObjectMissing):  # it has ended a moment ago
-                freed += multipart.size_of(self._bucket, key, upload)
+            with suppress(ObjectMissing):  # it ended a moment ago
+                freed += multipart.uploaded_size(self._bucket, key, upload)
                 multipart.abort(self._bucket, key, upload)
-        return freed + remove_pieces(self._bucket, key)
+        return freed + objects.remove_tail_objects(self._bucket, key)
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        put(self._bucket, keys.checked(key), source, size)
+        objects.put_from(self._bucket, objects.check_key(key), source, size)
 
     def open(self, key: str) -> BinaryIO:
-        return open_object(self._bucket, keys.checked(key))
+        return open_object(self._bucket, objects.check_key(key))
 
     def info(self, key: str) -> ObjectInfo:
-        return objects.head(self._bucket, keys.checked(key))
+        return objects.head(self._bucket, objects.check_key(key))
 
     def delete(self, key: str) -> int:
         try:
@@ -136,66 +132,67 @@ class S3Store(DirectS3, Store):
         return size
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
-        """A piece counts as its object, unfinished. What lies in the bucket under other names is somebody else's."""
-        for part in keys.within(prefix):
-            for found in objects.listed(self._bucket, part):
-                owner = keys.owner(found.key)
-                if owner is None:
-                    if not (unless and unless(found.key)):
-                        yield found
-                else:
+        """List a tail object as its object, unfinished. Other objects in the bucket are left out."""
+        for within in objects.prefixes_within(prefix):
+            for found in objects.list_objects(self._bucket, within):
+                owner = objects.tail_owner(found.key)
+                if owner is not None:
                     yield ObjectInfo(owner, found.size, found.modified_at, unfinished=True)
-            for begun in multipart.unfinished(self._bucket, part):
-                yield ObjectInfo(begun.key, 0, begun.begun_at.replace(microsecond=0), unfinished=True)
+                elif not (unless and unless(found.key)):
+                    yield found
+            for upload in multipart.open_uploads(self._bucket, within):
+                yield ObjectInfo(upload.key, 0, upload.created_at.replace(microsecond=0), unfinished=True)
 
     def check(self, *, thorough: bool = False) -> None:
         probe.check(self._bucket, thorough=thorough)
 
     def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
-        asked = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
-        named = {"Bucket": self._bucket.name, "Key": self._bucket.path(keys.checked(key))}
+        overrides = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
+        named = {"Bucket": self._bucket.name, "Key": self._bucket.path(objects.check_key(key))}
         return self._bucket.presigner().generate_presigned_url(
-            "get_object", Params=named | asked, ExpiresIn=seconds, HttpMethod="GET"
+            "get_object", Params=named | overrides, ExpiresIn=seconds, HttpMethod="GET"
         )
 
     def close(self) -> None:
         self._bucket.close()
 
     def _uploads(self, key: str) -> list[str]:
-        """The ids of the object's uploads that have not ended."""
-        return [found.upload for found in multipart.unfinished(self._bucket, keys.checked(key)) if found.key == key]
+        """Return the ids of the object's uploads that have not ended."""
+        key = objects.check_key(key)
+        return [found.upload for found in multipart.open_uploads(self._bucket, key) if found.key == key]
 
     def _size(self, key: str) -> int:
+        """Return the size of the finished object; 0 if there is none."""
         try:
             return self.info(key).size
         except ObjectMissing:
             return 0
 
-    def _tags(self, key: str, made: Made, size: int, chunks: Sequence[Chunk]) -> list[Tag]:
-        """The parts of the whole; its last one is sent where it only lies in pieces."""
+    def _tags(self, key: str, state: MultipartState, size: int, chunks: Sequence[ChunkState]) -> list[PartTag]:
+        """Return the tags of all parts; send the last part first if it is only in tail objects."""
         if chunks:
-            return _in_order(key, chunks, -(-size // made.part_size))
-        rest = size - made.parts * made.part_size
-        if rest < 0 or made.offset < size:
-            raise StoreError(f"{key}: {made.offset} bytes are there, {size} are to be")
-        tags = parts_of(self._bucket, key, made)
+            return _in_order(key, chunks, -(-size // state.part_size))
+        rest = size - state.parts * state.part_size
+        if rest < 0 or state.offset < size:
+            raise StoreError(f"{key}: it has {state.offset} bytes instead of {size}")
+        tags = recovery.verified_tags(self._bucket, key, state)
         if rest or not tags:
-            part = Part(self._bucket, self._memory, key, made.tail)
-            with part.gathered() as data:
-                last = Body.of(data if len(data) == rest else memoryview(data)[:rest])
-                tags.append(multipart.send(self._bucket, key, made.upload, made.parts + 1, last, made.checksum))
+            number = state.parts + 1
+            with PartBuffer(self._bucket, self._memory, key, state.tail).contents() as data:
+                last = RequestBody.of(data if len(data) == rest else memoryview(data)[:rest])
+                tags.append(multipart.upload_part(self._bucket, key, state.upload, number, last, state.checksum))
         return tags
 
 
-def _made(key: str, state: State) -> Made:
-    made = Made.of(state)
-    if made is None:
-        raise ObjectMissing(f"{keys.checked(key)}: this is the state of no object in the making")
-    return made
+def _multipart(key: str, state: State) -> MultipartState:
+    found = MultipartState.from_state(state)
+    if found is None:
+        raise ObjectMissing(f"{objects.check_key(key)}: this is not the state of an unfinished object")
+    return found
 
 
-def _in_order(key: str, chunks: Sequence[Chunk], wanted: int) -> list[Tag]:
+def _in_order(key: str, chunks: Sequence[ChunkState], wanted: int) -> list[PartTag]:
     found = {chunk.number: chunk.tag for chunk in chunks}
     if sorted(found) != list(range(1, wanted + 1)):
-        raise StoreError(f"{key}: {len(found)} chunks are there, {wanted} are to be")
+        raise StoreError(f"{key}: it has {len(found)} chunks instead of {wanted}")
     return [found[number] for number in range(1, wanted + 1)]

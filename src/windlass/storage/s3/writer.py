@@ -1,5 +1,5 @@
-"""Writes one object in order: parts are sent as they fill, beside the filling of the next; what does not fill one is
-kept in pieces, so that any process can go on from the last state (docs/decisions: S3)."""
+"""Write one object in order: each full part is sent while the next one fills. What does not fill a part is stored in
+tail objects, so that any process can continue from the last state (docs/decisions/0026-s3.md)."""
 
 from __future__ import annotations
 
@@ -11,94 +11,90 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from windlass.storage.contract import Buffer, State, StoreError, Writer
-from windlass.storage.s3 import keys, multipart, objects
-from windlass.storage.s3.bucket import Bucket
-from windlass.storage.s3.finishing import complete, parts_of, remove_pieces
-from windlass.storage.s3.made import Made, Piece, Tag
-from windlass.storage.s3.memory import Memory
-from windlass.storage.s3.multipart import COPYING
-from windlass.storage.s3.options import MIB
-from windlass.storage.s3.part import Part
+from windlass.storage.s3 import multipart, objects, recovery
+from windlass.storage.s3.client import MIB, Bucket
+from windlass.storage.s3.multipart import COPY_CHECKSUM, MultipartState, PartTag, TailObject
+from windlass.storage.s3.part_buffer import MemoryPool, PartBuffer
 
-#: Parts of one object that are on their way at the same time.
-MOST_FLIGHTS = 4
+#: Parts of one object that are sent at the same time.
+MAX_SENDING = 4
 #: Parts that the store copies for one object at the same time.
-MOST_COPIES = 8
+MAX_COPYING = 8
 
 
 class S3Writer(Writer):
     """See ``contract.Writer``. After a failed request every further call fails: the last state still holds, and the
     next writer goes on from there."""
 
-    def __init__(self, bucket: Bucket, memory: Memory, key: str, made: Made) -> None:
+    def __init__(self, bucket: Bucket, memory: MemoryPool, key: str, state: MultipartState) -> None:
         self._bucket = bucket
         self._memory = memory
         self._key = key
-        self._made = made
-        self._part = Part(bucket, memory, key, made.tail)
-        self._flights: deque[Future[Tag]] = deque()
-        # While every part since the first was sent from here, nobody need ask the store for their tags.
-        self._tags: list[Tag] | None = [] if made.parts == 0 else None
-        # Every piece that was put for this object and not deleted since, as far as is known.
-        self._pieces = {piece.token for piece in made.tail}
-        self._delete(made.gone)
-        self._last_state = made.state()
+        self._multipart = state
+        self._part = PartBuffer(bucket, memory, key, state.tail)
+        self._sending: deque[Future[PartTag]] = deque()
+        # The tags of all parts, if this writer has sent every part since the first.
+        self._tags: list[PartTag] | None = [] if state.parts == 0 else None
+        # The tokens of the tail objects that exist, as far as this writer knows.
+        self._tail_tokens = {piece.token for piece in state.tail}
+        self._delete(state.gone)
+        self._last_state = state.to_state()
         self._committed: State | None = None
         self._lock = threading.Lock()
-        self._broken: StoreError | None = None
+        self._failure: StoreError | None = None
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
-        with self._lock, self._breaking():
-            self._must_stand_at(offset)
-            data = b"".join(buffers)  # a copy: a buffer may be a small part of a large one, or one of very many
-            taken = 0
-            while taken < len(data):
-                fits = data[taken : taken + self._made.part_size - self._part.size]
-                self._take(fits)
-                taken += len(fits)
-            return taken
+        with self._lock, self._recording_failure():
+            self._require_offset(offset)
+            data = b"".join(buffers)  # a copy: a buffer may be a view of a larger one, or one of very many
+            done = 0
+            while done < len(data):
+                block = data[done : done + self._multipart.part_size - self._part.size]
+                self._add(block)
+                done += len(block)
+            return done
 
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
-        """Whole parts stay in the store; what lies across two of them passes through here."""
-        with self._lock, self._breaking():
-            self._must_stand_at(offset)
+        """Whole parts are copied inside the store; the rest passes through this process."""
+        with self._lock, self._recording_failure():
+            self._require_offset(offset)
             self._prepare_to_copy()
             done = 0
             while done < size:
-                done += self._copy_some(keys.checked(source), start + done, size - done)
+                done += self._copy_some(objects.check_key(source), start + done, size - done)
             return done
 
     def sync(self, *, durable: bool = True) -> State:
-        """Whatever survives this process survives the loss of its machine too."""
-        with self._lock, self._breaking():
-            self._land_all()
-            return self._saved()
+        """``durable`` makes no difference: what the store has survives the loss of this machine."""
+        with self._lock, self._recording_failure():
+            self._await_all()
+            return self._save()
 
     def checkpoint(self, offset: int, *, max_lag: int = 0, durable: bool = True) -> tuple[State, int]:
         """Return the parts that were sent, as long as the rest is little and new: storing the tail would cost a request
         and wait for every part under way, and a fast client fills its part a moment later."""
-        with self._lock, self._breaking():
-            while self._flights and (self._flights[0].done() or self._unsaved > max_lag):
-                self._land()
+        with self._lock, self._recording_failure():
+            while self._sending and (self._sending[0].done() or self._unsaved > max_lag):
+                self._await_first()
             if not max_lag or self._unsaved > max_lag or self._part.is_old:
-                self._land_all()
-                state = self._saved()
+                self._await_all()
+                state = self._save()
             else:
-                state = self._state(self._made.tail)
-            return state, self._made.offset
+                state = self._state(self._multipart.tail)
+            return state, self._multipart.offset
 
     def finish(self, size: int, *, durable: bool = True) -> State:
         """Send the last part from memory and complete. Return the state that was last returned before."""
-        with self._lock, self._breaking():
-            self._land_all()
+        with self._lock, self._recording_failure():
+            self._await_all()
             if self._offset != size:
-                raise StoreError(f"{self._key}: {self._offset} bytes are there, {size} are to be")
-            made = self._made
-            first = self._tags if self._tags is not None else parts_of(self._bucket, self._key, made)
-            last = [self._send(made.parts + 1, self._part)] if self._part.size or not made.parts else []
-            complete(self._bucket, self._key, made, [*first, *last], size)
-            if self._pieces or self._tags is None:
-                remove_pieces(self._bucket, self._key)
+                raise StoreError(f"{self._key}: it has {self._offset} bytes instead of {size}")
+            state = self._multipart
+            tags = self._tags if self._tags is not None else recovery.verified_tags(self._bucket, self._key, state)
+            last = [self._send(state.parts + 1, self._part)] if self._part.size or not state.parts else []
+            recovery.complete_once(self._bucket, self._key, state, [*tags, *last], size)
+            if self._tail_tokens or self._tags is None:
+                objects.remove_tail_objects(self._bucket, self._key)
             return self._last_state
 
     def committed(self, state: State) -> None:
@@ -110,133 +106,136 @@ class S3Writer(Writer):
                 self._lock.release()
 
     def close(self) -> None:
-        """Nothing of this writer reaches the store any more."""
+        """Wait for the parts under way: afterwards this writer sends nothing."""
         with self._lock:
             self._delete_superseded()
-            self._broken = self._broken or StoreError(f"{self._key}: this writer was closed")
-            while self._flights:
-                self._flights.popleft().exception()
-            self._part.forget()
+            self._failure = self._failure or StoreError(f"{self._key}: this writer was closed")
+            while self._sending:
+                self._sending.popleft().exception()
+            self._part.release()
 
-    def _saved(self) -> State:
+    def _save(self) -> State:
         self._part.save()
-        tail = tuple(self._part.pieces)
-        self._pieces |= {piece.token for piece in tail}
+        tail = tuple(self._part.tail)
+        self._tail_tokens |= {piece.token for piece in tail}
         return self._state(tail)
 
-    def _state(self, tail: tuple[Piece, ...]) -> State:
-        gone = self._pieces - {piece.token for piece in tail}
-        self._made = replace(self._made, tail=tail, gone=tuple(sorted(gone)))
-        self._last_state = self._made.state()
+    def _state(self, tail: tuple[TailObject, ...]) -> State:
+        gone = self._tail_tokens - {piece.token for piece in tail}
+        self._multipart = replace(self._multipart, tail=tail, gone=tuple(sorted(gone)))
+        self._last_state = self._multipart.to_state()
         return self._last_state
 
     @property
     def _unsaved(self) -> int:
-        return self._offset - self._made.offset
+        return self._offset - self._multipart.offset
 
     @property
     def _offset(self) -> int:
-        return (self._made.parts + len(self._flights)) * self._made.part_size + self._part.size
+        return (self._multipart.parts + len(self._sending)) * self._multipart.part_size + self._part.size
 
-    def _must_stand_at(self, offset: int) -> None:
+    def _require_offset(self, offset: int) -> None:
         if offset != self._offset:
-            raise StoreError(f"{self._key}: it stands at byte {self._offset}, and is written in order")
+            raise StoreError(f"{self._key}: the next byte is {self._offset}; bytes are written in order")
 
     @contextmanager
-    def _breaking(self) -> Iterator[None]:
-        """A failure is this writer's end."""
+    def _recording_failure(self) -> Iterator[None]:
+        """After a failure every further call raises it again."""
         self._delete_superseded()
-        if self._broken is not None:
-            raise self._broken
+        if self._failure is not None:
+            raise self._failure
         try:
             yield
         except StoreError as error:
-            self._broken = error
+            self._failure = error
             raise
 
     def _delete_superseded(self) -> None:
-        """Delete the pieces that neither the last committed state nor the current part needs."""
+        """Delete the tail objects that neither the last committed state nor the current part needs."""
         state, self._committed = self._committed, None
         if state is None:
             return
-        made = Made.of(state)
-        needed = {piece.token for piece in (*(made.tail if made else ()), *self._part.pieces)}
-        superseded, self._pieces = self._pieces - needed, self._pieces & needed
+        committed = MultipartState.from_state(state)
+        needed = {piece.token for piece in (*(committed.tail if committed else ()), *self._part.tail)}
+        superseded, self._tail_tokens = self._tail_tokens - needed, self._tail_tokens & needed
         self._delete(superseded)
 
     def _delete(self, tokens: Iterable[str]) -> None:
-        """Beside everything else. What fails goes with the others when the object is whole."""
+        """Delete in the background. What fails is deleted when the object is completed."""
         for token in tokens:
-            self._bucket.senders.submit(_delete_quietly, self._bucket, keys.tail(self._key, token))
+            self._bucket.senders.submit(_delete_quietly, self._bucket, objects.tail_key(self._key, token))
 
-    def _take(self, data: Buffer) -> None:
-        """Into memory, for which parts under way, or else this one, make room."""
-        while not (taken := self._memory.take(len(data))) and self._flights:
-            self._land()
-        if not taken:
-            self._part.let_go()
-            taken = self._memory.take(len(data))
-        if taken:
-            self._part.hold(data)
+    def _add(self, data: Buffer) -> None:
+        """Add bytes to the part. If the memory pool is used up, wait for parts under way before storing any."""
+        reserved = self._memory.reserve(len(data))
+        while not reserved and self._sending:
+            self._await_first()
+            reserved = self._memory.reserve(len(data))
+        if reserved:
+            self._part.add_reserved(data)
         else:
-            self._part.store(data)
-        self._pieces.update(piece.token for piece in self._part.pieces)
-        if self._part.size == self._made.part_size:
-            self._launch()
+            self._part.add(data)
+        self._tail_tokens.update(piece.token for piece in self._part.tail)
+        if self._part.size == self._multipart.part_size:
+            self._send_part()
 
-    def _launch(self) -> None:
-        """The part is full: send it beside what follows, if it is all in memory."""
-        part, self._part = self._part, Part(self._bucket, self._memory, self._key)
-        number = self._made.parts + len(self._flights) + 1
-        if len(self._flights) >= MOST_FLIGHTS:
-            self._land()
-        if part.in_memory:
-            self._flights.append(self._bucket.senders.submit(self._send, number, part))
+    def _send_part(self) -> None:
+        """Send the full part: in the background if all of it is in memory."""
+        part, self._part = self._part, PartBuffer(self._bucket, self._memory, self._key)
+        number = self._multipart.parts + len(self._sending) + 1
+        if len(self._sending) >= MAX_SENDING:
+            self._await_first()
+        if part.is_in_memory:
+            self._sending.append(self._bucket.senders.submit(self._send, number, part))
         else:
-            here: Future[Tag] = Future()
-            here.set_result(self._send(number, part))
-            self._flights.append(here)
+            sent: Future[PartTag] = Future()
+            sent.set_result(self._send(number, part))
+            self._sending.append(sent)
 
-    def _send(self, number: int, part: Part) -> Tag:
+    def _send(self, number: int, part: PartBuffer) -> PartTag:
         try:
-            with part.gathered() as data:
-                return multipart.send(self._bucket, self._key, self._made.upload, number, data, self._made.checksum)
+            with part.contents() as data:
+                upload, checksum = self._multipart.upload, self._multipart.checksum
+                return multipart.upload_part(self._bucket, self._key, upload, number, data, checksum)
         finally:
-            part.forget()
+            part.release()
 
     def _prepare_to_copy(self) -> None:
-        """Parts that are copied have no checksum that could be told beforehand, so an upload that has begun to prove
-        its parts by such is left to the sweep for one that does not."""
-        if self._made.checksum != COPYING and self._made.parts == 0 and not self._flights:
-            upload = multipart.begin(self._bucket, self._key, COPYING, self._made.mark)
-            self._made = replace(self._made, upload=upload, checksum=COPYING)
+        """Replace an upload without parts by one without CRC32 checksums, which copied parts need (COPY_CHECKSUM). The
+        sweep aborts the replaced one."""
+        if self._multipart.checksum != COPY_CHECKSUM and self._multipart.parts == 0 and not self._sending:
+            upload = multipart.create(self._bucket, self._key, COPY_CHECKSUM, self._multipart.mark)
+            self._multipart = replace(self._multipart, upload=upload, checksum=COPY_CHECKSUM)
 
     def _copy_some(self, source: str, start: int, size: int) -> int:
-        whole = self._made.part_size
-        if self._made.checksum == COPYING and not self._part.size and size >= whole:
-            self._fly_copy(source, start)
+        whole = self._multipart.part_size
+        if self._multipart.checksum == COPY_CHECKSUM and not self._part.size and size >= whole:
+            self._copy_part(source, start)
             return whole
         data = objects.get(self._bucket, source, start, min(size, whole - self._part.size, MIB))
-        self._take(data)
+        self._add(data)
         return len(data)
 
-    def _fly_copy(self, source: str, start: int) -> None:
-        if len(self._flights) >= MOST_COPIES:
-            self._land()
-        number = self._made.parts + len(self._flights) + 1
-        what = (self._bucket, self._key, self._made.upload, number, source, start, self._made.part_size)
-        self._flights.append(self._bucket.senders.submit(multipart.copy, *what))
+    def _copy_part(self, source: str, start: int) -> None:
+        if len(self._sending) >= MAX_COPYING:
+            self._await_first()
+        number = self._multipart.parts + len(self._sending) + 1
+        upload, size = self._multipart.upload, self._multipart.part_size
+        copy = multipart.copy_part
+        self._sending.append(
+            self._bucket.senders.submit(copy, self._bucket, self._key, upload, number, source, start, size)
+        )
 
-    def _land(self) -> None:
-        tag = self._flights[0].result()
-        self._flights.popleft()
-        self._made = self._made.with_part(tag)
+    def _await_first(self) -> None:
+        tag = self._sending[0].result()
+        self._sending.popleft()
+        self._multipart = self._multipart.with_part(tag)
         if self._tags is not None:
             self._tags.append(tag)
 
-    def _land_all(self) -> None:
-        while self._flights:
-            self._land()
+    def _await_all(self) -> None:
+        while self._sending:
+            self._await_first()
 
 
 def _delete_quietly(bucket: Bucket, key: str) -> None:

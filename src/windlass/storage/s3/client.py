@@ -1,0 +1,282 @@
+"""The S3 client of this process: settings, connections, request bodies. Every request goes through ``Bucket.call``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import create_loader
+
+from windlass.storage.contract import Buffer
+from windlass.storage.s3.errors import store_error
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+    from windlass.conf import Settings
+
+#: Connections kept open, and threads that send parts, in one process.
+CONNECTIONS = 48
+SENDERS = 16
+_CONNECT_SECONDS = 5.0
+#: Timeout for completing an object of thousands of parts (seconds). Amazon documents several minutes.
+SLOW_TIMEOUT = 600.0
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+#: Limits of the protocol: minimum size of every part but the last, maximum number of parts of an object.
+MIN_PART_SIZE = 5 * MIB
+MAX_PARTS = 10_000
+
+Checksum = Literal["crc32", "md5"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The settings of one S3 store. Picklable, so that another process can open the same store."""
+
+    bucket: str
+    access_key: str = ""
+    secret_key: str = ""
+    session_token: str = ""
+    region: str = ""
+    endpoint: str = ""
+    public_endpoint: str = ""
+    addressing: str = "auto"
+    prefix: str = ""
+    part_size: int = 8 * MIB
+    max_parts: int = MAX_PARTS
+    buffer: int = 64 * MIB
+    checksum: Checksum = "crc32"
+    forms: bool = True
+    encryption: str = ""
+    kms_key: str = ""
+    timeout: float = 20.0
+    attempts: int = 4
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Options:
+        prefix = settings.aws_location.strip("/")
+        return cls(
+            bucket=settings.aws_storage_bucket_name,
+            access_key=settings.aws_access_key_id,
+            secret_key=settings.aws_secret_access_key,
+            session_token=settings.aws_session_token,
+            region=settings.aws_s3_region_name,
+            endpoint=settings.aws_s3_endpoint_url,
+            public_endpoint=settings.aws_s3_public_endpoint_url,
+            addressing=settings.aws_s3_addressing_style,
+            prefix=f"{prefix}/" if prefix else "",
+            part_size=settings.aws_s3_part_size_mb * MIB,
+            max_parts=settings.aws_s3_max_parts,
+            buffer=settings.aws_s3_buffer_mb * MIB,
+            checksum=settings.aws_s3_checksum,
+            forms=settings.aws_s3_forms,
+            encryption=settings.aws_s3_server_side_encryption,
+            kms_key=settings.aws_s3_kms_key_id,
+            timeout=settings.aws_s3_timeout_seconds,
+            attempts=settings.aws_s3_max_attempts,
+        )
+
+    def part_size_for(self, at_most: int | None) -> int:
+        """Return the size of all parts of an object, large enough that ``max_parts`` of them hold ``at_most`` bytes."""
+        needed = -(-(at_most or 0) // self.max_parts)
+        return max(self.part_size, -(-needed // MIB) * MIB)
+
+
+#: Content type of every object: the real type is found out later and sent with each download.
+CONTENT_TYPE = "application/octet-stream"
+#: Metadata field of an object that names the upload it was made of.
+UPLOAD_MARK = "windlass-upload"
+
+
+class RequestBody(bytearray):
+    """The body of one request, sent in one piece; botocore and urllib3 send ``bytes`` in blocks of 16 KiB.
+
+    Its text shows only its size: botocore logs each request at level debug, and no log may contain file content.
+    """
+
+    @classmethod
+    def of(cls, data: Buffer) -> RequestBody:
+        return data if isinstance(data, RequestBody) else cls(data)
+
+    @classmethod
+    def joined(cls, buffers: Sequence[Buffer]) -> RequestBody:
+        body, at = cls(sum(len(buffer) for buffer in buffers)), 0
+        with memoryview(body) as view:
+            for buffer in buffers:
+                view[at : at + len(buffer)] = buffer
+                at += len(buffer)
+        return body
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+    __str__ = __repr__
+
+
+def checksum_fields(data: Buffer, kind: str) -> dict[str, Any]:
+    """Return the request field by which the store verifies ``data``. ``kind``: ``crc32`` or ``md5``."""
+    if kind == "md5":
+        return {"ContentMD5": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()}
+    return {"ChecksumCRC32": base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()}
+
+
+class Bucket:
+    """A bucket and this process's connections to it. Thread-safe. A forked child opens connections of its own."""
+
+    def __init__(self, options: Options, guard: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """``guard`` is entered around each request."""
+        self.options = options
+        self._guard = guard
+        self.name = options.bucket
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._client: S3Client | None = None
+        self._presigner: S3Client | None = None
+        self._slow_client: S3Client | None = None
+        self._senders: ThreadPoolExecutor | None = None
+
+    @contextmanager
+    def call(self, key: str, *, slow: bool = False) -> Iterator[S3Client]:
+        """Yield the client; translate its errors. Raises StoreError.
+
+        ``slow``: a client with a timeout of minutes that never retries.
+        """
+        with self._guard():
+            try:
+                yield self._slow() if slow else self._current()
+            except (BotoCoreError, ClientError) as error:
+                raise store_error(error, key, self.options.checksum) from error
+
+    def pages(self, key: str, operation: str, **parameters: Any) -> Iterator[Any]:
+        """Yield the pages of a listing, one request each. Raises StoreError."""
+        pages: Iterator[Any] | None = None
+        while True:
+            with self.call(key) as s3:  # once per request: leaving without an error counts as a success of the breaker
+                if pages is None:
+                    pages = iter(s3.get_paginator(operation).paginate(Bucket=self.name, **parameters))  # type: ignore[call-overload]
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    @property
+    def senders(self) -> ThreadPoolExecutor:
+        """Threads that send parts while the caller fills the next ones."""
+        self._current()
+        assert self._senders is not None
+        return self._senders
+
+    def presigner(self) -> S3Client:
+        """Return a client that signs for the address that clients use. It sends nothing."""
+        client = self._current()
+        if not self.options.public_endpoint:
+            return client
+        with self._lock:
+            if self._presigner is None:
+                self._presigner = _client(self.options, self.options.public_endpoint)
+            return self._presigner
+
+    def path(self, key: str) -> str:
+        """Return the name of the object in the bucket."""
+        return self.options.prefix + key
+
+    def key(self, path: str) -> str:
+        return path[len(self.options.prefix) :]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is None or self._pid != os.getpid():
+                return
+            assert self._senders is not None
+            self._senders.shutdown(wait=False, cancel_futures=True)
+            for client in (self._client, self._slow_client):
+                if client is not None:
+                    client.close()
+            self._client = None
+
+    def encryption(self) -> dict[str, Any]:
+        """Return the encryption fields of the requests that create an object."""
+        match self.options.encryption:
+            case "":
+                return {}
+            case "aws:kms":
+                key = {"SSEKMSKeyId": self.options.kms_key} if self.options.kms_key else {}
+                return {"ServerSideEncryption": "aws:kms", **key}
+            case kind:
+                return {"ServerSideEncryption": kind.upper()}
+
+    def _slow(self) -> S3Client:
+        self._current()
+        with self._lock:
+            if self._slow_client is None:
+                options = replace(self.options, timeout=max(SLOW_TIMEOUT, self.options.timeout), attempts=1)
+                self._slow_client = _client(options, options.endpoint)
+            return self._slow_client
+
+    def _current(self) -> S3Client:
+        with self._lock:
+            if self._client is None or self._pid != os.getpid():
+                self._client = _client(self.options, self.options.endpoint)
+                self._presigner = self._slow_client = None
+                self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="windlass-s3")
+                self._pid = os.getpid()
+            return self._client
+
+
+#: Reads the protocol descriptions (megabytes of JSON) once for all clients.
+_LOADER = create_loader()
+
+
+def _client(options: Options, endpoint: str) -> S3Client:
+    core = botocore.session.Session()
+    core.register_component("data_loader", _LOADER)
+    session = boto3.session.Session(
+        botocore_session=core,
+        aws_access_key_id=options.access_key or None,
+        aws_secret_access_key=options.secret_key or None,
+        aws_session_token=options.session_token or None,
+        region_name=options.region or None,
+    )
+    # Every part has a checksum of its own, so payloads are not signed over TLS; over plain HTTP they are.
+    s3: Any = {"addressing_style": options.addressing}
+    if not endpoint.startswith("http://"):
+        s3["payload_signing_enabled"] = False
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=min(_CONNECT_SECONDS, options.timeout),
+        read_timeout=options.timeout,
+        max_pool_connections=CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": options.attempts},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        tcp_keepalive=True,
+        s3=s3,
+    )
+    region = session.region_name or "us-east-1"
+    client: S3Client = session.client("s3", endpoint_url=endpoint or None, region_name=region, config=config)
+    client.meta.events.register("before-sign.s3.PutObject", _checksum_into_url)
+    return client
+
+
+def _checksum_into_url(request: Any, signature_version: str, **_event: Any) -> None:
+    """Move the checksum of a presigned request into its URL, as other SDKs do: some stores look for it there when they
+    verify the signature, and the sender needs no extra header."""
+    if signature_version.endswith("-query"):
+        for name in [name for name in request.headers if name.lower().startswith("x-amz-checksum-")]:
+            request.params[name] = request.headers[name]
+            del request.headers[name]
