@@ -49,7 +49,7 @@ from windlass.kernel.memory_allocator import keep_freed_buffers  # noqa: E402
 from windlass.kernel.stored_text import is_storable  # noqa: E402
 from windlass.operations import health, metrics  # noqa: E402
 from windlass.processing import breakers  # noqa: E402
-from windlass.receiving import chunks, lease  # noqa: E402
+from windlass.receiving import chunked, lease  # noqa: E402
 
 breakers.watch()
 
@@ -184,8 +184,8 @@ async def _own_lifespan(receive: Receive, send: Send) -> None:
 async def stop() -> None:
     """End what would never end by itself, before the connections are waited for: uploads in flight flush, commit and
     give their leases back; live streams close. Repeatable."""
-    lease.keeper.ask_all()
-    chunks.stop_all()
+    lease.keeper.stop_all()
+    chunked.stop_all()
     await live.shut_down()
 
 

@@ -26,7 +26,7 @@ from windlass.http.checks import checks_of
 from windlass.kernel import urls
 from windlass.kernel.clock import now, rfc3339
 from windlass.protocols.chunks import progress_document
-from windlass.receiving.chunks import progress_of
+from windlass.receiving.chunked import progress_of
 
 _REJECTION = {"rule": None, "detail": None, "limit": None, "actual": None}
 

@@ -23,14 +23,14 @@ from windlass.protocols import chunks as dialect
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import assembly, chunks
+from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
 
 
 async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=Dialect.CHUNKS)
+    session = await chunked.create(intent, principal, dialect=Dialect.CHUNKS)
     layout = files.chunk_layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
@@ -41,7 +41,7 @@ async def take_json(incoming: Incoming) -> Response:
     async with json_bodies.parsed(
         incoming.head, incoming.body, dialect.parse_chunk, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large()
     ) as chunk:
-        outcome = await chunks.put(chunk.intent, lambda: principal, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
+        outcome = await chunked.put(chunk.intent, lambda: principal, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
     return _received(outcome, chunk.intent.index)
 
 
@@ -49,14 +49,14 @@ async def take_raw(incoming: Incoming) -> Response:
     """A chunk as the body: streamed to its place."""
     parameters = incoming.request.path_params
     intent = dialect.parse_put(incoming.head, parameters["id"], parameters["index"])
-    outcome = await chunks.put(intent, incoming.caller(), incoming.body, dialect=Dialect.CHUNKS)
+    outcome = await chunked.put(intent, incoming.caller(), incoming.body, dialect=Dialect.CHUNKS)
     return _received(outcome, intent.index)
 
 
 async def complete(incoming: Incoming) -> Response:
     principal = incoming.principal
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await assembly.complete(
+    session = await chunk_completion.complete(
         upload_id, lambda: principal, dialect=Dialect.CHUNKS, request_id=incoming.request_id
     )
     if session.status != files.UploadStatus.COMPLETED:
@@ -67,7 +67,7 @@ async def complete(incoming: Incoming) -> Response:
 async def cancel(incoming: Incoming) -> Response:
     principal = incoming.principal
     upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    await chunks.cancel(upload_id, lambda: principal, dialect=Dialect.CHUNKS)
+    await chunked.cancel(upload_id, lambda: principal, dialect=Dialect.CHUNKS)
     return of_reply(dialect.cancelled(upload_id))
 
 
@@ -77,11 +77,11 @@ async def status(request: Request) -> Response:
     principal = principal_of(request)
     document = await in_database(_status, upload_id, principal)
     if document["status"] == files.UploadStatus.ASSEMBLING:
-        await assembly.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
+        await chunk_completion.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
     return of_reply(dialect.status(document))
 
 
-def _received(outcome: chunks.ChunkOutcome, index: int) -> Response:
+def _received(outcome: chunked.ChunkOutcome, index: int) -> Response:
     return of_reply(dialect.received(outcome.session.id, index, outcome.progress, duplicate=outcome.duplicate))
 
 

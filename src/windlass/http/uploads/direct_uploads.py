@@ -26,7 +26,7 @@ from windlass.protocols import s3multipart as dialect
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import direct, taking
+from windlass.receiving import direct_completion, direct_upload
 
 Call = Callable[[Incoming], Awaitable[Reply]]
 
@@ -49,19 +49,19 @@ async def create(incoming: Incoming) -> Reply:
     """``POST multipart``."""
     principal = incoming.principal
     intent = dialect.parse_create(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    begun = await direct.begin(direct.admitted(intent, principal, dialect=Dialect.S3), intent)
-    return dialect.created(begun.session.id, begun.key, direct.bucket_of(begun.session))
+    begun = await direct_upload.create(direct_upload.admit_direct(intent, principal, dialect=Dialect.S3), intent)
+    return dialect.created(begun.session.id, begun.key, direct_upload.bucket_of(begun.session))
 
 
 async def params(incoming: Incoming) -> Reply:
     """``GET params``: where to send a file in one request."""
     principal = incoming.principal
     intent = dialect.parse_params(incoming.head.query)
-    new = direct.admitted(intent, principal, dialect=Dialect.S3)
-    if intent.as_form and not direct.takes_forms(new):
+    new = direct_upload.admit_direct(intent, principal, dialect=Dialect.S3)
+    if intent.as_form and not direct_upload.supports_forms(new):
         return await _through_here(incoming, intent, principal)
-    begun = await direct.begin(new, intent)
-    invitation = begun.invitation
+    begun = await direct_upload.create(new, intent)
+    invitation = begun.signed
     assert invitation is not None
     return dialect.signed_request(
         begun.session.id,
@@ -70,34 +70,36 @@ async def params(incoming: Incoming) -> Reply:
         url=invitation.url,
         fields=invitation.fields,
         headers=invitation.headers,
-        seconds=direct.life(),
+        seconds=direct_upload.url_lifetime(),
     )
 
 
 async def show_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
-    found = await direct.parts(upload_id, key, incoming.caller(), dialect=Dialect.S3)
+    found = await direct_upload.parts(upload_id, key, incoming.caller(), dialect=Dialect.S3)
     return dialect.uploaded_parts((part.number, part.tag, part.size) for part in found)
 
 
 async def sign_part(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     number = dialect.parse_number(incoming.request.path_params["number"])
-    urls = await direct.part_urls(upload_id, key, [number], incoming.caller(), dialect=Dialect.S3)
-    return dialect.signed_part(urls[number], direct.life())
+    urls = await direct_upload.part_urls(upload_id, key, [number], incoming.caller(), dialect=Dialect.S3)
+    return dialect.signed_part(urls[number], direct_upload.url_lifetime())
 
 
 async def sign_parts(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     numbers = dialect.parse_numbers(incoming.head.query)
-    return dialect.signed_parts(await direct.part_urls(upload_id, key, numbers, incoming.caller(), dialect=Dialect.S3))
+    return dialect.signed_parts(
+        await direct_upload.part_urls(upload_id, key, numbers, incoming.caller(), dialect=Dialect.S3)
+    )
 
 
 async def complete(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
     principal = incoming.principal
     named = await json_bodies.parse_whole(incoming.head, incoming.body, dialect.parse_complete, dialect.MAX_JSON_PARTS)
-    session = await taking.complete(
+    session = await direct_completion.complete_multipart(
         upload_id, key, named, lambda: principal, dialect=Dialect.S3, request_id=incoming.request_id
     )
     return await _completed(session, key)
@@ -109,13 +111,15 @@ async def complete_params(incoming: Incoming) -> Reply:
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_granted, key, incoming.caller()), key)
     upload_id, key = dialect.parse_upload_key(incoming.head.query)
-    session = await taking.take(upload_id, key, incoming.caller(), dialect=Dialect.S3, request_id=incoming.request_id)
+    session = await direct_completion.complete_single(
+        upload_id, key, incoming.caller(), dialect=Dialect.S3, request_id=incoming.request_id
+    )
     return await _completed(session, key)
 
 
 async def abort(incoming: Incoming) -> Reply:
     upload_id, key = _named(incoming)
-    await direct.abort(upload_id, key, incoming.caller(), dialect=Dialect.S3)
+    await direct_upload.abort(upload_id, key, incoming.caller(), dialect=Dialect.S3)
     return dialect.aborted()
 
 
@@ -130,12 +134,14 @@ async def _through_here(incoming: Incoming, intent: CreateDirect, principal: Pri
         max_size=intent.size,
         reference=said.reference,
         origin=incoming.head.headers.get("origin", ""),
-        expires_in=direct.life(),
+        expires_in=direct_upload.url_lifetime(),
     )
     url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
     fields = {"key": token, "metadata": json.dumps(said.metadata) if said.metadata else "", "sha256": said.sha256 or ""}
     shown = {name: value for name, value in fields.items() if value}
-    return dialect.signed_request(None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct.life())
+    return dialect.signed_request(
+        None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct_upload.url_lifetime()
+    )
 
 
 def _granted(token: str, caller: Caller) -> files.UploadSession:
@@ -153,7 +159,7 @@ async def _completed(session: files.UploadSession, key: str) -> Reply:
     asset = await in_database(files.assets.load, session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
-    return dialect.completed(asset.id, key, direct.bucket_of(session))
+    return dialect.completed(asset.id, key, direct_upload.bucket_of(session))
 
 
 routes = [

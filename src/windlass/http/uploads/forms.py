@@ -22,7 +22,7 @@ from windlass.protocols import form
 from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FormRequest, PartBegan, PartEnded
 from windlass.receiving.admission import admit
-from windlass.receiving.whole import WholeUpload
+from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.contract import StoreError
 
 #: What a form may hold besides its files (bytes): part headers and ordinary fields.
@@ -77,7 +77,7 @@ class _Received:
     """One file part: what came of it. ``problem`` and no upload where it was refused."""
 
     part: PartBegan
-    upload: WholeUpload | None = None
+    upload: SingleRequestUpload | None = None
     problem: Problem | None = None
     record: dict[str, Any] | None = None
 
@@ -134,7 +134,7 @@ class _Intake:
         try:
             if len(self.received) > allowed:
                 raise BodyTooLarge(f"One form may have at most {allowed} files.", limit=allowed)
-            item.upload = WholeUpload(admit(described, None, principal, Dialect.FORM))
+            item.upload = SingleRequestUpload(admit(described, None, principal, Dialect.FORM))
             await item.upload.receive(self.events)
         except (Problem, StoreError) as error:
             if self.events.file_bytes > self.total:

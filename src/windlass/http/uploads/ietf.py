@@ -19,7 +19,7 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem
 from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, UploadState
-from windlass.receiving import resumable
+from windlass.receiving import sequential
 from windlass.receiving.session import Outcome
 from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
@@ -32,13 +32,13 @@ async def create(incoming: Incoming) -> Response:
         raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
     begun = _Interim(incoming)
     try:
-        outcome = await resumable.create(
+        outcome = await sequential.create(
             intent,
             incoming.principal,
             incoming.body if intent.has_body else None,
             dialect=Dialect.IETF,
             request_id=incoming.request_id,
-            begun=begun if intent.has_body else None,
+            on_created=begun if intent.has_body else None,
         )
         return await _taken(incoming, outcome, creation=True)
     except (Problem, StoreError) as error:
@@ -49,15 +49,15 @@ async def operate(incoming: Incoming, upload_id: uuid.UUID) -> Response:
     """HEAD, PATCH and DELETE of one upload."""
     match rufh.parse(incoming.head, upload_id):
         case Append() as intent:
-            outcome = await resumable.append(
+            outcome = await sequential.append(
                 intent, incoming.caller(), incoming.body, dialect=Dialect.IETF, request_id=incoming.request_id
             )
             return await _taken(incoming, outcome)
         case Query(upload_id=wanted):
-            outcome = await resumable.query(wanted, incoming.caller(), dialect=Dialect.IETF)
+            outcome = await sequential.query(wanted, incoming.caller(), dialect=Dialect.IETF)
             return of_reply(rufh.queried(outcome.state, rufh.interop_of(incoming.head), now()))
         case Abort(upload_id=wanted):
-            await resumable.abort(wanted, incoming.caller())
+            await sequential.abort(wanted, incoming.caller())
             return of_reply(rufh.aborted())
     raise BadRequest("Uploads are created at POST /files/.")
 
@@ -80,7 +80,7 @@ class _Interim:
 async def _taken(incoming: Incoming, outcome: Outcome, *, creation: bool = False) -> Response:
     state, interop = outcome.state, rufh.interop_of(incoming.head)
     if outcome.end is TransferEnd.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
-        await resumable.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
+        await sequential.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
     must_have_ended_well(outcome)
     if outcome.end is TransferEnd.CLIENT_GONE:
         return no_reply()

@@ -33,15 +33,16 @@ from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.intents import ChunkProgress, PutChunk
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
-from windlass.receiving import assembly, chunks, disk_space
+from windlass.receiving import chunk_completion, chunked, disk_space
 from windlass.receiving.body import ByteSource, SpooledBody
+from windlass.receiving.session import find_session
 from windlass.storage.registry import store
 
 
 async def init(incoming: Incoming) -> Response:
     principal = incoming.principal
     intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
+    session = await chunked.create(intent, principal, dialect=Dialect.MEDIA)
     layout = files.chunk_layout(session)
     return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
 
@@ -56,7 +57,7 @@ async def take_chunk(incoming: Incoming) -> Response:
         intent, outcome = await form.take()
     finally:
         await asyncio.shield(form.close())
-    following = await in_database(chunks.first_missing, outcome.session.id, outcome.progress.total_chunks)
+    following = await in_database(chunked.first_missing, outcome.session.id, outcome.progress.total_chunks)
     return of_reply(dialect.received(outcome.session.id, intent.index, outcome.progress, following))
 
 
@@ -71,8 +72,8 @@ class _ChunkForm:
         self._fields = FieldCollector()
         self._spool: SpooledBody | None = None
 
-    async def take(self) -> tuple[PutChunk, chunks.ChunkOutcome]:
-        taken: tuple[PutChunk, chunks.ChunkOutcome] | None = None
+    async def take(self) -> tuple[PutChunk, chunked.ChunkOutcome]:
+        taken: tuple[PutChunk, chunked.ChunkOutcome] | None = None
         while (event := await self._events.next()) is not None:
             if not (isinstance(event, PartBegan) and event.name == "chunk"):
                 self._fields.take(event)
@@ -102,10 +103,10 @@ class _ChunkForm:
         self._spool = SpooledBody()
         await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
 
-    async def _put(self, source: ByteSource) -> tuple[PutChunk, chunks.ChunkOutcome]:
+    async def _put(self, source: ByteSource) -> tuple[PutChunk, chunked.ChunkOutcome]:
         principal = await self._incoming.principal_of_form(self._fields.values)
         intent = dialect.parse_chunk(self._said())
-        return intent, await chunks.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
+        return intent, await chunked.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
 
 
 async def status(request: Request) -> Response:
@@ -114,7 +115,7 @@ async def status(request: Request) -> Response:
     principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
-        await assembly.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
+        await chunk_completion.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
     return of_reply(dialect.status(upload_id, state, progress))
 
 
@@ -123,7 +124,7 @@ async def finalize(incoming: Incoming) -> Response:
     principal = incoming.principal
     upload_id = parse_upload_id(incoming.request.path_params["id"])
     said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await assembly.complete(
+    session = await chunk_completion.complete(
         upload_id, lambda: principal, dialect=Dialect.MEDIA, described=said, request_id=incoming.request_id
     )
     if session.file_id is None:
@@ -134,7 +135,7 @@ async def finalize(incoming: Incoming) -> Response:
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["id"])
     principal = principal_of(request)
-    await chunks.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
+    await chunked.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
     return Response(status_code=204)
 
 
@@ -180,9 +181,9 @@ def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgress]:
-    session = chunks.find(upload_id, lambda: principal, Dialect.MEDIA)
+    session = find_session(upload_id, lambda: principal, Dialect.MEDIA)
     state = files.UploadStatus.EXPIRED if records.is_expired(session) else session.status
-    return str(state), chunks.progress_of(upload_id)
+    return str(state), chunked.progress_of(upload_id)
 
 
 #: What says where a chunk belongs.

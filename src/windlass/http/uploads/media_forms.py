@@ -16,7 +16,7 @@ from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FieldCollector, FormParser, PartBegan
 from windlass.protocols.json_fields import LARGEST
 from windlass.receiving.admission import admit
-from windlass.receiving.whole import WholeUpload
+from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.contract import StoreError
 
 #: Fields that may stand anywhere in the form, and in the query.
@@ -45,7 +45,7 @@ class MediaForm:
         self._events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
         self._events.limit = LARGEST  # each file has a limit of its own
         self._fields = FieldCollector()
-        self._received: list[WholeUpload | Problem] = []
+        self._received: list[SingleRequestUpload | Problem] = []
 
     async def take(self) -> list[uuid.UUID | Problem]:
         """The files, in the order of the form; a Problem in the place of one that could not be taken.
@@ -71,9 +71,9 @@ class MediaForm:
     async def _receive_file(self, part: PartBegan) -> None:
         principal = await self._incoming.principal_of_form(self._fields.values)
         described = dialect.describe(self._said(), part.filename, part.content_type)
-        upload: WholeUpload | None = None
+        upload: SingleRequestUpload | None = None
         try:
-            upload = WholeUpload(admit(described, None, principal, Dialect.FORM, max_size=self._max_size))
+            upload = SingleRequestUpload(admit(described, None, principal, Dialect.FORM, max_size=self._max_size))
             await upload.receive(self._events)
         except (Problem, StoreError) as error:
             if upload is not None:
@@ -89,7 +89,7 @@ class MediaForm:
         else:
             self._received.append(upload)
 
-    async def _finish(self, item: WholeUpload | Problem) -> uuid.UUID | Problem:
+    async def _finish(self, item: SingleRequestUpload | Problem) -> uuid.UUID | Problem:
         if isinstance(item, Problem):
             return item
         last = dialect.describe(self._said(), item.new.filename, None)
@@ -107,7 +107,7 @@ class MediaForm:
 
     async def _discard(self) -> None:
         for item in self._received:
-            if isinstance(item, WholeUpload):
+            if isinstance(item, SingleRequestUpload):
                 await item.discard()
 
 

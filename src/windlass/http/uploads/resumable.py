@@ -48,7 +48,7 @@ async def show(request: Request) -> Response:
     """GET of an upload: its status where JSON is asked for, else its bytes once they are all here."""
     principal = principal_of(request)
     session, asset = await in_database(_load, upload_id(request), principal)
-    if await lease.writers.settle(session.id):
+    if await lease.writers.wait_for_commits(session.id):
         session, asset = await in_database(_load, session.id, principal)
     if "application/json" in request.headers.get("accept", ""):
         status = await in_database(records.upload_status, session)

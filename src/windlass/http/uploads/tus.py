@@ -17,7 +17,7 @@ from windlass.kernel.principals import Principal
 from windlass.protocols import tus
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, UploadState
-from windlass.receiving import concatenating, resumable
+from windlass.receiving import concatenation, sequential
 from windlass.receiving.body import RequestBody
 from windlass.receiving.session import Outcome
 from windlass.receiving.transfer import TransferEnd
@@ -31,7 +31,7 @@ async def create(incoming: Incoming) -> Response:
         case Create() as intent:
             return await _create(intent, incoming, principal)
         case Concatenate() as intent:
-            outcome = await concatenating.concatenate(
+            outcome = await concatenation.concatenate(
                 intent, principal, dialect=Dialect.TUS, request_id=incoming.request_id
             )
             return _created(incoming, outcome, received_body=False)
@@ -44,10 +44,10 @@ async def operate(incoming: Incoming, upload_id: uuid.UUID) -> Response:
         case Append() as intent:
             return await _append(intent, incoming)
         case Query(upload_id=wanted):
-            outcome = await resumable.query(wanted, incoming.caller(), dialect=Dialect.TUS)
+            outcome = await sequential.query(wanted, incoming.caller(), dialect=Dialect.TUS)
             return of_reply(tus.queried(outcome.state))
         case Abort(upload_id=wanted):
-            await resumable.abort(wanted, incoming.caller())
+            await sequential.abort(wanted, incoming.caller())
             return of_reply(tus.aborted())
     raise BadRequest("Uploads are created at POST /files/.")
 
@@ -76,13 +76,13 @@ async def _create(intent: Create, incoming: Incoming, principal: Principal) -> R
         begun.append(state.upload_id)
 
     try:
-        outcome = await resumable.create(
+        outcome = await sequential.create(
             intent,
             principal,
             incoming.body if intent.has_body else None,
             dialect=Dialect.TUS,
             request_id=incoming.request_id,
-            begun=remember,
+            on_created=remember,
         )
         must_have_ended_well(outcome)
     except (Problem, StoreError) as error:
@@ -98,7 +98,7 @@ def _created(incoming: Incoming, outcome: Outcome, *, received_body: bool) -> Re
 
 
 async def _append(intent: Append, incoming: Incoming) -> Response:
-    outcome = await resumable.append(
+    outcome = await sequential.append(
         intent, incoming.caller(), incoming.body, dialect=Dialect.TUS, request_id=incoming.request_id
     )
     must_have_ended_well(outcome)

@@ -136,7 +136,7 @@ def _arrival(incoming: Incoming) -> AbstractContextManager[None]:
     found = parse_id(str(incoming.request.path_params.get("id", "")))
     if found is None or effective_method(incoming.head) != "PATCH":
         return nullcontext()
-    return leases.writers.arrived(found)
+    return leases.writers.registered(found)
 
 
 def _refused(problem: Problem, incoming: Incoming) -> Response:
