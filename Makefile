@@ -54,6 +54,7 @@ chaos: $(STAMP)-dev ## Break a running server again and again and count what was
 
 hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); what fails is kept in .hostile/
 	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)
+	$(BIN)/python -m tests.hostile.archive_peers --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile
 
 audit: $(STAMP)-dev ## Look for known vulnerabilities in what is pinned
 	$(BIN)/python .ci/audit.py

@@ -148,9 +148,9 @@ def facts() -> str:
 
 
 def _facts(kind: str, abouts: Iterable[Any]) -> str:
-    from windlass.files.api import assets
+    from windlass.files.api import FACT_COLUMNS
 
-    columns = {*assets.COLUMNS, "duplicate_of"}
+    columns = {*FACT_COLUMNS, "duplicate_of"}
     rows = [
         (f"`{name}`", meaning, "the record" if name in columns else "`extra_attributes`", f"`{about.name}`")
         for about in abouts
@@ -219,9 +219,9 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "calls": calls,
     "upload-statuses": statuses("UploadStatus"),
-    "upload-moves": moves("UPLOAD_MOVES"),
+    "upload-moves": moves("UPLOAD_TRANSITIONS"),
     "file-statuses": statuses("FileStatus"),
-    "file-moves": moves("FILE_MOVES"),
+    "file-moves": moves("FILE_TRANSITIONS"),
     "step-states": statuses("StepState"),
     "stages": statuses("Stage"),
     "job-states": statuses("JobState"),

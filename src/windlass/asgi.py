@@ -1,6 +1,6 @@
-"""The front door: routes that carry file bytes first, Django for the rest.
+"""The ASGI application: byte routes first, Django for the rest.
 
-Django's own handler writes a whole request body to disk before a view sees it, so bytes never enter through it.
+Django's own handler writes a whole request body to disk before a view sees it, so file bytes never pass through it.
 
 In another project, one line of its ``asgi.py``: ``application = windlass.asgi.wrap(get_asgi_application())``.
 """
@@ -20,15 +20,13 @@ from starlette.routing import Match, Route
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
-from windlass.accounts.api import declared_access  # noqa: E402  Django's apps must be loaded first
-from windlass.http import cors, query_parameters, uploads  # noqa: E402
-from windlass.http.downloads import files as downloads  # noqa: E402
-from windlass.http.downloads import zip_archives as zip_files  # noqa: E402
-from windlass.http.endpoints import admit, endpoint, problem_of, problem_response  # noqa: E402
-from windlass.http.forwarded import as_client_sees, base_of, path_of  # noqa: E402
-from windlass.http.live import event_streams as live  # noqa: E402
-from windlass.http.live import websockets  # noqa: E402
-from windlass.http.middleware import (  # noqa: E402
+# ruff: noqa: E402  Django's apps must be loaded before the modules below
+from windlass.http import byte_plane, cors, query_parameters, request_head, service_endpoints
+from windlass.http.authentication import admit
+from windlass.http.endpoints import answering
+from windlass.http.forwarded import as_client_sees, base_of, path_of
+from windlass.http.live import event_streams, websockets
+from windlass.http.middleware import (
     PAGE_BODY_LIMIT,
     RECORD_BODY_LIMIT,
     App,
@@ -42,45 +40,39 @@ from windlass.http.middleware import (  # noqa: E402
     secured,
     without_body,
 )
-from windlass.http.server.drain_request_body import LINGERS, UnreadBody  # noqa: E402
-from windlass.kernel import urls  # noqa: E402
-from windlass.kernel.errors import NotFound  # noqa: E402
-from windlass.kernel.memory_allocator import keep_freed_buffers  # noqa: E402
-from windlass.kernel.stored_text import is_storable  # noqa: E402
-from windlass.operations import health, metrics  # noqa: E402
-from windlass.processing import breakers  # noqa: E402
-from windlass.receiving import chunked, lease  # noqa: E402
+from windlass.http.problem_responses import problem_of, problem_response
+from windlass.http.server.asgi_extensions import DRAINS_BODY
+from windlass.http.server.drain_request_body import BodyDrain
+from windlass.kernel import urls
+from windlass.kernel.errors import NotFound
+from windlass.kernel.memory_allocator import keep_freed_buffers
+from windlass.kernel.stored_text import is_storable
+from windlass.operations import health, metrics
+from windlass.processing import breakers
+from windlass.receiving import chunked, lease
 
 breakers.watch()
 
-
-def _guarded(route: Route) -> Route:
-    """The same route, for callers whom the declaration of its handler lets in."""
-    return Route(
-        route.path, endpoint(route.endpoint, declared_access(route.endpoint)), methods=list(route.methods or ())
-    )
-
-
-METRICS_ROUTES = [_guarded(route) for route in metrics.routes]
+#: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
+_SERVICE_HANDLERS = {
+    service_endpoints.LIVEZ: health.livez,
+    service_endpoints.READYZ: health.readyz,
+    service_endpoints.HEALTHZ: health.readyz,
+    service_endpoints.METRICS_PAGE: metrics.metrics,
+}
 BYTE_ROUTES: list[Route] = [
-    *uploads.routes,
-    *zip_files.routes,
-    *downloads.routes,
-    *live.routes,
-    *map(_guarded, health.routes),
-    *METRICS_ROUTES,
+    *byte_plane.ROUTES,
+    *(declared.route(answering(handler, declared)) for declared, handler in _SERVICE_HANDLERS.items()),
 ]
-for _route in BYTE_ROUTES:
-    declared_access(_route.endpoint)  # one without a declaration is not served: the start fails
 
-#: First segments of the paths that may be Windlass's. Every other path is the wrapped project's, untouched.
-OURS = frozenset(
+#: First segments of the paths that may be Windlass's. Every other path is passed to the wrapped project unchanged.
+OWN_SEGMENTS = frozenset(
     {"files", "uploads", "events", "profiles", "api", "livez", "readyz", "healthz", "metrics", "problems", "s3"}
 )
 
 
-class FrontDoor:
-    """An ASGI application around another one. ``alone``: all of it is Windlass's, its other pages too."""
+class WindlassApplication:
+    """An ASGI application around another one. ``alone``: the other application's pages are Windlass's too."""
 
     def __init__(self, inner: App, *, alone: bool = False) -> None:
         self._inner = inner
@@ -95,27 +87,29 @@ class FrontDoor:
             await self._dispatch(scope, seen, receive, send)
 
     async def _dispatch(self, scope: Scope, seen: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _may_be_ours(seen):
-            ours = _without_slash(seen)
-            route = _byte_route(ours)
-            if (route is None or route in METRICS_ROUTES) and _is_anothers(path_of(seen)):
+        if scope["type"] == "http" and _may_be_windlass(seen):
+            routed = _for_routing(seen)
+            route = _byte_route(routed)
+            # A project may have a /metrics of its own.
+            shared = route is None or route.path == service_endpoints.METRICS_PAGE.path
+            if shared and _is_of_project(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
-                receive, send = _letting_clients_finish(ours, receive, send)
-                await self._answer(route, ours, receive, identify(ours, cors.permitting(ours, send)))
+                receive, send = _draining_body(routed, receive, send)
+                await self._answer(route, routed, receive, identify(routed, cors.permitting(routed, send)))
         elif scope["type"] == "http" and self._alone:
-            receive, send = _letting_clients_finish(scope, receive, send)
+            receive, send = _draining_body(scope, receive, send)
             await self._answer_page(scope, receive, identify(scope, send))
         elif scope["type"] == "websocket" and isinstance(self._inner, ASGIHandler):
-            await websockets.refuse(seen, receive, send)  # Django knows none
+            await websockets.refuse(seen, receive, send)  # Django has none
         else:
             await self._inner(scope, receive, send)
 
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
-        send = _completing(scope, send)
+        send = _with_common_headers(scope, send)
         try:
             check_host(scope)
-            if not is_storable(scope["path"]) and scope["method"] != "PUT":  # a name in the path is cleaned
+            if not is_storable(scope["path"]) and scope["method"] != "PUT":  # PUT cleans the name in its path
                 raise NotFound("There is nothing at an address that contains a NUL character.")
             if route is not None:
                 await route.handle(scope, receive, send)
@@ -128,7 +122,7 @@ class FrontDoor:
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
     async def _answer_page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A page of Django's, whose forms and filters do not check every text of a query."""
+        """Answer with a page of Django's, whose forms and filters do not check every text of a query."""
         try:
             check_host(scope)
             query_parameters.check_text(scope["query_string"].decode("latin-1"))
@@ -137,13 +131,13 @@ class FrontDoor:
             await problem_response(problem_of(error), Request(scope))(scope, receive, send)
 
     async def _call_django(self, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
-        if _takes_body(path_of(scope)):
+        if _has_view(path_of(scope)):
             await call_bounded(self._inner, scope, receive, send, limit)
         else:
             await self._inner(scope, without_body(), send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The inner application's lifespan, where it has one; Django has none and says so by raising at once."""
+        """Run the inner application's lifespan. Django has none and raises at once; then ours is run."""
         begun = False
 
         async def receive_for_inner() -> Message:
@@ -166,7 +160,7 @@ class FrontDoor:
 
 def wrap(inner: Any) -> App:
     """Put the byte routes in front of another ASGI application, such as a project's ``get_asgi_application()``."""
-    return FrontDoor(inner)
+    return WindlassApplication(inner)
 
 
 async def _own_lifespan(receive: Receive, send: Send) -> None:
@@ -182,45 +176,49 @@ async def _own_lifespan(receive: Receive, send: Send) -> None:
 
 
 async def stop() -> None:
-    """End what would never end by itself, before the connections are waited for: uploads in flight flush, commit and
-    give their leases back; live streams close. Repeatable."""
+    """End uploads and live streams, which may last for ever, before the connections are waited for.
+
+    Running uploads flush, commit their offset and release their leases. Idempotent.
+    """
     lease.keeper.stop_all()
     chunked.stop_all()
-    await live.shut_down()
+    await event_streams.shut_down()
 
 
-def _letting_clients_finish(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """A client that is answered before its body has ended shall see why, which not every server cares for."""
-    if LINGERS in (scope.get("extensions") or {}):
+def _draining_body(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Let a client see a reply that is sent before its body has ended, where the server does not do so itself."""
+    if DRAINS_BODY in (scope.get("extensions") or {}):
         return receive, send
-    body = UnreadBody(scope, receive, send)
+    body = BodyDrain(scope, receive, send)
     return body.receive, body.send
 
 
-def _takes_body(path: str) -> bool:
-    """Whether there is anything at this path of Django's. Of a body to nowhere nothing is taken in."""
+def _has_view(path: str) -> bool:
+    """Whether Django has a view for this path. For a path without one, no body is received."""
     from windlass.http.rest.routing import refuse
 
     return any(view is not None and view is not refuse for view in (_view(path.rstrip("/")), _view(path)))
 
 
-def _may_be_ours(scope: Scope) -> bool:
-    return path_of(scope).lstrip("/").partition("/")[0] in OURS
+def _may_be_windlass(scope: Scope) -> bool:
+    return path_of(scope).lstrip("/").partition("/")[0] in OWN_SEGMENTS
 
 
-def _is_anothers(path: str) -> bool:
-    """Whether the wrapped project has a page of its own below a name that is ours too, such as ``/api/``."""
-    from windlass.http.rest.routing import refuse  # with the first request that needs it: Ninja takes long to import
+def _is_of_project(path: str) -> bool:
+    """Whether the wrapped project has a page below a segment that Windlass uses too, such as ``/api/``."""
+    from windlass.http.rest.routing import (
+        refuse,  # at the first request that needs it: the operations take long to build
+    )
 
-    ours = _view(path.rstrip("/"))
-    if ours is not None and ours is not refuse and ours.__module__.startswith("windlass."):
+    own = _view(path.rstrip("/"))
+    if own is not None and own is not refuse and own.__module__.startswith("windlass."):
         return False
     view = _view(path)
     return view is not None and not view.__module__.startswith("windlass.")
 
 
 async def _admit_to_record_plane(scope: Scope) -> None:
-    """Prove the credential before Django takes in the body, which it does before a view sees the request."""
+    """Prove the credential before Django receives the body, which it does before a view sees the request."""
     from windlass.http.rest.routing import access_of
 
     view = _view(path_of(scope))
@@ -235,9 +233,9 @@ def _allowed(scope: Scope) -> frozenset[str]:
     return allowed_methods(path_of(scope))
 
 
-def _completing(scope: Scope, send: Send) -> Send:
-    """Adds what every reply says: not to be stored where it says nothing of caches, because it is of one caller and one
-    moment; and to OPTIONS, or where the method is refused, ``Allow`` with what the path takes on both planes."""
+def _with_common_headers(scope: Scope, send: Send) -> Send:
+    """Add ``Cache-Control: private, no-store`` to replies without a Cache-Control, and ``Allow``, with the methods of
+    the path on both planes, to 405 and to replies to OPTIONS."""
 
     async def send_completed(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -261,10 +259,10 @@ def _view(path: str) -> Callable[..., Any] | None:
         return None
 
 
-def _without_slash(scope: Scope) -> Scope:
-    """Trailing slashes are optional everywhere, and X-HTTP-Method-Override is the method for who may not send it."""
-    method = uploads.effective_method(scope)
-    path = (uploads.path_of_put(scope) if method == "PUT" else scope["path"]).rstrip("/") or "/"
+def _for_routing(scope: Scope) -> Scope:
+    """The scope without trailing slashes in its path, and with X-HTTP-Method-Override as its method."""
+    method = request_head.effective_method(scope)
+    path = (request_head.path_of_put(scope) if method == "PUT" else scope["path"]).rstrip("/") or "/"
     return {**scope, "path": path, "raw_path": None, "method": method}
 
 
@@ -273,16 +271,15 @@ def _byte_route(scope: Scope) -> Route | None:
         match, child = route.matches(scope)
         if match is Match.FULL:
             scope.update(child)
-            scope["windlass.route"] = route.path
             return route
     return None
 
 
-_standalone = FrontDoor(cast(App, ASGIHandler()), alone=True)
+_standalone = WindlassApplication(cast(App, ASGIHandler()), alone=True)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """The server that stands alone. Here the pages behind the front door are seen through the proxy too."""
+    """The standalone server. Django's pages get the scope as the client sees it through a proxy, too."""
     if scope["type"] == "lifespan":
         await _standalone(scope, receive, send)
         return

@@ -104,7 +104,7 @@ def byte_routes() -> Iterator[str]:
 
     for route in BYTE_ROUTES:
         for method in route.methods or ():
-            # Starlette answers HEAD wherever GET is; it is a row of its own where it is no GET without a body.
+            # HEAD is a row of its own where it is not the answer to GET without its body.
             if method != "HEAD" or "GET" not in (route.methods or ()):
                 yield f"{method} {re.sub('{[^}]*}', '{}', route.path)}"
 

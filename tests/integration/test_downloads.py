@@ -45,7 +45,9 @@ DATA = b"".join(n.to_bytes(4, "big") for n in range(700_000))  # several blocks,
 
 @pytest.fixture(scope="module")
 def server(database: Path) -> Iterator[tuple[str, int]]:
-    config = uvicorn.Config(Starlette(routes=downloads.routes), lifespan="off", ws="none", log_level="warning")
+    config = uvicorn.Config(
+        Starlette(routes=downloads.endpoints.routes), lifespan="off", ws="none", log_level="warning"
+    )
     running = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
@@ -425,7 +427,7 @@ def test_bytes_that_move_between_the_look_at_their_row_and_their_opening(
         store().put(moved, io.BytesIO(data), len(data))
         type(row).objects.filter(id=row.id).update(key=moved)
         store().delete(old)
-    monkeypatch.setattr(downloads, "_find", lambda *_: asset)  # as it was read before
+    monkeypatch.setattr(downloads, "_find_file", lambda *_: asset)  # as it was read before
     monkeypatch.setattr(downloads, "_find_rendition", lambda *_: (asset, picture))
     reply = client.get(path(asset), headers={"Range": "bytes=5-"})
     assert (reply.status_code, reply.content) == (206, DATA[5:])
@@ -632,7 +634,7 @@ def test_a_server_that_sends_files_by_itself_is_given_the_file(database: Path) -
     """ASGI's zero copy send: the first block as it was read, then a descriptor, an offset and a length."""
     asset = a_file()
     assert asset.blob is not None
-    reader = ObjectReader.begin(asset.blob.store, asset.blob.key, ByteRange(100, len(DATA) - 10))
+    reader = ObjectReader.open(asset.blob.store, asset.blob.key, ByteRange(100, len(DATA) - 10))
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:

@@ -29,9 +29,9 @@ class LiveServer(uvicorn.Server):
     """uvicorn as ``windlass web`` runs it: streams end before connections are waited for."""
 
     async def shutdown(self, sockets: Any = None) -> None:
-        from windlass.http.live import event_streams as live
+        from windlass.http.live import event_streams
 
-        await live.shut_down()
+        await event_streams.shut_down()
         await super().shutdown(sockets)
 
 
@@ -49,10 +49,10 @@ class Running:
 
 @contextmanager
 def running() -> Iterator[Running]:
-    from windlass.http.live import event_streams as live
+    from windlass.http.live import event_streams
 
     door = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(Starlette(routes=live.routes), log_config=None, lifespan="off")
+    config = uvicorn.Config(Starlette(routes=event_streams.endpoints.routes), log_config=None, lifespan="off")
     server = LiveServer(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
@@ -201,9 +201,9 @@ class TestStreams:
         assert response.headers["content-type"].startswith("text/event-stream")
 
     def test_says_that_it_is_there(self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        from windlass.http.live import event_streams as live
+        from windlass.http.live import event_streams
 
-        monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+        monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0.05)
         with listen(user(), "/events") as stream:
             assert set(stream.frame()) == {""}
 
@@ -264,20 +264,20 @@ class TestProgress:
 
     def test_never_tells_less_than_the_journal_did(self) -> None:
         from windlass.events.api import Event
-        from windlass.http.live.progress import Progress, Shown
+        from windlass.http.live.progress import Progress, SentProgress
 
-        file_id, shown = uuid.uuid4(), Shown()
+        file_id, sent = uuid.uuid4(), SentProgress()
 
         def at(percent: int, message: str = "") -> list[Progress]:
-            return shown.risen([Progress("o", percent, message, {}, file_id=file_id)])
+            return sent.advance([Progress("o", percent, message, {}, file_id=file_id)])
 
         assert at(30, "page 1")
         assert not at(30)
         assert at(30, "page 2")
-        shown.journal(Event(file_id=file_id, data={"progress": 60}))
+        sent.record(Event(file_id=file_id, data={"progress": 60}))
         assert not at(50)
         assert at(61)
-        shown.journal(Event(file_id=file_id, data={"progress": 0}))  # a new run
+        sent.record(Event(file_id=file_id, data={"progress": 0}))  # a new run
         assert at(5)
 
 
@@ -299,7 +299,7 @@ class TestBounds:
                     subscriber.wake.clear()
                 while not subscriber.behind:
                     await asyncio.sleep(0.01)
-                held = len(subscriber.news)
+                held = len(subscriber.waiting)
                 read: list[int] = []
                 while len(read) < len(written):
                     read += [event["id"] for event in await subscriber.next() if event["id"]]
@@ -331,7 +331,7 @@ class TestBounds:
 
         from windlass.events import api as events
         from windlass.executors import in_database
-        from windlass.http.live import journal_follower as follower
+        from windlass.http.live import journal_follower
         from windlass.http.live.progress import Topic
 
         owner, real, failed = user().owner, events.events_after, threading.Event()
@@ -342,12 +342,12 @@ class TestBounds:
                 raise OperationalError("gone away")
             return real(*arguments, **named)
 
-        monkeypatch.setattr(follower, "RETRY_SECONDS", 0.01)
+        monkeypatch.setattr(journal_follower, "RETRY_SECONDS", 0.01)
 
         async def watch() -> list[int]:
-            async with follower.Follower().following(Topic(owner=owner), None) as subscriber:
+            async with journal_follower.Follower().following(Topic(owner=owner), None) as subscriber:
                 await subscriber.next()
-                monkeypatch.setattr(events, "follow", failing)
+                monkeypatch.setattr(events, "events_after", failing)
                 while not failed.is_set():
                     await asyncio.sleep(0.01)
                 written = await in_database(tell, owner)
@@ -437,11 +437,11 @@ class TestRevocation:
     ) -> None:
         """No signal tells of it here: ``update`` sends none. The credential is proved again from time to time."""
         from windlass.accounts.models import ApiToken
-        from windlass.http import credential_watch
+        from windlass.http import authentication
         from windlass.kernel.clock import now
 
-        assert credential_watch.RECHECK_SECONDS < 15
-        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
+        assert authentication.RECHECK_SECONDS < 15
+        monkeypatch.setattr(authentication, "RECHECK_SECONDS", 0.1)
         caller, other = user(), user()
         with (
             listen(other, "/events") as unaffected,
@@ -456,9 +456,9 @@ class TestRevocation:
         from django.contrib.auth import get_user_model
         from django.contrib.sessions.backends.db import SessionStore
 
-        from windlass.http import credential_watch
+        from windlass.http import authentication
 
-        monkeypatch.setattr(credential_watch, "RECHECK_SECONDS", 0.1)
+        monkeypatch.setattr(authentication, "RECHECK_SECONDS", 0.1)
         person = get_user_model().objects.get(pk=user().owner.removeprefix("user:"))
         session = SessionStore()
         session["_auth_user_id"] = str(person.pk)

@@ -22,7 +22,7 @@ from windlass.events.api import recording  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition  # noqa: E402
 from windlass.files.models import SpareObject  # noqa: E402
-from windlass.http.downloads import sendfile  # noqa: E402
+from windlass.http.downloads.stored_object_response import sendfile_headers  # noqa: E402
 from windlass.http.downloads.zip_archives import _blocks  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.kernel import secret_keys  # noqa: E402
@@ -286,7 +286,7 @@ def test_a_proxy_sends_what_lies_where_it_was_told_of(monkeypatch: pytest.Monkey
     monkeypatch.setenv("SENDFILE", "x-accel-redirect")
     conf.reload()
     request = Request({"type": "http", "headers": []})
-    found = [sendfile.field_for(request, name, "objects/a") for name in ("local", "attic")]
+    found = [sendfile_headers(request, name, "objects/a") for name in ("local", "attic")]
     monkeypatch.undo()
     conf.reload()
     assert found == [{"X-Accel-Redirect": "/windlass-media/objects/a"}, {}]

@@ -23,30 +23,26 @@ def document(anybody: Caller) -> dict[str, Any]:
 
 def byte_routes() -> set[tuple[str, str]]:
     from windlass.asgi import BYTE_ROUTES
-    from windlass.http.rest.openapi import shape
+    from windlass.http.rest.path_templates import without_names
 
-    found = set()
-    for route in BYTE_ROUTES:
-        methods = set(route.methods or ())
-        # Starlette adds HEAD wherever GET is; where a route names both, they are calls of their own.
-        found |= {(method, shape(route.path)) for method in methods}
-    return found
+    return {(method, without_names(route.path)) for route in BYTE_ROUTES for method in route.methods or ()}
 
 
 def test_every_byte_route_is_described(document: dict[str, Any]) -> None:
-    from windlass.http.rest.openapi import shape
+    from windlass.http.rest.path_templates import without_names
 
-    described = {(method.upper(), shape(path)) for path, item in document["paths"].items() for method in item}
+    described = {(method.upper(), without_names(path)) for path, item in document["paths"].items() for method in item}
     described |= {("HEAD", path) for method, path in described if method == "GET"}
     missing = byte_routes() - described
     assert not missing
 
 
-def test_no_byte_call_is_described_that_is_not_served() -> None:
-    from windlass.http.rest.byte_calls import BYTE_CALLS
-    from windlass.http.rest.openapi import shape
+def test_every_declared_byte_endpoint_is_served() -> None:
+    from windlass.http.byte_plane import BYTE_ENDPOINTS
+    from windlass.http.rest.path_templates import without_names
 
-    assert {(call.method, shape(call.path)) for call in BYTE_CALLS} <= byte_routes()
+    declared = {(method, without_names(each.path)) for each in BYTE_ENDPOINTS for method in each.methods}
+    assert declared == byte_routes()
 
 
 def test_refers_only_to_shapes_that_it_holds(document: dict[str, Any]) -> None:
@@ -63,10 +59,10 @@ def test_refers_only_to_shapes_that_it_holds(document: dict[str, Any]) -> None:
 
 
 def test_operations_are_distinct_and_name_their_path_parameters(document: dict[str, Any]) -> None:
-    from windlass.http.rest.openapi import shape
+    from windlass.http.rest.path_templates import without_names
 
-    shapes = [shape(path) for path in document["paths"]]
-    assert len(shapes) == len(set(shapes))
+    templates = [without_names(path) for path in document["paths"]]
+    assert len(templates) == len(set(templates))
     ids = []
     for path, item in document["paths"].items():
         for operation in item.values():
@@ -105,20 +101,23 @@ def test_the_page_of_the_api_is_public_and_asks_nobody_else(anybody: Caller, con
 
 
 def test_replies_are_as_described(user: Callable[..., Caller]) -> None:
-    from windlass.http.rest import schemas
+    from windlass.http.file_records import FileRecord, FileStatusOut
+    from windlass.http.rest.files import FileList
+    from windlass.http.rest.profiles import ProfileList, SecurityConfig
+    from windlass.http.schemas import ProblemDocument
 
     caller = user()
     asset = make_file(caller.owner, rejection={"rule": "size", "detail": "It is too large."}, status="REJECTED")
     for path, model in (
-        (f"/files/{asset.id}/", schemas.FileRecord),
-        (f"/files/{asset.id}/status/", schemas.FileStatusOut),
-        ("/files/", schemas.FileList),
-        ("/files/security/config/", schemas.SecurityConfig),
-        ("/profiles/", schemas.ProfileList),
-        (f"/files/{'0' * 8}-0000-4000-8000-{'0' * 12}/", schemas.ProblemDocument),
+        (f"/files/{asset.id}/", FileRecord),
+        (f"/files/{asset.id}/status/", FileStatusOut),
+        ("/files/", FileList),
+        ("/files/security/config/", SecurityConfig),
+        ("/profiles/", ProfileList),
+        (f"/files/{'0' * 8}-0000-4000-8000-{'0' * 12}/", ProblemDocument),
     ):
         reply = caller("GET", path).json()
-        assert set(model.model_fields) >= set(reply) or model is schemas.ProblemDocument
+        assert set(model.model_fields) >= set(reply) or model is ProblemDocument
         model.model_validate(reply)
 
 
@@ -126,8 +125,7 @@ def test_upload_status_is_as_described() -> None:
     from datetime import UTC, datetime, timedelta
 
     from windlass.files.api import UploadSession
-    from windlass.http.file_records import upload_status
-    from windlass.http.rest.schemas import UploadStatusOut
+    from windlass.http.upload_status import UploadStatusOut, upload_status
 
     session = UploadSession(dialect="tus", size=200, offset=50, expires_at=datetime.now(UTC) + timedelta(hours=1))
     found = upload_status(session)
@@ -140,29 +138,29 @@ def test_upload_status_is_as_described() -> None:
 
 def test_replies_of_uppys_calls_are_as_described() -> None:
 
-    from windlass.http.rest import straight_schemas as schemas
+    from windlass.http.uploads import direct_uploads as schemas
     from windlass.kernel.errors import NotFound
     from windlass.protocols import s3multipart
 
     upload, said = uuid.uuid4(), {"fields": {"a": "b"}, "headers": {}, "seconds": 900}
     for reply, model in (
         (s3multipart.created(upload, "k", "b"), schemas.StraightUploadOut),
-        (s3multipart.invited(upload, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
-        (s3multipart.invited(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
-        (s3multipart.part("u", 900), schemas.PartUrl),
-        (s3multipart.parts({1: "u"}), schemas.PartUrls),
+        (s3multipart.signed_request(upload, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.signed_request(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.signed_part("u", 900), schemas.PartUrl),
+        (s3multipart.signed_parts({1: "u"}), schemas.PartUrls),
         (s3multipart.completed(uuid.uuid4(), "k", "b"), schemas.StraightUploadCompleted),
         (s3multipart.refused(NotFound("No.")), schemas.StraightRefusal),
     ):
         model.model_validate(reply.body)
-    (listed,) = s3multipart.listed([(1, "t", 5)]).body
+    (listed,) = s3multipart.uploaded_parts([(1, "t", 5)]).body
     schemas.SentPart.model_validate(listed)
 
 
 def test_replies_about_chunks_are_as_described() -> None:
     from datetime import UTC, datetime
 
-    from windlass.http.rest import chunk_schemas, media_schemas
+    from windlass.http.uploads import chunk_api, media_api
     from windlass.protocols import chunks, media
     from windlass.protocols.intents import ChunkProgress
 
@@ -175,24 +173,25 @@ def test_replies_about_chunks_are_as_described() -> None:
         "declared_mime_type": "text/plain",
         "links": {"download": "/files/a/download/"},
     }
-    chunk_schemas.ChunkUploadOut.model_validate(chunks.created(name, 5, 3, moment).body)
-    chunk_schemas.ChunkOut.model_validate(chunks.received(name, 1, progress, duplicate=False).body)
-    chunk_schemas.ChunkUploadCompleted.model_validate(chunks.completed(record, name, "ab").body)
-    chunk_schemas.ChunkUploadAssembling.model_validate(chunks.assembling(name).body)
-    chunk_schemas.ChunkUploadCancelled.model_validate(chunks.cancelled(name).body)
-    media_schemas.MediaUploadOut.model_validate(media.created(name, 5, 3, moment).body)
-    media_schemas.MediaChunkOut.model_validate(media.received(name, 1, progress, 0).body)
-    media_schemas.MediaUploadStatus.model_validate(media.status(name, "active", progress).body)
+    chunk_api.ChunkUploadOut.model_validate(chunks.created(name, 5, 3, moment).body)
+    chunk_api.ChunkOut.model_validate(chunks.received(name, 1, progress, duplicate=False).body)
+    chunk_api.ChunkUploadCompleted.model_validate(chunks.completed(record, name, "ab").body)
+    chunk_api.ChunkUploadAssembling.model_validate(chunks.assembling(name).body)
+    chunk_api.ChunkUploadCancelled.model_validate(chunks.cancelled(name).body)
+    media_api.MediaUploadOut.model_validate(media.created(name, 5, 3, moment).body)
+    media_api.MediaChunkOut.model_validate(media.received(name, 1, progress, 0).body)
+    media_api.MediaUploadStatus.model_validate(media.status(name, "active", progress).body)
 
 
 def test_a_picture_is_as_described(user: Callable[..., Caller]) -> None:
-    from windlass.http.rest import media_schemas
+    from windlass.http.media_records import MediaOut
+    from windlass.http.rest.media import SupportedFormats
 
     caller = user()
     asset = make_file(caller.owner, profile="media", mime_type="image/png", extra_attributes={"codec": None})
     told = caller("GET", f"/api/v1/media/{asset.id}/").json()
-    assert set(told) == set(media_schemas.MediaOut.model_fields)
-    media_schemas.MediaOut.model_validate(told)
+    assert set(told) == set(MediaOut.model_fields)
+    MediaOut.model_validate(told)
     formats = caller("GET", "/api/v1/media/supported-formats/").json()
-    media_schemas.SupportedFormats.model_validate(formats)
+    SupportedFormats.model_validate(formats)
     assert set(formats) == {"video", "image", "chunk_size", "max_images"}

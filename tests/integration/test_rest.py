@@ -456,7 +456,7 @@ class TestRefusals:
         def broken(*_: Any) -> None:
             raise RuntimeError("/secret/path")
 
-        monkeypatch.setattr(files, "page", broken)
+        monkeypatch.setattr(files, "list_page", broken)
         response = user()("GET", "/files/")
         problem(response, 500, "internal-error")
         assert "/secret/path" not in response.text

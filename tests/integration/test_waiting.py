@@ -17,15 +17,15 @@ LONG = 900.0
 
 
 def waited(asset: Any) -> None:
-    from windlass.http.live import event_streams as live
-    from windlass.http.live.wait_for_files import until_shown
+    from windlass.http.live import event_streams
+    from windlass.http.live.wait_for_files import until_processed
 
     async def wait() -> None:
         try:
             async with asyncio.timeout(60):
-                await until_shown([asset.id], LONG)
+                await until_processed([asset.id], LONG)
         finally:
-            await live.shut_down()
+            await event_streams.shut_down()
 
     asyncio.run(wait())
 
@@ -55,17 +55,17 @@ def test_a_thumbnail_is_enough_and_so_is_the_end(user: Callable[..., Caller], ki
 
 @pytest.mark.slow
 def test_other_steps_are_not(user: Callable[..., Caller]) -> None:
-    from windlass.http.live import event_streams as live
-    from windlass.http.live.wait_for_files import until_shown
+    from windlass.http.live import event_streams
+    from windlass.http.live.wait_for_files import until_processed
 
     asset = make_file(user().owner)
     tell(asset, "file.step", step="image_facts", state="done")
 
     async def wait() -> bool:
-        waiting = asyncio.ensure_future(until_shown([asset.id], LONG))
+        waiting = asyncio.ensure_future(until_processed([asset.id], LONG))
         done, _ = await asyncio.wait([waiting], timeout=3)
         waiting.cancel()
-        await live.shut_down()
+        await event_streams.shut_down()
         return bool(done)
 
     assert not asyncio.run(wait())

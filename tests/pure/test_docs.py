@@ -21,7 +21,7 @@ from windlass.cli import app
 from windlass.conf import Settings
 from windlass.events.types import EventType
 from windlass.files.profiles import Profile
-from windlass.files.states import FILE_MOVES, UPLOAD_MOVES, FileStatus, StepState, UploadStatus
+from windlass.files.states import FILE_TRANSITIONS, UPLOAD_TRANSITIONS, FileStatus, StepState, UploadStatus
 from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.errors import all_problems
 from windlass.processing import registry
@@ -81,7 +81,7 @@ def test_every_status_and_event_is_documented(page: str, kind: type[Enum]) -> No
         assert len(row_of(page, value.value)[1]) > 3, f"{value} has no meaning"
 
 
-@pytest.mark.parametrize("moves", [UPLOAD_MOVES, FILE_MOVES], ids=["uploads", "files"])
+@pytest.mark.parametrize("moves", [UPLOAD_TRANSITIONS, FILE_TRANSITIONS], ids=["uploads", "files"])
 def test_every_legal_move_is_documented_and_no_other(moves: Any) -> None:
     for state, targets in moves.items():
         pattern = rf"^\| `{state.value}` \| (end|`[\w`, ]+`) \|$"
@@ -180,10 +180,11 @@ def test_readme_says_how_to_run_and_test() -> None:
     assert "make test" in text
 
 
-def test_the_picture_is_well_formed_and_readable_in_the_dark() -> None:
+@pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.svg")), ids=lambda path: path.name)
+def test_the_pictures_are_well_formed_and_readable_in_the_dark(picture: Path) -> None:
     from xml.etree import ElementTree
 
-    text = (DOCS / "images" / "one-files-way.svg").read_text()
+    text = picture.read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert "prefers-color-scheme: dark" in text
 

@@ -13,7 +13,9 @@ from windlass.processing.contract import Rejection, StepContext
 from windlass.processing.steps.media_rules import MediaRules
 
 MB = 1024 * 1024
-BUILT_IN = media_rules.read(media_rules.completed({}, media_rules.BUILT_IN)["media_types"])
+BUILT_IN = media_rules.parse_media_rules(
+    media_rules.merge_with_built_in({}, media_rules.BUILT_IN_PROFILE)["media_types"]
+)
 
 
 def verdict(**facts: Any) -> Rejection | None:
@@ -74,8 +76,8 @@ def test_what_is_no_media_is_refused() -> None:
 
 def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
     changed = {"thumbnail_widths": [100], "media_types": {"video": {"max_duration": 60}, "sound": {"max_size": 5}}}
-    table = media_rules.completed(changed, media_rules.BUILT_IN)
-    video, image, sound = media_rules.read(table["media_types"])
+    table = media_rules.merge_with_built_in(changed, media_rules.BUILT_IN_PROFILE)
+    video, image, sound = media_rules.parse_media_rules(table["media_types"])
     assert (video.max_duration, video.min_duration, video.max_size) == (60, 1, 500 * MB)
     assert image == BUILT_IN[1]
     assert (sound.kind, sound.max_size, sound.content_types) == ("sound", 5, ())
@@ -83,11 +85,11 @@ def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
 
 
 def test_what_follows_for_the_profile() -> None:
-    found = media_rules.derived(BUILT_IN)
+    found = media_rules.implied_limits(BUILT_IN)
     assert found["max_size"] == 500 * MB
     assert "image/webp" in found["allowed_mime_types"]
     assert "mov" in found["allowed_extensions"]
-    assert media_rules.derived(()) == {}
+    assert media_rules.implied_limits(()) == {}
 
 
 @pytest.mark.parametrize(
@@ -105,4 +107,4 @@ def test_what_follows_for_the_profile() -> None:
 )
 def test_what_is_no_rule_stops_the_start(kinds: Any) -> None:
     with pytest.raises(ValueError, match="media_types"):
-        media_rules.read(kinds)
+        media_rules.parse_media_rules(kinds)

@@ -64,7 +64,7 @@ def test_what_is_no_sentence_of_ours_is_found(reason: str) -> None:
     "reason",
     [
         "The file has 5368709121 bytes; at most 5368709120 bytes are allowed.",
-        "The offset of the upload is 10485760; the request starts at byte 0.",
+        "The offset of the upload is byte 10485760; the request starts at byte 0.",
         "There is no file 01934a5b-1111-7abc-8def-1234567890ab.",
         "The name ends in '.error', and 'ValueError' is what the client sent.",
         "The file has 4294836225 pixels; at most 50000000 pixels are allowed.",

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
 
 from windlass.kernel.principals import CredentialKind
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-_DECLARATION = "windlass_access"
 
 
 class GrantUse(StrEnum):
@@ -48,17 +42,3 @@ CREATE_UPLOAD = Access(_OWNERS | {CredentialKind.GRANT}, GrantUse.CREATE)
 CONTINUE_UPLOAD = Access(_OWNERS | {CredentialKind.GRANT}, GrantUse.CONTINUE)
 DOWNLOAD = Access(_OWNERS | {CredentialKind.SIGNED_URL})
 METRICS = Access(_OWNERS | {CredentialKind.METRICS_TOKEN}, staff=True)
-
-
-def declare_access(handler: F, access: Access) -> F:
-    """Attach the declaration to ``handler`` and return it."""
-    setattr(handler, _DECLARATION, access)
-    return handler
-
-
-def declared_access(handler: Callable[..., Any]) -> Access:
-    """The handler's declaration. Raises LookupError where there is none: such an endpoint must not be served."""
-    access = getattr(handler, _DECLARATION, None)
-    if not isinstance(access, Access):
-        raise LookupError(f"{handler!r} does not declare which credentials it accepts")
-    return access

@@ -9,8 +9,6 @@ from windlass.accounts.access import (
     PUBLIC,
     STAFF,
     Access,
-    declare_access,
-    declared_access,
 )
 from windlass.accounts.authentication import (
     CsrfTokenMissing,
@@ -50,8 +48,6 @@ __all__ = [
     "claim_grant",
     "create_grant",
     "create_token",
-    "declare_access",
-    "declared_access",
     "ensure_user",
     "find_user",
     "is_signature_valid",

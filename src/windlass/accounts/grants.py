@@ -71,7 +71,7 @@ def authenticate(tokens: Sequence[str], use: GrantUse | None, path: Mapping[str,
         case GrantUse.CREATE:
             _require_unused(grant)
         case GrantUse.CONTINUE:
-            _require_own_upload(grant, str(path.get("id", "")))
+            _require_own_upload(grant, str(path.get("upload_id", "")))
         case None:
             raise Unauthenticated(
                 "A grant is for one upload: POST /files/ and the upload URL that it returns. This endpoint needs "

@@ -1,6 +1,6 @@
-"""Files and uploads for staff to look at. Nothing is made or deleted here: that would leave jobs and bytes behind.
+"""Admin pages of files and uploads, read-only: changes there would leave jobs and bytes behind.
 
-The limits of owners can be changed.
+Only the quotas of owners can be changed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from windlass.files.models import (
 )
 
 
-class _LookOnly:
-    """Shows every field and changes none."""
-
+class _ReadOnly:
     def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
 
@@ -33,18 +31,18 @@ class _LookOnly:
         return False
 
 
-class RenditionInline(_LookOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
+class RenditionInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
     model = Rendition
     fields = ["name", "kind", "mime_type", "size", "width", "height", "store", "key"]
 
 
-class StepRunInline(_LookOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
+class StepRunInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
     model = StepRun
     fields = ["run", "stage", "step", "state", "seconds", "detail"]
 
 
 @admin.register(FileAsset)
-class FileAssetAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class FileAssetAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["original_filename", "owner", "status", "mime_type", "size", "profile", "created_at", "trash_until"]
     list_filter = ["status", "profile", "created_at", ("trashed_at", admin.EmptyFieldListFilter)]
     search_fields = ["id", "original_filename", "owner", "reference", "checksum"]
@@ -54,7 +52,7 @@ class FileAssetAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
 
 
 @admin.register(UploadSession)
-class UploadSessionAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class UploadSessionAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["id", "filename", "owner", "dialect", "status", "offset", "size", "lease_holder", "expires_at"]
     list_filter = ["status", "dialect", "profile"]
     search_fields = ["id", "filename", "owner", "reference"]
@@ -62,7 +60,7 @@ class UploadSessionAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(UploadChunk)
-class UploadChunkAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class UploadChunkAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["id", "session", "index", "size", "state", "claim_holder", "claim_until"]
     list_filter = ["state"]
     search_fields = ["session__id"]
@@ -72,7 +70,7 @@ class UploadChunkAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  
 
 @admin.register(OwnerAccount)
 class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
-    """The limits may be changed. The figures are counted; owners come by themselves or by ``windlass quota``."""
+    """The limits can be changed; usage is counted, and accounts are created by uploads or ``windlass quota``."""
 
     list_display = [
         "owner",
@@ -93,12 +91,12 @@ class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no
         return False
 
     def save_model(self, request: HttpRequest, obj: OwnerAccount, form: object, change: bool) -> None:
-        """The limits alone: what uploads counted since the page was loaded stays."""
+        """Save the limits only, so that uploads counted since the page was loaded stay counted."""
         obj.save(update_fields=["bytes_limit", "files_limit"])
 
 
 @admin.register(Blob)
-class BlobAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class BlobAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["key", "store", "owner", "size", "references", "created_at", "verified_at", "damage", "damaged_at"]
     list_filter = ["store", "damage", ("damaged_at", admin.EmptyFieldListFilter)]
     search_fields = ["key", "owner", "sha256"]
@@ -106,7 +104,7 @@ class BlobAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes
 
 
 @admin.register(SpareObject)
-class SpareObjectAdmin(_LookOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class SpareObjectAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["key", "store", "size", "until"]
     list_filter = ["store"]
     search_fields = ["key"]

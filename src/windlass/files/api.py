@@ -1,7 +1,6 @@
 """Public interface of the files app: upload sessions, file records, profiles and their life cycle."""
 
 from windlass.files import (
-    assets,
     duplicates,
     integrity,
     lifecycle,
@@ -12,7 +11,24 @@ from windlass.files import (
     spares,
     trash,
 )
-from windlass.files.assets import IllegalMove, OwedStep, StepOutcome, StepPlan, StoredRendition
+from windlass.files.assets import (
+    FACT_COLUMNS,
+    IllegalTransition,
+    OwedStep,
+    StepOutcome,
+    StepPlan,
+    StoredRendition,
+    expired_files,
+    files_to_release,
+    find_original_file,
+    get_file,
+    has_owed_step,
+    load_file,
+    owed_steps,
+    start_new_run,
+    steps_of_file,
+    visible_files,
+)
 from windlass.files.chunks import (
     ChunkClaim,
     ClaimedChunk,
@@ -70,7 +86,7 @@ from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSes
 from windlass.files.profiles import Profile, profile, profiles
 from windlass.files.quota import quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.runs import FileRun
-from windlass.files.states import LIVING_UPLOADS, FileStatus, StepState, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import (
     NewUpload,
     complete_upload,
@@ -86,7 +102,8 @@ from windlass.files.uploads import (
 )
 
 __all__ = [
-    "LIVING_UPLOADS",
+    "FACT_COLUMNS",
+    "UNFINISHED_UPLOADS",
     "Blob",
     "ChunkClaim",
     "ClaimLost",
@@ -94,7 +111,7 @@ __all__ = [
     "FileAsset",
     "FileRun",
     "FileStatus",
-    "IllegalMove",
+    "IllegalTransition",
     "Lease",
     "LeaseLost",
     "MediaRules",
@@ -112,7 +129,6 @@ __all__ = [
     "UploadSession",
     "UploadStatus",
     "accept_chunk",
-    "assets",
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
@@ -128,12 +144,17 @@ __all__ = [
     "direct_uploads_to_check",
     "duplicates",
     "expire_partial_uploads",
+    "expired_files",
     "expired_uploads",
     "extend_direct_upload",
     "fail_with_wrong_digest",
+    "files_to_release",
     "find_concatenation",
+    "find_original_file",
     "forget_upload",
+    "get_file",
     "get_upload",
+    "has_owed_step",
     "integrity",
     "is_complete_partial",
     "is_extendable",
@@ -141,9 +162,11 @@ __all__ = [
     "leased_upload",
     "lifecycle",
     "living_partial_uploads",
+    "load_file",
     "load_upload",
     "mark_upload_ended",
     "moves",
+    "owed_steps",
     "places",
     "profile",
     "profiles",
@@ -168,10 +191,13 @@ __all__ = [
     "set_quota_limits",
     "spares",
     "start_assembly",
+    "start_new_run",
+    "steps_of_file",
     "take_lease",
     "trash",
     "unfinished_concatenations",
     "unrequested_chunks",
     "unrequested_leases",
     "uploads_by_id",
+    "visible_files",
 ]

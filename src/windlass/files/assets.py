@@ -1,6 +1,6 @@
-"""File records: how they are found, and each change that may happen to them.
+"""File records: find them and change their status.
 
-Functions that take ``tell`` run inside the caller's ``events.recording()`` transaction.
+Functions that take ``tell`` run within the caller's ``events.recording()`` transaction.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from django.db.models import F, Q, QuerySet
 from windlass.database import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.models import Blob, FileAsset, StepRun
-from windlass.files.states import ENDED_FILES, FileStatus, StepState, files_that_may_become
+from windlass.files.states import ENDED_FILES, FileStatus, StepState, file_statuses_before
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
 
-#: Facts with a column of their own; every other fact lives in ``extra_attributes``.
-COLUMNS = ("mime_type", "checksum", "width", "height", "duration", "page_count")
+#: Facts that have a column of their own; all others are in ``extra_attributes``.
+FACT_COLUMNS = ("mime_type", "checksum", "width", "height", "duration", "page_count")
 
 
-class IllegalMove(Exception):
-    """The file is not in a status from which it may become that."""
+class IllegalTransition(Exception):
+    """The file's status does not allow this change (``states.FILE_TRANSITIONS``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """A step as it will be shown before it runs."""
+    """A planned step, recorded before it runs."""
 
     stage: str
     name: str
@@ -49,7 +49,7 @@ class StepOutcome:
 
 @dataclass(frozen=True, slots=True)
 class OwedStep:
-    """Where a step was left for later."""
+    """A postponed step of a file."""
 
     id: int
     file_id: uuid.UUID
@@ -59,7 +59,7 @@ class OwedStep:
 
 @dataclass(frozen=True, slots=True)
 class StoredRendition:
-    """A derived object that the store holds under ``key``."""
+    """A derived object that is stored under ``key``."""
 
     name: str
     kind: str
@@ -71,47 +71,47 @@ class StoredRendition:
     height: int | None = None
 
 
-def visible(principal: Principal) -> QuerySet[FileAsset]:
-    """The files this caller may see. What is in the trash is not there: see ``files.trash``."""
-    every = FileAsset.present.select_related("blob", "duplicate_of")
-    return every if principal.staff else every.filter(owner=principal.owner)
+def visible_files(principal: Principal) -> QuerySet[FileAsset]:
+    """The files that the caller may access, except those in the trash (``files.trash``)."""
+    everyone = FileAsset.present.select_related("blob", "duplicate_of")
+    return everyone if principal.staff else everyone.filter(owner=principal.owner)
 
 
-def get(file_id: uuid.UUID, principal: Principal) -> FileAsset:
-    """Raises NotFound, for another's file too."""
-    asset = visible(principal).filter(id=file_id).first()
+def get_file(file_id: uuid.UUID, principal: Principal) -> FileAsset:
+    """The caller's file. Raises NotFound, also for a file of another owner."""
+    asset = visible_files(principal).filter(id=file_id).first()
     if asset is None:
         raise NotFound(f"There is no file {file_id}.")
     return asset
 
 
-def load(file_id: uuid.UUID) -> FileAsset | None:
-    """For work on a file that is already authorised; None once it is deleted, or in the trash."""
+def load_file(file_id: uuid.UUID) -> FileAsset | None:
+    """The file, without a check of access; None if it is deleted or in the trash."""
     asset = rows.find(FileAsset, id=file_id, trashed_at=None)
     if asset is None or asset.blob_id is None:
         return asset
     asset.blob = rows.find(Blob, id=asset.blob_id)
     if asset.blob is not None:
         return asset
-    # Between the two looks its bytes became another's, or went.
+    # Between the two statements the file got another blob or lost it.
     return FileAsset.present.select_related("blob").filter(id=file_id).first()
 
 
-def past_their_end() -> QuerySet[FileAsset]:
-    """Files to be deleted, by their profile or because their time in the trash is over."""
+def expired_files() -> QuerySet[FileAsset]:
+    """Files to delete now, because of their profile or because their time in the trash is over."""
     over = Q(expires_at__lt=now()) | Q(trash_until__lt=now())
     return FileAsset.objects.select_related("blob").filter(over).order_by("trash_until", "expires_at")
 
 
-def past_their_bytes() -> QuerySet[FileAsset]:
-    """Files to be released, by their profile, and not to be deleted yet. The trash holds nobody's bytes back."""
+def files_to_release() -> QuerySet[FileAsset]:
+    """Files to release now because of their profile, in the trash or not, that are not to be deleted yet."""
     due = FileAsset.objects.select_related("blob").filter(release_at__lt=now())
-    going = Q(expires_at__lt=now()) | Q(trash_until__lt=now())
-    return due.exclude(going).exclude(status=FileStatus.RELEASED).order_by("release_at")
+    expired = Q(expires_at__lt=now()) | Q(trash_until__lt=now())
+    return due.exclude(expired).exclude(status=FileStatus.RELEASED).order_by("release_at")
 
 
-def find_original(asset: FileAsset, sha256: str) -> uuid.UUID | None:
-    """The oldest file of the same owner with the same content that is still here, if it came before this one."""
+def find_original_file(asset: FileAsset, sha256: str) -> uuid.UUID | None:
+    """The oldest present file of the same owner with the same content, if it is older than this one."""
     same = {"owner": asset.owner, "checksum": sha256, "size": asset.size}
     oldest = rows.select(FileAsset, most=1, order=("created_at", "id"), **same)
     if not oldest or oldest[0].id == asset.id:
@@ -126,24 +126,26 @@ def find_original(asset: FileAsset, sha256: str) -> uuid.UUID | None:
     )
 
 
-def move(
+def change_status(
     tell: Recorder, asset: FileAsset, target: FileStatus, *, of: Sequence[FileStatus] | None = None, **values: Any
 ) -> None:
-    """Change the status, and ``values`` with it; ``of``: only from these. Raises IllegalMove; ``asset`` is refreshed
-    with what was written."""
-    changed = FileAsset.objects.filter(id=asset.id, status__in=of or files_that_may_become(target)).update(
+    """Change the status and ``values``, and refresh ``asset``; ``of``: only from these statuses.
+
+    Raises IllegalTransition.
+    """
+    changed = FileAsset.objects.filter(id=asset.id, status__in=of or file_statuses_before(target)).update(
         status=target, updated_at=now(), **values
     )
     if not changed:
-        raise IllegalMove(f"file {asset.id} may not become {target}")
+        raise IllegalTransition(f"the status of file {asset.id} cannot change to {target}")
     asset.refresh_from_db(fields=["status", *values])
-    told = outcome_event(asset)
-    if told is not None:
-        tell.add(told[0], owner=asset.owner, file_id=asset.id, data=told[1])
+    event = outcome_event(asset)
+    if event is not None:
+        tell.add(event[0], owner=asset.owner, file_id=asset.id, data=event[1])
 
 
 def outcome_event(asset: FileAsset) -> tuple[EventType, dict[str, Any]] | None:
-    """What is told of a file that has just got the status it has; None where that says nothing."""
+    """The event of a file whose status has just changed, and its data; None where the status has no event."""
     kind = _EVENT_OF.get(FileStatus(asset.status))
     if kind is None:
         return None
@@ -166,19 +168,19 @@ _EVENT_OF = {
 }
 
 
-def steps(asset: FileAsset) -> Sequence[StepRun]:
-    """The steps of the present run, in order."""
+def steps_of_file(asset: FileAsset) -> Sequence[StepRun]:
+    """The steps of the current run, in order."""
     return list(StepRun.objects.filter(file=asset, run=asset.run).order_by("position"))
 
 
-def has_owed(step: str) -> bool:
-    """Whether any file, however it stands, has this step left for later."""
+def has_owed_step(step: str) -> bool:
+    """Whether any file, whatever its status, has this step postponed."""
     return StepRun.objects.filter(state=StepState.OWED, step=step).exists()
 
 
-def owed(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep]:
-    """What was left for later of these steps in files that are ready, by number, from behind ``after``."""
-    rows = StepRun.objects.filter(
+def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep]:
+    """At most ``at_most`` postponed ones of these steps in ready files, by id, from after the id ``after``."""
+    query = StepRun.objects.filter(
         state=StepState.OWED,
         step__in=list(steps),
         id__gt=after,
@@ -187,13 +189,13 @@ def owed(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[OwedStep
         file__blob__damaged_at=None,
         run=F("file__run"),
     )
-    found = rows.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]
-    return [OwedStep(*row) for row in found]
+    rows = query.order_by("id").values_list("id", "file_id", "run", "stage")[:at_most]
+    return [OwedStep(*row) for row in rows]
 
 
-def new_run(tell: Recorder, asset: FileAsset) -> None:
-    """Process from the start once more. Raises IllegalMove while a run is on, or after release."""
-    move(
+def start_new_run(tell: Recorder, asset: FileAsset) -> None:
+    """Process the file from the start again. Raises IllegalTransition during a run and after release."""
+    change_status(
         tell,
         asset,
         FileStatus.PENDING,

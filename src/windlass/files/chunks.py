@@ -15,7 +15,7 @@ from windlass.events.api import recording
 from windlass.files import uploads
 from windlass.files.leases import Lease, lease_of
 from windlass.files.models import UploadChunk, UploadSession
-from windlass.files.states import LIVING_UPLOADS, ChunkState, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, ChunkState, UploadStatus
 from windlass.kernel.chunk_layout import ChunkLayout
 from windlass.kernel.clock import now
 
@@ -160,7 +160,7 @@ def start_assembly(session: UploadSession, holder: str, seconds: float) -> Lease
     """The lease of a session whose chunks are all in, so that one works its digest out. None: another has it."""
     moment = now()
     free = Q(lease_holder="") | Q(lease_until__lt=moment)
-    taken = UploadSession.objects.filter(free, id=session.id, status__in=LIVING_UPLOADS).update(
+    taken = UploadSession.objects.filter(free, id=session.id, status__in=UNFINISHED_UPLOADS).update(
         status=UploadStatus.ASSEMBLING,
         lease_holder=holder,
         lease_epoch=F("lease_epoch") + 1,

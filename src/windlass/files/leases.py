@@ -12,7 +12,7 @@ from django.db.models import F, Q
 
 from windlass.files import quota
 from windlass.files.models import UploadSession
-from windlass.files.states import LIVING_UPLOADS, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
 from windlass.kernel.errors import UploadGone
 
@@ -149,7 +149,7 @@ def commit_offset(
 def update_leased(lease: Lease, values: dict[str, Any]) -> None:
     """Write to the session if the lease is still its own. Raises LeaseLost."""
     changed = UploadSession.objects.filter(
-        id=lease.upload_id, lease_epoch=lease.epoch, status__in=LIVING_UPLOADS
+        id=lease.upload_id, lease_epoch=lease.epoch, status__in=UNFINISHED_UPLOADS
     ).update(**values)
     if not changed:
         raise LeaseLost(str(lease.upload_id))

@@ -11,11 +11,11 @@ import structlog
 from windlass import conf
 from windlass.events.api import EventType, recording
 from windlass.files import places, spares, uploads
-from windlass.files.assets import IllegalMove, move
+from windlass.files.assets import IllegalTransition, change_status
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.references import StoredObject, let_go
 from windlass.files.retention import from_the_release
-from windlass.files.states import LIVING_UPLOADS, FileStatus, UploadStatus
+from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
 from windlass.storage.contract import Store, StoreError
 from windlass.storage.registry import store
@@ -44,7 +44,9 @@ def release(asset: FileAsset) -> list[StoredObject]:
         if asset.status == FileStatus.RELEASED:
             return []
         gone = _renditions(asset) + let_go(asset)
-        move(tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="", **from_the_release(asset))
+        change_status(
+            tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="", **from_the_release(asset)
+        )
         asset.renditions.all().delete()
     return gone
 
@@ -52,12 +54,12 @@ def release(asset: FileAsset) -> list[StoredObject]:
 def delete(asset: FileAsset, *, as_seen: bool = False) -> list[StoredObject]:
     """Record and bytes go. Returns what to delete after the transaction commits.
 
-    ``as_seen``: raises IllegalMove where it was put into the trash, or taken out, since it was read.
+    ``as_seen``: raises IllegalTransition where it was put into the trash, or taken out, since it was read.
     """
     with recording() as tell:
         rows = FileAsset.objects.select_for_update().filter(id=asset.id)
         if as_seen and not rows.filter(trashed_at=asset.trashed_at).exists():
-            raise IllegalMove(f"file {asset.id} is no longer where it was")
+            raise IllegalTransition(f"file {asset.id} is no longer where it was")
         gone = _renditions(asset) + let_go(asset)
         tell.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
@@ -188,7 +190,7 @@ def _is_being_made(store_name: str, key: str) -> bool:
     """Of what is kept for an object in the making only a living upload speaks, or who moves a file."""
     if spares.is_kept(store_name, key):
         return True
-    living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=LIVING_UPLOADS)
+    living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
     return living.exists()
 
 

@@ -1,4 +1,4 @@
-"""What a profile of media asks of each kind: types, sizes, durations, dimensions (``[media.media_types.video]``)."""
+"""Rules of a media profile for each kind of media: types, sizes, durations, dimensions (``media_types`` tables)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class MediaRules:
-    """One kind of media. Bytes, seconds, pixels as displayed; None sets no limit."""
+    """Rules for one kind of media, in bytes, seconds and displayed pixels; None: no limit."""
 
     kind: str
     content_types: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class MediaRules:
 
 
 #: The profile ``media``: a social-video back end (http-api section 4).
-BUILT_IN: Mapping[str, Any] = {
+BUILT_IN_PROFILE: Mapping[str, Any] = {
     "description": "Short videos and pictures.",
     "media_types": {
         "video": {
@@ -51,8 +51,8 @@ BUILT_IN: Mapping[str, Any] = {
 }
 
 
-def completed(table: Mapping[str, Any], built_in: Mapping[str, Any]) -> dict[str, Any]:
-    """The built-in profile, with what the settings say otherwise, rule by rule."""
+def merge_with_built_in(table: Mapping[str, Any], built_in: Mapping[str, Any]) -> dict[str, Any]:
+    """The built-in profile with the rules of ``table`` in place of its own, rule by rule."""
     kinds: dict[str, Any] = {kind: dict(rules) for kind, rules in built_in["media_types"].items()}
     changed = table.get("media_types", {})
     if isinstance(changed, Mapping):
@@ -61,29 +61,29 @@ def completed(table: Mapping[str, Any], built_in: Mapping[str, Any]) -> dict[str
     return {**built_in, **table, "media_types": kinds}
 
 
-def read(kinds: Any) -> tuple[MediaRules, ...]:
-    """The rules of each kind. Raises ValueError for a key or a value that is none."""
+def parse_media_rules(kinds: Any) -> tuple[MediaRules, ...]:
+    """The rules of each kind. Raises ValueError for an unknown key or an invalid value."""
     if not isinstance(kinds, Mapping):
         raise ValueError("media_types must be tables, such as [media.media_types.video].")
     return tuple(_rules(kind, table) for kind, table in kinds.items())
 
 
-def derived(rules: Sequence[MediaRules]) -> dict[str, Any]:
-    """What follows for the profile as a whole, where it does not say otherwise."""
+def implied_limits(rules: Sequence[MediaRules]) -> dict[str, Any]:
+    """The limits that the rules imply for the whole profile, if it has none of its own."""
     if not rules:
         return {}
-    found: dict[str, Any] = {
+    limits: dict[str, Any] = {
         "allowed_mime_types": tuple(name for each in rules for name in each.content_types),
         "allowed_extensions": tuple(name for each in rules for name in each.extensions),
     }
     sizes = [each.max_size for each in rules]
-    return found | ({"max_size": max(size for size in sizes if size)} if all(sizes) else {})
+    return limits | ({"max_size": max(size for size in sizes if size)} if all(sizes) else {})
 
 
 def _rules(kind: str, table: Any) -> MediaRules:
     known = {field.name for field in fields(MediaRules)} - {"kind"}
     if not isinstance(table, Mapping) or not set(table) <= known:
-        raise ValueError(f"media_types.{kind} may have the keys {', '.join(sorted(known))}, and no other.")
+        raise ValueError(f"media_types.{kind} may only have the keys {', '.join(sorted(known))}.")
     for name, value in table.items():
         _check(f"media_types.{kind}.{name}", value, is_list=name in ("content_types", "extensions"))
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
@@ -92,8 +92,8 @@ def _rules(kind: str, table: Any) -> MediaRules:
 
 def _check(where: str, value: Any, *, is_list: bool) -> None:
     if is_list:
-        good = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+        valid = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
     else:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    if not good:
+        valid = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if not valid:
         raise ValueError(f"{where} must be {'a list of texts' if is_list else 'a number, not below 0'}.")

@@ -1,4 +1,4 @@
-"""Profiles: what may come in and what is done with it, as data. ``windlass profiles`` prints them."""
+"""Upload profiles: what is accepted and how it is processed, as data. ``windlass profiles`` prints them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from windlass import conf
-from windlass.files.media_rules import BUILT_IN, MB, MediaRules, completed, derived, read
+from windlass.files.media_rules import (
+    BUILT_IN_PROFILE,
+    MB,
+    MediaRules,
+    implied_limits,
+    merge_with_built_in,
+    parse_media_rules,
+)
 from windlass.kernel.errors import InvalidField
 
-#: Limits on what is in a file; 0 sets none.
+#: Limits on the content of files; 0: no limit.
 CONTENT_LIMITS = (
     "min_width",
     "min_height",
@@ -23,26 +30,26 @@ CONTENT_LIMITS = (
     "max_duration",
     "max_pages",
 )
-#: An archive's entries are looked at no further.
-MOST_ARCHIVE_ENTRIES = 100_000
+#: Most entries of an archive that are read.
+MAX_ARCHIVE_ENTRIES = 100_000
 ARCHIVE_LIMITS = ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")
-#: Thumbnails of one file, at most.
-MOST_WIDTHS = 10
+#: Most thumbnails of one file.
+MAX_WIDTHS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """One kind of upload. Sizes are bytes; types may have a wildcard subtype (``image/*``); empty lists allow all.
 
-    ``media_types``: what each kind of media must be like; with them a profile takes nothing else. Limits on the content
-    are pixels as displayed, seconds, pages, entries and bytes; 0 sets none. ``unmeasured``: what becomes of a file of
-    which nobody can tell whether it keeps to them.
+    ``media_types``: rules for kinds of media; a profile that has them accepts no other kinds. Limits on the content are
+    displayed pixels, seconds, pages, entries and bytes; 0: no limit. ``unmeasured``: what happens to a file of which it
+    cannot be determined whether it obeys them.
 
-    ``store``: where its files' bytes go; once read from the settings it is never empty.
+    ``store``: the name of the store for the files' bytes; never empty in a loaded profile.
 
-    A file is deleted ``retention_days`` after its record began, and its bytes ``release_after_days``; whoever
-    released them, the record goes ``delete_released_after_days`` later. 0 is never. Who deletes one can
-    restore it for ``trash_hours``; 0 is not at all.
+    ``retention_days`` after its creation a file is deleted, and ``release_after_days`` after it the file's bytes. The
+    record of a released file is deleted ``delete_released_after_days`` after its release. 0: never. A deleted file can
+    be restored for ``trash_hours``; 0: not at all.
     """
 
     name: str
@@ -81,13 +88,13 @@ class Profile:
     max_pages: int = 0
     encrypted: bool = True
     unmeasured: Literal["refuse", "accept"] = "refuse"
-    max_archive_entries: int = MOST_ARCHIVE_ENTRIES
+    max_archive_entries: int = MAX_ARCHIVE_ENTRIES
     max_unpacked_size: int = 50 * 1024 * MB
     max_archive_ratio: float = 100
 
     @property
     def content_rules(self) -> bool:
-        """Whether anything is asked of what is in a file, archives apart."""
+        """Whether there are limits on the content of files other than archives."""
         return not self.encrypted or any(getattr(self, name) for name in CONTENT_LIMITS)
 
     @property
@@ -95,21 +102,22 @@ class Profile:
         return any(getattr(self, name) for name in ARCHIVE_LIMITS)
 
     def document(self) -> dict[str, Any]:
-        """With the switches that plan steps: those that follow from the limits; a scan that is off is false.
+        """The profile as JSON, with the switches of steps that its limits imply; ``malware_scan`` is false if off.
 
-        Without the store: neither clients nor steps are told where bytes lie."""
+        Without the store, which neither clients nor steps may know.
+        """
         switches: dict[str, Any] = {"content_rules": self.content_rules, "archive_rules": self.archive_rules}
         switches |= {"malware_scan": self.malware_scan != "off" and self.malware_scan}
         return {name: value for name, value in asdict(self).items() if name != "store"} | switches
 
 
 def profiles() -> Mapping[str, Profile]:
-    """Every profile by name, with the limits of the settings filled in."""
+    """Every profile by name, with the settings' limits as defaults."""
     return load_profiles(conf.get())
 
 
 def profile(name: str) -> Profile:
-    """Raises InvalidField for a name that is not configured."""
+    """The profile of this name. Raises InvalidField for an unknown name."""
     found = profiles().get(name)
     if found is None:
         known = ", ".join(sorted(profiles()))
@@ -119,7 +127,7 @@ def profile(name: str) -> Profile:
 
 @lru_cache(maxsize=4)
 def load_profiles(settings: conf.Settings) -> Mapping[str, Profile]:
-    """Every profile with these settings. Raises BadSetting."""
+    """Every profile by name, with these settings. Raises BadSetting."""
     tables: dict[str, Any] = {}
     if settings.windlass_profiles:
         try:
@@ -127,7 +135,7 @@ def load_profiles(settings: conf.Settings) -> Mapping[str, Profile]:
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise conf.BadSetting(f"WINDLASS_PROFILES {settings.windlass_profiles}: {error}") from error
     tables.setdefault("default", {"description": "Any file."})
-    tables["media"] = completed(tables.get("media", {}), BUILT_IN)
+    tables["media"] = merge_with_built_in(tables.get("media", {}), BUILT_IN_PROFILE)
     return {name: _profile(name, table, settings) for name, table in tables.items()}
 
 
@@ -138,10 +146,10 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
     _check_values(name, table)
     lists = {key: tuple(value) for key, value in table.items() if isinstance(value, list)}
     try:
-        rules = read(table.get("media_types", {}))
+        rules = parse_media_rules(table.get("media_types", {}))
     except ValueError as error:
         raise conf.BadSetting(f"Profile {name!r}: {error}") from error
-    implied = derived(rules)
+    implied = implied_limits(rules)
     defaults: dict[str, Any] = {
         "max_size": implied.get("max_size", settings.upload_limit),
         "allowed_mime_types": settings.allowed_mime_types or implied.get("allowed_mime_types", ()),
@@ -152,67 +160,70 @@ def _profile(name: str, table: dict[str, Any], settings: conf.Settings) -> Profi
     }
     table = table | {"malware_scan": _malware_scan(name, table.get("malware_scan", "auto"), settings)}
     table = table | {"store": _store(name, table.get("store", ""), settings)}
-    made = Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
-    _check_sizes(made)
-    return made
+    profile = Profile(**(defaults | table | lists | {"name": name, "media_types": rules}))
+    _check_sizes(profile)
+    return profile
 
 
-def _check_sizes(made: Profile) -> None:
-    """Raises BadSetting for sizes that no picture has."""
-    widths = made.thumbnail_widths
-    if not widths or len(widths) > MOST_WIDTHS or len(set(widths)) < len(widths):
-        raise conf.BadSetting(f"Profile {made.name!r}: thumbnail_widths has 1 to {MOST_WIDTHS} widths, each once.")
+def _check_sizes(profile: Profile) -> None:
+    """Check the sizes of thumbnails and previews. Raises BadSetting."""
+    widths = profile.thumbnail_widths
+    if not widths or len(widths) > MAX_WIDTHS or len(set(widths)) < len(widths):
+        raise conf.BadSetting(f"Profile {profile.name!r}: thumbnail_widths has 1 to {MAX_WIDTHS} widths, each once.")
     if not all(16 <= width <= 4096 for width in widths):
-        raise conf.BadSetting(f"Profile {made.name!r}: thumbnail_widths are 16 to 4096 pixels each.")
-    if not 144 <= made.preview_height <= 2160:
-        raise conf.BadSetting(f"Profile {made.name!r}: preview_height is 144 to 2160 pixels.")
+        raise conf.BadSetting(f"Profile {profile.name!r}: thumbnail_widths are 16 to 4096 pixels each.")
+    if not 144 <= profile.preview_height <= 2160:
+        raise conf.BadSetting(f"Profile {profile.name!r}: preview_height is 144 to 2160 pixels.")
 
 
 def _check_values(name: str, table: Mapping[str, Any]) -> None:
-    """``media_types`` has a reader of its own."""
+    """Check types and ranges of all keys but ``media_types``, which ``media_rules`` reads. Raises BadSetting."""
     hints = get_type_hints(Profile)
     for key, value in table.items():
-        wanted = _wanted(hints[key], value) if key != "media_types" else None
-        if wanted is not None:
-            raise conf.BadSetting(f"Profile {name!r}: {key} must be {wanted}, not {value!r}.")
-    if table.get("max_archive_entries", 0) > MOST_ARCHIVE_ENTRIES:
+        expected = _expected(hints[key], value) if key != "media_types" else None
+        if expected is not None:
+            raise conf.BadSetting(f"Profile {name!r}: {key} must be {expected}, not {value!r}.")
+    if table.get("max_archive_entries", 0) > MAX_ARCHIVE_ENTRIES:
         raise conf.BadSetting(
-            f"Profile {name!r}: max_archive_entries may be {MOST_ARCHIVE_ENTRIES} at most, as more are not looked at; "
+            f"Profile {name!r}: max_archive_entries may be {MAX_ARCHIVE_ENTRIES} at most, as more are not read; "
             "0 sets no limit."
         )
 
 
-def _wanted(hint: Any, value: Any) -> str | None:
-    """What the value of a key must be; None where it is."""
+def _expected(hint: Any, value: Any) -> str | None:
+    """What the value of a key must be; None for a valid value."""
     if get_origin(hint) is Literal:
         return None if value in get_args(hint) else " or ".join(map(repr, get_args(hint)))
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
-        good = isinstance(value, list) and all(_wanted(item, each) is None for each in value)
-        return None if good else f"a list of {'texts' if item is str else 'whole numbers'}"
+        valid = isinstance(value, list) and all(_expected(item, each) is None for each in value)
+        return None if valid else f"a list of {'texts' if item is str else 'whole numbers'}"
     if hint is bool:
         return None if isinstance(value, bool) else "true or false"
     if hint is str:
         return None if isinstance(value, str) else "a text"
-    kinds, said = (int, "a whole number") if hint is int else (int | float, "a number")
-    good = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
-    return None if good else f"{said}, not below 0"
+    types, name = (int, "a whole number") if hint is int else (int | float, "a number")
+    valid = isinstance(value, types) and not isinstance(value, bool) and value >= 0
+    return None if valid else f"{name}, not below 0"
 
 
-def _malware_scan(name: str, asked: str, settings: conf.Settings) -> str:
-    """``auto`` as it turns out here. What must be scanned and cannot be is an error, not a file that waits for ever."""
-    if asked == "auto":
+def _malware_scan(name: str, requested: str, settings: conf.Settings) -> str:
+    """``malware_scan`` with ``auto`` resolved.
+
+    Raises BadSetting for a scan without a scanner: the files would wait for ever.
+    """
+    if requested == "auto":
         return "required" if settings.scanner_name else "off"
-    if asked != "off" and not settings.scanner_name:
-        raise conf.BadSetting(f"Profile {name!r}: malware_scan is {asked}, and no scanner is set: set CLAMAV_URL.")
-    return asked
+    if requested != "off" and not settings.scanner_name:
+        raise conf.BadSetting(f"Profile {name!r}: malware_scan is {requested}, and no scanner is set: set CLAMAV_URL.")
+    return requested
 
 
-def _store(name: str, asked: str, settings: conf.Settings) -> str:
-    """The store by its name."""
-    if not asked:
+def _store(name: str, requested: str, settings: conf.Settings) -> str:
+    """The name of the profile's store. Raises BadSetting for an unknown one."""
+    if not requested:
         return conf.default_store(settings)
-    if conf.store_settings(settings, asked) is None:
+    if conf.store_settings(settings, requested) is None:
         known = ", ".join(conf.known_stores(settings))
-        raise conf.BadSetting(f"Profile {name!r}: there is no store {asked!r}. Stores here: {known}.")
-    return asked
+        raise conf.BadSetting(f"Profile {name!r}: there is no store {requested!r}. Stores here: {known}.")
+    return requested

@@ -20,7 +20,7 @@ from windlass import conf
 from windlass.database.connection import atomic
 from windlass.files import trash
 from windlass.files.models import FileAsset, OwnerAccount, UploadSession
-from windlass.files.states import LIVING_UPLOADS
+from windlass.files.states import UNFINISHED_UPLOADS
 from windlass.kernel.errors import QuotaExceeded
 
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
@@ -217,7 +217,7 @@ def _counted(owner: str) -> dict[str, int]:
     """From the rows themselves."""
     counted = Sum(F("size") + F("metadata_size"))
     kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=counted, count=Count("id"))
-    under_way = UploadSession.objects.filter(owner=owner, status__in=LIVING_UPLOADS)
+    under_way = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS)
     files = under_way.filter(Q(concat__isnull=True) | Q(parts__isnull=False))
     return {
         "bytes_used": kept["size"] or 0,

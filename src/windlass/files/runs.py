@@ -13,16 +13,16 @@ from typing import Any
 from windlass.database import rows
 from windlass.events.api import EventType, Recorder
 from windlass.files.assets import (
-    COLUMNS,
-    IllegalMove,
+    FACT_COLUMNS,
+    IllegalTransition,
     StepOutcome,
     StepPlan,
     StoredRendition,
     outcome_event,
-    steps,
+    steps_of_file,
 )
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun
-from windlass.files.states import FILE_MOVES, FileStatus, StepState
+from windlass.files.states import FILE_TRANSITIONS, FileStatus, StepState
 from windlass.kernel.clock import now
 
 _UNDONE = (StepState.PENDING, StepState.RUNNING)
@@ -35,7 +35,7 @@ class FileRun:
 
     def __init__(self, asset: FileAsset, *, untouched: bool = False) -> None:
         self.asset = asset
-        self.rows: dict[str, StepRun] = {} if untouched else {row.step: row for row in steps(asset)}
+        self.rows: dict[str, StepRun] = {} if untouched else {row.step: row for row in steps_of_file(asset)}
         self._status = asset.status
         self._values: dict[str, Any] = {}
         self._changed: dict[str, StepRun] = {}
@@ -106,9 +106,9 @@ class FileRun:
                 self._step(name, state=StepState.SKIPPED)
 
     def become(self, target: FileStatus, **values: Any) -> None:
-        """Raises IllegalMove."""
-        if target not in FILE_MOVES[FileStatus(self.asset.status)]:
-            raise IllegalMove(f"file {self.asset.id} may not become {target}")
+        """Raises IllegalTransition."""
+        if target not in FILE_TRANSITIONS[FileStatus(self.asset.status)]:
+            raise IllegalTransition(f"file {self.asset.id} may not become {target}")
         self._set(status=target, **values)
         told = outcome_event(self.asset)
         if told is not None:
@@ -124,12 +124,12 @@ class FileRun:
     def save(self, tell: Recorder) -> None:
         """Write what has changed, inside the caller's ``events.recording()``; once it is committed, call ``saved``.
 
-        Raises IllegalMove where the file is no longer as this run has it.
+        Raises IllegalTransition where the file is no longer as this run has it.
         """
         if self._values:
             as_known = {"id": self.asset.id, "run": self.asset.run, "status": self._status}
             if not rows.update(FileAsset, as_known, {"updated_at": now(), **self._values}):
-                raise IllegalMove(f"file {self.asset.id} is no longer {self._status}")
+                raise IllegalTransition(f"file {self.asset.id} is no longer {self._status}")
         if self._digest is not None and self.asset.blob is not None and self.asset.blob.sha256 is None:
             rows.update(Blob, {"id": self.asset.blob.id}, {"sha256": self._digest})
         self._save_steps()
@@ -168,7 +168,7 @@ class FileRun:
 
     def _know(self, facts: Mapping[str, Any]) -> None:
         found = dict(facts)
-        values = {name: found.pop(name) for name in COLUMNS if name in found}
+        values = {name: found.pop(name) for name in FACT_COLUMNS if name in found}
         if "duplicate_of" in found:
             original = found.pop("duplicate_of")
             values["duplicate_of_id"] = uuid.UUID(original) if original else None

@@ -1,6 +1,6 @@
-"""Statuses and their legal moves.
+"""Statuses of upload sessions, chunks, files and steps, and the legal transitions between them.
 
-A move that is not in the table cannot be written: updates name where they come from.
+Other transitions cannot be written: each update filters by the statuses before it.
 """
 
 from __future__ import annotations
@@ -11,43 +11,43 @@ from django.db import models
 
 
 class UploadStatus(models.TextChoices):
-    ACTIVE = "active"  # takes bytes
-    ASSEMBLING = "assembling"  # every chunk is in; the digest of the whole is being worked out
-    COMPLETED = "completed"  # every byte is in; the file has a record of its own
-    FAILED = "failed"  # the bytes proved wrong, or could not be made durable
-    CANCELLED = "cancelled"  # the client gave it up
-    EXPIRED = "expired"  # its life ended
+    ACTIVE = "active"  # accepts bytes
+    ASSEMBLING = "assembling"  # every chunk is received; the digest of the file is being computed
+    COMPLETED = "completed"  # every byte is received; the file has a record of its own
+    FAILED = "failed"  # the bytes were wrong, or could not be made durable
+    CANCELLED = "cancelled"  # the client cancelled it
+    EXPIRED = "expired"  # its lifetime ended
 
 
-#: Statuses in which an upload has bytes in the store and may still become a file.
-LIVING_UPLOADS = (UploadStatus.ACTIVE, UploadStatus.ASSEMBLING)
+#: Statuses of uploads that may still become a file.
+UNFINISHED_UPLOADS = (UploadStatus.ACTIVE, UploadStatus.ASSEMBLING)
 
 
 class ChunkState(models.TextChoices):
-    CLAIMED = "claimed"  # a request is, or was, bringing it
-    RECEIVED = "received"  # its bytes are in their place; they never change again
+    CLAIMED = "claimed"  # a request is or was sending it
+    RECEIVED = "received"  # its bytes are stored and never change again
 
 
 class FileStatus(models.TextChoices):
-    PENDING = "PENDING"  # recorded; its processing has not begun, or waits for a service that is away
+    PENDING = "PENDING"  # recorded; its processing has not started, or waits for an unavailable service
     PROCESSING = "PROCESSING"  # a stage is running or due
-    READY = "READY"  # everything asked for is done
-    REJECTED = "REJECTED"  # a rule said no
+    READY = "READY"  # every step is done
+    REJECTED = "REJECTED"  # a rule rejected it
     QUARANTINED = "QUARANTINED"  # malware: never served
-    FAILED = "FAILED"  # processing gave up; it can be retried
-    RELEASED = "RELEASED"  # bytes deleted on purpose, record kept
+    FAILED = "FAILED"  # processing failed; it can be retried
+    RELEASED = "RELEASED"  # its bytes were deleted, its record is kept
 
 
 class StepState(models.TextChoices):
     PENDING = "pending"  # planned
-    RUNNING = "running"  # being done
+    RUNNING = "running"  # running now
     DONE = "done"  # its facts and renditions are recorded
-    SKIPPED = "skipped"  # the plan or an earlier verdict left it out, or there was nothing to do for this file
-    OWED = "owed"  # left for later: a part it needs is away
-    FAILED = "failed"  # it could not be done, with the reason
+    SKIPPED = "skipped"  # left out by the plan or an earlier verdict, or there was nothing to do for this file
+    OWED = "owed"  # postponed: a service that it needs is unavailable
+    FAILED = "failed"  # failed, with the reason
 
 
-UPLOAD_MOVES: Mapping[UploadStatus, frozenset[UploadStatus]] = {
+UPLOAD_TRANSITIONS: Mapping[UploadStatus, frozenset[UploadStatus]] = {
     UploadStatus.ACTIVE: frozenset(
         {
             UploadStatus.ASSEMBLING,
@@ -66,11 +66,11 @@ UPLOAD_MOVES: Mapping[UploadStatus, frozenset[UploadStatus]] = {
     UploadStatus.EXPIRED: frozenset(),
 }
 
-FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
+FILE_TRANSITIONS: Mapping[FileStatus, frozenset[FileStatus]] = {
     FileStatus.PENDING: frozenset({FileStatus.PROCESSING, FileStatus.FAILED, FileStatus.RELEASED}),
     FileStatus.PROCESSING: frozenset(
         {
-            FileStatus.PENDING,  # it waits for a service that is away
+            FileStatus.PENDING,  # it waits for an unavailable service
             FileStatus.READY,
             FileStatus.REJECTED,
             FileStatus.QUARANTINED,
@@ -78,7 +78,7 @@ FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
             FileStatus.RELEASED,
         }
     ),
-    # A step that was owed and is made good may still say no.
+    # A postponed step that runs later may still reject the file.
     FileStatus.READY: frozenset({FileStatus.PENDING, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.RELEASED}),
     FileStatus.REJECTED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
     FileStatus.QUARANTINED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
@@ -87,13 +87,15 @@ FILE_MOVES: Mapping[FileStatus, frozenset[FileStatus]] = {
 }
 
 
-#: A file that has ended in one of these may be processed from the start once more.
+#: Statuses from which a file may be processed from the start again.
 ENDED_FILES = (FileStatus.READY, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.FAILED)
 
 
-def uploads_that_may_become(target: UploadStatus) -> list[UploadStatus]:
-    return [state for state, moves in UPLOAD_MOVES.items() if target in moves]
+def upload_statuses_before(target: UploadStatus) -> list[UploadStatus]:
+    """The statuses that may change to ``target``."""
+    return [status for status, targets in UPLOAD_TRANSITIONS.items() if target in targets]
 
 
-def files_that_may_become(target: FileStatus) -> list[FileStatus]:
-    return [state for state, moves in FILE_MOVES.items() if target in moves]
+def file_statuses_before(target: FileStatus) -> list[FileStatus]:
+    """The statuses that may change to ``target``."""
+    return [status for status, targets in FILE_TRANSITIONS.items() if target in targets]

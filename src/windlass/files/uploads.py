@@ -15,7 +15,7 @@ from windlass.files import quota, retention
 from windlass.files.leases import Lease, update_leased
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.profiles import Profile
-from windlass.files.states import LIVING_UPLOADS, UploadStatus, uploads_that_may_become
+from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus, upload_statuses_before
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound, UploadGone
 from windlass.kernel.ids import new_id
@@ -169,7 +169,7 @@ def mark_upload_ended(
 
     ``as_seen``: only if nobody has written to it, or begun to, since it was read.
     """
-    still = UploadSession.objects.filter(id=upload_id, status__in=uploads_that_may_become(target))
+    still = UploadSession.objects.filter(id=upload_id, status__in=upload_statuses_before(target))
     if as_seen is not None:
         still = still.filter(updated_at=as_seen.updated_at, lease_epoch=as_seen.lease_epoch)
     with recording() as tell:
@@ -218,7 +218,7 @@ def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
     if idle_hours is not None:
         over |= Q(updated_at__lt=moment - timedelta(hours=idle_hours))
     idle = Q(lease_holder="") | Q(lease_until__lt=moment)
-    return _each(UploadSession.objects.filter(over & idle, status__in=LIVING_UPLOADS))
+    return _each(UploadSession.objects.filter(over & idle, status__in=UNFINISHED_UPLOADS))
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:

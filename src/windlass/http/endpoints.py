@@ -1,102 +1,152 @@
-"""What every endpoint of the byte plane shares: who may call it, and how a refusal is said."""
+"""Declare the endpoints of the byte plane.
+
+A ``ByteEndpoint`` is the only definition of a call that carries bytes or live events: its Starlette route, the check of
+its credential and of its query, the OpenAPI operation and docs/reference/http.md are all made of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from functools import wraps
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
-import structlog
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.database.outage import is_outage, log_outage
-from windlass.executors import in_database
 from windlass.http import query_parameters
-from windlass.kernel.disk_full import is_disk_full
-from windlass.kernel.errors import BadRequest, Problem, StorageFull, Unavailable
-from windlass.kernel.principals import CredentialKind, Principal
-from windlass.receiving.body import ClientGone
-from windlass.storage.contract import StoreError, StoreFull, StoreMisconfigured
+from windlass.http.authentication import admit
+from windlass.http.problem_responses import problem_of, problem_response
+from windlass.kernel.principals import CredentialKind
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+RequestHandler = Callable[[Request], Awaitable[Response]]
+F = TypeVar("F", bound=Callable[..., Any])
 
-#: The key of an ASGI scope under which ``admit`` keeps the caller.
-PRINCIPAL = "windlass.principal"
-
-log = structlog.get_logger(__name__)
+#: What a body looks like: a Pydantic model or another type that Pydantic describes, a JSON schema, or either of them
+#: by media type (``Content``). A type alone is JSON.
+Shape = Any
 
 
-async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
-    """Prove the caller's credential before anything else of the request is looked at, and keep who it is.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body that may have several media types, or one that is not JSON."""
 
-    Raises Unauthenticated, Forbidden, GrantUsed, NotFound.
+    by_media_type: Mapping[str, Shape]
+
+
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+ANY_BYTES = Content({"*/*": BINARY})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter or a header field. ``kind`` is a type of JSON schema."""
+
+    place: str
+    name: str
+    description: str
+    kind: str = "string"
+    required: bool = False
+
+
+def query(name: str, description: str, kind: str = "string") -> Parameter:
+    return Parameter("query", name, description, kind)
+
+
+def header(name: str, description: str, kind: str = "string", *, required: bool = False) -> Parameter:
+    return Parameter("header", name, description, kind, required)
+
+
+@dataclass(frozen=True, eq=False)
+class ByteEndpoint:
+    """One method of one path.
+
+    ``replies``: status -> what it means, and the shape of its body (None: no body). Any other reply is a problem
+    document, or has the shape ``refusal``. ``name`` is the OpenAPI operation id.
     """
-    if accounts.needs_no_database(scope, access):
-        principal = accounts.authenticate_scope(scope, access)
-    else:
-        principal = await in_database(accounts.authenticate_scope, dict(scope), access)
-    scope[PRINCIPAL] = principal
-    return principal
+
+    method: str
+    path: str
+    access: Access
+    name: str
+    summary: str
+    replies: Mapping[int, tuple[str, Shape]]
+    tag: str = ""
+    parameters: Sequence[Parameter] = ()
+    body: Shape = None
+    description: str = ""
+    refusal: Shape = None
+    #: Whether a GET also answers HEAD. With ``head_name`` HEAD is an operation of its own in the OpenAPI document.
+    answers_head: bool = True
+    head_name: str = ""
+    #: Whether clients of this protocol add query parameters of their own, which are then not checked.
+    has_own_query: bool = False
+
+    @cached_property
+    def query_names(self) -> frozenset[str]:
+        """Names that the query may have."""
+        names = {each.name for each in self.parameters if each.place == "query"}
+        return frozenset(names | ({accounts.GRANT_PARAMETER} if self.access.grant_use else set()))
+
+    @property
+    def methods(self) -> frozenset[str]:
+        return frozenset({"GET", "HEAD"} if self.method == "GET" and self.answers_head else {self.method})
+
+    def route(self, handler: RequestHandler) -> Route:
+        route = Route(self.path, handler)
+        route.methods = set(self.methods)  # Starlette would add HEAD to every GET
+        return route
 
 
-def principal_of(request: Request) -> Principal:
-    """The caller whom ``admit`` let in."""
-    principal = request.scope[PRINCIPAL]
-    assert isinstance(principal, Principal)
-    return principal
+class ByteEndpoints:
+    """The endpoints of one module, in the order in which their paths are tried.
+
+    ``access`` is what an endpoint without an ``access`` of its own requires.
+    """
+
+    def __init__(self, tag: str, access: Access) -> None:
+        self._tag = tag
+        self._access = access
+        self.declared: list[ByteEndpoint] = []
+        self.routes: list[Route] = []
+
+    def endpoint(self, method: str, path: str, **declaration: Any) -> Callable[[F], F]:
+        """Declare the decorated ``RequestHandler`` as an endpoint. ``declaration``: fields of ``ByteEndpoint``."""
+
+        def register(handler: F) -> F:
+            self.add(method, path, lambda declared: answering(handler, declared), **declaration)
+            return handler
+
+        return register
+
+    def add(
+        self, method: str, path: str, wrap: Callable[[ByteEndpoint], RequestHandler], **declaration: Any
+    ) -> ByteEndpoint:
+        defaults: dict[str, Any] = {"tag": self._tag, "access": self._access}
+        declared = ByteEndpoint(method, path, **(defaults | declaration))
+        self.declared.append(declared)
+        self.routes.append(declared.route(wrap(declared)))
+        return declared
 
 
-def problem_response(problem: Problem, request: Request) -> Response:
-    return JSONResponse(
-        problem.document(request.url.path, request.scope.get("windlass.request_id")),
-        status_code=problem.status,
-        headers=problem.headers,
-        media_type="application/problem+json",
-    )
+def answering(handler: RequestHandler, declared: ByteEndpoint) -> RequestHandler:
+    """``handler`` for the callers that the declaration admits.
 
-
-def endpoint(handler: Endpoint, access: Access) -> Endpoint:
-    """``handler`` for callers whom ``access`` lets in. Their credential comes first, then the names in the query.
-
-    Problems become ``application/problem+json``; any other error is logged and tells nothing of the server's insides.
+    The credential is proved first, then the names in the query are checked. Problems become
+    ``application/problem+json``; any other error is logged, and the reply tells nothing about it.
     """
 
     @wraps(handler)
-    async def answered(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         try:
-            principal = await admit(request.scope, access)
+            principal = await admit(request.scope, declared.access)
             signed = principal.credential is CredentialKind.SIGNED_URL
-            query_parameters.check(request.scope, access, own_names=signed)
+            query_parameters.check(request.scope, None if signed else declared.query_names)
             return await handler(request)
         except Exception as error:  # noqa: BLE001  the boundary of a request
             return problem_response(problem_of(error), request)
 
-    return accounts.declare_access(answered, access)
-
-
-def problem_of(error: Exception) -> Problem:
-    """The problem that a client is told for any error."""
-    match error:
-        case Problem():
-            return error
-        case ClientGone() | ClientDisconnect():  # its connection counts it (server_protocol); nobody reads the reply
-            return BadRequest("The client closed the connection before its request was whole.")
-        case StoreFull():
-            return StorageFull("The server has no room left for these bytes. What is stored stays readable.")
-        case StoreMisconfigured():
-            log.error("store.misconfigured", reason=str(error))
-            return Unavailable(str(error))
-        case StoreError() if error.transient:
-            return Unavailable("The store of file bytes does not answer.")
-        case _ if is_disk_full(error):
-            log.warning("request.no_room", error=type(error).__name__)
-            return StorageFull("The server has no room left to record this. What is stored stays readable.")
-        case _ if is_outage(error):
-            log_outage(error)
-            return Unavailable("The database does not answer. Send the request again.")
-        case _:
-            log.exception("request.failed", error=type(error).__name__)
-            return Problem("The request failed because of an error in the server; it has been logged.")
+    return answer

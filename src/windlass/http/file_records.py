@@ -1,34 +1,94 @@
-"""The JSON of files and uploads, as every door of the server shows it (http-api sections 1 to 3).
+"""The JSON of files: the record and the processing status, each with its Pydantic model (http-api section 1).
 
-Reading a file's record needs its renditions and steps: one query each, none where the caller prefetched them
-(``with_parts``).
+A record needs the file's renditions and steps: one query each, or none where the caller prefetched them with
+``with_parts``.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
 
 from django.db.models import QuerySet
+from pydantic import Field
 
 from windlass import conf
-from windlass.files.api import (
-    FileAsset,
-    FileStatus,
-    Rendition,
-    StepRun,
-    StepState,
-    UploadSession,
-    UploadStatus,
-)
-from windlass.http.checks import checks_of
+from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState, integrity
+from windlass.http.schemas import ReplyModel
+from windlass.jobs.api import Stage
 from windlass.kernel import urls
-from windlass.kernel.clock import now, rfc3339
-from windlass.protocols.chunks import progress_document
-from windlass.receiving.chunked import progress_of
+from windlass.kernel.clock import rfc3339
+from windlass.processing.api import gate_steps
 
-_REJECTION = {"rule": None, "detail": None, "limit": None, "actual": None}
+
+class Check(ReplyModel):
+    name: str
+    state: Literal["passed", "failed", "pending", "owed"]
+    detail: str
+
+
+class RenditionOut(ReplyModel):
+    name: str
+    kind: str
+    mime_type: str
+    size: int
+    width: int | None
+    height: int | None
+    url: str
+
+
+class Rejection(ReplyModel):
+    """The rule that refused the file, with its figures."""
+
+    rule: str | None
+    detail: str | None
+    limit: Any
+    actual: Any
+
+
+class Links(ReplyModel):
+    self: str
+    status: str
+    download: str
+    events: str
+
+
+class FileRecord(ReplyModel):
+    id: UUID
+    original_filename: str
+    size: int
+    status: FileStatus
+    mime_type: str | None = Field(description="The type that the content proves; null until it is known.")
+    declared_mime_type: str | None
+    checksum: str | None
+    checksum_algorithm: Literal["sha256"]
+    width: int | None = Field(description="As displayed, orientation applied.")
+    height: int | None
+    duration: float | None = Field(description="Seconds.")
+    page_count: int | None
+    extra_attributes: dict[str, Any]
+    metadata: dict[str, Any]
+    profile: str
+    reference: str | None
+    duplicate_of: UUID | None
+    thumbnail_url: str | None
+    renditions: list[RenditionOut]
+    checks: list[Check]
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    rejection: Rejection | None
+    links: Links
+
+
+class TrashedRecord(FileRecord):
+    """A file in the trash. Every other call answers 404 for it."""
+
+    trashed_at: datetime
+    trash_until: datetime = Field(description="Until then it can be restored.")
 
 
 def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
@@ -36,28 +96,33 @@ def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
     return files.prefetch_related("renditions", "steps")
 
 
-def media_link(file_id: uuid.UUID, rest: str) -> str:
-    """The link to bytes of a file: on ``MEDIA_URL`` where one is set."""
-    return urls.media_url(conf.get().media_url, f"/files/{file_id}/{rest}")
-
-
 def file_record(asset: FileAsset) -> dict[str, Any]:
-    """The file record of http-api section 1."""
-    return _record(asset, sorted(asset.renditions.all(), key=lambda made: made.name), _steps(asset))
+    """A ``FileRecord``."""
+    renditions = sorted(asset.renditions.all(), key=lambda rendition: rendition.name)
+    return _record(asset, renditions, _steps_of_run(asset))
 
 
 def trashed_record(asset: FileAsset) -> dict[str, Any]:
-    """The record of a file in the trash: nothing made of it can be fetched meanwhile."""
+    """A ``TrashedRecord``. It lists no renditions: they cannot be downloaded while the file is in the trash."""
     ends = {"trashed_at": rfc3339(asset.trashed_at), "trash_until": rfc3339(asset.trash_until)}
-    return _record(asset, [], _steps(asset)) | ends
+    return _record(asset, [], _steps_of_run(asset)) | ends
 
 
 def new_file_record(asset: FileAsset) -> dict[str, Any]:
-    """The record of a file that has just come in, of which nothing has been made yet: no query."""
+    """The ``FileRecord`` of a file that has just been stored and has no renditions and steps yet: no query."""
     return _record(asset, [], [])
 
 
+def media_link(file_id: uuid.UUID, rest: str) -> str:
+    """The URL of bytes of a file: below ``MEDIA_URL`` where that is set."""
+    return urls.media_url(conf.get().media_url, f"/files/{file_id}/{rest}")
+
+
+_REJECTION = {"rule": None, "detail": None, "limit": None, "actual": None}
+
+
 def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[StepRun]) -> dict[str, Any]:
+    has_thumbnail = any(rendition.name == "thumbnail" for rendition in renditions)
     return {
         "id": str(asset.id),
         "original_filename": asset.original_filename,
@@ -76,9 +141,9 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
         "profile": asset.profile,
         "reference": asset.reference,
         "duplicate_of": str(asset.original_id) if asset.original_id else None,
-        "thumbnail_url": _thumbnail_url(asset, renditions),
-        "renditions": [_rendition(asset, made) for made in renditions],
-        "checks": checks_of(asset, steps),
+        "thumbnail_url": media_link(asset.id, "thumbnail/") if has_thumbnail else None,
+        "renditions": [_rendition(asset, rendition) for rendition in renditions],
+        "checks": _checks(asset, steps),
         "created_at": rfc3339(asset.created_at),
         "updated_at": rfc3339(asset.updated_at),
         "expires_at": rfc3339(asset.expires_at),
@@ -92,13 +157,86 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
     }
 
 
+def _rendition(asset: FileAsset, rendition: Rendition) -> dict[str, Any]:
+    return {
+        "name": rendition.name,
+        "kind": rendition.kind,
+        "mime_type": rendition.mime_type,
+        "size": rendition.size,
+        "width": rendition.width,
+        "height": rendition.height,
+        "url": media_link(asset.id, f"renditions/{rendition.name}/"),
+    }
+
+
+#: The state of a gate step -> the state of its check. A skipped step has checked nothing and is not listed.
+_CHECK_STATES = {
+    StepState.PENDING: "pending",
+    StepState.RUNNING: "pending",
+    StepState.DONE: "passed",
+    StepState.OWED: "owed",
+    StepState.FAILED: "failed",
+}
+
+
+def _checks(asset: FileAsset, steps: Sequence[StepRun]) -> list[dict[str, str]]:
+    """The gate's verdicts, or the first check to come where there are none yet; then the integrity of the bytes."""
+    postponed = gate_steps()
+    gate = [
+        step for step in steps if (step.stage == Stage.INTAKE or step.step in postponed) and step.state in _CHECK_STATES
+    ]
+    if not gate:
+        return [_check("size", "pending", ""), *_integrity(asset)]
+    # What a rule needed and no step could measure, of a file that its profile accepts nevertheless.
+    unmeasured = asset.extra_attributes.get("not_measured") or ()
+    return [
+        *(_check(step.step, _CHECK_STATES[StepState(step.state)], step.detail) for step in gate),
+        *(_check("not measured", "passed", str(reason)) for reason in unmeasured),
+        *_integrity(asset),
+    ]
+
+
+def _integrity(asset: FileAsset) -> list[dict[str, str]]:
+    """How the stored bytes were found when they were last verified."""
+    blob = asset.blob
+    if blob is None or blob.verified_at is None:
+        return []
+    if blob.damaged_at is not None:
+        return [_check("integrity", "failed", integrity.told(blob))]
+    detail = f"The stored bytes were what was received when they were read at {rfc3339(blob.verified_at)}."
+    return [_check("integrity", "passed", detail)]
+
+
+def _check(name: str, state: str, detail: str) -> dict[str, str]:
+    return {"name": name, "state": state, "detail": detail}
+
+
+class StepOut(ReplyModel):
+    name: str
+    stage: str
+    state: StepState
+    seconds: float | None
+    progress: int
+    detail: str
+
+
+class FileStatusOut(ReplyModel):
+    id: UUID
+    status: FileStatus
+    progress: int = Field(description="0 to 100. Never falls within one run.")
+    stage: str
+    message: str
+    steps: list[StepOut]
+    owed: list[str]
+
+
 def file_status(asset: FileAsset) -> dict[str, Any]:
-    """How far processing is, step by step, in the present run."""
-    steps = _steps(asset)
+    """A ``FileStatusOut``: how far processing is in the present run, step by step."""
+    steps = _steps_of_run(asset)
     return {
         "id": str(asset.id),
         "status": str(asset.status),
-        "progress": shown_progress(asset),
+        "progress": file_progress(asset),
         "stage": asset.stage,
         "message": asset.message,
         "steps": [_step(step) for step in steps],
@@ -106,55 +244,9 @@ def file_status(asset: FileAsset) -> dict[str, Any]:
     }
 
 
-def shown_progress(asset: FileAsset) -> int:
-    """0..100; 100 is said of a file that is ready and of no other."""
+def file_progress(asset: FileAsset) -> int:
+    """0 to 100; 100 only for a file that is ready."""
     return 100 if asset.status == FileStatus.READY else min(asset.progress, 99)
-
-
-def upload_status(session: UploadSession) -> dict[str, Any]:
-    """How far an upload is, in the shape of http-api section 3, for a session of any dialect.
-
-    Of an upload in chunks it names those that are in and those that are missing: two queries.
-    """
-    expired = is_expired(session)
-    body: dict[str, Any] = {
-        "upload_id": str(session.id),
-        "status": str(UploadStatus.EXPIRED if expired else UploadStatus(session.status)),
-        "progress": _progress(session),
-        "is_expired": expired,
-        "expires_at": rfc3339(session.expires_at),
-        "protocol": session.dialect,
-    }
-    if session.file_id:
-        body["file_id"] = str(session.file_id)
-    return body
-
-
-def _progress(session: UploadSession) -> dict[str, Any]:
-    if session.chunk_size is None:
-        return {"bytes_received": session.offset, "percentage": percentage(session)}
-    return progress_document(progress_of(session.id))
-
-
-def is_expired(session: UploadSession) -> bool:
-    """Whether its life is over, swept up already or not."""
-    if session.status == UploadStatus.ACTIVE:
-        return session.expires_at <= now()
-    return session.status == UploadStatus.EXPIRED
-
-
-def percentage(session: UploadSession) -> float | None:
-    """0..100 with two decimals; None while the size is unknown. 100 is said of a whole upload only."""
-    if session.status == UploadStatus.COMPLETED:
-        return 100.0
-    if session.size is None:
-        return None
-    return min(99.99, round(100 * session.offset / session.size, 2)) if session.size else 0.0
-
-
-def _steps(asset: FileAsset) -> Sequence[StepRun]:
-    present = [step for step in asset.steps.all() if step.run == asset.run]
-    return sorted(present, key=lambda step: step.position)
 
 
 def _step(step: StepRun) -> dict[str, Any]:
@@ -168,18 +260,6 @@ def _step(step: StepRun) -> dict[str, Any]:
     }
 
 
-def _rendition(asset: FileAsset, made: Rendition) -> dict[str, Any]:
-    return {
-        "name": made.name,
-        "kind": made.kind,
-        "mime_type": made.mime_type,
-        "size": made.size,
-        "width": made.width,
-        "height": made.height,
-        "url": media_link(asset.id, f"renditions/{made.name}/"),
-    }
-
-
-def _thumbnail_url(asset: FileAsset, renditions: Sequence[Rendition]) -> str | None:
-    made = any(rendition.name == "thumbnail" for rendition in renditions)
-    return media_link(asset.id, "thumbnail/") if made else None
+def _steps_of_run(asset: FileAsset) -> Sequence[StepRun]:
+    present = [step for step in asset.steps.all() if step.run == asset.run]
+    return sorted(present, key=lambda step: step.position)

@@ -149,7 +149,7 @@ def _hops(addresses: Sequence[str], trusted: tuple[str, ...]) -> int:
 
 
 def _at(values: Sequence[str], hops: int) -> str:
-    """A proxy that sets a single value, instead of adding to a list, speaks for all."""
+    """A proxy that sets a single value, instead of adding to a list, resumable_dialect for all."""
     return values[-min(hops, len(values))] if values else ""
 
 

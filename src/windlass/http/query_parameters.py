@@ -1,8 +1,8 @@
-"""The names that a query may have: those that the endpoint documents. Any other is refused, and the nearest is named.
+"""Refuse query parameters that an endpoint does not declare, and name the nearest that it does.
 
-A name that is not known is a filter or a field that the client believes in, so ignoring it gives a wrong answer.
-Not checked: requests of tus, of the IETF's protocol and of Uppy's S3 calls, whose clients add names of their own, and
-signed URLs. ``_`` is allowed everywhere: some libraries add it with a moment, so that no cache answers.
+A client that sends an unknown name relies on a filter or a field that does not exist, so ignoring it would give a wrong
+answer. Not checked are requests of tus, of the IETF protocol and of Uppy's S3 calls, whose clients add names of their
+own, and signed URLs. ``_`` is allowed everywhere: some libraries add it with a timestamp to bypass caches.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ from collections.abc import Collection, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from windlass.accounts import api as accounts
-from windlass.accounts.api import Access
-from windlass.http.rest.byte_calls import query_names
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.stored_text import is_storable
 
 CACHE_BUSTER = "_"
-#: Names that other APIs have for what is called otherwise here.
+#: Names that other APIs use -> the name here.
 _OTHER_NAMES = {
     "content_type": "mime_type",
     "file": "ids",
@@ -38,19 +35,19 @@ _OTHER_NAMES = {
 }
 
 
-def check(scope: MutableMapping[str, Any], access: Access, *, own_names: bool = False) -> None:
-    """Check the query of a request of the byte plane; with ``own_names`` its text alone. Raises InvalidField."""
-    query = scope.get("query_string", b"")
-    if query:
-        check_text(query.decode("latin-1"))
-    if query and not own_names:
-        known = query_names(scope["method"], scope.get("windlass.route", scope["path"]))
-        granted = {accounts.GRANT_PARAMETER} if access.grant_use else set()
-        check_names(query.decode("latin-1"), known | granted, f"{scope['method']} {scope['path']}")
+def check(scope: MutableMapping[str, Any], known: Collection[str] | None) -> None:
+    """Check the query of a byte-plane request; with ``known=None`` only its text. Raises InvalidField."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    if not query:
+        return
+    if known is None:
+        check_text(query)
+    else:
+        check_names(query, known, f"{scope['method']} {scope['path']}")
 
 
 def check_names(query: str, known: Collection[str], endpoint: str) -> None:
-    """Raises InvalidField for the first name that is not ``known``, and for text that no database can hold."""
+    """Raise InvalidField for the first name that is not ``known``, and as ``check_text`` does."""
     check_text(query)
     for name, _ in parse_qsl(query, keep_blank_values=True):
         if name not in known and name != CACHE_BUSTER:
@@ -58,7 +55,7 @@ def check_names(query: str, known: Collection[str], endpoint: str) -> None:
 
 
 def check_text(query: str) -> None:
-    """Raises InvalidField for text that no database can hold."""
+    """Raise InvalidField for text that a database cannot store."""
     for name, value in parse_qsl(query, keep_blank_values=True):
         if not is_storable(name) or not is_storable(value):
             raise InvalidField(f"The query parameter {name[:40]!r} contains a NUL character.", field=name[:40])

@@ -1,4 +1,4 @@
-"""A request's head as the pure dialects read it."""
+"""The head of a request, as the protocol modules read it, and the method and path by which it is routed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ def of_request(request: Request) -> Head:
 
 
 def effective_method(scope: Scope) -> str:
-    """The method to route by: ``X-HTTP-Method-Override`` stands above the request line."""
+    """The method to route by: ``X-HTTP-Method-Override`` overrides the request line."""
     return heads.effective_method(_head(scope, {}))
 
 
 def path_of_put(scope: Scope) -> str:
-    """The path, in which an encoded slash separates nothing (RFC 3986, 2.2): the name a%2Fb.txt is one segment, with
-    a backslash, which is a separator of directories to us as well."""
+    """The path, with an encoded slash as part of its segment (RFC 3986, 2.2): the name ``a%2Fb.txt`` is one segment.
+
+    The slash becomes a backslash, which file names are cleaned of as well.
+    """
     path, raw = str(scope["path"]), (scope.get("raw_path") or b"").decode("latin-1")
     if "%2f" not in raw.lower() or not path.endswith(unquote(raw)):
         return path
@@ -31,8 +33,8 @@ def path_of_put(scope: Scope) -> str:
 
 
 def _head(scope: Scope, query: dict[str, str]) -> Head:
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return Head(method=scope["method"], path=scope["path"], headers=found, query=query)
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return Head(method=scope["method"], path=scope["path"], headers=headers, query=query)

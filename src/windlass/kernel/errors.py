@@ -99,7 +99,7 @@ class OffsetMismatch(Problem):
 
     def __init__(self, expected: int, provided: int) -> None:
         super().__init__(
-            f"The offset of the upload is {expected}; the request starts at byte {provided}.",
+            f"The offset of the upload is byte {expected}; the request starts at byte {provided}.",
             expected_offset=expected,
             provided_offset=provided,
         )

@@ -12,10 +12,8 @@ import structlog
 from django.db.migrations.executor import MigrationExecutor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from windlass import conf
-from windlass.accounts.api import PUBLIC, declare_access
 from windlass.database.connection import connection
 from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database, in_thread
@@ -210,10 +208,3 @@ def _reply(body: dict[str, Any]) -> Response:
     if body["status"] == "ok":
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
     return JSONResponse(body, status_code=503, headers={"Cache-Control": "no-store", "Retry-After": str(RETRY_SECONDS)})
-
-
-routes = [
-    Route("/livez", declare_access(livez, PUBLIC), methods=["GET"]),
-    Route("/readyz", declare_access(readyz, PUBLIC), methods=["GET"]),
-    Route("/healthz", declare_access(readyz, PUBLIC), methods=["GET"]),
-]

@@ -19,10 +19,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from windlass import __version__
-from windlass.accounts import api as accounts
 from windlass.events import api as events
 from windlass.executors import in_database
 from windlass.files.api import (
@@ -204,6 +202,3 @@ registry = _registry()
 async def metrics(request: Request) -> Response:
     body = await in_database(generate_latest, registry)
     return Response(body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, "Cache-Control": "no-store"})
-
-
-routes = [Route("/metrics", accounts.declare_access(metrics, accounts.METRICS), methods=["GET"])]

@@ -7,7 +7,7 @@ from functools import partial
 
 from windlass.database.connection import on_commit
 from windlass.events.api import recording
-from windlass.files.api import FileAsset, FileStatus, IllegalMove, assets, integrity, lifecycle, trash
+from windlass.files.api import FileAsset, FileStatus, IllegalTransition, integrity, lifecycle, start_new_run, trash
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import breakers, records, workshop
@@ -79,8 +79,8 @@ def reprocess(asset: FileAsset, request_id: str = "") -> None:
         integrity.must_be_sound(asset.blob)
     with recording() as tell:
         try:
-            assets.new_run(tell, asset)
-        except IllegalMove:
+            start_new_run(tell, asset)
+        except IllegalTransition:
             asset.refresh_from_db(fields=["status"])
             if asset.status == FileStatus.RELEASED:
                 raise FileReleased("The bytes of this file were deleted; there is nothing to process.") from None

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, StepState, StoredRendition, assets, places
+from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, places
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import records, scanning, scratch
@@ -126,7 +126,7 @@ def _isolated(work: Work, step: Step, bench: Bench, report: _Reporter) -> Mappin
 
 def _finder(asset: FileAsset) -> Callable[[str], str | None]:
     def find_original(sha256: str) -> str | None:
-        found = assets.find_original(asset, sha256)
+        found = find_original_file(asset, sha256)
         return str(found) if found else None
 
     return find_original

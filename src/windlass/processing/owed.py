@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from windlass.database.connection import atomic
-from windlass.files.api import assets
+from windlass.files.api import has_owed_step, owed_steps
 from windlass.jobs import api as jobs
 from windlass.processing.contract import Available, Step
 from windlass.processing.registry import installed, missing
@@ -24,7 +24,7 @@ def fill_in() -> int:
     """Make jobs for owed steps that can be done now; returns how many. Each call goes on where the last one ended."""
     global _looked_at
     possible = [name for name, step in installed().items() if _is_possible(step)]
-    found = assets.owed(possible, after=_looked_at, at_most=AT_MOST)
+    found = owed_steps(possible, after=_looked_at, at_most=AT_MOST)
     _looked_at = found[-1].id if len(found) == AT_MOST else 0
     stages = dict.fromkeys((step.file_id, step.run, step.stage) for step in found)
     if not stages:
@@ -36,7 +36,7 @@ def fill_in() -> int:
 def _is_possible(step: Step) -> bool:
     if missing(step.about):
         return False
-    if not isinstance(step, Available) or not assets.has_owed(step.about.name):
+    if not isinstance(step, Available) or not has_owed_step(step.about.name):
         return True
     try:
         return step.available()

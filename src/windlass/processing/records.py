@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from windlass.events.api import EventType, recording
-from windlass.files.api import FileAsset, FileRun, FileStatus, StepOutcome, StepState, assets
+from windlass.files.api import FileAsset, FileRun, FileStatus, StepOutcome, StepState, load_file
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.processing.contract import Quarantine, Unavailable, Verdict
@@ -107,7 +107,7 @@ def take_back(job: jobs.Job) -> bool:
     """Undo the claim of a worker that died. False where another had done so, or the job went on by itself."""
     with recording() as tell:
         again = jobs.revoke_claim(job)
-        asset = assets.load(job.file_id) if again is False else None
+        asset = load_file(job.file_id) if again is False else None
         if asset is not None and asset.run == job.run and asset.status in WORKED_ON:
             run = FileRun(asset)
             _lose(run, job)

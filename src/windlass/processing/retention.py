@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from windlass.files.api import FileAsset, IllegalMove, assets, lifecycle
+from windlass.files.api import FileAsset, IllegalTransition, expired_files, files_to_release, lifecycle
 
 #: Files that one sweep lets go; the next one goes on.
 AT_MOST = 200
@@ -30,13 +30,13 @@ def retire(
 
     ``dry_run``: nothing is changed, and the figures are of all of them.
     """
-    ended, due = assets.past_their_end(), assets.past_their_bytes()
+    ended, due = expired_files(), files_to_release()
     if dry_run:
         return Retired(due.count(), ended.count(), _bytes_of([*ended, *due]))
     found = Retired()
     for asset in ended[:AT_MOST]:
         freed = lifecycle.bytes_freed_by(asset)
-        with suppress(IllegalMove):  # taken out of the trash in its last moment
+        with suppress(IllegalTransition):  # taken out of the trash in its last moment
             delete(asset)
             found.bytes_freed, found.deleted = found.bytes_freed + freed, found.deleted + 1
     for asset in due[:AT_MOST]:

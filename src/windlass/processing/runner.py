@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import structlog
 from django.db import close_old_connections
 
-from windlass.files.api import Blob, FileAsset, FileRun, FileStatus, assets
+from windlass.files.api import Blob, FileAsset, FileRun, FileStatus, load_file
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic
@@ -51,7 +51,7 @@ def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_ST
 def _run(held: jobs.Claim, stages: Collection[Stage]) -> None:
     turn: Turn | None = None
     try:
-        asset = assets.load(held.file_id)
+        asset = load_file(held.file_id)
         if asset is None or not records.is_wanted(held, asset):
             records.nothing_to_do(held)
         else:
@@ -151,7 +151,7 @@ class Turn:
     def _look_again(self) -> None:
         """What is in memory may not be what the records say: a transaction may have failed. What they do not say has
         not happened, and is done again."""
-        asset = assets.load(self.held.file_id)
+        asset = load_file(self.held.file_id)
         if asset is None:
             raise jobs.LeaseLost(f"file {self.held.file_id} is gone")
         self._run = FileRun(asset)

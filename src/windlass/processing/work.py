@@ -9,7 +9,16 @@ from types import MappingProxyType
 from typing import Any
 
 from windlass.files import api as files
-from windlass.files.api import FileAsset, FileRun, FileStatus, StepOutcome, StepPlan, StepState, StoredRendition, assets
+from windlass.files.api import (
+    FACT_COLUMNS,
+    FileAsset,
+    FileRun,
+    FileStatus,
+    StepOutcome,
+    StepPlan,
+    StepState,
+    StoredRendition,
+)
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic, now
 from windlass.processing.contract import Verdict
@@ -115,7 +124,7 @@ class Work:
         """What is known so far, for the next step."""
         asset = self.asset
         known: dict[str, Any] = dict(asset.extra_attributes)
-        for name in ("declared_mime_type", "expected_sha256", *assets.COLUMNS):
+        for name in ("declared_mime_type", "expected_sha256", *FACT_COLUMNS):
             value = getattr(asset, name)
             if value is not None:
                 known[name] = value

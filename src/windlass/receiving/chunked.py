@@ -240,7 +240,7 @@ class _PutOperation:
     def _lost_claim(self) -> UploadGone | UploadLocked:
         """Return why the claim was lost. Blocks on the database."""
         session = files.load_upload(self._session.id)
-        if session is None or session.status not in files.LIVING_UPLOADS:
+        if session is None or session.status not in files.UNFINISHED_UPLOADS:
             return UploadGone("This upload ended while the chunk was on its way.")
         return UploadLocked("Another request brings this chunk now.")
 

@@ -57,7 +57,7 @@ def _open_stored_bytes(session: files.UploadSession) -> BinaryIO:
     Identical content of one owner is stored once, so they may be in the object of an earlier file.
     """
     for _ in range(2):  # they may be deduplicated between reading the row and opening the object
-        asset = files.assets.load(session.file_id) if session.file_id is not None else None
+        asset = files.load_file(session.file_id) if session.file_id is not None else None
         if session.file_id is not None and asset is None:
             break  # it is deleted, or in the trash, whose bytes are not served
         blob = asset.blob if asset is not None else None

@@ -135,7 +135,7 @@ def lost_lease(upload_id: uuid.UUID) -> UploadGone | UploadLocked:
 def has_ended_without_file(upload_id: uuid.UUID) -> bool:
     """Whether the session is cancelled, failed, expired or deleted. Blocks on the database."""
     session = files.load_upload(upload_id)
-    return session is None or session.status not in (*files.LIVING_UPLOADS, files.UploadStatus.COMPLETED)
+    return session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED)
 
 
 def past_declared_length(size: int) -> PastDeclaredLength:

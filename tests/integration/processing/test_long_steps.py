@@ -20,7 +20,7 @@ from tests.integration.processing.given import (
     worker,
 )
 from windlass.files.api import FileAsset, FileStatus, StepState
-from windlass.http.live.progress import Progress, Topic, under_way
+from windlass.http.live.progress import Progress, Topic, progress_under_way
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
@@ -74,7 +74,7 @@ def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times
 
     def watch() -> None:
         while not over.wait(0.02):
-            seen.extend(under_way([Topic(file_id=asset.id)]))
+            seen.extend(progress_under_way([Topic(file_id=asset.id)]))
         connection.close()
 
     watching = threading.Thread(target=watch)

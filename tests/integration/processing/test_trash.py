@@ -13,7 +13,7 @@ from tests.integration.processing.test_retention import is_stored, opaque, past,
 from windlass.events.api import Event
 from windlass.files import api as files
 from windlass.files import quota
-from windlass.files.api import Blob, FileAsset, FileStatus, IllegalMove, assets, trash
+from windlass.files.api import Blob, FileAsset, FileStatus, IllegalTransition, get_file, load_file, steps_of_file, trash
 from windlass.http.file_records import file_record
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
@@ -40,16 +40,16 @@ def discarded(asset: FileAsset) -> FileAsset:
 
 
 def is_there(asset: FileAsset) -> bool:
-    return assets.load(asset.id) is not None
+    return load_file(asset.id) is not None
 
 
 def test_a_deleted_file_can_be_restored_as_it_was() -> None:
     asset = processed(opaque(), "a.bin")
-    before = file_record(assets.get(asset.id, owner_of(asset)))
+    before = file_record(get_file(asset.id, owner_of(asset)))
     kept = discarded(asset)
     assert not is_there(asset)
     with pytest.raises(NotFound):
-        assets.get(asset.id, owner_of(asset))
+        get_file(asset.id, owner_of(asset))
     assert [each.id for each in trash.visible(owner_of(asset))] == [asset.id]
     assert not trash.visible(Principal("somebody else"))
     assert kept.trash_until is not None
@@ -58,7 +58,7 @@ def test_a_deleted_file_can_be_restored_as_it_was() -> None:
         processing.discard(asset)
     processing.restore(kept)
     processing.restore(kept)
-    after = file_record(assets.get(asset.id, owner_of(asset)))
+    after = file_record(get_file(asset.id, owner_of(asset)))
     assert before | {"updated_at": after["updated_at"]} == after
     assert len(events(asset, "file.trashed")) == len(events(asset, "file.restored")) == 1
     assert events(asset, "file.deleted") == []
@@ -91,7 +91,7 @@ def test_the_sweep_ends_what_is_past_its_window_and_no_other() -> None:
 def test_what_is_restored_in_its_last_moment_is_not_swept() -> None:
     asset = discarded(processed(opaque(), "a.bin"))
     processing.restore(trash.find(asset.id, owner_of(asset)))
-    with pytest.raises(IllegalMove):  # as it was read while it was in the trash
+    with pytest.raises(IllegalTransition):  # as it was read while it was in the trash
         processing.delete(asset, as_seen=True)
     assert is_there(asset)
 
@@ -117,7 +117,7 @@ def test_work_that_was_stopped_goes_on_after_restoring(begun: bool, job: str, be
     processing.restore(kept)
     assert len(bells) == 1
     assert work_off(asset).status == FileStatus.READY
-    assert [row.state for row in assets.steps(asset) if row.step == "checksum"] == ["done"]
+    assert [row.state for row in steps_of_file(asset) if row.step == "checksum"] == ["done"]
 
 
 def test_equal_bytes_stay_for_whoever_refers_to_them() -> None:
@@ -127,14 +127,14 @@ def test_equal_bytes_stay_for_whoever_refers_to_them() -> None:
     blob = Blob.objects.get(files=second)
     assert blob.references == 2
     discarded(first)
-    record = file_record(assets.get(second.id, owner_of(second)))
+    record = file_record(get_file(second.id, owner_of(second)))
     assert record["duplicate_of"] is None, "for a client the original is gone"
     third = processed(content, "c.bin", owner=first.owner)
     assert third.duplicate_of_id == second.id, "a file in the trash is nobody's original"
     processing.delete(second)
     assert is_stored(blob.key)
     processing.restore(trash.find(first.id, owner_of(first)))
-    assert file_record(assets.get(third.id, owner_of(third)))["duplicate_of"] is None
+    assert file_record(get_file(third.id, owner_of(third)))["duplicate_of"] is None
     processing.delete(third)
     assert is_stored(blob.key)
 
@@ -144,7 +144,7 @@ def test_a_restored_original_is_one_again() -> None:
     first = processed(content, "a.bin")
     second = processed(content, "b.bin", owner=first.owner)
     processing.restore(discarded(first))
-    assert file_record(assets.get(second.id, owner_of(second)))["duplicate_of"] == str(first.id)
+    assert file_record(get_file(second.id, owner_of(second)))["duplicate_of"] == str(first.id)
 
 
 def test_retention_does_not_wait_for_the_trash(with_profile: Callable[[str], None]) -> None:

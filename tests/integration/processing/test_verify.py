@@ -20,9 +20,9 @@ from tests import samples
 from tests.integration.processing.given import events, processed, received, work_off
 from windlass import conf
 from windlass.cli import app
-from windlass.files.api import Blob, FileAsset, FileStatus, StepState, assets, integrity
+from windlass.files.api import Blob, FileAsset, FileStatus, StepState, integrity, owed_steps, steps_of_file
 from windlass.files.integrity import Damage, Selection
-from windlass.http.downloads.files import blob_of
+from windlass.http.downloads.files import servable_blob
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import ContentDamaged
@@ -107,9 +107,9 @@ def test_each_kind_of_damage_is_found_refused_and_mended(spoil: Callable[[Path],
     spoil(place(asset))
     report = verified()
     assert [(found.kind, found.files) for found in report.damaged] == [(kind, [asset.id])]
-    assert blob_of(fresh(other)), "the others are served"
+    assert servable_blob(fresh(other)), "the others are served"
     with pytest.raises(ContentDamaged) as refused:
-        blob_of(fresh(asset))
+        servable_blob(fresh(asset))
     assert refused.value.members == {"damage": kind}
     (check,) = [each for each in file_record(fresh(asset))["checks"] if each["name"] == "integrity"]
     assert check["state"] == "failed"
@@ -117,7 +117,7 @@ def test_each_kind_of_damage_is_found_refused_and_mended(spoil: Callable[[Path],
     assert events(asset, "file.damaged") == [{"damage": kind}], "told once"
     place(asset).write_bytes(whole)
     assert verified().mended == 1
-    assert blob_of(fresh(asset))
+    assert servable_blob(fresh(asset))
     assert len(events(asset, "file.mended")) == 1
     assert blob(asset).damage == ""
 
@@ -198,9 +198,9 @@ def test_nothing_is_done_with_damaged_bytes() -> None:
     assert (ended.status, "damaged" in ended.message) == (FileStatus.FAILED, True)
     with pytest.raises(ContentDamaged):
         processing.reprocess(fresh(served))
-    row = assets.steps(served)[-1]
+    row = steps_of_file(served)[-1]
     type(row).objects.filter(id=row.id).update(state=StepState.OWED)
-    assert assets.owed([row.step], after=0, at_most=10) == []
+    assert owed_steps([row.step], after=0, at_most=10) == []
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ def test_new_files_do_not_share_damaged_bytes_and_mend_older_ones() -> None:
     assert blob(second).id != blob(first).id
     assert sweep.housekeeping().duplicates_merged == 1
     assert blob(first).id == blob(second).id
-    assert blob_of(fresh(first))
+    assert servable_blob(fresh(first))
     assert len(events(first, "file.mended")) == 1
 
 
@@ -223,7 +223,7 @@ def test_what_was_made_of_a_file_is_looked_for() -> None:
     (conf.get().media_directory / made.key).unlink()
     (found,) = verified().damaged
     assert (found.rendition, found.kind, found.files) == ("thumbnail", Damage.MISSING, [asset.id])
-    assert blob_of(fresh(asset)), "the file itself is sound"
+    assert servable_blob(fresh(asset)), "the file itself is sound"
 
 
 def test_the_command(settings: Callable[..., None]) -> None:

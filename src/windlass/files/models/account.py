@@ -4,10 +4,10 @@ from django.db import models
 
 
 class OwnerAccount(models.Model):
-    """What one owner has stored and what is promised to their uploads under way, in one row, so that a quota holds
-    whoever writes at the same time. An owner has one from the first moment that a limit holds for them.
+    """What one owner has stored and has reserved for unfinished uploads, in one row, so that concurrent uploads cannot
+    exceed a quota. It is created when a limit first applies to the owner.
 
-    A limit of null is the settings' limit, 0 is none. Uploads that are parts of another count no file.
+    A limit of null is the settings' limit, 0 is no limit. Partial uploads count no file.
     """
 
     owner = models.CharField(max_length=200, primary_key=True)

@@ -11,28 +11,28 @@ from windlass.kernel.ids import new_id
 
 
 class PresentFiles(models.Manager["FileAsset"]):
-    """Files that are there for everybody who may see them: all but those in the trash."""
+    """Files that are not in the trash."""
 
     def get_queryset(self) -> models.QuerySet[FileAsset]:
         return super().get_queryset().filter(trashed_at=None)
 
 
 class SearchName(models.TextField):  # type: ignore[type-arg]  # takes no parameter at run time
-    """``original_filename`` in the form that names are searched in. It is set whenever the row is saved."""
+    """``original_filename`` normalized for search (``filenames.comparable``), set whenever the row is saved."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> str:
-        found = filenames.comparable(str(getattr(model_instance, "original_filename", "")))
-        setattr(model_instance, self.attname, found)
-        return found
+        name = filenames.comparable(str(getattr(model_instance, "original_filename", "")))
+        setattr(model_instance, self.attname, name)
+        return name
 
 
 class FileAsset(models.Model):
-    """A file that is in: what the client said of it, what it really is, and what has been done with it.
+    """File record: what a completed upload becomes, with what the client declared, detected facts and processing state.
 
-    ``run`` counts the times it was processed from the start; ``progress`` never falls within one run.
-    ``gate_passed``: type, scan and rules said yes, so that it may be served.
+    ``run`` counts how often it was processed from the start; ``progress`` never falls within a run. ``gate_passed``:
+    type, scan and rules accepted the file, so that it may be served.
 
-    A file in the trash keeps its status: whoever reads files for clients reads ``present``, or the trash on purpose.
+    A file in the trash keeps its status: use ``present`` for what clients see.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -46,12 +46,12 @@ class FileAsset(models.Model):
     search_name = SearchName(default="", blank=True, editable=False)
     size = models.BigIntegerField()
     profile = models.CharField(max_length=64)
-    reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: none was given
+    reference = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: not given
     metadata = models.JSONField(default=dict, blank=True)
-    #: What the quota counts for what the client said of the file, besides its size (bytes).
+    #: Bytes that the quota counts for the client's metadata, in addition to the size.
     metadata_size = models.PositiveIntegerField(default=0)
-    declared_mime_type = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: none claimed
-    expected_sha256 = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  null: none announced
+    declared_mime_type = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: not declared
+    expected_sha256 = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  null: not declared
 
     mime_type = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  null: not known yet
     checksum = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001  null: not known yet
@@ -70,10 +70,10 @@ class FileAsset(models.Model):
 
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
-    #: When its profile has it deleted, and when its bytes go before that.
+    #: When the profile deletes the file, and when it releases the bytes before that.
     expires_at = models.DateTimeField(null=True, blank=True)
     release_at = models.DateTimeField(null=True, blank=True)
-    #: Since when it is in the trash, and until when it can be taken out; null for a file that is not.
+    #: When it was put into the trash, and until when it can be restored; null if it is not in the trash.
     trashed_at = models.DateTimeField(null=True, blank=True)
     trash_until = models.DateTimeField(null=True, blank=True)
 
@@ -97,13 +97,13 @@ class FileAsset(models.Model):
 
     @property
     def original_id(self) -> uuid.UUID | None:
-        """The file that came before with the same content; None where there is none, or it is in the trash."""
+        """The earlier file with the same content; None if there is none or it is in the trash."""
         original = self.duplicate_of
         return None if original is None or original.trashed_at is not None else original.id
 
 
 class Rendition(models.Model):
-    """Something derived from a file: a thumbnail, a preview, its text. ``run`` is the file's run that made it last."""
+    """A derived object of a file: a thumbnail, a preview, its text. ``run`` is the run that last wrote it."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     file = models.ForeignKey(FileAsset, on_delete=models.CASCADE, related_name="renditions")
@@ -126,7 +126,7 @@ class Rendition(models.Model):
 
 
 class StepRun(models.Model):
-    """One step of one run over a file: how it stands, how long it took, and why it ended as it did."""
+    """One step of one run of a file: its state, duration and detail."""
 
     id = models.BigAutoField(primary_key=True)
     file = models.ForeignKey(FileAsset, on_delete=models.CASCADE, related_name="steps")
@@ -142,7 +142,7 @@ class StepRun(models.Model):
     class Meta:
         ordering = ["position"]
         constraints = [models.UniqueConstraint(fields=["file", "run", "step"], name="one_step_per_run")]
-        # Few at most times, and looked for every few seconds.
+        # Usually few, and queried every few seconds.
         indexes = [models.Index(fields=["step", "id"], condition=models.Q(state=StepState.OWED), name="owed_steps")]
 
     def __str__(self) -> str:

@@ -9,15 +9,17 @@ from windlass.kernel.ids import new_id
 
 
 class UploadSession(models.Model):
-    """One upload on its way in. ``offset`` is what has been acknowledged: every byte below it is stored; of an upload
-    in numbered chunks it is how many bytes are. ``max_size`` is what it may become where its profile would allow more.
+    """Upload session: the record of an upload in progress.
 
-    The lease says which process may write: ``lease_epoch`` rises with each holder and fences the earlier ones,
-    ``lease_wanted`` asks the holder to let go.
+    ``offset``: every byte below it is stored and acknowledged; for a chunked upload the number of stored bytes.
+    ``max_size``: the limit of this upload, where it is below its profile's.
 
-    ``concat`` is tus's word for an upload that is a part of another (``partial``: it never becomes a file, and stays
-    active when it is whole) or made of others (``final;…``). ``parts`` are the ids that it is made of, in order, and
-    ``concat_key`` stands for its owner, parts and metadata, so that asking for it twice makes it once.
+    The lease determines which process may write: ``lease_epoch`` increases with each holder and fences earlier ones,
+    ``lease_wanted`` asks the holder to release it.
+
+    ``concat`` is tus's ``Upload-Concat``: ``partial`` for a part of another upload, which never becomes a file and
+    stays active when complete, or ``final;…`` for a concatenation. ``parts`` are the ids of a concatenation's parts in
+    order; ``concat_key`` is derived from its owner, parts and metadata, so that a repeated request creates it once.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -26,13 +28,13 @@ class UploadSession(models.Model):
     status = models.CharField(max_length=16, choices=UploadStatus.choices, default=UploadStatus.ACTIVE)
     profile = models.CharField(max_length=64)
     filename = models.CharField(max_length=255)
-    declared_type = models.CharField(max_length=255, null=True)  # noqa: DJ001  null: the client claimed none
-    reference = models.CharField(max_length=255, null=True)  # noqa: DJ001  null: the client gave none
+    declared_type = models.CharField(max_length=255, null=True)  # noqa: DJ001  null: not declared
+    reference = models.CharField(max_length=255, null=True)  # noqa: DJ001  null: not given
     metadata = models.JSONField(default=dict)
     client_metadata = models.TextField(null=True)  # noqa: DJ001  null and empty are echoed differently
-    expected_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: none was announced
+    expected_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: not declared
     expected_sha512 = models.CharField(max_length=128, null=True)  # noqa: DJ001  likewise
-    concat = models.TextField(null=True)  # noqa: DJ001  null: neither a part nor made of parts
+    concat = models.TextField(null=True)  # noqa: DJ001  null: neither partial nor final
     parts = models.JSONField(null=True)
     concat_key = models.CharField(max_length=64, default="", blank=True)
 
@@ -40,7 +42,7 @@ class UploadSession(models.Model):
     max_size = models.BigIntegerField(null=True)
     offset = models.BigIntegerField(default=0)
     chunk_size = models.BigIntegerField(null=True)
-    #: What its owner's quota counts for it: its size, or while that is not known as much as has come.
+    #: Bytes that the owner's quota counts for it: its size, or the bytes received while the size is unknown.
     reserved = models.BigIntegerField(default=0)
     store = models.CharField(max_length=64)
     store_key = models.CharField(max_length=200)
@@ -53,8 +55,8 @@ class UploadSession(models.Model):
 
     file_id = models.UUIDField(null=True, blank=True)
     failure = models.TextField(default="", blank=True)
-    actual_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: it was not proved wrong
-    #: False for a form or a raw body: once its request is gone, nobody can send the rest.
+    actual_sha256 = models.CharField(max_length=64, null=True)  # noqa: DJ001  null: no mismatch
+    #: False for a form or a raw body: the rest cannot be sent once its request has ended.
     resumable = models.BooleanField(default=True)
     last_append_offset = models.BigIntegerField(null=True, blank=True)
 
@@ -86,15 +88,15 @@ class UploadSession(models.Model):
 
     @property
     def part_ids(self) -> list[uuid.UUID]:
-        """What it is made of, in order; empty for every other upload."""
+        """The parts of a concatenation, in order; empty for other uploads."""
         return [uuid.UUID(part) for part in self.parts or []]
 
 
 class UploadChunk(models.Model):
-    """One numbered chunk of an upload: the right to bring it, then the proof that it is in.
+    """One numbered chunk of an upload: first the claim of the request that sends it, then the record of its bytes.
 
-    The claim works like the session's lease: ``claim_epoch`` rises with each holder and fences the earlier ones,
-    ``claim_wanted`` asks a holder whose client has gone silent to let go.
+    The claim works like the session's lease: ``claim_epoch`` increases with each holder and fences earlier ones,
+    ``claim_wanted`` asks a holder whose client is silent to release it.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)

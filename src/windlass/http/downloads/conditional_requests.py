@@ -1,10 +1,14 @@
-"""Conditional requests of RFC 9110 section 13, decided without I/O."""
+"""Conditional requests (RFC 9110, section 13), decided without I/O."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+
+from starlette.requests import Request
+
+from windlass.kernel.errors import PreconditionFailed
 
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _WHOLE_TAG = re.compile(r'(?:W/)?"[^"]*"')
@@ -14,38 +18,49 @@ def http_date(moment: datetime) -> str:
     return format_datetime(moment.astimezone(UTC), usegmt=True)
 
 
-def fails(if_match: str | None, if_unmodified_since: str | None, etag: str | None, modified: datetime | None) -> bool:
-    """Whether this is not the representation that the request is for: 412. ``If-Match`` makes the date irrelevant.
+def check_preconditions(request: Request, etag: str | None, modified_at: datetime | None) -> None:
+    """Raise PreconditionFailed (412) if If-Match or If-Unmodified-Since name another representation.
 
-    The comparison is strong: a weak tag never matches. ``modified`` is None where no date is known, and an ill-formed
-    date says nothing (section 13.1.4).
+    Call it before ``is_not_modified`` (RFC 9110, 13.2.2). The comparison is strong: a weak tag never matches. Where
+    there is If-Match, the date is ignored, and so is an ill-formed date (13.1.4). ``modified_at`` is None where no date
+    is known.
     """
+    if_match = _joined(request, "if-match")
     if if_match is not None:
-        return if_match.strip() != "*" and (etag is None or etag not in _WHOLE_TAG.findall(if_match))
-    until = _date(if_unmodified_since)
-    return until is not None and modified is not None and modified.replace(microsecond=0) > until
+        if if_match.strip() == "*" or (etag is not None and etag in _WHOLE_TAG.findall(if_match)):
+            return
+        detail = "It has another ETag than If-Match names. Ask without the condition, and read the new ETag."
+    else:
+        until = _date(request.headers.get("if-unmodified-since"))
+        if until is None or modified_at is None or modified_at.replace(microsecond=0) <= until:
+            return
+        detail = "It was modified after If-Unmodified-Since. Ask without the condition, and read the new Last-Modified."
+    raise PreconditionFailed(detail, headers={"ETag": etag} if etag else {})
 
 
-def not_modified(
-    if_none_match: str | None, if_modified_since: str | None, etag: str | None, modified: datetime
-) -> bool:
-    """Whether the client has this representation already: 304. ``If-None-Match`` makes the date irrelevant."""
+def is_not_modified(request: Request, etag: str | None, modified_at: datetime) -> bool:
+    """Whether the client has this representation (304). Where there is If-None-Match, the date is ignored."""
+    if_none_match = _joined(request, "if-none-match")
     if if_none_match is not None:
         return if_none_match.strip() == "*" or etag in _ENTITY_TAG.findall(if_none_match)
-    since = _date(if_modified_since)
-    return since is not None and modified.replace(microsecond=0) <= since
+    since = _date(request.headers.get("if-modified-since"))
+    return since is not None and modified_at.replace(microsecond=0) <= since
 
 
-def range_holds(if_range: str | None, etag: str | None, modified: datetime) -> bool:
-    """Whether the part that the client has is of this very representation; if not, it gets the whole.
-
-    The comparison is strong: a weak tag never matches, a date only exactly.
-    """
+def if_range_holds(request: Request, etag: str | None, modified_at: datetime) -> bool:
+    """Whether a range may be sent: If-Range is absent or names this representation. The comparison is strong: a weak
+    tag never matches, and a date only if it is equal."""
+    if_range = request.headers.get("if-range")
     if if_range is None:
         return True
     if '"' in if_range:
         return if_range.strip() == etag
-    return _date(if_range) == modified.replace(microsecond=0)
+    return _date(if_range) == modified_at.replace(microsecond=0)
+
+
+def _joined(request: Request, name: str) -> str | None:
+    """A field that may be sent on several lines, as one list."""
+    return ",".join(request.headers.getlist(name)) if name in request.headers else None
 
 
 def _date(text: str | None) -> datetime | None:

@@ -1,8 +1,9 @@
-"""Sends a stretch of a stored object: one block on its way to the client, one being read.
+"""Send a range of a stored object in blocks: while one is sent, the next is read.
 
-Blocks are read in threads. A reply of one block costs one hop to a thread, which opens, reads and closes. The blocks of
-a client that keeps up grow, because each costs a hop, as far as the process's memory budget allows; those of a slow
-client shrink. The smallest blocks need no budget, so slow clients that hold all of it keep nobody from being served.
+Blocks are read in threads. A reply of one block costs one call to a thread, which opens, reads and closes. For a client
+that keeps up, blocks grow as far as the memory budget allows, because each costs such a call; for a slow client they
+shrink. The smallest blocks take nothing from the budget, so slow clients that hold all of it do not keep others from
+being served.
 
 Where the server can send files without reading them (ASGI's zero copy send), all but the first block go that way.
 """
@@ -27,9 +28,9 @@ from windlass.storage.registry import store
 
 FIRST_BLOCK = 256 * 1024
 SMALLEST_BLOCK = 64 * 1024
-#: Larger ones were not faster: blocks of 0.5 to 4 MiB all came to the speed of the loopback interface.
+#: Larger blocks were not faster: 0.5 to 4 MiB all reached the speed of the loopback interface.
 LARGEST_BLOCK = 1024 * 1024
-#: Seconds in which a block is taken by a client that keeps up, and by one that does not.
+#: Seconds within which a client that keeps up takes a block, and beyond which a client is slow.
 QUICK, SLOW = 0.05, 0.5
 
 
@@ -41,17 +42,17 @@ def next_size(size: int, seconds: float) -> int:
 
 
 class ObjectReader:
-    """Reads blocks in order. Blocks; its methods are called from threads."""
+    """Reads the blocks of one range in order. Its methods block and are called from threads."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
         self._file = file
         self._left = length
-        # A reply may end while a block is being read: its descriptor must not become another file's under the read.
+        # A reply may end while a block is being read; closing then must not free the descriptor for another file.
         self._busy = threading.Lock()
         self.first = b""
 
     @classmethod
-    def begin(cls, store_name: str, key: str, wanted: ByteRange) -> ObjectReader:
+    def open(cls, store_name: str, key: str, wanted: ByteRange) -> ObjectReader:
         """Open the object and read the first block. Raises StoreError."""
         file = store(store_name).open(key)
         reader = cls(file, wanted.length)
@@ -85,8 +86,8 @@ class ObjectReader:
                 self._file.close()
             return block
 
-    def rest(self) -> zero_copy.Message | None:
-        """What is left, for a server that sends files by itself; None where this is no file of this machine."""
+    def unread_file(self) -> zero_copy.Message | None:
+        """The unread part of the file, for a server that sends files by itself; None if it is no local file."""
         try:
             file, offset = self._file.fileno(), self._file.tell()
         except (OSError, ValueError):
@@ -94,27 +95,27 @@ class ObjectReader:
         return {"type": zero_copy.MESSAGE, "file": file, "offset": offset, "count": self._left}
 
     def close(self) -> None:
-        """Waits for a read that is going on. Idempotent."""
+        """Close the object; waits for a read in progress. Idempotent."""
         with self._busy:
             self._file.close()
 
 
 class Reader(Protocol):
-    """What gives a reply's bytes: see ``ObjectReader``."""
+    """The source of a reply's bytes; see ``ObjectReader``."""
 
     first: bytes
 
     @property
     def finished(self) -> bool: ...
     def next_block(self, size: int) -> bytes: ...
-    def rest(self) -> zero_copy.Message | None: ...
+    def unread_file(self) -> zero_copy.Message | None: ...
     def close(self) -> None: ...
 
 
 class ObjectResponse(Response):
-    """``headers`` say the length that the reader gives. The reader is the response's from now on.
+    """Sends what ``reader`` reads, and closes it. ``headers`` have the length of that.
 
-    ``held``: bytes of memory that the reader takes as long as it is open, besides its blocks.
+    ``held``: bytes of memory that the reader takes besides its blocks while it is open.
     """
 
     def __init__(self, reader: Reader, status_code: int, headers: dict[str, str], *, held: int = 0) -> None:
@@ -136,25 +137,25 @@ class ObjectResponse(Response):
                 await asyncio.shield(in_thread(self._reader.close))
 
     async def _send(self, scope: Scope, send: Send, gone: asyncio.Future[None] | None) -> None:
-        with suppress(OSError):  # how some servers say that the client has gone; reading raises StoreErrors
+        with suppress(OSError):  # some servers report a disconnected client so; reading raises StoreErrors
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            rest = self._reader.rest() if zero_copy.MESSAGE in scope.get("extensions", {}) else None
-            if rest is None:
-                with Blocks() as blocks:
+            file = self._reader.unread_file() if zero_copy.MESSAGE in scope.get("extensions", {}) else None
+            if file is None:
+                with BlockSize() as blocks:
                     await self._send_blocks(send, gone, blocks)
             else:
-                await self._send_rest(send, rest)
+                await self._send_file(send, file)
 
-    async def _send_rest(self, send: Send, rest: zero_copy.Message) -> None:
+    async def _send_file(self, send: Send, file: zero_copy.Message) -> None:
         await send({"type": "http.response.body", "body": self._reader.first, "more_body": True})
         try:
-            if rest["count"]:
-                await send({**rest})
+            if file["count"]:
+                await send({**file})
         except EOFError as error:
             raise StoreError("A stored object is shorter than its record says.") from error
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_blocks(self, send: Send, gone: asyncio.Future[None] | None, blocks: Blocks) -> None:
+    async def _send_blocks(self, send: Send, gone: asyncio.Future[None] | None, blocks: BlockSize) -> None:
         block, self._reader.first = self._reader.first, b""
         while not self._reader.finished:
             if gone is not None and gone.done():
@@ -171,21 +172,21 @@ class ObjectResponse(Response):
         await send({"type": "http.response.body", "body": block, "more_body": False})
 
 
-class Blocks:
-    """The size of the next block of a reply, and the memory that blocks of this size take."""
+class BlockSize:
+    """The size of the next block of a reply, and its share of the memory budget."""
 
     def __init__(self) -> None:
         self.size = SMALLEST_BLOCK
         self._granted = 0
 
-    def __enter__(self) -> Blocks:
+    def __enter__(self) -> BlockSize:
         return self
 
     def __exit__(self, *_: object) -> None:
         budget().give(self._granted)
 
     def adapt(self, seconds: float) -> None:
-        """After a block took ``seconds`` to send."""
+        """Choose the next size after a block took ``seconds`` to send."""
         wanted = next_size(self.size, seconds)
         more = self._cost(wanted) - self._granted
         if more > 0 and not budget().try_take(more):
@@ -196,7 +197,7 @@ class Blocks:
 
     @staticmethod
     def _cost(size: int) -> int:
-        """One being read, one waiting, one with the connection."""
+        """Three blocks: one being read, one waiting, one held by the connection."""
         return 3 * (size - SMALLEST_BLOCK)
 
 

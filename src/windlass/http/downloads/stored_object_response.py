@@ -1,33 +1,49 @@
-"""Stored bytes as an HTTP reply: safe headers, conditions, ranges. What may be sent is decided by the caller."""
+"""Answer a download with a stored object: headers that are safe in a browser, conditions, ranges, and who sends it.
+
+The bytes are sent by this process, by the proxy in front (``SENDFILE``), or by the store (``DOWNLOADS``). That the
+object may be sent is decided by the caller.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from windlass import conf
 from windlass.executors import in_thread
-from windlass.http.downloads import redirects, sendfile
-from windlass.http.downloads.conditional_requests import fails, http_date, not_modified, range_holds
+from windlass.http.downloads.conditional_requests import (
+    check_preconditions,
+    http_date,
+    if_range_holds,
+    is_not_modified,
+)
 from windlass.http.downloads.object_streaming import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
-from windlass.kernel.errors import PreconditionFailed, RangeNotSatisfiable
+from windlass.kernel.errors import RangeNotSatisfiable
 from windlass.kernel.filenames import content_disposition
+from windlass.storage.contract import presigning_store
+from windlass.storage.registry import store
 
 UNKNOWN_TYPE = "application/octet-stream"
+#: Seconds for which a URL signed by the store is valid. A transfer that has begun may take longer.
+PRESIGNED_SECONDS = 300
+
 _TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(; ?charset=[\w-]+)?", re.ASCII)
-#: What a browser may show in place: nothing in it can run. Not SVG, HTML, PDF, nor playlists, which name other places.
+#: Types that a browser may show in place, because nothing in them is executed. Not SVG, HTML and PDF, nor playlists,
+#: which make the browser load other addresses.
 _INLINE = re.compile(
     r"image/(jpeg|png|apng|gif|webp|avif|heic|heif|jxl|bmp|x-ms-bmp|tiff)|(audio|video)/(?!.*mpegurl).*|text/plain"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Representation:
-    """Bytes that may be sent, and what is said of them. ``etag`` is strong and quoted."""
+class StoredObject:
+    """An object that may be sent, and what its headers say. ``etag`` is strong and quoted."""
 
     store: str
     key: str
@@ -38,84 +54,88 @@ class Representation:
     modified_at: datetime
 
 
-async def respond(request: Request, what: Representation) -> Response:
-    """Answers GET and HEAD. Raises PreconditionFailed, RangeNotSatisfiable, and StoreError before anything is sent."""
-    headers = _headers(what)
-    check_preconditions(request, what.etag, what.modified_at)
-    if _is_known(request, what):
-        kept: dict[str, str] = {
-            name: headers[name] for name in ("ETag", "Last-Modified", "Cache-Control") if name in headers
-        }
-        return Response(status_code=304, headers=kept)
+async def stored_object_response(request: Request, stored: StoredObject) -> Response:
+    """Answer GET or HEAD. Raises PreconditionFailed, RangeNotSatisfiable, and StoreError before anything is sent."""
+    headers = _headers(stored)
+    check_preconditions(request, stored.etag, stored.modified_at)
+    if is_not_modified(request, stored.etag, stored.modified_at):
+        names = ("ETag", "Last-Modified", "Cache-Control")
+        return Response(status_code=304, headers={name: headers[name] for name in names if name in headers})
     if request.method == "HEAD":  # ranges are defined for GET alone
         return Response(headers=headers)
-    handed_over = sendfile.field_for(request, what.store, what.key)
-    if handed_over:
-        return Response(headers={**_of_proxy(headers), **handed_over})
-    elsewhere = await redirects.place_of(request, what.store, what.key, headers)
-    if elsewhere is not None:
-        return Response(status_code=302, headers={"Location": elsewhere, "Cache-Control": "private, no-store"})
-    part = _part(request, what)
-    wanted = part or ByteRange(0, what.size)
-    status = 200
+    proxy_headers = sendfile_headers(request, stored.store, stored.key)
+    if proxy_headers:
+        # Length and ranges are set by the proxy, which sends the bytes.
+        kept = {name: value for name, value in headers.items() if name not in ("Content-Length", "Accept-Ranges")}
+        return Response(headers={**kept, **proxy_headers})
+    url = await presigned_url(request, stored.store, stored.key, headers)
+    if url is not None:
+        return Response(status_code=302, headers={"Location": url, "Cache-Control": "private, no-store"})
+    part = _range(request, stored)
     if part:
-        status = 206
-        headers |= {"Content-Range": part.content_range(what.size), "Content-Length": str(part.length)}
-    reader = await in_thread(ObjectReader.begin, what.store, what.key, wanted)
-    return ObjectResponse(reader, status, headers)
+        headers |= {"Content-Range": part.content_range(stored.size), "Content-Length": str(part.length)}
+    reader = await in_thread(ObjectReader.open, stored.store, stored.key, part or ByteRange(0, stored.size))
+    return ObjectResponse(reader, 206 if part else 200, headers)
 
 
-def _headers(what: Representation) -> dict[str, str]:
-    mime_type = what.mime_type if _TYPE.fullmatch(what.mime_type or "") else None
+def sendfile_headers(request: Request, store_name: str, key: str) -> dict[str, str]:
+    """The header that makes the proxy send the object; empty where this process sends it.
+
+    A request with ``If-Range`` is answered here: the proxy would compare the tag with one of its own.
+    """
+    settings = conf.get()
+    if settings.sendfile == "off" or "if-range" in request.headers:
+        return {}
+    path = store(store_name).local_path(key)
+    if path is None:
+        return {}
+    if settings.sendfile == "x-accel-redirect":
+        of_store = conf.store_settings(settings, store_name)
+        root = of_store.sendfile_root if of_store is not None else ""
+        return {"X-Accel-Redirect": f"{root}/{key}"} if root else {}  # without a root the proxy does not know the store
+    return {"X-Sendfile": str(path)}
+
+
+async def presigned_url(request: Request, store_name: str, key: str, headers: Mapping[str, str]) -> str | None:
+    """A signed URL at which the store sends the object with ``headers``; None where this process sends it.
+
+    A request with ``If-Range`` is answered here: the store would compare the tag with one of its own.
+    """
+    target = presigning_store(store(store_name))
+    of_store = conf.store_settings(conf.get(), store_name)
+    downloads = of_store.downloads if of_store is not None else "proxy"
+    if downloads == "proxy" or target is None or "if-range" in request.headers:
+        return None
+    if downloads == "auto" and not target.is_public:
+        return None
+    of_bytes = {name: headers[name] for name in ("Content-Type", "Content-Disposition", "Cache-Control")}
+    return await in_thread(target.presign, key, seconds=PRESIGNED_SECONDS, headers=of_bytes)
+
+
+def _headers(stored: StoredObject) -> dict[str, str]:
+    mime_type = stored.mime_type if _TYPE.fullmatch(stored.mime_type or "") else None
     inline = _INLINE.fullmatch((mime_type or "").partition(";")[0])
     headers = {
         "Content-Type": mime_type or UNKNOWN_TYPE,
-        "Content-Length": str(what.size),
-        "Content-Disposition": content_disposition("inline" if inline else "attachment", what.filename),
+        "Content-Length": str(stored.size),
+        "Content-Disposition": content_disposition("inline" if inline else "attachment", stored.filename),
         "Accept-Ranges": "bytes",
-        "Last-Modified": http_date(what.modified_at),
+        "Last-Modified": http_date(stored.modified_at),
         "Cache-Control": "private",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
-    return headers | ({"ETag": what.etag} if what.etag else {})
+    return headers | ({"ETag": stored.etag} if stored.etag else {})
 
 
-def _of_proxy(headers: dict[str, str]) -> dict[str, str]:
-    """Length and ranges are the proxy's to say: it sends the bytes."""
-    return {name: value for name, value in headers.items() if name not in ("Content-Length", "Accept-Ranges")}
-
-
-def check_preconditions(request: Request, etag: str | None, modified_at: datetime | None) -> None:
-    """Raises PreconditionFailed. These conditions come before those that may end as 304 (RFC 9110, 13.2.2)."""
-    if_match, until = _listed(request, "if-match"), request.headers.get("if-unmodified-since")
-    if not fails(if_match, until, etag, modified_at):
-        return
-    if if_match is None:
-        detail = "It was modified after If-Unmodified-Since. Ask without the condition, and read the new Last-Modified."
-    else:
-        detail = "It has another ETag than If-Match names. Ask without the condition, and read the new ETag."
-    raise PreconditionFailed(detail, headers={"ETag": etag} if etag else {})
-
-
-def _listed(request: Request, name: str) -> str | None:
-    """A field that may be sent in several lines, as one list."""
-    return ",".join(request.headers.getlist(name)) if name in request.headers else None
-
-
-def _is_known(request: Request, what: Representation) -> bool:
-    tags = _listed(request, "if-none-match")
-    return not_modified(tags, request.headers.get("if-modified-since"), what.etag, what.modified_at)
-
-
-def _part(request: Request, what: Representation) -> ByteRange | None:
-    if not range_holds(request.headers.get("if-range"), what.etag, what.modified_at):
+def _range(request: Request, stored: StoredObject) -> ByteRange | None:
+    if not if_range_holds(request, stored.etag, stored.modified_at):
         return None
     try:
-        return parse_range(request.headers.get("range"), what.size)
+        return parse_range(request.headers.get("range"), stored.size)
     except UnsatisfiableRange as error:
         raise RangeNotSatisfiable(
-            f"There are {what.size} bytes here; the range begins after the last.",
-            headers={"Content-Range": f"bytes */{what.size}"},
-            size=what.size,
+            f"There are {stored.size} bytes here; the range begins after the last.",
+            headers={"Content-Range": f"bytes */{stored.size}"},
+            size=stored.size,
         ) from error

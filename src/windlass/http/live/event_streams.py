@@ -1,7 +1,4 @@
-"""Server-Sent Events: what happens to a file, an upload, or all that is the caller's (http-api section 6).
-
-WebSockets tell the same from the same follower; they join ``routes``.
-"""
+"""Server-Sent Events of a file, of an upload, or of everything that the caller owns (http-api section 6)."""
 
 from __future__ import annotations
 
@@ -16,15 +13,14 @@ from typing import Any
 from django.db import DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 from starlette.types import Send
 
 from windlass.accounts.api import OWNER
 from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
-from windlass.files.api import assets, get_upload
-from windlass.http.credential_watch import until_revoked
-from windlass.http.endpoints import endpoint, principal_of
+from windlass.files.api import get_file, get_upload
+from windlass.http.authentication import principal_of, until_revoked
+from windlass.http.endpoints import ByteEndpoints, Content, header, query
 from windlass.http.live.journal_follower import Subscriber, follower
 from windlass.http.live.progress import Topic
 from windlass.kernel.errors import NotFound
@@ -32,7 +28,7 @@ from windlass.kernel.ids import parse_id
 
 RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0
-#: How long a revoked stream waits for its client to take the end.
+#: Seconds that a revoked stream waits for its client to take the end of the reply.
 CLOSE_SECONDS = 1.0
 
 _HEADERS = {
@@ -41,9 +37,53 @@ _HEADERS = {
     "X-Accel-Buffering": "no",  # nginx would hold events back until a buffer is full
 }
 
+endpoints = ByteEndpoints("Live", OWNER)
+
+
+def _stream(path: str, name: str, summary: str) -> Callable[[Any], Any]:
+    """Declare the decorated handler as a stream of events."""
+    return endpoints.endpoint(
+        "GET",
+        path,
+        name=name,
+        summary=summary,
+        parameters=(
+            header("Last-Event-ID", "Go on after this event.", "integer"),
+            query("lastEventId", "The same, from clients that cannot send the header.", "integer"),
+        ),
+        replies={200: ("A stream that stays open", Content({"text/event-stream": {"type": "string"}}))},
+    )
+
+
+@_stream("/files/{file_id}/events", "follow_file", "What happens to a file, from its beginning, as Server-Sent Events")
+async def file_events(request: Request) -> Response:
+    asset = await in_database(get_file, _id(request, "file_id"), principal_of(request))
+    return _respond(request, Topic(file_id=asset.id), since=0)
+
+
+@_stream(
+    "/uploads/{upload_id}/events",
+    "follow_upload",
+    "What happens to an upload, from its beginning, as Server-Sent Events",
+)
+async def upload_events(request: Request) -> Response:
+    session = await in_database(get_upload, _id(request, "upload_id"), principal_of(request))
+    return _respond(request, Topic(upload_id=session.id), since=0)
+
+
+@_stream("/events", "follow_all", "What happens to all that is the caller's, from now on, as Server-Sent Events")
+async def all_events(request: Request) -> Response:
+    principal = principal_of(request)
+    return _respond(request, Topic(owner=None if principal.staff else principal.owner), since=None)
+
+
+async def shut_down() -> None:
+    """End every stream of this loop, which does not end otherwise. Call it before waiting for connections to close."""
+    follower().close()
+
 
 class EventStream(StreamingResponse):
-    """A stream that leaves the follower when its client does, and ends when the credential that opened it does."""
+    """A stream that unsubscribes when its client disconnects, and ends when its credential does."""
 
     def __init__(self, frames: AsyncGenerator[str, None], revoked: Callable[[], Awaitable[None]]) -> None:
         super().__init__(frames, headers=_HEADERS)
@@ -57,19 +97,20 @@ class EventStream(StreamingResponse):
             try:
                 await asyncio.wait({sending, revoked}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                # A client that reads nothing holds ``sending`` for long, so that it is cancelled, not asked to end.
+                # ``sending`` may wait for long for a client that reads nothing, so it is cancelled, not asked to end.
                 revoked.cancel()
                 was_sent = not sending.cancel()
                 await asyncio.wait({sending, revoked})
-        if was_sent and not _database_went_away(sending):
+        if was_sent and not _ended_by_outage(sending):
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _database_went_away(sending: asyncio.Future[None]) -> bool:
-    """The stream has begun, so it ends; its client comes back with Last-Event-ID. Raises any other error."""
+def _ended_by_outage(sending: asyncio.Future[None]) -> bool:
+    """Whether the database went away. The stream then ends, and its client resumes with Last-Event-ID. Raises any other
+    error."""
     try:
         sending.result()
     except DatabaseError as error:
@@ -80,33 +121,13 @@ def _database_went_away(sending: asyncio.Future[None]) -> bool:
     return False
 
 
-async def file_events(request: Request) -> Response:
-    asset = await in_database(assets.get, _id(request, "file_id"), principal_of(request))
-    return _stream(request, Topic(file_id=asset.id), beginning=0)
-
-
-async def upload_events(request: Request) -> Response:
-    session = await in_database(get_upload, _id(request, "upload_id"), principal_of(request))
-    return _stream(request, Topic(upload_id=session.id), beginning=0)
-
-
-async def all_events(request: Request) -> Response:
-    principal = principal_of(request)
-    return _stream(request, Topic(owner=None if principal.staff else principal.owner), beginning=None)
-
-
-async def shut_down() -> None:
-    """End every stream of this loop. Call it before waiting for connections to close: streams end by nothing else."""
-    follower().close()
-
-
-def _stream(request: Request, topic: Topic, *, beginning: int | None) -> Response:
+def _respond(request: Request, topic: Topic, *, since: int | None) -> Response:
+    """Stream the events after Last-Event-ID, or after ``since`` where the request names none."""
     if request.method == "HEAD":
         return Response(headers=_HEADERS)
-    seen = _last_event_id(request)
-    return EventStream(
-        _frames(topic, beginning if seen is None else seen), partial(until_revoked, request.scope, OWNER)
-    )
+    last = _last_event_id(request)
+    frames = _frames(topic, since if last is None else last)
+    return EventStream(frames, partial(until_revoked, request.scope, OWNER))
 
 
 async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:
@@ -114,17 +135,17 @@ async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:
     async with shared.following(topic, since) as subscriber:
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         while not shared.closed:
-            told = await subscriber.next()
-            if told:
-                yield "".join(_frame(event) for event in told)
+            documents = await subscriber.next()
+            if documents:
+                yield "".join(_frame(document) for document in documents)
             elif not await _woken(subscriber):
                 yield ": still here\n\n"
 
 
-def _frame(event: dict[str, Any]) -> str:
-    """Unnamed, so that ``onmessage`` hears it. Progress has no number: it is not there to be resumed after."""
-    number = "" if event["id"] is None else f"id: {event['id']}\n"
-    return f"{number}data: {json.dumps(event, separators=(',', ':'))}\n\n"
+def _frame(document: dict[str, Any]) -> str:
+    """A frame without a name, which ``onmessage`` receives. Progress has no id: a stream cannot be resumed after it."""
+    number = "" if document["id"] is None else f"id: {document['id']}\n"
+    return f"{number}data: {json.dumps(document, separators=(',', ':'))}\n\n"
 
 
 async def _woken(subscriber: Subscriber) -> bool:
@@ -135,21 +156,14 @@ async def _woken(subscriber: Subscriber) -> bool:
 
 
 def _last_event_id(request: Request) -> int | None:
-    """The field's number; anything else is no number of ours and means that none was given. Libraries that stand in for
-    a browser's EventSource say it in the query."""
+    """The number in Last-Event-ID, or in the query, where libraries that imitate EventSource put it. None for anything
+    that is not such a number."""
     given = request.headers.get("Last-Event-ID") or request.query_params.get("lastEventId", "")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
 
 
 def _id(request: Request, name: str) -> uuid.UUID:
-    found = parse_id(request.path_params[name])
-    if found is None:
+    parsed = parse_id(request.path_params[name])
+    if parsed is None:
         raise NotFound(f"There is nothing called {request.path_params[name]}.")
-    return found
-
-
-routes = [
-    Route("/files/{file_id}/events", endpoint(file_events, OWNER), methods=["GET"]),
-    Route("/uploads/{upload_id}/events", endpoint(upload_events, OWNER), methods=["GET"]),
-    Route("/events", endpoint(all_events, OWNER), methods=["GET"]),
-]
+    return parsed

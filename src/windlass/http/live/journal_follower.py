@@ -1,8 +1,8 @@
-"""One reader of the journal per process, for all who follow it live.
+"""Read the event journal once per process for all live streams.
 
-It is woken by the bell, and looks by itself too, because workers are other processes. Each stream has a place of its
-own in the journal: news is handed to it while it keeps up; one that falls behind loses what was handed over, not its
-place, and reads on from the journal. So no client, however slow, makes this process grow.
+The reader is woken by notifications of this process and polls as well, because workers are other processes. Each stream
+has a position of its own in the journal. While it keeps up, it is given new events; when it falls behind, the events
+that wait for it are dropped and it reads on from its position. So a slow client does not make this process grow.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from windlass.database.outage import is_outage, log_outage
 from windlass.events import api as events
 from windlass.events.api import Event, EventType
 from windlass.executors import in_database
-from windlass.http.live.progress import Progress, Shown, Topic, under_way
+from windlass.http.live.progress import Progress, SentProgress, Topic, progress_under_way
 from windlass.kernel.clock import monotonic
 
-#: How often the journal is looked at when no bell rings, and how soon again after a bell.
+#: Seconds between two reads of the journal without a notification, and the least between two reads.
 POLL_SECONDS, PAUSE_SECONDS = 0.2, 0.02
-#: Progress is told at most four times a second (http-api section 6).
+#: Progress is sent at most four times a second (http-api section 6).
 PROGRESS_SECONDS = 0.25
-#: Events of one look at the journal, and events that are kept ready for one stream.
+#: Events of one read of the journal, and events that wait for one stream.
 PAGE = 200
-#: Wait after a look that failed.
+#: Seconds to wait after a read that failed.
 RETRY_SECONDS = 1.0
 
-ENDED = frozenset(
+FINAL_EVENTS = frozenset(
     {
         EventType.FILE_READY,
         EventType.FILE_REJECTED,
@@ -53,47 +53,50 @@ log = structlog.get_logger(__name__)
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One stream. ``position`` is the last event told; ``behind`` says that it must read the journal itself."""
+    """One stream. ``position`` is the last event that it was given; with ``behind`` it must read the journal itself."""
 
     topic: Topic
     position: int = 0
     behind: bool = True
-    news: deque[Event] = field(default_factory=deque)
-    running: list[Progress] | None = None
-    shown: Shown = field(default_factory=Shown)
+    waiting: deque[Event] = field(default_factory=deque)
+    progress: list[Progress] | None = None
+    sent: SentProgress = field(default_factory=SentProgress)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def offer(self, found: Sequence[Event], running: Sequence[Progress] | None) -> None:
-        """Hand over what concerns this stream. Holds at most a page of events and the newest progress."""
-        mine = [event for event in found if self.topic.concerns(event)]
-        if len(self.news) + len(mine) > PAGE:
+    def offer(self, page: Sequence[Event], progress: Sequence[Progress] | None) -> None:
+        """Give it the events and the progress of its topic. It holds at most a page of events and the latest
+        progress."""
+        mine = [event for event in page if self.topic.matches(event)]
+        if len(self.waiting) + len(mine) > PAGE:
             self.behind = True
-            self.news.clear()
+            self.waiting.clear()
         elif not self.behind:
-            self.news.extend(mine)
-        if running is not None:
-            self.running = [each for each in running if self.topic.concerns(each)]
-        if mine or self.running:
+            self.waiting.extend(mine)
+        if progress is not None:
+            self.progress = [each for each in progress if self.topic.matches(each)]
+        if mine or self.progress:
             self.wake.set()
 
     async def next(self) -> list[dict[str, Any]]:
-        """What to tell now, in order; empty where there is nothing. Progress comes after the journal's news: its
-        figures were read before that news, so they can never tell less than what follows."""
+        """The documents to send now, in order; empty where there is none.
+
+        Progress comes after events: it was read before them, so it is never ahead of the events that follow.
+        """
         self.wake.clear()
-        while self.behind or self.news:
-            told = await self._read_on() if self.behind else self._take()
-            if told:
-                return told
-        running, self.running = self.running, None
-        return [] if running is None else [each.document() for each in self.shown.risen(running)]
+        while self.behind or self.waiting:
+            documents = await self._read_journal() if self.behind else self._take_waiting()
+            if documents:
+                return documents
+        progress, self.progress = self.progress, None
+        return [] if progress is None else [each.document() for each in self.sent.advance(progress)]
 
-    def _take(self) -> list[dict[str, Any]]:
-        found = list(self.news)
-        self.news.clear()
-        return self._told(found)
+    def _take_waiting(self) -> list[dict[str, Any]]:
+        page = list(self.waiting)
+        self.waiting.clear()
+        return self._documents(page)
 
-    async def _read_on(self) -> list[dict[str, Any]]:
-        # News handed over during the read is kept: what the read has seen of it is left out by its number.
+    async def _read_journal(self) -> list[dict[str, Any]]:
+        # Events that are offered during the read are kept; those that the read returns too are dropped by their number.
         self.behind = False
         topic = self.topic
         page = await in_database(
@@ -106,21 +109,22 @@ class Subscriber:
         )
         if len(page) == PAGE:
             self.behind = True
-            self.news.clear()
-        return self._told(page)
+            self.waiting.clear()
+        return self._documents(page)
 
-    def _told(self, found: Sequence[Event]) -> list[dict[str, Any]]:
-        new = [event for event in found if event.id > self.position]
+    def _documents(self, page: Sequence[Event]) -> list[dict[str, Any]]:
+        new = [event for event in page if event.id > self.position]
         for event in new:
             self.position = event.id
-            self.shown.journal(event)
-            if event.type in ENDED and self.running:
-                self.running = [each for each in self.running if each.thing not in (event.file_id, event.upload_id)]
+            self.sent.record(event)
+            if event.type in FINAL_EVENTS and self.progress:
+                ended = (event.file_id, event.upload_id)
+                self.progress = [each for each in self.progress if each.subject_id not in ended]
         return [events.document(event) for event in new]
 
 
 class Follower:
-    """Reads the journal while anybody follows it. All methods belong to one event loop."""
+    """Reads the journal while there are subscribers. All methods belong to one event loop."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -130,19 +134,19 @@ class Follower:
     def _reset(self) -> None:
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
-        self._bell = asyncio.Event()
+        self._notified = asyncio.Event()
         self._position = 0
         self._progress_due = 0.0
 
     @asynccontextmanager
     async def following(self, topic: Topic, since: int | None) -> AsyncIterator[Subscriber]:
-        """Follow from after event ``since``; None: from now on."""
+        """Subscribe to the events after number ``since``; None: from now on."""
         subscriber = Subscriber(topic)
         self.subscribers.add(subscriber)
         try:
             if self._task is None:
                 self._task = asyncio.create_task(self._run(), name="windlass-follower")
-            # Nothing falls between the two readers: the follower has its place before this stream reads up to its own.
+            # The follower has its position before this stream reads up to its own, so no event falls between them.
             await self._ready.wait()
             newest = await in_database(events.last_id)
             subscriber.position = newest if since is None else min(since, newest)
@@ -153,7 +157,7 @@ class Follower:
                 self._stop()
 
     def close(self) -> None:
-        """Every stream of this loop ends now; a new one ends at once, and its client asks elsewhere."""
+        """End every stream of this loop. A new stream ends at once, and its client reconnects elsewhere."""
         self.closed = True
         for subscriber in self.subscribers:
             subscriber.wake.set()
@@ -164,13 +168,13 @@ class Follower:
         self._reset()
 
     async def _run(self) -> None:
-        bell, ready = self._bell, self._ready
-        stop_listening = events.add_listener(_ringer(bell))
+        notified, ready = self._notified, self._ready
+        stop_listening = events.add_listener(_setter(notified))
         try:
             while True:
                 try:
-                    await self._look(ready)
-                    await _wait_for(bell, POLL_SECONDS)
+                    await self._distribute(ready)
+                    await _wait_for(notified, POLL_SECONDS)
                 except Exception as error:
                     if is_outage(error):
                         log_outage(error)
@@ -180,46 +184,47 @@ class Follower:
         finally:
             stop_listening()
 
-    async def _look(self, ready: asyncio.Event) -> None:
+    async def _distribute(self, ready: asyncio.Event) -> None:
+        """Offer everything new to the subscribers."""
         if not ready.is_set():
             self._position = await in_database(events.last_id)
             ready.set()
-        # Before the journal, see Subscriber.next.
-        running = await self._under_way()
+        # Progress is read before the journal; see Subscriber.next.
+        progress = await self._read_progress()
         while True:
             page = await in_database(events.events_after, self._position, limit=PAGE)
             last = len(page) < PAGE
             for subscriber in self.subscribers:
-                subscriber.offer(page, running if last else None)
+                subscriber.offer(page, progress if last else None)
             self._position = page[-1].id if page else self._position
             if last:
                 return
 
-    async def _under_way(self) -> list[Progress] | None:
+    async def _read_progress(self) -> list[Progress] | None:
         if monotonic() < self._progress_due:
             return None
         self._progress_due = monotonic() + PROGRESS_SECONDS
-        return await in_database(under_way, [subscriber.topic for subscriber in self.subscribers])
+        return await in_database(progress_under_way, [subscriber.topic for subscriber in self.subscribers])
 
 
-async def _wait_for(bell: asyncio.Event, seconds: float) -> None:
-    """Wait for the bell, or this long; a bell that rings all the time is heard as often as is useful."""
+async def _wait_for(notified: asyncio.Event, seconds: float) -> None:
+    """Wait for a notification, at most ``seconds`` and at least PAUSE_SECONDS."""
     await asyncio.sleep(PAUSE_SECONDS)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await bell.wait()
-    bell.clear()
+            await notified.wait()
+    notified.clear()
 
 
-def _ringer(bell: asyncio.Event) -> Callable[[], None]:
-    """What the journal's bell calls, from whichever thread committed."""
+def _setter(notified: asyncio.Event) -> Callable[[], None]:
+    """A function that sets ``notified`` from any thread."""
     loop = asyncio.get_running_loop()
 
-    def ring() -> None:
-        with suppress(RuntimeError):  # the loop closed while the bell rang: nobody is left to wake
-            loop.call_soon_threadsafe(bell.set)
+    def set_notified() -> None:
+        with suppress(RuntimeError):  # the loop has closed: there is nobody to wake
+            loop.call_soon_threadsafe(notified.set)
 
-    return ring
+    return set_notified
 
 
 _followers: WeakKeyDictionary[asyncio.AbstractEventLoop, Follower] = WeakKeyDictionary()

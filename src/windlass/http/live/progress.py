@@ -1,4 +1,5 @@
-"""Progress inside a transfer or a step: state that is told while it lasts and kept nowhere (http-api section 6)."""
+"""Progress inside a transfer or a step: state that is sent to live streams and stored in no event (http-api section
+6)."""
 
 from __future__ import annotations
 
@@ -11,36 +12,37 @@ from django.db.models import Q
 
 from windlass.events.api import Event
 from windlass.files.api import FileAsset, FileStatus, UploadSession, UploadStatus
-from windlass.http.file_records import percentage, shown_progress
+from windlass.http.file_records import file_progress
+from windlass.http.upload_status import percentage
 from windlass.kernel.clock import now, rfc3339
 
-#: Things under way that one look tells of. Whoever follows everything on a busy server sees the newest.
-MOST = 500
+#: Files, and uploads, of which one read returns progress: the newest.
+MAX_ROWS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a stream follows: one file, one upload, or all of an owner (None: everybody's, for staff)."""
+    """What a stream follows: one file, one upload, or all of an owner (None: of everybody, for staff)."""
 
     owner: str | None = None
     file_id: uuid.UUID | None = None
     upload_id: uuid.UUID | None = None
 
     @property
-    def wide(self) -> bool:
+    def is_owner_wide(self) -> bool:
         return self.file_id is None and self.upload_id is None
 
-    def concerns(self, told: Event | Progress) -> bool:
+    def matches(self, news: Event | Progress) -> bool:
         return (
-            (self.owner is None or told.owner == self.owner)
-            and (self.file_id is None or told.file_id == self.file_id)
-            and (self.upload_id is None or told.upload_id == self.upload_id)
+            (self.owner is None or news.owner == self.owner)
+            and (self.file_id is None or news.file_id == self.file_id)
+            and (self.upload_id is None or news.upload_id == self.upload_id)
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one thing is. ``mark`` only rises: percent of a file's run, bytes of an upload."""
+    """Progress of one file or upload. ``mark`` only rises: percent of a file's run, bytes of an upload."""
 
     owner: str
     mark: int
@@ -50,10 +52,10 @@ class Progress:
     upload_id: uuid.UUID | None = None
 
     @property
-    def thing(self) -> uuid.UUID:
-        found = self.file_id or self.upload_id
-        assert found is not None
-        return found
+    def subject_id(self) -> uuid.UUID:
+        subject = self.file_id or self.upload_id
+        assert subject is not None
+        return subject
 
     def document(self) -> dict[str, Any]:
         return {
@@ -67,58 +69,59 @@ class Progress:
 
 
 @dataclass(slots=True)
-class Shown:
-    """What one stream has told of each thing, so that no reader sees progress fall."""
+class SentProgress:
+    """The progress that one stream has sent of each file and upload, so that no reader sees it fall."""
 
     marks: dict[uuid.UUID, tuple[int, str]] = field(default_factory=dict)
 
-    def journal(self, event: Event) -> None:
-        """A journal event told a progress of its own; it may begin a new run, and start again from nothing."""
+    def record(self, event: Event) -> None:
+        """An event was sent that has a progress of its own. It may begin a new run at 0."""
         if event.file_id and "progress" in event.data:
             self.marks[event.file_id] = (event.data["progress"], event.data.get("message", ""))
 
-    def risen(self, running: Sequence[Progress]) -> list[Progress]:
-        """Those that are further than was told, or as far with something new to say. What ended is forgotten."""
+    def advance(self, current: Sequence[Progress]) -> list[Progress]:
+        """Those that are ahead of what was sent, or equal with a new message. What is not in ``current`` is
+        forgotten."""
         before = self.marks
-        found = [each for each in running if _is_news(each, *before.get(each.thing, (-1, "")))]
-        self.marks = {each.thing: before[each.thing] for each in running if each.thing in before}
-        self.marks |= {each.thing: (each.mark, each.message) for each in found}
-        return found
+        new = [each for each in current if _is_new(each, *before.get(each.subject_id, (-1, "")))]
+        self.marks = {each.subject_id: before[each.subject_id] for each in current if each.subject_id in before}
+        self.marks |= {each.subject_id: (each.mark, each.message) for each in new}
+        return new
 
 
-def _is_news(each: Progress, mark: int, message: str) -> bool:
+def _is_new(each: Progress, mark: int, message: str) -> bool:
     return each.mark > mark or (each.mark == mark and each.message not in ("", message))
 
 
-def under_way(topics: Sequence[Topic]) -> list[Progress]:
-    """Progress of everything under way that somebody follows: one query for files, one for uploads. Blocks."""
-    return [*_files(topics), *_uploads(topics)]
+def progress_under_way(topics: Sequence[Topic]) -> list[Progress]:
+    """Progress of everything under way in these topics: one query for files, one for uploads. Blocks."""
+    return [*_of_files(topics), *_of_uploads(topics)]
 
 
-def _files(topics: Sequence[Topic]) -> Iterator[Progress]:
-    wanted = _wanted(topics, {topic.file_id for topic in topics if topic.file_id})
-    if wanted is None:
+def _of_files(topics: Sequence[Topic]) -> Iterator[Progress]:
+    condition = _condition(topics, {topic.file_id for topic in topics if topic.file_id})
+    if condition is None:
         return
-    running = FileAsset.present.filter(wanted, status=FileStatus.PROCESSING).order_by("-created_at", "-id")
-    for asset in running.only("id", "owner", "status", "progress", "stage", "message")[:MOST]:
-        percent = shown_progress(asset)
+    running = FileAsset.present.filter(condition, status=FileStatus.PROCESSING).order_by("-created_at", "-id")
+    for asset in running.only("id", "owner", "status", "progress", "stage", "message")[:MAX_ROWS]:
+        percent = file_progress(asset)
         data = {"progress": percent, "message": asset.message, "stage": asset.stage}
         yield Progress(asset.owner, percent, asset.message, data, file_id=asset.id)
 
 
-def _uploads(topics: Sequence[Topic]) -> Iterator[Progress]:
-    wanted = _wanted(topics, {topic.upload_id for topic in topics if topic.upload_id})
-    if wanted is None:
+def _of_uploads(topics: Sequence[Topic]) -> Iterator[Progress]:
+    condition = _condition(topics, {topic.upload_id for topic in topics if topic.upload_id})
+    if condition is None:
         return
-    running = UploadSession.objects.filter(wanted, status=UploadStatus.ACTIVE).order_by("-created_at")
-    for session in running.only("id", "owner", "status", "offset", "size")[:MOST]:
+    running = UploadSession.objects.filter(condition, status=UploadStatus.ACTIVE).order_by("-created_at")
+    for session in running.only("id", "owner", "status", "offset", "size")[:MAX_ROWS]:
         data = {"progress": percentage(session), "bytes_received": session.offset, "size": session.size}
         yield Progress(session.owner, session.offset, "", data, upload_id=session.id)
 
 
-def _wanted(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q | None:
+def _condition(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q | None:
     """The condition for what these topics follow; None where they follow none of this kind."""
-    owners = {topic.owner for topic in topics if topic.wide}
+    owners = {topic.owner for topic in topics if topic.is_owner_wide}
     if None in owners:
         return Q()
     if not owners and not ids:

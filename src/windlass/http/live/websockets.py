@@ -1,4 +1,4 @@
-"""WebSockets where there is none: the handshake is answered as any request would be."""
+"""Refuse WebSocket handshakes: Windlass has no WebSockets."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from windlass.executors import in_database
 from windlass.http.middleware import Receive, Scope, Send
 from windlass.kernel.errors import NotFound, Problem
 
-#: ASGI's extension for a reply to the handshake other than "accepted".
-REPLY = "websocket.http.response"
+#: The ASGI extension by which a handshake is answered with an HTTP response.
+DENIAL_RESPONSE = "websocket.http.response"
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    """401 for a caller without a good credential where one is needed, else 404."""
+    """Answer 401 to a caller without a good credential where one is needed, else 404."""
     await receive()  # the handshake
     problem = await _problem(scope)
-    if REPLY not in (scope.get("extensions") or {}):
+    if DENIAL_RESPONSE not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008, "reason": problem.title})
         return
     body = json.dumps(problem.document(scope["path"])).encode()
@@ -28,8 +28,8 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         **problem.headers,
     }
     fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": f"{REPLY}.start", "status": problem.status, "headers": fields})
-    await send({"type": f"{REPLY}.body", "body": body, "more_body": False})
+    await send({"type": f"{DENIAL_RESPONSE}.start", "status": problem.status, "headers": fields})
+    await send({"type": f"{DENIAL_RESPONSE}.body", "body": body, "more_body": False})
 
 
 async def _problem(scope: Scope) -> Problem:

@@ -1,4 +1,4 @@
-"""The record plane's API."""
+"""The Ninja API of the record plane."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.parser import Parser
 
 import windlass
-from windlass.http.rest import files, grants, media, openapi, problems, quota
-from windlass.http.rest import profiles as rules
+from windlass.http.rest import files, grants, media, openapi, problems, profiles, quota
 from windlass.protocols import json_fields
 
 _DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.
@@ -20,9 +19,9 @@ Trailing slashes are optional everywhere. Refusals are RFC 9457 problem document
 
 
 class JsonParser(Parser):
-    """Reads bodies as every other call does: a JSON object of bounded depth.
+    """Reads a body as a JSON object of bounded depth, as the byte plane does.
 
-    Ninja makes an HttpError of what it raises (``problems.problem_of``).
+    Ninja wraps what it raises in an HttpError, which ``problems.problem_of`` unwraps.
     """
 
     def parse_body(self, request: HttpRequest) -> Any:
@@ -30,22 +29,22 @@ class JsonParser(Parser):
 
 
 class RecordApi(NinjaAPI):
-    """Ninja's API, whose document tells of the byte plane too, and whose every error is a problem."""
+    """Ninja's API with problem documents for all errors, and an OpenAPI document that has the byte plane too."""
 
     def set_default_exception_handlers(self) -> None:
-        self.add_exception_handler(Exception, problems.answer)
+        self.add_exception_handler(Exception, problems.error_response)
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
         prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
         document = super().get_openapi_schema(path_prefix=prefix, path_params=path_params)
-        openapi.complete(document, prefix.rstrip("/"))
+        openapi.add_byte_endpoints(document, prefix.rstrip("/"))
         return document
 
 
 def _build() -> RecordApi:
-    made = RecordApi(
+    api = RecordApi(
         title="Windlass",
         version=windlass.__version__,
         description=_DESCRIPTION,
@@ -54,12 +53,12 @@ def _build() -> RecordApi:
         urls_namespace="windlass",
         parser=JsonParser(),
     )
-    made.add_router("", rules.router)
-    made.add_router("", files.router)
-    made.add_router("", grants.router)
-    made.add_router("/api/v1/media", media.router)
-    made.add_router("/api/v1", quota.router)
-    return made
+    api.add_router("", profiles.router)
+    api.add_router("", files.router)
+    api.add_router("", grants.router)
+    api.add_router("/api/v1/media", media.router)
+    api.add_router("/api/v1", quota.router)
+    return api
 
 
 api = _build()

@@ -1,4 +1,4 @@
-"""Who may call what on the record plane: each operation declares it by ``auth``."""
+"""Credentials on the record plane: each operation declares what it requires by ``auth``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ninja.security.base import AuthBase
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.executors import in_database
-from windlass.http.endpoints import PRINCIPAL
+from windlass.http.authentication import PRINCIPAL
 from windlass.kernel.principals import Principal
 
 
@@ -38,17 +38,17 @@ STAFF = Credential(accounts.STAFF)
 
 
 async def admit(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
-    """Prove the caller's credential, unless the front door did so before the body came.
+    """Prove the caller's credential, unless ``windlass.asgi`` did so before the body was received.
 
-    Raises what ``accounts.authenticate`` raises.
+    Raises as ``accounts.authenticate`` does.
     """
-    kept = getattr(request, "scope", {}).get(PRINCIPAL)
-    principal = kept or await in_database(accounts.authenticate, request, access, path)
+    admitted = getattr(request, "scope", {}).get(PRINCIPAL)
+    principal = admitted or await in_database(accounts.authenticate, request, access, path)
     request.windlass_principal = principal  # type: ignore[attr-defined]
 
 
 def caller(request: HttpRequest) -> Principal:
-    """The principal that ``admit`` let in."""
+    """The principal that ``admit`` stored."""
     principal = request.windlass_principal  # type: ignore[attr-defined]
     assert isinstance(principal, Principal)
     return principal

@@ -1,4 +1,4 @@
-"""Pages of files, newest first. A cursor names the last file of a page, so a page stays right while files come in."""
+"""Pages of the file list, newest first. A cursor names the last file of a page, so new files do not shift pages."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from django.db.models.functions import Cast, Length
 from ninja import Schema
 from pydantic import Field, StringConstraints, field_validator
 
-from windlass.files.api import FileAsset, FileStatus, assets, trash
+from windlass.files.api import FileAsset, FileStatus, trash, visible_files
 from windlass.http.file_records import with_parts
-from windlass.http.rest.schemas import within
+from windlass.http.schemas import within
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
 
 MAX_LIMIT = 200
-#: What a page's metadata and facts may take together (bytes); one file is shown however large its own are.
+#: Bytes that the metadata and facts of a page's files may have together. A page has at least one file.
 PAGE_BYTES = 1024 * 1024
 _SIZES: dict[str, Any] = {
     f"{name}_length": Length(Cast(name, TextField())) for name in ("metadata", "extra_attributes")
@@ -36,7 +36,7 @@ _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/(?:[a-z0-9][a-z0-9!#$&^_.+-]*|\*
 
 
 class FileQuery(Schema):
-    """What a caller asks of the list."""
+    """The query parameters of the list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT), within(1, MAX_LIMIT)] = Field(
         50, description="Files on a page. Fewer come where their records are large."
@@ -58,26 +58,26 @@ class FileQuery(Schema):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """``following`` is the query of the next page, None on the last."""
+    """``next_query`` is the query of the next page, None on the last."""
 
     files: Sequence[FileAsset]
-    following: str | None
+    next_query: str | None
 
 
-def page(query: FileQuery, principal: Principal) -> Page:
-    """Raises InvalidField for a cursor that is not ours. Four queries, however long the page."""
-    found = _filtered((trash if query.trashed else assets).visible(principal), query)
+def list_page(query: FileQuery, principal: Principal) -> Page:
+    """One page, by four queries whatever its length. Raises InvalidField for an ill-formed cursor."""
+    selected = _filtered((trash.visible if query.trashed else visible_files)(principal), query)
     if query.cursor:
-        found = _after(found, *_decode(query.cursor))
-    ordered = found.order_by("-created_at", "-id")
+        selected = _after(selected, *_decode(query.cursor))
+    ordered = selected.order_by("-created_at", "-id")
     ids, more = _ids_of_page(ordered, query.limit)
-    shown = list(with_parts(ordered.filter(id__in=ids)))
-    return Page(shown, _following(query, shown[-1]) if more and shown else None)
+    assets_of_page = list(with_parts(ordered.filter(id__in=ids)))
+    return Page(assets_of_page, _next_query(query, assets_of_page[-1]) if more and assets_of_page else None)
 
 
 def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:
-    """The files of one page, and whether others follow: at most ``limit``, and no more once their metadata and facts
-    together reach PAGE_BYTES, which is asked of the database before any of it is loaded."""
+    """The files of one page, and whether others follow. A page ends at ``limit`` files, or once metadata and facts
+    reach PAGE_BYTES, which the database counts before any of them is loaded."""
     ids: list[uuid.UUID] = []
     total = 0
     for file_id, *sizes in ordered.annotate(**_SIZES).values_list("id", *_SIZES)[: limit + 1]:
@@ -106,11 +106,11 @@ def _after(files: QuerySet[FileAsset], moment: datetime, file_id: uuid.UUID) -> 
     return files.filter(created_at__lte=moment).filter(Q(created_at__lt=moment) | Q(id__lt=file_id))
 
 
-def _following(query: FileQuery, last: FileAsset) -> str:
-    asked = query.model_dump(mode="json", exclude_none=True, exclude={"cursor"})
+def _next_query(query: FileQuery, last: FileAsset) -> str:
+    parameters = query.model_dump(mode="json", exclude_none=True, exclude={"cursor"})
     if query.trashed is not None:
-        asked["trashed"] = str(query.trashed).lower()
-    return urlencode(asked | {"cursor": _encode(last)})
+        parameters["trashed"] = str(query.trashed).lower()
+    return urlencode(parameters | {"cursor": _encode(last)})
 
 
 def _encode(asset: FileAsset) -> str:
@@ -119,10 +119,10 @@ def _encode(asset: FileAsset) -> str:
 
 def _decode(cursor: str) -> tuple[datetime, uuid.UUID]:
     try:
-        moment, _, spelled = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
-        when, file_id = datetime.fromisoformat(moment).astimezone(UTC), parse_id(spelled)
+        moment, _, id_text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        when, file_id = datetime.fromisoformat(moment).astimezone(UTC), parse_id(id_text)
     except (ValueError, OverflowError):
         when, file_id = None, None
     if when is None or file_id is None:
-        raise InvalidField("The cursor is not one of ours: take it from `next` of the page before.", field="cursor")
+        raise InvalidField("The cursor is ill-formed: take it from `next` of the page before.", field="cursor")
     return when, file_id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Query, Router, Schema
@@ -13,12 +14,19 @@ from pydantic import Field
 from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, assets, integrity, trash
-from windlass.http.file_records import file_record, file_status, trashed_record
+from windlass.files.api import FileAsset, FileStatus, get_file, integrity, load_file, trash
+from windlass.http.file_records import (
+    FileRecord,
+    FileStatusOut,
+    TrashedRecord,
+    file_record,
+    file_status,
+    trashed_record,
+)
 from windlass.http.rest.authentication import OWNER, caller
-from windlass.http.rest.file_list import FileQuery, page
+from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.http.rest.problems import request_id
-from windlass.http.rest.schemas import FileList, FileRecord, FileStatusOut, SignedUrlIn, SignedUrlOut
+from windlass.http.schemas import ReplyModel, within
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRefused, FileReleased, NotFound
@@ -31,17 +39,42 @@ router = Router(tags=["Files"])
 T = TypeVar("T")
 
 
+#: Seconds: a week, which is long enough to hand a link to a person, and bounds the use of a leaked one.
+MAX_SIGNED_URL_SECONDS = 7 * 24 * 3600
+
+
+class FileList(ReplyModel):
+    results: list[FileRecord | TrashedRecord]
+    next: str | None = Field(description="The address of the next page; null on the last.")
+
+
+class SignedUrlIn(Schema):
+    expires_in: (
+        Annotated[
+            int,
+            Field(ge=1, le=MAX_SIGNED_URL_SECONDS),
+            within(1, MAX_SIGNED_URL_SECONDS, "seconds, which is a week"),
+        ]
+        | None
+    ) = Field(None, description="Seconds. SIGNED_URL_SECONDS where it is not given.")
+
+
+class SignedUrlOut(ReplyModel):
+    url: str
+    expires_at: datetime
+
+
 class Deletion(Schema):
     permanent: bool = Field(False, description="For good, and also of a file that is in the trash.")
 
 
 @router.get("/files", auth=OWNER, response=FileList, summary="List the caller's files, newest first")
 async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
-    found = await in_database(page, query, caller(request))
+    page = await in_database(list_page, query, caller(request))
     return JsonResponse(
         {
-            "results": [(trashed_record if query.trashed else file_record)(asset) for asset in found.files],
-            "next": urls.path(f"/files/?{found.following}") if found.following else None,
+            "results": [(trashed_record if query.trashed else file_record)(asset) for asset in page.files],
+            "next": urls.path(f"/files/?{page.next_query}") if page.next_query else None,
         }
     )
 
@@ -112,30 +145,30 @@ async def restore_file(request: HttpRequest, file_id: str) -> HttpResponse:
     return JsonResponse(await in_database(_with_file, file_id, caller(request), _restored, find=trash.find))
 
 
-async def on_file(request: HttpRequest, spelled: str, work: Callable[..., T], *arguments: Any) -> T:
-    """Do ``work`` on the caller's file, beside its connection. Raises NotFound for an ill-formed id too."""
-    return await in_database(_with_file, spelled, caller(request), work, *arguments)
+async def on_file(request: HttpRequest, file_id: str, work: Callable[..., T], *arguments: Any) -> T:
+    """Call ``work`` with the caller's file on a database thread. Raises NotFound, for an ill-formed id too."""
+    return await in_database(_with_file, file_id, caller(request), work, *arguments)
 
 
 def _with_file(
-    spelled: str,
+    file_id: str,
     principal: Principal,
     work: Callable[..., T],
     *arguments: Any,
-    find: Callable[[uuid.UUID, Principal], FileAsset] = assets.get,
+    find: Callable[[uuid.UUID, Principal], FileAsset] = get_file,
 ) -> T:
-    return work(find(_id(spelled), principal), *arguments)
+    return work(find(_parse_id(file_id), principal), *arguments)
 
 
-def _id(spelled: str) -> uuid.UUID:
-    file_id = parse_id(spelled)
+def _parse_id(text: str) -> uuid.UUID:
+    file_id = parse_id(text)
     if file_id is None:
-        raise NotFound(f"There is no file {spelled}.")
+        raise NotFound(f"There is no file {text}.")
     return file_id
 
 
 def _downloadable(asset: FileAsset) -> str:
-    """The path that a download's signature is for, unless these bytes are never to be served."""
+    """The path to sign. Raises FileReleased, FileRefused, ContentDamaged for a file whose bytes are never served."""
     if asset.status == FileStatus.RELEASED:
         raise FileReleased("The bytes of this file were released; there is nothing to download.")
     if asset.status in (FileStatus.REJECTED, FileStatus.QUARANTINED):
@@ -147,14 +180,14 @@ def _downloadable(asset: FileAsset) -> str:
 
 def _reprocessed(asset: FileAsset, by_request: str) -> dict[str, Any]:
     processing.reprocess(asset, by_request)
-    return file_status(assets.load(asset.id) or asset)
+    return file_status(load_file(asset.id) or asset)
 
 
 def _restored(asset: FileAsset) -> dict[str, Any]:
     processing.restore(asset)
-    return file_record(assets.load(asset.id) or asset)
+    return file_record(load_file(asset.id) or asset)
 
 
 def _released(asset: FileAsset) -> dict[str, Any]:
     processing.release(asset)
-    return file_record(assets.load(asset.id) or asset)
+    return file_record(load_file(asset.id) or asset)

@@ -1,4 +1,4 @@
-"""The media API's calls on what is there: formats, one file, a whole post, and tidying up (http-api section 4)."""
+"""The media API's calls without bytes: formats, one file, the files of a post, clean-up (http-api section 4)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from ninja import Router
+from ninja import Router, Schema
+from pydantic import StrictBool
 
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, assets, lifecycle, profile
-from windlass.http.media_records import media_out, rules_of
+from windlass.files.api import FileAsset, FileStatus, lifecycle, profile, visible_files
+from windlass.http.media_records import MediaOut, media_out, rules_of
 from windlass.http.rest.authentication import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
-from windlass.http.rest.media_schemas import (
-    CleanupOut,
-    MediaOut,
-    PublishedIn,
-    PublishedOut,
-    SupportedFormats,
-)
-from windlass.http.uploads.media_api import MOST_IMAGES
+from windlass.http.schemas import ReplyModel
+from windlass.http.uploads.media_api import MAX_IMAGES
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
 from windlass.processing import api as processing
@@ -30,12 +25,48 @@ from windlass.receiving.chunked import DEFAULT_CHUNK_SIZE
 router = Router(tags=["Media"])
 
 
+class KindRules(ReplyModel):
+    """null: no limit."""
+
+    content_types: list[str]
+    extensions: list[str]
+    max_size: int | None
+    min_duration: float | None
+    max_duration: float | None
+    min_width: int | None
+    min_height: int | None
+    max_width: int | None
+    max_height: int | None
+
+
+class SupportedFormats(Schema):
+    video: KindRules
+    image: KindRules
+    chunk_size: int
+    max_images: int
+
+
+class PublishedIn(Schema):
+    success: StrictBool
+
+
+class PublishedOut(ReplyModel):
+    released: int
+    bytes_freed: int
+
+
+class CleanupOut(ReplyModel):
+    sessions_expired: int
+    bytes_freed: int
+    sessions_forgotten: int
+
+
 @router.get("/supported-formats", auth=OWNER, response=SupportedFormats, summary="What the media API takes")
 async def supported_formats(request: HttpRequest) -> HttpResponse:
     kinds: dict[str, Any] = {rules.kind: asdict(rules) for rules in profile(PROFILE).media_types}
     for rules in kinds.values():
         del rules["kind"]
-    return JsonResponse(kinds | {"chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MOST_IMAGES})
+    return JsonResponse(kinds | {"chunk_size": DEFAULT_CHUNK_SIZE, "max_images": MAX_IMAGES})
 
 
 @router.post(
@@ -53,42 +84,42 @@ async def cleanup(request: HttpRequest) -> HttpResponse:
     response=PublishedOut,
     summary="A post is out: delete the bytes of its files, keep the records",
 )
-async def published(request: HttpRequest, post_id: str, told: PublishedIn) -> HttpResponse:
-    if not told.success:
+async def published(request: HttpRequest, post_id: str, publication: PublishedIn) -> HttpResponse:
+    if not publication.success:
         return JsonResponse({"released": 0, "bytes_freed": 0})
     return JsonResponse(await in_database(_release, post_id, caller(request)))
 
 
 @router.get("/{media_id}", auth=OWNER, response=MediaOut, summary="One picture or video")
 async def read_media(request: HttpRequest, media_id: str) -> HttpResponse:
-    return JsonResponse(await on_file(request, media_id, _shown))
+    return JsonResponse(await on_file(request, media_id, _read))
 
 
 @router.delete("/{media_id}", auth=OWNER, response={204: None}, summary="Delete a picture or video, bytes and record")
 async def delete_media(request: HttpRequest, media_id: str) -> HttpResponse:
-    await on_file(request, media_id, _deleted)
+    await on_file(request, media_id, _delete)
     return HttpResponse(status=204)
 
 
-def _shown(asset: FileAsset) -> dict[str, Any]:
-    _must_be_media(asset)
+def _read(asset: FileAsset) -> dict[str, Any]:
+    _require_media(asset)
     return media_out(asset)
 
 
-def _deleted(asset: FileAsset) -> None:
-    _must_be_media(asset)
+def _delete(asset: FileAsset) -> None:
+    _require_media(asset)
     processing.discard(asset)
 
 
-def _must_be_media(asset: FileAsset) -> None:
+def _require_media(asset: FileAsset) -> None:
     if not rules_of(asset.profile):
         raise NotFound(f"There is no picture or video {asset.id}.")
 
 
 def _release(post_id: str, principal: Principal) -> dict[str, int]:
-    """Every file of the post that the caller may see, whichever way it came in."""
+    """Release every file of the post that the caller may see, whichever way it was uploaded."""
     released = freed = 0
-    for asset in assets.visible(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
+    for asset in visible_files(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
         size = lifecycle.bytes_freed_by(asset)
         processing.release(asset)
         released, freed = released + 1, freed + size

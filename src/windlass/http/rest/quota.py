@@ -1,4 +1,4 @@
-"""What an owner may store, and how much of it is taken."""
+"""The quota of an owner, and its use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from windlass.executors import in_database
 from windlass.files.api import quota_usage
 from windlass.http.rest.authentication import OWNER, caller
-from windlass.http.rest.schemas import Reply
+from windlass.http.schemas import ReplyModel
 from windlass.kernel.errors import Forbidden
 
 router = Router(tags=["Files"])
@@ -19,14 +19,14 @@ class QuotaQuery(Schema):
     owner: str | None = Field(None, max_length=200, description="Another owner, such as `user:7`; for staff.")
 
 
-class AmountOut(Reply):
+class AmountOut(ReplyModel):
     limit: int | None = Field(description="Null: there is none.")
     used: int = Field(description="By files whose bytes are kept, each by its own size.")
     reserved: int = Field(description="For uploads under way.")
     trashed: int = Field(description="How much of what is used is in the trash; it counts until it is gone for good.")
 
 
-class QuotaOut(Reply):
+class QuotaOut(ReplyModel):
     owner: str
     bytes: AmountOut
     files: AmountOut

@@ -1,5 +1,5 @@
-"""The record plane's URL patterns: Ninja's, which answer HEAD too, take only the credentials that they declare, and
-refuse as the whole server refuses."""
+"""URL patterns of the record plane: Ninja's views, which also answer HEAD, check the credentials that they declare, and
+refuse with problem documents."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from ninja.operation import Operation
 from windlass.accounts.api import PUBLIC, Access
 from windlass.database.outage import is_outage
 from windlass.http import query_parameters
+from windlass.http.byte_plane import BYTE_ENDPOINTS
 from windlass.http.rest import problems
 from windlass.http.rest.api import api
 from windlass.http.rest.authentication import Credential, admit
-from windlass.http.rest.byte_calls import BYTE_CALLS
 from windlass.http.rest.path_templates import matching
 from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 
-#: Paths of ours that another project's own catch-alls must not answer.
-OURS = r"^(?:files|uploads|events|profiles|s3|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
+#: Windlass's paths, which a catch-all of another project must not answer.
+_OWN_PATHS = r"^(?:files|uploads|events|profiles|s3|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
 
 
 def patterns() -> list[URLPattern | URLResolver]:
-    """For ``path("", include(...))`` in any project. Raises LookupError for an operation without a declaration."""
-    found, app_name, namespace = api.urls
+    """For ``path("", include(...))`` in any project. Raises LookupError for an operation without ``auth``."""
+    ninja_patterns, app_name, namespace = api.urls
     operations = _operations()
     ninja = [
         path(str(one.pattern), _view(one.callback, operations.get(str(one.pattern), {})), name=one.name)
-        for one in found
+        for one in ninja_patterns
         if isinstance(one, URLPattern) and (one.callback is not None)
     ]
-    return [path("", include((ninja, app_name), namespace=namespace)), re_path(OURS, refuse)]
+    return [path("", include((ninja, app_name), namespace=namespace)), re_path(_OWN_PATHS, refuse)]
 
 
 def access_of(view: Callable[..., Any], method: str) -> Access | None:
-    """What the record plane's view declares for this method; None for a view that is none of ours."""
+    """The credentials that the view declares for this method; None for a view of another project."""
     declared: Mapping[str, Access] = getattr(view, "windlass_accesses", {})
     return declared.get("GET" if method == "HEAD" else method)
 
 
 @csrf_exempt
 def refuse(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """404, or 405 where the path is one that takes other methods, on whichever plane."""
+    """404, or 405 where the path has other methods on either plane."""
     return problems.response(_refusal(request), request)
 
 
@@ -62,20 +62,26 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return defaults.bad_request(request, exception) if _is_page(request) else problems.answer(request, exception)
+    return (
+        defaults.bad_request(request, exception) if _is_page(request) else problems.error_response(request, exception)
+    )
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return defaults.permission_denied(request, exception) if _is_page(request) else problems.answer(request, exception)
+    return (
+        defaults.permission_denied(request, exception)
+        if _is_page(request)
+        else problems.error_response(request, exception)
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """``handler500``, while the error is handled. Django logs it, unless it is an outage, which is logged once."""
+    """``handler500``. Django logs the error, unless it is an outage of the database, which is logged once."""
     error = sys.exc_info()[1]
     if isinstance(error, Exception) and is_outage(error):
-        away = problems.answer(request, error)
-        away._has_been_logged = True  # type: ignore[attr-defined]  # what Django looks at
-        return away
+        outage = problems.error_response(request, error)
+        outage._has_been_logged = True  # type: ignore[attr-defined]  # Django reads this attribute
+        return outage
     if _is_page(request):
         return defaults.server_error(request)
     return problems.response(
@@ -84,10 +90,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def allowed_methods(route_path: str) -> frozenset[str]:
-    """The methods that a path takes, on both planes; none where there is no such path. What ``Allow`` says."""
+    """The methods of a path on both planes, for ``Allow``; none where there is no such path."""
     known = _methods()
-    found = {method for template in matching(known, route_path.rstrip("/")) for method in known[template]}
-    return frozenset(found | {"OPTIONS"}) if found else frozenset()
+    methods = {method for template in matching(known, route_path.rstrip("/")) for method in known[template]}
+    return frozenset(methods | {"OPTIONS"}) if methods else frozenset()
 
 
 def _is_page(request: HttpRequest) -> bool:
@@ -111,23 +117,23 @@ def _refusal(request: HttpRequest) -> Problem:
 
 @lru_cache(maxsize=1)
 def _methods() -> dict[str, set[str]]:
-    """Path -> methods, of every call there is. The record plane answers HEAD wherever GET is; byte calls say so."""
-    found: dict[str, set[str]] = {}
-    for call in BYTE_CALLS:
-        found.setdefault(call.path, set()).update(call.methods)
+    """Path template -> methods on both planes. The record plane answers HEAD wherever it answers GET."""
+    methods: dict[str, set[str]] = {}
+    for declared in BYTE_ENDPOINTS:
+        methods.setdefault(declared.path, set()).update(declared.methods)
     for pattern, operation in _bound_operations():
         head = {"HEAD"} if "GET" in operation.methods else set()
         template = "/" + pattern.replace("<", "{").replace(">", "}")
-        found.setdefault(template, set()).update(operation.methods, head)
-    return found | {str(page): {"GET", "HEAD"} for page in (api.docs_url, api.openapi_url)}
+        methods.setdefault(template, set()).update(operation.methods, head)
+    return methods | {str(page): {"GET", "HEAD"} for page in (api.docs_url, api.openapi_url)}
 
 
 def _operations() -> dict[str, dict[str, Operation]]:
     """URL pattern -> method -> operation."""
-    found: dict[str, dict[str, Operation]] = {}
+    operations: dict[str, dict[str, Operation]] = {}
     for pattern, operation in _bound_operations():
-        found.setdefault(pattern, {}).update(dict.fromkeys(operation.methods, operation))
-    return found
+        operations.setdefault(pattern, {}).update(dict.fromkeys(operation.methods, operation))
+    return operations
 
 
 def _bound_operations() -> Iterator[tuple[str, Operation]]:
@@ -138,7 +144,7 @@ def _bound_operations() -> Iterator[tuple[str, Operation]]:
 
 
 def _declared(operation: Operation) -> Access:
-    """``auth=None`` declares that anybody may call it."""
+    """What ``auth`` requires; None means that anybody may call it."""
     match operation.auth_param:
         case Credential() as credential:
             return credential.access
@@ -153,34 +159,36 @@ def _query_names(operation: Operation) -> frozenset[str]:
 
 
 def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Callable[..., Any]:
-    """The view of one path, for HEAD as for GET. The credential is proved first, then the query's names are checked;
-    a method that the path does not take is refused as a problem."""
+    """The view of one path. HEAD is answered as GET.
+
+    The credential is proved first, then the names in the query are checked. Another method is refused with a problem.
+    """
     run = view if iscoroutinefunction(view) else sync_to_async(view)
     accesses = {method: _declared(operation) for method, operation in operations.items()}
     names = {method: _query_names(operation) for method, operation in operations.items()}
 
     async def answered(request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
         method = request.method or ""
-        asked = "GET" if method == "HEAD" else method
-        if asked not in (accesses or {"GET"}):
+        effective = "GET" if method == "HEAD" else method
+        if effective not in (accesses or {"GET"}):
             return refuse(request)
         try:
             if not is_storable(request.path):
                 raise NotFound("There is nothing at an address that contains a NUL character.")
-            if asked in accesses:
-                await admit(request, accesses[asked], named)
-                endpoint = f"{asked} {request.path}"
-                query_parameters.check_names(request.META.get("QUERY_STRING", ""), names[asked], endpoint)
+            if effective in accesses:
+                await admit(request, accesses[effective], named)
+                endpoint = f"{effective} {request.path}"
+                query_parameters.check_names(request.META.get("QUERY_STRING", ""), names[effective], endpoint)
         except Exception as error:  # noqa: BLE001  the boundary of a request
-            return problems.answer(request, error)
-        request.method = asked
-        found: HttpResponseBase = await run(request, *arguments, **named)
+            return problems.error_response(request, error)
+        request.method = effective
+        response: HttpResponseBase = await run(request, *arguments, **named)
         request.method = method
-        return found
+        return response
 
-    # A project's ATOMIC_REQUESTS is for its own views: Django refuses it for asynchronous ones, and what is recorded
-    # here is committed before the reply.
+    # A project's ATOMIC_REQUESTS must not apply here: Django refuses it for asynchronous views, and Windlass commits
+    # before it replies.
     answered._non_atomic_requests = set(connections)  # type: ignore[attr-defined]
-    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.authenticate checks it for sessions
+    answered.csrf_exempt = True  # type: ignore[attr-defined]  # accounts.authenticate checks the token of a session
     answered.windlass_accesses = accesses  # type: ignore[attr-defined]
     return answered

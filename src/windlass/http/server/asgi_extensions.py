@@ -1,4 +1,4 @@
-"""Interim responses (RFC 9110, 15.2), which ASGI has no message for: an extension of the scope says how to send one."""
+"""ASGI extensions of our server protocol: interim responses, and reading the rest of a body after an early reply."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Mapping
 
 from windlass.http.middleware import Scope
 
-#: ``scope["extensions"][INFORM]["send"]`` is a coroutine function of a status and header fields.
-INFORM = "windlass.http.response.informational"
+#: ``scope["extensions"][INTERIM_RESPONSE]["send"]`` is a coroutine function of a status and header fields.
+INTERIM_RESPONSE = "windlass.http.response.informational"
+#: A server with this extension reads the rest of a body after a reply that came before its end.
+DRAINS_BODY = "windlass.http.lingers"
 
 
-async def inform(scope: Scope, status: int, headers: Mapping[str, str]) -> None:
-    """Send one where the server can. Nothing happens where it cannot: no client may count on it."""
-    extension = scope.get("extensions", {}).get(INFORM)
+async def send_interim_response(scope: Scope, status: int, headers: Mapping[str, str]) -> None:
+    """Send an interim response (RFC 9110, 15.2), for which ASGI has no message. Does nothing where the server cannot:
+    no client may rely on it."""
+    extension = scope.get("extensions", {}).get(INTERIM_RESPONSE)
     if extension is not None:
         await extension["send"](status, headers)

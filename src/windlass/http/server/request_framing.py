@@ -328,7 +328,7 @@ def read_field(line: bytes) -> tuple[bytes, bytes]:
 
 def _must_begin_with_method(first: int) -> None:
     if first not in b"\r\n" and not re.match(_TOKEN, bytes((first,))):
-        raise BadRequest("What came is no HTTP request. If this was TLS: the server speaks plain HTTP here.")
+        raise BadRequest("What came is no HTTP request. If this was TLS: the server resumable_dialect plain HTTP here.")
 
 
 def _check_lines(limits: HeadLimits, lines: _Lines, line: bytes | None, before: int) -> None:
@@ -366,7 +366,7 @@ def _read_request_line(line: bytes) -> tuple[bytes, bytes, str]:
     if len(parts) != 3 or not _METHOD.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]) or not version:
         raise BadRequest("The request line is not a method, a target and an HTTP version with one space between them.")
     if version[1] != b"1":
-        raise HttpVersionNotSupported("This server speaks HTTP/1.1.")
+        raise HttpVersionNotSupported("This server resumable_dialect HTTP/1.1.")
     return parts[0], parts[1], "1.0" if version[2] == b"0" else "1.1"
 
 

@@ -27,9 +27,8 @@ from windlass.http.forwarded import forwarded, is_trusted_proxy
 from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
 from windlass.http.middleware import Scope, header
 from windlass.http.server import zero_copy
-from windlass.http.server.asgi_extensions import INFORM
+from windlass.http.server.asgi_extensions import DRAINS_BODY, INTERIM_RESPONSE
 from windlass.http.server.connections import LINGER_SECONDS, LINGER_SILENCE, MAX_LINGERING, connections_of
-from windlass.http.server.drain_request_body import LINGERS
 from windlass.http.server.request_framing import HeadLimits, RequestFraming, RequestHead
 from windlass.kernel import process_counters
 from windlass.kernel.errors import Problem, ReceiveTimeout, TooManyConnections, Unavailable
@@ -307,8 +306,8 @@ class ReceivingProtocol(HttpToolsProtocol):
         self.cycle.begin(self)
         extensions = self.scope.setdefault("extensions", {})
         assert extensions is not None
-        extensions[INFORM] = {"send": self.cycle.inform}
-        extensions[LINGERS] = {}
+        extensions[INTERIM_RESPONSE] = {"send": self.cycle.inform}
+        extensions[DRAINS_BODY] = {}
         if zero_copy.possible(self.transport):
             extensions[zero_copy.MESSAGE] = {}
         self._start_asgi_task(self.cycle, self.app)

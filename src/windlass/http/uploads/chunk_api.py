@@ -1,106 +1,221 @@
-"""Uploads in numbered chunks over HTTP, JSON flavour: ``/api/v1/upload/`` (http-api section 3)."""
+"""Uploads in numbered chunks, the JSON API below ``/api/v1/upload/`` (http-api section 3).
+
+``protocols.chunks`` reads the requests and makes the replies; the models here describe them, and a test compares the
+two.
+"""
 
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
 
+from ninja import Schema
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from windlass.accounts.api import OWNER
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http import file_records as records
-from windlass.http.endpoints import endpoint, principal_of
-from windlass.http.uploads import json_bodies
-from windlass.http.uploads.upload_request import Incoming, receiving
-from windlass.http.uploads.upload_responses import of_reply
+from windlass.http import json_bodies
+from windlass.http.authentication import principal_of
+from windlass.http.endpoints import BINARY, Content, header
+from windlass.http.file_records import new_file_record
+from windlass.http.schemas import ReplyModel
+from windlass.http.upload_status import UploadProgress, UploadStatusOut, upload_status
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
+from windlass.http.uploads.upload_responses import response_of
 from windlass.kernel.errors import UploadGone
 from windlass.kernel.principals import Principal
-from windlass.protocols import chunks as dialect
+from windlass.protocols import chunks as protocol
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
 
+endpoints = UploadEndpoints("Chunks", OWNER)
 
-async def init(incoming: Incoming) -> Response:
-    principal = incoming.principal
-    intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
+
+class ChunkUploadIn(Schema):
+    filename: str
+    total_size: int = Field(ge=0, description="Bytes.")
+    mime_type: str | None = Field(description="What the client takes the file for; an empty one claims nothing.")
+    file_hash: str | None = Field(None, description="The hex SHA-256 that the whole must have.")
+    chunk_size: int | None = Field(None, ge=1, description="Bytes. What the answer says is what counts.")
+    profile: str | None = None
+    reference: str | None = None
+
+
+class ChunkUploadOut(ReplyModel):
+    upload_id: UUID
+    chunk_size: int
+    total_chunks: int
+    expires_at: datetime
+    status: Literal["active"]
+
+
+class ChunkIn(Schema):
+    upload_id: UUID
+    chunk_index: int = Field(ge=0)
+    chunk_data: str = Field(description="Base64; at most 16 MiB decoded. PUT takes larger chunks.")
+    checksum: str | None = Field(None, description="The hex SHA-256 of the chunk.")
+
+
+class ChunkOut(ReplyModel):
+    upload_id: UUID
+    chunk_index: int
+    received: Literal[True]
+    duplicate: bool = Field(description="It was in before, with the same bytes.")
+    progress: UploadProgress
+
+
+class UploadRef(Schema):
+    upload_id: UUID
+
+
+class ChunkUploadCompleted(ReplyModel):
+    upload_id: UUID
+    status: Literal["completed"]
+    file_id: UUID
+    filename: str
+    size: int
+    checksum: str = Field(description="The hex SHA-256 of the whole.")
+    mime_type: str | None
+    file_path: str = Field(description="The URL of the bytes.")
+
+
+class ChunkUploadAssembling(ReplyModel):
+    upload_id: UUID
+    status: Literal["assembling"]
+
+
+class ChunkUploadCancelled(ReplyModel):
+    upload_id: UUID
+    status: Literal["cancelled"]
+
+
+#: The reply of both chunk APIs while the digest of the whole is not known yet.
+ASSEMBLING = ("The digest of the whole is still being worked out", ChunkUploadAssembling)
+
+
+@endpoints.upload(
+    "POST",
+    "/api/v1/upload/init",
+    name="begin_chunks",
+    summary="Begin an upload in numbered chunks",
+    body=ChunkUploadIn,
+    replies={201: ("What to send", ChunkUploadOut)},
+)
+async def create(upload: UploadRequest) -> Reply:
+    principal = upload.principal
+    intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
     session = await chunked.create(intent, principal, dialect=Dialect.CHUNKS)
     layout = files.chunk_layout(session)
-    return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
+    return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
 
 
-async def take_json(incoming: Incoming) -> Response:
-    """A chunk as base64 in JSON: in memory, so bounded, and decoded beside the loop."""
-    principal = incoming.principal
-    async with json_bodies.parsed(
-        incoming.head, incoming.body, dialect.parse_chunk, dialect.MAX_JSON_CHUNK_BODY, dialect.too_large()
+@endpoints.upload(
+    "POST",
+    "/api/v1/upload/chunk",
+    name="send_chunk",
+    summary="Send one chunk as base64 in JSON, in any order, as often as needed",
+    body=ChunkIn,
+    replies={200: ("It is in", ChunkOut)},
+)
+async def receive_json_chunk(upload: UploadRequest) -> Reply:
+    """The chunk is held in memory, so its size is bounded; large ones are decoded in a thread."""
+    caller = upload.caller
+    async with json_bodies.parsed_body(
+        upload.head, upload.body, protocol.parse_chunk, protocol.MAX_JSON_CHUNK_BODY, protocol.too_large()
     ) as chunk:
-        outcome = await chunked.put(chunk.intent, lambda: principal, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
+        outcome = await chunked.put(chunk.intent, caller, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
     return _received(outcome, chunk.intent.index)
 
 
-async def take_raw(incoming: Incoming) -> Response:
-    """A chunk as the body: streamed to its place."""
-    parameters = incoming.request.path_params
-    intent = dialect.parse_put(incoming.head, parameters["id"], parameters["index"])
-    outcome = await chunked.put(intent, incoming.caller(), incoming.body, dialect=Dialect.CHUNKS)
+@endpoints.upload(
+    "PUT",
+    "/api/v1/upload/{upload_id}/chunks/{index}",
+    name="put_chunk",
+    summary="Send one chunk as the body: the fast way",
+    parameters=(
+        header("Content-Digest", "`sha-256=:BASE64:`, the digest of this chunk (RFC 9530)."),
+        header("X-Checksum-SHA256", "The same in hex."),
+    ),
+    body=Content({"application/octet-stream": BINARY}),
+    replies={200: ("It is in", ChunkOut)},
+)
+async def receive_raw_chunk(upload: UploadRequest) -> Reply:
+    intent = protocol.parse_put(upload.head, upload.path["upload_id"], upload.path["index"])
+    outcome = await chunked.put(intent, upload.caller, upload.body, dialect=Dialect.CHUNKS)
     return _received(outcome, intent.index)
 
 
-async def complete(incoming: Incoming) -> Response:
-    principal = incoming.principal
-    upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    session = await chunk_completion.complete(
-        upload_id, lambda: principal, dialect=Dialect.CHUNKS, request_id=incoming.request_id
-    )
+@endpoints.upload(
+    "POST",
+    "/api/v1/upload/complete",
+    name="complete_chunks",
+    summary="Make the file of the chunks",
+    body=UploadRef,
+    replies={200: ("The file", ChunkUploadCompleted), 202: ASSEMBLING},
+)
+async def complete(upload: UploadRequest) -> Reply:
+    caller = upload.caller
+    upload_id = await _upload_id(upload)
+    session = await chunk_completion.complete(upload_id, caller, dialect=Dialect.CHUNKS, request_id=upload.request_id)
     if session.status != files.UploadStatus.COMPLETED:
-        return of_reply(dialect.assembling(upload_id))
-    return of_reply(await in_database(_completed, session))
+        return protocol.assembling(upload_id)
+    return await in_database(_completed, session)
 
 
-async def cancel(incoming: Incoming) -> Response:
-    principal = incoming.principal
-    upload_id = dialect.parse_upload_id(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    await chunked.cancel(upload_id, lambda: principal, dialect=Dialect.CHUNKS)
-    return of_reply(dialect.cancelled(upload_id))
+@endpoints.upload(
+    "POST",
+    "/api/v1/upload/cancel",
+    name="cancel_chunks",
+    summary="Give an upload in chunks up",
+    body=UploadRef,
+    replies={200: ("It has ended", ChunkUploadCancelled)},
+)
+async def cancel(upload: UploadRequest) -> Reply:
+    caller = upload.caller
+    upload_id = await _upload_id(upload)
+    await chunked.cancel(upload_id, caller, dialect=Dialect.CHUNKS)
+    return protocol.cancelled(upload_id)
 
 
+@endpoints.endpoint(
+    "GET",
+    "/api/v1/upload/status/{upload_id}",
+    name="read_chunks",
+    summary="Which chunks are in and which are missing",
+    replies={200: ("How far it is", UploadStatusOut)},
+)
 async def status(request: Request) -> Response:
-    """Of an upload that is being assembled it also sees to it that somebody does so."""
-    upload_id = parse_upload_id(request.path_params["id"])
+    """Also starts the assembly of an upload that waits for it."""
+    upload_id = parse_upload_id(request.path_params["upload_id"])
     principal = principal_of(request)
     document = await in_database(_status, upload_id, principal)
     if document["status"] == files.UploadStatus.ASSEMBLING:
         await chunk_completion.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
-    return of_reply(dialect.status(document))
+    return response_of(protocol.status(document))
 
 
-def _received(outcome: chunked.ChunkOutcome, index: int) -> Response:
-    return of_reply(dialect.received(outcome.session.id, index, outcome.progress, duplicate=outcome.duplicate))
+async def _upload_id(upload: UploadRequest) -> uuid.UUID:
+    return protocol.parse_upload_id(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
+
+
+def _received(outcome: chunked.ChunkOutcome, index: int) -> Reply:
+    return protocol.received(outcome.session.id, index, outcome.progress, duplicate=outcome.duplicate)
 
 
 def _completed(session: files.UploadSession) -> Reply:
-    asset = files.assets.load(session.file_id) if session.file_id else None
+    asset = files.load_file(session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
-    return dialect.completed(records.new_file_record(asset), session.id, asset.checksum or "")
+    return protocol.completed(new_file_record(asset), session.id, asset.checksum or "")
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> dict[str, Any]:
-    return records.upload_status(files.get_upload(upload_id, principal))
-
-
-routes = [
-    Route("/api/v1/upload/init", receiving(init, OWNER), methods=["POST"]),
-    Route("/api/v1/upload/chunk", receiving(take_json, OWNER), methods=["POST"]),
-    Route("/api/v1/upload/complete", receiving(complete, OWNER), methods=["POST"]),
-    Route("/api/v1/upload/cancel", receiving(cancel, OWNER), methods=["POST"]),
-    Route("/api/v1/upload/status/{id}", endpoint(status, OWNER), methods=["GET"]),
-    Route("/api/v1/upload/{id}/chunks/{index}", receiving(take_raw, OWNER), methods=["PUT"]),
-]
+    return upload_status(files.get_upload(upload_id, principal))

@@ -1,71 +1,151 @@
-"""Uploads straight to the store over HTTP: ``/s3/`` (http-api section 5). Only JSON passes here."""
+"""Direct uploads: the client sends its bytes to the object store, by Uppy's S3 calls below ``/s3/`` (http-api section
+5). Only JSON passes here.
+
+``protocols.s3multipart`` reads the requests and makes the replies; the models here describe them, and a test compares
+the two.
+"""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 
-from starlette.requests import Request
+from ninja import Schema
+from pydantic import Field
 from starlette.responses import Response
-from starlette.routing import Route
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
 from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
-from windlass.http.uploads import json_bodies
-from windlass.http.uploads.upload_request import Incoming, receiving
-from windlass.http.uploads.upload_responses import of_reply
+from windlass.http import json_bodies
+from windlass.http.endpoints import query
+from windlass.http.schemas import ReplyModel
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
+from windlass.http.uploads.upload_responses import response_of
 from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, Problem, UploadGone
-from windlass.kernel.principals import Caller, Principal
-from windlass.protocols import s3multipart as dialect
+from windlass.kernel.principals import Caller
+from windlass.protocols import s3multipart as protocol
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import direct_completion, direct_upload
 
-Call = Callable[[Incoming], Awaitable[Reply]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def call(handler: Call) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that refuses in Uppy's words, and whose query is Uppy's."""
-
-    @wraps(handler)
-    async def answered(incoming: Incoming) -> Response:
-        return of_reply(await handler(incoming))
-
-    return receiving(answered, OWNER, refuse=_refuse, own_query=True)
-
-
-def _refuse(problem: Problem, incoming: Incoming) -> Response:
-    return of_reply(dialect.refused(problem))
+class StraightUploadIn(Schema):
+    filename: str
+    type: str | None = Field(None, description="What the client takes the file for.")
+    metadata: dict[str, Any] = Field(
+        {},
+        description="`size` and `part_size` (bytes), `profile`, `reference`, `sha256` have a meaning; the rest is "
+        "shown in the record.",
+    )
 
 
-async def create(incoming: Incoming) -> Reply:
-    """``POST multipart``."""
-    principal = incoming.principal
-    intent = dialect.parse_create(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
-    begun = await direct_upload.create(direct_upload.admit_direct(intent, principal, dialect=Dialect.S3), intent)
-    return dialect.created(begun.session.id, begun.key, direct_upload.bucket_of(begun.session))
+class StraightUploadOut(ReplyModel):
+    key: str
+    uploadId: UUID
+    bucket: str
 
 
-async def params(incoming: Incoming) -> Reply:
-    """``GET params``: where to send a file in one request."""
-    principal = incoming.principal
-    intent = dialect.parse_params(incoming.head.query)
-    new = direct_upload.admit_direct(intent, principal, dialect=Dialect.S3)
+class StraightRequestOut(ReplyModel):
+    method: Literal["POST", "PUT"]
+    url: str
+    fields: dict[str, str] = Field(description="Of a form, before the file, which is called `file`.")
+    headers: dict[str, str]
+    expires: int = Field(description="Seconds.")
+    key: str
+    uploadId: UUID | None = Field(None, description="Missing where the form comes to this server.")
+
+
+class SentPart(ReplyModel):
+    PartNumber: int
+    ETag: str
+    Size: int
+
+
+class NamedPartIn(Schema):
+    PartNumber: int = Field(ge=1, le=10_000)
+    ETag: str
+
+
+class NamedPartsIn(Schema):
+    parts: list[NamedPartIn]
+
+
+class PartUrl(ReplyModel):
+    url: str
+    expires: int = Field(description="Seconds.")
+
+
+class PartUrls(ReplyModel):
+    presignedUrls: dict[str, str]
+
+
+class StraightUploadCompleted(ReplyModel):
+    location: str = Field(description="The file's record.")
+    key: str
+    bucket: str
+
+
+class StraightRefusal(ReplyModel):
+    error: str
+    message: str
+
+
+endpoints = UploadEndpoints("Straight to the bucket", OWNER)
+
+_KEY = query("key", "As it was given with the upload's id.")
+_COMPLETED = {200: ("The file; again the same", StraightUploadCompleted)}
+_MULTIPART = "/s3/multipart/{upload_id}"
+
+
+def _render_problem(problem: Problem, upload: UploadRequest) -> Response:
+    return response_of(protocol.refused(problem))
+
+
+#: HEAD is no call of Uppy's, and here a GET may create a session.
+_endpoint: Callable[..., Callable[[F], F]] = partial(
+    endpoints.upload,
+    render_problem=_render_problem,
+    refusal=StraightRefusal,
+    answers_head=False,
+    has_own_query=True,
+)
+
+
+@_endpoint(
+    "GET",
+    "/s3/params",
+    name="params_for_store",
+    summary="Where to send a file to the store in one request",
+    parameters=(
+        query("filename", "The file's name."),
+        query("type", "What the client takes it for."),
+        query("method", "`PUT`: no form; `metadata[size]` is needed."),
+        query("metadata[size]", "Bytes. Likewise `profile`, `reference`, `sha256` and fields for the record."),
+    ),
+    replies={200: ("What to send", StraightRequestOut)},
+)
+async def params(upload: UploadRequest) -> Reply:
+    intent = protocol.parse_params(upload.head.query)
+    new = direct_upload.admit_direct(intent, upload.principal, dialect=Dialect.S3)
     if intent.as_form and not direct_upload.supports_forms(new):
-        return await _through_here(incoming, intent, principal)
-    begun = await direct_upload.create(new, intent)
-    invitation = begun.signed
+        return await _form_to_this_server(upload, intent)
+    created = await direct_upload.create(new, intent)
+    invitation = created.signed
     assert invitation is not None
-    return dialect.signed_request(
-        begun.session.id,
-        begun.key,
+    return protocol.signed_request(
+        created.session.id,
+        created.key,
         method=invitation.method,
         url=invitation.url,
         fields=invitation.fields,
@@ -74,104 +154,151 @@ async def params(incoming: Incoming) -> Reply:
     )
 
 
-async def show_parts(incoming: Incoming) -> Reply:
-    upload_id, key = _named(incoming)
-    found = await direct_upload.parts(upload_id, key, incoming.caller(), dialect=Dialect.S3)
-    return dialect.uploaded_parts((part.number, part.tag, part.size) for part in found)
-
-
-async def sign_part(incoming: Incoming) -> Reply:
-    upload_id, key = _named(incoming)
-    number = dialect.parse_number(incoming.request.path_params["number"])
-    urls = await direct_upload.part_urls(upload_id, key, [number], incoming.caller(), dialect=Dialect.S3)
-    return dialect.signed_part(urls[number], direct_upload.url_lifetime())
-
-
-async def sign_parts(incoming: Incoming) -> Reply:
-    upload_id, key = _named(incoming)
-    numbers = dialect.parse_numbers(incoming.head.query)
-    return dialect.signed_parts(
-        await direct_upload.part_urls(upload_id, key, numbers, incoming.caller(), dialect=Dialect.S3)
-    )
-
-
-async def complete(incoming: Incoming) -> Reply:
-    upload_id, key = _named(incoming)
-    principal = incoming.principal
-    named = await json_bodies.parse_whole(incoming.head, incoming.body, dialect.parse_complete, dialect.MAX_JSON_PARTS)
-    session = await direct_completion.complete_multipart(
-        upload_id, key, named, lambda: principal, dialect=Dialect.S3, request_id=incoming.request_id
-    )
-    return await _completed(session, key)
-
-
-async def complete_params(incoming: Incoming) -> Reply:
-    """``POST params/complete``: the page knows that it was sent, before the sweep looks for it."""
-    key = dialect.parse_key(incoming.head.query)
+@_endpoint(
+    "POST",
+    "/s3/params/complete",
+    name="complete_params_for_store",
+    summary="Say that the file was sent, so that it need not be looked for",
+    parameters=(_KEY,),
+    replies=_COMPLETED,
+)
+async def complete_params(upload: UploadRequest) -> Reply:
+    key = protocol.parse_key(upload.head.query)
     if key.startswith(accounts.GRANT_PREFIX):
-        return await _completed(await in_database(_granted, key, incoming.caller()), key)
-    upload_id, key = dialect.parse_upload_key(incoming.head.query)
+        return await _completed(await in_database(_session_of_grant, key, upload.caller), key)
+    upload_id, key = protocol.parse_upload_key(upload.head.query)
     session = await direct_completion.complete_single(
-        upload_id, key, incoming.caller(), dialect=Dialect.S3, request_id=incoming.request_id
+        upload_id, key, upload.caller, dialect=Dialect.S3, request_id=upload.request_id
     )
     return await _completed(session, key)
 
 
-async def abort(incoming: Incoming) -> Reply:
-    upload_id, key = _named(incoming)
-    await direct_upload.abort(upload_id, key, incoming.caller(), dialect=Dialect.S3)
-    return dialect.aborted()
+@_endpoint(
+    "POST",
+    "/s3/multipart",
+    name="begin_parts_for_store",
+    summary="Begin an upload in parts, straight to the store",
+    body=StraightUploadIn,
+    replies={200: ("Its id and key", StraightUploadOut)},
+)
+async def create_multipart(upload: UploadRequest) -> Reply:
+    principal = upload.principal
+    intent = protocol.parse_create(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
+    created = await direct_upload.create(direct_upload.admit_direct(intent, principal, dialect=Dialect.S3), intent)
+    return protocol.created(created.session.id, created.key, direct_upload.bucket_of(created.session))
 
 
-async def _through_here(incoming: Incoming, intent: CreateDirect, principal: Principal) -> Reply:
-    """A form that this server takes by itself, permitted by a grant: for stores that take none. The key is the grant's
+@_endpoint(
+    "GET",
+    _MULTIPART,
+    name="list_parts_at_store",
+    summary="The parts that the store has",
+    parameters=(_KEY,),
+    replies={200: ("In order of their numbers", list[SentPart])},
+)
+async def list_parts(upload: UploadRequest) -> Reply:
+    parts = await direct_upload.parts(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
+    return protocol.uploaded_parts((part.number, part.tag, part.size) for part in parts)
+
+
+@_endpoint(
+    "GET",
+    _MULTIPART + "/batch",
+    name="sign_parts_for_store",
+    summary="Where to send several parts",
+    parameters=(_KEY, query("partNumbers", "Separated by commas.")),
+    replies={200: ("A URL for each", PartUrls)},
+)
+async def sign_parts(upload: UploadRequest) -> Reply:
+    upload_id, key = _session_and_key(upload)
+    numbers = protocol.parse_numbers(upload.head.query)
+    return protocol.signed_parts(
+        await direct_upload.part_urls(upload_id, key, numbers, upload.caller, dialect=Dialect.S3)
+    )
+
+
+@_endpoint(
+    "GET",
+    _MULTIPART + "/{number}",
+    name="sign_part_for_store",
+    summary="Where to send one part",
+    parameters=(_KEY,),
+    replies={200: ("A URL to PUT it to", PartUrl)},
+)
+async def sign_part(upload: UploadRequest) -> Reply:
+    upload_id, key = _session_and_key(upload)
+    number = protocol.parse_number(upload.path["number"])
+    signed = await direct_upload.part_urls(upload_id, key, [number], upload.caller, dialect=Dialect.S3)
+    return protocol.signed_part(signed[number], direct_upload.url_lifetime())
+
+
+@_endpoint(
+    "POST",
+    _MULTIPART + "/complete",
+    name="complete_parts_at_store",
+    summary="All parts were sent: they are compared with the store's, and become a file",
+    parameters=(_KEY,),
+    body=NamedPartsIn,
+    replies=_COMPLETED,
+)
+async def complete_multipart(upload: UploadRequest) -> Reply:
+    upload_id, key = _session_and_key(upload)
+    caller = upload.caller
+    parts = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_complete, protocol.MAX_JSON_PARTS)
+    session = await direct_completion.complete_multipart(
+        upload_id, key, parts, caller, dialect=Dialect.S3, request_id=upload.request_id
+    )
+    return await _completed(session, key)
+
+
+@_endpoint(
+    "DELETE",
+    _MULTIPART,
+    name="abort_parts_at_store",
+    summary="Give the upload up",
+    parameters=(_KEY,),
+    replies={200: ("An empty object", {"type": "object"})},
+)
+async def abort_multipart(upload: UploadRequest) -> Reply:
+    await direct_upload.abort(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
+    return protocol.aborted()
+
+
+async def _form_to_this_server(upload: UploadRequest, intent: CreateDirect) -> Reply:
+    """For a store that accepts no forms: a form that this server receives, permitted by a grant. The key is the grant's
     token, by which the page can ask for the file."""
-    said = intent.description
+    description = intent.description
     token, _until = await in_transaction(
         accounts.create_grant,
-        principal.owner,
-        profile=said.profile,
+        upload.principal.owner,
+        profile=description.profile,
         max_size=intent.size,
-        reference=said.reference,
-        origin=incoming.head.headers.get("origin", ""),
+        reference=description.reference,
+        origin=upload.head.headers.get("origin", ""),
         expires_in=direct_upload.url_lifetime(),
     )
     url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
-    fields = {"key": token, "metadata": json.dumps(said.metadata) if said.metadata else "", "sha256": said.sha256 or ""}
-    shown = {name: value for name, value in fields.items() if value}
-    return dialect.signed_request(
-        None, token, method="POST", url=url, fields=shown, headers={}, seconds=direct_upload.url_lifetime()
+    metadata = json.dumps(description.metadata) if description.metadata else ""
+    fields = {"key": token, "metadata": metadata, "sha256": description.sha256 or ""}
+    filled = {name: value for name, value in fields.items() if value}
+    return protocol.signed_request(
+        None, token, method="POST", url=url, fields=filled, headers={}, seconds=direct_upload.url_lifetime()
     )
 
 
-def _granted(token: str, caller: Caller) -> files.UploadSession:
+def _session_of_grant(token: str, caller: Caller) -> files.UploadSession:
     upload_id = accounts.upload_of_grant(token)
     if upload_id is None:
         raise Conflict("Nothing has come yet under this key.")
     return files.get_upload(upload_id, caller())
 
 
-def _named(incoming: Incoming) -> tuple[uuid.UUID, str]:
-    return parse_upload_id(incoming.request.path_params["id"]), dialect.parse_key(incoming.head.query)
+def _session_and_key(upload: UploadRequest) -> tuple[uuid.UUID, str]:
+    return parse_upload_id(upload.path["upload_id"]), protocol.parse_key(upload.head.query)
 
 
 async def _completed(session: files.UploadSession, key: str) -> Reply:
-    asset = await in_database(files.assets.load, session.file_id) if session.file_id else None
+    asset = await in_database(files.load_file, session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
-    return dialect.completed(asset.id, key, direct_upload.bucket_of(session))
-
-
-routes = [
-    Route("/s3/params", call(params), methods=["GET"]),
-    Route("/s3/params/complete", call(complete_params), methods=["POST"]),
-    Route("/s3/multipart", call(create), methods=["POST"]),
-    Route("/s3/multipart/{id}", call(show_parts), methods=["GET"]),
-    Route("/s3/multipart/{id}", call(abort), methods=["DELETE"]),
-    Route("/s3/multipart/{id}/batch", call(sign_parts), methods=["GET"]),
-    Route("/s3/multipart/{id}/complete", call(complete), methods=["POST"]),
-    Route("/s3/multipart/{id}/{number}", call(sign_part), methods=["GET"]),
-]
-for route in routes:
-    # Starlette answers HEAD wherever GET is; here a GET may begin something.
-    route.methods = {method for method in route.methods or () if method != "HEAD"}
+    return protocol.completed(asset.id, key, direct_upload.bucket_of(session))

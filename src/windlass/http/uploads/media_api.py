@@ -1,204 +1,371 @@
-"""The media API's calls that bring bytes: ``/api/v1/media/upload/`` (http-api section 4)."""
+"""The media API's calls that carry bytes: chunks in forms, and whole pictures and videos in forms, below
+``/api/v1/media/upload/`` (http-api section 4).
+
+``protocols.media`` reads the requests and makes the replies; the models here describe them, and a test compares the
+two.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
 
+from ninja import Schema
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from windlass import conf
 from windlass.accounts.api import OWNER
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http import file_records as records
-from windlass.http import media_records
-from windlass.http.endpoints import endpoint, principal_of
-from windlass.http.live.wait_for_files import until_shown
-from windlass.http.uploads import json_bodies
-from windlass.http.uploads.form_events import FormEvents
-from windlass.http.uploads.media_forms import MediaForm, shown
-from windlass.http.uploads.upload_request import Incoming, receiving
-from windlass.http.uploads.upload_responses import of_reply
+from windlass.http import json_bodies
+from windlass.http.authentication import principal_of
+from windlass.http.endpoints import BINARY, Content, query
+from windlass.http.live.wait_for_files import until_processed
+from windlass.http.media_records import MediaOut, media_out, refusal_of
+from windlass.http.schemas import ProblemDocument, ReplyModel
+from windlass.http.upload_status import is_expired
+from windlass.http.uploads.chunk_api import ASSEMBLING
+from windlass.http.uploads.multipart_intake import FormEvents, FormIntake
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
+from windlass.http.uploads.upload_responses import response_of
 from windlass.kernel.errors import BadRequest, InvalidField, Problem, UploadGone
 from windlass.kernel.principals import Principal
-from windlass.protocols import chunks as chunk_dialect
+from windlass.protocols import chunks as chunk_protocol
 from windlass.protocols import heads
-from windlass.protocols import media as dialect
+from windlass.protocols import media as protocol
 from windlass.protocols.dialects import Dialect, require_whole_body
-from windlass.protocols.form import FieldCollector, FormParser, PartBegan
-from windlass.protocols.intents import ChunkProgress, PutChunk
+from windlass.protocols.form import FieldCollector, FormParser, LateFields, PartBegan
+from windlass.protocols.intents import ChunkProgress, Description, PutChunk, Reply
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
 from windlass.receiving import chunk_completion, chunked, disk_space
+from windlass.receiving.admission import admit
 from windlass.receiving.body import ByteSource, SpooledBody
 from windlass.receiving.session import find_session
+from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.registry import store
 
+#: Bytes of the one file that ``/simple`` accepts, and files that ``/images`` accepts.
+MAX_SIMPLE_SIZE = 50 * 1024 * 1024
+MAX_IMAGES = 10
 
-async def init(incoming: Incoming) -> Response:
-    principal = incoming.principal
-    intent = dialect.parse_init(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
+endpoints = UploadEndpoints("Media", OWNER)
+
+
+class MediaUploadIn(Schema):
+    file_name: str
+    file_size: int = Field(ge=0)
+    content_type: str
+    chunk_size: int | None = Field(None, ge=1)
+    post_id: str | None = None
+    media_type: Literal["video", "image"] | None = None
+
+
+class MediaUploadOut(ReplyModel):
+    upload_id: UUID
+    chunk_size: int
+    total_chunks: int
+    expires_at: datetime
+
+
+class MediaChunkOut(ReplyModel):
+    upload_id: UUID
+    chunk_index: int
+    status: Literal["received", "completed"]
+    progress: float = Field(description="0 to 100.")
+    next_chunk: int | None
+
+
+class MediaUploadStatus(ReplyModel):
+    upload_id: UUID
+    status: Literal["active", "assembling", "completed", "failed", "cancelled", "expired"]
+    progress: float
+    received_chunks: list[int]
+    missing_chunks: list[int]
+    next_chunk: int | None
+    total_chunks: int
+
+
+class FinalizeIn(Schema):
+    post_id: str | None = None
+    media_type: Literal["video", "image"] | None = None
+
+
+class MediaError(Schema):
+    error: ProblemDocument
+
+
+_ROOT = "/api/v1/media/upload"
+_TEXT = {"type": "string"}
+_DESCRIPTION_IN_QUERY = (
+    query("post_id", "Where the form has no such field."),
+    query("media_type", "Where the form has no such field."),
+)
+
+
+def _form(required: Sequence[str], **properties: Any) -> Content:
+    return Content({"multipart/form-data": {"type": "object", "required": list(required), "properties": properties}})
+
+
+@endpoints.upload(
+    "POST",
+    f"{_ROOT}/init",
+    name="begin_media",
+    summary="Begin a picture or video in numbered chunks",
+    body=MediaUploadIn,
+    replies={200: ("What to send", MediaUploadOut)},
+)
+async def create(upload: UploadRequest) -> Reply:
+    principal = upload.principal
+    intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
     session = await chunked.create(intent, principal, dialect=Dialect.MEDIA)
     layout = files.chunk_layout(session)
-    return of_reply(dialect.created(session.id, layout.chunk_size, layout.total, session.expires_at))
+    return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
 
 
-async def take_chunk(incoming: Incoming) -> Response:
-    """A form with ``upload_id``, ``chunk_index`` and ``chunk``, which is streamed to its place where the others stand
-    before it or in the query."""
-    require_whole_body(incoming.head)
-    heads.refuse_content_encoding(incoming.head)
-    form = _ChunkForm(incoming)
+@endpoints.upload(
+    "POST",
+    f"{_ROOT}/chunk",
+    name="send_media_chunk",
+    summary="Send one chunk in a form; streamed where `upload_id` and `chunk_index` stand before it",
+    parameters=(
+        query("upload_id", "Where the form has no such field."),
+        query("chunk_index", "Where the form has no such field.", "integer"),
+    ),
+    body=_form(["upload_id", "chunk_index", "chunk"], upload_id=_TEXT, chunk_index={"type": "integer"}, chunk=BINARY),
+    replies={200: ("It is in", MediaChunkOut)},
+)
+async def receive_chunk(upload: UploadRequest) -> Reply:
+    form = _ChunkForm(upload)
     try:
-        intent, outcome = await form.take()
+        intent, outcome = await form.receive()
     finally:
         await asyncio.shield(form.close())
-    following = await in_database(chunked.first_missing, outcome.session.id, outcome.progress.total_chunks)
-    return of_reply(dialect.received(outcome.session.id, intent.index, outcome.progress, following))
+    next_chunk = await in_database(chunked.first_missing, outcome.session.id, outcome.progress.total_chunks)
+    return protocol.received(outcome.session.id, intent.index, outcome.progress, next_chunk)
 
 
-class _ChunkForm:
-    """One form with one chunk."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        self._incoming = incoming
-        self._query = dict(incoming.head.query)
-        self._events = FormEvents(incoming.body, FormParser(incoming.head.headers.get("content-type", "")))
-        self._events.limit = LARGEST  # what the chunk may have is known once it is found
-        self._fields = FieldCollector()
-        self._spool: SpooledBody | None = None
-
-    async def take(self) -> tuple[PutChunk, chunked.ChunkOutcome]:
-        taken: tuple[PutChunk, chunked.ChunkOutcome] | None = None
-        while (event := await self._events.next()) is not None:
-            if not (isinstance(event, PartBegan) and event.name == "chunk"):
-                self._fields.take(event)
-            elif taken is not None or self._spool is not None:
-                raise BadRequest("The form has more than one chunk.")
-            elif self._said().keys() >= _NAMING:
-                taken = await self._put(self._events)
-            else:
-                await self._keep_until_it_is_known()
-        if self._spool is not None:
-            taken = await self._put(self._spool)
-        if taken is None:
-            raise InvalidField("The form has no part called chunk.", field="chunk")
-        return taken
-
-    async def close(self) -> None:
-        if self._spool is not None:
-            await self._spool.close()
-
-    def _said(self) -> dict[str, str]:
-        return self._query | self._fields.values
-
-    async def _keep_until_it_is_known(self) -> None:
-        await self._incoming.principal_of_form(self._fields.values)
-        profile = files.profile(dialect.PROFILE)
-        await disk_space.require_free_space(profile.store)
-        self._spool = SpooledBody()
-        await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
-
-    async def _put(self, source: ByteSource) -> tuple[PutChunk, chunked.ChunkOutcome]:
-        principal = await self._incoming.principal_of_form(self._fields.values)
-        intent = dialect.parse_chunk(self._said())
-        return intent, await chunked.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
-
-
+@endpoints.endpoint(
+    "GET",
+    f"{_ROOT}/{{upload_id}}/status",
+    name="read_media_upload",
+    summary="Which chunks are in and which is next",
+    replies={200: ("How far it is", MediaUploadStatus)},
+)
 async def status(request: Request) -> Response:
-    """Of an upload that is being assembled it also sees to it that somebody does so."""
-    upload_id = parse_upload_id(request.path_params["id"])
+    """Also starts the assembly of an upload that waits for it."""
+    upload_id = parse_upload_id(request.path_params["upload_id"])
     principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
         await chunk_completion.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
-    return of_reply(dialect.status(upload_id, state, progress))
+    return response_of(protocol.status(upload_id, state, progress))
 
 
-async def finalize(incoming: Incoming) -> Response:
-    """The chunks become a file; the reply waits for what becomes of it."""
-    principal = incoming.principal
-    upload_id = parse_upload_id(incoming.request.path_params["id"])
-    said = dialect.parse_finalize(await json_bodies.read(incoming, dialect.MAX_JSON_BODY))
+@endpoints.upload(
+    "POST",
+    f"{_ROOT}/{{upload_id}}/finalize",
+    name="finalize_media",
+    summary="Make the file of the chunks, and wait for its facts and thumbnail",
+    body=FinalizeIn,
+    replies={200: ("The picture or video", MediaOut), 202: ASSEMBLING},
+)
+async def finalize(upload: UploadRequest) -> Response | Reply:
+    caller = upload.caller
+    upload_id = parse_upload_id(upload.path["upload_id"])
+    described = protocol.parse_finalize(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
     session = await chunk_completion.complete(
-        upload_id, lambda: principal, dialect=Dialect.MEDIA, described=said, request_id=incoming.request_id
+        upload_id, caller, dialect=Dialect.MEDIA, described=described, request_id=upload.request_id
     )
     if session.file_id is None:
-        return of_reply(chunk_dialect.assembling(upload_id))
-    return JSONResponse(await _one([session.file_id]))
+        return chunk_protocol.assembling(upload_id)
+    return await _media_response(session.file_id)
 
 
+@endpoints.endpoint(
+    "DELETE",
+    f"{_ROOT}/{{upload_id}}",
+    name="cancel_media_upload",
+    summary="Give it up",
+    replies={204: ("It has ended", None)},
+)
 async def cancel(request: Request) -> Response:
-    upload_id = parse_upload_id(request.path_params["id"])
+    upload_id = parse_upload_id(request.path_params["upload_id"])
     principal = principal_of(request)
     await chunked.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
     return Response(status_code=204)
 
 
-async def simple(incoming: Incoming) -> Response:
-    """One file in one form."""
-    form = MediaForm(incoming, most=1, max_size=SIMPLE_SIZE)
-    made = await form.take()
-    if isinstance(made[0], Problem):
-        raise made[0]
-    return JSONResponse(await _one([made[0]]))
+@endpoints.upload(
+    "POST",
+    f"{_ROOT}/simple",
+    name="send_media",
+    summary="Send one picture or video of at most 50 MB, and wait for its facts and thumbnail",
+    parameters=_DESCRIPTION_IN_QUERY,
+    body=_form(["file"], file=BINARY, post_id=_TEXT, media_type={"type": "string", "enum": ["video", "image"]}),
+    replies={200: ("The picture or video", MediaOut)},
+)
+async def receive_one(upload: UploadRequest) -> Response:
+    (item,) = await _MediaForm(upload, max_files=1, max_size=MAX_SIMPLE_SIZE).receive()
+    if item.problem is not None:
+        raise item.problem
+    assert item.result is not None
+    return await _media_response(item.result)
 
 
-async def images(incoming: Incoming) -> Response:
-    """Up to ten pictures in one form, each for itself."""
-    form = MediaForm(incoming, most=MOST_IMAGES, kind="image", name="images")
-    made = await form.take()
-    told = iter(await _results([each for each in made if not isinstance(each, Problem)]))
-    found = [each if isinstance(each, Problem) else next(told) for each in made]
-    listed = [shown(each, incoming) for each in found]
-    if all(isinstance(each, Problem) for each in found):
-        raise InvalidField("None of the images was taken.", errors=[each["error"] for each in listed])
-    return JSONResponse(listed)
+@endpoints.upload(
+    "POST",
+    f"{_ROOT}/images",
+    name="send_images",
+    summary="Send up to ten pictures; one that is refused fails alone, in its place",
+    parameters=_DESCRIPTION_IN_QUERY,
+    body=_form(["images"], images={"type": "array", "items": BINARY}, post_id=_TEXT),
+    replies={200: ("One entry for each", list[MediaOut | MediaError])},
+)
+async def receive_images(upload: UploadRequest) -> Response:
+    received = await _MediaForm(upload, max_files=MAX_IMAGES, kind="image", part_name="images").receive()
+    results = iter(await _results([item.result for item in received if item.result is not None]))
+    entries = [_entry(item.problem or next(results), upload) for item in received]
+    if all("error" in entry for entry in entries):
+        raise InvalidField("None of the images was taken.", errors=[entry["error"] for entry in entries])
+    return JSONResponse(entries)
 
 
-async def _one(file_ids: Sequence[uuid.UUID]) -> dict[str, Any]:
-    (found,) = await _results(file_ids)
-    if isinstance(found, Problem):
-        raise found
-    return found
+class _ChunkForm:
+    """A form with one chunk. The chunk is streamed to its place if ``upload_id`` and ``chunk_index`` precede it in the
+    form or stand in the query, else it waits in a temporary file until the form has ended."""
+
+    def __init__(self, upload: UploadRequest) -> None:
+        self._upload = upload
+        # The limit of the chunk is known once its session is found.
+        self._events = FormEvents(upload.body, _parser_of(upload), LARGEST)
+        self._fields = FieldCollector()
+        self._spool: SpooledBody | None = None
+
+    async def receive(self) -> tuple[PutChunk, chunked.ChunkOutcome]:
+        stored: tuple[PutChunk, chunked.ChunkOutcome] | None = None
+        while (event := await self._events.next()) is not None:
+            if not (isinstance(event, PartBegan) and event.name == "chunk"):
+                self._fields.take(event)
+            elif stored is not None or self._spool is not None:
+                raise BadRequest("The form has more than one chunk.")
+            elif self._values().keys() >= {"upload_id", "chunk_index"}:
+                stored = await self._store(self._events)
+            else:
+                await self._spool_chunk()
+        if self._spool is not None:
+            stored = await self._store(self._spool)
+        if stored is None:
+            raise InvalidField("The form has no part called chunk.", field="chunk")
+        return stored
+
+    async def close(self) -> None:
+        if self._spool is not None:
+            await self._spool.close()
+
+    def _values(self) -> dict[str, str]:
+        return {**self._upload.head.query, **self._fields.values}
+
+    async def _spool_chunk(self) -> None:
+        await self._upload.principal_of_form(self._fields.values)
+        profile = files.profile(protocol.PROFILE)
+        await disk_space.require_free_space(profile.store)
+        self._spool = SpooledBody()
+        await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
+
+    async def _store(self, source: ByteSource) -> tuple[PutChunk, chunked.ChunkOutcome]:
+        principal = await self._upload.principal_of_form(self._fields.values)
+        intent = protocol.parse_chunk(self._values())
+        return intent, await chunked.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
+
+
+class _MediaForm(FormIntake[uuid.UUID]):
+    """A form of pictures and videos, at most ``max_files``, of one ``kind`` if that is given. The result of each is its
+    file id."""
+
+    def __init__(
+        self,
+        upload: UploadRequest,
+        *,
+        max_files: int,
+        kind: str | None = None,
+        max_size: int | None = None,
+        part_name: str = "file",
+    ) -> None:
+        super().__init__(upload, _parser_of(upload), FieldCollector(), LARGEST)  # each file has a limit of its own
+        self._max_files = max_files
+        self._kind = kind
+        self._max_size = max_size
+        self._part_name = part_name
+
+    def describe(self, part: PartBegan) -> Description:
+        if len(self.received) == self._max_files:
+            raise InvalidField(f"At most {self._max_files} files may be sent here.", limit=self._max_files)
+        return protocol.describe(self._values(), part.filename, part.content_type)
+
+    def admit(self, description: Description, principal: Principal) -> files.NewUpload:
+        return admit(description, None, principal, Dialect.FORM, max_size=self._max_size)
+
+    def concerns_form(self, error: Exception) -> bool:
+        return isinstance(error, BadRequest)
+
+    def check_form(self) -> None:
+        if not self.received:
+            raise InvalidField(f"The form has no file called {self._part_name}.", field=self._part_name)
+        protocol.metadata(self._values())  # a field that followed the files
+
+    def late_fields(self, upload: SingleRequestUpload) -> LateFields:
+        description = protocol.describe(self._values(), upload.new.filename, None)
+        return LateFields(description.reference, None, description.metadata)
+
+    def result_of(self, asset: files.FileAsset) -> uuid.UUID:
+        return asset.id
+
+    def _values(self) -> Mapping[str, Any]:
+        """The fields that may stand anywhere in the form, or in the query."""
+        form, in_query = self.fields.values, self.upload.head.query
+        values = {name: form.get(name) or in_query.get(name) for name in ("post_id", "media_type")}
+        return values | ({"media_type": self._kind} if self._kind else {})
+
+
+def _parser_of(upload: UploadRequest) -> FormParser:
+    require_whole_body(upload.head)
+    heads.refuse_content_encoding(upload.head)
+    return FormParser(upload.head.headers.get("content-type", ""))
+
+
+async def _media_response(file_id: uuid.UUID) -> Response:
+    (result,) = await _results([file_id])
+    if isinstance(result, Problem):
+        raise result
+    return JSONResponse(result)
+
+
+def _entry(result: dict[str, Any] | Problem, upload: UploadRequest) -> dict[str, Any]:
+    if isinstance(result, Problem):
+        return {"error": result.document(upload.request.url.path, upload.request_id)}
+    return result
 
 
 async def _results(file_ids: Sequence[uuid.UUID]) -> list[dict[str, Any] | Problem]:
-    """What has become of these files, in this order, once it is known or has been waited for long enough."""
-    await until_shown(file_ids, conf.get().media_wait_seconds)
+    """The ``MediaOut`` or the refusal of each file, once it is known or MEDIA_WAIT_SECONDS have passed."""
+    await until_processed(file_ids, conf.get().media_wait_seconds)
     return [await in_database(_result, file_id) for file_id in file_ids]
 
 
 def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
-    asset = files.assets.load(file_id)
+    asset = files.load_file(file_id)
     if asset is None:
         return UploadGone("This file has been deleted since it came in.")
-    return media_records.refusal(asset) or media_records.media_out(asset)
+    return refusal_of(asset) or media_out(asset)
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgress]:
     session = find_session(upload_id, lambda: principal, Dialect.MEDIA)
-    state = files.UploadStatus.EXPIRED if records.is_expired(session) else session.status
+    state = files.UploadStatus.EXPIRED if is_expired(session) else session.status
     return str(state), chunked.progress_of(upload_id)
-
-
-#: What says where a chunk belongs.
-_NAMING = frozenset({"upload_id", "chunk_index"})
-
-#: What ``simple`` takes at most (bytes), and ``images`` (files).
-SIMPLE_SIZE = 50 * 1024 * 1024
-MOST_IMAGES = 10
-
-routes = [
-    Route("/api/v1/media/upload/init", receiving(init, OWNER), methods=["POST"]),
-    Route("/api/v1/media/upload/chunk", receiving(take_chunk, OWNER), methods=["POST"]),
-    Route("/api/v1/media/upload/simple", receiving(simple, OWNER), methods=["POST"]),
-    Route("/api/v1/media/upload/images", receiving(images, OWNER), methods=["POST"]),
-    Route("/api/v1/media/upload/{id}/status", endpoint(status, OWNER), methods=["GET"]),
-    Route("/api/v1/media/upload/{id}/finalize", receiving(finalize, OWNER), methods=["POST"]),
-    Route("/api/v1/media/upload/{id}", endpoint(cancel, OWNER), methods=["DELETE"]),
-]

@@ -1,4 +1,4 @@
-"""Resumable uploads over HTTP: creation at ``/files``, everything else at ``/uploads/{id}``, in either protocol."""
+"""Resumable uploads at ``/uploads/{upload_id}``, in tus or the IETF's protocol, and what OPTIONS announces of both."""
 
 from __future__ import annotations
 
@@ -8,50 +8,116 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from windlass import conf
+from windlass.accounts.api import CONTINUE_UPLOAD, PUBLIC
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http import file_records as records
-from windlass.http.downloads import files as downloads
-from windlass.http.endpoints import principal_of
-from windlass.http.uploads import ietf as rufh_calls
-from windlass.http.uploads import tus as tus_calls
-from windlass.http.uploads.upload_request import Incoming
-from windlass.http.uploads.upload_responses import of_reply
+from windlass.http.authentication import principal_of
+from windlass.http.downloads.files import send_file
+from windlass.http.endpoints import BINARY, Content, header
+from windlass.http.file_records import FileRecord
+from windlass.http.upload_status import UploadStatusOut, upload_status
+from windlass.http.uploads import ietf, tus
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
+from windlass.http.uploads.upload_responses import response_of
 from windlass.kernel.errors import Conflict, Forbidden, NotFound
-from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Principal
-from windlass.protocols import rufh, tus
+from windlass.protocols import rufh
+from windlass.protocols import tus as tus_protocol
 from windlass.protocols.dialects import Dialect, recognise_dialect
+from windlass.protocols.intents import Reply
+from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import lease
 
+_PATH = "/uploads/{upload_id}"
+_ANNOUNCED = {204: ("`Tus-*`, `Upload-Limit` and `Accept-Patch` say what is spoken here", None)}
 
-async def operate(incoming: Incoming) -> Response:
-    """HEAD, PATCH and DELETE of one upload."""
-    wanted = upload_id(incoming.request)
-    if recognise_dialect(incoming.head) is Dialect.TUS:
-        return await tus_calls.operate(incoming, wanted)
-    return await rufh_calls.operate(incoming, wanted)
+endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 
 
-async def discover(incoming: Incoming) -> Response:
-    """OPTIONS: what is spoken here, in both protocols, whichever the request is in."""
+@endpoints.upload(
+    "PATCH",
+    _PATH,
+    name="append",
+    summary="Append the body at the offset",
+    parameters=(
+        header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),
+        header("Upload-Offset", "Where the body starts.", "integer", required=True),
+        header("Upload-Complete", "`?1`: these are the last bytes. In the IETF's protocol."),
+        header("Upload-Length", "Size of the whole, where it was not known before.", "integer"),
+        header("Upload-Checksum", "Of this body, in tus: an algorithm and the digest in base64."),
+        header("Content-Digest", "Of this body, in the IETF's protocol (RFC 9530)."),
+    ),
+    body=Content({"application/offset+octet-stream": BINARY, "application/partial-upload": BINARY}),
+    replies={
+        201: ("In the IETF's protocol: the upload is whole, and this is its file", FileRecord),
+        204: ("`Upload-Offset` is the new offset; once whole, `Windlass-File` names the file", None),
+    },
+)
+@endpoints.upload(
+    "HEAD",
+    _PATH,
+    name="read_offset",
+    summary="Where an upload stands",
+    parameters=(header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
+    replies={
+        200: ("In tus: `Upload-Offset`, and `Upload-Length` if it is known", None),
+        204: ("In the IETF's protocol, with `Upload-Complete` and `Upload-Limit`", None),
+    },
+)
+@endpoints.upload(
+    "DELETE", _PATH, name="end_upload", summary="Give an upload up", replies={204: ("It has ended", None)}
+)
+async def operate(upload: UploadRequest) -> Response | Reply:
+    upload_id = parse_upload_id(upload.path["upload_id"])
+    if recognise_dialect(upload.head) is Dialect.TUS:
+        return await tus.operate(upload, upload_id)
+    return await ietf.operate(upload, upload_id)
+
+
+@endpoints.upload(
+    "OPTIONS",
+    "/files",
+    access=PUBLIC,
+    tag="Files",
+    name="announce",
+    summary="What uploads this server resumable_dialect",
+    replies=_ANNOUNCED,
+)
+@endpoints.upload(
+    "OPTIONS",
+    _PATH,
+    access=PUBLIC,
+    name="announce_upload",
+    summary="What uploads this server resumable_dialect",
+    replies=_ANNOUNCED,
+)
+async def announce(upload: UploadRequest) -> Response:
+    """The versions, extensions and limits of both protocols, whichever the request is in."""
     profiles = files.profiles().values()
     largest = max(profile.max_size for profile in profiles)
     smallest = min(profile.min_size for profile in profiles)
-    life = int(conf.get().upload_ttl_hours * 3600)
-    response = of_reply(tus.discovered(largest))
-    response.headers.update(rufh.discovered(largest, smallest, life, rufh.interop_of(incoming.head)))
+    seconds = int(conf.get().upload_ttl_hours * 3600)
+    response = response_of(tus_protocol.discovered(largest))
+    response.headers.update(rufh.discovered(largest, smallest, seconds, rufh.interop_of(upload.head)))
     return response
 
 
-async def show(request: Request) -> Response:
-    """GET of an upload: its status where JSON is asked for, else its bytes once they are all here."""
+@endpoints.endpoint(
+    "GET",
+    _PATH,
+    name="read_upload",
+    summary="The status as JSON where `Accept` asks for it; else the bytes, once the upload is whole",
+    replies={200: ("Status or bytes", Content({"application/json": UploadStatusOut, "*/*": BINARY}))},
+    answers_head=False,
+)
+async def read_upload(request: Request) -> Response:
     principal = principal_of(request)
-    session, asset = await in_database(_load, upload_id(request), principal)
+    upload_id = parse_upload_id(request.path_params["upload_id"])
+    session, asset = await in_database(_load, upload_id, principal)
     if await lease.writers.wait_for_commits(session.id):
         session, asset = await in_database(_load, session.id, principal)
     if "application/json" in request.headers.get("accept", ""):
-        status = await in_database(records.upload_status, session)
+        status = await in_database(upload_status, session)
         return JSONResponse(status, headers={"Cache-Control": "no-store"})
     if principal.grant is not None:
         raise Forbidden("A grant is for sending a file. Its bytes are given to those who may download it.")
@@ -62,18 +128,10 @@ async def show(request: Request) -> Response:
             f"This upload is {session.status}: its bytes are served once it is complete. "
             "'Accept: application/json' shows how far it is."
         )
-    return await downloads.send_file(request, asset)
+    return await send_file(request, asset)
 
 
-def upload_id(request: Request) -> uuid.UUID:
-    """Raises NotFound for a text that is no id."""
-    found = parse_id(request.path_params["id"])
-    if found is None:
-        raise NotFound(f"There is no upload {request.path_params['id']!r}.")
-    return found
-
-
-def _load(wanted: uuid.UUID, principal: Principal) -> tuple[files.UploadSession, files.FileAsset | None]:
-    session = files.get_upload(wanted, principal)
-    asset = files.assets.load(session.file_id) if session.file_id else None
+def _load(upload_id: uuid.UUID, principal: Principal) -> tuple[files.UploadSession, files.FileAsset | None]:
+    session = files.get_upload(upload_id, principal)
+    asset = files.load_file(session.file_id) if session.file_id else None
     return session, asset

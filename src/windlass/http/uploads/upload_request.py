@@ -1,4 +1,4 @@
-"""What every endpoint that receives a body shares: the body, the caller, and refusals while bytes still come."""
+"""What every endpoint that receives a body shares: the request, its caller, and refusals while bytes still arrive."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -15,10 +16,11 @@ from starlette.responses import JSONResponse, Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
-from windlass.http import query_parameters
-from windlass.http import request_head as heads
-from windlass.http.endpoints import PRINCIPAL, admit, principal_of, problem_of, problem_response
-from windlass.http.uploads.upload_responses import no_reply
+from windlass.http import query_parameters, request_head
+from windlass.http.authentication import PRINCIPAL, admit, principal_of
+from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
+from windlass.http.problem_responses import problem_of, problem_response
+from windlass.http.uploads.upload_responses import client_gone_response, response_of
 from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.kernel.ids import parse_id
@@ -26,14 +28,21 @@ from windlass.kernel.principals import Caller, Principal
 from windlass.protocols import media_types, rufh, tus
 from windlass.protocols.dialects import Dialect, resumable_dialect
 from windlass.protocols.heads import effective_method
-from windlass.protocols.intents import Head
+from windlass.protocols.intents import Head, Reply
 from windlass.receiving import lease as leases
 from windlass.receiving.body import ClientGone, RequestBody
 
+#: The form field in which a page of Django's sends its CSRF token.
+CSRF_FIELD = "csrfmiddlewaretoken"
+#: The key of an ASGI scope under which the refusal of a form is stored until its CSRF token has arrived.
+_UNPROVED = "windlass.unproved"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 @dataclass(frozen=True)
-class Incoming:
-    """One request that may carry bytes."""
+class UploadRequest:
+    """One request that may carry file bytes."""
 
     request: Request
     head: Head
@@ -41,29 +50,35 @@ class Incoming:
     access: Access
 
     @property
-    def waits_for_invitation(self) -> bool:
-        """Its body comes only once it is asked for, by the first receive (RFC 9110, 10.1.1)."""
+    def waits_for_continue(self) -> bool:
+        """Whether the client sends its body only after ``100 Continue``, which the first receive sends (RFC 9110,
+        10.1.1)."""
         return self.head.headers.get("expect", "").lower() == "100-continue"
 
     @property
     def request_id(self) -> str:
         return str(self.request.scope.get("windlass.request_id", ""))
 
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parameters of the endpoint's path."""
+        return self.request.path_params
+
     def location(self, upload_id: uuid.UUID) -> str:
-        """Where an upload goes on, as this client reaches it. That of a grant carries the right to go on."""
+        """The URL of an upload session as this client reaches it; with the grant, where the client uses one."""
         grant = self.head.query.get(accounts.GRANT_PARAMETER)
-        right = f"?{urlencode({accounts.GRANT_PARAMETER: grant})}" if grant else ""
-        return urls.location(f"/uploads/{upload_id}{right}")
+        parameters = f"?{urlencode({accounts.GRANT_PARAMETER: grant})}" if grant else ""
+        return urls.location(f"/uploads/{upload_id}{parameters}")
 
     @property
     def principal(self) -> Principal:
-        """Raises Forbidden for a form whose CSRF token has not come yet."""
+        """Raises Forbidden for a form whose CSRF token has not arrived yet."""
         if _UNPROVED in self.request.scope:
             raise self.request.scope[_UNPROVED]
         return principal_of(self.request)
 
     async def principal_of_form(self, fields: Mapping[str, str]) -> Principal:
-        """``principal``, where the fields that have come of a form may prove it. Raises Forbidden."""
+        """``principal``; the form fields that have arrived may hold the CSRF token. Raises Forbidden."""
         token = fields.get(CSRF_FIELD)
         if token is not None and _UNPROVED in self.request.scope:
             proved = {**self.request.scope, "headers": _with_csrf_token(self.request.scope["headers"], token)}
@@ -71,59 +86,72 @@ class Incoming:
             del self.request.scope[_UNPROVED]
         return self.principal
 
+    @property
     def caller(self) -> Caller:
         principal = self.principal
         return lambda: principal
 
 
-CSRF_FIELD = "csrfmiddlewaretoken"
-#: The key of an ASGI scope for why the caller is not known yet.
-_UNPROVED = "windlass.unproved"
-
-Handler = Callable[[Incoming], Awaitable[Response]]
-Refuse = Callable[[Problem, Incoming], Response]
+UploadHandler = Callable[[UploadRequest], Awaitable[Response | Reply]]
+RenderProblem = Callable[[Problem, UploadRequest], Response]
 
 
-def receiving(
-    handler: Handler, access: Access, *, refuse: Refuse | None = None, own_query: bool = False
-) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint that begins to receive at once, and reads nothing of the body before the credential is proved.
+class UploadEndpoints(ByteEndpoints):
+    """Endpoints of which some receive bytes."""
 
-    ``refuse`` renders a problem; without it, in the caller's dialect. ``own_query``: the query is the dialect's.
-    """
-    render = refuse or _refused
+    def upload(
+        self, method: str, path: str, *, render_problem: RenderProblem | None = None, **declaration: Any
+    ) -> Callable[[F], F]:
+        """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
+
+        ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
+        resumable protocol that the client resumable_dialect.
+        """
+
+        def register(handler: F) -> F:
+            self.add(
+                method, path, lambda declared: receiving(handler, declared, render_problem or _refused), **declaration
+            )
+            return handler
+
+        return register
+
+
+def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: RenderProblem) -> RequestHandler:
+    """``handler`` as an endpoint that starts to receive at once, and reads nothing of the body before the credential
+    is proved."""
 
     @wraps(handler)
-    async def answered(request: Request) -> Response:
-        head = heads.of_request(request)
+    async def answer(request: Request) -> Response:
+        head = request_head.of_request(request)
         empty = "transfer-encoding" not in head.headers and head.headers.get("content-length", "0") == "0"
-        incoming = Incoming(request, head, RequestBody(request.receive, empty=empty), access)
-        if not empty and not incoming.waits_for_invitation:
-            incoming.body.start()
+        upload = UploadRequest(request, head, RequestBody(request.receive, empty=empty), declared.access)
+        if not empty and not upload.waits_for_continue:
+            upload.body.start()
         try:
-            with _arrival(incoming):
-                await _admit(incoming)
-                own_names = own_query or resumable_dialect(head) is not None
-                query_parameters.check(request.scope, access, own_names=own_names)
-                return await handler(incoming)
+            with _announced_writer(upload):
+                await _admit(upload)
+                checks_names = not declared.has_own_query and resumable_dialect(head) is None
+                query_parameters.check(request.scope, declared.query_names if checks_names else None)
+                return response_of(await handler(upload))
         except ClientGone:
-            return no_reply()
+            return client_gone_response()
         except Exception as error:  # noqa: BLE001  the boundary of a request
-            return render(problem_of(error), incoming)
+            return render_problem(problem_of(error), upload)
         finally:
-            incoming.body.close()
+            upload.body.close()
 
-    return accounts.declare_access(answered, access)
+    return answer
 
 
-async def _admit(incoming: Incoming) -> None:
-    """A form of a Django page has its CSRF token as a field, so it is admitted once that has come, before any file."""
+async def _admit(upload: UploadRequest) -> None:
+    """Admit the caller; a form of a Django page later, once its CSRF field has arrived, which is before any file."""
     try:
-        await admit(incoming.request.scope, incoming.access)
+        await admit(upload.request.scope, upload.access)
     except accounts.CsrfTokenMissing as refusal:
-        if media_types.parse(incoming.head.headers.get("content-type")) != media_types.FORM:
+        if media_types.parse(upload.head.headers.get("content-type")) != media_types.FORM:
             raise
-        incoming.request.scope[_UNPROVED] = refusal
+        upload.request.scope[_UNPROVED] = refusal
 
 
 def _with_csrf_token(headers: list[tuple[bytes, bytes]], token: str) -> list[tuple[bytes, bytes]]:
@@ -131,25 +159,25 @@ def _with_csrf_token(headers: list[tuple[bytes, bytes]], token: str) -> list[tup
     return [*(field for field in headers if field[0] != name), (name, token.encode("latin-1", "replace"))]
 
 
-def _arrival(incoming: Incoming) -> AbstractContextManager[None]:
-    """Of a request that will write to an upload: whoever asks how far it is waits for what this one still commits."""
-    found = parse_id(str(incoming.request.path_params.get("id", "")))
-    if found is None or effective_method(incoming.head) != "PATCH":
+def _announced_writer(upload: UploadRequest) -> AbstractContextManager[None]:
+    """Announce a PATCH as a writer of its session: a request for the offset then waits for what it still commits."""
+    upload_id = parse_id(str(upload.path.get("upload_id", "")))
+    if upload_id is None or effective_method(upload.head) != "PATCH":
         return nullcontext()
-    return leases.writers.registered(found)
+    return leases.writers.registered(upload_id)
 
 
-def _refused(problem: Problem, incoming: Incoming) -> Response:
-    """The problem in the dialect of who is refused."""
-    dialect = resumable_dialect(incoming.head)
-    if dialect is None or effective_method(incoming.head) == "OPTIONS":
-        return problem_response(problem, incoming.request)
+def _refused(problem: Problem, upload: UploadRequest) -> Response:
+    """The problem document, with the fields of the resumable protocol that the client resumable_dialect."""
+    dialect = resumable_dialect(upload.head)
+    if dialect is None or effective_method(upload.head) == "OPTIONS":
+        return problem_response(problem, upload.request)
     if dialect is Dialect.TUS:
-        response = problem_response(problem, incoming.request)
+        response = problem_response(problem, upload.request)
         response.headers.update(tus.refused(problem))
         return response
     refusal = rufh.refused(problem)
-    document = problem.document(incoming.request.url.path, incoming.request_id)
+    document = problem.document(upload.request.url.path, upload.request_id)
     return JSONResponse(
         document | dict(refusal.members),
         status_code=refusal.status,

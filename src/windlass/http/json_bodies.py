@@ -1,4 +1,4 @@
-"""JSON bodies of the byte plane: read whole, within bounds, whatever Content-Type the client put on them."""
+"""Read the JSON body of a byte-plane request whole, within bounds, whatever Content-Type the client gave it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import BinaryIO, TypeVar, cast
 from windlass import conf
 from windlass.executors import in_thread
 from windlass.http.memory_budget import Share, budget
-from windlass.http.uploads.upload_request import Incoming
 from windlass.kernel.errors import BodyTooLarge, Problem, ReceiveTimeout
 from windlass.protocols import heads
 from windlass.protocols.intents import Head
@@ -22,54 +21,51 @@ from windlass.storage.contract import Buffer
 
 T = TypeVar("T")
 
-#: Bodies up to this size are parsed at once, and need no share of the memory budget (bytes).
+#: Bytes up to which a body is parsed on the event loop and takes no share of the memory budget.
 SMALL = 64 * 1024
 
 
 @asynccontextmanager
-async def parsed(
+async def parsed_body(
     head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int, too_large: Problem | None = None
 ) -> AsyncIterator[T]:
-    """What ``parse`` makes of the whole body, whose memory is taken from the budget until the block ends.
+    """``parse`` of the whole body, whose memory is taken from the budget until the block ends.
 
-    Raises ``too_large`` (BodyTooLarge) above ``limit`` bytes, ClientGone, ReceiveTimeout, Unavailable where too much
-    is in memory already, and what ``parse`` raises.
+    Raises ``too_large`` (by default BodyTooLarge) above ``limit`` bytes, ClientGone, ReceiveTimeout, Unavailable while
+    the budget is used up, and what ``parse`` raises.
     """
     async with budget().share() as share:
         text = await _read(head, body, limit, too_large, share)
-        found = await decode(parse, text) if len(text) > SMALL else parse(text)
+        parsed = await _parse_in_thread(parse, text) if len(text) > SMALL else parse(text)
         del text
-        yield found
+        yield parsed
 
 
-async def parse_whole(head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int) -> T:
-    """Likewise, where what is found is small."""
-    async with parsed(head, body, parse, limit) as found:
-        return found
+async def parse_body(head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int) -> T:
+    """As ``parsed_body``, for a result that is small."""
+    async with parsed_body(head, body, parse, limit) as parsed:
+        return parsed
 
 
-async def read(incoming: Incoming, limit: int, too_large: Problem | None = None) -> bytes:
-    """A whole body that is small. Raises ``too_large`` (BodyTooLarge) above ``limit`` bytes, and as ``parsed`` does."""
-    return await _read(incoming.head, incoming.body, limit, too_large, None)
+async def read_body(head: Head, body: ByteSource, limit: int) -> bytes:
+    """A small body. Raises BodyTooLarge above ``limit`` bytes, ClientGone, ReceiveTimeout."""
+    return await _read(head, body, limit, None, None)
 
 
-async def decode(parse: Callable[[bytes], T], body: bytes) -> T:
-    """Parse a large body beside the loop.
-
-    Always on the same thread: it takes several times the body's size for a moment, and the C library keeps what a
-    thread has freed for that thread. More threads would not be faster, for parsing does not let go of the GIL.
-    """
-    return await asyncio.get_running_loop().run_in_executor(_decoder(), parse, body)
+async def _parse_in_thread(parse: Callable[[bytes], T], body: bytes) -> T:
+    """Always in the same thread: parsing takes several times the body's size for a moment, and the C library keeps
+    what a thread has freed for that thread. More threads would not be faster, because parsing holds the GIL."""
+    return await asyncio.get_running_loop().run_in_executor(_parser_thread(), parse, body)
 
 
 @lru_cache(maxsize=1)
-def _decoder() -> ThreadPoolExecutor:
+def _parser_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="windlass-decoder")
 
 
 async def _read(head: Head, body: ByteSource, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
-    """With a share of the memory budget a body that is not small waits on disk until it is whole: a slow client holds
-    no memory."""
+    """With a share of the memory budget, a body that is not small waits on disk until it is complete: a slow client
+    holds no memory."""
     refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
     if (heads.body_length(head) or 0) > limit:
         raise refusal
@@ -101,8 +97,8 @@ async def _next(body: ByteSource) -> Buffer | None:
 
 
 def _temporary_file() -> BinaryIO:
-    """Not in the system's directory for them, which may be memory."""
-    home = conf.get().windlass_home  # there may be none inside another project
+    """A file in Windlass's home directory, since the system's directory for temporary files may be in memory."""
+    home = conf.get().windlass_home  # it may be missing inside another project
     return cast(BinaryIO, tempfile.TemporaryFile(dir=home if home.is_dir() else None))
 
 

@@ -1,4 +1,4 @@
-"""How a request that moved bytes ended, where it did not end as it should."""
+"""Refusals of requests that sent bytes to an upload session and ended early."""
 
 from __future__ import annotations
 
@@ -6,19 +6,28 @@ import uuid
 
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http.endpoints import problem_of
-from windlass.http.uploads.upload_request import Incoming
-from windlass.kernel.errors import FileTooLarge, PastDeclaredLength, Problem, Unavailable, UploadLocked
-from windlass.kernel.errors import ReceiveTimeout as Silent
+from windlass.http.problem_responses import problem_of
+from windlass.http.uploads.upload_request import UploadRequest
+from windlass.kernel.errors import (
+    FileTooLarge,
+    PastDeclaredLength,
+    Problem,
+    ReceiveTimeout,
+    Unavailable,
+    UploadLocked,
+)
 from windlass.protocols.dialects import Dialect
 from windlass.receiving import lease as leases
 from windlass.receiving.session import Outcome
 from windlass.receiving.transfer import TransferEnd
 
 
-def must_have_ended_well(outcome: Outcome) -> None:
-    """Where the request ended before its body did, what arrived is kept and the client is told why."""
-    stands = {"Upload-Offset": str(outcome.state.offset)}
+def check_outcome(outcome: Outcome) -> None:
+    """Raise the problem of a request that ended before its body did. What arrived is stored in any case.
+
+    Raises FileTooLarge, PastDeclaredLength, ReceiveTimeout, Unavailable, UploadLocked.
+    """
+    offset = {"Upload-Offset": str(outcome.state.offset)}
     match outcome.end:
         case TransferEnd.OVER_LIMIT if outcome.declared is None:
             raise FileTooLarge(outcome.state.max_size or outcome.state.offset)
@@ -28,9 +37,9 @@ def must_have_ended_well(outcome: Outcome) -> None:
                 limit=outcome.declared,
             )
         case TransferEnd.TIMED_OUT:
-            raise Silent(
+            raise ReceiveTimeout(
                 f"Nothing came for too long. The upload stands at byte {outcome.state.offset}; resume it.",
-                headers=stands,
+                headers=offset,
             )
         case TransferEnd.STOP_REQUESTED if leases.keeper.stopping:
             raise Unavailable(
@@ -41,16 +50,16 @@ def must_have_ended_well(outcome: Outcome) -> None:
             raise UploadLocked(
                 "Another request asked for this upload, so this one was ended and what had come was kept: the upload "
                 f"stands at byte {outcome.state.offset}. Ask for its offset with HEAD and go on from there.",
-                headers=stands | {"Retry-After": "1"},
+                headers=offset | {"Retry-After": "1"},
                 retry_after=1,
             )
 
 
-async def tell_location(error: Exception, upload_id: uuid.UUID | None, incoming: Incoming) -> Problem:
-    """The refusal of a creation that had begun: it says where the upload goes on, if it does."""
+async def with_location(error: Exception, upload_id: uuid.UUID | None, upload: UploadRequest) -> Problem:
+    """The problem of a failed creation. It names the session, if that exists by now and can be resumed."""
     problem = problem_of(error)
     session = await in_database(files.load_upload, upload_id) if upload_id is not None else None
     if session is not None and session.status == files.UploadStatus.ACTIVE:
-        told = {"Location": incoming.location(session.id), "Upload-Offset": str(session.offset)}
-        problem.headers |= told | ({"Upload-Complete": "?0"} if session.dialect == Dialect.IETF else {})
+        headers = {"Location": upload.location(session.id), "Upload-Offset": str(session.offset)}
+        problem.headers |= headers | ({"Upload-Complete": "?0"} if session.dialect == Dialect.IETF else {})
     return problem

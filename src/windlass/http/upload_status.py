@@ -1,0 +1,74 @@
+"""The JSON of an upload session in any dialect, with its Pydantic model (http-api section 3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from windlass.files.api import UploadSession, UploadStatus
+from windlass.http.schemas import ReplyModel
+from windlass.kernel.clock import now, rfc3339
+from windlass.protocols.chunks import progress_document
+from windlass.receiving.chunked import progress_of
+
+
+class UploadProgress(ReplyModel):
+    """The fields that count chunks are there for an upload in chunks only."""
+
+    received_chunks: list[int] | None = None
+    missing_chunks: list[int] | None = None
+    received_count: int | None = None
+    total_chunks: int | None = None
+    bytes_received: int
+    percentage: float | None = Field(description="0 to 100; null while the size is not known.")
+
+
+class UploadStatusOut(ReplyModel):
+    upload_id: UUID
+    status: Literal["active", "assembling", "completed", "failed", "cancelled", "expired"]
+    progress: UploadProgress
+    is_expired: bool
+    expires_at: datetime
+    protocol: str | None = Field(None, description="The dialect it was begun in. Shown at `/uploads/{id}`.")
+    file_id: UUID | None = None
+
+
+def upload_status(session: UploadSession) -> dict[str, Any]:
+    """An ``UploadStatusOut``. Of an upload in chunks it lists received and missing chunks: two queries."""
+    expired = is_expired(session)
+    body: dict[str, Any] = {
+        "upload_id": str(session.id),
+        "status": str(UploadStatus.EXPIRED if expired else UploadStatus(session.status)),
+        "progress": _progress(session),
+        "is_expired": expired,
+        "expires_at": rfc3339(session.expires_at),
+        "protocol": session.dialect,
+    }
+    if session.file_id:
+        body["file_id"] = str(session.file_id)
+    return body
+
+
+def is_expired(session: UploadSession) -> bool:
+    """Whether the session has expired, swept or not."""
+    if session.status == UploadStatus.ACTIVE:
+        return session.expires_at <= now()
+    return session.status == UploadStatus.EXPIRED
+
+
+def percentage(session: UploadSession) -> float | None:
+    """0 to 100 with two decimals; 100 only for a completed upload; None while the size is unknown."""
+    if session.status == UploadStatus.COMPLETED:
+        return 100.0
+    if session.size is None:
+        return None
+    return min(99.99, round(100 * session.offset / session.size, 2)) if session.size else 0.0
+
+
+def _progress(session: UploadSession) -> dict[str, Any]:
+    if session.chunk_size is None:
+        return {"bytes_received": session.offset, "percentage": percentage(session)}
+    return progress_document(progress_of(session.id))

@@ -1,0 +1,144 @@
+"""Multipart forms at ``POST /files`` and ``POST /files/batch``: one or several files and their fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from windlass import conf
+from windlass.accounts.api import CREATE_UPLOAD
+from windlass.files import api as files
+from windlass.http.endpoints import BINARY, Content, query
+from windlass.http.file_records import FileRecord, new_file_record
+from windlass.http.schemas import ProblemDocument, ReplyModel
+from windlass.http.uploads.multipart_intake import FormIntake, ReceivedFile
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
+from windlass.http.uploads.upload_responses import created_file_response
+from windlass.kernel.errors import BodyTooLarge, FileTooLarge
+from windlass.kernel.principals import Principal
+from windlass.protocols import form
+from windlass.protocols.dialects import Dialect, require_whole_body
+from windlass.protocols.form import FormRequest, LateFields, PartBegan
+from windlass.protocols.intents import Description
+from windlass.receiving.admission import admit
+from windlass.receiving.single import SingleRequestUpload
+
+#: Bytes that a form may have besides its files: part headers and ordinary fields.
+OVERHEAD = 2 * 1024 * 1024
+
+FIELDS_IN_QUERY = (
+    query("profile", "Decides what is admitted and what is done with it."),
+    query("reference", "A name of the client's own, by which the list can be filtered."),
+    query("post_id", "Another name of `reference`."),
+    query("sha256", "The hex SHA-256 that the bytes must have; 422 and nothing is stored where they do not."),
+    query("metadata", "A JSON object, shown in the record."),
+)
+FORM: dict[str, Any] = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "profile": {"type": "string", "description": "Stands before the bytes."},
+        "file": BINARY,
+        "reference": {"type": "string"},
+        "sha256": {"type": "string"},
+        "metadata": {"type": "string", "description": "A JSON object."},
+    },
+}
+
+endpoints = UploadEndpoints("Files", CREATE_UPLOAD)
+
+
+class CreatedFiles(ReplyModel):
+    """The list form: each file of a form is in one of the lists."""
+
+    files: list[FileRecord]
+    errors: list[ProblemDocument]
+
+
+@endpoints.upload(
+    "POST",
+    "/files/batch",
+    name="create_files",
+    summary="Take several files of one form; always answers with the list form",
+    parameters=FIELDS_IN_QUERY,
+    body=Content({"multipart/form-data": FORM}),
+    replies={201: ("What was stored and what was not", CreatedFiles)},
+)
+async def create_files(upload: UploadRequest) -> Response:
+    return await receive(upload, always_list=True)
+
+
+async def receive(upload: UploadRequest, *, always_list: bool) -> Response:
+    """The record of the form's one file, or with ``always_list`` and for several files the list form."""
+    require_whole_body(upload.head)
+    intake = _FileForm(upload, form.parse(upload.head))
+    received = await intake.receive()
+    problems = [item.problem for item in received if item.problem is not None]
+    records = [item.result for item in received if item.result is not None]
+    if len(received) == 1 and not always_list:
+        if problems:
+            raise problems[0]
+        return created_file_response(records[0])
+    errors = [_error(item, upload) for item in received if item.problem is not None]
+    if not records:
+        problems[0].members["errors"] = errors
+        raise problems[0]
+    return JSONResponse({"files": records, "errors": errors}, status_code=201)
+
+
+def _error(item: ReceivedFile[dict[str, Any]], upload: UploadRequest) -> dict[str, Any]:
+    assert item.problem is not None
+    document = item.problem.document(upload.request.url.path, upload.request_id)
+    return document | {"filename": item.part.filename}
+
+
+class _FileForm(FormIntake[dict[str, Any]]):
+    def __init__(self, upload: UploadRequest, request: FormRequest) -> None:
+        super().__init__(upload, request.parser, request.fields, _largest_total(upload))
+        self._request = request
+        self._check_total()
+
+    def describe(self, part: PartBegan) -> Description:
+        """Also limits the form to its profile, which is known at the first file and stays the same."""
+        description = self._request.fields.description_for(part)
+        self.events.limit = _total_of(files.profile(description.profile))
+        self._check_total()
+        return description
+
+    def admit(self, description: Description, principal: Principal) -> files.NewUpload:
+        allowed = conf.get().max_files_per_upload
+        if len(self.received) > allowed:
+            raise BodyTooLarge(f"One form may have at most {allowed} files.", limit=allowed)
+        return admit(description, None, principal, Dialect.FORM)
+
+    def concerns_form(self, error: Exception) -> bool:
+        """No later file can fit once the files are too large together."""
+        return self.events.file_bytes > self.events.limit
+
+    def check_form(self) -> None:
+        self._request.fields.finish()
+
+    def late_fields(self, upload: SingleRequestUpload) -> LateFields:
+        return self._request.fields.late
+
+    def result_of(self, asset: files.FileAsset) -> dict[str, Any]:
+        return new_file_record(asset)
+
+    def _check_total(self) -> None:
+        """Raise FileTooLarge where Content-Length is larger than any form with these files can be."""
+        length, total = self._request.body_length, self.events.limit
+        if length is not None and length > total + OVERHEAD:
+            raise FileTooLarge(total, length, what="form's files together")
+
+
+def _largest_total(upload: UploadRequest) -> int:
+    """Bytes that all files of this form may have together; a field may still name any profile."""
+    known = files.profiles()
+    named = upload.head.query.get("profile", "")
+    return max(_total_of(profile) for profile in ([known[named]] if named in known else known.values()))
+
+
+def _total_of(profile: files.Profile) -> int:
+    """Bytes that all files of a form with this profile may have together."""
+    return conf.get().max_total_upload_size or profile.max_size

@@ -1,0 +1,168 @@
+"""Receive the files of one multipart form as a stream.
+
+No file is recorded before the form has ended, because its checksum, reference and metadata may follow its bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from windlass.files import api as files
+from windlass.http.problem_responses import problem_of
+from windlass.http.uploads.upload_request import UploadRequest
+from windlass.kernel.errors import FileTooLarge, Problem
+from windlass.kernel.principals import Principal
+from windlass.protocols.form import (
+    FieldCollector,
+    FormEvent,
+    FormFields,
+    FormParser,
+    LateFields,
+    PartBegan,
+    PartData,
+    PartEnded,
+)
+from windlass.protocols.intents import Description
+from windlass.receiving.body import ByteSource
+from windlass.receiving.single import SingleRequestUpload
+from windlass.storage.contract import Buffer, StoreError
+
+T = TypeVar("T")
+
+
+class FormEvents:
+    """The events of a form as it arrives; also the ``ByteSource`` of the file part that is open.
+
+    ``limit``: bytes that all files together may have.
+    """
+
+    def __init__(self, body: ByteSource, parser: FormParser, limit: int) -> None:
+        self._body = body
+        self._parser = parser
+        self._pending: list[FormEvent] = []
+        self._part_is_open = False
+        self.file_bytes = 0
+        self.limit = limit
+
+    async def next(self) -> FormEvent | None:
+        """The next event; None once the form has ended. Cancelling it loses no event. Raises ClientGone, BadRequest."""
+        while not self._pending:
+            data = await self._body.read()
+            if data is None:
+                self._parser.finish()
+                return None
+            self._pending = self._parser.feed(bytes(data))
+        event = self._pending.pop(0)
+        self._part_is_open = not isinstance(event, PartEnded)
+        return event
+
+    async def read(self) -> Buffer | None:
+        """The open part's next bytes, None at its end. Raises FileTooLarge beyond ``limit``."""
+        event = await self.next()
+        if not isinstance(event, PartData):
+            return None
+        self.file_bytes += len(event.data)
+        if self.file_bytes > self.limit:
+            raise FileTooLarge(self.limit, self.file_bytes, what="form's files together")
+        return event.data
+
+    async def skip(self) -> None:
+        """Skip the rest of the open part, if it has not ended yet."""
+        while self._part_is_open and await self.read() is not None:
+            pass
+
+
+@dataclass
+class ReceivedFile(Generic[T]):
+    """One file part and its ``result``, or the ``problem`` for which it was refused."""
+
+    part: PartBegan
+    upload: SingleRequestUpload | None = None
+    problem: Problem | None = None
+    result: T | None = None
+
+
+class FormIntake(ABC, Generic[T]):
+    """All files of one form. A subclass decides what its fields mean and which errors concern the whole form."""
+
+    def __init__(
+        self, upload: UploadRequest, parser: FormParser, fields: FieldCollector | FormFields, limit: int
+    ) -> None:
+        self.upload = upload
+        self.fields = fields
+        self.events = FormEvents(upload.body, parser, limit)
+        self.received: list[ReceivedFile[T]] = []
+
+    async def receive(self) -> list[ReceivedFile[T]]:
+        """Receive and record the files, in the order of the form.
+
+        A problem with one file is stored with it. A problem with the form is raised, and then nothing is recorded.
+        """
+        try:
+            while (event := await self.events.next()) is not None:
+                if not self.fields.take(event) and isinstance(event, PartBegan):
+                    await self._receive_file(event)
+            self.check_form()
+            for item in self.received:
+                await self._record(item)
+            return self.received
+        finally:
+            await asyncio.shield(self._discard_unrecorded())
+
+    @abstractmethod
+    def describe(self, part: PartBegan) -> Description:
+        """The file in ``part``, by the fields that have arrived. Raises a Problem that concerns the form."""
+
+    @abstractmethod
+    def admit(self, description: Description, principal: Principal) -> files.NewUpload:
+        """Raises a Problem that refuses this file."""
+
+    @abstractmethod
+    def concerns_form(self, error: Exception) -> bool:
+        """Whether an error while a file was received ends the whole form."""
+
+    @abstractmethod
+    def check_form(self) -> None:
+        """The form has ended: raise a Problem for what is missing or wrong in it."""
+
+    @abstractmethod
+    def late_fields(self, upload: SingleRequestUpload) -> LateFields:
+        """What the form says of this file once it has ended."""
+
+    @abstractmethod
+    def result_of(self, asset: files.FileAsset) -> T:
+        """What ``ReceivedFile.result`` holds of a recorded file. Runs on the database's thread."""
+
+    async def _receive_file(self, part: PartBegan) -> None:
+        principal = await self.upload.principal_of_form(self.fields.values)
+        description = self.describe(part)
+        item = ReceivedFile[T](part)
+        self.received.append(item)
+        try:
+            item.upload = SingleRequestUpload(self.admit(description, principal))
+            await item.upload.receive(self.events)
+        except (Problem, StoreError) as error:
+            if self.concerns_form(error):
+                raise
+            item.problem = problem_of(error)
+            if item.upload is not None:
+                await item.upload.discard()
+            await self.events.skip()
+
+    async def _record(self, item: ReceivedFile[T]) -> None:
+        if item.upload is None or item.problem is not None:
+            return
+        late = self.late_fields(item.upload)
+        item.upload.describe(reference=late.reference, sha256=late.sha256, metadata=dict(late.metadata))
+        try:
+            item.result = await item.upload.finish(self.upload.request_id, self.result_of)
+        except (Problem, StoreError) as error:
+            item.problem = problem_of(error)
+
+    async def _discard_unrecorded(self) -> None:
+        for item in self.received:
+            if item.upload is not None:
+                await item.upload.discard()
