@@ -14,7 +14,7 @@ from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 from windlass.protocols.dialects import Dialect
-from windlass.receiving import joining, taking
+from windlass.receiving import concatenation, direct_completion
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ def _owed_steps(report: SweepReport) -> None:
 
 
 def _sent_uploads(report: SweepReport) -> None:
-    report.uploads_taken = taking.take_sent(Dialect.S3, seconds=TAKE_SECONDS)
+    report.uploads_taken = direct_completion.complete_sent_uploads(Dialect.S3, seconds=TAKE_SECONDS)
 
 
 def _expired_uploads(report: SweepReport) -> None:
@@ -131,7 +131,7 @@ def _spare_objects(report: SweepReport) -> None:
 
 
 def _abandoned_joins(report: SweepReport) -> None:
-    report.uploads_to_join = joining.join_abandoned(seconds=JOIN_SECONDS)
+    report.uploads_to_join = concatenation.continue_abandoned(seconds=JOIN_SECONDS)
 
 
 def _old_records(report: SweepReport) -> None:

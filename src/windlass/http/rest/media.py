@@ -20,7 +20,7 @@ from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
 from windlass.processing import api as processing
 from windlass.protocols.media import PROFILE
-from windlass.receiving.chunks import DEFAULT_CHUNK_SIZE
+from windlass.receiving.chunked import DEFAULT_CHUNK_SIZE
 
 router = Router(tags=["Media"])
 

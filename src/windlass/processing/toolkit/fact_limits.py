@@ -1,5 +1,8 @@
-"""Compares facts with limits. A limit names the fact that it needs: where that is missing, or cannot be, nobody can
-tell whether the file keeps to the limit, so it is refused, unless its profile lets in what could not be measured."""
+"""Compare facts with limits.
+
+A limit names the fact that it needs. If the fact is missing or impossible, nobody knows whether the file is within the
+limit, so the file is refused, unless its profile accepts unmeasured files.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 from windlass.processing.contract import Facts, Rejection, StepResult
 
-#: The fact with what could not be measured of a file that was let in all the same: sentences, each shown as a check.
+#: The fact of an accepted file that lists what could not be measured: sentences, each shown as a check.
 NOT_MEASURED = "not_measured"
 GIVES = {NOT_MEASURED: "what a rule needed and could not be measured, where the profile lets such files in"}
 WAY_OUT = 'Send it to a profile with unmeasured = "accept" to have it taken without this check.'
@@ -18,11 +21,13 @@ WAY_OUT = 'Send it to a profile with unmeasured = "accept" to have it taken with
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One fact and its bounds, None where there is none. ``name`` is what the fact is called, ``phrase`` what a file
-    does by it (``is {} pixels wide``), ``unit`` that of the bounds. ``needed``: whether files of this kind have the
-    fact, so that one in which it cannot be found breaks the rule. ``counts_zero``: whether 0 is a value; for what
-    every file has more of, it is not known. ``is_lower_bound``: the file has the fact's value or more; one that has
-    reached the bound is beyond it."""
+    """One fact and its bounds; a bound of None is no limit.
+
+    ``name`` is the fact in messages, ``phrase`` a statement about the file (``is {} pixels wide``), ``unit`` that of
+    the bounds. ``needed``: files of this kind have the fact, so a file without it breaks the rule. ``counts_zero``: 0
+    is a value; otherwise 0 means that the fact is unknown. ``is_lower_bound``: the file has this value or more, so a
+    file that reaches the upper bound exceeds it.
+    """
 
     fact: str
     rule: str
@@ -38,17 +43,20 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
-    """What a rule needs and nobody knows. ``rule`` is the name under which it is refused."""
+    """A fact that a rule needs and that is unknown. ``rule`` is the rule of the refusal."""
 
     rule: str
     reason: str
     limit: Any = None
 
 
-def judge(
-    findings: Iterable[Rejection | Unmeasured], facts: Facts, profile: Mapping[str, Any], well: str
+def decide(
+    findings: Iterable[Rejection | Unmeasured], facts: Facts, profile: Mapping[str, Any], passed: str
 ) -> StepResult:
-    """The first rejection decides. What is unmeasured is one, or is noted where the profile lets it in."""
+    """The first rejection decides. An unmeasured fact is one, or is noted if the profile accepts unmeasured files.
+
+    ``passed`` is the detail of a file within all limits.
+    """
     noted: list[str] = list(facts.get(NOT_MEASURED) or ())
     for finding in findings:
         if isinstance(finding, Rejection):
@@ -56,13 +64,14 @@ def judge(
         if profile.get("unmeasured") != "accept":
             return StepResult(verdict=Rejection(finding.rule, f"{finding.reason} {WAY_OUT}", finding.limit, None))
         noted.append(finding.reason)
-    found = {NOT_MEASURED: list(dict.fromkeys(noted))} if noted else {}
-    return StepResult(found, detail=f"Not measured: {' '.join(noted)}" if noted else well)
+    new_facts = {NOT_MEASURED: list(dict.fromkeys(noted))} if noted else {}
+    return StepResult(new_facts, detail=f"Not measured: {' '.join(noted)}" if noted else passed)
 
 
-def broken(limits: Iterable[Limit], facts: Facts, subject: str, unreadable: str) -> Iterator[Rejection | Unmeasured]:
-    """What breaks each limit. ``subject`` is what the file is called, ``unreadable`` the rule that a fact which cannot
-    be found breaks."""
+def find_violations(
+    limits: Iterable[Limit], facts: Facts, subject: str, unreadable: str
+) -> Iterator[Rejection | Unmeasured]:
+    """Yield each broken limit. ``subject`` names the file in messages, ``unreadable`` the rule of unknown facts."""
     for limit in limits:
         bounded = limit.least if limit.least is not None else limit.most
         actual: Any = facts.get(limit.fact)

@@ -1,8 +1,8 @@
-"""Going through a step once, in the sandbox's parent, before there is a file: what libraries do at their first use
-(modules, tables, classes, codecs) is then done for every child that is forked later.
+"""Run a step once in the sandbox's parent before there is a file.
 
-The samples are files of ours, so nothing hostile is parsed. A step that lets a library start threads must not be
-rehearsed: a fork would copy the locks of the threads without the threads.
+Libraries load modules, tables and codecs at their first use. After the warm-up every child that is forked has them.
+The samples are files of Windlass, so nothing hostile is parsed. A step whose library starts threads must not be warmed
+up this way: a fork would copy the locks of the threads without the threads.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SAMPLES: Mapping[str, Path] = {
 }
 
 
-def rehearse(step: Step, *mime_types: str) -> None:
-    """Do the step over the sample of each type. Raises what the step raises."""
+def warm_up(step: Step, *mime_types: str) -> None:
+    """Run the step on the sample of each type. Raises what the step raises."""
     for mime_type in mime_types:
         path = SAMPLES[mime_type]
         with path.open("rb") as file:
