@@ -180,10 +180,11 @@ def test_readme_says_how_to_run_and_test() -> None:
     assert "make test" in text
 
 
-def test_the_picture_is_well_formed_and_readable_in_the_dark() -> None:
+@pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.svg")), ids=lambda path: path.name)
+def test_the_pictures_are_well_formed_and_readable_in_the_dark(picture: Path) -> None:
     from xml.etree import ElementTree
 
-    text = (DOCS / "images" / "one-files-way.svg").read_text()
+    text = picture.read_text()
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert "prefers-color-scheme: dark" in text
 

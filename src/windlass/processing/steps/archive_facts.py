@@ -65,10 +65,9 @@ class ArchiveFacts:
             size: int = context.facts["size"]
             facts = {"unpacked_size": size, "unpacked_size_is": "counted", "archive_ratio": 1.0}
             return StepResult(facts, detail="Nothing is packed in it")
-        surveys = [surveyor.survey_archive(context.file, kind, _meter(context)) for kind in kinds]
-        found = surveys[0]
-        for other in surveys[1:]:
-            _take_larger(found, other)
+        found, *others = [surveyor.survey_archive(context.file, kind, _meter(context)) for kind in kinds]
+        for other in others:
+            found.merge(other)
         if found.damaged and not context.profile.get("archive_rules"):
             raise Unreadable(found.damaged)  # no rule is there to say so
         return StepResult(found.facts(), detail=_detail(found))
@@ -102,19 +101,6 @@ def _seconds() -> float:
     """Some less than the step has: it may take twice its time in all of its threads."""
     limit, _ = resource.getrlimit(resource.RLIMIT_CPU)
     return _SECONDS if limit == resource.RLIM_INFINITY else max(1.0, _SHARE * (limit - 2) / 2)
-
-
-def _take_larger(found: Survey, other: Survey) -> None:
-    """The same bytes read as another format: the larger claim counts."""
-    if other.all_unpacked > found.all_unpacked:
-        found.unpacked, found.inner_unpacked, found.sizes = other.unpacked, other.inner_unpacked, other.sizes
-    found.entries = max(found.entries, other.entries)
-    found.largest = max(found.largest, other.largest)
-    found.inner_entries = max(found.inner_entries, other.inner_entries)
-    found.encrypted |= other.encrypted
-    found.unsafe, found.overlapping = max(found.unsafe, other.unsafe), max(found.overlapping, other.overlapping)
-    found.contradiction = found.contradiction or other.contradiction
-    found.unmeasured = found.unmeasured or other.unmeasured
 
 
 def _detail(found: Survey) -> str:

@@ -91,6 +91,18 @@ class Survey:
         self._names[hash(entry.name)] += 1
         return True
 
+    def merge(self, other: Survey) -> None:
+        """Take the larger of each figure of a survey of the same bytes as another format."""
+        if other.all_unpacked > self.all_unpacked:
+            self.unpacked, self.inner_unpacked, self.sizes = other.unpacked, other.inner_unpacked, other.sizes
+        for name in ("entries", "largest", "inner_entries", "unsafe", "nested", "overlapping"):
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.encrypted |= other.encrypted
+        self.listed |= other.listed
+        self.contradiction = self.contradiction or other.contradiction
+        self.unmeasured = self.unmeasured or other.unmeasured
+        self._names |= other._names
+
     @property
     def all_unpacked(self) -> int:
         return self.unpacked + self.inner_unpacked
