@@ -218,7 +218,7 @@ def test_a_header_of_another_object_is_noticed(place: Path) -> None:
     make(store, KEY, b"one")
     make(store, OTHER, b"two")
     (place / f"{KEY}.enc").write_bytes(raw(place, OTHER))
-    with pytest.raises(header.Damaged):
+    with pytest.raises(header.HeaderDamaged):
         store.open(KEY)
 
 
@@ -229,11 +229,11 @@ def test_a_header_that_was_changed_is_noticed(place: Path, at: int) -> None:
     changed = bytearray(raw(place))
     changed[at] ^= 1
     (place / f"{KEY}.enc").write_bytes(changed)
-    with pytest.raises(header.Damaged) as told:
+    with pytest.raises(header.HeaderDamaged) as told:
         store.open(KEY)
     assert not told.value.transient
     (place / f"{KEY}.enc").write_bytes(raw(place)[:40])
-    with pytest.raises(header.Damaged):
+    with pytest.raises(header.HeaderDamaged):
         store.open(KEY)
 
 
@@ -244,5 +244,5 @@ def test_who_verifies_reads_from_the_medium(place: Path, monkeypatch: pytest.Mon
     make(store, KEY, pattern(100_000))
     monkeypatch.setattr(os, "posix_fadvise", lambda descriptor, *_: asked.append(os.fstat(descriptor).st_ino))
     with store.open(KEY) as file:
-        page_cache.forget(file)
+        page_cache.drop(file)
     assert asked == [(place / f"{KEY}.enc").stat().st_ino]

@@ -65,17 +65,17 @@ def answers(name: str) -> bool:
 
 def _hash(file: BinaryIO, blob: Blob, took: Took) -> str | Finding:
     digest, seen, forgotten = hashlib.sha256(), 0, 0
-    page_cache.forget(file)
+    page_cache.drop(file)
     while block := file.read(BLOCK):
         digest.update(block)
         seen += len(block)
         if seen - forgotten >= FORGET:
-            page_cache.forget(file, forgotten, seen - forgotten)
+            page_cache.drop(file, forgotten, seen - forgotten)
             forgotten = seen
         took(len(block))
         if seen > blob.size:
             return Finding(Damage.LONG, f"more than {blob.size} bytes are there")
-    page_cache.forget(file)
+    page_cache.drop(file)
     if seen < blob.size:
         return Finding(Damage.SHORT, f"{seen} bytes of {blob.size} are there")
     if blob.sha256 is not None and digest.hexdigest() != blob.sha256:

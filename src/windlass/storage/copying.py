@@ -1,4 +1,4 @@
-"""Copies from finished objects into one that is being written, through this process, a block at a time."""
+"""Copy from finished objects into one that is being written, in blocks through this process."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _BLOCK = 1024 * 1024
 
 
 class Copier:
-    """Keeps the source of the last copy open: an object is often copied stretch by stretch, and opening may cost as
-    much as reading it whole."""
+    """Copies, and keeps the last source open: an object is often copied range by range, and opening it may cost as much
+    as reading all of it."""
 
     def __init__(self, open_source: Callable[[str], BinaryIO], write: Callable[[int, Sequence[Buffer]], int]) -> None:
         self._open_source = open_source
@@ -22,7 +22,7 @@ class Copier:
 
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
         """See ``contract.Writer.copy``."""
-        file, done = self._opened(source), 0
+        file, done = self._open(source), 0
         file.seek(start)
         while done < size:
             block = file.read(min(_BLOCK, size - done))
@@ -37,7 +37,7 @@ class Copier:
         if source is not None:
             source.close()
 
-    def _opened(self, key: str) -> BinaryIO:
+    def _open(self, key: str) -> BinaryIO:
         if self._source is None or self._key != key:
             self.close()
             self._source, self._key = self._open_source(key), key

@@ -1,8 +1,8 @@
-"""Objects as files below one directory; a key is the path. An object is written where it stays and never renamed.
+"""The local store: each object is a file below one directory, and its key is the path. It is never renamed.
 
-Writers lock their object with ``flock``, and their region of it with a lock on those bytes. The kernel frees a lock
-when its holder dies and keeps it while the holder is merely stopped, which is exactly when its bytes could still come.
-A forked child would hold it too, so ``close`` unlocks instead of counting on the last descriptor.
+A writer locks its object with ``flock``, and its region with a lock on those bytes. The kernel frees a lock when its
+holder dies and keeps it while the holder is stopped and could still write. A forked child shares the lock, so ``close``
+unlocks explicitly instead of relying on the last descriptor being closed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from windlass.storage.contract import (
     Store,
     StoreError,
     StoreUnavailable,
+    SyncFailed,
+    Writer,
     WriterBusy,
 )
-from windlass.storage.local_writer import ENTRY_UNSYNCED, LocalWriter
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
@@ -39,15 +40,17 @@ _KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _NAME = re.compile(r"[a-z0-9._-]+")
 _COPY_SIZE = 1024 * 1024
 _ATTEMPTS = 16
+#: In the state of an object whose directory entry has not been made durable yet.
+ENTRY_UNSYNCED = "entry_unsynced"
 
 
 def from_settings(settings: Settings) -> LocalStore:
-    """Raises StoreUnavailable where the media directory cannot be made."""
+    """Raises StoreUnavailable if the media directory cannot be created."""
     return LocalStore(settings.media_directory)
 
 
 class LocalStore(Store):
-    """See ``contract.Store``. Has no state of its own: any number of threads and processes may share a directory."""
+    """See ``contract.Store``. Stateless: any number of threads and processes may share a directory."""
 
     name = "local"
     capabilities = Capabilities(
@@ -65,9 +68,9 @@ class LocalStore(Store):
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
-        """Raises StoreError where the key is taken."""
+        """Raises StoreError if the key is in use."""
         parents, name = _split(key)
-        descriptor = self._make(parents, name, key)
+        descriptor = self._create_file(parents, name, key)
         os.close(descriptor)
         if not durable:
             return {ENTRY_UNSYNCED: True}
@@ -105,7 +108,7 @@ class LocalStore(Store):
             with posix.store_errors(key):
                 there = os.fstat(descriptor).st_size
                 if there < size:
-                    raise StoreError(f"{key}: {there} bytes are there, {size} are to be")
+                    raise StoreError(f"{key}: it has {there} bytes instead of {size}")
                 if there > size:
                     os.ftruncate(descriptor, size)
             if durable:
@@ -116,9 +119,9 @@ class LocalStore(Store):
             self.sync_entry(key)
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
-        """Needs no lock: nobody else knows the key yet."""
+        """Take no lock: nobody else knows the key yet."""
         parents, name = _split(key)
-        descriptor = self._make(parents, name, key)
+        descriptor = self._create_file(parents, name, key)
         try:
             with posix.store_errors(key):
                 posix.write_all(descriptor, 0, buffers)
@@ -135,14 +138,14 @@ class LocalStore(Store):
         return self.delete(key)
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        """Raises StoreError, and keeps what was there, where ``source`` ends before ``size`` bytes."""
+        """Raises StoreError and keeps the old object if ``source`` ends before ``size`` bytes."""
         parents, name = _split(key)
-        temporary = f".put-{secrets.token_hex(8)}"  # a key like any other: the sweep finds it after a crash
-        descriptor = self._make(parents, temporary, key)
+        temporary = f".put-{secrets.token_hex(8)}"  # an ordinary key: the sweep finds it after a crash
+        descriptor = self._create_file(parents, temporary, key)
         try:
             with posix.store_errors(key), posix.directory(self._root, parents) as parent:
                 try:
-                    _copy(descriptor, source, size, key)
+                    _write_from(descriptor, source, size, key)
                     posix.sync_data(descriptor)
                     os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
                 except BaseException:
@@ -172,7 +175,7 @@ class LocalStore(Store):
             return 0
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
-        """Files that no key could name, such as ``lost+found`` or what an operator left there, are passed over."""
+        """Files whose names are not keys, such as ``lost+found`` or an operator's files, are left out."""
         top = prefix.rpartition("/")[0]
         parents = _parts(top) if top else []
         try:
@@ -185,14 +188,14 @@ class LocalStore(Store):
 
     def check(self, *, thorough: bool = False) -> None:
         key, probe = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
-        descriptor = self._make([], key, key)
+        descriptor = self._create_file([], key, key)
         try:
             with posix.store_errors(key):
                 posix.write_all(descriptor, 0, [probe])
             posix.sync_data(descriptor)
             with self.open(key) as stored:
                 if stored.read() != probe:
-                    raise StoreError("The store does not give back what was written to it.")
+                    raise StoreError("The store does not return what was written to it.")
         finally:
             os.close(descriptor)
             self.delete(key)
@@ -201,20 +204,20 @@ class LocalStore(Store):
         return Path(self._root, *_parts(key))
 
     def sync_entry(self, key: str) -> None:
-        """Make the object's name durable. The directories above it were when they were made."""
+        """Make the object's directory entry durable; the directories above were made durable when they were created."""
         parents, _ = _split(key)
         with posix.store_errors(key), posix.directory(self._root, parents) as parent:
             posix.sync_directory(parent)
 
-    def _make(self, parents: Sequence[str], name: str, key: str) -> int:
-        """A descriptor of a new, empty file; its directories are made where they are missing."""
+    def _create_file(self, parents: Sequence[str], name: str, key: str) -> int:
+        """Create an empty file and its missing directories; return its descriptor."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         with posix.store_errors(key):
             for _ in range(_ATTEMPTS):
-                # A delete elsewhere may take the directory away, empty as it still is, before the file is in it.
+                # A concurrent delete may remove the directory while it is still empty.
                 with suppress(FileNotFoundError), posix.directory(self._root, parents, make=True) as parent:
                     return posix.open_regular(name, flags, parent)
-        raise StoreUnavailable(f"{key}: its directory was removed each time it was made")
+        raise StoreUnavailable(f"{key}: its directory was removed each time it was created")
 
     def _open(self, key: str, flags: int) -> int:
         parents, name = _split(key)
@@ -236,6 +239,90 @@ class LocalStore(Store):
         return found.st_size
 
 
+class LocalWriter(Writer):
+    """See ``contract.Writer``. Once a sync has failed, every further write and sync fails too."""
+
+    def __init__(
+        self,
+        key: str,
+        state: State,
+        descriptor: int,
+        sync_entry: Callable[[str], None],
+        open_source: Callable[[str], int],
+    ) -> None:
+        """``descriptor`` is open and locked; the writer closes it. ``open_source`` opens another object for reading."""
+        self._key = key
+        self._sync_entry = sync_entry
+        self._open_source = open_source
+        self._state = dict(state)
+        self._descriptor = descriptor
+        self._sync_failed = False
+        self._closed = False
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        self._require_sound()
+        with posix.store_errors(self._key):
+            return posix.write_all(self._descriptor, offset, buffers)
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        """The kernel copies, or shares the blocks if the file system can."""
+        self._require_sound()
+        descriptor = self._open_source(source)
+        try:
+            with posix.store_errors(self._key):
+                copied = posix.copy_range(descriptor, start, self._descriptor, offset, size)
+        finally:
+            os.close(descriptor)
+        if copied < size:
+            raise StoreError(f"{source}: it ends {size - copied} bytes too early")
+        return copied
+
+    def truncate(self, size: int) -> bool:
+        self._require_sound()
+        with posix.store_errors(self._key):
+            if os.fstat(self._descriptor).st_size > size:
+                os.ftruncate(self._descriptor, size)
+        return True
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        self._require_sound()
+        with posix.store_errors(self._key):
+            found = os.fstat(self._descriptor)
+            if found.st_nlink == 0:
+                raise ObjectMissing(f"{self._key}: it was deleted while it was written")
+            if found.st_size < size:
+                raise StoreError(f"{self._key}: it has {found.st_size} bytes instead of {size}")
+            if found.st_size > size:
+                os.ftruncate(self._descriptor, size)
+        return self.sync(durable=durable)
+
+    def sync(self, *, durable: bool = True) -> State:
+        self._require_sound()
+        if not durable:
+            return dict(self._state)
+        try:
+            posix.sync_data(self._descriptor)
+            if self._state.pop(ENTRY_UNSYNCED, False):
+                self._sync_entry(self._key)
+        except StoreError as error:
+            self._sync_failed = True
+            raise error if isinstance(error, SyncFailed) else SyncFailed(str(error)) from error
+        return dict(self._state)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(OSError):  # closing the descriptor unlocks in any case
+            posix.unlock_regions(self._descriptor)
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        os.close(self._descriptor)
+
+    def _require_sound(self) -> None:
+        if self._sync_failed:
+            raise SyncFailed(f"{self._key}: an earlier sync failed, and what it lost is unknown")
+
+
 def _parts(key: str) -> list[str]:
     parts = key.split("/")
     if not _KEY.fullmatch(key) or not {".", ".."}.isdisjoint(parts):
@@ -244,7 +331,7 @@ def _parts(key: str) -> list[str]:
 
 
 def _split(key: str) -> tuple[list[str], str]:
-    """The directories of a key, and the name in the last of them."""
+    """Return the directories of a key, and the file name."""
     *parents, name = _parts(key)
     return parents, name
 
@@ -253,7 +340,7 @@ def _info(key: str, found: os.stat_result) -> ObjectInfo:
     return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
-def _copy(descriptor: int, source: BinaryIO, size: int, key: str) -> None:
+def _write_from(descriptor: int, source: BinaryIO, size: int, key: str) -> None:
     done = 0
     while done < size:
         block = source.read(min(_COPY_SIZE, size - done))

@@ -1,4 +1,4 @@
-"""Keeps what is read once, to be looked at, out of the memory that holds what is read often."""
+"""Drop file content from the operating system's page cache, so that reading everything does not displace hot files."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from contextlib import suppress
 from typing import BinaryIO
 
 
-def forget(file: BinaryIO, start: int = 0, length: int = 0) -> None:
-    """The operating system need not keep these bytes in memory; ``length`` 0: up to the end.
+def drop(file: BinaryIO, start: int = 0, length: int = 0) -> None:
+    """Drop these bytes from the page cache; ``length`` 0: up to the end. The next read comes from the medium.
 
-    What is read after that comes from the medium, which is what somebody who verifies it wants. Does nothing for what
-    is no file of this machine, and where the system knows no such wish.
+    Does nothing for objects that are not files of this machine, and on systems without ``posix_fadvise``.
     """
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):  # io.UnsupportedOperation is one
-            os.posix_fadvise(_stored(file).fileno(), start, length, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(_stored_file(file).fileno(), start, length, os.POSIX_FADV_DONTNEED)
 
 
-def _stored(file: BinaryIO) -> BinaryIO:
-    """What an encrypted object is read from; there the same bytes lie a header later, which is less than a page."""
-    found: BinaryIO = getattr(getattr(file, "raw", None), "stored", file)
-    return found
+def _stored_file(file: BinaryIO) -> BinaryIO:
+    """Return the file of an encrypted object; its bytes are offset by the header, which is less than a page."""
+    stored: BinaryIO = getattr(getattr(file, "raw", None), "stored", file)
+    return stored

@@ -1,4 +1,4 @@
-"""File descriptors with the guarantees that the local store needs: no symlink followed, every byte written, synced."""
+"""System calls of the local store: open without following symlinks, write all bytes, copy, lock and sync."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _IOV_MAX = os.sysconf("SC_IOV_MAX")
 
 @contextmanager
 def store_errors(key: str) -> Iterator[None]:
-    """The operating system's errors in the words of the contract."""
+    """Translate the errors of the operating system into those of the contract."""
     try:
         yield
     except OSError as error:
-        raise _told(error, key) from error
+        raise _store_error(error, key) from error
 
 
-def _told(error: OSError, key: str) -> StoreError:
+def _store_error(error: OSError, key: str) -> StoreError:
     reason = f"{key or 'the store'}: {error.strerror}"
     if error.errno in _FULL:
         return StoreFull(reason)
@@ -42,26 +42,26 @@ def _told(error: OSError, key: str) -> StoreError:
 
 @contextmanager
 def directory(root: str, parts: Sequence[str], *, make: bool = False) -> Iterator[int]:
-    """A descriptor of ``root``/``parts``, each part opened in its parent, so that no symlink below the root counts.
+    """Yield a descriptor of ``root``/``parts``; each part is opened in its parent, so no symlink below the root counts.
 
-    ``make``: directories that are missing are made, and durable before they are used.
+    ``make``: create missing directories and make them durable before they are used.
     """
-    here = _open_root(root)
+    descriptor = _open_root(root)
     try:
         for part in parts:
-            there = _enter(here, part, make)
-            os.close(here)
-            here = there
-        yield here
+            child = _open_directory(descriptor, part, make)
+            os.close(descriptor)
+            descriptor = child
+        yield descriptor
     finally:
-        os.close(here)
+        os.close(descriptor)
 
 
 def _open_root(root: str) -> int:
     try:
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        # Not ObjectMissing: a file system that is not mounted says nothing about the objects on it.
+        # Not ObjectMissing: if a file system is not mounted, its objects may still exist.
         raise StoreUnavailable(f"The store's directory cannot be opened: {error.strerror}") from error
 
 
@@ -74,7 +74,7 @@ def subdirectory(parent: int, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _enter(parent: int, name: str, make: bool) -> int:
+def _open_directory(parent: int, name: str, make: bool) -> int:
     try:
         return os.open(name, _DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
@@ -84,12 +84,12 @@ def _enter(parent: int, name: str, make: bool) -> int:
         os.mkdir(name, 0o700, dir_fd=parent)
         sync_directory(parent)
     except FileExistsError:
-        pass  # another process was faster; it is a directory, or the next line says what is wrong
+        pass  # another process created it; if it is no directory, the next line raises
     return os.open(name, _DIRECTORY, dir_fd=parent)
 
 
 def open_regular(name: str, flags: int, parent: int) -> int:
-    """A descriptor of a regular file. Anything else under this name is nothing of ours, so it is missing."""
+    """Open a regular file. Anything else under this name counts as missing: EISDIR."""
     descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=parent)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
@@ -98,17 +98,17 @@ def open_regular(name: str, flags: int, parent: int) -> int:
 
 
 def write_all(descriptor: int, offset: int, buffers: Sequence[Buffer]) -> int:
-    """Write every byte at ``offset`` and after; returns how many. Fewer system calls than buffers."""
-    waiting = [view for view in (memoryview(b).cast("B") for b in buffers) if view.nbytes]
+    """Write all buffers at ``offset`` with as few system calls as possible; return the number of bytes."""
+    views = [view for view in (memoryview(b).cast("B") for b in buffers) if view.nbytes]
     start, first = offset, 0
-    while first < len(waiting):
-        written = _write_some(descriptor, waiting[first : first + _IOV_MAX], offset)
+    while first < len(views):
+        written = _write_some(descriptor, views[first : first + _IOV_MAX], offset)
         offset += written
         while written:
-            taken = min(written, waiting[first].nbytes)
-            written -= taken
-            waiting[first] = waiting[first][taken:]
-            first += not waiting[first].nbytes
+            done = min(written, views[first].nbytes)
+            written -= done
+            views[first] = views[first][done:]
+            first += not views[first].nbytes
     return offset - start
 
 
@@ -123,15 +123,15 @@ else:  # macOS before 11
         return os.pwrite(descriptor, buffers[0], offset)
 
 
-#: The kernel or the file system cannot copy between these two files (copy_file_range(2)).
+#: The kernel or the file system cannot copy between two files (copy_file_range(2)).
 _CANNOT_COPY = {errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
 _COPY_SIZE = 1024 * 1024
 
 
 def copy_range(source: int, start: int, target: int, offset: int, size: int) -> int:
-    """Copy ``size`` bytes from one file to another; fewer where the source ends. Returns how many.
+    """Copy ``size`` bytes from one file to another, or fewer if the source ends; return the number.
 
-    The kernel does it where it can; else they are read and written piece by piece.
+    The kernel copies if it can; otherwise the bytes are read and written in blocks.
     """
     done = 0
     try:
@@ -143,7 +143,7 @@ def copy_range(source: int, start: int, target: int, offset: int, size: int) -> 
     except OSError as error:
         if error.errno not in _CANNOT_COPY:
             raise
-    return done + _copy_by_hand(source, start + done, target, offset + done, size - done)
+    return done + _copy_blocks(source, start + done, target, offset + done, size - done)
 
 
 if hasattr(os, "copy_file_range"):
@@ -157,7 +157,7 @@ else:  # macOS
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
-def _copy_by_hand(source: int, start: int, target: int, offset: int, size: int) -> int:
+def _copy_blocks(source: int, start: int, target: int, offset: int, size: int) -> int:
     done = 0
     while done < size:
         block = os.pread(source, min(_COPY_SIZE, size - done), start + done)
@@ -172,7 +172,7 @@ if sys.platform == "linux":
     _FLOCK = "hhqqi4x"
 
     def lock_region(descriptor: int, start: int, length: int) -> None:
-        """Keep every other open file from locking any of these bytes. Raises BlockingIOError where one has."""
+        """Lock these bytes against every other open file. Raises BlockingIOError if one has locked any of them."""
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, start, max(length, 1), 0))
 
     def unlock_regions(descriptor: int) -> None:
@@ -181,17 +181,16 @@ if sys.platform == "linux":
 else:
 
     def lock_region(descriptor: int, start: int, length: int) -> None:
-        """Python knows no such lock here: who writes what is told by the records alone."""
+        """Python has no such lock on this platform: only the records say who writes what."""
 
     def unlock_regions(descriptor: int) -> None:
         """See ``lock_region``."""
 
 
 def sync_data(descriptor: int) -> None:
-    """Bytes and size of a file reach the medium. Raises SyncFailed.
+    """Make the bytes and the size of a file durable. Raises SyncFailed.
 
-    After a failure the kernel may have dropped the dirty pages and forgotten the error, so a second call that succeeds
-    would prove nothing.
+    After a failure the kernel may drop the dirty pages and the error, so a second call that succeeds proves nothing.
     """
     try:
         if sys.platform == "darwin":
@@ -203,9 +202,9 @@ def sync_data(descriptor: int) -> None:
 
 
 def sync_directory(descriptor: int) -> None:
-    """Names made, renamed or removed in a directory reach the medium. Raises SyncFailed."""
+    """Make the created, renamed and removed names of a directory durable. Raises SyncFailed."""
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot sync directories keeps no order to wait for
+        if error.errno != errno.EINVAL:  # this file system cannot sync directories
             raise SyncFailed(f"A directory could not be made durable: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The stores that the settings describe, each made when it is first asked for, so that no library loads unasked."""
+"""The stores of the settings. Each is created on first use, so that unused libraries are not loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FACTORIES = {
     "django": "windlass.storage.encryption.store:django",
 }
 
-#: Goes around each request to a store that is reached over a network, which says its name.
+#: Entered around each request to the named store, if it is reached over a network.
 Guard = Callable[[str], AbstractContextManager[None]]
 
 
@@ -30,15 +30,15 @@ _guard: Guard = no_guard
 
 
 class UnknownStore(StoreError):
-    """No store of this name is set up here. Rows may name it all the same."""
+    """The settings describe no store of this name. Rows may still name it."""
 
 
 def store(name: str | None = None) -> Store:
-    """The store called ``name``, or the one of new files whose profile names none. One instance a process.
+    """Return the store of this name, or the default store. One instance per process.
 
     Raises UnknownStore, StoreError.
     """
-    return _made(name or default_name())
+    return _create(name or default_name())
 
 
 def default_name() -> str:
@@ -46,23 +46,23 @@ def default_name() -> str:
 
 
 def guard_with(guard: Guard) -> None:
-    """Those above know what to do about a store that is away; stores know nobody above them."""
+    """Set the guard of all stores. A higher layer provides it, because it keeps the circuit breakers."""
     global _guard
     _guard = guard
 
 
 def guarded(name: str) -> AbstractContextManager[None]:
-    """Around one request, for stores to enter."""
+    """Return the guard to enter around one request."""
     return _guard(name)
 
 
 @cache
-def _made(name: str) -> Store:
+def _create(name: str) -> Store:
     settings = conf.store_settings(conf.get(), name)
     if settings is None:
-        raise UnknownStore(f"There is no store {name!r} here: neither WINDLASS_STORES nor the settings describe it.")
+        raise UnknownStore(f"There is no store {name!r}: neither WINDLASS_STORES nor the other settings describe it.")
     module, _, factory = FACTORIES[settings.storage_backend].partition(":")
-    made: Store = getattr(import_module(module), factory)(settings)
-    made.name = name
-    atexit.register(made.close)
-    return made
+    created: Store = getattr(import_module(module), factory)(settings)
+    created.name = name
+    atexit.register(created.close)
+    return created

@@ -1,4 +1,4 @@
-"""Any storage of Django's, as a store: objects are staged on this machine and saved once, when they are whole.
+"""A store over any Django storage: objects are staged on this machine and saved once, when they are complete.
 
-Only this package of the storage layer imports Django: a Django storage is what it is about.
+Only this package of the storage layer imports Django.
 """

@@ -1,73 +1,98 @@
-"""What the storage has, directory by directory."""
+"""Keys in the storage, and listing its objects directory by directory."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from windlass.storage.contract import ObjectInfo, ObjectMissing, StoreError
-from windlass.storage.django_storage import names
-from windlass.storage.django_storage.door import Door
+from windlass.storage.django_storage.gateway import Gateway
 
-#: For storages that cannot tell. Nothing may conclude from it that an object is old.
-UNKNOWN = datetime.fromtimestamp(0, UTC)
+#: The modification time in storages that have none. It does not mean that an object is old.
+UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
+#: The key prefix of check objects. Some storages strip a leading dot at the top level.
+CHECK_PREFIX = "objects/.check-"
+
+_KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
+#: The directories of Windlass. The storage may hold other files, which the sweep must never see.
+_DIRECTORIES = ("encryption", "objects", "renditions")
 
 
 class CannotList(StoreError):
-    """The storage does not tell what it has, or not when it was stored."""
+    """The storage cannot list its objects, or has no modification times."""
 
 
-def listed(door: Door, prefix: str, leave_out: Callable[[str], bool]) -> Iterator[ObjectInfo]:
-    """Raises CannotList, StoreError. ``leave_out``: keys that no more is asked of."""
-    for key in _keys(door, prefix):
+def check_key(key: str) -> str:
+    """Return the key. Raises StoreError if it is not a key of this store."""
+    if not is_key(key) or not {".", ".."}.isdisjoint(key.split("/")):
+        raise StoreError(f"{key!r} is no key of this store")
+    return key
+
+
+def is_key(key: str) -> bool:
+    return _KEY.fullmatch(key) is not None
+
+
+def list_objects(gateway: Gateway, prefix: str, leave_out: Callable[[str], bool]) -> Iterator[ObjectInfo]:
+    """Raises CannotList, StoreError. ``leave_out``: whether to skip a key before its size and time are requested."""
+    for key in _keys(gateway, prefix):
         if not leave_out(key):
             with suppress(ObjectMissing):  # deleted since the directory was read
-                yield ObjectInfo(key, door.size(key), _modified_at(door, key))
+                yield ObjectInfo(key, gateway.size(key), _modified_at(gateway, key))
 
 
-def info(door: Door, key: str) -> ObjectInfo:
+def info(gateway: Gateway, key: str) -> ObjectInfo:
     """Raises ObjectMissing."""
-    size = door.size(key)
+    size = gateway.size(key)
     try:
-        return ObjectInfo(key, size, _modified_at(door, key))
+        return ObjectInfo(key, size, _modified_at(gateway, key))
     except CannotList:
-        return ObjectInfo(key, size, UNKNOWN)
+        return ObjectInfo(key, size, UNKNOWN_TIME)
 
 
-def _keys(door: Door, prefix: str) -> Iterator[str]:
-    waiting = names.tops(prefix)
-    while waiting:
-        here = waiting.pop()
-        directories, files = _entries(door, here)
+def _keys(gateway: Gateway, prefix: str) -> Iterator[str]:
+    pending = _start_directories(prefix)
+    while pending:
+        directory = pending.pop()
+        directories, files = _entries(gateway, directory)
         for name in files:
-            key = f"{here}/{name}"
-            if key.startswith(prefix) and names.is_one(key):
+            key = f"{directory}/{name}"
+            if key.startswith(prefix) and is_key(key):
                 yield key
-        below = (f"{here}/{name.rstrip('/')}" for name in directories)
-        waiting += [path for path in below if names.is_one(path) and _may_hold(path, prefix)]
+        below = (f"{directory}/{name.rstrip('/')}" for name in directories)
+        pending += [path for path in below if is_key(path) and _may_hold(path, prefix)]
+
+
+def _start_directories(prefix: str) -> list[str]:
+    """Return the directories to search for every object of Windlass whose key starts with ``prefix``."""
+    directory = prefix.rpartition("/")[0]
+    if not directory:
+        return [top for top in _DIRECTORIES if top.startswith(prefix)]
+    return [directory] if directory.split("/")[0] in _DIRECTORIES else []
 
 
 def _may_hold(directory: str, prefix: str) -> bool:
     return f"{directory}/".startswith(prefix) or prefix.startswith(f"{directory}/")
 
 
-def _entries(door: Door, directory: str) -> tuple[list[str], list[str]]:
+def _entries(gateway: Gateway, directory: str) -> tuple[list[str], list[str]]:
     try:
-        with door.call(directory) as storage:
+        with gateway.call(directory) as storage:
             try:
                 directories, files = storage.listdir(directory)
             except NotImplementedError as error:
-                raise CannotList("The storage does not tell what it has.") from error
+                raise CannotList("The storage cannot list its objects.") from error
             return list(directories), list(files)
     except ObjectMissing:
         return [], []
 
 
-def _modified_at(door: Door, key: str) -> datetime:
-    with door.call(key) as storage:
+def _modified_at(gateway: Gateway, key: str) -> datetime:
+    with gateway.call(key) as storage:
         try:
             found = storage.get_modified_time(key)
         except NotImplementedError as error:
-            raise CannotList("The storage does not tell when it stored something.") from error
-    return found if found.tzinfo else found.astimezone()  # a project without time zones has local ones
+            raise CannotList("The storage has no modification times.") from error
+    return found if found.tzinfo else found.astimezone()  # a project without time zones has local times

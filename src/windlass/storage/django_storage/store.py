@@ -1,7 +1,8 @@
-"""Objects in a storage of Django's. An unfinished one is staged: a file of this machine, and nothing in the storage."""
+"""The store over a Django storage. An unfinished object is a staged file on this machine, and not in the storage."""
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError
-from windlass.storage.django_storage import listing, names, probe
-from windlass.storage.django_storage.door import Door
-from windlass.storage.django_storage.opening import Named
-from windlass.storage.django_storage.reading import open_object
-from windlass.storage.django_storage.saving import remove_empty_directory, save
-from windlass.storage.django_storage.staging import Staging
-from windlass.storage.django_storage.writer import StagedWriter
+from windlass.storage.django_storage import listing
+from windlass.storage.django_storage.gateway import Gateway, StorageName
+from windlass.storage.django_storage.listing import check_key
+from windlass.storage.django_storage.reader import open_object
+from windlass.storage.django_storage.staging import StagedWriter, Staging, remove_empty_directory, save
 from windlass.storage.local import LocalStore
 from windlass.storage.registry import Guard, guarded, no_guard
 
@@ -26,26 +25,26 @@ if TYPE_CHECKING:
 
 
 def from_settings(settings: Settings) -> DjangoStore:
-    """Raises StoreError where the storage, or the staging directory, cannot be opened."""
+    """Raises StoreError if the storage or the staging directory cannot be opened."""
     if not settings.django_storage:
-        raise StoreError("Files lie in a Django storage, but DJANGO_STORAGE does not say in which.")
-    named = Named(settings.django_storage, json.loads(settings.django_storage_options or "{}"))
-    return DjangoStore(named, settings.staging_directory, guarded)
+        raise StoreError("STORAGE_BACKEND is django, but DJANGO_STORAGE names no storage.")
+    name = StorageName(settings.django_storage, json.loads(settings.django_storage_options or "{}"))
+    return DjangoStore(name, settings.staging_directory, guarded)
 
 
 class DjangoStore(Store):
-    """See ``contract.Store``. Any number of threads may use one, and processes that share the staging directory.
+    """See ``contract.Store``. Thread-safe; processes may share the staging directory.
 
-    Where an object is staged, the staged bytes are the newer ones; else the storage has it.
+    If an object is staged, the staged bytes are the newer ones; otherwise the storage has it.
     """
 
     name = "django"
 
-    def __init__(self, named: Named, staging: Path, guard: Guard = no_guard) -> None:
+    def __init__(self, storage: StorageName, staging: Path, guard: Guard = no_guard) -> None:
         self._staging = Staging(staging)
-        self._room = staging
-        self._door = Door(named, lambda: guard(self.name))
-        self.capabilities = replace(LocalStore.capabilities, local_files=self._door.is_local)
+        self._staging_directory = staging
+        self._gateway = Gateway(storage, lambda: guard(self.name))
+        self.capabilities = replace(LocalStore.capabilities, local_files=self._gateway.is_local)
 
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
@@ -55,11 +54,11 @@ class DjangoStore(Store):
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> StagedWriter:
-        self._staging.must_be_here(key, state)
+        self._staging.require_here(key, state)
         try:
             inner = self._staging.open_writer(key, state, shared=shared, region=region)
         except ObjectMissing:
-            self._stage_again(key)
+            self._stage_saved(key)
             inner = self._staging.open_writer(key, state, shared=shared, region=region)
         return StagedWriter(
             self._staging,
@@ -71,12 +70,12 @@ class DjangoStore(Store):
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
-        """Costs what saving costs, which for a storage elsewhere is sending every byte."""
-        self._staging.must_be_here(key, state)
+        """Costs as much as saving: a remote storage receives every byte now."""
+        self._staging.require_here(key, state)
         try:
             self._staging.complete(key, state, size, durable=durable)
         except ObjectMissing:
-            self._must_have(key, size)  # completed before, and nobody heard of it
+            self._require_saved(key, size)  # completed before; the reply was lost
             return
         self._save(key, key, size)
 
@@ -87,38 +86,38 @@ class DjangoStore(Store):
         return self._staging.delete(key)
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        staged = f".put-{secrets.token_hex(8)}"  # a key like any other: the sweep finds it after a crash
+        staged = f".put-{secrets.token_hex(8)}"  # an ordinary key: the sweep finds it after a crash
         try:
             self._staging.put(staged, source, size)
-            self._save(names.checked(key), staged, size)
+            self._save(check_key(key), staged, size)
         finally:
             with suppress(StoreError):
                 self._staging.delete(staged)
 
     def open(self, key: str) -> BinaryIO:
-        """What is not on this machine is fetched whole before the first byte of it can be read."""
+        """An object of a remote storage is fetched whole before its first byte can be read."""
         with suppress(ObjectMissing):
             return self._staging.open(key)
-        return open_object(self._door, key, self._room)
+        return open_object(self._gateway, key, self._staging_directory)
 
     def info(self, key: str) -> ObjectInfo:
         with suppress(ObjectMissing):
             return self._staging.info(key)
-        return listing.info(self._door, key)
+        return listing.info(self._gateway, key)
 
     def delete(self, key: str) -> int:
         try:
-            size = self._door.size(names.checked(key))
-            with self._door.call(key) as storage:
+            size = self._gateway.size(check_key(key))
+            with self._gateway.call(key) as storage:
                 storage.delete(key)
         except ObjectMissing:
             return 0
-        if self._door.is_local:
-            remove_empty_directory(self._door.path(key))
+        if self._gateway.is_local:
+            remove_empty_directory(self._gateway.path(key))
         return size
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
-        """Raises StoreError, after what is staged here, where the storage does not tell what it has."""
+        """Raises StoreError after the staged objects if the storage cannot list its own."""
         staged = set()
         for found in self._staging.objects(prefix):
             staged.add(found.key)
@@ -127,29 +126,64 @@ class DjangoStore(Store):
         def left_out(key: str) -> bool:
             return key in staged or (unless is not None and unless(key))
 
-        yield from listing.listed(self._door, prefix, left_out)
+        yield from listing.list_objects(self._gateway, prefix, left_out)
 
     def check(self, *, thorough: bool = False) -> None:
         self._staging.check()
-        probe.check(self, thorough=thorough)
+        _probe(self, thorough=thorough)
 
     def local_path(self, key: str) -> Path | None:
-        return self._door.path(names.checked(key)) if self._door.is_local else None
+        return self._gateway.path(check_key(key)) if self._gateway.is_local else None
 
     def _save(self, key: str, staged: str, size: int) -> None:
-        save(self._door, key, self._staging.local_path(staged), size)
+        save(self._gateway, key, self._staging.local_path(staged), size)
         self._staging.delete(staged)
 
-    def _must_have(self, key: str, size: int) -> None:
-        there = self._door.size(key)
-        if there != size:
-            raise StoreError(f"{key}: {there} bytes are there, {size} are to be")
+    def _require_saved(self, key: str, size: int) -> None:
+        saved = self._gateway.size(key)
+        if saved != size:
+            raise StoreError(f"{key}: it has {saved} bytes instead of {size}")
 
-    def _stage_again(self, key: str) -> None:
-        """A process died after saving the object and before recording that, and its last bytes come once more.
+    def _stage_saved(self, key: str) -> None:
+        """Stage a saved object again. Raises ObjectMissing.
 
-        Raises ObjectMissing.
+        Needed when a process died between saving and recording: the client sends the last bytes again.
         """
-        with open_object(self._door, names.checked(key), self._room) as saved:
-            size = self._door.size(key)
+        with open_object(self._gateway, check_key(key), self._staging_directory) as saved:
+            size = self._gateway.size(key)
             self._staging.put(key, saved, size)
+
+
+def _probe(store: Store, *, thorough: bool) -> None:
+    """Save, replace, read and delete an object. Raises StoreError with the reason."""
+    key = f"{listing.CHECK_PREFIX}{secrets.token_hex(8)}"
+    try:
+        _require_kept(store, key, secrets.token_bytes(64))
+        if thorough:
+            _require_kept(store, key, secrets.token_bytes(32))  # replaces the first
+            _require_deleted(store, key)
+    except StoreError as error:
+        raise type(error)(_with_cause(error)) from error
+    finally:
+        with suppress(StoreError):
+            store.delete(key)
+
+
+def _require_kept(store: Store, key: str, data: bytes) -> None:
+    store.put(key, io.BytesIO(data), len(data))
+    with store.open(key) as stored:
+        if stored.read() != data:
+            raise StoreError("The storage does not return what was saved in it.")
+
+
+def _require_deleted(store: Store, key: str) -> None:
+    store.delete(key)
+    with suppress(ObjectMissing):
+        store.info(key)
+        raise StoreError("The storage still has what was deleted.")
+
+
+def _with_cause(error: StoreError) -> str:
+    """Add the library's own message, which an operator who runs the check may see."""
+    cause = error.__cause__
+    return str(error) if cause is None else " ".join(f"{error}: {cause}".split())[:300]

@@ -1,1 +1,1 @@
-"""Objects encrypted at rest, over a store that knows nothing of it (docs/decisions: encryption at rest)."""
+"""Objects encrypted at rest, over another store (docs/decisions/0030-encryption-at-rest.md)."""

@@ -1,14 +1,14 @@
-"""The first 64 bytes of an encrypted object: the key that reads it, and the nonce of the object's own key.
+"""The header of an encrypted object, its first 64 bytes: which key reads it, and the nonce of the object's own key.
 
 0   8  WINDLASS
 8   1  version, 1
 9   7  zero
 16  8  id of the key
 24  24 nonce
-48  16 HMAC-SHA256, cut to 16 bytes, under that key: of all before it and of the object's name
+48  16 HMAC-SHA256 under that key, truncated to 16 bytes, over all before it and the object's name
 
-The keys that can read a store's objects are a ``Keyring``. For each key that was ever used the store has an object of
-its own, made of a header alone, so that a check finds a missing key without reading every object.
+A ``Keyring`` holds the keys that can read a store's objects. The store has a key record for each key ever used, an
+object of a header alone, so that a check finds a missing key without reading every object.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LENGTH = 64
 ID_LENGTH = 8
 NONCE_LENGTH = 24
 MAC_LENGTH = 16
-#: Objects whose names begin so are records of keys.
+#: Prefix of the names of key records.
 KEY_RECORDS = "encryption/"
 
 _MAGIC, _VERSION = b"WINDLASS", 1
@@ -39,24 +39,23 @@ _FIELDS = struct.Struct(f">8sB7x{ID_LENGTH}s{NONCE_LENGTH}s")
 
 
 class KeyMissing(StoreUnavailable):
-    """An object's key is in no setting. Like a wrong password of a store: an operator corrects it, and nothing is
-    lost."""
+    """No setting has the key of an object. An operator can correct that, and nothing is lost."""
 
     def __init__(self, name: str, key_id: bytes) -> None:
         super().__init__(
-            f"{name}: encrypted under the key {key_id.hex()}, which neither ENCRYPTION_KEY nor ENCRYPTION_OLD_KEYS is."
+            f"{name}: encrypted under the key {key_id.hex()}, which is not in ENCRYPTION_KEY or ENCRYPTION_OLD_KEYS."
         )
 
 
-class Damaged(StoreError):
-    """These are not the bytes that were written as an object's header."""
+class HeaderDamaged(StoreError):
+    """An object's header is not the one that was written."""
 
 
 class Keyring:
     """The keys of the settings. New objects are encrypted under ``current``; without it they are not encrypted."""
 
     def __init__(self, current: bytes | None = None, old: Sequence[bytes] = ()) -> None:
-        """Raises StoreError where there are keys and the library is not installed."""
+        """Raises StoreError if there are keys and the library ``cryptography`` is not installed."""
         keys = [_master_key(key) for key in ([] if current is None else [current]) + list(old)]
         self.current = None if current is None else keys[0]
         self._by_id = {key.id: key for key in keys}
@@ -70,27 +69,27 @@ class Keyring:
 
 
 def new(key: MasterKey, name: str) -> bytes:
-    """The header of a new object of this name."""
+    """Return the header of a new object of this name."""
     fields = _FIELDS.pack(_MAGIC, _VERSION, key.id, secrets.token_bytes(NONCE_LENGTH))
     return fields + key.mac(fields + name.encode())
 
 
 def cipher(raw: bytes, name: str, keyring: Keyring) -> ObjectCipher:
-    """The cipher of the object that begins with ``raw``. Raises KeyMissing, Damaged."""
+    """Return the cipher of the object whose header is ``raw``. Raises KeyMissing, HeaderDamaged."""
     if len(raw) != LENGTH or not raw.startswith(_MAGIC) or raw[len(_MAGIC)] != _VERSION:
-        raise Damaged(f"{name}: it does not begin as an encrypted object does")
+        raise HeaderDamaged(f"{name}: it does not start with the header of an encrypted object")
     _, _, key_id, nonce = _FIELDS.unpack_from(raw)
     key = keyring.find(key_id)
     if key is None:
         raise KeyMissing(name, key_id)
     fields, mac = raw[: _FIELDS.size], raw[_FIELDS.size :]
     if not hmac.compare_digest(key.mac(fields + name.encode()), mac):
-        raise Damaged(f"{name}: its header was changed, or is another object's")
+        raise HeaderDamaged(f"{name}: its header was changed or belongs to another object")
     return key.cipher(nonce)
 
 
 def record_key(store: Store, key: MasterKey) -> None:
-    """Keep a record of the key in the store. Repeatable. Raises StoreError."""
+    """Write the key record unless the store has it. Raises StoreError."""
     name = KEY_RECORDS + key.id.hex()
     try:
         store.info(name)
@@ -99,7 +98,7 @@ def record_key(store: Store, key: MasterKey) -> None:
 
 
 def check_recorded_keys(store: Store, keyring: Keyring) -> None:
-    """Raises KeyMissing where a recorded key is in no setting, Damaged where a key with the same id is another."""
+    """Raises KeyMissing if no setting has a recorded key, HeaderDamaged if another key has the same id."""
     for found in list(store.objects(KEY_RECORDS)):
         with closing(store.open(found.key)) as record:
             cipher(record.read(), found.key, keyring)

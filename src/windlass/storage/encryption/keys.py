@@ -1,4 +1,4 @@
-"""What is derived from the keys in the settings. The only module that needs ``cryptography``."""
+"""Keys and ciphers derived from the keys in the settings. The only module that imports ``cryptography``."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _BLOCK = 16
 
 
 class MasterKey:
-    """One key of the settings. ``id`` is derived from it and reveals nothing of it."""
+    """One key of the settings. ``id`` is derived from the key and reveals nothing about it."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.id = self._derive(b"windlass: id of a key", ID_LENGTH)
 
     def cipher(self, nonce: bytes) -> ObjectCipher:
-        """The cipher of the object with this random nonce."""
+        """Return the cipher of the object with this random nonce."""
         return ObjectCipher(self._derive(b"windlass: key of an object", 32, nonce))
 
     def mac(self, data: bytes) -> bytes:
-        """The authentication code of a header that was made under this key."""
+        """Return the authentication code of a header made under this key."""
         return hmac.digest(self._mac_key, data, "sha256")[:MAC_LENGTH]
 
     @cached_property
@@ -40,16 +40,16 @@ class MasterKey:
 
 
 class ObjectCipher:
-    """AES-256 in counter mode, from any byte on. Encrypting and decrypting are the same.
+    """AES-256 in counter mode, from any byte on; it encrypts and decrypts alike.
 
-    The key is this object's own, so the counter begins at 0.
+    Each object has a key of its own, so the counter starts at 0.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def at(self, offset: int) -> CipherContext:
-        """A cipher context for the byte at ``offset`` of the object and those after it."""
+        """Return a cipher context for the bytes of the object from ``offset`` on."""
         block, within = divmod(offset, _BLOCK)
         context = Cipher(AES256(self._key), CTR(block.to_bytes(_BLOCK, "big"))).encryptor()
         context.update(bytes(within))

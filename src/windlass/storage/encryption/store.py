@@ -1,8 +1,8 @@
 """A store that encrypts objects before it hands them to another store.
 
-An encrypted object is kept in the inner store under its key and ``.enc``; one without that ending is plain and was
-written before there was a key. So no content that a client sends is mistaken for either, and a server that has lost its
-key still lists all objects, and removes none of them.
+The inner store has an encrypted object under its key and ``.enc``; an object without that suffix is plain and was
+written before there was a key. So no content that a client sends is mistaken for either, and a server that lost its key
+still lists all objects and deletes none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, S
 from windlass.storage.copying import WrappingWriter
 from windlass.storage.encryption import header
 from windlass.storage.encryption.header import Keyring
-from windlass.storage.encryption.streams import EncryptedSource, EncryptingWriter, decrypted
+from windlass.storage.encryption.streams import DecryptingReader, EncryptedSource, EncryptingWriter
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
@@ -32,10 +32,10 @@ _HEADER, _INNER = "encryption", "inner"
 
 
 class EncryptedStore(Store):
-    """See ``contract.Store``. ``inner`` is a store that is written at any offset, not one of parts.
+    """See ``contract.Store``. ``inner`` is a store that is written at any offset, not in parts.
 
-    Without a current key new objects are plain. Without any key it only prevents that an encrypted object is taken for
-    a plain or a missing one.
+    Without a current key new objects are plain. Without any key it only prevents that an encrypted object counts as
+    plain or missing.
     """
 
     def __init__(self, inner: Store, keyring: Keyring) -> None:
@@ -57,23 +57,25 @@ class EncryptedStore(Store):
     def create(
         self, key: str, *, durable: bool = True, at_most: int | None = None, chunk_size: int | None = None
     ) -> State:
-        """The header is part of the state and is written with the first bytes, so it is as durable as they are."""
+        """The header is part of the state and is written with the first bytes; it is as durable as they are."""
         if self._keyring.current is None:
-            return self._inner.create(_checked(key), durable=durable, at_most=at_most, chunk_size=chunk_size)
+            return self._inner.create(_check_key(key), durable=durable, at_most=at_most, chunk_size=chunk_size)
         self._record_key()
         raw = header.new(self._keyring.current, key)
-        room = None if at_most is None else at_most + header.LENGTH
-        return _with_header(raw, self._inner.create(_name(key), durable=durable, at_most=room, chunk_size=chunk_size))
+        most = None if at_most is None else at_most + header.LENGTH
+        return _with_header(
+            raw, self._inner.create(_encrypted_name(key), durable=durable, at_most=most, chunk_size=chunk_size)
+        )
 
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> Writer:
         if _HEADER not in state:
-            plain = self._inner.open_writer(_checked(key), state, shared=shared, region=region)
+            plain = self._inner.open_writer(_check_key(key), state, shared=shared, region=region)
             return WrappingWriter(plain, self.open) if self._keyring else plain
         raw = _header_of(state)
-        place = None if region is None else (header.LENGTH + region[0], region[1])
-        inner = self._inner.open_writer(_name(key), state[_INNER], shared=shared, region=place)
+        inner_region = None if region is None else (header.LENGTH + region[0], region[1])
+        inner = self._inner.open_writer(_encrypted_name(key), state[_INNER], shared=shared, region=inner_region)
         try:
             cipher = header.cipher(raw, key, self._keyring)
             if self._first_bytes(key) != raw:
@@ -87,43 +89,43 @@ class EncryptedStore(Store):
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
         if _HEADER not in state:
-            self._inner.complete(_checked(key), state, size, durable=durable, chunks=chunks)
+            self._inner.complete(_check_key(key), state, size, durable=durable, chunks=chunks)
             return
-        if size == 0 and self._inner.info(_name(key)).size < header.LENGTH:
+        if size == 0 and self._inner.info(_encrypted_name(key)).size < header.LENGTH:
             self.open_writer(key, state).close()
         own = [chunk.get(_INNER, {}) for chunk in chunks]
-        self._inner.complete(_name(key), state[_INNER], size + header.LENGTH, durable=durable, chunks=own)
+        self._inner.complete(_encrypted_name(key), state[_INNER], size + header.LENGTH, durable=durable, chunks=own)
 
     def discard(self, key: str, state: State) -> int:
         if _HEADER in state:
-            return _without_header(self._inner.discard(_name(key), state[_INNER]))
-        return self._inner.discard(_checked(key), state)
+            return _without_header(self._inner.discard(_encrypted_name(key), state[_INNER]))
+        return self._inner.discard(_check_key(key), state)
 
     def clear(self, key: str) -> int:
-        return self._inner.clear(_checked(key)) + _without_header(self._inner.clear(_name(key)))
+        return self._inner.clear(_check_key(key)) + _without_header(self._inner.clear(_encrypted_name(key)))
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        """An object of this key in the other form is deleted."""
+        """Delete an object of this key in the other form, plain or encrypted."""
         if self._keyring.current is None:
-            self._inner.put(_checked(key), source, size)
+            self._inner.put(_check_key(key), source, size)
             if self._keyring:
-                self._inner.delete(_name(key))
+                self._inner.delete(_encrypted_name(key))
             return
         self._record_key()
         raw = header.new(self._keyring.current, key)
         encrypted = EncryptedSource(source, raw, header.cipher(raw, key, self._keyring))
-        self._inner.put(_name(key), cast(BinaryIO, encrypted), size + header.LENGTH)
+        self._inner.put(_encrypted_name(key), cast(BinaryIO, encrypted), size + header.LENGTH)
         self._inner.delete(key)
 
     def open(self, key: str) -> BinaryIO:
-        """Also raises KeyMissing, Damaged."""
-        return self._either(key, self._open_encrypted, self._inner.open)
+        """Also raises KeyMissing, HeaderDamaged."""
+        return self._either_form(key, self._open_encrypted, self._inner.open)
 
     def info(self, key: str) -> ObjectInfo:
-        return self._either(key, lambda key: _as_plain(self._inner.info(_name(key))), self._inner.info)
+        return self._either_form(key, lambda key: _as_plain(self._inner.info(_encrypted_name(key))), self._inner.info)
 
     def delete(self, key: str) -> int:
-        return self._inner.delete(_checked(key)) + _without_header(self._inner.delete(_name(key)))
+        return self._inner.delete(_check_key(key)) + _without_header(self._inner.delete(_encrypted_name(key)))
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         def left_out(name: str) -> bool:
@@ -135,7 +137,7 @@ class EncryptedStore(Store):
                 yield shown
 
     def check(self, *, thorough: bool = False) -> None:
-        """``thorough`` also checks that every key that was ever used here is known."""
+        """``thorough`` also checks that every key ever used in this store is configured."""
         self._inner.check(thorough=thorough)
         if thorough:
             header.check_recorded_keys(self._inner, self._keyring)
@@ -144,7 +146,7 @@ class EncryptedStore(Store):
         self._inner.close()
 
     def local_path(self, key: str) -> Path | None:
-        return None if self._keyring else self._inner.local_path(_checked(key))
+        return None if self._keyring else self._inner.local_path(_check_key(key))
 
     def _record_key(self) -> None:
         if not self._key_recorded and self._keyring.current is not None:
@@ -152,35 +154,35 @@ class EncryptedStore(Store):
             self._key_recorded = True
 
     def _open_encrypted(self, key: str) -> BinaryIO:
-        inner = self._inner.open(_name(key))
+        inner = self._inner.open(_encrypted_name(key))
         try:
-            return decrypted(inner, header.cipher(inner.read(header.LENGTH), key, self._keyring))
+            return DecryptingReader(inner, header.cipher(inner.read(header.LENGTH), key, self._keyring)).buffered()
         except BaseException:
             inner.close()
             raise
 
     def _first_bytes(self, key: str) -> bytes:
-        with self._inner.open(_name(key)) as inner:
+        with self._inner.open(_encrypted_name(key)) as inner:
             return inner.read(header.LENGTH)
 
-    def _either(self, key: str, encrypted: Callable[[str], T], plain: Callable[[str], T]) -> T:
-        """Tries the form of new objects first."""
+    def _either_form(self, key: str, encrypted: Callable[[str], T], plain: Callable[[str], T]) -> T:
+        """Try the form of new objects first."""
         forms = (encrypted, plain) if self._keyring.current else (plain, encrypted)
         with suppress(ObjectMissing):
-            return forms[0](_checked(key))
+            return forms[0](_check_key(key))
         return forms[1](key)
 
 
-def _checked(key: str) -> str:
-    """Raises StoreError for names that this store uses itself; the inner store checks the rest."""
+def _check_key(key: str) -> str:
+    """Return the key. Raises StoreError for names that this store uses itself; the inner store checks the rest."""
     if key.endswith(SUFFIX) or key.startswith(header.KEY_RECORDS):
         raise StoreError(f"{key!r} is no key of this store")
     return key
 
 
-def _name(key: str) -> str:
-    """The name of an encrypted object in the inner store."""
-    return _checked(key) + SUFFIX
+def _encrypted_name(key: str) -> str:
+    """Return the name of an encrypted object in the inner store."""
+    return _check_key(key) + SUFFIX
 
 
 def _with_header(raw: bytes, inner: State) -> State:
@@ -196,21 +198,21 @@ def _without_header(size: int) -> int:
 
 
 def _as_plain(found: ObjectInfo) -> ObjectInfo:
-    """The object as users of the store see it."""
+    """Return the object as users of the store see it."""
     if not found.key.endswith(SUFFIX):
         return found
     return replace(found, key=found.key.removesuffix(SUFFIX), size=_without_header(found.size))
 
 
 def local(settings: Settings) -> EncryptedStore:
-    """The store of STORAGE_BACKEND=local. Raises StoreError."""
+    """Return the store of STORAGE_BACKEND=local. Raises StoreError."""
     from windlass.storage.local import from_settings
 
     return _encrypting(from_settings(settings), settings)
 
 
 def django(settings: Settings) -> EncryptedStore:
-    """The store of STORAGE_BACKEND=django. Raises StoreError."""
+    """Return the store of STORAGE_BACKEND=django. Raises StoreError."""
     from windlass.storage.django_storage.store import from_settings
 
     return _encrypting(from_settings(settings), settings)

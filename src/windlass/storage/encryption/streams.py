@@ -5,70 +5,53 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from windlass.storage.contract import Buffer, State, Writer
 from windlass.storage.copying import WrappingWriter
 from windlass.storage.encryption import header
+from windlass.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
     from windlass.storage.encryption.keys import ObjectCipher
 
-_READ_BUFFER = 64 * 1024
-#: Encrypted bytes that are held until they are written.
+#: Bytes that are encrypted before they are written.
 _BATCH = 1024 * 1024
 
 
-def decrypted(inner: BinaryIO, cipher: ObjectCipher) -> BinaryIO:
-    """A reader of the plain bytes. It owns ``inner``, which is the object with its header."""
-    return io.BufferedReader(_DecryptingReader(inner, cipher), _READ_BUFFER)
+class DecryptingReader(SeekableReader):
+    """Reads the plain bytes of ``stored``, an encrypted object with its header, and owns it.
 
+    It has no ``fileno``, so that nobody sends the encrypted file.
+    """
 
-class _DecryptingReader(io.RawIOBase):
-    """It has no ``fileno``, so that nobody sends the encrypted file. ``stored`` is that file, for its statistics."""
-
-    def __init__(self, inner: BinaryIO, cipher: ObjectCipher) -> None:
+    def __init__(self, stored: BinaryIO, cipher: ObjectCipher) -> None:
         super().__init__()
-        self.stored = inner
-        self._inner = cast(io.BufferedIOBase, inner)
-        self._position = 0
+        self.stored = stored
         self._cipher = cipher
-        self.seek(0)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = header.LENGTH if whence == os.SEEK_SET else 0
-        at = self._inner.seek(base + offset, whence) - header.LENGTH
-        if at < 0:
-            raise ValueError("negative seek position")
-        self._position = at
-        self._context = self._cipher.at(at)
-        return at
-
-    def readinto(self, buffer: Any, /) -> int:
-        target = memoryview(buffer).cast("B")
-        count = self._inner.readinto(target)
-        read = target[:count]
-        self._context.update_into(read, read)
-        self._position += count
-        return count
+        self._context_at = -1
 
     def close(self) -> None:
         if not self.closed:
-            self._inner.close()
+            self.stored.close()
         super().close()
+
+    def _size(self) -> int:
+        return self.stored.seek(0, os.SEEK_END) - header.LENGTH
+
+    def _read_into(self, target: memoryview) -> int:
+        if self._context_at != self._position:
+            self.stored.seek(header.LENGTH + self._position)
+            self._context = self._cipher.at(self._position)
+        count = cast(io.BufferedIOBase, self.stored).readinto(target)
+        read = target[:count]
+        self._context.update_into(read, read)
+        self._context_at = self._position + count
+        return count
 
 
 class EncryptedSource:
-    """Reads as the header and then ``source``, encrypted. For ``Store.put``."""
+    """Reads as the header followed by ``source``, encrypted. For ``Store.put``."""
 
     def __init__(self, source: BinaryIO, raw_header: bytes, cipher: ObjectCipher) -> None:
         self._source = source
@@ -78,13 +61,13 @@ class EncryptedSource:
     def read(self, size: int = -1, /) -> bytes:
         if self._header:
             cut = len(self._header) if size < 0 else size
-            found, self._header = self._header[:cut], self._header[cut:]
-            return found
+            first, self._header = self._header[:cut], self._header[cut:]
+            return first
         return self._context.update(self._source.read(size))
 
 
 class EncryptingWriter(WrappingWriter):
-    """Encrypts what is written to one unfinished object, at any offset. What it copies is decrypted first."""
+    """Encrypts what is written to one unfinished object, at any offset. It decrypts what it copies."""
 
     def __init__(
         self,
@@ -93,7 +76,7 @@ class EncryptingWriter(WrappingWriter):
         seal: Callable[[State], State],
         open_source: Callable[[str], BinaryIO],
     ) -> None:
-        """``seal`` makes the state that ``sync`` returns from the inner writer's state."""
+        """``seal`` adds the header to the inner writer's state."""
         super().__init__(inner, open_source)
         self._cipher = cipher
         self._seal = seal
@@ -116,7 +99,7 @@ class EncryptingWriter(WrappingWriter):
 
 
 def _batches(buffers: Sequence[Buffer]) -> Iterator[list[memoryview]]:
-    """The same bytes in lists of about one batch each, so that large buffers are not doubled in memory."""
+    """Split the buffers into lists of about one batch, so that large buffers are not doubled in memory."""
     batch: list[memoryview] = []
     size = 0
     for buffer in buffers:
