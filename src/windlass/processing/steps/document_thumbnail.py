@@ -82,7 +82,7 @@ def _preview(packed: ZipPackage) -> bytes:
 
 def _cover(packed: ZipPackage) -> bytes:
     """By the book's package document (EPUB 3.3, 5.5.2); older books say ``meta name="cover"``."""
-    package = epub.package(packed)
+    package = epub.package_path(packed)
     items: list[Mapping[str, str]] = []
     older: set[str] = set()
     for event in xml_events.events(packed.blocks(package, LARGEST_MARKUP)):

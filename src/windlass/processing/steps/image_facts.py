@@ -93,7 +93,7 @@ def _of_bitmap(context: StepContext, kind: str) -> dict[str, Any]:
 
 def _of_raw(context: StepContext) -> dict[str, Any]:
     """The size of what the sensor saw. What else the camera wrote, as far as the file reads as TIFF."""
-    photo = raw_photos.read(context.file, context.facts["size"])
+    photo = raw_photos.read_raw_photo(context.file, context.facts["size"])
     if photo is None or photo.width <= 0 or photo.height <= 0:
         raise Unreadable("The photograph cannot be read: its header does not tell its size.")
     written: dict[str, Any] = {}
@@ -123,7 +123,7 @@ def _of_picture(context: StepContext) -> dict[str, Any]:
 
 def _of_sequence(context: StepContext) -> dict[str, Any]:
     """Pictures that follow each other in a HEIF or AVIF file: they are a track, as of a film."""
-    movie = mp4_tracks.movie(context.file, context.facts["size"])
+    movie = mp4_tracks.read_movie(context.file, context.facts["size"])
     track = next((each for each in movie.tracks if each.handler == "pict"), None) if movie is not None else None
     if track is None or not track.width or not track.height:
         return {}
@@ -135,7 +135,7 @@ def _of_sequence(context: StepContext) -> dict[str, Any]:
 
 def _of_animation(context: StepContext) -> dict[str, Any]:
     """Of a PNG file."""
-    found = png_chunks.read(context.file)
+    found = png_chunks.read_chunks(context.file)
     if found.frames < 2:
         return {}
     return {"frames": found.frames, "loop": found.loop} | (
@@ -169,7 +169,7 @@ def _colours(image: Any) -> dict[str, Any]:
         "has_alpha": bool(image.hasalpha()),
     }
     profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
-    name = icc.name(profile)
+    name = icc.profile_name(profile)
     return facts | ({"color_profile": name} if name else {})
 
 

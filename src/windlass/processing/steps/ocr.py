@@ -9,7 +9,7 @@ from typing import Any
 from windlass.kernel.media_types import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import pdf
-from windlass.processing.formats.text.text_sink import MAKES, TextSink
+from windlass.processing.formats.text.text_sink import MAKES, TextRendition
 from windlass.processing.toolkit import picture_work
 
 MOST_PAGES = 200
@@ -65,7 +65,7 @@ class Ocr:
         if context.facts["mime_type"] == "application/pdf" and context.facts.get("pages_without_text") == 0:
             return StepResult(detail="Every page has text already.")
         assert context.output is not None  # it was announced to make something
-        sink, reader = TextSink(context.output, PATIENCE), _Reader()
+        sink, reader = TextRendition(context.output, PATIENCE), _Reader()
         if context.facts["mime_type"] == "application/pdf":
             sink.take(_pdf(context, reader, sink))
         else:
@@ -114,7 +114,7 @@ def _joined(places: list[tuple[float, float, float]], texts: tuple[str, ...]) ->
     return "\n".join(" ".join(text for _, text in sorted(line)) for line in lines)
 
 
-def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]:
+def _pdf(context: StepContext, reader: _Reader, sink: TextRendition) -> Iterator[str]:
     with pdf.opened(context.file) as document:
         count = len(document) if document is not None else 0
         if count:
@@ -127,7 +127,7 @@ def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]
             elif not found.strip():
                 found = reader.lines(_drawn(document, number))
             yield f"{found}\n\n"
-            yield from pdf.notes(document, number)
+            yield from pdf.annotation_texts(document, number)
 
 
 def _drawn(document: Any, number: int) -> Any:
@@ -141,7 +141,7 @@ def _drawn(document: Any, number: int) -> Any:
             return drawn[:, :, :3].copy() if drawn.ndim == 3 and drawn.shape[2] >= 3 else drawn.copy()
 
 
-def _pictures(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]:
+def _pictures(context: StepContext, reader: _Reader, sink: TextRendition) -> Iterator[str]:
     """Of a TIFF, which may hold the pages of a document, each; of an animation the first frame."""
     import pyvips
 

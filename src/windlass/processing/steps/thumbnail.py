@@ -60,7 +60,7 @@ def _of_picture(context: StepContext, width: int) -> Any:
 
 def _of_raw(context: StepContext, width: int) -> StepResult:
     """The picture for viewing that the camera left in the file, turned as the photograph is."""
-    photo = raw_photos.read(context.file, context.facts["size"])
+    photo = raw_photos.read_raw_photo(context.file, context.facts["size"])
     preview = next((each for each in photo.previews if each.length <= LARGEST_PREVIEW), None) if photo else None
     if photo is None or preview is None:
         return StepResult(detail="no preview in it")

@@ -42,11 +42,11 @@ def check(file: BinaryIO, header: Any) -> None:
 
 def _check_scans(file: BinaryIO) -> int:
     """Bytes that are held between the scans."""
-    header = jpeg_scans.read(file, 0)
+    header = jpeg_scans.read_scans(file, 0)
     if not header.pixels:
         return 0
     most = max(1, (MAX_SCANNED_ARITHMETIC if header.arithmetic else MAX_SCANNED) // header.pixels)
-    found = jpeg_scans.read(file, most)
+    found = jpeg_scans.read_scans(file, most)
     if found.passes > max(most, min(found.components, 4)):
         raise PermanentError(
             f"The picture would take too long to be shown: it goes over its {found.pixels:,} pixels more than "

@@ -253,7 +253,7 @@ def _with_all_bytes(context: StepContext, count: Count, counted: float) -> float
         heard = sum(extent.size for extent in count.extents.values())
         return counted if heard >= context.facts["size"] / 2 else None
     is_wave = wave_chunks.is_wave(context.file)
-    return counted if is_wave or not wave_chunks.has_more(context.file, context.facts["size"]) else None
+    return counted if is_wave or not wave_chunks.has_data_behind_sound(context.file, context.facts["size"]) else None
 
 
 def _of_pictures(count: Count, index: int, seconds: float) -> float | None:

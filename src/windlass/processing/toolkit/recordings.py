@@ -85,7 +85,7 @@ def opened(context: StepContext, **options: str) -> Iterator[Any]:
 
 def _needed(context: StepContext, name: str) -> dict[str, str]:
     """A WAV file that goes on behind the end that its header claims is read to its real end."""
-    lies = name == "wav" and wave_chunks.has_more(context.file, context.facts["size"])
+    lies = name == "wav" and wave_chunks.has_data_behind_sound(context.file, context.facts["size"])
     return {"ignore_length": "1"} if lies else {}
 
 

@@ -19,9 +19,9 @@ def transfer_of(file: BinaryIO, header: Any) -> int:
     """The transfer function of a picture, if it is one of a high dynamic range; else 0. PNG, HEIF and AVIF may tell it
     themselves, and any colour profile. ``header`` is libvips' image before anything is decoded."""
     size = file.seek(0, os.SEEK_END)
-    found = png_chunks.read(file).transfer or mp4_tracks.transfer(file, size)
+    found = png_chunks.read_chunks(file).transfer or mp4_tracks.transfer_function(file, size)
     if not found and header.get_typeof("icc-profile-data"):
-        found = icc.transfer(header.get("icc-profile-data"))
+        found = icc.transfer_function(header.get("icc-profile-data"))
     return found if found in HDR else 0
 
 
