@@ -21,7 +21,7 @@ from windlass.processing.contract import PermanentError, StepContext, StepResult
 from windlass.processing.formats.pictures import bitmaps, jpeg_scans
 from windlass.processing.steps.document_thumbnail import DocumentThumbnail
 from windlass.processing.steps.image_facts import ImageFacts
-from windlass.processing.steps.thumbnail import Thumbnail
+from windlass.processing.steps.image_thumbnail import Thumbnail
 
 PROFILE: dict[str, Any] = {"thumbnail_widths": [640], "thumbnail_format": "webp"}
 
@@ -79,16 +79,16 @@ def test_of_an_animation_only_so_many_pixels_are_looked_at() -> None:
     """Seven pictures of 64 million pixels fit, where sixty would be looked at for one that is not blank."""
     import pyvips
 
-    from windlass.processing.toolkit import picture_work
+    from windlass.processing.toolkit import decode_limits
 
     def header(side: int) -> Any:
         strip = pyvips.Image.black(side, side).copy()
         strip.set_type(pyvips.GValue.gint_type, "n-pages", 1000)
         return strip
 
-    assert picture_work.pages(header(8000), 60) == 7
-    assert picture_work.pages(header(100), 60) == 60
-    assert picture_work.pages(pyvips.Image.black(8, 8), 60) == 1
+    assert decode_limits.max_pages(header(8000), 60) == 7
+    assert decode_limits.max_pages(header(100), 60) == 60
+    assert decode_limits.max_pages(pyvips.Image.black(8, 8), 60) == 1
 
 
 def test_the_scans_of_a_picture_are_counted_behind_their_data() -> None:

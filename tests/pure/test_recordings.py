@@ -13,7 +13,7 @@ from tests import recording_lies as lies
 from tests import rendition_samples, samples
 from windlass.processing.contract import StepContext, Unreadable
 from windlass.processing.steps.av_facts import AvFacts
-from windlass.processing.toolkit import still
+from windlass.processing.toolkit import frame_selection
 
 RULE = {"max_duration": 4.0}
 
@@ -95,6 +95,6 @@ def test_a_video_with_one_keyframe_is_shown_although_seeking_lands_behind_it() -
     )
     context = StepContext(io.BytesIO(film), {"mime_type": "video/mp2t", "size": len(film)}, {})
     with pytest.raises(Unreadable):
-        still._shown(context, 64, seeking=True)
-    image, _ = still.best_frame(context, 64)
+        frame_selection._select(context, 64, seeking=True)
+    image, _ = frame_selection.select_frame(context, 64)
     assert (image.width, image.height) == (64, 48)

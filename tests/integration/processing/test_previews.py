@@ -30,7 +30,7 @@ from windlass.files.api import FileAsset, FileStatus, StepRun, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 from windlass.processing.contract import MadeRendition, StepContext
-from windlass.processing.steps.video_preview import VideoPreview
+from windlass.processing.steps.previews import VideoPreview
 
 Profile = Callable[[str], None]
 

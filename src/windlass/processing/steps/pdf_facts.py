@@ -9,7 +9,7 @@ from typing import Any
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats.documents import pdf
 from windlass.processing.formats.documents.pdf import first_page, metadata, opened, pdfium_api
-from windlass.processing.toolkit.rehearsal import rehearse
+from windlass.processing.toolkit.warm_up import warm_up
 
 #: FPDF_ANNOT_WIDGET of PDFium's headers.
 ANNOT_WIDGET = 20
@@ -68,7 +68,7 @@ class PdfFacts:
     )
 
     def prepare(self) -> None:
-        rehearse(self, "application/pdf")
+        warm_up(self, "application/pdf")
 
     def run(self, context: StepContext) -> StepResult:
         with opened(context.file) as document:

@@ -21,7 +21,7 @@ from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.text import encodings, html_text, plain_text
 from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextRendition
-from windlass.processing.toolkit.rehearsal import rehearse
+from windlass.processing.toolkit.warm_up import warm_up
 
 #: Of formats that are read in one piece so many bytes are looked at.
 _MARKUP, _RTF = 8 * MB, 64 * MB
@@ -78,7 +78,7 @@ class Text:
 
     def prepare(self) -> None:
         encodings.prepare()
-        rehearse(self, "application/pdf", "text/plain")
+        warm_up(self, "application/pdf", "text/plain")
 
     def run(self, context: StepContext) -> StepResult:
         assert context.output is not None  # it was announced to make something

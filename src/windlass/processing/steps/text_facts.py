@@ -10,7 +10,7 @@ from windlass.kernel.media_types import extension, is_xml
 from windlass.processing.contract import About, StepContext, StepResult
 from windlass.processing.formats.read_limits import BLOCK, MB, READING_SECONDS, Deadline, blocks, shorten
 from windlass.processing.formats.text import csv_tables, encodings, html_text, json_outline, plain_text
-from windlass.processing.toolkit.rehearsal import rehearse
+from windlass.processing.toolkit.warm_up import warm_up
 
 #: Bytes that are looked at.
 MOST_BYTES = 64 * MB
@@ -68,7 +68,7 @@ class TextFacts:
 
     def prepare(self) -> None:
         encodings.prepare()
-        rehearse(self, "text/plain")
+        warm_up(self, "text/plain")
 
     def run(self, context: StepContext) -> StepResult:
         kind, size = _kind(context), context.facts["size"]

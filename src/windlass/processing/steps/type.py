@@ -19,7 +19,7 @@ from windlass.processing.formats.recordings import recording_types
 from windlass.processing.formats.text import markup_types, text_types
 from windlass.processing.formats.text.markup_types import Markup
 from windlass.processing.formats.text.text_types import Text
-from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
+from windlass.processing.toolkit.warm_up import SAMPLES, warm_up
 
 #: libmagic looks at no more than this by itself.
 HEAD = MB
@@ -79,7 +79,7 @@ class Type:
 
     def prepare(self) -> None:
         """libmagic's own database is read once, while files can be opened."""
-        rehearse(self, *SAMPLES)
+        warm_up(self, *SAMPLES)
 
     def run(self, context: StepContext) -> StepResult:
         found = _Detection(context).found()
