@@ -98,18 +98,18 @@ def test_the_scans_of_a_picture_are_counted_behind_their_data() -> None:
 
     noise: Any = pyvips.Image.gaussnoise(300, 200, mean=128, sigma=60).cast("uchar")
     progressive = noise.bandjoin([noise, noise]).copy(interpretation="srgb").jpegsave_buffer(interlace=True)
-    found = jpeg_scans.read(io.BytesIO(progressive), 1000)
+    found = jpeg_scans.read_scans(io.BytesIO(progressive), 1000)
     assert (found.width, found.height, found.components, found.arithmetic) == (300, 200, 3, False)
     assert (found.scans, found.held) == (10, 300 * 200 * 6)
     assert found.passes == 2 * 3 + 8
-    assert jpeg_scans.read(io.BytesIO(samples.noisy_jpeg()), 1000).scans == 1
-    assert jpeg_scans.read(io.BytesIO(progressive), 4).passes <= 6
+    assert jpeg_scans.read_scans(io.BytesIO(samples.noisy_jpeg()), 1000).scans == 1
+    assert jpeg_scans.read_scans(io.BytesIO(progressive), 4).passes <= 6
 
 
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_do_not_crash_the_readers(body: bytes) -> None:
     for head in (b"", b"\xff\xd8\xff\xc2\0\x11", b"\xff\xd8\xff\xda"):
-        jpeg_scans.read(io.BytesIO(head + body), 100)
+        jpeg_scans.read_scans(io.BytesIO(head + body), 100)
 
 
 def test_an_animation_has_the_size_of_one_picture() -> None:

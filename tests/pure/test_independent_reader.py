@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from windlass.processing.reading import BUFFER_SIZE, apart
+from windlass.processing.independent_reader import BUFFER_SIZE, independent_reader
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 def test_who_moves_the_shared_position_moves_no_reader(path: Path) -> None:
     """As a child could that was taken over, and let a scanner see a part of the file only."""
     with path.open("rb", buffering=0) as file:
-        reading, read = apart(file), b""
+        reading, read = independent_reader(file), b""
         for whence in (os.SEEK_END, os.SEEK_SET, os.SEEK_END):
             os.lseek(file.fileno(), 0, whence)
             read += reading.read(BUFFER_SIZE)
@@ -33,13 +33,13 @@ def test_who_moves_the_shared_position_moves_no_reader(path: Path) -> None:
 def test_it_is_a_file_like_any_other(path: Path) -> None:
     content = path.read_bytes()
     with path.open("rb") as file:
-        with apart(file) as reading:
+        with independent_reader(file) as reading:
             assert reading.seek(-5, os.SEEK_END) == len(content) - 5
             assert reading.read() == content[-5:]
             assert reading.seek(10) == 10
             assert reading.seek(5, os.SEEK_CUR) == 15
             assert reading.read(3) == content[15:18]
-            with pytest.raises(OSError, match="before the file's beginning"):
+            with pytest.raises(OSError, match="before the start of the file"):
                 reading.seek(-1, os.SEEK_SET)
             reading.seek(0)
             assert hashlib.file_digest(reading, "sha256").digest() == hashlib.sha256(content).digest()

@@ -1,7 +1,7 @@
-"""What the sandbox is worth on this machine: tried, not asked for.
+"""The sandbox's capability level on this machine, found by trying it.
 
-A process closes itself exactly as a child does, and then tries to get out. ``python -m`` of this module is that
-process.
+A process locks itself down exactly as a child does and then tries what is forbidden. ``python -m`` of this module runs
+that process.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from windlass.processing.sandbox import landlock
-from windlass.processing.sandbox.hardening import OPEN_FILES, Limits, Mode, harden, user_tasks
-from windlass.processing.sandbox.launch import ENVIRONMENT, library_path
+from windlass.processing.sandbox.client import ENVIRONMENT, library_path
+from windlass.processing.sandbox.lockdown import OPEN_FILES, Limits, Mode, lock_down, user_tasks
 
-#: ``full``: file system, network and system calls are closed; ``partial``: one of Landlock and seccomp is missing;
-#: ``basic``: limits only; ``off``: limits only, by the setting; ``none``: not even those, and no step runs.
+#: ``full``: limits, Landlock and seccomp; ``partial``: Landlock or seccomp is missing; ``basic``: limits only; ``off``:
+#: limits only, by the setting; ``none``: not even limits, and no step runs.
 Name = Literal["full", "partial", "basic", "off", "none"]
 NAMES: tuple[Name, ...] = ("full", "partial", "basic", "off", "none")
 
-_PATIENCE_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
 _MEMORY = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """``landlock``: the version of its interface that closed the file system, 0 where none did."""
+class CapabilityLevel:
+    """``landlock``: the version that restricts the file system; 0 if none does."""
 
     name: Name
     landlock: int = 0
@@ -40,14 +40,14 @@ class Level:
 
     @property
     def gaps(self) -> str:
-        """What is missing and why it matters, as a sentence; empty for the full level."""
+        """A sentence that says what is missing and why it matters; empty for the full level."""
         match self.name:
             case "full":
                 return ""
             case "off":
                 return "SANDBOX is off: steps may open and reach whatever the worker's user can."
             case "none":
-                return "A child cannot be closed at all on this machine: no step that parses will run."
+                return "A child cannot be locked down at all on this machine: no step that parses files will run."
         files = "" if self.landlock else "Landlock (Linux 5.13 or newer, enabled) does not close the file system"
         calls = "" if self.seccomp else "seccomp does not close the system calls"
         return f"{'; '.join(filter(None, (files, calls)))}."
@@ -58,46 +58,46 @@ class Level:
         return f"{self.name}: {', '.join([*parts, 'limits'])}" if self.name != "none" else "none"
 
 
-def measure(mode: Mode) -> Level:
-    """Starts a process and waits for it: a blocking call of about a tenth of a second."""
+def measure(mode: Mode) -> CapabilityLevel:
+    """Start a process and wait for it, which blocks for about a tenth of a second."""
     if mode == "off":
-        return Level("off")
+        return CapabilityLevel("off")
     try:
         tried = subprocess.run(
-            [sys.executable, "-P", "-s", "-m", "windlass.processing.sandbox.level"],
+            [sys.executable, "-P", "-s", "-m", "windlass.processing.sandbox.capability_level"],
             env={**ENVIRONMENT, "PYTHONPATH": library_path()},
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_PATIENCE_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
             check=False,
         )
-        return _judged(json.loads(tried.stdout), tried.returncode)
+        return _level(json.loads(tried.stdout), tried.returncode)
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return Level("none")
+        return CapabilityLevel("none")
 
 
-def _judged(found: dict[str, Any], ended: int) -> Level:
-    """``ended``: the last thing that the process tried is what it must be killed for."""
-    version = int(found["landlock"]) if found["files"] else 0
-    seccomp = bool(found["calls"]) and ended == -signal.SIGSYS
-    if not found["limits"]:
-        return Level("none")
+def _level(results: dict[str, Any], exit_code: int) -> CapabilityLevel:
+    """``exit_code``: seccomp must have killed the process for the last thing that it tried."""
+    version = int(results["landlock"]) if results["files"] else 0
+    seccomp = bool(results["calls"]) and exit_code == -signal.SIGSYS
+    if not results["limits"]:
+        return CapabilityLevel("none")
     names: dict[int, Name] = {0: "basic", 1: "partial", 2: "full"}
-    return Level(names[bool(version) + seccomp], version, seccomp)
+    return CapabilityLevel(names[bool(version) + seccomp], version, seccomp)
 
 
 def main() -> None:
-    """Close this process, try to get out, say what came of it; then fork, which ends it where seccomp holds."""
+    """Lock this process down, try what is forbidden, print the results; then fork, for which seccomp must kill it."""
     version = landlock.version() if sys.platform == "linux" else 0
-    harden(Limits(_MEMORY, 10), os.getppid(), user_tasks())
-    found = {
+    lock_down(Limits(_MEMORY, 10), os.getppid(), user_tasks())
+    results = {
         "landlock": version,
         "files": _refused(lambda: os.listdir("/")),
         "calls": _refused(lambda: socket.socket().close()),
         "limits": resource.getrlimit(resource.RLIMIT_NOFILE)[1] <= OPEN_FILES,
     }
-    os.write(sys.stdout.fileno(), json.dumps(found).encode())
+    os.write(sys.stdout.fileno(), json.dumps(results).encode())
     os.fork()
     os._exit(0)
 

@@ -1,14 +1,85 @@
-"""The numbers of the system calls that the filter names, for the machines it knows."""
+"""Linux system calls: calls that Python has no function for, and the numbers of those that the filter names."""
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
-#: As ``platform.machine()`` says them, in the order of the columns below.
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
+
+#: Values of ``platform.machine()``, in the order of the columns of ``_TABLE``.
 MACHINES = ("x86_64", "aarch64")
 
-#: ``name:x86_64:aarch64`` from the kernel's unistd.h; ``-`` where a machine has no such call. Numbers never change.
+
+@lru_cache(maxsize=1)
+def libc() -> ctypes.CDLL:
+    """Loaded once in the sandbox's parent; loading it in a child would cost time for each file."""
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | ctypes.Structure | None) -> int:
+    """Call ``syscall(2)``; numbers are passed as they are, buffers and structures by address. Raises OSError."""
+    libc().syscall.restype = ctypes.c_long
+    values = (
+        ctypes.c_long(one) if isinstance(one, int) else ctypes.byref(one) if one is not None else None
+        for one in arguments
+    )
+    result: int = libc().syscall(ctypes.c_long(number), *values)
+    return _checked(result)
+
+
+def die_with_parent(signal: int) -> None:
+    _control(_PR_SET_PDEATHSIG, signal)
+
+
+def forgo_new_privileges() -> None:
+    """Programs started from here gain no rights from their file, a precondition of Landlock and seccomp."""
+    _control(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def refuse_tracing() -> None:
+    """No other process of this user may trace this one, and it leaves no core dump."""
+    _control(_PR_SET_DUMPABLE, 0)
+
+
+def adopt_orphans() -> None:
+    """Processes that a child leaves behind become the caller's children."""
+    _control(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def drop_capabilities() -> None:
+    """Drop all capabilities: root keeps none of its powers; for other users nothing changes."""
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    none = (ctypes.c_uint32 * 6)()
+    _checked(libc().capset(header, none))
+
+
+@cache
+def numbers(machine: str) -> Mapping[str, int]:
+    """System call numbers by name. Raises ValueError for a machine that is none of MACHINES."""
+    column = MACHINES.index(machine) + 1
+    rows = (entry.split(":") for entry in _TABLE.split())
+    return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
+
+
+def _control(option: int, value: int) -> None:
+    _checked(libc().prctl(option, value, 0, 0, 0))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+#: ``name:x86_64:aarch64`` from the kernel's unistd.h; ``-`` if a machine has no such call. Numbers never change.
 _TABLE = """
     accept4:288:242 accept:43:202 access:21:- acct:163:89 add_key:248:217 adjtimex:159:171 alarm:37:-
     arch_prctl:158:- bind:49:200 bpf:321:280 brk:12:214 capget:125:90 capset:126:91 chdir:80:49 chmod:90:-
@@ -55,11 +126,3 @@ _TABLE = """
     unshare:272:97 userfaultfd:323:282 utime:132:- utimensat:280:88 utimes:235:- vfork:58:- vhangup:153:58
     write:1:64 writev:20:66
 """
-
-
-@cache
-def numbers(machine: str) -> Mapping[str, int]:
-    """Number by name. Raises ValueError for a machine that is none of MACHINES."""
-    column = MACHINES.index(machine) + 1
-    rows = (entry.split(":") for entry in _TABLE.split())
-    return {row[0]: int(row[column]) for row in rows if row[column] != "-"}

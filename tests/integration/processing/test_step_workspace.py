@@ -15,7 +15,7 @@ from tests.integration.processing.given import processed
 from windlass import conf
 from windlass.files.api import FileStatus, lifecycle
 from windlass.kernel import secret_keys
-from windlass.processing import scratch
+from windlass.processing import step_workspace
 from windlass.storage import registry
 
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at descri
 
 
 def test_a_copy_has_no_name_and_cannot_be_written_to() -> None:
-    with scratch.real_file(io.BytesIO(b"bytes")) as file:
+    with step_workspace.local_file(io.BytesIO(b"bytes")) as file:
         assert place(file).startswith(str(conf.get().windlass_home / "scratch"))
         assert place(file).endswith(" (deleted)")
         assert file.read() == b"bytes"
@@ -36,15 +36,18 @@ def test_a_copy_has_no_name_and_cannot_be_written_to() -> None:
 
 
 def test_a_small_secret_is_never_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "MOST_IN_MEMORY", 5)
-    with scratch.real_file(io.BytesIO(b"bytes"), secret=True) as file, scratch.output(secret=True) as output:
+    monkeypatch.setattr(step_workspace, "LARGEST_IN_MEMORY", 5)
+    with (
+        step_workspace.local_file(io.BytesIO(b"bytes"), secret=True) as file,
+        step_workspace.new_output(secret=True) as output,
+    ):
         assert place(file).startswith(place(output))
         assert place(file).startswith("/memfd:")
         assert file.read() == b"bytes"
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.write(file.fileno(), b"x")
         assert output.write(b"made") == 4
-    with scratch.real_file(io.BytesIO(b"larger"), secret=True) as file:
+    with step_workspace.local_file(io.BytesIO(b"larger"), secret=True) as file:
         assert "/memfd:" not in place(file)
         assert file.read() == b"larger"
 
@@ -52,13 +55,13 @@ def test_a_small_secret_is_never_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> N
 def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The sandbox takes such descriptors like any others."""
     seen: list[str] = []
-    real_file = scratch.real_file
+    local_file = step_workspace.local_file
 
     def look(source: BinaryIO, *, secret: bool = False) -> object:
         seen.append(f"secret: {secret}")
-        return real_file(source, secret=secret)
+        return local_file(source, secret=secret)
 
-    monkeypatch.setattr(scratch, "real_file", look)
+    monkeypatch.setattr(step_workspace, "local_file", look)
     monkeypatch.setenv("ENCRYPTION_KEY", secret_keys.generate())
     monkeypatch.setenv("MEDIA_ROOT", str(tmp_path))
     conf.reload()

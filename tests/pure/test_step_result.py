@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windlass.processing.contract import About, MadeRendition, Makes, Quarantine, Rejection, StepResult
-from windlass.processing.outcome import MOST_SIZES, Misbehaved, accept, document
-from windlass.processing.sandbox.messages import LONGEST, Garbled, Unpacker, pack
+from windlass.processing.sandbox.channel import LONGEST, InvalidMessage, Unpacker, pack
+from windlass.processing.step_result import MOST_SIZES, InvalidResult, checked_result, to_json
 
 ABOUT = About(
     name="a",
@@ -39,8 +39,8 @@ def test_an_honest_answer_comes_through_whole() -> None:
         Rejection("too-wide", "It is too wide.", 4, 5),
         "5 wide",
     )
-    assert accept(ABOUT, document(result), 10) == result
-    assert accept(ABOUT, document(StepResult(verdict=Quarantine("Bad"))), 0).verdict == Quarantine("Bad")
+    assert checked_result(ABOUT, to_json(result), 10) == result
+    assert checked_result(ABOUT, to_json(StepResult(verdict=Quarantine("Bad"))), 0).verdict == Quarantine("Bad")
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_an_honest_answer_comes_through_whole() -> None:
     ],
 )
 def test_facts_that_cannot_be(facts: Any) -> None:
-    with pytest.raises(Misbehaved):
-        accept(ABOUT, EMPTY | {"facts": facts}, 10)
+    with pytest.raises(InvalidResult):
+        checked_result(ABOUT, EMPTY | {"facts": facts}, 10)
 
 
 @pytest.mark.parametrize(
@@ -88,32 +88,32 @@ def test_facts_that_cannot_be(facts: Any) -> None:
     ],
 )
 def test_renditions_that_cannot_be(change: dict[str, Any]) -> None:
-    with pytest.raises(Misbehaved):
-        accept(ABOUT, EMPTY | {"renditions": [MADE | change]}, 10)
+    with pytest.raises(InvalidResult):
+        checked_result(ABOUT, EMPTY | {"renditions": [MADE | change]}, 10)
 
 
 def test_renditions_in_several_widths() -> None:
     about = replace(ABOUT, makes=(replace(ABOUT.makes[0], sized=True),))
 
     def made(*names: str) -> StepResult:
-        return accept(about, EMPTY | {"renditions": [MADE | {"name": name} for name in names]}, 10)
+        return checked_result(about, EMPTY | {"renditions": [MADE | {"name": name} for name in names]}, 10)
 
     assert len(made("thumbnail", "thumbnail-320", "thumbnail-1280").renditions) == 3
     for wrong in ("thumbnail-", "thumbnail-0", "thumbnail-wide", "thumbnail-1-2", "preview-320", "thumbnail-999999"):
-        with pytest.raises(Misbehaved):
+        with pytest.raises(InvalidResult):
             made(wrong)
-    with pytest.raises(Misbehaved):
+    with pytest.raises(InvalidResult):
         made(*(f"thumbnail-{width}" for width in range(1, MOST_SIZES + 2)))
-    with pytest.raises(Misbehaved):
-        accept(ABOUT, EMPTY | {"renditions": [MADE | {"name": "thumbnail-320"}]}, 10)
+    with pytest.raises(InvalidResult):
+        checked_result(ABOUT, EMPTY | {"renditions": [MADE | {"name": "thumbnail-320"}]}, 10)
 
 
 def test_a_rendition_made_twice() -> None:
     about = About(name="a", stage="derive", title="A", order=1, isolated=True, makes=ABOUT.makes * 2)
-    with pytest.raises(Misbehaved):
-        accept(about, EMPTY | {"renditions": [MADE, MADE]}, 10)
-    with pytest.raises(Misbehaved):
-        accept(ABOUT, EMPTY | {"renditions": [MADE, MADE]}, 10)
+    with pytest.raises(InvalidResult):
+        checked_result(about, EMPTY | {"renditions": [MADE, MADE]}, 10)
+    with pytest.raises(InvalidResult):
+        checked_result(ABOUT, EMPTY | {"renditions": [MADE, MADE]}, 10)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_a_rendition_made_twice() -> None:
     ["no", {}, {"kind": "acquittal"}, {"kind": "rejection", "rule": "A B", "detail": "", "limit": 1, "actual": 2}],
 )
 def test_verdicts_that_cannot_be(verdict: Any) -> None:
-    with pytest.raises(Misbehaved):
-        accept(ABOUT, EMPTY | {"verdict": verdict}, 10)
+    with pytest.raises(InvalidResult):
+        checked_result(ABOUT, EMPTY | {"verdict": verdict}, 10)
 
 
 #: A busy machine is slow, which is no fault of the code.
@@ -133,8 +133,8 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 @given(st.dictionaries(st.sampled_from([*EMPTY, "kind"]), JSON) | st.fixed_dictionaries(dict.fromkeys(EMPTY, JSON)))
 def test_whatever_is_said_is_taken_or_refused_and_nothing_else(said: dict[str, Any]) -> None:
     try:
-        result = accept(ABOUT, said, 10)
-    except Misbehaved:
+        result = checked_result(ABOUT, said, 10)
+    except InvalidResult:
         return
     assert set(result.facts) <= ABOUT.gives
     assert "\x00" not in result.detail
@@ -153,11 +153,11 @@ def test_messages_come_out_as_they_went_in_however_they_are_cut(messages: list[A
 
 @pytest.mark.parametrize("stream", [b"\xff\xff\xff\xff", b"\x00\x00\x00\x02[]", b"\x00\x00\x00\x01{"])
 def test_what_is_no_message(stream: bytes) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(InvalidMessage):
         Unpacker().feed(stream)
 
 
 @pytest.mark.parametrize("message", [{"a": "x" * LONGEST}, {"a": float("nan")}, {"a": object()}])
 def test_what_cannot_be_said(message: dict[str, Any]) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(InvalidMessage):
         pack(message)

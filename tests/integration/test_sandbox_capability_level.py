@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require
-from windlass.processing.sandbox.level import measure
+from windlass.processing.sandbox.capability_level import measure
 
 LACKING = Path(__file__).parent / "lacking.py"
 NO_LANDLOCK = "Landlock (Linux 5.13 or newer, enabled) does not close the file system"

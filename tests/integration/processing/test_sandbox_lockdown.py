@@ -19,8 +19,8 @@ from windlass import conf
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.processing.sandbox.hardening import own_children
-from windlass.processing.sandbox.level import measure
+from windlass.processing.sandbox.capability_level import measure
+from windlass.processing.sandbox.parent import own_children
 
 LACKING = HERE.parent / "lacking.py"
 STOPPED = "The step was stopped: it asked the system for something it may not do."
@@ -196,4 +196,4 @@ def test_a_child_takes_the_walls_there_are_and_none_runs_without_those_required(
     subprocess.run(command, env={**os.environ, "SANDBOX": mode}, check=True, timeout=60)
     job.refresh_from_db()
     assert job.state == jobs.JobState[status]
-    assert ("The sandbox could not be closed" in job.last_error) == (mode == "require")
+    assert ("The sandbox could not be locked down" in job.last_error) == (mode == "require")
