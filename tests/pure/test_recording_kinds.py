@@ -204,6 +204,6 @@ def test_no_bytes_make_a_reader_fail(body: bytes, head: bytes) -> None:
     content = head + body
     file = io.BytesIO(content)
     for found in ("video/mp4", "application/octet-stream"):
-        recording_types.kind(file, content, len(content), found)
-    mp4_tracks.movie(file, len(content))
-    matroska_tracks.tracks(file, len(content))
+        recording_types.recording_type(file, content, len(content), found)
+    mp4_tracks.read_movie(file, len(content))
+    matroska_tracks.read_tracks(file, len(content))
