@@ -1,4 +1,4 @@
-# Everything a developer does with Windlass, by one word each. Needs Python 3.11 or newer and make, nothing else.
+# One target for each thing that a developer does with Windlass. Needs Python 3.11 or newer and make, nothing else.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# A stamp for each set of extras: what has been installed once is not asked for again until its list changes.
+# A stamp for each set of extras: a set is installed again only when its list changes.
 STAMP := $(VENV)/.installed
 LISTS := pyproject.toml constraints.txt
 
@@ -21,12 +21,12 @@ export DJANGO_SETTINGS_MODULE ?= windlass.settings
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(STAMP) $(STAMP)-dev $(STAMP)-bench ## Install everything that the other commands would when needed
+install: $(STAMP) $(STAMP)-dev $(STAMP)-bench ## Install everything that the other targets need
 
 serve: $(STAMP) ## Run the whole server on this machine (HOST, PORT, WINDLASS_HOME from the environment)
 	@exec $(BIN)/windlass serve
 
-test: $(STAMP)-dev ## Run every test (ARGS="-k name"); a test whose real part is missing is skipped, under CI=true it fails
+test: $(STAMP)-dev ## Run every test (ARGS="-k name"); a test whose service is missing is skipped, with CI=true it fails
 	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests)
 
 test-fast: $(STAMP)-dev ## Run the tests that are fast and need no service: pure, the local store, integration on SQLite
@@ -38,32 +38,32 @@ lint: $(STAMP)-dev ## Check format, lint rules, types and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP)-dev ## Write the code as `make lint` wants it
+format: $(STAMP)-dev ## Format the code and apply safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(STAMP) ## Make the tables of docs/reference from the code
+docs: $(STAMP) ## Generate the tables of docs/reference from the code
 	$(BIN)/python -m docs.generate
 
-bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); the result goes to benchmarks/results/
+bench: $(STAMP)-bench ## Measure Windlass beside its peers (ARGS="--quick"); writes to benchmarks/results/
 	$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: $(STAMP)-dev ## Break a running server again and again and count what was lost (SEED=1 ROUNDS=5)
+chaos: $(STAMP)-dev ## Kill and disturb a running server repeatedly and check that nothing is lost (SEED=1 ROUNDS=5)
 	CHAOS_SEED=$(or $(SEED),1) CHAOS_ROUNDS=$(or $(ROUNDS),5) \
 		$(BIN)/python -m pytest tests/process/test_faults.py --timeout=0 $(ARGS)
 
-hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); what fails is kept in .hostile/
+hostile: $(STAMP)-dev ## Process hostile files and damaged ones in the sandbox (COUNT=5000 SEED=1); failing files are kept in .hostile/
 	$(BIN)/python -m tests.hostile --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile $(ARGS)
 	$(BIN)/python -m tests.hostile.archive_peers --count $(or $(COUNT),5000) --seed $(or $(SEED),1) --keep .hostile
 
-audit: $(STAMP)-dev ## Look for known vulnerabilities in what is pinned
+audit: $(STAMP)-dev ## Look for known vulnerabilities in the pinned packages
 	$(BIN)/python .ci/audit.py
 
-constraints: $(STAMP)-dev ## Pin everything anew (needs uv)
+constraints: $(STAMP)-dev ## Update the pinned versions (needs uv)
 	uv pip compile --quiet --all-extras --universal --python-version 3.11 --upgrade --no-annotate --no-header \
 		--no-emit-index-url --output-file constraints.txt pyproject.toml
 
-clean: ## Remove what was built; uploaded files (windlass-data) stay
+clean: ## Remove what was built; uploaded files (windlass-data) are kept
 	rm -rf $(VENV) .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -2,6 +2,7 @@
 
 from windlass.files import (
     lifecycle,
+    retention,
     trash,
 )
 from windlass.files.assets import (
@@ -116,8 +117,9 @@ from windlass.files.moves import (
     objects_to_move,
     record_move,
 )
+from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import Profile, profile, profiles
-from windlass.files.quota import quota_owners, quota_usage, recount_quota, set_quota_limits
+from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.retained_objects import (
     ObjectRetention,
     end_retention,
@@ -125,7 +127,6 @@ from windlass.files.retained_objects import (
     remove_expired_objects,
     retain_object,
 )
-from windlass.files.runs import FileRun
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import (
     NewUpload,
@@ -150,7 +151,6 @@ __all__ = [
     "ClaimedChunk",
     "Damage",
     "FileAsset",
-    "FileRun",
     "FileStatus",
     "Finding",
     "IllegalTransition",
@@ -163,6 +163,7 @@ __all__ = [
     "NewUpload",
     "ObjectRetention",
     "OwedStep",
+    "ProcessingRecord",
     "Profile",
     "ReceivedChunk",
     "Rendition",
@@ -175,6 +176,7 @@ __all__ = [
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
+    "Usage",
     "VerifySelection",
     "accept_chunk",
     "blob_batches",
@@ -257,6 +259,7 @@ __all__ = [
     "require_living",
     "reserve_for_lease",
     "retain_object",
+    "retention",
     "selected_bytes",
     "set_quota_limits",
     "share_blob",
