@@ -97,4 +97,4 @@ def test_readiness_fails_only_where_walls_are_required(database: Path, lacking: 
 
 @pytest.mark.slow
 def test_the_warning_of_a_setting_that_takes_the_walls_away(database: Path) -> None:
-    assert "SANDBOX is off: a file that takes a step over" in windlass("", "check", SANDBOX="off").stdout
+    assert "SANDBOX is off: a file that exploits a parser" in windlass("", "check", SANDBOX="off").stdout
