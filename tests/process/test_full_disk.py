@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests import samples, services
-from tests.process.chunking import Chunked, digest, problem
+from tests.process.chunk_client import ChunkUpload, digest, problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, offset, patch
 
@@ -90,7 +90,7 @@ def test_tus_goes_on_where_the_disk_was_full(crammed: ServerProcess, http: httpx
 def test_a_chunk_that_found_no_room_is_sent_again(crammed: ServerProcess, http: httpx.Client, way: str) -> None:
     link, before = stored(http)
     data = os.urandom(2 * CHUNK + 5)
-    upload = Chunked.begin(http, data, CHUNK, file_hash=digest(data))
+    upload = ChunkUpload.create(http, data, CHUNK, file_hash=digest(data))
     assert upload.put(2).status_code == 200
     with filled(crammed.home / "media", leaving=MB) as make_room:
         problem(getattr(upload, way)(0), 507, "storage-full")

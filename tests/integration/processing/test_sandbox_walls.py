@@ -14,7 +14,7 @@ import pytest
 
 from tests import samples
 from tests.conftest import require
-from tests.integration.processing.given import HERE, events, job_of, processed, received, step
+from tests.integration.processing.received_files import HERE, events, job_of, processed, received, step
 from windlass import conf
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.jobs import api as jobs

@@ -1,6 +1,6 @@
-"""Runs a command as on a machine without some walls: ``lacking.py landlock,seccomp COMMAND…``.
+"""Run a command without some system calls: ``without_system_calls.py landlock,seccomp COMMAND…``.
 
-A filter of our own stands around the command, in which the calls do not exist.
+A seccomp filter around the command answers them as a kernel does that does not have them.
 """
 
 import errno
