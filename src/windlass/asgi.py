@@ -49,7 +49,7 @@ from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, metrics
 from windlass.processing import breakers
-from windlass.receiving import chunks, lease
+from windlass.receiving import chunked, lease
 
 breakers.watch()
 
@@ -180,8 +180,8 @@ async def stop() -> None:
 
     Running uploads flush, commit their offset and release their leases. Idempotent.
     """
-    lease.keeper.ask_all()
-    chunks.stop_all()
+    lease.keeper.stop_all()
+    chunked.stop_all()
     await event_streams.shut_down()
 
 

@@ -142,12 +142,12 @@ class SandboxTrial:
 
     def _of_machine(self, seconds: float) -> Iterator[str]:
         """What is wrong with what it left behind and took."""
-        from windlass.processing import workshop
+        from windlass.processing import process_sandbox
 
         yield from self.canary.heard()
-        if sandbox_pid(workshop.sandbox()) != self.parent:
+        if sandbox_pid(process_sandbox.sandbox()) != self.parent:
             yield "the sandbox's parent is another one"
-            self.parent = sandbox_pid(workshop.sandbox())
+            self.parent = sandbox_pid(process_sandbox.sandbox())
         if children_of(self.parent):
             yield f"children are left: {children_of(self.parent)}"
         if max(self.peaks, default=0) > STEP_MEMORY_MB * 2**20 + resident_memory(self.parent):
@@ -208,24 +208,24 @@ def sandbox_trial(directory: Path) -> Iterator[SandboxTrial]:
 
 def _open(home: Path, temporary: Path, canary: Canary) -> SandboxTrial:
     from windlass.jobs import notify
-    from windlass.processing import workshop
-    from windlass.processing.sandbox import client, launch
+    from windlass.processing import process_sandbox
+    from windlass.processing.sandbox import client, session
 
     notify.notify_workers = lambda *_: None  # nobody listens here
-    launch.ENVIRONMENT["TMPDIR"] = str(temporary)  # so that a temporary file would be seen
-    workshop.sandbox().start()
-    made = SandboxTrial(home, temporary, canary, sandbox_pid(workshop.sandbox()))
-    judge, took_too_long = client.judge, client.took_too_long
+    client.ENVIRONMENT["TMPDIR"] = str(temporary)  # so that a temporary file would be seen
+    process_sandbox.sandbox().start()
+    made = SandboxTrial(home, temporary, canary, sandbox_pid(process_sandbox.sandbox()))
+    result_or_raise, timed_out = session.result_or_raise, session.timed_out
 
     def watched(limits: Any, ended: dict[str, Any] | None, answer: Any) -> Any:
         made.peaks.append(peak_memory(ended, made.parent))
-        return judge(limits, ended, answer)
+        return result_or_raise(limits, ended, answer)
 
     def watched_late(limits: Any) -> Any:
         made.peaks.append(peak_memory(None, made.parent))
-        return took_too_long(limits)
+        return timed_out(limits)
 
-    client.judge, client.took_too_long = watched, watched_late
+    session.result_or_raise, session.timed_out = watched, watched_late
     _listen_to_log(made.notes)
     return made
 

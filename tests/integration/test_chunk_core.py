@@ -20,7 +20,7 @@ from windlass.kernel.clock import now
 from windlass.kernel.errors import ChecksumMismatch, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols.intents import CreateInChunks, Description, PutChunk
-from windlass.receiving import assembly, chunks
+from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
 from windlass.receiving.digest import IncrementalHashes, chunked_object
 from windlass.storage.contract import SyncFailed
@@ -37,16 +37,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 async def begin(data: bytes, **described: Any) -> files.UploadSession:
     intent = CreateInChunks(Description(**described), len(data), SIZE)
-    return await chunks.begin(intent, CALLER, dialect="chunks")
+    return await chunked.create(intent, CALLER, dialect="chunks")
 
 
-async def put(session: files.UploadSession, index: int, data: bytes) -> chunks.ChunkOutcome:
+async def put(session: files.UploadSession, index: int, data: bytes) -> chunked.ChunkOutcome:
     body = data[index * SIZE : (index + 1) * SIZE]
-    return await chunks.put(PutChunk(session.id, index), lambda: CALLER, BytesInMemory(body), dialect="chunks")
+    return await chunked.put(PutChunk(session.id, index), lambda: CALLER, BytesInMemory(body), dialect="chunks")
 
 
 async def complete(session: files.UploadSession) -> files.UploadSession:
-    return await assembly.complete(session.id, lambda: CALLER, dialect="chunks", wait=30)
+    return await chunk_completion.complete(session.id, lambda: CALLER, dialect="chunks", wait=30)
 
 
 def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(database: Path) -> None:
@@ -140,8 +140,8 @@ def test_what_was_followed_is_not_read_again(database: Path, monkeypatch: pytest
         session = await begin(data, sha256=hashlib.sha256(data).hexdigest())
         for index in range(8):
             await put(session, index, data)
-            await chunks.incremental_hashes().advance(chunked_object(session))
-        assert chunks.incremental_hashes()._hashes[session.id].offset == len(data)
+            await chunked.incremental_hashes().advance(chunked_object(session))
+        assert chunked.incremental_hashes()._hashes[session.id].offset == len(data)
         monkeypatch.setattr("windlass.receiving.digest._hash_stored_bytes", None)
         return await complete(session)
 
@@ -173,7 +173,7 @@ def test_orphans_are_not_what_is_being_assembled(database: Path) -> None:
     session = run(begin(data))
     run(put(session, 0, data))
     assert files.start_assembly(session, "somebody", 10) is not None
-    files.lifecycle.remove_orphans(store(), older_than_hours=-1)
+    files.lifecycle.delete_orphans(store(), older_than_hours=-1)
     assert store().info(session.store_key).size == SIZE
     with pytest.raises(UploadGone):
         files.take_lease(session.id, "other", 1)

@@ -144,7 +144,7 @@ def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
     asset = a_file(owner)
     before = fresh(asset)
     move(owner)
-    files.lifecycle.remove_orphans(store("local"), older_than_hours=-1)
+    files.lifecycle.delete_orphans(store("local"), older_than_hours=-1)
     sweep.sweep()
     assert read(before)
     SpareObject.objects.update(until=now() - timedelta(seconds=1))

@@ -46,7 +46,7 @@ from windlass.kernel.errors import (  # noqa: E402
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import appending, concatenating, joining, resumable, transfer, whole  # noqa: E402
+from windlass.receiving import concatenation, sequential, single, transfer  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
 from windlass.receiving.body import RequestBody  # noqa: E402
 from windlass.receiving.session import Outcome  # noqa: E402
@@ -86,8 +86,8 @@ def run(work: Any) -> Any:
         try:
             return await work
         finally:
-            while joining._running:
-                await asyncio.wait(list(joining._running.values()))
+            while concatenation._running:
+                await asyncio.wait(list(concatenation._running.values()))
                 await asyncio.sleep(0)
 
     return _runner.run(settled())
@@ -122,12 +122,12 @@ def split(content: bytes, cuts: list[int]) -> list[bytes]:
 
 def begin(**claims: Any) -> Outcome:
     intent = Create(Description(), claims.pop("size", None), **claims)
-    found: Outcome = run(resumable.create(intent, ANN, None, dialect="tus"))
+    found: Outcome = run(sequential.create(intent, ANN, None, dialect="tus"))
     return found
 
 
 def append(upload_id: uuid.UUID, offset: int, source: RequestBody, dialect: str = "tus", **claims: Any) -> Outcome:
-    found: Outcome = run(resumable.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
+    found: Outcome = run(sequential.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
     return found
 
 
@@ -198,7 +198,7 @@ class Receiving(RuleBasedStateMachine):
     def create(self, size: int | None, dialect: str) -> Model:
         ends = False if dialect == "ietf" else None
         intent = Create(Description(), size, completes=ends)
-        state = run(resumable.create(intent, ANN, None, dialect=dialect)).state
+        state = run(sequential.create(intent, ANN, None, dialect=dialect)).state
         return self._remember(Model(state.upload_id, dialect, size, complete=size == 0 and ends is None))
 
     @rule(target=parts, content=CONTENT, whole=st.booleans())
@@ -302,9 +302,9 @@ class Receiving(RuleBasedStateMachine):
         self._join_what_can_be()
         if model.gone:
             with pytest.raises((UploadGone, NotFound)):
-                run(resumable.query(model.id, who, dialect=model.dialect))
+                run(sequential.query(model.id, who, dialect=model.dialect))
             return
-        state = run(resumable.query(model.id, who, dialect=model.dialect)).state
+        state = run(sequential.query(model.id, who, dialect=model.dialect)).state
         assert state.complete == model.complete
         if not model.parts or model.complete:
             assert (state.offset, state.size) == (len(model.content), model.size)
@@ -327,10 +327,10 @@ class Receiving(RuleBasedStateMachine):
         intent = Concatenate(Description(client_metadata=metadata), tuple(part.id for part in parts), said)
         if any(part.gone for part in parts):
             with pytest.raises((NotFound, UploadGone)):
-                run(concatenating.concatenate(intent, ANN, dialect="tus"))
+                run(concatenation.concatenate(intent, ANN, dialect="tus"))
             return multiple()
-        first = run(concatenating.concatenate(intent, ANN, dialect="tus")).state
-        again = run(concatenating.concatenate(intent, ANN, dialect="tus")).state
+        first = run(concatenation.concatenate(intent, ANN, dialect="tus")).state
+        again = run(concatenation.concatenate(intent, ANN, dialect="tus")).state
         assert first.upload_id == again.upload_id
         model = self._remember(Model(first.upload_id, "tus", None, parts=parts))
         self._join_what_can_be()
@@ -342,7 +342,7 @@ class Receiving(RuleBasedStateMachine):
         self._join_what_can_be()
         if model.gone:
             return
-        run(resumable.abort(model.id, who))
+        run(sequential.abort(model.id, who))
         model.gone = True
         self._fail_what_waits_for(model)
 
@@ -365,7 +365,7 @@ class Receiving(RuleBasedStateMachine):
             writer.write(session.offset, [junk])
             writer.close()
             files.release_leases("the dead")
-        appending.digests._digests.clear()
+        sequential.digest_cache._digests.clear()
 
     def _join_what_can_be(self) -> None:
         for model in self.known:
@@ -377,7 +377,7 @@ class Receiving(RuleBasedStateMachine):
         for model in self.known:
             if part in model.parts and not model.complete and not model.gone:
                 model.gone = True
-                joining.join_abandoned(seconds=5)
+                concatenation.continue_abandoned(seconds=5)
 
     @invariant()
     def what_is_kept_is_what_was_acknowledged(self) -> None:
@@ -408,23 +408,23 @@ Receiving.TestCase.settings = settings(
 TestReceiving = pytest.mark.slow(Receiving.TestCase)
 
 
-PARTS = [joining.Part("local", "a", 5), joining.Part("s3", "b", 0), joining.Part("s3", "c", 4)]
+PARTS = [concatenation.Part("local", "a", 5), concatenation.Part("s3", "b", 0), concatenation.Part("s3", "c", 4)]
 
 
 @given(offset=st.integers(0, 9), step=st.integers(1, 10))
 def test_what_is_left_to_join_is_all_that_is_missing_and_no_more(offset: int, step: int) -> None:
     whole = [(part.key, at) for part in PARTS for at in range(part.size)]
-    left = [(part.key, start, size) for part, start, size in joining.pieces(PARTS, offset, step)]
+    left = [(part.key, start, size) for part, start, size in concatenation.pieces(PARTS, offset, step)]
     assert [(key, start + n) for key, start, size in left for n in range(size)] == whole[offset:]
     assert all(0 < size <= step for _, _, size in left)
 
 
 def test_small_pieces_are_copied_many_at_a_time() -> None:
-    parts = [joining.Part("local", "a", 3)] * 2500
-    taken = list(joining.steps(parts, 4, 1000))
-    assert [piece for step in taken for piece in step] == list(joining.pieces(parts, 4, 1000))
+    parts = [concatenation.Part("local", "a", 3)] * 2500
+    taken = list(concatenation.steps(parts, 4, 1000))
+    assert [piece for step in taken for piece in step] == list(concatenation.pieces(parts, 4, 1000))
     assert len(taken) == 8
-    assert len(list(joining.steps(parts, 0, 10**9))) == 3
+    assert len(list(concatenation.steps(parts, 0, 10**9))) == 3
 
 
 @pytest.mark.slow
@@ -437,7 +437,7 @@ def test_one_part_named_thousands_of_times() -> None:
         conf.reload()
         said = "final;" + f"/uploads/{part} " * 5000
         intent = Concatenate(Description(), (part,) * 5000, said)
-        state = run(concatenating.concatenate(intent, ANN, dialect="tus")).state
+        state = run(concatenation.concatenate(intent, ANN, dialect="tus")).state
     conf.reload()
     session = UploadSession.objects.get(id=state.upload_id)
     assert session.status == UploadStatus.COMPLETED
@@ -475,14 +475,14 @@ def test_an_upload_of_unknown_length_leaves_nothing_beyond_the_quota(
     principal = Principal(limited)
     digests = (Checksum("sha1", b"x" * 20),) if proved else ()
     begun = [
-        run(resumable.create(Create(Description(), None), principal, None, dialect=dialect)).state.upload_id
+        run(sequential.create(Create(Description(), None), principal, None, dialect=dialect)).state.upload_id
         for _ in range(3)
     ]
     for upload in begun:
         with suppress(Problem):
             intent = Append(upload, 0, body_digests=digests)
             data = body([b"x" * 30] * 20, breaks=breaks)
-            run(resumable.append(intent, lambda: principal, data, dialect=dialect))
+            run(sequential.append(intent, lambda: principal, data, dialect=dialect))
         assert lying(limited) <= counted(limited) <= 500
     offsets = [session.offset for session in UploadSession.objects.filter(owner=limited)]
     assert sum(offsets) == lying(limited) == counted(limited)
@@ -492,21 +492,21 @@ def test_an_upload_of_unknown_length_leaves_nothing_beyond_the_quota(
 
 def test_a_length_beyond_the_quota_is_refused_before_a_byte(limited: str) -> None:
     principal = Principal(limited)
-    upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    upload = run(sequential.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
     beyond, wrong = (
         Append(upload, 0, size=600),
         Append(upload, 0, size=400, body_digests=(Checksum("crc32", b"wrong"),)),
     )
     for intent, refusal in ((beyond, QuotaExceeded), (wrong, BodyDigestMismatch)):
         with pytest.raises(refusal):
-            run(resumable.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
+            run(sequential.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
     assert lying(limited) == counted(limited) == 0
     assert UploadSession.objects.get(id=upload).size is None
 
 
 def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None:
     principal = Principal(limited)
-    upload = run(resumable.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    upload = run(sequential.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
     lease = files.take_lease(upload, "the dead", 60)
     assert lease is not None
     with transaction.atomic():
@@ -517,14 +517,14 @@ def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None
     writer.close()
     files.release_leases("the dead")
     assert lying(limited) == counted(limited) == 300
-    run(resumable.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
+    run(sequential.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
     assert lying(limited) == counted(limited) == 3
 
 
 @pytest.mark.parametrize("pieces", [1, 20])
 def test_whole_uploads_of_unknown_length_leave_nothing(limited: str, pieces: int) -> None:
     new = admit(Description(), None, Principal(limited), "raw")
-    upload = whole.WholeUpload(new)
+    upload = single.SingleRequestUpload(new)
 
     async def send() -> None:
         try:
@@ -543,4 +543,4 @@ def test_past_the_length_is_refused_before_a_byte() -> None:
     upload = begin(size=4).state.upload_id
     with pytest.raises(PastDeclaredLength):
         append(upload, 0, body([b"abcde"]), body_length=5)
-    assert run(resumable.query(upload, who, dialect="tus")).state.offset == 0
+    assert run(sequential.query(upload, who, dialect="tus")).state.offset == 0

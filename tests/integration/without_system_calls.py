@@ -1,6 +1,6 @@
-"""Run a command without some system calls: ``without_system_calls.py landlock,seccomp COMMAND…``.
+"""Runs a command as on a machine without Landlock or seccomp: ``without_system_calls.py landlock,seccomp COMMAND…``.
 
-A seccomp filter around the command answers them as a kernel does that does not have them.
+A seccomp filter around the command makes their system calls fail with ENOSYS.
 """
 
 import errno
@@ -8,13 +8,13 @@ import os
 import platform
 import sys
 
-from windlass.processing.sandbox import seccomp, system
-from windlass.processing.sandbox.bpf import ALLOW, Rule, assemble, refuse
-from windlass.processing.sandbox.syscalls import numbers
+from windlass.processing.sandbox import linux_calls, seccomp
+from windlass.processing.sandbox.linux_calls import numbers
+from windlass.processing.sandbox.seccomp import ALLOW, Rule, assemble, refuse
 
 CALLS = {"landlock": 444, "seccomp": numbers(platform.machine())["seccomp"]}
 
 missing = {CALLS[name]: Rule(refuse(errno.ENOSYS)) for name in sys.argv[1].split(",")}
-system.forgo_new_privileges()
+linux_calls.forgo_new_privileges()
 seccomp.enforce(assemble(seccomp.ARCHES[platform.machine()], missing, ALLOW))
 os.execv(sys.argv[2], sys.argv[2:])

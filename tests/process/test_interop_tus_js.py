@@ -108,7 +108,7 @@ def test_terminates(node: str, shared_server: ServerProcess, large_file: Path) -
     assert httpx.head(uploaded["url"], headers={"Tus-Resumable": "1.0.0"}).status_code in {404, 410}
 
 
-def test_goes_on_by_itself_after_the_web_process_was_killed(node: str, server: ServerProcess, tmp_path: Path) -> None:
+def test_resumes_by_itself_after_the_web_process_was_killed(node: str, server: ServerProcess, tmp_path: Path) -> None:
     path = tmp_path / "larger.bin"
     # The client tells of its progress every 100 ms only: the file has to be longer than what can go by meanwhile.
     path.write_bytes(os.urandom(MIB) * 480)

@@ -69,7 +69,7 @@ def test_asynchronously(shared_server: ServerProcess, large_file: Path, content:
     assert_stored(shared_server.url, file_of(asyncio.run(upload())), large_file)
 
 
-def test_a_new_uploader_goes_on_after_the_server_died(
+def test_a_new_uploader_resumes_after_the_server_was_killed(
     server: ServerProcess, large_file: Path, content: IO[bytes]
 ) -> None:
     client = TusClient(f"{server.url}/files/")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests import false_recordings, rendition_samples, samples
 from windlass.processing.contract import StepContext
 from windlass.processing.formats.recordings import matroska_tracks, mp4_tracks, recording_types
-from windlass.processing.steps.audio_preview import AudioPreview
 from windlass.processing.steps.av_facts import AvFacts
+from windlass.processing.steps.previews import AudioPreview
 from windlass.processing.steps.type import Type
 from windlass.processing.steps.waveform import Waveform
 
@@ -204,6 +204,6 @@ def test_no_bytes_make_a_reader_fail(body: bytes, head: bytes) -> None:
     content = head + body
     file = io.BytesIO(content)
     for found in ("video/mp4", "application/octet-stream"):
-        recording_types.kind(file, content, len(content), found)
-    mp4_tracks.movie(file, len(content))
-    matroska_tracks.tracks(file, len(content))
+        recording_types.recording_type(file, content, len(content), found)
+    mp4_tracks.read_movie(file, len(content))
+    matroska_tracks.read_tracks(file, len(content))

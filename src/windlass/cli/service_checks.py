@@ -149,7 +149,7 @@ def _steps() -> str:
 
 
 def _scanner() -> str:
-    version = processing.check_scanner()
+    version = processing.scanner_version()
     if version is None:
         return "none is set: files are not scanned for malware"
     return "; ".join(filter(None, (version, processing.try_scanner_limits())))

@@ -8,6 +8,7 @@ from windlass.files import (
     places,
     references,
     repair,
+    retention,
     spares,
     trash,
 )
@@ -83,9 +84,9 @@ from windlass.files.leases import (
 )
 from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
+from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import Profile, profile, profiles
-from windlass.files.quota import quota_owners, quota_usage, recount_quota, set_quota_limits
-from windlass.files.runs import FileRun
+from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import (
     NewUpload,
@@ -109,7 +110,6 @@ __all__ = [
     "ClaimLost",
     "ClaimedChunk",
     "FileAsset",
-    "FileRun",
     "FileStatus",
     "IllegalTransition",
     "Lease",
@@ -117,6 +117,7 @@ __all__ = [
     "MediaRules",
     "NewUpload",
     "OwedStep",
+    "ProcessingRecord",
     "Profile",
     "ReceivedChunk",
     "Rendition",
@@ -128,6 +129,7 @@ __all__ = [
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
+    "Usage",
     "accept_chunk",
     "chunk_layout",
     "chunk_store_states",
@@ -188,6 +190,7 @@ __all__ = [
     "request_lease",
     "require_living",
     "reserve_for_lease",
+    "retention",
     "set_quota_limits",
     "spares",
     "start_assembly",

@@ -12,7 +12,7 @@ from windlass.files.api import UploadSession, UploadStatus
 from windlass.http.schemas import ReplyModel
 from windlass.kernel.clock import now, rfc3339
 from windlass.protocols.chunks import progress_document
-from windlass.receiving.chunks import progress_of
+from windlass.receiving.chunked import progress_of
 
 
 class UploadProgress(ReplyModel):

@@ -160,7 +160,7 @@ async def _sandbox() -> str:
 async def _scanner() -> str:
     """Without it files are taken in and wait: the server is ready all the same."""
     try:
-        found = await in_thread(processing.check_scanner)
+        found = await in_thread(processing.scanner_version)
     except (processing.ScannerAway, processing.BrokenScanner):
         return "away: files that must be scanned are stored and not served until it is back."
     return "It answers." if found else "None is set: files are not scanned for malware."

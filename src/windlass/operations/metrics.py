@@ -40,7 +40,7 @@ from windlass.jobs.api import Job, JobState, Stage
 from windlass.kernel import process_counters
 from windlass.kernel.clock import monotonic, now
 from windlass.processing import api as processing
-from windlass.processing.sandbox.level import NAMES
+from windlass.processing.sandbox.capability_level import NAMES
 
 #: Figures that read a whole table are worked out no more often than this.
 TABLE_SECONDS = 60.0
@@ -143,7 +143,7 @@ def _tables() -> Sequence[Metric]:
     files = _counted(FileAsset, FileStatus)
     stored = {("file", name): size for name, size in _bytes(Blob)}
     stored |= {("rendition", name): size for name, size in _bytes(Rendition)}
-    trashed, damaged = trash.contents(), integrity.damaged().count()
+    trashed, damaged = trash.totals(), integrity.damaged().count()
     ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
     steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
     runs = {(step, state): n for step, state, n, _ in steps}

@@ -14,7 +14,7 @@ from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 from windlass.protocols.dialects import Dialect
-from windlass.receiving import joining, taking
+from windlass.receiving import concatenation, direct_completion
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
 
 
 def _lapsed_jobs(report: SweepReport) -> None:
-    report.jobs_taken_back = processing.recover(jobs.expired_claims())
+    report.jobs_taken_back = processing.revoke_claims(jobs.expired_claims())
 
 
 def _lost_bells(report: SweepReport) -> None:
@@ -101,21 +101,21 @@ def _lost_bells(report: SweepReport) -> None:
 
 
 def _owed_steps(report: SweepReport) -> None:
-    report.owed_opened = processing.fill_in_owed()
+    report.owed_opened = processing.backfill()
 
 
 def _sent_uploads(report: SweepReport) -> None:
-    report.uploads_taken = taking.take_sent(Dialect.S3, seconds=TAKE_SECONDS)
+    report.uploads_taken = direct_completion.complete_sent_uploads(Dialect.S3, seconds=TAKE_SECONDS)
 
 
 def _expired_uploads(report: SweepReport) -> None:
     report.uploads_expired, freed = files.lifecycle.expire_uploads()
     report.bytes_freed += freed
-    report.uploads_forgotten = files.lifecycle.forget_uploads()
+    report.uploads_forgotten = files.lifecycle.delete_ended_uploads()
 
 
 def _retention(report: SweepReport) -> None:
-    found = processing.retire()
+    found = processing.apply_retention()
     report.files_released, report.files_deleted = found.released, found.deleted
     report.bytes_freed += found.bytes_freed
 
@@ -131,7 +131,7 @@ def _spare_objects(report: SweepReport) -> None:
 
 
 def _abandoned_joins(report: SweepReport) -> None:
-    report.uploads_to_join = joining.join_abandoned(seconds=JOIN_SECONDS)
+    report.uploads_to_join = concatenation.continue_abandoned(seconds=JOIN_SECONDS)
 
 
 def _old_records(report: SweepReport) -> None:
@@ -141,7 +141,7 @@ def _old_records(report: SweepReport) -> None:
 
 
 def _orphans(report: SweepReport) -> None:
-    report.orphans_removed, freed, report.stores_passed_over = files.lifecycle.remove_orphans_everywhere()
+    report.orphans_removed, freed, report.stores_passed_over = files.lifecycle.delete_orphans_in_all_stores()
     report.bytes_freed += freed
 
 

@@ -6,10 +6,11 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from windlass.processing.limits import limits_of
-from windlass.processing.outcome import accept
+from windlass.processing.process_sandbox import step_limits
 from windlass.processing.registry import installed, step
-from windlass.processing.sandbox.client import Order, Sandbox
+from windlass.processing.sandbox.client import Sandbox
+from windlass.processing.sandbox.session import Order
+from windlass.processing.step_result import checked_result
 
 
 def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
@@ -18,10 +19,10 @@ def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
     detecting = step("type")
     with (
         path.open("rb") as file,
-        closing(Sandbox(unready=installed().keys() - {detecting.about.name})) as sandbox,
-        sandbox.session(file.fileno(), None, limits_of(detecting.about)) as session,
+        closing(Sandbox(unexpected=installed().keys() - {detecting.about.name})) as sandbox,
+        sandbox.session(file.fileno(), None, step_limits(detecting.about)) as session,
     ):
         facts = {"filename": path.name, "size": path.stat().st_size}
         said = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
-    found = accept(detecting.about, said, 0).facts
+    found = checked_result(detecting.about, said, 0).facts
     return str(found["mime_type"]), tuple(found.get("also") or ())

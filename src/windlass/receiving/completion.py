@@ -1,4 +1,4 @@
-"""Every byte is in: prove what was announced, then record the file and its first job in one transaction."""
+"""Complete an upload: verify the announced checksums, then record the file and its first job in one transaction."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import ChecksumMismatch, Problem
 from windlass.protocols.digests import Checksum, Proof
-from windlass.receiving import digest as digests
 from windlass.receiving.admission import check_size, profile_of
+from windlass.receiving.digest import hash_file
+from windlass.receiving.session import fail_session
 from windlass.storage.contract import State, Store
 from windlass.storage.registry import store
 
 
-async def prove(store: Store, key: str, known: str | None, expected: Sequence[Checksum]) -> str | None:
-    """The SHA-256 if somebody saw every byte, checked against what was announced. Raises ChecksumMismatch.
+def announced_checksums(sha256: str | None, sha512: str | None) -> list[Checksum]:
+    """Return the digests (hex) announced for a session as checksums."""
+    announced = {"sha256": sha256, "sha512": sha512}
+    return [Checksum(name, bytes.fromhex(value)) for name, value in announced.items() if value is not None]
 
-    Where nobody saw every byte, or another digest was announced, the stored object is read.
+
+async def verify_checksums(store: Store, key: str, known: str | None, expected: Sequence[Checksum]) -> str | None:
+    """Compare a stored object with the announced checksums; return its SHA-256 (hex) if it is known now.
+
+    ``known``: its SHA-256 if every byte was hashed while it was received. The object is read if that does not suffice.
+    Raises ChecksumMismatch.
     """
     if not expected:
         return known
     if known is not None and all(each.algorithm == "sha256" for each in expected):
         wrong = [each for each in expected if each.value.hex() != known]
     else:
-        known, wrong = await in_thread(_read, store, key, expected)
+        known, wrong = await in_thread(_hash_object, store, key, expected)
     for each in wrong:
         raise ChecksumMismatch(
             f"The bytes do not have the {each.algorithm} {each.value.hex()} that was announced; "
@@ -38,39 +46,31 @@ async def prove(store: Store, key: str, known: str | None, expected: Sequence[Ch
     return known
 
 
-def announced_by(sha256: str | None, sha512: str | None) -> list[Checksum]:
-    """The digests of a session, as ``prove`` expects them."""
-    said = {"sha256": sha256, "sha512": sha512}
-    return [Checksum(name, bytes.fromhex(value)) for name, value in said.items() if value is not None]
-
-
-async def complete(
+async def complete_upload(
     lease: files.Lease,
     session: files.UploadSession,
     *,
     size: int,
     known: str | None,
-    also: Sequence[Checksum] = (),
+    upload_digests: Sequence[Checksum] = (),
     last_append_offset: int = 0,
     request_id: str = "",
 ) -> None:
-    """A leased session's object is whole: prove it and record the file. ``known`` is its SHA-256 if somebody saw it,
-    ``also`` are digests that it must have beside those that were announced when it began.
+    """Verify a leased session whose object is complete, and record its file.
 
-    Raises ChecksumMismatch and InvalidField, with which the upload is over, and LeaseLost.
+    ``known``: as in ``verify_checksums``. ``upload_digests``: checksums besides those that were announced on creation.
+    Raises ChecksumMismatch and InvalidField, with which the session has failed, LeaseLost, QuotaExceeded, StoreError.
     """
-    target = store(session.store)
     try:
-        if session.size is None:  # else it was checked when it was said
+        if session.size is None:  # otherwise it was checked when it was declared
             check_size(profile_of(session), size)
-        expected = [*announced_by(session.expected_sha256, session.expected_sha512), *also]
-        sha256 = await prove(target, lease.store_key, known, expected)
+        expected = [*announced_checksums(session.expected_sha256, session.expected_sha512), *upload_digests]
+        sha256 = await verify_checksums(store(session.store), lease.store_key, known, expected)
     except Problem as problem:
-        await in_transaction(files.mark_upload_ended, session.id, files.UploadStatus.FAILED, problem.detail)
-        await in_thread(target.discard, lease.store_key, lease.state)
+        await fail_session(session, problem.detail)
         raise
     await in_transaction(
-        record,
+        record_file,
         lease,
         session,
         size=size,
@@ -80,7 +80,7 @@ async def complete(
     )
 
 
-def record(
+def record_file(
     lease: files.Lease,
     session: files.UploadSession,
     *,
@@ -89,10 +89,10 @@ def record(
     last_append_offset: int = 0,
     request_id: str = "",
 ) -> files.FileAsset:
-    """The session ends, the file and its intake job begin: one transaction. Raises LeaseLost."""
-    with recording() as tell:
+    """End the session and create its file and intake job, in one transaction. Raises LeaseLost, QuotaExceeded."""
+    with recording() as recorder:
         asset = files.complete_upload(
-            tell, lease, session, size=size, sha256=sha256, last_append_offset=last_append_offset
+            recorder, lease, session, size=size, sha256=sha256, last_append_offset=last_append_offset
         )
         jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
     session.status = files.UploadStatus.COMPLETED
@@ -101,7 +101,7 @@ def record(
     return asset
 
 
-def record_whole(
+def record_session_and_file(
     new: files.NewUpload,
     *,
     upload_id: uuid.UUID,
@@ -111,19 +111,19 @@ def record_whole(
     sha256: str | None,
     request_id: str,
 ) -> files.FileAsset:
-    """Session, file and intake job of bytes that came whole: one transaction."""
-    with recording() as tell:
+    """Create session, file and intake job of an object that was stored in one go, in one transaction."""
+    with recording() as recorder:
         _session, asset = files.create_complete_upload(
-            tell, new, upload_id=upload_id, key=key, state=state, size=size, sha256=sha256
+            recorder, new, upload_id=upload_id, key=key, state=state, size=size, sha256=sha256
         )
         jobs.enqueue(jobs.Stage.INTAKE, asset.id, run=asset.run, request_id=request_id)
     return asset
 
 
-def _read(store: Store, key: str, expected: Sequence[Checksum]) -> tuple[str, list[Checksum]]:
-    """The SHA-256 of a stored object, and which digests it does not have."""
+def _hash_object(store: Store, key: str, expected: Sequence[Checksum]) -> tuple[str, list[Checksum]]:
+    """Return the SHA-256 of a stored object, and the checksums that it does not have."""
     proof = Proof(expected)
     with store.open(key) as source:
-        found = digests.hash_file(source, proof)
+        sha256 = hash_file(source, proof)
     failed = proof.failed()
-    return found, [each for each in expected if each.algorithm in failed]
+    return sha256, [each for each in expected if each.algorithm in failed]

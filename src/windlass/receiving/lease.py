@@ -1,5 +1,8 @@
-"""Who may write to an upload. One request at a time, across processes; the newest wins, because a client that comes
-back from a dead network is on a new connection while the old one still looks alive."""
+"""The exclusive right to write to an upload: take it, renew it, wait for it, give it up to a newer request.
+
+One request at a time may write, across processes. The newest one wins: a client that comes back from a dead network
+uses a new connection while the old one still looks alive.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,23 @@ from windlass.kernel.clock import monotonic
 from windlass.kernel.errors import UploadLocked
 from windlass.kernel.ids import new_id
 
-#: A lease lapses this long after its process stopped renewing it (seconds).
+#: A lease expires this long after its process stopped renewing it (seconds).
 LEASE_SECONDS = 10.0
 RENEW_SECONDS = 3.0
 
-#: How often a process asks whether somebody wants a lease of its own (seconds).
-LISTEN_SECONDS = 0.5
+#: How often a process checks whether another one requested one of its leases (seconds).
+POLL_SECONDS = 0.5
 
-#: How long a request waits for the holder to let go before it is told 423 (seconds).
+#: How long a request waits for the holder to release the lease before it is refused with 423 (seconds).
 WAIT_SECONDS = 10.0
 
-#: How long a reader of the status waits for requests that are about to commit (seconds).
-SETTLE_SECONDS = 1.0
+#: How long a status query waits for requests that are about to commit (seconds).
+COMMIT_WAIT_SECONDS = 1.0
 
-#: How long at most the loss of a connection goes unnoticed by the request that receives from it (seconds).
-NOTICE_SECONDS = 0.1
+#: How long a status query waits for a request that is still receiving, whose client may be gone (seconds).
+RECEIVING_WAIT_SECONDS = 0.1
 
-_DID_NOT_LET_GO = "Another request is writing to this upload and did not let go. Try again shortly."
+_NOT_RELEASED = "Another request is writing to this upload and did not let go. Try again shortly."
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +45,7 @@ _holder = f"web-{new_id()}"
 
 
 def set_holder(name: str) -> None:
-    """This process's name in the database. One that starts under a name frees what that name held."""
+    """Set this process's name in the database. A process frees at its start what is still leased under its name."""
     global _holder
     _holder = name
 
@@ -52,74 +55,74 @@ def holder() -> str:
 
 
 @dataclass
-class Keeper:
-    """The leases of this process: renews them, and asks their holders to let go when another process wants one.
+class LeaseKeeper:
+    """Renews the leases of this process, and asks their holders to stop when another request wants one.
 
-    ``unwanted(holder)`` and ``renew(holder, seconds)`` are of the records that the leases are columns of.
+    ``unrequested(holder)`` and ``renew(holder, seconds)`` belong to the rows whose columns the leases are.
     """
 
-    unwanted: Callable[[str], Collection[uuid.UUID]] = files.unrequested_leases
+    unrequested: Callable[[str], Collection[uuid.UUID]] = files.unrequested_leases
     renew: Callable[[str, float], int] = files.renew_leases
-    #: The server is stopping, which is why its holders are asked to let go.
+    #: The server is stopping, and asked all holders to stop for that reason.
     stopping: bool = False
-    _stops: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
+    _stop_requests: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def holding(self, upload_id: uuid.UUID, stop: Callable[[], None]) -> Iterator[None]:
-        """Inside, the lease is renewed. ``stop`` is called, perhaps more than once, when it is to be let go."""
-        self._stops[upload_id] = stop
+    def holding(self, row_id: uuid.UUID, request_stop: Callable[[], None]) -> Iterator[None]:
+        """Renew the lease inside. ``request_stop`` is called, perhaps repeatedly, when the lease is to be released."""
+        self._stop_requests[row_id] = request_stop
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._watch())
+            self._task = asyncio.get_running_loop().create_task(self._renew_and_poll())
         try:
             yield
         finally:
-            if self._stops.get(upload_id) == stop:
-                del self._stops[upload_id]
+            if self._stop_requests.get(row_id) == request_stop:
+                del self._stop_requests[row_id]
 
-    def ask(self, upload_id: uuid.UUID) -> bool:
-        """Ask a holder in this process. False where there is none."""
-        stop = self._stops.get(upload_id)
-        if stop is None:
+    def request_stop(self, row_id: uuid.UUID) -> bool:
+        """Ask the holder to stop. False if this process has none."""
+        request_stop = self._stop_requests.get(row_id)
+        if request_stop is None:
             return False
-        stop()
+        request_stop()
         return True
 
-    def ask_all(self) -> None:
-        """The server is stopping: every holder flushes, commits and lets go."""
+    def stop_all(self) -> None:
+        """The server is stopping: every holder flushes, commits and releases its lease."""
         self.stopping = True
-        for stop in list(self._stops.values()):
-            stop()
+        for request_stop in list(self._stop_requests.values()):
+            request_stop()
 
-    async def _watch(self) -> None:
+    async def _renew_and_poll(self) -> None:
         renewed = monotonic()
-        while self._stops:
-            await asyncio.sleep(LISTEN_SECONDS)
+        while self._stop_requests:
+            await asyncio.sleep(POLL_SECONDS)
             try:
-                await self._let_go()
+                await self._stop_requested_holders()
                 if monotonic() - renewed >= RENEW_SECONDS:
                     await in_transaction(self.renew, _holder, LEASE_SECONDS)
                     renewed = monotonic()
             except DatabaseError as error:
-                log.warning("lease.not_renewed", error=str(error))  # the next round may succeed before it lapses
+                log.warning("lease.not_renewed", error=str(error))  # the next round may succeed before it expires
 
-    async def _let_go(self) -> None:
-        """Stop who is asked to let go, and who has lost the lease already: its upload was ended, or taken over."""
-        held = list(self._stops.items())  # before the question: what is leased meanwhile is not in the answer
-        kept = await in_database(self.unwanted, _holder)
-        for upload_id, stop in held:
-            if upload_id not in kept:
-                stop()
-
-
-keeper = Keeper()
+    async def _stop_requested_holders(self) -> None:
+        """Stop the holders whose lease was requested, or lost because its upload ended or was taken over."""
+        held = list(self._stop_requests.items())  # before the query, which does not see leases taken meanwhile
+        unrequested = await in_database(self.unrequested, _holder)
+        for row_id, request_stop in held:
+            if row_id not in unrequested:
+                request_stop()
 
 
-class Writers:
-    """The requests of this process that write to an upload, from the moment they arrive until they have ended.
+keeper = LeaseKeeper()
 
-    A request whose client is gone may still be waiting for the lease, and will commit what came: whoever tells how far
-    the upload is waits for it first.
+
+class ActiveWriters:
+    """The requests of this process that write to an upload, from their arrival to their end.
+
+    A request whose client is gone may still wait for the lease and commit what it received. Whoever reports the offset
+    of the upload waits for it first.
     """
 
     def __init__(self) -> None:
@@ -127,8 +130,8 @@ class Writers:
         self._streaming: set[uuid.UUID] = set()
 
     @contextmanager
-    def arrived(self, upload_id: uuid.UUID) -> Iterator[None]:
-        """Enter before anything is awaited."""
+    def registered(self, upload_id: uuid.UUID) -> Iterator[None]:
+        """Register a request. Enter this before anything is awaited."""
         ended = asyncio.Event()
         self._ended.setdefault(upload_id, []).append(ended)
         try:
@@ -141,71 +144,76 @@ class Writers:
 
     @contextmanager
     def streaming(self, upload_id: uuid.UUID) -> Iterator[None]:
-        """Inside, the holder of the lease receives a body that may take long."""
+        """Mark that the holder of the lease is receiving a body that may take long."""
         self._streaming.add(upload_id)
         try:
             yield
         finally:
             self._streaming.discard(upload_id)
 
-    async def let_go(self, upload_id: uuid.UUID) -> bool:
-        """Wait until those that are there now have ended, each asked to let go as soon as it has the lease. False
-        where there was none. Raises UploadLocked after WAIT_SECONDS."""
-        await _what_came_before_is_read()
-        deadline, there = monotonic() + WAIT_SECONDS, list(self._ended.get(upload_id, ()))
-        for ended in there:
+    async def stop_and_wait(self, upload_id: uuid.UUID) -> bool:
+        """Ask the current writers to stop and wait for their end. False if there were none.
+
+        Raises UploadLocked after WAIT_SECONDS.
+        """
+        await _let_earlier_requests_register()
+        deadline, active = monotonic() + WAIT_SECONDS, list(self._ended.get(upload_id, ()))
+        for ended in active:
             while not ended.is_set():
                 if monotonic() > deadline:
-                    raise UploadLocked(_DID_NOT_LET_GO)
-                keeper.ask(upload_id)
-                await _within(ended, 0.05)
-        return bool(there)
+                    raise UploadLocked(_NOT_RELEASED)
+                keeper.request_stop(upload_id)
+                await _wait_at_most(ended, 0.05)
+        return bool(active)
 
-    async def settle(self, upload_id: uuid.UUID) -> bool:
-        """Wait for those that are about to commit, and for a moment also for one that is receiving, because its client
-        may be gone already. Nobody is asked to let go. False where there was none."""
-        await _what_came_before_is_read()
-        began, there = monotonic(), list(self._ended.get(upload_id, ()))
-        for ended in there:
+    async def wait_for_commits(self, upload_id: uuid.UUID) -> bool:
+        """Wait a short time for the current writers to commit, without stopping them. False if there were none."""
+        await _let_earlier_requests_register()
+        began, active = monotonic(), list(self._ended.get(upload_id, ()))
+        for ended in active:
             while not ended.is_set():
-                longest = NOTICE_SECONDS if upload_id in self._streaming else SETTLE_SECONDS
+                longest = RECEIVING_WAIT_SECONDS if upload_id in self._streaming else COMMIT_WAIT_SECONDS
                 if monotonic() - began > longest:
                     break
-                await _within(ended, 0.02)
-        return bool(there)
+                await _wait_at_most(ended, 0.02)
+        return bool(active)
 
 
-writers = Writers()
+writers = ActiveWriters()
 
 
-def take(upload_id: uuid.UUID) -> files.Lease | None:
-    """The lease, if it is free. Blocks on the database. Raises UploadCompleted, UploadGone."""
+def take_lease(upload_id: uuid.UUID) -> files.Lease | None:
+    """Take the lease if it is free. Blocks on the database. Raises UploadCompleted, UploadGone."""
     return files.take_lease(upload_id, _holder, LEASE_SECONDS)
 
 
-async def wait_for(upload_id: uuid.UUID) -> files.Lease:
-    """The lease, once its holder let go. Raises UploadLocked after WAIT_SECONDS, UploadCompleted, UploadGone."""
+async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:
+    """Ask the holder to release the lease, and take it. Raises UploadLocked after WAIT_SECONDS, UploadCompleted,
+    UploadGone."""
     deadline = monotonic() + WAIT_SECONDS
     pause = 0.01
     while monotonic() < deadline:
-        if not keeper.ask(upload_id):
+        if not keeper.request_stop(upload_id):
             await in_transaction(files.request_lease, upload_id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
-        lease = await in_transaction(take, upload_id)
+        lease = await in_transaction(take_lease, upload_id)
         if lease is not None:
             return lease
-    raise UploadLocked(_DID_NOT_LET_GO)
+    raise UploadLocked(_NOT_RELEASED)
 
 
-async def _what_came_before_is_read() -> None:
-    """A request on a connection that was made a moment ago has its head read some rounds of the event loop later than
-    one on a connection that is kept open, which may have come after it: accept, read, parse, begin."""
+async def _let_earlier_requests_register() -> None:
+    """Give requests that arrived before this one on new connections the rounds of the event loop that they need.
+
+    The head of a request on a new connection is read some rounds later than that of one on a kept-open connection:
+    accept, read, parse, start.
+    """
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-async def _within(event: asyncio.Event, seconds: float) -> None:
+async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -18,11 +18,10 @@ from windlass.kernel.errors import Conflict, PastDeclaredLength, Problem, Upload
 from windlass.kernel.ids import new_id
 from windlass.kernel.principals import Caller
 from windlass.protocols.intents import UploadState
-from windlass.receiving import writing
 from windlass.receiving.admission import object_key
 from windlass.receiving.disk_space import require_free_space
 from windlass.receiving.lease import keeper
-from windlass.receiving.transfer import TransferEnd
+from windlass.receiving.transfer import TransferEnd, syncs_complete_files
 from windlass.storage.contract import State, Store, StoreError, SyncFailed
 from windlass.storage.registry import store
 
@@ -74,8 +73,9 @@ async def create_session(
     upload_id, target = new_id(), store(new.store)
     key = object_key(upload_id)
     at_most = new.profile.max_size if new.size is None else new.size
-    create_writable = partial(writing.create, at_most=at_most, chunk_size=new.chunk_size)
-    state = await in_thread(create_object or create_writable, target, key)
+    if create_object is None:
+        create_object = partial(_create_writable_object, at_most=at_most, chunk_size=new.chunk_size)
+    state = await in_thread(create_object, target, key)
     try:
         session = await in_transaction(insert, new, upload_id=upload_id, key=key, state=state)
     except Problem:
@@ -86,20 +86,33 @@ async def create_session(
     return session
 
 
+def _create_writable_object(target: Store, key: str, *, at_most: int, chunk_size: int | None) -> State:
+    return target.create(key, durable=syncs_complete_files(), at_most=at_most, chunk_size=chunk_size)
+
+
 def find_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = None) -> files.UploadSession:
     """Return the caller's session in any status. With a ``dialect`` it must have been created in that dialect.
 
     Blocks on the database. Raises NotFound, Conflict.
     """
     session = files.get_upload(upload_id, caller())
-    if dialect is not None and session.dialect != dialect:
-        raise Conflict(f"This upload was created as {session.dialect}; it cannot be continued as {dialect}.")
+    if dialect is not None:
+        require_dialect(session, dialect)
     return session
 
 
-def find_living_session(upload_id: uuid.UUID, caller: Caller, dialect: str | None = None) -> files.UploadSession:
-    """Return the caller's session if it takes bytes or is complete. Raises NotFound, Conflict, UploadGone."""
-    session = find_session(upload_id, caller, dialect)
+def require_dialect(session: files.UploadSession, dialect: str) -> None:
+    """Raises Conflict for a session that was created in another dialect."""
+    if session.dialect != dialect:
+        raise Conflict(f"This upload was created as {session.dialect}; it cannot be continued as {dialect}.")
+
+
+def find_living_session(upload_id: uuid.UUID, caller: Caller) -> files.UploadSession:
+    """Return the caller's session if it takes bytes or is complete. Blocks on the database.
+
+    Raises NotFound, UploadGone.
+    """
+    session = find_session(upload_id, caller)
     files.require_living(session)
     return session
 
@@ -113,11 +126,16 @@ def leased_session(lease: files.Lease) -> files.UploadSession:
 
 
 def lost_lease(upload_id: uuid.UUID) -> UploadGone | UploadLocked:
-    """Return why a request lost the lease of its session, or the claim of its chunk. Blocks on the database."""
-    session = files.load_upload(upload_id)
-    if session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED):
+    """Return why a request lost the lease of this upload. Blocks on the database."""
+    if has_ended_without_file(upload_id):
         return UploadGone("This upload was ended while this request was sending to it. Start a new one.")
     return UploadLocked("Another request has taken this upload over. Ask for its offset and go on from there.")
+
+
+def has_ended_without_file(upload_id: uuid.UUID) -> bool:
+    """Whether the session is cancelled, failed, expired or deleted. Blocks on the database."""
+    session = files.load_upload(upload_id)
+    return session is None or session.status not in (*files.UNFINISHED_UPLOADS, files.UploadStatus.COMPLETED)
 
 
 def past_declared_length(size: int) -> PastDeclaredLength:

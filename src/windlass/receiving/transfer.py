@@ -1,29 +1,34 @@
 """Transfer bytes from a source into a stored object: receive, hash, write, and checkpoint.
 
 Two buffers: one is being filled while the other is being written. While both are full nothing is received, and that
-is the backpressure. A Transfer knows no database: its checkpoints are given to it.
+is the backpressure. A Transfer knows no database; a LeasedUploadWriter commits its checkpoints to the session.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 
 from windlass import conf
-from windlass.executors import in_thread
-from windlass.kernel.clock import monotonic
+from windlass.executors import in_thread, in_transaction
+from windlass.files import api as files
+from windlass.kernel.clock import monotonic, now
+from windlass.kernel.errors import QuotaExceeded
 from windlass.protocols.digests import Proof
 from windlass.receiving.body import BATCH_SIZE, LINGER_SECONDS, ByteSource, ClientGone
 from windlass.receiving.digest import RunningDigest
 from windlass.resilience.minimum_rate import MinimumRate
-from windlass.storage.contract import Buffer, Writer
+from windlass.storage.contract import Buffer, State, Store, Writer
 
 #: A client faster than this (bytes a second, measured after the first UNMEASURED_BYTES) is not slowed down by hashing:
 #: no network up to a gigabit is as fast, and the intake stage hashes the file from the page cache
 #: (docs/decisions/0003-digest-while-receiving.md).
 MAX_HASHED_RATE = 160 * 1024 * 1024
 UNMEASURED_BYTES = 16 * 1024 * 1024
+
+#: How much quota is reserved ahead of the written bytes while the length is unknown (bytes).
+MIN_RESERVED_AHEAD, MAX_RESERVED_AHEAD = 1024 * 1024, 32 * 1024 * 1024
 
 #: Make the bytes below an offset durable and commit it; returns the offset that was committed, which may be a little
 #: lower.
@@ -219,3 +224,151 @@ class Transfer:
     async def _run_checkpoint(self, offset: int) -> None:
         assert self._checkpoint is not None
         self._committed = await self._checkpoint(offset)
+
+
+class LeasedUploadWriter:
+    """Receives a body into the object of a session whose lease this request holds.
+
+    After ``receive`` the bytes below ``offset`` are written; ``save`` makes them durable. ``close`` in every case.
+    ``digest`` becomes None where hashing was given up. With a ``proof`` the bytes count only once they are verified,
+    so there are no checkpoints.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        lease: files.Lease,
+        digest: RunningDigest | None,
+        *,
+        must_hash: bool,
+        ttl_hours: float,
+        proof: Proof | None = None,
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self.digest = digest
+        # Reading the object again costs more than hashing where the store is not on this machine.
+        self._must_hash = must_hash or not store.capabilities.local_files
+        self._ttl_hours = ttl_hours
+        self._proof = proof
+        self._limit = 0
+        self._writer: Writer | None = None
+        self._transfer: Transfer | None = None
+        self.offset = lease.offset
+        self.state: State = lease.state
+
+    def request_stop(self) -> None:
+        """Receive what has already arrived, then end. Call it on the event loop only; may be repeated."""
+        if self._transfer is not None:
+            self._transfer.request_stop()
+
+    async def receive(self, source: ByteSource, first: list[Buffer], limit: int) -> TransferEnd:
+        """Write ``first`` and then the source, up to offset ``limit``. Raises StoreError, LeaseLost, QuotaExceeded."""
+        self._limit = limit
+        self._writer = await in_thread(open_leased_writer, self._store, self._lease)
+        self._transfer = transfer = Transfer(
+            source,
+            self._writer,
+            offset=self._lease.offset,
+            limit=limit,
+            digest=self.digest,
+            must_hash=self._must_hash,
+            proof=self._proof,
+            checkpoint=None if self._proof else self._checkpoint,
+            reserve=self._reserve if self._lease.size is None else None,
+        )
+        try:
+            return await transfer.run(first)
+        finally:
+            self.offset, self.digest = transfer.written, transfer.digest
+
+    async def save(self, *, completes: bool) -> None:
+        """Make what was written durable; if it ``completes`` the upload, complete the object.
+
+        Raises SyncFailed, StoreError.
+        """
+        await in_thread(self._save, completes)
+
+    async def discard(self) -> bool:
+        """Free what this request wrote. False where the store frees it only at the next append or the upload's end."""
+        if self._writer is None:
+            return True
+        return await in_thread(self._writer.truncate, self._lease.offset)
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            await in_thread(self._writer.close)
+
+    def _save(self, completes: bool) -> None:
+        assert self._writer is not None
+        if completes:
+            self.state = self._writer.finish(self.offset, durable=syncs_complete_files())
+        else:
+            durable = syncs_acknowledgements()
+            self.state, self.offset = self._writer.checkpoint(self.offset, durable=durable)
+
+    async def _checkpoint(self, offset: int) -> int:
+        assert self._writer is not None
+        max_lag = conf.get().checkpoint_bytes // 2
+        durable = syncs_acknowledgements()
+        state, offset = await in_thread(self._writer.checkpoint, offset, max_lag=max_lag, durable=durable)
+        if offset >= self._limit:
+            return offset  # a client that finds every byte committed sends no request that completes the upload
+        await in_transaction(files.commit_offset, self._lease, offset, state, ttl_hours=self._ttl_hours)
+        self.state = state
+        self._writer.committed(state)
+        return offset
+
+    async def _reserve(self, offset: int) -> int:
+        """Reserve quota ahead of ``offset``, or only up to it. Raises QuotaExceeded, LeaseLost."""
+        moved = offset - self._lease.offset
+        ahead = min(offset + min(max(moved, MIN_RESERVED_AHEAD), MAX_RESERVED_AHEAD), max(self._limit, offset))
+        try:
+            await in_transaction(files.reserve_for_lease, self._lease, ahead)
+        except QuotaExceeded:
+            ahead = offset
+            await in_transaction(files.reserve_for_lease, self._lease, ahead)
+        return ahead
+
+
+def syncs_acknowledgements() -> bool:
+    """Whether bytes are synced before each acknowledgement (setting DURABILITY)."""
+    return conf.get().durability == "strict"
+
+
+def syncs_complete_files() -> bool:
+    """Whether a file is synced when it is complete (setting DURABILITY)."""
+    return conf.get().durability != "os"
+
+
+def open_leased_writer(store: Store, lease: files.Lease) -> Writer:
+    """Open the only writer of a leased upload's object. Blocks. Raises WriterBusy, StoreError, LeaseLost.
+
+    The lease is checked after the object is locked: this process may have been stopped in between while another one
+    had the upload. From then on the lock excludes all others, however long this process sleeps.
+    """
+    writer = store.open_writer(lease.store_key, lease.state)
+    if now() >= lease.until:
+        writer.close()
+        raise files.LeaseLost(str(lease.upload_id))
+    writer.truncate(lease.offset)  # a process that died may have written more than it committed
+    return writer
+
+
+def append_at_once(
+    store: Store, lease: files.Lease, buffers: Sequence[Buffer], digest: RunningDigest | None, *, completes: bool
+) -> State:
+    """Append bytes that are all in memory to a leased upload's object; return its state. Blocks.
+
+    ``completes``: the object is complete with them. Raises WriterBusy, SyncFailed, StoreError, LeaseLost.
+    """
+    writer = open_leased_writer(store, lease)
+    try:
+        size = writer.write(lease.offset, buffers)
+        if digest is not None:
+            digest.update(buffers)
+        if completes:
+            return writer.finish(lease.offset + size, durable=syncs_complete_files())
+        return writer.sync(durable=syncs_acknowledgements())
+    finally:
+        writer.close()

@@ -18,8 +18,8 @@ from windlass.events.api import Event, recording
 from windlass.files.api import Blob, FileAsset, StepRun
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
+from windlass.processing.sandbox.channel import ChildChannel
 from windlass.processing.sandbox.client import Sandbox
-from windlass.processing.sandbox.line import Line
 from windlass.storage.registry import store
 
 HERE = Path(__file__).parent
@@ -96,7 +96,7 @@ def counting_forks() -> Iterator[list[object]]:
     lines: list[object] = []
     fork = Sandbox.fork
 
-    def counted(self: Sandbox, *arguments: Any) -> Line:
+    def counted(self: Sandbox, *arguments: Any) -> ChildChannel:
         line = fork(self, *arguments)
         lines.append(line)
         return line

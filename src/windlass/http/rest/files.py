@@ -136,7 +136,7 @@ async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]
     if query.permanent:
         await in_database(_with_file, file_id, caller(request), processing.delete, find=trash.find)
     else:
-        await on_file(request, file_id, processing.discard)
+        await on_file(request, file_id, processing.delete_or_trash)
     return HttpResponse(status=204)
 
 

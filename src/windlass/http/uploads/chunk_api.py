@@ -33,7 +33,7 @@ from windlass.protocols import chunks as protocol
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Reply
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import assembly, chunks
+from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
 
 endpoints = UploadEndpoints("Chunks", OWNER)
@@ -112,7 +112,7 @@ ASSEMBLING = ("The digest of the whole is still being worked out", ChunkUploadAs
 async def create(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=Dialect.CHUNKS)
+    session = await chunked.create(intent, principal, dialect=Dialect.CHUNKS)
     layout = files.chunk_layout(session)
     return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
 
@@ -131,7 +131,7 @@ async def receive_json_chunk(upload: UploadRequest) -> Reply:
     async with json_bodies.parsed_body(
         upload.head, upload.body, protocol.parse_chunk, protocol.MAX_JSON_CHUNK_BODY, protocol.too_large()
     ) as chunk:
-        outcome = await chunks.put(chunk.intent, caller, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
+        outcome = await chunked.put(chunk.intent, caller, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
     return _received(outcome, chunk.intent.index)
 
 
@@ -149,7 +149,7 @@ async def receive_json_chunk(upload: UploadRequest) -> Reply:
 )
 async def receive_raw_chunk(upload: UploadRequest) -> Reply:
     intent = protocol.parse_put(upload.head, upload.path["upload_id"], upload.path["index"])
-    outcome = await chunks.put(intent, upload.caller, upload.body, dialect=Dialect.CHUNKS)
+    outcome = await chunked.put(intent, upload.caller, upload.body, dialect=Dialect.CHUNKS)
     return _received(outcome, intent.index)
 
 
@@ -164,7 +164,7 @@ async def receive_raw_chunk(upload: UploadRequest) -> Reply:
 async def complete(upload: UploadRequest) -> Reply:
     caller = upload.caller
     upload_id = await _upload_id(upload)
-    session = await assembly.complete(upload_id, caller, dialect=Dialect.CHUNKS, request_id=upload.request_id)
+    session = await chunk_completion.complete(upload_id, caller, dialect=Dialect.CHUNKS, request_id=upload.request_id)
     if session.status != files.UploadStatus.COMPLETED:
         return protocol.assembling(upload_id)
     return await in_database(_completed, session)
@@ -181,7 +181,7 @@ async def complete(upload: UploadRequest) -> Reply:
 async def cancel(upload: UploadRequest) -> Reply:
     caller = upload.caller
     upload_id = await _upload_id(upload)
-    await chunks.cancel(upload_id, caller, dialect=Dialect.CHUNKS)
+    await chunked.cancel(upload_id, caller, dialect=Dialect.CHUNKS)
     return protocol.cancelled(upload_id)
 
 
@@ -198,7 +198,7 @@ async def status(request: Request) -> Response:
     principal = principal_of(request)
     document = await in_database(_status, upload_id, principal)
     if document["status"] == files.UploadStatus.ASSEMBLING:
-        await assembly.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
+        await chunk_completion.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
     return response_of(protocol.status(document))
 
 
@@ -206,7 +206,7 @@ async def _upload_id(upload: UploadRequest) -> uuid.UUID:
     return protocol.parse_upload_id(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
 
 
-def _received(outcome: chunks.ChunkOutcome, index: int) -> Reply:
+def _received(outcome: chunked.ChunkOutcome, index: int) -> Reply:
     return protocol.received(outcome.session.id, index, outcome.progress, duplicate=outcome.duplicate)
 
 

@@ -16,7 +16,7 @@ from windlass.protocols import raw
 from windlass.protocols.dialects import Dialect, recognise_dialect
 from windlass.protocols.intents import Reply
 from windlass.receiving.admission import admit
-from windlass.receiving.whole import WholeUpload
+from windlass.receiving.single import SingleRequestUpload
 
 endpoints = UploadEndpoints("Files", CREATE_UPLOAD)
 
@@ -88,7 +88,7 @@ _put("/files/{name}", "put_file", "Take the body as a new file of this name (`cu
 async def receive_raw_body(upload: UploadRequest) -> Response:
     """Store the body as the bytes of one file."""
     intent = raw.parse(upload.head, upload.path.get("name"))
-    whole = WholeUpload(admit(intent.description, intent.size, upload.principal, Dialect.RAW))
+    whole = SingleRequestUpload(admit(intent.description, intent.size, upload.principal, Dialect.RAW))
     try:
         await whole.receive(upload.body)
         record = await whole.finish(upload.request_id, new_file_record)

@@ -35,7 +35,7 @@ from windlass.protocols import s3multipart as protocol
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import direct, taking
+from windlass.receiving import direct_completion, direct_upload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -137,11 +137,11 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
 )
 async def params(upload: UploadRequest) -> Reply:
     intent = protocol.parse_params(upload.head.query)
-    new = direct.admitted(intent, upload.principal, dialect=Dialect.S3)
-    if intent.as_form and not direct.takes_forms(new):
+    new = direct_upload.admit_direct(intent, upload.principal, dialect=Dialect.S3)
+    if intent.as_form and not direct_upload.supports_forms(new):
         return await _form_to_this_server(upload, intent)
-    created = await direct.begin(new, intent)
-    invitation = created.invitation
+    created = await direct_upload.create(new, intent)
+    invitation = created.signed
     assert invitation is not None
     return protocol.signed_request(
         created.session.id,
@@ -150,7 +150,7 @@ async def params(upload: UploadRequest) -> Reply:
         url=invitation.url,
         fields=invitation.fields,
         headers=invitation.headers,
-        seconds=direct.life(),
+        seconds=direct_upload.url_lifetime(),
     )
 
 
@@ -167,7 +167,9 @@ async def complete_params(upload: UploadRequest) -> Reply:
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_session_of_grant, key, upload.caller), key)
     upload_id, key = protocol.parse_upload_key(upload.head.query)
-    session = await taking.take(upload_id, key, upload.caller, dialect=Dialect.S3, request_id=upload.request_id)
+    session = await direct_completion.complete_single(
+        upload_id, key, upload.caller, dialect=Dialect.S3, request_id=upload.request_id
+    )
     return await _completed(session, key)
 
 
@@ -182,8 +184,8 @@ async def complete_params(upload: UploadRequest) -> Reply:
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = protocol.parse_create(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
-    created = await direct.begin(direct.admitted(intent, principal, dialect=Dialect.S3), intent)
-    return protocol.created(created.session.id, created.key, direct.bucket_of(created.session))
+    created = await direct_upload.create(direct_upload.admit_direct(intent, principal, dialect=Dialect.S3), intent)
+    return protocol.created(created.session.id, created.key, direct_upload.bucket_of(created.session))
 
 
 @_endpoint(
@@ -195,7 +197,7 @@ async def create_multipart(upload: UploadRequest) -> Reply:
     replies={200: ("In order of their numbers", list[SentPart])},
 )
 async def list_parts(upload: UploadRequest) -> Reply:
-    parts = await direct.parts(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
+    parts = await direct_upload.parts(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
     return protocol.uploaded_parts((part.number, part.tag, part.size) for part in parts)
 
 
@@ -210,7 +212,9 @@ async def list_parts(upload: UploadRequest) -> Reply:
 async def sign_parts(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     numbers = protocol.parse_numbers(upload.head.query)
-    return protocol.signed_parts(await direct.part_urls(upload_id, key, numbers, upload.caller, dialect=Dialect.S3))
+    return protocol.signed_parts(
+        await direct_upload.part_urls(upload_id, key, numbers, upload.caller, dialect=Dialect.S3)
+    )
 
 
 @_endpoint(
@@ -224,8 +228,8 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 async def sign_part(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     number = protocol.parse_number(upload.path["number"])
-    signed = await direct.part_urls(upload_id, key, [number], upload.caller, dialect=Dialect.S3)
-    return protocol.signed_part(signed[number], direct.life())
+    signed = await direct_upload.part_urls(upload_id, key, [number], upload.caller, dialect=Dialect.S3)
+    return protocol.signed_part(signed[number], direct_upload.url_lifetime())
 
 
 @_endpoint(
@@ -241,7 +245,9 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     caller = upload.caller
     parts = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_complete, protocol.MAX_JSON_PARTS)
-    session = await taking.complete(upload_id, key, parts, caller, dialect=Dialect.S3, request_id=upload.request_id)
+    session = await direct_completion.complete_multipart(
+        upload_id, key, parts, caller, dialect=Dialect.S3, request_id=upload.request_id
+    )
     return await _completed(session, key)
 
 
@@ -254,7 +260,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     replies={200: ("An empty object", {"type": "object"})},
 )
 async def abort_multipart(upload: UploadRequest) -> Reply:
-    await direct.abort(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
+    await direct_upload.abort(*_session_and_key(upload), upload.caller, dialect=Dialect.S3)
     return protocol.aborted()
 
 
@@ -269,14 +275,14 @@ async def _form_to_this_server(upload: UploadRequest, intent: CreateDirect) -> R
         max_size=intent.size,
         reference=description.reference,
         origin=upload.head.headers.get("origin", ""),
-        expires_in=direct.life(),
+        expires_in=direct_upload.url_lifetime(),
     )
     url = urls.absolute(f"/files/?{urlencode({accounts.GRANT_PARAMETER: token})}")
     metadata = json.dumps(description.metadata) if description.metadata else ""
     fields = {"key": token, "metadata": metadata, "sha256": description.sha256 or ""}
     filled = {name: value for name, value in fields.items() if value}
     return protocol.signed_request(
-        None, token, method="POST", url=url, fields=filled, headers={}, seconds=direct.life()
+        None, token, method="POST", url=url, fields=filled, headers={}, seconds=direct_upload.url_lifetime()
     )
 
 
@@ -295,4 +301,4 @@ async def _completed(session: files.UploadSession, key: str) -> Reply:
     asset = await in_database(files.load_file, session.file_id) if session.file_id else None
     if asset is None:
         raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
-    return protocol.completed(asset.id, key, direct.bucket_of(session))
+    return protocol.completed(asset.id, key, direct_upload.bucket_of(session))

@@ -22,7 +22,7 @@ from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FormRequest, LateFields, PartBegan
 from windlass.protocols.intents import Description
 from windlass.receiving.admission import admit
-from windlass.receiving.whole import WholeUpload
+from windlass.receiving.single import SingleRequestUpload
 
 #: Bytes that a form may have besides its files: part headers and ordinary fields.
 OVERHEAD = 2 * 1024 * 1024
@@ -119,7 +119,7 @@ class _FileForm(FormIntake[dict[str, Any]]):
     def check_form(self) -> None:
         self._request.fields.finish()
 
-    def late_fields(self, upload: WholeUpload) -> LateFields:
+    def late_fields(self, upload: SingleRequestUpload) -> LateFields:
         return self._request.fields.late
 
     def result_of(self, asset: files.FileAsset) -> dict[str, Any]:

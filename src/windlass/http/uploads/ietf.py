@@ -19,7 +19,7 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem
 from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, Reply, UploadState
-from windlass.receiving import resumable
+from windlass.receiving import sequential
 from windlass.receiving.session import Outcome
 from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
@@ -32,13 +32,13 @@ async def create(upload: UploadRequest) -> Response | Reply:
         raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
     announcement = _LocationAnnouncement(upload)
     try:
-        outcome = await resumable.create(
+        outcome = await sequential.create(
             intent,
             upload.principal,
             upload.body if intent.has_body else None,
             dialect=Dialect.IETF,
             request_id=upload.request_id,
-            begun=announcement if intent.has_body else None,
+            on_created=announcement if intent.has_body else None,
         )
         return await _reply(upload, outcome, creation=True)
     except (Problem, StoreError) as error:
@@ -49,15 +49,15 @@ async def operate(upload: UploadRequest, upload_id: uuid.UUID) -> Response | Rep
     """HEAD, PATCH and DELETE of one upload session."""
     match rufh.parse(upload.head, upload_id):
         case Append() as intent:
-            outcome = await resumable.append(
+            outcome = await sequential.append(
                 intent, upload.caller, upload.body, dialect=Dialect.IETF, request_id=upload.request_id
             )
             return await _reply(upload, outcome)
         case Query():
-            outcome = await resumable.query(upload_id, upload.caller, dialect=Dialect.IETF)
+            outcome = await sequential.query(upload_id, upload.caller, dialect=Dialect.IETF)
             return rufh.queried(outcome.state, rufh.interop_of(upload.head), now())
         case Abort():
-            await resumable.abort(upload_id, upload.caller)
+            await sequential.abort(upload_id, upload.caller)
             return rufh.aborted()
     raise BadRequest("Uploads are created at POST /files/.")
 
@@ -81,7 +81,7 @@ class _LocationAnnouncement:
 async def _reply(upload: UploadRequest, outcome: Outcome, *, creation: bool = False) -> Response | Reply:
     state, interop = outcome.state, rufh.interop_of(upload.head)
     if outcome.end is TransferEnd.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
-        await resumable.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
+        await sequential.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
     check_outcome(outcome)
     if outcome.end is TransferEnd.CLIENT_GONE:
         return client_gone_response()

@@ -43,10 +43,11 @@ from windlass.protocols.dialects import Dialect, require_whole_body
 from windlass.protocols.form import FieldCollector, FormParser, LateFields, PartBegan
 from windlass.protocols.intents import ChunkProgress, Description, PutChunk, Reply
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
-from windlass.receiving import assembly, chunks, disk_space
+from windlass.receiving import chunk_completion, chunked, disk_space
 from windlass.receiving.admission import admit
 from windlass.receiving.body import ByteSource, SpooledBody
-from windlass.receiving.whole import WholeUpload
+from windlass.receiving.session import find_session
+from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.registry import store
 
 #: Bytes of the one file that ``/simple`` accepts, and files that ``/images`` accepts.
@@ -122,7 +123,7 @@ def _form(required: Sequence[str], **properties: Any) -> Content:
 async def create(upload: UploadRequest) -> Reply:
     principal = upload.principal
     intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
-    session = await chunks.begin(intent, principal, dialect=Dialect.MEDIA)
+    session = await chunked.create(intent, principal, dialect=Dialect.MEDIA)
     layout = files.chunk_layout(session)
     return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
 
@@ -145,7 +146,7 @@ async def receive_chunk(upload: UploadRequest) -> Reply:
         intent, outcome = await form.receive()
     finally:
         await asyncio.shield(form.close())
-    next_chunk = await in_database(chunks.first_missing, outcome.session.id, outcome.progress.total_chunks)
+    next_chunk = await in_database(chunked.first_missing, outcome.session.id, outcome.progress.total_chunks)
     return protocol.received(outcome.session.id, intent.index, outcome.progress, next_chunk)
 
 
@@ -162,7 +163,7 @@ async def status(request: Request) -> Response:
     principal = principal_of(request)
     state, progress = await in_database(_status, upload_id, principal)
     if state == files.UploadStatus.ASSEMBLING:
-        await assembly.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
+        await chunk_completion.complete(upload_id, lambda: principal, dialect=Dialect.MEDIA, wait=0)
     return response_of(protocol.status(upload_id, state, progress))
 
 
@@ -178,7 +179,7 @@ async def finalize(upload: UploadRequest) -> Response | Reply:
     caller = upload.caller
     upload_id = parse_upload_id(upload.path["upload_id"])
     described = protocol.parse_finalize(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
-    session = await assembly.complete(
+    session = await chunk_completion.complete(
         upload_id, caller, dialect=Dialect.MEDIA, described=described, request_id=upload.request_id
     )
     if session.file_id is None:
@@ -196,7 +197,7 @@ async def finalize(upload: UploadRequest) -> Response | Reply:
 async def cancel(request: Request) -> Response:
     upload_id = parse_upload_id(request.path_params["upload_id"])
     principal = principal_of(request)
-    await chunks.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
+    await chunked.cancel(upload_id, lambda: principal, dialect=Dialect.MEDIA)
     return Response(status_code=204)
 
 
@@ -246,8 +247,8 @@ class _ChunkForm:
         self._fields = FieldCollector()
         self._spool: SpooledBody | None = None
 
-    async def receive(self) -> tuple[PutChunk, chunks.ChunkOutcome]:
-        stored: tuple[PutChunk, chunks.ChunkOutcome] | None = None
+    async def receive(self) -> tuple[PutChunk, chunked.ChunkOutcome]:
+        stored: tuple[PutChunk, chunked.ChunkOutcome] | None = None
         while (event := await self._events.next()) is not None:
             if not (isinstance(event, PartBegan) and event.name == "chunk"):
                 self._fields.take(event)
@@ -277,10 +278,10 @@ class _ChunkForm:
         self._spool = SpooledBody()
         await self._spool.fill(self._events, store(profile.store).capabilities.max_chunk_size)
 
-    async def _store(self, source: ByteSource) -> tuple[PutChunk, chunks.ChunkOutcome]:
+    async def _store(self, source: ByteSource) -> tuple[PutChunk, chunked.ChunkOutcome]:
         principal = await self._upload.principal_of_form(self._fields.values)
         intent = protocol.parse_chunk(self._values())
-        return intent, await chunks.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
+        return intent, await chunked.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
 
 
 class _MediaForm(FormIntake[uuid.UUID]):
@@ -318,7 +319,7 @@ class _MediaForm(FormIntake[uuid.UUID]):
             raise InvalidField(f"The form has no file called {self._part_name}.", field=self._part_name)
         protocol.metadata(self._values())  # a field that followed the files
 
-    def late_fields(self, upload: WholeUpload) -> LateFields:
+    def late_fields(self, upload: SingleRequestUpload) -> LateFields:
         description = protocol.describe(self._values(), upload.new.filename, None)
         return LateFields(description.reference, None, description.metadata)
 
@@ -365,6 +366,6 @@ def _result(file_id: uuid.UUID) -> dict[str, Any] | Problem:
 
 
 def _status(upload_id: uuid.UUID, principal: Principal) -> tuple[str, ChunkProgress]:
-    session = chunks.find(upload_id, lambda: principal, Dialect.MEDIA)
+    session = find_session(upload_id, lambda: principal, Dialect.MEDIA)
     state = files.UploadStatus.EXPIRED if is_expired(session) else session.status
-    return str(state), chunks.progress_of(upload_id)
+    return str(state), chunked.progress_of(upload_id)

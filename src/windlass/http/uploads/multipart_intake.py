@@ -27,7 +27,7 @@ from windlass.protocols.form import (
 )
 from windlass.protocols.intents import Description
 from windlass.receiving.body import ByteSource
-from windlass.receiving.whole import WholeUpload
+from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.contract import Buffer, StoreError
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class ReceivedFile(Generic[T]):
     """One file part and its ``result``, or the ``problem`` for which it was refused."""
 
     part: PartBegan
-    upload: WholeUpload | None = None
+    upload: SingleRequestUpload | None = None
     problem: Problem | None = None
     result: T | None = None
 
@@ -129,7 +129,7 @@ class FormIntake(ABC, Generic[T]):
         """The form has ended: raise a Problem for what is missing or wrong in it."""
 
     @abstractmethod
-    def late_fields(self, upload: WholeUpload) -> LateFields:
+    def late_fields(self, upload: SingleRequestUpload) -> LateFields:
         """What the form says of this file once it has ended."""
 
     @abstractmethod
@@ -142,7 +142,7 @@ class FormIntake(ABC, Generic[T]):
         item = ReceivedFile[T](part)
         self.received.append(item)
         try:
-            item.upload = WholeUpload(self.admit(description, principal))
+            item.upload = SingleRequestUpload(self.admit(description, principal))
             await item.upload.receive(self.events)
         except (Problem, StoreError) as error:
             if self.concerns_form(error):

@@ -114,7 +114,7 @@ async def read_upload(request: Request) -> Response:
     principal = principal_of(request)
     upload_id = parse_upload_id(request.path_params["upload_id"])
     session, asset = await in_database(_load, upload_id, principal)
-    if await lease.writers.settle(session.id):
+    if await lease.writers.wait_for_commits(session.id):
         session, asset = await in_database(_load, session.id, principal)
     if "application/json" in request.headers.get("accept", ""):
         status = await in_database(upload_status, session)

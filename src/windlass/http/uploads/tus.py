@@ -16,7 +16,7 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, Receiv
 from windlass.protocols import tus
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, Reply, UploadState
-from windlass.receiving import concatenating, resumable
+from windlass.receiving import concatenation, sequential
 from windlass.receiving.body import RequestBody
 from windlass.receiving.session import Outcome
 from windlass.receiving.transfer import TransferEnd
@@ -30,7 +30,7 @@ async def create(upload: UploadRequest) -> Response | Reply:
         case Create() as intent:
             return await _create(intent, upload)
         case Concatenate() as intent:
-            outcome = await concatenating.concatenate(
+            outcome = await concatenation.concatenate(
                 intent, principal, dialect=Dialect.TUS, request_id=upload.request_id
             )
             return _created(upload, outcome, received_body=False)
@@ -43,16 +43,16 @@ async def operate(upload: UploadRequest, upload_id: uuid.UUID) -> Response | Rep
         case Append() as intent:
             return await _append(intent, upload)
         case Query():
-            outcome = await resumable.query(upload_id, upload.caller, dialect=Dialect.TUS)
+            outcome = await sequential.query(upload_id, upload.caller, dialect=Dialect.TUS)
             return tus.queried(outcome.state)
         case Abort():
-            await resumable.abort(upload_id, upload.caller)
+            await sequential.abort(upload_id, upload.caller)
             return tus.aborted()
     raise BadRequest("Uploads are created at POST /files/.")
 
 
 async def _append(intent: Append, upload: UploadRequest) -> Response | Reply:
-    outcome = await resumable.append(
+    outcome = await sequential.append(
         intent, upload.caller, upload.body, dialect=Dialect.TUS, request_id=upload.request_id
     )
     check_outcome(outcome)
@@ -67,13 +67,13 @@ async def _create(intent: Create, upload: UploadRequest) -> Response | Reply:
         upload_id = state.upload_id
 
     try:
-        outcome = await resumable.create(
+        outcome = await sequential.create(
             intent,
             upload.principal,
             upload.body if intent.has_body else None,
             dialect=Dialect.TUS,
             request_id=upload.request_id,
-            begun=remember,
+            on_created=remember,
         )
         check_outcome(outcome)
     except (Problem, StoreError) as error:

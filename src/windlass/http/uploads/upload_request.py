@@ -164,7 +164,7 @@ def _announced_writer(upload: UploadRequest) -> AbstractContextManager[None]:
     upload_id = parse_id(str(upload.path.get("upload_id", "")))
     if upload_id is None or effective_method(upload.head) != "PATCH":
         return nullcontext()
-    return leases.writers.arrived(upload_id)
+    return leases.writers.registered(upload_id)
 
 
 def _refused(problem: Problem, upload: UploadRequest) -> Response:

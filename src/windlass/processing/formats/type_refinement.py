@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 _OOXML = "application/vnd.openxmlformats-officedocument"
 
 #: What is found -> what a claim may narrow it to.
-_NARROWER = {
+_NARROWER_TYPES = {
     "application/zip": ("application/vnd.comicbook+zip", "application/vnd.apple.*", "application/x-xpinstall"),
     "application/vnd.rar": ("application/vnd.comicbook-rar",),
     "application/x-ole-storage": ("application/vnd.ms-*", "application/x-hwp"),
@@ -75,16 +75,16 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 
 
-def refined(found: str, head: bytes, size: int) -> str:
+def refine_by_signature(found: str, head: bytes, size: int) -> str:
     """The type by content alone: ``head`` is the file's beginning, ``found`` what libmagic says of it."""
     if found == "application/octet-stream":
         return _by_signature(head, size) or found
     return "font/collection" if head.startswith(b"ttcf") else found
 
 
-def narrowed(found: str, claims: Iterable[str]) -> str:
+def narrow_by_claims(found: str, claims: Iterable[str]) -> str:
     """The first claim (the name's, the sender's) that is a kind of what was found; else what was found."""
-    patterns = _NARROWER.get(found, ())
+    patterns = _NARROWER_TYPES.get(found, ())
     return next((claim for claim in claims if any(fnmatchcase(claim, each) for each in patterns)), found)
 
 

@@ -65,18 +65,18 @@ class OfficeFacts:
         if compound_file.is_compound(head):
             found: Mapping[str, Any] = legacy_office_facts.facts(context.file)
         elif head.startswith(b"PK"):
-            found = _zipped(context)
+            found = _package_facts(context)
         else:
             raise PermanentError("The document is neither a zip file nor a compound file.")
-        return StepResult(found, detail=_said(found))
+        return StepResult(found, detail=_detail(found))
 
 
-def _zipped(context: StepContext) -> dict[str, Any]:
+def _package_facts(context: StepContext) -> dict[str, Any]:
     package = ZipPackage(context.file)
     return next((facts(package) for is_one, facts in _FAMILIES if is_one(package)), {})
 
 
-def _said(found: Mapping[str, Any]) -> str:
+def _detail(found: Mapping[str, Any]) -> str:
     if found.get("encrypted"):
         return "A password is needed to read it."
     for name, unit in (("slides", "slides"), ("sheets", "sheets"), ("page_count", "pages")):

@@ -19,7 +19,7 @@ from windlass.processing.formats.recordings import recording_types
 from windlass.processing.formats.text import markup_types, text_types
 from windlass.processing.formats.text.markup_types import Markup
 from windlass.processing.formats.text.text_types import Text
-from windlass.processing.toolkit.rehearsal import SAMPLES, rehearse
+from windlass.processing.toolkit.warm_up import SAMPLES, warm_up
 
 #: libmagic looks at no more than this by itself.
 HEAD = MB
@@ -79,7 +79,7 @@ class Type:
 
     def prepare(self) -> None:
         """libmagic's own database is read once, while files can be opened."""
-        rehearse(self, *SAMPLES)
+        warm_up(self, *SAMPLES)
 
     def run(self, context: StepContext) -> StepResult:
         found = _Detection(context).found()
@@ -118,7 +118,7 @@ class _Detection:
             return self._with_also(self._compound_kind())
         is_named = any(text_types.is_named_text(claim) for claim in self._claims)
         may_have_controls = is_named and (self._guess == _UNKNOWN or is_text(self._guess))
-        text = text_types.text(self._head, is_whole=self._size <= HEAD, may_have_controls=may_have_controls)
+        text = text_types.detect_text(self._head, is_whole=self._size <= HEAD, may_have_controls=may_have_controls)
         kind = self._markup_kind(text) or self._pdf_kind(text, is_named) or self._text_kind(text)
         if kind is None:
             return self._with_also(self._binary_kind())
@@ -130,7 +130,7 @@ class _Detection:
         kind = kinds[0] if kinds else _ZIP
         if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
-        kind = type_refinement.narrowed(kind, self._claims)
+        kind = type_refinement.narrow_by_claims(kind, self._claims)
         return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
 
     def _compound_kind(self) -> str:
@@ -140,7 +140,7 @@ class _Detection:
         kind = _COMPOUND if root is None else root.mime_type
         if kind == _COMPOUND and self._guess not in _GUESSED_BY_PROGRAM:
             kind = self._guess
-        return type_refinement.narrowed(kind, self._claims)
+        return type_refinement.narrow_by_claims(kind, self._claims)
 
     def _markup_kind(self, text: Text | None) -> str | None:
         found = _markup(_blocks(self._file))
@@ -153,7 +153,7 @@ class _Detection:
             kind = next((claim for claim in self._claims if claim.endswith("+xml") and claim not in _BY_ROOT), kind)
         if found.certain or kind not in (markup_types.XML, markup_types.HTML) or text is None:
             return kind
-        return text_types.kind(text, kind if kind == markup_types.HTML else self._text_guess(), self._claims)
+        return text_types.text_type(text, kind if kind == markup_types.HTML else self._text_guess(), self._claims)
 
     def _pdf_kind(self, text: Text | None, is_named: bool) -> str | None:
         """A PDF if it can be opened as one; a damaged one by its first bytes."""
@@ -178,7 +178,7 @@ class _Detection:
 
     def _text_kind(self, text: Text | None) -> str | None:
         if text is not None:
-            return text_types.kind(text, self._text_guess(), self._claims)
+            return text_types.text_type(text, self._text_guess(), self._claims)
         mail = next((claim for claim in self._claims if claim in text_types.MAIL), None)  # with parts of bytes in it
         return mail if mail and text_types.is_mail(self._head[:HEAD].decode("latin-1")) else None
 
@@ -189,17 +189,17 @@ class _Detection:
     def _binary_kind(self) -> str:
         if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
             return _TAR  # without entries: its end alone
-        photo = raw_photos.read(self._file, self._size)
+        photo = raw_photos.read_raw_photo(self._file, self._size)
         if photo is not None:
             return photo.mime_type
         guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
-        kind = type_refinement.refined(guess, self._head, self._size)
+        kind = type_refinement.refine_by_signature(guess, self._head, self._size)
         is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
         if kind == _UNKNOWN or (is_named_zip and not has_signature(kind)):
             kind = next(iter(self._zip_behind()), kind)
-        kind = recording_types.kind(self._file, self._head, self._size, kind)
+        kind = recording_types.recording_type(self._file, self._head, self._size, kind)
         kind = self._guess if kind == _UNKNOWN else kind
-        return type_refinement.narrowed(kind, self._claims)
+        return type_refinement.narrow_by_claims(kind, self._claims)
 
     def _zip_behind(self) -> list[str]:
         """Kinds of the zip file that stands behind something else: readers of zip files begin at a file's end."""
@@ -255,7 +255,7 @@ def _by_libmagic(head: bytes) -> tuple[str, str]:
 
 def _markup(found: Iterator[bytes]) -> Markup | None:
     try:
-        return markup_types.markup(found)
+        return markup_types.detect_markup(found)
     except ValueError as error:
         raise Unreadable(
             f"The type cannot be detected: there is too much before the document's first element (at most"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import part
+from windlass.processing.formats.archives.unpacking import file_part
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives.surveyor import Surveyor
@@ -24,7 +24,7 @@ def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         file.seek(place)
         head, mode, name_length, size, padding = _cpio_header(file)
         name = file.read(min(name_length, _LONGEST_NAME)).rstrip(b"\0").decode("utf-8", "replace")
-        begins = place + _padded(head + name_length, padding)
+        begins = place + _round_up(head + name_length, padding)
         if name == "TRAILER!!!":
             return
         kind = mode & _KIND
@@ -33,8 +33,8 @@ def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(entry):
             return
         if size:
-            surveyor.survey_nested(part(file, begins, size))
-        place = begins + _padded(size, padding)
+            surveyor.survey_nested(file_part(file, begins, size))
+        place = begins + _round_up(size, padding)
 
 
 def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
@@ -76,7 +76,7 @@ def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(Entry(name, size)):
             return
         if size:
-            surveyor.survey_nested(part(file, begins, size))
+            surveyor.survey_nested(file_part(file, begins, size))
 
 
 def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
@@ -89,13 +89,13 @@ def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
             raise Unreadable("The package is damaged: one of its headers is wrong.")
         indexes, data = struct.unpack_from(">2I", head, 8)
         place += 16 + 16 * indexes + data
-        place = _padded(place, 8) if is_signature else place
+        place = _round_up(place, 8) if is_signature else place
     if place >= size:
         raise Unreadable("The package is damaged: it ends before its content.")
     found.listed = False
     found.unpacked = size - place
-    surveyor.survey_nested(part(file, place, size - place))
+    surveyor.survey_nested(file_part(file, place, size - place))
 
 
-def _padded(size: int, unit: int) -> int:
+def _round_up(size: int, unit: int) -> int:
     return -(-size // unit) * unit

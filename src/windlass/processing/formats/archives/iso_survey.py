@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import part
+from windlass.processing.formats.archives.unpacking import file_part
 from windlass.processing.formats.read_limits import MB
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     seen: set[int] = set()
     for root, is_joliet in _roots(file):
         tree = Survey(found.packed) if trees else found
-        for name, begins, size, is_directory in _walked(file, root, is_joliet=is_joliet):
+        for name, begins, size, is_directory in _walk(file, root, is_joliet=is_joliet):
             if not tree.add(Entry(name, 0 if is_directory else size, is_directory=is_directory)):
                 break
             if size and not is_directory and begins not in seen:
                 seen.add(begins)
-                surveyor.survey_nested(part(file, begins, size))
+                surveyor.survey_nested(file_part(file, begins, size))
         trees.append(tree)
     if not trees:
         raise Unreadable("The disc image is damaged: it has no directory.")
@@ -48,7 +48,7 @@ def _roots(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
             yield descriptor[156:190], descriptor[0] == _SUPPLEMENTARY
 
 
-def _walked(file: BinaryIO, root: bytes, *, is_joliet: bool) -> Iterator[tuple[str, int, int, bool]]:
+def _walk(file: BinaryIO, root: bytes, *, is_joliet: bool) -> Iterator[tuple[str, int, int, bool]]:
     """Name, place, size and whether it is a directory, of each record. A directory is read once."""
     waiting, seen = [_extent(root)], set()
     while waiting:

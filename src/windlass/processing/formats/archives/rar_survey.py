@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import archive_types
 from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import FARTHEST, part
+from windlass.processing.formats.archives.unpacking import FARTHEST, file_part
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives.surveyor import Surveyor
 
-_FOUR, _FIVE = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
+_RAR4_MARK, _RAR5_MARK = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 _LARGEST_HEADER = 64 * 1024
 _SYMLINK, _KIND = 0o120000, 0o170000
-_FROM_BEFORE = 8
+_CONTINUED = 8
 _LOCKED = "its table of contents is locked with a password"
 
 
@@ -31,12 +31,12 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     if not file.read(4).startswith(b"Rar!"):
         begins = archive_types.embedded_archive_offset(file)
     file.seek(begins)
-    head = file.read(len(_FIVE))
-    if head == _FIVE:
-        entries = _five(file, found)
-    elif head.startswith(_FOUR):
-        file.seek(begins + len(_FOUR))
-        entries = _four(file, found)
+    head = file.read(len(_RAR5_MARK))
+    if head == _RAR5_MARK:
+        entries = _rar5_entries(file, found)
+    elif head.startswith(_RAR4_MARK):
+        file.seek(begins + len(_RAR4_MARK))
+        entries = _rar4_entries(file, found)
     else:
         raise Unreadable("The archive does not begin as a rar file does.")
     for entry, content in entries:
@@ -48,7 +48,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         file.seek(here)
 
 
-def _four(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | None]]:
+def _rar4_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | None]]:
     while len(head := file.read(7)) == 7:
         _, kind, flags, size = struct.unpack("<HBHH", head)
         if size < 7:
@@ -60,9 +60,9 @@ def _four(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | Non
             found.unmeasured = _LOCKED
             return
         if kind == 0x74 and len(body) >= 25:
-            entry, added = _file_of_four(body, flags)
+            entry, added = _rar4_file(body, flags)
             is_plain = body[18] == 0x30 and not entry.encrypted
-            yield entry, part(file, file.tell(), added) if is_plain else None
+            yield entry, file_part(file, file.tell(), added) if is_plain else None
         if kind == 0x7B:
             return
         file.seek(added, 1)
@@ -70,7 +70,7 @@ def _four(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | Non
         raise Unreadable("The archive is damaged: it ends before its first entry.")
 
 
-def _file_of_four(body: bytes, flags: int) -> tuple[Entry, int]:
+def _rar4_file(body: bytes, flags: int) -> tuple[Entry, int]:
     packed, unpacked, host, _, _, _, _, length, attributes = struct.unpack_from("<2IB2I2BHI", body)
     place = 25
     if flags & 0x100 and len(body) >= 33:
@@ -89,7 +89,7 @@ def _file_of_four(body: bytes, flags: int) -> tuple[Entry, int]:
     return entry, packed
 
 
-def _five(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | None]]:
+def _rar5_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | None]]:
     while True:
         start = file.tell()
         size, length = _number(file.read(14)[4:], 0)
@@ -109,10 +109,10 @@ def _five(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | Non
             return
         if kind == 2:
             begins = start + 4 + length + size
-            entry, is_plain = _file_of_five(fields)
+            entry, is_plain = _rar5_file(fields)
             if fields.is_of_unknown_size:
                 found.unmeasured = "an entry does not say what it unpacks to"
-            yield entry, part(file, begins, fields.data) if is_plain else None
+            yield entry, file_part(file, begins, fields.data) if is_plain else None
         file.seek(start + 4 + length + size + fields.data)
 
 
@@ -121,7 +121,7 @@ class _Fields:
 
     def __init__(self, header: bytes, place: int, flags: int, extra: int, data: int) -> None:
         self.header, self.place, self.extra, self.data = header, place, extra, data
-        self.goes_on_from_before = bool(flags & _FROM_BEFORE)
+        self.goes_on_from_before = bool(flags & _CONTINUED)
         self.is_of_unknown_size = False
 
     def number(self) -> int:
@@ -137,7 +137,7 @@ def _fields(header: bytes) -> tuple[int, _Fields]:
     return kind, _Fields(header, place, flags, extra, min(data, FARTHEST))
 
 
-def _file_of_five(fields: _Fields) -> tuple[Entry, bool]:
+def _rar5_file(fields: _Fields) -> tuple[Entry, bool]:
     """The entry, and whether its content stands there as it is."""
     flags, size, _ = fields.number(), fields.number(), fields.number()
     fields.place += 4 * bool(flags & 2) + 4 * bool(flags & 4)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import FARTHEST, part
+from windlass.processing.formats.archives.unpacking import FARTHEST, file_part
 
 if TYPE_CHECKING:
     from windlass.processing.formats.archives.surveyor import Surveyor
@@ -26,29 +26,29 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     """Ends at the end mark, or where the file ends between two entries. Raises Unreadable."""
     said: dict[str, str] = {}
     reached = 0
-    while (header := _record(file, reached)).strip(b"\0"):
-        if len(header) < RECORD or not _sum_is_right(header):
+    while (header := _read_record(file, reached)).strip(b"\0"):
+        if len(header) < RECORD or not _has_right_checksum(header):
             raise Unreadable("The archive is damaged: one of its headers is wrong.")
         kind, size = header[156:157], _number(header[124:136])
         reached += RECORD
         if kind in b"xLK" and kind:
-            said |= _said(kind, file.read(min(size, _LONGEST_HEADER)))
-            reached += _padded(size)
+            said |= _extended_header(kind, file.read(min(size, _LONGEST_HEADER)))
+            reached += _round_up(size)
             continue
         first_map, begins = reached, reached + _sparse_records(file, header, reached)
-        size = 0 if kind in _LINKS + _DEVICES + _DIRECTORY else _size(said, size)
-        reached = begins + _padded(size)
+        size = 0 if kind in _LINKS + _DEVICES + _DIRECTORY else _content_size(said, size)
+        reached = begins + _round_up(size)
         if kind != b"g":
             if not found.add(_entry(header, kind, _real_size(file, header, said, (first_map, begins), size), said)):
                 return
             if size:
-                surveyor.survey_nested(part(file, begins, size))
+                surveyor.survey_nested(file_part(file, begins, size))
         said = {}
     if reached > file.seek(0, 2):
         raise Unreadable("The archive is damaged: it ends in the middle of an entry.")
 
 
-def _record(file: BinaryIO, place: int) -> bytes:
+def _read_record(file: BinaryIO, place: int) -> bytes:
     file.seek(min(place, FARTHEST))
     return file.read(RECORD)
 
@@ -56,7 +56,7 @@ def _record(file: BinaryIO, place: int) -> bytes:
 def _sparse_records(file: BinaryIO, header: bytes, begins: int) -> int:
     """Bytes of the records that go on with the map of a sparse file (GNU tar, old format)."""
     size, more = 0, header[156:157] == _SPARSE and header[482] != 0
-    while more and (record := _record(file, begins + size)):
+    while more and (record := _read_record(file, begins + size)):
         size += RECORD
         more = len(record) == RECORD and record[504] != 0
     return size
@@ -67,7 +67,7 @@ def _real_size(file: BinaryIO, header: bytes, said: dict[str, str], places: tupl
     to, whichever is more. ``places``: where its map goes on, and where its content begins."""
     first_map, begins = places
     if header[156:157] == _SPARSE:
-        more = (_record(file, place)[:504] for place in range(first_map, begins, RECORD))
+        more = (_read_record(file, place)[:504] for place in range(first_map, begins, RECORD))
         rows = [row for data in (header[386:482], *more) for row in _rows(data) if row.strip(b"\0 ")]
         reached = [_number(row[:12]) + _number(row[12:]) for row in rows]
         return max([size, _number(header[483:495]), *reached])
@@ -108,7 +108,7 @@ def _entry(header: bytes, kind: bytes, size: int, said: dict[str, str]) -> Entry
     )
 
 
-def _said(kind: bytes, body: bytes) -> dict[str, str]:
+def _extended_header(kind: bytes, body: bytes) -> dict[str, str]:
     """The long name of GNU's tar, or the records of pax: ``length key=value\\n``."""
     if kind in b"LK":
         return {"path" if kind == b"L" else "linkpath": _text(body)}
@@ -121,12 +121,12 @@ def _said(kind: bytes, body: bytes) -> dict[str, str]:
         record = body[place + len(length) + 1 : place + int(length) - 1]
         key, _, value = record.partition(b"=")
         if key.startswith(b"GNU.sparse.") or key in (b"path", b"linkpath", b"size"):
-            _note(found, key.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+            _add_record(found, key.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
         place += int(length)
     return found
 
 
-def _note(found: dict[str, str], key: str, value: str) -> None:
+def _add_record(found: dict[str, str], key: str, value: str) -> None:
     """Offsets and lengths of the map may come one by one (GNU.sparse format 0.0)."""
     if key in ("GNU.sparse.offset", "GNU.sparse.numbytes"):
         found["GNU.sparse.map"] = f"{found['GNU.sparse.map']},{value}" if "GNU.sparse.map" in found else value
@@ -134,7 +134,7 @@ def _note(found: dict[str, str], key: str, value: str) -> None:
         found[key] = value
 
 
-def _size(said: dict[str, str], size: int) -> int:
+def _content_size(said: dict[str, str], size: int) -> int:
     told = said.get("size", "")
     return int(told) if _is_number(told) else size
 
@@ -150,7 +150,7 @@ def _number(field: bytes) -> int:
         raise Unreadable("The archive is damaged: one of its headers has no size.") from error
 
 
-def _sum_is_right(header: bytes) -> bool:
+def _has_right_checksum(header: bytes) -> bool:
     summed = sum(header[:148]) + sum(header[156:]) + 8 * 32
     return summed == _number(header[148:156])
 
@@ -159,5 +159,5 @@ def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "replace")
 
 
-def _padded(size: int) -> int:
+def _round_up(size: int) -> int:
     return -(-size // RECORD) * RECORD

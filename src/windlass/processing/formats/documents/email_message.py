@@ -57,7 +57,7 @@ class Part:
                 charset, _, value = said
                 said = "".join(encodings.decoded([value.encode("latin-1", "replace")], charset or None))
             if isinstance(said, str) and said.strip():
-                return shorten(words(unquote(said)), 200)
+                return shorten(decode_header(unquote(said)), 200)
         return ""
 
     @property
@@ -67,11 +67,11 @@ class Part:
 
     def text(self) -> Iterator[str]:
         """Decoded; what cannot be is replaced."""
-        pieces = _undone(self.lines, str(self.headers.get("content-transfer-encoding", "")).strip().lower())
+        pieces = _transfer_decoded(self.lines, str(self.headers.get("content-transfer-encoding", "")).strip().lower())
         yield from encodings.decoded(pieces, _charset(self.headers))
 
 
-class Mail:
+class MailReader:
     """``headers`` are the message's own, once ``parts`` has begun. ``cut``: it has more than was looked at."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -155,7 +155,7 @@ class Mail:
         return line
 
 
-def words(header: object) -> str:
+def decode_header(header: object) -> str:
     """A header's text with its encoded words decoded (RFC 2047). Words of one encoding that follow each other are
     decoded together: writers cut them within a character."""
     said, place, pieces = str(header)[:_LONGEST_HEADER], 0, list[tuple[str, str | bytes]]()
@@ -163,7 +163,7 @@ def words(header: object) -> str:
         between = said[place : word.start()]
         if between and not (pieces and pieces[-1][0] and between.isspace()):
             pieces.append(("", between))
-        pieces.append((word[1].lower(), _unwrapped(word[2], word[3])))
+        pieces.append((word[1].lower(), _encoded_word_bytes(word[2], word[3])))
         place = word.end()
     pieces.append(("", said[place:]))
     text = ""
@@ -174,7 +174,7 @@ def words(header: object) -> str:
     return text
 
 
-def _unwrapped(encoding: str, word: str) -> bytes:
+def _encoded_word_bytes(encoding: str, word: str) -> bytes:
     raw = word.encode("latin-1", "replace")
     if encoding in "qQ":
         return binascii.a2b_qp(raw.replace(b"_", b" "), header=True)
@@ -188,7 +188,7 @@ def _charset(headers: Message) -> str | None:
         return None
 
 
-def displayed(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
+def displayed_parts(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
     """The parts that a reader would be shown, in any case one of several alternatives, each with its number among all.
 
     Attachments are not among them; nor are, of parts that belong together, others than the first.
@@ -213,7 +213,7 @@ def _boundary(headers: Message) -> bytes | None:
     return said.encode("ascii", "replace")[:200] or None
 
 
-def _undone(lines: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+def _transfer_decoded(lines: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     if encoding == "base64":
         return _from_base64(lines)
     if encoding == "quoted-printable":

@@ -36,7 +36,7 @@ def text(file: BinaryIO) -> Iterator[str]:
                 return
 
 
-def _stream(document: Any, name: str) -> bytes:
+def _read_stream(document: Any, name: str) -> bytes:
     """Whole; nothing of one that is not there or too large."""
     if not document.exists(name) or document.get_size(name) > LARGEST_STREAM:
         return b""
@@ -52,12 +52,12 @@ _WORD_SIGNS = str.maketrans({"\x07": "\t", "\x0b": "\n", "\x0c": "\n", "\r": "\n
 
 
 def _word(document: Any) -> Iterator[str]:
-    main = _stream(document, "WordDocument")
+    main = _read_stream(document, "WordDocument")
     if len(main) < 0x1AA:
         return
     (flags,) = struct.unpack_from("<H", main, 0x0A)
     place, length = struct.unpack_from("<II", main, 0x1A2)
-    table = _stream(document, "1Table" if flags & 0x0200 else "0Table")[place : place + length]
+    table = _read_stream(document, "1Table" if flags & 0x0200 else "0Table")[place : place + length]
     for begins, ends, where in _pieces(table):
         if where & 0x40000000:  # a byte for each character
             start = (where & 0x3FFFFFFF) // 2
@@ -90,7 +90,7 @@ _MASTER, _TEXT_CHARS, _TEXT_BYTES = 0x03F8, 0x0FA0, 0x0FA8
 
 
 def _presentation(document: Any) -> Iterator[str]:
-    source, place = _stream(document, "PowerPoint Document"), 0
+    source, place = _read_stream(document, "PowerPoint Document"), 0
     for _ in range(_MOST_RECORDS):
         if place + 8 > len(source):
             return
@@ -108,13 +108,13 @@ def _presentation(document: Any) -> Iterator[str]:
 
 
 def _workbook(document: Any) -> Iterator[str]:
-    return _Book().read(_stream(document, "Workbook"))
+    return _WorkbookReader().read(_read_stream(document, "Workbook"))
 
 
 _CONTINUE, _LABEL, _LABEL_SST, _NUMBER, _RK, _MULRK, _FORMULA = 0x3C, 0x0204, 0xFD, 0x0203, 0x027E, 0xBD, 0x06
 
 
-class _Book:
+class _WorkbookReader:
     """The cells of all sheets, each row in a line."""
 
     def __init__(self) -> None:
@@ -136,11 +136,11 @@ class _Book:
                 self._row = -1
                 return "\n"
             case 0xFC:  # SST
-                self._shared = list(_shared(parts))
+                self._shared = list(_shared_strings(parts))
             case 0x22:  # Date1904
                 self._since_1904 = data[:1] == b"\x01"
             case 0x041E:  # Format
-                self._formats[struct.unpack_from("<H", data)[0]] = _Strings([data[2:]]).next()
+                self._formats[struct.unpack_from("<H", data)[0]] = _StringReader([data[2:]]).next()
             case 0xE0:  # XF
                 self._cell_formats.append(struct.unpack_from("<H", data, 2)[0])
             case 0x01B6 if len(parts) > 1:  # TxO
@@ -148,7 +148,7 @@ class _Book:
             case _ if kind in (_LABEL_SST, _LABEL, _NUMBER, _RK, _MULRK, _FORMULA):
                 return self._cells(kind, data)
             case 0x0207:  # String: the result of the formula before it
-                return f"{_Strings(parts).next()}\t"
+                return f"{_StringReader(parts).next()}\t"
         return ""
 
     def _cells(self, kind: int, data: bytes) -> str:
@@ -159,13 +159,13 @@ class _Book:
             (place,) = struct.unpack_from("<I", data, 6)
             said = self._shared[place] if place < len(self._shared) else ""
         elif kind == _LABEL:
-            said = _Strings([data[6:]]).next()
+            said = _StringReader([data[6:]]).next()
         elif kind == _RK:
-            said = self._number(_of_rk(data[6:10]), style)
+            said = self._number(_rk_number(data[6:10]), style)
         elif kind == _MULRK:
             places = range(4, len(data) - 6, 6)
             each = ((struct.unpack_from("<H", data, at)[0], data[at + 2 : at + 6]) for at in places)
-            said = "\t".join(self._number(_of_rk(number), style) for style, number in each)
+            said = "\t".join(self._number(_rk_number(number), style) for style, number in each)
         elif kind == _FORMULA and data[12:14] == b"\xff\xff":
             return before  # a text, which follows, or none
         else:
@@ -174,9 +174,9 @@ class _Book:
 
     def _number(self, value: float, style: int) -> str:
         number = self._cell_formats[style] if style < len(self._cell_formats) else 0
-        shown = cell_dates.shown_by(number, self._formats.get(number))
+        shown = cell_dates.date_format(number, self._formats.get(number))
         said = f"{value:.15g}"
-        return cell_dates.text(said, shown, since_1904=self._since_1904) if shown else said
+        return cell_dates.format_value(said, shown, since_1904=self._since_1904) if shown else said
 
     @staticmethod
     def _drawn(head: bytes, data: bytes) -> str:
@@ -206,7 +206,7 @@ def _records(source: bytes) -> Iterator[tuple[int, list[bytes]]]:
         yield kind, parts
 
 
-class _Strings:
+class _StringReader:
     """Strings that may go on in a further part, each of which begins with whether it has a byte or two for each
     character ([MS-XLS] 2.5.293)."""
 
@@ -252,15 +252,15 @@ class _Strings:
         return found
 
 
-def _shared(parts: list[bytes]) -> Iterator[str]:
-    strings = _Strings(parts, 8)
+def _shared_strings(parts: list[bytes]) -> Iterator[str]:
+    strings = _StringReader(parts, 8)
     for _ in range(_MOST_SHARED):
         if strings.is_over:
             return
         yield strings.next()
 
 
-def _of_rk(data: bytes) -> float:
+def _rk_number(data: bytes) -> float:
     """A number in 30 bits, whole or the high half of one with a fraction, or a hundred times it."""
     (raw,) = struct.unpack("<i", data)
     value = float(raw >> 2) if raw & 2 else struct.unpack("<d", b"\0\0\0\0" + struct.pack("<i", raw & ~3))[0]
@@ -271,7 +271,7 @@ def _of_rk(data: bytes) -> float:
 
 _BODY, _HTML, _RTF = "__substg1.0_1000", "__substg1.0_1013", "__substg1.0_1009"
 #: What compressed RTF begins as if it had been read already ([MS-OXRTFCP] 2.1.3.1.1).
-_KNOWN = (
+_RTF_DICTIONARY = (
     rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans "
     rb"SerifSymbolArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par "
     rb"\pard\plain\f0\fs20\b\i\u\tab\tx"
@@ -280,23 +280,25 @@ _KNOWN = (
 
 def _message(document: Any) -> Iterator[str]:
     """Its plain text; without one its HTML, or its RTF."""
-    if plain := _stream(document, f"{_BODY}001F").decode("utf-16-le", "replace") or _narrow(document, f"{_BODY}001E"):
+    if plain := _read_stream(document, f"{_BODY}001F").decode("utf-16-le", "replace") or _read_narrow(
+        document, f"{_BODY}001E"
+    ):
         yield plain
-    elif page := _stream(document, f"{_HTML}0102") or _stream(document, f"{_HTML}001E"):
+    elif page := _read_stream(document, f"{_HTML}0102") or _read_stream(document, f"{_HTML}001E"):
         codec = encodings.encoding_of(page, html_text.declared_charset(page))
-        yield from html_text.text(encodings.decoder(codec).decode(page, True))
-    elif page := _stream(document, f"{_HTML}001F"):
-        yield from html_text.text(page.decode("utf-16-le", "replace"))
+        yield from html_text.visible_text(encodings.decoder(codec).decode(page, True))
+    elif page := _read_stream(document, f"{_HTML}001F"):
+        yield from html_text.visible_text(page.decode("utf-16-le", "replace"))
     else:
-        yield from rtf.text(_unpacked(_stream(document, f"{_RTF}0102")))
+        yield from rtf.text(_decompress_rtf(_read_stream(document, f"{_RTF}0102")))
 
 
-def _narrow(document: Any, name: str) -> str:
-    data = _stream(document, name)
+def _read_narrow(document: Any, name: str) -> str:
+    data = _read_stream(document, name)
     return encodings.decoder(encodings.encoding_of(data)).decode(data, True)
 
 
-def _unpacked(data: bytes) -> bytes:
+def _decompress_rtf(data: bytes) -> bytes:
     """RTF as Outlook compresses it ([MS-OXRTFCP] 2.2): references into the last 4,096 bytes, of 17 bytes at most."""
     if len(data) < 16:
         return b""
@@ -305,7 +307,7 @@ def _unpacked(data: bytes) -> bytes:
         return data[16:]
     if kind != b"LZFu":
         return b""
-    window, at = bytearray(_KNOWN.ljust(4096, b"\0")), len(_KNOWN)
+    window, at = bytearray(_RTF_DICTIONARY.ljust(4096, b"\0")), len(_RTF_DICTIONARY)
     out, place = bytearray(), 16
     while place < len(data):
         control, place = data[place], place + 1

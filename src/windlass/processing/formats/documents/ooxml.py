@@ -23,12 +23,12 @@ _CORE = {"title": "title", "creator": "author", "created": "created", "modified"
 _APP = {"Application": "application", "Pages": "page_count", "Slides": "slides"}
 
 #: Relations to parts that have text of their own, in the order in which it is given.
-_WITH_TEXT = (
+_RELATIONS_WITH_TEXT = (
     *("footnotes", "endnotes", "drawing", "diagramData", "chart", "notesSlide"),
     *("comments", "threadedComment", "header", "footer"),
 )
 #: Where parts with text lie by convention, for documents that do not relate them.
-_BY_NAME = re.compile(
+_TEXT_PART_NAME = re.compile(
     r"(?:word/(?:footnotes|endnotes|comments|header\d*|footer\d*)|ppt/(?:notesslides/notesslide\d+|comments/[^/]+)"
     r"|xl/(?:comments\d*|comments/[^/]+|threadedcomments/[^/]+|drawings/drawing\d+)"
     r"|(?:word|xl|ppt)/(?:diagrams/data\d*|charts/chart\d+))\.xml"
@@ -36,7 +36,7 @@ _BY_NAME = re.compile(
 _SHEETS = ("worksheet", "chartsheet", "dialogsheet")
 _NUMBERED = re.compile(r"(ppt/slides/slide|xl/worksheets/sheet)(\d{1,6})\.xml")
 #: Elements whose content is not shown: the second version of a drawing, what was deleted or moved away, readings.
-_NOT_SHOWN = frozenset({"Fallback", "del", "moveFrom", "rPh"})
+_HIDDEN_ELEMENTS = frozenset({"Fallback", "del", "moveFrom", "rPh"})
 _BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "si": "\n", "comment": "\n", "cm": "\n", "tc": "\t", "tab": "\t"}
 _HEADING_CODES = re.compile(r"&(?:\"[^\"]*\"|K[0-9A-Fa-f]{6}|K\d\d[+-]\d{3}|\d{1,3}|[A-Za-z])")
 
@@ -46,17 +46,17 @@ class Package:
 
     def __init__(self, packed: ZipPackage) -> None:
         self.packed = packed
-        self._places = {_plain(name): name for name in sorted(packed.names)}
+        self._places = {_normalized(name): name for name in sorted(packed.names)}
 
     def __contains__(self, part: str) -> bool:
-        return _plain(part) in self._places
+        return _normalized(part) in self._places
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
     def blocks(self, part: str, most: int = MOST_UNPACKED) -> Iterator[bytes]:
         """Nothing for a part that is not there."""
-        return self.packed.blocks(self._places.get(_plain(part), ""), most)
+        return self.packed.blocks(self._places.get(_normalized(part), ""), most)
 
     def events(self, part: str, most: int = MOST_UNPACKED) -> Iterator[xml_events.Event]:
         return xml_events.events(self.blocks(part, most))
@@ -71,7 +71,7 @@ class Package:
                 if event.kind == "start" and event.name == "Relationship" and said.get("TargetMode") != "External":
                     target = unquote(said.get("Target", "")).replace("\\", "/")
                     place = posixpath.normpath(posixpath.join("/", folder, target))
-                    found.append((said.get("Id", ""), said.get("Type", "").rpartition("/")[2], _plain(place)))
+                    found.append((said.get("Id", ""), said.get("Type", "").rpartition("/")[2], _normalized(place)))
         return found
 
     def main(self) -> str:
@@ -85,7 +85,7 @@ class Package:
 
 
 def is_ooxml(packed: ZipPackage) -> bool:
-    return any(_plain(name) == "[content_types].xml" for name in packed.names)
+    return any(_normalized(name) == "[content_types].xml" for name in packed.names)
 
 
 def facts(packed: ZipPackage) -> dict[str, Any]:
@@ -125,18 +125,18 @@ def text(packed: ZipPackage) -> Iterator[str]:
     if kind == "workbook":
         cells = _Cells(package, main)
         for sheet in _ordered(package, main, "sheet", *_SHEETS):
-            yield from _part(package, sheet, seen, cells)
+            yield from _part_text(package, sheet, seen, cells)
     elif kind == "presentation":
         for slide in _ordered(package, main, "sldId", "slide"):
-            yield from _part(package, slide, seen)
+            yield from _part_text(package, slide, seen)
     elif main:
-        yield from _part(package, main, seen)
+        yield from _part_text(package, main, seen)
     for part in sorted(package):
-        if _BY_NAME.fullmatch(part):
-            yield from _part(package, part, seen)
+        if _TEXT_PART_NAME.fullmatch(part):
+            yield from _part_text(package, part, seen)
 
 
-def _part(package: Package, part: str, seen: set[str], cells: _Cells | None = None) -> Iterator[str]:
+def _part_text(package: Package, part: str, seen: set[str], cells: _Cells | None = None) -> Iterator[str]:
     """The part's text, and that of the parts which it relates to."""
     if part in seen or part not in package or len(seen) >= _MOST_PARTS:
         return
@@ -147,15 +147,19 @@ def _part(package: Package, part: str, seen: set[str], cells: _Cells | None = No
         package.packed.damaged = True
     yield "\n"
     related = sorted(
-        ((_WITH_TEXT.index(kind), place) for _, kind, place in package.related(part) if kind in _WITH_TEXT),
+        (
+            (_RELATIONS_WITH_TEXT.index(kind), place)
+            for _, kind, place in package.related(part)
+            if kind in _RELATIONS_WITH_TEXT
+        ),
     )
     for _, place in related:
-        yield from _part(package, place, seen)
+        yield from _part_text(package, place, seen)
 
 
 def _paragraphs(package: Package, part: str) -> Iterator[str]:
     """What a reader sees of any part that has runs of text."""
-    shown = _Shown()
+    shown = _Visibility()
     for event in package.events(part):
         if event.kind == "text":
             yield event.text if shown.is_text else ""
@@ -165,7 +169,7 @@ def _paragraphs(package: Package, part: str) -> Iterator[str]:
                 yield "-" if event.name == "noBreakHyphen" else _BREAKS.get(event.name, "") if shown.breaks else ""
 
 
-class _Shown:
+class _Visibility:
     """Where in a part we are: whether text that comes now is shown."""
 
     def __init__(self) -> None:
@@ -186,7 +190,7 @@ class _Shown:
         begins = event.kind == "start"
         step = 1 if begins else -1
         match event.name:
-            case name if name in _NOT_SHOWN:
+            case name if name in _HIDDEN_ELEMENTS:
                 self._hidden += step
             case "t" | "text":
                 self._inside += step
@@ -209,10 +213,10 @@ class _Cells:
         self._package = package
         targets = {kind: place for _, kind, place in package.related(main)}
         folder = posixpath.dirname(main)
-        self._shared = _shared(package, targets.get("sharedStrings", f"{folder}/sharedStrings.xml"))
-        self._shown = _formats(package, targets.get("styles", f"{folder}/styles.xml"))
+        self._shared = _shared_strings(package, targets.get("sharedStrings", f"{folder}/sharedStrings.xml"))
+        self._shown = _date_formats(package, targets.get("styles", f"{folder}/styles.xml"))
         self._since_1904 = any(
-            event.attributes.get("date1904", "0") in ("1", "true") for event in _starts(package, main, "workbookPr")
+            event.attributes.get("date1904", "0") in ("1", "true") for event in _elements(package, main, "workbookPr")
         )
 
     def of_sheet(self, part: str) -> Iterator[str]:
@@ -235,11 +239,11 @@ class _Cells:
 
     def _value(self, kind: str, style: str, said: str) -> str:
         if kind == "s":
-            return _looked_up(self._shared, said)
+            return _shared_string(self._shared, said)
         if kind == "b":
             return {"1": "TRUE", "0": "FALSE"}.get(said, said)
         shown = self._shown.get(style) if kind == "n" and said else None
-        return cell_dates.text(said, shown, since_1904=self._since_1904) if shown else said
+        return cell_dates.format_value(said, shown, since_1904=self._since_1904) if shown else said
 
 
 def _kind(package: Package, main: str) -> str:
@@ -252,7 +256,7 @@ def _kind(package: Package, main: str) -> str:
 def _ordered(package: Package, main: str, element: str, *kinds: str) -> list[str]:
     """Slides or sheets in the document's order; where it does not relate them, in that of their numbers."""
     places = {identity: place for identity, kind, place in package.related(main) if kind in kinds}
-    wanted = [event.attributes.get("id", "") for event in _starts(package, main, element)]
+    wanted = [event.attributes.get("id", "") for event in _elements(package, main, element)]
     found = [places[identity] for identity in wanted if places.get(identity, "") in package]
     if found:
         return found
@@ -261,14 +265,14 @@ def _ordered(package: Package, main: str, element: str, *kinds: str) -> list[str
 
 
 def _sheet_names(package: Package, main: str) -> list[str]:
-    return [event.attributes.get("name", "") for event in _starts(package, main, "sheet")]
+    return [event.attributes.get("name", "") for event in _elements(package, main, "sheet")]
 
 
-def _looked_up(shared: list[str], place: str) -> str:
+def _shared_string(shared: list[str], place: str) -> str:
     return shared[int(place)] if place.isdecimal() and len(place) < 9 and int(place) < len(shared) else ""
 
 
-def _shared(package: Package, part: str) -> list[str]:
+def _shared_strings(package: Package, part: str) -> list[str]:
     found: list[str] = []
     size, wanted, hidden = 0, False, False
     for event in package.events(part):
@@ -287,11 +291,11 @@ def _shared(package: Package, part: str) -> list[str]:
     return found
 
 
-def _formats(package: Package, part: str) -> dict[str, cell_dates.Shown]:
+def _date_formats(package: Package, part: str) -> dict[str, cell_dates.DateFormat]:
     """Which cell formats show dates, by their place in the list of formats."""
     codes: dict[str, str] = {}
-    shown: dict[str, cell_dates.Shown | None] = {}
-    found: dict[str, cell_dates.Shown] = {}
+    shown: dict[str, cell_dates.DateFormat | None] = {}
+    found: dict[str, cell_dates.DateFormat] = {}
     in_cells, place = False, 0
     with suppress(xml_events.Malformed):
         for event in package.events(part, 16 * MB):
@@ -303,14 +307,14 @@ def _formats(package: Package, part: str) -> dict[str, cell_dates.Shown]:
             elif event.kind == "start" and event.name == "xf" and in_cells and place < _MOST_FORMATS:
                 number = said.get("numFmtId", "")
                 if number not in shown and number.isdecimal():
-                    shown[number] = cell_dates.shown_by(int(number[:9]), codes.get(number))
+                    shown[number] = cell_dates.date_format(int(number[:9]), codes.get(number))
                 if kind := shown.get(number):
                     found[str(place)] = kind
                 place += 1
     return found
 
 
-def _starts(package: Package, part: str, name: str) -> list[xml_events.Event]:
+def _elements(package: Package, part: str, name: str) -> list[xml_events.Event]:
     """The elements of that name; those before the place where the part is damaged."""
     found: list[xml_events.Event] = []
     with suppress(xml_events.Malformed):
@@ -318,5 +322,5 @@ def _starts(package: Package, part: str, name: str) -> list[xml_events.Event]:
     return found
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.replace("\\", "/").lstrip("/").lower()

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from windlass.processing.formats.text.encodings import FALLBACK, decoder, known
+from windlass.processing.formats.text.encodings import FALLBACK, decoder, python_codec
 
 _TOKEN = re.compile(
     rb"\\(?P<word>[A-Za-z]{1,32})(?P<number>-?[0-9]{1,10})? ?|\\'(?P<hex>[0-9A-Fa-f]{2})|\\(?P<sign>[^A-Za-z])"
     rb"|(?P<brace>[{}])|(?P<text>[^\\{}\r\n]++)",
     re.DOTALL,
 )
-_SAYS = {
+_TEXT_BY_WORD = {
     b"par": "\n",
     b"line": "\n",
     b"sect": "\n\n",
@@ -33,16 +33,16 @@ _SAYS = {
     b"enspace": " ",
     b"qmspace": " ",
 }
-_SIGNS = {b"\\": "\\", b"{": "{", b"}": "}", b"~": " ", b"_": "-", b"\n": "\n", b"\r": "\n", b"\t": "\t"}
+_TEXT_BY_SYMBOL = {b"\\": "\\", b"{": "{", b"}": "}", b"~": " ", b"_": "-", b"\n": "\n", b"\r": "\n", b"\t": "\t"}
 #: Groups whose content is not text of the document. So is every group that begins with the sign ``\\*``, but those of
 #: ``_SHOWN``: comments and the texts of drawings.
-_OTHERWISE = frozenset(
+_SKIPPED_GROUPS = frozenset(
     b"fonttbl colortbl stylesheet info pict object objdata themedata datastore fldinst listtable listoverridetable "
     b"revtbl rsidtbl generator xe tc nonshppict shprslt nonesttables".split()
 )
-_SHOWN = frozenset(b"annotation shptxt footnote".split())
+_SHOWN_GROUPS = frozenset(b"annotation shptxt footnote".split())
 #: What takes text out of sight, until it is followed by 0 or the group ends.
-_HIDING = frozenset(b"v deleted webhidden".split())
+_HIDING_WORDS = frozenset(b"v deleted webhidden".split())
 _DEEPEST = 1000
 _MOST_FONTS = 10_000
 #: Code page of each character set of a font (RTF 1.9.1, "\\fcharset").
@@ -94,7 +94,7 @@ class _Group:
         return not (self.is_skipped or self.starred or self.hidden)
 
 
-class _Encoded:
+class _TextDecoder:
     """Bytes of text, each in the encoding of its font: what a font's table entry says, else the document's."""
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class _Encoded:
 
 class _Reader:
     def __init__(self) -> None:
-        self.encoded, self.jump = _Encoded(), 0
+        self.encoded, self.jump = _TextDecoder(), 0
         self._group, self._outer, self._deep = _Group(), list[_Group](), 0
         self._skip, self._first_half = 0, ""
 
@@ -141,7 +141,7 @@ class _Reader:
             return ""
         if data:
             return self.encoded.decode(data[passed:], self._group.font)
-        return "" if passed else self.encoded.flush() + _SIGNS.get(found["sign"], "")
+        return "" if passed else self.encoded.flush() + _TEXT_BY_SYMBOL.get(found["sign"], "")
 
     def _turn(self, brace: bytes) -> str:
         """Into a group, or out of it."""
@@ -162,11 +162,11 @@ class _Reader:
             self.jump = max(number, 0)
         elif word == b"uc":
             self._group = replace(group, instead=max(0, min(number, 10)))
-        elif word in _SHOWN:
+        elif word in _SHOWN_GROUPS:
             self._group = replace(group, starred=False)
-        elif word in _OTHERWISE:
+        elif word in _SKIPPED_GROUPS:
             self._group = replace(group, is_skipped=True)
-        elif word in _HIDING:
+        elif word in _HIDING_WORDS:
             on = bare or number != 0
             self._group = replace(group, hidden=group.hidden | {word} if on else group.hidden - {word})
         elif word == b"plain":
@@ -179,7 +179,7 @@ class _Reader:
             if self._skip:
                 self._skip -= 1
                 return ""
-            return self.encoded.flush() + _SAYS[word] if word in _SAYS else ""
+            return self.encoded.flush() + _TEXT_BY_WORD[word] if word in _TEXT_BY_WORD else ""
         return ""
 
     def _font(self, word: bytes, number: int) -> None:
@@ -190,11 +190,11 @@ class _Reader:
             case b"deff":
                 encoded.default_font = number
             case b"ansicpg" if number:
-                encoded.document = known(f"cp{number}") or FALLBACK
+                encoded.document = python_codec(f"cp{number}") or FALLBACK
             case b"mac" | b"pc" | b"pca":
                 encoded.document = {b"mac": "mac-roman", b"pc": "cp437", b"pca": "cp850"}[word]
             case _ if font is not None and len(encoded.fonts) < _MOST_FONTS:
-                codec = _CHARSETS.get(number) if word == b"fcharset" else known(f"cp{number}")
+                codec = _CHARSETS.get(number) if word == b"fcharset" else python_codec(f"cp{number}")
                 if codec:
                     encoded.fonts[font] = codec
 

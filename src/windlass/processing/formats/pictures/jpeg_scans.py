@@ -40,7 +40,7 @@ class Scans:
         return self.pixels * self.components * 2 if self.scans > 1 else 0
 
 
-def read(file: BinaryIO, most_passes: int) -> Scans:
+def read_scans(file: BinaryIO, most_passes: int) -> Scans:
     """Counted no further than ``most_passes``."""
     found, at = Scans(), 0
     for _ in range(_MOST_SEGMENTS):
@@ -60,13 +60,13 @@ def read(file: BinaryIO, most_passes: int) -> Scans:
         if head[1] == _SCAN:
             found.scans += 1
             found.passes += max(1, body[0] if body else 1)
-            at = _behind(file, at)
+            at = _end_of_scan(file, at)
         if found.passes > most_passes or at < 0:
             break
     return found
 
 
-def _behind(file: BinaryIO, at: int) -> int:
+def _end_of_scan(file: BinaryIO, at: int) -> int:
     """Where the data of a scan that begins here ends; -1 at the end of the file."""
     while True:
         file.seek(at)

@@ -22,7 +22,7 @@ class Png:
     animated: bool = False
 
 
-def read(file: BinaryIO) -> Png:
+def read_chunks(file: BinaryIO) -> Png:
     """Empty for what is no PNG file."""
     file.seek(0)
     found, at = Png(), len(_SIGNATURE)

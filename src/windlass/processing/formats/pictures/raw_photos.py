@@ -85,7 +85,7 @@ class _Directory:
         return self.number(_WIDTH) * self.number(_HEIGHT)
 
 
-def read(file: BinaryIO, size: int) -> RawPhoto | None:
+def read_raw_photo(file: BinaryIO, size: int) -> RawPhoto | None:
     """None for what is no raw photograph that is known here."""
     file.seek(0)
     head = file.read(16)
@@ -157,14 +157,14 @@ def _directories(file: BinaryIO, size: int, order: str, at: int) -> Iterator[_Di
             continue
         directory = _Directory()
         for entry in range(count):
-            _add(file, directory, order, body[12 * entry : 12 * entry + 12], size)
+            _add_entry(file, directory, order, body[12 * entry : 12 * entry + 12], size)
         yield directory
         following = struct.unpack_from(f"{order}I", body.ljust(12 * count + 4, b"\0"), 12 * count)[0]
         pointed = [*directory.tags.get(_SUBDIRECTORIES, ()), *directory.tags.get(_EXIF, ())]
         waiting += [int(place) for place in (following, *pointed)]
 
 
-def _add(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: int) -> None:
+def _add_entry(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: int) -> None:
     tag, kind, count = struct.unpack_from(f"{order}HHI", entry)
     each = _SIZES.get(kind, 0)
     if tag == _RW2_JPEG and kind == 7:
@@ -172,12 +172,12 @@ def _add(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: 
     if not each:
         return
     length = each * min(count, 64 if kind == 2 else _MOST_VALUES)
-    data = entry[8:] if each * count <= 4 else _at(file, struct.unpack_from(f"{order}I", entry, 8)[0], length)
+    data = entry[8:] if each * count <= 4 else _read_at(file, struct.unpack_from(f"{order}I", entry, 8)[0], length)
     if tag == _MAKE and kind == 2:
         directory.make = data.partition(b"\0")[0].decode("latin-1").strip()
     elif kind in (3, 4, 5, 13) and len(data) >= length:
         directory.tags[tag] = _numbers(data[:length], kind, order)
-        _find_jpeg(directory, size)
+        _set_preview(directory, size)
     elif tag == _DNG_VERSION:
         directory.tags[tag] = (1,)
 
@@ -188,7 +188,7 @@ def _numbers(data: bytes, kind: int, order: str) -> Numbers:
     return tuple(value for (value,) in struct.iter_unpack(f"{order}{'H' if kind == 3 else 'I'}", data))
 
 
-def _find_jpeg(directory: _Directory, size: int) -> None:
+def _set_preview(directory: _Directory, size: int) -> None:
     """A picture for viewing: by its own entries, or as the one strip of a directory that is no sensor's."""
     tags = directory.tags
     if _JPEG in tags and _JPEG_LENGTH in tags:
@@ -206,7 +206,7 @@ def _preview(offset: int, length: int, size: int) -> Preview | None:
     return Preview(offset, length) if offset > 0 and 0 < length <= size - offset else None
 
 
-def _at(file: BinaryIO, offset: int, length: int) -> bytes:
+def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     place = file.tell()
     file.seek(offset)
     data = file.read(length)

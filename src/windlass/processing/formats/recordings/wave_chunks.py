@@ -19,7 +19,7 @@ def is_wave(file: BinaryIO) -> bool:
     return _head(file)[8:12] == b"WAVE"
 
 
-def has_more(file: BinaryIO, size: int) -> bool:
+def has_data_behind_sound(file: BinaryIO, size: int) -> bool:
     """Whether the chunk of the sound is followed by bytes that are no chunks: it claims to be shorter than it is."""
     head = _head(file)
     if head[:4] not in (*_LITTLE, *_BIG) or head[8:12] not in _KINDS:

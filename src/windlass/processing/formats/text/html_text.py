@@ -67,7 +67,7 @@ def tokens(source: str) -> Iterator[Token]:
             yield Token(text=html.unescape(source[place:mark]))
         tag = _TAG.match(source, mark + 1)
         if tag is None:
-            place = _past_other(source, mark)
+            place = _skip_other(source, mark)
             if place == mark + 1:
                 yield Token(text="<")
             continue
@@ -82,7 +82,7 @@ def tokens(source: str) -> Iterator[Token]:
             place = stop
 
 
-def _past_other(source: str, mark: int) -> int:
+def _skip_other(source: str, mark: int) -> int:
     """The end of what is no tag: a comment, a declaration, a tag that never ends, or a sign that is only a sign."""
     if source.startswith("<!--", mark):
         end = source.find("-->", mark + 2)
@@ -95,7 +95,7 @@ def _past_other(source: str, mark: int) -> int:
     return mark + 1
 
 
-def text(source: str, *, structured: bool = True) -> Iterator[str]:
+def visible_text(source: str, *, structured: bool = True) -> Iterator[str]:
     """What a reader sees; something for every token, so that whoever takes it can look at the clock.
 
     ``structured``: the names mean what they mean in HTML; else (any XML) text alone counts.

@@ -21,13 +21,13 @@ SVG, XHTML, HTML, XML = "image/svg+xml", "application/xhtml+xml", "text/html", "
 #: Characters of an instruction, a document type or a tag that are waited for; comments may be of any length.
 _LONGEST = 1024 * 1024
 #: Instructions and document types that are passed over.
-_MOST = 10_000
+_MOST_PROLOGUE_ITEMS = 10_000
 
 _SVG_NAMESPACE, _XHTML_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"
 _OPENDOCUMENT = re.compile(r"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
 
 #: Root of a kind of XML with a type of its own -> what its namespace contains, if it has one, and the type.
-_KINDS: Mapping[str, tuple[str, str]] = {
+_TYPE_BY_ROOT: Mapping[str, tuple[str, str]] = {
     "collada": ("collada", "model/vnd.collada+xml"),
     "feed": ("/atom", "application/atom+xml"),
     "gml": ("/gml", "application/gml+xml"),
@@ -48,8 +48,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "xliff": ("xliff", "application/xliff+xml"),
 }
 
-_PAGE = frozenset({"html", "head", "body", "frameset"})
-_PIECES = re.compile(
+_PAGE_ELEMENTS = frozenset({"html", "head", "body", "frameset"})
+_HTML_ELEMENTS = re.compile(
     r"a|abbr|address|article|aside|b|base|blockquote|br|button|center|code|dd|div|dl|dt|em|fieldset|figure|font|footer"
     r"|form|h[1-6]|header|hr|i|iframe|img|input|li|link|main|meta|nav|object|ol|p|pre|script|section|select|small|span"
     r"|strong|style|sub|sup|table|tbody|td|template|textarea|th|title|tr|tt|u|ul|video"
@@ -102,7 +102,7 @@ class _Root:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def markup(blocks: Iterable[bytes]) -> Markup | None:
+def detect_markup(blocks: Iterable[bytes]) -> Markup | None:
     """What the document of these blocks is; None for what does not begin as markup. No more blocks are taken than are
     needed. Raises ValueError where what stands before the root, or its tag, does not end within reason."""
     reading = iter(blocks)
@@ -133,11 +133,11 @@ def _opening(texts: Iterable[str]) -> _Opening | None:
     found, text = _Opening(), ""
     for more in texts:
         text += more
-        place = _behind_skipped(text, 0)
-        while (behind := _behind_one(text, place, found)) is not None:
-            place = _behind_skipped(text, behind)
+        place = _skip_comments(text, 0)
+        while (behind := _end_of_prologue_item(text, place, found)) is not None:
+            place = _skip_comments(text, behind)
             found.passed += 1
-            if found.passed > _MOST:
+            if found.passed > _MOST_PROLOGUE_ITEMS:
                 raise ValueError
         text = text[place:]
         if _is_complete(text, found):
@@ -151,12 +151,12 @@ def _opening(texts: Iterable[str]) -> _Opening | None:
     return found if found.tag or found.doctype or found.is_xml else None
 
 
-def _behind_skipped(text: str, place: int) -> int:
+def _skip_comments(text: str, place: int) -> int:
     skipped = _SKIPPED.match(text, place)
     return skipped.end() if skipped else place
 
 
-def _behind_one(text: str, place: int, found: _Opening) -> int | None:
+def _end_of_prologue_item(text: str, place: int, found: _Opening) -> int | None:
     """Where the one thing ends that begins there; None where that is the root, something else, or has no end yet."""
     if text.startswith("<!--", place):
         return None
@@ -180,10 +180,15 @@ def _is_complete(text: str, found: _Opening) -> bool:
     whole = _WHOLE_TAG.match(text)
     if whole is not None:
         found.source += whole[0]
-    return whole is not None or found.doctype == "html" or found.tag in _PAGE or bool(_PIECES.fullmatch(found.tag))
+    return (
+        whole is not None
+        or found.doctype == "html"
+        or found.tag in _PAGE_ELEMENTS
+        or bool(_HTML_ELEMENTS.fullmatch(found.tag))
+    )
 
 
-class _Found(Exception):
+class _RootReached(Exception):
     """The parser is at the root, and has no more to say."""
 
 
@@ -194,11 +199,11 @@ def _root(source: str) -> _Root:
     def start(name: str, attributes: dict[str, str]) -> None:
         namespace, _, local = name.rpartition(" ")
         found.append(_Root(local.lower(), namespace.strip().lower(), attributes))
-        raise _Found
+        raise _RootReached
 
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
     parser.StartElementHandler = start
-    with suppress(_Found, expat.ExpatError):
+    with suppress(_RootReached, expat.ExpatError):
         parser.Parse(source.encode("utf-8", "replace"), False)
     return found[0] if found else _Root()
 
@@ -209,11 +214,11 @@ def _kind(opening: _Opening, root: _Root) -> Markup | None:
     if opening.is_script:
         return None
     is_xhtml = root.namespace == _XHTML_NAMESPACE
-    if is_xhtml or opening.tag in _PAGE or opening.doctype == "html":
-        is_xml = opening.is_xml or (is_xhtml and opening.tag not in _PAGE)
+    if is_xhtml or opening.tag in _PAGE_ELEMENTS or opening.doctype == "html":
+        is_xml = opening.is_xml or (is_xhtml and opening.tag not in _PAGE_ELEMENTS)
         return Markup(XHTML if is_xml else HTML, is_xhtml=is_xhtml or opening.is_xml)
     is_certain = opening.is_xml or bool(root.namespace)
-    if not is_certain and _PIECES.fullmatch(opening.tag):
+    if not is_certain and _HTML_ELEMENTS.fullmatch(opening.tag):
         return Markup(HTML, certain=False)
     return Markup(_xml_kind(opening, root), certain=is_certain)
 
@@ -222,5 +227,5 @@ def _xml_kind(opening: _Opening, root: _Root) -> str:
     said = next((value for name, value in root.attributes.items() if name.endswith(" mimetype")), "")
     if root.namespace.startswith("urn:oasis:names:tc:opendocument") and _OPENDOCUMENT.fullmatch(said):
         return f"{said}-flat-xml"
-    namespace, kind = _KINDS.get(root.name or opening.tag, ("", XML))
+    namespace, kind = _TYPE_BY_ROOT.get(root.name or opening.tag, ("", XML))
     return kind if namespace in root.namespace or not root.namespace else XML

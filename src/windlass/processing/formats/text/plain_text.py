@@ -40,7 +40,7 @@ def unified(texts: Iterable[str]) -> Iterator[str]:
     yield breaks.decode("", final=True)
 
 
-class Counting:
+class TextCounter:
     """Give it the text piece by piece, then ask for the facts."""
 
     def __init__(self) -> None:

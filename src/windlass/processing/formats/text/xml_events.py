@@ -22,7 +22,7 @@ _DEEPEST, _LONGEST_LEAF = 500, 64 * 1024
 _DECLARATION = re.compile(rb"""^\s*<\?xml[^>]{0,300}?\sencoding\s*=\s*["']([^"']{0,600})["']""")
 #: Bytes in which a declaration stands, in any encoding.
 _HEAD = 1024
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _REFERENCE = re.compile(
     r"&(?:#([0-9]{1,10}|x[0-9A-Fa-f]{1,8})|(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,30}));"
 )
@@ -79,7 +79,7 @@ def codec_of(head: bytes) -> str:
     if head.startswith((b"<\0", b"\0<")):
         return "utf-16-le" if head.startswith(b"<") else "utf-16-be"
     declared = _DECLARATION.match(head)
-    codec = encodings.known(declared[1].decode("ascii", "replace")) if declared else "utf-8"
+    codec = encodings.python_codec(declared[1].decode("ascii", "replace")) if declared else "utf-8"
     if codec is None or codec == "utf-7":
         raise Unreadable("The XML in it is wrong: it names an encoding that is none, or that XML cannot have.")
     return "utf-8" if codec.startswith(("utf-16", "utf-32")) else codec  # the declaration was read as ASCII
@@ -102,11 +102,11 @@ def _cleaned(texts: Iterable[str]) -> Iterator[str]:
         text, rest = rest + text, ""
         if cut := _OPEN_REFERENCE.search(text, max(len(text) - 40, 0)):
             text, rest = text[: cut.start()], text[cut.start() :]
-        yield _REFERENCE.sub(_mended, _UNFIT.sub("\ufffd", text))
-    yield _REFERENCE.sub(_mended, _UNFIT.sub("\ufffd", rest))
+        yield _REFERENCE.sub(_repaired_reference, _NOT_XML.sub("\ufffd", text))
+    yield _REFERENCE.sub(_repaired_reference, _NOT_XML.sub("\ufffd", rest))
 
 
-def _mended(reference: re.Match[str]) -> str:
+def _repaired_reference(reference: re.Match[str]) -> str:
     number, name = reference[1], reference[2]
     if name:
         return html.escape(html.entities.html5.get(f"{name};", "\ufffd"), quote=False)
