@@ -86,7 +86,7 @@ from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import Profile, profile, profiles
-from windlass.files.quota import quota_owners, quota_usage, recount_quota, set_quota_limits
+from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.uploads import (
     NewUpload,
@@ -129,6 +129,7 @@ __all__ = [
     "UploadCompleted",
     "UploadSession",
     "UploadStatus",
+    "Usage",
     "accept_chunk",
     "chunk_layout",
     "chunk_store_states",

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import job_of, processed, received, store, work_off
+from tests.integration.processing.received_files import job_of, processed, received, store, work_off
 from windlass.files.api import Blob, FileAsset, FileStatus, duplicates
 from windlass.jobs import api as jobs
 from windlass.operations import sweep

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from tests.integration.processing.given import processed, received, store
+from tests.integration.processing.received_files import processed, received, store
 from tests.new_uploads import new_upload
 from windlass import conf
 from windlass.cli import app

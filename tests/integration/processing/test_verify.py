@@ -17,7 +17,7 @@ from django.db import connection
 from typer.testing import CliRunner
 
 from tests import samples
-from tests.integration.processing.given import events, processed, received, work_off
+from tests.integration.processing.received_files import events, processed, received, work_off
 from windlass import conf
 from windlass.cli import app
 from windlass.files.api import Blob, FileAsset, FileStatus, StepState, integrity, owed_steps, steps_of_file

@@ -1,6 +1,6 @@
-"""``race.py NAME``: several threads at the same rows of the database that the environment names; prints JSON.
+"""``concurrent_changes.py NAME``: several threads change the same rows; prints JSON.
 
-Each thread has a connection of its own, as the processes of a server do.
+The database is that of the environment. Each thread has its own connection, like the processes of a server.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROUNDS = 15
 
 
 def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each gave, or the name of what it raised."""
+    """Run the functions at the same moment; return each result, or the exception as text."""
     barrier, found = threading.Barrier(len(works)), [None] * len(works)
 
     def run(number: int, work: Callable[[], Any]) -> None:
