@@ -144,7 +144,7 @@ def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
     asset = a_file(owner)
     before = fresh(asset)
     move(owner)
-    files.lifecycle.delete_orphans(store("local"), older_than_hours=-1)
+    files.delete_orphans(store("local"), older_than_hours=-1)
     sweep.sweep()
     assert read(before)
     RetainedObject.objects.update(until=now() - timedelta(seconds=1))
@@ -212,7 +212,7 @@ def test_a_file_that_is_deleted_while_it_is_copied_is_gone(owner: str) -> None:
 
     def delete() -> None:
         with recording():
-            gone = files.lifecycle.delete(FileAsset.objects.get(id=asset.id))
+            gone = files.delete_file(FileAsset.objects.get(id=asset.id))
         files.delete_objects(gone)
 
     assert figures(move(owner, on_progress=in_the_middle(delete))) == (0, 0, 1, 0)
@@ -229,7 +229,7 @@ def test_files_that_share_their_bytes_go_on_sharing(owner: str) -> None:
     assert figures(move(owner)) == (1, 1, 0, 0)
     assert fresh(asset) == fresh(other)
     with recording():
-        assert files.lifecycle.delete(other) == []
+        assert files.delete_file(other) == []
     assert read(fresh(asset))
 
 
