@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests import samples, services
-from tests.process.chunking import Chunked, digest, problem
+from tests.process.chunk_client import ChunkUpload, digest, problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, offset, patch
 
@@ -92,7 +92,7 @@ def test_a_chunk_refused_by_a_full_disk_is_sent_again(
 ) -> None:
     link, before = stored(http)
     data = os.urandom(2 * CHUNK + 5)
-    upload = Chunked.begin(http, data, CHUNK, file_hash=digest(data))
+    upload = ChunkUpload.create(http, data, CHUNK, file_hash=digest(data))
     assert upload.put(2).status_code == 200
     with filled(server_on_small_disks.home / "media", leaving=MB) as make_room:
         problem(getattr(upload, way)(0), 507, "storage-full")

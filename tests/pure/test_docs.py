@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from tests import documents
-from tests.documents import DOCS
+from tests import markdown_pages
+from tests.markdown_pages import DOCS
 from windlass.cli import app
 from windlass.conf import Settings
 from windlass.events.types import EventType
@@ -26,7 +26,7 @@ from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.errors import all_problems
 from windlass.processing import registry
 
-PAGES = documents.pages()
+PAGES = markdown_pages.pages()
 
 #: Blocks that tests/process/test_docs_examples.py runs (`javascript`: tests/browser), and blocks that nobody could.
 RUN = {"bash", "python", "js", "javascript"}
@@ -48,7 +48,7 @@ def row_of(page: str, first: str) -> list[str]:
 
 def test_generated_parts_are_up_to_date() -> None:
     command = [sys.executable, "-m", "docs.generate", "--check"]
-    ended = subprocess.run(command, cwd=documents.ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=markdown_pages.ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, f"run `make docs`:\n{ended.stdout}{ended.stderr}"
 
 
@@ -140,9 +140,9 @@ def test_the_index_lists_every_page() -> None:
         assert f"({page.relative_to(DOCS).as_posix()})" in index
 
 
-@pytest.mark.parametrize("page", PAGES, ids=documents.name)
+@pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
 def test_relative_links_resolve(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", documents.prose(page)):
+    for target in re.findall(r"\]\(([^)\s]+)\)", markdown_pages.prose(page)):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")
@@ -152,13 +152,13 @@ def test_relative_links_resolve(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", documents.prose(page), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", markdown_pages.prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=documents.name)
+@pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
 def test_blocks_are_of_known_kinds_and_well_formed(page: Path) -> None:
-    for fence in documents.fences(page):
+    for fence in markdown_pages.fences(page):
         assert fence.language in RUN | NOT_RUN, "say what it is; `text` is not run"
         if fence.language == "json":
             json.loads(fence.text)
@@ -166,14 +166,14 @@ def test_blocks_are_of_known_kinds_and_well_formed(page: Path) -> None:
             tomllib.loads(fence.text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=documents.name)
+@pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
 def test_no_placeholder_is_left(page: Path) -> None:
     assert not re.search(r"\b(TODO|FIXME|TBD|XXX)\b", page.read_text())
 
 
 def test_readme_says_how_to_run_and_test() -> None:
-    text = (documents.ROOT / "README.md").read_text()
-    targets = re.findall(r"^([a-z-]+):", (documents.ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = (markdown_pages.ROOT / "README.md").read_text()
+    targets = re.findall(r"^([a-z-]+):", (markdown_pages.ROOT / "Makefile").read_text(), re.MULTILINE)
     for command in re.findall(r"(?:`|\$ )make ([a-z-]+)", text):
         assert command in targets
     assert "make serve" in text

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import kinds, samples
+from tests import minimal_files, samples
 from tests.hostile.files.archives import zip64_of_absurd_size
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats import type_refinement
@@ -127,10 +127,10 @@ def test_names_of_colour_profiles() -> None:
 
 
 def test_bitmaps() -> None:
-    assert bitmaps.bmp(kinds.bmp()) == {"width": 2, "height": 3, "bits": 24}
-    assert bitmaps.ico(kinds.ico()) == {"width": 256, "height": 256}
+    assert bitmaps.bmp(minimal_files.bmp()) == {"width": 2, "height": 3, "bits": 24}
+    assert bitmaps.ico(minimal_files.ico()) == {"width": 256, "height": 256}
     assert bitmaps.bmp(b"BM" + bytes(10)) is None
-    assert bitmaps.bmp(kinds.bmp()[:18] + b"\0\0\0\x80" + kinds.bmp()[22:]) is None
+    assert bitmaps.bmp(minimal_files.bmp()[:18] + b"\0\0\0\x80" + minimal_files.bmp()[22:]) is None
 
 
 def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
@@ -152,7 +152,15 @@ def test_words_that_are_wrongly_encoded_stay_as_they_are_or_are_mended(said: str
 
 
 BEGINNINGS = st.sampled_from(
-    [b"", b"PK\x03\x04", b"BM", b"\0\0\1\0", kinds.cfb("Workbook")[:600], b"\x1a\x45\xdf\xa3\x16\x54\xae\x6b", b"OggS"]
+    [
+        b"",
+        b"PK\x03\x04",
+        b"BM",
+        b"\0\0\1\0",
+        minimal_files.cfb("Workbook")[:600],
+        b"\x1a\x45\xdf\xa3\x16\x54\xae\x6b",
+        b"OggS",
+    ]
 )
 ENDS = st.sampled_from(
     [b"", b"PK\x05\x06", b"PK\x05\x06" + bytes(18), b"PK\x06\x07" + bytes(16) + b"PK\x05\x06" + bytes(18)]
@@ -174,7 +182,7 @@ def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes
 
 @given(st.integers(0, 2000), st.integers(0, 255))
 def test_a_document_with_one_wrong_byte(place: int, value: int) -> None:
-    data = bytearray(kinds.KINDS["a.odt"].make())
+    data = bytearray(minimal_files.KINDS["a.odt"].make())
     data[place % len(data)] = value
     assert all("/" in kind for kind in zip_types.kinds(io.BytesIO(data)))
 

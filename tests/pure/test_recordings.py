@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import recording_lies as lies
+from tests import false_recordings as lies
 from tests import rendition_samples, samples
 from windlass.processing.contract import StepContext, Unreadable
 from windlass.processing.steps.av_facts import AvFacts
@@ -25,7 +25,7 @@ def facts_of(content: bytes, mime_type: str, profile: dict[str, Any] | None = No
 
 @pytest.mark.parametrize("profile", [{}, RULE, {"media_types": [{"kind": "video", "max_duration": 4}]}], ids=str)
 @pytest.mark.parametrize("lie", lies.SHORTER, ids=lambda lie: lie.name)
-def test_a_header_that_claims_too_little_is_not_trusted(lie: lies.Lie, profile: dict[str, Any]) -> None:
+def test_a_header_that_claims_too_little_is_not_trusted(lie: lies.FalseRecording, profile: dict[str, Any]) -> None:
     found = facts_of(lie.make(), lie.mime_type, profile)
     assert found["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
     assert found["bitrate"] == pytest.approx(8 * len(lie.make()) / lies.SECONDS, rel=0.05)
@@ -33,12 +33,12 @@ def test_a_header_that_claims_too_little_is_not_trusted(lie: lies.Lie, profile: 
 
 
 @pytest.mark.parametrize("lie", lies.LONGER, ids=lambda lie: lie.name)
-def test_a_header_that_claims_too_much_is_not_trusted(lie: lies.Lie) -> None:
+def test_a_header_that_claims_too_much_is_not_trusted(lie: lies.FalseRecording) -> None:
     assert facts_of(lie.make(), lie.mime_type)["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
 
 
 @pytest.mark.parametrize("lie", lies.UNTOLD, ids=lambda lie: lie.name)
-def test_an_unknown_length_is_no_fact(lie: lies.Lie) -> None:
+def test_an_unknown_length_is_no_fact(lie: lies.FalseRecording) -> None:
     assert "duration" not in facts_of(lie.make(), lie.mime_type, RULE)
 
 

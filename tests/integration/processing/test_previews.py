@@ -15,7 +15,7 @@ from django.db import connection
 
 from tests import rendition_samples as made
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     descendants,
     eventually,
     is_alive,

@@ -10,7 +10,7 @@ import pytest
 
 from tests import rendition_samples as made
 from tests import samples
-from tests.integration.processing.given import processed, step, store, work_off
+from tests.integration.processing.received_files import processed, step, store, work_off
 from windlass.conf import BadSetting
 from windlass.files.api import FileAsset, FileStatus, Rendition, StepState, profile
 from windlass.processing import api as processing
