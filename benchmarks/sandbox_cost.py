@@ -75,12 +75,12 @@ def _here(path: Path) -> None:
 
 def _in_a_child(sandbox: Any, path: Path) -> None:
     from windlass.processing.contract import PermanentError
-    from windlass.processing.limits import limits_of
+    from windlass.processing.process_sandbox import step_limits
     from windlass.processing.registry import step
-    from windlass.processing.sandbox.client import Order
+    from windlass.processing.sandbox.session import Order
 
     profile, over = _profile(), threading.Event()
-    with _opened(path) as (file, output), sandbox.session(file.fileno(), output.fileno(), limits_of()) as session:
+    with _opened(path) as (file, output), sandbox.session(file.fileno(), output.fileno(), step_limits()) as session:
 
         def do(name: str, facts: Facts) -> Facts:
             with contextlib.suppress(PermanentError):

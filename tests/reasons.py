@@ -91,19 +91,19 @@ def observe(seen: set[str]) -> None:
 
 def observe_records(seen: set[str]) -> None:
     """The same for how steps and files end in this process. Needs Django's models."""
-    from windlass.files.api import FileRun, FileStatus, StepOutcome, StepState
+    from windlass.files.api import FileStatus, ProcessingRecord, StepOutcome, StepState
 
-    end, become = FileRun.end, FileRun.become
+    end, become = ProcessingRecord.end_step, ProcessingRecord.set_status
 
-    def ended(self: FileRun, outcome: StepOutcome, overall: int | None = None) -> None:
+    def ended(self: ProcessingRecord, outcome: StepOutcome, overall: int | None = None) -> None:
         if outcome.state == StepState.FAILED:
             seen.add(outcome.detail)
         end(self, outcome, overall)
 
-    def became(self: FileRun, target: FileStatus, **values: Any) -> None:
+    def became(self: ProcessingRecord, target: FileStatus, **values: Any) -> None:
         if values.get("message"):
             seen.add(values["message"])
         become(self, target, **values)
 
-    FileRun.end = ended  # type: ignore[method-assign]
-    FileRun.become = became  # type: ignore[method-assign]
+    ProcessingRecord.end_step = ended  # type: ignore[method-assign]
+    ProcessingRecord.set_status = became  # type: ignore[method-assign]

@@ -11,9 +11,9 @@ import pytest
 
 from tests.reasons import flaws, reasons_in
 from windlass.processing.contract import PermanentError, Unreadable, damaged
-from windlass.processing.outcome import log_notes
-from windlass.processing.sandbox.hardening import Limits
-from windlass.processing.sandbox.judge import StepDied, StillFit, judge
+from windlass.processing.sandbox.exit_status import StepDied, StepFailed, result_or_raise
+from windlass.processing.sandbox.lockdown import Limits
+from windlass.processing.step_result import log_notes
 
 SOURCE = Path(__file__).parents[2] / "src/windlass"
 #: Packages whose errors a client or a file's owner reads.
@@ -25,14 +25,13 @@ FOR_OTHERS = frozenset(
         "files/store_breaker.py",  # a number of ours
         "http/downloads/object_streaming.py",  # StoreError: goes to the log
         "http/downloads/zip_archives.py: StoreError",
-        "processing/formats/archives/survey.py",  # BadZip: a sentence of ours
-        "processing/formats/archives/unpacking.py: ValueError",  # made a sentence of ours in the same module
+        "processing/formats/archives/surveyor.py",  # BadZip: a sentence of ours
+        "processing/formats/archives/decompressors.py: ValueError",  # made a sentence of ours in the same module
         "processing/formats/text/xml_events.py",  # the number of a line
         "processing/registry.py",  # BrokenStep: who runs the server reads it
-        "processing/sandbox/messages.py",  # Garbled: goes to the log
+        "processing/sandbox/channel.py",  # InvalidMessage: goes to the log
         "processing/scanners/clamd.py",  # ScannerAway: goes to the log and to `windlass check`
-        "processing/scanners/registry.py",
-        "processing/scanning.py",  # a number of ours
+        "processing/malware_scan.py",  # BrokenScanner: who runs the server reads it; and a number of ours
         "protocols/json_fields.py",  # a problem of ours, with the field's name
         "protocols/s3multipart/parse.py",
     }
@@ -96,7 +95,7 @@ LIMITS = Limits(memory=2**30, seconds=10)
 @pytest.mark.parametrize(
     ("ended", "answer", "kind", "note"),
     [
-        (None, {"kind": "failed", "detail": "It is torn.", "note": "OSError: vips"}, StillFit, "OSError: vips"),
+        (None, {"kind": "failed", "detail": "It is torn.", "note": "OSError: vips"}, StepFailed, "OSError: vips"),
         (None, {"kind": "surprised", "detail": "It is torn.", "note": "KeyError: 1"}, PermanentError, "KeyError: 1"),
         ({"exit": -11}, None, StepDied, "signal 11"),
         ({"exit": -9}, None, StepDied, "signal 9"),
@@ -107,7 +106,7 @@ def test_how_a_step_ended_is_told_in_words_and_its_cause_is_noted(
     ended: dict[str, int] | None, answer: dict[str, str] | None, kind: type[Exception], note: str
 ) -> None:
     with pytest.raises(kind) as caught:
-        judge(LIMITS, ended, answer)
+        result_or_raise(LIMITS, ended, answer)
     assert flaws(str(caught.value)) == []
     assert log_notes(caught.value) == [note]
 

@@ -8,8 +8,8 @@ import struct
 import pytest
 
 from windlass.processing.sandbox import seccomp
-from windlass.processing.sandbox.bpf import ALLOW, KILL
-from windlass.processing.sandbox.syscalls import MACHINES, numbers
+from windlass.processing.sandbox.linux_calls import MACHINES, numbers
+from windlass.processing.sandbox.seccomp import ALLOW, KILL
 
 LOAD, AND, RETURN, IF_EQUAL, IF_AT_LEAST = 0x20, 0x54, 0x06, 0x15, 0x35
 PID = 4321

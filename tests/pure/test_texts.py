@@ -18,7 +18,7 @@ from tests.document_samples import zipped
 from tests.hostile.files.documents import CATALOGUE, PAGES, page, pdf, stream
 from windlass.processing.contract import Step, StepContext, StepResult, Unreadable
 from windlass.processing.formats.documents import cell_dates, rtf
-from windlass.processing.outcome import accept, document
+from windlass.processing.step_result import checked_result, to_json
 from windlass.processing.steps.email_facts import EmailFacts
 from windlass.processing.steps.office_facts import OfficeFacts
 from windlass.processing.steps.pdf_facts import PdfFacts
@@ -36,7 +36,7 @@ def done(step: Step, data: bytes, mime_type: str, filename: str = "a", **facts: 
     known = {"filename": filename, "size": len(data), "metadata": {}, "mime_type": mime_type, **facts}
     output = io.BytesIO()
     result = step.run(StepContext(io.BytesIO(data), known, {}, output))
-    return accept(step.about, document(result), len(output.getvalue())), output.getvalue().decode()
+    return checked_result(step.about, to_json(result), len(output.getvalue())), output.getvalue().decode()
 
 
 def text_of(data: bytes, mime_type: str) -> str:
@@ -387,8 +387,8 @@ def test_dates_in_cells_are_dates(cells: str, attributes: str, text: str) -> Non
     ],
 )
 def test_numbers_are_dates_by_their_format(value: str, code: str, shown: str | None) -> None:
-    kind = cell_dates.shown_by(200, code)
-    assert (cell_dates.text(value, kind, since_1904=False) if kind else None) == shown
+    kind = cell_dates.date_format(200, code)
+    assert (cell_dates.format_value(value, kind, since_1904=False) if kind else None) == shown
 
 
 def test_a_workbook_has_its_comments_boxes_and_headings() -> None:
@@ -569,7 +569,7 @@ def test_a_title_with_a_wrong_character_loses_no_fact(title: str) -> None:
 
 def test_every_fact_is_cleaned_before_it_is_recorded() -> None:
     said = {"title": "a\0b\ud83d\ude00c\ud800", "author": "x\x1b[31m\x9b1m" + "y" * 9000}
-    facts = accept(PdfFacts.about, {"facts": said, "renditions": [], "verdict": None, "detail": "\0"}, 0).facts
+    facts = checked_result(PdfFacts.about, {"facts": said, "renditions": [], "verdict": None, "detail": "\0"}, 0).facts
     assert facts["title"] == "ab\N{GRINNING FACE}c"
     assert facts["author"].startswith("x[31m1m")
     assert len(facts["author"]) == 4000

@@ -79,7 +79,7 @@ def worker(
 
     stages = _stages(queues)
     try:
-        processing.scanner()
+        processing.configured_scanner()
     except processing.BrokenScanner as error:
         raise CommandError(str(error)) from error
     processing.warm_up()  # the sandbox loads its libraries while this process loads Celery
@@ -87,13 +87,13 @@ def worker(
     from windlass.cli.wait_for_services import wait_for_broker, wait_for_tables
     from windlass.jobs import api as jobs
 
-    processing.warn_of_gaps()
+    processing.warn_of_weak_sandbox()
     name = instance or f"worker-{new_id().hex[:12]}"
     ProcessEnd(supervisor_pipe).wait_for_start()
     wait_for_tables()
     wait_for_broker()
     try:
-        processing.recover(jobs.running_jobs_of(name))
+        processing.revoke_claims(jobs.running_jobs_of(name))
         stop_requests.set_action(drain_action(celery.stop))
         code = celery.work(name, stages=stages, concurrency=concurrency or settings.worker_concurrency)
     finally:
@@ -131,7 +131,7 @@ def require_sandbox(settings: conf.Settings) -> None:
 
     Without it nothing is measured: measuring takes a tenth of a second.
     """
-    from windlass.processing.sandbox.level import measure
+    from windlass.processing.sandbox.capability_level import measure
 
     if settings.sandbox != "require":
         return

@@ -1,20 +1,24 @@
-"""How files and sessions end: rows first, in one transaction; then their bytes, whose loss of a race leaves an orphan
-for the sweep and never a record without bytes."""
+"""Release and delete files, expire and delete upload sessions, delete orphaned objects.
+
+Rows change first, in one transaction; then bytes are deleted. A crash in between leaves an orphan for the sweep, never
+a record without bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 import structlog
 
 from windlass import conf
 from windlass.events.api import EventType, recording
-from windlass.files import places, spares, uploads
+from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
+from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
 from windlass.files.models import Blob, FileAsset, UploadSession
-from windlass.files.references import StoredObject, let_go
-from windlass.files.retention import from_the_release
+from windlass.files.retained_objects import is_retained
+from windlass.files.retention import columns_of_released_file
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
 from windlass.storage.contract import Store, StoreError
@@ -24,55 +28,52 @@ log = structlog.get_logger(__name__)
 
 
 def bytes_freed_by(asset: FileAsset) -> int:
-    """What goes when this file goes now: not the bytes that it shares with another."""
+    """Bytes that deleting this file would free: without those that it shares with another."""
     alone = Blob.objects.filter(files=asset, references=1).values_list("size", flat=True)
     return sum(alone) + sum(asset.renditions.values_list("size", flat=True))
 
 
-def delete_objects(gone: Iterable[StoredObject]) -> None:
-    """No row names them any more: what cannot be deleted now, the sweep finds."""
-    for found in gone:
-        try:
-            found.delete()
-        except StoreError as error:
-            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
-
-
 def release(asset: FileAsset) -> list[StoredObject]:
-    """Bytes and renditions go, the record stays. Returns what to delete after the transaction commits. Repeatable."""
-    with recording() as tell:
+    """Release bytes and renditions, keep the record. Return the objects to delete after the commit. Repeatable."""
+    with recording() as recorder:
         if asset.status == FileStatus.RELEASED:
             return []
-        gone = _renditions(asset) + let_go(asset)
+        gone = _renditions(asset) + drop_reference(asset)
         change_status(
-            tell, asset, FileStatus.RELEASED, blob=None, gate_passed=False, message="", **from_the_release(asset)
+            recorder,
+            asset,
+            FileStatus.RELEASED,
+            blob=None,
+            gate_passed=False,
+            message="",
+            **columns_of_released_file(asset),
         )
         asset.renditions.all().delete()
     return gone
 
 
-def delete(asset: FileAsset, *, as_seen: bool = False) -> list[StoredObject]:
-    """Record and bytes go. Returns what to delete after the transaction commits.
+def delete(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject]:
+    """Delete record and renditions, release the bytes. Return the objects to delete after the commit.
 
-    ``as_seen``: raises IllegalTransition where it was put into the trash, or taken out, since it was read.
+    ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
     """
-    with recording() as tell:
+    with recording() as recorder:
         rows = FileAsset.objects.select_for_update().filter(id=asset.id)
-        if as_seen and not rows.filter(trashed_at=asset.trashed_at).exists():
-            raise IllegalTransition(f"file {asset.id} is no longer where it was")
-        gone = _renditions(asset) + let_go(asset)
-        tell.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
+        if unless_moved and not rows.filter(trashed_at=asset.trashed_at).exists():
+            raise IllegalTransition(f"file {asset.id} was moved to or out of the trash")
+        gone = _renditions(asset) + drop_reference(asset)
+        recorder.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
     return gone
 
 
-def drop_stale_renditions(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
-    """Rows of what earlier runs made and this one did not; ``kept``: names whose rows are about to be written.
+def delete_stale_renditions(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
+    """Delete rows of renditions of earlier runs. ``kept``: names whose rows are about to be written.
 
-    Returns what to delete after the transaction commits.
+    Return the objects to delete after the commit.
     """
     stale = asset.renditions.filter(run__lt=asset.run).exclude(name__in=kept)
-    gone = [StoredObject(made.store, made.key) for made in stale]
+    gone = [StoredObject(rendition.store, rendition.key) for rendition in stale]
     stale.delete()
     return gone
 
@@ -80,7 +81,7 @@ def drop_stale_renditions(asset: FileAsset, kept: Collection[str]) -> list[Store
 def end_upload(
     session: UploadSession, target: UploadStatus, reason: str = "", *, as_seen: UploadSession | None = None
 ) -> int | None:
-    """Cancel, fail or expire an active session and free its bytes; returns how many, None where it had ended already.
+    """Cancel, fail or expire an active session and delete its bytes. Return how many; None if it had ended already.
 
     ``as_seen`` as in ``uploads.end``.
     """
@@ -90,7 +91,7 @@ def end_upload(
 
 
 def _expire(session: UploadSession) -> int | None:
-    """``end_upload``; one store that is away must not keep the uploads of the others alive."""
+    """``end_upload`` that tolerates a store that is away, so that uploads of other stores expire."""
     try:
         return end_upload(session, UploadStatus.EXPIRED, as_seen=session)
     except StoreError as error:
@@ -98,20 +99,20 @@ def _expire(session: UploadSession) -> int | None:
         return 0
 
 
-#: Told of each session with which something is done: what, and how many bytes that frees.
-Tell = Callable[[str, UploadSession, int], None]
+#: Called with each session that is changed: what was done, the session, the bytes that this freed.
+OnChange = Callable[[str, UploadSession, int], None]
 
 
-def _tell_nobody(what: str, session: UploadSession, freed: int) -> None:
+def _ignore(what: str, session: UploadSession, freed: int) -> None:
     pass
 
 
 def expire_uploads(
-    *, idle_hours: float | None = None, dry_run: bool = False, tell: Tell = _tell_nobody
+    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = _ignore
 ) -> tuple[int, int]:
-    """End every session past its life, or idle for so many hours. Returns (sessions, bytes freed).
+    """Expire sessions past their end, or idle for ``idle_hours``. Return (sessions, bytes freed).
 
-    ``dry_run``: nothing is changed, and the figures are what would be.
+    ``dry_run``: change nothing; the figures are what would be.
     """
     ended = total = 0
     for session in uploads.expired_uploads(idle_hours):
@@ -121,74 +122,76 @@ def expire_uploads(
             freed = _expire(session)
         if freed is not None:
             ended, total = ended + 1, total + freed
-            tell("expired", session, freed)
+            on_change("expired", session, freed)
     return ended, total
 
 
-def forget_uploads(*, dry_run: bool = False, tell: Tell = _tell_nobody) -> int:
-    """Delete the rows of sessions that ended longer ago than they are remembered. Returns how many."""
+def delete_ended_uploads(*, dry_run: bool = False, on_change: OnChange = _ignore) -> int:
+    """Delete the rows of sessions that ended more than SESSION_RETENTION_HOURS ago. Return how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
-    forgotten = 0
+    deleted = 0
     for session in uploads.uploads_ended_before(horizon):
         if not dry_run:
             uploads.forget_upload(session.id)
-        forgotten += 1
-        tell("forgotten", session, 0)
-    return forgotten
+        deleted += 1
+        on_change("forgotten", session, 0)
+    return deleted
 
 
 def _bytes_of(session: UploadSession) -> int:
     try:
         return store(session.store).discardable_size(session.store_key, session.store_state)
     except StoreError:
-        return 0  # it is away, or not set up any more: nothing would be freed there
+        return 0  # it is away or no longer configured: nothing would be freed there
 
 
-def remove_orphans_everywhere(*, dry_run: bool = False) -> tuple[int, int, int]:
-    """``remove_orphans`` in every store that is in use. A store that is away, or not set up any more, is passed over:
-    the next sweep may find it. Returns (objects, bytes freed, stores passed over)."""
-    objects = freed = passed_over = 0
-    for name in places.in_use():
+def delete_orphans_in_all_stores(*, dry_run: bool = False) -> tuple[int, int, int]:
+    """``delete_orphans`` in every store in use. Return (objects, bytes freed, stores skipped).
+
+    A store that is away or no longer configured is skipped until the next sweep.
+    """
+    objects = freed = skipped = 0
+    for name in stores_in_use():
         try:
-            found = remove_orphans(store(name), dry_run=dry_run)
+            deleted = delete_orphans(store(name), dry_run=dry_run)
         except StoreError as error:
-            log.warning("sweep.store_passed_over", store=name, reason=str(error))
-            passed_over += 1
+            log.warning("sweep.store_skipped", store=name, reason=str(error))
+            skipped += 1
         else:
-            objects, freed = objects + found[0], freed + found[1]
-    return objects, freed, passed_over
+            objects, freed = objects + deleted[0], freed + deleted[1]
+    return objects, freed, skipped
 
 
-def remove_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bool = False) -> tuple[int, int]:
-    """Delete objects of the store that no row names and that are old enough not to be in the making.
+def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bool = False) -> tuple[int, int]:
+    """Delete objects of the store that no row names and that are too old to be still written.
 
-    Returns (objects, bytes freed). ``dry_run``: nothing is deleted, and the figures are what would be.
+    Return (objects, bytes freed). ``dry_run``: delete nothing; the figures are what would be deleted.
     """
     horizon = now() - timedelta(hours=older_than_hours)
     objects = freed = 0
-    for found in target.objects(unless=lambda key: _is_named(target.name, key)):
-        if found.modified_at > horizon or (found.unfinished and _is_being_made(target.name, found.key)):
+    for item in target.objects(unless=lambda key: _is_named(target.name, key)):
+        if item.modified_at > horizon or (item.unfinished and _is_being_written(target.name, item.key)):
             continue
         objects += 1
         if dry_run:
-            freed += found.size
+            freed += item.size
             continue
-        freed += target.clear(found.key) if found.unfinished else target.delete(found.key)
+        freed += target.clear(item.key) if item.unfinished else target.delete(item.key)
     return objects, freed
 
 
 def _is_named(store_name: str, key: str) -> bool:
-    """Whether a row speaks of it."""
+    """Return whether a row names this object."""
     from windlass.files.models import Rendition
 
-    if _is_being_made(store_name, key):
+    if _is_being_written(store_name, key):
         return True
     return any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
 
 
-def _is_being_made(store_name: str, key: str) -> bool:
-    """Of what is kept for an object in the making only a living upload speaks, or who moves a file."""
-    if spares.is_kept(store_name, key):
+def _is_being_written(store_name: str, key: str) -> bool:
+    """Return whether an active upload or a move of a file writes this object."""
+    if is_retained(store_name, key):
         return True
     living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
     return living.exists()

@@ -284,7 +284,7 @@ def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsse
         declared_mime_type=session.declared_type,
         expected_sha256=session.expected_sha256,
         checksum=sha256,
-        **retention.from_the_beginning(session.profile),
+        **retention.columns_of_new_file(session.profile),
     )
 
 

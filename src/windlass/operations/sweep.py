@@ -93,7 +93,7 @@ def _run(*parts: Callable[[SweepReport], None]) -> SweepReport:
 
 
 def _lapsed_jobs(report: SweepReport) -> None:
-    report.jobs_taken_back = processing.recover(jobs.expired_claims())
+    report.jobs_taken_back = processing.revoke_claims(jobs.expired_claims())
 
 
 def _lost_bells(report: SweepReport) -> None:
@@ -101,7 +101,7 @@ def _lost_bells(report: SweepReport) -> None:
 
 
 def _owed_steps(report: SweepReport) -> None:
-    report.owed_opened = processing.fill_in_owed()
+    report.owed_opened = processing.backfill()
 
 
 def _sent_uploads(report: SweepReport) -> None:
@@ -111,22 +111,22 @@ def _sent_uploads(report: SweepReport) -> None:
 def _expired_uploads(report: SweepReport) -> None:
     report.uploads_expired, freed = files.lifecycle.expire_uploads()
     report.bytes_freed += freed
-    report.uploads_forgotten = files.lifecycle.forget_uploads()
+    report.uploads_forgotten = files.lifecycle.delete_ended_uploads()
 
 
 def _retention(report: SweepReport) -> None:
-    found = processing.retire()
+    found = processing.apply_retention()
     report.files_released, report.files_deleted = found.released, found.deleted
     report.bytes_freed += found.bytes_freed
 
 
 def _references(report: SweepReport) -> None:
-    report.references_repaired, freed = files.repair.repair_references()
+    report.references_repaired, freed = files.repair_reference_counts()
     report.bytes_freed += freed
 
 
 def _spare_objects(report: SweepReport) -> None:
-    report.spares_removed, freed = files.spares.remove_due()
+    report.spares_removed, freed = files.remove_expired_objects()
     report.bytes_freed += freed
 
 
@@ -141,12 +141,12 @@ def _old_records(report: SweepReport) -> None:
 
 
 def _orphans(report: SweepReport) -> None:
-    report.orphans_removed, freed, report.stores_passed_over = files.lifecycle.remove_orphans_everywhere()
+    report.orphans_removed, freed, report.stores_passed_over = files.lifecycle.delete_orphans_in_all_stores()
     report.bytes_freed += freed
 
 
 def _duplicates(report: SweepReport) -> None:
-    report.duplicates_merged = files.duplicates.merge()
+    report.duplicates_merged = files.merge_duplicates()
 
 
 def _quotas(report: SweepReport) -> None:

@@ -1,12 +1,12 @@
-"""What a processing step must be. Authors of steps need this module and nothing else of Windlass.
+"""The contract of processing steps. Authors of steps need this module and nothing else of Windlass.
 
-A step is announced by an entry point of the group ``windlass.steps`` (``name = "module:Class"``). What is known of it
-before it runs is data, its ``About``, so that the plan can be made and printed without running anything. Its class is
-loaded in every process, its libraries are not: they are named in ``About.libraries``, imported by the sandbox's parent
-alone, and a step imports them inside its functions.
+A step is registered by an entry point of the group ``windlass.steps`` (``name = "module:Class"``). Its ``About`` is
+data, so that the plan can be made and printed without running anything. Its class is loaded in every process; its
+libraries are not: they are named in ``About.libraries`` and imported by the sandbox's parent alone, and a step imports
+them inside its functions.
 
-A step gets a readable file and the facts so far, and gives a result. It touches neither database nor broker, knows no
-other step, and may be run again at any time: after a crash it starts afresh.
+A step gets a readable file and the facts so far, and returns a result. It uses neither database nor broker, knows no
+other step, and may be run again at any time: after a crash it starts from the beginning.
 """
 
 from __future__ import annotations
@@ -20,57 +20,63 @@ from windlass.processing.scanners.contract import ScanResult
 
 STAGES = ("intake", "describe", "derive")
 
-#: Values are what JSON can say. What the client declared and the receiver saw is there from the start: ``filename``,
-#: ``size``, ``metadata``, ``declared_mime_type``, ``expected_sha256``, ``checksum`` (if known); the rest comes from
-#: earlier steps.
+#: Facts by name; JSON values. Present from the start: ``filename``, ``size``, ``metadata``, ``declared_mime_type``,
+#: ``expected_sha256``, ``checksum`` (if known). The others come from earlier steps.
 Facts = Mapping[str, Any]
 
 
 class StepError(Exception):
-    """A step could not be done. The message is shown to the file's owner: a sentence of ours that says what it means
-    for the file. It names no path, secret, class or library; what a library said belongs into ``__cause__``."""
+    """A step failed. The message is for the file's owner: a sentence that says what the failure means for the file.
+
+    It names no path, secret, class or library; a library's own error belongs into ``__cause__``.
+    """
 
 
 class TransientError(StepError):
-    """The same step may succeed later: the job is tried again after a while, and gives up after some attempts."""
+    """The same step may succeed later: the job is retried with a backoff, up to JOB_MAX_ATTEMPTS times."""
 
 
 class Unavailable(TransientError):
-    """A service that the step talks to is away. No attempt is used up: the file is pending again, with this message,
-    and the step is tried for as long as it takes, next in ``retry_after`` seconds. For steps outside the sandbox."""
+    """A service that the step needs is away. For steps outside the sandbox.
+
+    The file is pending again, with this message, and the step is retried in ``retry_after`` seconds, as often as
+    needed: no attempt is used up.
+    """
 
     def __init__(self, message: str, retry_after: float = 30.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
 
-class NoRoom(Unavailable):
-    """A disk of the server is full, and stays so until somebody makes room."""
+class DiskFull(Unavailable):
+    """A disk of the server is full until somebody frees space."""
 
     def __init__(self) -> None:
         super().__init__("The server has no room left for what is made of this file.", retry_after=10.0)
 
 
 class Owed(StepError):
-    """The step is left for later, with this reason, and the file goes on without it. It is made good once the step is
-    ``Available`` again, while the file is served; a verdict then still counts. For steps outside the sandbox."""
+    """The step is postponed, with this reason, and the file's processing continues. For steps outside the sandbox.
+
+    It is backfilled once the step is ``Available`` again, while the file is served; a verdict then still counts.
+    """
 
 
 class PermanentError(StepError):
-    """Trying again is of no use. In the gate the file fails; elsewhere the step is left out, with the reason."""
+    """A retry cannot succeed. In the gate the file fails; elsewhere the step alone has failed, with this reason."""
 
 
 class Unreadable(PermanentError):
-    """The file is damaged, or is not what it seemed to be."""
+    """The file is damaged, or is not of the type that it seemed to have."""
 
 
 class Cancelled(Exception):
-    """Nobody wants the result any more: the file was withdrawn, or another worker has the job. Let it pass through."""
+    """The result is no longer wanted: the file was released or deleted, or the job's lease is lost. Do not catch it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A rule says no to the file. ``limit`` and ``actual`` are the figures, as JSON values."""
+    """A rule refuses the file. ``limit`` and ``actual`` are the figures, as JSON values."""
 
     rule: str
     detail: str
@@ -83,7 +89,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """The file is malware: it is kept apart and never served. ``signature`` is the scanner's name for it."""
+    """The file is malware: it is quarantined and never served. ``signature`` is the scanner's name for it."""
 
     detail: str
     signature: str = ""
@@ -100,9 +106,9 @@ Verdict = Rejection | Quarantine
 
 @dataclass(frozen=True, slots=True)
 class Makes:
-    """A rendition that a step may make, and the types it may have. What a step was not announced to make is refused.
+    """Announces a rendition that a step may make, and its possible types. Others are refused.
 
-    ``sized``: it may come in further widths (pixels), each named ``{name}-{width}``.
+    ``sized``: the step may also make it in further widths (pixels), each named ``{name}-{width}``.
     """
 
     name: str
@@ -113,7 +119,7 @@ class Makes:
 
 @dataclass(frozen=True, slots=True)
 class MadeRendition:
-    """Where in the step's output a rendition lies (bytes), and what it is."""
+    """A rendition in the step's output, at ``offset`` for ``length`` bytes."""
 
     name: str
     mime_type: str
@@ -127,7 +133,7 @@ class MadeRendition:
 class StepResult:
     """What a step found. ``detail`` is one line for people; a verdict ends the stage.
 
-    ``skipped``: there was nothing to do for this file, such as a picture of a locked document; ``detail`` says why.
+    ``skipped``: the step does not apply to this file, such as a thumbnail of a locked document; ``detail`` says why.
     """
 
     facts: Facts = field(default_factory=dict)
@@ -139,17 +145,19 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What is known of a step before it runs.
+    """Describes a step before it runs.
 
-    ``order`` sorts steps within their stage; ``weight`` is its share of the stage's progress. ``isolated`` steps parse
-    the file and run in the sandbox; others must not parse it. ``wanted_by`` names the profile's switch that asks for
-    the step; ``mime_types`` are looked at after intake only; ``text/*`` among them stands for every type whose content
-    is plain text (``media_types.is_plain_text``). ``gives`` (each fact and what it says) and ``makes`` are all that it
-    may answer with. ``libraries`` are imported ahead, in the sandbox's parent; where they come with an
-    extra of the package only, ``extra`` names it, and without them the step is owed. A ``long`` step is given more time
-    (``LONG_STEP_TIMEOUT_SECONDS``) and more room for its output (``LONG_STEP_OUTPUT_MB``), and reports its progress.
-    The file is not served before a step that is part of the ``gate`` has said yes; every step of intake is.
-    ``also``: the step takes a file for its further types, too, such as a picture for the zip file behind it.
+    - ``order`` sorts steps within their stage; ``weight`` is the step's share of the stage's progress.
+    - ``isolated``: the step parses the file and runs in the sandbox. Other steps must not parse it.
+    - ``wanted_by``: the profile's switch that turns the step on; None if it is always on.
+    - ``mime_types``: the types that the step takes, ignored in intake; ``text/*`` stands for every type whose content
+      is plain text (``media_types.is_plain_text``).
+    - ``gives`` (each fact with its description) and ``makes`` are all that its result may contain.
+    - ``libraries`` are imported in the sandbox's parent. If they are installed with an extra of the package only,
+      ``extra`` names it; without them the step is postponed.
+    - ``long``: the step gets LONG_STEP_TIMEOUT_SECONDS and LONG_STEP_OUTPUT_MB, and reports its progress.
+    - ``gate``: the file is not served before the step has passed it. Every step of intake is part of the gate.
+    - ``also``: the step also takes a file for its further types, such as a picture that is a zip archive too.
     """
 
     name: str
@@ -178,16 +186,16 @@ def _no_scan() -> ScanResult:
 
 
 def _no_report(_: int) -> None:
-    """For callers who do not follow the progress."""
+    """Ignore the progress."""
 
 
 @dataclass(slots=True)
 class StepContext:
-    """What a step works with. ``file`` is open for reading at its beginning and can seek.
+    """What a step works with. ``file`` is open for reading at its start and can seek.
 
-    ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. ``find_original`` answers, to steps outside
-    the sandbox, with the id of an earlier file of the same owner with this SHA-256; ``scan``, to them too, with what
-    the malware scanner says of this file: it raises Unavailable, TransientError.
+    ``report`` takes the step's progress, 0 to 100; it may raise Cancelled. Two functions work outside the sandbox only:
+    ``find_original`` returns the id of an earlier file of the same owner with this SHA-256; ``scan`` returns the
+    malware scanner's result for this file, and raises Unavailable, TransientError.
     """
 
     file: BinaryIO
@@ -201,7 +209,7 @@ class StepContext:
     def add_rendition(
         self, name: str, mime_type: str, data: bytes, *, width: int | None = None, height: int | None = None
     ) -> MadeRendition:
-        """Write a rendition behind what is already in the output; returns what belongs into the result."""
+        """Append a rendition to the output; return its description for the result."""
         if self.output is None:
             raise PermanentError("This step was not announced to make renditions.")
         offset = self.output.tell()
@@ -210,40 +218,43 @@ class StepContext:
 
 
 class Step(Protocol):
-    """One step of processing. Instances are shared by threads: keep nothing of a file in ``self``."""
+    """One processing step. Instances are shared by threads: keep nothing of a file in ``self``."""
 
     @property
     def about(self) -> About: ...
 
     def run(self, context: StepContext) -> StepResult:
-        """Raises TransientError, PermanentError (Unreadable for a damaged file). Anything else counts as the latter."""
+        """Raises TransientError, PermanentError (Unreadable for a damaged file). Other errors count as permanent."""
         ...
 
 
 @runtime_checkable
 class Prepared(Protocol):
-    """An isolated step that has something to make ready before it is bound: codecs, tables, modules that load late."""
+    """An isolated step that loads codecs, tables or modules ahead, before the sandbox's children are locked down."""
 
     def prepare(self) -> None:
-        """Called once in the sandbox's parent, after its libraries are imported. It starts no thread, and reads neither
-        files of users nor secrets. What it raises is logged, and the step runs unprepared."""
+        """Called once in the sandbox's parent, after the step's libraries are imported.
+
+        It must start no thread and read neither users' files nor secrets. An exception is logged, and the step runs
+        unprepared.
+        """
         ...
 
 
 @runtime_checkable
 class Available(Protocol):
-    """A step that may be owed, because a service that it talks to may be away."""
+    """A step that may be postponed, because a service that it needs may be away."""
 
     def available(self) -> bool:
-        """Whether owed work is worth another try. Asked every few seconds while there is any; it must not take long."""
+        """Return whether postponed work may succeed now. Called every few seconds while there is any; must be quick."""
         ...
 
 
 @contextmanager
 def damaged(*errors: type[BaseException], what: str) -> Iterator[None]:
-    """A library's own error means that the file is damaged: ``with damaged(PdfiumError, what="PDF"): …``.
+    """Raise Unreadable for these errors of a library: ``with damaged(PdfiumError, what="PDF"): …``.
 
-    What the library said is the cause of the error; it goes to the log (``outcome.log_notes``), not to the owner.
+    The library's own error is the cause; it is logged and not shown to the owner.
     """
     try:
         yield

@@ -6,22 +6,23 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from windlass.processing.limits import limits_of
-from windlass.processing.outcome import accept
+from windlass.processing.process_sandbox import step_limits
 from windlass.processing.registry import installed, step
-from windlass.processing.sandbox.client import Order, Sandbox
+from windlass.processing.sandbox.client import Sandbox
+from windlass.processing.sandbox.session import Order
+from windlass.processing.step_result import checked_result
 
 
 def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
     """Its type, and what else the same bytes are. Raises StepError where it cannot be told, OSError where the
     file cannot be read."""
-    detecting = step("type")
+    type_step = step("type")
     with (
         path.open("rb") as file,
-        closing(Sandbox(unready=installed().keys() - {detecting.about.name})) as sandbox,
-        sandbox.session(file.fileno(), None, limits_of(detecting.about)) as session,
+        closing(Sandbox(unexpected=installed().keys() - {type_step.about.name})) as sandbox,
+        sandbox.session(file.fileno(), None, step_limits(type_step.about)) as session,
     ):
         facts = {"filename": path.name, "size": path.stat().st_size}
-        said = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
-    found = accept(detecting.about, said, 0).facts
-    return str(found["mime_type"]), tuple(found.get("also") or ())
+        answer = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
+    facts_found = checked_result(type_step.about, answer, 0).facts
+    return str(facts_found["mime_type"]), tuple(facts_found.get("also") or ())

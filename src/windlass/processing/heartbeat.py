@@ -1,4 +1,4 @@
-"""Keeps the leases of the jobs that this process runs, and says when one is lost. One thread for all of them."""
+"""Renew the leases of the jobs that this process runs, and report those that are lost. One thread serves them all."""
 
 from __future__ import annotations
 
@@ -15,96 +15,97 @@ from windlass import conf
 from windlass.database.connection import connection
 from windlass.jobs import api as jobs
 
-#: Seconds between two beats at most, however long the lease: so soon is the work on a released file given up.
-SLOWEST = 1.0
+#: The longest pause between two renewals (seconds), however long the lease: so soon does a job run of a released file
+#: end.
+LONGEST_PAUSE = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """``lost`` is set once another has the job, or its file was withdrawn: stop, and record nothing.
+    """Context in which a job's lease is renewed. ``lost`` is set once the lease is lost: stop, and record nothing.
 
-    ``held`` says which claim is to be kept: a worker goes on from one stage's job to the next one's of the same file.
+    ``claim`` returns the present claim, since a job run moves on from one stage's job to the next one's.
     """
 
-    def __init__(self, held: Callable[[], jobs.Claim]) -> None:
+    def __init__(self, claim: Callable[[], jobs.Claim]) -> None:
         self.lost = threading.Event()
-        self.held = held
+        self.claim = claim
 
     def __enter__(self) -> Heartbeat:
-        _heart.add(self)
+        _renewer.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _heart.remove(self)
+        _renewer.remove(self)
 
 
-class _Heart:
-    """Beats while there is anything to keep; its thread ends after a while with nothing."""
+class _Renewer:
+    """Renews leases while there are any; its thread ends after IDLE_SECONDS without one."""
 
     IDLE_SECONDS = 30.0
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._beats: set[Heartbeat] = set()
+        self._heartbeats: set[Heartbeat] = set()
         self._thread: threading.Thread | None = None
 
-    def add(self, beat: Heartbeat) -> None:
+    def add(self, heartbeat: Heartbeat) -> None:
         with self._changed:
-            self._beats.add(beat)
+            self._heartbeats.add(heartbeat)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="windlass-heartbeat", daemon=True)
                 self._thread.start()
-            elif len(self._beats) == 1:
+            elif len(self._heartbeats) == 1:
                 self._changed.notify()
 
-    def remove(self, beat: Heartbeat) -> None:
+    def remove(self, heartbeat: Heartbeat) -> None:
         with self._changed:
-            self._beats.discard(beat)
+            self._heartbeats.discard(heartbeat)
 
     def _run(self) -> None:
         try:
             while self._wait():
-                self._beat()
+                self._renew()
         finally:
             connection().close()  # this thread's own
 
     def _wait(self) -> bool:
-        """Until it is time to beat. False where there was nothing to keep for long: the thread is no longer needed."""
+        """Wait until the next renewal. Return False after IDLE_SECONDS without a heartbeat: the thread then ends."""
         with self._changed:
-            if not self._beats:
+            if not self._heartbeats:
                 connection().close()
-                if not self._changed.wait_for(lambda: bool(self._beats), self.IDLE_SECONDS):
+                if not self._changed.wait_for(lambda: bool(self._heartbeats), self.IDLE_SECONDS):
                     self._thread = None
                     return False
-        time.sleep(min(conf.get().job_lease_seconds / 3, SLOWEST))
+        time.sleep(min(conf.get().job_lease_seconds / 3, LONGEST_PAUSE))
         return True
 
-    def _beat(self) -> None:
+    def _renew(self) -> None:
         with self._changed:
-            beats = {beat.held(): beat for beat in self._beats}
-        if not beats:
+            heartbeats = {heartbeat.claim(): heartbeat for heartbeat in self._heartbeats}
+        if not heartbeats:
             return
         try:
-            lost = jobs.renew_leases(beats)
+            lost = jobs.renew_leases(heartbeats)
         except DatabaseError as error:
-            # The next beat may get through. If none does, the leases lapse and the results are fenced.
-            log.warning("job.heartbeat_failed", jobs=len(beats), error=str(error))
+            # The next renewal may succeed. If none does, the leases expire and the results are fenced.
+            log.warning("job.heartbeat_failed", jobs=len(heartbeats), error=str(error))
             connection().close()
             return
-        for held in lost:
-            beats[held].lost.set()
+        for claim in lost:
+            heartbeats[claim].lost.set()
 
 
-_heart = _Heart()
+_renewer = _Renewer()
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """A forked child has no such thread."""
-    global _heart
-    _heart = _Heart()
+    global _renewer
+    _renewer = _Renewer()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)

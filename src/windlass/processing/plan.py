@@ -1,34 +1,37 @@
-"""Which steps a file goes through: a pure function of its profile and type."""
+"""The processing plan: which steps a file goes through, by its profile and type. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from windlass.kernel.media_types import is_plain_text, matches
 from windlass.processing.contract import STAGES, About
+from windlass.processing.registry import installed, missing
 
-#: Where the overall progress stands when a stage begins and when it is done.
+if TYPE_CHECKING:
+    from windlass.files.api import Profile
+
+#: Per stage, the file's progress (percent) when it starts and when it ends.
 PROGRESS = {"intake": (0, 40), "describe": (40, 60), "derive": (60, 100)}
 
-
-#: How a step says that it takes every text.
+#: The pattern of a step that takes every plain text.
 TEXT = "text/*"
 
-#: Types that an explanation names.
+#: How many types a reason names.
 MOST_SHOWN = 4
 
 
 def _nothing(_: About) -> str | None:
-    """For those who do not ask what can be done here."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One line of the plan. ``reason`` says why it is there; ``owed``, where it is not empty, why it would be left for
-    later here. ``windlass plan`` prints it."""
+    """``reason`` says why the step is planned; ``owed``, if not empty, why it would be postponed on this machine."""
 
     stage: str
     name: str
@@ -45,7 +48,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A step that is installed and not planned, and why."""
+    """A step that is installed and not planned, with the reason."""
 
     stage: str
     name: str
@@ -56,6 +59,19 @@ class LeftOut:
         return asdict(self)
 
 
+@lru_cache(maxsize=512)
+def plan_for(profile: Profile, mime_type: str | None, also: tuple[str, ...] = ()) -> Sequence[PlannedStep]:
+    """The plan by the installed steps. Raises BrokenStep."""
+    abouts = [step.about for step in installed().values()]
+    return tuple(make_plan(abouts, profile_document(profile), mime_type, missing, also))
+
+
+@lru_cache(maxsize=64)
+def profile_document(profile: Profile) -> Mapping[str, Any]:
+    """The profile as steps see it."""
+    return MappingProxyType(profile.document())
+
+
 def make_plan(
     steps: Iterable[About],
     profile: Mapping[str, Any],
@@ -63,10 +79,10 @@ def make_plan(
     lacking: Callable[[About], str | None] = _nothing,
     also: Sequence[str] = (),
 ) -> list[PlannedStep]:
-    """The steps in order. Before the type is known, intake only: what follows it depends on the type.
+    """Return the planned steps in order; only those of intake while ``mime_type`` is None.
 
-    ``also`` are further types that the same bytes have. ``lacking`` says what a step needs that is not here: it is
-    planned, and owed.
+    ``also``: further types that the same bytes have. ``lacking`` returns what a step needs that is not installed; the
+    step is planned and would be postponed.
     """
     types = _types_of(mime_type, also)
     wanted = [about for about in _in_order(steps) if applies(about, profile, types)]
@@ -76,7 +92,7 @@ def make_plan(
 def left_out(
     steps: Iterable[About], profile: Mapping[str, Any], mime_type: str | None, also: Sequence[str] = ()
 ) -> list[LeftOut]:
-    """The steps that are not in the plan, each with its reason."""
+    """Return the steps that are not in the plan, each with its reason."""
     return [
         LeftOut(about.stage, about.name, about.title, _why_not(about, profile, mime_type))
         for about in _in_order(steps)
@@ -120,7 +136,7 @@ def _is_off(about: About, profile: Mapping[str, Any]) -> bool:
 
 
 def applies(about: About, profile: Mapping[str, Any], types: Sequence[str]) -> bool:
-    """Whether a step is for a file of these types, its own first; none before it is known."""
+    """Return whether a step is for a file of these types: its main type first; none before it is known."""
     if _is_off(about, profile):
         return False
     if about.stage == "intake":
@@ -140,25 +156,25 @@ def _pattern_for(about: About, mime_type: str) -> str | None:
 
 
 def next_stage(plan: Sequence[PlannedStep], stage: str) -> str | None:
-    """The stage after this one that has anything to do; None where the file is ready."""
+    """Return the next stage that has steps; None if there is none."""
     later = STAGES[STAGES.index(stage) + 1 :]
     return next((name for name in later if any(step.stage == name for step in plan)), None)
 
 
 def passes_gate(plan: Sequence[PlannedStep], stage: str) -> bool:
-    """Whether a file that is through this stage may be served: no later one has a step that may refuse it."""
+    """Return whether a file may be served after this stage: no later stage has a step that may refuse it."""
     later = STAGES[STAGES.index(stage) + 1 :]
     return not any(step.gate and step.stage in later for step in plan)
 
 
 def overall(plan: Sequence[PlannedStep], ended: Iterable[str], running: str | None = None, percent: int = 0) -> int:
-    """The file's progress, 0 to 99, while the step ``running`` is at ``percent`` and those in ``ended`` are over.
+    """Return the file's progress, 0 to 99, while the step ``running`` is at ``percent`` and ``ended`` are finished.
 
-    Each stage has its share, since what follows intake is not known while it runs.
+    Each stage has a fixed share, because the steps after intake are not known while it runs.
     """
     done = set(ended)
     stage = next((step.stage for step in plan if step.name not in done), None)
-    if stage is None:  # what comes after intake is not in the plan before the type is known
+    if stage is None:  # the steps after intake are not planned before the type is known
         return min(99, PROGRESS[plan[-1].stage][1]) if plan else 99
     steps = [step for step in plan if step.stage == stage]
     points = sum(100 * step.weight for step in steps if step.name in done)

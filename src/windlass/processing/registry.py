@@ -1,6 +1,6 @@
-"""The steps that are installed, found by entry point: ours and those of plug-ins, alike.
+"""The installed steps, found by entry point: those of Windlass and of plug-ins alike.
 
-Finding them imports their modules and none of their libraries, so that any process may ask.
+Loading them imports their modules and none of their libraries, so any process may do it.
 """
 
 from __future__ import annotations
@@ -20,55 +20,55 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 class BrokenStep(Exception):
-    """A step that Windlass needs cannot be loaded, so nothing may be processed."""
+    """A step of Windlass cannot be loaded, so nothing may be processed."""
 
 
 @lru_cache(maxsize=1)
 def installed() -> Mapping[str, Step]:
-    """Every usable step by name. Raises BrokenStep."""
+    """Return every usable step by name. Raises BrokenStep."""
     return load(entry_points(group=GROUP))
 
 
 def step(name: str) -> Step:
     """Raises BrokenStep for a step that was planned and is no longer installed."""
-    found = installed().get(name)
-    if found is None:
+    known = installed().get(name)
+    if known is None:
         raise BrokenStep(f"The step {name} is not installed here.")
-    return found
+    return known
 
 
 def missing(about: About) -> str | None:
-    """Why this step cannot be done here, where a library that comes with an extra only is not installed."""
-    if about.extra is None or all(_is_there(library) for library in about.libraries):
+    """Return which extra of the package the step lacks; None if its libraries are installed."""
+    if about.extra is None or all(_is_installed(library) for library in about.libraries):
         return None
     return f"Needs windlass[{about.extra}]."
 
 
 @lru_cache(maxsize=256)
-def _is_there(library: str) -> bool:
+def _is_installed(library: str) -> bool:
     return find_spec(library.partition(".")[0]) is not None
 
 
 def load(points: Iterable[EntryPoint]) -> Mapping[str, Step]:
-    """Ours first, and all of them; a plug-in's that is broken, or takes a name that is taken, is left out."""
+    """Load the steps of Windlass first. A step of a plug-in that is broken or reuses a name is left out and logged."""
     ordered = sorted(points, key=lambda point: (not _is_ours(point), point.name))
     if not ordered or not _is_ours(ordered[0]):
         raise BrokenStep("The steps of Windlass are not installed: install the package again.")
-    found: dict[str, Step] = {}
+    steps: dict[str, Step] = {}
     for point in ordered:
         try:
-            if point.name in found:
+            if point.name in steps:
                 raise BrokenStep(f"there is a step {point.name} already")
-            found[point.name] = _load(point)
-        except Exception as error:  # a plug-in may fail in any way; it must not take the others with it
+            steps[point.name] = _load(point)
+        except Exception as error:  # a plug-in may fail in any way; the others must still load
             if _is_ours(point):
                 raise BrokenStep(f"The step {point.name} cannot be loaded: {error}") from error
-            _left_out(point, error)
-    return found
+            _log_left_out(point, error)
+    return steps
 
 
-def _left_out(point: EntryPoint, error: Exception) -> None:
-    import structlog  # with all that it imports it would make each fork of the sandbox's parent dearer
+def _log_left_out(point: EntryPoint, error: Exception) -> None:
+    import structlog  # importing it would make each fork of the sandbox's parent cost more
 
     structlog.get_logger(__name__).warning("step.left_out", step=point.name, module=point.module, reason=str(error))
 
@@ -78,16 +78,16 @@ def _is_ours(point: EntryPoint) -> bool:
 
 
 def _load(point: EntryPoint) -> Step:
-    made: Step = point.load()()
-    wrong = _wrong(made.about, point.name)
-    if wrong:
-        raise BrokenStep(wrong)
-    return made
+    loaded: Step = point.load()()
+    problem = _problem(loaded.about, point.name)
+    if problem:
+        raise BrokenStep(problem)
+    return loaded
 
 
-def _wrong(about: About, name: str) -> str | None:
+def _problem(about: About, name: str) -> str | None:
     if about.name != name or not _NAME.fullmatch(name):
-        return f"it calls itself {about.name!r}, which must be its entry point's name and {_NAME.pattern}"
+        return f"its name is {about.name!r}; it must be the name of its entry point and match {_NAME.pattern}"
     if about.stage not in STAGES:
         return f"its stage {about.stage!r} is none of {', '.join(STAGES)}"
     if not all(_NAME.fullmatch(made.name) for made in about.makes):

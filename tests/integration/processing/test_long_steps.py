@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     descendants,
     eventually,
     is_alive,
@@ -24,7 +24,7 @@ from windlass.http.live.progress import Progress, Topic, progress_under_way
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import api as processing
-from windlass.processing import records
+from windlass.processing import job_run
 
 
 def sailing(filename: str) -> FileAsset:
@@ -63,13 +63,13 @@ def test_a_long_step_has_limits(settings, limit: dict[str, object], filename: st
 @pytest.mark.slow
 def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times_a_second(monkeypatch) -> None:
     asset, told, over = sailing("voyage 2 0.png"), [], threading.Event()
-    so_far = records.so_far
+    save = job_run.JobRun.save
 
-    def counted(work: object) -> None:
+    def counted(run: job_run.JobRun) -> None:
         told.append(monotonic())
-        so_far(work)
+        save(run)
 
-    monkeypatch.setattr(records, "so_far", counted)
+    monkeypatch.setattr(job_run.JobRun, "save", counted)
     seen: list[Progress] = []
 
     def watch() -> None:
@@ -88,7 +88,7 @@ def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times
     marks = [each.mark for each in seen]
     assert marks == sorted(marks)
     assert len({each.mark for each in seen if each.message == "Sailing round the world"}) >= 3
-    assert all(later - earlier >= records.TOGETHER for earlier, later in pairwise(told))
+    assert all(later - earlier >= job_run.SAVE_INTERVAL for earlier, later in pairwise(told))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     counting_forks,
     descendants,
     events,
@@ -33,7 +33,7 @@ from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, StepRun, 
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
 from windlass.processing import api as processing
-from windlass.processing import records, runner
+from windlass.processing import runner
 
 READY = FileStatus.READY
 Stage = jobs.Stage
@@ -83,7 +83,7 @@ def test_the_steps_of_all_stages_share_one_child() -> None:
 
 def test_what_ends_together_is_recorded_together(monkeypatch) -> None:
     """A small file that one worker takes through costs a transaction for its claim and one for all that came of it."""
-    monkeypatch.setattr(records, "TOGETHER", 60)  # a busy machine takes its time
+    monkeypatch.setattr(runner, "SAVE_INTERVAL", 60)  # a busy machine takes its time
     asset = received(samples.jpeg(), "a.jpg")
     Blob.objects.filter(id=asset.blob_id).update(sha256=hashlib.sha256(samples.jpeg()).hexdigest())
     with CaptureQueriesContext(connection) as asked:
@@ -100,15 +100,15 @@ def test_what_ends_together_is_recorded_together(monkeypatch) -> None:
 
 def test_an_error_of_ours_undoes_what_was_not_recorded_yet(monkeypatch) -> None:
     """The stages that were gone through since the last record are done again, from the first step that is not done."""
-    monkeypatch.setattr(records, "TOGETHER", 60)
+    monkeypatch.setattr(runner, "SAVE_INTERVAL", 60)
     asset = received(samples.jpeg(), "a.jpg")
 
-    def fail(work: Any, last: Any) -> None:
-        if work.stage == Stage.DERIVE:
+    def fail(run: Any, last: Any) -> None:
+        if run.stage == Stage.DERIVE:
             raise RuntimeError("there is a hole in the boat")
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "forget_stale", fail)
+        patched.setattr(runner, "delete_stale_renditions", fail)
         processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
     job = job_of(asset, Stage.INTAKE)
     assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 1)
@@ -221,7 +221,7 @@ def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
     process.kill()
     process.wait()
     eventually(lambda: not any(is_alive(pid) for pid in below))
-    assert processing.recover(jobs.running_jobs_of("worker-1")) == 1
+    assert processing.revoke_claims(jobs.running_jobs_of("worker-1")) == 1
     asset = work_off(asset, "worker-2")
     log = [(attempt.worker, attempt.outcome) for attempt in job_of(asset, Stage.DESCRIBE).attempt_log.all()]
     assert asset.status == READY
@@ -240,8 +240,8 @@ def test_who_finishes_after_his_lease_records_nothing() -> None:
     eventually(lambda: step(asset, "trial").state == StepState.RUNNING)
     process.send_signal(signal.SIGSTOP)
     mine = eventually(lambda: [lapsed for lapsed in jobs.expired_claims() if lapsed.id == job.id])
-    assert processing.recover(mine) == 1
-    assert processing.recover(mine) == 0
+    assert processing.revoke_claims(mine) == 1
+    assert processing.revoke_claims(mine) == 0
     asset = work_off(asset, "quick")
     process.send_signal(signal.SIGCONT)
     assert process.wait(30) == 0
@@ -258,7 +258,7 @@ def test_a_job_that_loses_its_worker_each_time_dies_with_the_reason(settings) ->
     asset = received(samples.text(), "a.txt", run_intake=True)
     assert jobs.try_claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
     StepRun.objects.filter(file=asset, step="trial").update(state=StepState.RUNNING)
-    assert processing.recover(jobs.running_jobs_of("ill-fated")) == 1
+    assert processing.revoke_claims(jobs.running_jobs_of("ill-fated")) == 1
     asset.refresh_from_db()
     assert (asset.status, asset.gate_passed) == (FileStatus.FAILED, True)
     assert "worker died" in asset.message

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     descendants,
     events,
     eventually,
@@ -30,13 +30,14 @@ from tests.integration.processing.given import (
 from windlass.files.api import FileStatus, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.processing import workshop
+from windlass.processing import process_sandbox
 from windlass.processing.contract import Cancelled, PermanentError, StepError
-from windlass.processing.sandbox import launch
-from windlass.processing.sandbox.client import ORDERS_PER_CHILD, Order, Sandbox, Session
-from windlass.processing.sandbox.hardening import Limits
-from windlass.processing.sandbox.judge import StepDied
-from windlass.processing.scratch import real_file
+from windlass.processing.sandbox import client
+from windlass.processing.sandbox.client import Sandbox
+from windlass.processing.sandbox.exit_status import StepDied
+from windlass.processing.sandbox.lockdown import Limits
+from windlass.processing.sandbox.session import ORDERS_PER_CHILD, Order, Session
+from windlass.processing.step_workspace import local_file
 
 PLANS = """
 import sys, django
@@ -147,10 +148,10 @@ def test_the_libraries_are_not_loaded_into_this_process() -> None:
 def test_making_the_steps_ready_starts_no_thread() -> None:
     """A fork of a process with threads may hang. What steps cannot make ready is said on the error output."""
     look = (
-        "import os; from windlass.processing.sandbox.parent import preload; preload(['trial']); "
+        "import os; from windlass.processing.sandbox.parent import warm_up; warm_up(['trial']); "
         "print(len(os.listdir('/proc/self/task')))"
     )
-    environment = {**launch.ENVIRONMENT, "PYTHONPATH": launch.library_path()}
+    environment = {**client.ENVIRONMENT, "PYTHONPATH": client.library_path()}
     seen = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     assert (seen.stdout.splitlines()[-1], seen.stderr) == ("1", "")
 
@@ -270,7 +271,7 @@ def test_who_no_longer_wants_the_result_ends_the_child(sandbox: Sandbox, session
 
 def test_bytes_of_a_distant_store_come_through_scratch_and_leave_nothing() -> None:
     """A store that gives no real file: the sandbox gets a copy that it can only read."""
-    with real_file(io.BytesIO(samples.jpeg())) as local:
+    with local_file(io.BytesIO(samples.jpeg())) as local:
         assert scratch() == []
         assert local.read() == samples.jpeg()
         with pytest.raises(OSError, match="Bad file descriptor"):
@@ -289,16 +290,16 @@ def test_a_file_that_fails_in_the_gate_is_never_served(monkeypatch: pytest.Monke
 
 def test_libraries_that_no_profile_asks_for_are_not_loaded_ahead(tmp_path, settings) -> None:
     """Each would make every fork dearer. A step that is asked for all the same still finds its library."""
-    unready = workshop.unexpected()
-    assert "ocr" in unready
-    assert not {"type", "thumbnail", "trial"} & set(unready)
+    unexpected = process_sandbox.unexpected_steps()
+    assert "ocr" in unexpected
+    assert not {"type", "thumbnail", "trial"} & set(unexpected)
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[default]\nocr = true\n")
     settings(WINDLASS_PROFILES=profiles)
-    assert "ocr" not in workshop.unexpected()
+    assert "ocr" not in process_sandbox.unexpected_steps()
     with (
         open(os.devnull, "rb") as file,
-        closing(Sandbox(unready=["trial"])) as sandbox,
+        closing(Sandbox(unexpected=["trial"])) as sandbox,
         sandbox.session(file.fileno(), None, LIMITS) as session,
     ):
         assert asked(session, "sleep 0") == "rested"

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.processing.given import events, job_of, processed, received, work_off
+from tests.integration.processing.received_files import events, job_of, processed, received, work_off
 from tests.integration.processing.test_retention import is_stored, opaque, past, swept
 from windlass.events.api import Event
 from windlass.files import api as files
@@ -35,7 +35,7 @@ def owner_of(asset: FileAsset) -> Principal:
 
 
 def discarded(asset: FileAsset) -> FileAsset:
-    processing.discard(asset)
+    processing.delete_or_trash(asset)
     return FileAsset.objects.select_related("blob").get(id=asset.id)
 
 
@@ -55,7 +55,7 @@ def test_a_deleted_file_can_be_restored_as_it_was() -> None:
     assert kept.trash_until is not None
     assert timedelta(hours=23) < kept.trash_until - now() <= timedelta(hours=24)
     with pytest.raises(NotFound):
-        processing.discard(asset)
+        processing.delete_or_trash(asset)
     processing.restore(kept)
     processing.restore(kept)
     after = file_record(get_file(asset.id, owner_of(asset)))
@@ -68,7 +68,7 @@ def test_without_a_window_a_file_goes_at_once(with_profile: Callable[[str], None
     with_profile("trash_hours = 0")
     asset = processed(opaque(), "a.bin")
     blob = Blob.objects.get(files=asset)
-    processing.discard(asset)
+    processing.delete_or_trash(asset)
     assert not FileAsset.objects.filter(id=asset.id).exists()
     assert not is_stored(blob.key)
 
@@ -92,7 +92,7 @@ def test_what_is_restored_in_its_last_moment_is_not_swept() -> None:
     asset = discarded(processed(opaque(), "a.bin"))
     processing.restore(trash.find(asset.id, owner_of(asset)))
     with pytest.raises(IllegalTransition):  # as it was read while it was in the trash
-        processing.delete(asset, as_seen=True)
+        processing.delete(asset, unless_moved=True)
     assert is_there(asset)
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import events, job_of, processed, received, step, work_off
+from tests.integration.processing.received_files import events, job_of, processed, received, step, work_off
 from windlass.files.api import FileAsset, FileStatus, StepRun, StepState
 from windlass.http.file_records import file_record, file_status
 from windlass.jobs import api as jobs
@@ -112,15 +112,15 @@ def opened(asset: FileAsset) -> bool:
     return jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED).exists()
 
 
-def test_what_is_owed_is_made_good_once_its_library_is_there(tmp_path, monkeypatch, bells) -> None:
+def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monkeypatch, bells) -> None:
     asset = owing("a.gif", samples.gif())
-    processing.fill_in_owed()
+    processing.backfill()
     assert not opened(asset)
     package = tmp_path / "windlass_trial_lens"
     package.mkdir()
     (package / "glass.py").write_text("LAND = 'ahoy'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._is_there.cache_clear()
+    registry._is_installed.cache_clear()
     processing.shut_down()
     try:
         assert sweep().owed_opened >= 1
@@ -128,7 +128,7 @@ def test_what_is_owed_is_made_good_once_its_library_is_there(tmp_path, monkeypat
         before = FileAsset.objects.get(id=asset.id)
         asset = work_off(asset)
     finally:
-        registry._is_there.cache_clear()
+        registry._is_installed.cache_clear()
         processing.shut_down()
     assert (asset.extra_attributes["seen"], step(asset, "spyglass").state) == ("ahoy", StepState.DONE)
     assert (before.status, asset.status, asset.progress, asset.message) == (READY, READY, 100, "")
@@ -144,7 +144,7 @@ def test_what_is_owed_is_made_good_once_its_library_is_there(tmp_path, monkeypat
 def test_a_service_that_is_still_away_is_not_asked_file_by_file(harbour) -> None:
     harbour("optional")
     asset = owing()
-    processing.fill_in_owed()
+    processing.backfill()
     assert not opened(asset)
 
 
@@ -162,13 +162,13 @@ def test_a_verdict_that_comes_late_still_counts(harbour, mood: str, status: File
     harbour("optional")
     asset = owing()
     harbour(mood)
-    processing.fill_in_owed()
+    processing.backfill()
     asset = work_off(asset)
     assert (asset.status, asset.gate_passed) == (status, status == READY)
     assert step(asset, "harbour").state == state
     assert job_of(asset, jobs.Stage.INTAKE).state == jobs.JobState.DONE
     assert [event["step"] for event in events(asset, "file.step")].count("checksum") == 1
-    processing.fill_in_owed()
+    processing.backfill()
     assert not opened(asset), "it was tried a moment ago, or there is nothing left to do"
 
 
@@ -177,7 +177,7 @@ def test_a_job_that_is_no_longer_there_is_made_anew(harbour) -> None:
     asset = owing()
     jobs.Job.objects.filter(file_id=asset.id).delete()
     harbour("open")
-    processing.fill_in_owed()
+    processing.backfill()
     assert step(work_off(asset), "harbour").state == StepState.DONE
 
 
@@ -186,12 +186,12 @@ def test_a_worker_that_dies_while_making_good_leaves_the_file_in_service(harbour
     harbour("optional")
     asset = owing()
     harbour("open")
-    processing.fill_in_owed()
+    processing.backfill()
     job = job_of(asset, jobs.Stage.INTAKE)
     for _ in range(2):
         StepRun.objects.filter(file=asset, step="harbour").update(state=StepState.RUNNING)
         assert jobs.try_claim(job.id, "ill-fated") is not None
-        assert processing.recover(jobs.running_jobs_of("ill-fated")) == 1
+        assert processing.revoke_claims(jobs.running_jobs_of("ill-fated")) == 1
     asset.refresh_from_db()
     assert (asset.status, asset.gate_passed) == (READY, True)
     assert step(asset, "harbour").state == StepState.FAILED
@@ -202,7 +202,7 @@ def test_processing_from_the_start_ends_the_making_good(harbour) -> None:
     harbour("optional")
     asset = owing()
     harbour("open")
-    processing.fill_in_owed()
+    processing.backfill()
     old = job_of(asset, jobs.Stage.INTAKE)
     held = jobs.try_claim(old.id, "slow")
     assert held is not None
@@ -220,5 +220,5 @@ def test_what_the_profile_no_longer_asks_for_is_no_longer_owed(harbour, monkeypa
     monkeypatch.setattr(harbour_step, "about", replace(harbour_step.about, wanted_by="media_types"))
     processing.plan_for.cache_clear()  # what steps are about does not change while a server runs
     request.addfinalizer(processing.plan_for.cache_clear)
-    processing.fill_in_owed()
+    processing.backfill()
     assert step(work_off(asset), "harbour").state == StepState.SKIPPED

@@ -74,7 +74,7 @@ async def supported_formats(request: HttpRequest) -> HttpResponse:
 )
 async def cleanup(request: HttpRequest) -> HttpResponse:
     sessions, freed = await in_database(lifecycle.expire_uploads)
-    forgotten = await in_database(lifecycle.forget_uploads)
+    forgotten = await in_database(lifecycle.delete_ended_uploads)
     return JsonResponse({"sessions_expired": sessions, "bytes_freed": freed, "sessions_forgotten": forgotten})
 
 
@@ -108,7 +108,7 @@ def _read(asset: FileAsset) -> dict[str, Any]:
 
 def _delete(asset: FileAsset) -> None:
     _require_media(asset)
-    processing.discard(asset)
+    processing.delete_or_trash(asset)
 
 
 def _require_media(asset: FileAsset) -> None:

@@ -1,11 +1,14 @@
-"""Where hostile bytes are parsed: in a child that is forked for one file, bounded, and gone with it.
+"""The sandbox: hostile files are parsed in a child process that is forked for one file, limited, and killed with it.
 
-Three processes take part. The *worker* asks (``client``). The *parent* is one warm process per worker that has imported
-the steps and their libraries, started with an empty environment; it holds no secret, parses nothing, forks, watches
-and kills (``parent``). The *child* gives up what it can (``hardening``), then does the file's steps in turn, as the
-worker orders them, and answers to each (``child``). What the steps of one file share is in docs/decisions/0019.
+Three processes take part:
 
-What goes between them are small JSON messages (``messages``) and open files. Whatever a child says is checked by the
-worker before it counts (``windlass.processing.outcome``). How a child ended is told by the parent, through a channel
-that the child does not have (``line``, ``judge``). The wall clock is the worker's: it hangs up, and the parent kills.
+- The *worker* sends orders (``client``, ``session``).
+- The *parent* is one warm process per worker that has imported the steps and their libraries. It starts with an empty
+  environment, holds no secret and parses nothing; it forks children, watches and kills them (``parent``).
+- The *child* gives up its rights (``lockdown``), then runs the file's steps in turn as the worker orders them
+  (``child``). One child serves the steps of one file (docs/decisions/0019).
+
+They exchange small JSON messages and open files (``channel``). The worker checks a child's answers before it uses them
+(``windlass.processing.step_result``). The parent reports how a child ended over a channel that the child does not have
+(``exit_status``). The worker measures the time of a step: it closes the channel, and the parent kills the child.
 """

@@ -1,4 +1,4 @@
-"""The child: the steps of one file in turn, as they are ordered, and an answer to each."""
+"""The child: run the steps of one file in turn, as they are ordered, and answer each order."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from dataclasses import replace
 from typing import NoReturn
 
 from windlass.processing.contract import PermanentError, StepContext, TransientError
-from windlass.processing.outcome import document, log_notes
 from windlass.processing.registry import step
-from windlass.processing.sandbox.hardening import Limits, harden
-from windlass.processing.sandbox.messages import Garbled, Message, Unpacker, pack
-from windlass.processing.sandbox.refusals import reason
+from windlass.processing.sandbox.channel import InvalidMessage, Message, Unpacker, pack
+from windlass.processing.sandbox.exit_status import public_reason
+from windlass.processing.sandbox.lockdown import Limits, lock_down
+from windlass.processing.step_result import log_notes, to_json
 
-#: Where the child's files lie: nothing else is open.
+#: Descriptors of the child's files: no others are open.
 FILE, ANSWER, OUTPUT = 3, 4, 5
 
-#: Seconds between two words on the progress.
-PROGRESS_EVERY = 0.25
+#: Seconds between two progress messages.
+PROGRESS_INTERVAL = 0.25
 
 
 def run(request: Message, files: Sequence[int], parent: int, tasks: int) -> NoReturn:
-    """Called right after the fork; never returns. ``files``: the file, the channel for the answer, the output."""
+    """Called right after the fork; never returns. ``files``: the file, the socket for answers, the output if any."""
     status = 1
     try:
-        _arrange(files)
+        _place_files(files)
         with socket.socket(fileno=ANSWER) as answer:
             answer.setblocking(True)
             _serve(answer, request, parent, tasks, has_output=len(files) > OUTPUT - FILE)
@@ -39,25 +39,25 @@ def run(request: Message, files: Sequence[int], parent: int, tasks: int) -> NoRe
         os._exit(status)
 
 
-def _arrange(files: Sequence[int]) -> None:
-    """Only what the steps need stays open: at known numbers, and nothing on the first three."""
+def _place_files(files: Sequence[int]) -> None:
+    """Keep only the steps' files open, at known descriptors, with the null device on the first three."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    # First out of the way of each other, then to their places.
-    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, 100) for number in (nothing, nothing, nothing, *files)]
-    for place, number in enumerate(moved):
-        os.dup2(number, place, inheritable=False)
+    null = os.open(os.devnull, os.O_RDWR)
+    # First to high numbers, so that none overwrites another.
+    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, 100) for number in (null, null, null, *files)]
+    for target, number in enumerate(moved):
+        os.dup2(number, target, inheritable=False)
     os.closerange(len(moved), os.sysconf("SC_OPEN_MAX"))
 
 
 def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *, has_output: bool) -> None:
-    """Bound first; then one order after the other, until the worker hangs up."""
+    """Lock down, then run one order after the other until the worker closes the socket."""
     try:
         limits = Limits(**request["limits"])
-        _harden(replace(limits, memory=limits.memory + _mapped()), parent, tasks)
+        _lock_down(replace(limits, memory=limits.memory + _mapped_bytes()), parent, tasks)
     except TransientError as error:
-        channel.sendall(_short("again", str(error), "; ".join(log_notes(error))))
+        channel.sendall(_failure("again", str(error), "; ".join(log_notes(error))))
         return
     channel.sendall(pack({"kind": "bound"}))
     orders = Unpacker()
@@ -66,54 +66,56 @@ def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *,
             _answer(channel, order, has_output=has_output and order["makes"])
 
 
-def _mapped() -> int:
-    """Bytes of address space that are taken already: by libraries, of which most steps use few. The limit is for what a
-    step adds to them. Linux only; elsewhere the limit is for all."""
+def _mapped_bytes() -> int:
+    """Bytes of address space in use by libraries, of which a step needs few: the limit applies to what a step adds.
+
+    Linux only; elsewhere the limit applies to all.
+    """
     try:
-        with open("/proc/self/statm") as told:
-            return int(told.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
 
 
 def _answer(channel: socket.socket, order: Message, *, has_output: bool) -> None:
     try:
-        said = pack(_run_step(channel, order, has_output=has_output))
+        reply = pack(_run_step(channel, order, has_output=has_output))
     except TransientError as error:
-        said = _short("again", str(error), "; ".join(log_notes(error)))
+        reply = _failure("again", str(error), "; ".join(log_notes(error)))
     except PermanentError as error:
-        said = _short("failed", str(error), "; ".join(log_notes(error)))
-    except Garbled as error:
-        said = _short("surprised", "The step's result is not usable.", str(error))
+        reply = _failure("failed", str(error), "; ".join(log_notes(error)))
+    except InvalidMessage as error:
+        reply = _failure("surprised", "The step's result is not usable.", str(error))
     except MemoryError:
         gc.collect()
-        said = _short("memory", "")
+        reply = _failure("memory", "")
     except Exception as error:  # noqa: BLE001  the boundary of the process: a step may fail in any way
-        # What it says is for our log: it may name what nobody outside should read.
-        said = _short("surprised", reason(error), f"{type(error).__name__}: {error}")
-    channel.sendall(said)
+        # Its own message is for the log only: it may name internals.
+        reply = _failure("surprised", public_reason(error), f"{type(error).__name__}: {error}")
+    channel.sendall(reply)
 
 
-def _short(kind: str, detail: str, note: str = "") -> bytes:
-    """``note`` is for the log alone."""
+def _failure(kind: str, detail: str, note: str = "") -> bytes:
+    """``note`` is for the log only."""
     return pack({"kind": kind, "detail": detail[:4000], "note": note[:1000]})
 
 
-def _harden(limits: Limits, parent: int, tasks: int) -> None:
+def _lock_down(limits: Limits, parent: int, tasks: int) -> None:
     try:
-        harden(limits, parent, tasks)
+        lock_down(limits, parent, tasks)
     except (OSError, ValueError) as error:
-        raise TransientError("The sandbox could not be closed; the step was not run.") from error
+        raise TransientError("The sandbox could not be locked down; the step was not run.") from error
 
 
 def _run_step(channel: socket.socket, order: Message, *, has_output: bool) -> Message:
     planned = step(order["step"])
-    spoke = time.monotonic()
+    reported = time.monotonic()
 
     def report(percent: int) -> None:
-        nonlocal spoke
-        if time.monotonic() - spoke >= PROGRESS_EVERY:
-            spoke = time.monotonic()
+        nonlocal reported
+        if time.monotonic() - reported >= PROGRESS_INTERVAL:
+            reported = time.monotonic()
             channel.sendall(pack({"kind": "progress", "percent": int(percent)}))
 
     with open(FILE, "rb", closefd=False) as file:
@@ -123,5 +125,5 @@ def _run_step(channel: socket.socket, order: Message, *, has_output: bool) -> Me
             with open(OUTPUT, "wb", closefd=False) as output:
                 output.seek(0)  # the worker has emptied it
                 context.output = output
-                return {"kind": "result", **document(planned.run(context))}
-        return {"kind": "result", **document(planned.run(context))}
+                return {"kind": "result", **to_json(planned.run(context))}
+        return {"kind": "result", **to_json(planned.run(context))}

@@ -1,8 +1,7 @@
-"""The parent: warm, without secrets, single-threaded. It forks a child per request, kills it when the worker lets go of
-it, and tells how it ended.
+"""The parent: fork a child per request, kill it when the worker closes its channel, report how it ended.
 
-It parses nothing but samples of ours and starts no thread, nor lets a library start one: a fork would copy the
-threads' locks without the threads. It lives as long as the worker's end of its socket is open.
+It holds no secrets, parses nothing but Windlass's own samples, and starts no thread, nor lets a library start one: a
+fork would copy the threads' locks without the threads. It ends when the worker's end of its socket is closed.
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from typing import Any, NoReturn
 
 from windlass.processing.contract import Prepared
 from windlass.processing.registry import installed, missing
-from windlass.processing.sandbox import child, walls
-from windlass.processing.sandbox.hardening import adopt_orphans, own_children, user_tasks
-from windlass.processing.sandbox.messages import Message, Receiver, pack
+from windlass.processing.sandbox import child, linux_calls, lockdown
+from windlass.processing.sandbox.channel import Message, Receiver, pack
 
 
 @dataclass(slots=True)
-class Running:
-    """One child. ``status`` is the channel to the worker that the child does not have."""
+class RunningChild:
+    """``status`` is the socket to the worker that the child does not have."""
 
     pid: int
     status: socket.socket
@@ -38,14 +36,14 @@ class Running:
 class Parent:
     def __init__(self, control: socket.socket) -> None:
         self.control = Receiver(control)
-        self.children: dict[int, Running] = {}
+        self.children: dict[int, RunningChild] = {}
         self.selector = selectors.DefaultSelector()
-        self.pid, self.tasks = os.getpid(), user_tasks()
-        self._watch_for_ends()
+        self.pid, self.tasks = os.getpid(), lockdown.user_tasks()
+        self._watch_children()
         self.selector.register(control, selectors.EVENT_READ, self._take_requests)
 
     def serve(self) -> None:
-        """Until the worker is gone; then nothing of it is left."""
+        """Serve requests until the worker closes its socket; then kill all children."""
         self.alive = True
         try:
             while self.alive:
@@ -55,21 +53,21 @@ class Parent:
             for running in self.children.values():
                 _kill(running.pid)
 
-    def _watch_for_ends(self) -> None:
+    def _watch_children(self) -> None:
         wake, woken = socket.socketpair()
         wake.setblocking(False)
         woken.setblocking(False)
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._wake = wake  # closed with the process: without it nobody would be woken
+        self._wake = wake  # must stay open while the process lives
 
-        def ended() -> None:
+        def child_ended() -> None:
             with contextlib.suppress(BlockingIOError):
                 while woken.recv(4096):
                     pass
             self._reap()
 
-        self.selector.register(woken, selectors.EVENT_READ, ended)
+        self.selector.register(woken, selectors.EVENT_READ, child_ended)
 
     def _take_requests(self) -> None:
         requests = self.control.receive()
@@ -77,30 +75,30 @@ class Parent:
             self.alive = False
             return
         for request, files in requests:
-            self._begin(request, files)
+            self._start_child(request, files)
 
-    def _begin(self, request: Message, files: list[int]) -> None:
-        """``files``: the status channel, and what goes to the child. The child keeps no copy of the first."""
+    def _start_child(self, request: Message, files: list[int]) -> None:
+        """``files``: the status socket, and the child's files. The child keeps no copy of the first."""
         status = socket.socket(fileno=files[0])
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(status, {"error": f"fork: {error.strerror}"})
+            _report_status(status, {"error": f"fork: {error.strerror}"})
             status.close()
         else:
             if pid == 0:
                 child.run(request, files[1:], self.pid, self.tasks)
-            running = Running(pid, status)
+            running = RunningChild(pid, status)
             self.children[pid] = running
-            self.selector.register(status, selectors.EVENT_READ, lambda: self._hang_up(running))
+            self.selector.register(status, selectors.EVENT_READ, lambda: self._kill_abandoned(running))
         finally:
             for number in files[1:]:
                 os.close(number)
 
-    def _hang_up(self, running: Running) -> None:
-        """The worker says nothing on this channel: it is readable because the worker let go, or died."""
+    def _kill_abandoned(self, running: RunningChild) -> None:
+        """The worker sends nothing on the status socket: it is readable because the worker closed it or died."""
         if running.pid not in self.children:
-            return  # it ended in the same moment, and has just been reaped
+            return  # it has just ended and been reaped
         self.selector.unregister(running.status)
         _kill(running.pid)
 
@@ -114,16 +112,16 @@ class Parent:
                 break
             running = self.children.pop(pid, None)
             if running is not None:
-                _kill_group(pid)  # its number stays taken while anything of the group lives
+                _kill_group(pid)  # its id is not reused while the group has a process
                 self._report(running, status, usage)
         for pid in own_children():
-            if pid not in self.children:  # left behind by a child, in a session of its own
+            if pid not in self.children:  # left behind by a child in a session of its own
                 _kill(pid)
 
-    def _report(self, running: Running, status: int, usage: Any) -> None:
+    def _report(self, running: RunningChild, status: int, usage: Any) -> None:
         with contextlib.suppress(KeyError):
             self.selector.unregister(running.status)
-        _tell(
+        _report_status(
             running.status,
             {
                 "exit": os.waitstatus_to_exitcode(status),
@@ -134,14 +132,14 @@ class Parent:
         running.status.close()
 
 
-def _tell(status: socket.socket, message: Message) -> None:
-    """The only message ever sent here: it fits the socket's buffer, so this never waits."""
-    with contextlib.suppress(OSError):  # the worker let go meanwhile
+def _report_status(status: socket.socket, message: Message) -> None:
+    """The only message on this socket: it fits the socket's buffer, so sending never blocks."""
+    with contextlib.suppress(OSError):  # the worker closed it meanwhile
         status.sendall(pack(message))
 
 
 def _kill(pid: int) -> None:
-    """A process that has not been reaped, and its group: a child may not have got to its own yet."""
+    """Kill a process that is not yet reaped, and its group: a child may not have its own group yet."""
     _kill_group(pid)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
@@ -152,11 +150,22 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def preload(unready: Collection[str]) -> None:
-    """Import what isolated steps use, but for those named, and let them prepare. What fails here fails in its step,
-    where the reason is recorded; a step that is owed for want of its library is not tried at all."""
-    ready = [step for name, step in installed().items() if name not in unready]
-    isolated = [step for step in ready if step.about.isolated and not missing(step.about)]
+def own_children() -> list[int]:
+    """Process ids of this process's children, zombies included. Linux only; empty elsewhere."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as listed:
+            return [int(word) for word in listed.read().split()]
+    except OSError:
+        return []
+
+
+def warm_up(unexpected: Collection[str]) -> None:
+    """Import the libraries of isolated steps but those ``unexpected``, and let the steps prepare.
+
+    An error here is logged; the step that needs the library fails later, and records the reason.
+    """
+    expected = [step for name, step in installed().items() if name not in unexpected]
+    isolated = [step for step in expected if step.about.isolated and not missing(step.about)]
     for step in isolated:
         for library in step.about.libraries:
             _try(f"{library} cannot be imported", partial(importlib.import_module, library))
@@ -177,8 +186,13 @@ def _try(failure: str, act: Callable[[], object]) -> None:
 def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
-    adopt_orphans()
-    walls.prepare()
-    preload(sys.argv[2:])
+    if sys.platform == "linux":
+        linux_calls.adopt_orphans()
+    lockdown.prepare()
+    warm_up(sys.argv[2:])
     Parent(control).serve()
     sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,9 @@
-"""Which system calls a child may make: what Python and the libraries need to work on open files, in memory, in threads.
+"""The seccomp filter: which system calls a child may make, and the small assembler that makes a BPF program of them.
 
-The rest fails, as on a system that does not have it or does not permit it: libraries try, and do without. What only
-somebody who has taken the child over would try ends it.
+Allowed is what Python and the libraries need to work on open files, in memory and in threads. Other calls fail as on a
+system that lacks or denies them, and libraries do without. A call that only a compromised child makes kills it.
 
-Which files may be opened is Landlock's business: here no call is let through that opens one for writing, makes,
+Landlock restricts which files may be opened; the filter denies every call that opens a file for writing or creates,
 renames, removes or changes one.
 """
 
@@ -13,19 +13,89 @@ import ctypes
 import errno
 import os
 import platform
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
-from windlass.processing.sandbox import system
-from windlass.processing.sandbox.bpf import ALLOW, KILL, OWN_PROCESS, Check, Program, Rule, assemble, refuse
-from windlass.processing.sandbox.syscalls import MACHINES, numbers
+from windlass.processing.sandbox import linux_calls
+from windlass.processing.sandbox.linux_calls import MACHINES, numbers
+
+_LOAD, _AND, _RETURN = 0x20, 0x54, 0x06
+_IF_EQUAL, _IF_AT_LEAST = 0x15, 0x35
+_NUMBER_AT, _ARCH_AT, _ARGUMENTS_AT = 0, 4, 16
+_INSTRUCTION = struct.Struct("=HBBI")
+_LOW = 0xFFFF_FFFF
+
+ALLOW = 0x7FFF_0000
+KILL = 0x8000_0000
+
+
+def refuse(error: int) -> int:
+    """The action that makes the call fail with this errno."""
+    return 0x0005_0000 | error
+
+
+class _OwnProcess:
+    """Stands for the id of the filtered process, which is known only after the fork."""
+
+
+OWN_PROCESS = _OwnProcess()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Check that an argument's bits under ``mask`` are one of ``values``.
+
+    Only the lower 32 bits are checked, as the kernel reads no more of a descriptor, of flags or of a process id;
+    ``wide``: the upper half must be 0.
+    """
+
+    argument: int
+    values: tuple[int | _OwnProcess, ...]
+    mask: int = _LOW
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a call leads to: ``action`` if every check holds, else ``otherwise``."""
+
+    action: int
+    checks: tuple[Check, ...] = ()
+    otherwise: int = KILL
+
+
+@dataclass(slots=True)
+class Program:
+    """A BPF program; ``own_process`` are the offsets at which the process's own id is filled in."""
+
+    code: bytearray = field(default_factory=bytearray)
+    own_process: list[int] = field(default_factory=list)
+
+    def add(self, operation: int, operand: int | _OwnProcess, if_true: int = 0, if_false: int = 0) -> None:
+        if isinstance(operand, _OwnProcess):
+            self.own_process.append(len(self.code) + 4)
+            operand = 0
+        self.code += _INSTRUCTION.pack(operation, if_true, if_false, operand)
+
+    def for_process(self, pid: int) -> bytes:
+        code = bytearray(self.code)
+        for place in self.own_process:
+            struct.pack_into("=I", code, place, pid)
+        return bytes(code)
+
+    def __len__(self) -> int:
+        return len(self.code) // _INSTRUCTION.size
+
 
 DENIED = refuse(errno.EACCES)
-#: Calls that are not named here, such as newer ones: libraries fall back upon what they used before there were any.
+#: For calls not named here, such as newer ones: libraries fall back to the older calls.
 UNKNOWN = refuse(errno.ENOSYS)
 
 #: AUDIT_ARCH_* of linux/audit.h.
 ARCHES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
-#: x86_64's second table of calls (x32) has its numbers from here on.
+#: Numbers of x86_64's second table of calls (x32) start here.
 X32 = 0x4000_0000
 _SET_MODE_FILTER = 1
 
@@ -77,7 +147,7 @@ _CLONE_MORE = 0x7E02_0000 | 0x2000
 _PRCTL = (3, 15, 16, 21, 23, 39, 0x5356_4D41)
 #: F_DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC.
 _FCNTL = (0, 1, 2, 3, 4, 1030)
-#: TCGETS and TIOCGWINSZ (is it a terminal?), FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
+#: TCGETS and TIOCGWINSZ (terminal checks), FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
 RULED = {
@@ -87,15 +157,15 @@ RULED = {
     "fcntl": Rule(ALLOW, (Check(1, _FCNTL),), DENIED),
     "ioctl": Rule(ALLOW, (Check(1, _IOCTL),), DENIED),
     "prctl": Rule(ALLOW, (Check(0, _PRCTL),), DENIED),
-    # One's own limits may be read. A child that was root's could otherwise raise them.
+    # A child may read its own limits; one of root could otherwise raise them.
     "prlimit64": Rule(ALLOW, (Check(0, (0, OWN_PROCESS)), Check(2, (0,), wide=True)), DENIED),
     "kill": Rule(ALLOW, (Check(0, (OWN_PROCESS,)),), KILL),
     "tgkill": Rule(ALLOW, (Check(0, (OWN_PROCESS,)),), KILL),
 }
 
 
-#: Where a child's file lies. It is never to be run: libffi, for one, maps its own text anew through a descriptor that
-#: it opened before the fork, whose number may be this one by now.
+#: The descriptor of a child's file, which must never be mapped as code: libffi, for one, maps its own text again
+#: through a descriptor that it opened before the fork, whose number may be this one now.
 _FILE = 3
 RULED["mmap"] = Rule(DENIED, (Check(2, (_PROT_EXEC,), mask=_PROT_EXEC), Check(4, (_FILE,))), ALLOW)
 
@@ -108,7 +178,7 @@ class _FilterProgram(ctypes.Structure):
 
 @lru_cache(maxsize=2)
 def program(machine: str) -> Program:
-    """The filter for a machine, by the name that ``platform.machine()`` gives it. Raises OSError for an unknown one."""
+    """The filter for a value of ``platform.machine()``. Raises OSError for an unknown one."""
     if machine not in MACHINES:
         raise OSError(errno.ENOSYS, f"the system calls of {machine} are not known")
     known = numbers(machine)
@@ -123,10 +193,55 @@ def program(machine: str) -> Program:
 
 
 def install() -> None:
-    """Close this process for good; call it last. It must have forgone new privileges. Raises OSError."""
+    """Apply the filter to this process for good. It must have forgone new privileges. Raises OSError."""
     enforce(program(platform.machine()))
 
 
 def enforce(filtering: Program) -> None:
     code = filtering.for_process(os.getpid())
-    system.call(numbers(platform.machine())["seccomp"], _SET_MODE_FILTER, 0, _FilterProgram(len(filtering), code))
+    linux_calls.call(numbers(platform.machine())["seccomp"], _SET_MODE_FILTER, 0, _FilterProgram(len(filtering), code))
+
+
+def assemble(arch: int, rules: Mapping[int, Rule], otherwise: int, *, above: int | None = None) -> Program:
+    """Make a program. A call of another architecture, or with a number of at least ``above``, kills the process."""
+    program = Program()
+    program.add(_LOAD, _ARCH_AT)
+    program.add(_IF_EQUAL, arch, 1, 0)
+    program.add(_RETURN, KILL)
+    program.add(_LOAD, _NUMBER_AT)
+    if above is not None:
+        program.add(_IF_AT_LEAST, above, 0, 1)
+        program.add(_RETURN, KILL)
+    for number, rule in rules.items():
+        body = _rule_body(rule)
+        program.add(_IF_EQUAL, number, 0, len(body))
+        for instruction in body:
+            program.add(*instruction)
+    program.add(_RETURN, otherwise)
+    return program
+
+
+_Instruction = tuple[int, int | _OwnProcess, int, int]
+
+
+def _rule_body(rule: Rule) -> list[_Instruction]:
+    """Returns from the program on every path, so later instructions need not restore what it loads."""
+    body = [instruction for check in rule.checks for instruction in _check_body(check, rule.otherwise)]
+    return [*body, (_RETURN, rule.action, 0, 0)]
+
+
+def _check_body(check: Check, otherwise: int) -> list[_Instruction]:
+    """Continues after its own end if the check holds, else returns ``otherwise``. Little-endian machines only."""
+    place = _ARGUMENTS_AT + 8 * check.argument
+    body: list[_Instruction] = []
+    if check.wide:
+        body += [(_LOAD, place + 4, 0, 0), (_IF_EQUAL, 0, 1, 0), (_RETURN, otherwise, 0, 0)]
+    body.append((_LOAD, place, 0, 0))
+    if check.mask != _LOW:
+        body.append((_AND, check.mask, 0, 0))
+    return [*body, *_one_of(check.values), (_RETURN, otherwise, 0, 0)]
+
+
+def _one_of(values: Sequence[int | _OwnProcess]) -> list[_Instruction]:
+    """Jumps over the instruction that follows if one value is equal."""
+    return [(_IF_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]

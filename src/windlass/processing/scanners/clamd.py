@@ -1,4 +1,4 @@
-"""ClamAV's clamd over TCP or a Unix socket, by its INSTREAM command: it is sent the bytes and never told a path.
+"""ClamAV's clamd over TCP or a Unix socket, by its INSTREAM command: it receives the bytes and never a path.
 
 The protocol is clamd(8)'s: a command is ``z<NAME>\\0``, its answer one line that ends in ``\\0``. A stream's bytes
 follow as chunks, each behind its length in four bytes, big-endian; a length of 0 ends it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import socket
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -24,32 +25,36 @@ from windlass.processing.scanners.contract import (
     ScanResult,
     UnpackingLimits,
 )
-from windlass.processing.scanners.probes import archive_of_test_file, archive_too_deep
 
 MB = 1024 * 1024
 
-#: Seconds for a connection, and for an answer that needs no scan.
+#: Seconds for a connection, and for an answer without a scan.
 CONNECT_SECONDS = 5.0
-#: Seconds in which clamd must take one more chunk: it only writes it to a file of its own.
+#: Seconds in which clamd must receive one more chunk, which it only writes to a temporary file.
 CHUNK_SECONDS = 30.0
 CHUNK_SIZE = 128 * 1024
 LONGEST_ANSWER = 4096
 
-#: What clamd says of a stream longer than its ``StreamMaxLength``.
+#: clamd's answer to a stream longer than its ``StreamMaxLength``.
 TOO_LONG = "INSTREAM size limit exceeded"
-#: With ``AlertExceedsMax`` clamd says so of what it did not look into, by this name or by none; without, it says OK. Of
-#: a packed file within a file that is larger than ``MaxFileSize`` it says OK either way.
-BEYOND, NO_NAME = "Heuristics.Limits.Exceeded", "(null)"
-#: ``MaxFiles``, where clamd does not say that there were more.
+#: With ``AlertExceedsMax`` clamd reports this name, or none, for content beyond its limits; without, it reports OK. For
+#: a packed file larger than ``MaxFileSize`` it reports OK either way.
+LIMITS_EXCEEDED, NO_NAME = "Heuristics.Limits.Exceeded", "(null)"
+#: ``MaxFiles``, which counts if clamd does not report that there were more files.
 MOST_FILES = 10_000
-#: Seconds for which it is known whether clamd says where it stopped: its settings may be changed.
-KNOWN_SECONDS = 300.0
-_VERDICT = re.compile(r"stream: (?:(?P<said>.+) )?(?P<word>OK|FOUND|ERROR)", re.DOTALL)
+#: Seconds after which it is tried again whether ``AlertExceedsMax`` is on: clamd may be reconfigured.
+ALERTS_KNOWN_SECONDS = 300.0
+_VERDICT = re.compile(r"stream: (?:(?P<name>.+) )?(?P<word>OK|FOUND|ERROR)", re.DOTALL)
+
+#: The EICAR test file, which every scanner knows; in two parts, or scanners would report this module.
+EICAR = b"".join((rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-", b"ANTIVIRUS-TEST-FILE!$H+H*"))
+#: Deeper than clamd's ``MaxRecursion`` can be set.
+_TOO_DEEP = 120
 
 
 class Clamd:
-    """``url`` is ``tcp://host:port`` or ``unix:///path``; a scan ends within ``seconds``; files above ``largest`` bytes
-    are not what this clamd reads whole."""
+    """``url`` is ``tcp://host:port`` or ``unix:///path``; a scan ends within ``seconds``; ``largest`` is the
+    size (bytes) of the largest file that this clamd reads whole."""
 
     def __init__(self, url: str, *, seconds: float, largest: int) -> None:
         self.largest = largest
@@ -60,12 +65,12 @@ class Clamd:
         return self._ask("VERSION")
 
     def unpacking_limits(self) -> UnpackingLimits:
-        if self._tells_limits():
+        if self._reports_limits():
             return UnpackingLimits(part=self.largest)
         return UnpackingLimits(part=self.largest, sum=self.largest, entries=MOST_FILES)
 
     def try_limits(self) -> str:
-        """By the test file of EICAR, which stands at the end of an archive as large as clamd is said to read whole."""
+        """Scan archives of the configured size that end in the EICAR test file."""
         if not isinstance(self._scan_bytes(archive_of_test_file(0)), Infected):
             return "It does not know the test file of EICAR, so its limits were not tried."
         if not isinstance(self._scan_bytes(archive_of_test_file(self.largest)), Infected):
@@ -73,18 +78,18 @@ class Clamd:
                 f"It does not read an archive of {self.largest // MB} MB whole: set CLAMAV_MAX_SIZE_MB to the least of "
                 "its StreamMaxLength, MaxFileSize and MaxScanSize."
             )
-        if not self._tells_limits():
+        if not self._reports_limits():
             return (
                 f"AlertExceedsMax is off, so archives that unpack to more than {self.largest // MB} MB count as not "
                 "scanned: set `AlertExceedsMax yes` in clamd.conf."
             )
         return f"It reads {self.largest // MB} MB whole, and says where it stops."
 
-    def _tells_limits(self) -> bool:
-        """Whether ``AlertExceedsMax`` is on."""
+    def _reports_limits(self) -> bool:
+        """Return whether ``AlertExceedsMax`` is on."""
         if self._alerts is None or monotonic() > self._alerts[0]:
-            found = self._scan_bytes(archive_too_deep())
-            self._alerts = monotonic() + KNOWN_SECONDS, isinstance(found, NotScanned)
+            result = self._scan_bytes(archive_too_deep())
+            self._alerts = monotonic() + ALERTS_KNOWN_SECONDS, isinstance(result, NotScanned)
         return self._alerts[1]
 
     def _scan_bytes(self, content: bytes) -> ScanResult:
@@ -94,13 +99,13 @@ class Clamd:
             raise ScannerAway(str(error)) from error
 
     def scan(self, file: BinaryIO, size: int) -> ScanResult:
-        """It is asked first whether it is there: one that hangs is known in seconds, not when a scan's time is up."""
+        """Pings clamd first: one that hangs is noticed within seconds, not after the time of a scan."""
         self._ping()
-        with self._connected(monotonic() + self._seconds) as line:
-            line.send(b"zINSTREAM\0")
-            sent = _stream(file, line)
+        with self._connected(monotonic() + self._seconds) as connection:
+            connection.send(b"zINSTREAM\0")
+            sent = _stream(file, connection)
             try:
-                answer = line.answer()
+                answer = connection.answer()
             except ScannerAway as error:
                 if sent:
                     raise self._undecided(error) from error
@@ -108,9 +113,12 @@ class Clamd:
         return _verdict(answer, size)
 
     def _undecided(self, error: ScannerAway) -> ScanFailed | ScannerAway:
-        """It had the whole file and gave no verdict. Where it is there or has just died, it may be for this file, so
-        that the attempt counts: a file that kills scanners must not do so for ever. Where it hangs, it is away."""
-        if not isinstance(error, _Silent):
+        """The error for a clamd that received the whole file and gave no verdict.
+
+        If it still answers or has just died, this file may be the cause, so the attempt counts: a file that kills
+        scanners must not do so for ever. If it hangs, it counts as away.
+        """
+        if not isinstance(error, _TimedOut):
             return ScanFailed(str(error))
         try:
             self._ping()
@@ -124,61 +132,61 @@ class Clamd:
             raise ScannerAway(f"It answered PING with {answer[:100]!r}.")
 
     def _ask(self, command: str) -> str:
-        with self._connected(monotonic() + CONNECT_SECONDS) as line:
-            line.send(f"z{command}\0".encode())
-            return line.answer()
+        with self._connected(monotonic() + CONNECT_SECONDS) as connection:
+            connection.send(f"z{command}\0".encode())
+            return connection.answer()
 
     @contextmanager
-    def _connected(self, deadline: float) -> Iterator[_Line]:
+    def _connected(self, deadline: float) -> Iterator[_Connection]:
         try:
-            connection = _dial(self._url)
+            opened = _connect(self._url)
         except OSError as error:
             raise ScannerAway(f"It takes no connection: {error}") from error
-        with connection:
-            yield _Line(connection, deadline)
+        with opened:
+            yield _Connection(opened, deadline)
 
 
-class _Silent(ScannerAway):
+class _TimedOut(ScannerAway):
     """It took too long."""
 
 
-class _Line:
-    """One connection, with a moment by which everything must be over."""
+class _Connection:
+    """One connection with a deadline."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection, self._deadline = connection, deadline
+        self._socket, self._deadline = connection, deadline
 
     def send(self, data: bytes) -> None:
         """Raises ScannerAway."""
         with self._bounded(CHUNK_SECONDS):
-            self._connection.sendall(data)
+            self._socket.sendall(data)
 
     def answer(self) -> str:
-        """Its one answer, complete. Raises ScannerAway."""
-        said = bytearray()
-        while not said.endswith(b"\0"):
+        """Receive the one answer. Raises ScannerAway."""
+        answer = bytearray()
+        while not answer.endswith(b"\0"):
             with self._bounded():
-                piece = self._connection.recv(LONGEST_ANSWER)
-            if not piece or len(said) > LONGEST_ANSWER:
+                piece = self._socket.recv(LONGEST_ANSWER)
+            if not piece or len(answer) > LONGEST_ANSWER:
                 raise ScannerAway("It ended the connection in the middle of an answer.")
-            said += piece
-        return said[:-1].decode(errors="replace").strip()
+            answer += piece
+        return answer[:-1].decode(errors="replace").strip()
 
     @contextmanager
     def _bounded(self, seconds: float = float("inf")) -> Iterator[None]:
         left = min(seconds, self._deadline - monotonic())
         if left <= 0:
-            raise _Silent("It took too long.")
-        self._connection.settimeout(left)
+            raise _TimedOut("It took too long.")
+        self._socket.settimeout(left)
         try:
             yield
         except TimeoutError as error:
-            raise _Silent("It took too long.") from error
+            raise _TimedOut("It took too long.") from error
         except OSError as error:
             raise ScannerAway(f"It ended the connection: {error}") from error
 
 
-def _dial(url: str) -> socket.socket:
+def _connect(url: str) -> socket.socket:
     scheme, _, where = url.partition("://")
     if scheme == "tcp":
         host, _, port = where.rpartition(":")
@@ -195,13 +203,13 @@ def _dial(url: str) -> socket.socket:
     return connection
 
 
-def _stream(file: BinaryIO, line: _Line) -> bool:
-    """Send every byte. False where clamd stopped taking them: it may have said why."""
+def _stream(file: BinaryIO, connection: _Connection) -> bool:
+    """Send the whole file. Return False if clamd stopped receiving; its answer may say why."""
     try:
         while chunk := file.read(CHUNK_SIZE):
-            line.send(len(chunk).to_bytes(4, "big") + chunk)
-        line.send(bytes(4))
-    except _Silent:
+            connection.send(len(chunk).to_bytes(4, "big") + chunk)
+        connection.send(bytes(4))
+    except _TimedOut:
         raise
     except ScannerAway:
         return False
@@ -209,25 +217,25 @@ def _stream(file: BinaryIO, line: _Line) -> bool:
 
 
 def _verdict(answer: str, size: int) -> ScanResult:
-    """What an answer means. One that is not about this file means that clamd takes no files."""
+    """Interpret an answer. One that is not about this file means that clamd takes no files: raises ScannerAway."""
     if answer.startswith(TOO_LONG):
         return NotScanned(f"The file has {size} bytes, more than the scanner takes.", "StreamMaxLength", size)
-    found = _VERDICT.fullmatch(answer)
-    if found is None:
+    match = _VERDICT.fullmatch(answer)
+    if match is None:
         raise ScannerAway(f"It answered {answer[:200]!r}.")
-    said = found["said"] or ""
-    if found["word"] == "ERROR":
-        raise ScanFailed(f"It answered {said[:200]!r}.")
-    if found["word"] == "OK":
+    name = match["name"] or ""
+    if match["word"] == "ERROR":
+        raise ScanFailed(f"It answered {name[:200]!r}.")
+    if match["word"] == "OK":
         return Clean()
-    if said.startswith(BEYOND) or said == NO_NAME:
-        limit = said.removeprefix(NO_NAME).removeprefix(BEYOND).strip(".") or None
+    if name.startswith(LIMITS_EXCEEDED) or name == NO_NAME:
+        limit = name.removeprefix(NO_NAME).removeprefix(LIMITS_EXCEEDED).strip(".") or None
         return NotScanned(f"The scanner did not look into all of it: {limit or 'a limit'} was exceeded.", limit)
-    return Infected(said)
+    return Infected(name)
 
 
 def configured() -> Clamd:
-    """The clamd that the settings name. Raises ValueError where they name none."""
+    """The clamd in the settings. Raises ValueError if CLAMAV_URL is not set."""
     settings = conf.get()
     if not settings.clamav_url:
         raise ValueError("CLAMAV_URL is not set.")
@@ -236,3 +244,25 @@ def configured() -> Clamd:
         seconds=settings.clamav_timeout_seconds,
         largest=settings.clamav_max_size_mb * conf.MB,
     )
+
+
+def archive_of_test_file(size: int) -> bytes:
+    """A zip archive of at most ``size`` bytes whose last entry is the EICAR test file."""
+    padding = max(size - 1024, 0)
+    return _zip_archive({"padding": bytes(padding), "eicar.com": EICAR})
+
+
+def archive_too_deep() -> bytes:
+    """Zip archives nested deeper than any scanner reads."""
+    content = b"nothing"
+    for _ in range(_TOO_DEEP):
+        content = _zip_archive({"inner.zip": content})
+    return content
+
+
+def _zip_archive(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()

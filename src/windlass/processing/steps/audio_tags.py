@@ -1,4 +1,4 @@
-"""What a sound file says of itself: title, artist, album."""
+"""Read the tags of an audio file: title, artist, album."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from windlass.processing.contract import About, StepContext, StepResult, damaged
 
 #: mutagen's "easy" names, the same for every format.
 TAGS = ("title", "artist", "album", "albumartist", "composer", "date", "genre", "tracknumber", "discnumber")
-LONGEST = 500
+MAX_VALUE_LENGTH = 500
 
-#: Module -> the class of the format. mutagen knows many more, each of them code that hostile bytes could reach.
+#: Module -> class of the format. mutagen has many more; each is code that hostile bytes could reach.
 FORMATS = {
     "mutagen.aiff": "AIFF",
     "mutagen.asf": "ASF",
@@ -27,7 +27,7 @@ FORMATS = {
 
 
 class AudioTags:
-    """Adds to what the container's own words gave; formats whose tags are no texts are left at those."""
+    """Adds to the tags of the container. Formats whose tags are not text keep those."""
 
     about = About(
         name="audio_tags",
@@ -46,14 +46,14 @@ class AudioTags:
         import mutagen
 
         with damaged(mutagen.MutagenError, what="tags"):
-            read = mutagen.File(_Bounded(context.file), options=_formats(), easy=True)
-        tags = {} if read is None or read.tags is None else _known(read.tags)
+            tagged_file = mutagen.File(_BoundedFile(context.file), options=_formats(), easy=True)
+        tags = {} if tagged_file is None or tagged_file.tags is None else _known_tags(tagged_file.tags)
         tags = {**(context.facts.get("tags") or {}), **tags}
         return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
 
 
-class _Bounded:
-    """mutagen asks for as many bytes as the file claims of itself, and Python makes room for all it is asked for."""
+class _BoundedFile:
+    """Limits reads to the file's size: mutagen requests as many bytes as the file claims, and Python allocates them."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._end = file, file.seek(0, os.SEEK_END)
@@ -61,22 +61,22 @@ class _Bounded:
         file.seek(0)
 
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self._end - self._file.tell())
-        return self._file.read(left if size < 0 else min(size, left))
+        remaining = max(0, self._end - self._file.tell())
+        return self._file.read(remaining if size < 0 else min(size, remaining))
 
 
 def _formats() -> list[Any]:
     return [getattr(import_module(module), name) for module, name in FORMATS.items()]
 
 
-def _known(tags: Any) -> dict[str, str]:
-    """Formats without easy names (WAV, AIFF) have frames under other keys: they are left out."""
-    found = {}
+def _known_tags(tags: Any) -> dict[str, str]:
+    """Formats without easy names (WAV, AIFF) have frames under other keys, which are ignored."""
+    known = {}
     for name in TAGS:
         try:
             values = tags.get(name)
         except ValueError:  # a Vorbis comment's key may be anything but this
             continue
         if isinstance(values, list) and values:
-            found[name] = "; ".join(str(value) for value in values)[:LONGEST]
-    return found
+            known[name] = "; ".join(str(value) for value in values)[:MAX_VALUE_LENGTH]
+    return known

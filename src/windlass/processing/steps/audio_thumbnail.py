@@ -1,13 +1,13 @@
-"""The picture on a record's sleeve."""
+"""The thumbnail of an audio file: its cover art."""
 
 from __future__ import annotations
 
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.toolkit import pictures, recordings
+from windlass.processing.toolkit import recordings, thumbnails
 
 
 class AudioThumbnail:
-    """The cover that a sound file carries, as its thumbnail. Where it carries none, the waveform's drawing is one."""
+    """The cover art of an audio file. Without cover art, the waveform step draws the thumbnail."""
 
     about = About(
         name="audio_thumbnail",
@@ -17,18 +17,20 @@ class AudioThumbnail:
         isolated=True,
         mime_types=recordings.AUDIO_TYPES,
         wanted_by="thumbnails",
-        makes=pictures.MAKES,
+        makes=thumbnails.MAKES,
         libraries=("av", "pyvips"),
     )
 
     def prepare(self) -> None:
-        pictures.prepare()
+        thumbnails.prepare()
 
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        with recordings.opened(context) as container, damaged(pyvips.Error, what="cover"):
-            picture = recordings.cover(container)
+        with recordings.open_recording(context) as container, damaged(pyvips.Error, what="cover"):
+            picture = recordings.cover_image(container)
             if picture is None:
                 return StepResult(detail="no cover")
-            return pictures.result(context, pictures.of_bytes(picture, pictures.largest(context)), what="cover")
+            return thumbnails.write_result(
+                context, thumbnails.from_bytes(picture, thumbnails.largest_width(context)), what="cover"
+            )

@@ -1,4 +1,4 @@
-"""What a video or a sound is: how long, how large, in which codecs, and what it says of itself."""
+"""Read the facts of audio and video: length, size, codecs, tags."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ from typing import Any
 from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
 from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.toolkit import recording_length
-from windlass.processing.toolkit.recordings import DEMUXERS, is_cover, main_audio, main_video, opened, seconds_of
-from windlass.processing.toolkit.rehearsal import rehearse
+from windlass.processing.toolkit.recordings import (
+    DEMUXERS,
+    header_duration,
+    is_cover,
+    main_audio_stream,
+    main_video_stream,
+    open_recording,
+)
+from windlass.processing.toolkit.warm_up import warm_up
 
-#: Packets until the first picture must have come: it tells how the pictures are turned.
-FIRST_PICTURE_WITHIN = 200
+#: Packets within which the first frame must be decoded; it has the rotation.
+MAX_PACKETS_TO_FIRST_FRAME = 200
 
-#: Above this a rate of pictures is the clock's, not the pictures'.
-FASTEST = 1000
+#: A higher frame rate is the rate of the time base, not of the frames.
+MAX_FRAME_RATE = 1000
 
-MOST_STREAMS = 32
+MAX_STREAMS = 32
 
-#: AVColorTransferCharacteristic of films with more light than a screen of old.
+#: AVColorTransferCharacteristic of high dynamic range.
 HDR = {16: "pq", 18: "hlg"}
 
 
 class AvFacts:
-    """Decodes one picture at most. Where it was made is told only if the profile's ``show_location`` is on."""
+    """Decodes one frame at most. The location is a fact only if the profile's ``show_location`` is on."""
 
     about = About(
         name="av_facts",
@@ -38,7 +45,7 @@ class AvFacts:
             "too long to be counted and no rule of the profile needs it",
             "width": "pixels as displayed",
             "height": "pixels as displayed",
-            "rotation": "degrees by which the picture is turned for display, clockwise",
+            "rotation": "degrees by which the picture is rotated for display, clockwise",
             "container": "family of the container, as FFmpeg calls it: mov (MP4 too), matroska (WebM too), ogg …",
             "bitrate": "bits per second of the whole file",
             "fps": "pictures per second, on average",
@@ -49,7 +56,7 @@ class AvFacts:
             "hdr": "pq or hlg, where the pictures have a high dynamic range",
             "channels": "channels of the sound",
             "sample_rate": "samples of sound per second",
-            "streams": f"each stream, {MOST_STREAMS} at most: type, codec, language, and width, height or channels, "
+            "streams": f"each stream, {MAX_STREAMS} at most: type, codec, language, and width, height or channels, "
             "sample_rate",
             "chapters": "chapters, where there are any",
             "has_cover": "whether it has a picture on its sleeve",
@@ -62,33 +69,33 @@ class AvFacts:
     )
 
     def prepare(self) -> None:
-        rehearse(self, "video/mp4")
+        warm_up(self, "video/mp4")
 
     def run(self, context: StepContext) -> StepResult:
-        with opened(context) as container:
+        with open_recording(context) as container:
             facts = _facts(context, container)
-            video = main_video(container)
-            pictures = video.index if video is not None else None
-            claimed = seconds_of(container, video if video is not None else main_audio(container))
+            video = main_video_stream(container)
+            video_index = video.index if video is not None else None
+            claimed = header_duration(container, video if video is not None else main_audio_stream(container))
         if "codec" not in facts:
             raise PermanentError("The recording has neither pictures nor sound.")
-        facts |= _timing(context, facts, claimed, pictures)
+        facts |= _timing(context, facts, claimed, video_index)
         return StepResult(facts, detail=_summary(facts))
 
 
 def _facts(context: StepContext, container: Any) -> dict[str, Any]:
-    video, audio = main_video(container), main_audio(container)
+    video, audio = main_video_stream(container), main_audio_stream(container)
     facts: dict[str, Any] = {"container": DEMUXERS[context.facts["mime_type"]]}
-    facts |= _besides(container) | _said(context, container)
+    facts |= _stream_facts(container) | _metadata_facts(context, container)
     if audio is not None:
-        facts |= _of_audio(audio)
+        facts |= _audio_facts(audio)
     if video is not None:
-        facts |= _of_video(container, video)
+        facts |= _video_facts(container, video)
     return facts
 
 
-def _besides(container: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"streams": [_listed(stream) for stream in list(container.streams)[:MOST_STREAMS]]}
+def _stream_facts(container: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {"streams": [_stream_summary(stream) for stream in list(container.streams)[:MAX_STREAMS]]}
     chapters = len(container.chapters())
     if chapters:
         facts["chapters"] = chapters
@@ -97,7 +104,7 @@ def _besides(container: Any) -> dict[str, Any]:
     return facts
 
 
-def _listed(stream: Any) -> dict[str, Any]:
+def _stream_summary(stream: Any) -> dict[str, Any]:
     context = stream.codec_context
     found = {"type": "cover" if stream.type == "video" and is_cover(stream) else stream.type, "codec": _codec(stream)}
     if stream.language and stream.language != "und":
@@ -115,20 +122,20 @@ def _codec(stream: Any) -> str | None:
     return getattr(stream, "name", None)
 
 
-def _said(context: StepContext, container: Any) -> dict[str, Any]:
-    """Ogg has its tags in the stream."""
-    audio = main_audio(container)
+def _metadata_facts(context: StepContext, container: Any) -> dict[str, Any]:
+    """Tags and what they say of time and place. Ogg has its tags in the stream."""
+    audio = main_audio_stream(container)
     metadata = {**(audio.metadata if audio is not None else {}), **container.metadata}
     found: dict[str, Any] = {
         "tags": recording_tags.tags(metadata),
-        "created_at": recording_tags.made_at(metadata),
-        "location": recording_tags.place(metadata) if context.profile.get("show_location") else None,
+        "created_at": recording_tags.created_at(metadata),
+        "location": recording_tags.location(metadata) if context.profile.get("show_location") else None,
     }
-    # What an earlier run showed under another profile is taken back.
+    # An empty location replaces the one that an earlier run stored under another profile.
     return {name: value for name, value in found.items() if value or (name == "location" and name in context.facts)}
 
 
-def _of_audio(stream: Any) -> dict[str, Any]:
+def _audio_facts(stream: Any) -> dict[str, Any]:
     codec, context = _codec(stream), stream.codec_context
     facts: dict[str, Any] = {"codec": codec, "audio_codec": codec}
     for name in ("channels", "sample_rate"):
@@ -137,13 +144,13 @@ def _of_audio(stream: Any) -> dict[str, Any]:
     return facts
 
 
-def _of_video(container: Any, stream: Any) -> dict[str, Any]:
+def _video_facts(container: Any, stream: Any) -> dict[str, Any]:
     codec, context = _codec(stream), stream.codec_context
     facts: dict[str, Any] = {"codec": codec, "video_codec": codec}
     if context is None:
         return facts
     rotation = _rotation(container, stream)
-    width, height = _shown(context.width, context.height, stream.sample_aspect_ratio)
+    width, height = _displayed_size(context.width, context.height, stream.sample_aspect_ratio)
     if rotation in (90, 270):
         width, height = height, width
     if width and height:
@@ -155,47 +162,47 @@ def _of_video(container: Any, stream: Any) -> dict[str, Any]:
     if int(context.color_trc) in HDR:
         facts["hdr"] = HDR[int(context.color_trc)]
     rate = stream.average_rate
-    return facts | ({"fps": round(float(rate), 3)} if rate and rate < FASTEST else {})
+    return facts | ({"fps": round(float(rate), 3)} if rate and rate < MAX_FRAME_RATE else {})
 
 
-def _shown(width: int, height: int, ratio: Any) -> tuple[int, int]:
-    """Pixels that are not square are shown stretched, as players do it: in width."""
+def _displayed_size(width: int, height: int, ratio: Any) -> tuple[int, int]:
+    """Return the size with square pixels: like players, stretch the width."""
     return (round(width * ratio), height) if ratio and 0.1 < ratio < 10 else (width, height)
 
 
 def _rotation(container: Any, stream: Any) -> int:
-    """Clockwise degrees, a quarter at a time, by which the pictures are shown turned."""
-    picture = next(_pictures(container, stream), None)
-    return -round(picture.rotation / 90) * 90 % 360 if picture is not None else 0
+    """Return the clockwise rotation for display, in multiples of 90 degrees."""
+    frame = next(_first_frames(container, stream), None)
+    return -round(frame.rotation / 90) * 90 % 360 if frame is not None else 0
 
 
-def _pictures(container: Any, stream: Any) -> Iterator[Any]:
-    """Of the stream's beginning. Damage ends the search, as does a codec that is not known here."""
+def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decode the beginning of the stream. Damage or an unknown codec ends it."""
     import av
 
     stream.codec_context.thread_count = 1
     try:
         for number, packet in enumerate(container.demux(stream)):
             yield from packet.decode()
-            if number >= FIRST_PICTURE_WITHIN:
+            if number >= MAX_PACKETS_TO_FIRST_FRAME:
                 return
     except (av.FFmpegError, ValueError):
         return
 
 
-def _timing(context: StepContext, facts: Facts, claimed: float | None, pictures: int | None) -> dict[str, Any]:
-    """Length, bit rate, and pictures a second where the header's are none or belong to another length."""
-    length = recording_length.measured(context, claimed)
+def _timing(context: StepContext, facts: Facts, claimed: float | None, video_index: int | None) -> dict[str, Any]:
+    """Length, bit rate, and the frame rate if the header has none or has it for another length."""
+    length = recording_length.measure_length(context, claimed)
     seconds = length.seconds
     if seconds is None:
         return {}
-    found: dict[str, Any] = {"duration": round(seconds, 3), "bitrate": int(context.facts["size"] * 8 / seconds)}
-    rate = length.count.rate(pictures, seconds) if pictures is not None else None
-    said = facts.get("fps", 0)
-    # Counted too often are pictures that come as two fields each; the header's rate is then the right one.
-    if rate and rate < FASTEST and not rate / 2.1 < said < rate * 1.02:
-        found["fps"] = round(rate, 3)
-    return found
+    timing: dict[str, Any] = {"duration": round(seconds, 3), "bitrate": int(context.facts["size"] * 8 / seconds)}
+    rate = length.count.frame_rate(video_index, seconds) if video_index is not None else None
+    stated = facts.get("fps", 0)
+    # Interlaced frames may be counted twice, once for each field; then the header's rate is right.
+    if rate and rate < MAX_FRAME_RATE and not rate / 2.1 < stated < rate * 1.02:
+        timing["fps"] = round(rate, 3)
+    return timing
 
 
 def _summary(facts: Facts) -> str:

@@ -1,4 +1,4 @@
-"""The SHA-256 of every byte, and whether it is the one that was announced."""
+"""Compute the SHA-256 of the file and compare it with the expected one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 
 from windlass.processing.contract import About, Rejection, StepContext, StepResult, TransientError
 
-BLOCK = 1024 * 1024
+BLOCK_SIZE = 1024 * 1024
 
 
 class Checksum:
-    """Reads the file, unless the receiver saw every byte in order and knows the digest already. Parses nothing."""
+    """Reads the file, unless the receiver has computed the digest already. Parses nothing."""
 
     about = About(
         name="checksum",
@@ -32,14 +32,14 @@ class Checksum:
         if expected and expected.lower() != digest:
             detail = f"The bytes have the SHA-256 {digest}; {expected.lower()} was announced."
             verdict = Rejection("checksum", detail, expected.lower(), digest)
-        said = "as announced" if expected else "none was announced"
-        return StepResult({"checksum": digest}, verdict=verdict, detail="" if verdict else f"SHA-256, {said}")
+        comparison = "as announced" if expected else "none was announced"
+        return StepResult({"checksum": digest}, verdict=verdict, detail="" if verdict else f"SHA-256, {comparison}")
 
 
 def _digest(context: StepContext) -> str:
     size: int = context.facts["size"]
     digest, seen = hashlib.sha256(), 0
-    while block := context.file.read(BLOCK):
+    while block := context.file.read(BLOCK_SIZE):
         digest.update(block)
         seen += len(block)
         context.report(100 * seen // max(size, 1))

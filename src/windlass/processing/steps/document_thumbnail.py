@@ -1,4 +1,4 @@
-"""The small picture that an office document or a book carries."""
+"""The thumbnail of an office document or a book: the preview or cover that it contains."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from windlass.processing.formats.documents import compound_file, epub
 from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB
 from windlass.processing.formats.text import xml_events
-from windlass.processing.toolkit import pictures
+from windlass.processing.toolkit import thumbnails
 
 EPUB = "application/epub+zip"
 
-#: Where programs put their previews: Office, OpenDocument, Apple's.
-PLACES = (
+#: Names of preview images: Office, OpenDocument, Apple.
+PREVIEW_NAMES = (
     "docProps/thumbnail.jpeg",
     "docProps/thumbnail.jpg",
     "docProps/thumbnail.png",
     "Thumbnails/thumbnail.png",
 )
-#: Where Office puts them in formats of Windows' own drawings.
-DRAWINGS = ("docProps/thumbnail.emf", "docProps/thumbnail.wmf")
+#: Names of previews in Windows' drawing formats, which are not read.
+DRAWING_NAMES = ("docProps/thumbnail.emf", "docProps/thumbnail.wmf")
 
-LARGEST_MARKUP, LARGEST_PICTURE = 4 * MB, 32 * MB
+MAX_MARKUP_BYTES, MAX_PICTURE_BYTES = 4 * MB, 32 * MB
 
 
 class DocumentThumbnail:
-    """The preview that the program left in the document, or a book's cover. A document without one has no thumbnail:
-    laying it out takes an office program.
+    """The preview image stored in the document, or a book's cover. A document without one has no thumbnail: rendering
+    it needs an office program.
     """
 
     about = About(
@@ -46,30 +46,30 @@ class DocumentThumbnail:
             EPUB,
         ),
         wanted_by="thumbnails",
-        makes=pictures.MAKES,
+        makes=thumbnails.MAKES,
         libraries=("pyvips", "zlib_ng", "bz2", "lzma"),
     )
 
     def prepare(self) -> None:
-        pictures.prepare()
+        thumbnails.prepare()
 
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
-        if _is_locked(context):
+        if _is_encrypted(context):
             return StepResult(detail="A password is needed to read it.", skipped=True)
         packed = ZipPackage(context.file)
-        found = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
-        drawn = not packed.names.isdisjoint(DRAWINGS)
-        if not found:
-            said = "its preview is a Windows drawing, which is not read" if drawn else "no preview in it"
-            return StepResult(detail=said)
+        preview = _cover(packed) if context.facts["mime_type"] == EPUB else _preview(packed)
+        has_drawing = not packed.names.isdisjoint(DRAWING_NAMES)
+        if not preview:
+            detail = "its preview is a Windows drawing, which is not read" if has_drawing else "no preview in it"
+            return StepResult(detail=detail)
         with damaged(pyvips.Error, what="preview"):
-            return pictures.result(context, pictures.of_bytes(found, pictures.largest(context)))
+            return thumbnails.write_result(context, thumbnails.from_bytes(preview, thumbnails.largest_width(context)))
 
 
-def _is_locked(context: StepContext) -> bool:
-    """A document of Office that is locked with a password lies, enciphered, in a compound file."""
+def _is_encrypted(context: StepContext) -> bool:
+    """An encrypted Office document is stored in a compound file."""
     context.file.seek(0)
     compound = compound_file.is_compound(context.file.read(8))
     context.file.seek(0)
@@ -77,26 +77,26 @@ def _is_locked(context: StepContext) -> bool:
 
 
 def _preview(packed: ZipPackage) -> bytes:
-    return next((data for data in (_part(packed, name) for name in PLACES) if data), b"")
+    return next((data for data in (_part(packed, name) for name in PREVIEW_NAMES) if data), b"")
 
 
 def _cover(packed: ZipPackage) -> bytes:
-    """By the book's package document (EPUB 3.3, 5.5.2); older books say ``meta name="cover"``."""
-    package = epub.package(packed)
+    """Find the cover by the package document (EPUB 3.3, 5.5.2); older books use ``meta name="cover"``."""
+    package = epub.package_path(packed)
     items: list[Mapping[str, str]] = []
-    older: set[str] = set()
-    for event in xml_events.events(packed.blocks(package, LARGEST_MARKUP)):
+    meta_cover_ids: set[str] = set()
+    for event in xml_events.events(packed.blocks(package, MAX_MARKUP_BYTES)):
         if event.kind == "start" and event.name == "item":
             items.append(event.attributes)
         elif event.kind == "start" and event.name == "meta" and event.attributes.get("name") == "cover":
-            older.add(event.attributes.get("content", ""))
+            meta_cover_ids.add(event.attributes.get("content", ""))
     by_property = (item for item in items if "cover-image" in item.get("properties", "").split())
-    by_meta = (item for item in items if item.get("id") in older)
-    place = next((item.get("href", "") for item in (*by_property, *by_meta)), "")
-    return _part(packed, posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(place))))
+    by_meta = (item for item in items if item.get("id") in meta_cover_ids)
+    path = next((item.get("href", "") for item in (*by_property, *by_meta)), "")
+    return _part(packed, posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(path))))
 
 
 def _part(packed: ZipPackage, name: str) -> bytes:
-    """Whole or not at all."""
-    data = packed.read(name, LARGEST_PICTURE)
+    """Return the whole part; nothing if it exceeds the limit."""
+    data = packed.read(name, MAX_PICTURE_BYTES)
     return b"" if packed.cut else data

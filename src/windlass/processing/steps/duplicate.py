@@ -1,4 +1,4 @@
-"""Whether the same owner has this content here already."""
+"""Find an earlier file of the same owner with the same content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from windlass.processing.contract import About, StepContext, StepResult
 
 
 class Duplicate:
-    """Only the owner's own files count: nobody learns that somebody else has a file."""
+    """Only the owner's own files are compared: nobody learns that somebody else has a file."""
 
     about = About(
         name="duplicate",

@@ -1,4 +1,4 @@
-"""What a picture is: its size as displayed, its colours, what the camera wrote. Reads headers, decodes no pixel."""
+"""Read the facts of pictures from their headers: displayed size, colours, EXIF. No pixel is decoded."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
 from windlass.processing.formats.pictures import bitmaps, exif, icc, png_chunks, raw_photos
 from windlass.processing.formats.recordings import mp4_tracks
-from windlass.processing.toolkit import pictures, tone_mapping
-from windlass.processing.toolkit.rehearsal import rehearse
+from windlass.processing.toolkit import thumbnails, tone_mapping
+from windlass.processing.toolkit.warm_up import warm_up
 
-#: Read by their headers: the libvips that comes with Windlass has no loader for them.
+#: Formats without a loader in the libvips that Windlass uses; their headers are read here.
 BITMAPS = {
     "image/bmp": ("bmp", bitmaps.bmp),
     "image/vnd.microsoft.icon": ("ico", bitmaps.ico),
@@ -25,15 +25,15 @@ BITMAPS = {
     "image/x-win-bitmap": ("cur", bitmaps.ico),
 }
 
-#: Milliseconds that a picture of an animation is shown: below the first, browsers take the second.
-FASTEST_DELAY, BROWSERS_DELAY = 10, 100
+#: Milliseconds that a picture of an animation is shown. Browsers replace delays up to the first by the second.
+MAX_REPLACED_DELAY, BROWSER_DELAY = 10, 100
 
 _COLOURS = {"b-w": "grey", "grey16": "grey", "rgb16": "rgb", "scrgb": "rgb", "srgb": "rgb"}
 _BITS = {"uchar": 8, "char": 8, "ushort": 16, "short": 16, "uint": 32, "int": 32, "float": 32, "double": 64}
 
 
 class ImageFacts:
-    """Where the picture was taken is told only if the profile's ``show_location`` is on."""
+    """The location is a fact only if the profile's ``show_location`` is on."""
 
     about = About(
         name="image_facts",
@@ -69,20 +69,20 @@ class ImageFacts:
     )
 
     def prepare(self) -> None:
-        rehearse(self, "image/jpeg")
+        warm_up(self, "image/jpeg")
 
     def run(self, context: StepContext) -> StepResult:
         kind = canonical(context.facts["mime_type"])
         if kind in BITMAPS:
-            facts = _of_bitmap(context, kind)
+            facts = _bitmap_facts(context, kind)
         elif kind in RAW_IMAGES:
-            facts = _of_raw(context)
+            facts = _raw_facts(context)
         else:
-            facts = _of_picture(context)
+            facts = _vips_facts(context)
         return StepResult(facts, detail=f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
 
 
-def _of_bitmap(context: StepContext, kind: str) -> dict[str, Any]:
+def _bitmap_facts(context: StepContext, kind: str) -> dict[str, Any]:
     name, read = BITMAPS[kind]
     found = read(context.file.read(bitmaps.HEAD))
     if found is None:
@@ -91,39 +91,45 @@ def _of_bitmap(context: StepContext, kind: str) -> dict[str, Any]:
     return {"width": found["width"], "height": found["height"], "image_format": name} | bits
 
 
-def _of_raw(context: StepContext) -> dict[str, Any]:
-    """The size of what the sensor saw. What else the camera wrote, as far as the file reads as TIFF."""
-    photo = raw_photos.read(context.file, context.facts["size"])
+def _raw_facts(context: StepContext) -> dict[str, Any]:
+    """The size of the sensor image, and EXIF if the file can be read as TIFF."""
+    photo = raw_photos.read_raw_photo(context.file, context.facts["size"])
     if photo is None or photo.width <= 0 or photo.height <= 0:
         raise Unreadable("The photograph cannot be read: its header does not tell its size.")
-    written: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     with suppress(Unreadable):
-        found = _of_picture(context)
-        written = {name: found[name] for name in ("exif", "location", "color_profile") if name in found}
+        found = _vips_facts(context)
+        metadata = {name: found[name] for name in ("exif", "location", "color_profile") if name in found}
     sides = {"width": photo.width, "height": photo.height, "orientation": photo.orientation}
-    return written | sides | {"image_format": photo.mime_type.rpartition("-")[2]}
+    return metadata | sides | {"image_format": photo.mime_type.rpartition("-")[2]}
 
 
-def _of_picture(context: StepContext) -> dict[str, Any]:
+def _vips_facts(context: StepContext) -> dict[str, Any]:
     import pyvips
 
     with damaged(pyvips.Error, what="picture"):
         try:
-            image = pyvips.Image.new_from_source(pictures.opener(context.file)(), "", access="sequential")
+            image = pyvips.Image.new_from_source(thumbnails.source_opener(context.file)(), "", access="sequential")
         except pyvips.Error:
-            facts = _of_sequence(context)
+            facts = _sequence_facts(context)
             if not facts:
                 raise
             return facts
-        facts = _shape(image) | _colours(image) | _pages(image) | _of_sequence(context) | _of_animation(context)
-        facts |= _light(context, image)
-        written = exif.camera(lambda name: _text(image, f"exif-{name}"))
-        return facts | ({"exif": written} if written else {}) | _location(context, image)
+        facts = (
+            _size_facts(image)
+            | _colour_facts(image)
+            | _page_facts(image)
+            | _sequence_facts(context)
+            | _apng_facts(context)
+        )
+        facts |= _hdr_facts(context, image)
+        camera = exif.camera(lambda name: _text(image, f"exif-{name}"))
+        return facts | ({"exif": camera} if camera else {}) | _location(context, image)
 
 
-def _of_sequence(context: StepContext) -> dict[str, Any]:
-    """Pictures that follow each other in a HEIF or AVIF file: they are a track, as of a film."""
-    movie = mp4_tracks.movie(context.file, context.facts["size"])
+def _sequence_facts(context: StepContext) -> dict[str, Any]:
+    """The facts of an image sequence in a HEIF or AVIF file, which is a track as in a video."""
+    movie = mp4_tracks.read_movie(context.file, context.facts["size"])
     track = next((each for each in movie.tracks if each.handler == "pict"), None) if movie is not None else None
     if track is None or not track.width or not track.height:
         return {}
@@ -133,9 +139,9 @@ def _of_sequence(context: StepContext) -> dict[str, Any]:
     return facts | ({"duration": round(track.seconds, 3)} if track.samples > 1 and track.seconds else {})
 
 
-def _of_animation(context: StepContext) -> dict[str, Any]:
-    """Of a PNG file."""
-    found = png_chunks.read(context.file)
+def _apng_facts(context: StepContext) -> dict[str, Any]:
+    """The facts of an animated PNG."""
+    found = png_chunks.read_chunks(context.file)
     if found.frames < 2:
         return {}
     return {"frames": found.frames, "loop": found.loop} | (
@@ -143,24 +149,24 @@ def _of_animation(context: StepContext) -> dict[str, Any]:
     )
 
 
-def _light(context: StepContext, image: Any) -> dict[str, Any]:
-    transfer = tone_mapping.transfer_of(context.file, image)
+def _hdr_facts(context: StepContext, image: Any) -> dict[str, Any]:
+    transfer = tone_mapping.transfer_function(context.file, image)
     return {"hdr": tone_mapping.HDR[transfer]} if transfer else {}
 
 
-def _shape(image: Any) -> dict[str, Any]:
+def _size_facts(image: Any) -> dict[str, Any]:
     orientation = _number(image, "orientation", 1)
-    lying = orientation in (5, 6, 7, 8)  # EXIF: the sensor's rows are the picture's columns
-    dots = round(image.xres * 25.4)  # libvips counts per millimetre, and says 1 where nothing is known
+    is_transposed = orientation in (5, 6, 7, 8)  # EXIF: the sensor's rows are the picture's columns
+    dpi = round(image.xres * 25.4)  # libvips counts per millimetre, and has 1 if it is unknown
     return {
-        "width": image.height if lying else image.width,
-        "height": image.width if lying else image.height,
+        "width": image.height if is_transposed else image.width,
+        "height": image.width if is_transposed else image.height,
         "orientation": orientation,
         "image_format": image.get("vips-loader").partition("load")[0],
-    } | ({"dpi": dots} if image.xres != 1 and dots > 0 else {})
+    } | ({"dpi": dpi} if image.xres != 1 and dpi > 0 else {})
 
 
-def _colours(image: Any) -> dict[str, Any]:
+def _colour_facts(image: Any) -> dict[str, Any]:
     space = str(image.interpretation)
     facts = {
         "color_space": _COLOURS.get(space, space),
@@ -169,12 +175,12 @@ def _colours(image: Any) -> dict[str, Any]:
         "has_alpha": bool(image.hasalpha()),
     }
     profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
-    name = icc.name(profile)
+    name = icc.profile_name(profile)
     return facts | ({"color_profile": name} if name else {})
 
 
-def _pages(image: Any) -> dict[str, Any]:
-    """Pages of a TIFF, pictures of an animation; those that HEIF keeps beside the main one are neither."""
+def _page_facts(image: Any) -> dict[str, Any]:
+    """Pages of a TIFF or pictures of an animation. Further pictures of a HEIF file are neither."""
     pages = _number(image, "n-pages", 1)
     loader = image.get("vips-loader")
     if loader.startswith("tiff"):
@@ -182,13 +188,13 @@ def _pages(image: Any) -> dict[str, Any]:
     if pages < 2 or loader.startswith("heif"):
         return {}
     delays = image.get("delay") if image.get_typeof("delay") else []
-    milliseconds = sum(delay if delay > FASTEST_DELAY else BROWSERS_DELAY for delay in delays)
+    milliseconds = sum(delay if delay > MAX_REPLACED_DELAY else BROWSER_DELAY for delay in delays)
     facts: dict[str, Any] = {"frames": pages, "loop": _number(image, "loop", 0)}
     return facts | ({"duration": milliseconds / 1000} if milliseconds else {})
 
 
 def _location(context: StepContext, image: Any) -> dict[str, Any]:
-    """What an earlier run showed under another profile is taken back."""
+    """The location; or None, to replace the one that an earlier run stored under another profile."""
     if context.profile.get("show_location"):
         found = exif.location(lambda name: _text(image, f"exif-{name}"))
         if found:

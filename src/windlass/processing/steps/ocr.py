@@ -1,4 +1,4 @@
-"""The text in pictures and scans, by optical character recognition on this machine."""
+"""Optical character recognition of pictures and scans, on this machine."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 from windlass.kernel.media_types import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import pdf
-from windlass.processing.formats.text.text_sink import MAKES, TextSink
-from windlass.processing.toolkit import picture_work
+from windlass.processing.formats.text.text_sink import MAKES, TextRendition
+from windlass.processing.toolkit import decode_limits
 
-MOST_PAGES = 200
-#: Seconds after which it makes do with the pages it has.
-PATIENCE = 480.0
-#: Pages are drawn, and pictures shrunk, to fit a square of so many pixels: what the recognition works on.
-SIDE = 2000
+MAX_PAGES = 200
+#: Seconds after which the recognition ends with the pages done so far.
+TIME_LIMIT_SECONDS = 480.0
+#: Pages are rendered, and pictures shrunk, to fit a square with this side (pixels).
+MAX_SIDE = 2000
 
-#: One thread, no arena kept between runs, no turning of lines that stand on their head, not a word on the console.
+#: One thread, no memory kept between runs, no detection of lines that are upside down, no console output.
 _ENGINE = {
     "Global.log_level": "critical",
     "Global.use_cls": False,
-    "Global.max_side_len": SIDE,
+    "Global.max_side_len": MAX_SIDE,
     "EngineConfig.onnxruntime.intra_op_num_threads": 1,
     "EngineConfig.onnxruntime.inter_op_num_threads": 1,
     "EngineConfig.onnxruntime.enable_cpu_mem_arena": False,
@@ -30,8 +30,8 @@ _ENGINE = {
 
 
 class Ocr:
-    """Reads pictures, and those pages of a PDF on which there is no text; the other pages' text is taken as it is.
-    Reads Latin and Chinese script. At most 200 pages and eight minutes."""
+    """Recognizes pictures, and the pages of a PDF that have no text; the text of other pages is taken as it is. Reads
+    Latin and Chinese script. At most 200 pages and eight minutes."""
 
     about = About(
         name="ocr",
@@ -43,13 +43,13 @@ class Ocr:
         wanted_by="ocr",
         mime_types=("application/pdf", *RASTER_IMAGES),
         gives={
-            "text_characters": "characters of the text that was got out of the file",
+            "text_characters": "characters of the text that was extracted from the file",
             "text_cut": "why that is not all of it",
-            "ocr_pages": "pages or pictures that were looked at for text",
+            "ocr_pages": "pages or pictures on which text was recognized",
         },
         makes=(MAKES,),
         libraries=(
-            "windlass.processing.formats.disable_telemetry",  # before the one that it quietens
+            "windlass.processing.formats.disable_telemetry",  # before onnxruntime, whose telemetry it disables
             "onnxruntime",
             "numpy",
             "cv2",
@@ -65,21 +65,21 @@ class Ocr:
         if context.facts["mime_type"] == "application/pdf" and context.facts.get("pages_without_text") == 0:
             return StepResult(detail="Every page has text already.")
         assert context.output is not None  # it was announced to make something
-        sink, reader = TextSink(context.output, PATIENCE), _Reader()
+        sink, recognizer = TextRendition(context.output, TIME_LIMIT_SECONDS), _Recognizer()
         if context.facts["mime_type"] == "application/pdf":
-            sink.take(_pdf(context, reader, sink))
+            sink.take(_pdf_text(context, recognizer, sink))
         else:
-            sink.take(_pictures(context, reader, sink))
+            sink.take(_picture_text(context, recognizer, sink))
         made = sink.finish()
-        facts: dict[str, Any] = {"text_characters": sink.characters if made else 0, "ocr_pages": reader.pages}
+        facts: dict[str, Any] = {"text_characters": sink.characters if made else 0, "ocr_pages": recognizer.pages}
         if sink.why_cut:
             facts["text_cut"] = sink.why_cut
-        said = f"{sink.characters} characters" if made else "No text was recognised."
-        return StepResult(facts, (made,) if made else (), detail=said)
+        detail = f"{sink.characters} characters" if made else "No text was recognised."
+        return StepResult(facts, (made,) if made else (), detail=detail)
 
 
-class _Reader:
-    """The engine, loaded for the first page that needs it: its threads and memory belong to this process alone."""
+class _Recognizer:
+    """The engine, loaded for the first page that needs it: its threads and memory must belong to this child."""
 
     def __init__(self) -> None:
         self._engine: Any = None
@@ -96,17 +96,18 @@ class _Reader:
             cv2.setNumThreads(0)
             self._engine = rapidocr.RapidOCR(params=_ENGINE)
         self.pages += 1
-        found = self._engine(picture)
-        if found.boxes is None or found.txts is None:
+        result = self._engine(picture)
+        if result.boxes is None or result.txts is None:
             return ""
-        return _joined([(box[:, 0].min(), box[:, 1].min(), box[:, 1].max()) for box in found.boxes], found.txts)
+        boxes = [(box[:, 0].min(), box[:, 1].min(), box[:, 1].max()) for box in result.boxes]
+        return _join_lines(boxes, result.txts)
 
 
-def _joined(places: list[tuple[float, float, float]], texts: tuple[str, ...]) -> str:
-    """Stretches beside each other become one line. ``places``: left, top and bottom of each, from top to bottom."""
+def _join_lines(boxes: list[tuple[float, float, float]], texts: tuple[str, ...]) -> str:
+    """Join texts beside each other into one line. ``boxes``: left, top and bottom of each text, from top to bottom."""
     lines: list[list[tuple[float, str]]] = []
     middle = height = 0.0
-    for (left, top, bottom), text in zip(places, texts, strict=True):
+    for (left, top, bottom), text in zip(boxes, texts, strict=True):
         if not lines or abs((top + bottom) / 2 - middle) > height / 2:
             lines.append([])
             middle, height = (top + bottom) / 2, bottom - top
@@ -114,7 +115,7 @@ def _joined(places: list[tuple[float, float, float]], texts: tuple[str, ...]) ->
     return "\n".join(" ".join(text for _, text in sorted(line)) for line in lines)
 
 
-def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]:
+def _pdf_text(context: StepContext, recognizer: _Recognizer, sink: TextRendition) -> Iterator[str]:
     with pdf.opened(context.file) as document:
         count = len(document) if document is not None else 0
         if count:
@@ -122,46 +123,46 @@ def _pdf(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]
         for number in range(min(count, pdf.MOST_PAGES)):
             context.report(100 * number // count)
             found = pdf.page_text(document, number)
-            if not found.strip() and reader.pages >= MOST_PAGES:
-                sink.note(f"only {MOST_PAGES} pages were recognised")
+            if not found.strip() and recognizer.pages >= MAX_PAGES:
+                sink.note(f"only {MAX_PAGES} pages were recognised")
             elif not found.strip():
-                found = reader.lines(_drawn(document, number))
+                found = recognizer.lines(_render_page(document, number))
             yield f"{found}\n\n"
-            yield from pdf.notes(document, number)
+            yield from pdf.annotation_texts(document, number)
 
 
-def _drawn(document: Any, number: int) -> Any:
+def _render_page(document: Any, number: int) -> Any:
     import pypdfium2
 
     with damaged(pypdfium2.PdfiumError, what="page"), closing(document[number]) as page:
-        # At most 200 dots for each of its inches, of which a point is the 72nd part.
-        scale = min(SIDE / max(*page.get_size(), 1), 200 / 72)
+        # At most 200 dots per inch; a point is 1/72 inch.
+        scale = min(MAX_SIDE / max(*page.get_size(), 1), 200 / 72)
         with closing(page.render(scale=scale, rev_byteorder=False, prefer_bgrx=False)) as bitmap:
-            drawn = bitmap.to_numpy()
-            return drawn[:, :, :3].copy() if drawn.ndim == 3 and drawn.shape[2] >= 3 else drawn.copy()
+            pixels = bitmap.to_numpy()
+            return pixels[:, :, :3].copy() if pixels.ndim == 3 and pixels.shape[2] >= 3 else pixels.copy()
 
 
-def _pictures(context: StepContext, reader: _Reader, sink: TextSink) -> Iterator[str]:
-    """Of a TIFF, which may hold the pages of a document, each; of an animation the first frame."""
+def _picture_text(context: StepContext, recognizer: _Recognizer, sink: TextRendition) -> Iterator[str]:
+    """Recognize each page of a TIFF, which may be a scanned document; of an animation the first frame."""
     import pyvips
 
     with damaged(pyvips.Error, what="picture"):
         header: Any = pyvips.Image.new_from_source(_source(context), "", access="sequential")
-        picture_work.check(context.file, header)
+        decode_limits.check(context.file, header)
         is_document = context.facts["mime_type"] == "image/tiff" and header.get_typeof("n-pages")
         pages = int(header.get("n-pages")) if is_document else 1
-    if pages > MOST_PAGES:
-        sink.note(f"only {MOST_PAGES} pages were recognised")
-    for number in range(min(pages, MOST_PAGES)):
+    if pages > MAX_PAGES:
+        sink.note(f"only {MAX_PAGES} pages were recognised")
+    for number in range(min(pages, MAX_PAGES)):
         context.report(100 * number // pages)
-        yield f"{reader.lines(_decoded(context, f'page={number}' if pages > 1 else ''))}\n\n"
+        yield f"{recognizer.lines(_decode_picture(context, f'page={number}' if pages > 1 else ''))}\n\n"
 
 
-def _decoded(context: StepContext, options: str) -> Any:
+def _decode_picture(context: StepContext, options: str) -> Any:
     import pyvips
 
     with damaged(pyvips.Error, what="picture"):
-        small: Any = pyvips.Image.thumbnail_source(_source(context), SIDE, size="down", option_string=options)
+        small: Any = pyvips.Image.thumbnail_source(_source(context), MAX_SIDE, size="down", option_string=options)
         small = (small.flatten(background=255) if small.hasalpha() else small).colourspace("srgb").cast("uchar")
         return small.numpy()[:, :, ::-1].copy()
 

@@ -1,4 +1,4 @@
-"""A small picture of a PDF: its first page."""
+"""The thumbnail of a PDF: its first page."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from windlass.processing.contract import About, PermanentError, StepContext, StepResult
 from windlass.processing.formats.documents.pdf import first_page, opened
-from windlass.processing.toolkit import pictures
-from windlass.processing.toolkit.rehearsal import SAMPLES
+from windlass.processing.toolkit import thumbnails
+from windlass.processing.toolkit.pixels import packed_rows, srgb_image
+from windlass.processing.toolkit.warm_up import SAMPLES
 
 
 class PdfThumbnail:
-    """The first page on white paper, drawn in the largest width. A document that needs a password has none."""
+    """The first page on white, rendered in the largest width. An encrypted document has no thumbnail."""
 
     about = About(
         name="pdf_thumbnail",
@@ -21,14 +22,14 @@ class PdfThumbnail:
         isolated=True,
         mime_types=("application/pdf",),
         wanted_by="thumbnails",
-        makes=pictures.MAKES,
+        makes=thumbnails.MAKES,
         libraries=("pypdfium2", "pyvips"),
     )
 
     def prepare(self) -> None:
-        pictures.prepare()
+        thumbnails.prepare()
         with SAMPLES["application/pdf"].open("rb") as file, opened(file) as document:
-            _pixels(first_page(document), 64)
+            _render(first_page(document), 64)
 
     def run(self, context: StepContext) -> StepResult:
         with opened(context.file) as document:
@@ -36,23 +37,13 @@ class PdfThumbnail:
                 return StepResult(detail="A password is needed to read it.", skipped=True)
             if not len(document):
                 raise PermanentError("The PDF has no pages.")
-            image = _drawn(first_page(document), pictures.largest(context))
-        return pictures.result(context, image)
+            page = _render(first_page(document), thumbnails.largest_width(context))
+        return thumbnails.write_result(context, srgb_image(*page).copy_memory())
 
 
-def _drawn(page: Any, side: int) -> Any:
-    """Pages have no pixels of their own: the first one fills the square, in whichever size it is printed."""
-    import pyvips
-
-    packed, width, height = _pixels(page, side)
-    image = pyvips.Image.new_from_memory(packed, width, height, 3, "uchar")
-    return image.copy(interpretation="srgb").copy_memory()
-
-
-def _pixels(page: Any, side: int) -> tuple[bytes, int, int]:
-    """Red, green and blue of each pixel; how many there are, across and down."""
+def _render(page: Any, side: int) -> tuple[bytes, int, int]:
+    """Render a page to fill a square of ``side``: pages have no size in pixels. Return packed RGB, width, height."""
     width, height = page.get_size()
     bitmap = page.render(scale=side / max(width, height, 1), rev_byteorder=True, prefer_bgrx=False)
-    data, row = bytes(bitmap.buffer), bitmap.width * 3
-    packed = b"".join(data[start : start + row] for start in range(0, len(data), bitmap.stride))
-    return packed, bitmap.width, bitmap.height
+    pixels = packed_rows(bytes(bitmap.buffer), bitmap.width * 3, bitmap.stride, bitmap.height)
+    return pixels, bitmap.width, bitmap.height

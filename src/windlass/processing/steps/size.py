@@ -1,4 +1,4 @@
-"""Whether the file has a size that its profile takes."""
+"""Compare the size of the file with the profile's limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from windlass.processing.contract import About, Rejection, StepContext, StepResu
 
 
 class Size:
-    """The receiver refuses what is too large before it is stored; this holds for every way in, and for reprocessing."""
+    """The receiver refuses files that are too large earlier; this step also applies the rule when reprocessing."""
 
     about = About(name="size", stage="intake", title="Checking the size", order=10, isolated=False)
 
@@ -14,11 +14,11 @@ class Size:
         size: int = context.facts["size"]
         least, most = context.profile["min_size"], context.profile["max_size"]
         if size < least:
-            return _refused(f"The file has {size} bytes; at least {least} are needed.", least, size)
+            return _rejection(f"The file has {size} bytes; at least {least} are needed.", least, size)
         if most and size > most:
-            return _refused(f"The file has {size} bytes; at most {most} are allowed.", most, size)
+            return _rejection(f"The file has {size} bytes; at most {most} are allowed.", most, size)
         return StepResult(detail=f"{size} bytes")
 
 
-def _refused(detail: str, limit: int, actual: int) -> StepResult:
+def _rejection(detail: str, limit: int, actual: int) -> StepResult:
     return StepResult(verdict=Rejection("size", detail, limit, actual))

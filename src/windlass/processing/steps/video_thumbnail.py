@@ -1,18 +1,18 @@
-"""A small picture of a video: one of its frames that shows something."""
+"""The thumbnail of a video: a frame that is not blank."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from windlass.processing.contract import About, StepContext, StepResult, damaged
-from windlass.processing.toolkit import pictures, recordings, still
-from windlass.processing.toolkit.rehearsal import SAMPLES
-from windlass.processing.toolkit.waveforms import drawing, peaks
+from windlass.processing.toolkit import frame_selection, recordings, thumbnails
+from windlass.processing.toolkit.warm_up import SAMPLES
+from windlass.processing.toolkit.waveforms import compute_peaks, draw_waveform
 
 
 class VideoThumbnail:
-    """A frame that is neither black nor blank, upright, with square pixels; high dynamic range is mapped to sRGB. Where
-    a recording has sound only: the picture on its sleeve, else its waveform.
+    """A frame that is neither black nor blank, upright, with square pixels; high dynamic range is mapped to sRGB. Of a
+    recording without video: its cover art, else its waveform.
     """
 
     about = About(
@@ -23,31 +23,35 @@ class VideoThumbnail:
         isolated=True,
         mime_types=recordings.VIDEO_TYPES,
         wanted_by="thumbnails",
-        makes=pictures.MAKES,
+        makes=thumbnails.MAKES,
         libraries=("av", "pyvips"),
     )
 
     def prepare(self) -> None:
-        pictures.prepare()
+        thumbnails.prepare()
         with SAMPLES["video/mp4"].open("rb") as file:
             context = StepContext(file, {"mime_type": "video/mp4"}, {})
-            with recordings.opened(context) as container:
-                still.rehearse(container, recordings.main_video(container))
+            with recordings.open_recording(context) as container:
+                frame_selection.warm_up(container, recordings.main_video_stream(container))
 
     def run(self, context: StepContext) -> StepResult:
         import pyvips
 
         with damaged(pyvips.Error, what="picture"):
-            with recordings.opened(context) as container:
-                if recordings.main_video(container) is None:
-                    return self._of_sound(context, container)
-            image, at = still.best_frame(context, pictures.largest(context))
-            return pictures.result(context, image, what=f"at {at:.1f} s")
+            with recordings.open_recording(context) as container:
+                if recordings.main_video_stream(container) is None:
+                    return self._audio_thumbnail(context, container)
+            image, at = frame_selection.select_frame(context, thumbnails.largest_width(context))
+            return thumbnails.write_result(context, image, what=f"at {at:.1f} s")
 
-    def _of_sound(self, context: StepContext, container: Any) -> StepResult:
-        picture = recordings.cover(container)
+    def _audio_thumbnail(self, context: StepContext, container: Any) -> StepResult:
+        picture = recordings.cover_image(container)
         if picture is not None:
-            return pictures.result(context, pictures.of_bytes(picture, pictures.largest(context)), what="cover")
-        if recordings.main_audio(container) is None:
+            return thumbnails.write_result(
+                context, thumbnails.from_bytes(picture, thumbnails.largest_width(context)), what="cover"
+            )
+        if recordings.main_audio_stream(container) is None:
             return StepResult(detail="The recording has neither pictures nor sound.")
-        return pictures.result(context, drawing(peaks(container, context.report), pictures.largest(context)))
+        return thumbnails.write_result(
+            context, draw_waveform(compute_peaks(container, context.report), thumbnails.largest_width(context))
+        )

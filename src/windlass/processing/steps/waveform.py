@@ -1,4 +1,4 @@
-"""The outline of a sound, for players to draw."""
+"""The waveform of an audio file, as data for players and as a thumbnail."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from windlass.processing.contract import About, MadeRendition, Makes, StepContext, StepResult
-from windlass.processing.toolkit import pictures, recordings
-from windlass.processing.toolkit.waveforms import Peaks, drawing, peaks
+from windlass.processing.toolkit import recordings, thumbnails
+from windlass.processing.toolkit.waveforms import Peaks, compute_peaks, draw_waveform
 
 
 class Waveform:
-    """The lowest and highest level of up to 800 stretches, as JSON; and drawn, as the thumbnail of a sound that carries
-    no cover. At most a minute is spent on it: of a sound that takes longer the beginning is shown.
+    """The lowest and highest level of up to 800 segments, as JSON; and drawn as the thumbnail of an audio file without
+    cover art. At most a minute is spent on it: of longer audio it shows the beginning.
     """
 
     about = About(
@@ -24,29 +24,33 @@ class Waveform:
         weight=2,
         mime_types=recordings.AUDIO_TYPES,
         wanted_by="waveforms",
-        makes=(Makes("waveform", "waveform", ("application/json",)), *pictures.MAKES),
+        makes=(Makes("waveform", "waveform", ("application/json",)), *thumbnails.MAKES),
         libraries=("av", "pyvips"),
     )
 
     def prepare(self) -> None:
-        pictures.prepare()
+        thumbnails.prepare()
 
     def run(self, context: StepContext) -> StepResult:
-        if (skipped := recordings.undecodable(context.file)) is not None:
+        if (skipped := recordings.skip_if_undecodable(context.file)) is not None:
             return skipped
-        with recordings.opened(context) as container:
-            if recordings.main_audio(container) is None:
+        with recordings.open_recording(context) as container:
+            if recordings.main_audio_stream(container) is None:
                 return StepResult(detail="The recording has no sound.")
-            covered = recordings.cover(container) is not None
-        with recordings.opened(context) as container:
-            found = peaks(container, context.report)
-        made = [_document(context, found)]
-        if context.profile["thumbnails"] and not covered:
-            made += pictures.save(context, drawing(found, pictures.largest(context)))
-        said = f"{len(found.pairs)} points"
-        return StepResult(renditions=tuple(made), detail=f"{said}; {found.cut_short}" if found.cut_short else said)
+            has_cover = recordings.cover_image(container) is not None
+        with recordings.open_recording(context) as container:
+            waveform = compute_peaks(container, context.report)
+        renditions = [_json_rendition(context, waveform)]
+        if context.profile["thumbnails"] and not has_cover:
+            renditions += thumbnails.write_renditions(
+                context, draw_waveform(waveform, thumbnails.largest_width(context))
+            )
+        detail = f"{len(waveform.pairs)} points"
+        return StepResult(
+            renditions=tuple(renditions), detail=f"{detail}; {waveform.cut_short}" if waveform.cut_short else detail
+        )
 
 
-def _document(context: StepContext, found: Peaks) -> MadeRendition:
-    said: dict[str, Any] = found.document()
-    return context.add_rendition("waveform", "application/json", json.dumps(said, separators=(",", ":")).encode())
+def _json_rendition(context: StepContext, waveform: Peaks) -> MadeRendition:
+    document: dict[str, Any] = waveform.document()
+    return context.add_rendition("waveform", "application/json", json.dumps(document, separators=(",", ":")).encode())

@@ -1,2 +1,2 @@
-"""What several steps need, and no step may import from another. It knows the contract, the kernel and the libraries;
-nothing here runs outside the sandbox."""
+"""Code that several steps share, since no step may import another. It runs in the sandbox and imports the step
+contract, the kernel, the format readers and the libraries."""

@@ -1,4 +1,4 @@
-"""Pictures of a high dynamic range, brought to what an ordinary screen shows."""
+"""Map pictures of high dynamic range to sRGB."""
 
 from __future__ import annotations
 
@@ -8,65 +8,60 @@ from typing import Any, BinaryIO
 
 from windlass.processing.formats.pictures import icc, png_chunks
 from windlass.processing.formats.recordings import mp4_tracks
+from windlass.processing.toolkit.filter_graph import new_graph
+from windlass.processing.toolkit.pixels import packed_plane, srgb_image
 
-#: Transfer functions of a high dynamic range (ITU-T H.273) by their names.
+#: Transfer functions of high dynamic range (ITU-T H.273) and their names.
 HDR = {16: "pq", 18: "hlg"}
-#: BT.2020, whose colours go with them.
+#: The colour primaries that go with them: BT.2020.
 _PRIMARIES = 9
 
 
-def transfer_of(file: BinaryIO, header: Any) -> int:
-    """The transfer function of a picture, if it is one of a high dynamic range; else 0. PNG, HEIF and AVIF may tell it
-    themselves, and any colour profile. ``header`` is libvips' image before anything is decoded."""
+def transfer_function(file: BinaryIO, header: Any) -> int:
+    """Return the HDR transfer function of a picture, else 0.
+
+    PNG, HEIF, AVIF and ICC profiles can name one. ``header`` is the libvips image before anything is decoded.
+    """
     size = file.seek(0, os.SEEK_END)
-    found = png_chunks.read(file).transfer or mp4_tracks.transfer(file, size)
-    if not found and header.get_typeof("icc-profile-data"):
-        found = icc.transfer(header.get("icc-profile-data"))
-    return found if found in HDR else 0
+    transfer = png_chunks.read_chunks(file).transfer or mp4_tracks.transfer_function(file, size)
+    if not transfer and header.get_typeof("icc-profile-data"):
+        transfer = icc.transfer_function(header.get("icc-profile-data"))
+    return transfer if transfer in HDR else 0
 
 
-def mapped(image: Any, transfer: int) -> Any:
-    """A small picture (pyvips, 8 or 16 bits) whose numbers mean what the transfer function says, as sRGB. What is
-    transparent stays so."""
+def map_to_srgb(image: Any, transfer: int) -> Any:
+    """Return a small pyvips image (8 or 16 bits) with this transfer function as sRGB. Transparency is kept."""
     alpha = image[image.bands - 1] if image.hasalpha() else None
     colours = image[0 : image.bands - 1] if alpha is not None else image
-    deep = colours.format == "ushort"
-    colours = (colours if deep else colours * 257).cast("ushort")
+    colours = (colours if colours.format == "ushort" else colours * 257).cast("ushort")
     if colours.bands < 3:
         colours = colours[0].bandjoin([colours[0], colours[0]])
-    shown = _shown(colours, transfer)
+    mapped = _map_colours(colours, transfer)
     if alpha is not None:
-        shown = shown.bandjoin((alpha / 257 if alpha.format == "ushort" else alpha).cast("uchar"))
-    return shown.copy(interpretation="srgb")
+        mapped = mapped.bandjoin((alpha / 257 if alpha.format == "ushort" else alpha).cast("uchar"))
+    return mapped.copy(interpretation="srgb")
 
 
-def _shown(colours: Any, transfer: int) -> Any:
-    """By libswscale, as the frames of films."""
-    import pyvips
+def _map_colours(colours: Any, transfer: int) -> Any:
+    """Map by libswscale, as for video frames."""
     from av import VideoFrame
 
     width, height = colours.width, colours.height
     frame = VideoFrame(width, height, "rgb48le")
-    data, row, line = bytes(colours.write_to_memory()), 6 * width, frame.planes[0].line_size
-    frame.planes[0].update(b"".join(data[at : at + row].ljust(line, b"\0") for at in range(0, len(data), row)))
+    data, row, stride = bytes(colours.write_to_memory()), 6 * width, frame.planes[0].line_size
+    frame.planes[0].update(b"".join(data[at : at + row].ljust(stride, b"\0") for at in range(0, len(data), row)))
     frame.pts, frame.time_base = 0, Fraction(1, 25)
     frame.color_trc, frame.color_primaries, frame.colorspace, frame.color_range = transfer, _PRIMARIES, 0, 2
-    plane = _filtered(frame).planes[0]
-    pixels, row = bytes(plane), 3 * width
-    packed = b"".join(pixels[at : at + row] for at in range(0, plane.line_size * height, plane.line_size))
-    return pyvips.Image.new_from_memory(packed, width, height, 3, "uchar")
+    return srgb_image(packed_plane(_filter(frame), 3), width, height)
 
 
-def _filtered(frame: Any) -> Any:
-    from av.filter import Graph
-
-    graph = Graph()
-    graph.threads = 1
+def _filter(frame: Any) -> Any:
+    graph = new_graph()
     size = f"{frame.width}x{frame.height}"
     scale = f"w={frame.width}:h={frame.height}:out_transfer=bt709:out_primaries=bt709:intent=perceptual"
     nodes = [graph.add("buffer", video_size=size, pix_fmt="rgb48le", time_base="1/25", pixel_aspect="1/1")]
     nodes += [graph.add("scale", scale), graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")]
     graph.link_nodes(*nodes).configure()
-    graph.vpush(frame)
-    graph.vpush(None)
-    return graph.vpull()
+    graph.push(frame)
+    graph.push(None)
+    return graph.pull()

@@ -1,4 +1,4 @@
-"""The outline of a sound: its lowest and highest level in each of some hundred stretches of the same length."""
+"""Waveforms: the lowest and highest level of audio in each of some hundred segments of equal length."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from windlass.processing.toolkit.recordings import Frames, decoder, main_audio, seconds_of
-from windlass.processing.toolkit.sound import Sound
+from windlass.processing.toolkit.filter_graph import AudioFilter
+from windlass.processing.toolkit.recordings import Frames, header_duration, main_audio_stream, require_decoder
 
-#: Stretches at most, and samples that are looked at together.
-POINTS = 800
-LARGEST_BLOCK = 65536
-#: Seconds after which the outline ends where it is.
-PATIENCE = 60.0
+#: Maximum number of segments, and maximum samples of one filtered block.
+MAX_SEGMENTS = 800
+MAX_BLOCK_SAMPLES = 65536
+#: Seconds after which the waveform ends where it is.
+TIME_LIMIT_SECONDS = 60.0
 
-#: The drawing: its colours, its widest, its width by its height.
+#: The drawing: its colours, its maximum width, and the ratio of width to height.
 BACKGROUND, BARS = (244, 246, 249), (46, 94, 140)
-WIDEST, SHAPE = 1600, 4
+MAX_WIDTH, ASPECT = 1600, 4
 
 
 @dataclass(slots=True)
 class Peaks:
-    """``pairs``: lowest and highest level of each stretch, -1 to 1. ``samples``: samples (per channel) in a stretch."""
+    """``pairs``: lowest and highest level of each segment, -1 to 1. ``samples``: samples (per channel) of a segment."""
 
     rate: int
     samples: int
@@ -32,7 +32,7 @@ class Peaks:
     cut_short: str = ""
 
     def document(self) -> dict[str, Any]:
-        """As audiowaveform writes its JSON (version 2), which players read."""
+        """Return the JSON format of audiowaveform (version 2), which players read."""
         return {
             "version": 2,
             "channels": 1,
@@ -45,64 +45,66 @@ class Peaks:
 
 
 @dataclass(slots=True)
-class _Outline:
-    """Takes the levels of one block after the other; ``blocks`` of them make a stretch. However many come, few stay:
-    when there are twice as many stretches as wanted, each two become one."""
+class _Segments:
+    """Collects the levels of blocks; ``blocks`` of them make a segment.
+
+    Memory is bounded: when there are twice as many segments as wanted, each two become one.
+    """
 
     blocks: int
     pairs: list[tuple[float, float]] = field(default_factory=list)
-    inside: int = 0
+    blocks_in_last: int = 0
 
     def add(self, low: float, high: float) -> None:
-        if self.inside:
+        if self.blocks_in_last:
             before = self.pairs[-1]
             self.pairs[-1] = (min(low, before[0]), max(high, before[1]))
         else:
             self.pairs.append((low, high))
-        self.inside = (self.inside + 1) % self.blocks
-        if len(self.pairs) >= 2 * POINTS and not self.inside:
-            two = zip(self.pairs[::2], self.pairs[1::2], strict=True)
-            self.pairs = [(min(one[0], other[0]), max(one[1], other[1])) for one, other in two]
+        self.blocks_in_last = (self.blocks_in_last + 1) % self.blocks
+        if len(self.pairs) >= 2 * MAX_SEGMENTS and not self.blocks_in_last:
+            neighbours = zip(self.pairs[::2], self.pairs[1::2], strict=True)
+            self.pairs = [(min(one[0], other[0]), max(one[1], other[1])) for one, other in neighbours]
             self.blocks *= 2
 
 
-def peaks(container: Any, report: Callable[[int], None]) -> Peaks:
-    """Of the first stream of sound, its channels mixed into one. Raises Unreadable, and what ``report`` raises."""
-    stream: Any = main_audio(container)
-    decoder(stream).thread_count = 1
-    seconds = seconds_of(container, stream) or 0.0
-    frames, heard, rate = Frames(container, stream), None, 0
-    outline, block, told, end = _Outline(1), 1, -1, time.monotonic() + PATIENCE
+def compute_peaks(container: Any, report: Callable[[int], None]) -> Peaks:
+    """Of the first audio stream, mixed to one channel. Raises Unreadable, and Cancelled from ``report``."""
+    stream: Any = main_audio_stream(container)
+    require_decoder(stream).thread_count = 1
+    seconds = header_duration(container, stream) or 0.0
+    frames, filters, rate = Frames(container, stream), None, 0
+    segments, block, reported, deadline = _Segments(1), 1, -1, time.monotonic() + TIME_LIMIT_SECONDS
     for _, frame in frames:
-        if heard is None:
+        if filters is None:
             rate = frame.sample_rate
-            block, outline.blocks = _sizes(seconds * rate)
-            heard = Sound(_levels(rate, block))
-        _note(outline, heard.hear(frame))
-        told = _tell(report, told, frame.time, seconds)
-        if time.monotonic() > end:
-            frames.cut_short = "it is too long to be heard to its end"
+            block, segments.blocks = _sizes(seconds * rate)
+            filters = AudioFilter(_level_filters(rate, block))
+        _add_levels(segments, filters.push(frame))
+        reported = _report_progress(report, reported, frame.time, seconds)
+        if time.monotonic() > deadline:
+            frames.cut_short = "it is too long to be decoded to its end"
             break
-    _note(outline, heard.rest() if heard else [])
-    return Peaks(rate, block * outline.blocks, outline.pairs, frames.cut_short)
+    _add_levels(segments, filters.flush() if filters else [])
+    return Peaks(rate, block * segments.blocks, segments.pairs, frames.cut_short)
 
 
-def _tell(report: Callable[[int], None], told: int, at: float | None, seconds: float) -> int:
-    """What has been reported now: each per cent once."""
+def _report_progress(report: Callable[[int], None], reported: int, at: float | None, seconds: float) -> int:
+    """Report each per cent once; return the last one reported."""
     percent = min(99, int(100 * at / seconds)) if seconds and at is not None else 0
-    if percent > told:
+    if percent > reported:
         report(percent)
-    return max(percent, told)
+    return max(percent, reported)
 
 
 def _sizes(samples: float) -> tuple[int, int]:
-    """Samples in a block and blocks in a stretch, so that there are at most POINTS of these."""
-    each = max(16, math.ceil(samples / POINTS))
-    blocks = math.ceil(each / LARGEST_BLOCK)
-    return math.ceil(each / blocks), blocks
+    """Return the samples of a block and the blocks of a segment, for at most MAX_SEGMENTS segments."""
+    samples_per_segment = max(16, math.ceil(samples / MAX_SEGMENTS))
+    blocks = math.ceil(samples_per_segment / MAX_BLOCK_SAMPLES)
+    return math.ceil(samples_per_segment / blocks), blocks
 
 
-def _levels(rate: int, block: int) -> list[tuple[str, str]]:
+def _level_filters(rate: int, block: int) -> list[tuple[str, str]]:
     return [
         ("aresample", str(rate)),
         ("aformat", "sample_fmts=flt:channel_layouts=mono"),
@@ -111,22 +113,22 @@ def _levels(rate: int, block: int) -> list[tuple[str, str]]:
     ]
 
 
-def _note(outline: _Outline, frames: list[Any]) -> None:
+def _add_levels(segments: _Segments, frames: list[Any]) -> None:
     for frame in frames:
-        said = frame.metadata
-        low, high = (float(said.get(f"lavfi.astats.1.{name}_level", 0)) for name in ("Min", "Max"))
+        metadata = frame.metadata
+        low, high = (float(metadata.get(f"lavfi.astats.1.{name}_level", 0)) for name in ("Min", "Max"))
         if math.isfinite(low) and math.isfinite(high):
-            outline.add(low, high)
+            segments.add(low, high)
 
 
-def drawing(found: Peaks, width: int) -> Any:
-    """The outline as a picture (pyvips), as wide as asked for within reason."""
+def draw_waveform(waveform: Peaks, width: int) -> Any:
+    """Return the waveform as a pyvips image, at most ``MAX_WIDTH`` wide."""
     import pyvips
 
-    width = min(width, WIDEST)
-    height = max(1, width // SHAPE)
+    width = min(width, MAX_WIDTH)
+    height = max(1, width // ASPECT)
     mask = bytearray(width * height)
-    for x, (low, high) in enumerate(_columns(found.pairs, width)):
+    for x, (low, high) in enumerate(_columns(waveform.pairs, width)):
         top = _row(high, height)
         for y in range(top, max(top + 1, _row(low, height))):
             mask[y * width + x] = 255
@@ -136,7 +138,7 @@ def drawing(found: Peaks, width: int) -> Any:
 
 
 def _columns(pairs: list[tuple[float, float]], width: int) -> list[tuple[float, float]]:
-    """As many as the picture is wide: each of the loudest of its stretches."""
+    """Return one pair of levels for each column of the picture: the extremes of its segments."""
     if not pairs:
         return []
     columns = []

@@ -23,7 +23,7 @@ from windlass.processing.contract import (
     Unavailable,
     Unreadable,
 )
-from windlass.processing.sandbox.messages import pack
+from windlass.processing.sandbox.channel import pack
 
 PREPARED_BY = 0
 

@@ -28,8 +28,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         dry_run = options["dry_run"]
         self._verbose = options["verbose"] or options["verbosity"] > 1
-        ended, freed = lifecycle.expire_uploads(idle_hours=options["hours"], dry_run=dry_run, tell=self._tell)
-        forgotten = lifecycle.forget_uploads(dry_run=dry_run, tell=self._tell)
+        ended, freed = lifecycle.expire_uploads(idle_hours=options["hours"], dry_run=dry_run, on_change=self._print)
+        forgotten = lifecycle.delete_ended_uploads(dry_run=dry_run, on_change=self._print)
         size = filesizeformat(freed).replace("\xa0", " ")
         would = "would be " if dry_run else ""
         self.stdout.write(
@@ -37,7 +37,7 @@ class Command(BaseCommand):
             f"{would}forgotten."
         )
 
-    def _tell(self, what: str, session: UploadSession, freed: int) -> None:
+    def _print(self, what: str, session: UploadSession, freed: int) -> None:
         if self._verbose:
             self.stdout.write(
                 f"{what} {session.id} {session.dialect} {session.owner} {session.filename!r} {session.status} "

@@ -1,3 +1,0 @@
-from windlass.processing.sandbox.parent import main
-
-main()

@@ -1,0 +1,184 @@
+"""Run one step over an open file: in the sandbox if it parses the file, else in this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, BinaryIO, cast
+
+import structlog
+
+from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, store_of_file
+from windlass.jobs import api as jobs
+from windlass.kernel.clock import monotonic
+from windlass.processing import malware_scan
+from windlass.processing.contract import (
+    About,
+    Cancelled,
+    DiskFull,
+    MadeRendition,
+    Owed,
+    PermanentError,
+    Step,
+    StepContext,
+    StepResult,
+    Unavailable,
+)
+from windlass.processing.independent_reader import independent_reader
+from windlass.processing.job_run import SAVE_INTERVAL, EndedStep, JobRun
+from windlass.processing.plan import PlannedStep
+from windlass.processing.registry import missing
+from windlass.processing.registry import step as installed_step
+from windlass.processing.sandbox.session import Order
+from windlass.processing.scanners.contract import ScanResult
+from windlass.processing.step_result import LONGEST_DETAIL, announced, checked_result, checked_text, log_notes, to_json
+from windlass.processing.step_workspace import StepWorkspace, is_scratch_full, long_step_workspace
+from windlass.storage.registry import store
+
+log = structlog.get_logger(__name__)
+
+
+def run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: threading.Event) -> EndedStep:
+    """Run a step and store its renditions.
+
+    A step after the gate that fails for good is recorded as failed; one that cannot run now and may be postponed is
+    postponed. ``lost`` is set when the job's lease is lost.
+
+    Raises TransientError, PermanentError (in the gate), Cancelled, StoreError, LeaseLost.
+    """
+    started, step = monotonic(), installed_step(planned.name)
+    if lacking := missing(step.about):
+        return EndedStep(planned, StepState.OWED, 0, lacking, {})
+    try:
+        result, stored = _run_and_store(run, planned, step, workspace, lost)
+    except (Owed, Unavailable) as reason:
+        if isinstance(reason, Unavailable) and not run.backfilling:
+            raise
+        return _without_result(planned, StepState.OWED, started, reason)
+    except PermanentError as error:
+        log.info("step.failed", step=planned.name, file_id=str(run.asset.id), reason=str(error), notes=log_notes(error))
+        if planned.gate and not run.backfilling:
+            raise
+        return _without_result(planned, StepState.FAILED, started, error)
+    return _with_result(planned, result, stored, monotonic() - started)
+
+
+def needs_shared_child(name: str) -> bool:
+    """Return whether this step runs in the sandbox child that the file's steps share."""
+    about = installed_step(name).about
+    return about.isolated and not about.long and missing(about) is None
+
+
+def _without_result(planned: PlannedStep, state: StepState, started: float, reason: Exception) -> EndedStep:
+    return EndedStep(planned, state, monotonic() - started, checked_text(str(reason), LONGEST_DETAIL), {})
+
+
+def _with_result(
+    planned: PlannedStep, result: StepResult, stored: Sequence[StoredRendition], seconds: float
+) -> EndedStep:
+    verdict = result.verdict
+    if verdict is not None:
+        detail = verdict.document()["detail"]
+        return EndedStep(planned, StepState.FAILED, seconds, detail, result.facts, stored, verdict)
+    state = StepState.SKIPPED if result.skipped else StepState.DONE
+    return EndedStep(planned, state, seconds, result.detail, result.facts, stored)
+
+
+def _run_and_store(
+    run: JobRun, planned: PlannedStep, step: Step, shared: StepWorkspace, lost: threading.Event
+) -> tuple[StepResult, list[StoredRendition]]:
+    about = step.about
+    with ExitStack() as stack:
+        workspace = stack.enter_context(long_step_workspace(shared, about)) if about.long else shared
+        run_it = _run_in_sandbox if about.isolated else _run_here
+        try:
+            answer = run_it(run, step, workspace, _Progress(run, planned, lost))
+        except PermanentError as error:
+            if about.makes and is_scratch_full():  # libraries report a full disk in many ways
+                raise DiskFull from error
+            raise
+        if lost.is_set():
+            raise Cancelled
+        written = os.fstat(workspace.output.fileno()).st_size if about.makes else 0
+        result = checked_result(about, answer, written)
+        return result, [_store(run, made, about, workspace.output) for made in result.renditions]
+
+
+def _run_in_sandbox(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Progress) -> Mapping[str, Any]:
+    order = Order(step.about.name, run.known_facts(), run.profile_document, makes=bool(step.about.makes))
+    return workspace.session.run(order, progress, progress.lost, progress.save_if_due)
+
+
+def _run_here(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Progress) -> Mapping[str, Any]:
+    with ExitStack() as stack:
+        file = stack.enter_context(independent_reader(workspace.file))
+        context = StepContext(
+            file,
+            run.known_facts(),
+            run.profile_document,
+            report=progress,
+            find_original=_original_finder(run.asset),
+            scan=_scanner(workspace.file),
+        )
+        if step.about.makes:
+            os.ftruncate(workspace.output.fileno(), 0)
+            context.output = stack.enter_context(_reopened(workspace.output, "wb"))
+        return to_json(step.run(context))
+
+
+def _reopened(shared: BinaryIO, mode: str) -> BinaryIO:
+    """A new buffer over the shared descriptor: children move its position, which an old buffer would not notice."""
+    reopened = cast("BinaryIO", open(shared.fileno(), mode, closefd=False))  # noqa: SIM115  the caller closes it
+    reopened.seek(0)
+    return reopened
+
+
+def _original_finder(asset: FileAsset) -> Callable[[str], str | None]:
+    def find_original(sha256: str) -> str | None:
+        original = find_original_file(asset, sha256)
+        return str(original) if original else None
+
+    return find_original
+
+
+def _scanner(file: BinaryIO) -> Callable[[], ScanResult]:
+    def scan() -> ScanResult:
+        with independent_reader(file) as reader:
+            return malware_scan.scan(reader, os.fstat(file.fileno()).st_size)
+
+    return scan
+
+
+class _Progress:
+    """Receives a step's progress, and saves the job run at most four times a second while the step runs."""
+
+    def __init__(self, run: JobRun, step: PlannedStep, lost: threading.Event) -> None:
+        self.lost = lost
+        self._run, self._step = run, step
+
+    def __call__(self, percent: int) -> None:
+        self._run.set_progress(self._step, max(0, min(int(percent), 100)))
+        self.save_if_due()
+
+    def save_if_due(self) -> None:
+        """Called at intervals while the step runs: results of earlier steps do not wait for it. Raises Cancelled."""
+        if self.lost.is_set():
+            raise Cancelled
+        if not self._run.record.is_saved and monotonic() - self._run.saved_at >= SAVE_INTERVAL:
+            self._run.save()
+
+
+def _store(run: JobRun, made: MadeRendition, about: About, output: BinaryIO) -> StoredRendition:
+    """Store a rendition under a key that each attempt uses again. Raises LeaseLost before replacing another's."""
+    makes = announced(about, made.name)
+    kind = makes.kind if makes else ""  # never empty: a checked result has announced renditions only
+    key = f"renditions/{run.asset.id}/{made.name}"
+    target = store(store_of_file(run.asset))
+    if not jobs.is_held(run.claim):
+        raise jobs.LeaseLost(f"job {run.claim.job_id} is no longer held")
+    with _reopened(output, "rb") as source:
+        source.seek(made.offset)
+        target.put(key, source, made.length)
+    return StoredRendition(made.name, kind, made.mime_type, target.name, key, made.length, made.width, made.height)

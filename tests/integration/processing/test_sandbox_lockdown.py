@@ -1,0 +1,199 @@
+"""What a step that a file has taken over can reach: nothing. How its attempt ends, and that nobody else notices."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import samples
+from tests.conftest import require
+from tests.integration.processing.received_files import HERE, events, job_of, processed, received, step
+from windlass import conf
+from windlass.files.api import FileAsset, FileStatus, StepState
+from windlass.jobs import api as jobs
+from windlass.processing import api as processing
+from windlass.processing.sandbox.capability_level import measure
+from windlass.processing.sandbox.parent import own_children
+
+LACKING = HERE.parent / "without_system_calls.py"
+STOPPED = "The step was stopped: it asked the system for something it may not do."
+REFUSED = "The step asked for a file, a connection or a right that it may not have."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def walls(plugin: None) -> Iterator[None]:
+    """The other files of these tests' neighbours are processed as before."""
+    require(measure("best-effort").name == "full", "Landlock and seccomp are not both to be had here")
+    assert processed(samples.text(), "before.txt").status == FileStatus.READY
+    yield
+    assert processed(samples.jpeg(), "after.jpg").status == FileStatus.READY
+
+
+@pytest.fixture(autouse=True)
+def impatient(settings) -> None:
+    settings(JOB_MAX_ATTEMPTS=2, STEP_TIMEOUT_SECONDS=2, STEP_MEMORY_MB=512, SANDBOX="require")
+
+
+@pytest.fixture(autouse=True)
+def same_parent(walls: None) -> Iterator[None]:
+    """The sandbox's parent, which no test here may end."""
+    before = _parents()
+    assert len(before) == 1
+    yield
+    assert _parents() == before
+
+
+def _parents() -> list[int]:
+    """Ours alone: its children look the same, and come and go."""
+    return [
+        pid for pid in own_children() if b"windlass.processing.sandbox" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def _attempt(what: str, *words: object) -> FileAsset:
+    return processed(samples.text(f"{' '.join(map(str, words))}\nHaul away.\n"), f"escape {what}.txt")
+
+
+def _told(asset: FileAsset) -> str:
+    """A step past the gate that could not be done is recorded as such, once; the file goes on."""
+    found = step(asset, "escape")
+    assert (asset.status, found.state) == (FileStatus.READY, StepState.FAILED)
+    assert "escaped" not in asset.extra_attributes
+    assert [event["state"] for event in events(asset, "file.step") if event["step"] == "escape"][-1] == "failed"
+    return found.detail
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "/dev/zero", "/usr/bin/env"])
+def test_no_file_of_the_system_can_be_read(path: str) -> None:
+    assert _told(_attempt("read", path)) == REFUSED
+
+
+def test_nothing_of_the_server_can_be_read(tmp_path: Path) -> None:
+    home = conf.get().windlass_home
+    secret = tmp_path / "secret"
+    secret.write_text("open sesame")
+    for path in (home / "windlass.sqlite3", secret):
+        assert path.exists()
+        assert _told(_attempt("read", path)) == REFUSED
+    assert _told(_attempt("list", home)) == REFUSED
+    assert _told(_attempt("read_parent")) == REFUSED
+
+
+def test_the_interpreters_libraries_can_be_read() -> None:
+    """Modules that a library imports as late as it meets a rare file."""
+    asset = _attempt("read", os.__file__)
+    assert asset.extra_attributes["escaped"].startswith('r"""OS routines')
+
+
+def test_nothing_can_be_written_changed_or_removed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("as it was")
+    mine.chmod(0o600)
+    for attempt, target in (("write", mine), ("write", tmp_path / "new"), ("write", Path("/tmp/windlass-escaped"))):
+        assert _told(_attempt(attempt, target)) == REFUSED
+    for attempt in ("remove", "chmod"):
+        assert _told(_attempt(attempt, mine)) == REFUSED
+    assert _told(_attempt("reopen")) == REFUSED
+    assert (mine.read_text(), stat.S_IMODE(mine.stat().st_mode)) == ("as it was", 0o600)
+    assert list(tmp_path.iterdir()) == [mine]
+    assert not Path("/tmp/windlass-escaped").exists()
+
+
+def test_nobody_can_be_reached(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        socket.socket(socket.AF_UNIX) as unix,
+    ):
+        udp.bind(("127.0.0.1", 0))
+        unix.bind(str(tmp_path / "unix"))
+        unix.listen()
+        assert _told(_attempt("tcp", tcp.getsockname()[1])) == REFUSED
+        assert _told(_attempt("udp", udp.getsockname()[1])) == REFUSED
+        assert _told(_attempt("unix", tmp_path / "unix")) == REFUSED
+        for canary in (tcp, udp, unix):
+            canary.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                canary.recv(1) if canary is udp else canary.accept()
+
+
+@pytest.mark.parametrize("what", ["execute", "run", "fork", "trace", "kill_parent", "kill_all", "unshare"])
+def test_what_no_step_has_an_innocent_use_for_ends_it(what: str) -> None:
+    assert _told(_attempt(what)) == STOPPED
+
+
+@pytest.mark.parametrize("what", ["leave_group", "raise_limit", "run_the_file"])
+def test_what_a_library_may_try_is_refused(what: str) -> None:
+    assert _told(_attempt(what)) == REFUSED
+
+
+def test_output_has_a_bound() -> None:
+    assert _told(_attempt("flood")) == "The step wrote more than 64 MB."
+
+
+def test_libraries_may_work_in_threads() -> None:
+    asset = _attempt("threads")
+    assert asset.extra_attributes["escaped"] == "8 threads"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("spin", "The step took longer than 2 s."), ("abort", "The step crashed.")],
+)
+def test_what_may_go_better_another_time_is_tried_again(what: str, reason: str) -> None:
+    asset = _attempt(what)
+    assert asset.status == FileStatus.FAILED
+    assert asset.message == f"Getting out failed after 2 attempts. {reason}"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "fact"),
+    [
+        (samples.jpeg, "a.jpg", "image_format"),
+        (samples.webp, "a.webp", "image_format"),
+        (samples.gif, "a.gif", "frames"),
+        (samples.pdf, "a.pdf", "page_width"),
+        (samples.mp4, "a.mp4", "video_codec"),
+        (samples.webm, "a.webm", "video_codec"),
+        (samples.mp3, "a.mp3", "tags"),
+        (samples.m4a, "a.m4a", "tags"),
+        (samples.flac, "a.flac", "audio_codec"),
+        (samples.wav, "a.wav", "audio_codec"),
+    ],
+)
+def test_every_kind_passes(content, name: str, fact: str) -> None:
+    asset = processed(content(), name)
+    assert asset.status == FileStatus.READY
+    assert fact in asset.extra_attributes
+    assert not asset.steps.filter(state=StepState.FAILED).exists()
+
+
+def test_this_machine_gives_the_full_level() -> None:
+    level = processing.sandbox_level()
+    assert (level.name, level.seccomp, level.gaps) == ("full", True, "")
+    assert level.landlock >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lacking", "mode", "status"),
+    [("landlock", "best-effort", "DONE"), ("seccomp", "best-effort", "DONE"), ("landlock", "require", "QUEUED")],
+)
+def test_a_child_takes_the_walls_there_are_and_none_runs_without_those_required(
+    lacking: str, mode: str, status: str
+) -> None:
+    asset = received(samples.jpeg(), "a.jpg")
+    job = job_of(asset, jobs.Stage.INTAKE)
+    command = [sys.executable, str(LACKING), lacking, sys.executable, str(HERE / "worker.py"), str(job.id), "lacking"]
+    subprocess.run(command, env={**os.environ, "SANDBOX": mode}, check=True, timeout=60)
+    job.refresh_from_db()
+    assert job.state == jobs.JobState[status]
+    assert ("The sandbox could not be locked down" in job.last_error) == (mode == "require")

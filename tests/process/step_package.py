@@ -1,0 +1,52 @@
+"""A package with third-party steps, found by entry point."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MODULE = '''
+import os
+import signal
+import time
+
+from windlass.processing.contract import About, StepResult
+
+SLEEPS = 3.0
+
+
+class Slow:
+    """Is at work for a while on every JPEG, long after its thumbnail was made."""
+
+    about = About(
+        name="slow", stage="derive", title="Taking its time", order=90, isolated=True, mime_types=("image/jpeg",)
+    )
+
+    def run(self, context):
+        time.sleep(SLEEPS)
+        return StepResult()
+
+
+class Poison:
+    """What a file does that makes a parser crash: in the gate, and every time."""
+
+    about = About(name="poison", stage="intake", title="Looking closer", order=35, isolated=True)
+
+    def run(self, context):
+        if context.file.read(6) == b"POISON":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return StepResult()
+'''
+ENTRY_POINTS = "[windlass.steps]\nslow = hawser_steps:Slow\npoison = hawser_steps:Poison\n"
+METADATA = "Metadata-Version: 2.1\nName: hawser-steps\nVersion: 1.0\n"
+
+
+def install(directory: Path) -> dict[str, str]:
+    """Write the package into ``directory``; returns the environment variables that install it."""
+    described = directory / "hawser_steps-1.0.dist-info"
+    described.mkdir(parents=True)
+    (directory / "hawser_steps.py").write_text(MODULE)
+    (described / "METADATA").write_text(METADATA)
+    (described / "entry_points.txt").write_text(ENTRY_POINTS)
+    path = [str(directory), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path)}
