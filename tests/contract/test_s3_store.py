@@ -19,7 +19,7 @@ import pytest
 from tests.services import S3Server
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, make, pattern, read, through_json, write
-from windlass.storage.conformance.checkpoints import Parts
+from windlass.storage.conformance.checkpoints import Checkpoints
 from windlass.storage.conformance.copying import Copying
 from windlass.storage.conformance.unfinished import UnfinishedObjects
 from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
@@ -41,7 +41,7 @@ class TestS3Store(StoreConformance):
         return options(s3_server)
 
 
-class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Parts):
+class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Checkpoints):
     open_store = staticmethod(S3Store)
 
     @pytest.fixture
@@ -49,7 +49,7 @@ class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Parts):
         return options(s3_server, prefix="some/where/", checksum="md5", part_size=8 * MIB)
 
 
-class TestS3StoreWithoutMemory(UnfinishedObjects, Copying, Parts):
+class TestS3StoreWithoutMemory(UnfinishedObjects, Copying, Checkpoints):
     """Every byte that does not fill a part is put away at once."""
 
     open_store = staticmethod(S3Store)
