@@ -121,12 +121,12 @@ def _retention(report: SweepReport) -> None:
 
 
 def _references(report: SweepReport) -> None:
-    report.references_repaired, freed = files.repair.repair_references()
+    report.references_repaired, freed = files.repair_reference_counts()
     report.bytes_freed += freed
 
 
 def _spare_objects(report: SweepReport) -> None:
-    report.spares_removed, freed = files.spares.remove_due()
+    report.spares_removed, freed = files.remove_expired_objects()
     report.bytes_freed += freed
 
 
@@ -146,7 +146,7 @@ def _orphans(report: SweepReport) -> None:
 
 
 def _duplicates(report: SweepReport) -> None:
-    report.duplicates_merged = files.duplicates.merge()
+    report.duplicates_merged = files.merge_duplicates()
 
 
 def _quotas(report: SweepReport) -> None:
