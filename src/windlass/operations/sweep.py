@@ -109,9 +109,9 @@ def _sent_uploads(report: SweepReport) -> None:
 
 
 def _expired_uploads(report: SweepReport) -> None:
-    report.uploads_expired, freed = files.lifecycle.expire_uploads()
+    report.uploads_expired, freed = files.expire_uploads()
     report.bytes_freed += freed
-    report.uploads_forgotten = files.lifecycle.delete_ended_uploads()
+    report.uploads_forgotten = files.delete_ended_uploads()
 
 
 def _retention(report: SweepReport) -> None:
@@ -141,7 +141,7 @@ def _old_records(report: SweepReport) -> None:
 
 
 def _orphans(report: SweepReport) -> None:
-    report.orphans_removed, freed, report.stores_passed_over = files.lifecycle.delete_orphans_in_all_stores()
+    report.orphans_removed, freed, report.stores_passed_over = files.delete_orphans_in_all_stores()
     report.bytes_freed += freed
 
 
