@@ -6,7 +6,7 @@ Every task makes conditional changes only, so several processes may run the same
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -46,11 +46,15 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What a task has changed: how many things of one kind, and the bytes that this freed."""
+    """What a task has changed: how many things of one kind, and the bytes that this freed.
+
+    ``faults``: figures of each change that points to a fault; the scheduler logs them.
+    """
 
     kind: str
     count: int
     bytes_freed: int = 0
+    faults: Sequence[Mapping[str, object]] = ()
 
     @property
     def label(self) -> str:
@@ -108,6 +112,8 @@ def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
             for cleaned in task.run(False):
                 report.counts[cleaned.kind] += cleaned.count
                 report.bytes_freed += cleaned.bytes_freed
+                for figures in cleaned.faults:
+                    log.warning("sweep.corrected", kind=cleaned.kind, **figures)
         except Exception:  # the boundary of the scheduler: a task that fails must not stop the others
             report.failed += (task.name,)
             log.exception("sweep.failed", task=task.name)
@@ -177,14 +183,9 @@ def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
 
 def _quotas(dry_run: bool) -> Iterator[Cleaned]:
     """A quota account changes with what it counts. A wrong one is a fault, or a limit was set while uploads ran."""
-    corrected = 0
-    for owner in list(files.quota_owners()):
-        drift = files.recount_quota(owner, dry_run=dry_run)
-        if drift is not None:
-            corrected += 1
-            if not dry_run:
-                log.warning("quota.corrected", owner=owner, **drift.too_much)
-    yield Cleaned("quotas_corrected", corrected)
+    drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())}
+    faults = [{"owner": owner, **drift.too_much} for owner, drift in drifts.items() if drift is not None]
+    yield Cleaned("quotas_corrected", len(faults), faults=faults)
 
 
 #: In the order in which they run.
