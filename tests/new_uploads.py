@@ -1,4 +1,4 @@
-"""What receiving would say of an upload that begins. Needs Django."""
+"""Descriptions of new uploads, as receiving makes them. Needs Django."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from windlass.storage.registry import store
 
 
 def new_upload(owner: str, size: int | None, **changes: Any) -> files.NewUpload:
-    """By tus, under the profile `default`, into the default store, with nothing claimed; ``changes`` are fields."""
+    """Describe a tus upload with the profile `default` into the default store; ``changes`` are fields."""
     made = files.NewUpload(
         owner=owner,
         dialect="tus",

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import require
-from tests.documents import DOCS, fences
+from tests.markdown_pages import DOCS, fences
 from tests.process.conftest import ServerProcess
 
 HERE = Path(__file__).resolve().parent

@@ -14,8 +14,8 @@ import pytest
 
 from tests import samples
 from tests.browser.conftest import Browser, Pages
-from tests.process.arrivals import assert_arrived, sha256
 from tests.process.conftest import ServerProcess
+from tests.process.file_assertions import assert_stored, sha256
 
 MIB = 1024 * 1024
 SIZE = 30 * MIB + 12345
@@ -40,7 +40,7 @@ def large_file(tmp_path: Path) -> Iterator[Path]:
 
 def test_uppy_tus(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/uppy-tus.html", large_file, choose="#choose")
-    assert_arrived(windlass.url, uploaded["file"], large_file)
+    assert_stored(windlass.url, uploaded["file"], large_file)
     record = httpx.get(f"{windlass.url}{uploaded['file']}").json()
     assert (record["reference"], record["metadata"]) == ("order-17", {})
 
@@ -52,7 +52,7 @@ def test_uppy_tus_paused_and_resumed(browser: Browser, pages: Pages, windlass: S
     assert 8 * MIB <= before == after < SIZE, "it stood still"
     assert uploaded["resumedAt"], "it asked where to go on"
     assert 0 < uploaded["resumedAt"][-1] < SIZE
-    assert_arrived(windlass.url, uploaded["file"], large_file)
+    assert_stored(windlass.url, uploaded["file"], large_file)
 
 
 def test_uppy_tus_goes_on_after_an_offline_moment(
@@ -62,19 +62,19 @@ def test_uppy_tus_goes_on_after_an_offline_moment(
     uploaded = browser.upload(f"{pages.origin}/uppy-tus-in-chunks.html", large_file, "offline", **task)
     assert 8 * MIB <= uploaded["lost"] < SIZE
     assert 0 < uploaded["resumedAt"][-1] < SIZE, "what had arrived was not sent again"
-    assert_arrived(windlass.url, uploaded["file"], large_file)
+    assert_stored(windlass.url, uploaded["file"], large_file)
 
 
 def test_uppy_xhr(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/uppy-xhr.html", large_file, choose="#choose")
-    assert_arrived(windlass.url, uploaded["file"], large_file)
+    assert_stored(windlass.url, uploaded["file"], large_file)
     record = httpx.get(f"{windlass.url}{uploaded['file']}").json()
     assert (record["reference"], record["metadata"]) == ("order-17", {})
 
 
 def test_filepond(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/filepond.html", large_file, choose=".filepond--browser")
-    assert_arrived(windlass.url, uploaded["file"], large_file)
+    assert_stored(windlass.url, uploaded["file"], large_file)
 
 
 def test_filepond_takes_a_file_back(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
@@ -84,7 +84,7 @@ def test_filepond_takes_a_file_back(browser: Browser, pages: Pages, windlass: Se
 
 def test_dropzone(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/dropzone.html", large_file, choose=".dz-hidden-input")
-    assert_arrived(windlass.url, uploaded["file"], large_file)
+    assert_stored(windlass.url, uploaded["file"], large_file)
 
 
 @pytest.mark.parametrize(("page", "choose"), LIBRARIES)
@@ -118,7 +118,7 @@ def test_our_page_shows_a_picture_from_choice_to_ready(
     assert shown["thumbnail"] > 0, "the thumbnail is a picture"
     assert [part for part in shown["progress"] if 0 < part < 1], "progress was shown"
     assert shown["progress"] == sorted(shown["progress"])
-    assert_arrived(windlass.url, shown["file"].removesuffix("download/"), path)
+    assert_stored(windlass.url, shown["file"].removesuffix("download/"), path)
 
 
 def test_our_page_goes_on_after_the_web_process_was_killed(
@@ -131,7 +131,7 @@ def test_our_page_goes_on_after_the_web_process_was_killed(
     shown = browser.upload(f"{windlass.url}/", path, "own", **task)
     assert shown["killedAt"] < 1, "it was on its way"
     assert windlass.web_pid() != killed
-    assert_arrived(windlass.url, shown["file"].removesuffix("download/"), path)
+    assert_stored(windlass.url, shown["file"].removesuffix("download/"), path)
 
 
 def test_our_page_has_a_trash(browser: Browser, windlass: ServerProcess, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from tests.browser.conftest import SPY, Browser, Pages, examples_of
-from tests.documents import DOCS
-from tests.process.arrivals import assert_arrived
+from tests.markdown_pages import DOCS
 from tests.process.conftest import ServerProcess
+from tests.process.file_assertions import assert_stored
 from tests.process.wire import eventually
 from tests.s3_forms import taking_forms
 from tests.services import S3Server
@@ -93,7 +93,7 @@ def test_a_large_file_in_parts(
     path = content(tmp_path, SIZE)
     uploaded = browser.upload(f"{pages.origin}/{uppy}.html", path, choose="#choose")
     file = file_of(uploaded["file"], windlass)
-    assert_arrived(windlass.url, file, path)
+    assert_stored(windlass.url, file, path)
     assert httpx.get(windlass.url + file).json()["reference"] == "order-17"
 
 
@@ -107,7 +107,7 @@ def test_a_reload_in_the_middle(
     before, after = uploaded["parts"]
     assert after, "something was left to be sent"
     assert not set(before) & set(after), "what was there was not sent again"
-    assert_arrived(windlass.url, file_of(uploaded["file"], windlass), path)
+    assert_stored(windlass.url, file_of(uploaded["file"], windlass), path)
 
 
 @pytest.mark.parametrize("uppy", UPPYS)
@@ -117,7 +117,7 @@ def test_a_small_file_in_a_form(
 ) -> None:
     path = content(tmp_path, size)
     uploaded = browser.upload(f"{pages.origin}/{uppy}.html", path, choose="#choose")
-    assert_arrived(windlass.url, file_of(uploaded["file"], windlass), path)
+    assert_stored(windlass.url, file_of(uploaded["file"], windlass), path)
 
 
 @pytest.mark.parametrize("page", ["silent", "silent-v5"])
@@ -133,7 +133,7 @@ def test_a_small_file_appears_by_itself(
         file: str | None = answer.json().get("file_id")
         return file
 
-    assert_arrived(windlass.url, f"/files/{eventually(found)}/", path)
+    assert_stored(windlass.url, f"/files/{eventually(found)}/", path)
 
 
 @pytest.mark.parametrize(

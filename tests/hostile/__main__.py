@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.hostile.catalogue import Bait
-from tests.hostile.ground import Ending
 from tests.hostile.runner import Trial, document, endings, hand_made, mutants, written_as
+from tests.hostile.sandbox_trial import Ending
 
 MIB = 2**20
 PROFILES = ("boundless", "limited", "everything")

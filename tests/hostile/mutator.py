@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests import document_samples, kinds, rendition_samples, samples
+from tests import document_samples, minimal_files, rendition_samples, samples
 
 #: No mutant is larger (bytes).
 LARGEST = 8 * 1024 * 1024
@@ -64,7 +64,7 @@ class Mutant:
 def good_samples() -> Mapping[str, bytes]:
     """Every sample by the name of the function that makes it."""
     found: dict[str, bytes] = {}
-    for module in (samples, document_samples, rendition_samples, kinds):
+    for module in (samples, document_samples, rendition_samples, minimal_files):
         for name, function in sorted(vars(module).items()):
             if getattr(function, "__module__", "") == module.__name__ and _needs_nothing(name, function):
                 content = function()

@@ -1,4 +1,4 @@
-"""Many files on the proving ground, in as many processes as there are processors to spare."""
+"""Process many files with ``SandboxTrial``, in as many processes as there are free processors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile.catalogue import Hostile, catalogue
-from tests.hostile.ground import Ending, Ground, ground
 from tests.hostile.mutator import mutant
+from tests.hostile.sandbox_trial import Ending, SandboxTrial, sandbox_trial
 
 #: Where homes are kept, if it is there: in memory nothing waits for a disk.
 MEMORY = Path("/dev/shm")
@@ -69,12 +69,12 @@ def endings(trials: Iterable[Trial], processes: int, keep: Path | None = None) -
 
 
 _stack = ExitStack()
-_ground: Ground | None = None
+_ground: SandboxTrial | None = None
 
 
 def _begin(base: str) -> None:
     global _ground
-    _ground = _stack.enter_context(ground(Path(tempfile.mkdtemp(dir=base))))
+    _ground = _stack.enter_context(sandbox_trial(Path(tempfile.mkdtemp(dir=base))))
 
 
 def _try(trial: Trial, keep: Path | None) -> Ending:

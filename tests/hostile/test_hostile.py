@@ -1,7 +1,7 @@
 """Every hostile file and some hundreds of mutants, through the whole plan: each ends, with a reason.
 
-What is checked of each is in ``ground.py``. ``HOSTILE_SEED`` and ``HOSTILE_MUTANTS`` choose other mutants; ``make
-hostile`` takes thousands. A file that ends in a breach is written to the directory that the failure names.
+What is checked of each is in ``sandbox_trial.py``. ``HOSTILE_SEED`` and ``HOSTILE_MUTANTS`` choose other mutants;
+``make hostile`` takes thousands. A file that violates a guarantee is written to the directory that the failure names.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.catalogue import catalogue
-from tests.hostile.ground import Ending
 from tests.hostile.runner import Trial, endings, hand_made, mutants
+from tests.hostile.sandbox_trial import Ending
 
 SEED = int(os.environ.get("HOSTILE_SEED", "20"))
 MUTANTS = int(os.environ.get("HOSTILE_MUTANTS", "150"))

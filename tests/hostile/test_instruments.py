@@ -13,9 +13,9 @@ import pytest
 
 from tests.hostile.canary import COLOUR, MARK, Canary
 from tests.hostile.catalogue import Bait, catalogue
-from tests.hostile.ground import Ending, _shows
 from tests.hostile.mutator import LARGEST, WAYS, good_samples, mutant
 from tests.hostile.runner import Trial, endings
+from tests.hostile.sandbox_trial import Ending, _shows
 
 DIGEST = """
 import hashlib

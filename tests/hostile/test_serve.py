@@ -16,7 +16,7 @@ import pytest
 from tests import samples
 from tests.hostile.canary import MARK, Canary
 from tests.hostile.catalogue import catalogue
-from tests.hostile.ground import ENDED
+from tests.hostile.sandbox_trial import ENDED
 from tests.process.serving import PATIENCE, Serve, until
 
 pytestmark = pytest.mark.timeout(600)

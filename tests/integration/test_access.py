@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import Caller, make_file
+from tests.integration.asgi_client import ApiClient, make_file
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
 Configure = Callable[..., None]
 
@@ -143,8 +143,8 @@ def closed(configure: Configure) -> Any:
 
 
 @pytest.fixture
-def owner(closed: Any, user: Any) -> Caller:
-    found: Caller = user(app=closed)
+def owner(closed: Any, user: Any) -> ApiClient:
+    found: ApiClient = user(app=closed)
     return found
 
 
@@ -155,7 +155,7 @@ def new_grant(owner: str, **terms: Any) -> str:
     return token
 
 
-def begin(caller: Caller, path: str) -> str:
+def begin(caller: ApiClient, path: str) -> str:
     """The path and query of a new tus upload."""
     answer = caller("POST", path, headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
     assert answer.status_code == 201, answer.text
@@ -166,12 +166,12 @@ class Visitor:
     """Sends one request with a credential of each kind. All of them are of one owner, whose file and upload are asked
     for."""
 
-    def __init__(self, app: Any, owner: Caller, staff: Caller) -> None:
+    def __init__(self, app: Any, owner: ApiClient, staff: ApiClient) -> None:
         from windlass.accounts.api import sign_path
         from windlass.files.api import FileStatus
 
         self.file = make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY, checksum="ab" * 32)
-        nobody = Caller(app)
+        nobody = ApiClient(app)
         self._grant = new_grant(owner.owner)
         location = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
         self.upload, self._used = location.removeprefix("/uploads/").split("?")
@@ -197,7 +197,7 @@ class Visitor:
             case "metrics":
                 headers = {"Authorization": "Bearer a-token-for-metrics-alone"}
         headers |= {"Accept": "application/json"}
-        return Caller(self._app)(method, path + query, headers=headers).status_code
+        return ApiClient(self._app)(method, path + query, headers=headers).status_code
 
     def _session(self) -> dict[str, str]:
         from django.conf import settings
@@ -215,7 +215,7 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(closed: Any, owner: Caller, user: Any) -> Visitor:
+def visitor(closed: Any, owner: ApiClient, user: Any) -> Visitor:
     return Visitor(closed, owner, user(app=closed, staff=True))
 
 
@@ -252,36 +252,36 @@ def test_the_admin_is_for_staff_who_have_signed_in(kind: str, visitor: Visitor) 
 
 class TestGrantsAreForOneUpload:
     @pytest.mark.parametrize("name", ["grant", "%67rant", "g%72an%74", "%67%72%61%6e%74"])
-    def test_a_zip_is_not_read_by_a_grant(self, closed: Any, owner: Caller, name: str) -> None:
+    def test_a_zip_is_not_read_by_a_grant(self, closed: Any, owner: ApiClient, name: str) -> None:
         """However the parameter is encoded, by ids and by reference, with a body and with a query."""
         from windlass.files.api import FileStatus
 
         file = make_file(owner.owner, b"private", gate_passed=True, status=FileStatus.READY, reference="order")
         query = f"{name}={new_grant(owner.owner)}"
-        nobody = Caller(closed)
+        nobody = ApiClient(closed)
         for asked in ({"ids": [str(file.id)]}, {"reference": "order"}):
             assert nobody("POST", f"/files/zip/?{query}", json=asked).status_code == 401
         for asked_for in (f"ids={file.id}", "reference=order"):
             assert nobody("GET", f"/files/zip/?{query}&{asked_for}").status_code == 401
 
     @pytest.mark.parametrize("name", ["grant", "%67rant"])
-    def test_an_encoded_name_is_the_same_grant(self, closed: Any, owner: Caller, name: str) -> None:
+    def test_an_encoded_name_is_the_same_grant(self, closed: Any, owner: ApiClient, name: str) -> None:
         path = f"/files/?{name}={new_grant(owner.owner)}"
-        assert Caller(closed)("POST", path, content=b"anchor").status_code == 201
-        assert Caller(closed)("POST", path, content=b"again").status_code == 403
+        assert ApiClient(closed)("POST", path, content=b"anchor").status_code == 201
+        assert ApiClient(closed)("POST", path, content=b"again").status_code == 403
 
-    def test_it_also_binds_who_has_another_credential(self, closed: Any, owner: Caller) -> None:
+    def test_it_also_binds_who_has_another_credential(self, closed: Any, owner: ApiClient) -> None:
         """A page that carries a grant, opened by somebody who is signed in, may do no more than the grant."""
         assert owner("GET", f"/files/?grant={new_grant(owner.owner)}").status_code == 401
 
     def test_in_open_mode_it_is_a_grant_too(self, records_home: Path) -> None:
         from windlass.asgi import application
 
-        nobody = Caller(application)
+        nobody = ApiClient(application)
         assert nobody("GET", f"/files/?grant={new_grant('anonymous')}").status_code == 401
         assert nobody("GET", "/files/?grant=wlg_made-up").status_code == 401
 
-    def test_elsewhere_than_in_the_query_it_is_nothing(self, closed: Any, owner: Caller) -> None:
+    def test_elsewhere_than_in_the_query_it_is_nothing(self, closed: Any, owner: ApiClient) -> None:
         token = new_grant(owner.owner)
         for headers in (
             {"Authorization": f"Bearer {token}"},
@@ -290,10 +290,10 @@ class TestGrantsAreForOneUpload:
             {"Grant": token},
             {"Upload-Metadata": f"grant {token}"},
         ):
-            assert Caller(closed)("POST", "/files/", content=b"x", headers=headers).status_code == 401
-        assert Caller(closed)("PUT", f"/files/{token}", content=b"x").status_code == 401
+            assert ApiClient(closed)("POST", "/files/", content=b"x", headers=headers).status_code == 401
+        assert ApiClient(closed)("PUT", f"/files/{token}", content=b"x").status_code == 401
 
-    def test_one_that_is_not_good(self, closed: Any, owner: Caller) -> None:
+    def test_one_that_is_not_good(self, closed: Any, owner: ApiClient) -> None:
         token = new_grant(owner.owner)
         for query in (
             f"grant={token}x",
@@ -304,11 +304,11 @@ class TestGrantsAreForOneUpload:
             f"grant=wlg_made-up&grant={token}",
             f"grant={new_grant(owner.owner, expires_in=-1)}",
         ):
-            assert Caller(closed)("POST", f"/files/?{query}", content=b"x").status_code == 401, query
-        assert Caller(closed)("POST", f"/files/?grant={token}", content=b"x").status_code == 201
+            assert ApiClient(closed)("POST", f"/files/?{query}", content=b"x").status_code == 401, query
+        assert ApiClient(closed)("POST", f"/files/?grant={token}", content=b"x").status_code == 201
 
-    def test_a_used_one_reaches_its_own_upload_alone(self, closed: Any, owner: Caller) -> None:
-        nobody = Caller(closed)
+    def test_a_used_one_reaches_its_own_upload_alone(self, closed: Any, owner: ApiClient) -> None:
+        nobody = ApiClient(closed)
         mine = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
         others = begin(owner, "/files/")
         query = mine.partition("?")[2]
@@ -319,10 +319,10 @@ class TestGrantsAreForOneUpload:
             assert nobody("GET", mine.replace("?", f"/{path}?")).status_code in (401, 403, 404)
 
     @pytest.mark.parametrize("kind", ["deactivated", "deleted"])
-    def test_it_ends_with_the_user_who_gave_it(self, closed: Any, owner: Caller, kind: str) -> None:
+    def test_it_ends_with_the_user_who_gave_it(self, closed: Any, owner: ApiClient, kind: str) -> None:
         from django.contrib.auth import get_user_model
 
-        nobody, unused = Caller(closed), new_grant(owner.owner)
+        nobody, unused = ApiClient(closed), new_grant(owner.owner)
         begun = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
         person = get_user_model().objects.get(pk=owner.owner.removeprefix("user:"))
         person.is_active = False
@@ -330,21 +330,21 @@ class TestGrantsAreForOneUpload:
         assert nobody("POST", f"/files/?grant={unused}", content=b"x").status_code == 401
         assert nobody("HEAD", begun, headers={"Tus-Resumable": "1.0.0"}).status_code == 401
 
-    def test_an_upload_made_of_others_is_not_for_it(self, closed: Any, owner: Caller) -> None:
+    def test_an_upload_made_of_others_is_not_for_it(self, closed: Any, owner: ApiClient) -> None:
         parts = {"Tus-Resumable": "1.0.0", "Upload-Concat": "partial", "Upload-Length": "0"}
         partial = owner("POST", "/files/", headers=parts).headers["location"]
         final = {"Tus-Resumable": "1.0.0", "Upload-Concat": f"final;{partial}"}
-        assert Caller(closed)("POST", f"/files/?grant={new_grant(owner.owner)}", headers=final).status_code == 403
+        assert ApiClient(closed)("POST", f"/files/?grant={new_grant(owner.owner)}", headers=final).status_code == 403
 
 
 class TestSignedUrls:
-    def test_one_is_good_for_reading_its_file_alone(self, closed: Any, owner: Caller) -> None:
+    def test_one_is_good_for_reading_its_file_alone(self, closed: Any, owner: ApiClient) -> None:
         from windlass.accounts.api import sign_path
         from windlass.files.api import FileStatus
 
         file, other = (make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY) for _ in range(2))
         query = sign_path(f"/files/{file.id}/download/", 600)[0].partition("?")[2]
-        nobody = Caller(closed)
+        nobody = ApiClient(closed)
         for method in ("GET", "HEAD"):
             assert nobody(method, f"/files/{file.id}/download/?{query}").status_code == 200
         assert nobody("GET", f"/files/{str(file.id).upper()}/download?{query}&added=1").status_code == 200
@@ -390,7 +390,7 @@ class TestCredentialsComeFirst:
         ],
     )
     def test_401(self, closed: Any, method: str, path: str, options: dict[str, Any]) -> None:
-        assert Caller(closed)(method, path, **options).status_code == 401
+        assert ApiClient(closed)(method, path, **options).status_code == 401
 
     @pytest.mark.parametrize("path", ["/files/", "/files/batch/", "/files/zip/", "/uploads/grants/", "/s3/multipart"])
     def test_no_byte_of_the_body_is_read(self, closed: Any, path: str) -> None:

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import Caller
+from tests.integration.asgi_client import ApiClient
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
 Configure = Callable[..., None]
 TLS = {"X-Forwarded-Proto": "https"}
 
 
 @pytest.fixture
-def call(records_home: Path) -> Caller:
+def call(records_home: Path) -> ApiClient:
     """The standalone server; ASGITransport's client is 127.0.0.1."""
     from windlass.asgi import application
 
-    return Caller(application)
+    return ApiClient(application)
 
 
 def cookies(answer: Any) -> list[str]:
@@ -35,30 +35,30 @@ def cookies(answer: Any) -> list[str]:
 class TestBehindTls:
     @pytest.mark.parametrize("headers", [TLS, {"Forwarded": "for=192.0.2.1;proto=https"}])
     @pytest.mark.parametrize("path", ["/", "/admin/login/"])
-    def test_cookies_are_secure(self, call: Caller, configure: Configure, headers: Any, path: str) -> None:
+    def test_cookies_are_secure(self, call: ApiClient, configure: Configure, headers: Any, path: str) -> None:
         configure(TRUSTED_PROXIES="127.0.0.1")
         for cookie in cookies(call("GET", path, headers=headers)):
             assert cookie.lower().count("; secure") == 1
             assert "samesite=lax" in cookie.lower()
 
-    def test_what_no_trusted_proxy_says_is_not_believed(self, call: Caller, configure: Configure) -> None:
+    def test_what_no_trusted_proxy_says_is_not_believed(self, call: ApiClient, configure: Configure) -> None:
         configure(HSTS_SECONDS="60")
         answer = call("GET", "/", headers=TLS)
         assert all("secure" not in cookie.lower() for cookie in cookies(answer))
         assert "strict-transport-security" not in answer.headers
 
-    def test_by_setting_always(self, call: Caller, configure: Configure) -> None:
+    def test_by_setting_always(self, call: ApiClient, configure: Configure) -> None:
         configure(SECURE_COOKIES="true")
         assert all("; Secure" in cookie for cookie in cookies(call("GET", "/")))
 
     @pytest.mark.parametrize("path", ["/", "/admin/login/", "/files/", "/livez", "/nothing", "/api/docs", "/uploads/x"])
-    def test_hsts_on_every_kind_of_reply(self, call: Caller, configure: Configure, path: str) -> None:
+    def test_hsts_on_every_kind_of_reply(self, call: ApiClient, configure: Configure, path: str) -> None:
         configure(TRUSTED_PROXIES="127.0.0.1", HSTS_SECONDS="31536000", HSTS_INCLUDE_SUBDOMAINS="true")
         told = call("GET", path, headers=TLS).headers.get_list("strict-transport-security")
         assert told == ["max-age=31536000; includeSubDomains"]
         assert "strict-transport-security" not in call("GET", path).headers
 
-    def test_no_hsts_unless_asked_for(self, call: Caller, configure: Configure) -> None:
+    def test_no_hsts_unless_asked_for(self, call: ApiClient, configure: Configure) -> None:
         configure(TRUSTED_PROXIES="127.0.0.1")
         assert "strict-transport-security" not in call("GET", "/files/", headers=TLS).headers
 

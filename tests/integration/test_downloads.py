@@ -724,11 +724,11 @@ def test_what_was_made_of_a_file_has_preconditions_too(client: httpx.Client, nam
 
 
 def test_an_archive_has_no_tag_and_no_date(database: Path) -> None:
-    from tests.integration.records import Caller
+    from tests.integration.asgi_client import ApiClient
     from windlass.asgi import application
 
     asset = a_file(b"abc")
-    caller = Caller(application)
+    caller = ApiClient(application)
     for method, address, options in (
         ("GET", f"/files/zip/?ids={asset.id}", {}),
         ("HEAD", f"/files/zip/?ids={asset.id}", {}),

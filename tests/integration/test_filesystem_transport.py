@@ -15,7 +15,7 @@ import pytest
 from kombu import Connection, Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
-from tests import racers
+from tests import child_functions
 from windlass.jobs.filesystem_transport import QueueDirectory, Transport
 
 
@@ -46,10 +46,12 @@ def test_writers_and_readers_in_several_processes_lose_halve_and_double_nothing(
     writers, each = 3, 150
     context = multiprocessing.get_context("spawn")
     with context.Pool(writers + 2) as pool:
-        readers = [pool.apply_async(racers.read_all, (str(tmp_path / "intake"),)) for _ in range(2)]
-        written = pool.starmap(racers.write_many, [(str(tmp_path / "intake"), n, each) for n in range(writers)])
+        readers = [pool.apply_async(child_functions.read_all, (str(tmp_path / "intake"),)) for _ in range(2)]
+        written = pool.starmap(
+            child_functions.write_many, [(str(tmp_path / "intake"), n, each) for n in range(writers)]
+        )
         for _ in readers:
-            directory.put(racers.STOP)
+            directory.put(child_functions.STOP)
         taken = [body for reader in readers for body in reader.get(60)]
     assert sorted(taken) == sorted(body for bodies in written for body in bodies)
     assert os.listdir(tmp_path / "intake") == []

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from tests import django_home, racers
+from tests import child_functions, django_home
 
 django_home.set_up()
 
@@ -93,7 +93,9 @@ def test_one_of_several_processes_gets_the_job() -> None:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, context.Pool(3) as pool:
         barrier = manager.Barrier(3)
-        epochs = pool.starmap(racers.claim, [(str(job.id), f"process-{n}", barrier) for n in range(3)], chunksize=1)
+        epochs = pool.starmap(
+            child_functions.claim, [(str(job.id), f"process-{n}", barrier) for n in range(3)], chunksize=1
+        )
     assert sorted(epochs) == [0, 0, 1]
 
 

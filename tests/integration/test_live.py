@@ -18,11 +18,11 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
-from tests.integration.records import Caller, make_file
+from tests.integration.asgi_client import ApiClient, make_file
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
-User = Callable[..., Caller]
+User = Callable[..., ApiClient]
 
 
 class LiveServer(uvicorn.Server):
@@ -112,7 +112,7 @@ def listen(server: Running) -> Iterator[Callable[..., Any]]:
     with httpx.Client(base_url=server.url, timeout=30) as client:
 
         @contextmanager
-        def begin(caller: Caller, path: str, *, last: int | str | None = None) -> Iterator[Stream]:
+        def begin(caller: ApiClient, path: str, *, last: int | str | None = None) -> Iterator[Stream]:
             headers = caller.headers | ({} if last is None else {"Last-Event-ID": str(last)})
             with client.stream("GET", path, headers=headers) as response:
                 assert response.status_code == 200
@@ -465,7 +465,7 @@ class TestRevocation:
         session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
         session["_auth_user_hash"] = person.get_session_auth_hash()
         session.save()
-        caller = Caller(None)
+        caller = ApiClient(None)
         caller.headers = {"Cookie": f"sessionid={session.session_key}"}
         with listen(caller, "/events") as stream:
             session.delete()

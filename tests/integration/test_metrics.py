@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests import documents
-from tests.integration.records import Caller
+from tests import markdown_pages
+from tests.integration.asgi_client import ApiClient
 from windlass.kernel.clock import now
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -29,7 +29,7 @@ def server(records_home: object) -> Iterator[Any]:
     metrics.tables.forget()
 
 
-def read(caller: Caller) -> Figures:
+def read(caller: ApiClient) -> Figures:
     response = caller("GET", "/metrics")
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -46,7 +46,7 @@ def test_figures_are_those_of_the_records(server: Any) -> None:
     from windlass.jobs.api import Job, Stage
     from windlass.operations import metrics
 
-    before = read(Caller(server))
+    before = read(ApiClient(server))
     blob = Blob.objects.create(owner="metrics", store="local", key=f"objects/{uuid.uuid4()}", size=5000)
     asset = FileAsset.objects.create(
         owner="metrics", blob=blob, original_filename="a", size=5000, profile="default", status=FileStatus.QUARANTINED
@@ -58,7 +58,7 @@ def test_figures_are_those_of_the_records(server: Any) -> None:
     job = Job.objects.create(stage=Stage.DERIVE, file_id=asset.id, due_at=due, max_attempts=1)
     try:
         metrics.tables.forget()
-        found = read(Caller(server))
+        found = read(ApiClient(server))
     finally:
         job.delete()
         asset.delete()
@@ -81,7 +81,7 @@ def test_every_status_has_a_figure_and_every_name_our_prefix(server: Any) -> Non
     from windlass import __version__
     from windlass.files.api import FileStatus, UploadStatus
 
-    found = read(Caller(server))
+    found = read(ApiClient(server))
     assert {name.partition("_")[0] for name, _ in found} == {"windlass"}
     for status in FileStatus:
         assert figure(found, "windlass_files", status=status.value) >= 0
@@ -100,16 +100,16 @@ def test_events_are_counted_by_the_journal(server: Any) -> None:
     from windlass.events.api import Event, EventType, last_id
 
     Event.objects.create(type=EventType.FILE_READY, owner="metrics", data={})
-    assert figure(read(Caller(server)), "windlass_events_total") == last_id()
+    assert figure(read(ApiClient(server)), "windlass_events_total") == last_id()
 
 
 def test_whole_tables_are_not_read_for_everyone_who_asks(server: Any) -> None:
     from windlass.files.api import Blob
 
-    before = figure(read(Caller(server)), "windlass_stored_bytes", kind="file", store="local")
+    before = figure(read(ApiClient(server)), "windlass_stored_bytes", kind="file", store="local")
     blob = Blob.objects.create(owner="metrics", store="local", key=f"objects/{uuid.uuid4()}", size=77)
     try:
-        assert figure(read(Caller(server)), "windlass_stored_bytes", kind="file", store="local") == before
+        assert figure(read(ApiClient(server)), "windlass_stored_bytes", kind="file", store="local") == before
     finally:
         blob.delete()
 
@@ -117,21 +117,21 @@ def test_whole_tables_are_not_read_for_everyone_who_asks(server: Any) -> None:
 def test_staff_and_the_token_may_read_nobody_else(server: Any, user: Any, configure: Any) -> None:
     configure(AUTH_MODE="required", METRICS_TOKEN="open-sesame")
     assert user(staff=True, app=server)("GET", "/metrics").status_code == 200
-    assert Caller(server, "open-sesame")("GET", "/metrics/").status_code == 200
+    assert ApiClient(server, "open-sesame")("GET", "/metrics/").status_code == 200
     for caller, status in (
         (user(app=server), 403),
-        (Caller(server), 401),
-        (Caller(server, "open-sesam"), 401),
+        (ApiClient(server), 401),
+        (ApiClient(server, "open-sesam"), 401),
     ):
         response = caller("GET", "/metrics")
         assert response.status_code == status
         assert response.headers["content-type"] == "application/problem+json"
-    assert Caller(server, "open-sesame")("GET", "/files").status_code == 401
+    assert ApiClient(server, "open-sesame")("GET", "/files").status_code == 401
 
 
 def test_an_empty_token_opens_nothing(server: Any, configure: Any) -> None:
     configure(AUTH_MODE="required")
-    response = Caller(server)("GET", "/metrics", headers={"Authorization": "Bearer "})
+    response = ApiClient(server)("GET", "/metrics", headers={"Authorization": "Bearer "})
     assert response.status_code == 401
 
 
@@ -147,11 +147,11 @@ def test_another_projects_own_page_of_that_name_is_left_alone(server: Any) -> No
         urlpatterns = [path("metrics", lambda request: HttpResponse("the project's own"))]
 
     with override_settings(ROOT_URLCONF=Project):
-        assert Caller(asgi.wrap(ASGIHandler()))("GET", "/metrics").text == "the project's own"
+        assert ApiClient(asgi.wrap(ASGIHandler()))("GET", "/metrics").text == "the project's own"
 
 
 def test_the_guide_names_every_metric(server: Any) -> None:
-    guide = (documents.DOCS / "how-to" / "watch-with-prometheus.md").read_text()
-    names = {name for name, _ in read(Caller(server))}
+    guide = (markdown_pages.DOCS / "how-to" / "watch-with-prometheus.md").read_text()
+    names = {name for name, _ in read(ApiClient(server))}
     missing = [name for name in names if name not in guide and not name.startswith("windlass_process_")]
     assert missing == []

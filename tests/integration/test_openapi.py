@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import Caller, make_file
+from tests.integration.asgi_client import ApiClient, make_file
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
 
 @pytest.fixture
-def document(anybody: Caller) -> dict[str, Any]:
+def document(anybody: ApiClient) -> dict[str, Any]:
     response = anybody("GET", "/api/openapi.json")
     assert response.status_code == 200
     found: dict[str, Any] = response.json()
@@ -92,7 +92,7 @@ def test_calls_ask_for_a_credential_unless_they_are_public(document: dict[str, A
     assert document["components"]["securitySchemes"]["Credential"]["scheme"] == "bearer"
 
 
-def test_the_page_of_the_api_is_public_and_asks_nobody_else(anybody: Caller, configure: Callable[..., None]) -> None:
+def test_the_page_of_the_api_is_public_and_asks_nobody_else(anybody: ApiClient, configure: Callable[..., None]) -> None:
     configure(AUTH_MODE="required")
     page = anybody("GET", "/api/docs/")
     assert page.status_code == 200
@@ -100,7 +100,7 @@ def test_the_page_of_the_api_is_public_and_asks_nobody_else(anybody: Caller, con
     assert "https://" not in page.text
 
 
-def test_replies_are_as_described(user: Callable[..., Caller]) -> None:
+def test_replies_are_as_described(user: Callable[..., ApiClient]) -> None:
     from windlass.http.file_records import FileRecord, FileStatusOut
     from windlass.http.rest.files import FileList
     from windlass.http.rest.profiles import ProfileList, SecurityConfig
@@ -183,7 +183,7 @@ def test_replies_about_chunks_are_as_described() -> None:
     media_api.MediaUploadStatus.model_validate(media.status(name, "active", progress).body)
 
 
-def test_a_picture_is_as_described(user: Callable[..., Caller]) -> None:
+def test_a_picture_is_as_described(user: Callable[..., ApiClient]) -> None:
     from windlass.http.media_records import MediaOut
     from windlass.http.rest.media import SupportedFormats
 

@@ -17,7 +17,7 @@ Race = Callable[..., Any]
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def race(request: pytest.FixtureRequest, tmp_path: Path) -> Race:
-    """Runs one of ``race.py`` on an empty database and gives what it found."""
+    """Run a function of ``concurrent_changes.py`` on an empty database and return its result."""
     database = {"DATABASE_URL": request.getfixturevalue("postgres")} if request.param == "postgresql" else {}
 
     def run(name: str, **settings: str) -> Any:
@@ -27,7 +27,7 @@ def race(request: pytest.FixtureRequest, tmp_path: Path) -> Race:
         )
         root = Path(__file__).parents[2]
         ended = subprocess.run(
-            [sys.executable, "-m", "tests.integration.race", name],
+            [sys.executable, "-m", "tests.integration.concurrent_changes", name],
             env=environment,
             cwd=root,
             capture_output=True,

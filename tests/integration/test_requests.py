@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import Caller, make_file
+from tests.integration.asgi_client import ApiClient, make_file
 from tests.integration.test_access import ROWS
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
 #: Django's own pages, which have no declared query.
 PAGES = {"GET /", "GET /api/docs", "GET /api/openapi.json"}
@@ -39,11 +39,11 @@ JSON_CALLS = [
 
 
 @pytest.fixture
-def call(records_home: Path) -> Caller:
+def call(records_home: Path) -> ApiClient:
     """The whole application in open mode."""
     from windlass.asgi import application
 
-    return Caller(application)
+    return ApiClient(application)
 
 
 def path_of(template: str) -> str:
@@ -52,18 +52,18 @@ def path_of(template: str) -> str:
 
 class TestQueries:
     @pytest.mark.parametrize("row", sorted(ROWS.keys() - PAGES - OWN_NAMES))
-    def test_an_unknown_name_is_422_on_every_route(self, call: Caller, row: str) -> None:
+    def test_an_unknown_name_is_422_on_every_route(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         answer = call(method, f"{path_of(template)}?nonsense=1")
         assert answer.status_code == 422, answer.text
         assert answer.json()["field"] == "nonsense"
 
     @pytest.mark.parametrize("row", sorted(OWN_NAMES))
-    def test_clients_of_these_may_add_names(self, call: Caller, row: str) -> None:
+    def test_clients_of_these_may_add_names(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         assert call(method, f"{path_of(template)}?nonsense=1").status_code != 422
 
-    def test_resumable_creations_may_have_names_of_their_own(self, call: Caller) -> None:
+    def test_resumable_creations_may_have_names_of_their_own(self, call: ApiClient) -> None:
         tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "1"}
         assert call("POST", "/files/?page=3", headers=tus).status_code == 201
         assert call("POST", "/files/?page=3", headers={"Upload-Complete": "?0"}).status_code == 201
@@ -83,13 +83,13 @@ class TestQueries:
             (f"/files/{uuid.uuid4()}/download/?expire=1", "expires"),
         ],
     )
-    def test_the_nearest_name_is_told(self, call: Caller, path: str, nearest: str) -> None:
+    def test_the_nearest_name_is_told(self, call: ApiClient, path: str, nearest: str) -> None:
         answer = call("GET", path)
         assert answer.status_code == 422
         assert f"Did you mean {nearest}?" in answer.json()["detail"]
         assert nearest in answer.json()["allowed"]
 
-    def test_what_is_documented_is_taken(self, call: Caller) -> None:
+    def test_what_is_documented_is_taken(self, call: ApiClient) -> None:
         """Every query parameter of the document, on every route of its own."""
         document = call("GET", "/api/openapi.json").json()
         for path, item in document["paths"].items():
@@ -99,7 +99,7 @@ class TestQueries:
                     answer = call("GET", _filled(path), params={name: "1"})
                     assert "has no query parameter" not in answer.text, (path, name)
 
-    def test_jquerys_cache_buster_is_passed_over(self, call: Caller) -> None:
+    def test_jquerys_cache_buster_is_passed_over(self, call: ApiClient) -> None:
         assert call("GET", "/files/?_=1764460800000").status_code == 200
 
     @pytest.mark.parametrize(
@@ -117,19 +117,19 @@ class TestQueries:
             ("q=" + "x" * 256, "q must have at most 255 characters."),
         ],
     )
-    def test_a_bad_value_is_told_in_our_words(self, call: Caller, query: str, detail: str) -> None:
+    def test_a_bad_value_is_told_in_our_words(self, call: ApiClient, query: str, detail: str) -> None:
         answer = call("GET", f"/files/?{query}")
         assert (answer.status_code, answer.json()["detail"]) == (422, detail)
 
     @pytest.mark.parametrize("value", ["0", "604801", '"x"', "1.5", "true", "[]"])
-    def test_a_bad_life_is_told_with_its_bounds(self, call: Caller, value: str) -> None:
+    def test_a_bad_life_is_told_with_its_bounds(self, call: ApiClient, value: str) -> None:
         file = make_file("anonymous")
         for path in ("/uploads/grants/", f"/files/{file.id}/signed-url/"):
             answer = call("POST", path, content=f'{{"expires_in": {value}}}')
             told = "expires_in must be an integer from 1 to 604800 seconds, which is a week."
             assert (answer.status_code, answer.json()["detail"]) == (422, told)
 
-    def test_a_bad_status_is_told_which_there_are(self, call: Caller) -> None:
+    def test_a_bad_status_is_told_which_there_are(self, call: ApiClient) -> None:
         detail = call("GET", "/files/?status=ready").json()["detail"]
         assert detail.startswith("status must be one of PENDING, PROCESSING, READY")
 
@@ -142,7 +142,7 @@ class TestText:
     """PostgreSQL refuses NUL, and half of a surrogate pair is no UTF-8: neither gets as far as a query."""
 
     @pytest.mark.parametrize("row", sorted(ROWS.keys() - PAGES))
-    def test_nul_in_a_query_is_refused_on_every_route(self, call: Caller, row: str) -> None:
+    def test_nul_in_a_query_is_refused_on_every_route(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         status = 400 if "/s3/" in template else 422
         for query in ("reference=%00", "a%00b=1"):
@@ -150,7 +150,7 @@ class TestText:
             assert answer.status_code == status, answer.text
 
     @pytest.mark.parametrize("row", sorted(row for row in ROWS if "{}" in row and not row.startswith("PUT")))
-    def test_nul_in_a_path_is_404_on_every_route(self, call: Caller, row: str) -> None:
+    def test_nul_in_a_path_is_404_on_every_route(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         for spelled in ("%00", "a%00b"):
             assert call(method, template.replace("{}", spelled), content=b"{}").status_code == 404
@@ -160,14 +160,14 @@ class TestText:
         "body",
         [rb'{"reference": "\ud800"}', rb'{"a\u0000": 1}', rb'{"a": [{"b": "\udfff\ud800"}]}', b'{"a": "\xed\xa0\x80"}'],
     )
-    def test_such_text_in_json_is_refused(self, call: Caller, path: str, body: bytes) -> None:
+    def test_such_text_in_json_is_refused(self, call: ApiClient, path: str, body: bytes) -> None:
         assert call("POST", path_of(path), content=body).status_code in (400, 422)
 
-    def test_a_whole_pair_is_a_character(self, call: Caller) -> None:
+    def test_a_whole_pair_is_a_character(self, call: ApiClient) -> None:
         body = rb'{"reference": "\ud83d\ude00 \\u0000"}'
         assert call("POST", "/uploads/grants/", content=body).status_code == 201
 
-    def test_a_cookie_with_nul_is_no_session(self, call: Caller) -> None:
+    def test_a_cookie_with_nul_is_no_session(self, call: ApiClient) -> None:
         assert call("GET", "/files/", headers={"Cookie": 'sessionid="\\000abcdefgh"'}).status_code == 200
 
 
@@ -176,7 +176,7 @@ class TestJson:
     @pytest.mark.parametrize(
         "body", [b"[null]", b"true", b'"x"', b"1", b"null", b"[]", b"1e999", b"NaN", b"{", b"[" * 100_000]
     )
-    def test_what_is_no_object_is_refused_by_every_call(self, call: Caller, path: str, body: bytes) -> None:
+    def test_what_is_no_object_is_refused_by_every_call(self, call: ApiClient, path: str, body: bytes) -> None:
         file = make_file("anonymous")
         answer = call("POST", path.replace("{}", str(file.id)), content=body)
         assert answer.status_code in (400, 413, 422), answer.text
@@ -185,7 +185,7 @@ class TestJson:
 
 class TestReplies:
     @pytest.mark.parametrize("row", sorted(ROWS))
-    def test_allow_is_what_the_path_takes(self, call: Caller, row: str) -> None:
+    def test_allow_is_what_the_path_takes(self, call: ApiClient, row: str) -> None:
         """Every method is tried: those of Allow are not refused, and all others are, with the same Allow."""
         _, _, template = row.partition(" ")
         if "events" in template:
@@ -204,7 +204,7 @@ class TestReplies:
             if answer.status_code == 405:
                 assert set(answer.headers["allow"].split(", ")) == allowed
 
-    def test_a_word_is_no_id(self, call: Caller) -> None:
+    def test_a_word_is_no_id(self, call: ApiClient) -> None:
         assert call("PATCH", "/api/v1/media/upload/init").headers["allow"] == "OPTIONS, POST"
         assert call("PATCH", "/uploads/grants/").status_code in (404, 405)
         assert call("OPTIONS", "/files/security/config").headers["allow"] == "GET, HEAD, OPTIONS"
@@ -213,12 +213,12 @@ class TestReplies:
             assert (answer.status_code, "allow" in answer.headers) == (404, False)
 
     @pytest.mark.parametrize("row", sorted(ROWS.keys() - {"GET /"}))
-    def test_no_reply_is_stored_by_a_cache_unless_it_says_so(self, call: Caller, row: str) -> None:
+    def test_no_reply_is_stored_by_a_cache_unless_it_says_so(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         answer = call("HEAD" if "events" in template else method, path_of(template))
         assert "no-store" in answer.headers["cache-control"]
 
-    def test_records_lists_and_status_are_not_stored(self, call: Caller) -> None:
+    def test_records_lists_and_status_are_not_stored(self, call: ApiClient) -> None:
         file = make_file("anonymous")
         for path in ("/files/", f"/files/{file.id}/", f"/files/{file.id}/status/", "/profiles/"):
             assert call("GET", path).headers["cache-control"] == "private, no-store"
@@ -226,7 +226,7 @@ class TestReplies:
         assert (signed.status_code, signed.headers["cache-control"]) == (201, "private, no-store")
 
 
-def pages(call: Caller, path: str) -> Iterator[dict[str, Any]]:
+def pages(call: ApiClient, path: str) -> Iterator[dict[str, Any]]:
     following: str | None = path
     while following:
         answer = call("GET", following)
@@ -236,7 +236,7 @@ def pages(call: Caller, path: str) -> Iterator[dict[str, Any]]:
         following = answer.json()["next"]
 
 
-def test_a_page_is_bounded_in_bytes(call: Caller) -> None:
+def test_a_page_is_bounded_in_bytes(call: ApiClient) -> None:
     """Each record has about 1 MB of metadata, as of an upload before there was a limit: a page holds some of them."""
     reference = uuid.uuid4().hex
     made = [str(make_file("anonymous", metadata={"a": "x" * 1_000_000}, reference=reference).id) for _ in range(7)]
@@ -246,7 +246,7 @@ def test_a_page_is_bounded_in_bytes(call: Caller) -> None:
     assert [record["id"] for page in found for record in page["results"]] == made[::-1]
 
 
-def test_a_page_of_djangos_takes_no_nul_either(call: Caller) -> None:
+def test_a_page_of_djangos_takes_no_nul_either(call: ApiClient) -> None:
     for path in ("/admin/?q=%00", "/admin/login/?next=%00", "/?a%00=1"):
         answer = call("GET", path)
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-field")

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.integration.records import REQUEST_ID, Caller, make_file
+from tests.integration.asgi_client import REQUEST_ID, ApiClient, make_file
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
-User = Callable[..., Caller]
+User = Callable[..., ApiClient]
 
 
 @contextmanager
@@ -292,7 +292,7 @@ class TestOwners:
         ],
     )
     def test_each_call_asks_for_a_credential_where_one_is_required(
-        self, anybody: Caller, configure: Callable[..., None], method: str, path: str
+        self, anybody: ApiClient, configure: Callable[..., None], method: str, path: str
     ) -> None:
         configure(AUTH_MODE="required")
         response = anybody(method, path)
@@ -300,7 +300,7 @@ class TestOwners:
         assert response.headers["www-authenticate"].startswith("Bearer")
 
     def test_a_wrong_token_is_refused_in_open_mode_too(self, record_plane: Any) -> None:
-        problem(Caller(record_plane, "wl_wrong")("GET", "/files/"), 401, "unauthenticated")
+        problem(ApiClient(record_plane, "wl_wrong")("GET", "/files/"), 401, "unauthenticated")
 
 
 class TestChanges:
@@ -500,7 +500,7 @@ class TestAdmin:
 
 
 class TestPage:
-    def test_is_public_and_runs_nothing_inline(self, anybody: Caller, configure: Callable[..., None]) -> None:
+    def test_is_public_and_runs_nothing_inline(self, anybody: ApiClient, configure: Callable[..., None]) -> None:
         configure(AUTH_MODE="required")
         response = anybody("GET", "/")
         assert response.status_code == 200
@@ -509,7 +509,7 @@ class TestPage:
         assert "<script>" not in response.text
         assert "style=" not in response.text
 
-    def test_its_parts_are_served(self, anybody: Caller) -> None:
+    def test_its_parts_are_served(self, anybody: ApiClient) -> None:
         import re
 
         page = anybody("GET", "/").text

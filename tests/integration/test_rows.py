@@ -1,4 +1,4 @@
-"""Rows by plain SQL: they are what the ORM would have found and written."""
+"""``database.rows`` reads and writes the same values as the ORM."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def values_of(row: Any) -> dict[str, Any]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
-def test_what_was_added_is_found_by_either(owner: str) -> None:
+def test_an_inserted_row_is_found_by_rows_and_by_the_orm(owner: str) -> None:
     asset = file(owner)
     rows.insert([asset])
     theirs, mine = FileAsset.objects.get(id=asset.id), rows.find(FileAsset, id=asset.id, owner=owner)
@@ -55,7 +55,7 @@ def test_what_was_added_is_found_by_either(owner: str) -> None:
     assert not mine._state.adding, "saving it changes its row"
 
 
-def test_what_is_not_there_is_not_found(owner: str) -> None:
+def test_a_missing_row_is_not_found(owner: str) -> None:
     asset = file(owner)
     assert rows.find(FileAsset, id=asset.id) is None
     assert not rows.exists(FileAsset, id=asset.id)
@@ -66,7 +66,7 @@ def test_what_is_not_there_is_not_found(owner: str) -> None:
     assert not rows.exists(FileAsset, id=asset.id, blob_id=None)
 
 
-def test_rows_come_in_order_and_no_more_than_were_asked_for(owner: str) -> None:
+def test_select_sorts_and_limits_rows(owner: str) -> None:
     made = [blob(owner, sha256="ab") for _ in range(3)]
     rows.insert(made)
     for age, one in enumerate(made):
@@ -75,7 +75,7 @@ def test_rows_come_in_order_and_no_more_than_were_asked_for(owner: str) -> None:
     assert [one.id for one in found] == [made[2].id, made[1].id]
 
 
-def test_a_change_says_how_many_rows_it_was_made_to(owner: str) -> None:
+def test_update_returns_the_number_of_changed_rows(owner: str) -> None:
     asset = file(owner)
     rows.insert([asset])
     facts = {"a": [1, {"b": "c"}]}
@@ -91,7 +91,7 @@ def test_a_change_says_how_many_rows_it_was_made_to(owner: str) -> None:
     )
 
 
-def test_numbers_are_given_by_the_database(owner: str) -> None:
+def test_insert_sets_generated_primary_keys(owner: str) -> None:
     told = [Event(type="file.stage", owner=owner, data={"n": n}) for n in range(3)]
     rows.insert(told)
     assert [event.data["n"] for event in Event.objects.filter(id__in=[each.id for each in told]).order_by("id")] == [
@@ -101,7 +101,7 @@ def test_numbers_are_given_by_the_database(owner: str) -> None:
     ]
 
 
-def test_a_row_that_is_there_is_changed_and_keeps_its_number(owner: str) -> None:
+def test_an_upsert_changes_the_row_and_keeps_its_primary_key(owner: str) -> None:
     asset = file(owner)
     rows.insert([asset])
 
@@ -119,7 +119,7 @@ def test_a_row_that_is_there_is_changed_and_keeps_its_number(owner: str) -> None
 ASK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('select count(*) from django_migrations').fetchone()"
 
 
-def test_another_connection_takes_no_locks_away() -> None:
+def test_another_connection_releases_no_locks() -> None:
     """POSIX drops a process's locks on a file when the process closes any descriptor of it; who comes next would take
     the database for unused, and remove its log from under the connections that are open."""
     Event.objects.count()  # a connection that stays

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import require
 from windlass.processing.sandbox.capability_level import measure
 
-LACKING = Path(__file__).parent / "lacking.py"
+LACKING = Path(__file__).parent / "without_system_calls.py"
 NO_LANDLOCK = "Landlock (Linux 5.13 or newer, enabled) does not close the file system"
 NO_SECCOMP = "seccomp does not close the system calls"
 READY = """

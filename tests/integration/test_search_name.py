@@ -1,4 +1,4 @@
-"""Files of the time before names were made searchable are found after the migration, on either database."""
+"""Files from before the search_name migration are found by name after it, on either database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ assert FileAsset.objects.filter(search_name__contains="\\u00fcber").count() == 1
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_old_files_are_found(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_files_from_before_the_migration_are_found(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     database = {"DATABASE_URL": request.getfixturevalue("postgres")} if kind == "postgresql" else {}
     environment = {
         **os.environ,

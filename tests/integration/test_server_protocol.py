@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from windlass.http.server.uvicorn_protocol import HIGH_WATER, ReceivingProtocol
+from windlass.http.server.request_cycle import HIGH_WATER
+from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 
 
 class Application:

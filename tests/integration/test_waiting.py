@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import Caller, make_file
+from tests.integration.asgi_client import ApiClient, make_file
 
-pytest_plugins = ["tests.integration.records_fixture"]
+pytest_plugins = ["tests.integration.record_plane"]
 
 #: Far above what a test may take, so that an answer within it was not given by the clock.
 LONG = 900.0
@@ -47,14 +47,16 @@ def tell(asset: Any, kind: str, **data: Any) -> None:
         ("file.step", {"step": "video_thumbnail", "state": "failed"}),
     ],
 )
-def test_a_thumbnail_is_enough_and_so_is_the_end(user: Callable[..., Caller], kind: str, data: dict[str, Any]) -> None:
+def test_a_thumbnail_is_enough_and_so_is_the_end(
+    user: Callable[..., ApiClient], kind: str, data: dict[str, Any]
+) -> None:
     asset = make_file(user().owner)
     tell(asset, kind, **data)
     waited(asset)
 
 
 @pytest.mark.slow
-def test_other_steps_are_not(user: Callable[..., Caller]) -> None:
+def test_other_steps_are_not(user: Callable[..., ApiClient]) -> None:
     from windlass.http.live import event_streams
     from windlass.http.live.wait_for_files import until_processed
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.process.chunking import API, Chunked, digest, problem
+from tests.process.chunk_client import API, ChunkUpload, digest, problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, TUS, Kept, Wire, connect, eventually
 
@@ -38,7 +38,7 @@ def test_a_hostile_network(shared_server: ServerProcess) -> None:
     chance = random.Random(7)
     data = chance.randbytes(200 * 512 * KB - 1000)
     with connect(shared_server) as first:
-        upload = Chunked.begin(first, data, 512 * KB, file_hash=digest(data))
+        upload = ChunkUpload.create(first, data, 512 * KB, file_hash=digest(data))
         assert upload.total == 200
         jobs = list(range(200)) + chance.sample(range(200), 10)
         chance.shuffle(jobs)
@@ -48,7 +48,7 @@ def test_a_hostile_network(shared_server: ServerProcess) -> None:
 
         def bring(index: int) -> None:
             client = free.pop()
-            mine = Chunked(client, data, upload.chunk_size, upload.id, upload.total)
+            mine = ChunkUpload(client, data, upload.chunk_size, upload.id, upload.total)
             right = mine.chunk(index)
             if index in corrupted:
                 wrong = right[:-1] + bytes([right[-1] ^ 1])
@@ -75,13 +75,13 @@ def test_a_server_that_is_killed_in_the_middle(server: ServerProcess) -> None:
     data = os.urandom(24 * MB)
     acknowledged: set[int] = set()
     with connect(server) as http:
-        upload = Chunked.begin(http, data, MB)
+        upload = ChunkUpload.create(http, data, MB)
     dying = threading.Event()
 
     def bring(index: int) -> None:
         try:
             with connect(server) as client:
-                answer = Chunked(client, data, MB, upload.id, upload.total).put(index)
+                answer = ChunkUpload(client, data, MB, upload.id, upload.total).put(index)
                 if answer.status_code == 200:
                     acknowledged.add(index)
         except httpx.TransportError:
@@ -107,7 +107,9 @@ def test_a_server_that_is_killed_in_the_middle(server: ServerProcess) -> None:
 
 def test_each_way_of_saying_the_same(http: httpx.Client, kept: Kept) -> None:
     data = os.urandom(10 * KB)
-    upload = Chunked.begin(http, data, 4 * KB, filename="../räum\r\nlich.txt", mime_type="text/plain", reference=17)
+    upload = ChunkUpload.create(
+        http, data, 4 * KB, filename="../räum\r\nlich.txt", mime_type="text/plain", reference=17
+    )
     first = upload.send(2, checksum=digest(upload.chunk(2)).upper())
     assert first.json() == {
         "upload_id": upload.id,
@@ -159,7 +161,7 @@ def test_each_way_of_saying_the_same(http: httpx.Client, kept: Kept) -> None:
 
 
 def test_an_empty_file_has_no_chunks(http: httpx.Client) -> None:
-    upload = Chunked.begin(http, b"", 4 * KB)
+    upload = ChunkUpload.create(http, b"", 4 * KB)
     assert upload.total == 0
     told = upload.complete().json()
     assert (told["status"], told["size"], told["checksum"]) == ("completed", 0, digest(b""))
@@ -167,7 +169,7 @@ def test_an_empty_file_has_no_chunks(http: httpx.Client) -> None:
 
 def test_a_digest_that_is_wrong_in_the_end(http: httpx.Client, kept: Kept) -> None:
     data = os.urandom(3000)
-    upload = Chunked.begin(http, data, 1024, file_hash=digest(b"something else"))
+    upload = ChunkUpload.create(http, data, 1024, file_hash=digest(b"something else"))
     for index in range(3):
         assert upload.put(index).status_code == 200
     place = kept.object_of(upload.id)
@@ -182,7 +184,7 @@ def test_a_digest_that_is_wrong_in_the_end(http: httpx.Client, kept: Kept) -> No
 def test_an_accepted_chunk_never_changes(http: httpx.Client, kept: Kept) -> None:
     """Eight clients bring eight different chunks 0 at once: one is taken, and its bytes are the ones that stay."""
     bodies = [bytes([number]) * (2 * MB) for number in range(8)]
-    upload = Chunked.begin(http, bytes(2 * MB), 2 * MB)
+    upload = ChunkUpload.create(http, bytes(2 * MB), 2 * MB)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda body: upload.put(0, body), bodies))
     taken = [body for body, answer in zip(bodies, answers, strict=True) if answer.status_code == 200]
@@ -194,7 +196,7 @@ def test_an_accepted_chunk_never_changes(http: httpx.Client, kept: Kept) -> None
 
 def test_the_same_chunk_at_the_same_time(http: httpx.Client) -> None:
     data = os.urandom(3 * MB)
-    upload = Chunked.begin(http, data, 3 * MB)
+    upload = ChunkUpload.create(http, data, 3 * MB)
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: upload.put(0), range(6)))
     assert [answer.status_code for answer in answers] == [200] * 6
@@ -203,7 +205,7 @@ def test_the_same_chunk_at_the_same_time(http: httpx.Client) -> None:
 
 def test_completing_several_times_at_once_makes_one_file(http: httpx.Client, kept: Kept) -> None:
     data = os.urandom(20 * MB)
-    upload = Chunked.begin(http, data, 5 * MB)
+    upload = ChunkUpload.create(http, data, 5 * MB)
     for index in range(4):
         assert upload.put(index).status_code == 200
     before = kept.files()
@@ -217,7 +219,7 @@ def test_completing_several_times_at_once_makes_one_file(http: httpx.Client, kep
 def test_a_client_behind_a_dead_connection(shared_server: ServerProcess, http: httpx.Client, kept: Kept) -> None:
     """Half a chunk came over a connection that then went silent; the chunk is sent again over another one."""
     data = os.urandom(3 * MB)
-    upload = Chunked.begin(http, data, 3 * MB)
+    upload = ChunkUpload.create(http, data, 3 * MB)
     with Wire(shared_server.port) as dead:
         dead.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
         eventually(lambda: kept.object_of(upload.id).read_bytes()[:MB] == data[:MB])  # it has begun to write the chunk
@@ -230,7 +232,7 @@ def test_a_body_that_breaks_off_counts_for_nothing(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept
 ) -> None:
     data = os.urandom(3 * MB)
-    upload = Chunked.begin(http, data, 3 * MB)
+    upload = ChunkUpload.create(http, data, 3 * MB)
     with Wire(shared_server.port) as dying:
         dying.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
     assert upload.status()["progress"]["received_chunks"] == []
@@ -239,7 +241,7 @@ def test_a_body_that_breaks_off_counts_for_nothing(
 
 
 def test_giving_up(http: httpx.Client, kept: Kept) -> None:
-    upload = Chunked.begin(http, os.urandom(3000), 1024)
+    upload = ChunkUpload.create(http, os.urandom(3000), 1024)
     upload.put(1)
     for _ in range(2):
         answer = upload.cancel()
@@ -248,13 +250,13 @@ def test_giving_up(http: httpx.Client, kept: Kept) -> None:
     assert upload.status()["status"] == "cancelled"
     problem(upload.put(0), 410, "upload-gone", upload_status="cancelled")
     problem(upload.complete(), 410, "upload-gone")
-    other = Chunked.begin(http, os.urandom(3000), 1024)
+    other = ChunkUpload.create(http, os.urandom(3000), 1024)
     assert http.delete(f"/uploads/{other.id}", headers=TUS).status_code == 204
     assert other.status()["status"] == "cancelled"
 
 
 def test_no_other_dialect_goes_on_with_it(http: httpx.Client) -> None:
-    upload = Chunked.begin(http, os.urandom(3000), 1024)
+    upload = ChunkUpload.create(http, os.urandom(3000), 1024)
     tus = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     problem(http.patch(f"/uploads/{upload.id}", headers=tus, content=b"x"), 409, "conflict")
     made = http.post("/files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
@@ -265,7 +267,7 @@ def test_no_other_dialect_goes_on_with_it(http: httpx.Client) -> None:
 def test_expiry_and_being_forgotten(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(UPLOAD_TTL_HOURS="0.0004", SESSION_RETENTION_HOURS="0.001", SWEEP_SECONDS="0.3")
     with connect(server) as http:
-        upload = Chunked.begin(http, os.urandom(3000), 1024)
+        upload = ChunkUpload.create(http, os.urandom(3000), 1024)
         eventually(lambda: upload.status()["is_expired"])
         assert upload.status()["status"] == "expired"
         problem(upload.put(0), 410, "upload-gone", upload_status="expired")
@@ -279,8 +281,8 @@ def test_another_users_upload_is_none(make_server: Callable[..., ServerProcess])
     tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("one", "two")]
     one, two = (connect(server, headers={"Authorization": f"Bearer {token}"}) for token in tokens)
     with one, two, connect(server) as nobody:
-        upload = Chunked.begin(one, os.urandom(3000), 1024)
-        theirs = Chunked(two, upload.data, 1024, upload.id, upload.total)
+        upload = ChunkUpload.create(one, os.urandom(3000), 1024)
+        theirs = ChunkUpload(two, upload.data, 1024, upload.id, upload.total)
         problem(theirs.put(0), 404, "not-found")
         problem(theirs.send(0), 404, "not-found")
         problem(theirs.complete(), 404, "not-found")
@@ -341,7 +343,7 @@ def test_a_bad_beginning_leaves_nothing(http: httpx.Client, kept: Kept, body: st
 
 
 def test_bad_chunks_leave_nothing(http: httpx.Client, kept: Kept) -> None:
-    upload = Chunked.begin(http, os.urandom(10_000), 4096)
+    upload = ChunkUpload.create(http, os.urandom(10_000), 4096)
     place = kept.object_of(upload.id)
     good = {"upload_id": upload.id, "chunk_index": 0, "chunk_data": "QUJD"}
     for change, status, slug in (
@@ -385,7 +387,7 @@ def test_bad_chunks_leave_nothing(http: httpx.Client, kept: Kept) -> None:
 
 
 def test_json_chunks_are_bounded(http: httpx.Client) -> None:
-    upload = Chunked.begin(http, bytes(20 * MB), 20 * MB)
+    upload = ChunkUpload.create(http, bytes(20 * MB), 20 * MB)
     for answer in (upload.send(0), http.post(f"{API}/chunk", content=iter([b'{"chunk_data": "' + b"A" * (25 * MB)]))):
         told = problem(answer, 413, "body-too-large", limit=16 * MB)
         assert "PUT" in told["detail"]
@@ -407,7 +409,7 @@ def test_what_takes_long_is_answered_later(make_server: Callable[..., ServerProc
     server = make_server(COMPLETE_WAIT_SECONDS="0")
     data = os.urandom(40 * MB)
     with connect(server) as http:
-        upload = Chunked.begin(http, data, 20 * MB, file_hash=digest(data))
+        upload = ChunkUpload.create(http, data, 20 * MB, file_hash=digest(data))
         for index in (1, 0):
             assert upload.put(index).status_code == 200
         answer = upload.complete()
@@ -420,7 +422,7 @@ def test_an_assembly_that_died_with_its_server_is_taken_up_again(make_server: Ca
     server = make_server(COMPLETE_WAIT_SECONDS="0")
     data = os.urandom(60 * MB)
     with connect(server) as http:
-        upload = Chunked.begin(http, data, 20 * MB, file_hash=digest(data))
+        upload = ChunkUpload.create(http, data, 20 * MB, file_hash=digest(data))
         for index in (2, 1, 0):
             assert upload.put(index).status_code == 200
         upload.complete()
@@ -438,7 +440,7 @@ def test_with_a_database_that_has_many_writers(make_server: Callable[..., Server
     server = make_server(DATABASE_URL=postgres)
     data = os.urandom(40 * 64 * KB)
     with connect(server) as http:
-        upload = Chunked.begin(http, data, 64 * KB, file_hash=digest(data))
+        upload = ChunkUpload.create(http, data, 64 * KB, file_hash=digest(data))
         jobs = [index for index in range(40) for _ in range(3)]
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(upload.put, jobs))

@@ -1,4 +1,4 @@
-"""The client and its commands against a real server, through restarts and sudden deaths of either side."""
+"""The client and its commands with a real server, through restarts and kills of either side."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HTML = b"<!DOCTYPE html><html><head><title>no picture</title></head><body><scrip
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test sees another's unfinished uploads, nor the developer's own."""
+    """Isolate the stored uploads of each test from each other and from the developer's."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr("windlass.client.clients.state_directory", lambda: tmp_path / "state" / "windlass")
     return tmp_path / "state" / "windlass"
@@ -45,7 +45,7 @@ def sha256(path: Path) -> str:
 
 
 def windlass(server: ServerProcess, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command as a user types it, told by the environment where the server is."""
+    """Run a command as a user does; the environment names the server."""
     return subprocess.run(
         [sys.executable, "-m", "windlass", *map(str, arguments)],
         env=os.environ | {"WINDLASS_SERVER": server.url} | environment,
@@ -55,7 +55,7 @@ def windlass(server: ServerProcess, *arguments: str | Path, **environment: str) 
     )
 
 
-def test_a_file_goes_up_is_processed_and_comes_back(shared_server: ServerProcess, big: Path, tmp_path: Path) -> None:
+def test_a_file_is_uploaded_processed_and_downloaded(shared_server: ServerProcess, big: Path, tmp_path: Path) -> None:
     progress: list[int] = []
     statuses: list[str] = []
     with Client(shared_server.url) as client:
@@ -81,7 +81,7 @@ def test_a_file_goes_up_is_processed_and_comes_back(shared_server: ServerProcess
         assert gone.value.slug == "not-found"
 
 
-def test_the_asynchronous_client_speaks_the_same(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_the_asynchronous_client_uploads_and_downloads(shared_server: ServerProcess, tmp_path: Path) -> None:
     async def all_of_it() -> None:
         async with AsyncClient(shared_server.url) as client:
             texts = [f"file {number}\n".encode() * 1000 for number in range(5)]
@@ -100,7 +100,7 @@ def test_the_asynchronous_client_speaks_the_same(shared_server: ServerProcess, t
     asyncio.run(all_of_it())
 
 
-def test_an_empty_file_is_a_file(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_an_empty_file_is_uploaded(shared_server: ServerProcess, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     with Client(shared_server.url) as client:
         file = client.wait(client.upload(tmp_path / "empty").id, timeout=60)
@@ -108,7 +108,7 @@ def test_an_empty_file_is_a_file(shared_server: ServerProcess, tmp_path: Path) -
         assert client.download(file.id, tmp_path / "back").read_bytes() == b""
 
 
-def test_the_server_dies_in_the_middle_and_the_same_call_ends_right(server: ServerProcess, big: Path) -> None:
+def test_an_upload_survives_the_death_of_the_server(server: ServerProcess, big: Path) -> None:
     notices: list[str] = []
     restart = threading.Thread(target=server.start)
 
@@ -125,7 +125,7 @@ def test_the_server_dies_in_the_middle_and_the_same_call_ends_right(server: Serv
         assert len(list(client.files())) == 1
 
 
-def test_the_client_is_killed_and_the_same_command_goes_on(shared_server: ServerProcess, big: Path) -> None:
+def test_an_upload_resumes_after_the_client_was_killed(shared_server: ServerProcess, big: Path) -> None:
     half = f"""
 import sys, time
 from windlass.client import Client
@@ -166,7 +166,7 @@ def test_a_stopped_command_says_how_to_resume(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
-def test_a_download_goes_on_where_it_stopped(shared_server: ServerProcess, big: Path, tmp_path: Path) -> None:
+def test_a_download_resumes_where_it_stopped(shared_server: ServerProcess, big: Path, tmp_path: Path) -> None:
     class Stopped(Exception):
         pass
 
@@ -186,7 +186,9 @@ def test_a_download_goes_on_where_it_stopped(shared_server: ServerProcess, big: 
     assert sha256(target) == sha256(big)
 
 
-def test_the_command_waits_for_ready_and_fetches_it_again(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_the_upload_command_waits_for_ready_and_download_fetches_the_file(
+    shared_server: ServerProcess, tmp_path: Path
+) -> None:
     source, target = tmp_path / "note.txt", tmp_path / "back.txt"
     source.write_text("A note.\n" * 100)
     sent = windlass(shared_server, "upload", source, "--sha256")
@@ -209,7 +211,7 @@ def test_the_command_waits_for_ready_and_fetches_it_again(shared_server: ServerP
     assert "There is no file" in missing.stderr
 
 
-def test_several_files_fail_each_for_itself(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_a_failed_file_does_not_stop_the_others(shared_server: ServerProcess, tmp_path: Path) -> None:
     page, note = tmp_path / "picture.jpg", tmp_path / "note.txt"
     page.write_bytes(HTML)
     note.write_text("A note.\n")
@@ -221,7 +223,7 @@ def test_several_files_fail_each_for_itself(shared_server: ServerProcess, tmp_pa
     assert "html" in refused[1].lower()
 
 
-def test_usage_errors_are_told_apart_from_failures(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_usage_errors_and_failures_have_different_exit_codes(shared_server: ServerProcess, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("A note.\n")
     assert windlass(shared_server, "upload", tmp_path / "missing").returncode == 2
@@ -231,7 +233,7 @@ def test_usage_errors_are_told_apart_from_failures(shared_server: ServerProcess,
     assert "nonsense" in unknown.stderr
 
 
-def test_a_token_is_asked_for_and_taken(make_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_a_token_is_required_and_accepted(make_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
     server = make_server(AUTH_MODE="required")
     note = tmp_path / "note.txt"
     note.write_text("A note.\n")

@@ -1,4 +1,4 @@
-"""The commands for whoever runs the server."""
+"""The commands for operators of the server."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def home(tmp_path: Path) -> Path:
     return made
 
 
-def test_a_token_is_printed_alone_listed_and_revoked(home: Path) -> None:
-    made = run("token", "create", "--user", "ann", "--staff", "--name", "ci", "--days", "7", home=home)
-    assert made.returncode == 0
-    assert re.fullmatch(r"wl_[A-Za-z0-9_-]{43}\n", made.stdout)
+def test_a_token_is_created_listed_and_revoked(home: Path) -> None:
+    created = run("token", "create", "--user", "ann", "--staff", "--name", "ci", "--days", "7", home=home)
+    assert created.returncode == 0
+    assert re.fullmatch(r"wl_[A-Za-z0-9_-]{43}\n", created.stdout)
     listed = run("token", "list", home=home).stdout
     assert re.search(r"1\s+ann\s+ci\s+never used\s+2\d{3}-", listed)
-    assert made.stdout.strip() not in listed
+    assert created.stdout.strip() not in listed
     assert run("token", "revoke", "1", home=home).returncode == 0
     assert run("token", "list", home=home).stdout == ""
     again = run("token", "revoke", "1", home=home)
     assert (again.returncode, again.stderr) == (2, "windlass: there is no token 1\n")
 
 
-def test_without_tables_a_command_says_what_to_do(tmp_path: Path) -> None:
+def test_a_command_without_tables_names_the_migrate_command(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "windlass.sqlite3").touch()
     result = run("token", "create", "--user", "ann", home=tmp_path / "home")
@@ -44,11 +44,11 @@ def test_migrating_twice_succeeds(home: Path) -> None:
 
 
 def lines(output: str) -> dict[str, str]:
-    """State by the name of what was tried."""
+    """Return the state of each check by its name."""
     return {name: state for state, name, *_ in (line.split() for line in output.splitlines())}
 
 
-def test_check_tries_each_part(home: Path) -> None:
+def test_check_reports_each_part(home: Path) -> None:
     result = run("check", home=home)
     assert lines(result.stdout) == dict.fromkeys(
         ["settings", "profiles", "home", "database", "storage", "broker", "sandbox", "steps", "scanner"], "ok"
@@ -56,7 +56,7 @@ def test_check_tries_each_part(home: Path) -> None:
     assert result.returncode == 0
 
 
-def test_check_names_what_fails_and_why(tmp_path: Path) -> None:
+def test_check_reports_failures_with_their_reasons(tmp_path: Path) -> None:
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[default]\nmax_sise = 3\n")
     result = run(
@@ -75,14 +75,14 @@ def test_check_names_what_fails_and_why(tmp_path: Path) -> None:
     assert result.returncode == 1
 
 
-def test_check_of_a_bad_setting_is_one_line(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported_on_one_line(tmp_path: Path) -> None:
     result = run("check", home=tmp_path / "home", WINDLASS_WORKER_CONCURENCY="2")
     assert result.returncode == 2
     assert result.stderr.endswith("Did you mean WINDLASS_WORKER_CONCURRENCY?\n")
     assert result.stderr.count("\n") == 1
 
 
-def test_a_worker_is_told_which_queues_there_are(home: Path) -> None:
+def test_an_unknown_queue_is_refused_with_the_known_ones(home: Path) -> None:
     result = run("worker", "--queues", "intake,thumbs", home=home)
     assert (result.returncode, result.stderr) == (
         2,

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from django.core.files.storage import FileSystemStorage
 
-from tests.process.chunking import Chunked, digest
+from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, connect, create, ended, eventually, offset, patch, resumed
 from tests.samples import png
@@ -93,7 +93,7 @@ def test_tus(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
 
 def test_chunks_in_any_order(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
     data = os.urandom(12 * 65_536 + 1)
-    upload = Chunked.begin(http, data, 65_536)
+    upload = ChunkUpload.create(http, data, 65_536)
     for index in random.Random(3).sample(range(upload.total), upload.total):
         assert upload.put(index).status_code == 200
     made = upload.complete()

@@ -25,9 +25,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests import documents, samples, services
+from tests import markdown_pages, samples, services
 from tests.conftest import require
-from tests.documents import DOCS, ROOT, Fence, fences
+from tests.markdown_pages import DOCS, ROOT, Fence, fences
 from tests.process.conftest import ServerProcess, free_port
 
 ADDRESS = "127.0.0.1:8000"
@@ -60,7 +60,7 @@ def has_examples(page: Path) -> bool:
 
 OWN = {BUCKET, CREDENTIALS, DJANGO, ENCRYPTION, MOVE, SCANNER, SERVICES, STEP, STORAGE, TRASH}
 #: Pages that any server can play; the others need one of their own, and have a test of their own.
-PLAIN = [page for page in documents.pages() if has_examples(page) and page not in OWN]
+PLAIN = [page for page in markdown_pages.pages() if has_examples(page) and page not in OWN]
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def directory(tmp_path: Path) -> Path:
     return here
 
 
-@pytest.mark.parametrize("page", PLAIN, ids=documents.name)
+@pytest.mark.parametrize("page", PLAIN, ids=markdown_pages.name)
 def test_page(page: Path, shared_server: ServerProcess, directory: Path) -> None:
     run(page, directory, shared_server.home, {ADDRESS: at(shared_server)})
 
@@ -258,11 +258,13 @@ def run(page: Path, directory: Path, home: Path | None, replacements: Replacemen
         )
     text = output.read_text(errors="replace")
     told = f"{text.replace(MARK, '>>> ')}\n{errors.read_text(errors='replace')}"
-    assert ended.returncode == 0, f"{documents.name(page)}: the last block failed\n{told}"
+    assert ended.returncode == 0, f"{markdown_pages.name(page)}: the last block failed\n{told}"
     printed = text.split(MARK)[1:]
     assert len(printed) == len(expected)
     for found, wanted in zip(printed, expected, strict=True):
-        assert wanted is None or matches(found, wanted), f"{documents.name(page)} says\n{wanted}\nand it is\n{found}"
+        assert wanted is None or matches(found, wanted), (
+            f"{markdown_pages.name(page)} says\n{wanted}\nand it is\n{found}"
+        )
 
 
 def session(blocks: Sequence[Fence], directory: Path, replacements: Replacements) -> tuple[str, list[str | None]]:

@@ -139,23 +139,23 @@ def ann(shop: Shop) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_the_projects_own_pages_are_its_own(anyone: httpx.Client) -> None:
+def test_the_projects_own_pages_are_served(anyone: httpx.Client) -> None:
     page = anyone.get("/shop/")
     assert (page.status_code, page.text) == (200, "The shop.")
     assert "X-Request-ID" not in page.headers
     assert anyone.get("/nothing/").status_code == 404
 
 
-def test_pages_below_names_that_windlass_uses_too_are_untouched(anyone: httpx.Client) -> None:
-    """With their slash, with the bodies that Django takes, with their own headers."""
+def test_project_pages_below_paths_of_windlass_are_unchanged(anyone: httpx.Client) -> None:
+    """With their trailing slash, large bodies and own headers."""
     for path in ("/api/things/", "/profiles/me/"):
-        said = anyone.post(path, content=b"x" * (2 * MB))
-        assert said.status_code == 200, path
-        assert (said.json()["path"], said.json()["bytes"]) == (path, 2 * MB)
-        assert "X-Request-ID" not in said.headers
+        reply = anyone.post(path, content=b"x" * (2 * MB))
+        assert reply.status_code == 200, path
+        assert (reply.json()["path"], reply.json()["bytes"]) == (path, 2 * MB)
+        assert "X-Request-ID" not in reply.headers
 
 
-def test_windlass_answers_where_it_lives(anyone: httpx.Client, ann: httpx.Client) -> None:
+def test_windlass_paths_are_served(anyone: httpx.Client, ann: httpx.Client) -> None:
     assert anyone.get("/livez").status_code == 200
     assert ann.get("/files/").json()["results"] is not None
     assert ann.get("/files/security/config/").json()
@@ -174,7 +174,7 @@ def test_uploads_need_a_credential(anyone: httpx.Client) -> None:
         assert refused.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_token_of_the_projects_own_user_works_and_no_worker_is_needed(ann: httpx.Client) -> None:
+def test_a_token_of_a_project_user_works_without_a_worker(ann: httpx.Client) -> None:
     made = ann.post("/files/", files={"file": ("a.jpg", samples.jpeg(64, 48))})
     assert made.status_code == 201, made.text
     record = ended(ann, made.json()["id"])
@@ -187,7 +187,7 @@ def test_a_token_of_the_projects_own_user_works_and_no_worker_is_needed(ann: htt
     assert ann.get(file["links"]["download"]).content == b"abcd"
 
 
-def test_a_session_works_with_the_token_against_forgery(anyone: httpx.Client, ann: httpx.Client) -> None:
+def test_a_session_works_with_its_csrf_token(anyone: httpx.Client, ann: httpx.Client) -> None:
     token = anyone.post("/sign-in/").text
     assert "sessionid" in anyone.cookies
     assert anyone.get("/files/").status_code == 200
@@ -206,7 +206,7 @@ def test_a_session_works_with_the_token_against_forgery(anyone: httpx.Client, an
     assert patch(anyone, path, 0, b"abcd", **{"X-CSRFToken": token}).status_code == 204
 
 
-def test_a_form_may_bring_the_token_against_forgery_as_djangos_forms_do(anyone: httpx.Client) -> None:
+def test_a_form_may_carry_the_csrf_token_as_a_field(anyone: httpx.Client) -> None:
     token, file = anyone.post("/sign-in/").text, ("file", ("a.jpg", samples.jpeg(200, 200), "image/jpeg"))
     named, wrong = (("csrfmiddlewaretoken", (None, value)) for value in (token, "x" * len(token)))
     for path, status in (("/files/", 201), ("/files/batch/", 201), ("/api/v1/media/upload/simple", 200)):
@@ -220,7 +220,7 @@ def test_a_form_may_bring_the_token_against_forgery_as_djangos_forms_do(anyone: 
     assert anyone.post("/api/v1/media/upload/chunk", files=[named, *chunk]).status_code == 200
 
 
-def test_the_settings_are_the_projects(ann: httpx.Client) -> None:
+def test_the_settings_of_the_project_apply(ann: httpx.Client) -> None:
     parts = [("file", (f"{number}.txt", b"x")) for number in range(4)]
     made = ann.post("/files/", files=parts)
     assert (len(made.json()["files"]), made.json()["errors"][0]["limit"]) == (3, 3)

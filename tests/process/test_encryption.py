@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process.chunking import Chunked, digest
+from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, patch, resumed
 from tests.samples import png
@@ -80,7 +80,7 @@ def test_tus_in_pieces(http: httpx.Client, asked: ServerProcess) -> None:
 
 def test_chunks_in_random_order(http: httpx.Client, asked: ServerProcess) -> None:
     data = content(20 * 65_536 + 11)
-    upload = Chunked.begin(http, data, 65_536)
+    upload = ChunkUpload.create(http, data, 65_536)
     order = random.Random(5).sample(range(upload.total), upload.total)
     with ThreadPoolExecutor(4) as pool:
         assert {answer.status_code for answer in pool.map(upload.put, order)} == {200}

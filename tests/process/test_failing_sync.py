@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.conftest import require
-from tests.process.chunking import Chunked, digest
+from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
 from tests.process.wire import TUS, Kept, connect, create, ended, offset, patch
 
@@ -91,7 +91,7 @@ def test_a_request_of_tus_is_not_acknowledged(unsound: ServerProcess, http: http
 
 
 def test_a_chunk_is_not_acknowledged(http: httpx.Client, disk: Disk) -> None:
-    upload = Chunked.begin(http, os.urandom(30_000), 10_000)
+    upload = ChunkUpload.create(http, os.urandom(30_000), 10_000)
     assert upload.put(0).status_code == 200
     with disk.failing("/media/objects/"):
         assert upload.put(1).status_code >= 500

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from tests import samples
-from tests.process import plugins
+from tests.process import step_package
+from tests.process.acknowledgements import Acknowledgements, GeneratedContent
 from tests.process.conftest import ServerProcess
-from tests.process.ledger import Bytes, Ledger
 from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, key_of, patch, resumed
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -64,7 +64,7 @@ def test_fault_1_killed_in_the_middle_of_a_patch(
 ) -> None:
     server = make_server(DURABILITY=durability)
     kept, chance = Kept(server), random.Random(seed)
-    content, ledger = Bytes(BIG, seed), Ledger()
+    content, ledger = GeneratedContent(BIG, seed), Acknowledgements()
     with connect(server) as http:
         path = create(http, BIG)
         first = next(content.blocks())[: chance.randrange(1, MB)]
@@ -94,7 +94,7 @@ def test_fault_1_killed_in_the_middle_of_a_patch(
 
 
 def send_past_a_checkpoint(
-    server: ServerProcess, kept: Kept, path: str, content: Bytes, ledger: Ledger, beyond: int
+    server: ServerProcess, kept: Kept, path: str, content: GeneratedContent, ledger: Acknowledgements, beyond: int
 ) -> int:
     """Send until a checkpoint was committed and ``beyond`` bytes more; returns what was committed. No reply is read."""
     at = start = ledger.last
@@ -198,7 +198,7 @@ def test_fault_3_killed_between_commit_and_bell(make_server: Callable[..., Serve
 def test_fault_4_a_worker_is_killed_in_a_step(
     make_server: Callable[..., ServerProcess], tmp_path: Path, seed: int
 ) -> None:
-    server = make_server(**plugins.install(tmp_path / "plugins"))
+    server = make_server(**step_package.install(tmp_path / "plugins"))
     kept, chance = Kept(server), random.Random(seed)
     with connect(server) as http:
         file = http.post("/files/?filename=a.jpg", content=samples.jpeg()).json()
@@ -233,7 +233,7 @@ def test_fault_4_a_worker_is_killed_in_a_step(
 def test_fault_5_a_file_kills_its_sandbox_every_time(
     make_server: Callable[..., ServerProcess], tmp_path: Path, seed: int
 ) -> None:
-    environment = plugins.install(tmp_path / "plugins")
+    environment = step_package.install(tmp_path / "plugins")
     server = make_server(JOB_MAX_ATTEMPTS="3", JOB_BACKOFF_SECONDS="0.1", SWEEP_SECONDS="0.5", **environment)
     kept, chance = Kept(server), random.Random(seed)
     with connect(server) as http:

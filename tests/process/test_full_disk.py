@@ -1,6 +1,6 @@
-"""Fault 10: no space left where the files are, and where the database is. Both are real file systems, which are filled.
+"""Full disks: of the files and of the database. Both are real file systems, which the tests fill.
 
-The client is told 507, what is stored stays readable, and everything goes on when there is space again.
+The client gets 507, stored files stay readable, and everything continues when there is space again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests import samples, services
-from tests.process.chunking import Chunked, digest, problem
+from tests.process.chunk_client import ChunkUpload, digest, problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, offset, patch
 
@@ -23,9 +23,9 @@ CHUNK = 4 * MB
 
 
 @pytest.fixture(scope="module")
-def crammed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server with a small disk for its database, and another for its files."""
-    home = tmp_path_factory.mktemp("crammed") / "home"
+def server_on_small_disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with a small disk for its database and another for its files."""
+    home = tmp_path_factory.mktemp("server_on_small_disks") / "home"
     with contextlib.ExitStack() as stack:
         for place, size in ((home, "48m"), (home / "media", "24m"), (home / "scratch", "2m")):
             if stack.enter_context(services.disk(place, size)) is None:
@@ -38,14 +38,14 @@ def crammed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 
 @pytest.fixture
-def http(crammed: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(crammed) as client:
+def http(server_on_small_disks: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(server_on_small_disks) as client:
         yield client
 
 
 @contextlib.contextmanager
 def filled(place: Path, *, leaving: int = 0) -> Iterator[Callable[[], None]]:
-    """No more than so many bytes are free there; gives what makes room again."""
+    """Fill the disk until only ``leaving`` bytes are free; yields a function that frees it again."""
     ballast = place / "ballast"
 
     def make_room() -> None:
@@ -61,18 +61,18 @@ def filled(place: Path, *, leaving: int = 0) -> Iterator[Callable[[], None]]:
 
 
 def stored(http: httpx.Client, size: int = 100_000) -> tuple[str, bytes]:
-    """A file that was ready before anything went wrong: where it is fetched, and its bytes."""
+    """A file that is ready before the disk is full: its download path and its bytes."""
     data = os.urandom(size)
     record = ended(http, http.put("/files/before.bin", content=data).json()["id"])
     assert record["status"] == "READY"
     return record["links"]["download"], data
 
 
-def test_tus_goes_on_where_the_disk_was_full(crammed: ServerProcess, http: httpx.Client) -> None:
+def test_tus_resumes_after_a_full_disk(server_on_small_disks: ServerProcess, http: httpx.Client) -> None:
     link, before = stored(http)
     data = os.urandom(12 * MB)
     path = create(http, len(data))
-    with filled(crammed.home / "media", leaving=5 * MB) as make_room:
+    with filled(server_on_small_disks.home / "media", leaving=5 * MB) as make_room:
         refused = patch(http, path, 0, data)
         problem(refused, 507, "storage-full")
         at = offset(http, path)
@@ -87,12 +87,14 @@ def test_tus_goes_on_where_the_disk_was_full(crammed: ServerProcess, http: httpx
 
 
 @pytest.mark.parametrize("way", ["put", "send"])
-def test_a_chunk_that_found_no_room_is_sent_again(crammed: ServerProcess, http: httpx.Client, way: str) -> None:
+def test_a_chunk_refused_by_a_full_disk_is_sent_again(
+    server_on_small_disks: ServerProcess, http: httpx.Client, way: str
+) -> None:
     link, before = stored(http)
     data = os.urandom(2 * CHUNK + 5)
-    upload = Chunked.begin(http, data, CHUNK, file_hash=digest(data))
+    upload = ChunkUpload.create(http, data, CHUNK, file_hash=digest(data))
     assert upload.put(2).status_code == 200
-    with filled(crammed.home / "media", leaving=MB) as make_room:
+    with filled(server_on_small_disks.home / "media", leaving=MB) as make_room:
         problem(getattr(upload, way)(0), 507, "storage-full")
         assert upload.status()["progress"]["received_chunks"] == [2]
         assert http.get(link).content == before
@@ -104,11 +106,13 @@ def test_a_chunk_that_found_no_room_is_sent_again(crammed: ServerProcess, http: 
     assert http.delete(f"/files/{done['file_id']}/").status_code == 204
 
 
-def test_a_form_and_a_raw_body_leave_nothing_behind(crammed: ServerProcess, http: httpx.Client) -> None:
+def test_a_form_and_a_raw_body_leave_nothing_on_a_full_disk(
+    server_on_small_disks: ServerProcess, http: httpx.Client
+) -> None:
     link, before = stored(http)
-    data, kept = os.urandom(8 * MB), Kept(crammed)
+    data, kept = os.urandom(8 * MB), Kept(server_on_small_disks)
     everything = kept.everything()
-    with filled(crammed.home / "media", leaving=2 * MB):
+    with filled(server_on_small_disks.home / "media", leaving=2 * MB):
         problem(http.post("/files/", files={"file": ("a.bin", data)}), 507, "storage-full")
         problem(http.put("/files/a.bin", content=data), 507, "storage-full")
         assert not kept.gained(everything)
@@ -120,11 +124,15 @@ def test_a_form_and_a_raw_body_leave_nothing_behind(crammed: ServerProcess, http
 
 
 @pytest.mark.parametrize("place", ["media", "scratch"])
-def test_a_thumbnail_waits_for_room(crammed: ServerProcess, http: httpx.Client, place: str) -> None:
-    """The file is there and stays; no attempt is used up, however long it takes."""
+def test_a_thumbnail_waits_while_the_disk_is_full(
+    server_on_small_disks: ServerProcess, http: httpx.Client, place: str
+) -> None:
+    """The file stays available, and no attempt is used up however long the disk is full."""
     picture = samples.noisy_jpeg(2000, 1500)
-    worker = crammed.worker_pid()
-    with filled(crammed.home / place, leaving=4096 + (len(picture) if place == "media" else 0)) as make_room:
+    worker = server_on_small_disks.worker_pid()
+    with filled(
+        server_on_small_disks.home / place, leaving=4096 + (len(picture) if place == "media" else 0)
+    ) as make_room:
         file = http.post("/files/?filename=a.jpg", content=picture).json()["id"]
         status = f"/files/{file}/status/"
         eventually(lambda: "no room" in http.get(status).json()["message"])
@@ -133,25 +141,27 @@ def test_a_thumbnail_waits_for_room(crammed: ServerProcess, http: httpx.Client, 
         record = ended(http, file)
     assert record["status"] == "READY"
     assert http.get(record["thumbnail_url"]).status_code == 200
-    assert crammed.worker_pid() == worker
+    assert server_on_small_disks.worker_pid() == worker
 
 
 def refused(send: Callable[[], httpx.Response]) -> httpx.Response:
-    """The first answer that is no success: the database has some pages of room in its log, and may get some back."""
+    """Repeat until the first error reply: the database has some free pages in its log, and may get some back."""
     while (answer := send()).is_success:
         pass
     return answer
 
 
-def test_a_full_database_acknowledges_nothing_and_goes_on(crammed: ServerProcess, http: httpx.Client) -> None:
+def test_a_full_database_acknowledges_nothing_and_recovers(
+    server_on_small_disks: ServerProcess, http: httpx.Client
+) -> None:
     link, before = stored(http)
-    data, said = os.urandom(3 * MB), metadata(filename="a.bin", note="x" * 3000)
+    data, description = os.urandom(3 * MB), metadata(filename="a.bin", note="x" * 3000)
     path, made, at = create(http, len(data)), [], MB
     assert patch(http, path, 0, data[:at]).status_code == 204
-    web, worker = crammed.web_pid(), crammed.worker_pid()
+    web, worker = server_on_small_disks.web_pid(), server_on_small_disks.worker_pid()
 
     def begin() -> httpx.Response:
-        answer = http.post("/files/", headers=TUS | {"Upload-Length": "9"} | said)
+        answer = http.post("/files/", headers=TUS | {"Upload-Length": "9"} | description)
         if answer.is_success:
             made.append(answer.headers["Location"])
         return answer
@@ -163,7 +173,7 @@ def test_a_full_database_acknowledges_nothing_and_goes_on(crammed: ServerProcess
         return answer
 
     asked = {"filename": "a" * 200, "total_size": 9, "mime_type": ""}
-    with filled(crammed.home) as make_room:
+    with filled(server_on_small_disks.home) as make_room:
         problem(refused(begin), 507, "storage-full")
         problem(refused(lambda: http.post("/api/v1/upload/init", json=asked)), 507, "storage-full")
         problem(refused(lambda: http.post("/files/", files={"file": ("a.bin", b"x")})), 507, "storage-full")
@@ -175,6 +185,6 @@ def test_a_full_database_acknowledges_nothing_and_goes_on(crammed: ServerProcess
     record = ended(http, http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
     assert (record["status"], record["checksum"]) == ("READY", digest(data))
     assert {offset(http, each) for each in made} <= {0}, "what was acknowledged is there"
-    assert (crammed.web_pid(), crammed.worker_pid()) == (web, worker)
-    with contextlib.closing(sqlite3.connect(crammed.home / "windlass.sqlite3")) as database:
+    assert (server_on_small_disks.web_pid(), server_on_small_disks.worker_pid()) == (web, worker)
+    with contextlib.closing(sqlite3.connect(server_on_small_disks.home / "windlass.sqlite3")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)

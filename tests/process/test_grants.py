@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.process.chunking import problem
+from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, ended, eventually, metadata
 

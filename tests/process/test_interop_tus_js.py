@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.conftest import require
-from tests.process.arrivals import assert_arrived
 from tests.process.conftest import ServerProcess
+from tests.process.file_assertions import assert_stored
 
 INTEROP = Path(__file__).resolve().parent.parent / "interop"
 MIB = 1024 * 1024
@@ -46,36 +46,36 @@ def upload(node: str, server: ServerProcess, path: Path, **task: Any) -> dict[st
 
 def test_in_chunks(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB)
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 def test_in_one_patch(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file)
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 def test_with_data_in_the_creation(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     options = {"uploadDataDuringCreation": True}
     uploaded = upload(node, shared_server, large_file, chunkSize=7 * MIB, options=options)
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 def test_in_parallel(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, options={"parallelUploads": 4})
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 def test_in_parallel_again_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     """What was begun and given up by one Upload is no obstacle to the next."""
     options = {"parallelUploads": 3}
     uploaded = upload(node, shared_server, large_file, chunkSize=4 * MIB, abortAfter=8 * MIB, options=options)
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 def test_from_a_stream_of_unknown_length(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     options = {"uploadLengthDeferred": True}
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, source="stream", options=options)
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 @pytest.mark.parametrize("chunk", [None, 5 * MIB])
@@ -85,7 +85,7 @@ def test_in_the_protocol_of_the_ietf(
     # Of a file, the client never says which of its chunks is the last.
     options = {"protocol": "ietf-draft-05"}
     uploaded = upload(node, shared_server, large_file, chunkSize=chunk, source="buffer", options=options)
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
     status = httpx.get(uploaded["url"], headers={"Accept": "application/json"}).json()
     assert (status["protocol"], status["status"]) == ("ietf", "completed")
 
@@ -94,13 +94,13 @@ def test_resumes_in_the_protocol_of_the_ietf(node: str, shared_server: ServerPro
     task = {"chunkSize": 5 * MIB, "abortAfter": 12 * MIB, "source": "buffer"}
     uploaded = upload(node, shared_server, large_file, options={"protocol": "ietf-draft-05"}, **task)
     assert 10 * MIB <= uploaded["resumedAt"][-1] <= 15 * MIB
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 def test_resumes_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, abortAfter=12 * MIB)
     assert 10 * MIB <= uploaded["resumedAt"][-1] <= 15 * MIB, "two chunks were acknowledged, a third was under way"
-    assert_arrived(shared_server.url, uploaded["file"], large_file)
+    assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 def test_terminates(node: str, shared_server: ServerProcess, large_file: Path) -> None:
@@ -108,11 +108,11 @@ def test_terminates(node: str, shared_server: ServerProcess, large_file: Path) -
     assert httpx.head(uploaded["url"], headers={"Tus-Resumable": "1.0.0"}).status_code in {404, 410}
 
 
-def test_goes_on_by_itself_after_the_web_process_was_killed(node: str, server: ServerProcess, tmp_path: Path) -> None:
+def test_resumes_by_itself_after_the_web_process_was_killed(node: str, server: ServerProcess, tmp_path: Path) -> None:
     path = tmp_path / "larger.bin"
     # The client tells of its progress every 100 ms only: the file has to be longer than what can go by meanwhile.
     path.write_bytes(os.urandom(MIB) * 480)
     uploaded = upload(node, server, path, kill={"pid": server.web_pid(), "after": 100 * MIB})
     # At most a checkpoint (64 MiB) is lost, and what was on its way in buffers.
     assert uploaded["killedAt"] - 80 * MIB <= uploaded["resumedAt"][-1] < path.stat().st_size
-    assert_arrived(server.url, uploaded["file"], path)
+    assert_stored(server.url, uploaded["file"], path)

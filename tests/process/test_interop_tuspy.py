@@ -12,8 +12,8 @@ import httpx
 import pytest
 from tusclient.client import TusClient
 
-from tests.process.arrivals import assert_arrived
 from tests.process.conftest import ServerProcess
+from tests.process.file_assertions import assert_stored
 
 MIB = 1024 * 1024
 SIZE = 30 * MIB + 12345
@@ -46,14 +46,14 @@ def file_of(upload_url: str) -> str:
 def test_in_chunks(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
     uploader = TusClient(f"{shared_server.url}/files/").uploader(**uploader_options(large_file, content))
     uploader.upload()
-    assert_arrived(shared_server.url, file_of(uploader.url), large_file)
+    assert_stored(shared_server.url, file_of(uploader.url), large_file)
 
 
 def test_with_checksums(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
     options = {**uploader_options(large_file, content), "upload_checksum": True}
     uploader = TusClient(f"{shared_server.url}/files/").uploader(**options)
     uploader.upload()
-    assert_arrived(shared_server.url, file_of(uploader.url), large_file)
+    assert_stored(shared_server.url, file_of(uploader.url), large_file)
 
 
 def test_asynchronously(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
@@ -66,10 +66,10 @@ def test_asynchronously(shared_server: ServerProcess, large_file: Path, content:
         await uploader.upload()
         return uploader.url
 
-    assert_arrived(shared_server.url, file_of(asyncio.run(upload())), large_file)
+    assert_stored(shared_server.url, file_of(asyncio.run(upload())), large_file)
 
 
-def test_a_new_uploader_goes_on_after_the_server_died(
+def test_a_new_uploader_resumes_after_the_server_was_killed(
     server: ServerProcess, large_file: Path, content: IO[bytes]
 ) -> None:
     client = TusClient(f"{server.url}/files/")
@@ -80,4 +80,4 @@ def test_a_new_uploader_goes_on_after_the_server_died(
     second = client.uploader(url=first.url, **uploader_options(large_file, content))
     assert second.offset == 12 * MIB, "an acknowledged byte was lost"
     second.upload()
-    assert_arrived(server.url, file_of(second.url), large_file)
+    assert_stored(server.url, file_of(second.url), large_file)

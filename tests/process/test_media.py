@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests import samples
-from tests.process.chunking import problem
+from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, Kept, connect, ended, eventually
 

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.process.acknowledgements import GeneratedContent
 from tests.process.conftest import ServerProcess
-from tests.process.ledger import Bytes
 from tests.process.wire import MB, Wire, connect, ended
 
 MOST = 150 * MB
@@ -55,7 +55,7 @@ def watch(shared_server: ServerProcess) -> Watch:
 
 
 def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: Watch) -> None:
-    content, digest = Bytes(2048 * MB, seed=1), hashlib.sha256()
+    content, digest = GeneratedContent(2048 * MB, seed=1), hashlib.sha256()
     with Wire(shared_server.port) as wire, connect(shared_server) as http, watch.watching():
         length = len(PART) + content.size + len(END)
         wire.head("POST", "/files/", FORM | {"Content-Length": str(length)}, PART)

@@ -45,7 +45,7 @@ def film() -> bytes:
     return made.film(seconds=40, width=640, height=360)
 
 
-def told(http: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
+def events(http: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
     """The events of a file, as they come."""
     with http.stream("GET", f"{path}events/", timeout=90) as stream:
         for line in stream.iter_lines():
@@ -53,9 +53,9 @@ def told(http: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
                 yield json.loads(line.removeprefix("data: "))
 
 
-def test_a_preview_is_told_of_while_it_is_made_and_served_in_ranges(http: httpx.Client) -> None:
+def test_a_preview_reports_progress_and_is_served_in_ranges(http: httpx.Client) -> None:
     path, seen = upload(http, film()), []
-    for event in told(http, path):
+    for event in events(http, path):
         seen.append(event)
         if event["type"] in ("file.ready", "file.failed"):
             break
@@ -84,9 +84,9 @@ def test_a_preview_is_told_of_while_it_is_made_and_served_in_ranges(http: httpx.
     assert (small.headers["content-type"], small.content[8:12]) == ("image/webp", b"WEBP")
 
 
-def test_a_file_deleted_while_its_preview_is_made_leaves_none(http: httpx.Client, clips_server: ServerProcess) -> None:
+def test_deleting_a_file_ends_its_preview_and_leaves_nothing(http: httpx.Client, clips_server: ServerProcess) -> None:
     path = upload(http, film())
-    eventually(lambda: making(http, path), within=90)
+    eventually(lambda: is_transcoding(http, path), within=90)
     below = {process.pid for process in clips_server.processes()}
     assert http.delete(path).status_code == 204
     assert http.get(path).status_code == 404
@@ -100,7 +100,7 @@ def test_a_file_deleted_while_its_preview_is_made_leaves_none(http: httpx.Client
     eventually(lambda: http.get(another).json()["status"] == "READY", within=90)
 
 
-def making(http: httpx.Client, path: str) -> bool:
+def is_transcoding(http: httpx.Client, path: str) -> bool:
     steps = http.get(f"{path}status/").json()["steps"]
     return any(step["name"] == "video_preview" and step["state"] == "running" and step["progress"] for step in steps)
 

@@ -1,4 +1,4 @@
-"""Windlass inside Django projects of every kind: each case is a tiny project, tried in a process of its own."""
+"""Windlass as an app of other Django projects: each case is a small project, run in a process of its own."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class Project:
         assert ended.returncode == 0, ended.stderr
 
     def check(self) -> str:
-        """What ``manage.py check`` says."""
+        """The output of ``manage.py check``."""
         ended = self.run("-m", "django", "check")
         return ended.stdout + ended.stderr
 
@@ -233,12 +233,12 @@ CASES = {
 def test_uploads_and_records_work(tmp_path: Path, settings: str) -> None:
     made = project(tmp_path, settings)
     made.script(USE + DELETE_USER)
-    said = made.check()
-    assert said.count("windlass.") == 1, said
-    assert "windlass.W004" in said, "jobs run eagerly, and no more is to be said"
+    output = made.check()
+    assert output.count("windlass.") == 1, output
+    assert "windlass.W004" in output, "the warning about eager jobs is the only one"
 
 
-def test_all_rows_are_in_the_database_that_the_router_names(tmp_path: Path) -> None:
+def test_all_rows_are_in_the_database_that_the_router_chooses(tmp_path: Path) -> None:
     project(tmp_path, ROUTED).script(
         USE
         + """
@@ -249,12 +249,12 @@ assert "windlass_files_fileasset" in connections["uploads"].introspection.table_
     )
 
 
-def test_a_prefix_that_django_is_told_counts(tmp_path: Path) -> None:
+def test_force_script_name_is_the_prefix_of_links(tmp_path: Path) -> None:
     made = project(tmp_path, 'FORCE_SCRIPT_NAME = "/shop"')
     made.script(PRELUDE + UPLOAD + '\nmigrate()\nasyncio.run(use("/shop"))')
 
 
-def test_a_user_model_with_another_key_and_no_name(tmp_path: Path) -> None:
+def test_a_user_model_with_another_key_and_no_username(tmp_path: Path) -> None:
     made = project(tmp_path, user=UUID_KEY)
     made.script(USE)
     ended = made.run("-m", "windlass", "token", "create", "--user", "bob@example.org", "--staff")
@@ -264,7 +264,7 @@ def test_a_user_model_with_another_key_and_no_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "name", "said"),
+    ("user", "name", "message"),
     [
         (STAFF_BY_RULE, "ann@example.org", "does not allow setting is_staff"),
         (STAFF_BY_RULE, "root@example.org", None),
@@ -274,8 +274,8 @@ def test_a_user_model_with_another_key_and_no_name(tmp_path: Path) -> None:
     ],
     ids=["by-rule", "by-rule-and-is", "settable", "no-staff", "needs-more"],
 )
-def test_a_token_for_staff(tmp_path: Path, user: str, name: str, said: str | None) -> None:
-    """Either the user is staff afterwards, or the command says why not and makes neither user nor token."""
+def test_a_token_for_staff(tmp_path: Path, user: str, name: str, message: str | None) -> None:
+    """Either the user is staff afterwards, or the command says why not and creates neither user nor token."""
     made = project(tmp_path, user=user)
     made.script(PRELUDE + "migrate()")
     ended = made.run("-m", "windlass", "token", "create", "--user", name, "--staff")
@@ -286,12 +286,12 @@ from windlass.accounts.models import ApiToken
 assert (get_user_model().objects.count(), ApiToken.objects.count()) == ({0}, {0})
 assert all(user.is_staff for user in get_user_model().objects.all())
 """
-    if said is None:
+    if message is None:
         assert ended.stdout.startswith("wl_"), ended.stderr
         made.script(PRELUDE + count.format(1))
     else:
         assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-        assert said in ended.stderr
+        assert message in ended.stderr
         made.script(PRELUDE + count.format(0))
 
 
@@ -318,7 +318,7 @@ class Committed(TransactionTestCase):
 
 @pytest.mark.parametrize("settings", ["", ROUTED], ids=["default", "second-database"])
 def test_the_projects_own_tests_run_jobs_eagerly(tmp_path: Path, settings: str) -> None:
-    """On SQLite in memory, where the test's transaction locks every other connection out."""
+    """On SQLite in memory, where the test's transaction locks out every other connection."""
     made = project(tmp_path, settings)
     (tmp_path / "test_uploads.py").write_text(TESTS)
     ended = made.run("-m", "django", "test", "--verbosity", "0")
@@ -345,12 +345,12 @@ asyncio.run(look())
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_the_first_page_stays_the_projects_and_windlass_has_its_static_files(tmp_path: Path, debug: bool) -> None:
+def test_the_root_page_stays_the_projects_and_windlass_serves_its_static_files(tmp_path: Path, debug: bool) -> None:
     project(tmp_path, f"DEBUG = {debug}").script(PRELUDE + STATIC_FILES)
 
 
-def test_without_the_wrapped_application_uploads_say_what_is_missing(tmp_path: Path) -> None:
-    """As ``manage.py runserver`` answers, which speaks WSGI."""
+def test_uploads_without_the_wrapped_application_say_what_is_missing(tmp_path: Path) -> None:
+    """As with ``manage.py runserver``, which uses WSGI."""
     project(tmp_path).script(
         PRELUDE
         + """
@@ -385,11 +385,11 @@ CHECKS = {
 
 
 @pytest.mark.parametrize(("wrong", "code"), CHECKS.values(), ids=CHECKS)
-def test_check_says_what_of_the_project_is_not_right(tmp_path: Path, wrong: dict[str, str], code: str) -> None:
+def test_check_reports_what_is_wrong_in_the_project(tmp_path: Path, wrong: dict[str, str], code: str) -> None:
     assert f"windlass.{code}" in project(tmp_path, **wrong).check()  # type: ignore[arg-type]
 
 
-def test_runserver_says_that_it_takes_no_uploads(tmp_path: Path) -> None:
-    """Its checks run before it serves; an address that is none of this machine's ends it."""
+def test_runserver_warns_that_it_refuses_uploads(tmp_path: Path) -> None:
+    """Its checks run before it serves; an address of another machine then ends it."""
     ended = project(tmp_path).run("-m", "django", "runserver", "--noreload", "192.0.2.1:1")
     assert "windlass.W013" in ended.stdout + ended.stderr

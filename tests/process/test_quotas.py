@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.process.chunking import problem
+from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import TUS, Kept, connect, create, ended, eventually, key_of, metadata, offset, patch
 

@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.process.chunking import Chunked, digest
+from tests.process.acknowledgements import GeneratedContent
+from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
-from tests.process.ledger import Bytes
 from tests.process.test_memory import Watch
 from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, offset, patch, resumed
 from tests.samples import mp4, png
@@ -177,7 +177,7 @@ def test_partial_uploads_are_joined_in_the_store(http: httpx.Client, bucket: Buc
 
 def test_chunks_in_any_order_and_in_parallel(in_bucket: ServerProcess, http: httpx.Client, bucket: Bucket) -> None:
     data = content(6 * PART_SIZE + 77)
-    upload = Chunked.begin(http, data, PART_SIZE, file_hash=digest(data))
+    upload = ChunkUpload.create(http, data, PART_SIZE, file_hash=digest(data))
     order = [6, 2, 0, 5, 1, 4, 3, 2]
     with ThreadPoolExecutor(4) as pool:
         assert {answer.status_code for answer in pool.map(upload.put, order)} == {200}
@@ -189,12 +189,12 @@ def test_chunks_in_any_order_and_in_parallel(in_bucket: ServerProcess, http: htt
 
 def test_a_chunk_that_came_wrong_is_sent_again(http: httpx.Client, bucket: Bucket) -> None:
     data = content(2 * PART_SIZE + 1)
-    upload = Chunked.begin(http, data, PART_SIZE)
+    upload = ChunkUpload.create(http, data, PART_SIZE)
     right = {"X-Checksum-SHA256": digest(upload.chunk(1))}
     assert upload.put(1, content(PART_SIZE, seed=2), **right).status_code == 422
     assert upload.put(1, upload.chunk(1)[:-1] + b"?").status_code == 200, "no checksum: it counts"
     assert upload.put(1).status_code == 409, "and never changes"
-    again = Chunked.begin(http, data, PART_SIZE)
+    again = ChunkUpload.create(http, data, PART_SIZE)
     for index in (2, 1, 0):
         assert again.put(index).status_code == 200
     proved(http, bucket, again.complete().json()["file_id"], data)
@@ -271,7 +271,7 @@ def test_downloads_can_be_sent_to_the_store(s3_server: S3Server, make_server: Ca
 
 
 def test_a_gibibyte_fits_into_200_mb(in_bucket: ServerProcess, bucket: Bucket) -> None:
-    large = Bytes(1024 * MB, seed=1)
+    large = GeneratedContent(1024 * MB, seed=1)
     watch = Watch(in_bucket.web_pid())
     with Wire(in_bucket.port) as wire, connect(in_bucket) as http, watch.watching():
         path = create(http, large.size)
@@ -309,7 +309,7 @@ def test_many_slow_uploads_hold_little_memory(s3_server: S3Server, make_server: 
     assert watch.peak - before < 130 * MB, f"{(watch.peak - before) / MB:.0f} MB more for 192 MB on their way"
 
 
-def interrupted(server: ServerProcess, path: str, large: Bytes, sent: int, act: Callable[[], None]) -> None:
+def interrupted(server: ServerProcess, path: str, large: GeneratedContent, sent: int, act: Callable[[], None]) -> None:
     """A PATCH of which the first bytes are sent, and then something happens."""
     with Wire(server.port) as wire:
         wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(large.size)})
@@ -330,7 +330,7 @@ def test_the_web_process_dies_within_a_patch_and_another_machine_goes_on(
     ago is there, also of a part that is not full."""
     bucket = Bucket(s3_server, s3_server.new_bucket())
     settings = s3_server.settings(bucket.name) | {"CHECKPOINT_BYTES": str(8 * MB), "CHECKPOINT_SECONDS": "1"}
-    server, large = make_server(**settings), Bytes(64 * MB, seed=3)
+    server, large = make_server(**settings), GeneratedContent(64 * MB, seed=3)
     kept = Kept(server)
     with connect(server) as http:
         path = create(http, large.size)

@@ -15,10 +15,10 @@ import pytest
 
 from tests import services
 from tests.conftest import require
-from tests.process.chunking import Chunked, digest
+from tests.process.acknowledgements import GeneratedContent
+from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
-from tests.process.cutting import Proxy
-from tests.process.ledger import Bytes
+from tests.process.cutting_proxy import Proxy
 from tests.process.test_s3 import Bucket, content, file_of, interrupted, proved
 from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, offset, patch, resumed
 from tests.services import S3Server
@@ -108,7 +108,7 @@ def test_the_connection_is_cut(
 def test_a_chunk_whose_answer_is_lost_counts_once(behind: ServerProcess, proxy: Proxy, bucket: Bucket) -> None:
     data, before = os.urandom(2 * PART + 9), set(bucket.objects())
     with connect(behind) as http:
-        upload = Chunked.begin(http, data, PART, file_hash=digest(data))
+        upload = ChunkUpload.create(http, data, PART, file_hash=digest(data))
         proxy.cut("part", "after", times=2)
         assert [upload.put(index).status_code for index in (0, 2, 1)] == [200, 200, 503]
         assert upload.status()["progress"]["missing_chunks"] == [1]
@@ -170,7 +170,7 @@ def test_the_store_dies_within_a_patch_and_comes_back(
     bucket = Bucket(own_s3, own_s3.new_bucket())
     quick = {"AWS_S3_MAX_ATTEMPTS": "2", "AWS_S3_TIMEOUT_SECONDS": "5", "BREAKER_RECOVERY_SECONDS": "1"}
     settings = own_s3.settings(bucket.name) | quick | {"CHECKPOINT_BYTES": str(8 * MB), "CHECKPOINT_SECONDS": "1"}
-    server, large = make_server(**settings), Bytes(48 * MB, seed=4)
+    server, large = make_server(**settings), GeneratedContent(48 * MB, seed=4)
     kept = Kept(server)
     with connect(server) as http:
         path = create(http, large.size)

@@ -38,25 +38,25 @@ def served_once(tmp_path_factory: pytest.TempPathFactory) -> Serve:
     return server
 
 
-def test_it_says_that_it_is_ready_once_it_answers(served: Serve) -> None:
+def test_serve_prints_that_it_is_ready_once_it_answers(served: Serve) -> None:
     assert served.output.read_text() == f"Windlass is ready at {served.url}\n"
     assert served.alive()
     assert (served.home / "windlass.sqlite3").stat().st_size > 0
 
 
-def test_it_runs_a_web_process_a_worker_and_a_scheduler(served: Serve) -> None:
+def test_serve_runs_a_web_process_a_worker_and_a_scheduler(served: Serve) -> None:
     until(lambda: set(served.children()) == {"web", "worker", "scheduler"}, "three processes")
 
 
 @pytest.mark.parametrize("name", ["worker", "web", "scheduler"])
-def test_a_process_that_is_killed_is_started_again(served: Serve, name: str) -> None:
+def test_a_killed_process_is_restarted(served: Serve, name: str) -> None:
     killed = until(lambda: served.children().get(name), name)
     killed.kill()
     until(lambda: served.children().get(name, killed) != killed, f"another {name}")
     assert served.alive()
 
 
-def test_a_request_that_comes_while_no_web_process_runs_waits_for_the_next(served: Serve) -> None:
+def test_a_request_during_a_restart_waits_for_the_new_web_process(served: Serve) -> None:
     until(lambda: served.children().get("web"), "a web process").kill()
     assert served.alive()
 
@@ -68,7 +68,7 @@ def test_a_second_serve_of_the_same_home_is_refused(served: Serve) -> None:
     assert served.alive()
 
 
-def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = run("serve", "--port", str(port), home=tmp_path / "home")
@@ -87,13 +87,13 @@ def test_a_public_address_is_refused_in_open_mode(tmp_path: Path, command: str, 
     assert result.stderr.count("\n") == 1
 
 
-def test_a_public_address_is_served_where_credentials_are_required(tmp_path: Path) -> None:
+def test_a_public_address_is_allowed_if_credentials_are_required(tmp_path: Path) -> None:
     with Serve(tmp_path / "home", HOST="0.0.0.0", AUTH_MODE="required") as server:
         assert server.ready().alive()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_drains_and_ends_without_complaint(tmp_path: Path, number: int) -> None:
+def test_serve_drains_and_exits_with_code_0(tmp_path: Path, number: int) -> None:
     with Serve(tmp_path / "home") as server:
         server.ready()
         children = until(lambda: len(server.children()) == 3 and server.children(), "three processes")
@@ -103,35 +103,35 @@ def test_it_drains_and_ends_without_complaint(tmp_path: Path, number: int) -> No
         assert not server.alive()
 
 
-NOTED = """
+SIGNALS_DURING_LOCK = """
 import os, signal, threading
 from windlass.cli.signals import StopRequests
 
-asked = threading.Event()
-stopping = StopRequests(lambda count: asked.set() if count > 1 else None)
+done = threading.Event()
+stop_requests = StopRequests(lambda count: done.set() if count > 1 else None)
 
 def send():
-    while not asked.wait(0.0002):
+    while not done.wait(0.0002):
         os.kill(os.getpid(), signal.SIGTERM)
 
 sender = threading.Thread(target=send)
 sender.start()
-while not asked.is_set():
-    with stopping.requested._cond:  # what Event.wait and Event.set hold
-        stopping.requested.is_set()
+while not done.is_set():
+    with stop_requests.requested._cond:  # what Event.wait and Event.set hold
+        stop_requests.requested.is_set()
 sender.join()
 print("ended")
 """
 
 
-def test_a_signal_waits_for_no_lock_that_the_interrupted_code_holds() -> None:
+def test_the_signal_handler_does_not_wait_for_locks() -> None:
     """Requests to stop arrive while the main thread holds the lock that a handler which sets an event would need."""
-    ended = subprocess.run([sys.executable, "-c", NOTED], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", SIGNALS_DURING_LOCK], capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.001, 0.4], ids=["at-once", "passed-on", "again"])
-def test_two_requests_to_stop_end_it(served_once: Serve, gap: float) -> None:
+def test_two_stop_requests_end_serve(served_once: Serve, gap: float) -> None:
     """As ``make serve`` does in a process group that gets SIGTERM: make passes on a second one."""
     with Serve(served_once.home, port=served_once.port) as server:
         server.ready()
@@ -141,12 +141,12 @@ def test_two_requests_to_stop_end_it(served_once: Serve, gap: float) -> None:
         if server.process.poll() is None:
             server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE) == 0
-        assert not [child for child in children.values() if still_runs(child)]
+        assert not [child for child in children.values() if is_running(child)]
         assert "Traceback" not in server.errors.read_text()
 
 
 @pytest.mark.parametrize("requests", [2, 3])
-def test_a_process_that_does_not_stop_is_killed_when_asked_again(served_once: Serve, requests: int) -> None:
+def test_a_process_that_does_not_stop_is_killed_by_further_requests(served_once: Serve, requests: int) -> None:
     with Serve(served_once.home, port=served_once.port) as server:
         server.ready()
         web = until(lambda: server.children().get("web"), "a web process")
@@ -155,10 +155,10 @@ def test_a_process_that_does_not_stop_is_killed_when_asked_again(served_once: Se
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.4)
         assert server.process.wait(DRAIN_SECONDS / 2) == 0
-        assert not still_runs(web)
+        assert not is_running(web)
 
 
-def test_open_streams_and_half_sent_bodies_do_not_hold_a_stop(served_once: Serve) -> None:
+def test_open_streams_and_incomplete_bodies_do_not_delay_a_stop(served_once: Serve) -> None:
     with Serve(served_once.home, port=served_once.port) as server, ExitStack() as stack:
         server.ready()
         made = httpx.post(f"{server.url}files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"})
@@ -201,7 +201,7 @@ def _open(server: Serve, line: str, body: bytes, length: int, fields: str = "") 
     return client
 
 
-def test_it_ends_while_it_is_still_starting(tmp_path: Path) -> None:
+def test_serve_can_be_stopped_during_its_start(tmp_path: Path) -> None:
     with Serve(tmp_path / "home") as server:
         children = until(server.children, "a first process")
         assert server.end() == 0
@@ -209,7 +209,7 @@ def test_it_ends_while_it_is_still_starting(tmp_path: Path) -> None:
         assert "Traceback" not in server.errors.read_text()
 
 
-def still_runs(process: psutil.Process) -> bool:
+def is_running(process: psutil.Process) -> bool:
     """A process without a parent may stay a zombie until the system gets round to it; it has ended all the same."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
@@ -217,17 +217,17 @@ def still_runs(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_killed_supervisor_takes_its_processes_along_and_another_takes_over(tmp_path: Path) -> None:
+def test_processes_end_with_a_killed_supervisor_and_the_next_serve_waits(tmp_path: Path) -> None:
     with Serve(tmp_path / "home") as first:
         first.ready()
         children = until(lambda: len(first.children()) == 3 and first.children(), "three processes")
         assert first.end(signal.SIGKILL) == -signal.SIGKILL
     with Serve(tmp_path / "home", port=first.port) as second:
         assert second.ready().alive()
-        assert not [child for child in children.values() if still_runs(child)]
+        assert not [child for child in children.values() if is_running(child)]
 
 
-def test_a_serve_that_was_killed_can_be_started_again_at_once(served_once: Serve) -> None:
+def test_a_killed_serve_can_be_restarted_at_once(served_once: Serve) -> None:
     """Its parent has not noticed the death yet, and its processes still drain."""
     with Serve(served_once.home, port=served_once.port) as first:
         first.ready()
@@ -236,13 +236,13 @@ def test_a_serve_that_was_killed_can_be_started_again_at_once(served_once: Serve
             assert second.ready().alive()
 
 
-def test_a_bad_setting_ends_it_with_one_line(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_reported_on_one_line(tmp_path: Path) -> None:
     result = run("serve", home=tmp_path / "home", DURABILITY="mostly")
     assert result.returncode == 2
     assert result.stderr == "windlass: DURABILITY is 'mostly': it must be one of strict, complete, os\n"
 
 
-def test_a_database_that_is_away_ends_it_with_the_reason(tmp_path: Path) -> None:
+def test_an_unreachable_database_ends_serve_with_the_reason(tmp_path: Path) -> None:
     url = f"postgres://windlass@127.0.0.1:{free_port()}/windlass"
     settings = {"DATABASE_URL": url, "START_WAIT_SECONDS": "0.5"}
     result = run("serve", "--port", str(free_port()), home=tmp_path / "home", **settings)
@@ -252,7 +252,7 @@ def test_a_database_that_is_away_ends_it_with_the_reason(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", ["web", "worker", "scheduler"])
-def test_each_process_runs_on_its_own_and_ends_quietly(tmp_path: Path, command: str) -> None:
+def test_each_process_runs_and_stops_on_its_own(tmp_path: Path, command: str) -> None:
     home = tmp_path / "home"
     assert run("migrate", "--quiet", home=home).returncode == 0
     port = free_port()

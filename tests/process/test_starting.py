@@ -1,4 +1,4 @@
-"""Processes and commands that start before the parts they need, in the wrong directory, or with impossible settings."""
+"""Processes and commands that start before their services, in the wrong directory, or with invalid settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Postgres:
         until(self._answers, "PostgreSQL")
 
     def stop(self) -> None:
-        """At once, as ``pg_ctl stop -m immediate`` does; connections break. Idempotent."""
+        """Stop immediately, as ``pg_ctl stop -m immediate``; connections break. Idempotent."""
         if self._process is not None:
             self._process.send_signal(3)
             self._process.wait()
@@ -60,7 +60,7 @@ class Postgres:
 
 @pytest.fixture(scope="module")
 def late_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL that does not run yet."""
+    """A PostgreSQL that is not started yet."""
     programs = require(services.find_postgres(), "PostgreSQL's server programs are not installed")
     with services._scratch("postgres") as (directory, user):
         server = Postgres(programs, directory, user)
@@ -80,9 +80,9 @@ def test_commands_and_processes_wait_for_a_database_that_starts_later(tmp_path: 
     ):
         processes, commands = (web, worker, scheduler), (migrate, token)
         for each in processes:
-            until(lambda each=each: "start.waiting" in each.errors.read_text(), "a line that it waits")  # type: ignore[misc]
+            until(lambda each=each: "start.waiting" in each.errors.read_text(), "a log line about waiting")  # type: ignore[misc]
         for each in commands:
-            until(lambda each=each: "waiting for the database" in each.errors.read_text(), "a line that it waits")  # type: ignore[misc]
+            until(lambda each=each: "waiting for the database" in each.errors.read_text(), "a log line about waiting")  # type: ignore[misc]
         late_postgres.start()
         assert migrate.process.wait(PATIENCE) == 0, migrate.errors.read_text()
         assert migrate.errors.read_text().count("\n") == 1
@@ -96,7 +96,7 @@ def test_commands_and_processes_wait_for_a_database_that_starts_later(tmp_path: 
             assert each.errors.read_text().count("start.waiting") <= 1
 
 
-def test_a_database_that_goes_away_is_503_everywhere_until_it_is_back(tmp_path: Path, late_postgres: Postgres) -> None:
+def test_requests_are_503_while_the_database_is_unavailable(tmp_path: Path, late_postgres: Postgres) -> None:
     late_postgres.start()
     with Serve(tmp_path / "home", DATABASE_URL=late_postgres.url, AUTH_MODE="required") as server:
         server.ready()
@@ -128,9 +128,9 @@ def test_a_database_that_goes_away_is_503_everywhere_until_it_is_back(tmp_path: 
                 client.build_request("GET", "/readyz"),
             ]
             for call in calls:
-                said = client.send(call)
-                assert said.status_code == 503, (call.method, call.url, said.status_code, said.text)
-                assert said.headers["Retry-After"], call.url
+                reply = client.send(call)
+                assert reply.status_code == 503, (call.method, call.url, reply.status_code, reply.text)
+                assert reply.headers["Retry-After"], call.url
             assert client.get("/livez").status_code == 200
             late_postgres.start()
             until(lambda: client.get("/readyz").status_code == 200, "the server to be ready again")
@@ -144,7 +144,7 @@ def test_a_database_that_goes_away_is_503_everywhere_until_it_is_back(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"DATABASE_URL": "postgresq://x"}, "DATABASE_URL begins with 'postgresq' (did you mean 'postgresql'?)"),
         ({"DATABASE_URL": "mysql://u:hush@h/n"}, "DATABASE_URL begins with 'mysql'"),
@@ -156,14 +156,14 @@ def test_a_database_that_goes_away_is_503_everywhere_until_it_is_back(tmp_path: 
         ({"CELERY_BROKER_URL": "redis://:hu#sh@h:port/"}, "CELERY_BROKER_URL"),
     ],
 )
-def test_a_url_that_cannot_be_is_one_sentence(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+def test_an_invalid_url_is_reported_in_one_sentence(tmp_path: Path, settings: dict[str, str], message: str) -> None:
     ended = run("web", home=tmp_path / "home", **settings)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert "hush" not in ended.stderr
 
 
-def test_a_database_that_stays_away_ends_a_process_with_the_reason(tmp_path: Path) -> None:
+def test_a_process_ends_with_the_reason_when_the_database_stays_unavailable(tmp_path: Path) -> None:
     settings = {"DATABASE_URL": f"postgres://x@127.0.0.1:{free_port()}/x", "START_WAIT_SECONDS": "0.5"}
     for command in (["web", "--port", "0"], ["migrate"], ["user", "list"]):
         ended = run(*command, home=tmp_path / "home", **settings)
@@ -186,7 +186,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_where_no_server_has_run_makes_nothing(tmp_path: Path, command: list[str]) -> None:
+def test_a_command_creates_nothing_where_no_server_has_run(tmp_path: Path, command: list[str]) -> None:
     variables = environment(tmp_path)
     del variables["WINDLASS_HOME"]
     ended = subprocess.run(
@@ -205,8 +205,8 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def typed(home: Path, text: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command with this on its standard input."""
+def run_with_input(home: Path, text: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with ``text`` on its standard input."""
     return subprocess.run(
         [*WINDLASS, *command],
         env=environment(home),
@@ -217,8 +217,8 @@ def typed(home: Path, text: str, *command: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_a_person_with_a_password_is_made_by_one_command(migrated: Path) -> None:
-    made = typed(migrated, "seven-ells-of-rope\n", "user", "add", "ann", "--staff", "--password-file", "-")
+def test_one_command_creates_a_user_with_a_password(migrated: Path) -> None:
+    made = run_with_input(migrated, "seven-ells-of-rope\n", "user", "add", "ann", "--staff", "--password-file", "-")
     assert (made.returncode, made.stdout) == (0, "user ann made, staff\n"), made.stderr
     again = run("user", "add", "ann", home=migrated)
     assert again.stdout == "user ann was there already, staff\n"
@@ -238,13 +238,18 @@ def test_a_person_with_a_password_is_made_by_one_command(migrated: Path) -> None
 
 
 def test_a_password_can_be_changed(migrated: Path) -> None:
-    assert typed(migrated, "seven-ells-of-rope\n", "user", "add", "bob", "--password-file", "-").returncode == 0
-    assert typed(migrated, "nine-ells-of-rope\n", "user", "password", "bob", "--password-file", "-").returncode == 0
+    assert (
+        run_with_input(migrated, "seven-ells-of-rope\n", "user", "add", "bob", "--password-file", "-").returncode == 0
+    )
+    assert (
+        run_with_input(migrated, "nine-ells-of-rope\n", "user", "password", "bob", "--password-file", "-").returncode
+        == 0
+    )
     assert "there is no user 'zoe'" in run("user", "password", "zoe", home=migrated).stderr
 
 
 @pytest.mark.parametrize(
-    ("text", "command", "said"),
+    ("text", "command", "message"),
     [
         ("short\n", ["--password-file", "-"], "too short"),
         ("\n", ["--password-file", "-"], "the password is empty"),
@@ -252,19 +257,19 @@ def test_a_password_can_be_changed(migrated: Path) -> None:
         ("", ["--password-file", "/nowhere"], "the password cannot be read from /nowhere"),
     ],
 )
-def test_a_password_that_is_none_makes_no_user(migrated: Path, text: str, command: list[str], said: str) -> None:
-    ended = typed(migrated, text, "user", "add", "zoe", *command)
+def test_an_invalid_password_creates_no_user(migrated: Path, text: str, command: list[str], message: str) -> None:
+    ended = run_with_input(migrated, text, "user", "add", "zoe", *command)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert "zoe" not in run("user", "list", home=migrated).stdout
 
 
-def test_check_warns_of_what_several_machines_cannot_share(tmp_path: Path) -> None:
+def test_check_warns_of_settings_that_several_machines_cannot_share(tmp_path: Path) -> None:
     away = {"DATABASE_URL": f"postgres://x@127.0.0.1:{free_port()}/x", "START_WAIT_SECONDS": "0"}
-    said = run("check", home=tmp_path / "home", **away).stdout
-    assert "SECRET_KEY is not set" in said
-    assert "MEDIA_ROOT is in the home directory" in said
+    output = run("check", home=tmp_path / "home", **away).stdout
+    assert "SECRET_KEY is not set" in output
+    assert "MEDIA_ROOT is in the home directory" in output
     shared = {"SECRET_KEY": "k" * 50, "MEDIA_ROOT": str(tmp_path / "shared")}
-    said = run("check", home=tmp_path / "home", **away, **shared).stdout
-    assert "SECRET_KEY" not in said
-    assert "MEDIA_ROOT" not in said
+    output = run("check", home=tmp_path / "home", **away, **shared).stdout
+    assert "SECRET_KEY" not in output
+    assert "MEDIA_ROOT" not in output

@@ -20,7 +20,7 @@ import pytest
 
 from tests import services
 from tests.conftest import require
-from tests.process.chunking import Chunked, digest
+from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, patch
 from tests.samples import jpeg
@@ -87,9 +87,9 @@ class Places:
     def forget_the_old(self) -> None:
         """As if the grace of everything that was moved were over; returns when the sweep has been."""
         with contextlib.closing(sqlite3.connect(self.server.home / "windlass.sqlite3", timeout=30)) as database:
-            database.execute("UPDATE windlass_files_spareobject SET until = '2020-01-01 00:00:00'")
+            database.execute("UPDATE windlass_files_retainedobject SET until = '2020-01-01 00:00:00'")
             database.commit()
-        eventually(lambda: not Kept(self.server).one("SELECT count(*) FROM windlass_files_spareobject"))
+        eventually(lambda: not Kept(self.server).one("SELECT count(*) FROM windlass_files_retainedobject"))
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def in_a_form(http: httpx.Client, data: bytes, profile: str) -> str:
 
 
 def in_chunks(http: httpx.Client, data: bytes, profile: str) -> str:
-    upload = Chunked.begin(http, data, 5 * MB, profile=profile)
+    upload = ChunkUpload.create(http, data, 5 * MB, profile=profile)
     for index in (1, 0):
         assert upload.put(index).status_code == 200
     return str(upload.complete().json()["file_id"])

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.process.chunking import digest
+from tests.process.chunk_client import digest
 from tests.process.conftest import ServerProcess
 from tests.process.test_s3 import Bucket
 from tests.process.wire import MB, PATCH, connect, ended, eventually

@@ -13,7 +13,7 @@ from tests.process.test_client import windlass
 from windlass.client import Client, NotFound
 
 
-def test_a_document_goes_up_and_its_text_comes_back(shared_server: ServerProcess, tmp_path: Path) -> None:
+def test_the_text_of_a_document_is_extracted_and_served(shared_server: ServerProcess, tmp_path: Path) -> None:
     document = tmp_path / "voyage.docx"
     document.write_bytes(document_samples.docx())
     with Client(shared_server.url) as client:

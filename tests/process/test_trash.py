@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests import samples
-from tests.process.chunking import Chunked, problem
+from tests.process.chunk_client import ChunkUpload, problem
 from tests.process.conftest import ServerProcess
 from tests.process.wire import TUS, Kept, connect, create, ended, patch
 from windlass.client import Client, NotFound
@@ -98,7 +98,7 @@ def test_uploads_of_a_file_in_the_trash(http: httpx.Client) -> None:
     patch(http, upload, 0, content)
     record = ended(http, http.head(upload, headers=TUS).headers["Windlass-File"])
     assert http.get(upload).content == content
-    chunked = Chunked.begin(http, os.urandom(2048), 1024)
+    chunked = ChunkUpload.create(http, os.urandom(2048), 1024)
     assert [chunked.put(index).status_code for index in range(2)] == [200, 200]
     other = chunked.complete().json()["file_id"]
     for file in (record["id"], other):

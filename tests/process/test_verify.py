@@ -16,7 +16,7 @@ import pytest
 
 from tests import services
 from tests.conftest import require
-from tests.process.chunking import problem
+from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
 from tests.process.serving import Running
 from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, patch

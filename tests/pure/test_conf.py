@@ -1,4 +1,4 @@
-"""Settings: where they are looked up, what is refused, and that the refusal says what to do."""
+"""Settings: where they are read from, what is refused, and that the error says what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_setting_is_read_under_its_own_name_and_under_the_prefix() -> None:
     assert settings(WORKER_CONCURRENCY="3").worker_concurrency == 3
     assert settings(WINDLASS_WORKER_CONCURRENCY="4").worker_concurrency == 4
     both = settings(WORKER_CONCURRENCY="3", WINDLASS_WORKER_CONCURRENCY="4")
-    assert both.worker_concurrency == 4, "the prefixed name is meant for us and wins"
+    assert both.worker_concurrency == 4, "the prefixed name takes precedence"
 
 
 def test_a_setting_named_for_windlass_has_no_second_prefix() -> None:
@@ -39,7 +39,7 @@ def test_an_empty_value_counts_as_not_set() -> None:
     assert settings(WORKER_CONCURRENCY="").worker_concurrency == 2
 
 
-def test_a_value_may_stand_in_a_file(tmp_path: Path) -> None:
+def test_a_value_may_be_read_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("hush\n")
     assert settings(SECRET_KEY_FILE=str(secret)).secret_key == "hush"
@@ -60,7 +60,7 @@ def test_an_unknown_windlass_name_suggests_the_nearest(name: str, suggestion: st
         settings(**{name: "x"})
 
 
-def test_other_names_of_the_environment_are_none_of_ours() -> None:
+def test_other_environment_variables_are_ignored() -> None:
     assert settings(HOSTNAME="box", DJANGO_SETTINGS_MODULE="windlass.settings") == settings()
 
 
@@ -75,7 +75,7 @@ def test_other_names_of_the_environment_are_none_of_ours() -> None:
         ("STORAGE_BACKEND", "tape", "must be one of local"),
     ],
 )
-def test_a_bad_value_is_refused_with_its_name_and_the_reason(name: str, value: str, reason: str) -> None:
+def test_an_invalid_value_is_refused_with_its_name_and_the_reason(name: str, value: str, reason: str) -> None:
     with pytest.raises(BadSetting, match=f"{name} is .*{value}.*{reason}"):
         settings(**{name: value})
 
@@ -98,7 +98,7 @@ def test_lists_are_separated_by_commas() -> None:
     )
 
 
-def test_an_optional_path_takes_the_type_that_is_not_none() -> None:
+def test_an_optional_path_is_converted_to_a_path() -> None:
     assert settings().media_root is None
     found = settings(MEDIA_ROOT="/srv/media")
     assert found.media_root == Path("/srv/media")
@@ -129,7 +129,7 @@ def test_another_projects_unknown_name_suggests_the_nearest() -> None:
 
 class TestSecretKey:
     @pytest.mark.parametrize("key", ["short", "x" * 31, "a" * 64, "abab" * 16, "django-insecure-" + "0123456789" * 5])
-    def test_one_that_can_be_guessed_is_refused_without_being_told(
+    def test_a_key_that_can_be_guessed_is_refused_and_not_repeated(
         self, key: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from windlass.conf.loading import load
@@ -139,7 +139,7 @@ class TestSecretKey:
             load()
         assert key not in str(caught.value)
 
-    def test_a_good_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_valid_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from windlass.conf.loading import load
 
         monkeypatch.setenv("SECRET_KEY", "0123456789abcdef" * 2)
@@ -151,7 +151,7 @@ class TestSecretKey:
 
 
 class TestPrivateFiles:
-    """In a directory that others made, with the permissions of the usual umask."""
+    """In an existing directory, with the permissions of the usual umask."""
 
     @pytest.fixture
     def home(self, tmp_path: Path) -> Path:
@@ -163,18 +163,18 @@ class TestPrivateFiles:
         return home
 
     @pytest.mark.parametrize(("sendfile", "mode"), [("off", 0o700), ("x-accel-redirect", 0o711)])
-    def test_a_home_is_closed(self, home: Path, sendfile: str, mode: int) -> None:
+    def test_others_cannot_read_the_home(self, home: Path, sendfile: str, mode: int) -> None:
         close_home(settings(WINDLASS_HOME=str(home), SENDFILE=sendfile))
         assert stat.S_IMODE(home.stat().st_mode) == mode
         assert stat.S_IMODE((home / "secret-key").stat().st_mode) == 0o600
         assert not open_to_others(home)
 
-    def test_what_is_shared_on_purpose_is_left_alone(self, home: Path) -> None:
+    def test_a_shared_directory_is_not_changed(self, home: Path) -> None:
         home.chmod(0o1777)
         close_home(settings(WINDLASS_HOME=str(home)))
         assert stat.S_IMODE(home.stat().st_mode) == 0o1777
         assert open_to_others(home)
 
-    def test_one_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
+    def test_a_missing_home_is_not_created(self, tmp_path: Path) -> None:
         close_home(settings(WINDLASS_HOME=str(tmp_path / "absent")))
         assert not (tmp_path / "absent").exists()

@@ -46,7 +46,7 @@ def verdict(step: Any, limits: dict[str, Any], **facts: Any) -> Rejection | None
         ({"min_duration": 2}, {"mime_type": "video/webm"}, "content-unreadable", 2, None),
     ],
 )
-def test_a_breach_has_its_figures(
+def test_a_broken_rule_has_limit_and_actual_value(
     limits: dict[str, Any], facts: dict[str, Any], rule: str, limit: Any, actual: Any
 ) -> None:
     found = verdict(ContentRules, limits, **facts)
@@ -91,7 +91,7 @@ def test_within_the_rules(limits: dict[str, Any], facts: dict[str, Any]) -> None
         ({"entries": 100_001, "archive_damaged": "It ends too early."}, "archive-entries", 100_001),
     ],
 )
-def test_bombs_are_refused_without_any_setting(facts: dict[str, Any], rule: str | None, actual: Any) -> None:
+def test_zip_bombs_are_refused_by_default(facts: dict[str, Any], rule: str | None, actual: Any) -> None:
     ours = Profile("ours")
     limits = {name: getattr(ours, name) for name in ("max_archive_entries", "max_unpacked_size", "max_archive_ratio")}
     found = verdict(ArchiveRules, limits, mime_type="application/zip", **facts)
@@ -102,13 +102,13 @@ def steps_of(asked: Profile, mime_type: str) -> set[str]:
     return {step.name for step in make_plan(ABOUTS, asked.document(), mime_type)}
 
 
-def test_more_pixels_than_can_be_said_are_refused() -> None:
+def test_more_pixels_than_can_be_stored_are_refused() -> None:
     found = verdict(ContentRules, {"max_pixels": 100}, width=2**31 - 1, height=2**31 - 1)
     assert found is not None
     assert (found.rule, found.actual) == ("pixels", 2**53 - 1)
 
 
-def test_rules_are_looked_at_where_there_are_any() -> None:
+def test_the_rule_steps_are_planned_only_for_profiles_with_rules() -> None:
     ours = Profile("ours")
     assert not {"content_rules", "archive_rules"} & steps_of(ours, "image/png")
     assert {"content_rules", "archive_rules"} & steps_of(ours, "application/zip") == {"archive_rules"}
@@ -118,7 +118,7 @@ def test_rules_are_looked_at_where_there_are_any() -> None:
         assert "content_rules" in steps_of(replace(BARE, **limits), "image/png")
 
 
-def test_a_file_is_served_once_no_rule_can_refuse_it_any_more() -> None:
+def test_a_file_is_served_once_every_gate_has_passed() -> None:
     def plan(asked: Profile, mime_type: str) -> Any:
         return make_plan(ABOUTS, asked.document(), mime_type)
 
@@ -144,9 +144,7 @@ def test_a_file_is_served_once_no_rule_can_refuse_it_any_more() -> None:
         ("description = 5", "description must be a text"),
     ],
 )
-def test_a_value_that_cannot_be_stops_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
-) -> None:
+def test_an_invalid_value_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str) -> None:
     path = tmp_path / "profiles.toml"
     path.write_text(f"[odd]\n{line}\n")
     monkeypatch.setenv("WINDLASS_PROFILES", str(path))

@@ -1,4 +1,4 @@
-"""The reference is held against the code: what exists is written down, as it is."""
+"""The documentation agrees with the code: settings, problems, statuses, steps, commands, links."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from tests import documents
-from tests.documents import DOCS
+from tests import markdown_pages
+from tests.markdown_pages import DOCS
 from windlass.cli import app
 from windlass.conf import Settings
 from windlass.events.types import EventType
@@ -26,7 +26,7 @@ from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.errors import all_problems
 from windlass.processing import registry
 
-PAGES = documents.pages()
+PAGES = markdown_pages.pages()
 
 #: Blocks that tests/process/test_docs_examples.py runs (`javascript`: tests/browser), and blocks that nobody could.
 RUN = {"bash", "python", "js", "javascript"}
@@ -46,9 +46,9 @@ def row_of(page: str, first: str) -> list[str]:
     raise AssertionError(f"{page}.md has no row for {first}: run `make docs`")
 
 
-def test_generated_parts_are_as_the_code_has_them() -> None:
+def test_generated_parts_are_up_to_date() -> None:
     command = [sys.executable, "-m", "docs.generate", "--check"]
-    ended = subprocess.run(command, cwd=documents.ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=markdown_pages.ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, f"run `make docs`:\n{ended.stdout}{ended.stderr}"
 
 
@@ -82,7 +82,7 @@ def test_every_status_and_event_is_documented(page: str, kind: type[Enum]) -> No
 
 
 @pytest.mark.parametrize("moves", [UPLOAD_TRANSITIONS, FILE_TRANSITIONS], ids=["uploads", "files"])
-def test_every_legal_move_is_documented_and_no_other(moves: Any) -> None:
+def test_exactly_the_legal_transitions_are_documented(moves: Any) -> None:
     for state, targets in moves.items():
         pattern = rf"^\| `{state.value}` \| (end|`[\w`, ]+`) \|$"
         said = re.findall(pattern, reference("records"), re.MULTILINE)
@@ -99,7 +99,7 @@ def test_every_step_is_documented(step: Any) -> None:
 
 
 @pytest.mark.parametrize("field", fields(Profile), ids=lambda field: field.name)
-def test_every_key_of_a_profile_is_explained(field: Any) -> None:
+def test_every_key_of_a_profile_is_documented(field: Any) -> None:
     said = reference("profiles").partition("<!-- end -->")[2]
     assert field.name == "name" or f"`{field.name}`" in said
 
@@ -125,7 +125,7 @@ DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
-def test_every_decision_is_one_page_and_ends_in_what_was_rejected(page: Path) -> None:
+def test_every_decision_ends_with_the_rejected_alternatives(page: Path) -> None:
     text = page.read_text()
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert re.fullmatch(r"\d{4}-[a-z0-9-]+", page.stem)
@@ -134,15 +134,15 @@ def test_every_decision_is_one_page_and_ends_in_what_was_rejected(page: Path) ->
     assert len(text.splitlines()) <= 60
 
 
-def test_the_index_names_every_page() -> None:
+def test_the_index_lists_every_page() -> None:
     index = (DOCS / "README.md").read_text()
     for page in DOCS.glob("*/*.md"):
         assert f"({page.relative_to(DOCS).as_posix()})" in index
 
 
-@pytest.mark.parametrize("page", PAGES, ids=documents.name)
-def test_relative_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", documents.prose(page)):
+@pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
+def test_relative_links_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", markdown_pages.prose(page)):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")
@@ -152,13 +152,13 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", documents.prose(page), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", markdown_pages.prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=documents.name)
+@pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
 def test_blocks_are_of_known_kinds_and_well_formed(page: Path) -> None:
-    for fence in documents.fences(page):
+    for fence in markdown_pages.fences(page):
         assert fence.language in RUN | NOT_RUN, "say what it is; `text` is not run"
         if fence.language == "json":
             json.loads(fence.text)
@@ -166,14 +166,14 @@ def test_blocks_are_of_known_kinds_and_well_formed(page: Path) -> None:
             tomllib.loads(fence.text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=documents.name)
-def test_nothing_is_left_to_be_written(page: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
+def test_no_placeholder_is_left(page: Path) -> None:
     assert not re.search(r"\b(TODO|FIXME|TBD|XXX)\b", page.read_text())
 
 
 def test_readme_says_how_to_run_and_test() -> None:
-    text = (documents.ROOT / "README.md").read_text()
-    targets = re.findall(r"^([a-z-]+):", (documents.ROOT / "Makefile").read_text(), re.MULTILINE)
+    text = (markdown_pages.ROOT / "README.md").read_text()
+    targets = re.findall(r"^([a-z-]+):", (markdown_pages.ROOT / "Makefile").read_text(), re.MULTILINE)
     for command in re.findall(r"(?:`|\$ )make ([a-z-]+)", text):
         assert command in targets
     assert "make serve" in text
@@ -181,7 +181,7 @@ def test_readme_says_how_to_run_and_test() -> None:
 
 
 @pytest.mark.parametrize("picture", sorted((DOCS / "images").glob("*.svg")), ids=lambda path: path.name)
-def test_the_pictures_are_well_formed_and_readable_in_the_dark(picture: Path) -> None:
+def test_pictures_are_well_formed_and_readable_in_dark_mode(picture: Path) -> None:
     from xml.etree import ElementTree
 
     text = picture.read_text()
@@ -189,8 +189,8 @@ def test_the_pictures_are_well_formed_and_readable_in_the_dark(picture: Path) ->
     assert "prefers-color-scheme: dark" in text
 
 
-def test_the_readme_of_a_wheel_has_no_link_that_leads_nowhere() -> None:
-    """As pyproject.toml has it made: outside the checkout a relative link is broken."""
+def test_the_readme_of_a_wheel_has_no_broken_link() -> None:
+    """As built by pyproject.toml: outside the checkout a relative link is broken."""
     described = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]
     text = (DOCS.parent / "README.md").read_text()
     for change in described["fancy-pypi-readme"]["substitutions"]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windlass.kernel.charsets import codec, http_name
+from windlass.kernel.charsets import http_name, python_codec
 from windlass.processing.formats.text import encodings
 
 # ruff: noqa: RUF001  letters of other scripts are what this is about
@@ -65,7 +65,7 @@ SAMPLES = {
     ],
 )
 def test_names_stand_for_what_is_written_under_them(label: str, found: str | None, in_http: str | None) -> None:
-    assert (codec(label), http_name(codec(label))) == (found, in_http)
+    assert (python_codec(label), http_name(python_codec(label))) == (found, in_http)
 
 
 def test_every_codec_that_is_found_has_one_name_in_http_or_none() -> None:

@@ -1,4 +1,4 @@
-"""Client file names: harmless once cleaned, and the same name again after the trip through a header."""
+"""Names of files: harmless after cleaning, and unchanged by a header."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ long_names = st.builds(
         ("😀.png", "😀.png"),
     ],
 )
-def test_what_a_name_becomes(given_name: str, cleaned: str) -> None:
+def test_clean(given_name: str, cleaned: str) -> None:
     assert clean(given_name) == cleaned
 
 
@@ -83,7 +83,7 @@ def test_what_a_name_becomes(given_name: str, cleaned: str) -> None:
         *["\u200b", "\ufeff", "\u200d\u200d", ".\u200b.", "\u00a0", "\u3000", "\ud800"],
     ],
 )
-def test_what_says_nothing_becomes_unnamed(name: str | None) -> None:
+def test_an_invisible_name_becomes_unnamed(name: str | None) -> None:
     assert clean(name) == "unnamed"
 
 
@@ -94,7 +94,7 @@ def test_a_long_name_keeps_its_extension() -> None:
     assert clean("a" * 249 + " " + "b" * 50 + ".jpeg") == "a" * 249 + ".jpeg"
 
 
-def test_a_cut_leaves_no_joiner_at_the_end() -> None:
+def test_truncation_leaves_no_joiner_at_the_end() -> None:
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
     assert not clean(family * 30 + ".png").removesuffix(".png").endswith("\u200d")
 
@@ -102,17 +102,17 @@ def test_a_cut_leaves_no_joiner_at_the_end() -> None:
 @given(
     long_names.map(clean), st.sampled_from(["", "-thumbnail", " (2)", "-" + "n" * 64]), st.sampled_from(["", ".webp"])
 )
-def test_a_name_that_grows_stays_short(name: str, suffix: str, ending: str) -> None:
-    """Any clean name with anything put behind its stem: at most 255 bytes, and what was put there is whole."""
+def test_a_name_with_a_suffix_stays_short(name: str, suffix: str, ending: str) -> None:
+    """Any clean name with any suffix: at most 255 bytes, and the suffix is complete."""
     stem, own_ending = split_extension(name)
     assert stem + own_ending == name
-    grown = add_suffix(stem, suffix, ending)
-    assert len(grown.encode()) <= MAX_BYTES
-    assert grown.endswith(suffix + ending)
-    assert stem.startswith(grown.removesuffix(suffix + ending))
+    name_with_suffix = add_suffix(stem, suffix, ending)
+    assert len(name_with_suffix.encode()) <= MAX_BYTES
+    assert name_with_suffix.endswith(suffix + ending)
+    assert stem.startswith(name_with_suffix.removesuffix(suffix + ending))
 
 
-def test_what_fits_is_left_as_it_is() -> None:
+def test_a_short_name_is_unchanged() -> None:
     assert truncate("report.pdf") == "report.pdf"
     assert add_suffix("report", "-thumbnail", ".webp") == "report-thumbnail.webp"
 
@@ -129,13 +129,13 @@ def test_what_fits_is_left_as_it_is() -> None:
         ("\u1e9e.txt", "ss"),
     ],
 )
-def test_a_search_meets_a_name_in_any_spelling(stored: str, asked: str) -> None:
+def test_a_search_finds_a_name_in_any_spelling(stored: str, asked: str) -> None:
     assert comparable(asked) in comparable(stored)
 
 
 @given(st.one_of(anything, long_names))
 def test_a_cleaned_name_is_one_visible_segment(name: str) -> None:
-    """Any text: short enough to be stored, no separator, nothing unseen, no way up; cleaned for good."""
+    """Any text: short enough to be stored, no separator, nothing invisible, no parent directory; idempotent."""
     cleaned = clean(name)
     assert 0 < len(cleaned.encode()) <= MAX_BYTES
     assert not set(cleaned) & set("/\\\r\n\0")
@@ -146,8 +146,8 @@ def test_a_cleaned_name_is_one_visible_segment(name: str) -> None:
 
 
 @given(st.one_of(anything, long_names), st.sampled_from(["inline", "attachment"]))
-def test_a_header_gives_the_name_back_and_nothing_else(name: str, kind: str) -> None:
-    """Any text, even uncleaned: one ASCII line, one quoted fallback, and the very name in ``filename*``."""
+def test_a_header_carries_the_name_and_nothing_else(name: str, kind: str) -> None:
+    """Any text, even uncleaned: one ASCII line, one quoted fallback, and the exact name in ``filename*``."""
     value = content_disposition(kind, name)
     found = re.fullmatch(r"(\w+); filename=\"([ -~]*)\"(?:; filename\*=UTF-8''([\w.~%-]*))?", value, re.ASCII)
     assert found, value

@@ -1,4 +1,4 @@
-"""Where the server may listen, and how its address is told."""
+"""The addresses that open mode allows, and the printed URL."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def test_anything_else_is_public(host: str) -> None:
         ("files.example.org", "http://files.example.org:8000/"),
     ],
 )
-def test_the_address_that_is_told_is_one_that_a_browser_here_can_open(host: str, url: str) -> None:
+def test_the_printed_url_works_in_a_browser_on_this_machine(host: str, url: str) -> None:
     assert browser_url(host, 8000) == url

@@ -62,13 +62,13 @@ def test_within_the_rules(facts: dict[str, Any]) -> None:
         (IMAGE | {"width": None}, "media-unreadable", 100, None),
     ],
 )
-def test_a_breach_has_its_figures(facts: dict[str, Any], rule: str, limit: Any, actual: Any) -> None:
+def test_a_broken_rule_has_limit_and_actual_value(facts: dict[str, Any], rule: str, limit: Any, actual: Any) -> None:
     found = verdict(**facts)
     assert found is not None
     assert (found.rule, found.limit, found.actual) == (rule, limit, actual)
 
 
-def test_what_is_no_media_is_refused() -> None:
+def test_other_types_are_refused() -> None:
     found = verdict(mime_type="application/pdf")
     assert found is not None
     assert found.rule == "type-not-allowed"
@@ -84,7 +84,7 @@ def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
     assert table["thumbnail_widths"] == [100]
 
 
-def test_what_follows_for_the_profile() -> None:
+def test_the_profile_derived_from_the_media_types() -> None:
     found = media_rules.implied_limits(BUILT_IN)
     assert found["max_size"] == 500 * MB
     assert "image/webp" in found["allowed_mime_types"]
@@ -105,6 +105,6 @@ def test_what_follows_for_the_profile() -> None:
         {"video": {"extensions": [4]}},
     ],
 )
-def test_what_is_no_rule_stops_the_start(kinds: Any) -> None:
+def test_an_invalid_rule_ends_the_start(kinds: Any) -> None:
     with pytest.raises(ValueError, match="media_types"):
         media_rules.parse_media_rules(kinds)

@@ -9,10 +9,10 @@ from windlass.kernel.media_types import (
     canonical,
     contradicts,
     declaration_contradicts,
-    ending_of,
     extension,
     matches,
     of_filename,
+    usual_extension,
 )
 from windlass.kernel.type_aliases import ALIAS_SOURCES, ALIASES
 
@@ -145,7 +145,7 @@ def test_the_table_of_aliases_is_one() -> None:
     assert not set(names) & {kind for kind, _, _ in ALIAS_SOURCES}
     assert all(source for _, source, _ in ALIAS_SOURCES)
     assert [*ALIAS_SOURCES] == sorted(ALIAS_SOURCES)
-    in_tables = {*type_tables.SIGNED, *type_tables.TEXT, *type_tables.CONTAINERS, *type_tables.EXPORTED}
+    in_tables = {*type_tables.SIGNED, *type_tables.TEXT, *type_tables.CONTAINERS, *type_tables.ALTERNATIVE_CONTENT}
     assert not (in_tables | set(type_tables.EXTENSIONS.values())) & ALIASES.keys()
 
 
@@ -211,9 +211,9 @@ def test_a_lie_stays_one(declared: str, filename: str, found: str) -> None:
     [("image/heic", "heic"), ("image/jpeg", "jpg"), ("image/x-png", "png"), ("text/html", "html"), ("x/y", None)],
 )
 def test_the_ending_that_a_type_usually_has(kind: str, ending: str | None) -> None:
-    assert ending_of(kind) == ending
+    assert usual_extension(kind) == ending
 
 
 def test_a_usual_ending_claims_its_type() -> None:
-    for kind, ending in type_tables.USUAL_ENDINGS.items():
+    for kind, ending in type_tables.USUAL_EXTENSIONS.items():
         assert of_filename(f"a.{ending}") == kind or ending == "ts"

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from tests import samples
-from tests.kinds import KINDS, cfb, zipped
+from tests.minimal_files import KINDS, cfb, zipped
 from tests.pure.test_types import detected, verdict
 
 OOXML = "application/vnd.openxmlformats-officedocument"

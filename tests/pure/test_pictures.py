@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests import rendition_samples, samples
 from tests.hostile.files import pictures as hostile
-from tests.kinds import KINDS
+from tests.minimal_files import KINDS
 from tests.pure.test_recording_kinds import type_of
 from windlass.processing.contract import PermanentError, StepContext, StepResult, Unreadable
 from windlass.processing.formats.pictures import bitmaps, jpeg_scans
@@ -56,7 +56,7 @@ def thumbnail(content: bytes, mime_type: str) -> tuple[int | None, int | None]:
         (lambda: hostile.png(20_000, 20_000, zlib.compress(b"")), "image/png", "400,000,000 pixels; at most"),
     ],
 )
-def test_a_picture_that_takes_too_much_work_is_refused(make: Callable[[], bytes], mime_type: str, said: str) -> None:
+def test_a_picture_beyond_the_decoding_limits_is_refused(make: Callable[[], bytes], mime_type: str, said: str) -> None:
     with pytest.raises(PermanentError, match=said) as raised:
         thumbnail(make(), mime_type)
     assert not isinstance(raised.value, Unreadable)
@@ -71,11 +71,13 @@ def test_a_picture_that_takes_too_much_work_is_refused(make: Callable[[], bytes]
         (lambda: samples.jpeg(800, 400), "image/jpeg", (640, 320)),
     ],
 )
-def test_an_ordinary_one_is_shown(make: Callable[[], bytes], mime_type: str, size: tuple[int, int]) -> None:
+def test_a_picture_within_the_limits_has_a_thumbnail(
+    make: Callable[[], bytes], mime_type: str, size: tuple[int, int]
+) -> None:
     assert thumbnail(make(), mime_type) == size
 
 
-def test_of_an_animation_only_so_many_pixels_are_looked_at() -> None:
+def test_the_decoded_pixels_of_an_animation_are_limited() -> None:
     """Seven pictures of 64 million pixels fit, where sixty would be looked at for one that is not blank."""
     import pyvips
 
@@ -96,18 +98,18 @@ def test_the_scans_of_a_picture_are_counted_behind_their_data() -> None:
 
     noise: Any = pyvips.Image.gaussnoise(300, 200, mean=128, sigma=60).cast("uchar")
     progressive = noise.bandjoin([noise, noise]).copy(interpretation="srgb").jpegsave_buffer(interlace=True)
-    found = jpeg_scans.read(io.BytesIO(progressive), 1000)
+    found = jpeg_scans.read_scans(io.BytesIO(progressive), 1000)
     assert (found.width, found.height, found.components, found.arithmetic) == (300, 200, 3, False)
     assert (found.scans, found.held) == (10, 300 * 200 * 6)
     assert found.passes == 2 * 3 + 8
-    assert jpeg_scans.read(io.BytesIO(samples.noisy_jpeg()), 1000).scans == 1
-    assert jpeg_scans.read(io.BytesIO(progressive), 4).passes <= 6
+    assert jpeg_scans.read_scans(io.BytesIO(samples.noisy_jpeg()), 1000).scans == 1
+    assert jpeg_scans.read_scans(io.BytesIO(progressive), 4).passes <= 6
 
 
 @given(st.binary(max_size=400))
-def test_no_bytes_make_a_reader_fail(body: bytes) -> None:
+def test_arbitrary_bytes_do_not_crash_the_readers(body: bytes) -> None:
     for head in (b"", b"\xff\xd8\xff\xc2\0\x11", b"\xff\xd8\xff\xda"):
-        jpeg_scans.read(io.BytesIO(head + body), 100)
+        jpeg_scans.read_scans(io.BytesIO(head + body), 100)
 
 
 def test_an_animation_has_the_size_of_one_picture() -> None:
@@ -134,7 +136,7 @@ CURSOR = rendition_samples.icon((32, 32, rendition_samples.icon_picture(32, 32))
         (CURSOR, "a.cur", "image/x-win-bitmap", (32, 32)),
     ],
 )
-def test_pictures_of_older_formats_have_their_size_and_are_shown(
+def test_older_formats_have_a_size_and_a_thumbnail(
     content: bytes, filename: str, expected: str, size: tuple[int, int]
 ) -> None:
     assert type_of(content, filename) == expected
@@ -158,13 +160,13 @@ def test_pictures_of_older_formats_have_their_size_and_are_shown(
         (hostile.icon_of_many(), "image/vnd.microsoft.icon"),
     ],
 )
-def test_damaged_ones_say_so(content: bytes, mime_type: str) -> None:
+def test_damaged_pictures_are_unreadable(content: bytes, mime_type: str) -> None:
     with pytest.raises(Unreadable, match="cannot be read"):
         run(Thumbnail(), content, mime_type)
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"P6 ", b"P7\n", b"\x0a\5\1\x08", b"\0\0\1\0"]))
-def test_no_bytes_make_a_reader_of_headers_fail(body: bytes, head: bytes) -> None:
+def test_arbitrary_bytes_do_not_crash_the_header_readers(body: bytes, head: bytes) -> None:
     for read in (bitmaps.bmp, bitmaps.ico, bitmaps.tga, bitmaps.pcx, bitmaps.portable_map):
         read(head + body)
 
@@ -191,7 +193,7 @@ def lossless_webp() -> bytes:
 
 @pytest.mark.parametrize("make", [samples.webp, lossless_webp, samples.animated_webp])
 @pytest.mark.parametrize("lacking", [1, 2, 3])
-def test_a_picture_that_lacks_its_last_bytes_has_its_size_and_is_shown(make: Callable[[], bytes], lacking: int) -> None:
+def test_a_truncated_picture_has_a_size_and_a_thumbnail(make: Callable[[], bytes], lacking: int) -> None:
     whole = make()
     facts = run(ImageFacts(), whole[:-lacking], "image/webp").facts
     assert facts["width"] == run(ImageFacts(), whole, "image/webp").facts["width"]
@@ -199,7 +201,7 @@ def test_a_picture_that_lacks_its_last_bytes_has_its_size_and_is_shown(make: Cal
         assert thumbnail(whole[:-lacking], "image/webp") == (facts["width"], facts["height"])
 
 
-def test_of_half_a_picture_the_size_is_known() -> None:
+def test_half_a_picture_has_a_size() -> None:
     whole = lossless_webp()
     assert run(ImageFacts(), whole[: len(whole) // 2], "image/webp").facts["width"] == 320
 
@@ -221,7 +223,7 @@ def test_of_half_a_picture_the_size_is_known() -> None:
         (lambda: hostile.apng_of_many_frames(), "image/png", {"frames": 1000, "width": 1}),
     ],
 )
-def test_facts_that_libvips_does_not_tell(make: Callable[[], bytes], mime_type: str, expected: dict[str, Any]) -> None:
+def test_facts_beyond_those_of_libvips(make: Callable[[], bytes], mime_type: str, expected: dict[str, Any]) -> None:
     facts = run(ImageFacts(), make(), mime_type).facts
     assert {name: facts.get(name) for name in expected} == expected
 
@@ -237,13 +239,13 @@ def test_a_high_dynamic_range_is_mapped(format: str) -> None:
     assert grey[0] - max(grey[1:3]) < 110
 
 
-def test_a_sequence_shows_its_first_picture() -> None:
+def test_the_thumbnail_of_a_sequence_is_its_first_picture() -> None:
     shown = picture(rendition_samples.picture_sequence(), "image/avif")
     assert (shown.width, shown.height) == (64, 48)
 
 
 @pytest.mark.parametrize("ending", ["docx", "xlsx", "pptx"])
-def test_a_locked_document_has_no_preview_and_that_is_no_failure(ending: str) -> None:
+def test_an_encrypted_document_has_no_thumbnail_and_does_not_fail(ending: str) -> None:
     content = KINDS["locked.docx"].make()
     found = run(DocumentThumbnail(), content, KINDS[f"a.{ending}"].mime_type)
     assert (found.renditions, found.detail, found.skipped) == ((), "A password is needed to read it.", True)

@@ -83,7 +83,7 @@ def test_the_preview_is_shown_as_the_photograph_is_turned() -> None:
     [samples.tiff(), made.photo([*made.sides(64, 48), NIKON]), made.photo([made.CFA, *made.sides(64, 48)]), b"II*\0"],
 )
 def test_another_tiff_is_none(content: bytes) -> None:
-    assert raw_photos.read(io.BytesIO(content), len(content)) is None
+    assert raw_photos.read_raw_photo(io.BytesIO(content), len(content)) is None
 
 
 def test_a_size_that_is_not_told_is_no_size() -> None:
@@ -96,13 +96,13 @@ def test_a_size_that_is_not_told_is_no_size() -> None:
 def test_no_bytes_make_the_reader_fail(body: bytes, head: bytes) -> None:
     order = ">" if head[:1] == b"M" else "<"
     content = head + struct.pack(f"{order}I", 8) + body
-    raw_photos.read(io.BytesIO(content), len(content))
+    raw_photos.read_raw_photo(io.BytesIO(content), len(content))
 
 
 def test_directories_that_point_at_each_other_end() -> None:
     content = made.photo(
         [*made.SMALL, made.DNG_VERSION, (34665, made.LONG, (16,))], [*made.SENSOR, (330, made.LONG, (16,))]
     )
-    found = raw_photos.read(io.BytesIO(content), len(content))
+    found = raw_photos.read_raw_photo(io.BytesIO(content), len(content))
     assert found is not None
     assert found.width == 6048

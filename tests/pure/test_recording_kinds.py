@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import recording_lies, rendition_samples, samples
+from tests import false_recordings, rendition_samples, samples
 from windlass.processing.contract import StepContext
 from windlass.processing.formats.recordings import matroska_tracks, mp4_tracks, recording_types
 from windlass.processing.steps.av_facts import AvFacts
@@ -43,7 +43,7 @@ def id3(body: bytes, claims: int | None = None) -> bytes:
 
 @cache
 def frames() -> bytes:
-    return recording_lies.mp3(None)
+    return false_recordings.mp3(None)
 
 
 def branded(brand: bytes, content: bytes) -> bytes:
@@ -100,7 +100,7 @@ SKELETON = b"fishead\0" + bytes(56)
         (lambda: branded(b"M4A ", samples.mp4()), "video/mp4"),
         (lambda: branded(b"dash", samples.mp4()), "video/mp4"),
         (lambda: without_index_of_types(samples.video("mov", "mpeg4")), "video/quicktime"),
-        (recording_lies.fragmented, "video/mp4"),
+        (false_recordings.fragmented, "video/mp4"),
         (sound("webm", "libopus"), "audio/webm"),
         (sound("matroska", "libopus"), "audio/x-matroska"),
         (samples.live_webm, "video/webm"),
@@ -204,6 +204,6 @@ def test_no_bytes_make_a_reader_fail(body: bytes, head: bytes) -> None:
     content = head + body
     file = io.BytesIO(content)
     for found in ("video/mp4", "application/octet-stream"):
-        recording_types.kind(file, content, len(content), found)
-    mp4_tracks.movie(file, len(content))
-    matroska_tracks.tracks(file, len(content))
+        recording_types.recording_type(file, content, len(content), found)
+    mp4_tracks.read_movie(file, len(content))
+    matroska_tracks.read_tracks(file, len(content))

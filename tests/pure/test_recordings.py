@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import recording_lies as lies
+from tests import false_recordings as lies
 from tests import rendition_samples, samples
 from windlass.processing.contract import StepContext, Unreadable
 from windlass.processing.steps.av_facts import AvFacts
@@ -25,7 +25,7 @@ def facts_of(content: bytes, mime_type: str, profile: dict[str, Any] | None = No
 
 @pytest.mark.parametrize("profile", [{}, RULE, {"media_types": [{"kind": "video", "max_duration": 4}]}], ids=str)
 @pytest.mark.parametrize("lie", lies.SHORTER, ids=lambda lie: lie.name)
-def test_a_header_that_says_too_little_is_not_believed(lie: lies.Lie, profile: dict[str, Any]) -> None:
+def test_a_header_that_claims_too_little_is_not_trusted(lie: lies.FalseRecording, profile: dict[str, Any]) -> None:
     found = facts_of(lie.make(), lie.mime_type, profile)
     assert found["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
     assert found["bitrate"] == pytest.approx(8 * len(lie.make()) / lies.SECONDS, rel=0.05)
@@ -33,12 +33,12 @@ def test_a_header_that_says_too_little_is_not_believed(lie: lies.Lie, profile: d
 
 
 @pytest.mark.parametrize("lie", lies.LONGER, ids=lambda lie: lie.name)
-def test_a_header_that_says_too_much_is_not_believed(lie: lies.Lie) -> None:
+def test_a_header_that_claims_too_much_is_not_trusted(lie: lies.FalseRecording) -> None:
     assert facts_of(lie.make(), lie.mime_type)["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
 
 
 @pytest.mark.parametrize("lie", lies.UNTOLD, ids=lambda lie: lie.name)
-def test_a_length_that_nobody_can_tell_is_not_told(lie: lies.Lie) -> None:
+def test_an_unknown_length_is_no_fact(lie: lies.FalseRecording) -> None:
     assert "duration" not in facts_of(lie.make(), lie.mime_type, RULE)
 
 
@@ -59,11 +59,11 @@ def test_a_length_that_nobody_can_tell_is_not_told(lie: lies.Lie) -> None:
         (lambda: lies.broadcast_in_parts(), "video/mp2t"),
     ],
 )
-def test_an_honest_recording_is_as_long_as_it_is(make: Callable[[], bytes], mime_type: str) -> None:
+def test_the_length_of_a_correct_recording(make: Callable[[], bytes], mime_type: str) -> None:
     assert facts_of(make(), mime_type, RULE)["duration"] == pytest.approx(5, abs=0.15)
 
 
-def test_the_pictures_are_as_large_as_they_are_decoded() -> None:
+def test_the_size_is_that_of_the_decoded_frames() -> None:
     """Not as the header says."""
     film = bytearray(samples.mp4(640, 480))
     at = film.index(b"avc1") if b"avc1" in film else film.index(b"mp4v")
@@ -72,7 +72,7 @@ def test_the_pictures_are_as_large_as_they_are_decoded() -> None:
     assert (found["width"], found["height"]) == (640, 480)
 
 
-def test_too_many_packets_to_count_are_not_known_to_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_too_many_packets_a_rule_has_no_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("windlass.processing.toolkit.recording_length.COUNT_SECONDS", -1.0)
     film = rendition_samples.film(seconds=5)
     assert facts_of(film, "video/mp4")["duration"] == pytest.approx(5)
@@ -80,7 +80,7 @@ def test_too_many_packets_to_count_are_not_known_to_a_rule(monkeypatch: pytest.M
     assert "duration" not in facts_of(samples.live_webm(), "video/webm")
 
 
-def test_a_video_with_one_keyframe_is_shown_although_seeking_lands_behind_it() -> None:
+def test_a_video_has_a_frame_although_seeking_lands_behind_its_only_keyframe() -> None:
     options = (("x265-params", "log-level=none"),)
     film = rendition_samples.film(
         container="mpegts",

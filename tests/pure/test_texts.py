@@ -387,8 +387,8 @@ def test_dates_in_cells_are_dates(cells: str, attributes: str, text: str) -> Non
     ],
 )
 def test_numbers_are_dates_by_their_format(value: str, code: str, shown: str | None) -> None:
-    kind = cell_dates.shown_by(200, code)
-    assert (cell_dates.text(value, kind, since_1904=False) if kind else None) == shown
+    kind = cell_dates.date_format(200, code)
+    assert (cell_dates.format_value(value, kind, since_1904=False) if kind else None) == shown
 
 
 def test_a_workbook_has_its_comments_boxes_and_headings() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import samples
-from tests.kinds import KINDS, Kind, cfb, ooxml, zipped
+from tests.minimal_files import KINDS, Kind, cfb, ooxml, zipped
 from windlass.processing.contract import Rejection, StepContext, StepResult
 from windlass.processing.formats.documents import zip_types
 from windlass.processing.steps.type import Type

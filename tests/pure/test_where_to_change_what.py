@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.documents import DOCS, ROOT
+from tests.markdown_pages import DOCS, ROOT
 
 ROWS = [
     line

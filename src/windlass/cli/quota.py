@@ -11,7 +11,7 @@ from windlass.cli.errors import database_errors
 from windlass.cli.output import JsonOption, json_line, printable, size_text
 
 if TYPE_CHECKING:
-    from windlass.files.quota import Usage
+    from windlass.files.api import Usage
 
 group = typer.Typer(help="Storage limits of owners.", no_args_is_help=True)
 OWNER = "The owner as shown in records, such as user:7 or anonymous."

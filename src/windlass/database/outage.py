@@ -40,7 +40,7 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 class _OutageLog:
-    """Logs when an outage begins, goes on and ends in this process."""
+    """Logs when an outage begins, continues and ends in this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,6 +1,6 @@
 """File records: find them and change their status.
 
-Functions that take ``tell`` run within the caller's ``events.recording()`` transaction.
+Functions that take ``recorder`` run within the caller's ``events.recording()`` transaction.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def find_original_file(asset: FileAsset, sha256: str) -> uuid.UUID | None:
 
 
 def change_status(
-    tell: Recorder, asset: FileAsset, target: FileStatus, *, of: Sequence[FileStatus] | None = None, **values: Any
+    recorder: Recorder, asset: FileAsset, target: FileStatus, *, of: Sequence[FileStatus] | None = None, **values: Any
 ) -> None:
     """Change the status and ``values``, and refresh ``asset``; ``of``: only from these statuses.
 
@@ -141,7 +141,7 @@ def change_status(
     asset.refresh_from_db(fields=["status", *values])
     event = outcome_event(asset)
     if event is not None:
-        tell.add(event[0], owner=asset.owner, file_id=asset.id, data=event[1])
+        recorder.add(event[0], owner=asset.owner, file_id=asset.id, data=event[1])
 
 
 def outcome_event(asset: FileAsset) -> tuple[EventType, dict[str, Any]] | None:
@@ -193,10 +193,10 @@ def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[Ow
     return [OwedStep(*row) for row in rows]
 
 
-def start_new_run(tell: Recorder, asset: FileAsset) -> None:
+def start_new_run(recorder: Recorder, asset: FileAsset) -> None:
     """Process the file from the start again. Raises IllegalTransition during a run and after release."""
     change_status(
-        tell,
+        recorder,
         asset,
         FileStatus.PENDING,
         of=ENDED_FILES,

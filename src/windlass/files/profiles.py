@@ -118,11 +118,11 @@ def profiles() -> Mapping[str, Profile]:
 
 def profile(name: str) -> Profile:
     """The profile of this name. Raises InvalidField for an unknown name."""
-    found = profiles().get(name)
-    if found is None:
+    named = profiles().get(name)
+    if named is None:
         known = ", ".join(sorted(profiles()))
         raise InvalidField(f"There is no profile {name!r}. Profiles here: {known}.", field="profile")
-    return found
+    return named
 
 
 @lru_cache(maxsize=4)

@@ -85,7 +85,9 @@ _LABELS = {
     "utf-8": "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8 utf-8-mac utf8mb4 cp65001 "
     "utf-8-sig",
 }
-_CODECS: Mapping[str, str] = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
+_CODECS: Mapping[str, str] = {
+    label: python_codec for python_codec, labels in _LABELS.items() for label in labels.split()
+}
 
 #: Only these read text: Python has codecs of the same interface that unpack, execute escapes or take quadratic time.
 _TEXT = re.compile(
@@ -96,7 +98,7 @@ _LABEL = re.compile(r"[\w.:+()-]{1,60}", re.ASCII)
 _PAGE = re.compile(r"(?:x-)?(?:windows|cp|ibm|dos|oem|ms)[-_]?0*(\d{3,5})")
 
 
-def codec(label: str | None) -> str | None:
+def python_codec(label: str | None) -> str | None:
     """Python's codec for the encoding of this name; None where it is none, or none for text."""
     name = (label or "").strip().strip("\"'").strip().lower()
     if not _LABEL.fullmatch(name):
@@ -105,7 +107,7 @@ def codec(label: str | None) -> str | None:
         return _CODECS[name]
     dashed = name.replace("_", "-")
     page = _PAGE.fullmatch(name)
-    return _CODECS.get(dashed) or _of_python(name) or (_of_page(page[1]) if page else None)
+    return _CODECS.get(dashed) or _codec_of_python(name) or (_codec_of_page(page[1]) if page else None)
 
 
 def http_name(codec_name: str | None) -> str | None:
@@ -114,14 +116,14 @@ def http_name(codec_name: str | None) -> str | None:
         return None
     if codec_name in ("us-ascii", "ascii"):
         return "us-ascii"
-    return _NAMES.get(codec_name) or _NAMES.get(codec(codec_name) or "")
+    return _NAMES.get(codec_name) or _NAMES.get(python_codec(codec_name) or "")
 
 
-def _of_page(number: str) -> str | None:
-    return _CODECS.get(f"cp{number}") or _of_python(f"cp{number}")
+def _codec_of_page(number: str) -> str | None:
+    return _CODECS.get(f"cp{number}") or _codec_of_python(f"cp{number}")
 
 
-def _of_python(name: str) -> str | None:
+def _codec_of_python(name: str) -> str | None:
     try:
         found = codecs.lookup(name).name
     except (LookupError, UnicodeError, ValueError):

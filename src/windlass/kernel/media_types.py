@@ -13,16 +13,16 @@ from fnmatch import fnmatchcase
 from windlass.kernel.filenames import extension
 from windlass.kernel.type_aliases import ALIASES
 from windlass.kernel.type_tables import (
+    ALTERNATIVE_CONTENT,
     ARCHIVES,
     BITMAP_IMAGES,
     COMPRESSED,
     CONTAINERS,
-    DECLARED_BY_ENDING,
-    ENCODED_TEXT,
-    EXPORTED,
+    DECLARED_BY_EXTENSION,
     EXTENSIONS,
     FAMILIES,
-    NOTHING,
+    MARKED_UP_TEXT,
+    NO_CLAIM,
     RASTER_IMAGES,
     RAW_IMAGES,
     READABLE,
@@ -30,20 +30,20 @@ from windlass.kernel.type_tables import (
     SIGNED,
     SIGNED_FAMILIES,
     TEXT,
-    USUAL_ENDINGS,
+    USUAL_EXTENSIONS,
 )
 
 __all__ = [
     "ARCHIVES",
     "BITMAP_IMAGES",
-    "NOTHING",
+    "NO_CLAIM",
     "RASTER_IMAGES",
     "RAW_IMAGES",
+    "TEXT",
     "canonical",
     "contains",
     "contradicts",
     "declaration_contradicts",
-    "ending_of",
     "extension",
     "has_signature",
     "is_plain_text",
@@ -51,6 +51,7 @@ __all__ = [
     "is_xml",
     "matches",
     "of_filename",
+    "usual_extension",
 ]
 
 
@@ -72,24 +73,24 @@ def matches(media_type: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, wanted) for pattern in patterns for wanted in _spellings(pattern) for name in names)
 
 
-def ending_of(media_type: str) -> str | None:
+def usual_extension(media_type: str) -> str | None:
     """The ending that files of this type usually have, without its dot."""
     name = canonical(media_type)
-    return USUAL_ENDINGS.get(name) or next((end for end, kind in EXTENSIONS.items() if kind == name), None)
+    return USUAL_EXTENSIONS.get(name) or next((end for end, kind in EXTENSIONS.items() if kind == name), None)
 
 
 def contradicts(claimed: str, found: str) -> bool:
     """Whether content of type ``found`` proves that it is not of type ``claimed``."""
     claim, content = canonical(claimed), canonical(found)
-    if claim in NOTHING or claim == content or content in ("application/x-empty", "inode/x-empty"):
+    if claim in NO_CLAIM or claim == content or content in ("application/x-empty", "inode/x-empty"):
         return False
-    if content in NOTHING:
+    if content in NO_CLAIM:
         return has_signature(claim)
-    if _akin(claim, content) or _is_one_of(content, EXPORTED.get(claim, ())):
+    if _are_compatible(claim, content) or _is_one_of(content, ALTERNATIVE_CONTENT.get(claim, ())):
         return False
-    if not _certain(claim):
+    if not _is_recognizable(claim):
         return False
-    return _known(content) or has_signature(claim)
+    return _is_known(content) or has_signature(claim)
 
 
 def declaration_contradicts(declared: str, filename: str, found: str) -> bool:
@@ -101,7 +102,7 @@ def declaration_contradicts(declared: str, filename: str, found: str) -> bool:
     if not contradicts(declared, found):
         return False
     ending = extension(filename)
-    if canonical(declared) in DECLARED_BY_ENDING.get(ending, ()):
+    if canonical(declared) in DECLARED_BY_EXTENSION.get(ending, ()):
         return False
     if COMPRESSED.get(ending) == canonical(found):
         inner = filename[: -len(ending) - 1]
@@ -123,7 +124,7 @@ def is_text(media_type: str) -> bool:
 def is_plain_text(media_type: str) -> bool:
     """Whether what stands in the file is what a reader reads; not so in RTF, mail and drawings."""
     name = canonical(media_type)
-    return is_text(name) and name not in ENCODED_TEXT and not name.startswith("image/")
+    return is_text(name) and name not in MARKED_UP_TEXT and not name.startswith("image/")
 
 
 def is_xml(media_type: str) -> bool:
@@ -135,7 +136,7 @@ def _spellings(pattern: str) -> set[str]:
     return {pattern.strip().lower(), canonical(pattern)}
 
 
-def _akin(one: str, other: str) -> bool:
+def _are_compatible(one: str, other: str) -> bool:
     if is_text(one) and (is_text(other) or _is_one_of(other, READABLE)):
         return True
     if any(one in family and other in family for family in FAMILIES):
@@ -152,11 +153,11 @@ def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _certain(name: str) -> bool:
+def _is_recognizable(name: str) -> bool:
     """Whether files of this type are told from others by their content."""
     in_tables = name in CONTAINERS or any(name in family for family in FAMILIES)
     return in_tables or has_signature(name) or is_text(name) or _is_one_of(name, RECOGNIZED)
 
 
-def _known(name: str) -> bool:
-    return _certain(name) or any(contains(container, name) for container in CONTAINERS)
+def _is_known(name: str) -> bool:
+    return _is_recognizable(name) or any(contains(container, name) for container in CONTAINERS)

@@ -56,8 +56,8 @@ class Principal:
         return self.staff or owner == self.owner
 
 
-#: Identifies who sends a request. Called on a database thread, within the work that needs the principal, because some
-#: credentials are looked up; raises what ``accounts.authenticate`` raises.
+#: Authenticates the caller of a request. Called on a database thread, within the work that needs the principal, because
+#: some credentials are looked up. Raises Unauthenticated, Forbidden, GrantUsed, NotFound.
 Caller = Callable[[], Principal]
 
 #: A caller without a credential in open mode, where the server listens on loopback: the user of this machine.

@@ -6,7 +6,7 @@ The types' other names are in ``type_aliases``.
 from __future__ import annotations
 
 #: Types that claim nothing about the content.
-NOTHING = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-empty", "inode/x-empty"})
+NO_CLAIM = frozenset({"", "application/octet-stream", "binary/octet-stream", "application/x-empty", "inode/x-empty"})
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 
@@ -122,7 +122,7 @@ FAMILIES = (
 #: What files may turn out to be under the names of others, as ``fnmatch`` patterns, where the programs for those open
 #: them: what is exported for Word and Excel, documents of later versions, drawings of Illustrator, icons of web sites,
 #: comics; and TypeScript, which browsers declare as a film because of its ending.
-EXPORTED = {
+ALTERNATIVE_CONTENT = {
     "application/msword": (
         "application/rtf",
         "application/xhtml+xml",
@@ -160,7 +160,7 @@ EXPORTED = {
 }
 
 #: What public tables of types give for an ending that other files have too, so that clients declare it of those.
-DECLARED_BY_ENDING = {
+DECLARED_BY_EXTENSION = {
     "ass": ("audio/aac",),
     "asx": ("video/x-ms-asf",),
     "bat": ("application/vnd.microsoft.portable-executable",),
@@ -269,7 +269,7 @@ TEXT = frozenset(
 )
 
 #: Texts that are written in a language of their own, from which what they say has to be read.
-ENCODED_TEXT = frozenset({"application/rtf", "message/rfc822"})
+MARKED_UP_TEXT = frozenset({"application/rtf", "message/rfc822"})
 
 #: Pictures made of pixels, in the formats of browsers and cameras. libvips reads each with a loader that is meant for
 #: untrusted files.
@@ -592,7 +592,7 @@ EXTENSIONS = {
 }
 
 #: The ending that a type is told to have, where it has more than one.
-USUAL_ENDINGS = {
+USUAL_EXTENSIONS = {
     "application/gzip": "gz",
     "application/java-archive": "jar",
     "application/msword": "doc",

@@ -48,13 +48,13 @@ LABELS = {
 class Cleaned:
     """What a task has changed: how many things of one kind, and the bytes that this freed.
 
-    ``faults``: figures of each change that points to a fault; the scheduler logs them.
+    ``quota_drifts``: the figures of quota accounts that were wrong; the scheduler logs them.
     """
 
     kind: str
     count: int
     bytes_freed: int = 0
-    faults: Sequence[Mapping[str, object]] = ()
+    quota_drifts: Sequence[Mapping[str, object]] = ()
 
     @property
     def label(self) -> str:
@@ -112,8 +112,8 @@ def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
             for cleaned in task.run(False):
                 report.counts[cleaned.kind] += cleaned.count
                 report.bytes_freed += cleaned.bytes_freed
-                for figures in cleaned.faults:
-                    log.warning("sweep.corrected", kind=cleaned.kind, **figures)
+                for figures in cleaned.quota_drifts:
+                    log.warning("quota.corrected", **figures)
         except Exception:  # the boundary of the scheduler: a task that fails must not stop the others
             report.failed += (task.name,)
             log.exception("sweep.failed", task=task.name)
@@ -153,7 +153,7 @@ def _retention(dry_run: bool) -> Iterator[Cleaned]:
 
 
 def _retained_objects(dry_run: bool) -> Iterator[Cleaned]:
-    yield Cleaned("retained_objects_deleted", *files.spares.remove_due(dry_run=dry_run))
+    yield Cleaned("retained_objects_deleted", *files.remove_expired_objects(dry_run=dry_run))
 
 
 def _abandoned_concatenations(_: bool) -> Iterator[Cleaned]:
@@ -167,7 +167,7 @@ def _old_records(_: bool) -> Iterator[Cleaned]:
 
 
 def _references(dry_run: bool) -> Iterator[Cleaned]:
-    yield Cleaned("references_corrected", *files.repair.repair_references(dry_run=dry_run))
+    yield Cleaned("references_corrected", *files.repair_reference_counts(dry_run=dry_run))
 
 
 def _orphans(dry_run: bool) -> Iterator[Cleaned]:
@@ -178,14 +178,14 @@ def _orphans(dry_run: bool) -> Iterator[Cleaned]:
 
 
 def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
-    yield Cleaned("duplicates_merged", files.duplicates.merge(dry_run=dry_run))
+    yield Cleaned("duplicates_merged", files.merge_duplicates(dry_run=dry_run))
 
 
 def _quotas(dry_run: bool) -> Iterator[Cleaned]:
     """A quota account changes with what it counts. A wrong one is a fault, or a limit was set while uploads ran."""
     drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())}
-    faults = [{"owner": owner, **drift.too_much} for owner, drift in drifts.items() if drift is not None]
-    yield Cleaned("quotas_corrected", len(faults), faults=faults)
+    wrong = [{"owner": owner, **drift.too_much} for owner, drift in drifts.items() if drift is not None]
+    yield Cleaned("quotas_corrected", len(wrong), quota_drifts=wrong)
 
 
 #: In the order in which they run.

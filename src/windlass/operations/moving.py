@@ -28,7 +28,7 @@ from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
 
-Selection = files.moves.Selection
+Selection = files.MoveSelection
 
 #: How long the old place of an object stays, for whoever learned of it a moment ago (seconds).
 GRACE_SECONDS = 3600.0
@@ -102,18 +102,18 @@ class _Moving:
         self._away = 0
 
     def run(self, selection: Selection) -> Report:
-        for thing in files.moves.waiting(selection):
+        for thing in files.objects_to_move(selection):
             self._take(thing)
             if self._report.stopped:
                 break
         return self._report
 
-    def _take(self, thing: files.moves.Movable) -> None:
+    def _take(self, thing: files.Movable) -> None:
         try:
             self._move(thing)
         except Stopped:
             self._report.stopped = "It was asked to stop."
-        except files.moves.Overtaken:
+        except files.MoveConflict:
             self._report.skipped += 1
         except (SourceDamaged, StoreError) as error:
             self._failed(thing, error)
@@ -123,10 +123,10 @@ class _Moving:
             self._report.renditions += not thing.is_file
             self._report.bytes += thing.size
 
-    def _move(self, thing: files.moves.Movable) -> None:
+    def _move(self, thing: files.Movable) -> None:
         self._took(0)
-        if files.moves.is_worked_on(thing) or jobs.any_open(thing.file_ids):
-            raise files.moves.Overtaken
+        if files.is_in_processing(thing) or jobs.any_open(thing.file_ids):
+            raise files.MoveConflict
         if not disk_space.has_space_for(self._target.name, thing.size):
             raise StoreFull("the disk of the target would be left with less than DISK_RESERVE_MB")
         making = _Making(self._target, thing)
@@ -135,13 +135,13 @@ class _Moving:
             close_old_connections()  # a copy may have taken longer than a connection lives
             with atomic():
                 if jobs.any_open(thing.file_ids):
-                    raise files.moves.Overtaken
-                files.moves.settle(thing, making.spare, keep_seconds=self._grace)
+                    raise files.MoveConflict
+                files.record_move(thing, making.spare, keep_seconds=self._grace)
         except BaseException:
             making.discard()
             raise
 
-    def _failed(self, thing: files.moves.Movable, error: Exception) -> None:
+    def _failed(self, thing: files.Movable, error: Exception) -> None:
         failure = Failure(
             str(thing.file_ids[0]) if thing.file_ids else str(thing.id),
             "file" if thing.is_file else "rendition",
@@ -163,10 +163,10 @@ class _Making:
     """A copy that is being made, under a key that was never used before: of two movers at once neither writes into the
     other's, and a place that was left is not taken again while it still stays."""
 
-    def __init__(self, target: Store, thing: files.moves.Movable) -> None:
+    def __init__(self, target: Store, thing: files.Movable) -> None:
         self._target, self._thing = target, thing
         key = object_key(new_id()) if thing.is_file else f"renditions/{thing.file_ids[0]}/{new_id()}"
-        self.spare = files.spares.keep(target.name, key, thing.size, seconds=COPY_SECONDS)
+        self.spare = files.retain_object(target.name, key, thing.size, seconds=COPY_SECONDS)
         self._kept_at = monotonic()
 
     def copy(self, told: Took) -> None:
@@ -175,8 +175,8 @@ class _Making:
         try:
             source = store(thing.store).open(thing.key)
         except ObjectMissing as error:
-            if not files.moves.still_there(thing):
-                raise files.moves.Overtaken from error
+            if not files.is_unmoved(thing):
+                raise files.MoveConflict from error
             raise SourceDamaged(f"its bytes are not in the store {thing.store}") from error
 
         def took(count: int) -> None:
@@ -195,14 +195,14 @@ class _Making:
         with suppress(StoreError):
             self._target.clear(self.spare.key)
             self._target.delete(self.spare.key)
-            files.spares.take(self.spare)
+            files.end_retention(self.spare)
 
     def _keep(self) -> None:
         """Raises Overtaken where this copy was given up meanwhile."""
         if monotonic() - self._kept_at < RENEW_SECONDS:
             return
         close_old_connections()
-        kept = files.spares.renewed(self.spare, seconds=COPY_SECONDS)
+        kept = files.extend_retention(self.spare, seconds=COPY_SECONDS)
         if kept is None:
-            raise files.moves.Overtaken
+            raise files.MoveConflict
         self.spare, self._kept_at = kept, monotonic()

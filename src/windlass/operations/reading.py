@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from windlass import conf
-from windlass.files.api import Blob, Rendition
-from windlass.files.integrity import Damage, Finding
+from windlass.files.api import Blob, Damage, Finding, Rendition
 from windlass.storage import page_cache
 from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
 from windlass.storage.registry import store

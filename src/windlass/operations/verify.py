@@ -18,8 +18,20 @@ import structlog
 from django.db import close_old_connections
 
 from windlass import conf
-from windlass.files.api import Blob, Rendition, integrity
-from windlass.files.integrity import Damage, Finding, Selection
+from windlass.files.api import (
+    Blob,
+    Damage,
+    Finding,
+    Rendition,
+    VerifySelection,
+    blob_batches,
+    files_of_blob,
+    is_unchanged,
+    record_damage,
+    record_intact,
+    reload_blob,
+    renditions_of_blob,
+)
 from windlass.kernel.clock import now
 from windlass.operations.pace import Pace, Stopped
 from windlass.operations.reading import Unread, answers, judge, judge_rendition
@@ -93,10 +105,10 @@ class Verification:
         self._pace, self._listener, self._dry_run = pace, listener, dry_run
         self._away: set[str] = set()
 
-    def run(self, selection: Selection) -> Report:
+    def run(self, selection: VerifySelection) -> Report:
         """Several may run at once: those of a batch are taken in no order, and not again once another has read them."""
         try:
-            for batch in integrity.batches(selection):
+            for batch in blob_batches(selection):
                 for blob in random.sample(batch, len(batch)):
                     self._pace.took(0)
                     self._next(selection, blob)
@@ -104,7 +116,7 @@ class Verification:
             self.report.stopped = True
         return self.report
 
-    def _next(self, selection: Selection, blob: Blob) -> None:
+    def _next(self, selection: VerifySelection, blob: Blob) -> None:
         if blob.store in self._away:
             self.report.unread += 1
             return
@@ -116,7 +128,7 @@ class Verification:
     def _one(self, blob: Blob) -> None:
         try:
             self._judge(blob)
-            for made in integrity.renditions_of(blob):
+            for made in renditions_of_blob(blob):
                 self._look_at(made, blob)
         except (Unread, StoreUnavailable) as error:
             self.report.unread += 1
@@ -128,7 +140,7 @@ class Verification:
         """What looks damaged is read twice: it may have been deleted or moved meanwhile, or spoiled on its way here."""
         found = judge(blob, self._took)
         if isinstance(found, Finding):
-            again = integrity.look(blob)
+            again = reload_blob(blob)
             if again is None:
                 return
             blob, found = again, judge(again, self._took)
@@ -143,17 +155,17 @@ class Verification:
         self.report.digests += blob.sha256 is None
         if self._dry_run:
             return
-        self.report.mended += integrity.found_sound(blob, sha256)
+        self.report.mended += record_intact(blob, sha256)
 
     def _damaged(self, blob: Blob, found: Finding) -> None:
-        if not self._dry_run and not integrity.found_damaged(blob, found):
+        if not self._dry_run and not record_damage(blob, found):
             return
-        self._tell(Damaged(blob.store, blob.key, found.kind, found.detail, blob.owner, integrity.files_of(blob)))
+        self._tell(Damaged(blob.store, blob.key, found.kind, found.detail, blob.owner, files_of_blob(blob)))
 
     def _look_at(self, made: Rendition, blob: Blob) -> None:
         self.report.renditions += 1
         found = judge_rendition(made)
-        if found is not None and integrity.is_still(made):
+        if found is not None and is_unchanged(made):
             self._tell(Damaged(made.store, made.key, found.kind, found.detail, blob.owner, [made.file_id], made.name))
 
     def _took(self, size: int) -> None:
@@ -169,7 +181,7 @@ def by_schedule(stop: threading.Event) -> Report:
     """What has not been looked at for VERIFY_EVERY_DAYS."""
     settings = conf.get()
     before = now() - timedelta(days=settings.verify_every_days)
-    report = Verification(Pace(settings.verify_mb_per_second * conf.MB, stop), Logging()).run(Selection(before))
+    report = Verification(Pace(settings.verify_mb_per_second * conf.MB, stop), Logging()).run(VerifySelection(before))
     if report.objects or report.unread:
         log.info("verify.done", **report.document())
     return report

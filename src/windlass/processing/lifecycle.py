@@ -18,10 +18,11 @@ from windlass.files.api import (
     FileAsset,
     FileStatus,
     IllegalTransition,
+    delete_objects,
     expired_files,
     files_to_release,
-    integrity,
     lifecycle,
+    require_intact,
     retention,
     start_new_run,
     trash,
@@ -37,7 +38,7 @@ BATCH = 200
 def reprocess(asset: FileAsset, request_id: str = "") -> None:
     """Start a new run of the file's processing. Raises StillRunning, FileReleased, ContentDamaged."""
     if asset.blob is not None:
-        integrity.must_be_sound(asset.blob)
+        require_intact(asset.blob)
     with recording() as recorder:
         try:
             start_new_run(recorder, asset)
@@ -55,7 +56,7 @@ def release(asset: FileAsset) -> None:
     with recording():
         jobs.cancel_of_file(asset.id)
         gone = lifecycle.release(asset)
-        on_commit(partial(lifecycle.delete_objects, gone))
+        on_commit(partial(delete_objects, gone))
 
 
 def delete_or_trash(asset: FileAsset) -> None:
@@ -93,7 +94,7 @@ def delete(asset: FileAsset, *, unless_moved: bool = False) -> None:
         jobs.cancel_of_file(asset.id)
         jobs.delete_of_file(asset.id)
         gone = lifecycle.delete(asset, unless_moved=unless_moved)
-        on_commit(partial(lifecycle.delete_objects, gone))
+        on_commit(partial(delete_objects, gone))
 
 
 @dataclass(slots=True)

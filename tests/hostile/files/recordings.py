@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from tests import recording_lies, samples
+from tests import false_recordings, samples
 from tests.hostile.catalogue import Bait, baited, hostile
 from tests.hostile.files.archives import zlib_zeros
 
@@ -491,42 +491,43 @@ def ogg_of_packed_theora() -> bytes:
 @hostile("thirtieth.mp4")
 def mp4_that_says_a_thirtieth() -> bytes:
     """Five seconds, of which every header says a sixth of one."""
-    lies = recording_lies
-    content = lies.changed(lies.film(), b"mvhd", 20, lies.shorter)
-    return lies.changed(lies.changed(content, b"mdhd", 20, lies.shorter), b"elst", 12, lies.shorter)
+    content = false_recordings.film()
+    for name, offset in ((b"mvhd", 20), (b"mdhd", 20), (b"elst", 12)):
+        content = false_recordings.changed(content, name, offset, false_recordings.shorter)
+    return content
 
 
 @hostile("faster.mp4")
 def mp4_with_a_faster_clock() -> bytes:
     """Five seconds, whose time stamps go thirty times as fast as their sound."""
-    return recording_lies.changed(recording_lies.fragmented(), b"mdhd", 16, recording_lies.faster)
+    return false_recordings.changed(false_recordings.fragmented(), b"mdhd", 16, false_recordings.faster)
 
 
 @hostile("short.webm")
 def webm_that_says_a_tenth_of_a_second() -> bytes:
     """Five seconds in all."""
-    return recording_lies.webm_duration(0.1)
+    return false_recordings.webm_duration(0.1)
 
 
 @hostile("short.mp3")
 def mp3_that_says_ten_frames() -> bytes:
     """Five seconds in all."""
-    return recording_lies.mp3(10, b"Xing")
+    return false_recordings.mp3(10, b"Xing")
 
 
 @hostile("short.wav")
 def wav_that_goes_on_behind_its_end() -> bytes:
     """Five seconds, of which the header owns a thirtieth."""
-    return recording_lies.wav(4, recording_lies.shorter)
+    return false_recordings.wav(4, false_recordings.shorter)
 
 
 @hostile("short.aiff")
 def aiff_that_goes_on_behind_its_end() -> bytes:
     """The same, of which nobody can tell how long it is."""
-    return recording_lies.aiff()
+    return false_recordings.aiff()
 
 
 @hostile("hidden.mp3")
 def mp3_behind_a_false_tag() -> bytes:
     """A tag that claims 256 MiB in front of five seconds of sound."""
-    return id3(bytes(3000), claims=2**28 - 1) + recording_lies.mp3(None)
+    return id3(bytes(3000), claims=2**28 - 1) + false_recordings.mp3(None)

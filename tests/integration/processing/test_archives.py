@@ -17,7 +17,7 @@ from tests import samples
 from tests.archive_samples import cpio, sparse_tar, with_zip64, zip_of
 from tests.conftest import require
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
-from tests.integration.processing.given import processed, step
+from tests.integration.processing.received_files import processed, step
 from windlass.files.api import FileStatus, StepState
 from windlass.http.file_records import file_record
 

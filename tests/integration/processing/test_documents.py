@@ -12,7 +12,7 @@ import pytest
 from tests import document_samples as samples
 from tests import samples as plain
 from tests.conftest import require
-from tests.integration.processing.given import processed, step, store
+from tests.integration.processing.received_files import processed, step, store
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.processing.sandbox.client import ENVIRONMENT
 from windlass.processing.steps.ocr import Ocr

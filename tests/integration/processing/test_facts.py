@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import job_of, processed, received, step, work_off
-from tests.kinds import KINDS, zipped
+from tests.integration.processing.received_files import job_of, processed, received, step, work_off
+from tests.minimal_files import KINDS, zipped
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.http.file_records import file_record
 from windlass.jobs import api as jobs

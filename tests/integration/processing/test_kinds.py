@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import processed, received, step, store, work_off
+from tests.integration.processing.received_files import processed, received, step, store, work_off
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.jobs import api as jobs
 

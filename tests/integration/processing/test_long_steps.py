@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     descendants,
     eventually,
     is_alive,

@@ -15,7 +15,7 @@ from django.db import connection
 
 from tests import rendition_samples as made
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     descendants,
     eventually,
     is_alive,
@@ -90,7 +90,7 @@ def boxes(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_a_preview_is_what_browsers_play() -> None:
+def test_a_preview_is_h264_and_aac_in_mp4() -> None:
     asset = processed(made.film(codec="mpeg4", width=640, height=480, rate=25), "film.mp4")
     found, data = asset.renditions.get(name="preview"), content(asset)
     assert (found.kind, found.mime_type, found.width, found.height) == ("video", "video/mp4", 320, 240)
@@ -123,7 +123,7 @@ def test_a_preview_has_at_most_30_frames_a_second() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["mono", "5.1", "7.1", "quad"])
-def test_sound_of_any_layout_becomes_mono_or_stereo(layout: str) -> None:
+def test_audio_of_any_layout_becomes_mono_or_stereo(layout: str) -> None:
     """A sound without pictures: as the preview of an audio file."""
     asset = processed(made.tone(layout=layout), "tone.wav")
     found = asset.renditions.get(name="preview")
@@ -139,19 +139,19 @@ def test_sound_of_any_layout_becomes_mono_or_stereo(layout: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_video_without_sound_has_a_preview_without() -> None:
+def test_a_video_without_audio_has_a_preview_without() -> None:
     inside = look_into(content(processed(made.film(sound=None), "silent.mp4")))
     assert (inside["video"], "audio" in inside) == ("h264", False)
 
 
-def test_a_video_file_without_pictures_has_a_preview_of_its_sound() -> None:
+def test_a_video_file_without_video_has_an_audio_preview() -> None:
     asset = processed(made.tone("mp4", "aac"), "sound.mp4")
     assert asset.renditions.get(name="preview").mime_type == "audio/mp4"
     assert look_into(content(asset))["seconds"] == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.slow
-def test_a_recording_may_change_under_way() -> None:
+def test_a_recording_may_change_its_format() -> None:
     """Size and channels change half-way: one size is kept, with the rest framed in black."""
     preview = look_into(_run_here(made.two_films_in_one(), "video/mp2t"))
     assert (preview["size"], preview["audio"]) == ((320, 180), "aac")
@@ -159,7 +159,7 @@ def test_a_recording_may_change_under_way() -> None:
     assert preview["sorted"]
 
 
-def test_fields_become_one_picture_each() -> None:
+def test_interlaced_video_is_deinterlaced() -> None:
     """Interlaced, as tapes are: 25 pictures a second stay 25."""
     tape = made.film(codec="mpeg2video", container="mpegts", seconds=2, options=(("flags", "+ilme+ildct"),))
     assert look_into(_run_here(tape, "video/mp2t"))["frames"] == pytest.approx(50, abs=1)
@@ -182,26 +182,26 @@ def _run_here(data: bytes, mime_type: str, **profile: object) -> bytes:
 
 
 @pytest.mark.slow
-def test_damaged_packets_are_passed_over() -> None:
+def test_damaged_packets_are_skipped() -> None:
     asset = processed(made.damaged(made.film(container="matroska", keyframes=5)), "film.mkv")
     inside = look_into(content(asset))
     assert inside["video"] == "h264"
     assert 40 < inside["frames"] <= 100
 
 
-def test_a_video_cut_off_in_the_middle_is_shown_as_far_as_it_goes() -> None:
+def test_a_truncated_video_has_a_preview_up_to_its_end() -> None:
     asset = processed(samples.truncated(made.film(container="matroska", keyframes=5), 0.6), "film.mkv")
     assert 1 < look_into(content(asset))["seconds"] < 3.5
 
 
-def test_what_cannot_be_decoded_has_no_preview_and_says_why() -> None:
+def test_an_undecodable_file_has_no_preview_and_a_reason() -> None:
     asset = processed(samples.truncated(samples.mp4()), "broken.mp4")
     row = step(asset, "video_preview")
     assert (asset.status, row.state, "cannot be read" in row.detail) == (FileStatus.READY, StepState.FAILED, True)
 
 
 @pytest.mark.slow
-def test_a_preview_larger_than_a_step_may_make_is_none(settings: Callable[..., None]) -> None:
+def test_a_preview_beyond_the_output_limit_fails(settings: Callable[..., None]) -> None:
     settings(LONG_STEP_OUTPUT_MB=1)
     asset = processed(_slow_film(), "film.mp4")
     assert step(asset, "video_preview").detail == "The preview would be larger than a step may make here."
@@ -230,7 +230,7 @@ def _at_derive(content: bytes) -> tuple[FileAsset, jobs.Job]:
 
 
 @pytest.mark.slow
-def test_progress_is_told_in_per_cent() -> None:
+def test_progress_is_reported_in_per_cent() -> None:
     asset, job = _at_derive(_slow_film())
     working, seen = _work(job), []
     while working.is_alive():
@@ -242,7 +242,7 @@ def test_progress_is_told_in_per_cent() -> None:
 
 
 @pytest.mark.slow
-def test_releasing_the_file_ends_the_preview_under_way() -> None:
+def test_releasing_the_file_ends_the_running_preview() -> None:
     asset, job = _at_derive(_slow_film())
     before = set(descendants(os.getpid()))  # other tests' services among them
     working = _work(job)
@@ -259,7 +259,7 @@ def test_releasing_the_file_ends_the_preview_under_way() -> None:
     assert list(store().objects(f"renditions/{asset.id}/preview")) == []
 
 
-def test_a_waveform_is_as_audiowaveform_writes_it() -> None:
+def test_a_waveform_has_the_format_of_audiowaveform() -> None:
     asset = processed(made.tone(seconds=2), "tone.wav")
     found = asset.renditions.get(name="waveform")
     assert (found.kind, found.mime_type) == ("waveform", "application/json")
@@ -286,7 +286,7 @@ def test_waveforms_of_other_formats(container: str, codec: str) -> None:
     assert max(wave["data"]) == pytest.approx(64, abs=8)
 
 
-def test_a_profile_may_do_without(with_profile: Profile) -> None:
+def test_a_profile_may_ask_for_no_previews(with_profile: Profile) -> None:
     with_profile("waveforms = false")
     asset = processed(made.tone(), "tone.wav")
     assert asset.renditions.count() == 0

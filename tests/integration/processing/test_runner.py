@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     counting_forks,
     descendants,
     events,

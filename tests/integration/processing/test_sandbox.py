@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import (
+from tests.integration.processing.received_files import (
     descendants,
     events,
     eventually,

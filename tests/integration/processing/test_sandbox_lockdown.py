@@ -14,7 +14,7 @@ import pytest
 
 from tests import samples
 from tests.conftest import require
-from tests.integration.processing.given import HERE, events, job_of, processed, received, step
+from tests.integration.processing.received_files import HERE, events, job_of, processed, received, step
 from windlass import conf
 from windlass.files.api import FileAsset, FileStatus, StepState
 from windlass.jobs import api as jobs
@@ -22,7 +22,7 @@ from windlass.processing import api as processing
 from windlass.processing.sandbox.capability_level import measure
 from windlass.processing.sandbox.parent import own_children
 
-LACKING = HERE.parent / "lacking.py"
+LACKING = HERE.parent / "without_system_calls.py"
 STOPPED = "The step was stopped: it asked the system for something it may not do."
 REFUSED = "The step asked for a file, a connection or a right that it may not have."
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import processed
+from tests.integration.processing.received_files import processed
 from windlass import conf
 from windlass.files.api import FileStatus, lifecycle
 from windlass.kernel import secret_keys

@@ -10,7 +10,7 @@ import pytest
 
 from tests import rendition_samples as made
 from tests import samples
-from tests.integration.processing.given import processed, step, store, work_off
+from tests.integration.processing.received_files import processed, step, store, work_off
 from windlass.conf import BadSetting
 from windlass.files.api import FileAsset, FileStatus, Rendition, StepState, profile
 from windlass.processing import api as processing
@@ -43,7 +43,7 @@ def assert_red_and_blue(shown: Any, *, across: bool = True) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_stand_as_the_camera_was_held(orientation: int) -> None:
+def test_pictures_are_rotated_by_their_exif_orientation(orientation: int) -> None:
     shown = picture(processed(samples.jpeg(800, 400, orientation), "a.jpg"))
     lying = orientation >= 5
     assert (shown.width, shown.height) == ((320, 640) if lying else (640, 320))
@@ -54,7 +54,7 @@ def test_pictures_stand_as_the_camera_was_held(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_a_wide_profile_s_colours_look_the_same_in_srgb(depth: int) -> None:
+def test_wide_gamut_colours_are_converted_to_srgb(depth: int) -> None:
     """Its numbers are others than sRGB's, and the thumbnail has no profile any more."""
     import pyvips
 
@@ -66,13 +66,13 @@ def test_a_wide_profile_s_colours_look_the_same_in_srgb(depth: int) -> None:
     assert (shown.bands, shown.format, shown.get_typeof("icc-profile-data")) == (3, "uchar", 0)
 
 
-def test_inks_become_light() -> None:
+def test_cmyk_is_converted_to_srgb() -> None:
     shown = picture(processed(made.in_profile("cmyk"), "print.jpg"))
     assert shown.bands == 3
     assert_colour(shown(50, 50), made.ORANGE, 8)
 
 
-def test_what_can_be_seen_through_stays_so_or_lies_on_white(with_profile: Callable[[str], None]) -> None:
+def test_transparency_is_kept_or_flattened_on_white(with_profile: Callable[[str], None]) -> None:
     shown = picture(processed(made.see_through_png(), "a.png"))
     assert (shown(20, 50)[3], shown(180, 50)[3]) == (255, 0)
     with_profile('thumbnail_format = "jpeg"')
@@ -83,13 +83,13 @@ def test_what_can_be_seen_through_stays_so_or_lies_on_white(with_profile: Callab
 
 
 @pytest.mark.parametrize("format", ["gif", "webp"])
-def test_of_an_animation_a_picture_is_shown_that_is_not_blank(format: str) -> None:
+def test_the_thumbnail_of_an_animation_is_not_blank(format: str) -> None:
     shown = picture(processed(made.animation(format), f"a.{format}"))
     assert shown.get_typeof("n-pages") == 0
     assert_red_and_blue(shown)
 
 
-def test_as_many_widths_as_the_profile_says(with_profile: Callable[[str], None]) -> None:
+def test_every_width_of_the_profile_is_made(with_profile: Callable[[str], None]) -> None:
     with_profile("thumbnail_widths = [200, 400, 100, 1600]")
     asset = processed(samples.jpeg(800, 400), "a.jpg")
     sizes = {found.name: (found.kind, found.width, found.height) for found in asset.renditions.all()}
@@ -119,13 +119,13 @@ def test_as_many_widths_as_the_profile_says(with_profile: Callable[[str], None])
         "thumbnail_width = 640",
     ],
 )
-def test_sizes_that_no_picture_has_stop_the_start(with_profile: Callable[[str], None], keys: str) -> None:
+def test_invalid_widths_end_the_start(with_profile: Callable[[str], None], keys: str) -> None:
     with_profile(keys)
     with pytest.raises(BadSetting, match=r"thumbnail_|preview_height"):
         profile("default")
 
 
-def test_what_a_changed_profile_no_longer_asks_for_goes(with_profile: Callable[[str], None]) -> None:
+def test_renditions_that_a_changed_profile_does_not_ask_for_are_deleted(with_profile: Callable[[str], None]) -> None:
     """Rows, objects and names; at the end of the next run."""
     with_profile("thumbnail_widths = [200, 400]")
     asset = processed(samples.jpeg(800, 400), "a.jpg")
@@ -142,14 +142,14 @@ def test_what_a_changed_profile_no_longer_asks_for_goes(with_profile: Callable[[
     assert list(store().objects(prefix)) == []
 
 
-def test_of_a_video_a_frame_is_shown_that_is_not_black() -> None:
+def test_the_thumbnail_of_a_video_is_not_black() -> None:
     asset = processed(made.film(black=1.5), "film.mp4")
     found = asset.renditions.get()
     assert (found.name, found.mime_type, found.width, found.height) == ("thumbnail", "image/webp", 320, 180)
     assert_red_and_blue(picture(asset))
 
 
-def test_of_a_video_with_keyframes_the_first_good_place_is_shown() -> None:
+def test_the_first_good_position_of_a_video_is_selected() -> None:
     asset = processed(made.film(black=1, keyframes=10, seconds=6), "film.mp4")
     assert_red_and_blue(picture(asset))
     assert step(asset, "video_thumbnail").detail.startswith("at 1.2 s")
@@ -165,14 +165,14 @@ def test_videos_in_other_containers(container: str, codec: str) -> None:
     assert_red_and_blue(picture(processed(made.film(container=container, codec=codec, black=1), "film")))
 
 
-def test_a_video_is_turned_and_mirrored_as_it_says() -> None:
+def test_a_video_is_rotated_and_mirrored_by_its_display_matrix() -> None:
     turned = picture(processed(made.film(matrix=made.TURNED), "turned.mp4"))
     assert (turned.width, turned.height) == (180, 320)
     assert_red_and_blue(turned, across=False)
     assert_red_and_blue(picture(processed(made.film(matrix=made.MIRRORED), "mirrored.mp4")).fliphor())
 
 
-def test_a_video_s_pixels_are_made_square() -> None:
+def test_video_pixels_are_made_square() -> None:
     shown = picture(processed(made.film(aspect=Fraction(2)), "wide.mp4"))
     assert (shown.width, shown.height) == (640, 180)
     shown = picture(processed(made.film(aspect=Fraction(1, 2)), "high.mp4"))
@@ -189,25 +189,25 @@ def test_high_dynamic_range_is_mapped() -> None:
 
 
 @pytest.mark.parametrize("name", ["sound.mp4", "sound"])
-def test_a_video_file_without_pictures_shows_its_sound(name: str) -> None:
+def test_a_video_file_without_video_shows_its_waveform_or_cover(name: str) -> None:
     asset = processed(made.tone("mp4", "aac"), name)
     assert asset.mime_type == "audio/mp4"
     assert (asset.status, asset.renditions.count()) == (FileStatus.READY, 2)
     assert {found.name for found in asset.renditions.all()} == {"thumbnail", "waveform"}
 
 
-def test_a_profile_for_sound_takes_it_in_any_container(with_profile: Callable[[str], None]) -> None:
+def test_a_profile_for_audio_accepts_it_in_any_container(with_profile: Callable[[str], None]) -> None:
     with_profile('allowed_mime_types = ["audio/*"]')
     assert processed(made.tone("mp4", "aac"), "memo.mp4").status == FileStatus.READY
     assert processed(made.film(seconds=1), "film.m4a").status == FileStatus.REJECTED
 
 
-def test_a_broken_video_is_shown_as_far_as_it_goes() -> None:
+def test_a_damaged_video_has_a_thumbnail_of_its_readable_part() -> None:
     whole = made.film(container="matroska", keyframes=10)
     assert_red_and_blue(picture(processed(made.damaged(whole), "film.mkv")))
 
 
-def test_a_video_that_is_none_has_no_thumbnail_and_says_why() -> None:
+def test_an_invalid_video_has_no_thumbnail_and_a_reason() -> None:
     asset = processed(samples.truncated(samples.mp4()), "broken.mp4")
     assert (asset.status, asset.renditions.count()) == (FileStatus.READY, 0)
     assert (step(asset, "video_thumbnail").state, "cannot be read" in step(asset, "video_thumbnail").detail) == (
@@ -223,12 +223,12 @@ def test_a_video_that_is_none_has_no_thumbnail_and_says_why() -> None:
         (samples.m4a().replace(b"mp4a", b"zzzz").replace(b"esds", b"zzzz"), "unknown.m4a", "waveform"),
     ],
 )
-def test_a_codec_that_nobody_knows_is_said(content: bytes, filename: str, name: str) -> None:
+def test_an_unknown_codec_is_reported(content: bytes, filename: str, name: str) -> None:
     asset = processed(content, filename)
     assert step(asset, name).detail == "The recording cannot be read: its codec is not known here."
 
 
-def test_a_pdf_shows_its_first_page() -> None:
+def test_the_thumbnail_of_a_pdf_is_its_first_page() -> None:
     asset = processed(made.red_and_blue_pdf(), "a.pdf")
     shown = picture(asset)
     assert (shown.width, shown.height) == (320, 640)
@@ -236,7 +236,7 @@ def test_a_pdf_shows_its_first_page() -> None:
     assert_colour(picture(processed(samples.pdf(), "white.pdf"))(10, 10), (255, 255, 255))
 
 
-def test_a_locked_pdf_has_none_and_says_why() -> None:
+def test_an_encrypted_pdf_has_no_thumbnail_and_a_reason() -> None:
     asset = processed(made.locked_pdf(), "a.pdf")
     assert (asset.status, asset.renditions.count()) == (FileStatus.READY, 0)
     ended = step(asset, "pdf_thumbnail")
@@ -253,7 +253,9 @@ def test_a_locked_pdf_has_none_and_says_why() -> None:
         (made.epub(cover="", meta='<meta name="cover" content="picture"/>'), "a.epub", (400, 300)),
     ],
 )
-def test_documents_show_the_preview_that_they_carry(content: bytes, filename: str, size: tuple[int, int]) -> None:
+def test_the_thumbnail_of_a_document_is_its_stored_preview(
+    content: bytes, filename: str, size: tuple[int, int]
+) -> None:
     asset = processed(content, filename)
     shown = picture(asset)
     assert (shown.width, shown.height) == size
@@ -271,7 +273,7 @@ def test_documents_show_the_preview_that_they_carry(content: bytes, filename: st
         (made.epub(doctype='<!DOCTYPE d [<!ENTITY a "aaaa">]>'), "declares entities", StepState.FAILED),
     ],
 )
-def test_documents_without_a_preview_say_so(content: bytes, said: str, state: StepState) -> None:
+def test_documents_without_a_preview_have_a_reason(content: bytes, said: str, state: StepState) -> None:
     asset = processed(content, "document")
     assert (asset.status, asset.renditions.count()) == (FileStatus.READY, 0)
     assert said in step(asset, "document_thumbnail").detail
@@ -282,7 +284,7 @@ def test_documents_without_a_preview_say_so(content: bytes, said: str, state: St
     ("container", "codec", "attached"),
     [("mp3", "libmp3lame", True), ("mp4", "aac", False), ("matroska", "libopus", False)],
 )
-def test_a_sound_shows_its_cover(container: str, codec: str, attached: bool) -> None:
+def test_the_thumbnail_of_audio_is_its_cover_art(container: str, codec: str, attached: bool) -> None:
     """Marked as a cover, or a stream with one picture."""
     asset = processed(made.with_cover(container, codec, attached=attached), "song")
     shown = picture(asset)
@@ -291,7 +293,7 @@ def test_a_sound_shows_its_cover(container: str, codec: str, attached: bool) -> 
     assert asset.renditions.filter(name="waveform").exists()
 
 
-def test_a_sound_without_a_cover_shows_its_waveform() -> None:
+def test_audio_without_cover_art_shows_its_waveform() -> None:
     """Its first half is silent."""
     asset = processed(made.tone(), "tone.wav")
     shown = picture(asset)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.processing.given import events, job_of, processed, received, work_off
+from tests.integration.processing.received_files import events, job_of, processed, received, work_off
 from tests.integration.processing.test_retention import is_stored, opaque, past, swept
 from windlass.events.api import Event
 from windlass.files import api as files

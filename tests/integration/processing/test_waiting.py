@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests import samples
-from tests.integration.processing.given import events, job_of, processed, received, step, work_off
+from tests.integration.processing.received_files import events, job_of, processed, received, step, work_off
 from windlass.files.api import FileAsset, FileStatus, StepRun, StepState
 from windlass.http.file_records import file_record, file_status
 from windlass.jobs import api as jobs

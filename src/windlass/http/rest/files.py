@@ -14,7 +14,7 @@ from pydantic import Field
 from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, get_file, integrity, load_file, trash
+from windlass.files.api import FileAsset, FileStatus, get_file, load_file, require_intact, trash
 from windlass.http.file_records import (
     FileRecord,
     FileStatusOut,
@@ -174,7 +174,7 @@ def _downloadable(asset: FileAsset) -> str:
     if asset.status in (FileStatus.REJECTED, FileStatus.QUARANTINED):
         raise FileRefused(f"This file is {asset.status}: it is not served.")
     if asset.blob is not None:
-        integrity.must_be_sound(asset.blob)
+        require_intact(asset.blob)
     return f"/files/{asset.id}/download/"
 
 

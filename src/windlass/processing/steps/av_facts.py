@@ -128,8 +128,8 @@ def _metadata_facts(context: StepContext, container: Any) -> dict[str, Any]:
     metadata = {**(audio.metadata if audio is not None else {}), **container.metadata}
     found: dict[str, Any] = {
         "tags": recording_tags.tags(metadata),
-        "created_at": recording_tags.made_at(metadata),
-        "location": recording_tags.place(metadata) if context.profile.get("show_location") else None,
+        "created_at": recording_tags.created_at(metadata),
+        "location": recording_tags.location(metadata) if context.profile.get("show_location") else None,
     }
     # An empty location replaces the one that an earlier run stored under another profile.
     return {name: value for name, value in found.items() if value or (name == "location" and name in context.facts)}

@@ -82,7 +82,7 @@ def _preview(packed: ZipPackage) -> bytes:
 
 def _cover(packed: ZipPackage) -> bytes:
     """Find the cover by the package document (EPUB 3.3, 5.5.2); older books use ``meta name="cover"``."""
-    package = epub.package(packed)
+    package = epub.package_path(packed)
     items: list[Mapping[str, str]] = []
     meta_cover_ids: set[str] = set()
     for event in xml_events.events(packed.blocks(package, MAX_MARKUP_BYTES)):

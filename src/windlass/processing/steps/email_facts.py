@@ -7,7 +7,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 from typing import Any
 
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats.documents.email_message import Mail, words
+from windlass.processing.formats.documents.email_message import MailReader, decode_header
 from windlass.processing.formats.read_limits import shorten
 
 MOST_NAMES = 100
@@ -36,7 +36,7 @@ class EmailFacts:
     )
 
     def run(self, context: StepContext) -> StepResult:
-        mail = Mail(context.file)
+        mail = MailReader(context.file)
         names, count = [], 0
         for part in mail.parts():
             if part.is_attachment:
@@ -49,21 +49,21 @@ class EmailFacts:
         return StepResult(facts, detail=f"{'at least ' if mail.cut else ''}{count} attachments")
 
 
-def _from_headers(mail: Mail) -> dict[str, Any]:
+def _from_headers(mail: MailReader) -> dict[str, Any]:
     headers = mail.headers
     people = [str(each)[:65536] for name in ("to", "cc") for each in headers.get_all(name, [])[:50]]
-    found: dict[str, Any] = {"recipients": sum(bool(address) for _, address in getaddresses(people))}
+    facts: dict[str, Any] = {"recipients": sum(bool(address) for _, address in getaddresses(people))}
     for fact, name in (("title", "subject"), ("author", "from")):
-        said = shorten(words(headers.get(name, "")))
-        if said:
-            found[fact] = said
+        value = shorten(decode_header(headers.get(name, "")))
+        if value:
+            facts[fact] = value
     sent = _date(str(headers.get("date", "")))
-    return found | ({"date": sent} if sent else {})
+    return facts | ({"date": sent} if sent else {})
 
 
-def _date(said: str) -> str | None:
+def _date(header: str) -> str | None:
     try:
-        sent: datetime = parsedate_to_datetime(said[:200])
+        sent: datetime = parsedate_to_datetime(header[:200])
         return (sent.astimezone(UTC) if sent.tzinfo else sent).isoformat(timespec="seconds")
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -93,7 +93,7 @@ def _bitmap_facts(context: StepContext, kind: str) -> dict[str, Any]:
 
 def _raw_facts(context: StepContext) -> dict[str, Any]:
     """The size of the sensor image, and EXIF if the file can be read as TIFF."""
-    photo = raw_photos.read(context.file, context.facts["size"])
+    photo = raw_photos.read_raw_photo(context.file, context.facts["size"])
     if photo is None or photo.width <= 0 or photo.height <= 0:
         raise Unreadable("The photograph cannot be read: its header does not tell its size.")
     metadata: dict[str, Any] = {}
@@ -129,7 +129,7 @@ def _vips_facts(context: StepContext) -> dict[str, Any]:
 
 def _sequence_facts(context: StepContext) -> dict[str, Any]:
     """The facts of an image sequence in a HEIF or AVIF file, which is a track as in a video."""
-    movie = mp4_tracks.movie(context.file, context.facts["size"])
+    movie = mp4_tracks.read_movie(context.file, context.facts["size"])
     track = next((each for each in movie.tracks if each.handler == "pict"), None) if movie is not None else None
     if track is None or not track.width or not track.height:
         return {}
@@ -141,7 +141,7 @@ def _sequence_facts(context: StepContext) -> dict[str, Any]:
 
 def _apng_facts(context: StepContext) -> dict[str, Any]:
     """The facts of an animated PNG."""
-    found = png_chunks.read(context.file)
+    found = png_chunks.read_chunks(context.file)
     if found.frames < 2:
         return {}
     return {"frames": found.frames, "loop": found.loop} | (
@@ -175,7 +175,7 @@ def _colour_facts(image: Any) -> dict[str, Any]:
         "has_alpha": bool(image.hasalpha()),
     }
     profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
-    name = icc.name(profile)
+    name = icc.profile_name(profile)
     return facts | ({"color_profile": name} if name else {})
 
 

@@ -60,7 +60,7 @@ def _vips_image(context: StepContext, width: int) -> Any:
 
 def _raw_thumbnail(context: StepContext, width: int) -> StepResult:
     """Use the preview that the camera stored in the file, rotated like the photograph."""
-    photo = raw_photos.read(context.file, context.facts["size"])
+    photo = raw_photos.read_raw_photo(context.file, context.facts["size"])
     preview = next((each for each in photo.previews if each.length <= MAX_PREVIEW_BYTES), None) if photo else None
     if photo is None or preview is None:
         return StepResult(detail="no preview in it")

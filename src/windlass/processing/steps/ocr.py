@@ -9,7 +9,7 @@ from typing import Any
 from windlass.kernel.media_types import RASTER_IMAGES
 from windlass.processing.contract import About, StepContext, StepResult, damaged
 from windlass.processing.formats.documents import pdf
-from windlass.processing.formats.text.text_sink import MAKES, TextSink
+from windlass.processing.formats.text.text_sink import MAKES, TextRendition
 from windlass.processing.toolkit import decode_limits
 
 MAX_PAGES = 200
@@ -65,7 +65,7 @@ class Ocr:
         if context.facts["mime_type"] == "application/pdf" and context.facts.get("pages_without_text") == 0:
             return StepResult(detail="Every page has text already.")
         assert context.output is not None  # it was announced to make something
-        sink, recognizer = TextSink(context.output, TIME_LIMIT_SECONDS), _Recognizer()
+        sink, recognizer = TextRendition(context.output, TIME_LIMIT_SECONDS), _Recognizer()
         if context.facts["mime_type"] == "application/pdf":
             sink.take(_pdf_text(context, recognizer, sink))
         else:
@@ -115,7 +115,7 @@ def _join_lines(boxes: list[tuple[float, float, float]], texts: tuple[str, ...])
     return "\n".join(" ".join(text for _, text in sorted(line)) for line in lines)
 
 
-def _pdf_text(context: StepContext, recognizer: _Recognizer, sink: TextSink) -> Iterator[str]:
+def _pdf_text(context: StepContext, recognizer: _Recognizer, sink: TextRendition) -> Iterator[str]:
     with pdf.opened(context.file) as document:
         count = len(document) if document is not None else 0
         if count:
@@ -128,7 +128,7 @@ def _pdf_text(context: StepContext, recognizer: _Recognizer, sink: TextSink) -> 
             elif not found.strip():
                 found = recognizer.lines(_render_page(document, number))
             yield f"{found}\n\n"
-            yield from pdf.notes(document, number)
+            yield from pdf.annotation_texts(document, number)
 
 
 def _render_page(document: Any, number: int) -> Any:
@@ -142,7 +142,7 @@ def _render_page(document: Any, number: int) -> Any:
             return pixels[:, :, :3].copy() if pixels.ndim == 3 and pixels.shape[2] >= 3 else pixels.copy()
 
 
-def _picture_text(context: StepContext, recognizer: _Recognizer, sink: TextSink) -> Iterator[str]:
+def _picture_text(context: StepContext, recognizer: _Recognizer, sink: TextRendition) -> Iterator[str]:
     """Recognize each page of a TIFF, which may be a scanned document; of an animation the first frame."""
     import pyvips
 

@@ -63,23 +63,23 @@ class OfficeFacts:
     def run(self, context: StepContext) -> StepResult:
         head = context.file.read(8)
         if compound_file.is_compound(head):
-            found: Mapping[str, Any] = legacy_office_facts.facts(context.file)
+            facts: Mapping[str, Any] = legacy_office_facts.facts(context.file)
         elif head.startswith(b"PK"):
-            found = _zipped(context)
+            facts = _package_facts(context)
         else:
             raise PermanentError("The document is neither a zip file nor a compound file.")
-        return StepResult(found, detail=_said(found))
+        return StepResult(facts, detail=_detail(facts))
 
 
-def _zipped(context: StepContext) -> dict[str, Any]:
+def _package_facts(context: StepContext) -> dict[str, Any]:
     package = ZipPackage(context.file)
     return next((facts(package) for is_one, facts in _FAMILIES if is_one(package)), {})
 
 
-def _said(found: Mapping[str, Any]) -> str:
-    if found.get("encrypted"):
+def _detail(facts: Mapping[str, Any]) -> str:
+    if facts.get("encrypted"):
         return "A password is needed to read it."
     for name, unit in (("slides", "slides"), ("sheets", "sheets"), ("page_count", "pages")):
-        if name in found:
-            return f"{found[name]} {unit}"
+        if name in facts:
+            return f"{facts[name]} {unit}"
     return ""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from windlass.processing.contract import About, StepContext, StepResult
-from windlass.processing.formats.documents import pdf_dates, pdf_units
-from windlass.processing.formats.documents.pdf import first_page, metadata, opened, raw
+from windlass.processing.formats.documents import pdf
+from windlass.processing.formats.documents.pdf import first_page, metadata, opened, pdfium_api
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: FPDF_ANNOT_WIDGET of PDFium's headers.
@@ -75,23 +75,23 @@ class PdfFacts:
             if document is None:
                 return StepResult({"encrypted": True}, detail="A password is needed to read it.")
             facts = (
-                _said(document)
-                | _shape(document)
-                | _size(document, context)
-                | _carried(document)
-                | _looked_for(document)
+                _metadata(document)
+                | _document_facts(document)
+                | _page_size(document, context)
+                | _attached_facts(document)
+                | _page_facts(document)
             )
         return StepResult(facts, detail=f"{facts['page_count']} pages")
 
 
-def _said(document: Any) -> dict[str, Any]:
+def _metadata(document: Any) -> dict[str, Any]:
     texts = {name: metadata(document, key).strip()[:LONGEST] for name, key in _TEXTS.items()}
-    dates = {name: pdf_dates.iso(metadata(document, key)) for name, key in _DATES.items()}
+    dates = {name: pdf.iso_date(metadata(document, key)) for name, key in _DATES.items()}
     return {name: value for name, value in {**texts, **dates}.items() if value}
 
 
-def _shape(document: Any) -> dict[str, Any]:
-    pdfium = raw()
+def _document_facts(document: Any) -> dict[str, Any]:
+    pdfium = pdfium_api()
     facts: dict[str, Any] = {"page_count": len(document), "encrypted": False}
     if pdfium.FPDF_GetSecurityHandlerRevision(document) >= 0:
         facts["restricted"] = True
@@ -101,7 +101,7 @@ def _shape(document: Any) -> dict[str, Any]:
     return facts
 
 
-def _size(document: Any, context: StepContext) -> dict[str, Any]:
+def _page_size(document: Any, context: StepContext) -> dict[str, Any]:
     """Of the first page, as it is shown; nothing where it is damaged."""
     import pypdfium2
 
@@ -109,14 +109,14 @@ def _size(document: Any, context: StepContext) -> dict[str, Any]:
         return {}
     try:
         width, height = first_page(document).get_size()
-        unit = pdf_units.of_first_page(document, context.file)
+        unit = pdf.user_unit(document, context.file)
     except pypdfium2.PdfiumError:
         return {}
     return {"page_width": round(width * unit, 2), "page_height": round(height * unit, 2)}
 
 
-def _carried(document: Any) -> dict[str, Any]:
-    pdfium = raw()
+def _attached_facts(document: Any) -> dict[str, Any]:
+    pdfium = pdfium_api()
     counts = {
         "attachments": pdfium.FPDFDoc_GetAttachmentCount(document),
         "signatures": pdfium.FPDF_GetSignatureCount(document),
@@ -129,18 +129,18 @@ def _carried(document: Any) -> dict[str, Any]:
     return facts
 
 
-def _looked_for(document: Any) -> dict[str, Any]:
+def _page_facts(document: Any) -> dict[str, Any]:
     """What only the pages themselves tell. What the time was too short for is left out, not guessed."""
-    pdfium = raw()
-    wanted = FIELD_PAGES if pdfium.FPDF_GetFormType(document) != pdfium.FORMTYPE_NONE else TEXT_PAGES
-    has_text, fields, done = False, 0, 0
-    for page in _pages(document, wanted):
-        if done < TEXT_PAGES and not has_text:
+    pdfium = pdfium_api()
+    page_limit = FIELD_PAGES if pdfium.FPDF_GetFormType(document) != pdfium.FORMTYPE_NONE else TEXT_PAGES
+    has_text, fields, read = False, 0, 0
+    for page in _pages(document, page_limit):
+        if read < TEXT_PAGES and not has_text:
             has_text = _has_text(page)
         fields += _fields(page)
-        done += 1
+        read += 1
     facts: dict[str, Any] = {"form_fields": fields} if fields else {}
-    return facts | ({"has_text": has_text} if has_text or done >= min(len(document), TEXT_PAGES) else {})
+    return facts | ({"has_text": has_text} if has_text or read >= min(len(document), TEXT_PAGES) else {})
 
 
 def _pages(document: Any, most: int) -> Iterator[Any]:
@@ -162,7 +162,7 @@ def _pages(document: Any, most: int) -> Iterator[Any]:
 
 
 def _has_text(page: Any) -> bool:
-    pdfium = raw()
+    pdfium = pdfium_api()
     text = pdfium.FPDFText_LoadPage(page)
     if not text:
         return False
@@ -174,11 +174,11 @@ def _has_text(page: Any) -> bool:
 
 
 def _fields(page: Any) -> int:
-    pdfium = raw()
-    found = 0
+    pdfium = pdfium_api()
+    count = 0
     for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), 10_000)):
         annotation = pdfium.FPDFPage_GetAnnot(page, index)
         if annotation:
-            found += pdfium.FPDFAnnot_GetSubtype(annotation) == ANNOT_WIDGET
+            count += pdfium.FPDFAnnot_GetSubtype(annotation) == ANNOT_WIDGET
             pdfium.FPDFPage_CloseAnnot(annotation)
-    return found
+    return count

@@ -20,7 +20,7 @@ from windlass.processing.formats.documents import (
 from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.text import encodings, html_text, plain_text
-from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextSink
+from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextRendition
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Of formats that are read in one piece so many bytes are looked at.
@@ -82,42 +82,44 @@ class Text:
 
     def run(self, context: StepContext) -> StepResult:
         assert context.output is not None  # it was announced to make something
-        sink, facts = TextSink(context.output), dict[str, Any]()
+        sink, facts = TextRendition(context.output), dict[str, Any]()
         kind = context.facts["mime_type"]
         if kind == "application/pdf":
-            facts |= _pdf(context, sink)
+            facts |= _write_pdf(context, sink)
         elif context.file.read(2) == b"PK":
-            _zipped(context, sink)
+            _write_package(context, sink)
         else:
             context.file.seek(0)
-            sink.take(_unzipped(context, sink, kind))
-        made = sink.finish()
-        facts["text_characters"] = sink.characters if made else 0
+            sink.take(_texts(context, sink, kind))
+        rendition = sink.finish()
+        facts["text_characters"] = sink.characters if rendition else 0
         if sink.why_cut:
             facts["text_cut"] = sink.why_cut
-        said = f"{sink.characters} characters" if made else "There is no text in it."
-        return StepResult(facts, (made,) if made else (), detail=said + (f"; {sink.why_cut}" if sink.why_cut else ""))
+        detail = f"{sink.characters} characters" if rendition else "There is no text in it."
+        return StepResult(
+            facts, (rendition,) if rendition else (), detail=detail + (f"; {sink.why_cut}" if sink.why_cut else "")
+        )
 
 
-def _pdf(context: StepContext, sink: TextSink) -> dict[str, Any]:
+def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
     with pdf.opened(context.file) as document:
         if document is None:
             return {}
         pdf.prepare_fields(document)
         count, empty = min(len(document), pdf.MOST_PAGES), 0
         for number in range(count):
-            found = pdf.page_text(document, number)
-            empty += not found.strip()
+            page_text = pdf.page_text(document, number)
+            empty += not page_text.strip()
             context.report(100 * number // count)
-            if not sink.write(f"{found}\n\n"):
+            if not sink.write(f"{page_text}\n\n"):
                 break
-            sink.take(pdf.notes(document, number))
+            sink.take(pdf.annotation_texts(document, number))
         if len(document) > count:
             sink.why_cut = sink.why_cut or f"only the first {count} pages were read"
     return {"pages_without_text": empty}
 
 
-def _zipped(context: StepContext, sink: TextSink) -> None:
+def _write_package(context: StepContext, sink: TextRendition) -> None:
     package = ZipPackage(context.file)
     for is_one, text in (
         (opendocument.is_opendocument, opendocument.text),
@@ -133,20 +135,20 @@ def _zipped(context: StepContext, sink: TextSink) -> None:
         sink.why_cut = sink.why_cut or "its parts unpack to more than is read"
 
 
-def _unzipped(context: StepContext, sink: TextSink, kind: str) -> Iterator[str]:
+def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str]:
     if kind == "message/rfc822":
-        return _mail(context)
+        return _mail_text(context)
     if compound_file.is_compound(context.file.read(8)):
         return legacy_office_text.text(context.file)
     context.file.seek(0)
     if kind == "application/rtf":
-        return rtf.text(_whole(context, sink, _RTF))
+        return rtf.text(_read_whole(context, sink, _RTF))
     hint = context.facts.get("encoding")
     if kind in _HTML or is_xml(kind):
-        data = _whole(context, sink, _MARKUP)
+        data = _read_whole(context, sink, _MARKUP)
         codec = encodings.encoding_of(data, html_text.declared_charset(data), hint)
-        return html_text.text(encodings.decoder(codec).decode(data, True), structured=kind in _HTML)
-    codec = encodings.survey(blocks(context.file, 2 * MOST_BYTES, MB)).codec(hint=hint)
+        return html_text.visible_text(encodings.decoder(codec).decode(data, True), structured=kind in _HTML)
+    codec = encodings.detect(blocks(context.file, 2 * MOST_BYTES, MB)).codec(hint=hint)
     context.file.seek(0)
     if plain_text.is_binary(context.file.read(MB), kind, codec):
         return iter(())
@@ -154,7 +156,7 @@ def _unzipped(context: StepContext, sink: TextSink, kind: str) -> Iterator[str]:
     return plain_text.decoded(blocks(context.file, 2 * MOST_BYTES), codec)
 
 
-def _whole(context: StepContext, sink: TextSink, most: int) -> bytes:
+def _read_whole(context: StepContext, sink: TextRendition, most: int) -> bytes:
     """Bounded; the sink learns that there is more only once the rest has been taken."""
     data = context.file.read(most)
     if context.facts["size"] > most:
@@ -162,39 +164,39 @@ def _whole(context: StepContext, sink: TextSink, most: int) -> bytes:
     return data
 
 
-def _mail(context: StepContext) -> Iterator[str]:
+def _mail_text(context: StepContext) -> Iterator[str]:
     """What a reader would be shown, in order; of alternatives the plain text, if there is any in it."""
-    chosen = _chosen(context)
-    for number, part in email_message.displayed(email_message.Mail(context.file).parts()):
+    chosen = _chosen_parts(context)
+    for number, part in email_message.displayed_parts(email_message.MailReader(context.file).parts()):
         if number in chosen:
-            yield from _part(part)
+            yield from _part_text(part)
             yield "\n\n"
 
 
-def _chosen(context: StepContext) -> set[int]:
+def _chosen_parts(context: StepContext) -> set[int]:
     """The numbers of the parts to be read. Of each set of alternatives it is one: the parts that follow one of the ways
     in which the message is told."""
-    found: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
-    told: dict[tuple[int, int], tuple[int, int]] = {}
-    for number, part in email_message.displayed(email_message.Mail(context.file).parts()):
-        has_text = any(map(str.strip, _part(part)))
+    paths: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
+    worths: dict[tuple[int, int], tuple[int, int]] = {}
+    for number, part in email_message.displayed_parts(email_message.MailReader(context.file).parts()):
+        has_text = any(map(str.strip, _part_text(part)))
         rank = _RANKS.get(part.mime_type, 1) if has_text else 0
-        found[number] = part.path
-        for container, place in part.path:
+        paths[number] = part.path
+        for container, position in part.path:
             if container.kind == "alternative":
-                way = (container.number, place)
-                told[way] = max(told.get(way, (0, 0)), (rank, -place))
+                alternative = (container.number, position)
+                worths[alternative] = max(worths.get(alternative, (0, 0)), (rank, -position))
     best: dict[int, tuple[tuple[int, int], int]] = {}
-    for (container_number, place), worth in told.items():
-        best[container_number] = max(best.get(container_number, ((-1, 0), 0)), (worth, place))
+    for (container_number, position), worth in worths.items():
+        best[container_number] = max(best.get(container_number, ((-1, 0), 0)), (worth, position))
     return {
         number
-        for number, path in found.items()
-        if all(best[container.number][1] == place for container, place in path if container.kind == "alternative")
+        for number, path in paths.items()
+        if all(best[container.number][1] == position for container, position in path if container.kind == "alternative")
     }
 
 
-def _part(part: email_message.Part) -> Iterator[str]:
+def _part_text(part: email_message.Part) -> Iterator[str]:
     if part.mime_type != "text/html":
         return part.text()
     source, size = [], 0
@@ -202,4 +204,4 @@ def _part(part: email_message.Part) -> Iterator[str]:
         size += len(piece)
         if size <= _MARKUP:
             source.append(piece)
-    return html_text.text("".join(source))
+    return html_text.visible_text("".join(source))

@@ -42,11 +42,11 @@ def check(file: BinaryIO, header: Any) -> None:
 
 def _check_scans(file: BinaryIO) -> int:
     """Return the bytes that the decoder holds between the scans of a JPEG file. Raises PermanentError."""
-    header = jpeg_scans.read(file, 0)
+    header = jpeg_scans.read_scans(file, 0)
     if not header.pixels:
         return 0
     max_passes = max(1, (MAX_SCANNED_ARITHMETIC if header.arithmetic else MAX_SCANNED) // header.pixels)
-    scans = jpeg_scans.read(file, max_passes)
+    scans = jpeg_scans.read_scans(file, max_passes)
     if scans.passes > max(max_passes, min(scans.components, 4)):
         raise PermanentError(
             f"The picture would take too long to be shown: it goes over its {scans.pixels:,} pixels more than "

@@ -262,7 +262,7 @@ def _length_if_all_bytes_read(context: StepContext, count: PacketCount, counted:
         packet_bytes = sum(extent.size for extent in count.extents.values())
         return counted if packet_bytes >= context.facts["size"] / 2 else None
     is_wave = wave_chunks.is_wave(context.file)
-    return counted if is_wave or not wave_chunks.has_more(context.file, context.facts["size"]) else None
+    return counted if is_wave or not wave_chunks.has_data_behind_sound(context.file, context.facts["size"]) else None
 
 
 def _video_length(count: PacketCount, index: int, seconds: float) -> float | None:

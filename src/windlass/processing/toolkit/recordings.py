@@ -87,7 +87,7 @@ def open_recording(context: StepContext, **options: str) -> Iterator[Any]:
 
 def _demuxer_options(context: StepContext, name: str) -> dict[str, str]:
     """Read a WAV file that is longer than its header claims to its real end."""
-    is_longer = name == "wav" and wave_chunks.has_more(context.file, context.facts["size"])
+    is_longer = name == "wav" and wave_chunks.has_data_behind_sound(context.file, context.facts["size"])
     return {"ignore_length": "1"} if is_longer else {}
 
 

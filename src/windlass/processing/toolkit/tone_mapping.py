@@ -23,9 +23,9 @@ def transfer_function(file: BinaryIO, header: Any) -> int:
     PNG, HEIF, AVIF and ICC profiles can name one. ``header`` is the libvips image before anything is decoded.
     """
     size = file.seek(0, os.SEEK_END)
-    transfer = png_chunks.read(file).transfer or mp4_tracks.transfer(file, size)
+    transfer = png_chunks.read_chunks(file).transfer or mp4_tracks.transfer_function(file, size)
     if not transfer and header.get_typeof("icc-profile-data"):
-        transfer = icc.transfer(header.get("icc-profile-data"))
+        transfer = icc.transfer_function(header.get("icc-profile-data"))
     return transfer if transfer in HDR else 0
 
 

@@ -33,7 +33,7 @@ from windlass.processing.formats.archives.sevenzip_header import (
     read_streams,
 )
 from windlass.processing.formats.archives.survey import Survey
-from windlass.processing.formats.archives.unpacking import part, unpack
+from windlass.processing.formats.archives.unpacking import file_part, unpack
 from windlass.processing.formats.read_limits import MB
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     file.seek(0)
     if not file.read(6).startswith(archive_types.SEVEN_ZIP_MARK):
         start = archive_types.embedded_archive_offset(file)
-        file = part(file, start, file.seek(0, 2) - start)
+        file = file_part(file, start, file.seek(0, 2) - start)
     header = _header(file, found)
     if header is None:
         return
@@ -106,11 +106,11 @@ def _survey_folders(file: BinaryIO, streams: Streams, surveyor: Surveyor) -> Non
         unpack_folder = _unpacker(folder)
         own = [next(sizes, 0) for _ in range(count)]
         if unpack_folder is not None:
-            content, _ = unpack(part(file, offset, packed), _compression(unpack_folder), surveyor.meter)
+            content, _ = unpack(file_part(file, offset, packed), _compression(unpack_folder), surveyor.meter)
             start = 0
             for size in own:
                 if size:
-                    surveyor.survey_nested(part(content, start, size))
+                    surveyor.survey_nested(file_part(content, start, size))
                 start += size
         offset += packed
 

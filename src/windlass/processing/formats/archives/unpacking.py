@@ -76,7 +76,7 @@ class FilePart:
         return self._position
 
 
-def part(file: BinaryIO, start: int, size: int) -> BinaryIO:
+def file_part(file: BinaryIO, start: int, size: int) -> BinaryIO:
     return cast("BinaryIO", FilePart(file, start, size))
 
 

@@ -17,7 +17,7 @@ from windlass.processing.formats.archives.decompressors import (
     raw_deflate,
 )
 from windlass.processing.formats.archives.survey import SHORTEST, Entry, Survey
-from windlass.processing.formats.archives.unpacking import part, unpack
+from windlass.processing.formats.archives.unpacking import file_part, unpack
 from windlass.processing.formats.archives.zip_directory import (
     DEFLATED,
     STORED,
@@ -115,7 +115,7 @@ def _measure_member(
     if header.method == STORED or (not member.packed and header.method not in ZIP_METHODS):
         surveyor.meter.add(0, member.packed)
         if member.packed >= SHORTEST:
-            surveyor.survey_nested(part(file, header.data, member.packed))
+            surveyor.survey_nested(file_part(file, header.data, member.packed))
         return member.packed
     compression = ZIP_METHODS.get(header.method)
     if compression is None:
@@ -126,7 +126,9 @@ def _measure_member(
             raise Unreadable("The entry is empty.")
         small = _measure_small(file, member, header.data, surveyor) if header.method == DEFLATED else None
         return (
-            _measure_packed(part(file, header.data, member.packed), compression, surveyor) if small is None else small
+            _measure_packed(file_part(file, header.data, member.packed), compression, surveyor)
+            if small is None
+            else small
         )
     except Unreadable:
         return _measure_past_end(file, member, header, ends, found, surveyor)
@@ -137,7 +139,9 @@ def _measure_past_end(
 ) -> int:
     """Measure an entry past the end that the directory gives it, as programs do that find the end by unpacking."""
     try:
-        counted = _measure_packed(part(file, header.data, ends - header.data), ZIP_METHODS[header.method], surveyor)
+        counted = _measure_packed(
+            file_part(file, header.data, ends - header.data), ZIP_METHODS[header.method], surveyor
+        )
     except Unreadable:
         if not member.packed:
             return 0
@@ -201,6 +205,8 @@ def _measure_unlisted(file: BinaryIO, begins: int, ends: int, found: Survey, sur
             if header.method == STORED:
                 found.unpacked += _measure_member(file, member, header, ends, found, surveyor)
             elif compression is not None and not member.is_encrypted:
-                found.unpacked += _measure_packed(part(file, header.data, ends - header.data), compression, surveyor)
+                found.unpacked += _measure_packed(
+                    file_part(file, header.data, ends - header.data), compression, surveyor
+                )
         except Unreadable:
             continue  # what was unpacked before the damage has been counted

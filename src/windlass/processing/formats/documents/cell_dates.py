@@ -15,15 +15,15 @@ _LAST = 2_958_466
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DateFormat:
     """What a cell's format shows of its number. ``elapsed``: hours go on beyond 24."""
 
     date: bool = False
     time: bool = False
-    elapsed: bool = False
+    is_elapsed: bool = False
 
 
-def shown_by(number: int, code: str | None) -> Shown | None:
+def date_format(number: int, code: str | None) -> DateFormat | None:
     """What the format of this number shows; ``code`` is its own, where it is none of the built-in ones. None for what
     is no date."""
     if code is None:
@@ -33,10 +33,10 @@ def shown_by(number: int, code: str | None) -> Shown | None:
         return None
     time = bool(re.search("[hs]", bare)) or bool(_ELAPSED.search(bare))
     date = bool(re.search("[yd]", bare)) or (not time and "m" in bare)
-    return Shown(date, time, bool(_ELAPSED.search(bare))) if date or time else None
+    return DateFormat(date, time, bool(_ELAPSED.search(bare))) if date or time else None
 
 
-def text(value: str, shown: Shown, *, since_1904: bool) -> str:
+def format_value(value: str, shown: DateFormat, *, since_1904: bool) -> str:
     """The number as ISO 8601 writes it; as it is where it is no number, or no date that can be."""
     try:
         days = float(value)
@@ -44,7 +44,7 @@ def text(value: str, shown: Shown, *, since_1904: bool) -> str:
         return value
     if not 0 <= days < _LAST:
         return value
-    if shown.elapsed and not shown.date:
+    if shown.is_elapsed and not shown.date:
         minutes, seconds = divmod(round(days * 86_400), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     if not since_1904 and int(days) == 60:
@@ -57,11 +57,11 @@ def text(value: str, shown: Shown, *, since_1904: bool) -> str:
     return moment.date().isoformat() if shown.date else clock
 
 
-_DATE, _TIME, _BOTH = Shown(date=True), Shown(time=True), Shown(date=True, time=True)
+_DATE, _TIME, _BOTH = DateFormat(date=True), DateFormat(time=True), DateFormat(date=True, time=True)
 #: Numbers of formats that need no code; from 27 on those of East Asia.
 _BUILT_IN = {
     **dict.fromkeys((14, 15, 16, 17, 27, 28, 29, 30, 31, 34, 35, 36, *range(50, 55), 57, 58), _DATE),
     **dict.fromkeys((18, 19, 20, 21, 32, 33, 45, 47, 55, 56), _TIME),
     22: _BOTH,
-    46: Shown(time=True, elapsed=True),
+    46: DateFormat(time=True, is_elapsed=True),
 }

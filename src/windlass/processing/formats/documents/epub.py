@@ -13,7 +13,7 @@ from windlass.processing.formats.read_limits import MB
 from windlass.processing.formats.text import encodings, html_text, xml_events
 
 _CHAPTER = 8 * MB
-_SAYS = {"title": "title", "creator": "author", "date": "created", "language": "language"}
+_FACT_BY_ELEMENT = {"title": "title", "creator": "author", "date": "created", "language": "language"}
 #: Fonts are hidden this way in books that anybody may read.
 _FONTS_ONLY = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
@@ -23,12 +23,12 @@ def is_epub(packed: ZipPackage) -> bool:
 
 
 def facts(packed: ZipPackage) -> dict[str, Any]:
-    found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
+    facts_found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
     with suppress(xml_events.Malformed):
-        for name, said in xml_events.leaves(packed.blocks(package(packed), 4 * MB)):
-            if name in _SAYS and said:
-                found.setdefault(_SAYS[name], said)
-    return found
+        for name, text in xml_events.leaves(packed.blocks(package_path(packed), 4 * MB)):
+            if name in _FACT_BY_ELEMENT and text:
+                facts_found.setdefault(_FACT_BY_ELEMENT[name], text)
+    return facts_found
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
@@ -36,14 +36,14 @@ def text(packed: ZipPackage) -> Iterator[str]:
     for part in _chapters(packed):
         source = packed.read(part, _CHAPTER)
         if _is_markup(source):
-            yield from _page(source)
+            yield from _page_text(source)
             yield "\n"
 
 
-def _page(source: bytes) -> Iterator[str]:
+def _page_text(source: bytes) -> Iterator[str]:
     page = encodings.decoder(encodings.encoding_of(source, html_text.declared_charset(source))).decode(source, True)
     head = page.find("<body")
-    return html_text.text(page[max(head, 0) :])
+    return html_text.visible_text(page[max(head, 0) :])
 
 
 def _is_markup(source: bytes) -> bool:
@@ -52,7 +52,7 @@ def _is_markup(source: bytes) -> bool:
     return head.lstrip("\ufeff \t\r\n").startswith("<") and "\0" not in head
 
 
-def package(packed: ZipPackage) -> str:
+def package_path(packed: ZipPackage) -> str:
     """Where the package document lies; empty where the book does not say."""
     for event in xml_events.events(packed.blocks("META-INF/container.xml", MB)):
         if event.kind == "start" and event.name == "rootfile":
@@ -62,19 +62,21 @@ def package(packed: ZipPackage) -> str:
 
 def _chapters(packed: ZipPackage) -> list[str]:
     """What the spine lists. Of what is no page, the page that the book names in its place."""
-    opf, places, instead, order = package(packed), dict[str, str](), dict[str, str](), list[str]()
+    opf, paths, fallbacks, order = package_path(packed), dict[str, str](), dict[str, str](), list[str]()
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks(opf, 4 * MB)):
-            said = event.attributes
+            attributes = event.attributes
             if event.kind == "start" and event.name == "item":
-                href = unquote(said.get("href", "").partition("#")[0])
-                places[said.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
-                if said.get("media-type", "").startswith(("image/", "audio/", "video/")) and said.get("fallback"):
-                    instead[said.get("id", "")] = said["fallback"]
+                href = unquote(attributes.get("href", "").partition("#")[0])
+                paths[attributes.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
+                if attributes.get("media-type", "").startswith(("image/", "audio/", "video/")) and attributes.get(
+                    "fallback"
+                ):
+                    fallbacks[attributes.get("id", "")] = attributes["fallback"]
             elif event.kind == "start" and event.name == "itemref":
-                order.append(said.get("idref", ""))
-    found = (instead.get(each, each) for each in order)
-    return [places[each] for each in found if each in places]
+                order.append(attributes.get("idref", ""))
+    shown = (fallbacks.get(each, each) for each in order)
+    return [paths[each] for each in shown if each in paths]
 
 
 def _is_encrypted(packed: ZipPackage) -> bool:

@@ -11,7 +11,7 @@ from windlass.processing.formats.read_limits import MB, shorten
 from windlass.processing.formats.text import xml_events
 
 MOST_NAMES = 100
-_META = {
+_FACT_BY_ELEMENT = {
     "title": "title",
     "initial-creator": "author",
     "creator": "author",
@@ -37,7 +37,7 @@ def is_opendocument(packed: ZipPackage) -> bool:
 def facts(packed: ZipPackage) -> dict[str, Any]:
     """Of one that is encrypted, what its own description says, which is not."""
     kind = packed.read("mimetype", 200).decode("ascii", "replace")
-    found = _described(packed)
+    found = _metadata(packed)
     found["has_macros"] = any(
         name.startswith(("Basic/", "Scripts/")) and not name.endswith("/") for name in packed.names
     )
@@ -45,9 +45,9 @@ def facts(packed: ZipPackage) -> dict[str, Any]:
     if found["encrypted"]:
         return found
     if "spreadsheet" in kind:
-        found |= _names(packed, "table", "sheet")
+        found |= _named_elements(packed, "table", "sheet")
     elif "presentation" in kind:
-        found |= {"slides": _names(packed, "page", "slide")["slides"]}
+        found |= {"slides": _named_elements(packed, "page", "slide")["slides"]}
     pages = found.get("page_count") or found.get("slides") or found.get("sheets")
     return found | ({"page_count": pages} if pages else {})
 
@@ -92,24 +92,24 @@ def _paragraphs(events: Iterator[xml_events.Event]) -> Iterator[str]:
             yield " " * min(int(count), 100) if count.isdecimal() and len(count) < 5 else " "
 
 
-def _described(packed: ZipPackage) -> dict[str, Any]:
+def _metadata(packed: ZipPackage) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if _is_encrypted(packed, "meta.xml"):
         return found
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks("meta.xml", MB)):
             if event.kind == "start" and event.name == "document-statistic":
-                found |= _counted(event)
+                found |= _page_count(event)
     with suppress(xml_events.Malformed):
-        for name, said in xml_events.leaves(packed.blocks("meta.xml", MB)):
-            if name in _META and said:
-                found.setdefault(_META[name], said)
+        for name, text in xml_events.leaves(packed.blocks("meta.xml", MB)):
+            if name in _FACT_BY_ELEMENT and text:
+                found.setdefault(_FACT_BY_ELEMENT[name], text)
     return found
 
 
-def _counted(event: xml_events.Event) -> dict[str, int]:
-    told = event.attributes.get("page-count", "")
-    return {"page_count": int(told)} if told.isdecimal() and 0 < len(told) < 10 else {}
+def _page_count(event: xml_events.Event) -> dict[str, int]:
+    count = event.attributes.get("page-count", "")
+    return {"page_count": int(count)} if count.isdecimal() and 0 < len(count) < 10 else {}
 
 
 def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
@@ -124,16 +124,16 @@ def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
     return False
 
 
-def _names(packed: ZipPackage, element: str, called: str) -> dict[str, Any]:
+def _named_elements(packed: ZipPackage, element: str, label: str) -> dict[str, Any]:
     """How many there are directly in the document, and their names: tables within tables are not sheets."""
-    found: list[str] = []
-    count = deep = 0
+    names: list[str] = []
+    count = depth = 0
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks("content.xml")):
             if event.name == element:
-                deep += 1 if event.kind == "start" else -1
-                if event.kind == "start" and deep == 1:
+                depth += 1 if event.kind == "start" else -1
+                if event.kind == "start" and depth == 1:
                     count += 1
-                    if len(found) < MOST_NAMES:
-                        found.append(shorten(event.attributes.get("name", ""), 100))
-    return {f"{called}s": count, f"{called}_names": found}
+                    if len(names) < MOST_NAMES:
+                        names.append(shorten(event.attributes.get("name", ""), 100))
+    return {f"{label}s": count, f"{label}_names": names}

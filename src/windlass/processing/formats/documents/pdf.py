@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import io
+import re
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta, timezone
 from importlib import import_module
 from typing import Any, BinaryIO
 
@@ -25,7 +29,19 @@ _FIELDS_WITH_TEXT = (4, 5, 6)
 _HIDDEN, _PASSWORD = 2 | 32, 1 << 13
 
 
-def raw() -> Any:
+#: Bytes of the file that are searched, object streams that are unpacked for it, and bytes of each.
+_MOST_SEARCHED, _MOST_STREAMS, _LONGEST_STREAM = 256 * 1024 * 1024, 2000, 1024 * 1024
+_BLOCK, _OVERLAP = 4 * 1024 * 1024, 64 * 1024
+_NAME = b"/UserUnit"
+_STREAM = re.compile(rb"/ObjStm\b[^\x00]{0,400}?stream\r?\n", re.DOTALL)
+_FIRST_PAGE = re.compile(rb"/Kids\[ ?(\d+) 0 R")
+_NUMBER = rb"\+?(\d*\.?\d+)"
+_DATE = re.compile(
+    r"(?:D:)?(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:(Z)|([+-])(\d\d)'?(?:(\d\d)'?)?)?.*", re.DOTALL | re.ASCII
+)
+
+
+def pdfium_api() -> Any:
     """PDFium's own functions; the binding finds them as it is imported, so no checker knows them."""
     return import_module("pypdfium2.raw")
 
@@ -62,8 +78,10 @@ def page_text(document: Any, number: int) -> str:
     import pypdfium2
 
     try:
-        with closing(document[number]) as page, closing(page.get_textpage()) as read:
-            return str(read.get_text_bounded()).replace("\x02", "-")  # PDFium's sign for a hyphen at the end of a line
+        with closing(document[number]) as page, closing(page.get_textpage()) as text_page:
+            return str(text_page.get_text_bounded()).replace(
+                "\x02", "-"
+            )  # PDFium's sign for a hyphen at the end of a line
     except pypdfium2.PdfiumError:
         return ""
 
@@ -71,7 +89,7 @@ def page_text(document: Any, number: int) -> str:
 def metadata(document: Any, key: str) -> str:
     """What the document says of itself; halves of surrogates in it are replaced."""
     name = key.encode() + b"\0"
-    return _text_of(lambda buffer, size: raw().FPDF_GetMetaText(document, name, buffer, size))
+    return _read_utf16(lambda buffer, size: pdfium_api().FPDF_GetMetaText(document, name, buffer, size))
 
 
 def prepare_fields(document: Any) -> None:
@@ -80,16 +98,16 @@ def prepare_fields(document: Any) -> None:
     import pypdfium2
 
     with suppress(pypdfium2.PdfiumError):
-        if raw().FPDF_GetFormType(document) == raw().FORMTYPE_NONE:
+        if pdfium_api().FPDF_GetFormType(document) == pdfium_api().FORMTYPE_NONE:
             return
         for number in range(min(len(document), MOST_PAGES)):
             with closing(document[number]) as page:
-                if raw().FPDFPage_GetAnnotCount(page) > _MOST_FIELDS:
+                if pdfium_api().FPDFPage_GetAnnotCount(page) > _MOST_FIELDS:
                     return
         document.init_forms()
 
 
-def notes(document: Any, number: int) -> Iterator[str]:
+def annotation_texts(document: Any, number: int) -> Iterator[str]:
     """What was written into the form fields of a page, and its annotations: notes, comments, typed text.
 
     Fields are read where ``prepare_fields`` was called. Something for each, so that who takes it can look at the clock.
@@ -99,41 +117,43 @@ def notes(document: Any, number: int) -> Iterator[str]:
     try:
         with closing(document[number]) as page:
             seen: set[str] = set()
-            for index in range(min(raw().FPDFPage_GetAnnotCount(page), _MOST_NOTES)):
-                said = _note(document, page, index)
-                fresh = said.strip() and said not in seen
-                seen.add(said)
-                yield f"{said}\n" if fresh else ""
+            for index in range(min(pdfium_api().FPDFPage_GetAnnotCount(page), _MOST_NOTES)):
+                text = _read_annotation(document, page, index)
+                is_new = text.strip() and text not in seen
+                seen.add(text)
+                yield f"{text}\n" if is_new else ""
     except pypdfium2.PdfiumError:
         return
 
 
-def _note(document: Any, page: Any, index: int) -> str:
-    note = raw().FPDFPage_GetAnnot(page, index)
-    if not note:
+def _read_annotation(document: Any, page: Any, index: int) -> str:
+    annotation = pdfium_api().FPDFPage_GetAnnot(page, index)
+    if not annotation:
         return ""
     try:
-        return _said(document, note)
+        return _annotation_text(document, annotation)
     finally:
-        raw().FPDFPage_CloseAnnot(note)
+        pdfium_api().FPDFPage_CloseAnnot(annotation)
 
 
-def _said(document: Any, note: Any) -> str:
-    pdfium = raw()
-    kind = pdfium.FPDFAnnot_GetSubtype(note)
-    if kind in (_LINK, _POPUP) or pdfium.FPDFAnnot_GetFlags(note) & _HIDDEN:
+def _annotation_text(document: Any, annotation: Any) -> str:
+    pdfium = pdfium_api()
+    kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+    if kind in (_LINK, _POPUP) or pdfium.FPDFAnnot_GetFlags(annotation) & _HIDDEN:
         return ""
     if kind != _WIDGET:
-        return _text_of(lambda buffer, size: pdfium.FPDFAnnot_GetStringValue(note, b"Contents\0", buffer, size))
+        return _read_utf16(
+            lambda buffer, size: pdfium.FPDFAnnot_GetStringValue(annotation, b"Contents\0", buffer, size)
+        )
     form = document.formenv
-    if form is None or pdfium.FPDFAnnot_GetFormFieldType(form, note) not in _FIELDS_WITH_TEXT:
+    if form is None or pdfium.FPDFAnnot_GetFormFieldType(form, annotation) not in _FIELDS_WITH_TEXT:
         return ""
-    if pdfium.FPDFAnnot_GetFormFieldFlags(form, note) & _PASSWORD:
+    if pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD:
         return ""
-    return _text_of(lambda buffer, size: pdfium.FPDFAnnot_GetFormFieldValue(form, note, buffer, size))
+    return _read_utf16(lambda buffer, size: pdfium.FPDFAnnot_GetFormFieldValue(form, annotation, buffer, size))
 
 
-def _text_of(read: Callable[[Any, int], int]) -> str:
+def _read_utf16(read: Callable[[Any, int], int]) -> str:
     """UTF-16 from one of PDFium's functions, which tell its size in bytes, with an end of two."""
     size = min(int(read(None, 0)), 2 * _LONGEST_NOTE)
     if size <= 2:
@@ -142,3 +162,74 @@ def _text_of(read: Callable[[Any, int], int]) -> str:
     wide = ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort))
     length = min(int(read(wide, size)), size)
     return buffer.raw[: max(length - 2, 0)].decode("utf-16-le", "replace").replace("\r", "\n")
+
+
+def iso_date(text: str) -> str | None:
+    """ISO 8601, with an offset where the date has one; None for what is no date."""
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups()[:6])
+    try:
+        moment = datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
+        if match[7]:
+            moment = moment.replace(tzinfo=UTC)
+        elif match[8]:
+            offset = timedelta(hours=int(match[9]), minutes=int(match[10] or 0))
+            moment = moment.replace(tzinfo=timezone(-offset if match[8] == "-" else offset))
+    except ValueError:
+        return None
+    return moment.isoformat()
+
+
+def user_unit(document: Any, file: BinaryIO) -> float:
+    """In points, 1 where the document says nothing else. ``document`` is PDFium's, read from ``file``."""
+    import pypdfium2
+
+    if not _mentions_user_unit(file):
+        return 1.0
+    saved = io.BytesIO()
+    new_document = pypdfium2.PdfDocument.new()  # type: ignore[no-untyped-call]
+    with new_document as single_page:  # PDFium writes the page's dictionary as it was
+        single_page.import_pages(document, [0])
+        single_page.save(saved)
+    return _unit(saved.getvalue())
+
+
+def _unit(saved: bytes) -> float:
+    first = _FIRST_PAGE.search(saved)
+    page = _object(saved, first[1]) if first else b""
+    reference = re.search(_NAME + rb"\s+(\d+) 0 R", page)
+    source = _object(saved, reference[1]) if reference else page.partition(_NAME)[2]
+    match = re.match(rb"\s*" + _NUMBER, source)
+    unit = float(match[1]) if match else 1.0
+    return unit if 0 < unit < 1e6 else 1.0
+
+
+def _object(saved: bytes, number: bytes) -> bytes:
+    found = re.search(rb"(?:^|[\r\n])" + number + rb" 0 obj\b(.*?)endobj", saved, re.DOTALL)
+    return found[1] if found else b""
+
+
+def _mentions_user_unit(file: BinaryIO) -> bool:
+    """In the file as it is, or in one of its object streams."""
+    budget = [_MOST_STREAMS]
+    for offset in range(0, _MOST_SEARCHED, _BLOCK):
+        file.seek(offset)
+        data = file.read(_BLOCK + _OVERLAP)
+        if _NAME in data or any(_NAME in body for body in _unpacked(data, budget)):
+            return True
+        if len(data) <= _BLOCK:
+            return False
+    return False
+
+
+def _unpacked(data: bytes, budget: list[int]) -> Any:
+    for match in _STREAM.finditer(data):
+        budget[0] -= 1
+        if budget[0] < 0:
+            return
+        try:
+            yield zlib.decompressobj().decompress(data[match.end() :], _LONGEST_STREAM)
+        except zlib.error:
+            continue

@@ -11,7 +11,7 @@ _MOST_TAGS = 200
 _HIGH_RANGE = re.compile(r"PQ\b|HLG\b|ST ?2084", re.IGNORECASE)
 
 
-def name(profile: bytes) -> str | None:
+def profile_name(profile: bytes) -> str | None:
     """The ``desc`` tag, in its first language; None where the profile is damaged."""
     try:
         return _text(_tag(profile, b"desc"))
@@ -19,17 +19,17 @@ def name(profile: bytes) -> str | None:
         return None
 
 
-def transfer(profile: bytes) -> int:
+def transfer_function(profile: bytes) -> int:
     """The function by which numbers become light (ITU-T H.273), by the ``cicp`` tag (ICC.1:2022, 9.2.17), else by the
     profile's name; 0 where neither tells one of a high dynamic range."""
     try:
-        told = _tag(profile, b"cicp")
+        tag = _tag(profile, b"cicp")
     except struct.error:
         return 0
-    if len(told) >= 10 and told.startswith(b"cicp"):
-        return told[9]
-    said = _HIGH_RANGE.search(name(profile) or "")
-    return 0 if said is None else (18 if said[0].upper() == "HLG" else 16)
+    if len(tag) >= 10 and tag.startswith(b"cicp"):
+        return tag[9]
+    match = _HIGH_RANGE.search(profile_name(profile) or "")
+    return 0 if match is None else (18 if match[0].upper() == "HLG" else 16)
 
 
 def _tag(profile: bytes, wanted: bytes) -> bytes:

@@ -85,7 +85,7 @@ class _Directory:
         return self.number(_WIDTH) * self.number(_HEIGHT)
 
 
-def read(file: BinaryIO, size: int) -> RawPhoto | None:
+def read_raw_photo(file: BinaryIO, size: int) -> RawPhoto | None:
     """None for what is no raw photograph that is known here."""
     file.seek(0)
     head = file.read(16)
@@ -127,9 +127,9 @@ def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
             first.number(_RW2_BOTTOM) - first.number(_RW2_TOP),
         )
     if kind == "image/x-canon-cr2":
-        told = next((each for each in directories if _EXIF_WIDTH in each.tags and _EXIF_HEIGHT in each.tags), None)
-        if told is not None:
-            return told.number(_EXIF_WIDTH), told.number(_EXIF_HEIGHT)
+        exif = next((each for each in directories if _EXIF_WIDTH in each.tags and _EXIF_HEIGHT in each.tags), None)
+        if exif is not None:
+            return exif.number(_EXIF_WIDTH), exif.number(_EXIF_HEIGHT)
     sensors = [each for each in directories if each.is_of_a_sensor and each.number(_SUBFILE) & 1 == 0]
     main = max(sensors or directories, key=lambda each: each.area)
     crop = main.tags.get(_CROP_SIZE, ())
@@ -141,15 +141,15 @@ def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
     return main.number(_WIDTH), main.number(_HEIGHT)
 
 
-def _directories(file: BinaryIO, size: int, order: str, at: int) -> Iterator[_Directory]:
+def _directories(file: BinaryIO, size: int, order: str, offset: int) -> Iterator[_Directory]:
     """Each once: the first, those that follow it, and those that they point at."""
-    waiting, seen = [at], set[int]()
-    while waiting and len(seen) < _MOST_DIRECTORIES:
-        at = waiting.pop(0)
-        if at in seen or not 8 <= at < size:
+    pending, seen = [offset], set[int]()
+    while pending and len(seen) < _MOST_DIRECTORIES:
+        offset = pending.pop(0)
+        if offset in seen or not 8 <= offset < size:
             continue
-        seen.add(at)
-        file.seek(at)
+        seen.add(offset)
+        file.seek(offset)
         (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))
         count = min(count, _MOST_ENTRIES)
         body = file.read(12 * count + 4)
@@ -157,14 +157,14 @@ def _directories(file: BinaryIO, size: int, order: str, at: int) -> Iterator[_Di
             continue
         directory = _Directory()
         for entry in range(count):
-            _add(file, directory, order, body[12 * entry : 12 * entry + 12], size)
+            _add_entry(file, directory, order, body[12 * entry : 12 * entry + 12], size)
         yield directory
         following = struct.unpack_from(f"{order}I", body.ljust(12 * count + 4, b"\0"), 12 * count)[0]
-        pointed = [*directory.tags.get(_SUBDIRECTORIES, ()), *directory.tags.get(_EXIF, ())]
-        waiting += [int(place) for place in (following, *pointed)]
+        linked = [*directory.tags.get(_SUBDIRECTORIES, ()), *directory.tags.get(_EXIF, ())]
+        pending += [int(target) for target in (following, *linked)]
 
 
-def _add(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: int) -> None:
+def _add_entry(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: int) -> None:
     tag, kind, count = struct.unpack_from(f"{order}HHI", entry)
     each = _SIZES.get(kind, 0)
     if tag == _RW2_JPEG and kind == 7:
@@ -172,12 +172,12 @@ def _add(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: 
     if not each:
         return
     length = each * min(count, 64 if kind == 2 else _MOST_VALUES)
-    data = entry[8:] if each * count <= 4 else _at(file, struct.unpack_from(f"{order}I", entry, 8)[0], length)
+    data = entry[8:] if each * count <= 4 else _read_at(file, struct.unpack_from(f"{order}I", entry, 8)[0], length)
     if tag == _MAKE and kind == 2:
         directory.make = data.partition(b"\0")[0].decode("latin-1").strip()
     elif kind in (3, 4, 5, 13) and len(data) >= length:
         directory.tags[tag] = _numbers(data[:length], kind, order)
-        _find_jpeg(directory, size)
+        _set_preview(directory, size)
     elif tag == _DNG_VERSION:
         directory.tags[tag] = (1,)
 
@@ -188,7 +188,7 @@ def _numbers(data: bytes, kind: int, order: str) -> Numbers:
     return tuple(value for (value,) in struct.iter_unpack(f"{order}{'H' if kind == 3 else 'I'}", data))
 
 
-def _find_jpeg(directory: _Directory, size: int) -> None:
+def _set_preview(directory: _Directory, size: int) -> None:
     """A picture for viewing: by its own entries, or as the one strip of a directory that is no sensor's."""
     tags = directory.tags
     if _JPEG in tags and _JPEG_LENGTH in tags:
@@ -206,9 +206,9 @@ def _preview(offset: int, length: int, size: int) -> Preview | None:
     return Preview(offset, length) if offset > 0 and 0 < length <= size - offset else None
 
 
-def _at(file: BinaryIO, offset: int, length: int) -> bytes:
-    place = file.tell()
+def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    position = file.tell()
     file.seek(offset)
     data = file.read(length)
-    file.seek(place)
+    file.seek(position)
     return data

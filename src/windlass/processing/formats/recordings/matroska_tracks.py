@@ -38,7 +38,7 @@ class _Element:
     end: int
 
 
-def tracks(file: BinaryIO, size: int) -> Tracks | None:
+def read_tracks(file: BinaryIO, size: int) -> Tracks | None:
     """None where no tracks are described. Blocks are looked at only until a second picture was found."""
     doc_type, kinds, numbers = "", list[int](), list[int]()
     seen: dict[int, int] = {}

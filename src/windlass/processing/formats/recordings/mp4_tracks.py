@@ -40,7 +40,7 @@ class _Box:
     end: int
 
 
-def movie(file: BinaryIO, size: int) -> Movie | None:
+def read_movie(file: BinaryIO, size: int) -> Movie | None:
     """None where there is no box of tracks: the file is none of these, or was cut off before it."""
     file.seek(4)
     if file.read(4) not in FIRST:
@@ -104,13 +104,13 @@ def _track(file: BinaryIO, trak: _Box, left: list[int]) -> Track:
     sizes = _child(file, table, b"stsz", left) or _child(file, table, b"stz2", left)
     _, _, samples = struct.unpack(">III", _read(file, sizes, 12))
     width, height = struct.unpack_from(">HH", described, 40)
-    scale = _scale(_read(file, _child(file, media, b"mdhd", left), 24))
+    scale = _ticks_per_second(_read(file, _child(file, media, b"mdhd", left), 24))
     ticks = _ticks(file, _child(file, table, b"stts", left))
     seconds = ticks / scale if scale else 0.0
     return Track(handler.decode("latin-1"), described[12:16].decode("latin-1"), samples, seconds, width, height)
 
 
-def _scale(head: bytes) -> int:
+def _ticks_per_second(head: bytes) -> int:
     """Ticks a second, of a media header of either version."""
     return int(struct.unpack_from(">I", head, 20 if head[0] == 1 else 12)[0])
 
@@ -125,7 +125,7 @@ def _ticks(file: BinaryIO, times: _Box | None) -> int:
     return sum(number * ticks for number, ticks in struct.iter_unpack(">II", body[: len(body) // 8 * 8]))
 
 
-def transfer(file: BinaryIO, size: int) -> int:
+def transfer_function(file: BinaryIO, size: int) -> int:
     """The function by which the numbers of a HEIF or AVIF picture become light (ITU-T H.273); 0 where none is told."""
     left = [_MOST_BOXES]
     meta = next((box for box in _boxes(file, 0, size, left) if box.kind == b"meta"), None)

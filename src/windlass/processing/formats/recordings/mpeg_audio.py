@@ -29,7 +29,7 @@ _RATES = {
 _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
-def behind_tags(file: BinaryIO, size: int) -> int:
+def end_of_tags(file: BinaryIO, size: int) -> int:
     """Where the ID3v2 tags at the file's beginning say that they end; 0 where there are none."""
     at = 0
     for _ in range(_MOST_TAGS):
@@ -42,31 +42,31 @@ def behind_tags(file: BinaryIO, size: int) -> int:
     return at if at <= size else 0
 
 
-def search(file: BinaryIO, begin: int, within: int) -> tuple[int, str] | None:
+def find_frames(file: BinaryIO, start: int, within: int) -> tuple[int, str] | None:
     """Where frames begin, at most so many bytes behind ``begin``, and the type: ``audio/mpeg`` or ``audio/aac``."""
-    for at in range(begin, begin + within, _WINDOW):
-        file.seek(at)
+    for offset in range(start, start + within, _WINDOW):
+        file.seek(offset)
         data = file.read(_WINDOW + _BEHIND)
         for match in islice(_SYNC.finditer(data, 0, _WINDOW), _MOST_TRIES):
-            found = _frame(data, match.start())
-            if found is not None and _follow(data, match.start(), found[0]):
-                return at + match.start(), "audio/aac" if found[0][0] == "adts" else "audio/mpeg"
+            frame = _read_frame(data, match.start())
+            if frame is not None and _frames_follow(data, match.start(), frame[0]):
+                return offset + match.start(), "audio/aac" if frame[0][0] == "adts" else "audio/mpeg"
         if len(data) < _WINDOW:
             return None
     return None
 
 
-def _follow(data: bytes, at: int, kind: tuple[object, ...]) -> bool:
+def _frames_follow(data: bytes, offset: int, kind: tuple[object, ...]) -> bool:
     """Whether frames of one kind follow each other from here, as many as there must be, or to the end of the file."""
     for number in range(_IN_A_ROW):
-        found = _frame(data, at)
-        if found is None or found[0] != kind:
-            return number >= 2 and at == len(data)
-        at += found[1]
+        frame = _read_frame(data, offset)
+        if frame is None or frame[0] != kind:
+            return number >= 2 and offset == len(data)
+        offset += frame[1]
     return True
 
 
-def _frame(data: bytes, at: int) -> tuple[tuple[object, ...], int] | None:
+def _read_frame(data: bytes, at: int) -> tuple[tuple[object, ...], int] | None:
     """What stays the same from frame to frame, and the frame's length in bytes."""
     head = data[at : at + 7]
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:

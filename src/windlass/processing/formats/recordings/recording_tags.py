@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-
-from windlass.processing.formats.recordings.places import iso6709
 
 LONGEST = 500
 
@@ -25,28 +24,40 @@ _NAMES = {
     "title": "title",
     "track": "tracknumber",
 }
-_PLACES = ("location", "com.apple.quicktime.location.iso6709")
-_TIMES = ("com.apple.quicktime.creationdate", "creation_time")
+_LOCATION_KEYS = ("location", "com.apple.quicktime.location.iso6709")
+_ISO6709 = re.compile(
+    r"([+-]\d{1,2}(?:\.\d{1,8})?)([+-]\d{1,3}(?:\.\d{1,8})?)([+-]\d{1,6}(?:\.\d{1,6})?)?(?:CRS\w+)?/?", re.ASCII
+)
+_TIME_KEYS = ("com.apple.quicktime.creationdate", "creation_time")
 
 
 def tags(metadata: Mapping[str, str]) -> dict[str, str]:
-    said = {key.lower(): value.strip()[:LONGEST] for key, value in metadata.items()}
-    return {name: said[key] for key, name in _NAMES.items() if said.get(key)}
+    values = {key.lower(): value.strip()[:LONGEST] for key, value in metadata.items()}
+    return {name: values[key] for key, name in _NAMES.items() if values.get(key)}
 
 
-def made_at(metadata: Mapping[str, str]) -> str | None:
+def created_at(metadata: Mapping[str, str]) -> str | None:
     """ISO 8601; None where nothing is said, or the epoch of the container, which stands for nothing."""
-    said = {key.lower(): value.strip() for key, value in metadata.items()}
-    for key in _TIMES:
+    values = {key.lower(): value.strip() for key, value in metadata.items()}
+    for key in _TIME_KEYS:
         try:
-            when = datetime.fromisoformat(said.get(key, ""))
+            moment = datetime.fromisoformat(values.get(key, ""))
         except ValueError:
             continue
-        if when.year > 1970:
-            return when.isoformat()
+        if moment.year > 1970:
+            return moment.isoformat()
     return None
 
 
-def place(metadata: Mapping[str, str]) -> dict[str, Any] | None:
-    said = {key.lower(): value for key, value in metadata.items()}
-    return next((found for key in _PLACES if (found := iso6709(said.get(key, "")))), None)
+def location(metadata: Mapping[str, str]) -> dict[str, Any] | None:
+    values = {key.lower(): value for key, value in metadata.items()}
+    return next((position for key in _LOCATION_KEYS if (position := iso6709(values.get(key, "")))), None)
+
+
+def iso6709(text: str) -> dict[str, float] | None:
+    """Degrees, north and east positive, and metres above the sea; None for what is no place in decimal degrees."""
+    match = _ISO6709.fullmatch(text.strip())
+    if match is None or abs(float(match[1])) > 90 or abs(float(match[2])) > 180:
+        return None
+    position = {"latitude": float(match[1]), "longitude": float(match[2])}
+    return position | ({"altitude": float(match[3])} if match[3] else {})

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from windlass.processing.formats.recordings import matroska_tracks, mp4_tracks, mpeg_audio
 
 #: Type of a container with pictures -> with sound alone.
-_OF_SOUND = {
+_SOUND_ONLY = {
     "video/3gpp": "audio/3gpp",
     "video/3gpp2": "audio/3gpp2",
     "video/mp4": "audio/mp4",
@@ -17,15 +17,15 @@ _OF_SOUND = {
     "video/x-matroska": "audio/x-matroska",
     "video/x-ms-asf": "audio/x-ms-wma",
 }
-_OF_PICTURES = {"audio/3gpp": "video/3gpp", "audio/3gpp2": "video/3gpp2", "audio/mp4": "video/mp4"}
-_MP4 = frozenset({*_OF_PICTURES, *_OF_PICTURES.values(), "video/quicktime", "application/mp4"})
+_WITH_PICTURES = {"audio/3gpp": "video/3gpp", "audio/3gpp2": "video/3gpp2", "audio/mp4": "video/mp4"}
+_MP4 = frozenset({*_WITH_PICTURES, *_WITH_PICTURES.values(), "video/quicktime", "application/mp4"})
 _UNKNOWN = "application/octet-stream"
 
 #: Codecs of MP4 whose samples are pictures of their own: a cover, or one for each chapter.
 _STILL_CODECS = frozenset({"jpeg", "mjpa", "png ", "gif ", "tiff"})
 
 #: First bytes, and those at offset 8 -> type, where libmagic tells nothing or something else.
-_HEADS = (
+_TYPE_BY_HEAD = (
     (b"RIFX", b"WAVE", "audio/wav"),
     (b"RF64", b"WAVE", "audio/wav"),
     (b"BW64", b"WAVE", "audio/wav"),
@@ -46,58 +46,58 @@ _ASF_SOUND = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
 _ASF_PICTURES = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
 
 
-def kind(file: BinaryIO, head: bytes, size: int, found: str) -> str:
+def recording_type(file: BinaryIO, head: bytes, size: int, detected: str) -> str:
     """The type of a recording by its tracks: ``found`` where it is none, or where they cannot be read.
 
     ``head`` is the file's beginning, ``found`` its type by other means.
     """
-    for first, later, named in _HEADS:
+    for first, later, named in _TYPE_BY_HEAD:
         if head.startswith(first) and head[8:].startswith(later):
             return named
-    if found in _MP4 or (found == _UNKNOWN and head[4:8] in mp4_tracks.FIRST):
-        return _of_mp4(file, size, found)
+    if detected in _MP4 or (detected == _UNKNOWN and head[4:8] in mp4_tracks.FIRST):
+        return _mp4_type(file, size, detected)
     if head.startswith(matroska_tracks.SIGNATURE):
-        return _of_matroska(file, size, found)
+        return _matroska_type(file, size, detected)
     if head.startswith(b"OggS"):
-        return _of_ogg(head, found)
+        return _ogg_type(head, detected)
     if head.startswith(_ASF):
-        return _of_asf(head, found)
-    if head.startswith(b"ID3") and _of_flac(file, size):
+        return _asf_type(head, detected)
+    if head.startswith(b"ID3") and _is_flac(file, size):
         return "audio/flac"
-    if head.startswith(b"ID3") or found == _UNKNOWN:
+    if head.startswith(b"ID3") or detected == _UNKNOWN:
         frames = first_frame(file, size)
-        return frames[1] if frames is not None else found
-    return found
+        return frames[1] if frames is not None else detected
+    return detected
 
 
 def first_frame(file: BinaryIO, size: int) -> tuple[int, str] | None:
     """Where the frames of MPEG audio begin, and their type. Some tags in front of them tell a wrong length."""
-    behind = mpeg_audio.behind_tags(file, size)
-    if not behind:
-        return mpeg_audio.search(file, 0, mpeg_audio.WITHOUT_TAG)
-    begins = mpeg_audio.search(file, behind, mpeg_audio.WITHOUT_TAG)
-    return begins or mpeg_audio.search(file, 10, mpeg_audio.WITH_TAG)
+    tags_end = mpeg_audio.end_of_tags(file, size)
+    if not tags_end:
+        return mpeg_audio.find_frames(file, 0, mpeg_audio.WITHOUT_TAG)
+    frames = mpeg_audio.find_frames(file, tags_end, mpeg_audio.WITHOUT_TAG)
+    return frames or mpeg_audio.find_frames(file, 10, mpeg_audio.WITH_TAG)
 
 
 def hidden_start(file: BinaryIO, size: int) -> int:
     """Where the frames of MPEG audio begin, if that is not where a reader of its tags would look; else 0."""
     frames = first_frame(file, size)
-    return frames[0] if frames is not None and frames[0] != mpeg_audio.behind_tags(file, size) else 0
+    return frames[0] if frames is not None and frames[0] != mpeg_audio.end_of_tags(file, size) else 0
 
 
-def _of_mp4(file: BinaryIO, size: int, found: str) -> str:
-    movie = mp4_tracks.movie(file, size)
+def _mp4_type(file: BinaryIO, size: int, detected: str) -> str:
+    movie = mp4_tracks.read_movie(file, size)
     if movie is None:
-        return found
+        return detected
     sound = any(track.handler == "soun" for track in movie.tracks)
     pictures = [track for track in movie.tracks if track.handler == "vide"]
     if not sound and not pictures:
-        return found
-    if found in (_UNKNOWN, "application/mp4"):
-        found = "video/quicktime" if movie.brand.strip() in ("", "qt") else "video/mp4"
+        return detected
+    if detected in (_UNKNOWN, "application/mp4"):
+        detected = "video/quicktime" if movie.brand.strip() in ("", "qt") else "video/mp4"
     if sound and all(_is_still(track) and not movie.fragmented for track in pictures):
-        return _OF_SOUND.get(found, found)
-    return _OF_PICTURES.get(found, found)
+        return _SOUND_ONLY.get(detected, detected)
+    return _WITH_PICTURES.get(detected, detected)
 
 
 def _is_still(track: mp4_tracks.Track) -> bool:
@@ -105,36 +105,36 @@ def _is_still(track: mp4_tracks.Track) -> bool:
     return track.samples <= 1 or (track.codec in _STILL_CODECS and track.samples < track.seconds)
 
 
-def _of_matroska(file: BinaryIO, size: int, found: str) -> str:
-    tracks = matroska_tracks.tracks(file, size)
+def _matroska_type(file: BinaryIO, size: int, detected: str) -> str:
+    tracks = matroska_tracks.read_tracks(file, size)
     if tracks is None:
-        return found
-    named = "video/webm" if tracks.doc_type == "webm" else "video/x-matroska"
+        return detected
+    mime_type = "video/webm" if tracks.doc_type == "webm" else "video/x-matroska"
     only_sound = tracks.sound and (not tracks.pictures or tracks.stills)
-    return _OF_SOUND[named] if only_sound else named
+    return _SOUND_ONLY[mime_type] if only_sound else mime_type
 
 
-def _of_ogg(head: bytes, found: str) -> str:
+def _ogg_type(head: bytes, detected: str) -> str:
     """By the first page of each stream; they all stand at the beginning (RFC 3533, 4)."""
-    at, bodies = 0, list[bytes]()
-    while head[at : at + 4] == b"OggS" and len(head) > at + 27 and len(bodies) < _MOST_PAGES:
-        table = head[at + 27 : at + 27 + head[at + 26]]
-        body = at + 27 + len(table)
-        if not head[at + 5] & 2:
+    offset, bodies = 0, list[bytes]()
+    while head[offset : offset + 4] == b"OggS" and len(head) > offset + 27 and len(bodies) < _MOST_PAGES:
+        table = head[offset + 27 : offset + 27 + head[offset + 26]]
+        body = offset + 27 + len(table)
+        if not head[offset + 5] & 2:
             break
         bodies.append(head[body : body + sum(table)])
-        at = body + sum(table)
+        offset = body + sum(table)
     if any(body.startswith(_OGG_PICTURES) for body in bodies):
         return "video/ogg"
-    return "audio/ogg" if any(body.startswith(_OGG_SOUND) for body in bodies) else found
+    return "audio/ogg" if any(body.startswith(_OGG_SOUND) for body in bodies) else detected
 
 
-def _of_asf(head: bytes, found: str) -> str:
+def _asf_type(head: bytes, detected: str) -> str:
     """By the stream properties in the header, and in the extension of the header (ASF specification, 3.3, 4.1)."""
     kinds = _asf_streams(head, 30, min(len(head), struct.unpack_from("<Q", head.ljust(24, b"\0"), 16)[0]))
     if _ASF_PICTURES in kinds:
         return "video/x-ms-asf"
-    return "audio/x-ms-wma" if _ASF_SOUND in kinds else found
+    return "audio/x-ms-wma" if _ASF_SOUND in kinds else detected
 
 
 def _asf_streams(head: bytes, at: int, end: int) -> set[bytes]:
@@ -154,7 +154,7 @@ def _asf_streams(head: bytes, at: int, end: int) -> set[bytes]:
     return kinds
 
 
-def _of_flac(file: BinaryIO, size: int) -> bool:
+def _is_flac(file: BinaryIO, size: int) -> bool:
     """ID3 tags stand before other kinds too."""
-    file.seek(mpeg_audio.behind_tags(file, size))
+    file.seek(mpeg_audio.end_of_tags(file, size))
     return file.read(4) == b"fLaC"

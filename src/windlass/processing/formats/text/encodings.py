@@ -8,10 +8,20 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from windlass.kernel.charsets import codec as known
+from windlass.kernel.charsets import python_codec
 from windlass.processing.formats.read_limits import BLOCK, MB
 
-__all__ = ["FALLBACK", "Survey", "byte_order_mark", "decoded", "decoder", "encoding_of", "known", "prepare", "survey"]
+__all__ = [
+    "FALLBACK",
+    "EncodingDetector",
+    "byte_order_mark",
+    "decoded",
+    "decoder",
+    "detect",
+    "encoding_of",
+    "prepare",
+    "python_codec",
+]
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -44,8 +54,8 @@ _GUESSED = (
 
 def decoder(name: str | None) -> codecs.IncrementalDecoder:
     """A decoder that never fails on bytes: what cannot be decoded becomes U+FFFD. ``name`` is a codec or any label."""
-    codec = "utf-8" if name == "ascii" else name if name == "utf-8-sig" else known(name) or FALLBACK
-    return codecs.getincrementaldecoder(codec)(errors=_VENDORS if codec in _JAPANESE else "replace")
+    codec = "utf-8" if name == "ascii" else name if name == "utf-8-sig" else python_codec(name) or FALLBACK
+    return codecs.getincrementaldecoder(codec)(errors=_VENDOR_CHARACTERS if codec in _JAPANESE else "replace")
 
 
 def byte_order_mark(head: bytes) -> str | None:
@@ -53,7 +63,7 @@ def byte_order_mark(head: bytes) -> str | None:
     return next((codec for mark, codec in _BOMS if head.startswith(mark)), None)
 
 
-class Survey:
+class EncodingDetector:
     """What the bytes of a text say of its encoding. ``add`` takes them piece by piece; memory is bounded."""
 
     def __init__(self) -> None:
@@ -88,18 +98,18 @@ class Survey:
         A byte order mark is believed, then UTF-16 and UTF-32 by their zeros, then what is declared unless the bytes
         contradict it, then UTF-8 where the bytes are valid, then a guess by the frequency of letters, then the hint.
         """
-        said, hinted = known(declared), known(hint)
-        if said in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
-            said = None  # the declaration could not have been read in it
-        if wide := byte_order_mark(self._head) or _wide(self._head, hinted):
+        declared_codec, hint_codec = python_codec(declared), python_codec(hint)
+        if declared_codec in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+            declared_codec = None  # the declaration could not have been read in it
+        if wide := byte_order_mark(self._head) or _utf16_or_utf32(self._head, hint_codec):
             return wide
         if self._is_ascii:
-            return said if said in _SEVEN_BIT else self._escapes or "ascii"
-        if self._is_utf8 and said in (None, "utf-8", FALLBACK):
+            return declared_codec if declared_codec in _SEVEN_BIT else self._escapes or "ascii"
+        if self._is_utf8 and declared_codec in (None, "utf-8", FALLBACK):
             return "utf-8"
-        if said and said != "utf-8":
-            return said
-        return _guess(self._for_guess()) or hinted or FALLBACK
+        if declared_codec and declared_codec != "utf-8":
+            return declared_codec
+        return _guess(self._for_guess()) or hint_codec or FALLBACK
 
     @property
     def _is_utf8(self) -> bool:
@@ -115,58 +125,58 @@ class Survey:
         *lines, self._line = (self._line + piece).split(b"\n")
         for line in lines:
             if not line.isascii():
-                self._sample += _shortened(line) + b"\n"
+                self._sample += _shortened_line(line) + b"\n"
             if len(self._sample) >= _SAMPLE:
                 return
         if len(self._line) > _LONGEST_LINE:
-            self._sample += b"" if self._line.isascii() else _shortened(self._line) + b"\n"
+            self._sample += b"" if self._line.isascii() else _shortened_line(self._line) + b"\n"
             self._line = b""
 
     def _for_guess(self) -> bytes:
-        return bytes(self._sample) + (b"" if self._line.isascii() else _shortened(self._line))
+        return bytes(self._sample) + (b"" if self._line.isascii() else _shortened_line(self._line))
 
 
-def survey(pieces: Iterable[bytes]) -> Survey:
+def detect(pieces: Iterable[bytes]) -> EncodingDetector:
     """What the pieces say, read until nothing more can change it."""
-    found = Survey()
+    detector = EncodingDetector()
     for piece in pieces:
-        found.add(piece)
-        if found.is_decided:
+        detector.add(piece)
+        if detector.is_decided:
             break
-    return found
+    return detector
 
 
 def encoding_of(data: bytes, declared: str | None = None, hint: str | None = None) -> str:
     """The codec of a text that is in memory."""
-    return survey(data[place : place + MB] for place in range(0, len(data), MB)).codec(declared, hint)
+    return detect(data[place : place + MB] for place in range(0, len(data), MB)).codec(declared, hint)
 
 
 def decoded(pieces: Iterable[bytes], declared: str | None) -> Iterator[str]:
     """Text whose encoding is decided by its first MiB, or by all of it where it is shorter."""
-    found, waiting, size = Survey(), list[bytes](), 0
+    detector, held, size = EncodingDetector(), list[bytes](), 0
     pieces = iter(pieces)
     for piece in pieces:
-        found.add(piece)
-        waiting.append(piece)
+        detector.add(piece)
+        held.append(piece)
         size += len(piece)
         if size > MB:
             break
-    reading = decoder(found.codec(declared))
-    for piece in waiting:
-        yield reading.decode(piece)
+    text_decoder = decoder(detector.codec(declared))
+    for piece in held:
+        yield text_decoder.decode(piece)
     for piece in pieces:
-        yield reading.decode(piece)
-    yield reading.decode(b"", True)
+        yield text_decoder.decode(piece)
+    yield text_decoder.decode(b"", True)
 
 
-def _shortened(line: bytes) -> bytes:
+def _shortened_line(line: bytes) -> bytes:
     if len(line) <= _LONGEST_LINE:
         return line
     cut = line[:_LONGEST_LINE]
     return cut[: cut.rfind(b" ") + 1] or cut
 
 
-def _wide(head: bytes, hinted: str | None) -> str | None:
+def _utf16_or_utf32(head: bytes, hinted: str | None) -> str | None:
     """UTF-32 or UTF-16 without a mark: the first by its zeros, the second by which order of bytes gives characters that
     texts have. Without any zero, not even that of a space or a line's end, nobody can tell."""
     is_ascii = head.isascii() and not _CONTROLS.search(head) and head.count(0) < 0.4 * len(head)
@@ -208,10 +218,10 @@ def _guess(sample: bytes) -> str | None:
     import charset_normalizer
 
     best = charset_normalizer.from_bytes(sample[: 2 * BLOCK], cp_isolation=list(_GUESSED)).best()
-    found = known(best.encoding) if best else None
-    if found is None or found in _LATIN_LIKE:
-        return _east_asian(sample) or (found and _likeliest(sample, _LATIN))
-    return _likeliest(sample, (found, *_SCRIPTS)) if found in _SCRIPTS else found
+    codec = python_codec(best.encoding) if best else None
+    if codec is None or codec in _LATIN_LIKE:
+        return _east_asian(sample) or (codec and _likeliest(sample, _LATIN))
+    return _likeliest(sample, (codec, *_SCRIPTS)) if codec in _SCRIPTS else codec
 
 
 def _likeliest(sample: bytes, candidates: Sequence[str]) -> str:
@@ -286,7 +296,7 @@ def _plausibility(text: str, name: str) -> float:
 
 
 _JAPANESE = frozenset({"euc_jp", "iso2022_jp_ext"})
-_VENDORS = "windlass.japanese"
+_VENDOR_CHARACTERS = "windlass.japanese"
 
 
 def _vendor_character(error: UnicodeError) -> tuple[str, int]:
@@ -305,7 +315,7 @@ def _vendor_character(error: UnicodeError) -> tuple[str, int]:
     return "\ufffd", error.end
 
 
-codecs.register_error(_VENDORS, _vendor_character)
+codecs.register_error(_VENDOR_CHARACTERS, _vendor_character)
 
 
 def prepare() -> None:

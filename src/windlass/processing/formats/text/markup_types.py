@@ -21,13 +21,13 @@ SVG, XHTML, HTML, XML = "image/svg+xml", "application/xhtml+xml", "text/html", "
 #: Characters of an instruction, a document type or a tag that are waited for; comments may be of any length.
 _LONGEST = 1024 * 1024
 #: Instructions and document types that are passed over.
-_MOST = 10_000
+_MOST_PROLOGUE_ITEMS = 10_000
 
 _SVG_NAMESPACE, _XHTML_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"
 _OPENDOCUMENT = re.compile(r"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
 
 #: Root of a kind of XML with a type of its own -> what its namespace contains, if it has one, and the type.
-_KINDS: Mapping[str, tuple[str, str]] = {
+_TYPE_BY_ROOT: Mapping[str, tuple[str, str]] = {
     "collada": ("collada", "model/vnd.collada+xml"),
     "feed": ("/atom", "application/atom+xml"),
     "gml": ("/gml", "application/gml+xml"),
@@ -48,8 +48,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "xliff": ("xliff", "application/xliff+xml"),
 }
 
-_PAGE = frozenset({"html", "head", "body", "frameset"})
-_PIECES = re.compile(
+_PAGE_ELEMENTS = frozenset({"html", "head", "body", "frameset"})
+_HTML_ELEMENTS = re.compile(
     r"a|abbr|address|article|aside|b|base|blockquote|br|button|center|code|dd|div|dl|dt|em|fieldset|figure|font|footer"
     r"|form|h[1-6]|header|hr|i|iframe|img|input|li|link|main|meta|nav|object|ol|p|pre|script|section|select|small|span"
     r"|strong|style|sub|sup|table|tbody|td|template|textarea|th|title|tr|tt|u|ul|video"
@@ -102,7 +102,7 @@ class _Root:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def markup(blocks: Iterable[bytes]) -> Markup | None:
+def detect_markup(blocks: Iterable[bytes]) -> Markup | None:
     """What the document of these blocks is; None for what does not begin as markup. No more blocks are taken than are
     needed. Raises ValueError where what stands before the root, or its tag, does not end within reason."""
     reading = iter(blocks)
@@ -130,77 +130,82 @@ def _texts(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
 
 def _opening(texts: Iterable[str]) -> _Opening | None:
     """None where the text goes on as something else than markup."""
-    found, text = _Opening(), ""
+    opening, text = _Opening(), ""
     for more in texts:
         text += more
-        place = _behind_skipped(text, 0)
-        while (behind := _behind_one(text, place, found)) is not None:
-            place = _behind_skipped(text, behind)
-            found.passed += 1
-            if found.passed > _MOST:
+        position = _skip_comments(text, 0)
+        while (end := _end_of_prologue_item(text, position, opening)) is not None:
+            position = _skip_comments(text, end)
+            opening.passed += 1
+            if opening.passed > _MOST_PROLOGUE_ITEMS:
                 raise ValueError
-        text = text[place:]
-        if _is_complete(text, found):
+        text = text[position:]
+        if _is_complete(text, opening):
             break
         if text.startswith("<!--"):
             text = "<!--" + text[4:][-2:]
         if len(text) > _LONGEST:
-            if found.is_script:
+            if opening.is_script:
                 return None
             raise ValueError
-    return found if found.tag or found.doctype or found.is_xml else None
+    return opening if opening.tag or opening.doctype or opening.is_xml else None
 
 
-def _behind_skipped(text: str, place: int) -> int:
+def _skip_comments(text: str, place: int) -> int:
     skipped = _SKIPPED.match(text, place)
     return skipped.end() if skipped else place
 
 
-def _behind_one(text: str, place: int, found: _Opening) -> int | None:
+def _end_of_prologue_item(text: str, start: int, opening: _Opening) -> int | None:
     """Where the one thing ends that begins there; None where that is the root, something else, or has no end yet."""
-    if text.startswith("<!--", place):
+    if text.startswith("<!--", start):
         return None
-    if text.startswith("<?", place):
-        end = text.find("?>", place)
-        found.is_script = found.is_script or (not found.is_xml and _SCRIPT.match(text, place) is not None)
-        found.is_xml = found.is_xml or text.startswith("<?xml", place)
+    if text.startswith("<?", start):
+        end = text.find("?>", start)
+        opening.is_script = opening.is_script or (not opening.is_xml and _SCRIPT.match(text, start) is not None)
+        opening.is_xml = opening.is_xml or text.startswith("<?xml", start)
         return end + 2 if end >= 0 else None
-    if doctype := _DOCTYPE.match(text, place):
-        found.doctype, found.source = doctype[1].lower(), doctype[0]
+    if doctype := _DOCTYPE.match(text, start):
+        opening.doctype, opening.source = doctype[1].lower(), doctype[0]
         return doctype.end()
     return None
 
 
-def _is_complete(text: str, found: _Opening) -> bool:
+def _is_complete(text: str, opening: _Opening) -> bool:
     """Whether the text begins with the whole tag of the root, or with what is no markup."""
     name = _TAG.match(text)
     if name is None:
         return bool(text) and not text.startswith(("<!", "<?")) and (not text.startswith("<") or len(text) > 1000)
-    found.tag = name[2].lower()
-    whole = _WHOLE_TAG.match(text)
-    if whole is not None:
-        found.source += whole[0]
-    return whole is not None or found.doctype == "html" or found.tag in _PAGE or bool(_PIECES.fullmatch(found.tag))
+    opening.tag = name[2].lower()
+    whole_tag = _WHOLE_TAG.match(text)
+    if whole_tag is not None:
+        opening.source += whole_tag[0]
+    return (
+        whole_tag is not None
+        or opening.doctype == "html"
+        or opening.tag in _PAGE_ELEMENTS
+        or bool(_HTML_ELEMENTS.fullmatch(opening.tag))
+    )
 
 
-class _Found(Exception):
+class _RootReached(Exception):
     """The parser is at the root, and has no more to say."""
 
 
 def _root(source: str) -> _Root:
     """By expat; without a name where it is not well-formed."""
-    found: list[_Root] = []
+    roots: list[_Root] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
         namespace, _, local = name.rpartition(" ")
-        found.append(_Root(local.lower(), namespace.strip().lower(), attributes))
-        raise _Found
+        roots.append(_Root(local.lower(), namespace.strip().lower(), attributes))
+        raise _RootReached
 
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
     parser.StartElementHandler = start
-    with suppress(_Found, expat.ExpatError):
+    with suppress(_RootReached, expat.ExpatError):
         parser.Parse(source.encode("utf-8", "replace"), False)
-    return found[0] if found else _Root()
+    return roots[0] if roots else _Root()
 
 
 def _kind(opening: _Opening, root: _Root) -> Markup | None:
@@ -209,18 +214,18 @@ def _kind(opening: _Opening, root: _Root) -> Markup | None:
     if opening.is_script:
         return None
     is_xhtml = root.namespace == _XHTML_NAMESPACE
-    if is_xhtml or opening.tag in _PAGE or opening.doctype == "html":
-        is_xml = opening.is_xml or (is_xhtml and opening.tag not in _PAGE)
+    if is_xhtml or opening.tag in _PAGE_ELEMENTS or opening.doctype == "html":
+        is_xml = opening.is_xml or (is_xhtml and opening.tag not in _PAGE_ELEMENTS)
         return Markup(XHTML if is_xml else HTML, is_xhtml=is_xhtml or opening.is_xml)
     is_certain = opening.is_xml or bool(root.namespace)
-    if not is_certain and _PIECES.fullmatch(opening.tag):
+    if not is_certain and _HTML_ELEMENTS.fullmatch(opening.tag):
         return Markup(HTML, certain=False)
     return Markup(_xml_kind(opening, root), certain=is_certain)
 
 
 def _xml_kind(opening: _Opening, root: _Root) -> str:
-    said = next((value for name, value in root.attributes.items() if name.endswith(" mimetype")), "")
-    if root.namespace.startswith("urn:oasis:names:tc:opendocument") and _OPENDOCUMENT.fullmatch(said):
-        return f"{said}-flat-xml"
-    namespace, kind = _KINDS.get(root.name or opening.tag, ("", XML))
+    opendocument_type = next((value for name, value in root.attributes.items() if name.endswith(" mimetype")), "")
+    if root.namespace.startswith("urn:oasis:names:tc:opendocument") and _OPENDOCUMENT.fullmatch(opendocument_type):
+        return f"{opendocument_type}-flat-xml"
+    namespace, kind = _TYPE_BY_ROOT.get(root.name or opening.tag, ("", XML))
     return kind if namespace in root.namespace or not root.namespace else XML

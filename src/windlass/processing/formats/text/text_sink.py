@@ -15,11 +15,11 @@ MAKES = Makes(NAME, "text", (MIME_TYPE,))
 MOST_BYTES = 16 * MB
 
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff]")
-_SPACED = re.compile(r"(?<![ \t])[ \t]++\n")  # begins where the stretch does, or it would be quadratic
-_FAR_APART = re.compile(r"\n{3,}")
+_SPACE_AT_LINE_END = re.compile(r"(?<![ \t])[ \t]++\n")  # begins where the stretch does, or it would be quadratic
+_EMPTY_LINES = re.compile(r"\n{3,}")
 
 
-class TextSink:
+class TextRendition:
     """Takes text piece by piece. ``why_cut`` says why not all of it was taken."""
 
     def __init__(self, output: BinaryIO, patience: float = READING_SECONDS) -> None:
@@ -65,7 +65,7 @@ class TextSink:
     def _flush(self) -> None:
         text = self._breaks.decode("".join(self._pending))
         self._pending, self._waiting = [], 0
-        text = _FAR_APART.sub("\n\n", _SPACED.sub("\n", _UNFIT.sub("", text)))
+        text = _EMPTY_LINES.sub("\n\n", _SPACE_AT_LINE_END.sub("\n", _UNFIT.sub("", text)))
         if self._blank:
             text = text.lstrip()
         data = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()

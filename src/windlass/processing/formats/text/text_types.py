@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from windlass.kernel.media_types import has_signature
+from windlass.kernel.media_types import TEXT, has_signature
 
 #: Bytes that are looked at for encodings that a sample tells.
 _SAMPLE = 4096
@@ -22,7 +22,7 @@ _SAMPLE = 4096
 _CONTROLS = bytes([*range(0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F])
 
 #: A share of other control characters that a text may have, where its name says that it is one.
-_SHARE = 0.05
+_LARGEST_SHARE_OF_CONTROLS = 0.05
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -32,36 +32,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16be"),
 )
 
-#: Types that a text is where its name or its sender says so, as ``fnmatch`` patterns.
-NAMED_TEXTS = (
-    "application/*+json",
-    "application/graphql",
-    "application/json",
-    "application/json5",
-    "application/mbox",
-    "application/sql",
-    "application/toml",
-    "application/vnd.apple.mpegurl",
-    "application/x-httpd-php",
-    "application/x-ndjson",
-    "application/x-sh",
-    "application/x-subrip",
-    "application/xml-dtd",
-    "application/yaml",
-    "audio/x-mpegurl",
-    "audio/x-scpls",
-    "image/vnd.dxf",
-    "image/x-xbitmap",
-    "message/rfc822",
-    "model/gltf+json",
-    "model/iges",
-    "model/mtl",
-    "model/obj",
-    "model/step",
-    "model/stl",
-    "model/vrml",
-    "text/*",
-)
+#: Types of text that begin with a signature, so that no name makes a text one of them.
+_SIGNED_TYPES = frozenset({"application/rtf", "application/x-sylk"})
 POSTSCRIPT = "application/postscript"
 MAIL = frozenset({"message/rfc822", "application/mbox"})
 
@@ -96,14 +68,14 @@ class Text:
     sample: str
 
 
-def text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text | None:
+def detect_text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text | None:
     """The text that a file of these first bytes is. ``may_have_controls``: its name or its sender says that it is one
     and nothing is known against it, so that a few control characters change nothing."""
     marked = next(((mark, codec) for mark, codec in _BOMS if head.startswith(mark)), None)
     if marked and marked[1] != "utf-8":
-        return _wide(head[len(marked[0]) :], marked[1], is_whole=is_whole)
-    if not head or not _few_controls(head, may_have_controls=may_have_controls):
-        return _unmarked_wide(head, is_whole=is_whole)
+        return _decode_wide(head[len(marked[0]) :], marked[1], is_whole=is_whole)
+    if not head or not _has_few_controls(head, may_have_controls=may_have_controls):
+        return _decode_unmarked_wide(head, is_whole=is_whole)
     sample = head[: 16 * _SAMPLE]
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, is_whole)
@@ -112,23 +84,23 @@ def text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text | None
     return Text("us-ascii" if head.isascii() else "utf-8", sample.decode("utf-8-sig", "replace"))
 
 
-def kind(found: Text, guess: str, claims: Sequence[str]) -> str:
+def text_type(text: Text, guess: str, claims: Sequence[str]) -> str:
     """The kind of text. ``claims``: the types by its name and by its sender; ``guess``: by a library, for texts of
     which neither says anything."""
-    signed = _signed(found, _SIGNED_TEXTS)
-    if signed or (POSTSCRIPT in claims and "%!" in found.sample[:1024]):
-        return signed or POSTSCRIPT
+    by_signature = _signed(text, _SIGNED_TEXTS)
+    if by_signature or (POSTSCRIPT in claims and "%!" in text.sample[:1024]):
+        return by_signature or POSTSCRIPT
     if guess in claims and not has_signature(guess):
         return guess
     for claim in claims:
-        if is_named_text(claim) and (claim not in MAIL or is_mail(found.sample)):
+        if is_named_text(claim) and (claim not in MAIL or is_mail(text.sample)):
             return claim
     if any(is_named_text(claim) for claim in claims):
         return "text/plain"
-    if picture := _signed(found, _SIGNED_PICTURES):
+    if picture := _signed(text, _SIGNED_PICTURES):
         return picture
     if guess == "message/rfc822":
-        return guess if is_mail(found.sample, strict=True) else "text/plain"
+        return guess if is_mail(text.sample, strict=True) else "text/plain"
     return guess if is_named_text(guess) or fnmatchcase(guess, "application/pgp-*") else "text/plain"
 
 
@@ -137,32 +109,33 @@ def _signed(found: Text, patterns: Iterable[tuple[re.Pattern[str], str]]) -> str
 
 
 def is_named_text(kind: str) -> bool:
-    return any(fnmatchcase(kind, pattern) for pattern in NAMED_TEXTS)
+    """Whether a text is of this type where its name or its sender says so."""
+    return kind.startswith("text/") or kind.endswith("+json") or kind in TEXT - _SIGNED_TYPES
 
 
 def is_mail(sample: str, *, strict: bool = False) -> bool:
     """Whether it begins with the lines of a message's head (RFC 5322), and with the line of a mailbox before them.
     ``strict``: two of the fields that every message has are among them."""
     sample = sample.replace("\r\n", "\n")
-    place = found.end() if (found := _POSTMARK.match(sample)) else 0
-    begins = place
-    while field := _FIELD.match(sample, place):
-        place = field.end()
-    if place == begins or (sample[place : place + 1] not in ("", "\n") and "\n" in sample[place:]):
+    end = found.end() if (found := _POSTMARK.match(sample)) else 0
+    start = end
+    while field := _FIELD.match(sample, end):
+        end = field.end()
+    if end == start or (sample[end : end + 1] not in ("", "\n") and "\n" in sample[end:]):
         return False
-    return not strict or len({field.lower() for field in _MAIL_FIELD.findall(sample[begins:place])}) > 1
+    return not strict or len({field.lower() for field in _MAIL_FIELD.findall(sample[start:end])}) > 1
 
 
-def _few_controls(head: bytes, *, may_have_controls: bool) -> bool:
+def _has_few_controls(head: bytes, *, may_have_controls: bool) -> bool:
     found = _controls(head)
-    return not found or (may_have_controls and found <= max(1, len(head) * _SHARE))
+    return not found or (may_have_controls and found <= max(1, len(head) * _LARGEST_SHARE_OF_CONTROLS))
 
 
 def _controls(content: bytes) -> int:
     return len(content) - len(content.translate(None, _CONTROLS))
 
 
-def _wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
+def _decode_wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
     """Of two or four bytes a character: such bytes decode as anything, so most must be characters that are printed."""
     final = is_whole and len(content) % 2 == 0
     try:
@@ -176,10 +149,10 @@ def _wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
     return Text(codec, decoded[: 16 * _SAMPLE]) if odd <= len(sample) / 20 else None
 
 
-def _unmarked_wide(head: bytes, *, is_whole: bool) -> Text | None:
+def _decode_unmarked_wide(head: bytes, *, is_whole: bool) -> Text | None:
     """UTF-16 without its mark: mostly characters of ASCII, so that every other byte is zero."""
     sample = head[:_SAMPLE]
     for codec, zeros, others in (("utf-16le", sample[1::2], sample[::2]), ("utf-16be", sample[::2], sample[1::2])):
         if len(sample) >= 4 and zeros.count(0) > 0.7 * len(zeros) and b"\0" not in others:
-            return _wide(head, codec, is_whole=is_whole)
+            return _decode_wide(head, codec, is_whole=is_whole)
     return None

@@ -22,7 +22,7 @@ _DEEPEST, _LONGEST_LEAF = 500, 64 * 1024
 _DECLARATION = re.compile(rb"""^\s*<\?xml[^>]{0,300}?\sencoding\s*=\s*["']([^"']{0,600})["']""")
 #: Bytes in which a declaration stands, in any encoding.
 _HEAD = 1024
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _REFERENCE = re.compile(
     r"&(?:#([0-9]{1,10}|x[0-9A-Fa-f]{1,8})|(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,30}));"
 )
@@ -47,28 +47,28 @@ class Event:
 def events(blocks: Iterable[bytes]) -> Iterator[Event]:
     """Text comes in pieces. Where the blocks end too early, so do they. Raises Malformed, and Unreadable for what is
     not read on purpose."""
-    found: list[Event] = []
-    parser = _parser(found)
+    pending: list[Event] = []
+    parser = _parser(pending)
     try:
         for text in _cleaned(_decoded(iter(blocks))):
             parser.Parse(text.encode(), False)
-            yield from found
-            found.clear()
+            yield from pending
+            pending.clear()
     except expat.ExpatError as error:
-        yield from found
+        yield from pending
         raise Malformed(f"The XML in it is not well-formed (line {error.lineno}).") from error
 
 
 def leaves(blocks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Elements that hold text alone, by name, with their text in one line. Raises as ``events``."""
-    name, said = "", ""
+    name, text = "", ""
     for event in events(blocks):
         if event.kind == "start":
-            name, said = event.name, ""
+            name, text = event.name, ""
         elif event.kind == "text":
-            said += event.text if len(said) < _LONGEST_LEAF else ""
+            text += event.text if len(text) < _LONGEST_LEAF else ""
         elif event.name == name:
-            yield name, shorten(said)
+            yield name, shorten(text)
 
 
 def codec_of(head: bytes) -> str:
@@ -79,7 +79,7 @@ def codec_of(head: bytes) -> str:
     if head.startswith((b"<\0", b"\0<")):
         return "utf-16-le" if head.startswith(b"<") else "utf-16-be"
     declared = _DECLARATION.match(head)
-    codec = encodings.known(declared[1].decode("ascii", "replace")) if declared else "utf-8"
+    codec = encodings.python_codec(declared[1].decode("ascii", "replace")) if declared else "utf-8"
     if codec is None or codec == "utf-7":
         raise Unreadable("The XML in it is wrong: it names an encoding that is none, or that XML cannot have.")
     return "utf-8" if codec.startswith(("utf-16", "utf-32")) else codec  # the declaration was read as ASCII
@@ -91,9 +91,9 @@ def _decoded(blocks: Iterator[bytes]) -> Iterator[str]:
         head += block
         if len(head) >= _HEAD:
             break
-    reading = encodings.decoder(codec_of(head))
+    text_decoder = encodings.decoder(codec_of(head))
     for block in chain((head,), blocks):
-        yield reading.decode(block)
+        yield text_decoder.decode(block)
 
 
 def _cleaned(texts: Iterable[str]) -> Iterator[str]:
@@ -102,11 +102,11 @@ def _cleaned(texts: Iterable[str]) -> Iterator[str]:
         text, rest = rest + text, ""
         if cut := _OPEN_REFERENCE.search(text, max(len(text) - 40, 0)):
             text, rest = text[: cut.start()], text[cut.start() :]
-        yield _REFERENCE.sub(_mended, _UNFIT.sub("\ufffd", text))
-    yield _REFERENCE.sub(_mended, _UNFIT.sub("\ufffd", rest))
+        yield _REFERENCE.sub(_repaired_reference, _NOT_XML.sub("\ufffd", text))
+    yield _REFERENCE.sub(_repaired_reference, _NOT_XML.sub("\ufffd", rest))
 
 
-def _mended(reference: re.Match[str]) -> str:
+def _repaired_reference(reference: re.Match[str]) -> str:
     number, name = reference[1], reference[2]
     if name:
         return html.escape(html.entities.html5.get(f"{name};", "\ufffd"), quote=False)
@@ -115,7 +115,7 @@ def _mended(reference: re.Match[str]) -> str:
     return reference[0] if is_character or 0x10000 <= value < 0x110000 else "\ufffd"
 
 
-def _parser(found: list[Event]) -> expat.XMLParserType:
+def _parser(pending: list[Event]) -> expat.XMLParserType:
     depth = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -126,12 +126,12 @@ def _parser(found: list[Event]) -> expat.XMLParserType:
         ordered = sorted(
             attributes.items(), key=lambda each: "}" in each[0]
         )  # of two with a name, that with a namespace
-        found.append(Event("start", _local(name), attributes={_local(key): each for key, each in ordered}))
+        pending.append(Event("start", _local(name), attributes={_local(key): each for key, each in ordered}))
 
     def end(name: str) -> None:
         nonlocal depth
         depth -= 1
-        found.append(Event("end", _local(name)))
+        pending.append(Event("end", _local(name)))
 
     def refuse(*_: object) -> None:
         raise Unreadable("The XML in it declares entities, which are never expanded.")
@@ -139,7 +139,7 @@ def _parser(found: list[Event]) -> expat.XMLParserType:
     parser = expat.ParserCreate("utf-8", namespace_separator="}")
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = lambda text: found.append(Event("text", text=text))
+    parser.CharacterDataHandler = lambda text: pending.append(Event("text", text=text))
     parser.EntityDeclHandler = refuse
     return parser
 

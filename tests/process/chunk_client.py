@@ -1,4 +1,4 @@
-"""A client of the chunk API, as small as one can be."""
+"""A minimal client of the chunk API."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def digest(data: bytes) -> str:
 
 
 @dataclass
-class Chunked:
-    """One upload in chunks, and the bytes it is to have."""
+class ChunkUpload:
+    """One upload in chunks, with its content."""
 
     http: httpx.Client
     data: bytes
@@ -27,7 +27,7 @@ class Chunked:
     total: int
 
     @classmethod
-    def begin(cls, http: httpx.Client, data: bytes, chunk_size: int, **fields: Any) -> Chunked:
+    def create(cls, http: httpx.Client, data: bytes, chunk_size: int, **fields: Any) -> ChunkUpload:
         asked = {"filename": "a.bin", "total_size": len(data), "mime_type": "", "chunk_size": chunk_size} | fields
         made = http.post(f"{API}/init", json=asked)
         assert made.status_code == 201, made.text
@@ -41,13 +41,13 @@ class Chunked:
         return self.data[index * self.chunk_size : (index + 1) * self.chunk_size]
 
     def put(self, index: int, content: Any = None, **headers: str) -> httpx.Response:
-        """The raw way."""
+        """Send a chunk as raw bytes."""
         body = self.chunk(index) if content is None else content
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.http.put(f"{API}/{self.id}/chunks/{index}", content=body, headers=named)
 
     def send(self, index: int, content: bytes | None = None, **fields: Any) -> httpx.Response:
-        """The JSON way."""
+        """Send a chunk as base64 in JSON."""
         data = base64.b64encode(self.chunk(index) if content is None else content).decode()
         asked = {"upload_id": self.id, "chunk_index": index, "chunk_data": data} | fields
         return self.http.post(f"{API}/chunk", json=asked)
@@ -66,7 +66,7 @@ class Chunked:
 
 
 def problem(answer: httpx.Response, status: int, slug: str, **members: Any) -> dict[str, Any]:
-    """The refusal, which must be this one."""
+    """Check that the reply is this problem; returns its JSON."""
     found: dict[str, Any] = answer.json()
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

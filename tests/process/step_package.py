@@ -1,4 +1,4 @@
-"""Steps of another author, installed as such: a package of its own, found by entry point."""
+"""A package with third-party steps, found by entry point."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ METADATA = "Metadata-Version: 2.1\nName: hawser-steps\nVersion: 1.0\n"
 
 
 def install(directory: Path) -> dict[str, str]:
-    """Put the package there; returns the environment in which it is installed."""
+    """Write the package into ``directory``; returns the environment variables that install it."""
     described = directory / "hawser_steps-1.0.dist-info"
     described.mkdir(parents=True)
     (directory / "hawser_steps.py").write_text(MODULE)

@@ -1,4 +1,4 @@
-"""The Markdown files of this tree, as tests read them."""
+"""The Markdown files of the repository, for tests."""
 
 from __future__ import annotations
 

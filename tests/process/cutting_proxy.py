@@ -1,4 +1,4 @@
-"""A proxy between Windlass and a store, which cuts the connection at a chosen request."""
+"""A proxy between Windlass and an S3 store that closes the connection at a chosen request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 MB = 1024 * 1024
 
-#: How the first line of a request to S3 shows what it is for.
+#: The first lines of S3 requests, by their purpose.
 REQUESTS = {
     "begin": re.compile(rb"POST /\S*\?uploads"),
     "part": re.compile(rb"PUT /\S*partNumber=2\b"),
@@ -20,8 +20,8 @@ REQUESTS = {
 
 
 class Proxy:
-    """Passes everything on, until ``cut`` says otherwise: it cuts before the store hears of the request, or after it
-    has done it and before Windlass hears of that."""
+    """Forward everything, until ``cut`` names a request: then close the connection before the store receives the
+    request, or after it has answered and before Windlass receives the reply."""
 
     def __init__(self, upstream: int) -> None:
         self._upstream = upstream
@@ -35,7 +35,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self, request: str, when: str, *, times: int = 1, act: Callable[[], None] | None = None) -> None:
-        """So many of these requests, "before" or "after"; ``act`` is called at each, while nobody knows yet."""
+        """Cut the next ``times`` requests of this kind, "before" or "after"; ``act`` is called at each cut."""
         self._wanted, self._before, self._act = REQUESTS[request], when == "before", act or _nothing
         self.cuts, self._times = 0, times
 

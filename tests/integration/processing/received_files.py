@@ -1,4 +1,4 @@
-"""Files that have just come in, and their jobs worked off."""
+"""Create received files and run their jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 
 
 def received(content: bytes, filename: str, *, run_intake: bool = False, **values: object) -> FileAsset:
-    """A file that has just come in, its first job queued: as completing an upload leaves it."""
+    """Create a file record with its first job queued, as completing an upload does."""
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(content), len(content))
     values = {"owner": f"owner-{uuid.uuid4()}", "profile": "default"} | values
@@ -45,7 +45,7 @@ def job_of(asset: FileAsset, stage: jobs.Stage) -> jobs.Job:
 
 
 def work_off(asset: FileAsset, holder: str = "test") -> FileAsset:
-    """Run this file's jobs until none is queued, as a worker would, backoff or not."""
+    """Run this file's jobs until none is queued, like a worker, but without waiting for backoff."""
     while True:
         queued = jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED)
         job = queued.order_by("created_at").first()
@@ -74,10 +74,10 @@ def scratch() -> list[Path]:
 
 
 def eventually(look: Callable[[], Found], seconds: float = 30) -> Found:
-    """What ``look`` gives once it gives something."""
+    """Return the first true value of ``look``."""
     end = time.monotonic() + seconds
     while not (found := look()):
-        assert time.monotonic() < end, "it did not come to pass"
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.02)
     return found
 

@@ -1,4 +1,4 @@
-"""A client that speaks to an ASGI application without sockets, and rows to speak of."""
+"""A client that calls an ASGI application without sockets, and file records for tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import httpx
 REQUEST_ID = "a-request-of-the-tests"
 
 
-class Caller:
-    """Sends requests to an ASGI application as one user; without a token as nobody."""
+class ApiClient:
+    """Send requests to an ASGI application as one user, or without a token anonymously."""
 
     def __init__(self, app: Any, token: str = "", owner: str = "anonymous") -> None:
         self._app = app
@@ -31,7 +31,7 @@ class Caller:
 
 
 def make_file(owner: str, content: bytes | None = None, **values: Any) -> Any:
-    """A file's row; with ``content`` its bytes are in the store too."""
+    """Create a file record; with ``content`` store its bytes too."""
     from windlass.files.api import Blob, FileAsset
     from windlass.storage.registry import store
 

@@ -1,4 +1,4 @@
-"""What became of an upload, asked of a running server as any client would."""
+"""Wait for and check an uploaded file, through the HTTP API of a running server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ UNDER_WAY = {"PENDING", "PROCESSING"}
 PROCESSING_SECONDS = 90
 
 
-def wait_for_end(url: str, file: str) -> dict[str, Any]:
-    """The record of a file (its path as `Windlass-File` gives it) once nothing more is done with it."""
+def wait_until_processed(url: str, file: str) -> dict[str, Any]:
+    """Return the record of a file (``file``: its path in `Windlass-File`) once its processing has ended."""
     deadline = time.monotonic() + PROCESSING_SECONDS
     while True:
         record: dict[str, Any] = httpx.get(f"{url}{file}").raise_for_status().json()
@@ -24,9 +24,9 @@ def wait_for_end(url: str, file: str) -> dict[str, Any]:
         time.sleep(0.1)
 
 
-def assert_arrived(url: str, file: str, sent: Path) -> None:
-    """The file is READY, under the name it was sent by, and gives back the bytes that were sent."""
-    record = wait_for_end(url, file)
+def assert_stored(url: str, file: str, sent: Path) -> None:
+    """Check that the file is READY, has the name of ``sent``, and that its download has the same bytes."""
+    record = wait_until_processed(url, file)
     digest = sha256(sent.read_bytes())
     assert (record["status"], record["original_filename"], record["size"], record["checksum"]) == (
         "READY",

@@ -1,4 +1,4 @@
-"""Runs a command as on a machine without Landlock or seccomp: ``lacking.py landlock,seccomp COMMAND…``.
+"""Runs a command as on a machine without Landlock or seccomp: ``without_system_calls.py landlock,seccomp COMMAND…``.
 
 A seccomp filter around the command makes their system calls fail with ENOSYS.
 """

@@ -1,4 +1,4 @@
-"""The record plane on a real database in a directory of its own."""
+"""Fixtures: the record plane on a real database in its own directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.records import REQUEST_ID, Caller
+from tests.integration.asgi_client import REQUEST_ID, ApiClient
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +56,10 @@ def record_plane(records_home: Path) -> Any:
 
 
 @pytest.fixture
-def user(record_plane: Any) -> Callable[..., Caller]:
+def user(record_plane: Any) -> Callable[..., ApiClient]:
     """A new user with a token: ``user()``, ``user(staff=True)``; ``user(app=...)`` for another application."""
 
-    def make(*, staff: bool = False, app: Any = None) -> Caller:
+    def make(*, staff: bool = False, app: Any = None) -> ApiClient:
         from django.contrib.auth import get_user_model
 
         from windlass.accounts.api import create_token
@@ -67,11 +67,11 @@ def user(record_plane: Any) -> Callable[..., Caller]:
         name = f"user-{uuid.uuid4().hex[:12]}"
         token = create_token(name, staff=staff)
         key = get_user_model().objects.get(username=name).pk
-        return Caller(app or record_plane, token, f"user:{key}")
+        return ApiClient(app or record_plane, token, f"user:{key}")
 
     return make
 
 
 @pytest.fixture
-def anybody(record_plane: Any) -> Caller:
-    return Caller(record_plane)
+def anybody(record_plane: Any) -> ApiClient:
+    return ApiClient(record_plane)

@@ -1,6 +1,6 @@
-"""The proving ground: a file goes through the whole plan as a worker takes it, in the real sandbox, on real records.
+"""Run a file through the whole plan as a worker does, in the real sandbox, on real records.
 
-What must hold for any file, however hostile, is checked after each, and each breach is a line in ``Ending.breaches``.
+After each file the guarantees for hostile files are checked; each violation is a line in ``Ending.breaches``.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Ending:
 
 
 @dataclass
-class Ground:
-    """One home with a database, a worker's sandbox and a canary. Made once in a process, by ``ground``."""
+class SandboxTrial:
+    """One home with a database, a worker's sandbox and a canary. Made once in a process, by ``sandbox_trial``."""
 
     home: Path
     temporary: Path
@@ -79,7 +79,7 @@ class Ground:
     notes: list[str] = field(default_factory=list)
 
     def try_out(self, tried: Hostile, content: bytes, profile: str) -> Ending:
-        from tests.integration.processing.given import received, work_off
+        from tests.integration.processing.received_files import received, work_off
         from windlass.kernel.filenames import clean
         from windlass.processing import api as processing
 
@@ -179,7 +179,7 @@ KNOWN = {
 
 
 @contextmanager
-def ground(directory: Path) -> Iterator[Ground]:
+def sandbox_trial(directory: Path) -> Iterator[SandboxTrial]:
     """Set up Django on a home of its own. Once in a process, before anything else did."""
     home, temporary, baits = (directory / name for name in ("home", "tmp", "canary"))
     for each in (home, temporary, baits):
@@ -206,7 +206,7 @@ def ground(directory: Path) -> Iterator[Ground]:
         yield _open(home, temporary, canary)
 
 
-def _open(home: Path, temporary: Path, canary: Canary) -> Ground:
+def _open(home: Path, temporary: Path, canary: Canary) -> SandboxTrial:
     from windlass.jobs import notify
     from windlass.processing import process_sandbox
     from windlass.processing.sandbox import client, session
@@ -214,7 +214,7 @@ def _open(home: Path, temporary: Path, canary: Canary) -> Ground:
     notify.notify_workers = lambda *_: None  # nobody listens here
     client.ENVIRONMENT["TMPDIR"] = str(temporary)  # so that a temporary file would be seen
     process_sandbox.sandbox().start()
-    made = Ground(home, temporary, canary, sandbox_pid(process_sandbox.sandbox()))
+    made = SandboxTrial(home, temporary, canary, sandbox_pid(process_sandbox.sandbox()))
     result_or_raise, timed_out = session.result_or_raise, session.timed_out
 
     def watched(limits: Any, ended: dict[str, Any] | None, answer: Any) -> Any:

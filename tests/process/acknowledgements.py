@@ -1,4 +1,4 @@
-"""What a client that trusts nobody knows by itself: the bytes it sent, and every acknowledgement it was given."""
+"""What a client records to check a server: the bytes that it sent, and every acknowledgement that it received."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 MB = 1024 * 1024
 
 
-class Bytes:
-    """A file that is not anywhere: every block is made when it is asked for, and differs from every other."""
+class GeneratedContent:
+    """Content of any size that is generated block by block; no two blocks are equal."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
@@ -38,13 +38,13 @@ class Bytes:
 
 
 @dataclass
-class Ledger:
+class Acknowledgements:
     """Acknowledged: (upload, offset, SHA-256 of the bytes below it). Sent: (when, how far)."""
 
     acknowledged: list[tuple[str, int, str]] = field(default_factory=list)
     sent: list[tuple[float, int]] = field(default_factory=list)
 
-    def acknowledge(self, upload: str, offset: int, content: Bytes) -> None:
+    def acknowledge(self, upload: str, offset: int, content: GeneratedContent) -> None:
         self.acknowledged.append((upload, offset, content.sha256(offset)))
 
     def send(self, offset: int) -> None:

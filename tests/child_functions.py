@@ -1,4 +1,4 @@
-"""What tests run in several processes at once. Spawned processes import it by name."""
+"""Functions that tests run in several processes at once. Spawned processes import this module by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STOP = b"stop"
 
 
 def write_many(folder: str, writer: int, count: int) -> list[bytes]:
-    """Put ``count`` messages of several pages each, and say which."""
+    """Put ``count`` messages of several pages each into the directory; return them."""
     from windlass.jobs.filesystem_transport import QueueDirectory
 
     directory = QueueDirectory(Path(folder))
@@ -21,7 +21,7 @@ def write_many(folder: str, writer: int, count: int) -> list[bytes]:
 
 
 def read_all(folder: str) -> list[bytes]:
-    """Take messages until one says to stop."""
+    """Take messages until ``STOP``; return them."""
     from windlass.jobs.filesystem_transport import QueueDirectory
 
     directory = QueueDirectory(Path(folder))

@@ -1,4 +1,4 @@
-"""Ordinary kinds of files with the least content that makes them what they are: name -> (file name, type, bytes)."""
+"""Minimal files of ordinary types: name -> (file name, type, bytes)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Kind:
 
 
 def zipped(*entries: tuple[str, str | bytes], deflate: bool = True) -> bytes:
-    """Entries in the order given: some writers put the telling ones last."""
+    """A zip file with its entries in this order: some writers put the identifying ones last."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED) as made:
         for name, body in entries:

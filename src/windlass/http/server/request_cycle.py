@@ -1,0 +1,188 @@
+"""One request of a connection: its body as a queue of pieces, and the transport of its reply.
+
+It derives from uvicorn's ``RequestResponseCycle``; see docs/decisions/0014-server-protocol.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from windlass.http.memory_budget import FREE_PER_CONNECTION, budget
+from windlass.http.server import zero_copy
+from windlass.kernel import process_counters
+from windlass.kernel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPRequestEvent
+
+#: Bytes of a body that wait for the application before the socket is no longer read.
+HIGH_WATER = 1024 * 1024
+
+_REASONS = {104: "Upload Resumption Supported"}
+
+log = structlog.get_logger(__name__)
+
+
+class Connection(Protocol):
+    """What a request uses of its connection."""
+
+    transport: asyncio.Transport
+    file_progress: zero_copy.Progress
+
+    def finish(self) -> None:
+        """Close the connection once the client has read the reply."""
+
+
+class ReplyTransport(asyncio.Transport):
+    """The transport of replies: it counts what is written, and its ``close`` lets the client read the reply."""
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._connection = connection
+        self._transport = transport
+        self.written = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += len(data)
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._connection.finish()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
+class RequestCycle(RequestResponseCycle):
+    """One request and its reply."""
+
+    def __init__(self, connection: Connection, **options: Any) -> None:
+        super().__init__(**options)
+        self._connection = connection
+        self.pieces: deque[bytes] = deque()
+        self.waiting = self.received = self._granted = 0
+        self.end_delivered = self.broken_off = False
+
+    def break_off(self) -> None:
+        """The server stops: end the wait for the rest of the body. What has arrived is still delivered."""
+        self.broken_off = self.more_body
+        self.message_event.set()
+
+    def add(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.waiting += len(piece)
+        self.received += len(piece)
+        granted = self._granted + FREE_PER_CONNECTION >= self.waiting or self._reserve(len(piece))
+        if self.waiting >= HIGH_WATER or not granted:
+            self.flow.pause_reading()
+        self.message_event.set()
+
+    def end_body(self) -> None:
+        self.more_body = False
+        self.message_event.set()
+
+    def disconnect(self) -> None:
+        """Treat the client as disconnected."""
+        self.disconnected = True
+        self.message_event.set()
+
+    def lose_client(self) -> None:
+        """The client has disconnected. This is counted, and is no error."""
+        if not self.disconnected:
+            process_counters.client_disconnects["body" if self.more_body else "reply"] += 1
+            log.info("request.client_gone", during="body" if self.more_body else "reply")
+        self.disconnect()
+
+    def discard_pieces(self) -> None:
+        """The application has ended: drop what it has not received."""
+        self.pieces.clear()
+        self.waiting = 0
+        self._release_surplus()
+
+    async def send_interim(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send an interim response before the reply, to a client of HTTP/1.1 (RFC 9110, 15.2)."""
+        if self.response_started or self.disconnected or self.scope["http_version"] == "1.0":
+            return
+        lines = [
+            f"HTTP/1.1 {status} {_REASONS.get(status, '')}",
+            *(f"{name}: {text}" for name, text in headers.items()),
+        ]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a field of an interim response has a line break")
+        self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+    async def run_asgi(self, app: Any) -> None:
+        try:
+            await super().run_asgi(app)
+        finally:
+            self.discard_pieces()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == zero_copy.MESSAGE:
+            await self._send_file(cast(zero_copy.Message, message))
+            return
+        if message["type"] == "http.response.start" and self.more_body:
+            self.keep_alive = False  # the rest of the body would precede the next request
+        await super().send(message)
+
+    async def _send_file(self, message: zero_copy.Message) -> None:
+        """Send the next bytes of the reply from a file. Raises EOFError where the file is shorter."""
+        if self.disconnected:
+            return
+        if message["count"] > self.expected_content_length:
+            raise RuntimeError("Response content longer than Content-Length")
+        try:
+            await zero_copy.send(self._connection.transport, message, self._connection.file_progress)
+        except ConnectionError:
+            self.lose_client()
+        self.expected_content_length -= message["count"]
+
+    async def receive(self) -> ASGIReceiveEvent:
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        while not self.pieces and (self.more_body or self.end_delivered) and not self._is_over:
+            if self.broken_off and self.response_started:
+                return {"type": "http.disconnect"}
+            if self.broken_off:
+                raise Unavailable("The server is stopping and waits for no more of this request. Send it again.")
+            self.message_event.clear()
+            if self.more_body:  # otherwise what arrives is the next request, which waits
+                self.flow.resume_reading()
+            await self.message_event.wait()
+        if not self.pieces and self._is_over:
+            return {"type": "http.disconnect"}
+        return self._next_piece()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.disconnected or self.response_complete
+
+    def _next_piece(self) -> HTTPRequestEvent:
+        piece = self.pieces.popleft() if self.pieces else b""
+        self.waiting -= len(piece)
+        self._release_surplus()
+        if self.waiting < HIGH_WATER and self.more_body:
+            self.flow.resume_reading()
+        # After a client that closed within the body there is more: the next call reports the close.
+        more = bool(self.more_body or self.pieces)
+        self.end_delivered = not more
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    def _reserve(self, size: int) -> bool:
+        if not budget().try_take(size):
+            return False
+        self._granted += size
+        return True
+
+    def _release_surplus(self) -> None:
+        surplus = min(self._granted, self._granted + FREE_PER_CONNECTION - self.waiting)
+        if surplus > 0:
+            self._granted -= surplus
+            budget().give(surplus)
