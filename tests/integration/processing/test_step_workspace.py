@@ -65,7 +65,7 @@ def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ENCRYPTION_KEY", secret_keys.generate())
     monkeypatch.setenv("MEDIA_ROOT", str(tmp_path))
     conf.reload()
-    registry._made.cache_clear()
+    registry._create.cache_clear()
     try:
         picture = processed(samples.png(300, 200), "a.png")
         stored = registry.store()
@@ -80,4 +80,4 @@ def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch
     finally:
         monkeypatch.undo()
         conf.reload()
-        registry._made.cache_clear()
+        registry._create.cache_clear()
