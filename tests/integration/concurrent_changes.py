@@ -74,7 +74,7 @@ def share(asset: FileAsset) -> None:
 
 def delete(asset: FileAsset) -> None:
     with recording():
-        gone = files.lifecycle.delete(asset)
+        gone = files.delete_file(asset)
     files.delete_objects(gone)
 
 

@@ -144,7 +144,7 @@ def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
     asset = a_file(owner)
     before = fresh(asset)
     move(owner)
-    files.lifecycle.delete_orphans(store("local"), older_than_hours=-1)
+    files.delete_orphans(store("local"), older_than_hours=-1)
     cleanup.sweep()
     assert read(before)
     RetainedObject.objects.update(until=now() - timedelta(seconds=1))
@@ -173,7 +173,7 @@ def test_a_damaged_source_is_told_and_left(owner: str, damage: bytes) -> None:
     asset, whole = a_file(owner, b"y" * 17), a_file(owner)
     written(fresh(asset), damage)
     told: list[moving.Failure] = []
-    report = move(owner, told=told.append)
+    report = move(owner, on_failure=told.append)
     assert figures(report) == (1, 2, 0, 1)
     assert report.failures == told
     assert told[0].file_id == str(asset.id)
@@ -202,7 +202,7 @@ def test_a_file_that_is_worked_on_is_skipped(owner: str, status: FileStatus) -> 
 def test_work_that_begins_while_it_is_copied_goes_first(owner: str) -> None:
     asset = a_file(owner)
     began = in_the_middle(lambda: FileAsset.objects.filter(id=asset.id).update(status=FileStatus.PENDING) and None)
-    assert figures(move(owner, gone=began)) == (0, 0, 2, 0)
+    assert figures(move(owner, on_progress=began)) == (0, 0, 2, 0)
     assert fresh(asset).store == "local"
     assert strays("attic") == set()
 
@@ -212,10 +212,10 @@ def test_a_file_that_is_deleted_while_it_is_copied_is_gone(owner: str) -> None:
 
     def delete() -> None:
         with recording():
-            gone = files.lifecycle.delete(FileAsset.objects.get(id=asset.id))
+            gone = files.delete_file(FileAsset.objects.get(id=asset.id))
         files.delete_objects(gone)
 
-    assert figures(move(owner, gone=in_the_middle(delete))) == (0, 0, 1, 0)
+    assert figures(move(owner, on_progress=in_the_middle(delete))) == (0, 0, 1, 0)
     assert not Blob.objects.filter(owner=owner).exists()
     assert strays("attic") == set()
 
@@ -229,7 +229,7 @@ def test_files_that_share_their_bytes_go_on_sharing(owner: str) -> None:
     assert figures(move(owner)) == (1, 1, 0, 0)
     assert fresh(asset) == fresh(other)
     with recording():
-        assert files.lifecycle.delete(other) == []
+        assert files.delete_file(other) == []
     assert read(fresh(asset))
 
 
@@ -243,7 +243,7 @@ def test_a_run_that_is_stopped_leaves_no_half_and_the_next_one_finishes(owner: s
         if sum(blocks) > 5 * MB:  # in the second file
             stop.set()
 
-    report = move(owner, stop=stop, gone=gone)
+    report = move(owner, stop=stop, on_progress=gone)
     assert (*figures(report), report.stopped) == (1, 0, 0, 0, "It was asked to stop.")
     assert strays("attic") == set()
     assert figures(move(owner)) == (2, 3, 0, 0)
@@ -258,7 +258,7 @@ def test_a_copy_that_was_given_up_is_not_taken(owner: str) -> None:
         RetainedObject.objects.filter(store="attic").update(until=now() - timedelta(seconds=1))
         assert files.remove_expired_objects()[0] == 1
 
-    assert figures(move(owner, gone=in_the_middle(overslept))) == (0, 1, 1, 0)
+    assert figures(move(owner, on_progress=in_the_middle(overslept))) == (0, 1, 1, 0)
     assert fresh(asset).store == "local"
     assert read(fresh(asset))
     assert strays("attic") == set()

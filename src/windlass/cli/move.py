@@ -97,8 +97,8 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
                 bytes_per_second=bytes_per_second,
                 grace_seconds=grace_seconds,
                 stop=stop,
-                told=lambda failure: shown.notice(label, _described(failure)),
-                gone=gone,
+                on_failure=lambda failure: shown.notice(label, _described(failure)),
+                on_progress=gone,
             )
         except StoreError as error:
             typer.echo(f"windlass: {selection.to} cannot be written: {printable(str(error))}", err=True)

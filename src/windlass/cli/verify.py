@@ -81,14 +81,14 @@ def _run(selection: VerifySelection, rate: float, *, dry_run: bool, as_json: boo
     from windlass import conf
     from windlass.cli.progress import transfer
     from windlass.files.api import selected_bytes
-    from windlass.operations.pace import Pace
+    from windlass.operations.throttle import Throttle
     from windlass.operations.verify import Verification
 
     total = selected_bytes(selection)
     with transfer("stored files") as shown:
         printer = _Printer(total, shown, as_json=as_json)
-        pace = Pace(rate * conf.MB, stop_event())
-        return Verification(pace, printer, dry_run=dry_run).run(selection)
+        throttle = Throttle(rate * conf.MB, stop_event())
+        return Verification(throttle, printer, dry_run=dry_run).run(selection)
 
 
 class _Printer:

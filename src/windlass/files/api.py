@@ -1,10 +1,5 @@
 """Public interface of the files app: upload sessions, file records, profiles and their life cycle."""
 
-from windlass.files import (
-    lifecycle,
-    retention,
-    trash,
-)
 from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
@@ -105,6 +100,19 @@ from windlass.files.leases import (
     take_lease,
     unrequested_leases,
 )
+from windlass.files.lifecycle import (
+    CleanedUploads,
+    bytes_freed_by,
+    clean_up_uploads,
+    delete_ended_uploads,
+    delete_file,
+    delete_orphans,
+    delete_orphans_in_all_stores,
+    delete_renditions_except,
+    end_upload,
+    expire_uploads,
+    release_file,
+)
 from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.moves import (
@@ -127,7 +135,9 @@ from windlass.files.retained_objects import (
     remove_expired_objects,
     retain_object,
 )
+from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
+from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files
 from windlass.files.uploads import (
     NewUpload,
     complete_upload,
@@ -149,6 +159,7 @@ __all__ = [
     "ChunkClaim",
     "ClaimLost",
     "ClaimedChunk",
+    "CleanedUploads",
     "Damage",
     "FileAsset",
     "FileStatus",
@@ -180,9 +191,11 @@ __all__ = [
     "VerifySelection",
     "accept_chunk",
     "blob_batches",
+    "bytes_freed_by",
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
+    "clean_up_uploads",
     "commit_offset",
     "complete_upload",
     "concatenations_of",
@@ -192,12 +205,19 @@ __all__ = [
     "create_upload",
     "damaged_blobs",
     "defer_direct_upload_check",
+    "delete_ended_uploads",
+    "delete_file",
     "delete_objects",
+    "delete_orphans",
+    "delete_orphans_in_all_stores",
+    "delete_renditions_except",
     "describe_damage",
     "describe_upload",
     "direct_uploads_to_check",
     "end_retention",
+    "end_upload",
     "expire_partial_uploads",
+    "expire_uploads",
     "expired_files",
     "expired_uploads",
     "extend_direct_upload",
@@ -210,6 +230,7 @@ __all__ = [
     "find_original_file",
     "forget_upload",
     "get_file",
+    "get_file_or_trashed",
     "get_upload",
     "has_blob",
     "has_moved",
@@ -221,7 +242,6 @@ __all__ = [
     "is_unmoved",
     "lease_of",
     "leased_upload",
-    "lifecycle",
     "living_partial_uploads",
     "load_file",
     "load_upload",
@@ -234,6 +254,7 @@ __all__ = [
     "owed_steps",
     "profile",
     "profiles",
+    "put_into_trash",
     "quota_owners",
     "quota_usage",
     "received_chunk_count",
@@ -245,6 +266,7 @@ __all__ = [
     "recount_quota",
     "release_chunk",
     "release_chunk_claims",
+    "release_file",
     "release_lease",
     "release_leases",
     "reload_blob",
@@ -258,8 +280,9 @@ __all__ = [
     "require_intact",
     "require_living",
     "reserve_for_lease",
+    "restorable_until",
+    "restore_from_trash",
     "retain_object",
-    "retention",
     "selected_bytes",
     "set_quota_limits",
     "share_blob",
@@ -270,7 +293,8 @@ __all__ = [
     "stores_in_service",
     "stores_in_use",
     "take_lease",
-    "trash",
+    "trash_totals",
+    "trashed_files",
     "unfinished_concatenations",
     "unrequested_chunks",
     "unrequested_leases",

@@ -34,7 +34,7 @@ def bytes_freed_by(asset: FileAsset) -> int:
     return sum(alone) + sum(asset.renditions.values_list("size", flat=True))
 
 
-def release(asset: FileAsset) -> list[StoredObject]:
+def release_file(asset: FileAsset) -> list[StoredObject]:
     """Release bytes and renditions, keep the record. Return the objects to delete after the commit. Repeatable."""
     with recording() as recorder:
         if asset.status == FileStatus.RELEASED:
@@ -53,7 +53,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
     return gone
 
 
-def delete(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject]:
+def delete_file(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject]:
     """Delete record and renditions, release the bytes. Return the objects to delete after the commit.
 
     ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
@@ -68,7 +68,7 @@ def delete(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject
     return gone
 
 
-def delete_stale_renditions(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
+def delete_renditions_except(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
     """Delete rows of renditions of earlier runs. ``kept``: names whose rows are about to be written.
 
     Return the objects to delete after the commit.

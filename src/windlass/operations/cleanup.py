@@ -141,7 +141,7 @@ def _direct_uploads(_: bool) -> Iterator[Cleaned]:
 
 
 def _uploads(dry_run: bool) -> Iterator[Cleaned]:
-    cleaned = files.lifecycle.clean_up_uploads(dry_run=dry_run)
+    cleaned = files.clean_up_uploads(dry_run=dry_run)
     yield Cleaned("uploads_expired", cleaned.expired, cleaned.bytes_freed)
     yield Cleaned("ended_uploads_deleted", cleaned.deleted)
 
@@ -171,7 +171,7 @@ def _references(dry_run: bool) -> Iterator[Cleaned]:
 
 
 def _orphans(dry_run: bool) -> Iterator[Cleaned]:
-    count, freed, skipped = files.lifecycle.delete_orphans_in_all_stores(dry_run=dry_run)
+    count, freed, skipped = files.delete_orphans_in_all_stores(dry_run=dry_run)
     yield Cleaned("orphans_deleted", count, freed)
     if skipped:
         yield Cleaned("stores_skipped", skipped)

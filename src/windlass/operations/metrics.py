@@ -35,7 +35,7 @@ from windlass.files.api import (
     damaged_blobs,
     oldest_verification,
     stores_in_service,
-    trash,
+    trash_totals,
 )
 from windlass.jobs.api import Job, JobState, Stage
 from windlass.kernel import process_counters
@@ -144,7 +144,7 @@ def _tables() -> Sequence[Metric]:
     files = _counted(FileAsset, FileStatus)
     stored = {("file", name): size for name, size in _bytes(Blob)}
     stored |= {("rendition", name): size for name, size in _bytes(Rendition)}
-    trashed, damaged = trash.totals(), damaged_blobs().count()
+    trashed, damaged = trash_totals(), damaged_blobs().count()
     ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
     steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
     runs = {(step, state): n for step, state, n, _ in steps}

@@ -16,8 +16,8 @@ from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
 from windlass.operations import verify
-from windlass.operations.checkpoint import Checkpointer
 from windlass.operations.cleanup import housekeeping, sweep
+from windlass.operations.wal_checkpoint import Checkpointer
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ def _housekeep() -> None:
 def _verify(stop: threading.Event) -> None:
     """Runs in its own thread: reading all files takes days."""
     while conf.get().verify_every_days and not stop.is_set():
-        report = _run_once(partial(verify.by_schedule, stop))
+        report = _run_once(partial(verify.verify_due, stop))
         stop.wait(UNREAD_SECONDS if report is not None and report.unread else VERIFY_SECONDS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from windlass.events.api import recording
-from windlass.files.api import Blob, delete_objects, find_duplicate, lifecycle, share_blob
+from windlass.files.api import Blob, delete_objects, delete_renditions_except, find_duplicate, share_blob
 from windlass.jobs import api as jobs
 from windlass.processing.job_run import EndedStep, JobRun
 from windlass.storage.contract import StoreError
@@ -58,5 +58,5 @@ def delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
         return
     with recording():
         jobs.renew_lease(run.claim)
-        gone = lifecycle.delete_stale_renditions(run.asset, run.record.unsaved_renditions)
+        gone = delete_renditions_except(run.asset, run.record.unsaved_renditions)
     delete_objects(gone)

@@ -13,7 +13,7 @@ import pytest
 from tests import samples
 from tests.integration.processing.received_files import processed
 from windlass import conf
-from windlass.files.api import FileStatus, lifecycle
+from windlass.files.api import FileStatus, delete_file
 from windlass.kernel import secret_keys
 from windlass.processing import step_workspace
 from windlass.storage import registry
@@ -76,7 +76,7 @@ def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch
         assert len(list(tmp_path.rglob("*.enc"))) >= 2
         assert seen
         assert set(seen) == {"secret: True"}
-        lifecycle.delete(picture)
+        delete_file(picture)
     finally:
         monkeypatch.undo()
         conf.reload()
