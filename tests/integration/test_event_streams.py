@@ -1,4 +1,4 @@
-"""Live events through a real uvicorn: nothing is skipped, nobody sees another's, and nothing hangs at the end."""
+"""Event streams through a real uvicorn: no event is skipped, streams show the caller's events only, and all of them end."""
 
 from __future__ import annotations
 
