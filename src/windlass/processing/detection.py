@@ -16,13 +16,13 @@ from windlass.processing.step_result import checked_result
 def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
     """Its type, and what else the same bytes are. Raises StepError where it cannot be told, OSError where the
     file cannot be read."""
-    detecting = step("type")
+    type_step = step("type")
     with (
         path.open("rb") as file,
-        closing(Sandbox(unexpected=installed().keys() - {detecting.about.name})) as sandbox,
-        sandbox.session(file.fileno(), None, step_limits(detecting.about)) as session,
+        closing(Sandbox(unexpected=installed().keys() - {type_step.about.name})) as sandbox,
+        sandbox.session(file.fileno(), None, step_limits(type_step.about)) as session,
     ):
         facts = {"filename": path.name, "size": path.stat().st_size}
-        said = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
-    found = checked_result(detecting.about, said, 0).facts
-    return str(found["mime_type"]), tuple(found.get("also") or ())
+        answer = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
+    facts_found = checked_result(type_step.about, answer, 0).facts
+    return str(facts_found["mime_type"]), tuple(facts_found.get("also") or ())

@@ -75,17 +75,17 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 
 
-def refine_by_signature(found: str, head: bytes, size: int) -> str:
+def refine_by_signature(detected: str, head: bytes, size: int) -> str:
     """The type by content alone: ``head`` is the file's beginning, ``found`` what libmagic says of it."""
-    if found == "application/octet-stream":
-        return _by_signature(head, size) or found
-    return "font/collection" if head.startswith(b"ttcf") else found
+    if detected == "application/octet-stream":
+        return _by_signature(head, size) or detected
+    return "font/collection" if head.startswith(b"ttcf") else detected
 
 
-def narrow_by_claims(found: str, claims: Iterable[str]) -> str:
+def narrow_by_claims(detected: str, claims: Iterable[str]) -> str:
     """The first claim (the name's, the sender's) that is a kind of what was found; else what was found."""
-    patterns = _NARROWER_TYPES.get(found, ())
-    return next((claim for claim in claims if any(fnmatchcase(claim, each) for each in patterns)), found)
+    patterns = _NARROWER_TYPES.get(detected, ())
+    return next((claim for claim in claims if any(fnmatchcase(claim, each) for each in patterns)), detected)
 
 
 def _by_signature(head: bytes, size: int) -> str | None:
@@ -103,7 +103,7 @@ def _by_signature(head: bytes, size: int) -> str | None:
 
 
 def _behind_skippable(head: bytes) -> bytes:
-    place = 0
-    while _SKIPPABLE.match(head, place) and len(head) >= place + 8:
-        place += 8 + int.from_bytes(head[place + 4 : place + 8], "little")
-    return head[place : place + 4]
+    offset = 0
+    while _SKIPPABLE.match(head, offset) and len(head) >= offset + 8:
+        offset += 8 + int.from_bytes(head[offset + 4 : offset + 8], "little")
+    return head[offset : offset + 4]

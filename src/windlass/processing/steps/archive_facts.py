@@ -65,12 +65,12 @@ class ArchiveFacts:
             size: int = context.facts["size"]
             facts = {"unpacked_size": size, "unpacked_size_is": "counted", "archive_ratio": 1.0}
             return StepResult(facts, detail="Nothing is packed in it")
-        found, *others = [surveyor.survey_archive(context.file, kind, _meter(context)) for kind in kinds]
+        survey, *others = [surveyor.survey_archive(context.file, kind, _meter(context)) for kind in kinds]
         for other in others:
-            found.merge(other)
-        if found.damaged and not context.profile.get("archive_rules"):
-            raise Unreadable(found.damaged)  # no rule is there to say so
-        return StepResult(found.facts(), detail=_detail(found))
+            survey.merge(other)
+        if survey.damaged and not context.profile.get("archive_rules"):
+            raise Unreadable(survey.damaged)  # no rule is there to say so
+        return StepResult(survey.facts(), detail=_detail(survey))
 
 
 def _meter(context: StepContext) -> UnpackMeter:
@@ -103,9 +103,11 @@ def _seconds() -> float:
     return _SECONDS if limit == resource.RLIM_INFINITY else max(1.0, _SHARE * (limit - 2) / 2)
 
 
-def _detail(found: Survey) -> str:
-    size = f"{'at least ' if found.sizes == 'at least' else ''}{found.all_unpacked:,} bytes unpacked"
-    many = "more than " if found.cut else ""
-    trailing = "; the bytes behind its end are passed over" * found.has_trailing
-    wrong = trailing + "".join(f"; {said}" for said in (found.damaged, found.contradiction, found.unmeasured) if said)
-    return f"{many}{found.entries:,} entries, {size}{wrong}" if found.listed else f"{size}{wrong}"
+def _detail(survey: Survey) -> str:
+    size = f"{'at least ' if survey.sizes == 'at least' else ''}{survey.all_unpacked:,} bytes unpacked"
+    prefix = "more than " if survey.cut else ""
+    trailing = "; the bytes behind its end are passed over" * survey.has_trailing
+    remarks = trailing + "".join(
+        f"; {remark}" for remark in (survey.damaged, survey.contradiction, survey.unmeasured) if remark
+    )
+    return f"{prefix}{survey.entries:,} entries, {size}{remarks}" if survey.listed else f"{size}{remarks}"

@@ -52,18 +52,18 @@ class EmailFacts:
 def _from_headers(mail: MailReader) -> dict[str, Any]:
     headers = mail.headers
     people = [str(each)[:65536] for name in ("to", "cc") for each in headers.get_all(name, [])[:50]]
-    found: dict[str, Any] = {"recipients": sum(bool(address) for _, address in getaddresses(people))}
+    facts: dict[str, Any] = {"recipients": sum(bool(address) for _, address in getaddresses(people))}
     for fact, name in (("title", "subject"), ("author", "from")):
-        said = shorten(decode_header(headers.get(name, "")))
-        if said:
-            found[fact] = said
+        value = shorten(decode_header(headers.get(name, "")))
+        if value:
+            facts[fact] = value
     sent = _date(str(headers.get("date", "")))
-    return found | ({"date": sent} if sent else {})
+    return facts | ({"date": sent} if sent else {})
 
 
-def _date(said: str) -> str | None:
+def _date(header: str) -> str | None:
     try:
-        sent: datetime = parsedate_to_datetime(said[:200])
+        sent: datetime = parsedate_to_datetime(header[:200])
         return (sent.astimezone(UTC) if sent.tzinfo else sent).isoformat(timespec="seconds")
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -63,12 +63,12 @@ class OfficeFacts:
     def run(self, context: StepContext) -> StepResult:
         head = context.file.read(8)
         if compound_file.is_compound(head):
-            found: Mapping[str, Any] = legacy_office_facts.facts(context.file)
+            facts: Mapping[str, Any] = legacy_office_facts.facts(context.file)
         elif head.startswith(b"PK"):
-            found = _package_facts(context)
+            facts = _package_facts(context)
         else:
             raise PermanentError("The document is neither a zip file nor a compound file.")
-        return StepResult(found, detail=_detail(found))
+        return StepResult(facts, detail=_detail(facts))
 
 
 def _package_facts(context: StepContext) -> dict[str, Any]:
@@ -76,10 +76,10 @@ def _package_facts(context: StepContext) -> dict[str, Any]:
     return next((facts(package) for is_one, facts in _FAMILIES if is_one(package)), {})
 
 
-def _detail(found: Mapping[str, Any]) -> str:
-    if found.get("encrypted"):
+def _detail(facts: Mapping[str, Any]) -> str:
+    if facts.get("encrypted"):
         return "A password is needed to read it."
     for name, unit in (("slides", "slides"), ("sheets", "sheets"), ("page_count", "pages")):
-        if name in found:
-            return f"{found[name]} {unit}"
+        if name in facts:
+            return f"{facts[name]} {unit}"
     return ""

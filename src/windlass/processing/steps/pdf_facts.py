@@ -132,15 +132,15 @@ def _attached_facts(document: Any) -> dict[str, Any]:
 def _page_facts(document: Any) -> dict[str, Any]:
     """What only the pages themselves tell. What the time was too short for is left out, not guessed."""
     pdfium = pdfium_api()
-    wanted = FIELD_PAGES if pdfium.FPDF_GetFormType(document) != pdfium.FORMTYPE_NONE else TEXT_PAGES
-    has_text, fields, done = False, 0, 0
-    for page in _pages(document, wanted):
-        if done < TEXT_PAGES and not has_text:
+    page_limit = FIELD_PAGES if pdfium.FPDF_GetFormType(document) != pdfium.FORMTYPE_NONE else TEXT_PAGES
+    has_text, fields, read = False, 0, 0
+    for page in _pages(document, page_limit):
+        if read < TEXT_PAGES and not has_text:
             has_text = _has_text(page)
         fields += _fields(page)
-        done += 1
+        read += 1
     facts: dict[str, Any] = {"form_fields": fields} if fields else {}
-    return facts | ({"has_text": has_text} if has_text or done >= min(len(document), TEXT_PAGES) else {})
+    return facts | ({"has_text": has_text} if has_text or read >= min(len(document), TEXT_PAGES) else {})
 
 
 def _pages(document: Any, most: int) -> Iterator[Any]:
@@ -175,10 +175,10 @@ def _has_text(page: Any) -> bool:
 
 def _fields(page: Any) -> int:
     pdfium = pdfium_api()
-    found = 0
+    count = 0
     for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), 10_000)):
         annotation = pdfium.FPDFPage_GetAnnot(page, index)
         if annotation:
-            found += pdfium.FPDFAnnot_GetSubtype(annotation) == ANNOT_WIDGET
+            count += pdfium.FPDFAnnot_GetSubtype(annotation) == ANNOT_WIDGET
             pdfium.FPDFPage_CloseAnnot(annotation)
-    return found
+    return count

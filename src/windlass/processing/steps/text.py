@@ -91,12 +91,14 @@ class Text:
         else:
             context.file.seek(0)
             sink.take(_texts(context, sink, kind))
-        made = sink.finish()
-        facts["text_characters"] = sink.characters if made else 0
+        rendition = sink.finish()
+        facts["text_characters"] = sink.characters if rendition else 0
         if sink.why_cut:
             facts["text_cut"] = sink.why_cut
-        said = f"{sink.characters} characters" if made else "There is no text in it."
-        return StepResult(facts, (made,) if made else (), detail=said + (f"; {sink.why_cut}" if sink.why_cut else ""))
+        detail = f"{sink.characters} characters" if rendition else "There is no text in it."
+        return StepResult(
+            facts, (rendition,) if rendition else (), detail=detail + (f"; {sink.why_cut}" if sink.why_cut else "")
+        )
 
 
 def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
@@ -106,10 +108,10 @@ def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
         pdf.prepare_fields(document)
         count, empty = min(len(document), pdf.MOST_PAGES), 0
         for number in range(count):
-            found = pdf.page_text(document, number)
-            empty += not found.strip()
+            page_text = pdf.page_text(document, number)
+            empty += not page_text.strip()
             context.report(100 * number // count)
-            if not sink.write(f"{found}\n\n"):
+            if not sink.write(f"{page_text}\n\n"):
                 break
             sink.take(pdf.annotation_texts(document, number))
         if len(document) > count:
@@ -174,23 +176,23 @@ def _mail_text(context: StepContext) -> Iterator[str]:
 def _chosen_parts(context: StepContext) -> set[int]:
     """The numbers of the parts to be read. Of each set of alternatives it is one: the parts that follow one of the ways
     in which the message is told."""
-    found: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
-    told: dict[tuple[int, int], tuple[int, int]] = {}
+    paths: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
+    worths: dict[tuple[int, int], tuple[int, int]] = {}
     for number, part in email_message.displayed_parts(email_message.MailReader(context.file).parts()):
         has_text = any(map(str.strip, _part_text(part)))
         rank = _RANKS.get(part.mime_type, 1) if has_text else 0
-        found[number] = part.path
-        for container, place in part.path:
+        paths[number] = part.path
+        for container, position in part.path:
             if container.kind == "alternative":
-                way = (container.number, place)
-                told[way] = max(told.get(way, (0, 0)), (rank, -place))
+                alternative = (container.number, position)
+                worths[alternative] = max(worths.get(alternative, (0, 0)), (rank, -position))
     best: dict[int, tuple[tuple[int, int], int]] = {}
-    for (container_number, place), worth in told.items():
-        best[container_number] = max(best.get(container_number, ((-1, 0), 0)), (worth, place))
+    for (container_number, position), worth in worths.items():
+        best[container_number] = max(best.get(container_number, ((-1, 0), 0)), (worth, position))
     return {
         number
-        for number, path in found.items()
-        if all(best[container.number][1] == place for container, place in path if container.kind == "alternative")
+        for number, path in paths.items()
+        if all(best[container.number][1] == position for container, position in path if container.kind == "alternative")
     }
 
 

@@ -79,14 +79,14 @@ class TextFacts:
             "encoding": codec.removesuffix("-sig").replace("ascii", "us-ascii"),
             "bom": encodings.byte_order_mark(head) is not None,
         }
-        seen = _TextReader(context, codec)
-        facts |= _kind_facts(kind, seen)
-        facts |= seen.counts()
+        reader = _TextReader(context, codec)
+        facts |= _kind_facts(kind, reader)
+        facts |= reader.counts()
         if kind in _HTML:
             title, language = html_text.title_and_language(encodings.decoder(codec).decode(head))
             facts |= {name: shorten(said) for name, said in (("title", title), ("language", language)) if said}
-        if seen.count < size:
-            facts["counted_bytes"] = seen.count
+        if reader.count < size:
+            facts["counted_bytes"] = reader.count
         return StepResult(facts, detail=f"{facts['lines']} lines, {facts['encoding']}")
 
 
@@ -136,37 +136,37 @@ class _TextReader:
 
 
 def _kind(context: StepContext) -> str:
-    found: str = context.facts["mime_type"]
-    if found in ("text/plain", "application/json"):
-        return _BY_NAME.get(extension(context.facts["filename"]), found)
-    if found == "text/csv" and extension(context.facts["filename"]) not in ("", *_BY_NAME):
+    mime_type: str = context.facts["mime_type"]
+    if mime_type in ("text/plain", "application/json"):
+        return _BY_NAME.get(extension(context.facts["filename"]), mime_type)
+    if mime_type == "text/csv" and extension(context.facts["filename"]) not in ("", *_BY_NAME):
         return "text/plain"  # prose with as many commas in each line
-    return found
+    return mime_type
 
 
-def _kind_facts(kind: str, seen: _TextReader) -> dict[str, Any]:
+def _kind_facts(kind: str, reader: _TextReader) -> dict[str, Any]:
     if kind in _TABLES:
-        return _table(seen)
+        return _table(reader)
     if kind in _JSON or kind.endswith("+json"):
-        return _json(seen, many=kind == "application/x-ndjson")
+        return _json(reader, many=kind == "application/x-ndjson")
     return {}
 
 
-def _table(seen: _TextReader) -> dict[str, Any]:
+def _table(reader: _TextReader) -> dict[str, Any]:
     table = csv_tables.Table()
-    texts = seen.texts()
+    texts = reader.texts()
     table.read(plain_text.unified(texts))
     for _ in texts:  # after a row that cannot be read
         pass
     return table.facts()
 
 
-def _json(seen: _TextReader, *, many: bool) -> dict[str, Any]:
+def _json(reader: _TextReader, *, many: bool) -> dict[str, Any]:
     pieces, length = list[str](), 0
-    for text in seen.texts():
+    for text in reader.texts():
         length += len(text)
         if length <= json_outline.LARGEST:
             pieces.append(text)
-    if length > json_outline.LARGEST or not seen.whole:
+    if length > json_outline.LARGEST or not reader.whole:
         return {}
     return json_outline.facts("".join(pieces), many=many)

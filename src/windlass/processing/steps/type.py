@@ -82,17 +82,17 @@ class Type:
         warm_up(self, *SAMPLES)
 
     def run(self, context: StepContext) -> StepResult:
-        found = _Detection(context).found()
-        facts: dict[str, Any] = {"mime_type": found.kind}
-        if found.encoding and is_text(found.kind):
-            facts["encoding"] = found.encoding
-        if found.also or context.facts.get("also"):
-            facts["also"] = list(found.also)
-        return StepResult(facts, detail=", and also ".join([found.kind, *found.also]))
+        detected = _Detection(context).detect()
+        facts: dict[str, Any] = {"mime_type": detected.kind}
+        if detected.encoding and is_text(detected.kind):
+            facts["encoding"] = detected.encoding
+        if detected.also or context.facts.get("also"):
+            facts["also"] = list(detected.also)
+        return StepResult(facts, detail=", and also ".join([detected.kind, *detected.also]))
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _DetectedType:
     kind: str
     encoding: str | None = None
     also: tuple[str, ...] = ()
@@ -109,29 +109,29 @@ class _Detection:
         claims = (of_filename(context.facts["filename"]), canonical(context.facts.get("declared_mime_type")))
         self._claims = [claim for claim in claims if claim]
 
-    def found(self) -> _Found:
+    def detect(self) -> _DetectedType:
         if not self._head:
-            return _Found(self._guess)
+            return _DetectedType(self._guess)
         if self._head.startswith(zip_types.SIGNATURES):
             return self._zip_file()
         if compound_file.is_compound(self._head):
-            return self._with_also(self._compound_kind())
+            return self._with_further_types(self._compound_kind())
         is_named = any(text_types.is_named_text(claim) for claim in self._claims)
         may_have_controls = is_named and (self._guess == _UNKNOWN or is_text(self._guess))
         text = text_types.detect_text(self._head, is_whole=self._size <= HEAD, may_have_controls=may_have_controls)
         kind = self._markup_kind(text) or self._pdf_kind(text, is_named) or self._text_kind(text)
         if kind is None:
-            return self._with_also(self._binary_kind())
+            return self._with_further_types(self._binary_kind())
         encoding = text.encoding if text else None
-        return self._with_also(kind, encoding or self._encoding, is_text=text is not None)
+        return self._with_further_types(kind, encoding or self._encoding, is_text=text is not None)
 
-    def _zip_file(self) -> _Found:
+    def _zip_file(self) -> _DetectedType:
         kinds = zip_types.kinds(self._file)
         kind = kinds[0] if kinds else _ZIP
         if kind == _ZIP and _is_guess_of_zip(self._guess, bool(kinds)):
             kind = self._guess  # libmagic knows more kinds by their first entries
         kind = type_refinement.narrow_by_claims(kind, self._claims)
-        return _Found(kind, also=_others(kind, [*kinds[1:], *self._containers(kind)]))
+        return _DetectedType(kind, also=_others(kind, [*kinds[1:], *self._archive_types(kind)]))
 
     def _compound_kind(self) -> str:
         root = compound_file.read_root(self._file)
@@ -196,25 +196,25 @@ class _Detection:
         kind = type_refinement.refine_by_signature(guess, self._head, self._size)
         is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
         if kind == _UNKNOWN or (is_named_zip and not has_signature(kind)):
-            kind = next(iter(self._zip_behind()), kind)
+            kind = next(iter(self._embedded_zip_types()), kind)
         kind = recording_types.recording_type(self._file, self._head, self._size, kind)
         kind = self._guess if kind == _UNKNOWN else kind
         return type_refinement.narrow_by_claims(kind, self._claims)
 
-    def _zip_behind(self) -> list[str]:
+    def _embedded_zip_types(self) -> list[str]:
         """Kinds of the zip file that stands behind something else: readers of zip files begin at a file's end."""
         return zip_types.kinds(self._file, with_entries=True)
 
-    def _with_also(self, kind: str, encoding: str | None = None, *, is_text: bool = False) -> _Found:
-        also = self._zip_behind()
+    def _with_further_types(self, kind: str, encoding: str | None = None, *, is_text: bool = False) -> _DetectedType:
+        also = self._embedded_zip_types()
         if kind != _PDF and _PDF_MARK in self._head[:PDF_WITHIN] and (not is_text or self._opens_as_pdf()):
             also.append(_PDF)
         if kind == "application/gzip" and _is_packed_svg(self._file):
             also.append(markup_types.SVG)
-        packed = [] if is_text else self._containers(kind, *also)  # no text is one, whatever digits it begins with
-        return _Found(kind, encoding, _others(kind, [*also, *packed]))
+        packed = [] if is_text else self._archive_types(kind, *also)  # no text is one, whatever digits it begins with
+        return _DetectedType(kind, encoding, _others(kind, [*also, *packed]))
 
-    def _containers(self, *kinds: str) -> list[str]:
+    def _archive_types(self, *kinds: str) -> list[str]:
         """Containers that the bytes are by their structure, where the types found so far do not say so."""
         if matches(kinds[0], ARCHIVES):
             return []
@@ -253,9 +253,9 @@ def _by_libmagic(head: bytes) -> tuple[str, str]:
     return canonical(mime_type), encoding
 
 
-def _markup(found: Iterator[bytes]) -> Markup | None:
+def _markup(blocks_read: Iterator[bytes]) -> Markup | None:
     try:
-        return markup_types.detect_markup(found)
+        return markup_types.detect_markup(blocks_read)
     except ValueError as error:
         raise Unreadable(
             f"The type cannot be detected: there is too much before the document's first element (at most"

@@ -35,9 +35,9 @@ class TypeRules:
 
 def check_blocked(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
     refused = profile["blocked_mime_types"]
-    for found in _types(facts):
-        if matches(found, refused) or matches(_ALSO_READ_AS.get(found, found), refused):
-            return Rejection("type-blocked", f"Files of type {found} are refused.", list(refused), found)
+    for content_type in _types(facts):
+        if matches(content_type, refused) or matches(_ALSO_READ_AS.get(content_type, content_type), refused):
+            return Rejection("type-blocked", f"Files of type {content_type} are refused.", list(refused), content_type)
     return None
 
 
@@ -46,12 +46,12 @@ _ALSO_READ_AS = {"application/xhtml+xml": "text/html"}
 
 
 def check_allowed(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
-    taken = profile["allowed_mime_types"]
-    for found in _types(facts):
-        if taken and not matches(found, taken):
-            other = "" if found == facts["mime_type"] else f"{facts['mime_type']}, and also "
-            detail = f"The content is {other}{found}; allowed are {', '.join(taken)}."
-            return Rejection("type-not-allowed", detail, list(taken), found)
+    allowed = profile["allowed_mime_types"]
+    for content_type in _types(facts):
+        if allowed and not matches(content_type, allowed):
+            other = "" if content_type == facts["mime_type"] else f"{facts['mime_type']}, and also "
+            detail = f"The content is {other}{content_type}; allowed are {', '.join(allowed)}."
+            return Rejection("type-not-allowed", detail, list(allowed), content_type)
     return None
 
 
@@ -61,12 +61,12 @@ def _types(facts: Facts) -> list[str]:
 
 
 def check_extension(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
-    taken = [name.lower().lstrip(".") for name in profile["allowed_extensions"]]
-    found = extension(facts["filename"])
-    if not taken or found in taken or _is_of_their_types(facts, taken):
+    allowed = [name.lower().lstrip(".") for name in profile["allowed_extensions"]]
+    ending = extension(facts["filename"])
+    if not allowed or ending in allowed or _is_of_their_types(facts, allowed):
         return None
-    said = f"ends in .{found}" if found else "has no extension"
-    return Rejection("extension-not-allowed", f"The name {said}; allowed are {', '.join(taken)}.", taken, found)
+    phrase = f"ends in .{ending}" if ending else "has no extension"
+    return Rejection("extension-not-allowed", f"The name {phrase}; allowed are {', '.join(allowed)}.", allowed, ending)
 
 
 def _is_of_their_types(facts: Facts, extensions: list[str]) -> bool:
@@ -77,22 +77,26 @@ def _is_of_their_types(facts: Facts, extensions: list[str]) -> bool:
 
 
 def check_name(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
-    claimed, found = of_filename(facts["filename"]), facts["mime_type"]
-    if not profile["check_mismatch"] or claimed is None or not contradicts(claimed, found):
+    claimed, content_type = of_filename(facts["filename"]), facts["mime_type"]
+    if not profile["check_mismatch"] or claimed is None or not contradicts(claimed, content_type):
         return None
-    detail = f"The name ends in .{extension(facts['filename'])}, which is {claimed}, but {_content_is(found)}"
-    ending = usual_extension(found)
-    way_out = f"Rename it to .{ending}" if ending else "Give it the name of what it is"
-    return Rejection("type-mismatch", f"{detail} {way_out}, {_WAY_OUT}", claimed, found)
+    detail = f"The name ends in .{extension(facts['filename'])}, which is {claimed}, but {_content_is(content_type)}"
+    usual = usual_extension(content_type)
+    way_out = f"Rename it to .{usual}" if usual else "Give it the name of what it is"
+    return Rejection("type-mismatch", f"{detail} {way_out}, {_WAY_OUT}", claimed, content_type)
 
 
 def check_declaration(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
-    claimed, found = facts.get("declared_mime_type"), facts["mime_type"]
-    if not profile["check_mismatch"] or not claimed or not declaration_contradicts(claimed, facts["filename"], found):
+    claimed, content_type = facts.get("declared_mime_type"), facts["mime_type"]
+    if (
+        not profile["check_mismatch"]
+        or not claimed
+        or not declaration_contradicts(claimed, facts["filename"], content_type)
+    ):
         return None
-    detail = f"{claimed} was declared, but {_content_is(found)}"
-    way_out = "Declare no type" if found in NO_CLAIM else f"Declare {found} or no type"
-    return Rejection("type-mismatch", f"{detail} {way_out}, {_WAY_OUT}", claimed, found)
+    detail = f"{claimed} was declared, but {_content_is(content_type)}"
+    way_out = "Declare no type" if content_type in NO_CLAIM else f"Declare {content_type} or no type"
+    return Rejection("type-mismatch", f"{detail} {way_out}, {_WAY_OUT}", claimed, content_type)
 
 
 #: The way out for those who mean it.

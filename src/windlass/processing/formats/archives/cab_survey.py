@@ -23,48 +23,48 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     del surveyor  # the contents are packed in ways that are not read here
     head = _read_exactly(file, 0, _HEADER.size)
     _, _, _, _, files_at, _, _, _, folders, files, flags, _, _ = _HEADER.unpack(head)
-    place, folder_reserve, data_reserve = _HEADER.size, 0, 0
+    offset, folder_reserve, data_reserve = _HEADER.size, 0, 0
     if flags & _RESERVE:
-        cabinet_reserve, folder_reserve, data_reserve = struct.unpack("<HBB", _read_exactly(file, place, 4))
-        place += 4 + cabinet_reserve
+        cabinet_reserve, folder_reserve, data_reserve = struct.unpack("<HBB", _read_exactly(file, offset, 4))
+        offset += 4 + cabinet_reserve
     for _ in range(2 * bool(flags & _PREVIOUS) + 2 * bool(flags & _NEXT)):
-        place += len(_text(file, place)) + 1
+        offset += len(_text(file, offset)) + 1
     declared = 0
     for number in range(folders):
-        data_at, blocks, _ = _FOLDER.unpack(_read_exactly(file, place + number * (_FOLDER.size + folder_reserve), 8))
+        data_at, blocks, _ = _FOLDER.unpack(_read_exactly(file, offset + number * (_FOLDER.size + folder_reserve), 8))
         declared += _folder_size(file, data_at, blocks, data_reserve)
     _add_files(file, files_at, min(files, MOST_ENTRIES), found)
     found.unpacked = max(found.unpacked, declared)
 
 
-def _folder_size(file: BinaryIO, place: int, blocks: int, reserve: int) -> int:
+def _folder_size(file: BinaryIO, offset: int, blocks: int, reserve: int) -> int:
     size = 0
     for _ in range(blocks):
-        _, packed, unpacked = _DATA.unpack(_read_exactly(file, place, _DATA.size))
-        place += _DATA.size + reserve + packed
+        _, packed, unpacked = _DATA.unpack(_read_exactly(file, offset, _DATA.size))
+        offset += _DATA.size + reserve + packed
         size += unpacked
     return size
 
 
-def _add_files(file: BinaryIO, place: int, count: int, found: Survey) -> None:
+def _add_files(file: BinaryIO, offset: int, count: int, found: Survey) -> None:
     for _ in range(count):
-        size = _FILE.unpack(_read_exactly(file, place, _FILE.size))[0]
-        name = _text(file, place + _FILE.size)
-        place += _FILE.size + len(name) + 1
+        size = _FILE.unpack(_read_exactly(file, offset, _FILE.size))[0]
+        name = _text(file, offset + _FILE.size)
+        offset += _FILE.size + len(name) + 1
         if not found.add(Entry(name.decode("utf-8", "replace"), size)):
             return
 
 
-def _read_exactly(file: BinaryIO, place: int, size: int) -> bytes:
-    file.seek(place)
+def _read_exactly(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
     data = file.read(size)
     if len(data) < size:
         raise Unreadable("The cabinet is damaged: it ends too early.")
     return data
 
 
-def _text(file: BinaryIO, place: int) -> bytes:
-    file.seek(place)
+def _text(file: BinaryIO, offset: int) -> bytes:
+    file.seek(offset)
     text, end, _ = file.read(_LONGEST_NAME + 1).partition(b"\0")
     if not end:
         raise Unreadable("The cabinet is damaged: one of its names does not end.")

@@ -19,12 +19,12 @@ _RPM_LEAD, _RPM_HEADER = 96, b"\x8e\xad\xe8"
 
 def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     """The forms newc, crc and odc, and the old binary one in both byte orders. Raises Unreadable."""
-    place = 0
+    offset = 0
     while True:
-        file.seek(place)
+        file.seek(offset)
         head, mode, name_length, size, padding = _cpio_header(file)
         name = file.read(min(name_length, _LONGEST_NAME)).rstrip(b"\0").decode("utf-8", "replace")
-        begins = place + _round_up(head + name_length, padding)
+        start = offset + _round_up(head + name_length, padding)
         if name == "TRAILER!!!":
             return
         kind = mode & _KIND
@@ -33,8 +33,8 @@ def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(entry):
             return
         if size:
-            surveyor.survey_nested(file_part(file, begins, size))
-        place = begins + _round_up(size, padding)
+            surveyor.survey_nested(file_part(file, start, size))
+        offset = start + _round_up(size, padding)
 
 
 def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
@@ -58,43 +58,43 @@ def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
 
 def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     """Raises Unreadable."""
-    place = 8
+    offset = 8
     while True:
-        file.seek(place)
+        file.seek(offset)
         head = file.read(60)
         if not head.strip(b"\n\0"):
             return
         digits = head[48:58].strip()
         if len(head) < 60 or head[58:60] != b"`\n" or not digits.isdigit():
             raise Unreadable("The archive is damaged: one of its headers is wrong.")
-        begins, size, name = place + 60, int(digits), head[:16].rstrip().rstrip(b"/").decode("utf-8", "replace")
-        place = begins + size + size % 2
+        start, size, name = offset + 60, int(digits), head[:16].rstrip().rstrip(b"/").decode("utf-8", "replace")
+        offset = start + size + size % 2
         if name.startswith("#1/") and name[3:].isdigit():
             length = min(int(name[3:]), size)
             name = file.read(min(length, _LONGEST_NAME)).rstrip(b"\0").decode("utf-8", "replace")
-            begins, size = begins + length, size - length
+            start, size = start + length, size - length
         if not found.add(Entry(name, size)):
             return
         if size:
-            surveyor.survey_nested(file_part(file, begins, size))
+            surveyor.survey_nested(file_part(file, start, size))
 
 
 def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     """The package's one content is an archive, packed as a whole. Raises Unreadable."""
-    size, place = file.seek(0, 2), _RPM_LEAD
+    size, offset = file.seek(0, 2), _RPM_LEAD
     for is_signature in (True, False):
-        file.seek(place)
+        file.seek(offset)
         head = file.read(16)
         if len(head) < 16 or not head.startswith(_RPM_HEADER):
             raise Unreadable("The package is damaged: one of its headers is wrong.")
         indexes, data = struct.unpack_from(">2I", head, 8)
-        place += 16 + 16 * indexes + data
-        place = _round_up(place, 8) if is_signature else place
-    if place >= size:
+        offset += 16 + 16 * indexes + data
+        offset = _round_up(offset, 8) if is_signature else offset
+    if offset >= size:
         raise Unreadable("The package is damaged: it ends before its content.")
     found.listed = False
-    found.unpacked = size - place
-    surveyor.survey_nested(file_part(file, place, size - place))
+    found.unpacked = size - offset
+    surveyor.survey_nested(file_part(file, offset, size - offset))
 
 
 def _round_up(size: int, unit: int) -> int:

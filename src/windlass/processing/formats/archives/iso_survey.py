@@ -23,15 +23,15 @@ _PRIMARY, _SUPPLEMENTARY, _LAST = 1, 2, 255
 def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     """The tree with the larger claim; contents are looked into once each. Raises Unreadable."""
     trees: list[Survey] = []
-    seen: set[int] = set()
+    surveyed: set[int] = set()
     for root, is_joliet in _roots(file):
         tree = Survey(found.packed) if trees else found
-        for name, begins, size, is_directory in _walk(file, root, is_joliet=is_joliet):
+        for name, start, size, is_directory in _walk(file, root, is_joliet=is_joliet):
             if not tree.add(Entry(name, 0 if is_directory else size, is_directory=is_directory)):
                 break
-            if size and not is_directory and begins not in seen:
-                seen.add(begins)
-                surveyor.survey_nested(file_part(file, begins, size))
+            if size and not is_directory and start not in surveyed:
+                surveyed.add(start)
+                surveyor.survey_nested(file_part(file, start, size))
         trees.append(tree)
     if not trees:
         raise Unreadable("The disc image is damaged: it has no directory.")
@@ -50,35 +50,35 @@ def _roots(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
 
 def _walk(file: BinaryIO, root: bytes, *, is_joliet: bool) -> Iterator[tuple[str, int, int, bool]]:
     """Name, place, size and whether it is a directory, of each record. A directory is read once."""
-    waiting, seen = [_extent(root)], set()
-    while waiting:
-        begins, size = waiting.pop()
-        if begins in seen:
+    pending, seen = [_extent(root)], set()
+    while pending:
+        start, size = pending.pop()
+        if start in seen:
             continue
-        seen.add(begins)
-        for record in _records(file, begins, size):
+        seen.add(start)
+        for record in _records(file, start, size):
             name = record[33 : 33 + record[32]]
             if name in (b"\0", b"\1"):
                 continue
             is_directory = bool(record[25] & _IS_DIRECTORY)
             if is_directory:
-                waiting.append(_extent(record))
+                pending.append(_extent(record))
             text = name.decode("utf-16-be" if is_joliet else "utf-8", "replace").partition(";")[0]
             yield text, *_extent(record), is_directory
 
 
-def _records(file: BinaryIO, begins: int, size: int) -> Iterator[bytes]:
-    file.seek(begins)
-    data, place = file.read(min(size, _LARGEST_DIRECTORY)), 0
+def _records(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
+    file.seek(start)
+    data, offset = file.read(min(size, _LARGEST_DIRECTORY)), 0
     if len(data) < min(size, _LARGEST_DIRECTORY):
         raise Unreadable("The disc image is damaged: a directory is missing.")
-    while place < len(data):
-        length = data[place]
+    while offset < len(data):
+        length = data[offset]
         if length >= 34:
-            yield data[place : place + length].ljust(34, b"\0")
-            place += length
+            yield data[offset : offset + length].ljust(34, b"\0")
+            offset += length
         else:  # records do not cross sectors
-            place += _SECTOR - place % _SECTOR
+            offset += _SECTOR - offset % _SECTOR
 
 
 def _extent(record: bytes) -> tuple[int, int]:

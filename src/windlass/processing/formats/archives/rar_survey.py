@@ -26,26 +26,26 @@ _LOCKED = "its table of contents is locked with a password"
 
 def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     """An archive in several volumes is charged with each file where it begins. Raises Unreadable."""
-    begins = 0
+    start = 0
     file.seek(0)
     if not file.read(4).startswith(b"Rar!"):
-        begins = archive_types.embedded_archive_offset(file)
-    file.seek(begins)
+        start = archive_types.embedded_archive_offset(file)
+    file.seek(start)
     head = file.read(len(_RAR5_MARK))
     if head == _RAR5_MARK:
         entries = _rar5_entries(file, found)
     elif head.startswith(_RAR4_MARK):
-        file.seek(begins + len(_RAR4_MARK))
+        file.seek(start + len(_RAR4_MARK))
         entries = _rar4_entries(file, found)
     else:
         raise Unreadable("The archive does not begin as a rar file does.")
     for entry, content in entries:
-        here = file.tell()
+        position = file.tell()
         if not found.add(entry):
             break
         if content is not None:
             surveyor.survey_nested(content)
-        file.seek(here)
+        file.seek(position)
 
 
 def _rar4_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | None]]:
@@ -72,16 +72,16 @@ def _rar4_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, Binary
 
 def _rar4_file(body: bytes, flags: int) -> tuple[Entry, int]:
     packed, unpacked, host, _, _, _, _, length, attributes = struct.unpack_from("<2IB2I2BHI", body)
-    place = 25
+    offset = 25
     if flags & 0x100 and len(body) >= 33:
         high_packed, high_unpacked = struct.unpack_from("<2I", body, 25)
-        packed, unpacked, place = packed | high_packed << 32, unpacked | high_unpacked << 32, 33
-    name = body[place : place + length].partition(b"\0")[0].decode("utf-8", "replace")
-    goes_on_from_before = bool(flags & 1)
+        packed, unpacked, offset = packed | high_packed << 32, unpacked | high_unpacked << 32, 33
+    name = body[offset : offset + length].partition(b"\0")[0].decode("utf-8", "replace")
+    is_continued = bool(flags & 1)
     packed = min(packed, FARTHEST)
     entry = Entry(
         name,
-        0 if goes_on_from_before else unpacked,
+        0 if is_continued else unpacked,
         encrypted=bool(flags & 4),
         is_directory=flags & 0xE0 == 0xE0,
         is_link=host == 3 and attributes & _KIND == _SYMLINK,
@@ -108,11 +108,11 @@ def _rar5_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, Binary
         if kind == 5:
             return
         if kind == 2:
-            begins = start + 4 + length + size
+            content_start = start + 4 + length + size
             entry, is_plain = _rar5_file(fields)
             if fields.is_of_unknown_size:
                 found.unmeasured = "an entry does not say what it unpacks to"
-            yield entry, file_part(file, begins, fields.data) if is_plain else None
+            yield entry, file_part(file, content_start, fields.data) if is_plain else None
         file.seek(start + 4 + length + size + fields.data)
 
 
@@ -121,7 +121,7 @@ class _Fields:
 
     def __init__(self, header: bytes, place: int, flags: int, extra: int, data: int) -> None:
         self.header, self.place, self.extra, self.data = header, place, extra, data
-        self.goes_on_from_before = bool(flags & _CONTINUED)
+        self.is_continued = bool(flags & _CONTINUED)
         self.is_of_unknown_size = False
 
     def number(self) -> int:
@@ -147,8 +147,8 @@ def _rar5_file(fields: _Fields) -> tuple[Entry, bool]:
     name = fields.header[fields.place : fields.place + length].decode("utf-8", "replace")
     records = dict(_records(fields.header, len(fields.header) - fields.extra))
     link = records.get(5)
-    fields.is_of_unknown_size = bool(flags & 8) and not fields.goes_on_from_before
-    unknown = fields.goes_on_from_before or fields.is_of_unknown_size
+    fields.is_of_unknown_size = bool(flags & 8) and not fields.is_continued
+    unknown = fields.is_continued or fields.is_of_unknown_size
     entry = Entry(
         name,
         0 if unknown else size,
@@ -160,27 +160,27 @@ def _rar5_file(fields: _Fields) -> tuple[Entry, bool]:
     return entry, method == 0 and not entry.encrypted
 
 
-def _records(header: bytes, place: int) -> Iterator[tuple[int, bytes]]:
+def _records(header: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
     """The extra area: kind and body of each record."""
-    while 0 <= place < len(header):
-        size, place = _number(header, place)
-        kind, body = _number(header, place)
-        yield kind, header[body : place + size]
-        place += max(size, 1)
+    while 0 <= offset < len(header):
+        size, offset = _number(header, offset)
+        kind, body = _number(header, offset)
+        yield kind, header[body : offset + size]
+        offset += max(size, 1)
 
 
 def _target(redirection: bytes) -> str:
-    _, place = _number(redirection, 0)
-    _, place = _number(redirection, place)
-    length, place = _number(redirection, place)
-    return redirection[place : place + length].decode("utf-8", "replace")
+    _, offset = _number(redirection, 0)
+    _, offset = _number(redirection, offset)
+    length, offset = _number(redirection, offset)
+    return redirection[offset : offset + length].decode("utf-8", "replace")
 
 
-def _number(data: bytes, place: int) -> tuple[int, int]:
+def _number(data: bytes, offset: int) -> tuple[int, int]:
     """A number of seven bits a byte, and where it ends; at the end of the data 0, and the place as it was."""
     value = 0
-    for shift, byte in enumerate(data[place : place + 10]):
+    for shift, byte in enumerate(data[offset : offset + 10]):
         value |= (byte & 0x7F) << (7 * shift)
         if not byte & 0x80:
-            return value, place + shift + 1
-    return 0, place
+            return value, offset + shift + 1
+    return 0, offset

@@ -93,17 +93,17 @@ def directories(file: BinaryIO) -> list[Directory]:
     tail_at = max(0, size - _TAIL)
     file.seek(tail_at)
     tail = file.read(_TAIL)
-    ends = _end_records(tail)
+    end_records = _end_records(tail)
     # Programs use the last record, or the one whose comment ends with the file; others only where these are none.
-    preferred = [place for place in ends if place == ends[0] or _ends_with(tail, place)]
-    others = [place for place in ends if place not in preferred]
-    for places in (preferred, *([place] for place in others)):
-        found: dict[int, Directory] = {}
-        for place in places:
-            for each in _of_end_record(file, tail, place, tail_at + place):
-                found.setdefault(each.start, each)
-        if found:
-            return list(found.values())
+    preferred = [offset for offset in end_records if offset == end_records[0] or _ends_with(tail, offset)]
+    others = [offset for offset in end_records if offset not in preferred]
+    for offsets in (preferred, *([offset] for offset in others)):
+        located: dict[int, Directory] = {}
+        for offset in offsets:
+            for each in _of_end_record(file, tail, offset, tail_at + offset):
+                located.setdefault(each.start, each)
+        if located:
+            return list(located.values())
     return []
 
 
@@ -124,20 +124,22 @@ def members_by_local_headers(file: BinaryIO, start: int, ends: int) -> Iterator[
 
     Its sizes may be 0.
     """
-    place, carried = start, b""
-    while place < ends:
-        file.seek(place)
-        block = carried + file.read(min(_BLOCK, ends - place))
+    offset, carried = start, b""
+    while offset < ends:
+        file.seek(offset)
+        block = carried + file.read(min(_BLOCK, ends - offset))
         if len(block) == len(carried):
             return
-        base, at = place - len(carried), block.find(_LOCAL_MARK)
+        base, at = offset - len(carried), block.find(_LOCAL_MARK)
         while at >= 0:
-            found = Member("", 0, 0, 0, 0, base + at, is_link=False, name_length=0)
+            member = Member("", 0, 0, 0, 0, base + at, is_link=False, name_length=0)
             with suppress(BadZip):
-                own = local_header(file, found)
-                yield replace(found, flags=own.flags, method=own.method, packed=own.packed, unpacked=own.unpacked)
+                header = local_header(file, member)
+                yield replace(
+                    member, flags=header.flags, method=header.method, packed=header.packed, unpacked=header.unpacked
+                )
             at = block.find(_LOCAL_MARK, at + 4)
-        place, carried = base + len(block), block[-3:]
+        offset, carried = base + len(block), block[-3:]
 
 
 def is_encrypted(file: BinaryIO) -> bool:
@@ -145,23 +147,23 @@ def is_encrypted(file: BinaryIO) -> bool:
     size = file.seek(0, 2)
     file.seek(max(0, size - _TAIL))
     tail = file.read(_TAIL)
-    place = tail.rfind(_MARK)
-    if place < 0 or len(tail) - place < _END.size:
+    offset = tail.rfind(_MARK)
+    if offset < 0 or len(tail) - offset < _END.size:
         return False
-    file.seek(min(_END.unpack_from(tail, place)[6], size))
+    file.seek(min(_END.unpack_from(tail, offset)[6], size))
     return file.read(4) == _ENCRYPTED_MARK
 
 
-def members(file: BinaryIO, found: Directory) -> Iterator[Member]:
+def members(file: BinaryIO, directory: Directory) -> Iterator[Member]:
     """Yield each entry in the directory's order, for as long as there are entries, whatever number was claimed.
 
     The caller may move the file's position between two entries. Raises BadZip.
     """
-    place, count = found.start, 0
+    offset, count = directory.start, 0
     while True:
-        file.seek(place)
+        file.seek(offset)
         head = file.read(_HEADER.size)
-        if not head.startswith(_ENTRY_MARK) or place >= found.end:
+        if not head.startswith(_ENTRY_MARK) or offset >= directory.end:
             break
         if len(head) < _HEADER.size:
             raise BadZip("The archive's table of contents ends in the middle of an entry.")
@@ -169,19 +171,19 @@ def members(file: BinaryIO, found: Directory) -> Iterator[Member]:
         name, extra = file.read(fields[10]), file.read(fields[11])
         if len(name) < fields[10] or len(extra) < fields[11]:
             raise BadZip("The archive's table of contents ends in the middle of an entry.")
-        place += _HEADER.size + fields[10] + fields[11] + fields[12]
+        offset += _HEADER.size + fields[10] + fields[11] + fields[12]
         count += 1
-        yield _member(fields, name, extra, found.zip_start)
-    if not count and found.size:
+        yield _member(fields, name, extra, directory.zip_start)
+    if not count and directory.size:
         raise BadZip("The archive's table of contents is damaged.")
 
 
-def contradiction(found: Directory, counted: int) -> str:
+def contradiction(directory: Directory, counted: int) -> str:
     """Describe how the end record contradicts the directory; empty where they agree. Old writers, which have no zip64
     records, store the count modulo 65,536."""
-    is_exact = found.is_zip64 or counted <= 0xFFFF
-    if counted != found.claimed if is_exact else (counted - found.claimed) % 0x10000:
-        return f"its end record counts {found.claimed} entries, and its table of contents has {counted}"
+    is_exact = directory.is_zip64 or counted <= 0xFFFF
+    if counted != directory.claimed if is_exact else (counted - directory.claimed) % 0x10000:
+        return f"its end record counts {directory.claimed} entries, and its table of contents has {counted}"
     return ""
 
 
@@ -200,18 +202,18 @@ def local_header(file: BinaryIO, member: Member) -> LocalHeader:
 
 def _end_records(tail: bytes) -> list[int]:
     """Offsets of the end records in the tail, from the last on."""
-    found: list[int] = []
-    place = tail.rfind(_MARK)
-    while place >= 0 and len(found) < _MOST_ENDS:
-        if len(tail) - place >= _END.size:
-            found.append(place)
-        place = tail.rfind(_MARK, 0, place + 3)
-    return found
+    offsets: list[int] = []
+    offset = tail.rfind(_MARK)
+    while offset >= 0 and len(offsets) < _MOST_ENDS:
+        if len(tail) - offset >= _END.size:
+            offsets.append(offset)
+        offset = tail.rfind(_MARK, 0, offset + 3)
+    return offsets
 
 
-def _ends_with(tail: bytes, place: int) -> bool:
-    comment: int = _END.unpack_from(tail, place)[7]
-    return place + _END.size + comment == len(tail)
+def _ends_with(tail: bytes, offset: int) -> bool:
+    comment: int = _END.unpack_from(tail, offset)[7]
+    return offset + _END.size + comment == len(tail)
 
 
 def _of_end_record(file: BinaryIO, tail: bytes, place: int, at: int) -> Iterator[Directory]:
@@ -266,12 +268,12 @@ def _member(fields: tuple[int, ...], name: bytes, extra: bytes, zip_start: int) 
 
 def _sizes64(extra: bytes, *values: int) -> tuple[int, ...]:
     """Unpacked, packed, offset: values that do not fit 32 bits are in the extra field, in this order."""
-    place = 0
-    while place + 4 <= len(extra):
-        kind, length = struct.unpack_from("<2H", extra, place)
+    offset = 0
+    while offset + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, offset)
         if kind == 1:
-            body = extra[place + 4 : place + 4 + length]
+            body = extra[offset + 4 : offset + 4 + length]
             longs = iter(struct.unpack(f"<{len(body) // 8}Q", body[: len(body) // 8 * 8]))
             return tuple(next(longs, value) if value == _FULL else value for value in values)
-        place += 4 + length
+        offset += 4 + length
     return values

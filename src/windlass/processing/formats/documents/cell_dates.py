@@ -20,7 +20,7 @@ class DateFormat:
 
     date: bool = False
     time: bool = False
-    elapsed: bool = False
+    is_elapsed: bool = False
 
 
 def date_format(number: int, code: str | None) -> DateFormat | None:
@@ -44,7 +44,7 @@ def format_value(value: str, shown: DateFormat, *, since_1904: bool) -> str:
         return value
     if not 0 <= days < _LAST:
         return value
-    if shown.elapsed and not shown.date:
+    if shown.is_elapsed and not shown.date:
         minutes, seconds = divmod(round(days * 86_400), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     if not since_1904 and int(days) == 60:
@@ -63,5 +63,5 @@ _BUILT_IN = {
     **dict.fromkeys((14, 15, 16, 17, 27, 28, 29, 30, 31, 34, 35, 36, *range(50, 55), 57, 58), _DATE),
     **dict.fromkeys((18, 19, 20, 21, 32, 33, 45, 47, 55, 56), _TIME),
     22: _BOTH,
-    46: DateFormat(time=True, elapsed=True),
+    46: DateFormat(time=True, is_elapsed=True),
 }

@@ -22,7 +22,7 @@ UNKNOWN = "application/x-ole-storage"
 LARGEST = 256 * MB
 MOST_STREAMS = 10_000
 
-_STREAMS = {
+_TYPE_BY_STREAM = {
     "worddocument": "application/msword",
     "workbook": "application/vnd.ms-excel",
     "book": "application/vnd.ms-excel",
@@ -41,7 +41,7 @@ _STREAMS = {
 }
 
 #: Class of the root entry ([MS-CFB] 2.6.1) -> type, for programs whose stream names are missing above or ambiguous.
-_CLASSES = {
+_TYPE_BY_CLASS = {
     "000c1084-0000-0000-c000-000000000046": "application/x-msi",
     "000c1086-0000-0000-c000-000000000046": "application/x-msi",  # a patch
     "000c1082-0000-0000-c000-000000000046": "application/x-msi",  # a transform
@@ -75,8 +75,8 @@ class Root:
     @property
     def mime_type(self) -> str:
         """A stream outweighs the class: some programs leave the class of another's file in theirs."""
-        by_stream = next((kind for name, kind in _STREAMS.items() if name in self.names), None)
-        return by_stream or _CLASSES.get(self.class_id, UNKNOWN)
+        by_stream = next((kind for name, kind in _TYPE_BY_STREAM.items() if name in self.names), None)
+        return by_stream or _TYPE_BY_CLASS.get(self.class_id, UNKNOWN)
 
 
 def is_compound(head: bytes) -> bool:

@@ -50,20 +50,20 @@ class Part:
     def filename(self) -> str:
         for header, name in (("content-disposition", "filename"), ("content-type", "name")):
             try:
-                said = self.headers.get_param(name, None, header)
+                value = self.headers.get_param(name, None, header)
             except (ValueError, LookupError, TypeError):  # names that RFC 2231 would not write
                 continue
-            if isinstance(said, tuple):
-                charset, _, value = said
-                said = "".join(encodings.decoded([value.encode("latin-1", "replace")], charset or None))
-            if isinstance(said, str) and said.strip():
-                return shorten(decode_header(unquote(said)), 200)
+            if isinstance(value, tuple):
+                charset, _, text = value
+                value = "".join(encodings.decoded([text.encode("latin-1", "replace")], charset or None))
+            if isinstance(value, str) and value.strip():
+                return shorten(decode_header(unquote(value)), 200)
         return ""
 
     @property
     def is_attachment(self) -> bool:
-        said = str(self.headers.get("content-disposition", "")).strip().lower()
-        return said.startswith("attachment") or bool(self.filename) or not self.mime_type.startswith("text/")
+        disposition = str(self.headers.get("content-disposition", "")).strip().lower()
+        return disposition.startswith("attachment") or bool(self.filename) or not self.mime_type.startswith("text/")
 
     def text(self) -> Iterator[str]:
         """Decoded; what cannot be is replaced."""
@@ -80,7 +80,7 @@ class MailReader:
         self._boundaries: list[bytes] = []
         self._path: list[tuple[Container, int]] = []
         self._containers = 0
-        self._met: tuple[int, bool] | None = None
+        self._last_delimiter: tuple[int, bool] | None = None
         self.cut = False
         self.headers = self._read_headers()
 
@@ -105,13 +105,13 @@ class MailReader:
 
     def _next_part(self) -> bool:
         """After a delimiter: whether another part begins."""
-        while self._met:
-            place, closing = self._met
-            kept = place if closing else place + 1
-            del self._boundaries[kept:], self._path[kept:]
+        while self._last_delimiter:
+            level, closing = self._last_delimiter
+            remaining = level if closing else level + 1
+            del self._boundaries[remaining:], self._path[remaining:]
             if not closing:
-                container, number = self._path[place]
-                self._path[place] = (container, number + 1)
+                container, number = self._path[level]
+                self._path[level] = (container, number + 1)
                 return True
             for _line in self._body():  # between the last part and the delimiter of the parts around it
                 pass
@@ -119,26 +119,26 @@ class MailReader:
 
     def _body(self) -> Iterator[bytes]:
         """Up to a delimiter of any of the parts we are in, which is then ``_met``."""
-        self._met, fresh = None, True
-        while line := self._line():
-            if fresh and line.startswith(b"--") and (met := self._delimiter(line)):
-                self._met = met
+        self._last_delimiter, at_line_start = None, True
+        while line := self._read_line():
+            if at_line_start and line.startswith(b"--") and (delimiter := self._delimiter(line)):
+                self._last_delimiter = delimiter
                 return
-            fresh = line.endswith(b"\n")
+            at_line_start = line.endswith(b"\n")
             yield line
 
     def _delimiter(self, line: bytes) -> tuple[int, bool] | None:
-        said = line[2:].rstrip()
-        for place in range(len(self._boundaries) - 1, -1, -1):
-            if said == self._boundaries[place]:
-                return place, False
-            if said == self._boundaries[place] + b"--":
-                return place, True
+        text = line[2:].rstrip()
+        for level in range(len(self._boundaries) - 1, -1, -1):
+            if text == self._boundaries[level]:
+                return level, False
+            if text == self._boundaries[level] + b"--":
+                return level, True
         return None
 
     def _read_headers(self) -> Message:
         lines, size = [], 0
-        while (line := self._line()).strip(b"\r\n"):
+        while (line := self._read_line()).strip(b"\r\n"):
             size += len(line)
             if size <= _LONGEST_HEADERS:
                 lines.append(line)
@@ -146,7 +146,7 @@ class MailReader:
         codec = encodings.encoding_of(raw) if not raw.isascii() else "ascii"  # RFC 6532, and what was before it
         return HeaderParser().parsestr(encodings.decoder(codec).decode(raw, True))
 
-    def _line(self) -> bytes:
+    def _read_line(self) -> bytes:
         if self._left <= 0 or self._deadline.has_passed():
             self.cut = True
             return b""
@@ -158,19 +158,19 @@ class MailReader:
 def decode_header(header: object) -> str:
     """A header's text with its encoded words decoded (RFC 2047). Words of one encoding that follow each other are
     decoded together: writers cut them within a character."""
-    said, place, pieces = str(header)[:_LONGEST_HEADER], 0, list[tuple[str, str | bytes]]()
-    for word in _WORD.finditer(said):
-        between = said[place : word.start()]
+    source, end, pieces = str(header)[:_LONGEST_HEADER], 0, list[tuple[str, str | bytes]]()
+    for word in _WORD.finditer(source):
+        between = source[end : word.start()]
         if between and not (pieces and pieces[-1][0] and between.isspace()):
             pieces.append(("", between))
         pieces.append((word[1].lower(), _encoded_word_bytes(word[2], word[3])))
-        place = word.end()
-    pieces.append(("", said[place:]))
+        end = word.end()
+    pieces.append(("", source[end:]))
     text = ""
     for charset, group in groupby(pieces, key=lambda piece: piece[0]):
-        found = [piece for _, piece in group]
-        raw = [piece for piece in found if isinstance(piece, bytes)]
-        text += "".join(encodings.decoded(raw, charset)) if raw else "".join(map(str, found))
+        group_pieces = [piece for _, piece in group]
+        raw = [piece for piece in group_pieces if isinstance(piece, bytes)]
+        text += "".join(encodings.decoded(raw, charset)) if raw else "".join(map(str, group_pieces))
     return text
 
 
@@ -194,8 +194,8 @@ def displayed_parts(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
     Attachments are not among them; nor are, of parts that belong together, others than the first.
     """
     for number, part in enumerate(parts):
-        related = (place for container, place in part.path if container.kind in _FIRST_ONLY)
-        if not part.is_attachment and not any(related):
+        places = (place for container, place in part.path if container.kind in _FIRST_ONLY)
+        if not part.is_attachment and not any(places):
             yield number, part
 
 
@@ -207,10 +207,10 @@ def _boundary(headers: Message) -> bytes | None:
     if headers.get_content_maintype() != "multipart":
         return None
     try:
-        said = headers.get_boundary("")
+        boundary = headers.get_boundary("")
     except (ValueError, LookupError, TypeError):
         return None
-    return said.encode("ascii", "replace")[:200] or None
+    return boundary.encode("ascii", "replace")[:200] or None
 
 
 def _transfer_decoded(lines: Iterator[bytes], encoding: str) -> Iterator[bytes]:

@@ -23,12 +23,12 @@ def is_epub(packed: ZipPackage) -> bool:
 
 
 def facts(packed: ZipPackage) -> dict[str, Any]:
-    found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
+    facts_found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
     with suppress(xml_events.Malformed):
-        for name, said in xml_events.leaves(packed.blocks(package_path(packed), 4 * MB)):
-            if name in _FACT_BY_ELEMENT and said:
-                found.setdefault(_FACT_BY_ELEMENT[name], said)
-    return found
+        for name, text in xml_events.leaves(packed.blocks(package_path(packed), 4 * MB)):
+            if name in _FACT_BY_ELEMENT and text:
+                facts_found.setdefault(_FACT_BY_ELEMENT[name], text)
+    return facts_found
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
@@ -62,19 +62,21 @@ def package_path(packed: ZipPackage) -> str:
 
 def _chapters(packed: ZipPackage) -> list[str]:
     """What the spine lists. Of what is no page, the page that the book names in its place."""
-    opf, places, instead, order = package_path(packed), dict[str, str](), dict[str, str](), list[str]()
+    opf, paths, fallbacks, order = package_path(packed), dict[str, str](), dict[str, str](), list[str]()
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks(opf, 4 * MB)):
-            said = event.attributes
+            attributes = event.attributes
             if event.kind == "start" and event.name == "item":
-                href = unquote(said.get("href", "").partition("#")[0])
-                places[said.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
-                if said.get("media-type", "").startswith(("image/", "audio/", "video/")) and said.get("fallback"):
-                    instead[said.get("id", "")] = said["fallback"]
+                href = unquote(attributes.get("href", "").partition("#")[0])
+                paths[attributes.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
+                if attributes.get("media-type", "").startswith(("image/", "audio/", "video/")) and attributes.get(
+                    "fallback"
+                ):
+                    fallbacks[attributes.get("id", "")] = attributes["fallback"]
             elif event.kind == "start" and event.name == "itemref":
-                order.append(said.get("idref", ""))
-    found = (instead.get(each, each) for each in order)
-    return [places[each] for each in found if each in places]
+                order.append(attributes.get("idref", ""))
+    shown = (fallbacks.get(each, each) for each in order)
+    return [paths[each] for each in shown if each in paths]
 
 
 def _is_encrypted(packed: ZipPackage) -> bool:

@@ -26,29 +26,29 @@ def facts(file: BinaryIO) -> dict[str, Any]:
         return _facts(document)
 
 
-def _facts(opened: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"encrypted": is_encrypted(opened)}
-    found["has_macros"] = any(opened.exists(path) for path in _MACROS)
-    summary = _properties(opened, _SUMMARY)
-    page = summary.get(_CODE_PAGE, 0)
+def _facts(document: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"encrypted": is_encrypted(document)}
+    found["has_macros"] = any(document.exists(path) for path in _MACROS)
+    summary = _properties(document, _SUMMARY)
+    code_page = summary.get(_CODE_PAGE, 0)
     for number, name in _FACT_BY_PROPERTY.items():
-        value = _property_value(summary.get(number), page)
+        value = _property_value(summary.get(number), code_page)
         if value:
             found[name] = value
-    slides = _properties(opened, _MORE).get(_SLIDES)
-    if opened.exists("PowerPoint Document") and isinstance(slides, int):
+    slides = _properties(document, _MORE).get(_SLIDES)
+    if document.exists("PowerPoint Document") and isinstance(slides, int):
         found |= {"slides": slides, "page_count": slides}
     for name, stream in (("title", _SUBJECT), ("author", _SENDER)):
-        said = _message_text(opened, stream)
-        if said:
-            found[name] = said
+        text = _message_text(document, stream)
+        if text:
+            found[name] = text
     return found
 
 
-def _properties(opened: Any, name: str) -> dict[int, Any]:
-    if not opened.exists(name) or opened.get_size(name) > _LARGEST_STREAM:
+def _properties(document: Any, name: str) -> dict[int, Any]:
+    if not document.exists(name) or document.get_size(name) > _LARGEST_STREAM:
         return {}
-    found: dict[int, Any] = opened.getproperties(name, convert_time=True)
+    found: dict[int, Any] = document.getproperties(name, convert_time=True)
     return found
 
 
@@ -65,42 +65,42 @@ def _property_value(value: Any, code_page: Any) -> Any:
     return value if type(value) is int and 0 < value < 2**31 else None
 
 
-def is_encrypted(opened: Any) -> bool:
+def is_encrypted(document: Any) -> bool:
     """An Office file since 2007 with a password lies in such a container, too, as one stream."""
-    if opened.exists("EncryptedPackage") or opened.exists("EncryptedSummary"):
+    if document.exists("EncryptedPackage") or document.exists("EncryptedSummary"):
         return True
-    if opened.exists("WordDocument"):
-        head = _read_start(opened, "WordDocument", 12)
+    if document.exists("WordDocument"):
+        head = _read_start(document, "WordDocument", 12)
         return len(head) == 12 and bool(struct.unpack_from("<H", head, 10)[0] & 0x0100)
     for name in ("Workbook", "Book"):
-        if opened.exists(name):
-            return _has_file_pass(_read_start(opened, name, 4096))
+        if document.exists(name):
+            return _has_file_pass(_read_start(document, name, 4096))
     return False
 
 
 def _has_file_pass(stream: bytes) -> bool:
     """Whether FilePass is among the first records of the workbook ([MS-XLS] 2.4.117); nothing before it is hidden."""
-    place = 0
-    while place + 4 <= len(stream):
-        kind, length = struct.unpack_from("<2H", stream, place)
+    position = 0
+    while position + 4 <= len(stream):
+        kind, length = struct.unpack_from("<2H", stream, position)
         if kind == 0x2F:
             return True
-        place += 4 + length
+        position += 4 + length
     return False
 
 
-def _read_start(opened: Any, name: str, size: int) -> bytes:
+def _read_start(document: Any, name: str, size: int) -> bytes:
     """The beginning of a stream that may be too large to be opened by the library, which reads streams whole."""
-    if opened.get_size(name) > compound_file.LARGEST // 4:
+    if document.get_size(name) > compound_file.LARGEST // 4:
         return b""
-    with opened.openstream(name) as stream:
-        found: bytes = stream.read(size)
-    return found
+    with document.openstream(name) as stream:
+        data: bytes = stream.read(size)
+    return data
 
 
-def _message_text(opened: Any, stream: str) -> str:
-    for ending, codec in (("001F", "utf-16-le"), ("001E", FALLBACK)):
-        name = stream + ending
-        if opened.exists(name) and opened.get_size(name) <= _LARGEST_STREAM:
-            return shorten(_read_start(opened, name, 4000).decode(codec, "replace").rstrip("\0"))
+def _message_text(document: Any, stream: str) -> str:
+    for suffix, codec in (("001F", "utf-16-le"), ("001E", FALLBACK)):
+        name = stream + suffix
+        if document.exists(name) and document.get_size(name) <= _LARGEST_STREAM:
+            return shorten(_read_start(document, name, 4000).decode(codec, "replace").rstrip("\0"))
     return ""

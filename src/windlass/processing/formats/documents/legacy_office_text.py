@@ -56,32 +56,32 @@ def _word(document: Any) -> Iterator[str]:
     if len(main) < 0x1AA:
         return
     (flags,) = struct.unpack_from("<H", main, 0x0A)
-    place, length = struct.unpack_from("<II", main, 0x1A2)
-    table = _read_stream(document, "1Table" if flags & 0x0200 else "0Table")[place : place + length]
+    start, length = struct.unpack_from("<II", main, 0x1A2)
+    table = _read_stream(document, "1Table" if flags & 0x0200 else "0Table")[start : start + length]
     for begins, ends, where in _pieces(table):
         if where & 0x40000000:  # a byte for each character
-            start = (where & 0x3FFFFFFF) // 2
-            said = main[start : start + ends - begins].decode(FALLBACK, "replace")
+            offset = (where & 0x3FFFFFFF) // 2
+            text = main[offset : offset + ends - begins].decode(FALLBACK, "replace")
         else:
-            said = main[where : where + 2 * (ends - begins)].decode("utf-16-le", "replace")
-        yield _FIELD.sub("", said).translate(_WORD_SIGNS)
+            text = main[where : where + 2 * (ends - begins)].decode("utf-16-le", "replace")
+        yield _FIELD.sub("", text).translate(_WORD_SIGNS)
 
 
 def _pieces(table: bytes) -> Iterator[tuple[int, int, int]]:
     """First and last character of each piece, and where it lies ([MS-DOC] 2.9.38)."""
-    place = 0
-    while table[place : place + 1] == b"\x01":
-        place += 3 + struct.unpack_from("<H", table, place + 1)[0]
-    if table[place : place + 1] != b"\x02":
+    position = 0
+    while table[position : position + 1] == b"\x01":
+        position += 3 + struct.unpack_from("<H", table, position + 1)[0]
+    if table[position : position + 1] != b"\x02":
         return
-    (length,) = struct.unpack_from("<I", table, place + 1)
-    plan = table[place + 5 : place + 5 + length]
-    count = (len(plan) - 4) // 12
-    ends = struct.unpack_from(f"<{count + 1}I", plan)
+    (length,) = struct.unpack_from("<I", table, position + 1)
+    piece_table = table[position + 5 : position + 5 + length]
+    count = (len(piece_table) - 4) // 12
+    ends = struct.unpack_from(f"<{count + 1}I", piece_table)
     for number in range(count):
-        (where,) = struct.unpack_from("<I", plan, 4 * (count + 1) + 8 * number + 2)
+        (offset,) = struct.unpack_from("<I", piece_table, 4 * (count + 1) + 8 * number + 2)
         if ends[number] < ends[number + 1] <= LARGEST_STREAM:
-            yield ends[number], ends[number + 1], where
+            yield ends[number], ends[number + 1], offset
 
 
 # PowerPoint ([MS-PPT] 2.3): records within records; their texts are atoms
@@ -90,18 +90,18 @@ _MASTER, _TEXT_CHARS, _TEXT_BYTES = 0x03F8, 0x0FA0, 0x0FA8
 
 
 def _presentation(document: Any) -> Iterator[str]:
-    source, place = _read_stream(document, "PowerPoint Document"), 0
+    source, position = _read_stream(document, "PowerPoint Document"), 0
     for _ in range(_MOST_RECORDS):
-        if place + 8 > len(source):
+        if position + 8 > len(source):
             return
-        version, kind, length = struct.unpack_from("<HHI", source, place)
-        place += 8
+        version, kind, length = struct.unpack_from("<HHI", source, position)
+        position += 8
         if kind in (_TEXT_CHARS, _TEXT_BYTES):
-            data = source[place : place + length]
-            said = data.decode("utf-16-le", "replace") if kind == _TEXT_CHARS else data.decode("latin-1")
-            yield said.replace("\r", "\n").replace("\x0b", "\n") + "\n"
+            data = source[position : position + length]
+            text = data.decode("utf-16-le", "replace") if kind == _TEXT_CHARS else data.decode("latin-1")
+            yield text.replace("\r", "\n").replace("\x0b", "\n") + "\n"
         if version & 0x0F != 0x0F or kind == _MASTER:  # what is no container, and the texts of templates
-            place += length
+            position += length
 
 
 # Excel ([MS-XLS] 2.1.4): records, of which large ones go on in others
@@ -144,7 +144,7 @@ class _WorkbookReader:
             case 0xE0:  # XF
                 self._cell_formats.append(struct.unpack_from("<H", data, 2)[0])
             case 0x01B6 if len(parts) > 1:  # TxO
-                return self._drawn(data, parts[1])
+                return self._textbox(data, parts[1])
             case _ if kind in (_LABEL_SST, _LABEL, _NUMBER, _RK, _MULRK, _FORMULA):
                 return self._cells(kind, data)
             case 0x0207:  # String: the result of the formula before it
@@ -156,30 +156,30 @@ class _WorkbookReader:
         before = "" if row == self._row or self._row < 0 else "\n"
         self._row = row
         if kind == _LABEL_SST:
-            (place,) = struct.unpack_from("<I", data, 6)
-            said = self._shared[place] if place < len(self._shared) else ""
+            (index,) = struct.unpack_from("<I", data, 6)
+            text = self._shared[index] if index < len(self._shared) else ""
         elif kind == _LABEL:
-            said = _StringReader([data[6:]]).next()
+            text = _StringReader([data[6:]]).next()
         elif kind == _RK:
-            said = self._number(_rk_number(data[6:10]), style)
+            text = self._number(_rk_number(data[6:10]), style)
         elif kind == _MULRK:
-            places = range(4, len(data) - 6, 6)
-            each = ((struct.unpack_from("<H", data, at)[0], data[at + 2 : at + 6]) for at in places)
-            said = "\t".join(self._number(_rk_number(number), style) for style, number in each)
+            offsets = range(4, len(data) - 6, 6)
+            each = ((struct.unpack_from("<H", data, at)[0], data[at + 2 : at + 6]) for at in offsets)
+            text = "\t".join(self._number(_rk_number(number), style) for style, number in each)
         elif kind == _FORMULA and data[12:14] == b"\xff\xff":
             return before  # a text, which follows, or none
         else:
-            said = self._number(struct.unpack_from("<d", data, 6)[0], style)
-        return f"{before}{said}\t"
+            text = self._number(struct.unpack_from("<d", data, 6)[0], style)
+        return f"{before}{text}\t"
 
     def _number(self, value: float, style: int) -> str:
         number = self._cell_formats[style] if style < len(self._cell_formats) else 0
         shown = cell_dates.date_format(number, self._formats.get(number))
-        said = f"{value:.15g}"
-        return cell_dates.format_value(said, shown, since_1904=self._since_1904) if shown else said
+        text = f"{value:.15g}"
+        return cell_dates.format_value(text, shown, since_1904=self._since_1904) if shown else text
 
     @staticmethod
-    def _drawn(head: bytes, data: bytes) -> str:
+    def _textbox(head: bytes, data: bytes) -> str:
         """The text of a box or a comment: how long it is stands in the record, the text in the one that goes on."""
         (length,) = struct.unpack_from("<H", head, 10)
         wide = data[:1] == b"\x01"
@@ -189,19 +189,19 @@ class _WorkbookReader:
 
 def _records(source: bytes) -> Iterator[tuple[int, list[bytes]]]:
     """Each record with those in which it goes on."""
-    kind, parts, place = -1, list[bytes](), 0
+    kind, parts, position = -1, list[bytes](), 0
     for _ in range(_MOST_RECORDS):
-        if place + 4 > len(source):
+        if position + 4 > len(source):
             break
-        found, length = struct.unpack_from("<HH", source, place)
-        data = source[place + 4 : place + 4 + length]
-        place += 4 + length
-        if found == _CONTINUE and parts:
+        record_kind, length = struct.unpack_from("<HH", source, position)
+        data = source[position + 4 : position + 4 + length]
+        position += 4 + length
+        if record_kind == _CONTINUE and parts:
             parts.append(data)
             continue
         if parts:
             yield kind, parts
-        kind, parts = found, [data]
+        kind, parts = record_kind, [data]
     if parts:
         yield kind, parts
 
@@ -210,52 +210,52 @@ class _StringReader:
     """Strings that may go on in a further part, each of which begins with whether it has a byte or two for each
     character ([MS-XLS] 2.5.293)."""
 
-    def __init__(self, parts: list[bytes], place: int = 0) -> None:
-        self._parts, self._part, self._place = parts, 0, place
+    def __init__(self, parts: list[bytes], position: int = 0) -> None:
+        self._parts, self._part_index, self._position = parts, 0, position
 
     @property
-    def is_over(self) -> bool:
-        return self._part >= len(self._parts) or (
-            self._part == len(self._parts) - 1 and self._place >= len(self._parts[-1])
+    def at_end(self) -> bool:
+        return self._part_index >= len(self._parts) or (
+            self._part_index == len(self._parts) - 1 and self._position >= len(self._parts[-1])
         )
 
     def next(self) -> str:
-        length, flags = struct.unpack("<HB", self._take(3))
-        runs = struct.unpack("<H", self._take(2))[0] if flags & 8 else 0
-        extra = struct.unpack("<I", self._take(4))[0] if flags & 4 else 0
-        said = self._characters(length, wide=bool(flags & 1))
-        self._take(4 * runs + min(extra, LARGEST_STREAM))
-        return said
+        length, flags = struct.unpack("<HB", self._read(3))
+        runs = struct.unpack("<H", self._read(2))[0] if flags & 8 else 0
+        extra = struct.unpack("<I", self._read(4))[0] if flags & 4 else 0
+        text = self._characters(length, wide=bool(flags & 1))
+        self._read(4 * runs + min(extra, LARGEST_STREAM))
+        return text
 
     def _characters(self, length: int, *, wide: bool) -> str:
         found = []
-        while length > 0 and self._part < len(self._parts):
+        while length > 0 and self._part_index < len(self._parts):
             width = 2 if wide else 1
-            rest = self._parts[self._part][self._place :]
+            rest = self._parts[self._part_index][self._position :]
             data = rest[: length * width]
             found.append(data.decode("utf-16-le" if wide else "latin-1", "replace"))
             length -= len(data) // width
-            self._place += len(data)
+            self._position += len(data)
             if length > 0:
-                self._part, self._place = self._part + 1, 1
-                wide = self._part < len(self._parts) and self._parts[self._part][:1] == b"\x01"
+                self._part_index, self._position = self._part_index + 1, 1
+                wide = self._part_index < len(self._parts) and self._parts[self._part_index][:1] == b"\x01"
         return "".join(found)
 
-    def _take(self, size: int) -> bytes:
+    def _read(self, size: int) -> bytes:
         found = b""
-        while size > len(found) and self._part < len(self._parts):
-            data = self._parts[self._part][self._place : self._place + size - len(found)]
+        while size > len(found) and self._part_index < len(self._parts):
+            data = self._parts[self._part_index][self._position : self._position + size - len(found)]
             found += data
-            self._place += len(data)
-            if self._place >= len(self._parts[self._part]) and size > len(found):
-                self._part, self._place = self._part + 1, 0
+            self._position += len(data)
+            if self._position >= len(self._parts[self._part_index]) and size > len(found):
+                self._part_index, self._position = self._part_index + 1, 0
         return found
 
 
 def _shared_strings(parts: list[bytes]) -> Iterator[str]:
     strings = _StringReader(parts, 8)
     for _ in range(_MOST_SHARED):
-        if strings.is_over:
+        if strings.at_end:
             return
         yield strings.next()
 
@@ -307,28 +307,28 @@ def _decompress_rtf(data: bytes) -> bytes:
         return data[16:]
     if kind != b"LZFu":
         return b""
-    window, at = bytearray(_RTF_DICTIONARY.ljust(4096, b"\0")), len(_RTF_DICTIONARY)
-    out, place = bytearray(), 16
-    while place < len(data):
-        control, place = data[place], place + 1
+    window, end = bytearray(_RTF_DICTIONARY.ljust(4096, b"\0")), len(_RTF_DICTIONARY)
+    out, position = bytearray(), 16
+    while position < len(data):
+        control, position = data[position], position + 1
         for bit in range(8):
             if not control >> bit & 1:
-                if place >= len(data):
+                if position >= len(data):
                     return bytes(out)
-                offset, length = at, 1
-                window[at % 4096 : at % 4096 + 1] = data[place : place + 1]
-                place += 1
+                offset, length = end, 1
+                window[end % 4096 : end % 4096 + 1] = data[position : position + 1]
+                position += 1
             else:
-                pair = data[place : place + 2]
-                place += 2
+                pair = data[position : position + 2]
+                position += 2
                 if len(pair) < 2:
                     return bytes(out)
                 offset, length = pair[0] << 4 | pair[1] >> 4, (pair[1] & 0x0F) + 2
-                if offset == at % 4096:
+                if offset == end % 4096:
                     return bytes(out)
             for step in range(length):  # one by one: what is copied may be what was just written
                 byte = window[(offset + step) % 4096]
-                window[at % 4096] = byte
+                window[end % 4096] = byte
                 out.append(byte)
-                at += 1
+                end += 1
     return bytes(out)

@@ -46,17 +46,17 @@ class Package:
 
     def __init__(self, packed: ZipPackage) -> None:
         self.packed = packed
-        self._places = {_normalized(name): name for name in sorted(packed.names)}
+        self._names = {_normalized(name): name for name in sorted(packed.names)}
 
     def __contains__(self, part: str) -> bool:
-        return _normalized(part) in self._places
+        return _normalized(part) in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._names)
 
     def blocks(self, part: str, most: int = MOST_UNPACKED) -> Iterator[bytes]:
         """Nothing for a part that is not there."""
-        return self.packed.blocks(self._places.get(_normalized(part), ""), most)
+        return self.packed.blocks(self._names.get(_normalized(part), ""), most)
 
     def events(self, part: str, most: int = MOST_UNPACKED) -> Iterator[xml_events.Event]:
         return xml_events.events(self.blocks(part, most))
@@ -64,23 +64,29 @@ class Package:
     def related(self, part: str = "") -> list[tuple[str, str, str]]:
         """Id, kind and target of each relation of the part, or of the document itself."""
         folder, name = posixpath.split(part)
-        found: list[tuple[str, str, str]] = []
+        relations: list[tuple[str, str, str]] = []
         with suppress(xml_events.Malformed):
             for event in self.events(f"{folder}/_rels/{name}.rels", 4 * MB):
-                said = event.attributes
-                if event.kind == "start" and event.name == "Relationship" and said.get("TargetMode") != "External":
-                    target = unquote(said.get("Target", "")).replace("\\", "/")
-                    place = posixpath.normpath(posixpath.join("/", folder, target))
-                    found.append((said.get("Id", ""), said.get("Type", "").rpartition("/")[2], _normalized(place)))
-        return found
+                attributes = event.attributes
+                if (
+                    event.kind == "start"
+                    and event.name == "Relationship"
+                    and attributes.get("TargetMode") != "External"
+                ):
+                    target = unquote(attributes.get("Target", "")).replace("\\", "/")
+                    path = posixpath.normpath(posixpath.join("/", folder, target))
+                    relations.append(
+                        (attributes.get("Id", ""), attributes.get("Type", "").rpartition("/")[2], _normalized(path))
+                    )
+        return relations
 
     def main(self) -> str:
         """The part that the document begins with; empty where it has none."""
-        usual = ("word/document.xml", "xl/workbook.xml", "ppt/presentation.xml")
-        said = (target for _, kind, target in self.related() if kind == "officeDocument")
-        return next((part for part in (*said, *usual) if part in self), "")
+        usual_names = ("word/document.xml", "xl/workbook.xml", "ppt/presentation.xml")
+        declared = (target for _, kind, target in self.related() if kind == "officeDocument")
+        return next((part for part in (*declared, *usual_names) if part in self), "")
 
-    def described_by(self, kind: str, usual: str) -> str:
+    def properties_part(self, kind: str, usual: str) -> str:
         return next((target for _, each, target in self.related() if each == kind), usual)
 
 
@@ -92,13 +98,13 @@ def facts(packed: ZipPackage) -> dict[str, Any]:
     """A part that is damaged has no facts; the others have theirs."""
     package = Package(packed)
     found: dict[str, Any] = {"encrypted": False}
-    core = package.described_by("core-properties", "docProps/core.xml")
-    app = package.described_by("extended-properties", "docProps/app.xml")
-    for part, wanted in ((core, _CORE), (app, _APP)):
+    core = package.properties_part("core-properties", "docProps/core.xml")
+    app = package.properties_part("extended-properties", "docProps/app.xml")
+    for part, fact_by_element in ((core, _CORE), (app, _APP)):
         with suppress(xml_events.Malformed):
             for name, text in xml_events.leaves(package.blocks(part, MB)):
-                if name in wanted and text:
-                    found.setdefault(wanted[name], text)
+                if name in fact_by_element and text:
+                    found.setdefault(fact_by_element[name], text)
     for name in ("page_count", "slides"):
         if not found.get(name, "0").isdecimal():
             del found[name]
@@ -142,19 +148,19 @@ def _part_text(package: Package, part: str, seen: set[str], cells: _Cells | None
         return
     seen.add(part)
     try:
-        yield from cells.of_sheet(part) if cells else _paragraphs(package, part)
+        yield from cells.sheet_text(part) if cells else _paragraphs(package, part)
     except xml_events.Malformed:
         package.packed.damaged = True
     yield "\n"
     related = sorted(
         (
-            (_RELATIONS_WITH_TEXT.index(kind), place)
-            for _, kind, place in package.related(part)
+            (_RELATIONS_WITH_TEXT.index(kind), path)
+            for _, kind, path in package.related(part)
             if kind in _RELATIONS_WITH_TEXT
         ),
     )
-    for _, place in related:
-        yield from _part_text(package, place, seen)
+    for _, path in related:
+        yield from _part_text(package, path, seen)
 
 
 def _paragraphs(package: Package, part: str) -> Iterator[str]:
@@ -219,31 +225,31 @@ class _Cells:
             event.attributes.get("date1904", "0") in ("1", "true") for event in _elements(package, main, "workbookPr")
         )
 
-    def of_sheet(self, part: str) -> Iterator[str]:
-        kind, style, wanted, said = "", "", False, ""
+    def sheet_text(self, part: str) -> Iterator[str]:
+        kind, style, is_text, text = "", "", False, ""
         for event in self._package.events(part):
             if event.kind == "text":
-                said += event.text if wanted and len(said) < 65536 else ""
+                text += event.text if is_text and len(text) < 65536 else ""
             elif event.name == "c" and event.kind == "start":
-                kind, style, said = event.attributes.get("t", "n"), event.attributes.get("s", ""), ""
+                kind, style, text = event.attributes.get("t", "n"), event.attributes.get("s", ""), ""
             elif event.name in ("v", "t"):
-                wanted = event.kind == "start"
+                is_text = event.kind == "start"
             elif event.name == "c":
-                yield f"{self._value(kind, style, said)}\t"
+                yield f"{self._value(kind, style, text)}\t"
             elif event.name == "row" and event.kind == "end":
                 yield "\n"
             elif event.name.endswith(("Header", "Footer")):
-                wanted, said = event.kind == "start", said if event.kind == "end" else ""
-                if event.kind == "end" and event.name != "headerFooter" and said.strip():
-                    yield _HEADING_CODES.sub(" ", said) + "\n"
+                is_text, text = event.kind == "start", text if event.kind == "end" else ""
+                if event.kind == "end" and event.name != "headerFooter" and text.strip():
+                    yield _HEADING_CODES.sub(" ", text) + "\n"
 
-    def _value(self, kind: str, style: str, said: str) -> str:
+    def _value(self, kind: str, style: str, text: str) -> str:
         if kind == "s":
-            return _shared_string(self._shared, said)
+            return _shared_string(self._shared, text)
         if kind == "b":
-            return {"1": "TRUE", "0": "FALSE"}.get(said, said)
-        shown = self._shown.get(style) if kind == "n" and said else None
-        return cell_dates.format_value(said, shown, since_1904=self._since_1904) if shown else said
+            return {"1": "TRUE", "0": "FALSE"}.get(text, text)
+        shown = self._shown.get(style) if kind == "n" and text else None
+        return cell_dates.format_value(text, shown, since_1904=self._since_1904) if shown else text
 
 
 def _kind(package: Package, main: str) -> str:
@@ -255,11 +261,11 @@ def _kind(package: Package, main: str) -> str:
 
 def _ordered(package: Package, main: str, element: str, *kinds: str) -> list[str]:
     """Slides or sheets in the document's order; where it does not relate them, in that of their numbers."""
-    places = {identity: place for identity, kind, place in package.related(main) if kind in kinds}
-    wanted = [event.attributes.get("id", "") for event in _elements(package, main, element)]
-    found = [places[identity] for identity in wanted if places.get(identity, "") in package]
-    if found:
-        return found
+    paths = {relation: path for relation, kind, path in package.related(main) if kind in kinds}
+    ids = [event.attributes.get("id", "") for event in _elements(package, main, element)]
+    parts = [paths[relation] for relation in ids if paths.get(relation, "") in package]
+    if parts:
+        return parts
     numbered = [(int(match[2]), match[0]) for part in package if (match := _NUMBERED.fullmatch(part))]
     return [part for _, part in sorted(numbered)]
 
@@ -268,58 +274,58 @@ def _sheet_names(package: Package, main: str) -> list[str]:
     return [event.attributes.get("name", "") for event in _elements(package, main, "sheet")]
 
 
-def _shared_string(shared: list[str], place: str) -> str:
-    return shared[int(place)] if place.isdecimal() and len(place) < 9 and int(place) < len(shared) else ""
+def _shared_string(shared: list[str], index: str) -> str:
+    return shared[int(index)] if index.isdecimal() and len(index) < 9 and int(index) < len(shared) else ""
 
 
 def _shared_strings(package: Package, part: str) -> list[str]:
-    found: list[str] = []
-    size, wanted, hidden = 0, False, False
+    strings: list[str] = []
+    size, is_text, hidden = 0, False, False
     for event in package.events(part):
         if event.kind == "start" and event.name == "si":
-            found.append("")
+            strings.append("")
         elif event.name == "rPh":
             hidden = event.kind == "start"
         elif event.name == "t":
-            wanted = event.kind == "start"
-        elif event.kind == "text" and wanted and not hidden and found:
-            found[-1] += event.text
+            is_text = event.kind == "start"
+        elif event.kind == "text" and is_text and not hidden and strings:
+            strings[-1] += event.text
             size += len(event.text)
-        if size > _MOST_SHARED or len(found) > _SHARED_TEXTS:
+        if size > _MOST_SHARED or len(strings) > _SHARED_TEXTS:
             package.packed.cut = True
             break
-    return found
+    return strings
 
 
 def _date_formats(package: Package, part: str) -> dict[str, cell_dates.DateFormat]:
     """Which cell formats show dates, by their place in the list of formats."""
     codes: dict[str, str] = {}
-    shown: dict[str, cell_dates.DateFormat | None] = {}
-    found: dict[str, cell_dates.DateFormat] = {}
-    in_cells, place = False, 0
+    by_number: dict[str, cell_dates.DateFormat | None] = {}
+    by_cell_format: dict[str, cell_dates.DateFormat] = {}
+    in_cells, index = False, 0
     with suppress(xml_events.Malformed):
         for event in package.events(part, 16 * MB):
-            said = event.attributes
+            attributes = event.attributes
             if event.name == "cellXfs":
                 in_cells = event.kind == "start"
             elif event.kind == "start" and event.name == "numFmt" and len(codes) < _MOST_FORMATS:
-                codes[said.get("numFmtId", "")] = said.get("formatCode", "")[:1000]
-            elif event.kind == "start" and event.name == "xf" and in_cells and place < _MOST_FORMATS:
-                number = said.get("numFmtId", "")
-                if number not in shown and number.isdecimal():
-                    shown[number] = cell_dates.date_format(int(number[:9]), codes.get(number))
-                if kind := shown.get(number):
-                    found[str(place)] = kind
-                place += 1
-    return found
+                codes[attributes.get("numFmtId", "")] = attributes.get("formatCode", "")[:1000]
+            elif event.kind == "start" and event.name == "xf" and in_cells and index < _MOST_FORMATS:
+                number = attributes.get("numFmtId", "")
+                if number not in by_number and number.isdecimal():
+                    by_number[number] = cell_dates.date_format(int(number[:9]), codes.get(number))
+                if kind := by_number.get(number):
+                    by_cell_format[str(index)] = kind
+                index += 1
+    return by_cell_format
 
 
 def _elements(package: Package, part: str, name: str) -> list[xml_events.Event]:
     """The elements of that name; those before the place where the part is damaged."""
-    found: list[xml_events.Event] = []
+    events: list[xml_events.Event] = []
     with suppress(xml_events.Malformed):
-        found.extend(event for event in package.events(part, 4 * MB) if event.kind == "start" and event.name == name)
-    return found
+        events.extend(event for event in package.events(part, 4 * MB) if event.kind == "start" and event.name == name)
+    return events
 
 
 def _normalized(name: str) -> str:

@@ -101,15 +101,15 @@ def _metadata(packed: ZipPackage) -> dict[str, Any]:
             if event.kind == "start" and event.name == "document-statistic":
                 found |= _page_count(event)
     with suppress(xml_events.Malformed):
-        for name, said in xml_events.leaves(packed.blocks("meta.xml", MB)):
-            if name in _FACT_BY_ELEMENT and said:
-                found.setdefault(_FACT_BY_ELEMENT[name], said)
+        for name, text in xml_events.leaves(packed.blocks("meta.xml", MB)):
+            if name in _FACT_BY_ELEMENT and text:
+                found.setdefault(_FACT_BY_ELEMENT[name], text)
     return found
 
 
 def _page_count(event: xml_events.Event) -> dict[str, int]:
-    told = event.attributes.get("page-count", "")
-    return {"page_count": int(told)} if told.isdecimal() and 0 < len(told) < 10 else {}
+    count = event.attributes.get("page-count", "")
+    return {"page_count": int(count)} if count.isdecimal() and 0 < len(count) < 10 else {}
 
 
 def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
@@ -124,16 +124,16 @@ def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
     return False
 
 
-def _named_elements(packed: ZipPackage, element: str, called: str) -> dict[str, Any]:
+def _named_elements(packed: ZipPackage, element: str, label: str) -> dict[str, Any]:
     """How many there are directly in the document, and their names: tables within tables are not sheets."""
-    found: list[str] = []
-    count = deep = 0
+    names: list[str] = []
+    count = depth = 0
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks("content.xml")):
             if event.name == element:
-                deep += 1 if event.kind == "start" else -1
-                if event.kind == "start" and deep == 1:
+                depth += 1 if event.kind == "start" else -1
+                if event.kind == "start" and depth == 1:
                     count += 1
-                    if len(found) < MOST_NAMES:
-                        found.append(shorten(event.attributes.get("name", ""), 100))
-    return {f"{called}s": count, f"{called}_names": found}
+                    if len(names) < MOST_NAMES:
+                        names.append(shorten(event.attributes.get("name", ""), 100))
+    return {f"{label}s": count, f"{label}_names": names}

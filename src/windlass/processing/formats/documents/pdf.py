@@ -78,8 +78,10 @@ def page_text(document: Any, number: int) -> str:
     import pypdfium2
 
     try:
-        with closing(document[number]) as page, closing(page.get_textpage()) as read:
-            return str(read.get_text_bounded()).replace("\x02", "-")  # PDFium's sign for a hyphen at the end of a line
+        with closing(document[number]) as page, closing(page.get_textpage()) as text_page:
+            return str(text_page.get_text_bounded()).replace(
+                "\x02", "-"
+            )  # PDFium's sign for a hyphen at the end of a line
     except pypdfium2.PdfiumError:
         return ""
 
@@ -116,37 +118,39 @@ def annotation_texts(document: Any, number: int) -> Iterator[str]:
         with closing(document[number]) as page:
             seen: set[str] = set()
             for index in range(min(pdfium_api().FPDFPage_GetAnnotCount(page), _MOST_NOTES)):
-                said = _read_annotation(document, page, index)
-                fresh = said.strip() and said not in seen
-                seen.add(said)
-                yield f"{said}\n" if fresh else ""
+                text = _read_annotation(document, page, index)
+                is_new = text.strip() and text not in seen
+                seen.add(text)
+                yield f"{text}\n" if is_new else ""
     except pypdfium2.PdfiumError:
         return
 
 
 def _read_annotation(document: Any, page: Any, index: int) -> str:
-    note = pdfium_api().FPDFPage_GetAnnot(page, index)
-    if not note:
+    annotation = pdfium_api().FPDFPage_GetAnnot(page, index)
+    if not annotation:
         return ""
     try:
-        return _annotation_text(document, note)
+        return _annotation_text(document, annotation)
     finally:
-        pdfium_api().FPDFPage_CloseAnnot(note)
+        pdfium_api().FPDFPage_CloseAnnot(annotation)
 
 
-def _annotation_text(document: Any, note: Any) -> str:
+def _annotation_text(document: Any, annotation: Any) -> str:
     pdfium = pdfium_api()
-    kind = pdfium.FPDFAnnot_GetSubtype(note)
-    if kind in (_LINK, _POPUP) or pdfium.FPDFAnnot_GetFlags(note) & _HIDDEN:
+    kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+    if kind in (_LINK, _POPUP) or pdfium.FPDFAnnot_GetFlags(annotation) & _HIDDEN:
         return ""
     if kind != _WIDGET:
-        return _read_utf16(lambda buffer, size: pdfium.FPDFAnnot_GetStringValue(note, b"Contents\0", buffer, size))
+        return _read_utf16(
+            lambda buffer, size: pdfium.FPDFAnnot_GetStringValue(annotation, b"Contents\0", buffer, size)
+        )
     form = document.formenv
-    if form is None or pdfium.FPDFAnnot_GetFormFieldType(form, note) not in _FIELDS_WITH_TEXT:
+    if form is None or pdfium.FPDFAnnot_GetFormFieldType(form, annotation) not in _FIELDS_WITH_TEXT:
         return ""
-    if pdfium.FPDFAnnot_GetFormFieldFlags(form, note) & _PASSWORD:
+    if pdfium.FPDFAnnot_GetFormFieldFlags(form, annotation) & _PASSWORD:
         return ""
-    return _read_utf16(lambda buffer, size: pdfium.FPDFAnnot_GetFormFieldValue(form, note, buffer, size))
+    return _read_utf16(lambda buffer, size: pdfium.FPDFAnnot_GetFormFieldValue(form, annotation, buffer, size))
 
 
 def _read_utf16(read: Callable[[Any, int], int]) -> str:
@@ -162,20 +166,20 @@ def _read_utf16(read: Callable[[Any, int], int]) -> str:
 
 def iso_date(text: str) -> str | None:
     """ISO 8601, with an offset where the date has one; None for what is no date."""
-    found = _DATE.fullmatch(text.strip())
-    if found is None:
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
         return None
-    year, month, day, hour, minute, second = (int(part) if part else None for part in found.groups()[:6])
+    year, month, day, hour, minute, second = (int(part) if part else None for part in match.groups()[:6])
     try:
-        when = datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
-        if found[7]:
-            when = when.replace(tzinfo=UTC)
-        elif found[8]:
-            offset = timedelta(hours=int(found[9]), minutes=int(found[10] or 0))
-            when = when.replace(tzinfo=timezone(-offset if found[8] == "-" else offset))
+        moment = datetime(year or 0, month or 1, day or 1, hour or 0, minute or 0, second or 0)
+        if match[7]:
+            moment = moment.replace(tzinfo=UTC)
+        elif match[8]:
+            offset = timedelta(hours=int(match[9]), minutes=int(match[10] or 0))
+            moment = moment.replace(tzinfo=timezone(-offset if match[8] == "-" else offset))
     except ValueError:
         return None
-    return when.isoformat()
+    return moment.isoformat()
 
 
 def user_unit(document: Any, file: BinaryIO) -> float:
@@ -185,20 +189,20 @@ def user_unit(document: Any, file: BinaryIO) -> float:
     if not _mentions_user_unit(file):
         return 1.0
     saved = io.BytesIO()
-    made = pypdfium2.PdfDocument.new()  # type: ignore[no-untyped-call]
-    with made as alone:  # PDFium writes the page's dictionary as it was
-        alone.import_pages(document, [0])
-        alone.save(saved)
+    new_document = pypdfium2.PdfDocument.new()  # type: ignore[no-untyped-call]
+    with new_document as single_page:  # PDFium writes the page's dictionary as it was
+        single_page.import_pages(document, [0])
+        single_page.save(saved)
     return _unit(saved.getvalue())
 
 
 def _unit(saved: bytes) -> float:
     first = _FIRST_PAGE.search(saved)
     page = _object(saved, first[1]) if first else b""
-    elsewhere = re.search(_NAME + rb"\s+(\d+) 0 R", page)
-    said = _object(saved, elsewhere[1]) if elsewhere else page.partition(_NAME)[2]
-    found = re.match(rb"\s*" + _NUMBER, said)
-    unit = float(found[1]) if found else 1.0
+    reference = re.search(_NAME + rb"\s+(\d+) 0 R", page)
+    source = _object(saved, reference[1]) if reference else page.partition(_NAME)[2]
+    match = re.match(rb"\s*" + _NUMBER, source)
+    unit = float(match[1]) if match else 1.0
     return unit if 0 < unit < 1e6 else 1.0
 
 
@@ -209,21 +213,21 @@ def _object(saved: bytes, number: bytes) -> bytes:
 
 def _mentions_user_unit(file: BinaryIO) -> bool:
     """In the file as it is, or in one of its object streams."""
-    left = [_MOST_STREAMS]
-    for at in range(0, _MOST_SEARCHED, _BLOCK):
-        file.seek(at)
+    budget = [_MOST_STREAMS]
+    for offset in range(0, _MOST_SEARCHED, _BLOCK):
+        file.seek(offset)
         data = file.read(_BLOCK + _OVERLAP)
-        if _NAME in data or any(_NAME in body for body in _unpacked(data, left)):
+        if _NAME in data or any(_NAME in body for body in _unpacked(data, budget)):
             return True
         if len(data) <= _BLOCK:
             return False
     return False
 
 
-def _unpacked(data: bytes, left: list[int]) -> Any:
+def _unpacked(data: bytes, budget: list[int]) -> Any:
     for match in _STREAM.finditer(data):
-        left[0] -= 1
-        if left[0] < 0:
+        budget[0] -= 1
+        if budget[0] < 0:
             return
         try:
             yield zlib.decompressobj().decompress(data[match.end() :], _LONGEST_STREAM)

@@ -71,11 +71,11 @@ _CHARSETS = {
 
 def text(source: bytes) -> Iterator[str]:
     """Whatever the file says of its length is bounded by its bytes; groups nested too deep are left out."""
-    reader, place = _Reader(), 0
-    while found := _TOKEN.search(source, place):
-        yield reader.read(found)  # something for each, so that whoever takes the text can look at the clock
-        place = found.end() + reader.jump
-    yield reader.encoded.flush()
+    interpreter, position = _Reader(), 0
+    while token := _TOKEN.search(source, position):
+        yield interpreter.read(token)  # something for each, so that whoever takes the text can look at the clock
+        position = token.end() + interpreter.binary_length
+    yield interpreter.encoded.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,15 @@ class _Group:
     """``is_skipped``: not text of the document; ``starred``: for readers that know what it is."""
 
     is_skipped: bool = False
-    starred: bool = False
+    is_optional: bool = False
     hidden: frozenset[bytes] = frozenset()
     font: int | None = None
     #: How many characters after ``\\u`` stand for it where it is not known.
-    instead: int = 1
+    replacement_length: int = 1
 
     @property
     def is_shown(self) -> bool:
-        return not (self.is_skipped or self.starred or self.hidden)
+        return not (self.is_skipped or self.is_optional or self.hidden)
 
 
 class _TextDecoder:
@@ -99,71 +99,71 @@ class _TextDecoder:
 
     def __init__(self) -> None:
         self.document, self.fonts, self.default_font = FALLBACK, dict[int, str](), 0
-        self._present, self._decoders = FALLBACK, {FALLBACK: decoder(FALLBACK)}
+        self._current, self._decoders = FALLBACK, {FALLBACK: decoder(FALLBACK)}
 
     def decode(self, data: bytes, font: int | None) -> str:
-        wanted = self.fonts.get(self.default_font if font is None else font, self.document)
-        rest = ""
-        if wanted != self._present:
-            rest = self.flush()
-            self._present = wanted
-            if wanted not in self._decoders:
-                self._decoders[wanted] = decoder(wanted)
-        return rest + self._decoders[wanted].decode(data)
+        encoding = self.fonts.get(self.default_font if font is None else font, self.document)
+        flushed = ""
+        if encoding != self._current:
+            flushed = self.flush()
+            self._current = encoding
+            if encoding not in self._decoders:
+                self._decoders[encoding] = decoder(encoding)
+        return flushed + self._decoders[encoding].decode(data)
 
     def flush(self) -> str:
-        return self._decoders[self._present].decode(b"", True)
+        return self._decoders[self._current].decode(b"", True)
 
 
 class _Reader:
     def __init__(self) -> None:
-        self.encoded, self.jump = _TextDecoder(), 0
-        self._group, self._outer, self._deep = _Group(), list[_Group](), 0
-        self._skip, self._first_half = 0, ""
+        self.encoded, self.binary_length = _TextDecoder(), 0
+        self._group, self._outer_groups, self._depth = _Group(), list[_Group](), 0
+        self._replacement_left, self._high_surrogate = 0, ""
 
-    def read(self, found: re.Match[bytes]) -> str:
+    def read(self, token: re.Match[bytes]) -> str:
         """The text that a token stands for. ``jump``: so many bytes behind it are data."""
-        self.jump, group = 0, found.lastgroup
+        self.binary_length, group = 0, token.lastgroup
         if group == "brace":
-            return self._turn(found["brace"])
+            return self._read_brace(token["brace"])
         if group in ("word", "number"):
-            return self._word(found["word"], int(found["number"] or 0), bare=group == "word")
-        if group == "sign" and found["sign"] == b"*":
-            self._group = replace(self._group, starred=True)
+            return self._read_word(token["word"], int(token["number"] or 0), bare=group == "word")
+        if group == "sign" and token["sign"] == b"*":
+            self._group = replace(self._group, is_optional=True)
             return ""
-        return self._written(found, group)
+        return self._read_text(token, group)
 
-    def _written(self, found: re.Match[bytes], group: str | None) -> str:
-        data = found["text"] if group == "text" else bytes.fromhex(found["hex"].decode()) if group == "hex" else b""
-        passed = min(self._skip, len(data) or 1)
-        self._skip -= passed
-        if not self._group.is_shown or self._deep > _DEEPEST:
+    def _read_text(self, token: re.Match[bytes], group: str | None) -> str:
+        data = token["text"] if group == "text" else bytes.fromhex(token["hex"].decode()) if group == "hex" else b""
+        skipped = min(self._replacement_left, len(data) or 1)
+        self._replacement_left -= skipped
+        if not self._group.is_shown or self._depth > _DEEPEST:
             return ""
         if data:
-            return self.encoded.decode(data[passed:], self._group.font)
-        return "" if passed else self.encoded.flush() + _TEXT_BY_SYMBOL.get(found["sign"], "")
+            return self.encoded.decode(data[skipped:], self._group.font)
+        return "" if skipped else self.encoded.flush() + _TEXT_BY_SYMBOL.get(token["sign"], "")
 
-    def _turn(self, brace: bytes) -> str:
+    def _read_brace(self, brace: bytes) -> str:
         """Into a group, or out of it."""
-        self._skip = 0
+        self._replacement_left = 0
         if brace == b"{":
-            self._deep += 1
-            if self._deep <= _DEEPEST:
-                self._outer.append(self._group)
+            self._depth += 1
+            if self._depth <= _DEEPEST:
+                self._outer_groups.append(self._group)
             return ""
-        if self._outer and self._deep <= _DEEPEST:
-            self._group = self._outer.pop()
-        self._deep = max(self._deep - 1, 0)
+        if self._outer_groups and self._depth <= _DEEPEST:
+            self._group = self._outer_groups.pop()
+        self._depth = max(self._depth - 1, 0)
         return self.encoded.flush()
 
-    def _word(self, word: bytes, number: int, *, bare: bool) -> str:
+    def _read_word(self, word: bytes, number: int, *, bare: bool) -> str:
         group = self._group
         if word == b"bin":
-            self.jump = max(number, 0)
+            self.binary_length = max(number, 0)
         elif word == b"uc":
-            self._group = replace(group, instead=max(0, min(number, 10)))
+            self._group = replace(group, replacement_length=max(0, min(number, 10)))
         elif word in _SHOWN_GROUPS:
-            self._group = replace(group, starred=False)
+            self._group = replace(group, is_optional=False)
         elif word in _SKIPPED_GROUPS:
             self._group = replace(group, is_skipped=True)
         elif word in _HIDING_WORDS:
@@ -172,17 +172,17 @@ class _Reader:
         elif word == b"plain":
             self._group = replace(group, hidden=frozenset(), font=None)
         elif word in (b"f", b"fcharset", b"cpg", b"deff", b"ansicpg", b"mac", b"pc", b"pca"):
-            self._font(word, number)
+            self._read_font(word, number)
         elif word == b"u":
-            return self._character(number)
-        elif group.is_shown and self._deep <= _DEEPEST:
-            if self._skip:
-                self._skip -= 1
+            return self._read_unicode(number)
+        elif group.is_shown and self._depth <= _DEEPEST:
+            if self._replacement_left:
+                self._replacement_left -= 1
                 return ""
             return self.encoded.flush() + _TEXT_BY_WORD[word] if word in _TEXT_BY_WORD else ""
         return ""
 
-    def _font(self, word: bytes, number: int) -> None:
+    def _read_font(self, word: bytes, number: int) -> None:
         encoded, font = self.encoded, self._group.font
         match word:
             case b"f":
@@ -198,12 +198,12 @@ class _Reader:
                 if codec:
                     encoded.fonts[font] = codec
 
-    def _character(self, number: int) -> str:
+    def _read_unicode(self, number: int) -> str:
         """``\\u``: a unit of UTF-16, negative where it does not fit into 16 bits with its sign."""
-        self._skip = self._group.instead
-        if not self._group.is_shown or self._deep > _DEEPEST:
+        self._replacement_left = self._group.replacement_length
+        if not self._group.is_shown or self._depth > _DEEPEST:
             return ""
-        said, self._first_half = self._first_half + chr(number % 65536), ""
-        if "\ud800" <= said[-1] <= "\udbff":
-            said, self._first_half = said[:-1], said[-1]
-        return self.encoded.flush() + said.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        units, self._high_surrogate = self._high_surrogate + chr(number % 65536), ""
+        if "\ud800" <= units[-1] <= "\udbff":
+            units, self._high_surrogate = units[:-1], units[-1]
+        return self.encoded.flush() + units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

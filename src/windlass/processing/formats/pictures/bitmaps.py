@@ -28,8 +28,8 @@ def ico(head: bytes) -> dict[str, int] | None:
     if len(head) < 22 or head[:4] not in (b"\0\0\1\0", b"\0\0\2\0"):
         return None
     (count,) = struct.unpack_from("<H", head, 4)
-    held = range(6, min(len(head) - 15, 6 + 16 * count), 16)
-    sides = [(head[place] or 256, head[place + 1] or 256) for place in held]
+    entries = range(6, min(len(head) - 15, 6 + 16 * count), 16)
+    sides = [(head[offset] or 256, head[offset + 1] or 256) for offset in entries]
     if not sides:
         return None
     width, height = max(sides, key=lambda side: side[0] * side[1])
@@ -62,5 +62,5 @@ def portable_map(head: bytes) -> dict[str, int] | None:
     if head.startswith(b"P7"):
         sides = {name: int(value) for name, value in _PAM.findall(head.partition(b"ENDHDR")[0])}
         return {"width": sides[b"WIDTH"], "height": sides[b"HEIGHT"]} if len(sides) == 2 else None
-    found = _PNM.match(head)
-    return {"width": int(found[1]), "height": int(found[2])} if found else None
+    match = _PNM.match(head)
+    return {"width": int(match[1]), "height": int(match[2])} if match else None

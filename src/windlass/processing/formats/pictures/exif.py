@@ -47,10 +47,10 @@ def camera(get: Get) -> dict[str, Any]:
         number = _number(_first(get, names))
         if number is not None and number > 0:
             found[key] = int(number) if key in _WHOLE else round(number, 6)
-    taken = _taken_at(
+    taken_at = _taken_at(
         _first(get, ("ifd2-DateTimeOriginal", "ifd0-DateTime")), _first(get, ("ifd2-OffsetTimeOriginal",))
     )
-    return found | ({"taken_at": taken} if taken else {})
+    return found | ({"taken_at": taken_at} if taken_at else {})
 
 
 def location(get: Get) -> dict[str, float] | None:
@@ -71,14 +71,14 @@ def _first(get: Get, names: tuple[str, ...]) -> str | None:
     return next((value for name in names if (value := _value(get(name)))), None)
 
 
-def _value(said: str | None) -> str | None:
+def _value(text: str | None) -> str | None:
     """The first of the two spellings. Texts may hold brackets themselves: they are halved instead."""
-    if said is None:
+    if text is None:
         return None
-    tail = _TAIL.search(said)
+    tail = _TAIL.search(text)
     if tail is None or tail[1] != "ASCII":
-        return said.partition(" (")[0]
-    body = said[: tail.start()]
+        return text.partition(" (")[0]
+    body = text[: tail.start()]
     half = body[: (len(body) - 2) // 2]
     return half if body == f"{half} ({half}" else body.partition(" (")[0]
 
@@ -106,12 +106,12 @@ def _degrees(get: Get, axis: str, most: int) -> float | None:
 def _taken_at(stamp: str | None, offset: str | None) -> str | None:
     """ISO 8601; with the offset from UTC where the camera knew it."""
     try:
-        when = datetime.strptime((stamp or "").strip(" \0"), "%Y:%m:%d %H:%M:%S")
+        moment = datetime.strptime((stamp or "").strip(" \0"), "%Y:%m:%d %H:%M:%S")
         if offset:
             zone = datetime.strptime(offset.strip(" \0"), "%z").tzinfo
-            return when.replace(tzinfo=zone).isoformat()
+            return moment.replace(tzinfo=zone).isoformat()
     except ValueError:
         if offset:
             return _taken_at(stamp, None)
         return None
-    return when.isoformat()
+    return moment.isoformat()

@@ -23,13 +23,13 @@ def transfer_function(profile: bytes) -> int:
     """The function by which numbers become light (ITU-T H.273), by the ``cicp`` tag (ICC.1:2022, 9.2.17), else by the
     profile's name; 0 where neither tells one of a high dynamic range."""
     try:
-        told = _tag(profile, b"cicp")
+        tag = _tag(profile, b"cicp")
     except struct.error:
         return 0
-    if len(told) >= 10 and told.startswith(b"cicp"):
-        return told[9]
-    said = _HIGH_RANGE.search(profile_name(profile) or "")
-    return 0 if said is None else (18 if said[0].upper() == "HLG" else 16)
+    if len(tag) >= 10 and tag.startswith(b"cicp"):
+        return tag[9]
+    match = _HIGH_RANGE.search(profile_name(profile) or "")
+    return 0 if match is None else (18 if match[0].upper() == "HLG" else 16)
 
 
 def _tag(profile: bytes, wanted: bytes) -> bytes:

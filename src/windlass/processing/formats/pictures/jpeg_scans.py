@@ -42,38 +42,38 @@ class Scans:
 
 def read_scans(file: BinaryIO, most_passes: int) -> Scans:
     """Counted no further than ``most_passes``."""
-    found, at = Scans(), 0
+    scans, offset = Scans(), 0
     for _ in range(_MOST_SEGMENTS):
-        file.seek(at)
+        file.seek(offset)
         head = file.read(4)
         if len(head) < 2 or head[0] != 0xFF or head[1] == _END:
             break
         if head[1] == 0xFF or head[1] in _BARE:
-            at += 1 if head[1] == 0xFF else 2
+            offset += 1 if head[1] == 0xFF else 2
             continue
         (length,) = struct.unpack(">H", head[2:].ljust(2, b"\0"))
         body = file.read(max(0, min(length, 16) - 2))
         if head[1] in _FRAMES and len(body) >= 6:
-            found.height, found.width, found.components = struct.unpack_from(">HHB", body, 1)
-            found.arithmetic = head[1] >= 0xC9
-        at += 2 + length
+            scans.height, scans.width, scans.components = struct.unpack_from(">HHB", body, 1)
+            scans.arithmetic = head[1] >= 0xC9
+        offset += 2 + length
         if head[1] == _SCAN:
-            found.scans += 1
-            found.passes += max(1, body[0] if body else 1)
-            at = _end_of_scan(file, at)
-        if found.passes > most_passes or at < 0:
+            scans.scans += 1
+            scans.passes += max(1, body[0] if body else 1)
+            offset = _end_of_scan(file, offset)
+        if scans.passes > most_passes or offset < 0:
             break
-    return found
+    return scans
 
 
-def _end_of_scan(file: BinaryIO, at: int) -> int:
+def _end_of_scan(file: BinaryIO, offset: int) -> int:
     """Where the data of a scan that begins here ends; -1 at the end of the file."""
     while True:
-        file.seek(at)
+        file.seek(offset)
         data = file.read(_BLOCK)
         match = _MARKER.search(data)
         if match is not None:
-            return at + match.start()
+            return offset + match.start()
         if len(data) < _BLOCK:
             return -1
-        at += _BLOCK - 1
+        offset += _BLOCK - 1

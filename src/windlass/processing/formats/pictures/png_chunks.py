@@ -25,23 +25,23 @@ class Png:
 def read_chunks(file: BinaryIO) -> Png:
     """Empty for what is no PNG file."""
     file.seek(0)
-    found, at = Png(), len(_SIGNATURE)
-    if file.read(at) != _SIGNATURE:
-        return found
+    png, offset = Png(), len(_SIGNATURE)
+    if file.read(offset) != _SIGNATURE:
+        return png
     for _ in range(_MOST_CHUNKS):
-        file.seek(at)
+        file.seek(offset)
         head = file.read(34)
         if len(head) < 12 or head[4:8] == b"IEND":
             break
         length, name = struct.unpack_from(">I4s", head)
         body = head[8:].ljust(26, b"\0")
         if name == b"cICP":
-            found.transfer = body[1]
+            png.transfer = body[1]
         elif name == b"acTL":
-            found.animated, found.loop = True, struct.unpack_from(">I", body, 4)[0]
-        elif name == b"fcTL" and found.animated:
-            found.frames += 1
+            png.animated, png.loop = True, struct.unpack_from(">I", body, 4)[0]
+        elif name == b"fcTL" and png.animated:
+            png.frames += 1
             number, parts = struct.unpack_from(">HH", body, 20)
-            found.seconds += number / (parts or 100)
-        at += 12 + length
-    return found
+            png.seconds += number / (parts or 100)
+        offset += 12 + length
+    return png

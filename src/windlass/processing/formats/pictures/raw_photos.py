@@ -127,9 +127,9 @@ def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
             first.number(_RW2_BOTTOM) - first.number(_RW2_TOP),
         )
     if kind == "image/x-canon-cr2":
-        told = next((each for each in directories if _EXIF_WIDTH in each.tags and _EXIF_HEIGHT in each.tags), None)
-        if told is not None:
-            return told.number(_EXIF_WIDTH), told.number(_EXIF_HEIGHT)
+        exif = next((each for each in directories if _EXIF_WIDTH in each.tags and _EXIF_HEIGHT in each.tags), None)
+        if exif is not None:
+            return exif.number(_EXIF_WIDTH), exif.number(_EXIF_HEIGHT)
     sensors = [each for each in directories if each.is_of_a_sensor and each.number(_SUBFILE) & 1 == 0]
     main = max(sensors or directories, key=lambda each: each.area)
     crop = main.tags.get(_CROP_SIZE, ())
@@ -141,15 +141,15 @@ def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
     return main.number(_WIDTH), main.number(_HEIGHT)
 
 
-def _directories(file: BinaryIO, size: int, order: str, at: int) -> Iterator[_Directory]:
+def _directories(file: BinaryIO, size: int, order: str, offset: int) -> Iterator[_Directory]:
     """Each once: the first, those that follow it, and those that they point at."""
-    waiting, seen = [at], set[int]()
-    while waiting and len(seen) < _MOST_DIRECTORIES:
-        at = waiting.pop(0)
-        if at in seen or not 8 <= at < size:
+    pending, seen = [offset], set[int]()
+    while pending and len(seen) < _MOST_DIRECTORIES:
+        offset = pending.pop(0)
+        if offset in seen or not 8 <= offset < size:
             continue
-        seen.add(at)
-        file.seek(at)
+        seen.add(offset)
+        file.seek(offset)
         (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))
         count = min(count, _MOST_ENTRIES)
         body = file.read(12 * count + 4)
@@ -160,8 +160,8 @@ def _directories(file: BinaryIO, size: int, order: str, at: int) -> Iterator[_Di
             _add_entry(file, directory, order, body[12 * entry : 12 * entry + 12], size)
         yield directory
         following = struct.unpack_from(f"{order}I", body.ljust(12 * count + 4, b"\0"), 12 * count)[0]
-        pointed = [*directory.tags.get(_SUBDIRECTORIES, ()), *directory.tags.get(_EXIF, ())]
-        waiting += [int(place) for place in (following, *pointed)]
+        linked = [*directory.tags.get(_SUBDIRECTORIES, ()), *directory.tags.get(_EXIF, ())]
+        pending += [int(target) for target in (following, *linked)]
 
 
 def _add_entry(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: int) -> None:
@@ -207,8 +207,8 @@ def _preview(offset: int, length: int, size: int) -> Preview | None:
 
 
 def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    place = file.tell()
+    position = file.tell()
     file.seek(offset)
     data = file.read(length)
-    file.seek(place)
+    file.seek(position)
     return data

@@ -42,27 +42,27 @@ def end_of_tags(file: BinaryIO, size: int) -> int:
     return at if at <= size else 0
 
 
-def find_frames(file: BinaryIO, begin: int, within: int) -> tuple[int, str] | None:
+def find_frames(file: BinaryIO, start: int, within: int) -> tuple[int, str] | None:
     """Where frames begin, at most so many bytes behind ``begin``, and the type: ``audio/mpeg`` or ``audio/aac``."""
-    for at in range(begin, begin + within, _WINDOW):
-        file.seek(at)
+    for offset in range(start, start + within, _WINDOW):
+        file.seek(offset)
         data = file.read(_WINDOW + _BEHIND)
         for match in islice(_SYNC.finditer(data, 0, _WINDOW), _MOST_TRIES):
-            found = _read_frame(data, match.start())
-            if found is not None and _frames_follow(data, match.start(), found[0]):
-                return at + match.start(), "audio/aac" if found[0][0] == "adts" else "audio/mpeg"
+            frame = _read_frame(data, match.start())
+            if frame is not None and _frames_follow(data, match.start(), frame[0]):
+                return offset + match.start(), "audio/aac" if frame[0][0] == "adts" else "audio/mpeg"
         if len(data) < _WINDOW:
             return None
     return None
 
 
-def _frames_follow(data: bytes, at: int, kind: tuple[object, ...]) -> bool:
+def _frames_follow(data: bytes, offset: int, kind: tuple[object, ...]) -> bool:
     """Whether frames of one kind follow each other from here, as many as there must be, or to the end of the file."""
     for number in range(_IN_A_ROW):
-        found = _read_frame(data, at)
-        if found is None or found[0] != kind:
-            return number >= 2 and at == len(data)
-        at += found[1]
+        frame = _read_frame(data, offset)
+        if frame is None or frame[0] != kind:
+            return number >= 2 and offset == len(data)
+        offset += frame[1]
     return True
 
 

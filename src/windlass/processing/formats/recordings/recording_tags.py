@@ -32,32 +32,32 @@ _TIME_KEYS = ("com.apple.quicktime.creationdate", "creation_time")
 
 
 def tags(metadata: Mapping[str, str]) -> dict[str, str]:
-    said = {key.lower(): value.strip()[:LONGEST] for key, value in metadata.items()}
-    return {name: said[key] for key, name in _NAMES.items() if said.get(key)}
+    values = {key.lower(): value.strip()[:LONGEST] for key, value in metadata.items()}
+    return {name: values[key] for key, name in _NAMES.items() if values.get(key)}
 
 
 def created_at(metadata: Mapping[str, str]) -> str | None:
     """ISO 8601; None where nothing is said, or the epoch of the container, which stands for nothing."""
-    said = {key.lower(): value.strip() for key, value in metadata.items()}
+    values = {key.lower(): value.strip() for key, value in metadata.items()}
     for key in _TIME_KEYS:
         try:
-            when = datetime.fromisoformat(said.get(key, ""))
+            moment = datetime.fromisoformat(values.get(key, ""))
         except ValueError:
             continue
-        if when.year > 1970:
-            return when.isoformat()
+        if moment.year > 1970:
+            return moment.isoformat()
     return None
 
 
 def location(metadata: Mapping[str, str]) -> dict[str, Any] | None:
-    said = {key.lower(): value for key, value in metadata.items()}
-    return next((found for key in _LOCATION_KEYS if (found := iso6709(said.get(key, "")))), None)
+    values = {key.lower(): value for key, value in metadata.items()}
+    return next((position for key in _LOCATION_KEYS if (position := iso6709(values.get(key, "")))), None)
 
 
-def iso6709(said: str) -> dict[str, float] | None:
+def iso6709(text: str) -> dict[str, float] | None:
     """Degrees, north and east positive, and metres above the sea; None for what is no place in decimal degrees."""
-    found = _ISO6709.fullmatch(said.strip())
-    if found is None or abs(float(found[1])) > 90 or abs(float(found[2])) > 180:
+    match = _ISO6709.fullmatch(text.strip())
+    if match is None or abs(float(match[1])) > 90 or abs(float(match[2])) > 180:
         return None
-    place = {"latitude": float(found[1]), "longitude": float(found[2])}
-    return place | ({"altitude": float(found[3])} if found[3] else {})
+    position = {"latitude": float(match[1]), "longitude": float(match[2])}
+    return position | ({"altitude": float(match[3])} if match[3] else {})

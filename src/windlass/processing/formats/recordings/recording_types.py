@@ -46,7 +46,7 @@ _ASF_SOUND = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
 _ASF_PICTURES = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
 
 
-def recording_type(file: BinaryIO, head: bytes, size: int, found: str) -> str:
+def recording_type(file: BinaryIO, head: bytes, size: int, detected: str) -> str:
     """The type of a recording by its tracks: ``found`` where it is none, or where they cannot be read.
 
     ``head`` is the file's beginning, ``found`` its type by other means.
@@ -54,29 +54,29 @@ def recording_type(file: BinaryIO, head: bytes, size: int, found: str) -> str:
     for first, later, named in _TYPE_BY_HEAD:
         if head.startswith(first) and head[8:].startswith(later):
             return named
-    if found in _MP4 or (found == _UNKNOWN and head[4:8] in mp4_tracks.FIRST):
-        return _mp4_type(file, size, found)
+    if detected in _MP4 or (detected == _UNKNOWN and head[4:8] in mp4_tracks.FIRST):
+        return _mp4_type(file, size, detected)
     if head.startswith(matroska_tracks.SIGNATURE):
-        return _matroska_type(file, size, found)
+        return _matroska_type(file, size, detected)
     if head.startswith(b"OggS"):
-        return _ogg_type(head, found)
+        return _ogg_type(head, detected)
     if head.startswith(_ASF):
-        return _asf_type(head, found)
+        return _asf_type(head, detected)
     if head.startswith(b"ID3") and _is_flac(file, size):
         return "audio/flac"
-    if head.startswith(b"ID3") or found == _UNKNOWN:
+    if head.startswith(b"ID3") or detected == _UNKNOWN:
         frames = first_frame(file, size)
-        return frames[1] if frames is not None else found
-    return found
+        return frames[1] if frames is not None else detected
+    return detected
 
 
 def first_frame(file: BinaryIO, size: int) -> tuple[int, str] | None:
     """Where the frames of MPEG audio begin, and their type. Some tags in front of them tell a wrong length."""
-    behind = mpeg_audio.end_of_tags(file, size)
-    if not behind:
+    tags_end = mpeg_audio.end_of_tags(file, size)
+    if not tags_end:
         return mpeg_audio.find_frames(file, 0, mpeg_audio.WITHOUT_TAG)
-    begins = mpeg_audio.find_frames(file, behind, mpeg_audio.WITHOUT_TAG)
-    return begins or mpeg_audio.find_frames(file, 10, mpeg_audio.WITH_TAG)
+    frames = mpeg_audio.find_frames(file, tags_end, mpeg_audio.WITHOUT_TAG)
+    return frames or mpeg_audio.find_frames(file, 10, mpeg_audio.WITH_TAG)
 
 
 def hidden_start(file: BinaryIO, size: int) -> int:
@@ -85,19 +85,19 @@ def hidden_start(file: BinaryIO, size: int) -> int:
     return frames[0] if frames is not None and frames[0] != mpeg_audio.end_of_tags(file, size) else 0
 
 
-def _mp4_type(file: BinaryIO, size: int, found: str) -> str:
+def _mp4_type(file: BinaryIO, size: int, detected: str) -> str:
     movie = mp4_tracks.read_movie(file, size)
     if movie is None:
-        return found
+        return detected
     sound = any(track.handler == "soun" for track in movie.tracks)
     pictures = [track for track in movie.tracks if track.handler == "vide"]
     if not sound and not pictures:
-        return found
-    if found in (_UNKNOWN, "application/mp4"):
-        found = "video/quicktime" if movie.brand.strip() in ("", "qt") else "video/mp4"
+        return detected
+    if detected in (_UNKNOWN, "application/mp4"):
+        detected = "video/quicktime" if movie.brand.strip() in ("", "qt") else "video/mp4"
     if sound and all(_is_still(track) and not movie.fragmented for track in pictures):
-        return _SOUND_ONLY.get(found, found)
-    return _WITH_PICTURES.get(found, found)
+        return _SOUND_ONLY.get(detected, detected)
+    return _WITH_PICTURES.get(detected, detected)
 
 
 def _is_still(track: mp4_tracks.Track) -> bool:
@@ -105,36 +105,36 @@ def _is_still(track: mp4_tracks.Track) -> bool:
     return track.samples <= 1 or (track.codec in _STILL_CODECS and track.samples < track.seconds)
 
 
-def _matroska_type(file: BinaryIO, size: int, found: str) -> str:
+def _matroska_type(file: BinaryIO, size: int, detected: str) -> str:
     tracks = matroska_tracks.read_tracks(file, size)
     if tracks is None:
-        return found
-    named = "video/webm" if tracks.doc_type == "webm" else "video/x-matroska"
+        return detected
+    mime_type = "video/webm" if tracks.doc_type == "webm" else "video/x-matroska"
     only_sound = tracks.sound and (not tracks.pictures or tracks.stills)
-    return _SOUND_ONLY[named] if only_sound else named
+    return _SOUND_ONLY[mime_type] if only_sound else mime_type
 
 
-def _ogg_type(head: bytes, found: str) -> str:
+def _ogg_type(head: bytes, detected: str) -> str:
     """By the first page of each stream; they all stand at the beginning (RFC 3533, 4)."""
-    at, bodies = 0, list[bytes]()
-    while head[at : at + 4] == b"OggS" and len(head) > at + 27 and len(bodies) < _MOST_PAGES:
-        table = head[at + 27 : at + 27 + head[at + 26]]
-        body = at + 27 + len(table)
-        if not head[at + 5] & 2:
+    offset, bodies = 0, list[bytes]()
+    while head[offset : offset + 4] == b"OggS" and len(head) > offset + 27 and len(bodies) < _MOST_PAGES:
+        table = head[offset + 27 : offset + 27 + head[offset + 26]]
+        body = offset + 27 + len(table)
+        if not head[offset + 5] & 2:
             break
         bodies.append(head[body : body + sum(table)])
-        at = body + sum(table)
+        offset = body + sum(table)
     if any(body.startswith(_OGG_PICTURES) for body in bodies):
         return "video/ogg"
-    return "audio/ogg" if any(body.startswith(_OGG_SOUND) for body in bodies) else found
+    return "audio/ogg" if any(body.startswith(_OGG_SOUND) for body in bodies) else detected
 
 
-def _asf_type(head: bytes, found: str) -> str:
+def _asf_type(head: bytes, detected: str) -> str:
     """By the stream properties in the header, and in the extension of the header (ASF specification, 3.3, 4.1)."""
     kinds = _asf_streams(head, 30, min(len(head), struct.unpack_from("<Q", head.ljust(24, b"\0"), 16)[0]))
     if _ASF_PICTURES in kinds:
         return "video/x-ms-asf"
-    return "audio/x-ms-wma" if _ASF_SOUND in kinds else found
+    return "audio/x-ms-wma" if _ASF_SOUND in kinds else detected
 
 
 def _asf_streams(head: bytes, at: int, end: int) -> set[bytes]:

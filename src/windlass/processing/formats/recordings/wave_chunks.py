@@ -24,11 +24,11 @@ def has_data_behind_sound(file: BinaryIO, size: int) -> bool:
     head = _head(file)
     if head[:4] not in (*_LITTLE, *_BIG) or head[8:12] not in _KINDS:
         return False
-    order, at, sound, large = (">" if head[:4] in _BIG else "<"), 12, False, 0
+    order, offset, has_sound, large = (">" if head[:4] in _BIG else "<"), 12, False, 0
     for _ in range(_MOST_CHUNKS):
-        if at > size:
+        if offset > size:
             return False
-        file.seek(at)
+        file.seek(offset)
         chunk = file.read(24)
         if len(chunk) < 8:
             return False
@@ -38,10 +38,10 @@ def has_data_behind_sound(file: BinaryIO, size: int) -> bool:
         if name in _SOUND:
             if length == 0 or (length == _UNKNOWN and not large):
                 return name == b"SSND"
-            sound, length = True, large if length == _UNKNOWN else length
-        elif sound and not (_is_name(name) and at + 8 + length <= size + 1):
-            return size - at > _PADDING
-        at += 8 + length + length % 2
+            has_sound, length = True, large if length == _UNKNOWN else length
+        elif has_sound and not (_is_name(name) and offset + 8 + length <= size + 1):
+            return size - offset > _PADDING
+        offset += 8 + length + length % 2
     return True
 
 

@@ -26,7 +26,7 @@ class Table:
     widths: Counter[int] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
     rows: int = 0
-    wrong: str = ""
+    error: str = ""
 
     def read(self, texts: Iterable[str]) -> None:
         csv.field_size_limit(_LONGEST_FIELD)
@@ -37,7 +37,7 @@ class Table:
             for row in csv.reader(_lines(head, pieces), delimiter=self.delimiter):
                 self._add(row)
         except csv.Error as error:
-            self.wrong = f"row {self.rows + 1}: {error}"
+            self.error = f"row {self.rows + 1}: {error}"
 
     def _add(self, row: list[str]) -> None:
         if not row:
@@ -55,7 +55,7 @@ class Table:
             "delimiter": self.delimiter,
             "columns": columns,
             "rows": self.rows - headed,
-            "consistent": len(self.widths) <= 1 and not self.wrong,
+            "consistent": len(self.widths) <= 1 and not self.error,
         }
         return found | ({"header": self.first} if headed else {})
 

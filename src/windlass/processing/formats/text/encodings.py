@@ -98,18 +98,18 @@ class EncodingDetector:
         A byte order mark is believed, then UTF-16 and UTF-32 by their zeros, then what is declared unless the bytes
         contradict it, then UTF-8 where the bytes are valid, then a guess by the frequency of letters, then the hint.
         """
-        said, hinted = python_codec(declared), python_codec(hint)
-        if said in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
-            said = None  # the declaration could not have been read in it
-        if wide := byte_order_mark(self._head) or _utf16_or_utf32(self._head, hinted):
+        declared_codec, hint_codec = python_codec(declared), python_codec(hint)
+        if declared_codec in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+            declared_codec = None  # the declaration could not have been read in it
+        if wide := byte_order_mark(self._head) or _utf16_or_utf32(self._head, hint_codec):
             return wide
         if self._is_ascii:
-            return said if said in _SEVEN_BIT else self._escapes or "ascii"
-        if self._is_utf8 and said in (None, "utf-8", FALLBACK):
+            return declared_codec if declared_codec in _SEVEN_BIT else self._escapes or "ascii"
+        if self._is_utf8 and declared_codec in (None, "utf-8", FALLBACK):
             return "utf-8"
-        if said and said != "utf-8":
-            return said
-        return _guess(self._for_guess()) or hinted or FALLBACK
+        if declared_codec and declared_codec != "utf-8":
+            return declared_codec
+        return _guess(self._for_guess()) or hint_codec or FALLBACK
 
     @property
     def _is_utf8(self) -> bool:
@@ -138,12 +138,12 @@ class EncodingDetector:
 
 def detect(pieces: Iterable[bytes]) -> EncodingDetector:
     """What the pieces say, read until nothing more can change it."""
-    found = EncodingDetector()
+    detector = EncodingDetector()
     for piece in pieces:
-        found.add(piece)
-        if found.is_decided:
+        detector.add(piece)
+        if detector.is_decided:
             break
-    return found
+    return detector
 
 
 def encoding_of(data: bytes, declared: str | None = None, hint: str | None = None) -> str:
@@ -153,20 +153,20 @@ def encoding_of(data: bytes, declared: str | None = None, hint: str | None = Non
 
 def decoded(pieces: Iterable[bytes], declared: str | None) -> Iterator[str]:
     """Text whose encoding is decided by its first MiB, or by all of it where it is shorter."""
-    found, waiting, size = EncodingDetector(), list[bytes](), 0
+    detector, held, size = EncodingDetector(), list[bytes](), 0
     pieces = iter(pieces)
     for piece in pieces:
-        found.add(piece)
-        waiting.append(piece)
+        detector.add(piece)
+        held.append(piece)
         size += len(piece)
         if size > MB:
             break
-    reading = decoder(found.codec(declared))
-    for piece in waiting:
-        yield reading.decode(piece)
+    text_decoder = decoder(detector.codec(declared))
+    for piece in held:
+        yield text_decoder.decode(piece)
     for piece in pieces:
-        yield reading.decode(piece)
-    yield reading.decode(b"", True)
+        yield text_decoder.decode(piece)
+    yield text_decoder.decode(b"", True)
 
 
 def _shortened_line(line: bytes) -> bytes:
@@ -218,10 +218,10 @@ def _guess(sample: bytes) -> str | None:
     import charset_normalizer
 
     best = charset_normalizer.from_bytes(sample[: 2 * BLOCK], cp_isolation=list(_GUESSED)).best()
-    found = python_codec(best.encoding) if best else None
-    if found is None or found in _LATIN_LIKE:
-        return _east_asian(sample) or (found and _likeliest(sample, _LATIN))
-    return _likeliest(sample, (found, *_SCRIPTS)) if found in _SCRIPTS else found
+    codec = python_codec(best.encoding) if best else None
+    if codec is None or codec in _LATIN_LIKE:
+        return _east_asian(sample) or (codec and _likeliest(sample, _LATIN))
+    return _likeliest(sample, (codec, *_SCRIPTS)) if codec in _SCRIPTS else codec
 
 
 def _likeliest(sample: bytes, candidates: Sequence[str]) -> str:

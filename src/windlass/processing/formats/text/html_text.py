@@ -57,29 +57,29 @@ class Token:
 
 def tokens(source: str) -> Iterator[Token]:
     """Text has its character references resolved. Comments, declarations and instructions are left out."""
-    place = 0
-    while place < len(source):
-        mark = source.find("<", place)
-        if mark < 0:
-            yield Token(text=html.unescape(source[place:]))
+    position = 0
+    while position < len(source):
+        start = source.find("<", position)
+        if start < 0:
+            yield Token(text=html.unescape(source[position:]))
             return
-        if mark > place:
-            yield Token(text=html.unescape(source[place:mark]))
-        tag = _TAG.match(source, mark + 1)
+        if start > position:
+            yield Token(text=html.unescape(source[position:start]))
+        tag = _TAG.match(source, start + 1)
         if tag is None:
-            place = _skip_other(source, mark)
-            if place == mark + 1:
+            position = _skip_other(source, start)
+            if position == start + 1:
                 yield Token(text="<")
             continue
         name = tag[2].lower()
         yield Token(name, attributes=tag[3], closing=bool(tag[1]))
-        place = tag.end()
+        position = tag.end()
         if name in _RAW and not tag[1]:
-            end = re.compile(rf"</{re.escape(name)}[\s/>]", re.IGNORECASE).search(source, place)
+            end = re.compile(rf"</{re.escape(name)}[\s/>]", re.IGNORECASE).search(source, position)
             stop = end.start() if end else len(source)
-            inside = source[place:stop]
-            yield Token(text=html.unescape(inside) if name in ("title", "textarea") else "")
-            place = stop
+            raw_text = source[position:stop]
+            yield Token(text=html.unescape(raw_text) if name in ("title", "textarea") else "")
+            position = stop
 
 
 def _skip_other(source: str, mark: int) -> int:
@@ -119,20 +119,20 @@ def visible_text(source: str, *, structured: bool = True) -> Iterator[str]:
 
 def declared_charset(head: bytes) -> str | None:
     """The label that an HTML page or an XML file gives its encoding (HTML 13.2.3.2, XML 4.3.3)."""
-    found = _DECLARED.search(head[:_HEAD])
-    return (found[1] or found[2]).decode("ascii", "replace") if found else None
+    match = _DECLARED.search(head[:_HEAD])
+    return (match[1] or match[2]).decode("ascii", "replace") if match else None
 
 
 def title_and_language(head: str) -> tuple[str, str]:
     """Empty where it has none."""
-    title, language, inside = "", "", False
+    title, language, in_title = "", "", False
     for token in tokens(head):
-        if token.name == "html" and not token.closing and (said := _LANGUAGE.search(token.attributes)):
-            language = said[1]
+        if token.name == "html" and not token.closing and (match := _LANGUAGE.search(token.attributes)):
+            language = match[1]
         elif token.name == "body":
             break
         elif token.name:
-            inside = token.name == "title" and not token.closing
-        elif inside and not title:
+            in_title = token.name == "title" and not token.closing
+        elif in_title and not title:
             title = token.text
     return title, language

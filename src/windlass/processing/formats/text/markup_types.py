@@ -130,25 +130,25 @@ def _texts(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
 
 def _opening(texts: Iterable[str]) -> _Opening | None:
     """None where the text goes on as something else than markup."""
-    found, text = _Opening(), ""
+    opening, text = _Opening(), ""
     for more in texts:
         text += more
-        place = _skip_comments(text, 0)
-        while (behind := _end_of_prologue_item(text, place, found)) is not None:
-            place = _skip_comments(text, behind)
-            found.passed += 1
-            if found.passed > _MOST_PROLOGUE_ITEMS:
+        position = _skip_comments(text, 0)
+        while (end := _end_of_prologue_item(text, position, opening)) is not None:
+            position = _skip_comments(text, end)
+            opening.passed += 1
+            if opening.passed > _MOST_PROLOGUE_ITEMS:
                 raise ValueError
-        text = text[place:]
-        if _is_complete(text, found):
+        text = text[position:]
+        if _is_complete(text, opening):
             break
         if text.startswith("<!--"):
             text = "<!--" + text[4:][-2:]
         if len(text) > _LONGEST:
-            if found.is_script:
+            if opening.is_script:
                 return None
             raise ValueError
-    return found if found.tag or found.doctype or found.is_xml else None
+    return opening if opening.tag or opening.doctype or opening.is_xml else None
 
 
 def _skip_comments(text: str, place: int) -> int:
@@ -156,35 +156,35 @@ def _skip_comments(text: str, place: int) -> int:
     return skipped.end() if skipped else place
 
 
-def _end_of_prologue_item(text: str, place: int, found: _Opening) -> int | None:
+def _end_of_prologue_item(text: str, start: int, opening: _Opening) -> int | None:
     """Where the one thing ends that begins there; None where that is the root, something else, or has no end yet."""
-    if text.startswith("<!--", place):
+    if text.startswith("<!--", start):
         return None
-    if text.startswith("<?", place):
-        end = text.find("?>", place)
-        found.is_script = found.is_script or (not found.is_xml and _SCRIPT.match(text, place) is not None)
-        found.is_xml = found.is_xml or text.startswith("<?xml", place)
+    if text.startswith("<?", start):
+        end = text.find("?>", start)
+        opening.is_script = opening.is_script or (not opening.is_xml and _SCRIPT.match(text, start) is not None)
+        opening.is_xml = opening.is_xml or text.startswith("<?xml", start)
         return end + 2 if end >= 0 else None
-    if doctype := _DOCTYPE.match(text, place):
-        found.doctype, found.source = doctype[1].lower(), doctype[0]
+    if doctype := _DOCTYPE.match(text, start):
+        opening.doctype, opening.source = doctype[1].lower(), doctype[0]
         return doctype.end()
     return None
 
 
-def _is_complete(text: str, found: _Opening) -> bool:
+def _is_complete(text: str, opening: _Opening) -> bool:
     """Whether the text begins with the whole tag of the root, or with what is no markup."""
     name = _TAG.match(text)
     if name is None:
         return bool(text) and not text.startswith(("<!", "<?")) and (not text.startswith("<") or len(text) > 1000)
-    found.tag = name[2].lower()
-    whole = _WHOLE_TAG.match(text)
-    if whole is not None:
-        found.source += whole[0]
+    opening.tag = name[2].lower()
+    whole_tag = _WHOLE_TAG.match(text)
+    if whole_tag is not None:
+        opening.source += whole_tag[0]
     return (
-        whole is not None
-        or found.doctype == "html"
-        or found.tag in _PAGE_ELEMENTS
-        or bool(_HTML_ELEMENTS.fullmatch(found.tag))
+        whole_tag is not None
+        or opening.doctype == "html"
+        or opening.tag in _PAGE_ELEMENTS
+        or bool(_HTML_ELEMENTS.fullmatch(opening.tag))
     )
 
 
@@ -194,18 +194,18 @@ class _RootReached(Exception):
 
 def _root(source: str) -> _Root:
     """By expat; without a name where it is not well-formed."""
-    found: list[_Root] = []
+    roots: list[_Root] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
         namespace, _, local = name.rpartition(" ")
-        found.append(_Root(local.lower(), namespace.strip().lower(), attributes))
+        roots.append(_Root(local.lower(), namespace.strip().lower(), attributes))
         raise _RootReached
 
     parser = expat.ParserCreate("utf-8", namespace_separator=" ")
     parser.StartElementHandler = start
     with suppress(_RootReached, expat.ExpatError):
         parser.Parse(source.encode("utf-8", "replace"), False)
-    return found[0] if found else _Root()
+    return roots[0] if roots else _Root()
 
 
 def _kind(opening: _Opening, root: _Root) -> Markup | None:
@@ -224,8 +224,8 @@ def _kind(opening: _Opening, root: _Root) -> Markup | None:
 
 
 def _xml_kind(opening: _Opening, root: _Root) -> str:
-    said = next((value for name, value in root.attributes.items() if name.endswith(" mimetype")), "")
-    if root.namespace.startswith("urn:oasis:names:tc:opendocument") and _OPENDOCUMENT.fullmatch(said):
-        return f"{said}-flat-xml"
+    opendocument_type = next((value for name, value in root.attributes.items() if name.endswith(" mimetype")), "")
+    if root.namespace.startswith("urn:oasis:names:tc:opendocument") and _OPENDOCUMENT.fullmatch(opendocument_type):
+        return f"{opendocument_type}-flat-xml"
     namespace, kind = _TYPE_BY_ROOT.get(root.name or opening.tag, ("", XML))
     return kind if namespace in root.namespace or not root.namespace else XML

@@ -26,10 +26,10 @@ def is_binary(head: bytes, media_type: str, codec: str) -> bool:
 
 def decoded(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
     """Never fails. A byte order mark is taken away."""
-    reading = decoder(codec)
+    text_decoder = decoder(codec)
     for block in blocks:
-        yield reading.decode(block)
-    yield reading.decode(b"", True)
+        yield text_decoder.decode(block)
+    yield text_decoder.decode(b"", True)
 
 
 def unified(texts: Iterable[str]) -> Iterator[str]:
@@ -45,18 +45,18 @@ class TextCounter:
 
     def __init__(self) -> None:
         self._breaks = io.IncrementalNewlineDecoder(None, translate=True)
-        self._characters = self._lines = self._words = self._longest = self._present = 0
+        self._characters = self._lines = self._words = self._longest = self._line_length = 0
         self._tail = ""
 
     def add(self, text: str, *, final: bool = False) -> None:
         self._characters += len(text)
         text = self._breaks.decode(text, final)
         first, *others = text.split("\n")
-        self._present += len(first)
-        self._longest = max(self._longest, self._present)
+        self._line_length += len(first)
+        self._longest = max(self._longest, self._line_length)
         for line in others:
             self._longest = max(self._longest, len(line))
-            self._present = len(line)
+            self._line_length = len(line)
         self._lines += len(others)
         self._count_words(text, final)
 
@@ -72,7 +72,7 @@ class TextCounter:
 
     def facts(self) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "lines": self._lines + (self._present > 0),
+            "lines": self._lines + (self._line_length > 0),
             "words": self._words,
             "characters": self._characters,
             "longest_line": self._longest,

@@ -84,23 +84,23 @@ def detect_text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text
     return Text("us-ascii" if head.isascii() else "utf-8", sample.decode("utf-8-sig", "replace"))
 
 
-def text_type(found: Text, guess: str, claims: Sequence[str]) -> str:
+def text_type(text: Text, guess: str, claims: Sequence[str]) -> str:
     """The kind of text. ``claims``: the types by its name and by its sender; ``guess``: by a library, for texts of
     which neither says anything."""
-    signed = _signed(found, _SIGNED_TEXTS)
-    if signed or (POSTSCRIPT in claims and "%!" in found.sample[:1024]):
-        return signed or POSTSCRIPT
+    by_signature = _signed(text, _SIGNED_TEXTS)
+    if by_signature or (POSTSCRIPT in claims and "%!" in text.sample[:1024]):
+        return by_signature or POSTSCRIPT
     if guess in claims and not has_signature(guess):
         return guess
     for claim in claims:
-        if is_named_text(claim) and (claim not in MAIL or is_mail(found.sample)):
+        if is_named_text(claim) and (claim not in MAIL or is_mail(text.sample)):
             return claim
     if any(is_named_text(claim) for claim in claims):
         return "text/plain"
-    if picture := _signed(found, _SIGNED_PICTURES):
+    if picture := _signed(text, _SIGNED_PICTURES):
         return picture
     if guess == "message/rfc822":
-        return guess if is_mail(found.sample, strict=True) else "text/plain"
+        return guess if is_mail(text.sample, strict=True) else "text/plain"
     return guess if is_named_text(guess) or fnmatchcase(guess, "application/pgp-*") else "text/plain"
 
 
@@ -117,13 +117,13 @@ def is_mail(sample: str, *, strict: bool = False) -> bool:
     """Whether it begins with the lines of a message's head (RFC 5322), and with the line of a mailbox before them.
     ``strict``: two of the fields that every message has are among them."""
     sample = sample.replace("\r\n", "\n")
-    place = found.end() if (found := _POSTMARK.match(sample)) else 0
-    begins = place
-    while field := _FIELD.match(sample, place):
-        place = field.end()
-    if place == begins or (sample[place : place + 1] not in ("", "\n") and "\n" in sample[place:]):
+    end = found.end() if (found := _POSTMARK.match(sample)) else 0
+    start = end
+    while field := _FIELD.match(sample, end):
+        end = field.end()
+    if end == start or (sample[end : end + 1] not in ("", "\n") and "\n" in sample[end:]):
         return False
-    return not strict or len({field.lower() for field in _MAIL_FIELD.findall(sample[begins:place])}) > 1
+    return not strict or len({field.lower() for field in _MAIL_FIELD.findall(sample[start:end])}) > 1
 
 
 def _has_few_controls(head: bytes, *, may_have_controls: bool) -> bool:

@@ -47,28 +47,28 @@ class Event:
 def events(blocks: Iterable[bytes]) -> Iterator[Event]:
     """Text comes in pieces. Where the blocks end too early, so do they. Raises Malformed, and Unreadable for what is
     not read on purpose."""
-    found: list[Event] = []
-    parser = _parser(found)
+    pending: list[Event] = []
+    parser = _parser(pending)
     try:
         for text in _cleaned(_decoded(iter(blocks))):
             parser.Parse(text.encode(), False)
-            yield from found
-            found.clear()
+            yield from pending
+            pending.clear()
     except expat.ExpatError as error:
-        yield from found
+        yield from pending
         raise Malformed(f"The XML in it is not well-formed (line {error.lineno}).") from error
 
 
 def leaves(blocks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     """Elements that hold text alone, by name, with their text in one line. Raises as ``events``."""
-    name, said = "", ""
+    name, text = "", ""
     for event in events(blocks):
         if event.kind == "start":
-            name, said = event.name, ""
+            name, text = event.name, ""
         elif event.kind == "text":
-            said += event.text if len(said) < _LONGEST_LEAF else ""
+            text += event.text if len(text) < _LONGEST_LEAF else ""
         elif event.name == name:
-            yield name, shorten(said)
+            yield name, shorten(text)
 
 
 def codec_of(head: bytes) -> str:
@@ -91,9 +91,9 @@ def _decoded(blocks: Iterator[bytes]) -> Iterator[str]:
         head += block
         if len(head) >= _HEAD:
             break
-    reading = encodings.decoder(codec_of(head))
+    text_decoder = encodings.decoder(codec_of(head))
     for block in chain((head,), blocks):
-        yield reading.decode(block)
+        yield text_decoder.decode(block)
 
 
 def _cleaned(texts: Iterable[str]) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _repaired_reference(reference: re.Match[str]) -> str:
     return reference[0] if is_character or 0x10000 <= value < 0x110000 else "\ufffd"
 
 
-def _parser(found: list[Event]) -> expat.XMLParserType:
+def _parser(pending: list[Event]) -> expat.XMLParserType:
     depth = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
@@ -126,12 +126,12 @@ def _parser(found: list[Event]) -> expat.XMLParserType:
         ordered = sorted(
             attributes.items(), key=lambda each: "}" in each[0]
         )  # of two with a name, that with a namespace
-        found.append(Event("start", _local(name), attributes={_local(key): each for key, each in ordered}))
+        pending.append(Event("start", _local(name), attributes={_local(key): each for key, each in ordered}))
 
     def end(name: str) -> None:
         nonlocal depth
         depth -= 1
-        found.append(Event("end", _local(name)))
+        pending.append(Event("end", _local(name)))
 
     def refuse(*_: object) -> None:
         raise Unreadable("The XML in it declares entities, which are never expanded.")
@@ -139,7 +139,7 @@ def _parser(found: list[Event]) -> expat.XMLParserType:
     parser = expat.ParserCreate("utf-8", namespace_separator="}")
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = lambda text: found.append(Event("text", text=text))
+    parser.CharacterDataHandler = lambda text: pending.append(Event("text", text=text))
     parser.EntityDeclHandler = refuse
     return parser
 
