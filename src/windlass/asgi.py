@@ -48,10 +48,10 @@ from windlass.kernel.errors import NotFound
 from windlass.kernel.memory_allocator import keep_freed_buffers
 from windlass.kernel.stored_text import is_storable
 from windlass.operations import health, metrics
-from windlass.processing import breakers
+from windlass.processing import breaker_events
 from windlass.receiving import chunked, lease
 
-breakers.watch()
+breaker_events.record_breaker_changes()
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
 _SERVICE_HANDLERS = {

@@ -46,7 +46,7 @@ def _database(url: str, home: Path) -> Any:
             "transaction_mode": "IMMEDIATE",
             "timeout": 30,
             # wal_autocheckpoint: 64 MB of 4 KiB pages. It bounds the log where no scheduler runs, which otherwise
-            # checkpoints long before (operations.checkpoint).
+            # checkpoints long before (operations.wal_checkpoint).
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=0; "
             "PRAGMA wal_autocheckpoint=16384;",
         }

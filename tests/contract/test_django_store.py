@@ -161,7 +161,7 @@ def test_others_in_the_same_storage_are_left_alone(store: DjangoStore, place: Pl
         in_storage(place, name).parent.mkdir(parents=True, exist_ok=True)
         in_storage(place, name).write_text("theirs")
     assert keys(store) == {KEY}
-    assert files.lifecycle.delete_orphans(store, older_than_hours=0) == (1, 6)
+    assert files.delete_orphans(store, older_than_hours=0) == (1, 6)
     assert len([path for path in in_storage(place, "").rglob("*") if path.is_file()]) == 3
 
 
@@ -227,7 +227,7 @@ def test_the_sweep_says_that_it_cannot_see(place: Place, kind: type[Storage]) ->
     store = over(place, kind)
     make(store, KEY, b"bytes")
     with pytest.raises(StoreError, match=r"cannot list|no modification times"):
-        files.lifecycle.delete_orphans(store, older_than_hours=0)
+        files.delete_orphans(store, older_than_hours=0)
     assert read(store, KEY) == b"bytes"
     assert store.info(KEY).size == 5
 

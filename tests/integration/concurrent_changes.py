@@ -24,7 +24,7 @@ from django.db import connections  # noqa: E402
 from windlass.events.api import recording  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob, FileAsset  # noqa: E402
-from windlass.files.models import SpareObject  # noqa: E402
+from windlass.files.models import RetainedObject  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
 from windlass.operations import moving as moving_api  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
@@ -64,18 +64,18 @@ def share(asset: FileAsset) -> None:
     """As a worker does after intake."""
     assert asset.blob is not None
     for _ in range(3):
-        twin = files.duplicates.twin_of(asset.blob)
+        twin = files.find_duplicate(asset.blob)
         if twin is None or asset.blob_id == twin.id:
             return
         with recording():
-            gone = files.references.share(asset, twin)
-        files.lifecycle.delete_objects(gone)
+            gone = files.share_blob(asset, twin)
+        files.delete_objects(gone)
 
 
 def delete(asset: FileAsset) -> None:
     with recording():
-        gone = files.lifecycle.delete(asset)
-    files.lifecycle.delete_objects(gone)
+        gone = files.delete_file(asset)
+    files.delete_objects(gone)
 
 
 def state_of(owner: str) -> dict[str, Any]:
@@ -117,8 +117,8 @@ def moving() -> list[Any]:
         works += [lambda selection=selection: moving_api.move(selection).failures for selection in selections]
         failed = [said for said in at_once(works) if said]
         rounds.append(state_of(owner) | {"failed": failed, "deleted": number % 3})
-    SpareObject.objects.update(until=now())
-    files.spares.remove_due()
+    RetainedObject.objects.update(until=now())
+    files.remove_expired_objects()
     named = {(blob.store, blob.key) for blob in Blob.objects.all()}
     there = {(name, found.key) for name in ("local", "archive") for found in store(name).objects()}
     return [{"rounds": rounds, "lost": sorted(named - there), "left": sorted(there - named)}]

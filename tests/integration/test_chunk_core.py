@@ -173,7 +173,7 @@ def test_orphans_are_not_what_is_being_assembled(database: Path) -> None:
     session = run(begin(data))
     run(put(session, 0, data))
     assert files.start_assembly(session, "somebody", 10) is not None
-    files.lifecycle.delete_orphans(store(), older_than_hours=-1)
+    files.delete_orphans(store(), older_than_hours=-1)
     assert store().info(session.store_key).size == SIZE
     with pytest.raises(UploadGone):
         files.take_lease(session.id, "other", 1)

@@ -128,7 +128,7 @@ def test_an_upload_that_is_written_to_meanwhile_lives_on(make: Make) -> None:
     (seen,) = files.expired_uploads(idle_hours=2)
     lease = files.take_lease(session.id, "web", 10)
     assert lease is not None
-    assert files.lifecycle.end_upload(seen, UploadStatus.EXPIRED, as_seen=seen) is None
+    assert files.end_upload(seen, UploadStatus.EXPIRED, as_seen=seen) is None
     assert is_stored(session)
 
 

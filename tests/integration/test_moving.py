@@ -21,7 +21,7 @@ from windlass import conf  # noqa: E402  after Django
 from windlass.events.api import recording  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition  # noqa: E402
-from windlass.files.models import SpareObject  # noqa: E402
+from windlass.files.models import RetainedObject  # noqa: E402
 from windlass.http.downloads.stored_object_response import sendfile_headers  # noqa: E402
 from windlass.http.downloads.zip_archives import _blocks  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
@@ -111,7 +111,7 @@ def in_the_middle(work: Callable[[], None]) -> Callable[[int], None]:
 
 def strays(name: str) -> set[str]:
     """The objects of a store that no row speaks of."""
-    kinds: tuple[Any, ...] = (Blob, Rendition, SpareObject)
+    kinds: tuple[Any, ...] = (Blob, Rendition, RetainedObject)
     named = {key for kind in kinds for key in kind.objects.filter(store=name).values_list("key", flat=True)}
     return {found.key for found in store(name).objects()} - named
 
@@ -144,10 +144,10 @@ def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
     asset = a_file(owner)
     before = fresh(asset)
     move(owner)
-    files.lifecycle.delete_orphans(store("local"), older_than_hours=-1)
+    files.delete_orphans(store("local"), older_than_hours=-1)
     sweep.sweep()
     assert read(before)
-    SpareObject.objects.update(until=now() - timedelta(seconds=1))
+    RetainedObject.objects.update(until=now() - timedelta(seconds=1))
     report = sweep.sweep()
     assert report.spares_removed >= 2
     assert report.bytes_freed >= before.size
@@ -161,8 +161,8 @@ def test_it_moves_back_while_the_old_place_still_stays(owner: str) -> None:
     data = read(fresh(asset))
     for to in ("attic", "local", "attic", "local"):
         assert figures(move(owner, to)) == (1, 1, 0, 0)
-    SpareObject.objects.update(until=now() - timedelta(seconds=1))
-    files.spares.remove_due()
+    RetainedObject.objects.update(until=now() - timedelta(seconds=1))
+    files.remove_expired_objects()
     assert fresh(asset).store == "local"
     assert read(fresh(asset)) == data
     assert read(asset.renditions.get()) == b"small"
@@ -173,7 +173,7 @@ def test_a_damaged_source_is_told_and_left(owner: str, damage: bytes) -> None:
     asset, whole = a_file(owner, b"y" * 17), a_file(owner)
     written(fresh(asset), damage)
     told: list[moving.Failure] = []
-    report = move(owner, told=told.append)
+    report = move(owner, on_failure=told.append)
     assert figures(report) == (1, 2, 0, 1)
     assert report.failures == told
     assert told[0].file_id == str(asset.id)
@@ -202,7 +202,7 @@ def test_a_file_that_is_worked_on_is_skipped(owner: str, status: FileStatus) -> 
 def test_work_that_begins_while_it_is_copied_goes_first(owner: str) -> None:
     asset = a_file(owner)
     began = in_the_middle(lambda: FileAsset.objects.filter(id=asset.id).update(status=FileStatus.PENDING) and None)
-    assert figures(move(owner, gone=began)) == (0, 0, 2, 0)
+    assert figures(move(owner, on_progress=began)) == (0, 0, 2, 0)
     assert fresh(asset).store == "local"
     assert strays("attic") == set()
 
@@ -212,10 +212,10 @@ def test_a_file_that_is_deleted_while_it_is_copied_is_gone(owner: str) -> None:
 
     def delete() -> None:
         with recording():
-            gone = files.lifecycle.delete(FileAsset.objects.get(id=asset.id))
-        files.lifecycle.delete_objects(gone)
+            gone = files.delete_file(FileAsset.objects.get(id=asset.id))
+        files.delete_objects(gone)
 
-    assert figures(move(owner, gone=in_the_middle(delete))) == (0, 0, 1, 0)
+    assert figures(move(owner, on_progress=in_the_middle(delete))) == (0, 0, 1, 0)
     assert not Blob.objects.filter(owner=owner).exists()
     assert strays("attic") == set()
 
@@ -229,7 +229,7 @@ def test_files_that_share_their_bytes_go_on_sharing(owner: str) -> None:
     assert figures(move(owner)) == (1, 1, 0, 0)
     assert fresh(asset) == fresh(other)
     with recording():
-        assert files.lifecycle.delete(other) == []
+        assert files.delete_file(other) == []
     assert read(fresh(asset))
 
 
@@ -243,7 +243,7 @@ def test_a_run_that_is_stopped_leaves_no_half_and_the_next_one_finishes(owner: s
         if sum(blocks) > 5 * MB:  # in the second file
             stop.set()
 
-    report = move(owner, stop=stop, gone=gone)
+    report = move(owner, stop=stop, on_progress=gone)
     assert (*figures(report), report.stopped) == (1, 0, 0, 0, "It was asked to stop.")
     assert strays("attic") == set()
     assert figures(move(owner)) == (2, 3, 0, 0)
@@ -255,10 +255,10 @@ def test_a_copy_that_was_given_up_is_not_taken(owner: str) -> None:
     asset = a_file(owner, b"so small that it is stored when it was read")
 
     def overslept() -> None:
-        SpareObject.objects.filter(store="attic").update(until=now() - timedelta(seconds=1))
-        assert files.spares.remove_due()[0] == 1
+        RetainedObject.objects.filter(store="attic").update(until=now() - timedelta(seconds=1))
+        assert files.remove_expired_objects()[0] == 1
 
-    assert figures(move(owner, gone=in_the_middle(overslept))) == (0, 1, 1, 0)
+    assert figures(move(owner, on_progress=in_the_middle(overslept))) == (0, 1, 1, 0)
     assert fresh(asset).store == "local"
     assert read(fresh(asset))
     assert strays("attic") == set()
@@ -270,16 +270,16 @@ def test_readers_that_learned_the_old_place_find_the_new_one(owner: str) -> None
     data = read(opened)
     thumbnail = asset.renditions.get()
     move(owner)
-    SpareObject.objects.update(until=now() - timedelta(seconds=1))
-    files.spares.remove_due()
-    with files.places.open_blob(opened) as source:
+    RetainedObject.objects.update(until=now() - timedelta(seconds=1))
+    files.remove_expired_objects()
+    with files.open_blob(opened) as source:
         assert source.read() == data
     assert b"".join(_blocks(zipped)) == data
-    assert files.places.has_moved(thumbnail)
-    assert not files.places.has_moved(thumbnail)
+    assert files.has_moved(thumbnail)
+    assert not files.has_moved(thumbnail)
     store("attic").delete(fresh(asset).key)
     with pytest.raises(ObjectMissing):
-        files.places.open_blob(fresh(asset))
+        files.open_blob(fresh(asset))
 
 
 def test_a_proxy_sends_what_lies_where_it_was_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,9 +294,9 @@ def test_a_proxy_sends_what_lies_where_it_was_told_of(monkeypatch: pytest.Monkey
 
 def test_what_is_made_of_a_file_lies_beside_it(owner: str) -> None:
     asset = a_file(owner)
-    assert files.places.store_of(asset) == "local"
+    assert files.store_of_file(asset) == "local"
     move(owner)
-    assert files.places.store_of(asset) == "attic"
+    assert files.store_of_file(asset) == "attic"
 
 
 def test_only_what_is_asked_for_moves(owner: str) -> None:
@@ -307,7 +307,7 @@ def test_only_what_is_asked_for_moves(owner: str) -> None:
     a_file(f"{owner}-other", b"5")
 
     def foretold(**restricted: Any) -> int:
-        return files.moves.totals(Selection("attic", **restricted)).get("local", (0, 0, 0))[0]
+        return files.move_totals(Selection("attic", **restricted)).get("local", (0, 0, 0))[0]
 
     assert foretold(owner=owner) == 4
     assert foretold(owner=owner, profile="media") == 1
@@ -335,12 +335,12 @@ def test_a_store_that_is_no_longer_set_up_stops_nothing_else(owner: str) -> None
     asset, before = a_file(owner), sweep.housekeeping().stores_passed_over
     Blob.objects.filter(owner=owner).update(store="cellar")
     try:
-        with pytest.raises(UnknownStore, match="There is no store 'cellar' here"):
+        with pytest.raises(UnknownStore, match="There is no store 'cellar'"):
             read(fresh(asset))
         report = sweep.housekeeping()
         assert report.stores_passed_over == before + 1
         assert report.failed == ()
-        assert "cellar" in files.places.in_use()
+        assert "cellar" in files.stores_in_use()
         assert "no store 'cellar'" in move(owner).failures[0].reason
     finally:
         Blob.objects.filter(owner=owner).update(store="local")

@@ -50,8 +50,8 @@ def test_only_what_no_row_names_is_removed(target: S3Store, s3_server: S3Server)
     make(target, orphan, b"orphan")
     s3_server.client.put_object(Bucket=target._options.bucket, Key="reports/of/somebody/else", Body=b"theirs")
 
-    assert files.lifecycle.delete_orphans(target, older_than_hours=1) == (0, 0), "all of it is too new"
-    removed, freed = files.lifecycle.delete_orphans(target, older_than_hours=0)
+    assert files.delete_orphans(target, older_than_hours=1) == (0, 0), "all of it is too new"
+    removed, freed = files.delete_orphans(target, older_than_hours=0)
 
     assert removed >= 3
     assert freed >= 9 * MIB + len(b"piece") + len(b"orphan")

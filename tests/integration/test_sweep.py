@@ -21,7 +21,7 @@ from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs.api import Job, JobState, Stage  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
 from windlass.operations import sweep as sweeping  # noqa: E402
-from windlass.operations.checkpoint import Checkpointer  # noqa: E402
+from windlass.operations.wal_checkpoint import Checkpointer  # noqa: E402
 
 
 @pytest.fixture(scope="module")

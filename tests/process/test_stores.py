@@ -87,9 +87,9 @@ class Places:
     def forget_the_old(self) -> None:
         """As if the grace of everything that was moved were over; returns when the sweep has been."""
         with contextlib.closing(sqlite3.connect(self.server.home / "windlass.sqlite3", timeout=30)) as database:
-            database.execute("UPDATE windlass_files_spareobject SET until = '2020-01-01 00:00:00'")
+            database.execute("UPDATE windlass_files_retainedobject SET until = '2020-01-01 00:00:00'")
             database.commit()
-        eventually(lambda: not Kept(self.server).one("SELECT count(*) FROM windlass_files_spareobject"))
+        eventually(lambda: not Kept(self.server).one("SELECT count(*) FROM windlass_files_retainedobject"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import windlass
 SOURCE = Path(windlass.__file__).parent
 
 
-@pytest.mark.parametrize("app", ["accounts", "events", "jobs"])
+@pytest.mark.parametrize("app", ["accounts", "events", "files", "jobs"])
 def test_the_api_of_a_records_app_exports_all_of_its_names_and_no_module(app: str) -> None:
     tree = ast.parse((SOURCE / app / "api.py").read_text())
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from windlass.conf import BadSetting, Settings
 from windlass.conf.reader import read
-from windlass.resilience import circuit as transitions
-from windlass.resilience.breaker import Breaker, BreakerOpen, Change
-from windlass.resilience.circuit import Circuit, Policy, State
+from windlass.resilience import circuit_breaker as transitions
+from windlass.resilience.circuit_breaker import Breaker, BreakerOpen, Change, Circuit, Policy, State
 
 POLICY = Policy(failure_threshold=3, success_threshold=2, recovery_seconds=30)
 
@@ -162,7 +161,7 @@ MOVES: dict[str, Callable[[Circuit, int, float], Circuit | None]] = {
     "admit": lambda circuit, turn, now: transitions.admitted(circuit, POLICY, now),
     "succeed": lambda circuit, turn, now: transitions.succeeded(circuit, POLICY, turn),
     "fail": lambda circuit, turn, now: transitions.failed(circuit, POLICY, turn, now),
-    "let go": lambda circuit, turn, now: transitions.let_go(circuit, turn),
+    "let go": lambda circuit, turn, now: transitions.abandoned(circuit, turn),
 }
 
 
@@ -176,8 +175,8 @@ def test_whatever_happens_the_circuit_makes_sense(history: list[tuple[str, int, 
     for name, age, passed in history:
         now += passed
         before = circuit
-        circuit = MOVES[name](circuit, circuit.turn - age, now) or circuit
-        assert (circuit.state == before.state) == (circuit.turn == before.turn)
+        circuit = MOVES[name](circuit, circuit.generation - age, now) or circuit
+        assert (circuit.state == before.state) == (circuit.generation == before.generation)
         match circuit.state:
             case State.CLOSED:
                 assert circuit.failures < POLICY.failure_threshold
@@ -189,7 +188,7 @@ def test_whatever_happens_the_circuit_makes_sense(history: list[tuple[str, int, 
                 assert transitions.admitted(circuit, POLICY, later) is not None
             case State.HALF_OPEN:
                 assert circuit.successes < POLICY.success_threshold
-                assert transitions.admitted(transitions.let_go(circuit, circuit.turn), POLICY, now) is not None
+                assert transitions.admitted(transitions.abandoned(circuit, circuit.generation), POLICY, now) is not None
 
 
 def test_each_breaker_may_have_figures_of_its_own() -> None:

@@ -63,9 +63,9 @@ def _require_known_store(name: str) -> None:
 
 
 def _print_totals(selection: Selection, *, as_json: bool) -> None:
-    from windlass.files.api import moves
+    from windlass.files.api import move_totals
 
-    totals = moves.totals(selection)
+    totals = move_totals(selection)
     for name, (count, renditions, size) in totals.items():
         if as_json:
             line = {"from": name, "to": selection.to, "files": count, "renditions": renditions, "bytes": size}
@@ -78,11 +78,11 @@ def _print_totals(selection: Selection, *, as_json: bool) -> None:
 
 def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *, as_json: bool) -> None:
     from windlass.cli.progress import display
-    from windlass.files.api import moves
+    from windlass.files.api import move_totals
     from windlass.operations import moving
     from windlass.storage.contract import StoreError
 
-    total, done = sum(size for _, _, size in moves.totals(selection).values()), 0
+    total, done = sum(size for _, _, size in move_totals(selection).values()), 0
     stop, label = stop_event(), f"to {selection.to}"
     with display() as shown:
 
@@ -97,8 +97,8 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
                 bytes_per_second=bytes_per_second,
                 grace_seconds=grace_seconds,
                 stop=stop,
-                told=lambda failure: shown.notice(label, _described(failure)),
-                gone=gone,
+                on_failure=lambda failure: shown.notice(label, _described(failure)),
+                on_progress=gone,
             )
         except StoreError as error:
             typer.echo(f"windlass: {selection.to} cannot be written: {printable(str(error))}", err=True)

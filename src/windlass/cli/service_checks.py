@@ -123,9 +123,9 @@ def _store_names() -> tuple[str, ...]:
     """Return the names that can be read. Errors of settings, profiles and database are reported by their own checks."""
     with suppress(conf.BadSetting):
         try:
-            return files.places.in_use()
+            return files.stores_in_use()
         except DatabaseError:
-            return files.places.in_service()
+            return files.stores_in_service()
     return ()
 
 

@@ -15,8 +15,7 @@ from windlass.cli.output import JsonOption, json_line, printable, size_text
 from windlass.cli.signals import INTERRUPTED, stop_event
 
 if TYPE_CHECKING:
-    from windlass.files.api import Blob
-    from windlass.files.integrity import Selection
+    from windlass.files.api import Blob, VerifySelection
     from windlass.operations.verify import Damaged, Report
 
 EXIT_DAMAGED, EXIT_UNREAD = 1, 3
@@ -54,10 +53,10 @@ def verify(
     something could not be read. It can be stopped at any time; the next run starts with the oldest check.
     """
     settings = use_existing_home(home)
-    from windlass.files.integrity import Selection
+    from windlass.files.api import VerifySelection
     from windlass.kernel.clock import now
 
-    selection = Selection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
+    selection = VerifySelection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
     with database_errors():
         _require_existing(store, file_id)
         if listing:
@@ -70,26 +69,26 @@ def verify(
 
 def _require_existing(store: str | None, file_id: uuid.UUID | None) -> None:
     """Without this check an unknown name would select nothing and count as intact. Raises typer.BadParameter."""
-    from windlass.files.api import integrity, places
+    from windlass.files.api import has_blob, stores_in_use
 
-    if store is not None and store not in places.in_use():
-        raise typer.BadParameter(f"there is no store {store!r}; there are {', '.join(places.in_use())}")
-    if file_id is not None and not integrity.has_bytes(file_id):
+    if store is not None and store not in stores_in_use():
+        raise typer.BadParameter(f"there is no store {store!r}; there are {', '.join(stores_in_use())}")
+    if file_id is not None and not has_blob(file_id):
         raise typer.BadParameter(f"there is no file {file_id}, or it has no bytes any more")
 
 
-def _run(selection: Selection, rate: float, *, dry_run: bool, as_json: bool) -> Report:
+def _run(selection: VerifySelection, rate: float, *, dry_run: bool, as_json: bool) -> Report:
     from windlass import conf
     from windlass.cli.progress import transfer
-    from windlass.files.api import integrity
-    from windlass.operations.pace import Pace
+    from windlass.files.api import selected_bytes
+    from windlass.operations.throttle import Throttle
     from windlass.operations.verify import Verification
 
-    total = integrity.bytes_of(selection)
+    total = selected_bytes(selection)
     with transfer("stored files") as shown:
         printer = _Printer(total, shown, as_json=as_json)
-        pace = Pace(rate * conf.MB, stop_event())
-        return Verification(pace, printer, dry_run=dry_run).run(selection)
+        throttle = Throttle(rate * conf.MB, stop_event())
+        return Verification(throttle, printer, dry_run=dry_run).run(selection)
 
 
 class _Printer:
@@ -110,14 +109,13 @@ class _Printer:
         typer.echo(f"windlass: {blob.store} {blob.key} could not be read: {printable(reason)}", err=True)
 
 
-def _list_damaged(selection: Selection, *, as_json: bool) -> int:
-    from windlass.files.api import integrity
-    from windlass.files.integrity import Damage
+def _list_damaged(selection: VerifySelection, *, as_json: bool) -> int:
+    from windlass.files.api import Damage, files_of_blob
     from windlass.operations.verify import Damaged
 
     found = list(selection.blobs().order_by("damaged_at", "id"))
     for blob in found:
-        files = integrity.files_of(blob)
+        files = files_of_blob(blob)
         _print(
             Damaged(blob.store, blob.key, Damage(blob.damage), blob.damage_detail, blob.owner, files), as_json=as_json
         )

@@ -69,7 +69,7 @@ def warm_up() -> None:
 
     Runs in a thread once the server answers, so that no upload imports them on the event loop.
     """
-    for name in files.places.in_service():
+    for name in files.stores_in_service():
         with suppress(StoreError):  # reported to the request that needs the store
             store(name)
     jobs.connect_broker()

@@ -13,7 +13,7 @@ from windlass.files.models import (
     FileAsset,
     OwnerAccount,
     Rendition,
-    SpareObject,
+    RetainedObject,
     StepRun,
     UploadChunk,
     UploadSession,
@@ -103,8 +103,8 @@ class BlobAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes
     show_full_result_count = False
 
 
-@admin.register(SpareObject)
-class SpareObjectAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+@admin.register(RetainedObject)
+class RetainedObjectAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["key", "store", "size", "until"]
     list_filter = ["store"]
     search_fields = ["key"]

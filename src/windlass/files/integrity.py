@@ -1,7 +1,7 @@
-"""Whether stored bytes are still what was received: what is due to be read, what was found, who is told.
+"""Rows about the integrity of stored bytes: which blobs to verify, and recording the result.
 
-Reading and judging is not done here: see ``windlass.operations.verify``. What is found is written only where the row
-still speaks of the same object, for files are deleted and moved while they are read.
+``windlass.operations.verify`` reads and compares the bytes. A result is recorded only if the row still names the same
+object, because files are deleted and moved while they are read.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _BATCH = 100
 class Damage(StrEnum):
     MISSING = "missing"  # the store has no such object
     SHORT = "short"  # it has fewer bytes than were received
-    LONG = "long"  # it has more
-    CHANGED = "changed"  # as many, but others
-    UNREADABLE = "unreadable"  # the store is there, and cannot give these bytes
+    LONG = "long"  # it has more bytes
+    CHANGED = "changed"  # as many bytes, but others
+    UNREADABLE = "unreadable"  # the store is available, but cannot read these bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which blobs: those not looked at, or received, since ``before``; and of these only what else is named."""
+class VerifySelection:
+    """The blobs last verified or received before ``before``, restricted by the other fields."""
 
     before: datetime
     store: str | None = None
@@ -49,7 +49,7 @@ class Selection:
     damaged: bool = False
 
     def blobs(self) -> QuerySet[Any]:
-        """Each with ``seen_at``: when it was looked at, else received."""
+        """Each with ``seen_at``: when it was verified, or else received."""
         found = Blob.objects.annotate(seen_at=_SEEN).filter(seen_at__lt=self.before, references__gte=1)
         named = {"store": self.store, "owner": self.owner, "files__id": self.file_id}
         found = found.filter(**{name: value for name, value in named.items() if value is not None})
@@ -59,25 +59,25 @@ class Selection:
 _SEEN = Coalesce("verified_at", "created_at")
 
 
-def must_be_sound(blob: Blob) -> None:
-    """Before these bytes are given to anybody, or worked on. Raises ContentDamaged."""
+def require_intact(blob: Blob) -> None:
+    """Raise ContentDamaged if the bytes must not be served or processed."""
     if blob.damaged_at is not None:
         raise ContentDamaged(
-            f"{told(blob)} They are not served. Whoever runs this server has been told, and can restore them.",
+            f"{describe_damage(blob)} They are not served. The operator has been notified and can restore them.",
             damage=blob.damage,
         )
 
 
-def told(blob: Blob) -> str:
-    """What a client may know of the damage."""
+def describe_damage(blob: Blob) -> str:
+    """Describe the damage for clients."""
     what = {Damage.MISSING: "missing", Damage.UNREADABLE: "unreadable"}.get(
         Damage(blob.damage), "not what was received"
     )
     return f"The stored bytes of this file were found to be {what} at {rfc3339(blob.damaged_at)}."
 
 
-def batches(selection: Selection) -> Iterator[Sequence[Blob]]:
-    """All of them once, those first that have waited longest, whatever becomes of each meanwhile."""
+def blob_batches(selection: VerifySelection) -> Iterator[Sequence[Blob]]:
+    """Yield all selected blobs once in batches, the least recently verified first."""
     ordered = selection.blobs().order_by("seen_at", "id")
     batch = list(ordered[:_BATCH])
     while batch:
@@ -87,32 +87,32 @@ def batches(selection: Selection) -> Iterator[Sequence[Blob]]:
         batch = list(ordered.filter(seen_at__gte=last.seen_at).filter(after)[:_BATCH])
 
 
-def bytes_of(selection: Selection) -> int:
+def selected_bytes(selection: VerifySelection) -> int:
     return selection.blobs().aggregate(total=Sum("size"))["total"] or 0
 
 
-def look(blob: Blob) -> Blob | None:
-    """The row as it is now; None once nobody refers to it."""
+def reload_blob(blob: Blob) -> Blob | None:
+    """Return the current row; None if no file refers to it any more."""
     return Blob.objects.filter(id=blob.id, references__gte=1).first()
 
 
-def found_sound(blob: Blob, sha256: str) -> bool:
-    """These bytes are what was received; a digest that was not known is from now on. Whether they were damaged."""
-    with recording() as tell:
-        row = _same(blob)
+def record_intact(blob: Blob, sha256: str) -> bool:
+    """Record that the bytes are intact, and their digest if it was unknown. Return whether they were damaged."""
+    with recording() as recorder:
+        row = _lock_unchanged(blob)
         if row is None:
             return False
         values = {"verified_at": now(), "damaged_at": None, "damage": "", "damage_detail": ""}
         Blob.objects.filter(id=row.id).update(**values, sha256=row.sha256 or sha256)
         if row.damaged_at is not None:
-            tell_mended(tell, FileAsset.objects.filter(blob=row))
+            record_mended_events(recorder, FileAsset.objects.filter(blob=row))
     return row.damaged_at is not None
 
 
-def found_damaged(blob: Blob, finding: Finding) -> bool:
-    """From now on these bytes are not served. False where the row speaks of another object by now."""
-    with recording() as tell:
-        row = _same(blob)
+def record_damage(blob: Blob, finding: Finding) -> bool:
+    """Record damage, so that the bytes are not served. False if the row names another object by now."""
+    with recording() as recorder:
+        row = _lock_unchanged(blob)
         if row is None:
             return False
         moment = now()
@@ -122,45 +122,47 @@ def found_damaged(blob: Blob, finding: Finding) -> bool:
         if row.damaged_at is None:
             for asset in FileAsset.objects.filter(blob=row):
                 data = {"damage": finding.kind.value}
-                tell.add(EventType.FILE_DAMAGED, owner=asset.owner, file_id=asset.id, data=data)
+                recorder.add(EventType.FILE_DAMAGED, owner=asset.owner, file_id=asset.id, data=data)
     return True
 
 
-def tell_mended(tell: Recorder, files: Iterable[FileAsset]) -> None:
+def record_mended_events(recorder: Recorder, files: Iterable[FileAsset]) -> None:
     for asset in files:
-        tell.add(EventType.FILE_MENDED, owner=asset.owner, file_id=asset.id)
+        recorder.add(EventType.FILE_MENDED, owner=asset.owner, file_id=asset.id)
 
 
-def damaged() -> QuerySet[Blob]:
-    """What is known to be damaged, longest known first."""
+def damaged_blobs() -> QuerySet[Blob]:
+    """Return the damaged blobs, the longest known first."""
     return Blob.objects.filter(damaged_at__isnull=False).order_by("damaged_at", "id")
 
 
-def has_bytes(file_id: uuid.UUID) -> bool:
+def has_blob(file_id: uuid.UUID) -> bool:
     return Blob.objects.filter(files__id=file_id).exists()
 
 
-def files_of(blob: Blob) -> list[uuid.UUID]:
-    """The files that refer to it, in the trash too."""
+def files_of_blob(blob: Blob) -> list[uuid.UUID]:
+    """Return the ids of the files that refer to the blob, including those in the trash."""
     return list(FileAsset.objects.filter(blob=blob).order_by("created_at", "id").values_list("id", flat=True))
 
 
-def renditions_of(blob: Blob) -> list[Rendition]:
+def renditions_of_blob(blob: Blob) -> list[Rendition]:
     return list(Rendition.objects.filter(file__blob=blob).order_by("file_id", "name"))
 
 
-def is_still(made: Rendition) -> bool:
-    """Whether the row still says what was read of it."""
-    return Rendition.objects.filter(id=made.id, store=made.store, key=made.key, size=made.size).exists()
+def is_unchanged(rendition: Rendition) -> bool:
+    """Whether the row still has the same store, key and size."""
+    return Rendition.objects.filter(
+        id=rendition.id, store=rendition.store, key=rendition.key, size=rendition.size
+    ).exists()
 
 
-def longest_unseen() -> datetime | None:
-    """Since when the object that has waited longest has not been looked at, or was received."""
+def oldest_verification() -> datetime | None:
+    """Return when the least recently verified blob was verified, or else received."""
     oldest = Blob.objects.annotate(seen_at=_SEEN).order_by("seen_at", "id").first()
     return None if oldest is None else oldest.seen_at
 
 
-def _same(blob: Blob) -> Blob | None:
-    """The row, locked, if it still speaks of what was read."""
-    as_read = {"store": blob.store, "key": blob.key, "size": blob.size, "sha256": blob.sha256}
-    return Blob.objects.select_for_update().filter(id=blob.id, **as_read).first()
+def _lock_unchanged(blob: Blob) -> Blob | None:
+    """Lock and return the row if it still names the object that was read."""
+    read = {"store": blob.store, "key": blob.key, "size": blob.size, "sha256": blob.sha256}
+    return Blob.objects.select_for_update().filter(id=blob.id, **read).first()

@@ -6,17 +6,18 @@ a record without bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 import structlog
 
 from windlass import conf
 from windlass.events.api import EventType, recording
-from windlass.files import places, spares, uploads
+from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
+from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
 from windlass.files.models import Blob, FileAsset, UploadSession
-from windlass.files.references import StoredObject, let_go
+from windlass.files.retained_objects import is_retained
 from windlass.files.retention import columns_of_released_file
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
@@ -32,21 +33,12 @@ def bytes_freed_by(asset: FileAsset) -> int:
     return sum(alone) + sum(asset.renditions.values_list("size", flat=True))
 
 
-def delete_objects(gone: Iterable[StoredObject]) -> None:
-    """Delete objects that no row names any more. Those of a store that fails are left to the sweep."""
-    for item in gone:
-        try:
-            item.delete()
-        except StoreError as error:
-            log.warning("object.left_behind", store=item.store, key=item.key, reason=str(error))
-
-
-def release(asset: FileAsset) -> list[StoredObject]:
+def release_file(asset: FileAsset) -> list[StoredObject]:
     """Release bytes and renditions, keep the record. Return the objects to delete after the commit. Repeatable."""
     with recording() as recorder:
         if asset.status == FileStatus.RELEASED:
             return []
-        gone = _renditions(asset) + let_go(asset)
+        gone = _renditions(asset) + drop_reference(asset)
         change_status(
             recorder,
             asset,
@@ -60,7 +52,7 @@ def release(asset: FileAsset) -> list[StoredObject]:
     return gone
 
 
-def delete(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject]:
+def delete_file(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject]:
     """Delete record and renditions, release the bytes. Return the objects to delete after the commit.
 
     ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
@@ -69,13 +61,13 @@ def delete(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject
         rows = FileAsset.objects.select_for_update().filter(id=asset.id)
         if unless_moved and not rows.filter(trashed_at=asset.trashed_at).exists():
             raise IllegalTransition(f"file {asset.id} was moved to or out of the trash")
-        gone = _renditions(asset) + let_go(asset)
+        gone = _renditions(asset) + drop_reference(asset)
         recorder.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
         asset.delete()
     return gone
 
 
-def delete_stale_renditions(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
+def delete_renditions_except(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
     """Delete rows of renditions of earlier runs. ``kept``: names whose rows are about to be written.
 
     Return the objects to delete after the commit.
@@ -159,7 +151,7 @@ def delete_orphans_in_all_stores(*, dry_run: bool = False) -> tuple[int, int, in
     A store that is away or no longer configured is skipped until the next sweep.
     """
     objects = freed = skipped = 0
-    for name in places.in_use():
+    for name in stores_in_use():
         try:
             deleted = delete_orphans(store(name), dry_run=dry_run)
         except StoreError as error:
@@ -199,7 +191,7 @@ def _is_named(store_name: str, key: str) -> bool:
 
 def _is_being_written(store_name: str, key: str) -> bool:
     """Return whether an active upload or a move of a file writes this object."""
-    if spares.is_kept(store_name, key):
+    if is_retained(store_name, key):
         return True
     living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
     return living.exists()

@@ -1,6 +1,6 @@
-"""Moving objects from one store to another, as rows: what is to be moved, and the moment in which it has been.
+"""Rows of moves from one store to another: which objects to move, and recording that one was moved.
 
-A blob and each rendition move by themselves. Files that share a blob share it afterwards too.
+A blob and each rendition move independently. Files that share a blob still share it afterwards.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 from django.db.models import Count, QuerySet, Sum
 
-from windlass.files import spares
 from windlass.files.models import Blob, FileAsset, Rendition
+from windlass.files.retained_objects import ObjectRetention, end_retention, retain_object
 from windlass.files.states import FileStatus
 from windlass.kernel.clock import now
 
-#: Rows that are looked up at a time. What is done with each takes longer than the look.
-BATCH = 200
-#: While a file is one of these, a worker reads its bytes and puts what it makes beside them.
-WORKED_ON = (FileStatus.PENDING, FileStatus.PROCESSING)
+#: Rows that are read at a time.
+_BATCH = 200
+#: Statuses of files that a worker is reading, and whose renditions it is writing.
+_IN_PROCESSING = (FileStatus.PENDING, FileStatus.PROCESSING)
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which objects are to lie in the store ``to``. What is None or 0 restricts nothing."""
+class MoveSelection:
+    """The objects to move to the store ``to``. A field that is None or 0 does not restrict the selection."""
 
     to: str
     of: str | None = None
@@ -36,7 +36,7 @@ class Selection:
     older_than_days: float = 0
 
     def files(self) -> dict[str, Any]:
-        """What their files must be like."""
+        """Return the conditions on their files, as arguments of ``filter``."""
         named = {"profile": self.profile, "owner": self.owner, "reference": self.reference}
         found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
         if self.older_than_days:
@@ -46,7 +46,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Movable:
-    """An object and where its row says that it lies. ``sha256`` is known of files only, and not of all."""
+    """An object with the store and key of its row. ``sha256``: None for renditions and for files not hashed yet."""
 
     kind: type[Blob | Rendition]
     id: uuid.UUID
@@ -61,8 +61,8 @@ class Movable:
         return self.kind is Blob
 
 
-def totals(selection: Selection) -> dict[str, tuple[int, int, int]]:
-    """Of each store that something is to be moved from: files, renditions, bytes of both."""
+def move_totals(selection: MoveSelection) -> dict[str, tuple[int, int, int]]:
+    """Return (files, renditions, bytes of both) to move, by store."""
     found: dict[str, list[int]] = {}
     for position, rows in enumerate((_blobs(selection), _renditions(selection))):
         counted = rows.order_by().values_list("store").annotate(count=Count("id"), bytes=Sum("size"))
@@ -73,42 +73,45 @@ def totals(selection: Selection) -> dict[str, tuple[int, int, int]]:
     return {name: (figures[0], figures[1], figures[2]) for name, figures in sorted(found.items())}
 
 
-def waiting(selection: Selection) -> Iterator[Movable]:
-    """What is to be moved, each as it stands when its turn comes; files before what was made of them."""
+def objects_to_move(selection: MoveSelection) -> Iterator[Movable]:
+    """Yield the objects to move, files before renditions; each row is read just before it is yielded."""
     for rows in (_blobs(selection), _renditions(selection)):
         ordered = rows.order_by("id")
-        ids = list(ordered.values_list("id", flat=True)[:BATCH])
+        ids = list(ordered.values_list("id", flat=True)[:_BATCH])
         while ids:
             for each in ids:
                 row = rows.filter(id=each).first()
                 if row is not None:
                     yield _movable(row)
-            ids = list(ordered.filter(id__gt=ids[-1]).values_list("id", flat=True)[:BATCH])
+            ids = list(ordered.filter(id__gt=ids[-1]).values_list("id", flat=True)[:_BATCH])
 
 
-def is_worked_on(thing: Movable) -> bool:
-    return FileAsset.objects.filter(id__in=thing.file_ids, status__in=WORKED_ON).exists()
+def is_in_processing(source: Movable) -> bool:
+    return FileAsset.objects.filter(id__in=source.file_ids, status__in=_IN_PROCESSING).exists()
 
 
-def still_there(thing: Movable) -> bool:
-    """Whether its row still says that it lies where it lay."""
-    return _as_seen(thing).exists()
+def is_unmoved(source: Movable) -> bool:
+    """Whether its row still has the same store and key."""
+    return _unchanged_rows(source).exists()
 
 
-class Overtaken(Exception):
-    """The row has changed, its file is being worked on, or the copy was given up: it is not the time to move it."""
+class MoveConflict(Exception):
+    """The row changed, the file is being processed, or the copy's retention expired: do not move the object now."""
 
 
-def settle(thing: Movable, copy: spares.Spare, *, keep_seconds: float) -> None:
-    """The copy is what the row names from now on; the old place stays for so long. Inside the caller's transaction,
-    which is to be rolled back where this raises Overtaken."""
-    if not _as_seen(thing).update(store=copy.store, key=copy.key) or is_worked_on(thing) or not spares.take(copy):
-        raise Overtaken
-    spares.keep(thing.store, thing.key, thing.size, seconds=keep_seconds)
+def record_move(source: Movable, copy: ObjectRetention, *, keep_seconds: float) -> None:
+    """Let the row name the copy; retain the old object for ``keep_seconds``. Runs in the caller's transaction.
+
+    Raises MoveConflict, after which the transaction must be rolled back.
+    """
+    updated = _unchanged_rows(source).update(store=copy.store, key=copy.key)
+    if not updated or is_in_processing(source) or not end_retention(copy):
+        raise MoveConflict
+    retain_object(source.store, source.key, source.size, seconds=keep_seconds)
 
 
-def _as_seen(thing: Movable) -> QuerySet[Any]:
-    return thing.kind.objects.filter(id=thing.id, store=thing.store, key=thing.key, size=thing.size)
+def _unchanged_rows(source: Movable) -> QuerySet[Any]:
+    return source.kind.objects.filter(id=source.id, store=source.store, key=source.key, size=source.size)
 
 
 def _movable(row: Blob | Rendition) -> Movable:
@@ -118,14 +121,14 @@ def _movable(row: Blob | Rendition) -> Movable:
     return Movable(Blob, row.id, row.store, row.key, row.size, row.sha256, file_ids)
 
 
-def _blobs(selection: Selection) -> QuerySet[Blob]:
+def _blobs(selection: MoveSelection) -> QuerySet[Blob]:
     rows, wanted = Blob.objects.exclude(store=selection.to), selection.files()
     if selection.of is not None:
         rows = rows.filter(store=selection.of)
     return rows.filter(id__in=FileAsset.objects.filter(**wanted).values("blob")) if wanted else rows
 
 
-def _renditions(selection: Selection) -> QuerySet[Rendition]:
+def _renditions(selection: MoveSelection) -> QuerySet[Rendition]:
     rows = Rendition.objects.exclude(store=selection.to)
     if selection.of is not None:
         rows = rows.filter(store=selection.of)

@@ -151,7 +151,7 @@ def quota_usage(owner: str) -> Usage:
     for kind in _KINDS:
         own = getattr(account, f"{kind}_limit", None)
         most[kind] = most[kind] if own is None else own
-    kept = asdict(trash.totals(owner))
+    kept = asdict(trash.trash_totals(owner))
     amounts = [
         Amount(most[kind] or None, counted[f"{kind}_used"], counted[f"{kind}_reserved"], kept[kind]) for kind in _KINDS
     ]

@@ -27,7 +27,7 @@ class TrashTotals:
     bytes: int
 
 
-def put(recorder: Recorder, asset: FileAsset, until: datetime) -> None:
+def put_into_trash(recorder: Recorder, asset: FileAsset, until: datetime) -> None:
     """Move the file to the trash. Raises NotFound if it was moved or deleted meanwhile."""
     moment = now()
     changed = FileAsset.present.filter(id=asset.id).update(trashed_at=moment, trash_until=until, updated_at=moment)
@@ -36,7 +36,7 @@ def put(recorder: Recorder, asset: FileAsset, until: datetime) -> None:
     recorder.add(EventType.FILE_TRASHED, owner=asset.owner, file_id=asset.id, data={"until": rfc3339(until)})
 
 
-def restore(recorder: Recorder, asset: FileAsset) -> bool:
+def restore_from_trash(recorder: Recorder, asset: FileAsset) -> bool:
     """Move the file out of the trash. Return False if it is not in it. Raises NotFound if its time there is over."""
     trashed = FileAsset.objects.filter(id=asset.id, trash_until__gt=now())
     if trashed.update(trashed_at=None, trash_until=None, updated_at=now()):
@@ -47,13 +47,13 @@ def restore(recorder: Recorder, asset: FileAsset) -> bool:
     raise NotFound(f"The file {asset.id} is no longer in the trash.")
 
 
-def visible(principal: Principal) -> QuerySet[FileAsset]:
+def trashed_files(principal: Principal) -> QuerySet[FileAsset]:
     """Files that this principal may restore."""
     trashed = FileAsset.objects.select_related("blob").filter(trash_until__gt=now())
     return trashed if principal.staff else trashed.filter(owner=principal.owner)
 
 
-def find(file_id: uuid.UUID, principal: Principal) -> FileAsset:
+def get_file_or_trashed(file_id: uuid.UUID, principal: Principal) -> FileAsset:
     """Return the principal's file, in the trash or not. Raises NotFound, also for files of others and expired ones."""
     found = FileAsset.objects.select_related("blob").filter(id=file_id).first()
     over = found is not None and found.trash_until is not None and found.trash_until <= now()
@@ -62,7 +62,7 @@ def find(file_id: uuid.UUID, principal: Principal) -> FileAsset:
     return found
 
 
-def totals(owner: str | None = None) -> TrashTotals:
+def trash_totals(owner: str | None = None) -> TrashTotals:
     """Files in the trash that have bytes, of one owner or of all."""
     kept = FileAsset.objects.filter(trash_until__isnull=False, blob__isnull=False)
     found = (kept if owner is None else kept.filter(owner=owner)).aggregate(size=Sum("size"), count=Count("id"))

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from pydantic import Field
 
 from windlass import conf
-from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState, integrity
+from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState, describe_damage
 from windlass.http.schemas import ReplyModel
 from windlass.jobs.api import Stage
 from windlass.kernel import urls
@@ -202,7 +202,7 @@ def _integrity(asset: FileAsset) -> list[dict[str, str]]:
     if blob is None or blob.verified_at is None:
         return []
     if blob.damaged_at is not None:
-        return [_check("integrity", "failed", integrity.told(blob))]
+        return [_check("integrity", "failed", describe_damage(blob))]
     detail = f"The stored bytes were what was received when they were read at {rfc3339(blob.verified_at)}."
     return [_check("integrity", "passed", detail)]
 

@@ -12,8 +12,7 @@ from windlass.jobs.claims import (
 )
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
 from windlass.jobs.models import Attempt, Job
-from windlass.jobs.notify import check as check_broker
-from windlass.jobs.notify import connect_broker
+from windlass.jobs.notify import check_broker, connect_broker
 from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
 from windlass.jobs.recovery import (
     expired_claims,

@@ -75,7 +75,7 @@ def connect_broker() -> None:
         _connection().connect()
 
 
-def check() -> str:
+def check_broker() -> str:
     """Connect to the broker; return its address without its password. Raises the exceptions of its client library."""
     with celery_app().connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=5)

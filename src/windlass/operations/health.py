@@ -121,7 +121,7 @@ async def _store() -> str:
 
 async def _other_stores() -> str:
     """The server is ready without them: their files alone are away, and uploads to them."""
-    others = files.places.in_service()[1:]
+    others = files.stores_in_service()[1:]
     if not others:
         return "There are none."
     fit = await asyncio.gather(*(in_thread(_is_fit, name) for name in others))
@@ -143,9 +143,9 @@ async def _disk() -> str:
     free = (await in_thread(shutil.disk_usage, conf.get().windlass_home)).free
     if free < LEAST_FREE_BYTES:
         raise Unfit(f"{free} bytes are free; fewer than {LEAST_FREE_BYTES} is too little to work with.")
-    full = [name for name in files.places.in_service() if not is_enough(await in_thread(free_bytes, name))]
+    full = [name for name in files.stores_in_service() if not is_enough(await in_thread(free_bytes, name))]
     if full:
-        which = "" if full == list(files.places.in_service()) else " where their store is full"
+        which = "" if full == list(files.stores_in_service()) else " where their store is full"
         return f"{free} bytes are free: no new uploads are taken{which}, as DISK_RESERVE_MB says."
     return f"{free} bytes are free."
 
@@ -168,7 +168,7 @@ async def _scanner() -> str:
 
 async def _content() -> str:
     """One damaged file does not make the server unfit: the others are served."""
-    damaged = await in_database(lambda: files.integrity.damaged().count())
+    damaged = await in_database(lambda: files.damaged_blobs().count())
     if damaged:
         return f"{damaged} stored files are damaged and not served: `windlass verify --list` names them."
     return "No stored file is known to be damaged."

@@ -32,9 +32,10 @@ from windlass.files.api import (
     StepState,
     UploadSession,
     UploadStatus,
-    integrity,
-    places,
-    trash,
+    damaged_blobs,
+    oldest_verification,
+    stores_in_service,
+    trash_totals,
 )
 from windlass.jobs.api import Job, JobState, Stage
 from windlass.kernel import process_counters
@@ -143,7 +144,7 @@ def _tables() -> Sequence[Metric]:
     files = _counted(FileAsset, FileStatus)
     stored = {("file", name): size for name, size in _bytes(Blob)}
     stored |= {("rendition", name): size for name, size in _bytes(Rendition)}
-    trashed, damaged = trash.totals(), integrity.damaged().count()
+    trashed, damaged = trash_totals(), damaged_blobs().count()
     ended = StepRun.objects.filter(state__in=(StepState.DONE, StepState.FAILED, StepState.OWED))
     steps = list(ended.order_by().values_list("step", "state").annotate(n=Count("id"), seconds=Sum("seconds")))
     runs = {(step, state): n for step, state, n, _ in steps}
@@ -155,7 +156,7 @@ def _tables() -> Sequence[Metric]:
             "windlass_verified_oldest_age_seconds",
             "How long the stored file that has waited longest has not been read and compared, or was received ago.",
             [],
-            {(): _age(integrity.longest_unseen())},
+            {(): _age(oldest_verification())},
         ),
         _gauge("windlass_trashed_files", "Files in the trash whose bytes are kept.", [], {(): trashed.files}),
         _gauge("windlass_trashed_bytes", "Their bytes, each by its own size.", [], {(): trashed.bytes}),
@@ -176,7 +177,7 @@ def _counted(model: Any, statuses: Iterable[TextChoices]) -> dict[tuple[str], in
 
 def _bytes(model: Any) -> Iterable[tuple[str, int]]:
     """By store, those in service without any too."""
-    found = dict.fromkeys(places.in_service(), 0)
+    found = dict.fromkeys(stores_in_service(), 0)
     found |= dict(model.objects.order_by().values_list("store").annotate(size=Sum("size")))
     return found.items()
 

@@ -1,26 +1,29 @@
-"""Moves stored objects to another store while the server runs: ``windlass move``, and for programs.
+"""Move stored objects to another store while the server runs: ``windlass move``, and for programs.
 
-Each object is copied, its SHA-256 compared with its record's, and only then does one conditional UPDATE say that it
-lies elsewhere. Whatever ends a run, or runs beside it, leaves each object whole where its row says that it is.
+Each object is copied and its SHA-256 compared with its record's; only then one conditional UPDATE names the copy.
+However a run ends, and whatever runs beside it, each object stays complete where its row says that it is.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import structlog
 from django.db import close_old_connections
 
+from windlass import conf
 from windlass.database.connection import atomic
 from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
-from windlass.operations.copying import SourceDamaged, copy
-from windlass.operations.pace import Pace, Stopped
+from windlass.operations.throttle import Stopped, Throttle
 from windlass.receiving import disk_space
 from windlass.receiving.admission import object_key
 from windlass.storage.contract import ObjectMissing, Store, StoreError, StoreFull
@@ -28,21 +31,21 @@ from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
 
-Selection = files.moves.Selection
+Selection = files.MoveSelection
 
-#: How long the old place of an object stays, for whoever learned of it a moment ago (seconds).
+#: How long the old object is retained, for readers that have just read its key (seconds).
 GRACE_SECONDS = 3600.0
-#: For how long the sweep leaves a copy alone whose maker says nothing more, and how often that is said again.
+#: How long an unfinished copy is retained, and how often its mover extends that (seconds).
 COPY_SECONDS, RENEW_SECONDS = 3600.0, 300.0
-#: So many objects in a row that cannot be moved because a store is away end the run.
-MOST_AWAY = 3
-#: Failures that are described; the others are counted.
-MOST_DESCRIBED = 1000
+#: Consecutive transient store errors that end the run.
+MAX_STORE_ERRORS = 3
+#: Failures that the report describes; further ones are only counted.
+MAX_DESCRIBED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An object that was left where it is, and why. ``file_id`` is a file that it belongs to."""
+    """An object that was not moved, and why. ``file_id``: a file that it belongs to."""
 
     file_id: str
     what: str
@@ -51,8 +54,8 @@ class Failure:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. ``skipped``: being worked on, or changed meanwhile; another run moves them. ``stopped``: why the
-    run ended before its end."""
+    """The result of a run. ``skipped``: objects in processing or changed meanwhile, which another run moves.
+    ``stopped``: why the run ended early."""
 
     files: int = 0
     renditions: int = 0
@@ -63,11 +66,19 @@ class Report:
     stopped: str = ""
 
 
-#: Told of each failure as it happens, and of the bytes that are done with.
-Told = Callable[[Failure], None]
-Gone = Callable[[int], None]
-#: Called after each block with its size; may wait, and may raise Stopped.
-Took = Callable[[int], None]
+#: Called with each failure.
+OnFailure = Callable[[Failure], None]
+#: Called with the size of each copied block; may wait, and may raise Stopped.
+OnBlock = Callable[[int], None]
+
+#: Bytes that are copied at a time.
+BLOCK_SIZE = conf.MB
+#: An object up to this size is stored by ``Store.put``.
+PUT_LIMIT = conf.MB
+
+
+class SourceDamaged(Exception):
+    """The object does not match its record, or cannot be read."""
 
 
 def move(
@@ -76,133 +87,182 @@ def move(
     bytes_per_second: float = 0,
     grace_seconds: float = GRACE_SECONDS,
     stop: threading.Event | None = None,
-    told: Told = lambda failure: None,
-    gone: Gone = lambda count: None,
+    on_failure: OnFailure = lambda failure: None,
+    on_progress: Callable[[int], None] = lambda count: None,
 ) -> Report:
-    """Move what is selected, one object after the other, until ``stop`` is set. Raises StoreError where the target
-    cannot be written."""
+    """Move the selected objects one after the other until ``stop`` is set. Raises StoreError if the target cannot be
+    written.
+
+    ``on_progress`` is called with the number of bytes copied since its last call.
+    """
     target = store(selection.to)
     target.check()
-    pace = Pace(bytes_per_second, stop or threading.Event())
+    throttle = Throttle(bytes_per_second, stop or threading.Event())
 
-    def took(count: int) -> None:
+    def on_block(count: int) -> None:
         if count:
-            gone(count)
-        pace.took(count)
+            on_progress(count)
+        throttle.wait(count)
 
-    return _Moving(target, grace_seconds, took, told).run(selection)
+    return _MoveRun(target, grace_seconds, on_block, on_failure).run(selection)
 
 
-class _Moving:
-    """One run."""
+class _MoveRun:
+    """One run over a selection."""
 
-    def __init__(self, target: Store, grace_seconds: float, took: Took, told: Told) -> None:
-        self._target, self._grace, self._took, self._told = target, grace_seconds, took, told
+    def __init__(self, target: Store, grace_seconds: float, on_block: OnBlock, on_failure: OnFailure) -> None:
+        self._target, self._grace, self._on_block, self._on_failure = target, grace_seconds, on_block, on_failure
         self._report = Report()
-        self._away = 0
+        self._store_errors = 0
 
     def run(self, selection: Selection) -> Report:
-        for thing in files.moves.waiting(selection):
-            self._take(thing)
+        for source in files.objects_to_move(selection):
+            self._try_move(source)
             if self._report.stopped:
                 break
         return self._report
 
-    def _take(self, thing: files.moves.Movable) -> None:
+    def _try_move(self, source: files.Movable) -> None:
         try:
-            self._move(thing)
+            self._move(source)
         except Stopped:
             self._report.stopped = "It was asked to stop."
-        except files.moves.Overtaken:
+        except files.MoveConflict:
             self._report.skipped += 1
         except (SourceDamaged, StoreError) as error:
-            self._failed(thing, error)
+            self._failed(source, error)
         else:
-            self._away = 0
-            self._report.files += thing.is_file
-            self._report.renditions += not thing.is_file
-            self._report.bytes += thing.size
+            self._store_errors = 0
+            self._report.files += source.is_file
+            self._report.renditions += not source.is_file
+            self._report.bytes += source.size
 
-    def _move(self, thing: files.moves.Movable) -> None:
-        self._took(0)
-        if files.moves.is_worked_on(thing) or jobs.any_open(thing.file_ids):
-            raise files.moves.Overtaken
-        if not disk_space.has_space_for(self._target.name, thing.size):
+    def _move(self, source: files.Movable) -> None:
+        self._on_block(0)
+        if files.is_in_processing(source) or jobs.any_open(source.file_ids):
+            raise files.MoveConflict
+        if not disk_space.has_space_for(self._target.name, source.size):
             raise StoreFull("the disk of the target would be left with less than DISK_RESERVE_MB")
-        making = _Making(self._target, thing)
+        copy = _RetainedCopy(self._target, source)
         try:
-            making.copy(self._took)
-            close_old_connections()  # a copy may have taken longer than a connection lives
+            copy.write(self._on_block)
+            close_old_connections()  # copying may take longer than a connection may live
             with atomic():
-                if jobs.any_open(thing.file_ids):
-                    raise files.moves.Overtaken
-                files.moves.settle(thing, making.spare, keep_seconds=self._grace)
+                if jobs.any_open(source.file_ids):
+                    raise files.MoveConflict
+                files.record_move(source, copy.retention, keep_seconds=self._grace)
         except BaseException:
-            making.discard()
+            copy.discard()
             raise
 
-    def _failed(self, thing: files.moves.Movable, error: Exception) -> None:
+    def _failed(self, source: files.Movable, error: Exception) -> None:
         failure = Failure(
-            str(thing.file_ids[0]) if thing.file_ids else str(thing.id),
-            "file" if thing.is_file else "rendition",
+            str(source.file_ids[0]) if source.file_ids else str(source.id),
+            "file" if source.is_file else "rendition",
             " ".join(str(error).split()),
         )
-        log.warning("move.failed", store=thing.store, key=thing.key, reason=failure.reason)
+        log.warning("move.failed", store=source.store, key=source.key, reason=failure.reason)
         self._report.failed += 1
-        if len(self._report.failures) < MOST_DESCRIBED:
+        if len(self._report.failures) < MAX_DESCRIBED:
             self._report.failures.append(failure)
-        self._told(failure)
-        self._away = self._away + 1 if isinstance(error, StoreError) and error.transient else 0
+        self._on_failure(failure)
+        self._store_errors = self._store_errors + 1 if isinstance(error, StoreError) and error.transient else 0
         if isinstance(error, StoreFull):
             self._report.stopped = "There is no room left."
-        elif self._away >= MOST_AWAY:
-            self._report.stopped = "A store is away."
+        elif self._store_errors >= MAX_STORE_ERRORS:
+            self._report.stopped = "A store is unavailable."
 
 
-class _Making:
-    """A copy that is being made, under a key that was never used before: of two movers at once neither writes into the
-    other's, and a place that was left is not taken again while it still stays."""
+class _RetainedCopy:
+    """A copy under a new key, retained while it is written. So concurrent movers never write the same object, and the
+    key of an old object is not reused while it is retained."""
 
-    def __init__(self, target: Store, thing: files.moves.Movable) -> None:
-        self._target, self._thing = target, thing
-        key = object_key(new_id()) if thing.is_file else f"renditions/{thing.file_ids[0]}/{new_id()}"
-        self.spare = files.spares.keep(target.name, key, thing.size, seconds=COPY_SECONDS)
-        self._kept_at = monotonic()
+    def __init__(self, target: Store, source: files.Movable) -> None:
+        self._target, self._source = target, source
+        key = object_key(new_id()) if source.is_file else f"renditions/{source.file_ids[0]}/{new_id()}"
+        self.retention = files.retain_object(target.name, key, source.size, seconds=COPY_SECONDS)
+        self._extended_at = monotonic()
 
-    def copy(self, told: Took) -> None:
-        """Raises SourceDamaged, Overtaken, Stopped, StoreError."""
-        thing = self._thing
+    def write(self, on_block: OnBlock) -> None:
+        """Raises SourceDamaged, MoveConflict, Stopped, StoreError."""
+        source = self._source
         try:
-            source = store(thing.store).open(thing.key)
+            stored = store(source.store).open(source.key)
         except ObjectMissing as error:
-            if not files.moves.still_there(thing):
-                raise files.moves.Overtaken from error
-            raise SourceDamaged(f"its bytes are not in the store {thing.store}") from error
+            if not files.is_unmoved(source):
+                raise files.MoveConflict from error
+            raise SourceDamaged(f"its bytes are not in the store {source.store}") from error
 
-        def took(count: int) -> None:
-            told(count)
-            self._keep()
+        def on_copied(count: int) -> None:
+            on_block(count)
+            self._extend_retention()
 
-        with source:
-            sha256 = copy(source, thing.size, self._target, self.spare.key, took)
-        if thing.sha256 is not None and sha256 != thing.sha256:
-            raise SourceDamaged(f"its bytes have the SHA-256 {sha256}, and its record says {thing.sha256}")
-        if self._target.info(self.spare.key).size != thing.size:
-            raise StoreError(f"{self.spare.key}: the copy has another size")
+        with stored:
+            sha256 = copy_object(stored, source.size, self._target, self.retention.key, on_copied)
+        if source.sha256 is not None and sha256 != source.sha256:
+            raise SourceDamaged(f"its bytes have the SHA-256 {sha256}, and its record says {source.sha256}")
+        if self._target.info(self.retention.key).size != source.size:
+            raise StoreError(f"{self.retention.key}: the copy has another size")
 
     def discard(self) -> None:
-        """What cannot be deleted now, the sweep finds."""
+        """Delete the copy; what cannot be deleted is left to the sweep."""
         with suppress(StoreError):
-            self._target.clear(self.spare.key)
-            self._target.delete(self.spare.key)
-            files.spares.take(self.spare)
+            self._target.clear(self.retention.key)
+            self._target.delete(self.retention.key)
+            files.end_retention(self.retention)
 
-    def _keep(self) -> None:
-        """Raises Overtaken where this copy was given up meanwhile."""
-        if monotonic() - self._kept_at < RENEW_SECONDS:
+    def _extend_retention(self) -> None:
+        """Raises MoveConflict if the retention has expired."""
+        if monotonic() - self._extended_at < RENEW_SECONDS:
             return
         close_old_connections()
-        kept = files.spares.renewed(self.spare, seconds=COPY_SECONDS)
-        if kept is None:
-            raise files.moves.Overtaken
-        self.spare, self._kept_at = kept, monotonic()
+        extended = files.extend_retention(self.retention, seconds=COPY_SECONDS)
+        if extended is None:
+            raise files.MoveConflict
+        self.retention, self._extended_at = extended, monotonic()
+
+
+def copy_object(source: BinaryIO, size: int, target: Store, key: str, on_block: OnBlock) -> str:
+    """Copy ``size`` bytes of ``source`` durably to ``key`` of ``target``, block by block; return their SHA-256.
+
+    Raises SourceDamaged if there are fewer or more bytes, StoreError, and what ``on_block`` raises. After an error part
+    of the copy may exist.
+    """
+    digest = hashlib.sha256()
+    blocks = _read_blocks(source, size, digest.update, on_block)
+    if size <= PUT_LIMIT:
+        target.put(key, io.BytesIO(b"".join(blocks)), size)
+    else:
+        _write(target, key, size, blocks)
+    return digest.hexdigest()
+
+
+def _read_blocks(source: BinaryIO, size: int, update: Callable[[bytes], None], on_block: OnBlock) -> Iterator[bytes]:
+    left = size
+    while block := _read(source, min(BLOCK_SIZE, left) or 1):
+        left -= len(block)
+        if left < 0:
+            raise SourceDamaged(f"it is longer than the {size} bytes of its record")
+        update(block)
+        yield block
+        on_block(len(block))
+    if left:
+        raise SourceDamaged(f"it ends after {size - left} of {size} bytes")
+
+
+def _read(source: BinaryIO, size: int) -> bytes:
+    try:
+        return source.read(size)
+    except OSError as error:
+        raise SourceDamaged(f"it cannot be read: {error.strerror or error}") from error
+
+
+def _write(target: Store, key: str, size: int, blocks: Iterator[bytes]) -> None:
+    state = target.create(key, durable=True, at_most=size)
+    writer, offset = target.open_writer(key, state), 0
+    try:
+        for block in blocks:
+            offset += writer.write(offset, [block])
+        writer.finish(size)
+    finally:
+        writer.close()

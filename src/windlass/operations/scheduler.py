@@ -15,8 +15,8 @@ from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
 from windlass.operations import verify
-from windlass.operations.checkpoint import Checkpointer
 from windlass.operations.sweep import housekeeping, sweep
+from windlass.operations.wal_checkpoint import Checkpointer
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ def _keep_house() -> None:
 def _verify(stop: threading.Event) -> None:
     """In a thread of its own: reading everything takes days."""
     while conf.get().verify_every_days and not stop.is_set():
-        report = _one(partial(verify.by_schedule, stop))
+        report = _one(partial(verify.verify_due, stop))
         stop.wait(UNREAD_SECONDS if report is not None and report.unread else VERIFY_SECONDS)
 
 

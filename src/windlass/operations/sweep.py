@@ -109,9 +109,9 @@ def _sent_uploads(report: SweepReport) -> None:
 
 
 def _expired_uploads(report: SweepReport) -> None:
-    report.uploads_expired, freed = files.lifecycle.expire_uploads()
+    report.uploads_expired, freed = files.expire_uploads()
     report.bytes_freed += freed
-    report.uploads_forgotten = files.lifecycle.delete_ended_uploads()
+    report.uploads_forgotten = files.delete_ended_uploads()
 
 
 def _retention(report: SweepReport) -> None:
@@ -121,12 +121,12 @@ def _retention(report: SweepReport) -> None:
 
 
 def _references(report: SweepReport) -> None:
-    report.references_repaired, freed = files.repair.repair_references()
+    report.references_repaired, freed = files.repair_reference_counts()
     report.bytes_freed += freed
 
 
 def _spare_objects(report: SweepReport) -> None:
-    report.spares_removed, freed = files.spares.remove_due()
+    report.spares_removed, freed = files.remove_expired_objects()
     report.bytes_freed += freed
 
 
@@ -141,12 +141,12 @@ def _old_records(report: SweepReport) -> None:
 
 
 def _orphans(report: SweepReport) -> None:
-    report.orphans_removed, freed, report.stores_passed_over = files.lifecycle.delete_orphans_in_all_stores()
+    report.orphans_removed, freed, report.stores_passed_over = files.delete_orphans_in_all_stores()
     report.bytes_freed += freed
 
 
 def _duplicates(report: SweepReport) -> None:
-    report.duplicates_merged = files.duplicates.merge()
+    report.duplicates_merged = files.merge_duplicates()
 
 
 def _quotas(report: SweepReport) -> None:

@@ -1,36 +1,57 @@
-"""Reads what is stored and compares it with what was received: ``windlass verify``, and the scheduler by itself.
+"""Compare stored bytes with what was received: ``windlass verify``, and the scheduler regularly.
 
-The bytes themselves are read and hashed, also those of an object store: the checksum that a store keeps says what the
-store believes, and it is the store that is doubted here. Nothing is held but one block.
+The bytes themselves are read and hashed, also those of an object store: a checksum that the store reports does not
+prove what it stores. Memory: one block.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import random
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import structlog
 from django.db import close_old_connections
 
 from windlass import conf
-from windlass.files.api import Blob, Rendition, integrity
-from windlass.files.integrity import Damage, Finding, Selection
+from windlass.files.api import (
+    Blob,
+    Damage,
+    Finding,
+    Rendition,
+    VerifySelection,
+    blob_batches,
+    files_of_blob,
+    is_unchanged,
+    record_damage,
+    record_intact,
+    reload_blob,
+    renditions_of_blob,
+)
 from windlass.kernel.clock import now
-from windlass.operations.pace import Pace, Stopped
-from windlass.operations.reading import Unread, answers, judge, judge_rendition
-from windlass.storage.contract import StoreUnavailable
+from windlass.operations.throttle import Stopped, Throttle
+from windlass.storage import page_cache
+from windlass.storage.contract import ObjectMissing, StoreError, StoreUnavailable
+from windlass.storage.registry import store
 
 log = structlog.get_logger(__name__)
+
+#: Called with the size of each block that was read; may wait, and may raise Stopped.
+OnBlock = Callable[[int], None]
+_BLOCK_SIZE = conf.MB
+#: Bytes that are read before they are dropped from the page cache.
+_DROP_SIZE = 8 * conf.MB
 
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """``rendition``: its name, where it is something made of a file."""
+    """A damaged object. ``rendition``: its name if the object is a rendition."""
 
     store: str
     key: str
@@ -46,7 +67,7 @@ class Damaged:
 
 @dataclass(slots=True)
 class Report:
-    """``unread``: objects that could not be read, of stores that were away for instance; nothing is known of them."""
+    """The result of a run. ``unread``: objects that could not be read, whose condition is unknown."""
 
     objects: int = 0
     bytes: int = 0
@@ -62,7 +83,7 @@ class Report:
 
 
 class Listener(Protocol):
-    """Told of bytes as they are read, of each damage as it is found, and of what could not be read."""
+    """Receives the progress and the results of a verification."""
 
     def read(self, size: int) -> None: ...
 
@@ -71,105 +92,203 @@ class Listener(Protocol):
     def unread(self, blob: Blob, reason: str) -> None: ...
 
 
-class Logging:
-    """For a process whose log somebody reads."""
+class LogListener:
+    """Writes the results to the log."""
 
     def read(self, size: int) -> None:
-        """Too often to be told."""
+        """Progress is not logged."""
 
     def damaged(self, found: Damaged) -> None:
-        said = found.document()
-        log.error("verify.damaged", **{name: said[name] for name in ("store", "key", "kind", "detail", "files")})
+        document = found.document()
+        log.error("verify.damaged", **{name: document[name] for name in ("store", "key", "kind", "detail", "files")})
 
     def unread(self, blob: Blob, reason: str) -> None:
         log.warning("verify.unread", store=blob.store, key=blob.key, reason=reason)
 
 
 class Verification:
-    """One pass over a selection. ``dry_run``: what is found is told and not recorded."""
+    """One pass over a selection. ``dry_run``: report results without recording them."""
 
-    def __init__(self, pace: Pace, listener: Listener, *, dry_run: bool = False) -> None:
+    def __init__(self, throttle: Throttle, listener: Listener, *, dry_run: bool = False) -> None:
         self.report = Report()
-        self._pace, self._listener, self._dry_run = pace, listener, dry_run
-        self._away: set[str] = set()
+        self._throttle, self._listener, self._dry_run = throttle, listener, dry_run
+        self._unusable: set[str] = set()
 
-    def run(self, selection: Selection) -> Report:
-        """Several may run at once: those of a batch are taken in no order, and not again once another has read them."""
+    def run(self, selection: VerifySelection) -> Report:
+        """Verify the selected blobs. Several runs may work at once: each takes a batch in random order and skips what
+        another has verified meanwhile."""
         try:
-            for batch in integrity.batches(selection):
+            for batch in blob_batches(selection):
                 for blob in random.sample(batch, len(batch)):
-                    self._pace.took(0)
-                    self._next(selection, blob)
+                    self._throttle.wait(0)
+                    self._verify_next(selection, blob)
         except Stopped:
             self.report.stopped = True
         return self.report
 
-    def _next(self, selection: Selection, blob: Blob) -> None:
-        if blob.store in self._away:
+    def _verify_next(self, selection: VerifySelection, blob: Blob) -> None:
+        if blob.store in self._unusable:
             self.report.unread += 1
             return
         close_old_connections()
         present = selection.blobs().filter(id=blob.id).first()
         if present is not None:
-            self._one(present)
+            self._verify_file(present)
 
-    def _one(self, blob: Blob) -> None:
+    def _verify_file(self, blob: Blob) -> None:
         try:
-            self._judge(blob)
-            for made in integrity.renditions_of(blob):
-                self._look_at(made, blob)
+            self._verify_blob(blob)
+            for rendition in renditions_of_blob(blob):
+                self._verify_rendition(rendition, blob)
         except (Unread, StoreUnavailable) as error:
             self.report.unread += 1
             self._listener.unread(blob, str(error))
-            if not answers(blob.store):
-                self._away.add(blob.store)
+            if not is_usable(blob.store):
+                self._unusable.add(blob.store)
 
-    def _judge(self, blob: Blob) -> None:
-        """What looks damaged is read twice: it may have been deleted or moved meanwhile, or spoiled on its way here."""
-        found = judge(blob, self._took)
+    def _verify_blob(self, blob: Blob) -> None:
+        """Read damaged bytes a second time: the object may have been deleted or moved, or damaged in transit."""
+        found = verify_blob(blob, self._on_block)
         if isinstance(found, Finding):
-            again = integrity.look(blob)
+            again = reload_blob(blob)
             if again is None:
                 return
-            blob, found = again, judge(again, self._took)
+            blob, found = again, verify_blob(again, self._on_block)
         self.report.objects += 1
         self.report.bytes += blob.size
         if isinstance(found, Finding):
-            self._damaged(blob, found)
+            self._record_damage(blob, found)
         else:
-            self._sound(blob, found)
+            self._record_intact(blob, found)
 
-    def _sound(self, blob: Blob, sha256: str) -> None:
+    def _record_intact(self, blob: Blob, sha256: str) -> None:
         self.report.digests += blob.sha256 is None
         if self._dry_run:
             return
-        self.report.mended += integrity.found_sound(blob, sha256)
+        self.report.mended += record_intact(blob, sha256)
 
-    def _damaged(self, blob: Blob, found: Finding) -> None:
-        if not self._dry_run and not integrity.found_damaged(blob, found):
+    def _record_damage(self, blob: Blob, found: Finding) -> None:
+        if not self._dry_run and not record_damage(blob, found):
             return
-        self._tell(Damaged(blob.store, blob.key, found.kind, found.detail, blob.owner, integrity.files_of(blob)))
+        self._report_damage(Damaged(blob.store, blob.key, found.kind, found.detail, blob.owner, files_of_blob(blob)))
 
-    def _look_at(self, made: Rendition, blob: Blob) -> None:
+    def _verify_rendition(self, rendition: Rendition, blob: Blob) -> None:
         self.report.renditions += 1
-        found = judge_rendition(made)
-        if found is not None and integrity.is_still(made):
-            self._tell(Damaged(made.store, made.key, found.kind, found.detail, blob.owner, [made.file_id], made.name))
+        found = verify_rendition(rendition)
+        if found is not None and is_unchanged(rendition):
+            self._report_damage(
+                Damaged(
+                    rendition.store,
+                    rendition.key,
+                    found.kind,
+                    found.detail,
+                    blob.owner,
+                    [rendition.file_id],
+                    rendition.name,
+                )
+            )
 
-    def _took(self, size: int) -> None:
+    def _on_block(self, size: int) -> None:
         self._listener.read(size)
-        self._pace.took(size)
+        self._throttle.wait(size)
 
-    def _tell(self, found: Damaged) -> None:
+    def _report_damage(self, found: Damaged) -> None:
         self.report.damaged.append(found)
         self._listener.damaged(found)
 
 
-def by_schedule(stop: threading.Event) -> Report:
-    """What has not been looked at for VERIFY_EVERY_DAYS."""
+def verify_due(stop: threading.Event) -> Report:
+    """Verify what was not verified for VERIFY_EVERY_DAYS."""
     settings = conf.get()
     before = now() - timedelta(days=settings.verify_every_days)
-    report = Verification(Pace(settings.verify_mb_per_second * conf.MB, stop), Logging()).run(Selection(before))
+    report = Verification(Throttle(settings.verify_mb_per_second * conf.MB, stop), LogListener()).run(
+        VerifySelection(before)
+    )
     if report.objects or report.unread:
         log.info("verify.done", **report.document())
     return report
+
+
+class Unread(Exception):
+    """The object could not be read now. That says nothing about its bytes."""
+
+
+def verify_blob(blob: Blob, on_block: OnBlock) -> str | Finding:
+    """Read the bytes; return their SHA-256, or how they differ from the row.
+
+    Raises Unread, StoreUnavailable, and what ``on_block`` raises.
+    """
+    try:
+        with store(blob.store).open(blob.key) as file:
+            return _hash(file, blob, on_block)
+    except ObjectMissing:
+        return _missing(blob.store)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        return _unreadable(blob.store, error)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise Unread(str(error)) from error
+        return _unreadable(blob.store, error)
+
+
+def verify_rendition(rendition: Rendition) -> Finding | None:
+    """Compare the size with the row; renditions have no digest. Raises as ``verify_blob`` does."""
+    try:
+        size = store(rendition.store).info(rendition.key).size
+    except ObjectMissing:
+        return _missing(rendition.store)
+    if size == rendition.size:
+        return None
+    return Finding(
+        Damage.SHORT if size < rendition.size else Damage.LONG, f"{size} bytes are there, {rendition.size} were stored"
+    )
+
+
+def is_usable(name: str) -> bool:
+    """Whether the store works as a whole."""
+    try:
+        store(name).check()
+        return _holds_anything(name)
+    except StoreError:
+        return False
+
+
+def _hash(file: BinaryIO, blob: Blob, on_block: OnBlock) -> str | Finding:
+    digest, seen, dropped = hashlib.sha256(), 0, 0
+    page_cache.drop(file)
+    while block := file.read(_BLOCK_SIZE):
+        digest.update(block)
+        seen += len(block)
+        if seen - dropped >= _DROP_SIZE:
+            page_cache.drop(file, dropped, seen - dropped)
+            dropped = seen
+        on_block(len(block))
+        if seen > blob.size:
+            return Finding(Damage.LONG, f"more than {blob.size} bytes are there")
+    page_cache.drop(file)
+    if seen < blob.size:
+        return Finding(Damage.SHORT, f"{seen} bytes of {blob.size} are there")
+    if blob.sha256 is not None and digest.hexdigest() != blob.sha256:
+        return Finding(Damage.CHANGED, f"SHA-256 {digest.hexdigest()}; it was {blob.sha256}")
+    return digest.hexdigest()
+
+
+def _unreadable(name: str, error: Exception) -> Finding:
+    """Raises Unread if the store as a whole does not work, for example because it is no longer configured."""
+    if not is_usable(name):
+        raise Unread(str(error)) from error
+    return Finding(Damage.UNREADABLE, str(error))
+
+
+def _missing(name: str) -> Finding:
+    """Raises Unread if the store is empty: then a disk is not mounted or it is another bucket, rather than every object
+    lost at once."""
+    if _holds_anything(name):
+        return Finding(Damage.MISSING, "no such object")
+    raise Unread("The store is empty. Is it the right one?")
+
+
+def _holds_anything(name: str) -> bool:
+    return next(store(name).objects(), None) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from windlass.jobs import api as jobs
-from windlass.processing import breakers, job_run
+from windlass.processing import breaker_events, job_run
 from windlass.processing.backfilling import backfill
 from windlass.processing.lifecycle import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.malware_scan import BrokenScanner, configured_scanner, scanner_version, try_scanner_limits
@@ -41,7 +41,7 @@ __all__ = [
     "warn_of_weak_sandbox",
 ]
 
-breakers.watch()
+breaker_events.record_breaker_changes()
 
 
 def gate_steps() -> frozenset[str]:

@@ -18,13 +18,17 @@ from windlass.files.api import (
     FileAsset,
     FileStatus,
     IllegalTransition,
+    bytes_freed_by,
+    delete_file,
+    delete_objects,
     expired_files,
     files_to_release,
-    integrity,
-    lifecycle,
-    retention,
+    put_into_trash,
+    release_file,
+    require_intact,
+    restorable_until,
+    restore_from_trash,
     start_new_run,
-    trash,
 )
 from windlass.jobs import api as jobs
 from windlass.kernel.errors import FileReleased, StillRunning
@@ -37,7 +41,7 @@ BATCH = 200
 def reprocess(asset: FileAsset, request_id: str = "") -> None:
     """Start a new run of the file's processing. Raises StillRunning, FileReleased, ContentDamaged."""
     if asset.blob is not None:
-        integrity.must_be_sound(asset.blob)
+        require_intact(asset.blob)
     with recording() as recorder:
         try:
             start_new_run(recorder, asset)
@@ -54,8 +58,8 @@ def release(asset: FileAsset) -> None:
     """Delete the bytes and renditions, keep the record; stop jobs that run on it. Repeatable."""
     with recording():
         jobs.cancel_of_file(asset.id)
-        gone = lifecycle.release(asset)
-        on_commit(partial(lifecycle.delete_objects, gone))
+        gone = release_file(asset)
+        on_commit(partial(delete_objects, gone))
 
 
 def delete_or_trash(asset: FileAsset) -> None:
@@ -63,19 +67,19 @@ def delete_or_trash(asset: FileAsset) -> None:
 
     Raises NotFound if it was moved or deleted meanwhile.
     """
-    until = retention.restorable_until(asset)
+    until = restorable_until(asset)
     if until is None:
         delete(asset)
         return
     with recording() as recorder:
         jobs.cancel_of_file(asset.id)
-        trash.put(recorder, asset, until)
+        put_into_trash(recorder, asset, until)
 
 
 def restore(asset: FileAsset) -> None:
     """Take the file out of the trash and resume its processing. Repeatable. Raises NotFound."""
     with recording() as recorder:
-        if not trash.restore(recorder, asset):
+        if not restore_from_trash(recorder, asset):
             return
         asset.refresh_from_db()
         if not jobs.resume_of_file(asset.id, asset.run) and asset.status in UNFINISHED_FILES:
@@ -92,8 +96,8 @@ def delete(asset: FileAsset, *, unless_moved: bool = False) -> None:
     with recording():
         jobs.cancel_of_file(asset.id)
         jobs.delete_of_file(asset.id)
-        gone = lifecycle.delete(asset, unless_moved=unless_moved)
-        on_commit(partial(lifecycle.delete_objects, gone))
+        gone = delete_file(asset, unless_moved=unless_moved)
+        on_commit(partial(delete_objects, gone))
 
 
 @dataclass(slots=True)
@@ -115,12 +119,12 @@ def apply_retention(*, dry_run: bool = False) -> RetentionReport:
         return RetentionReport(due.count(), ended.count(), _bytes_of([*ended, *due]))
     report = RetentionReport()
     for asset in ended[:BATCH]:
-        freed = lifecycle.bytes_freed_by(asset)
+        freed = bytes_freed_by(asset)
         with suppress(IllegalTransition):  # restored from the trash at the last moment
             delete(asset, unless_moved=True)
             report.bytes_freed, report.deleted = report.bytes_freed + freed, report.deleted + 1
     for asset in due[:BATCH]:
-        report.bytes_freed += lifecycle.bytes_freed_by(asset)
+        report.bytes_freed += bytes_freed_by(asset)
         release(asset)
         report.released += 1
     return report

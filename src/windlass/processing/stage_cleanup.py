@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from windlass.events.api import recording
-from windlass.files.api import Blob, duplicates, lifecycle, references
+from windlass.files.api import Blob, delete_objects, delete_renditions_except, find_duplicate, share_blob
 from windlass.jobs import api as jobs
 from windlass.processing.job_run import EndedStep, JobRun
 from windlass.storage.contract import StoreError
@@ -29,7 +29,7 @@ def share_duplicate_bytes(run: JobRun) -> None:
         run.save()  # of two equal files received at once, the later one must find the earlier one's digest
     for _ in range(ATTEMPTS):
         try:
-            twin = duplicates.twin_of(blob)
+            twin = find_duplicate(blob)
         except StoreError as error:  # the sweep shares the bytes later
             log.warning("file.not_shared", file_id=str(asset.id), reason=str(error))
             return
@@ -42,9 +42,9 @@ def _share(run: JobRun, twin: Blob) -> bool:
     asset = run.asset
     with recording():
         jobs.renew_lease(run.claim)
-        gone = references.share(asset, twin)
+        gone = share_blob(asset, twin)
     if asset.run == 1:
-        lifecycle.delete_objects(gone)
+        delete_objects(gone)
     return asset.blob_id == twin.id
 
 
@@ -58,5 +58,5 @@ def delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
         return
     with recording():
         jobs.renew_lease(run.claim)
-        gone = lifecycle.delete_stale_renditions(run.asset, run.record.unsaved_renditions)
-    lifecycle.delete_objects(gone)
+        gone = delete_renditions_except(run.asset, run.record.unsaved_renditions)
+    delete_objects(gone)

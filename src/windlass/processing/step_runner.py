@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 
-from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, places
+from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.processing import malware_scan
@@ -175,7 +175,7 @@ def _store(run: JobRun, made: MadeRendition, about: About, output: BinaryIO) -> 
     makes = announced(about, made.name)
     kind = makes.kind if makes else ""  # never empty: a checked result has announced renditions only
     key = f"renditions/{run.asset.id}/{made.name}"
-    target = store(places.store_of(run.asset))
+    target = store(store_of_file(run.asset))
     if not jobs.is_held(run.claim):
         raise jobs.LeaseLost(f"job {run.claim.job_id} is no longer held")
     with _reopened(output, "rb") as source:

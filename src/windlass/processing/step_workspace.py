@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass import conf
-from windlass.files.api import Blob, places
+from windlass.files.api import Blob, open_blob
 from windlass.kernel import anonymous_files
 from windlass.processing.contract import About
 from windlass.processing.process_sandbox import sandbox, step_limits
@@ -42,7 +42,7 @@ class StepWorkspace:
 def open_workspace(blob: Blob) -> Iterator[StepWorkspace]:
     """The workspace that the steps of a stage share. Raises StoreError."""
     with ExitStack() as stack:
-        stored = stack.enter_context(places.open_blob(blob))
+        stored = stack.enter_context(open_blob(blob))
         secret = store(blob.store).capabilities.encrypted
         file = stack.enter_context(local_file(stored, secret=secret))
         output = stack.enter_context(new_output(secret=secret))

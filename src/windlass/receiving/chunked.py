@@ -91,7 +91,7 @@ async def cancel(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> None:
         raise Conflict("This upload is complete. Its file has a record of its own, which can be deleted.")
     files.require_living(session)
     leases.keeper.request_stop(upload_id)
-    await in_database(files.lifecycle.end_upload, session, files.UploadStatus.CANCELLED)
+    await in_database(files.end_upload, session, files.UploadStatus.CANCELLED)
     incremental_hashes().forget(upload_id)
 
 

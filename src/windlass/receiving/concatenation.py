@@ -182,7 +182,7 @@ def _complete_parts(upload_id: uuid.UUID) -> list[Part] | None:
             return None
         check_size(files.profile(session.profile), sum(part.offset for part in parts))
     except Problem as problem:
-        files.lifecycle.end_upload(session, files.UploadStatus.FAILED, problem.detail)
+        files.end_upload(session, files.UploadStatus.FAILED, problem.detail)
         raise
     return [Part(part.store, part.store_key, part.offset) for part in parts]
 

@@ -1,1 +1,1 @@
-"""What the house does when a part that it talks to is away."""
+"""Protection against slow and failing peers: circuit breakers and minimum transfer rates."""

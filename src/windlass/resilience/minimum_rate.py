@@ -1,13 +1,13 @@
-"""Decides when a transfer is too slow: silence, and a trickle that is as good as silence. No I/O."""
+"""Decide when a transfer is too slow: no bytes at all, or too few. No I/O."""
 
 from __future__ import annotations
 
 
 class MinimumRate:
-    """Time that the other side may still take (``credit``, seconds).
+    """The time that the peer may still take: ``credit``, in seconds.
 
-    Waiting uses it up; every byte earns ``1 / rate`` seconds, up to ``longest``. So silence may last ``longest``
-    seconds, and in the long run at least ``rate`` bytes a second must come. ``rate`` 0: any byte earns all of it back.
+    Waiting uses it up; every byte earns ``1 / rate`` seconds, up to ``longest``. So the peer may be silent for
+    ``longest`` seconds and must average at least ``rate`` bytes per second. ``rate`` 0: any byte restores all credit.
     """
 
     __slots__ = ("_longest", "_rate", "credit")
@@ -17,7 +17,7 @@ class MinimumRate:
         self.credit = longest
 
     def account(self, waited: float, size: int) -> bool:
-        """``size`` bytes came while ``waited`` seconds passed. Whether the transfer may go on."""
+        """Account for ``size`` bytes in ``waited`` seconds; return whether the transfer may continue."""
         earned = (size / self._rate if self._rate else self._longest) if size else 0.0
         self.credit = min(self._longest, self.credit - waited + earned)
         return self.credit > 0

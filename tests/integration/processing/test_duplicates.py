@@ -10,7 +10,7 @@ import pytest
 
 from tests import samples
 from tests.integration.processing.received_files import job_of, processed, received, store, work_off
-from windlass.files.api import Blob, FileAsset, FileStatus, duplicates
+from windlass.files.api import Blob, FileAsset, FileStatus, merge_duplicates
 from windlass.jobs import api as jobs
 from windlass.operations import sweep
 from windlass.processing import api as processing
@@ -113,7 +113,7 @@ def test_a_store_that_cannot_be_asked_holds_no_file_up(monkeypatch: pytest.Monke
         second = processed(same, "b.bin", owner=first.owner)
     assert second.status == FileStatus.READY
     assert key_of(second) != key_of(first)
-    duplicates.merge()
+    merge_duplicates()
     assert key_of(second) == key_of(first)
 
 
@@ -154,4 +154,4 @@ def test_the_sweep_brings_together_what_became_equal_unseen() -> None:
     assert sweep.housekeeping().duplicates_merged >= 1
     assert key_of(second) == key_of(first)
     assert is_stored(second_blob.key)
-    assert duplicates.merge() == 0
+    assert merge_duplicates() == 0

@@ -110,7 +110,7 @@ def test_a_released_file_goes_when_its_profile_says(
     with_profile(f"retention_days = {retained}\ndelete_released_after_days = 7")
     asset = arrived(b"published")
     before = now()
-    files.lifecycle.delete_objects(files.lifecycle.release(asset))
+    files.delete_objects(files.release_file(asset))
     asset.refresh_from_db()
     assert asset.expires_at is not None
     assert abs(asset.expires_at - before - timedelta(days=ends_in)) < timedelta(minutes=5)

@@ -13,7 +13,7 @@ import pytest
 from tests import samples
 from tests.integration.processing.received_files import processed
 from windlass import conf
-from windlass.files.api import FileStatus, lifecycle
+from windlass.files.api import FileStatus, delete_file
 from windlass.kernel import secret_keys
 from windlass.processing import step_workspace
 from windlass.storage import registry
@@ -65,7 +65,7 @@ def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ENCRYPTION_KEY", secret_keys.generate())
     monkeypatch.setenv("MEDIA_ROOT", str(tmp_path))
     conf.reload()
-    registry._made.cache_clear()
+    registry._create.cache_clear()
     try:
         picture = processed(samples.png(300, 200), "a.png")
         stored = registry.store()
@@ -76,8 +76,8 @@ def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch
         assert len(list(tmp_path.rglob("*.enc"))) >= 2
         assert seen
         assert set(seen) == {"secret: True"}
-        lifecycle.delete(picture)
+        delete_file(picture)
     finally:
         monkeypatch.undo()
         conf.reload()
-        registry._made.cache_clear()
+        registry._create.cache_clear()

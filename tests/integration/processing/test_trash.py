@@ -13,7 +13,17 @@ from tests.integration.processing.test_retention import is_stored, opaque, past,
 from windlass.events.api import Event
 from windlass.files import api as files
 from windlass.files import quota
-from windlass.files.api import Blob, FileAsset, FileStatus, IllegalTransition, get_file, load_file, steps_of_file, trash
+from windlass.files.api import (
+    Blob,
+    FileAsset,
+    FileStatus,
+    IllegalTransition,
+    get_file,
+    get_file_or_trashed,
+    load_file,
+    steps_of_file,
+    trashed_files,
+)
 from windlass.http.file_records import file_record
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
@@ -50,8 +60,8 @@ def test_a_deleted_file_can_be_restored_as_it_was() -> None:
     assert not is_there(asset)
     with pytest.raises(NotFound):
         get_file(asset.id, owner_of(asset))
-    assert [each.id for each in trash.visible(owner_of(asset))] == [asset.id]
-    assert not trash.visible(Principal("somebody else"))
+    assert [each.id for each in trashed_files(owner_of(asset))] == [asset.id]
+    assert not trashed_files(Principal("somebody else"))
     assert kept.trash_until is not None
     assert timedelta(hours=23) < kept.trash_until - now() <= timedelta(hours=24)
     with pytest.raises(NotFound):
@@ -90,7 +100,7 @@ def test_the_sweep_ends_what_is_past_its_window_and_no_other() -> None:
 
 def test_what_is_restored_in_its_last_moment_is_not_swept() -> None:
     asset = discarded(processed(opaque(), "a.bin"))
-    processing.restore(trash.find(asset.id, owner_of(asset)))
+    processing.restore(get_file_or_trashed(asset.id, owner_of(asset)))
     with pytest.raises(IllegalTransition):  # as it was read while it was in the trash
         processing.delete(asset, unless_moved=True)
     assert is_there(asset)
@@ -133,7 +143,7 @@ def test_equal_bytes_stay_for_whoever_refers_to_them() -> None:
     assert third.duplicate_of_id == second.id, "a file in the trash is nobody's original"
     processing.delete(second)
     assert is_stored(blob.key)
-    processing.restore(trash.find(first.id, owner_of(first)))
+    processing.restore(get_file_or_trashed(first.id, owner_of(first)))
     assert file_record(get_file(third.id, owner_of(third)))["duplicate_of"] is None
     processing.delete(third)
     assert is_stored(blob.key)
@@ -168,6 +178,6 @@ def test_the_trash_counts_for_the_quota(settings: Callable[..., None]) -> None:
     discarded(asset)
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 20, 0, 20)
     assert files.recount_quota(asset.owner) is None
-    processing.delete(trash.find(asset.id, owner_of(asset)))
+    processing.delete(get_file_or_trashed(asset.id, owner_of(asset)))
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 0, 0, 0)
     assert Event.objects.filter(file_id=asset.id, type="file.deleted").count() == 1

@@ -20,15 +20,25 @@ from tests import samples
 from tests.integration.processing.received_files import events, processed, received, work_off
 from windlass import conf
 from windlass.cli import app
-from windlass.files.api import Blob, FileAsset, FileStatus, StepState, integrity, owed_steps, steps_of_file
-from windlass.files.integrity import Damage, Selection
+from windlass.files.api import (
+    Blob,
+    Damage,
+    FileAsset,
+    FileStatus,
+    StepState,
+    VerifySelection,
+    blob_batches,
+    oldest_verification,
+    owed_steps,
+    steps_of_file,
+)
 from windlass.http.downloads.files import servable_blob
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import ContentDamaged
 from windlass.operations import sweep, verify
-from windlass.operations.pace import Pace
-from windlass.operations.verify import Logging, Report, Verification
+from windlass.operations.throttle import Throttle
+from windlass.operations.verify import LogListener, Report, Verification
 from windlass.processing import api as processing
 from windlass.storage import local
 
@@ -42,7 +52,9 @@ def _alone(settings: Callable[..., None]) -> None:
 
 
 def verified(**selected: Any) -> Report:
-    return Verification(Pace(0, threading.Event()), Logging()).run(Selection(**{"before": now()} | selected))
+    return Verification(Throttle(0, threading.Event()), LogListener()).run(
+        VerifySelection(**{"before": now()} | selected)
+    )
 
 
 def commanded(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
@@ -253,12 +265,12 @@ def test_what_has_waited_longest_comes_first_and_what_is_young_does_not_come(set
     made = [processed(content(), f"{name}.bin") for name in "abc"]
     for asset, days in zip(made, (40, 50, 1), strict=True):
         Blob.objects.filter(files=asset).update(created_at=now() - timedelta(days=days))
-    (first, second), *_ = integrity.batches(Selection(now() - timedelta(days=30)))
+    (first, second), *_ = blob_batches(VerifySelection(now() - timedelta(days=30)))
     assert [first.id, second.id] == [blob(made[1]).id, blob(made[0]).id]
     stop = threading.Event()
-    assert verify.by_schedule(stop).objects == 2
-    assert verify.by_schedule(stop).objects == 0
-    oldest = integrity.longest_unseen()
+    assert verify.verify_due(stop).objects == 2
+    assert verify.verify_due(stop).objects == 0
+    oldest = oldest_verification()
     assert oldest is not None
     assert timedelta(days=1) <= now() - oldest < timedelta(days=2)
 
@@ -269,15 +281,15 @@ def test_it_stops_between_two_blocks_and_keeps_its_pace() -> None:
     stop = threading.Event()
     seen: list[int] = []
 
-    class Impatient(Logging):
+    class Impatient(LogListener):
         def read(self, size: int) -> None:
             seen.append(size)
             stop.set()
 
-    report = Verification(Pace(0, stop), Impatient()).run(Selection(now()))
+    report = Verification(Throttle(0, stop), Impatient()).run(VerifySelection(now()))
     assert (report.stopped, report.objects, len(seen)) == (True, 0, 1)
     began = monotonic()
-    Verification(Pace(600_000, threading.Event()), Logging()).run(Selection(now()))
+    Verification(Throttle(600_000, threading.Event()), LogListener()).run(VerifySelection(now()))
     assert monotonic() - began >= 0.4, "300,000 bytes at 600,000 a second"
 
 

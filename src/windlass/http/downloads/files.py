@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from windlass.accounts.api import DOWNLOAD, OWNER, Access
 from windlass.executors import in_database, in_thread
-from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, get_file, integrity, load_file, places
+from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, get_file, has_moved, load_file, require_intact
 from windlass.http.authentication import principal_of
 from windlass.http.downloads.stored_object_response import StoredObject, stored_object_response
 from windlass.http.endpoints import ANY_BYTES, ByteEndpoints, Parameter, header, query
@@ -112,7 +112,7 @@ def servable_blob(asset: FileAsset) -> Blob:
         raise _gate_problem(asset)
     if asset.blob is None:
         raise NotFound("This file has no bytes here any more.")
-    integrity.must_be_sound(asset.blob)
+    require_intact(asset.blob)
     return asset.blob
 
 
@@ -143,7 +143,7 @@ async def _object_info(rendition: Rendition) -> ObjectInfo:
         try:
             return await in_thread(lambda: store(rendition.store).info(rendition.key))
         except ObjectMissing:
-            if not await in_database(places.has_moved, rendition):
+            if not await in_database(has_moved, rendition):
                 raise
     raise ObjectMissing(rendition.key)
 
@@ -154,7 +154,7 @@ async def _respond(request: Request, asset: FileAsset, stored: StoredObject, row
         return await stored_object_response(request, stored)
     except ObjectMissing:
         await in_database(_explain_absence, asset.id)
-        if not await in_database(places.has_moved, row):
+        if not await in_database(has_moved, row):
             raise
     return await stored_object_response(request, replace(stored, store=row.store, key=row.key))
 

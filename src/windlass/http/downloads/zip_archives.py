@@ -19,7 +19,7 @@ from zipstream import ZipStream
 from windlass.accounts.api import OWNER
 from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
-from windlass.files.api import Blob, FileAsset, places, visible_files
+from windlass.files.api import Blob, FileAsset, open_blob, visible_files
 from windlass.http import json_bodies, request_head
 from windlass.http.authentication import principal_of
 from windlass.http.downloads.conditional_requests import check_preconditions
@@ -211,7 +211,7 @@ def _blocks(blob: Blob) -> Iterator[bytes]:
     """The object's bytes. It is opened long after its row was read, in a thread that does not use the database
     otherwise."""
     try:
-        file = places.open_blob(blob)
+        file = open_blob(blob)
     finally:
         connection().close()
     with file:

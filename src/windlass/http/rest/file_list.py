@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Length
 from ninja import Schema
 from pydantic import Field, StringConstraints, field_validator
 
-from windlass.files.api import FileAsset, FileStatus, trash, visible_files
+from windlass.files.api import FileAsset, FileStatus, trashed_files, visible_files
 from windlass.http.file_records import with_parts
 from windlass.http.schemas import within
 from windlass.kernel import filenames
@@ -66,7 +66,7 @@ class Page:
 
 def list_page(query: FileQuery, principal: Principal) -> Page:
     """One page, by four queries whatever its length. Raises InvalidField for an ill-formed cursor."""
-    selected = _filtered((trash.visible if query.trashed else visible_files)(principal), query)
+    selected = _filtered((trashed_files if query.trashed else visible_files)(principal), query)
     if query.cursor:
         selected = _after(selected, *_decode(query.cursor))
     ordered = selected.order_by("-created_at", "-id")

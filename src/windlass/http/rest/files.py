@@ -14,7 +14,7 @@ from pydantic import Field
 from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, get_file, integrity, load_file, trash
+from windlass.files.api import FileAsset, FileStatus, get_file, get_file_or_trashed, load_file, require_intact
 from windlass.http.file_records import (
     FileRecord,
     FileStatusOut,
@@ -134,7 +134,7 @@ async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
 )
 async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]) -> HttpResponse:
     if query.permanent:
-        await in_database(_with_file, file_id, caller(request), processing.delete, find=trash.find)
+        await in_database(_with_file, file_id, caller(request), processing.delete, find=get_file_or_trashed)
     else:
         await on_file(request, file_id, processing.delete_or_trash)
     return HttpResponse(status=204)
@@ -142,7 +142,7 @@ async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]
 
 @router.post("/files/{file_id}/restore", auth=OWNER, response=FileRecord, summary="Take the file out of the trash")
 async def restore_file(request: HttpRequest, file_id: str) -> HttpResponse:
-    return JsonResponse(await in_database(_with_file, file_id, caller(request), _restored, find=trash.find))
+    return JsonResponse(await in_database(_with_file, file_id, caller(request), _restored, find=get_file_or_trashed))
 
 
 async def on_file(request: HttpRequest, file_id: str, work: Callable[..., T], *arguments: Any) -> T:
@@ -174,7 +174,7 @@ def _downloadable(asset: FileAsset) -> str:
     if asset.status in (FileStatus.REJECTED, FileStatus.QUARANTINED):
         raise FileRefused(f"This file is {asset.status}: it is not served.")
     if asset.blob is not None:
-        integrity.must_be_sound(asset.blob)
+        require_intact(asset.blob)
     return f"/files/{asset.id}/download/"
 
 

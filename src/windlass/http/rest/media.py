@@ -10,7 +10,15 @@ from ninja import Router, Schema
 from pydantic import StrictBool
 
 from windlass.executors import in_database
-from windlass.files.api import FileAsset, FileStatus, lifecycle, profile, visible_files
+from windlass.files.api import (
+    FileAsset,
+    FileStatus,
+    bytes_freed_by,
+    delete_ended_uploads,
+    expire_uploads,
+    profile,
+    visible_files,
+)
 from windlass.http.media_records import MediaOut, media_out, rules_of
 from windlass.http.rest.authentication import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
@@ -73,8 +81,8 @@ async def supported_formats(request: HttpRequest) -> HttpResponse:
     "/cleanup/expired", auth=STAFF, response=CleanupOut, summary="End uploads whose time is over now; for staff"
 )
 async def cleanup(request: HttpRequest) -> HttpResponse:
-    sessions, freed = await in_database(lifecycle.expire_uploads)
-    forgotten = await in_database(lifecycle.delete_ended_uploads)
+    sessions, freed = await in_database(expire_uploads)
+    forgotten = await in_database(delete_ended_uploads)
     return JsonResponse({"sessions_expired": sessions, "bytes_freed": freed, "sessions_forgotten": forgotten})
 
 
@@ -120,7 +128,7 @@ def _release(post_id: str, principal: Principal) -> dict[str, int]:
     """Release every file of the post that the caller may see, whichever way it was uploaded."""
     released = freed = 0
     for asset in visible_files(principal).filter(reference=post_id).exclude(status=FileStatus.RELEASED):
-        size = lifecycle.bytes_freed_by(asset)
+        size = bytes_freed_by(asset)
         processing.release(asset)
         released, freed = released + 1, freed + size
     return {"released": released, "bytes_freed": freed}

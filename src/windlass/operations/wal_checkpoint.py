@@ -1,10 +1,10 @@
-"""The one connection that checkpoints SQLite's write-ahead log.
+"""Checkpoint SQLite's write-ahead log, from one connection only.
 
 SQLite before 3.51.3 has a rare race: a checkpoint that runs while another connection commits into a log that an
 earlier checkpoint has just finished may mark pages as copied that were not. So ordinary connections checkpoint only at
-a size they should never see (``wal_autocheckpoint`` in ``windlass.settings``), and the scheduler does it before, once
-for each stretch of new log. That holds with every version, because it also keeps a checkpoint's syncs out of the
-commit that an upload waits for.
+a size that they should never reach (``wal_autocheckpoint`` in ``windlass.settings``); the scheduler does it earlier,
+once for each new part of the log. This applies to every version, because it also keeps a checkpoint's syncs out of the
+commits that uploads wait for.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 
 class Checkpointer:
-    """Call ``run`` now and then, always in the same thread."""
+    """Call ``run`` regularly, always in the same thread."""
 
     def __init__(self) -> None:
         self._done_up_to: int | None = None
 
     def run(self) -> bool:
-        """Copy what is new in the log into the database; whether there was any. Nothing to do elsewhere than SQLite."""
+        """Copy new pages of the log into the database; return whether there were any. Does nothing on PostgreSQL."""
         changed = self._changed_at()
         if changed is None or changed == self._done_up_to:
             return False
@@ -33,8 +33,8 @@ class Checkpointer:
             cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
             busy, in_log, copied = cursor.fetchone()
         if not busy and in_log == copied:
-            # Looked at again after: a commit that slipped in between waits for the next, and no second checkpoint
-            # follows on the heels of a finished one.
+            # Read again: a commit since the first look waits for the next checkpoint, so that none follows a finished
+            # one immediately.
             self._done_up_to = self._changed_at()
         log.debug("checkpoint.done", pages=in_log, copied=copied)
         return True

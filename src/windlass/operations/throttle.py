@@ -1,4 +1,4 @@
-"""How fast bytes may be read and written by what is done beside the serving, and whether it is still wanted."""
+"""Limit the rate of background reads and writes, and stop them on request."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from windlass.kernel.clock import monotonic
 
 
 class Stopped(Exception):
-    """Whoever asked for it wants it no more."""
+    """``Throttle.stop`` was set."""
 
 
 @dataclass(slots=True)
-class Pace:
-    """Not more than so many bytes a second; 0 is as fast as it goes. Time that passed unused is not made up for."""
+class Throttle:
+    """At most ``per_second`` bytes per second; 0: no limit. Unused time is not made up for."""
 
     per_second: float
     stop: threading.Event
     _free_at: float = 0.0
 
-    def took(self, size: int) -> None:
-        """Waits until that much may have been read. Raises Stopped."""
+    def wait(self, size: int) -> None:
+        """Wait until ``size`` more bytes may be read. Raises Stopped."""
         moment = monotonic()
         if self.per_second:
             self._free_at = max(self._free_at, moment) + size / self.per_second

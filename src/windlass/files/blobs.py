@@ -1,0 +1,169 @@
+"""Stored bytes: which files refer to them, and which store and key they have.
+
+Several files of one owner may share a blob; its bytes are deleted with the last reference. The functions that change
+references run inside the caller's transaction and lock in one order, the file before its blobs and those by id: so
+concurrent sharing and deleting can neither lose a reference nor deadlock.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import structlog
+from django.db.models import Count, F
+
+from windlass import conf
+from windlass.database.connection import atomic
+from windlass.files import quota
+from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
+from windlass.files.profiles import profiles
+from windlass.storage.contract import ObjectMissing, StoreError
+from windlass.storage.registry import default_name, store
+
+log = structlog.get_logger(__name__)
+
+#: Blobs that one run of ``repair_reference_counts`` corrects.
+_REPAIR_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that no row names any more."""
+
+    store: str
+    key: str
+
+
+def delete_objects(unnamed: Iterable[StoredObject]) -> None:
+    """Delete objects that no row names any more. What cannot be deleted is left to the sweep."""
+    for found in unnamed:
+        try:
+            store(found.store).delete(found.key)
+        except StoreError as error:
+            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
+
+
+def drop_reference(asset: FileAsset) -> list[StoredObject]:
+    """Drop the file's reference; return the object to delete after the commit if it was the last one.
+
+    The rows decide, not ``asset``, whose blob may have changed since it was read.
+    """
+    blob_id = _lock_file(asset)
+    if blob_id is None:
+        return []
+    FileAsset.objects.filter(id=asset.id).update(blob=None)
+    asset.blob = None
+    unnamed = _decrement(blob_id)
+    quota.change_account(asset.owner, bytes_used=-asset.size - asset.metadata_size, files_used=-1)
+    return unnamed
+
+
+def share_blob(asset: FileAsset, twin: Blob) -> list[StoredObject]:
+    """Let the file refer to another blob of its owner with the same content; return the objects to delete.
+
+    Does nothing if either is gone, or the file refers to it already.
+    """
+    blob_id = _lock_file(asset)
+    if blob_id is None or blob_id == twin.id:
+        return []
+    locked = Blob.objects.select_for_update().filter(id__in=[blob_id, twin.id]).order_by("id")
+    found = {blob.id: blob for blob in locked}
+    if len(found) < 2 or not _have_same_content(found[blob_id], found[twin.id]):
+        return []
+    if not Blob.objects.filter(id=twin.id, references__gte=1).update(references=F("references") + 1):
+        return []
+    FileAsset.objects.filter(id=asset.id).update(blob=found[twin.id])
+    asset.blob = found[twin.id]
+    return _decrement(blob_id)
+
+
+def repair_reference_counts(*, dry_run: bool = False) -> tuple[int, int]:
+    """Correct wrong reference counts and delete blobs without files. Returns (blobs, bytes freed).
+
+    Counts change with the references; a wrong one is a defect.
+    """
+    counted = Blob.objects.annotate(count=Count("files"))
+    wrong = list(counted.exclude(count=F("references"))[:_REPAIR_BATCH]) + list(counted.filter(count=0, references=0))
+    freed = 0
+    for blob in wrong:
+        unused = blob.count == 0 if dry_run else _repair_reference_count(blob)
+        freed += blob.size if unused else 0
+    return len(wrong), freed
+
+
+def stores_in_service() -> tuple[str, ...]:
+    """Return the stores that new files may go to or that the settings describe by name, the default one first."""
+    of_profiles = sorted({profile.store for profile in profiles().values()})
+    return tuple(dict.fromkeys([default_name(), *of_profiles, *conf.named_stores(conf.get())]))
+
+
+def stores_in_use() -> tuple[str, ...]:
+    """Return the stores in service and all stores that rows name. Reads whole tables."""
+    kinds = (Blob, Rendition, UploadSession)
+    of_rows = {name for kind in kinds for name in kind.objects.order_by().values_list("store", flat=True).distinct()}
+    return tuple(dict.fromkeys([*stores_in_service(), *sorted(of_rows)]))
+
+
+def store_of_file(asset: FileAsset) -> str:
+    """Return the store for the file's renditions, which is that of its bytes."""
+    found = Blob.objects.filter(files=asset.id).values_list("store", flat=True).first()
+    return found or default_name()
+
+
+def open_blob(blob: Blob) -> BinaryIO:
+    """Open the bytes of a blob; reload ``blob`` if they were moved to another store since its row was read.
+
+    Asks the database only if they are not found. Raises ObjectMissing, StoreError.
+    """
+    try:
+        return store(blob.store).open(blob.key)
+    except ObjectMissing:
+        if not has_moved(blob):
+            raise
+    return store(blob.store).open(blob.key)
+
+
+def has_moved(row: Blob | Rendition) -> bool:
+    """Whether the bytes were moved since the row was read; if so, update its ``store`` and ``key``."""
+    found = type(row).objects.filter(id=row.id).values_list("store", "key").first()
+    if found is None or found == (row.store, row.key):
+        return False
+    row.store, row.key = found
+    return True
+
+
+def _lock_file(asset: FileAsset) -> uuid.UUID | None:
+    """Lock the file's row; return the id of its blob."""
+    rows = FileAsset.objects.select_for_update().filter(id=asset.id)
+    return rows.values_list("blob_id", flat=True).first()
+
+
+def _have_same_content(one: Blob, other: Blob) -> bool:
+    return (one.owner, one.store, one.size, one.sha256) == (other.owner, other.store, other.size, other.sha256)
+
+
+def _decrement(blob_id: uuid.UUID) -> list[StoredObject]:
+    Blob.objects.filter(id=blob_id).update(references=F("references") - 1)
+    unused = Blob.objects.filter(id=blob_id, references=0).first()
+    if unused is None:
+        return []
+    unused.delete()
+    return [StoredObject(unused.store, unused.key)]
+
+
+def _repair_reference_count(found: Blob) -> bool:
+    """Whether the blob was deleted."""
+    with atomic():
+        blob = Blob.objects.select_for_update().filter(id=found.id).first()
+        if blob is None:
+            return False
+        count = blob.files.count()
+        if count:
+            Blob.objects.filter(id=blob.id).update(references=count)
+            return False
+        blob.delete()
+    delete_objects([StoredObject(blob.store, blob.key)])
+    return True
