@@ -115,7 +115,7 @@ FAMILIES = (
     ),
 )
 
-#: Claimed type -> ``fnmatch`` patterns of other content that its programs open: exports for Word and Excel,
+#: Claimed type -> ``fnmatch`` patterns of other content that its programs open: exports for Word and Excel, documents
 #: of later versions, Illustrator files, icons, comics; and TypeScript, which browsers declare as MPEG-TS.
 ALTERNATIVE_CONTENT = {
     "application/msword": (
