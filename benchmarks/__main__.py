@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: give every peer every load, in turns, and write down what it cost."""
+"""`python -m benchmarks`: run every workload on every peer and write the results."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Windlass beside its peers.")
-    parser.add_argument("--quick", action="store_true", help="a small version, to see that everything works")
+    parser.add_argument("--quick", action="store_true", help="a small run that shows whether everything works")
     parser.add_argument("--rounds", type=int, help=f"how often each load is repeated ({FULL.rounds}; quick: 1)")
     parser.add_argument("--peers", type=_choice([peer.key for peer in peers.ALL]), help="comma-separated; all")
     parser.add_argument("--workloads", type=_choice([each.key for each in workloads.ALL]), help="comma-separated; all")
     parser.add_argument("--label", help="the end of the result's file name, after the date")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the directory of the result")
-    parser.add_argument("--scratch", type=Path, help="the directory that the servers store in (.tools)")
+    parser.add_argument("--scratch", type=Path, help="the directory in which the servers store files (.tools)")
     arguments = parser.parse_args()
     arguments.peers = arguments.peers or [peer.key for peer in peers.ALL]
     arguments.workloads = arguments.workloads or [each.key for each in workloads.ALL]
@@ -68,7 +68,7 @@ def _choice(known: list[str]):  # type: ignore[no-untyped-def]
 
 
 def _prepare(arguments: argparse.Namespace, scratch: Path, rounds: int) -> tuple[list[Peer], Report]:
-    """Get each peer, or the reason why not."""
+    """Install each peer, or record why it is unavailable."""
     date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     result = Report(date, rounds, machine.describe(scratch), versions={}, skipped={})
     available = []
@@ -86,7 +86,7 @@ def _prepare(arguments: argparse.Namespace, scratch: Path, rounds: int) -> tuple
 
 
 def _source(scratch: Path, scale: Scale) -> Source:
-    """A file as large as the largest upload, freshly written and so in the page cache."""
+    """Write a random file as large as the largest upload. It stays in the page cache."""
     path = scratch / "source"
     with path.open("wb") as file:
         for _ in range(scale.large // MIB):
@@ -95,10 +95,10 @@ def _source(scratch: Path, scale: Scale) -> Source:
 
 
 def _measure(result: Report, chosen: list[Workload], available: list[Peer], scratch: Path) -> None:
-    """Peers take turns within each round, so that a change of the machine's mood meets all of them."""
+    """Alternate the peers within each round, so that changes of the machine's load affect all of them."""
     for workload in chosen:
-        asked = [peer for peer in available if peer.setup in workload.setups]
-        pairs = [(peer, Row(peer.name, dialect)) for peer in asked for dialect in workload.dialects(peer)]
+        suitable = [peer for peer in available if peer.setup in workload.setups]
+        pairs = [(peer, Row(peer.name, dialect)) for peer in suitable for dialect in workload.dialects(peer)]
         if not pairs:
             continue
         for _ in range(result.rounds):
@@ -111,7 +111,7 @@ def _measure(result: Report, chosen: list[Workload], available: list[Peer], scra
 
 
 def _sample(result: Report, workload: Workload, peer: Peer, row: Row, scratch: Path) -> Row:
-    """The row with one more sample, or with what went wrong."""
+    """Return the row with one more sample, or with its error."""
     try:
         with running(peer, scratch) as server:
             result.startup_seconds.setdefault(peer.name, []).append(server.startup_seconds)

@@ -1,4 +1,4 @@
-"""The ways to send a file. Each takes a connection, the path where files are made, the bytes and a name."""
+"""The ways to upload a file. Each takes a connection, the base path, the bytes and a name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from benchmarks.http1 import Body, Connection, Reply, UnexpectedReplyError
 
 Dialect = Callable[[Connection, str, Body, str], tuple[str, Reply]]
-"""Sends a file and gives the path that the server named for it (or that was asked for) and the last reply."""
+"""Uploads a file; returns its path and the last reply."""
 
 TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET_TYPE = "application/offset+octet-stream"
@@ -20,17 +20,17 @@ CHUNK = 16 * 1024 * 1024
 
 
 def tus(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
-    """What tus clients do: POST to create, then one PATCH with everything."""
+    """Like tus clients: POST to create, then one PATCH with all bytes."""
     reply = connection.request("POST", base, _creation(body, name), Body()).expect(201)
     path = urlsplit(reply.headers["location"]).path
     reply = connection.request("PATCH", path, {**TUS, "Upload-Offset": "0", "Content-Type": OFFSET_TYPE}, body)
-    return path, _whole(reply.expect(204), body)
+    return path, _require_complete(reply.expect(204), body)
 
 
 def tus_in_one(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
-    """The extension creation-with-upload: one POST with everything."""
+    """The extension creation-with-upload: one POST with all bytes."""
     reply = connection.request("POST", base, {**_creation(body, name), "Content-Type": OFFSET_TYPE}, body).expect(201)
-    return urlsplit(reply.headers["location"]).path, _whole(reply, body)
+    return urlsplit(reply.headers["location"]).path, _require_complete(reply, body)
 
 
 def raw(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
@@ -40,7 +40,7 @@ def raw(connection: Connection, base: str, body: Body, name: str) -> tuple[str, 
 
 
 def form(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
-    """What a browser and `curl -F` send."""
+    """A multipart form, as browsers and `curl -F` send it."""
     boundary = "benchmark-7MA4YWxkTrZu0gW"
     disposition = f'Content-Disposition: form-data; name="file"; filename="{name}"'
     before = f"--{boundary}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
@@ -58,8 +58,8 @@ def put(connection: Connection, base: str, body: Body, name: str) -> tuple[str, 
 def chunks(connection: Connection, base: str, body: Body, name: str) -> tuple[str, Reply]:
     """Numbered chunks of 16 MiB, one after the other, each the body of a PUT."""
     about = {"filename": name, "total_size": body.size, "mime_type": "", "chunk_size": CHUNK}
-    begun = connection.request("POST", f"{CHUNKS}init", JSON, Body(json.dumps(about).encode())).expect(201)
-    upload, size = (json.loads(begun.body)[key] for key in ("upload_id", "chunk_size"))
+    created = connection.request("POST", f"{CHUNKS}init", JSON, Body(json.dumps(about).encode())).expect(201)
+    upload, size = (json.loads(created.body)[key] for key in ("upload_id", "chunk_size"))
     for index, start in enumerate(range(0, body.size, size)):
         piece = Body(path=body.path, offset=body.offset + start, count=min(size, body.size - start))
         connection.request("PUT", f"{CHUNKS}{upload}/chunks/{index}", {}, piece).expect(200)
@@ -73,7 +73,7 @@ def _creation(body: Body, name: str) -> dict[str, str]:
     return {**TUS, "Upload-Length": str(body.size), "Upload-Metadata": metadata}
 
 
-def _whole(reply: Reply, body: Body) -> Reply:
+def _require_complete(reply: Reply, body: Body) -> Reply:
     if reply.headers.get("upload-offset") != str(body.size):
         raise UnexpectedReplyError(f"the server has {reply.headers.get('upload-offset')} of {body.size} bytes")
     return reply

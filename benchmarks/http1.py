@@ -1,7 +1,7 @@
-"""The load generator's HTTP client: one connection, one request at a time, as little work as can be.
+"""The load generator's HTTP client: one connection, one request at a time, with as little work as possible.
 
-It is the same for every server. A large body goes from the page cache to the socket by sendfile, a download into one
-buffer that is used again and again, so that what is measured is the server.
+It is the same for every server. A large body is sent from the page cache by sendfile, a download is received into one
+reused buffer, so that the measurement shows the server.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TIMEOUT_SECONDS = 300
 
 
 class UnexpectedReplyError(Exception):
-    """The server said something else than the benchmark needs, so there is nothing to measure."""
+    """The server replied with something else than the benchmark needs: there is nothing to measure."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries: `head`, then a piece of a file (or nothing), then `tail`."""
+    """The body of a request: `head`, then a range of a file (or nothing), then `tail`."""
 
     head: bytes = b""
     path: Path | None = None
@@ -53,7 +53,7 @@ class Reply:
 
 
 class Connection:
-    """A kept-alive connection to 127.0.0.1, made anew where the server closes it."""
+    """A keep-alive connection to 127.0.0.1, reopened when the server closes it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -72,7 +72,7 @@ class Connection:
     def request(
         self, method: str, target: str, headers: Mapping[str, str] | None = None, body: Body | None = None
     ) -> Reply:
-        """Send and wait for the whole reply, which must be small; see `download` for the others."""
+        """Send a request and return the whole reply, which must be small; see `download` for large ones."""
         self._send(method, target, headers or {}, body)
         status, reply_headers = self._read_head()
         reply = Reply(status, reply_headers, self._read_body(method, status, reply_headers))
@@ -82,7 +82,7 @@ class Connection:
         return reply
 
     def download(self, target: str, headers: Mapping[str, str] | None = None) -> int:
-        """GET a body and throw it away; gives the number of bytes that came."""
+        """GET a body and discard it; return its number of bytes."""
         self._send("GET", target, headers or {}, None)
         status, reply_headers = self._read_head()
         if status != 200:
@@ -119,7 +119,7 @@ class Connection:
                 self._socket.sendall(body.tail)
             self.sent_at = time.monotonic()
         except (BrokenPipeError, ConnectionResetError) as error:
-            # A server that refuses early answers before it has read everything: the answer is the better reason.
+            # A server that refuses early replies before it has read everything: its reply has the reason.
             status, reply_headers = self._read_head()
             text = self._read_body(method, status, reply_headers)
             raise UnexpectedReplyError(f"{method} {target} was cut off: {status} {text[:300]!r}") from error
@@ -142,7 +142,7 @@ class Connection:
         while size := int(self._read_until(b"\r\n").split(b";")[0], 16):
             parts.append(self._read_exactly(size + 2)[:-2])
         while self._read_until(b"\r\n").strip():
-            """Trailers, of which nothing is needed."""
+            """Skip the trailers."""
         return b"".join(parts)
 
     def _read_until(self, mark: bytes) -> bytes:

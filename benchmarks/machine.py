@@ -1,4 +1,4 @@
-"""The machine that was measured, in words that name nobody."""
+"""Describe the machine without naming it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 
 
 def describe(directory: Path) -> dict[str, str]:
-    """What a reader needs to judge the figures; `directory` is where the servers store."""
+    """Return what a reader needs to judge the figures. `directory` is where the servers store files."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 1024**3:.0f} GiB",

@@ -1,4 +1,4 @@
-"""What an upload costs: time as clients see it, CPU and memory of the server with all its processes."""
+"""Measure a load: time as clients see it, CPU and memory of all processes of the server."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FORK = multiprocessing.get_context("fork")
 
 
 class ProcessTree:
-    """A server and every process below it; of several roots where more than one process is the server."""
+    """A server's processes: the roots and all their descendants."""
 
     def __init__(self, *pids: int) -> None:
         self._roots = [psutil.Process(pid) for pid in pids]
 
     def cpu_seconds(self) -> float:
-        """CPU that the tree has used since it began. A child that ended counts on in the parent that reaped it."""
+        """Return the CPU time used so far. The time of an ended child is included in the parent that reaped it."""
         total = 0.0
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -35,7 +35,7 @@ class ProcessTree:
         return total
 
     def resident_bytes(self) -> list[int]:
-        """Resident memory of each process; what processes share counts in each of them."""
+        """Return the resident memory of each process. Shared pages count in each of them."""
         sizes = []
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -46,30 +46,30 @@ class ProcessTree:
         return [each for root in self._roots for each in (root, *root.children(recursive=True))]
 
 
-class MemoryWatch:
-    """Keeps the highest memory that was seen while it is open."""
+class PeakMemory:
+    """Records the peak memory while it is open: of all processes together, and of the largest."""
 
     def __init__(self, tree: ProcessTree) -> None:
         self.total = 0
         self.largest = 0
         self._tree = tree
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> MemoryWatch:
+    def __enter__(self) -> PeakMemory:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        self._look()
+        self._sample()
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while not self._done.wait(SAMPLE_SECONDS):
-            self._look()
+            self._sample()
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         sizes = self._tree.resident_bytes()
         self.total = max(self.total, sum(sizes))
         self.largest = max(self.largest, *sizes)
@@ -77,7 +77,7 @@ class MemoryWatch:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one piece of load: what the clients returned, and what it took."""
+    """The results of the clients, and the cost of the load."""
 
     results: list[Any]
     seconds: float
@@ -87,7 +87,7 @@ class Cost:
     peak_largest_mib: float
 
     def figures(self) -> dict[str, float]:
-        """What every workload reports, beside figures of its own."""
+        """Return the figures that every workload reports."""
         return {
             "seconds": self.seconds,
             "server_cpu_seconds": self.server_cpu_seconds,
@@ -97,11 +97,11 @@ class Cost:
         }
 
 
-def drive(tree: ProcessTree, clients: Sequence[Callable[[], Any]]) -> Cost:
-    """Run every client in a process of its own, all let go at once.
+def run_clients(tree: ProcessTree, clients: Sequence[Callable[[], Any]]) -> Cost:
+    """Run every client in its own process; all start at the same moment.
 
-    Processes, because threads of one Python would wait for each other and be measured instead of the server. They
-    are forked before anything is measured and before this process has a second thread.
+    Threads of one Python process would wait for each other, and the measurement would show that. The processes are
+    forked before the measurement and before this process has a second thread.
     """
     barrier = FORK.Barrier(len(clients) + 1)
     pipes, processes = [], []
@@ -114,7 +114,7 @@ def drive(tree: ProcessTree, clients: Sequence[Callable[[], Any]]) -> Cost:
         processes.append(process)
     client_cpu = _children_cpu()
     server_cpu = tree.cpu_seconds()
-    with MemoryWatch(tree) as memory:
+    with PeakMemory(tree) as memory:
         barrier.wait(timeout=60)
         outcomes = [_outcome(pipe) for pipe in pipes]
     server_cpu = tree.cpu_seconds() - server_cpu

@@ -1,4 +1,4 @@
-"""What was measured, for people: a table for each workload, and a plot."""
+"""Write the results: all samples as JSON, a table for each workload, and a plot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.workloads.base import Column
 
 @dataclass(frozen=True)
 class Row:
-    """One peer spoken to in one way: every figure of every round."""
+    """One peer and dialect: every figure of every round."""
 
     peer: str
     dialect: str
@@ -52,7 +52,7 @@ class Report:
 
 
 def write(report: Report, directory: Path, name: str) -> list[Path]:
-    """Write NAME.json (every sample), NAME.md (the medians) and NAME.svg; gives their paths."""
+    """Write NAME.json (every sample), NAME.md (the medians) and NAME.svg; return their paths."""
     directory.mkdir(parents=True, exist_ok=True)
     data, text, plot = (directory / f"{name}.{suffix}" for suffix in ("json", "md", "svg"))
     measured = [table for table in report.tables if any(row.samples for row in table.rows)]

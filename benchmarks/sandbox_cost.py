@@ -1,7 +1,7 @@
-"""What the sandbox costs: the isolated steps of the default profile in a child, and the same steps called right here.
+"""Measure the cost of the sandbox: the isolated steps of the default profile in a child, and in this process.
 
 ``python -m benchmarks.sandbox_cost DIRECTORY`` prints a JSON document: for each kind of file the medians, in
-milliseconds for one file with all its steps. Each file has a child, forked, bound and let go of, as the worker does it.
+milliseconds for one file with all its steps. Each file has its own child, as in the worker.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 os.environ.setdefault("VIPS_CONCURRENCY", "1")  # as the sandbox has it
 
 Facts = dict[str, Any]
-Done = Callable[[str, Facts], Facts]
+RunStep = Callable[[str, Facts], Facts]
 
 
 def main() -> None:
@@ -33,21 +33,21 @@ def main() -> None:
 
     files = sorted(Path(sys.argv[1]).iterdir())
     _load()
-    took: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with closing(Sandbox()) as sandbox:
-        for path in {path.suffix: path for path in files}.values():  # everything has been loaded then
-            _here(path)
-            _in_a_child(sandbox, path)
+        for path in {path.suffix: path for path in files}.values():  # warm up
+            _run_in_process(path)
+            _run_in_sandbox(sandbox, path)
         for path in files:
-            for way, run in (("here", _here), ("sandboxed", lambda file: _in_a_child(sandbox, file))):
-                began = time.perf_counter()
+            for way, run in (("here", _run_in_process), ("sandboxed", lambda file: _run_in_sandbox(sandbox, file))):
+                started = time.perf_counter()
                 run(path)
-                took[path.suffix.lstrip(".")][way].append((time.perf_counter() - began) * 1000)
-    print(json.dumps({kind: {way: statistics.median(ms) for way, ms in ways.items()} for kind, ways in took.items()}))
+                times[path.suffix.lstrip(".")][way].append((time.perf_counter() - started) * 1000)
+    print(json.dumps({kind: {way: statistics.median(ms) for way, ms in ways.items()} for kind, ways in times.items()}))
 
 
 def _load() -> None:
-    """Here, too, everything is imported ahead."""
+    """Import the libraries in this process too."""
     from windlass.processing.registry import installed, missing
 
     for step in installed().values():
@@ -56,39 +56,39 @@ def _load() -> None:
                 importlib.import_module(library)
 
 
-def _here(path: Path) -> None:
+def _run_in_process(path: Path) -> None:
     from windlass.processing.contract import PermanentError, StepContext
     from windlass.processing.registry import step
 
     profile = _profile()
     with path.open("rb") as file, tempfile.TemporaryFile() as output:
 
-        def do(name: str, facts: Facts) -> Facts:
+        def run_step(name: str, facts: Facts) -> Facts:
             file.seek(0)
             output.seek(0)
             with contextlib.suppress(PermanentError):
                 return dict(step(name).run(StepContext(file, facts, profile, output)).facts)
             return {}
 
-        _all_steps(path, do)
+        _all_steps(path, run_step)
 
 
-def _in_a_child(sandbox: Any, path: Path) -> None:
+def _run_in_sandbox(sandbox: Any, path: Path) -> None:
     from windlass.processing.contract import PermanentError
     from windlass.processing.process_sandbox import step_limits
     from windlass.processing.registry import step
     from windlass.processing.sandbox.session import Order
 
-    profile, over = _profile(), threading.Event()
+    profile, cancelled = _profile(), threading.Event()
     with _opened(path) as (file, output), sandbox.session(file.fileno(), output.fileno(), step_limits()) as session:
 
-        def do(name: str, facts: Facts) -> Facts:
+        def run_step(name: str, facts: Facts) -> Facts:
             with contextlib.suppress(PermanentError):
                 order = Order(name, facts, profile, bool(step(name).about.makes))
-                return dict(session.run(order, lambda _: None, over)["facts"])
+                return dict(session.run(order, lambda _: None, cancelled)["facts"])
             return {}
 
-        _all_steps(path, do)
+        _all_steps(path, run_step)
 
 
 @contextlib.contextmanager
@@ -97,13 +97,13 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         yield file, output
 
 
-def _all_steps(path: Path, do: Done) -> None:
-    """Those that are isolated and not long, in the plan's order."""
+def _all_steps(path: Path, run_step: RunStep) -> None:
+    """Run the isolated steps that are not long, in the plan's order."""
     facts: Facts = {"filename": path.name, "size": path.stat().st_size, "metadata": {}}
-    facts |= do("type", facts)
+    facts |= run_step("type", facts)
     for name in _names(facts["mime_type"]):
         if name != "type":
-            facts |= do(name, facts)
+            facts |= run_step(name, facts)
 
 
 def _names(mime_type: str) -> list[str]:

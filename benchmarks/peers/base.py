@@ -1,4 +1,4 @@
-"""What the benchmark needs to know of a server: how to get it, start it, and talk to it."""
+"""The interface of a peer: how to install, start and use a server."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TOOLS = ROOT / ".tools"
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 60
 STOP_SECONDS = 20
-CALM_SECONDS = 1.0
-CALM_SHARE = 0.1  # of one core
+IDLE_CHECK_SECONDS = 1.0
+IDLE_CPU_SHARE = 0.1  # of one core
 
 
 class UnavailableError(Exception):
-    """The peer cannot be had on this machine; the message says why."""
+    """The peer is not available on this machine; the message says why."""
 
 
 #: How a server is set up: by itself, over a bucket of an S3 server, or behind a proxy that sends its files.
@@ -39,17 +39,17 @@ Setup = Literal["alone", "bucket", "proxied"]
 
 
 @dataclass(frozen=True)
-class Company:
-    """What runs beside a server, and what the server must be told of it."""
+class Companions:
+    """The processes that run beside a server, and the server's settings for them."""
 
     port: int
-    """Where clients go."""
+    """The port that clients connect to."""
     environment: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     counted: tuple[int, ...] = ()
-    """Processes whose cost is the server's as well."""
+    """Processes whose cost counts as the server's."""
     store: ProcessTree | None = None
-    """What the server stores in, whose cost is shown apart."""
+    """The store of the server, whose cost is shown separately."""
 
 
 class Peer(ABC):
@@ -64,27 +64,27 @@ class Peer(ABC):
 
     @abstractmethod
     def prepare(self) -> str:
-        """Install it if it is not there; gives its version. Raises `UnavailableError`."""
+        """Install the server if necessary; return its version. Raises UnavailableError."""
 
     @abstractmethod
     def command(self, directory: Path, port: int) -> list[str]:
-        """What starts it on 127.0.0.1 with everything it stores in `directory`."""
+        """Return the command that starts it on 127.0.0.1 and stores everything in `directory`."""
 
     def environment(self) -> Mapping[str, str]:
-        """Variables that it needs beside those of this process."""
+        """Return environment variables to add to those of this process."""
         return {}
 
     @contextlib.contextmanager
-    def company(self, directory: Path, port: int) -> Iterator[Company]:
-        """Starts what must run beside the server that is about to listen on `port`, and ends it."""
-        yield Company(port)
+    def companions(self, directory: Path, port: int) -> Iterator[Companions]:
+        """Run the processes that the server on `port` needs."""
+        yield Companions(port)
 
     def download_path(self, connection: Connection, path: str, reply: Reply) -> str:
-        """Where the file can be fetched that `path` and `reply` tell of; waits until it can."""
+        """Return the download path of the uploaded file, once it can be downloaded."""
         return path
 
-    def settle(self, connection: Connection) -> None:  # noqa: B027  most servers have nothing left to do
-        """Wait until the server has done all that its uploads made it do."""
+    def wait_until_processed(self, connection: Connection) -> None:  # noqa: B027  most servers have nothing left to do
+        """Wait until the server has processed its uploads."""
 
 
 @dataclass(frozen=True)
@@ -98,55 +98,55 @@ class Running:
     store: ProcessTree | None = None
 
 
-#: What a sample writes at most, and some more.
-TOUCHED_BYTES = 3 * 1024**3
+#: More bytes than a sample writes.
+MAX_SAMPLE_BYTES = 3 * 1024**3
 _BLOCK = bytes(1024 * 1024)
 
 
-def _touch_memory(directory: Path) -> None:
-    """Use as much page cache as a sample will, and free it again.
+def _reserve_page_cache(directory: Path) -> None:
+    """Fill as much page cache as a sample will, and free it.
 
-    A virtual machine's host takes back memory that was idle; the first server to write into it would wait for each
-    page to be given anew, which once cut the speed of the same server to a third.
+    The host of a virtual machine reclaims idle memory. The first server to use it would wait for every page; this
+    once reduced its speed to a third.
     """
     used = directory / "touched"
     with used.open("wb", buffering=0) as file:
-        for _ in range(TOUCHED_BYTES // len(_BLOCK)):
+        for _ in range(MAX_SAMPLE_BYTES // len(_BLOCK)):
             file.write(_BLOCK)
     used.unlink()
 
 
 @contextlib.contextmanager
 def running(peer: Peer, scratch: Path) -> Iterator[Running]:
-    """Start a peer on an empty directory, stop it, and leave nothing of it behind: not a file, not a dirty page."""
+    """Run a peer on an empty directory. Afterwards delete its files and sync, so that no dirty page remains."""
     directory = Path(tempfile.mkdtemp(prefix=f"{peer.key}-", dir=scratch))
     port = free_port()
-    _touch_memory(directory)
+    _reserve_page_cache(directory)
     os.sync()
     try:
-        with peer.company(directory, port) as company:
-            yield from _running(peer, directory, port, company)
+        with peer.companions(directory, port) as companions:
+            yield from _running(peer, directory, port, companions)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         os.sync()
 
 
-def _running(peer: Peer, directory: Path, port: int, company: Company) -> Iterator[Running]:
+def _running(peer: Peer, directory: Path, port: int, companions: Companions) -> Iterator[Running]:
     started = time.monotonic()
-    command = [*peer.command(directory, port), *company.options]
-    with process_of(command, directory, "server", {**peer.environment(), **company.environment}) as process:
+    command = [*peer.command(directory, port), *companions.options]
+    with running_process(command, directory, "server", {**peer.environment(), **companions.environment}) as process:
         wait_for_answer(process, port, directory / "server.log")
         startup_seconds = time.monotonic() - started
-        tree = ProcessTree(process.pid, *company.counted)
-        _wait_for_calm(tree)
-        yield Running(peer, company.port, tree, startup_seconds, company.store)
+        tree = ProcessTree(process.pid, *companions.counted)
+        _wait_until_idle(tree)
+        yield Running(peer, companions.port, tree, startup_seconds, companions.store)
 
 
 @contextlib.contextmanager
-def process_of(
+def running_process(
     command: list[str], directory: Path, name: str, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program from its start to its orderly end, with all that it started."""
+    """Run a program; stop it and its descendants at the end."""
     with (directory / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -163,7 +163,7 @@ def process_of(
 
 
 def run_tool(command: list[str], *, cwd: Path, reason: str, **environment: str) -> str:
-    """The output of a package manager; `UnavailableError` with the reason if it fails."""
+    """Return the output of a tool. Raises UnavailableError with the reason if it fails."""
     result = subprocess.run(
         command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
@@ -174,7 +174,7 @@ def run_tool(command: list[str], *, cwd: Path, reason: str, **environment: str) 
 
 
 def find_tool(name: str) -> str:
-    """The path of a program; `UnavailableError` without it."""
+    """Return the path of a program. Raises UnavailableError without it."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if not found:
         raise UnavailableError(f"{name} is not installed")
@@ -189,10 +189,10 @@ def free_port() -> int:
 
 
 def wait_for_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Raises `UnavailableError` where there is none."""
+    """Wait until the server answers. Raises UnavailableError."""
     deadline = time.monotonic() + START_SECONDS
     while True:
-        # Any answer will do: it shows that requests are being read.
+        # Any reply shows that the server reads requests.
         with contextlib.suppress(OSError, UnexpectedReplyError), Connection(port) as connection:
             connection.request("OPTIONS", "/files/", {"Tus-Resumable": "1.0.0"})
             return
@@ -201,13 +201,13 @@ def wait_for_answer(process: subprocess.Popen[bytes], port: int, log: Path) -> N
         time.sleep(0.02)
 
 
-def _wait_for_calm(tree: ProcessTree) -> None:
-    """Until all processes of the server have started: what they spend on that is not the load's cost."""
+def _wait_until_idle(tree: ProcessTree) -> None:
+    """Wait until all processes have started: the cost of the start is not that of the load."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         before = tree.cpu_seconds()
-        time.sleep(CALM_SECONDS)
-        if tree.cpu_seconds() - before < CALM_SHARE * CALM_SECONDS:
+        time.sleep(IDLE_CHECK_SECONDS)
+        if tree.cpu_seconds() - before < IDLE_CPU_SHARE * IDLE_CHECK_SECONDS:
             return
 
 

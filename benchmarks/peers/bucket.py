@@ -1,6 +1,6 @@
-"""The servers that can store in a bucket, each over an S3 server of its own: the same program, started in the same way.
+"""Servers that store in a bucket, each with its own S3 server, which is the same program for both.
 
-The S3 server is versitygw over a directory, in the version that the tests pin.
+The S3 server is versitygw with a directory, in the version that the tests pin.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from benchmarks.measure import ProcessTree
 from benchmarks.peers.base import (
     ROOT,
     TOOLS,
-    Company,
+    Companions,
     Peer,
     UnavailableError,
     find_tool,
     free_port,
-    process_of,
     run_tool,
+    running_process,
     wait_for_answer,
 )
 from benchmarks.peers.tusd import Tusd
@@ -36,7 +36,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
 
 
 def gateway() -> tuple[Path, str]:
-    """The S3 server's program and its version, built once by go."""
+    """Return the S3 server's program, built once by go, and its version."""
     requirements = (MODULE / "go.mod").read_text()
     version = re.findall(rf"{PACKAGE} (v\S+)", requirements)[0]
     program = TOOLS / f"versitygw-{version}"
@@ -46,31 +46,31 @@ def gateway() -> tuple[Path, str]:
     return program, version
 
 
-class InBucket(Peer):
-    """A server over a bucket."""
+class BucketPeer(Peer):
+    """A server that stores in a bucket."""
 
     setup: ClassVar = "bucket"
     downloads: ClassVar = False
 
     @contextlib.contextmanager
-    def company(self, directory: Path, port: int) -> Iterator[Company]:
+    def companions(self, directory: Path, port: int) -> Iterator[Companions]:
         (directory / "bucket").mkdir()
-        there = free_port()
+        store_port = free_port()
         program, _ = gateway()
-        command = [str(program), "--port", f"127.0.0.1:{there}", "--keep-alive", "--quiet", "posix"]
+        command = [str(program), "--port", f"127.0.0.1:{store_port}", "--keep-alive", "--quiet", "posix"]
         keys = {"ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET}
-        with process_of([*command, str(directory / "bucket")], directory, "s3", keys) as process:
-            wait_for_answer(process, there, directory / "s3.log")
-            endpoint = f"http://127.0.0.1:{there}"
+        with running_process([*command, str(directory / "bucket")], directory, "s3", keys) as process:
+            wait_for_answer(process, store_port, directory / "s3.log")
+            endpoint = f"http://127.0.0.1:{store_port}"
             _client(endpoint).create_bucket(Bucket=BUCKET)
-            yield self.told(port, endpoint, ProcessTree(process.pid))
+            yield self.companions_with(port, endpoint, ProcessTree(process.pid))
 
     @abstractmethod
-    def told(self, port: int, endpoint: str, store: ProcessTree) -> Company:
-        """How this server learns of the bucket."""
+    def companions_with(self, port: int, endpoint: str, store: ProcessTree) -> Companions:
+        """Return the server's settings for the bucket."""
 
 
-class TusdInBucket(InBucket, Tusd):
+class TusdInBucket(BucketPeer, Tusd):
     key = "tusd-s3"
     name = "tusd (S3)"
 
@@ -80,12 +80,12 @@ class TusdInBucket(InBucket, Tusd):
     def command(self, directory: Path, port: int) -> list[str]:
         return self.listening(port)
 
-    def told(self, port: int, endpoint: str, store: ProcessTree) -> Company:
+    def companions_with(self, port: int, endpoint: str, store: ProcessTree) -> Companions:
         options = (f"-s3-bucket={BUCKET}", f"-s3-endpoint={endpoint}")
-        return Company(port, KEYS | {"AWS_REGION": REGION}, options, store=store)
+        return Companions(port, KEYS | {"AWS_REGION": REGION}, options, store=store)
 
 
-class WindlassInBucket(InBucket, Windlass):
+class WindlassInBucket(BucketPeer, Windlass):
     key = "windlass-s3"
     name = "Windlass (S3)"
     durability = "strict"
@@ -94,14 +94,14 @@ class WindlassInBucket(InBucket, Windlass):
     def prepare(self) -> str:
         return f"{super().prepare()}, over versitygw {gateway()[1]}"
 
-    def told(self, port: int, endpoint: str, store: ProcessTree) -> Company:
+    def companions_with(self, port: int, endpoint: str, store: ProcessTree) -> Companions:
         place = {"AWS_S3_ENDPOINT_URL": endpoint, "AWS_STORAGE_BUCKET_NAME": BUCKET, "AWS_S3_REGION_NAME": REGION}
-        return Company(port, KEYS | place | {"STORAGE_BACKEND": "s3"}, store=store)
+        return Companions(port, KEYS | place | {"STORAGE_BACKEND": "s3"}, store=store)
 
 
 def _client(endpoint: str) -> Any:
     try:
-        import boto3  # here, because the other peers need it not
+        import boto3  # imported here because the other peers do not need it
     except ImportError as error:
         raise UnavailableError("the extra `s3` is not installed") from error
     keys = {"aws_access_key_id": ACCESS, "aws_secret_access_key": SECRET}

@@ -1,4 +1,4 @@
-"""nginx with its WebDAV module: bytes from the socket to a file and back, in C, and nothing else. The limit."""
+"""nginx with its WebDAV module: it copies bytes between socket and file and does nothing else. The upper limit."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ PROXIES = """
 """
 
 
-def configured(directory: Path, port: int, locations: str) -> list[str]:
-    """What starts nginx with these locations."""
+def nginx_command(directory: Path, port: int, locations: str) -> list[str]:
+    """Write the configuration with these locations; return the command that starts nginx."""
     configuration = directory / "nginx.conf"
     configuration.write_text(CONFIGURATION.format(port=port, user=_user(), locations=locations))
     return [find_tool("nginx"), "-e", "stderr", "-p", str(directory), "-c", str(configuration)]
 
 
 def _user() -> str:
-    """Started as root it would give its workers to another user, who may not enter the directory."""
+    """Keep the user: started as root, nginx runs its workers as a user who cannot enter the directory."""
     if os.geteuid() != 0:
         return ""
     return f"user {pwd.getpwuid(os.geteuid()).pw_name} {grp.getgrgid(os.getegid()).gr_name};"
@@ -82,10 +82,10 @@ class Nginx(Peer):
     def prepare(self) -> str:
         about = subprocess.run([find_tool("nginx"), "-V"], capture_output=True, text=True, check=True).stderr
         if "http_dav_module" not in about:
-            raise UnavailableError("this nginx was built without http_dav_module, so it takes no PUT")
+            raise UnavailableError("this nginx was built without http_dav_module, so it accepts no PUT")
         found = re.search(r"nginx/(\S+)", about)
         return found[1] if found else "unknown"
 
     def command(self, directory: Path, port: int) -> list[str]:
         (directory / "store").mkdir()
-        return configured(directory, port, PUTS)
+        return nginx_command(directory, port, PUTS)

@@ -1,4 +1,4 @@
-"""Windlass behind nginx, which is handed the sending of files: both processes together are the server."""
+"""Windlass behind nginx, which sends the files. Both processes together count as the server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from benchmarks import dialects
-from benchmarks.peers.base import Company, find_tool, free_port, process_of
-from benchmarks.peers.nginx import PROXIES, configured
+from benchmarks.peers.base import Companions, find_tool, free_port, running_process
+from benchmarks.peers.nginx import PROXIES, nginx_command
 from benchmarks.peers.windlass import Windlass
 
 
@@ -28,8 +28,8 @@ class WindlassProxied(Windlass):
         return {**super().environment(), "SENDFILE": "x-accel-redirect"}
 
     @contextlib.contextmanager
-    def company(self, directory: Path, port: int) -> Iterator[Company]:
+    def companions(self, directory: Path, port: int) -> Iterator[Companions]:
         front, media = free_port(), directory / "home" / "media"
-        command = configured(directory, front, PROXIES.format(port=port, media=media))
-        with process_of(command, directory, "nginx", {}) as nginx:
-            yield Company(front, counted=(nginx.pid,))
+        command = nginx_command(directory, front, PROXIES.format(port=port, media=media))
+        with running_process(command, directory, "nginx", {}) as nginx:
+            yield Companions(front, counted=(nginx.pid,))

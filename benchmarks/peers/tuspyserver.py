@@ -17,7 +17,7 @@ class Tuspyserver(Peer):
     key = "tuspyserver"
     name = "tuspyserver"
     dialects: ClassVar = {"tus": dialects.tus, "tus, one request": dialects.tus_in_one}
-    downloads = False  # it hands nothing out
+    downloads = False  # it serves no files
 
     def prepare(self) -> str:
         if importlib.util.find_spec("tuspyserver") is None:
@@ -26,7 +26,7 @@ class Tuspyserver(Peer):
         return f"{versions[0]}, uvicorn {versions[1]}"
 
     def command(self, directory: Path, port: int) -> list[str]:
-        # Its files go where it runs, which is the directory.
+        # It stores files in its working directory.
         application = "benchmarks.peers.tuspyserver_app:app"
         options = ["--host=127.0.0.1", f"--port={port}", "--log-level=warning", "--no-access-log"]
         return [sys.executable, "-m", "uvicorn", application, *options]

@@ -14,12 +14,12 @@ from benchmarks import dialects
 from benchmarks.http1 import Connection, Reply, UnexpectedReplyError
 from benchmarks.peers.base import Peer
 
-UNDER_WAY = ("PENDING", "PROCESSING")
-SETTLE_SECONDS = 600
+UNFINISHED_STATUSES = ("PENDING", "PROCESSING")
+PROCESSING_TIMEOUT_SECONDS = 600
 
 
 class Windlass(Peer):
-    """The base of its two rows; the durability is the only difference."""
+    """Base class of the peers; they differ in durability and set-up."""
 
     durability: ClassVar[str]
     dialects: ClassVar = {
@@ -47,27 +47,27 @@ class Windlass(Peer):
         return link
 
     def record_path(self, reply: Reply) -> str:
-        """Where the record is of the file that this reply says is complete."""
+        """Return the path of the record of the completed upload."""
         if found := reply.headers.get("windlass-file"):
             return found
         link: str = json.loads(reply.body)["links"]["self"]
         return link
 
     def wait_until_ready(self, connection: Connection, record_path: str, *, poll_seconds: float) -> None:
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline = time.monotonic() + PROCESSING_TIMEOUT_SECONDS
         while True:
             status = json.loads(connection.request("GET", f"{record_path}status/").expect(200).body)["status"]
             if status == "READY":
                 return
-            if status not in UNDER_WAY or time.monotonic() > deadline:
+            if status not in UNFINISHED_STATUSES or time.monotonic() > deadline:
                 raise UnexpectedReplyError(f"{record_path} is {status}")
             time.sleep(poll_seconds)
 
-    def settle(self, connection: Connection) -> None:
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while any(self._files(connection, status) for status in UNDER_WAY):
+    def wait_until_processed(self, connection: Connection) -> None:
+        deadline = time.monotonic() + PROCESSING_TIMEOUT_SECONDS
+        while any(self._files(connection, status) for status in UNFINISHED_STATUSES):
             if time.monotonic() > deadline:
-                raise UnexpectedReplyError("files are still under way")
+                raise UnexpectedReplyError("files are still being processed")
             time.sleep(0.2)
 
     def _files(self, connection: Connection, status: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The loads that every peer is given."""
+"""The workloads."""
 
 from benchmarks.workloads.base import Workload
 from benchmarks.workloads.bucket import ParallelIntoBucket, SingleIntoBucket

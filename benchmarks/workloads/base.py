@@ -1,4 +1,4 @@
-"""What a workload is given, and what it gives."""
+"""The interface of a workload: its scale, its source of bytes, its columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.peers.base import Peer, Running, Setup
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is sent. `FULL` is what is recorded; `QUICK` shows that everything works."""
+    """Amounts of the workloads. Results are recorded with `FULL`; `QUICK` shows that everything works."""
 
     rounds: int
     large: int
@@ -57,7 +57,7 @@ QUICK = Scale(
 
 @dataclass(frozen=True)
 class Source:
-    """Random bytes in a file, so that they come from the page cache and nothing can compress them."""
+    """A file of random bytes: read from the page cache and not compressible."""
 
     path: Path
     size: int
@@ -95,20 +95,20 @@ class Workload(ABC):
         self.source = source
 
     def dialects(self, peer: Peer) -> list[str]:
-        """The ways in which this load is given to a peer of its `setups`; none if it has nothing to do with that."""
+        """Return the dialects in which the peer is measured; empty if the workload does not apply to it."""
         return list(peer.dialects)
 
     @abstractmethod
     def describe(self) -> str:
-        """The load in words, with its figures."""
+        """Describe the load with its figures."""
 
     @abstractmethod
     def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
-        """Give the load to a server that has just been started, and say what it cost."""
+        """Run the load on a server that has just been started; return the figures."""
 
 
 def per_gib(figures: dict[str, float], size: int) -> dict[str, float]:
-    """The figures with CPU per GiB and MiB per second added."""
+    """Return the figures with CPU per GiB and MiB per second added."""
     return {
         **figures,
         "mib_per_second": size / MIB / figures["seconds"],

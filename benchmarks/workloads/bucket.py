@@ -1,4 +1,4 @@
-"""Large uploads into a bucket: what the upload server costs, and what it makes the store cost."""
+"""Large uploads into a bucket: the cost of the upload server and of the store."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from benchmarks.dialects import Dialect
 from benchmarks.measure import GIB, MIB
 from benchmarks.peers.base import Running
 from benchmarks.workloads.base import CPU, LARGEST, Column
-from benchmarks.workloads.uploads import SETTLED, SPEED, Single, Uploads
+from benchmarks.workloads.uploads import CPU_UNTIL_PROCESSED, SPEED, Single, Uploads
 
 STORE_CPU = Column("store_cpu_per_gib", "S3 server's CPU s/GiB", 2)
 
 
-class IntoBucket(Uploads):
-    """Of servers over a bucket. The store's processor time is that until everything is processed."""
+class BucketUploads(Uploads):
+    """Uploads to servers that store in a bucket. The store's CPU time is measured until everything is processed."""
 
     setups: ClassVar = ("bucket",)
-    columns: ClassVar = (SPEED, CPU, SETTLED, STORE_CPU, LARGEST)
+    columns: ClassVar = (SPEED, CPU, CPU_UNTIL_PROCESSED, STORE_CPU, LARGEST)
 
     def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
         assert server.store is not None
@@ -27,12 +27,12 @@ class IntoBucket(Uploads):
         return figures | {"store_cpu_per_gib": stored * GIB / (self.count * self.size)}
 
 
-class SingleIntoBucket(IntoBucket, Single):
+class SingleIntoBucket(BucketUploads, Single):
     key = "s3-single"
     title = "One large upload into a bucket"
 
 
-class ParallelIntoBucket(IntoBucket):
+class ParallelIntoBucket(BucketUploads):
     key = "s3-parallel"
     title = "Several large uploads into a bucket at once"
 

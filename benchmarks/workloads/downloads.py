@@ -1,4 +1,4 @@
-"""One large file on its way out."""
+"""One large download."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from benchmarks.dialects import Dialect
 from benchmarks.http1 import Connection, UnexpectedReplyError
-from benchmarks.measure import MIB, drive
+from benchmarks.measure import MIB, run_clients
 from benchmarks.peers.base import Peer, Running
 from benchmarks.workloads.base import CLIENT_CPU, CPU, LARGEST, TOTAL, Column, Workload, per_gib
 
@@ -19,7 +19,7 @@ class Download(Workload):
     columns: ClassVar = (Column("mib_per_second", "MiB/s", 0), CPU, LARGEST, TOTAL, CLIENT_CPU)
 
     def dialects(self, peer: Peer) -> list[str]:
-        # How the file came in makes no difference to how it goes out.
+        # The dialect of the upload makes no difference to the download.
         return list(peer.dialects)[:1] if peer.downloads else []
 
     def describe(self) -> str:
@@ -30,8 +30,8 @@ class Download(Workload):
         with Connection(server.port) as connection:
             path, reply = dialect(connection, server.peer.base, self.source.piece(0, size), "large.bin")
             path = server.peer.download_path(connection, path, reply)
-            server.peer.settle(connection)
-        cost = drive(server.tree, [partial(_fetch, server.port, path)])
+            server.peer.wait_until_processed(connection)
+        cost = run_clients(server.tree, [partial(_fetch, server.port, path)])
         if cost.results != [size]:
             raise UnexpectedReplyError(f"{cost.results} bytes came back of {size}")
         return per_gib(cost.figures(), size)

@@ -1,4 +1,4 @@
-"""Mixed small files until READY, beside the same work by the libraries alone; and how long each kind takes."""
+"""Mixed small files until READY, compared with the libraries alone; the time of each kind; the cost of the sandbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from benchmarks.dialects import Dialect
 from benchmarks.http1 import Body, Connection, UnexpectedReplyError
-from benchmarks.measure import ProcessTree, drive
+from benchmarks.measure import ProcessTree, run_clients
 from benchmarks.peers.base import ROOT, Peer, Running
 from benchmarks.peers.windlass import Windlass
 from benchmarks.workloads.base import Column, Workload
@@ -26,7 +26,7 @@ POLL_SECONDS = 0.01
 
 
 class Mixed(Workload):
-    """The share that is left of the libraries' own speed, after receiving, records and the sandbox."""
+    """Compare the server with the libraries alone: receiving, records and the sandbox cost the difference."""
 
     key = "mixed"
     title = "Mixed small files until READY"
@@ -51,14 +51,14 @@ class Mixed(Workload):
         )
 
     def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
-        files = daily(self.source.path.parent, self.scale.mixed, KINDS)
-        bare = _bare(files[0].parent)
+        files = sample_files(self.source.path.parent, self.scale.mixed, KINDS)
+        bare = _library_baseline(files[0].parent)
         worker = _worker(server)
         cpu, worker_cpu, started = server.tree.cpu_seconds(), worker.cpu_seconds(), time.monotonic()
         shares = [files[first::CLIENTS] for first in range(CLIENTS)]
-        drive(server.tree, [partial(_send, server, dialect, share) for share in shares if share])
+        run_clients(server.tree, [partial(_send, server, dialect, share) for share in shares if share])
         with Connection(server.port) as connection:
-            server.peer.settle(connection)
+            server.peer.wait_until_processed(connection)
             seconds = time.monotonic() - started
             _check(connection, len(files))
         count = len(files)
@@ -76,7 +76,7 @@ class Mixed(Workload):
 
 
 class EachKind(Workload):
-    """How long a person waits, by what was sent."""
+    """The time from the last byte to READY, by kind of file."""
 
     key = "kinds"
     title = "Last byte to READY, by kind"
@@ -99,7 +99,7 @@ class EachKind(Workload):
         return f"{self.scale.each_kind} files of each kind, one after the other; medians"
 
     def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
-        files = daily(self.source.path.parent, self.scale.each_kind * len(self.kinds), tuple(self.kinds))
+        files = sample_files(self.source.path.parent, self.scale.each_kind * len(self.kinds), tuple(self.kinds))
         waits: dict[str, list[float]] = {kind: [] for kind in self.kinds}
         peer = server.peer
         assert isinstance(peer, Windlass)
@@ -112,20 +112,20 @@ class EachKind(Workload):
         return {kind: statistics.median(seconds) * 1000 for kind, seconds in waits.items()}
 
 
-def daily(scratch: Path, count: int, kinds: tuple[str, ...]) -> list[Path]:
-    """Files of these kinds in turns, made once for all samples of a run."""
+def sample_files(scratch: Path, count: int, kinds: tuple[str, ...]) -> list[Path]:
+    """Return files of these kinds, made once for all samples of a run."""
     directory = scratch / f"daily-{count}-{'-'.join(kinds)}"
     if not directory.is_dir():
-        _module("benchmarks.daily", str(directory), str(count), *kinds)
+        _module("benchmarks.sample_files", str(directory), str(count), *kinds)
     return sorted(directory.iterdir())
 
 
-def _bare(directory: Path) -> dict[str, float]:
-    """The libraries' own figures, in sum."""
+def _library_baseline(directory: Path) -> dict[str, float]:
+    """Return the summed figures of the libraries alone."""
     made = directory.with_name("made")
     made.mkdir()
     try:
-        figures = json.loads(_module("benchmarks.bare", str(directory), str(made)))
+        figures = json.loads(_module("benchmarks.library_baseline", str(directory), str(made)))
     finally:
         shutil.rmtree(made)
     return {key: sum(kind[key] for kind in figures.values()) for key in ("seconds", "cpu_seconds")}
@@ -137,7 +137,7 @@ def _module(name: str, *arguments: str) -> str:
 
 
 def _worker(server: Running) -> ProcessTree:
-    """The worker with its sandbox, apart from the web process."""
+    """Return the worker with its sandbox, without the web process."""
     for process in server.tree.processes():
         line = process.cmdline()
         if "windlass" in line and line[line.index("windlass") + 1 :][:1] == ["worker"]:
@@ -156,7 +156,7 @@ def _body(path: Path) -> Body:
 
 
 def _check(connection: Connection, count: int) -> None:
-    """A file that was refused or has failed was not processed: nothing was measured then."""
+    """Require that every file is READY: a refused or failed file was not processed, and the figures would be wrong."""
     ready = 0
     target: Any = "/files/?limit=200&status=READY"
     while target:
@@ -170,14 +170,14 @@ def _check(connection: Connection, count: int) -> None:
 
 
 class SandboxCost(Workload):
-    """The server only has to be there: its steps are called by themselves."""
+    """Runs the steps without the server, which is only started."""
 
     key = "sandbox"
     title = "What the sandbox costs"
     columns: ClassVar = tuple(
-        Column(f"{kind}_{way}", f"{kind.upper()}, {said}, ms", 1)
+        Column(f"{kind}_{way}", f"{kind.upper()}, {label}, ms", 1)
         for kind in KINDS
-        for way, said in (("sandboxed", "in the sandbox"), ("here", "without"))
+        for way, label in (("sandboxed", "in the sandbox"), ("here", "without"))
     )
     more_is_better = False
 
@@ -191,6 +191,6 @@ class SandboxCost(Workload):
         )
 
     def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
-        files = daily(self.source.path.parent, self.scale.each_kind * len(KINDS), KINDS)
+        files = sample_files(self.source.path.parent, self.scale.each_kind * len(KINDS), KINDS)
         took = json.loads(_module("benchmarks.sandbox_cost", str(files[0].parent)))
         return {f"{kind}_{way}": milliseconds for kind, ways in took.items() for way, milliseconds in ways.items()}

@@ -1,4 +1,4 @@
-"""How long a person waits for a picture: from its last byte to READY, everything checked and the thumbnail made."""
+"""The time from the last byte of a picture to READY: everything checked and the thumbnail made."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Ready(Workload):
 
 
 def picture() -> bytes:
-    """A photograph's size and weight: soft shapes under a little noise, never twice the same."""
-    import pyvips  # here, because it starts threads, and the clients of the other workloads are forked
+    """Make a picture of a photograph's size: soft shapes with noise, never twice the same."""
+    import pyvips  # imported here: it starts threads, and the clients of the other workloads are forked
 
     shapes = pyvips.Image.perlin(WIDTH, HEIGHT, cell_size=400).linear(60, 128)
     noise = pyvips.Image.gaussnoise(WIDTH, HEIGHT, sigma=7, mean=0)

@@ -1,4 +1,4 @@
-"""Many small files, where what counts is what a request costs and not what a byte costs."""
+"""Many small files: the cost of a request dominates, not that of its bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from benchmarks.dialects import Dialect
 from benchmarks.http1 import Body, Connection
-from benchmarks.measure import Cost, drive
+from benchmarks.measure import Cost, run_clients
 from benchmarks.peers.base import Peer, Running
 from benchmarks.peers.windlass import Windlass
 from benchmarks.workloads.base import LARGEST, TOTAL, Column, Source, Workload
@@ -43,7 +43,7 @@ class Small(Workload):
 
 
 class Processed(Workload):
-    """The other end of the same load: how fast the workers get through what came in."""
+    """The same load until every file is processed: the speed of the workers."""
 
     key = "processed"
     title = "Many small files until processed"
@@ -63,7 +63,7 @@ class Processed(Workload):
         cpu, started = server.tree.cpu_seconds(), time.monotonic()
         _send_all(server, dialect, self.source, count)
         with Connection(server.port) as connection:
-            server.peer.settle(connection)
+            server.peer.wait_until_processed(connection)
         return {
             "files_per_second": count / (time.monotonic() - started),
             "server_cpu_ms_per_file": (server.tree.cpu_seconds() - cpu) * 1000 / count,
@@ -74,12 +74,12 @@ def _send_all(server: Running, dialect: Dialect, source: Source, count: int) -> 
     with source.path.open("rb") as file:
         content = file.read(SIZE)
     clients = [partial(_client, server, dialect, content, range(first, count, CLIENTS)) for first in range(CLIENTS)]
-    return drive(server.tree, clients)
+    return run_clients(server.tree, clients)
 
 
 def _client(server: Running, dialect: Dialect, content: bytes, numbers: range) -> None:
     with Connection(server.port) as connection:
         for number in numbers:
-            # Its own first bytes make every file another file.
+            # The first bytes make every file different.
             body = Body(head=f"{number:08}".encode() + content[8:])
             dialect(connection, server.peer.base, body, f"small-{number}.bin")

@@ -1,4 +1,4 @@
-"""Large uploads: one at a time, and many at once."""
+"""Large uploads: one, and many at once."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from typing import ClassVar
 
 from benchmarks.dialects import Dialect
 from benchmarks.http1 import Body, Connection
-from benchmarks.measure import GIB, MIB, drive
+from benchmarks.measure import GIB, MIB, run_clients
 from benchmarks.peers.base import Peer, Running
 from benchmarks.workloads.base import CLIENT_CPU, CPU, LARGEST, TOTAL, Column, Workload, per_gib
 
 SPEED = Column("mib_per_second", "MiB/s", 0)
-# Peers store and are done; ours goes on to hash, look into and describe the file, which must not be left out.
-SETTLED = Column("settled_cpu_per_gib", "CPU s/GiB until processed", 2)
+# Peers only store the file. Windlass also processes it, and that cost must be shown.
+CPU_UNTIL_PROCESSED = Column("settled_cpu_per_gib", "CPU s/GiB until processed", 2)
 
 
 def send(port: int, base: str, dialect: Dialect, body: Body, name: str) -> None:
-    """One client's whole visit."""
+    """Upload one file over a new connection."""
     with Connection(port) as connection:
         dialect(connection, base, body, name)
 
 
 class Uploads(Workload):
-    """A number of large files, all at once."""
+    """Uploads a number of large files at the same time."""
 
-    columns: ClassVar = (SPEED, CPU, SETTLED, LARGEST, TOTAL, CLIENT_CPU)
+    columns: ClassVar = (SPEED, CPU, CPU_UNTIL_PROCESSED, LARGEST, TOTAL, CLIENT_CPU)
 
     @property
     @abstractmethod
     def count(self) -> int:
-        """How many files."""
+        """Number of files."""
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """Bytes of each."""
+        """Bytes of each file."""
 
     def dialects(self, peer: Peer) -> list[str]:
-        # One request or two makes no difference to a large file.
+        # For a large file, one request or two makes no difference.
         return [name for name in peer.dialects if name != "tus, one request"]
 
     def run(self, server: Running, dialect: Dialect) -> dict[str, float]:
         before = server.tree.cpu_seconds()
-        cost = drive(server.tree, [partial(self._client, server, dialect, index) for index in range(self.count)])
+        cost = run_clients(server.tree, [partial(self._client, server, dialect, index) for index in range(self.count)])
         with Connection(server.port) as connection:
-            server.peer.settle(connection)
+            server.peer.wait_until_processed(connection)
         settled = server.tree.cpu_seconds() - before
         total = self.count * self.size
         return {**per_gib(cost.figures(), total), "settled_cpu_per_gib": settled * GIB / total}
 
     def _client(self, server: Running, dialect: Dialect, index: int) -> None:
-        # Each file begins elsewhere in the source, so that no two are the same.
+        # Each file starts at another offset of the source, so that no two are the same.
         offset = (self.source.size - self.size) * index // max(self.count - 1, 1)
         send(server.port, server.peer.base, dialect, self.source.piece(offset, self.size), f"large-{index}.bin")
 

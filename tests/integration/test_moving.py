@@ -27,7 +27,7 @@ from windlass.http.downloads.zip_archives import _blocks  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.kernel import secret_keys  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
-from windlass.operations import moving, sweep  # noqa: E402
+from windlass.operations import cleanup, moving  # noqa: E402
 from windlass.operations.moving import Report, Selection  # noqa: E402
 from windlass.storage.contract import ObjectMissing  # noqa: E402
 from windlass.storage.registry import UnknownStore, store  # noqa: E402
@@ -145,11 +145,11 @@ def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
     before = fresh(asset)
     move(owner)
     files.delete_orphans(store("local"), older_than_hours=-1)
-    sweep.sweep()
+    cleanup.sweep()
     assert read(before)
     RetainedObject.objects.update(until=now() - timedelta(seconds=1))
-    report = sweep.sweep()
-    assert report.spares_removed >= 2
+    report = cleanup.sweep()
+    assert report.counts["retained_objects_deleted"] >= 2
     assert report.bytes_freed >= before.size
     with pytest.raises(ObjectMissing):
         read(before)
@@ -332,13 +332,13 @@ def test_no_room_in_the_target_ends_the_run(owner: str, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_a_store_that_is_no_longer_set_up_stops_nothing_else(owner: str) -> None:
-    asset, before = a_file(owner), sweep.housekeeping().stores_passed_over
+    asset, before = a_file(owner), cleanup.housekeeping().counts["stores_skipped"]
     Blob.objects.filter(owner=owner).update(store="cellar")
     try:
         with pytest.raises(UnknownStore, match="There is no store 'cellar'"):
             read(fresh(asset))
-        report = sweep.housekeeping()
-        assert report.stores_passed_over == before + 1
+        report = cleanup.housekeeping()
+        assert report.counts["stores_skipped"] == before + 1
         assert report.failed == ()
         assert "cellar" in files.stores_in_use()
         assert "no store 'cellar'" in move(owner).failures[0].reason

@@ -57,7 +57,7 @@ def sweep(server: ServerProcess) -> None:
         "import django; django.setup()\n"
         "from windlass.files import api as files\n"
         "from windlass.storage.registry import store\n"
-        "files.lifecycle.delete_orphans(store(), older_than_hours=0)"
+        "files.delete_orphans(store(), older_than_hours=0)"
     )
     home = {"WINDLASS_HOME": str(server.home), "DJANGO_SETTINGS_MODULE": "windlass.settings"}
     subprocess.run([sys.executable, "-c", code], env=server.environment | home, check=True, timeout=60)

@@ -22,13 +22,13 @@ def sweep(
 ) -> None:
     """Delete what has expired or belongs to no record. The scheduler does the same periodically."""
     use_existing_home(home)
-    from windlass.operations.tidying import tidy
+    from windlass.operations.cleanup import clean_up
 
     counts: dict[str, tuple[int, int]] = {}
     with database_errors():
-        for found in tidy(dry_run=dry_run):
-            count, freed = counts.get(found.what, (0, 0))
-            counts[found.what] = count + found.count, freed + found.bytes_freed
+        for cleaned in clean_up(dry_run=dry_run):
+            count, freed = counts.get(cleaned.label, (0, 0))
+            counts[cleaned.label] = count + cleaned.count, freed + cleaned.bytes_freed
     for what, (count, freed) in counts.items():
         if as_json:
             typer.echo(json_line({"what": what, "count": count, "bytes_freed": freed, "dry_run": dry_run}))

@@ -101,7 +101,9 @@ from windlass.files.leases import (
     unrequested_leases,
 )
 from windlass.files.lifecycle import (
+    CleanedUploads,
     bytes_freed_by,
+    clean_up_uploads,
     delete_ended_uploads,
     delete_file,
     delete_orphans,
@@ -157,6 +159,7 @@ __all__ = [
     "ChunkClaim",
     "ClaimLost",
     "ClaimedChunk",
+    "CleanedUploads",
     "Damage",
     "FileAsset",
     "FileStatus",
@@ -192,6 +195,7 @@ __all__ = [
     "chunk_layout",
     "chunk_store_states",
     "claim_chunk",
+    "clean_up_uploads",
     "commit_offset",
     "complete_upload",
     "concatenations_of",

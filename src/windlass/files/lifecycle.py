@@ -7,6 +7,7 @@ a record without bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -105,6 +106,23 @@ OnChange = Callable[[str, UploadSession, int], None]
 
 def _ignore(what: str, session: UploadSession, freed: int) -> None:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedUploads:
+    """How many sessions expired, the bytes that this freed, and how many rows of ended sessions were deleted."""
+
+    expired: int
+    bytes_freed: int
+    deleted: int
+
+
+def clean_up_uploads(
+    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = _ignore
+) -> CleanedUploads:
+    """Expire sessions, and delete the rows of those that ended long ago. Arguments as for ``expire_uploads``."""
+    expired, freed = expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
+    return CleanedUploads(expired, freed, delete_ended_uploads(dry_run=dry_run, on_change=on_change))
 
 
 def expire_uploads(

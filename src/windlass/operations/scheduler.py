@@ -1,6 +1,7 @@
-"""The scheduler process: sweeps at an interval, keeps house once an hour, and reads what is stored to verify it.
+"""The scheduler process: sweep every SWEEP_SECONDS, do housekeeping every hour, verify stored files.
 
-Several may run at once."""
+Several schedulers may run at once.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
 from windlass.operations import verify
-from windlass.operations.sweep import housekeeping, sweep
+from windlass.operations.cleanup import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
 
 log = structlog.get_logger(__name__)
@@ -23,47 +24,47 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 HOUSEKEEPING_SECONDS = 3600.0
-#: The first housekeeping waits until a start's rush is over.
-SETTLE_SECONDS = 60.0
-#: How often it is looked whether stored files are due to be read.
+#: Seconds after the start at which the first housekeeping runs.
+FIRST_HOUSEKEEPING_SECONDS = 60.0
+#: Seconds between two checks of whether stored files are due to be verified.
 VERIFY_SECONDS = 60.0
-#: How long what could not be read, of a store that is away for instance, is left alone.
+#: Seconds after which files that could not be read, such as those of a store that is away, are tried again.
 UNREAD_SECONDS = 600.0
-#: How long the end waits for a block that is being read.
+#: Seconds that the end waits for a block that is being read.
 STOP_SECONDS = 5.0
 
 
 def run(stop: threading.Event) -> None:
-    """Returns when ``stop`` is set. The process may end at any moment: every part of a sweep may be cut off."""
-    threading.Thread(target=_keep_house, name="windlass-housekeeping", daemon=True).start()
+    """Run until ``stop`` is set. The process may be killed at any moment: every task may be interrupted."""
+    threading.Thread(target=_housekeep, name="windlass-housekeeping", daemon=True).start()
     verifying = threading.Thread(target=_verify, args=(stop,), name="windlass-verify", daemon=True)
     verifying.start()
     checkpointer = Checkpointer()
     log.info("scheduler.started", every_seconds=conf.get().sweep_seconds)
     while not stop.is_set():
-        _one(sweep)
-        _one(checkpointer.run)
+        _run_once(sweep)
+        _run_once(checkpointer.run)
         stop.wait(conf.get().sweep_seconds)
     verifying.join(STOP_SECONDS)
 
 
-def _keep_house() -> None:
-    """In a thread of its own: listing a large store must not hold up a lost bell."""
+def _housekeep() -> None:
+    """Runs in its own thread: listing a large store must not delay the sweep."""
     pause = threading.Event()
-    pause.wait(SETTLE_SECONDS)
+    pause.wait(FIRST_HOUSEKEEPING_SECONDS)
     while True:
-        _one(housekeeping)
+        _run_once(housekeeping)
         pause.wait(HOUSEKEEPING_SECONDS)
 
 
 def _verify(stop: threading.Event) -> None:
-    """In a thread of its own: reading everything takes days."""
+    """Runs in its own thread: reading all files takes days."""
     while conf.get().verify_every_days and not stop.is_set():
-        report = _one(partial(verify.verify_due, stop))
+        report = _run_once(partial(verify.verify_due, stop))
         stop.wait(UNREAD_SECONDS if report is not None and report.unread else VERIFY_SECONDS)
 
 
-def _one(work: Callable[[], T]) -> T | None:
+def _run_once(work: Callable[[], T]) -> T | None:
     close_old_connections()
     try:
         return work()

@@ -11,7 +11,6 @@ import structlog
 
 from windlass import conf
 from windlass.conf import MB
-from windlass.files.api import profiles
 from windlass.processing.contract import About
 from windlass.processing.registry import installed
 from windlass.processing.sandbox.capability_level import CapabilityLevel, measure
@@ -34,6 +33,8 @@ def sandbox() -> Sandbox:
 
 def unexpected_steps() -> list[str]:
     """Steps that no profile asks for: importing their libraries ahead would make every child cost more."""
+    from windlass.files.api import profiles  # loads the models: `windlass plan` runs without them
+
     documents = [profile.document() for profile in profiles().values()]
     return [
         name

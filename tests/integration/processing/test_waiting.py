@@ -14,7 +14,7 @@ from windlass.http.file_records import file_record, file_status
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
 from windlass.kernel.errors import StillRunning
-from windlass.operations.sweep import sweep
+from windlass.operations.cleanup import sweep
 from windlass.processing import api as processing
 from windlass.processing import registry
 
@@ -123,7 +123,7 @@ def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monke
     registry._is_installed.cache_clear()
     processing.shut_down()
     try:
-        assert sweep().owed_opened >= 1
+        assert sweep().counts["jobs_reopened"] >= 1
         assert job_of(asset, jobs.Stage.DESCRIBE).id in bells
         before = FileAsset.objects.get(id=asset.id)
         asset = work_off(asset)

@@ -1,4 +1,4 @@
-"""``python manage.py cleanup_expired_uploads``: what the sweep does, at once, and seen."""
+"""``python manage.py cleanup_expired_uploads``: clean up upload sessions now, as the sweep does periodically."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from windlass.files.models import UploadSession
 
 class Command(BaseCommand):
     help = (
-        "End uploads whose life is over, free their bytes, and forget those that ended longer ago than "
-        "SESSION_RETENTION_HOURS. Files are not touched. The scheduler does the same every SWEEP_SECONDS."
+        "Expire uploads past their end, free their bytes, and forget those that ended longer ago than "
+        "SESSION_RETENTION_HOURS. Files are not changed. The scheduler does the same every SWEEP_SECONDS."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--hours", type=_hours, help="End those too to which nothing has been written for this many hours."
+            "--hours", type=_hours, help="Also expire uploads to which nothing was written for this many hours."
         )
-        parser.add_argument("--dry-run", action="store_true", help="Change nothing; say what would be done.")
-        parser.add_argument("--verbose", action="store_true", help="Name each upload.")
+        parser.add_argument("--dry-run", action="store_true", help="Change nothing; print what would be done.")
+        parser.add_argument("--verbose", action="store_true", help="Print each upload.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         dry_run = options["dry_run"]
         self._verbose = options["verbose"] or options["verbosity"] > 1
-        ended, freed = lifecycle.expire_uploads(idle_hours=options["hours"], dry_run=dry_run, on_change=self._print)
-        forgotten = lifecycle.delete_ended_uploads(dry_run=dry_run, on_change=self._print)
-        size = filesizeformat(freed).replace("\xa0", " ")
+        cleaned = lifecycle.clean_up_uploads(idle_hours=options["hours"], dry_run=dry_run, on_change=self._print)
+        size = filesizeformat(cleaned.bytes_freed).replace("\xa0", " ")
         would = "would be " if dry_run else ""
         self.stdout.write(
-            f"{ended} uploads {would}expired, {freed} bytes ({size}) {would}freed, {forgotten} ended uploads "
-            f"{would}forgotten."
+            f"{cleaned.expired} uploads {would}expired, {cleaned.bytes_freed} bytes ({size}) {would}freed, "
+            f"{cleaned.deleted} ended uploads {would}forgotten."
         )
 
     def _print(self, what: str, session: UploadSession, freed: int) -> None:

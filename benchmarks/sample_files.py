@@ -1,7 +1,7 @@
-"""Files of daily life, never two the same: photographs, papers, clips, notes, songs, letters, bundles.
+"""Make sample files, no two the same: photographs, PDFs, video clips, texts, songs, DOCX and ZIP files.
 
-``python -m benchmarks.daily DIRECTORY COUNT KIND…`` writes them, in turns of the kinds. It is a process of its own
-because the libraries that make them start threads, and the clients of the benchmark are forked.
+``python -m benchmarks.sample_files DIRECTORY COUNT KIND…`` writes them, alternating the kinds. It runs in its own
+process because the libraries start threads, and the clients of the benchmark are forked.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def photo(rng: random.Random) -> bytes:
     return encoded
 
 
-def paper(rng: random.Random, pages: int = 3, lines: int = 45) -> bytes:
+def pdf(rng: random.Random, pages: int = 3, lines: int = 45) -> bytes:
     """A PDF of pages full of text."""
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"", b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
     kids = []
@@ -89,7 +89,7 @@ def paper(rng: random.Random, pages: int = 3, lines: int = 45) -> bytes:
 
 
 def _pdf(objects: list[bytes]) -> bytes:
-    """The last object is the document's information."""
+    """Assemble a PDF file. The last object is the document information."""
     body, places = bytearray(b"%PDF-1.4\n"), []
     for number, content in enumerate(objects, 1):
         places.append(len(body))
@@ -120,7 +120,7 @@ def clip(rng: random.Random, seconds: int = 2) -> bytes:
 
 
 def _frame(av: Any, texture: bytes, number: int) -> Any:
-    """Noise in blocks that move by a line each time, so that there is something to see and to encode."""
+    """Blocks of noise that move by one line each time, so that there is something to encode."""
     frame = av.VideoFrame(320, 240, "yuv420p")
     for plane in frame.planes:
         start = number * plane.line_size
@@ -157,7 +157,7 @@ def song(rng: random.Random, seconds: int = 30) -> bytes:
     return out.getvalue()
 
 
-def note(rng: random.Random) -> bytes:
+def text(rng: random.Random) -> bytes:
     """10 KB of words."""
     lines = (" ".join(rng.choices(WORDS, k=12)) for _ in range(160))
     return "\n".join(lines).encode()[: 10 * 1024]
@@ -166,7 +166,7 @@ def note(rng: random.Random) -> bytes:
 _OPEN = "http://schemas.openxmlformats.org"
 
 
-def letter(rng: random.Random) -> bytes:
+def docx(rng: random.Random) -> bytes:
     """A DOCX of two hundred paragraphs."""
     space = f"xmlns:w='{_OPEN}/wordprocessingml/2006/main'"
     text = "".join(f"<w:p><w:r><w:t>{' '.join(rng.choices(WORDS, k=40))}</w:t></w:r></w:p>" for _ in range(200))
@@ -184,9 +184,9 @@ def letter(rng: random.Random) -> bytes:
     )
 
 
-def bundle(rng: random.Random) -> bytes:
+def zip_file(rng: random.Random) -> bytes:
     """A ZIP of fifty notes."""
-    return _zip({f"notes/{n}.txt": note(rng).decode() for n in range(50)})
+    return _zip({f"notes/{n}.txt": text(rng).decode() for n in range(50)})
 
 
 def _zip(parts: Mapping[str, str]) -> bytes:
@@ -200,12 +200,12 @@ def _zip(parts: Mapping[str, str]) -> bytes:
 #: Extension -> what makes such a file.
 KINDS: Mapping[str, Callable[[random.Random], bytes]] = {
     "jpg": photo,
-    "pdf": paper,
+    "pdf": pdf,
     "mp4": clip,
-    "txt": note,
+    "txt": text,
     "mp3": song,
-    "docx": letter,
-    "zip": bundle,
+    "docx": docx,
+    "zip": zip_file,
 }
 
 

@@ -1,4 +1,4 @@
-"""The sweep finds what no bell announced; no part of it can stop another. The scheduler keeps SQLite's log short."""
+"""The sweep recovers jobs; a task that fails stops no other. The scheduler keeps SQLite's WAL short."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from windlass.conf.system_checks import check_settings  # noqa: E402  after Djan
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs.api import Job, JobState, Stage  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
-from windlass.operations import sweep as sweeping  # noqa: E402
+from windlass.operations import cleanup  # noqa: E402
 from windlass.operations.wal_checkpoint import Checkpointer  # noqa: E402
 
 
@@ -35,11 +35,11 @@ def job(home: Path) -> Job:
     return jobs.enqueue(Stage.INTAKE, uuid.uuid4())
 
 
-def test_a_dead_workers_job_is_taken_back_and_rung_for(job: Job) -> None:
+def test_the_job_of_a_dead_worker_is_queued_again_and_announced(job: Job) -> None:
     jobs.try_claim(job.id, "worker-1")
     Job.objects.filter(id=job.id).update(lease_until=now() - timedelta(seconds=1))
-    report = sweeping.sweep()
-    assert (report.jobs_taken_back, report.bells_rung, report.failed) == (1, 1, ())
+    report = cleanup.sweep()
+    assert (report.counts["claims_revoked"], report.counts["notifications_sent"], report.failed) == (1, 1, ())
     job.refresh_from_db()
     assert job.state == JobState.QUEUED
     assert job.notified_at is not None
@@ -47,22 +47,22 @@ def test_a_dead_workers_job_is_taken_back_and_rung_for(job: Job) -> None:
 
 def test_sweeping_twice_does_nothing_twice(job: Job) -> None:
     Job.objects.filter(id=job.id).update(notified_at=None)
-    assert sweeping.sweep().bells_rung == 1
-    assert sweeping.sweep().bells_rung == 0
+    assert cleanup.sweep().counts["notifications_sent"] == 1
+    assert cleanup.sweep().counts["notifications_sent"] == 0
 
 
-def test_a_part_that_fails_stops_no_other(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_fails_stops_no_other(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     Job.objects.filter(id=job.id).update(notified_at=None)
-    monkeypatch.setattr(sweeping.processing, "recover", lambda found: 1 // 0)
-    report = sweeping.sweep()
-    assert report.failed == ("lapsed_jobs",)
-    assert report.bells_rung == 1
+    monkeypatch.setattr(cleanup.processing, "revoke_claims", lambda running: 1 // 0)
+    report = cleanup.sweep()
+    assert report.failed == ("expired_claims",)
+    assert report.counts["notifications_sent"] == 1
 
 
-def test_housekeeping_prunes_what_is_older_than_it_is_kept(job: Job) -> None:
+def test_housekeeping_deletes_old_jobs(job: Job) -> None:
     Job.objects.filter(id=job.id).update(state=JobState.DEAD, updated_at=now() - timedelta(days=31))
-    report = sweeping.housekeeping()
-    assert report.jobs_pruned >= 1
+    report = cleanup.housekeeping()
+    assert report.counts["jobs_pruned"] >= 1
     assert not Job.objects.filter(id=job.id).exists()
 
 

@@ -1,8 +1,8 @@
-"""The libraries alone: the work of the default profile on each file of a directory, in one loop, in one process.
+"""The baseline: the libraries alone do the work of the default profile on each file, in one loop of one process.
 
-``python -m benchmarks.bare DIRECTORY OUTPUT`` prints a JSON document: seconds and CPU seconds of each kind. It is what
-a programmer would write without a server: libmagic for the type, SHA-256, facts and text of each kind, its thumbnail
-written to OUTPUT. Each file is opened once by each library; nothing is recorded, nothing isolated.
+``python -m benchmarks.library_baseline DIRECTORY OUTPUT`` prints a JSON document: seconds and CPU seconds of
+each kind. The loop detects the type with libmagic, computes the SHA-256, reads facts and text, and writes the thumbnail
+to OUTPUT. Each library opens each file once; nothing is recorded and nothing isolated.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-# As the sandbox has it: one thread for a file, so that processor time can be compared.
+# One thread for a file, as in the sandbox, so that processor times can be compared.
 os.environ.setdefault("VIPS_CONCURRENCY", "1")
 
 import av
@@ -33,14 +33,14 @@ SIDE = 640
 _WORD = re.compile(r"\S+")
 
 
-def of_any(file: BinaryIO, detect: Any) -> dict[str, Any]:
-    """What the gate finds out."""
+def detect_and_hash(file: BinaryIO, detect: Any) -> dict[str, Any]:
+    """The work of the intake stage."""
     mime_type = detect.from_buffer(file.read(1024 * 1024))
     file.seek(0)
     return {"mime_type": mime_type, "checksum": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def of_picture(path: Path, output: BinaryIO) -> dict[str, Any]:
+def process_picture(path: Path, output: BinaryIO) -> dict[str, Any]:
     image = pyvips.Image.new_from_file(str(path), access="sequential")
     facts = {name: str(image.get(name)) for name in image.get_fields() if name.startswith("exif-")}
     facts |= {"width": image.width, "height": image.height, "bands": image.bands, "format": image.format}
@@ -49,27 +49,27 @@ def of_picture(path: Path, output: BinaryIO) -> dict[str, Any]:
     return facts
 
 
-def of_pdf(path: Path, output: BinaryIO) -> dict[str, Any]:
+def process_pdf(path: Path, output: BinaryIO) -> dict[str, Any]:
     with pypdfium2.PdfDocument(path) as document:
         facts: dict[str, Any] = {**document.get_metadata_dict(), "pages": len(document)}
         texts = [page.get_textpage().get_text_range() for page in document]
         page = document[0]
         facts["size"] = page.get_size()
         bitmap = page.render(scale=SIDE / max(facts["size"]), rev_byteorder=True, prefer_bgrx=False)
-        drawn = _of_bitmap(bitmap)
+        drawn = _bitmap_image(bitmap)
     _save(drawn, output)
     output.write("\n".join(texts).encode())
     return facts
 
 
-def _of_bitmap(bitmap: Any) -> Any:
+def _bitmap_image(bitmap: Any) -> Any:
     data, row = bytes(bitmap.buffer), bitmap.width * 3
     packed = b"".join(data[start : start + row] for start in range(0, len(data), bitmap.stride))
     image = pyvips.Image.new_from_memory(packed, bitmap.width, bitmap.height, 3, "uchar")
     return image.copy(interpretation="srgb")
 
 
-def of_video(path: Path, output: BinaryIO) -> dict[str, Any]:
+def process_video(path: Path, output: BinaryIO) -> dict[str, Any]:
     with av.open(str(path), format="mov") as container:
         facts: dict[str, Any] = {"duration": container.duration, "bitrate": container.bit_rate}
         for stream in container.streams:
@@ -86,7 +86,7 @@ def of_video(path: Path, output: BinaryIO) -> dict[str, Any]:
     return facts
 
 
-def of_text(path: Path, output: BinaryIO) -> dict[str, Any]:
+def process_text(path: Path, output: BinaryIO) -> dict[str, Any]:
     text = path.read_bytes().decode("utf-8")
     output.write(text.encode())
     return {"lines": text.count("\n") + 1, "words": len(_WORD.findall(text)), "characters": len(text)}
@@ -97,22 +97,22 @@ def _save(image: Any, output: BinaryIO) -> None:
 
 
 WORK: Mapping[str, Callable[[Path, BinaryIO], dict[str, Any]]] = {
-    "jpg": of_picture,
-    "pdf": of_pdf,
-    "mp4": of_video,
-    "txt": of_text,
+    "jpg": process_picture,
+    "pdf": process_pdf,
+    "mp4": process_video,
+    "txt": process_text,
 }
 
 
 def main() -> None:
-    directory, made = Path(sys.argv[1]), Path(sys.argv[2])
+    directory, output_directory = Path(sys.argv[1]), Path(sys.argv[2])
     detect = magic.Magic(mime=True, mime_encoding=True)
     figures: dict[str, dict[str, float]] = defaultdict(lambda: {"files": 0, "seconds": 0.0, "cpu_seconds": 0.0})
     for path in sorted(directory.iterdir()):
         kind = path.suffix.lstrip(".")
         began, cpu = time.monotonic(), _cpu()
-        with path.open("rb") as file, (made / path.name).open("wb") as output:
-            of_any(file, detect)
+        with path.open("rb") as file, (output_directory / path.name).open("wb") as output:
+            detect_and_hash(file, detect)
             WORK[kind](path, output)
         figures[kind]["files"] += 1
         figures[kind]["seconds"] += time.monotonic() - began
