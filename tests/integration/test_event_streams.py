@@ -1,4 +1,4 @@
-"""Event streams through a real uvicorn: no event is skipped, each shows only the caller's events, and all of them end."""
+"""Event streams through a real uvicorn: no event is skipped, each shows the caller's events only, and all end."""
 
 from __future__ import annotations
 
