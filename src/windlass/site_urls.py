@@ -1,4 +1,4 @@
-"""The standalone server's paths: ours, the admin, and a problem for every other."""
+"""URL patterns of the standalone server: Windlass, its page and the admin. Every other path is a problem document."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The record plane's paths, for ``path("", include("windlass.urls"))`` in any project.
+"""URL patterns of the record plane, for ``path("", include("windlass.urls"))`` in any project.
 
-The page has an address of its own there: ``path("windlass/", include("windlass.web.urls"))``.
-
-Byte-carrying paths are answered before Django, in ``windlass.asgi``.
+The web page is included separately: ``path("windlass/", include("windlass.web.urls"))``. Paths of the byte plane are
+answered before Django, in ``windlass.asgi``.
 """
 
 from __future__ import annotations

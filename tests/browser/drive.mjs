@@ -124,8 +124,8 @@ const scenarios = {
       await row.locator(button).click()
       await row.waitFor({ state: 'detached', timeout: PATIENCE })
       // A live event may remove the row before the reply is there, and only the reply is told.
-      await page.locator('#said', { hasText: outcome }).waitFor({ timeout: PATIENCE })
-      said.push(await page.locator('#said').textContent())
+      await page.locator('#message', { hasText: outcome }).waitFor({ timeout: PATIENCE })
+      said.push(await page.locator('#message').textContent())
     }
     await page.setInputFiles(task.choose, task.path)
     await row.locator('.status[data-status=READY]').waitFor({ timeout: PATIENCE })

@@ -21,7 +21,7 @@ from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storag
 from tests.services import S3Server, Sftp  # noqa: E402  after Django
 from windlass.files import api as files  # noqa: E402
 from windlass.storage.conformance import StoreConformance  # noqa: E402
-from windlass.storage.conformance.base import KEY, OTHER, kept, keys, make, pattern, read, write  # noqa: E402
+from windlass.storage.conformance.base import KEY, OTHER, keys, make, pattern, read, through_json, write  # noqa: E402
 from windlass.storage.contract import (  # noqa: E402
     ObjectMissing,
     StoreError,
@@ -103,7 +103,7 @@ def in_storage(place: Place, key: str = KEY) -> Path:
 
 
 def test_a_file_system_takes_the_staged_file_as_it_is(store: DjangoStore, place: Place) -> None:
-    state = write(store, KEY, kept(store.create(KEY)), 0, b"bytes")
+    state = write(store, KEY, through_json(store.create(KEY)), 0, b"bytes")
     staged = (place.staging / KEY).stat().st_ino
     assert not in_storage(place).exists()
     store.complete(KEY, state, 5)
@@ -124,7 +124,7 @@ def test_another_file_system_gets_a_copy(store: DjangoStore, s3_server: S3Server
 
 def test_who_died_after_saving_and_before_recording_is_succeeded(store: DjangoStore, place: Place) -> None:
     """The last bytes come again, to a process that knows the state before them; they may even be others."""
-    first, state = pattern(5000), kept(store.create(KEY))
+    first, state = pattern(5000), through_json(store.create(KEY))
     state = write(store, KEY, state, 0, first)
     last = write(store, KEY, state, 5000, pattern(3000, seed=2))
     store.complete(KEY, last, 8000)
@@ -137,7 +137,7 @@ def test_who_died_after_saving_and_before_recording_is_succeeded(store: DjangoSt
 
 def test_an_upload_that_is_staged_elsewhere_waits_for_its_machine(store: DjangoStore, tmp_path: Path) -> None:
     place = Place(store._gateway._name, tmp_path / "another")
-    state = kept(store.create(KEY))
+    state = through_json(store.create(KEY))
     for call in (lambda other: other.open_writer(KEY, state), lambda other: other.complete(KEY, state, 0)):
         with pytest.raises(StoreUnavailable, match="DJANGO_STORAGE_STAGING"):
             call(open_store(place))
@@ -208,7 +208,7 @@ def over(place: Place, kind: type[Storage]) -> DjangoStore:
 
 def test_a_storage_that_gives_other_names_is_refused_and_keeps_nothing(place: Place) -> None:
     store = over(place, Renames)
-    state = write(store, KEY, kept(store.create(KEY)), 0, b"bytes")
+    state = write(store, KEY, through_json(store.create(KEY)), 0, b"bytes")
     with pytest.raises(StoreError, match="must keep the given name"):
         store.complete(KEY, state, 5)
     assert [path for path in in_storage(place, "").rglob("*") if path.is_file()] == []
@@ -216,7 +216,7 @@ def test_a_storage_that_gives_other_names_is_refused_and_keeps_nothing(place: Pl
 
 def test_a_size_that_is_not_the_right_one_is_noticed(place: Place) -> None:
     store = over(place, Forgets)
-    state = write(store, KEY, kept(store.create(KEY)), 0, b"bytes")
+    state = write(store, KEY, through_json(store.create(KEY)), 0, b"bytes")
     with pytest.raises(StoreError, match="4 bytes of it after saving 5"):
         store.complete(KEY, state, 5)
 
@@ -310,7 +310,7 @@ def test_a_server_that_is_away_keeps_what_is_staged(sftp_server: Sftp, tmp_path:
     options = sftp_server.options(tmp_path / "files")
     away = options | {"params": options["params"] | {"port": 1}}
     store = DjangoStore(StorageName("storages.backends.sftpstorage.SFTPStorage", away), tmp_path / "staging")
-    state = write(store, KEY, kept(store.create(KEY)), 0, b"bytes")
+    state = write(store, KEY, through_json(store.create(KEY)), 0, b"bytes")
     with pytest.raises(StoreUnavailable):
         store.complete(KEY, state, 5)
     back = DjangoStore(StorageName("storages.backends.sftpstorage.SFTPStorage", options), tmp_path / "staging")

@@ -15,7 +15,7 @@ from tests.contract import test_django_store as django_stores
 from windlass.kernel import secret_keys
 from windlass.storage import page_cache
 from windlass.storage.conformance import StoreConformance
-from windlass.storage.conformance.base import KEY, OTHER, kept, keys, make, pattern, read, write
+from windlass.storage.conformance.base import KEY, OTHER, keys, make, pattern, read, through_json, write
 from windlass.storage.contract import StoreError
 from windlass.storage.encryption import header
 from windlass.storage.encryption.header import Keyring
@@ -99,7 +99,7 @@ def test_where_bytes_are_split_makes_no_difference(cuts: list[int], offset: int)
 def test_a_header_that_a_power_cut_took_is_written_again(place: Path) -> None:
     """It was never synced, and the upload's row was: what is written then counts."""
     store = under(place, KEY_ONE)
-    state = kept(store.create(KEY))
+    state = through_json(store.create(KEY))
     write(store, KEY, state, 0, b"lost with its header")
     (place / f"{KEY}.enc").write_bytes(b"")
     state = write(store, KEY, state, 0, b"sent once more")
@@ -113,7 +113,7 @@ def test_a_header_that_a_power_cut_took_is_written_again(place: Path) -> None:
 def test_a_key_is_changed(place: Path) -> None:
     first = under(place, KEY_ONE)
     make(first, KEY, b"under the old key")
-    begun = write(first, OTHER, kept(first.create(OTHER)), 0, b"begun under it")
+    begun = write(first, OTHER, through_json(first.create(OTHER)), 0, b"begun under it")
     store = under(place, KEY_TWO, KEY_ONE)
     assert read(store, KEY) == b"under the old key"
     store.complete(OTHER, write(store, OTHER, begun, 14, b" and finished"), 27)
@@ -127,7 +127,7 @@ def test_a_key_is_changed(place: Path) -> None:
 def test_without_its_key_an_object_is_neither_served_nor_lost(place: Path, ring: tuple[bytes | None, ...]) -> None:
     store = under(place, KEY_ONE)
     make(store, KEY, b"secret")
-    begun = write(store, OTHER, kept(store.create(OTHER)), 0, b"begun")
+    begun = write(store, OTHER, through_json(store.create(OTHER)), 0, b"begun")
     lacking = under(place, *ring)
     for call in (lambda: lacking.open(KEY), lambda: lacking.open_writer(OTHER, begun)):
         with pytest.raises(header.KeyMissing, match=MasterKey(KEY_ONE).id.hex()):
@@ -186,12 +186,12 @@ def test_plain_objects_stay_readable_whatever_they_hold(place: Path) -> None:
 
 def test_an_upload_that_began_before_there_was_a_key_is_finished_plain(place: Path) -> None:
     plain = under(place, None)
-    state = write(plain, KEY, kept(plain.create(KEY)), 0, b"begun ")
+    state = write(plain, KEY, through_json(plain.create(KEY)), 0, b"begun ")
     make(under(place, KEY_ONE), OTHER, b"of an encrypted one")
     store = under(place, KEY_ONE)
     writer = store.open_writer(KEY, state)
     assert writer.copy(6, OTHER, 3, 16) == 16  # type: ignore[attr-defined]  # as its capability says
-    state = kept(writer.sync())
+    state = through_json(writer.sync())
     writer.close()
     store.complete(KEY, state, 22)
     assert read(store, KEY) == b"begun an encrypted one"

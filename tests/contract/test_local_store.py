@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from tests import services
 from windlass.storage import posix
 from windlass.storage.conformance import StoreConformance
-from windlass.storage.conformance.base import KEY, OTHER, kept, keys, make, pattern, read, write
-from windlass.storage.conformance.writers import writing_elsewhere
+from windlass.storage.conformance.base import KEY, OTHER, keys, make, pattern, read, through_json, write
+from windlass.storage.conformance.writers import writer_elsewhere
 from windlass.storage.contract import (
     ObjectMissing,
     StoreError,
@@ -190,7 +190,7 @@ def test_a_symlinked_directory_is_not_entered(store: LocalStore, root: Path, tmp
 
 def test_a_stopped_process_keeps_its_lock_and_a_killed_one_loses_it(store: LocalStore, root: Path) -> None:
     state = store.create(KEY)
-    with writing_elsewhere(LocalStore, root, KEY, state) as elsewhere:
+    with writer_elsewhere(LocalStore, root, KEY, state) as elsewhere:
         os.kill(elsewhere.pid, signal.SIGSTOP)
         with pytest.raises(WriterBusy):
             store.open_writer(KEY, state)
@@ -225,7 +225,7 @@ def test_a_writer_of_a_discarded_object_harms_nothing(store: LocalStore) -> None
 
 def test_a_crash_leaves_a_tail_that_completing_cuts_off(store: LocalStore, root: Path) -> None:
     state = write(store, KEY, store.create(KEY), 0, b"committed")
-    with writing_elsewhere(LocalStore, root, KEY, state) as elsewhere:
+    with writer_elsewhere(LocalStore, root, KEY, state) as elsewhere:
         elsewhere.kill()
     assert (root / KEY).read_bytes() == b"never committed"
     state = write(store, KEY, state, 0, b"committed")
@@ -285,7 +285,7 @@ def test_an_object_that_began_undurably_becomes_durable_with_its_first_sync(
 ) -> None:
     store.create(OTHER)
     synced.clear()
-    state = kept(store.create(KEY, durable=False))
+    state = through_json(store.create(KEY, durable=False))
     assert synced == []
     state = write(store, KEY, state, 0, b"one")
     assert synced == [inode(root / KEY), inode(root / "objects/ab")]
@@ -297,10 +297,10 @@ def test_an_object_that_began_undurably_becomes_durable_with_its_first_sync(
 def test_a_state_without_durability_syncs_nothing_and_remembers_that(
     store: LocalStore, root: Path, synced: list[int]
 ) -> None:
-    state = kept(store.create(KEY, durable=False))
+    state = through_json(store.create(KEY, durable=False))
     synced.clear()
     writer = store.open_writer(KEY, state)
-    state = kept(writer.sync(durable=False))
+    state = through_json(writer.sync(durable=False))
     writer.close()
     assert synced == []
     store.complete(KEY, state, 0)
@@ -311,7 +311,7 @@ def test_a_state_without_durability_syncs_nothing_and_remembers_that(
 def test_completing_syncs_what_was_never_synced_or_nothing_at_all(
     store: LocalStore, root: Path, synced: list[int]
 ) -> None:
-    state = kept(store.create(KEY, durable=False))
+    state = through_json(store.create(KEY, durable=False))
     synced.clear()
     store.complete(KEY, state, 0, durable=False)
     assert synced == []

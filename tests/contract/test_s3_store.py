@@ -18,9 +18,9 @@ import pytest
 
 from tests.services import S3Server
 from windlass.storage.conformance import StoreConformance
-from windlass.storage.conformance.base import KEY, kept, make, pattern, read, write
+from windlass.storage.conformance.base import KEY, make, pattern, read, through_json, write
+from windlass.storage.conformance.checkpoints import Checkpoints
 from windlass.storage.conformance.copying import Copying
-from windlass.storage.conformance.parts import Parts
 from windlass.storage.conformance.unfinished import UnfinishedObjects
 from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
 from windlass.storage.s3.client import MIB, Options
@@ -41,7 +41,7 @@ class TestS3Store(StoreConformance):
         return options(s3_server)
 
 
-class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Parts):
+class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Checkpoints):
     open_store = staticmethod(S3Store)
 
     @pytest.fixture
@@ -49,7 +49,7 @@ class TestS3StoreWithinABucketProvedByMd5(UnfinishedObjects, Copying, Parts):
         return options(s3_server, prefix="some/where/", checksum="md5", part_size=8 * MIB)
 
 
-class TestS3StoreWithoutMemory(UnfinishedObjects, Copying, Parts):
+class TestS3StoreWithoutMemory(UnfinishedObjects, Copying, Checkpoints):
     """Every byte that does not fill a part is put away at once."""
 
     open_store = staticmethod(S3Store)
@@ -70,19 +70,19 @@ def test_every_part_but_the_last_has_the_same_size(s3_server: S3Server, store: S
     assert Options("b").part_size_for(8 * MIB * 10_000) == 8 * MIB
     assert Options("b").part_size_for(8 * MIB * 10_000 + 1) == 9 * MIB
     assert Options("b").part_size_for(5 * 1024**4) * 10_000 >= 5 * 1024**4
-    state = kept(store.create(KEY))
+    state = through_json(store.create(KEY))
     writer = store.open_writer(KEY, state)
     data, at = pattern(17 * MIB), 0
     for size in (3, 4 * MIB, 6 * MIB, 7 * MIB - 3):
         at += writer.write(at, [data[at : at + size]])
-        state = kept(writer.sync())
+        state = through_json(writer.sync())
     writer.close()
     found = s3_server.client.list_parts(Bucket=store._options.bucket, Key=KEY, UploadId=state["upload"])["Parts"]
     assert [part["Size"] for part in found] == [5 * MIB] * 3
 
 
 def test_a_part_that_was_replaced_behind_our_back_is_noticed(s3_server: S3Server, store: S3Store) -> None:
-    state = write(store, KEY, kept(store.create(KEY)), 0, pattern(11 * MIB))
+    state = write(store, KEY, through_json(store.create(KEY)), 0, pattern(11 * MIB))
     s3_server.client.upload_part(
         Bucket=store._options.bucket, Key=KEY, UploadId=state["upload"], PartNumber=2, Body=pattern(5 * MIB, seed=2)
     )
@@ -96,7 +96,7 @@ def test_a_checkpoint_puts_only_away_what_is_there_for_a_while(store: S3Store) -
     def pieces() -> int:
         return sum(found.size for found in store.objects())
 
-    writer = store.open_writer(KEY, kept(store.create(KEY)))
+    writer = store.open_writer(KEY, through_json(store.create(KEY)))
     writer.write(0, [pattern(12 * MIB)])
     assert writer.checkpoint(12 * MIB, max_lag=32 * MIB)[1] in (0, 5 * MIB, 10 * MIB)
     assert pieces() == 0
@@ -119,13 +119,13 @@ def test_no_log_shows_what_is_in_a_file(store: S3Store, caplog: pytest.LogCaptur
 
 
 def test_a_state_stays_small(store: S3Store) -> None:
-    state = write(store, KEY, kept(store.create(KEY)), 0, pattern(40 * MIB))
+    state = write(store, KEY, through_json(store.create(KEY)), 0, pattern(40 * MIB))
     assert len(json.dumps(state)) < 1000
 
 
 def test_memory_is_given_back(s3_server: S3Server) -> None:
     store = S3Store(options(s3_server))
-    writer = store.open_writer(KEY, kept(store.create(KEY)))
+    writer = store.open_writer(KEY, through_json(store.create(KEY)))
     writer.write(0, [pattern(12 * MIB)])
     assert store._memory.used > 0
     writer.close()

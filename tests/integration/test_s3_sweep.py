@@ -15,7 +15,7 @@ from tests.new_uploads import new_upload  # noqa: E402  after Django
 from tests.services import S3Server  # noqa: E402
 from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob  # noqa: E402
-from windlass.storage.conformance.base import kept, make, pattern, read, write  # noqa: E402
+from windlass.storage.conformance.base import make, pattern, read, through_json, write  # noqa: E402
 from windlass.storage.s3 import objects  # noqa: E402
 from windlass.storage.s3.client import MIB, Options  # noqa: E402
 from windlass.storage.s3.store import S3Store  # noqa: E402
@@ -40,12 +40,12 @@ def key() -> str:
 
 def test_only_what_no_row_names_is_removed(target: S3Store, s3_server: S3Server) -> None:
     living, stray, whole, orphan = key(), key(), key(), key()
-    state = write(target, living, kept(target.create(living)), 0, pattern(9 * MIB))
+    state = write(target, living, through_json(target.create(living)), 0, pattern(9 * MIB))
     begun(living, state)
-    write(target, stray, kept(target.create(stray)), 0, pattern(9 * MIB))
+    write(target, stray, through_json(target.create(stray)), 0, pattern(9 * MIB))
     make(target, whole, b"whole")
     Blob.objects.create(owner="user:s3", store="s3", key=whole, size=5)
-    kept(target.create(whole))  # an upload of the same object that a crash left, and a piece
+    through_json(target.create(whole))  # an upload of the same object that a crash left, and a piece
     objects.put(target._bucket, objects.tail_key(whole, objects.new_token()), b"piece")
     make(target, orphan, b"orphan")
     s3_server.client.put_object(Bucket=target._options.bucket, Key="reports/of/somebody/else", Body=b"theirs")

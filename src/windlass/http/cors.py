@@ -1,4 +1,4 @@
-"""Pages of other origins (Fetch, "CORS protocol"): those that CORS_ALLOWED_ORIGINS names may call everything here."""
+"""CORS (Fetch, "CORS protocol"): pages of the origins in CORS_ALLOWED_ORIGINS may call every endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from windlass.http.middleware import Message, Scope, Send, header
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-#: What a page may send beyond what every page may.
+#: Request headers that a page may send besides the CORS-safelisted ones.
 ALLOWED_HEADERS = (
     *("Authorization", "Content-Type", "Content-Disposition", "X-Request-ID", "X-CSRFToken"),
     *("X-HTTP-Method-Override", "X-Requested-With", "X-Checksum-SHA256", "Content-Digest", "Repr-Digest"),
@@ -17,7 +17,7 @@ ALLOWED_HEADERS = (
     *("Last-Event-ID", "Cache-Control"),
 )
 
-#: What a page may read beyond what every page may.
+#: Response headers that a page may read besides the CORS-safelisted ones.
 EXPOSED_HEADERS = (
     *("Location", "Windlass-File", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "ETag"),
     *("Content-Disposition", "Content-Range", "Accept-Patch", "WWW-Authenticate"),
@@ -26,12 +26,12 @@ EXPOSED_HEADERS = (
     *("Upload-Complete", "Upload-Limit", "Upload-Draft-Interop-Version"),
 )
 
-#: How long a browser may keep a permission (seconds); none keeps it longer.
+#: Seconds that a browser may cache the answer to a preflight; browsers cap it at this.
 MAX_AGE = 7200
 
 
 def permitting(scope: Scope, send: Send) -> Send:
-    """Every reply says whether its page may read it, and one to a preflight also what the page may do."""
+    """Add the CORS headers to every reply, and those of a preflight to its reply."""
     if not conf.get().cors_allowed_origins:
         return send
     extra = [(name.encode(), value.encode("latin-1")) for name, value in _headers(scope).items()]
@@ -45,7 +45,7 @@ def permitting(scope: Scope, send: Send) -> Send:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Whether a browser asks, for a page that is allowed here, what that page may do."""
+    """Whether the request is a preflight for a page of an allowed origin."""
     return (
         scope["method"] == "OPTIONS"
         and header(scope, b"access-control-request-method") is not None
@@ -54,7 +54,7 @@ def is_preflight(scope: Scope) -> bool:
 
 
 async def answer_options(send: Send) -> None:
-    """For paths that say nothing else to OPTIONS, a preflight or not. ``send`` is what ``permitting`` gave."""
+    """Answer OPTIONS where no endpoint does, a preflight or not. ``send`` is that of ``permitting``."""
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body", "body": b""})
 
@@ -63,20 +63,20 @@ def _headers(scope: Scope) -> dict[str, str]:
     origin = _allowed_origin(scope)
     if origin is None:
         return {}
-    found = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS)}
-    if origin != "*":  # cookies are for origins that are named
-        found["Access-Control-Allow-Credentials"] = "true"
+    headers = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": ", ".join(EXPOSED_HEADERS)}
+    if origin != "*":  # cookies are allowed only for origins that are named
+        headers["Access-Control-Allow-Credentials"] = "true"
     if is_preflight(scope):
-        found |= {
+        headers |= {
             "Access-Control-Allow-Methods": ", ".join(METHODS),
             "Access-Control-Allow-Headers": ", ".join(ALLOWED_HEADERS),
             "Access-Control-Max-Age": str(MAX_AGE),
         }
-    return found
+    return headers
 
 
 def _allowed_origin(scope: Scope) -> str | None:
-    """How the reply names the page's origin, if that is allowed."""
+    """The page's origin, or ``*``, if the settings allow it."""
     allowed = conf.get().cors_allowed_origins
     origin = header(scope, b"origin")
     if origin is None:
@@ -85,7 +85,7 @@ def _allowed_origin(scope: Scope) -> str | None:
 
 
 def _with_vary(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """A cache must not give one origin the reply to another."""
+    """Add ``Vary: Origin``, so that a cache does not give one origin the reply to another."""
     vary = [value for name, value in headers if name.lower() == b"vary"]
     others = [(name, value) for name, value in headers if name.lower() != b"vary"]
     return [*others, (b"vary", b", ".join([*vary, b"Origin"]))]

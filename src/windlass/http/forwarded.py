@@ -1,9 +1,9 @@
-"""What a trusted proxy says of the request that it passed on: who asked, how, of which host, and below which path.
+"""Read the headers of trusted proxies: the client's address, scheme, host, port and path prefix.
 
-``X-Forwarded-For, -Proto, -Host, -Port, -Prefix``, or ``Forwarded`` (RFC 7239) where there is none of them. Anybody may
-send these fields, so they count only as far as an unbroken chain of TRUSTED_PROXIES reaches, looked at from this end.
-Where nobody told addresses, the chain cannot be followed: the first entry of a list counts, since the proxy that sent
-it is trusted and would otherwise have replaced it.
+They are ``X-Forwarded-For, -Proto, -Host, -Port, -Prefix``, or ``Forwarded`` (RFC 7239) where there is none of those.
+Anybody may send them, so an entry counts only if an unbroken chain of TRUSTED_PROXIES reaches from it to this server.
+Without addresses the chain cannot be followed: the first entry of a list counts, since the trusted proxy that sent it
+would otherwise have replaced it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _SCHEMES = {
 _DONE = "windlass.forwarded"
 _PROXIED = "windlass.proxied"
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-_USUAL_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+_DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """Of the hop that the outermost trusted proxy saw."""
+class _ClientHop:
+    """The request as the outermost trusted proxy received it; None where it did not say."""
 
     client: str | None = None
     scheme: str | None = None
@@ -49,8 +49,10 @@ class _Said:
 
 
 def as_client_sees(scope: Scope) -> Scope:
-    """The scope with what proxies say, and with the prefix of settings: ``ROOT_PATH`` where the server in front of us
-    names none, and Django's ``FORCE_SCRIPT_NAME``, which replaces any other."""
+    """The scope with the values of trusted proxies and the prefix of the settings.
+
+    That is ``ROOT_PATH`` where the ASGI server has no prefix; Django's ``FORCE_SCRIPT_NAME`` replaces any other.
+    """
     if conf.get().root_path and not scope.get("root_path"):
         scope = _below(scope, conf.get().root_path)
     seen = forwarded(scope)
@@ -59,12 +61,12 @@ def as_client_sees(scope: Scope) -> Scope:
 
 
 def forwarded(scope: Scope) -> Scope:
-    """The scope as the client's own request would have made it; the same one where no trusted proxy sent it."""
+    """The scope of the client's own request; ``scope`` itself where no trusted proxy sent it."""
     trusted = conf.get().trusted_proxies
     client = scope.get("client")
     if not trusted or _DONE in scope or client is None or not _is_trusted(client[0], trusted):
         return scope
-    return _as_said(scope, _said(scope, trusted))
+    return _with_hop(scope, _client_hop(scope, trusted))
 
 
 def is_trusted_proxy(address: str) -> bool:
@@ -74,51 +76,51 @@ def is_trusted_proxy(address: str) -> bool:
 
 
 def base_of(scope: Scope) -> urls.UrlBase:
-    """For the URLs in replies to this request, which ``forwarded`` has looked at."""
+    """The base of URLs in replies to this request, whose scope ``forwarded`` returned."""
     host = header(scope, b"host") or ""
     proxied = bool(scope.get(_PROXIED))
     return urls.UrlBase(f"{scope['scheme']}://{host}" if host else "", scope.get("root_path", ""), proxied)
 
 
 def path_of(scope: Scope) -> str:
-    """The path below the prefix: what routes are compared with."""
+    """The path below the prefix, by which requests are routed."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 def _below(scope: Scope, root: str) -> Scope:
-    """Whether the proxy in front took the prefix off the path or not."""
+    """The scope below the prefix ``root``, which a proxy may have removed from the path."""
     path = path_of(scope)
     kept = path if path == root or path.startswith(f"{root}/") else root + path
     return {**scope, "root_path": root, "path": kept, "raw_path": None}
 
 
-def _as_said(scope: Scope, said: _Said) -> Scope:
+def _with_hop(scope: Scope, hop: _ClientHop) -> Scope:
     seen: Scope = {**scope, _DONE: True}
-    if said.client is not None:
-        seen["client"] = (said.client, 0)
-    if said.scheme is not None:
-        seen["scheme"] = _SCHEMES[said.scheme, scope["type"]]
-    host = _with_port(said.host or header(scope, b"host") or "", said.port, seen["scheme"])
-    if said.host is not None or said.port is not None:
+    if hop.client is not None:
+        seen["client"] = (hop.client, 0)
+    if hop.scheme is not None:
+        seen["scheme"] = _SCHEMES[hop.scheme, scope["type"]]
+    host = _with_port(hop.host or header(scope, b"host") or "", hop.port, seen["scheme"])
+    if hop.host is not None or hop.port is not None:
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
         seen["headers"] = [(b"host", host.encode("latin-1")), *others]
-    if said.prefix is not None:
-        seen["root_path"] = said.prefix + scope.get("root_path", "")
-        seen["path"] = said.prefix + scope["path"]
+    if hop.prefix is not None:
+        seen["root_path"] = hop.prefix + scope.get("root_path", "")
+        seen["path"] = hop.prefix + scope["path"]
         seen["raw_path"] = None
-    seen[_PROXIED] = (said.scheme, said.host, said.port) != (None, None, None)
+    seen[_PROXIED] = (hop.scheme, hop.host, hop.port) != (None, None, None)
     return seen
 
 
 def _with_port(host: str, port: str | None, scheme: str) -> str:
-    """A port in the host itself says more than the field; the scheme's usual one is left out."""
-    if port is None or not host or re.search(r":\d+$", host) or port == _USUAL_PORTS.get(scheme):
+    """The host with the port, unless it has one or the port is the scheme's default."""
+    if port is None or not host or re.search(r":\d+$", host) or port == _DEFAULT_PORTS.get(scheme):
         return host
     return f"{host}:{port}"
 
 
-def _said(scope: Scope, trusted: tuple[str, ...]) -> _Said:
+def _client_hop(scope: Scope, trusted: tuple[str, ...]) -> _ClientHop:
     addresses = _list(scope, b"x-forwarded-for")
     schemes, hosts = _list(scope, b"x-forwarded-proto"), _list(scope, b"x-forwarded-host")
     ports = _list(scope, b"x-forwarded-port")
@@ -130,7 +132,7 @@ def _said(scope: Scope, trusted: tuple[str, ...]) -> _Said:
         hosts = [element.get("host", "") for element in elements]
     hops = _hops(addresses, trusted) if any(addresses) else max(len(schemes), len(hosts), len(ports), 1)
     scheme, host, port = _at(schemes, hops).lower(), _at(hosts, hops), _at(ports, hops)
-    return _Said(
+    return _ClientHop(
         client=_address(_at(addresses, hops)),
         scheme=scheme if scheme in ("http", "https") else None,
         host=host if _HOST.fullmatch(host) else None,
@@ -140,8 +142,8 @@ def _said(scope: Scope, trusted: tuple[str, ...]) -> _Said:
 
 
 def _hops(addresses: Sequence[str], trusted: tuple[str, ...]) -> int:
-    """How many entries at the end were written by trusted proxies: the nearest one's, and each before it that was
-    written by an address which is trusted too."""
+    """The number of entries at the end that trusted proxies wrote: the nearest proxy's, and each entry before it that
+    a trusted address wrote."""
     hops = 1
     while hops < len(addresses) and _is_trusted(addresses[-hops], trusted):
         hops += 1
@@ -149,13 +151,13 @@ def _hops(addresses: Sequence[str], trusted: tuple[str, ...]) -> int:
 
 
 def _at(values: Sequence[str], hops: int) -> str:
-    """A proxy that sets a single value, instead of adding to a list, resumable_dialect for all."""
+    """The entry of the client's hop. A proxy that sets a single value, instead of adding to a list, sets it for all."""
     return values[-min(hops, len(values))] if values else ""
 
 
 def _list(scope: Scope, name: bytes) -> list[str]:
-    found = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-    return [part.strip() for part in ",".join(found).split(",") if part.strip()]
+    values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return [part.strip() for part in ",".join(values).split(",") if part.strip()]
 
 
 def _is_trusted(text: str, trusted: tuple[str, ...]) -> bool:

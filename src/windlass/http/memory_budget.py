@@ -1,7 +1,7 @@
 """One budget per process for bytes that wait in memory: bodies, JSON, blocks on their way to slow clients.
 
-Each connection may hold a little without asking (``FREE_PER_CONNECTION``), so that slow clients, who hold all of the
-budget together at worst, cannot keep others from being served. Memory is bounded by the budget and that little.
+Each connection may hold FREE_PER_CONNECTION bytes without a share, so that slow clients that hold the whole budget do
+not keep others from being served. Memory is bounded by the budget and these bytes of every connection.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from windlass import conf
 from windlass.kernel.errors import Unavailable
 
 FREE_PER_CONNECTION = 64 * 1024
-#: How long a request waits for its share before it is told to come again (seconds).
+#: Seconds that a request waits for its share before it is refused.
 WAIT_SECONDS = 10.0
 
 _MB = 1024 * 1024
 
 
 class MemoryBudget:
-    """A number of bytes that is shared out. All methods belong to one event loop."""
+    """A number of bytes to be shared. All methods belong to one event loop."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -39,13 +39,13 @@ class MemoryBudget:
         self._peak = max(self._peak, self.used)
         return True
 
-    def give(self, size: int) -> None:
+    def give_back(self, size: int) -> None:
         self.used -= size
         if size:
             self._freed.set()
 
     async def take(self, size: int) -> None:
-        """Wait for a share. Raises Unavailable where there is none for too long."""
+        """Take ``size`` bytes, once they are free. Raises Unavailable after WAIT_SECONDS."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while not self.try_take(size):
@@ -59,15 +59,15 @@ class MemoryBudget:
 
     @asynccontextmanager
     async def share(self) -> AsyncIterator[Share]:
-        """What one request takes, all given back at the end."""
-        found = Share(self)
+        """A share that is given back at the end of the block."""
+        share = Share(self)
         try:
-            yield found
+            yield share
         finally:
-            self.give(found.size)
+            self.give_back(share.size)
 
     def trim_is_due(self) -> bool:
-        """Whether much was in use since the last time and little is now."""
+        """Whether much less is in use than at some time since the last call that returned true."""
         due = self._peak >= self.size // 4 and self.used <= self._peak // 4
         if due:
             self._peak = self.used
@@ -82,25 +82,25 @@ class Share:
         self.size = 0
 
     async def grow(self, size: int) -> None:
-        """Raises Unavailable."""
+        """Take ``size`` more bytes. Raises Unavailable."""
         await self._budget.take(size)
         self.size += size
 
 
 def budget() -> MemoryBudget:
-    """That of the running event loop, of which a process has one."""
+    """The budget of the running event loop, of which a process has one."""
     loop = asyncio.get_running_loop()
-    found = _budgets.get(loop)
-    if found is None:
-        found = _budgets[loop] = MemoryBudget(conf.get().memory_in_flight_mb * _MB)
-    return found
+    existing = _budgets.get(loop)
+    if existing is None:
+        existing = _budgets[loop] = MemoryBudget(conf.get().memory_in_flight_mb * _MB)
+    return existing
 
 
 _budgets: WeakKeyDictionary[asyncio.AbstractEventLoop, MemoryBudget] = WeakKeyDictionary()
 
 
 def give_back_freed_memory() -> None:
-    """Give what the C library keeps for later back to the system. Takes milliseconds: call it in a thread."""
+    """Return memory that the C library keeps for reuse to the system. Takes milliseconds: call it in a thread."""
     trim = _malloc_trim()
     if trim is not None:
         trim(0)

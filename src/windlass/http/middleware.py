@@ -1,4 +1,4 @@
-"""What happens to every request before anybody looks at what it wants, and to every reply on its way out."""
+"""What every request and reply goes through: request ids, security headers, the check of Host, limits of bodies."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: The largest body that the record plane takes (bytes): JSON calls and forms of the admin. File bytes never go there.
+#: Bytes of the largest body on the record plane: JSON calls and forms of the admin. File bytes never go there.
 RECORD_BODY_LIMIT = 4 * 1024 * 1024
-#: Of Django's own pages, which anybody may call.
+#: Bytes of the largest body of Django's own pages, which anybody may call.
 PAGE_BODY_LIMIT = 1024 * 1024
 
 
@@ -34,18 +34,18 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def identify(scope: Scope, send: Send) -> Send:
-    """Give the request its id; every reply carries it, and may not be sniffed. One to a tus request says so, whoever
-    makes it; only OPTIONS is answered without (tus 1.0.0, "Headers")."""
-    name = request_id(header(scope, b"x-request-id"))
-    scope["windlass.request_id"] = name
-    extra = [(b"x-request-id", name.encode()), (b"x-content-type-options", b"nosniff")]
+    """Give the request its id, and add X-Request-ID and ``nosniff`` to the reply; to a tus request also Tus-Resumable,
+    except to OPTIONS (tus 1.0.0, "Headers")."""
+    identifier = request_id(header(scope, b"x-request-id"))
+    scope["windlass.request_id"] = identifier
+    extra = [(b"x-request-id", identifier.encode()), (b"x-content-type-options", b"nosniff")]
     if scope["method"] != "OPTIONS" and header(scope, b"tus-resumable") is not None:
         extra.append((b"tus-resumable", tus.VERSION.encode()))
-    ours = {field for field, _ in extra}
+    replaced = {field for field, _ in extra}
 
     async def send_identified(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(k, v) for k, v in message.get("headers", []) if k.lower() not in ours]
+            kept = [(k, v) for k, v in message.get("headers", []) if k.lower() not in replaced]
             message = {**message, "headers": [*kept, *extra]}
         await send(message)
 
@@ -53,8 +53,10 @@ def identify(scope: Scope, send: Send) -> Send:
 
 
 def secured(scope: Scope, send: Send) -> Send:
-    """For the server that stands alone: cookies of a request over TLS are for TLS alone, and browsers are told to stay
-    with it (RFC 6797). ``scope`` is as the client sees it."""
+    """For the standalone server: add ``Secure`` to cookies of a request over TLS, and HSTS (RFC 6797) to its reply.
+
+    ``scope`` is as the client sees it.
+    """
     settings = conf.get()
     over_tls = scope["scheme"] in ("https", "wss")
     if not over_tls and not settings.secure_cookies:
@@ -81,7 +83,7 @@ def _hsts(settings: conf.Settings) -> str:
 
 
 def check_host(scope: Scope) -> None:
-    """Raises BadRequest for a host name that is not ours, as Django does: a page elsewhere could rebind its name."""
+    """Raise BadRequest for a Host that ALLOWED_HOSTS does not name, as Django does: it prevents DNS rebinding."""
     host = header(scope, b"host") or ""
     domain, _port = split_domain_port(host)
     allowed = django_settings.ALLOWED_HOSTS or ([".localhost", "127.0.0.1", "[::1]"] if django_settings.DEBUG else [])
@@ -90,13 +92,13 @@ def check_host(scope: Scope) -> None:
 
 
 async def call_bounded(app: App, scope: Scope, receive: Receive, send: Send, limit: int = RECORD_BODY_LIMIT) -> None:
-    """Call Django, which takes in a whole body of any size before it looks at the request.
+    """Call Django, which receives a body of any size before it routes the request.
 
-    Raises BodyTooLarge for a body of more than ``limit`` bytes, at once where Content-Length tells; Unavailable where
-    too many bodies are in memory.
+    Raises BodyTooLarge for a body of more than ``limit`` bytes, at once where Content-Length names them; Unavailable
+    while the memory budget is used up.
     """
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > limit:
+    length = header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length) > limit:
         raise _too_large(limit)
     async with budget().share() as share:
 
@@ -112,14 +114,14 @@ async def call_bounded(app: App, scope: Scope, receive: Receive, send: Send, lim
 
 
 def without_body() -> Receive:
-    """For a request whose body nobody looks at: it seems to be empty, and nothing is read of it."""
-    told = False
+    """A ``receive`` that reports an empty body, for a request whose body is not used: nothing of it is read."""
+    delivered = False
 
     async def receive_nothing() -> Message:
-        nonlocal told
-        if told:
-            await asyncio.Event().wait()  # until who listens for the end of the connection is cancelled
-        told = True
+        nonlocal delivered
+        if delivered:
+            await asyncio.Event().wait()  # until the task that listens for a disconnect is cancelled
+        delivered = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     return receive_nothing

@@ -1,4 +1,4 @@
-"""The page's, the API page's and the admin's static files, served by this process."""
+"""Serve the static files of the page, the API page and the admin from this process."""
 
 from __future__ import annotations
 
@@ -17,38 +17,41 @@ from windlass.kernel import urls
 
 
 class PrefixedStaticFiles(StaticFilesStorage):
-    """Links to static files below the prefix that the client used. Django works the prefix out once in a process,
-    and a proxy may tell another with every request."""
+    """Links to static files below the prefix of the request. Django determines the prefix once in a process, but a
+    proxy may send another with every request."""
 
     def url(self, name: str | None, force: bool = False) -> str:
         return urls.path(super().url(name))
 
 
 class StaticFilesMiddleware:
-    """WhiteNoise's files for ASGI. Its own middleware would move every other request to a thread and back, and gives
-    Django an open file to iterate over on the event loop. These files are small: they are read in a thread, whole."""
+    """WhiteNoise's files for ASGI, each read whole in a thread, since these files are small.
+
+    WhiteNoise's own middleware would move every other request to a thread and back, and would give Django an open file
+    to iterate over on the event loop.
+    """
 
     sync_capable = async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self._get_response = get_response
-        self._files: dict[str, Any] = WhiteNoiseMiddleware(get_response, _Found()).files
+        self._files: dict[str, Any] = WhiteNoiseMiddleware(get_response, _WhiteNoiseSettings()).files
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        found = self._files.get(request.path_info)
-        if found is None:
+        static_file = self._files.get(request.path_info)
+        if static_file is None:
             return self._get_response(request)
         if self._is_async:
-            return sync_to_async(_serve, thread_sensitive=False)(found, request)
-        return _serve(found, request)
+            return sync_to_async(_serve, thread_sensitive=False)(static_file, request)
+        return _serve(static_file, request)
 
 
-class _Found:
-    """The project's settings, but for those by which WhiteNoise would look for a file at each request (DEBUG), or only
-    among those that were collected (STATIC_ROOT)."""
+class _WhiteNoiseSettings:
+    """The project's settings, except that WhiteNoise must not look for a file at each request, as with DEBUG, nor only
+    among collected files, as with STATIC_ROOT."""
 
     WHITENOISE_AUTOREFRESH = False
     WHITENOISE_USE_FINDERS = True
@@ -60,11 +63,11 @@ class _Found:
 
 
 def _serve(static_file: Any, request: HttpRequest) -> HttpResponse:
-    found = static_file.get_response(request.method, request.META)
+    served = static_file.get_response(request.method, request.META)
     with ExitStack() as stack:
-        content = stack.enter_context(found.file).read() if found.file else b""
-    response = HttpResponse(content, status=int(found.status))
+        content = stack.enter_context(served.file).read() if served.file else b""
+    response = HttpResponse(content, status=int(served.status))
     del response["Content-Type"]
-    for name, value in found.headers:
+    for name, value in served.headers:
         response[name] = value
     return response

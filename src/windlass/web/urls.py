@@ -1,4 +1,4 @@
-"""The page, for ``path("windlass/", include("windlass.web.urls"))`` in any project."""
+"""The web page, for ``path("windlass/", include("windlass.web.urls"))`` in any project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: a shell that anybody may see. What it shows, it asks of the API with the visitor's own credential."""
+"""The web page. Anybody may load it; its script calls the API with the visitor's own credential."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from windlass.kernel import urls
 @require_safe
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
-    trashing = [profile.name for profile in profiles().values() if profile.trash_hours]
-    shown = {
+    with_trash = [profile.name for profile in profiles().values() if profile.trash_hours]
+    context = {
         "needs_token": conf.get().credentials_required,
-        "trashing": " ".join(trashing),
+        "trashing": " ".join(with_trash),
         "root": urls.path(""),
     }
-    response = render(request, "windlass/page.html", shown)
-    response["Content-Security-Policy"] = _policy(conf.get().media_url)
+    response = render(request, "windlass/page.html", context)
+    response["Content-Security-Policy"] = _content_security_policy(conf.get().media_url)
     return response
 
 
-def _policy(media_url: str) -> str:
-    """Nothing inline and nothing from elsewhere, but pictures from the origin that serves media."""
+def _content_security_policy(media_url: str) -> str:
+    """Nothing inline and nothing from other origins, except pictures from the origin that serves media."""
     media = urlsplit(media_url)
     pictures = f"'self' {media.scheme}://{media.netloc}" if media.netloc else "'self'"
     return (

@@ -183,7 +183,7 @@ class BlockSize:
         return self
 
     def __exit__(self, *_: object) -> None:
-        budget().give(self._granted)
+        budget().give_back(self._granted)
 
     def adapt(self, seconds: float) -> None:
         """Choose the next size after a block took ``seconds`` to send."""
@@ -192,7 +192,7 @@ class BlockSize:
         if more > 0 and not budget().try_take(more):
             return
         if more < 0:
-            budget().give(-more)
+            budget().give_back(-more)
         self.size, self._granted = wanted, self._granted + more
 
     @staticmethod

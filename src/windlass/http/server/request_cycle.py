@@ -185,4 +185,4 @@ class RequestCycle(RequestResponseCycle):
         surplus = min(self._granted, self._granted + FREE_PER_CONNECTION - self.waiting)
         if surplus > 0:
             self._granted -= surplus
-            budget().give(surplus)
+            budget().give_back(surplus)

@@ -1,7 +1,7 @@
-"""Where requests begin and end on a connection (RFC 9112): heads, bodies, trailers, each within its bounds.
+"""Split the bytes of a connection into requests (RFC 9112): heads, bodies and trailers, each within limits. No I/O.
 
-No I/O. Only what cannot be read in two ways is accepted: a proxy in front that understands a request otherwise would
-let one client's bytes become another's request.
+Only what cannot be read in two ways is accepted (request smuggling): otherwise a proxy that reads a request differently
+would make one client's bytes another client's request.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from windlass.kernel.errors import (
     TransferCodingNotSupported,
 )
 
-#: Longest line that says the size of a chunk, with its extensions (bytes).
+#: Bytes of the longest chunk-size line, with its extensions.
 MAX_CHUNK_LINE = 1024
-#: Empty lines before a request that are passed over (RFC 9112, 2.2).
+#: Empty lines before a request that are ignored (RFC 9112, 2.2).
 MAX_EMPTY_LINES = 4
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -88,7 +88,7 @@ class RequestHead:
 
 
 class RequestEnd:
-    """The request that began last is whole."""
+    """The request that began last is complete."""
 
 
 END = RequestEnd()
@@ -96,7 +96,7 @@ Event = RequestHead | bytes | RequestEnd
 
 
 class RequestFraming:
-    """The requests of one connection. Bytes that follow a whole request wait until ``feed`` is called again."""
+    """The requests of one connection. Bytes after a complete request wait until ``feed`` is called again."""
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
@@ -105,7 +105,7 @@ class RequestFraming:
 
     @property
     def is_between_requests(self) -> bool:
-        """Nothing of a next request has been read."""
+        """Whether nothing of a next request has been read."""
         return isinstance(self._part, _Head) and self._part.is_empty
 
     @property
@@ -117,18 +117,18 @@ class RequestFraming:
         return self._at < len(self._data)
 
     def hold(self, data: bytes) -> None:
-        """Keep bytes of a next request, for which the time has not come."""
+        """Store bytes of a next request, which is not to be read yet."""
         self._data, self._at = self._data[self._at :] + data, 0
 
     def take_pending(self) -> bytes:
-        """What follows the last request, for another protocol."""
-        found, self._data, self._at = self._data[self._at :], b"", 0
-        return found
+        """Remove and return the bytes after the last request, for another protocol."""
+        pending, self._data, self._at = self._data[self._at :], b"", 0
+        return pending
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """What ``data`` adds, at most to the end of one request; the pieces of a body are never empty.
+        """The events of ``data``, at most to the end of one request; the pieces of a body are never empty.
 
-        Raises a Problem for what breaks the rules or the limits; the connection is of no more use then.
+        Raises a Problem for what breaks the rules or the limits; the connection must then be closed.
         """
         if self.has_pending:
             data, at = (self._data[self._at :] + data, 0) if data else (self._data, self._at)
@@ -204,7 +204,7 @@ class _Head:
         return whole or self._read_line(data, at)
 
     def _read_whole(self, data: bytes, at: int) -> tuple[RequestHead, int] | None:
-        """The common case, which is worth a shorter way: all of the head has come, within the limits."""
+        """The fast path for a head that has arrived completely and is within the limits; None for any other."""
         limits, end = self._limits, data.find(b"\r\n\r\n", at, at + self._limits.head)
         if end <= at:
             return None
@@ -271,7 +271,7 @@ class _Chunked:
         self._after_data = False
 
     def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        """All that ``data`` has of the body, in one piece: tiny chunks cost the application nothing."""
+        """What ``data`` contains of the body, in one piece, so that tiny chunks do not cost the application more."""
         pieces: list[bytes] = []
         while at < len(data) and not self.ended:
             if self._left:
@@ -316,7 +316,7 @@ class _Chunked:
 
 
 def read_field(line: bytes) -> tuple[bytes, bytes]:
-    """Name in lower case and value of a header line. Raises BadRequest, also for one that continues another."""
+    """The name in lower case and the value of a header line. Raises BadRequest, also for a continuation line."""
     name, colon, value = line.partition(b":")
     value = value.strip(b" \t")
     if line[:1] in (b" ", b"\t"):
@@ -328,7 +328,7 @@ def read_field(line: bytes) -> tuple[bytes, bytes]:
 
 def _must_begin_with_method(first: int) -> None:
     if first not in b"\r\n" and not re.match(_TOKEN, bytes((first,))):
-        raise BadRequest("What came is no HTTP request. If this was TLS: the server resumable_dialect plain HTTP here.")
+        raise BadRequest("What came is no HTTP request. If this was TLS: the server speaks plain HTTP here.")
 
 
 def _check_lines(limits: HeadLimits, lines: _Lines, line: bytes | None, before: int) -> None:
@@ -366,7 +366,7 @@ def _read_request_line(line: bytes) -> tuple[bytes, bytes, str]:
     if len(parts) != 3 or not _METHOD.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]) or not version:
         raise BadRequest("The request line is not a method, a target and an HTTP version with one space between them.")
     if version[1] != b"1":
-        raise HttpVersionNotSupported("This server resumable_dialect HTTP/1.1.")
+        raise HttpVersionNotSupported("This server speaks HTTP/1.1.")
     return parts[0], parts[1], "1.0" if version[2] == b"0" else "1.1"
 
 
@@ -423,7 +423,7 @@ def _must_be_chunked(codings: Sequence[bytes]) -> None:
     every = [coding.strip(b" \t").lower() for coding in b",".join(codings).split(b",")]
     known = {b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"br", b"zstd"}
     if every[-1] == b"chunked" and all(coding in known for coding in every[:-1]):
-        raise TransferCodingNotSupported("Of the transfer codings only chunked is taken.")
+        raise TransferCodingNotSupported("The only accepted transfer coding is chunked.")
     _refuse_coding()
 
 

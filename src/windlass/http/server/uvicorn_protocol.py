@@ -151,7 +151,7 @@ class ReceivingProtocol(HttpToolsProtocol):
         assert extensions is not None
         extensions[INTERIM_RESPONSE] = {"send": self.cycle.send_interim}
         extensions[DRAINS_BODY] = {}
-        if zero_copy.possible(self.transport):
+        if zero_copy.is_possible(self.transport):
             extensions[zero_copy.MESSAGE] = {}
         self._start_asgi_task(self.cycle, self.app)
 
@@ -358,6 +358,6 @@ class ReceivingProtocol(HttpToolsProtocol):
         if not waiting and not self.file_progress.waits:
             self._send_rate.credit = self._settings.send_timeout
             return False
-        sent = self._reply.written - waiting + self.file_progress.sent - zero_copy.not_acknowledged(self.transport)
+        sent = self._reply.written - waiting + self.file_progress.sent - zero_copy.unacknowledged_bytes(self.transport)
         acknowledged, self._checked_sent = max(0, sent - self._checked_sent), sent
         return not self._send_rate.account(elapsed, acknowledged)

@@ -1,5 +1,7 @@
-"""Sends a file's bytes to a socket without bringing them into this process (sendfile(2)), for ASGI's extension
-"zero copy send". The disk is waited for in threads, a slow client on the loop."""
+"""Send a file's bytes to a socket without reading them into this process (sendfile(2)): ASGI's "zero copy send".
+
+Threads wait for the disk, the event loop waits for slow clients.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,16 @@ from windlass.executors import in_thread
 
 MESSAGE = "http.response.zerocopysend"
 
-#: Bytes that one visit to a thread sends at most; then other requests have their turn.
-MOST_AT_ONCE = 8 * 1024 * 1024
-#: How long a thread waits for a client that keeps up, rather than going back to the loop: milliseconds.
-PATIENCE = 5
-#: Seconds between two looks at whether a slow client has taken what was written before.
-FLUSH_EVERY = 0.01
+#: Bytes that one call to a thread sends at most, before other requests may use the thread.
+MAX_PER_CALL = 8 * 1024 * 1024
+#: Milliseconds that a thread waits for a client that keeps up before it returns to the loop.
+CLIENT_WAIT = 5
+#: Seconds between two checks whether a slow client has read what was written before.
+FLUSH_INTERVAL = 0.01
 
 
 class Message(TypedDict):
-    """``file`` is a descriptor of a regular file; it stays the sender's."""
+    """``file`` is the descriptor of a regular file, which the sender closes."""
 
     type: str
     file: int
@@ -36,19 +38,19 @@ class Message(TypedDict):
 
 @dataclass(slots=True)
 class Progress:
-    """Of all files that a connection sends. ``waits``: for its client, and for nothing else."""
+    """Bytes that a connection has sent of files. ``waits``: it waits for its client."""
 
     sent: int = 0
     waits: bool = False
 
 
-def possible(transport: asyncio.Transport) -> bool:
-    """Whether what is written to the socket is what the client gets: not under TLS."""
+def is_possible(transport: asyncio.Transport) -> bool:
+    """Whether bytes written to the socket reach the client unchanged: not under TLS."""
     return sys.platform == "linux" and transport.get_extra_info("sslcontext") is None
 
 
-def not_acknowledged(transport: asyncio.Transport) -> int:
-    """Bytes that the kernel holds for a client that has not taken them yet; 0 where the system does not say."""
+def unacknowledged_bytes(transport: asyncio.Transport) -> int:
+    """Bytes in the kernel that the client has not acknowledged; 0 where the system does not report them."""
     if sys.platform != "linux":
         return 0
     with contextlib.suppress(OSError):
@@ -58,12 +60,14 @@ def not_acknowledged(transport: asyncio.Transport) -> int:
 
 
 async def send(transport: asyncio.Transport, message: Message, progress: Progress) -> None:
-    """Everything the message names, behind what was written before. Raises EOFError where the file ends before, OSError
-    where the client is gone."""
+    """Send what the message names, after everything that was written before.
+
+    Raises EOFError where the file is shorter, OSError where the client has disconnected.
+    """
     await _flushed(transport)
     if transport.is_closing():
         raise ConnectionResetError("the client is gone")
-    # A number of its own: the loop allows nobody to watch a descriptor that is its transport's.
+    # A duplicate, because the loop does not allow watching a descriptor of its transport.
     sock = os.dup(transport.get_extra_info("socket").fileno())
     try:
         await _send(sock, message["file"], message["offset"], message["count"], progress)
@@ -72,18 +76,18 @@ async def send(transport: asyncio.Transport, message: Message, progress: Progres
 
 
 async def _flushed(transport: asyncio.WriteTransport) -> None:
-    """Whatever was written before, the reply's head at least, is with the kernel."""
-    turns = 0
+    """Wait until everything that was written before, at least the reply's head, is in the kernel."""
+    rounds = 0
     while transport.get_write_buffer_size() and not transport.is_closing():
-        # The loop writes at the end of a turn; more than a few turns mean that the client does not take it.
-        await asyncio.sleep(0 if turns < 3 else FLUSH_EVERY)
-        turns += 1
+        # The loop writes once per iteration; more than a few iterations mean that the client does not read.
+        await asyncio.sleep(0 if rounds < 3 else FLUSH_INTERVAL)
+        rounds += 1
 
 
 async def _send(sock: int, file: int, offset: int, count: int, progress: Progress) -> None:
     end = offset + count
     while offset < end:
-        sent = await _in_thread_to_its_end(sock, file, offset, min(end - offset, MOST_AT_ONCE))
+        sent = await _in_thread_uncancelled(sock, file, offset, min(end - offset, MAX_PER_CALL))
         offset += sent
         progress.sent += sent
         if not sent:
@@ -94,18 +98,18 @@ async def _send(sock: int, file: int, offset: int, count: int, progress: Progres
                 progress.waits = False
 
 
-async def _in_thread_to_its_end(sock: int, file: int, offset: int, count: int) -> int:
-    """Cancelled, it waits for the thread all the same: until then the descriptors must stay whose they are."""
-    going = asyncio.ensure_future(in_thread(_send_some, sock, file, offset, count))
+async def _in_thread_uncancelled(sock: int, file: int, offset: int, count: int) -> int:
+    """Wait for the thread even if cancelled: until it ends, its descriptors must not be closed and reused."""
+    running = asyncio.ensure_future(in_thread(_send_some, sock, file, offset, count))
     try:
-        return await asyncio.shield(going)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
-        await asyncio.wait([going])
+        await asyncio.wait([running])
         raise
 
 
 def _send_some(sock: int, file: int, offset: int, count: int) -> int:
-    """As much as the client takes without being waited for; 0 where it takes nothing now."""
+    """Send what the client reads without waiting; 0 bytes where it reads nothing now."""
     done = 0
     while done < count:
         try:
@@ -115,7 +119,7 @@ def _send_some(sock: int, file: int, offset: int, count: int) -> int:
                 break
             continue
         if not sent:
-            raise EOFError("the file is shorter than was said")
+            raise EOFError("the file is shorter than announced")
         done += sent
     return done
 
@@ -123,7 +127,7 @@ def _send_some(sock: int, file: int, offset: int, count: int) -> int:
 def _keeps_up(sock: int) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
-    return bool(poll.poll(PATIENCE))
+    return bool(poll.poll(CLIENT_WAIT))
 
 
 async def _writable(sock: int) -> None:

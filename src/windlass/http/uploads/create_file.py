@@ -1,4 +1,4 @@
-"""``POST /files`` and ``PUT /files/{name}``: a new file, in the protocol that the client resumable_dialect."""
+"""``POST /files`` and ``PUT /files/{name}``: a new file, in the protocol that the client speaks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _put(path: str, name: str, summary: str) -> None:
     "POST",
     "/files",
     name="create_file",
-    summary="Take a new file, in whatever dialect the client resumable_dialect",
+    summary="Take a new file, in whatever dialect the client speaks",
     description=(
         "`Tus-Resumable` creates a tus upload, `Upload-Complete` one of the IETF's; "
         "multipart/form-data is a browser's form; any other body is the bytes themselves."

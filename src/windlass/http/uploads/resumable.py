@@ -80,7 +80,7 @@ async def operate(upload: UploadRequest) -> Response | Reply:
     access=PUBLIC,
     tag="Files",
     name="announce",
-    summary="What uploads this server resumable_dialect",
+    summary="What uploads this server speaks",
     replies=_ANNOUNCED,
 )
 @endpoints.upload(
@@ -88,7 +88,7 @@ async def operate(upload: UploadRequest) -> Response | Reply:
     _PATH,
     access=PUBLIC,
     name="announce_upload",
-    summary="What uploads this server resumable_dialect",
+    summary="What uploads this server speaks",
     replies=_ANNOUNCED,
 )
 async def announce(upload: UploadRequest) -> Response:

@@ -105,7 +105,7 @@ class UploadEndpoints(ByteEndpoints):
         """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
 
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
-        resumable protocol that the client resumable_dialect.
+        resumable protocol that the client speaks.
         """
 
         def register(handler: F) -> F:
@@ -168,7 +168,7 @@ def _announced_writer(upload: UploadRequest) -> AbstractContextManager[None]:
 
 
 def _refused(problem: Problem, upload: UploadRequest) -> Response:
-    """The problem document, with the fields of the resumable protocol that the client resumable_dialect."""
+    """The problem document, with the fields of the resumable protocol that the client speaks."""
     dialect = resumable_dialect(upload.head)
     if dialect is None or effective_method(upload.head) == "OPTIONS":
         return problem_response(problem, upload.request)

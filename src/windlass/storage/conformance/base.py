@@ -1,4 +1,4 @@
-"""What every group of the suite starts from."""
+"""Fixtures and helpers of all groups of tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Suite:
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Any:
-        """Where the store of one test keeps its bytes; empty at first."""
+        """The place of a test's store; empty at first."""
         return tmp_path / "store"
 
     @pytest.fixture
@@ -28,42 +28,42 @@ class Suite:
         return self.open_store(place)
 
 
-def kept(state: State) -> State:
-    """The state as the caller has it after a restart: it went through JSON."""
-    again: State = json.loads(json.dumps(state))
-    return again
+def through_json(state: State) -> State:
+    """Return the state as after a restart: serialized to JSON and back."""
+    restored: State = json.loads(json.dumps(state))
+    return restored
 
 
 def pattern(size: int, seed: int = 1) -> bytes:
-    """Bytes in which a block that is shifted, doubled or swapped shows."""
+    """Return bytes in which a shifted, repeated or swapped block is detected."""
     begin = seed * 1_000_003
     return array("Q", range(begin, begin + size // 8 + 1)).tobytes()[:size]
 
 
 def write(store: Store, key: str, state: State, offset: int, data: bytes) -> State:
-    """Write in a writer of its own, durably; the new state."""
+    """Write durably with a new writer; return the new state."""
     writer = store.open_writer(key, state)
     try:
         assert writer.write(offset, [data]) == len(data)
-        return kept(writer.sync())
+        return through_json(writer.sync())
     finally:
         writer.close()
 
 
 def write_chunk(store: Store, key: str, state: State, data: bytes, unit: int, index: int) -> State:
-    """One chunk of ``data`` in a shared writer of its own; the state of its region."""
+    """Write one chunk of ``data`` with a new shared writer; return the state of its region."""
     chunk = data[index * unit : (index + 1) * unit]
     writer = store.open_writer(key, state, shared=True, region=(index * unit, len(chunk)))
     try:
         assert writer.write(index * unit, [chunk]) == len(chunk)
-        return kept(writer.sync())
+        return through_json(writer.sync())
     finally:
         writer.close()
 
 
 def make(store: Store, key: str, data: bytes) -> None:
-    """A finished object."""
-    state = write(store, key, kept(store.create(key)), 0, data)
+    """Make a finished object."""
+    state = write(store, key, through_json(store.create(key)), 0, data)
     store.complete(key, state, len(data))
 
 

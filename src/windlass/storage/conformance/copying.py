@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from windlass.storage.conformance.base import KEY, OTHER, Suite, kept, make, pattern, read
+from windlass.storage.conformance.base import KEY, OTHER, Suite, make, pattern, read, through_json
 from windlass.storage.contract import ObjectMissing, Store, StoreError
 
 
@@ -13,11 +13,11 @@ class Copying(Suite):
         unit = store.capabilities.min_chunk_size
         data = pattern(3 * unit + 5)
         make(store, OTHER, data)
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         assert writer.copy(0, OTHER, 0, len(data)) == len(data)
         assert writer.copy(len(data), OTHER, 0, len(data)) == len(data)
-        state = kept(writer.sync())
+        state = through_json(writer.sync())
         writer.close()
         store.complete(KEY, state, 2 * len(data))
         assert read(store, KEY) == data + data
@@ -27,12 +27,12 @@ class Copying(Suite):
         unit = store.capabilities.min_chunk_size
         data, own = pattern(3 * unit), pattern(unit, seed=7)
         make(store, OTHER, data)
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         writer.write(0, [own])
         writer.copy(unit, OTHER, unit, unit)
         writer.write(2 * unit, [own])
-        state = kept(writer.sync())
+        state = through_json(writer.sync())
         writer.close()
         store.complete(KEY, state, 3 * unit)
         assert read(store, KEY) == own + data[unit : 2 * unit] + own
@@ -41,17 +41,17 @@ class Copying(Suite):
         unit = store.capabilities.min_chunk_size
         data = pattern(2 * unit)
         make(store, OTHER, data)
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         for start in (0, unit):
             writer = store.open_writer(KEY, state)
             writer.copy(start, OTHER, start, unit)
-            state = kept(writer.sync())
+            state = through_json(writer.sync())
             writer.close()
         store.complete(KEY, state, len(data))
         assert read(store, KEY) == data
 
     def test_nothing_is_copied_from_what_is_not_there(self, store: Store) -> None:
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         with pytest.raises(ObjectMissing):
             writer.copy(0, OTHER, 0, 1)
@@ -59,7 +59,7 @@ class Copying(Suite):
 
     def test_a_source_that_is_too_short_is_an_error(self, store: Store) -> None:
         make(store, OTHER, b"short")
-        writer = store.open_writer(KEY, kept(store.create(KEY)))
+        writer = store.open_writer(KEY, through_json(store.create(KEY)))
         with pytest.raises(StoreError):
             writer.copy(0, OTHER, 3, 3)
         writer.close()

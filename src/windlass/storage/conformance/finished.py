@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from windlass.storage.conformance.base import KEY, OTHER, Suite, kept, keys, make, pattern, read
+from windlass.storage.conformance.base import KEY, OTHER, Suite, keys, make, pattern, read, through_json
 from windlass.storage.contract import ObjectMissing, Store, StoreError
 
 
@@ -101,7 +101,7 @@ class FinishedObjects(Suite):
 
     def test_objects_lists_finished_and_unfinished(self, store: Store) -> None:
         make(store, KEY, b"12345")
-        kept(store.create(OTHER))
+        through_json(store.create(OTHER))
         store.put("renditions/x/thumbnail", io.BytesIO(b"t"), 1)
         listed = {found.key: found for found in store.objects()}
         assert set(listed) == {KEY, OTHER, "renditions/x/thumbnail"}
@@ -126,7 +126,7 @@ class FinishedObjects(Suite):
     def test_what_the_caller_knows_is_left_out(self, store: Store) -> None:
         make(store, KEY, b"known")
         make(store, OTHER, b"other")
-        kept(store.create("objects/cd/three"))
+        through_json(store.create("objects/cd/three"))
         assert {found.key for found in store.objects(unless=lambda key: key == KEY) if not found.unfinished} >= {OTHER}
         assert KEY not in {found.key for found in store.objects("objects/ab/", unless=lambda key: key == KEY)}
 

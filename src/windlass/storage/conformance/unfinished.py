@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from windlass.storage.conformance.base import KEY, Suite, kept, keys, make, pattern, read, write, write_chunk
+from windlass.storage.conformance.base import KEY, Suite, keys, make, pattern, read, through_json, write, write_chunk
 from windlass.storage.contract import Buffer, ObjectMissing, Store, StoreError
 
 
@@ -17,12 +17,12 @@ class UnfinishedObjects(Suite):
 
     @pytest.mark.parametrize("durable", [True, False])
     def test_an_object_begins_empty_and_is_known_to_the_sweep(self, store: Store, durable: bool) -> None:
-        kept(store.create(KEY, durable=durable))
+        through_json(store.create(KEY, durable=durable))
         assert KEY in keys(store)
 
     @pytest.mark.parametrize("durable", [True, False])
     def test_an_empty_object_can_be_completed(self, store: Store, durable: bool) -> None:
-        state = kept(store.create(KEY, durable=durable))
+        state = through_json(store.create(KEY, durable=durable))
         store.complete(KEY, state, 0, durable=durable)
         assert read(store, KEY) == b""
 
@@ -34,7 +34,7 @@ class UnfinishedObjects(Suite):
     def test_writing_goes_on_in_the_next_writer(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
         data = pattern(3 * unit + 5)
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         for start in range(0, len(data), unit):
             state = write(store, KEY, state, start, data[start : start + unit])
         store.complete(KEY, state, len(data))
@@ -43,7 +43,7 @@ class UnfinishedObjects(Suite):
     def test_writing_goes_on_in_another_instance(self, store: Store, place: object) -> None:
         unit = store.capabilities.min_chunk_size
         data = pattern(2 * unit)
-        state = write(store, KEY, kept(store.create(KEY)), 0, data[:unit])
+        state = write(store, KEY, through_json(store.create(KEY)), 0, data[:unit])
         again = self.open_store(place)
         state = write(again, KEY, state, unit, data[unit:])
         again.complete(KEY, state, len(data))
@@ -52,12 +52,12 @@ class UnfinishedObjects(Suite):
     def test_one_writer_may_write_many_times_between_syncs(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
         data = pattern(4 * unit + 1)
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         for start in range(0, len(data), unit):
             writer.write(start, [data[start : start + unit]])
-            state = kept(writer.sync()) if start == unit else state
-        state = kept(writer.sync())
+            state = through_json(writer.sync()) if start == unit else state
+        state = through_json(writer.sync())
         writer.close()
         store.complete(KEY, state, len(data))
         assert read(store, KEY) == data
@@ -66,11 +66,11 @@ class UnfinishedObjects(Suite):
         data = pattern(5000)
         pieces: list[Buffer] = [b"", *(data[n : n + 2] for n in range(0, 4000, 2))]
         pieces += [bytearray(data[4000:4500]), b"", memoryview(data)[4500:]]
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         assert writer.write(0, pieces) == len(data)
         assert writer.write(len(data), []) == 0
-        state = kept(writer.sync())
+        state = through_json(writer.sync())
         writer.close()
         store.complete(KEY, state, len(data))
         assert read(store, KEY) == data
@@ -78,18 +78,18 @@ class UnfinishedObjects(Suite):
     def test_the_state_can_be_had_without_making_anything_durable(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
         data = pattern(2 * unit)
-        state = kept(store.create(KEY, durable=False))
+        state = through_json(store.create(KEY, durable=False))
         for start in (0, unit):
             writer = store.open_writer(KEY, state)
             writer.write(start, [data[start : start + unit]])
-            state = kept(writer.sync(durable=False))
+            state = through_json(writer.sync(durable=False))
             writer.close()
         store.complete(KEY, state, len(data))
         assert read(store, KEY) == data
 
     def test_what_came_after_the_last_commit_is_written_over(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
-        committed = write(store, KEY, kept(store.create(KEY)), 0, pattern(unit))
+        committed = write(store, KEY, through_json(store.create(KEY)), 0, pattern(unit))
         crashed = store.open_writer(KEY, committed)
         crashed.write(unit, [pattern(3 * unit, seed=9)])
         crashed.close()
@@ -100,7 +100,7 @@ class UnfinishedObjects(Suite):
 
     def test_completing_drops_what_lies_beyond(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
-        committed = write(store, KEY, kept(store.create(KEY)), 0, pattern(unit))
+        committed = write(store, KEY, through_json(store.create(KEY)), 0, pattern(unit))
         crashed = store.open_writer(KEY, committed)
         crashed.write(unit, [pattern(unit, seed=9)])
         crashed.close()
@@ -109,25 +109,25 @@ class UnfinishedObjects(Suite):
         assert store.info(KEY).size == unit
 
     def test_completing_twice_is_completing_once(self, store: Store) -> None:
-        state = write(store, KEY, kept(store.create(KEY)), 0, b"whole")
+        state = write(store, KEY, through_json(store.create(KEY)), 0, b"whole")
         store.complete(KEY, state, 5)
         store.complete(KEY, state, 5)
         assert read(store, KEY) == b"whole"
 
     def test_an_object_that_is_too_short_is_not_completed(self, store: Store) -> None:
-        state = write(store, KEY, kept(store.create(KEY)), 0, b"part")
+        state = write(store, KEY, through_json(store.create(KEY)), 0, b"part")
         with pytest.raises(StoreError):
             store.complete(KEY, state, 5)
 
     def test_what_does_not_exist_is_not_completed(self, store: Store) -> None:
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         store.discard(KEY, state)
         with pytest.raises(StoreError):
             store.complete(KEY, state, 0)
 
     def test_discarding_frees_the_bytes_once(self, store: Store) -> None:
         size = store.capabilities.min_chunk_size
-        state = write(store, KEY, kept(store.create(KEY)), 0, pattern(size))
+        state = write(store, KEY, through_json(store.create(KEY)), 0, pattern(size))
         assert store.discard(KEY, state) >= size
         assert store.discard(KEY, state) == 0
         assert KEY not in keys(store)
@@ -143,7 +143,7 @@ class UnfinishedObjects(Suite):
         assert [found.key for found in store.objects() if found.key == KEY] == [KEY]
 
     def test_the_size_that_discarding_would_free(self, store: Store) -> None:
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         assert store.discardable_size(KEY, state) == 0
         state = write(store, KEY, state, 0, pattern(store.capabilities.min_chunk_size + 9))
         size = store.discardable_size(KEY, state)
@@ -152,7 +152,7 @@ class UnfinishedObjects(Suite):
         assert store.discardable_size(KEY, state) == 0
 
     def test_discarding_reaches_bytes_that_were_never_synced(self, store: Store) -> None:
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         crashed = store.open_writer(KEY, state)
         crashed.write(0, [pattern(store.capabilities.min_chunk_size)])
         crashed.close()
@@ -164,7 +164,7 @@ class UnfinishedObjects(Suite):
             pytest.skip("this store writes in order")
         unit = store.capabilities.min_chunk_size
         data = pattern(5 * unit - 3)
-        state = kept(store.create(KEY, chunk_size=unit))
+        state = through_json(store.create(KEY, chunk_size=unit))
         chunks = {index: write_chunk(store, KEY, state, data, unit, index) for index in (3, 0, 4, 2, 1, 4)}
         store.complete(KEY, state, len(data), chunks=list(chunks.values()))
         assert read(store, KEY) == data
@@ -174,7 +174,7 @@ class UnfinishedObjects(Suite):
             pytest.skip("this store writes in order")
         unit, count = store.capabilities.min_chunk_size, 12
         data = pattern(count * unit)
-        state = kept(store.create(KEY, chunk_size=unit))
+        state = through_json(store.create(KEY, chunk_size=unit))
         with ThreadPoolExecutor(4) as pool:
             chunks = list(
                 pool.map(lambda index: write_chunk(store, KEY, state, data, unit, index), reversed(range(count)))
@@ -187,7 +187,7 @@ class UnfinishedObjects(Suite):
             pytest.skip("this store knows its bytes, not who wrote them")
         unit = store.capabilities.min_chunk_size
         data = pattern(3 * unit)
-        state = kept(store.create(KEY, chunk_size=unit))
+        state = through_json(store.create(KEY, chunk_size=unit))
         chunks = [write_chunk(store, KEY, state, data, unit, index) for index in (0, 2)]
         with pytest.raises(StoreError):
             store.complete(KEY, state, len(data), chunks=chunks)

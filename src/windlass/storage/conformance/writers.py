@@ -1,4 +1,4 @@
-"""Who may write when: one exclusive writer, or several shared ones, among all processes."""
+"""Locks: one exclusive writer or several shared ones, among all processes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 import pytest
 
-from windlass.storage.conformance.base import KEY, OTHER, Suite, kept, pattern, read, write
+from windlass.storage.conformance.base import KEY, OTHER, Suite, pattern, read, through_json, write
 from windlass.storage.contract import ObjectMissing, State, Store, StoreError, WriterBusy
 
-#: Generous: a busy machine starts an interpreter slowly. Only a test that fails waits this long.
-PATIENCE = 60
+#: Seconds. A busy machine starts an interpreter slowly; only a failing test waits this long.
+TIMEOUT = 60
 
 
 class Writers(Suite):
     def test_nothing_is_written_to_what_does_not_exist(self, store: Store) -> None:
-        state = kept(store.create(OTHER))
+        state = through_json(store.create(OTHER))
         with pytest.raises(ObjectMissing):
             store.open_writer(KEY, state)
 
-    def test_an_exclusive_writer_admits_none(self, store: Store, place: object) -> None:
-        must_lock(store)
-        state = kept(store.create(KEY))
+    def test_an_exclusive_writer_excludes_all_others(self, store: Store, place: object) -> None:
+        require_locks(store)
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         with pytest.raises(WriterBusy):
             store.open_writer(KEY, state)
@@ -38,10 +38,10 @@ class Writers(Suite):
         store.require_no_writer(KEY, state)
 
     def test_an_exclusive_writer_waits_for_shared_ones(self, store: Store) -> None:
-        must_lock(store)
+        require_locks(store)
         if not store.capabilities.random_writes:
             pytest.skip("this store has no shared writers")
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         one = store.open_writer(KEY, state, shared=True)
         two = store.open_writer(KEY, state, shared=True)
         one.close()
@@ -50,11 +50,11 @@ class Writers(Suite):
         two.close()
         store.open_writer(KEY, state).close()
 
-    def test_shared_writers_keep_out_of_each_others_region(self, store: Store, place: object) -> None:
-        must_lock(store)
+    def test_overlapping_regions_are_refused(self, store: Store, place: object) -> None:
+        require_locks(store)
         if not store.capabilities.random_writes:
             pytest.skip("this store has no shared writers")
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         low = store.open_writer(KEY, state, shared=True, region=(0, 1024))
         high = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
         for start, length in ((0, 1024), (1023, 2), (2047, 10)):
@@ -71,7 +71,7 @@ class Writers(Suite):
     def test_what_is_written_of_an_unfinished_object_can_be_read(self, store: Store) -> None:
         if not store.capabilities.reads_unfinished:
             pytest.skip("this store reads finished objects only")
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state, shared=True, region=(1024, 1024))
         writer.write(1024, [pattern(1024)])
         with store.open(KEY) as source:
@@ -79,23 +79,23 @@ class Writers(Suite):
             assert source.read() == pattern(1024)
         writer.close()
 
-    def test_what_lies_beyond_can_be_freed(self, store: Store) -> None:
-        state = kept(store.create(KEY))
+    def test_truncate_frees_bytes_beyond_the_size(self, store: Store) -> None:
+        state = through_json(store.create(KEY))
         writer = store.open_writer(KEY, state)
         writer.write(0, [pattern(3000)])
         if not writer.truncate(5000):
             writer.close()
             pytest.skip("this store keeps what was written until it is written over")
         assert writer.truncate(1000)
-        state = kept(writer.sync())
+        state = through_json(writer.sync())
         writer.close()
         with pytest.raises(StoreError):
             store.complete(KEY, state, 1001)
         store.complete(KEY, state, 1000)
         assert read(store, KEY) == pattern(1000)
 
-    def test_closing_lets_go_and_may_be_repeated(self, store: Store) -> None:
-        state = kept(store.create(KEY))
+    def test_close_releases_the_lock_and_is_idempotent(self, store: Store) -> None:
+        state = through_json(store.create(KEY))
         first = store.open_writer(KEY, state)
         first.close()
         second = store.open_writer(KEY, state)
@@ -108,17 +108,17 @@ class Writers(Suite):
         second.close()
 
     def test_objects_do_not_hinder_each_other(self, store: Store) -> None:
-        one = store.open_writer(KEY, kept(store.create(KEY)))
-        two = store.open_writer(OTHER, kept(store.create(OTHER)))
+        one = store.open_writer(KEY, through_json(store.create(KEY)))
+        two = store.open_writer(OTHER, through_json(store.create(OTHER)))
         one.close()
         two.close()
 
-    def test_a_late_writer_spoils_nothing_unseen(self, store: Store) -> None:
-        """A process that slept while another had the upload wakes up and writes, where nothing locks it out."""
+    def test_a_late_writer_is_detected(self, store: Store) -> None:
+        """A process wakes up and writes after another one has taken the upload over, and no lock stops it."""
         if store.capabilities.locks:
             pytest.skip("this store keeps it out")
         unit = store.capabilities.min_chunk_size
-        state = kept(store.create(KEY))
+        state = through_json(store.create(KEY))
         late = store.open_writer(KEY, state)
         kept_state = write(store, KEY, state, 0, pattern(2 * unit + 9))
         late.write(0, [pattern(2 * unit + 9, seed=2)])
@@ -132,17 +132,17 @@ class Writers(Suite):
             assert read(store, KEY) == pattern(2 * unit + 9)
 
     def test_a_writer_in_another_process_excludes_ours(self, store: Store, place: object) -> None:
-        must_lock(store)
-        state = kept(store.create(KEY))
-        with writing_elsewhere(self.open_store, place, KEY, state) as elsewhere:
+        require_locks(store)
+        state = through_json(store.create(KEY))
+        with writer_elsewhere(self.open_store, place, KEY, state) as elsewhere:
             with pytest.raises(WriterBusy):
                 store.open_writer(KEY, state)
             elsewhere.finish()
         store.open_writer(KEY, state).close()
 
-    def test_a_writer_whose_process_died_does_not_stay_in_the_way(self, store: Store, place: object) -> None:
-        state = kept(store.create(KEY))
-        with writing_elsewhere(self.open_store, place, KEY, state) as elsewhere:
+    def test_a_killed_process_releases_its_lock(self, store: Store, place: object) -> None:
+        state = through_json(store.create(KEY))
+        with writer_elsewhere(self.open_store, place, KEY, state) as elsewhere:
             elsewhere.kill()
             data = pattern(store.capabilities.min_chunk_size)
             state = write(store, KEY, state, 0, data)
@@ -150,13 +150,13 @@ class Writers(Suite):
         assert read(store, KEY) == data
 
 
-def must_lock(store: Store) -> None:
+def require_locks(store: Store) -> None:
     if not store.capabilities.locks:
         pytest.skip("this store locks nothing")
 
 
-class Elsewhere:
-    """A process that has an exclusive writer open and has written a few bytes without syncing them."""
+class WriterProcess:
+    """A process with an open exclusive writer that has written a few bytes without syncing."""
 
     def __init__(self, process: BaseProcess, pipe: Connection) -> None:
         self._process = process
@@ -170,17 +170,19 @@ class Elsewhere:
     def finish(self) -> None:
         """Close the writer and end."""
         self._pipe.send("close")
-        self._process.join(PATIENCE)
+        self._process.join(TIMEOUT)
         assert self._process.exitcode == 0
 
     def kill(self) -> None:
         """SIGKILL: the process closes nothing itself."""
         self._process.kill()
-        self._process.join(PATIENCE)
+        self._process.join(TIMEOUT)
 
 
 @contextmanager
-def writing_elsewhere(open_store: Callable[[Any], Store], place: object, key: str, state: State) -> Iterator[Elsewhere]:
+def writer_elsewhere(
+    open_store: Callable[[Any], Store], place: object, key: str, state: State
+) -> Iterator[WriterProcess]:
     # Spawned, not forked: nothing of this process's descriptors or threads may be shared.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -188,12 +190,12 @@ def writing_elsewhere(open_store: Callable[[Any], Store], place: object, key: st
     process.start()
     theirs.close()
     try:
-        assert ours.poll(PATIENCE), "the other process did not open its writer"
+        assert ours.poll(TIMEOUT), "the other process did not open its writer"
         assert ours.recv() == "open"
-        yield Elsewhere(process, ours)
+        yield WriterProcess(process, ours)
     finally:
         process.kill()
-        process.join(PATIENCE)
+        process.join(TIMEOUT)
         process.close()
         ours.close()
 

@@ -1,25 +1,25 @@
-// The page: uploads by tus, a library kept live by Server-Sent Events. No framework; every text is set as text.
+// The web page: uploads by tus, and a library that Server-Sent Events keep up to date. No framework; texts are set as text, never as HTML.
 
 const RUNNING = new Set(["PENDING", "PROCESSING"]);
 const SERVED = new Set(["READY", "FAILED"]);
-const SMALLEST = 2 ** 20, LARGEST = 2 ** 26; // of one PATCH: it grows while a request takes under a second
-const find = (selector, within = document) => within.querySelector(selector);
-const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
-const at = (path) => document.documentElement.dataset.root + path; // a proxy may serve all of this below a path
-const say = (text) => { find("#said").textContent = text; };
+const SMALLEST = 2 ** 20, LARGEST = 2 ** 26; // bytes of one PATCH: the size doubles while a request takes less than a second
+const query = (selector, within = document) => within.querySelector(selector);
+const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+const urlOf = (path) => document.documentElement.dataset.root + path; // a proxy may serve Windlass below a path
+const showMessage = (text) => { query("#message").textContent = text; };
 
 let token = sessionStorage.getItem("windlass-token") ?? "";
 
-class Refused extends Error {
+class ApiError extends Error {
   constructor(status, problem) {
     super(problem?.detail ?? `The server answered ${status}.`);
     this.status = status;
-    this.passes = status === 409 || status === 423 || status === 429 || status >= 500;
+    this.isTransient = status === 409 || status === 423 || status === 429 || status >= 500;
   }
 }
 
-/** fetch with our credential; anything but a success is thrown, with the problem's words. */
-async function call(path, init = {}) {
+/** fetch with the visitor's credential. Throws ApiError, with the detail of the problem document, for any status but success. */
+async function callApi(path, init = {}) {
   const headers = new Headers(init.headers);
   if (token) headers.set("Authorization", `Bearer ${token}`);
   const csrf = document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/)?.[1];
@@ -27,7 +27,7 @@ async function call(path, init = {}) {
   const response = await fetch(path, { ...init, headers });
   if (response.ok) return response;
   if (response.status === 401) askForToken();
-  throw new Refused(response.status, await response.json().catch(() => null));
+  throw new ApiError(response.status, await response.json().catch(() => null));
 }
 
 function sizeOf(bytes) {
@@ -39,77 +39,77 @@ function sizeOf(bytes) {
 // ---- Signing in
 
 function askForToken() {
-  find("#sign-in").hidden = false;
-  find("#desk").hidden = true;
-  find("#token").focus();
+  query("#sign-in").hidden = false;
+  query("#panel").hidden = true;
+  query("#token").focus();
 }
 
-find("#sign-in").addEventListener("submit", async (event) => {
+query("#sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
-  token = find("#token").value.trim();
-  await begin();
+  token = query("#token").value.trim();
+  await start();
 });
 
-// ---- Uploading (tus 1.0: create, then append at the offset that the server has)
+// ---- Uploading by tus 1.0: create, then append at the server's offset
 
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 const tus = (method, headers = {}, body = undefined, signal = undefined) =>
   ({ method, body, signal, headers: { "Tus-Resumable": "1.0.0", ...headers } });
 
-async function upload(file) {
-  const row = find("#transfer-row").content.cloneNode(true).firstElementChild;
+async function uploadFile(file) {
+  const row = query("#transfer-row").content.cloneNode(true).firstElementChild;
   const stop = new AbortController();
-  find(".name", row).textContent = file.name;
-  find("progress", row).setAttribute("aria-label", `Upload of ${file.name}`);
-  find(".cancel", row).addEventListener("click", () => stop.abort());
-  find("#transfers").append(row);
-  find("#transfers-section").hidden = false;
+  query(".name", row).textContent = file.name;
+  query("progress", row).setAttribute("aria-label", `Upload of ${file.name}`);
+  query(".cancel", row).addEventListener("click", () => stop.abort());
+  query("#transfers").append(row);
+  query("#transfers-section").hidden = false;
   const show = (sent, note = "") => {
-    if (sent !== null) find("progress", row).value = file.size ? sent / file.size : 1;
-    find(".detail", row).textContent = note || `${sizeOf(sent)} of ${sizeOf(file.size)}`;
+    if (sent !== null) query("progress", row).value = file.size ? sent / file.size : 1;
+    query(".detail", row).textContent = note || `${sizeOf(sent)} of ${sizeOf(file.size)}`;
   };
   try {
-    await send(file, show, stop.signal);
-    say(`${file.name} is in.`);
-    remove(row);
+    await uploadByTus(file, show, stop.signal);
+    showMessage(`${file.name} is in.`);
+    removeTransfer(row);
   } catch (error) {
-    if (stop.signal.aborted) return remove(row);
+    if (stop.signal.aborted) return removeTransfer(row);
     row.classList.add("failed");
     show(null, error.message);
-    find(".cancel", row).textContent = "Dismiss";
-    find(".cancel", row).addEventListener("click", () => remove(row));
+    query(".cancel", row).textContent = "Dismiss";
+    query(".cancel", row).addEventListener("click", () => removeTransfer(row));
   }
 }
 
-function remove(row) {
+function removeTransfer(row) {
   row.remove();
-  find("#transfers-section").hidden = !find("#transfers").children.length;
+  query("#transfers-section").hidden = !query("#transfers").children.length;
 }
 
-async function send(file, show, signal) {
+async function uploadByTus(file, show, signal) {
   const metadata = `filename ${base64(file.name)}` + (file.type ? `,filetype ${base64(file.type)}` : "");
   show(0);
-  const made = await persist(() =>
-    call(at("/files/"), tus("POST", { "Upload-Length": file.size, "Upload-Metadata": metadata }, undefined, signal)), show, signal);
-  const where = new URL(made.headers.get("Location"), location).pathname;
+  const creation = await retry(() =>
+    callApi(urlOf("/files/"), tus("POST", { "Upload-Length": file.size, "Upload-Metadata": metadata }, undefined, signal)), show, signal);
+  const where = new URL(creation.headers.get("Location"), location).pathname;
   try {
-    await append(file, where, show, signal);
+    await sendChunks(file, where, show, signal);
   } catch (error) {
-    if (signal.aborted) await call(where, tus("DELETE")).catch(() => {});
+    if (signal.aborted) await callApi(where, tus("DELETE")).catch(() => {});
     throw error;
   }
 }
 
-async function append(file, where, show, signal) {
+async function sendChunks(file, where, show, signal) {
   let offset = 0, size = SMALLEST, lost = false;
   while (offset < file.size) {
-    await persist(async () => {
-      if (lost) offset = Number((await call(where, tus("HEAD", {}, undefined, signal))).headers.get("Upload-Offset"));
-      lost = true; // unless the server says how far it is, only it knows
+    await retry(async () => {
+      if (lost) offset = Number((await callApi(where, tus("HEAD", {}, undefined, signal))).headers.get("Upload-Offset"));
+      lost = true; // until the reply has arrived, only the server knows the offset
       if (offset >= file.size) return;
       const headers = { "Upload-Offset": offset, "Content-Type": "application/offset+octet-stream" };
       const began = performance.now();
-      const reply = await call(where, tus("PATCH", headers, file.slice(offset, offset + size), signal));
+      const reply = await callApi(where, tus("PATCH", headers, file.slice(offset, offset + size), signal));
       offset = Number(reply.headers.get("Upload-Offset"));
       lost = false;
       size = performance.now() - began < 1000 ? Math.min(LARGEST, size * 2) : Math.max(SMALLEST, size / 2);
@@ -118,27 +118,27 @@ async function append(file, where, show, signal) {
   }
 }
 
-/** Try again for as long as it may help: a dead network, a busy or restarting server. */
-async function persist(work, show, signal) {
+/** Retry while the error is transient: no network, or a busy or restarting server. */
+async function retry(work, show, signal) {
   for (let wait = 1; ; wait = Math.min(30, wait * 2)) {
     try {
       return await work();
     } catch (error) {
-      if (signal.aborted || (error instanceof Refused && !error.passes)) throw error;
+      if (signal.aborted || (error instanceof ApiError && !error.isTransient)) throw error;
       show(null, `Interrupted; trying again in ${wait} s.`);
-      await pause(wait);
+      await sleep(wait);
       signal.throwIfAborted();
     }
   }
 }
 
-const uploadAll = (files) => [...files].reduce((before, file) => before.then(() => upload(file)), Promise.resolve());
+const uploadAll = (files) => [...files].reduce((before, file) => before.then(() => uploadFile(file)), Promise.resolve());
 
-find("#choose").addEventListener("change", ({ target }) => {
+query("#choose").addEventListener("change", ({ target }) => {
   uploadAll(target.files);
   target.value = "";
 });
-const drop = find("#drop");
+const drop = query("#drop");
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   drop.addEventListener(kind, (event) => {
     event.preventDefault();
@@ -150,43 +150,43 @@ for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
 // ---- The library
 
 const rows = new Map();
-const trashing = new Set(document.documentElement.dataset.trashing.split(" ")); // profiles whose files can be restored
+const profilesWithTrash = new Set(document.documentElement.dataset.trashing.split(" ")); // profiles that put deleted files into the trash
 let next = null;
 let inTrash = false; // whether the list shows the trash
 
-function place(file, { first = false } = {}) {
+function showFile(file, { first = false } = {}) {
   let row = rows.get(file.id);
   if (!row) {
-    row = find("#file-row").content.cloneNode(true).firstElementChild;
+    row = query("#file-row").content.cloneNode(true).firstElementChild;
     rows.set(file.id, row);
-    find(".delete", row).addEventListener("click", () => discard(file));
-    find(".restore", row).addEventListener("click", () => restore(file));
-    find(".download", row).addEventListener("click", (event) => download(event, file));
-    find("#library")[first ? "prepend" : "append"](row);
+    query(".delete", row).addEventListener("click", () => deleteFile(file));
+    query(".restore", row).addEventListener("click", () => restoreFile(file));
+    query(".download", row).addEventListener("click", (event) => downloadSigned(event, file));
+    query("#library")[first ? "prepend" : "append"](row);
   }
   const facts = [sizeOf(file.size), file.mime_type ?? file.declared_mime_type];
   if (file.width) facts.push(`${file.width} × ${file.height}`);
   if (file.duration) facts.push(`${file.duration.toFixed(1)} s`);
   if (file.page_count) facts.push(`${file.page_count} pages`);
-  find(".name", row).textContent = file.original_filename;
-  find(".facts", row).textContent = facts.filter(Boolean).join(" · ");
-  find(".sum", row).textContent = file.checksum ?? "";
-  find(".status", row).textContent = find(".status", row).dataset.status = file.status;
+  query(".name", row).textContent = file.original_filename;
+  query(".facts", row).textContent = facts.filter(Boolean).join(" · ");
+  query(".sum", row).textContent = file.checksum ?? "";
+  query(".status", row).textContent = query(".status", row).dataset.status = file.status;
   const damaged = file.checks.find(({ name, state }) => name === "integrity" && state === "failed");
   const until = file.trash_until && `Can be restored until ${new Date(file.trash_until).toLocaleString()}`;
-  find(".detail", row).textContent = until || damaged?.detail || (file.rejection?.detail ?? "");
-  find("progress", row).hidden = inTrash || !RUNNING.has(file.status);
-  find("progress", row).setAttribute("aria-label", `Processing of ${file.original_filename}`);
-  find(".delete", row).setAttribute("aria-label", `Delete ${file.original_filename}`);
-  find(".restore", row).setAttribute("aria-label", `Restore ${file.original_filename}`);
-  find(".restore", row).hidden = !inTrash;
-  find(".download", row).hidden = inTrash || damaged || !SERVED.has(file.status);
-  find(".download", row).href = file.links.download;
-  find("#empty").hidden = true;
-  picture(find(".thumb", row), file.thumbnail_url);
+  query(".detail", row).textContent = until || damaged?.detail || (file.rejection?.detail ?? "");
+  query("progress", row).hidden = inTrash || !RUNNING.has(file.status);
+  query("progress", row).setAttribute("aria-label", `Processing of ${file.original_filename}`);
+  query(".delete", row).setAttribute("aria-label", `Delete ${file.original_filename}`);
+  query(".restore", row).setAttribute("aria-label", `Restore ${file.original_filename}`);
+  query(".restore", row).hidden = !inTrash;
+  query(".download", row).hidden = inTrash || damaged || !SERVED.has(file.status);
+  query(".download", row).href = file.links.download;
+  query("#empty").hidden = true;
+  showThumbnail(query(".thumb", row), file.thumbnail_url);
 }
 
-async function picture(frame, url) {
+async function showThumbnail(frame, url) {
   if (!url || frame.dataset.url === url) return;
   frame.dataset.url = url;
   const image = new Image();
@@ -194,7 +194,7 @@ async function picture(frame, url) {
   image.loading = "lazy";
   const ours = new URL(url, location).origin === location.origin;
   if (token && ours) {
-    const bytes = await call(url).then((reply) => reply.blob()).catch(() => null);
+    const bytes = await callApi(url).then((reply) => reply.blob()).catch(() => null);
     if (!bytes) return;
     image.src = URL.createObjectURL(bytes);
     image.addEventListener("load", () => URL.revokeObjectURL(image.src));
@@ -202,86 +202,86 @@ async function picture(frame, url) {
   frame.replaceChildren(image);
 }
 
-async function download(event, file) {
-  if (!token) return; // the link itself is enough
+async function downloadSigned(event, file) {
+  if (!token) return; // the link needs no credential
   event.preventDefault();
-  const signed = await call(at(`/files/${file.id}/signed-url/`), { method: "POST" }).then((reply) => reply.json(), ({ message }) => say(message));
+  const signed = await callApi(urlOf(`/files/${file.id}/signed-url/`), { method: "POST" }).then((reply) => reply.json(), ({ message }) => showMessage(message));
   if (signed) location.assign(signed.url);
 }
 
-async function discard(file) {
-  const undoable = !inTrash && trashing.has(file.profile);
+async function deleteFile(file) {
+  const undoable = !inTrash && profilesWithTrash.has(file.profile);
   if (!undoable && !confirm(`Delete ${file.original_filename}? Its bytes and its record go for good.`)) return;
   try {
-    await call(at(`/files/${file.id}/${inTrash ? "?permanent=true" : ""}`), { method: "DELETE" });
-    forget(file.id);
-    say(undoable ? `${file.original_filename} is in the trash.` : `${file.original_filename} is deleted.`);
+    await callApi(urlOf(`/files/${file.id}/${inTrash ? "?permanent=true" : ""}`), { method: "DELETE" });
+    removeRow(file.id);
+    showMessage(undoable ? `${file.original_filename} is in the trash.` : `${file.original_filename} is deleted.`);
   } catch ({ message }) {
-    say(message);
+    showMessage(message);
   }
 }
 
-async function restore(file) {
+async function restoreFile(file) {
   try {
-    await call(at(`/files/${file.id}/restore/`), { method: "POST" });
-    forget(file.id);
-    say(`${file.original_filename} is restored.`);
+    await callApi(urlOf(`/files/${file.id}/restore/`), { method: "POST" });
+    removeRow(file.id);
+    showMessage(`${file.original_filename} is restored.`);
   } catch ({ message }) {
-    say(message);
+    showMessage(message);
   }
 }
 
-find("#trash").addEventListener("click", () => {
+query("#trash").addEventListener("click", () => {
   inTrash = !inTrash;
-  find("#trash").setAttribute("aria-pressed", inTrash);
-  find("#library-title").textContent = inTrash ? "Trash" : "Library";
-  find("#trash").textContent = inTrash ? "Library" : "Trash";
-  for (const id of [...rows.keys()]) forget(id);
-  more(listed()).catch(({ message }) => say(message));
+  query("#trash").setAttribute("aria-pressed", inTrash);
+  query("#library-title").textContent = inTrash ? "Trash" : "Library";
+  query("#trash").textContent = inTrash ? "Library" : "Trash";
+  for (const id of [...rows.keys()]) removeRow(id);
+  loadPage(listPath()).catch(({ message }) => showMessage(message));
 });
 
-const listed = () => at(`/files/?limit=50${inTrash ? "&trashed=true" : ""}`);
+const listPath = () => urlOf(`/files/?limit=50${inTrash ? "&trashed=true" : ""}`);
 
-function forget(id) {
+function removeRow(id) {
   rows.get(id)?.remove();
   rows.delete(id);
-  find("#empty").hidden = rows.size > 0;
+  query("#empty").hidden = rows.size > 0;
 }
 
-async function more(path) {
+async function loadPage(path) {
   const shown = inTrash;
-  const page = await (await call(path)).json();
-  if (shown !== inTrash) return; // the other list was asked for meanwhile
-  for (const file of page.results) place(file);
+  const page = await (await callApi(path)).json();
+  if (shown !== inTrash) return; // the visitor has switched to the other list meanwhile
+  for (const file of page.results) showFile(file);
   next = page.next && new URL(page.next, location);
-  find("#more").hidden = !next;
-  find("#empty").hidden = rows.size > 0;
+  query("#more").hidden = !next;
+  query("#empty").hidden = rows.size > 0;
 }
 
-find("#more").addEventListener("click", () => more(next.pathname + next.search).catch(({ message }) => say(message)));
+query("#more").addEventListener("click", () => loadPage(next.pathname + next.search).catch(({ message }) => showMessage(message)));
 
-const asked = new Map(); // how often a file was asked for: an answer that a later one overtook is not shown
+const requestNumbers = new Map(); // the latest request for each file: replies to earlier ones are ignored
 
-async function refresh(id) {
-  const turn = (asked.get(id) ?? 0) + 1;
-  asked.set(id, turn);
-  const reply = await call(at(`/files/${id}/`)).catch((error) => {
-    // In the trash, a file that this address does not show may be one of those listed.
-    if (error.status === 404 && !inTrash) forget(id);
+async function reloadFile(id) {
+  const number = (requestNumbers.get(id) ?? 0) + 1;
+  requestNumbers.set(id, number);
+  const reply = await callApi(urlOf(`/files/${id}/`)).catch((error) => {
+    // While the trash is listed, 404 is the answer for files that it lists.
+    if (error.status === 404 && !inTrash) removeRow(id);
   });
   const file = await reply?.json();
-  if (file && !inTrash && asked.get(id) === turn) place(file, { first: true });
+  if (file && !inTrash && requestNumbers.get(id) === number) showFile(file, { first: true });
 }
 
-// ---- Live: one stream for all that is ours. fetch and not EventSource, which cannot carry a token.
+// ---- Live events: one stream for everything that the caller owns. fetch, because EventSource cannot send a token.
 
-async function follow() {
-  for (let last = null; ; await pause(2)) {
+async function followEvents() {
+  for (let last = null; ; await sleep(2)) {
     try {
-      const reply = await call(at("/events/"), last ? { headers: { "Last-Event-ID": last } } : {});
-      for await (const event of events(reply.body)) {
+      const reply = await callApi(urlOf("/events/"), last ? { headers: { "Last-Event-ID": last } } : {});
+      for await (const event of readEvents(reply.body)) {
         last = event.id ?? last;
-        hear(event);
+        handleEvent(event);
       }
     } catch (error) {
       if (error.status === 401) return;
@@ -289,7 +289,7 @@ async function follow() {
   }
 }
 
-async function* events(body) {
+async function* readEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   for (let text = ""; ; ) {
     const { value, done } = await reader.read();
@@ -303,31 +303,31 @@ async function* events(body) {
   }
 }
 
-function hear({ type, file_id, data }) {
+function handleEvent({ type, file_id, data }) {
   if (!file_id) return;
-  if (inTrash) return ["file.restored", "file.deleted"].includes(type) ? forget(file_id) : undefined;
-  if (type === "file.deleted" || type === "file.trashed") return forget(file_id);
-  if (type !== "file.progress" && type !== "file.step") return void refresh(file_id);
+  if (inTrash) return ["file.restored", "file.deleted"].includes(type) ? removeRow(file_id) : undefined;
+  if (type === "file.deleted" || type === "file.trashed") return removeRow(file_id);
+  if (type !== "file.progress" && type !== "file.step") return void reloadFile(file_id);
   const row = rows.get(file_id);
   if (!row) return;
-  find("progress", row).value = data.progress;
-  find(".detail", row).textContent = data.message || data.step || "";
+  query("progress", row).value = data.progress;
+  query(".detail", row).textContent = data.message || data.step || "";
 }
 
-// ---- Begin
+// ---- Start
 
-async function begin() {
+async function start() {
   try {
-    await more(listed());
+    await loadPage(listPath());
   } catch ({ message, status }) {
-    return say(status === 401 && !token ? "" : message);
+    return showMessage(status === 401 && !token ? "" : message);
   }
   if (token) sessionStorage.setItem("windlass-token", token);
-  find("#sign-in").hidden = true;
-  find("#desk").hidden = false;
-  find("#trash").hidden = !document.documentElement.dataset.trashing;
-  say("");
-  follow();
+  query("#sign-in").hidden = true;
+  query("#panel").hidden = false;
+  query("#trash").hidden = !document.documentElement.dataset.trashing;
+  showMessage("");
+  followEvents();
 }
 
-await begin();
+await start();
