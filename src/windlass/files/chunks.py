@@ -1,5 +1,5 @@
-"""Numbered chunks as rows. A chunk needs no lease of its session: different ones come in in parallel, each under a
-claim of its own, and one that is received never changes again."""
+"""Rows of numbered chunks. A chunk does not need the session's lease: chunks are received in parallel, each under a
+claim of its own, and a received chunk never changes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from windlass.kernel.clock import now
 
 
 class ClaimLost(Exception):
-    """Another request brings this chunk now, or its upload has ended; what this one wrote does not count."""
+    """Another request has claimed this chunk, or its upload has ended; what this request wrote does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkClaim:
-    """The right to bring a chunk while ``epoch`` is its row's. ``until``: nobody else can have it before then."""
+    """The right to write a chunk while ``epoch`` is that of its row. ``until``: nobody else can take it before then."""
 
     id: uuid.UUID
     epoch: int
@@ -35,7 +35,7 @@ class ChunkClaim:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedChunk:
-    """The chunk is in, with this SHA-256 (hex)."""
+    """The chunk is received, with this SHA-256 (hex)."""
 
     sha256: str
 
@@ -48,7 +48,7 @@ class ClaimedChunk:
 
 
 def chunk_layout(session: UploadSession) -> ChunkLayout:
-    """Of a session that was begun in chunks."""
+    """Return the chunk layout of a chunked session."""
     assert session.size is not None
     assert session.chunk_size is not None
     return ChunkLayout(session.size, session.chunk_size)
@@ -57,7 +57,7 @@ def chunk_layout(session: UploadSession) -> ChunkLayout:
 def claim_chunk(
     session: UploadSession, index: int, holder: str, seconds: float
 ) -> ChunkClaim | ReceivedChunk | ClaimedChunk:
-    """Take the claim if nobody holds it, or its holder's time ran out; else say what stands in the way."""
+    """Take the claim if nobody holds it or it has expired; else return the received chunk or the existing claim."""
     rows = UploadChunk.objects.filter(session=session, index=index)
     row = rows.first()
     if row is None:
@@ -84,7 +84,7 @@ def accept_chunk(
     ttl_hours: float,
     store_state: dict[str, Any] | None = None,
 ) -> None:
-    """The chunk's bytes are in their place, of which the store says ``store_state``. Raises ClaimLost."""
+    """Record the chunk as received; its bytes are durable. ``store_state``: the store's state. Raises ClaimLost."""
     moment = now()
     with recording():
         counted = UploadSession.objects.filter(id=session.id, status=UploadStatus.ACTIVE).update(
@@ -103,36 +103,36 @@ def accept_chunk(
 
 
 def release_chunk(held: ChunkClaim) -> None:
-    """The chunk did not come, or not as announced: anybody may bring it."""
+    """Release the claim of a chunk that was not received."""
     UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
         claim_holder="", claim_until=None, claim_wanted=False
     )
 
 
 def request_chunk(chunk: ClaimedChunk) -> None:
-    """Ask whoever holds the claim, in any process, to let go if nothing comes from its client any more."""
+    """Ask the holder of the claim, in any process, to release it if its client has gone silent."""
     UploadChunk.objects.filter(id=chunk.id).exclude(claim_holder="").update(claim_wanted=True)
 
 
 def unrequested_chunks(holder: str) -> Collection[uuid.UUID]:
-    """The chunks that ``holder`` has claimed and may keep."""
+    """Return the chunks that ``holder`` still claims and nobody has requested."""
     return set(UploadChunk.objects.filter(claim_holder=holder, claim_wanted=False).values_list("id", flat=True))
 
 
 def renew_chunk_claims(holder: str, seconds: float) -> int:
-    """Prolong every claim of this holder by one statement."""
+    """Renew every claim of this holder by one statement; return how many."""
     return UploadChunk.objects.filter(claim_holder=holder).update(claim_until=now() + timedelta(seconds=seconds))
 
 
 def release_chunk_claims(holder: str) -> int:
-    """Free every claim of a holder that has just started under this name, and so cannot be writing."""
+    """Release and fence every claim of a process that has just started under this name; return how many."""
     return UploadChunk.objects.filter(claim_holder=holder).update(
         claim_holder="", claim_until=None, claim_epoch=F("claim_epoch") + 1
     )
 
 
 def received_chunks(session: UploadSession) -> Sequence[int]:
-    """The indexes of the chunks that are in, in order."""
+    """Return the indexes of the received chunks, in order."""
     return list(_received(session.id).order_by("index").values_list("index", flat=True))
 
 
@@ -141,8 +141,10 @@ def received_chunk_count(session: UploadSession) -> int:
 
 
 def contiguous_chunk_count(upload_id: uuid.UUID, known: int, *, at_most: int = 2000) -> int:
-    """How many chunks from the first on are in without a gap. ``known`` of them are known to be; looks no further than
-    ``at_most`` beyond."""
+    """Return how many chunks from the first on are received without a gap.
+
+    ``known`` of them are known to be received; at most ``at_most`` more are checked.
+    """
     ahead = _received(upload_id).filter(index__gte=known).order_by("index").values_list("index", flat=True)[:at_most]
     for index in ahead:
         if index != known:
@@ -152,12 +154,12 @@ def contiguous_chunk_count(upload_id: uuid.UUID, known: int, *, at_most: int = 2
 
 
 def chunk_store_states(session: UploadSession) -> list[dict[str, Any]]:
-    """What the store said of each received chunk, in order."""
+    """Return the store's state of each received chunk, in order."""
     return list(_received(session.id).order_by("index").values_list("store_state", flat=True))
 
 
 def start_assembly(session: UploadSession, holder: str, seconds: float) -> Lease | None:
-    """The lease of a session whose chunks are all in, so that one works its digest out. None: another has it."""
+    """Mark a session whose chunks are all received as assembling; return its lease, None if another holds it."""
     moment = now()
     free = Q(lease_holder="") | Q(lease_until__lt=moment)
     taken = UploadSession.objects.filter(free, id=session.id, status__in=UNFINISHED_UPLOADS).update(
@@ -173,7 +175,7 @@ def start_assembly(session: UploadSession, holder: str, seconds: float) -> Lease
 
 
 def fail_with_wrong_digest(session: UploadSession, actual_sha256: str, reason: str) -> bool:
-    """The whole has another digest than was announced: the session has failed. False where it had ended already."""
+    """Fail a session whose digest is not the announced one. False if it had ended already."""
     with recording():
         ended = uploads.mark_upload_ended(session.id, UploadStatus.FAILED, reason)
         if ended:

@@ -1,4 +1,4 @@
-"""Uploads that are made of others (tus's concatenation), as rows: finding the parts, and who waits for them."""
+"""Rows of uploads made of others (tus concatenation): find their parts, and the uploads that wait for a part."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from windlass.files.states import UploadStatus
 from windlass.files.uploads import NewUpload
 from windlass.kernel.clock import now
 
-#: How long the parts stay when the upload made of them is complete, for another one made of them (hours).
-#: Their bytes are there twice until then.
-PARTS_STAY_HOURS = 1.0
+#: How long the parts are kept once the upload made of them is complete, for another one made of them (hours).
+#: Their bytes are stored twice until then.
+PARTS_RETENTION_HOURS = 1.0
 
 
 def find_concatenation(concat_key: str) -> UploadSession | None:
-    """The upload that was asked for by the same owner with the same parts and metadata, while it is remembered."""
+    """Return the upload of the same owner, parts and metadata, if it exists and has not expired."""
     found = UploadSession.objects.filter(
         concat_key=concat_key, status__in=[UploadStatus.ACTIVE, UploadStatus.COMPLETED]
     ).first()
@@ -45,7 +45,7 @@ def create_concatenation(
 
 
 def living_partial_uploads(ids: Iterable[uuid.UUID]) -> list[UploadSession] | None:
-    """The sessions in this order, the same one as often as it is named; None where one of them has ended."""
+    """Return the partial uploads in this order, repeated as named; None if one of them has ended."""
     wanted = list(ids)
     distinct = set(wanted)
     alive = UploadSession.objects.filter(id__in=distinct, status=UploadStatus.ACTIVE, expires_at__gt=now())
@@ -54,7 +54,7 @@ def living_partial_uploads(ids: Iterable[uuid.UUID]) -> list[UploadSession] | No
 
 
 def uploads_by_id(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, UploadSession]:
-    """Those of these sessions that there are, whatever their status."""
+    """Return the existing ones of these sessions, in any status."""
     return UploadSession.objects.in_bulk(set(ids))
 
 
@@ -63,13 +63,13 @@ def is_complete_partial(part: UploadSession) -> bool:
 
 
 def concatenations_of(part: UploadSession) -> Sequence[uuid.UUID]:
-    """The unfinished uploads that this one is a part of."""
+    """Return the unfinished uploads that this one is a part of."""
     unfinished = UploadSession.objects.filter(owner=part.owner, status=UploadStatus.ACTIVE, parts__isnull=False)
     return [found for found, parts in unfinished.values_list("id", "parts") if str(part.id) in (parts or ())]
 
 
 def unfinished_concatenations() -> Sequence[uuid.UUID]:
-    """Every upload made of others that nobody is joining at the moment."""
+    """Return unfinished uploads made of others that nobody is concatenating, at most 100."""
     moment = now()
     idle = Q(lease_holder="") | Q(lease_until__lt=moment)
     found = UploadSession.objects.filter(
@@ -79,8 +79,8 @@ def unfinished_concatenations() -> Sequence[uuid.UUID]:
 
 
 def expire_partial_uploads(ids: Iterable[uuid.UUID]) -> None:
-    """They have served. Their lives end soon, if they would not end sooner."""
-    soon = now() + timedelta(hours=PARTS_STAY_HOURS)
+    """Let partial uploads that were used expire after PARTS_RETENTION_HOURS, if not before."""
+    soon = now() + timedelta(hours=PARTS_RETENTION_HOURS)
     UploadSession.objects.filter(id__in=set(ids), status=UploadStatus.ACTIVE, expires_at__gt=soon).update(
         expires_at=soon
     )

@@ -1,4 +1,4 @@
-"""Sessions whose bytes clients send to the store itself: what is known of them here is what they were begun with."""
+"""Rows of direct uploads, whose bytes clients send to the store itself."""
 
 from __future__ import annotations
 
@@ -9,45 +9,47 @@ from windlass.files.models import UploadSession
 from windlass.files.states import UploadStatus
 from windlass.kernel.clock import now
 
-#: How often the life of a session in use is prolonged, at most (seconds).
-PROLONG_SECONDS = 60.0
-#: The store is asked for an upload after a quarter of the time that it was waited for already, or so many seconds.
-LONGEST_PAUSE = 300.0
-#: Sessions that one look considers.
-_MOST = 1000
+#: The expiry of a session in use is extended at most this often (seconds).
+EXTEND_SECONDS = 60.0
+#: The store is asked for an upload again after a quarter of the time waited so far, or this long (seconds).
+MAX_CHECK_INTERVAL = 300.0
+#: Sessions that one sweep considers.
+_MAX_SESSIONS = 1000
 
 
 def is_extendable(session: UploadSession) -> bool:
-    """Whether it is a while since its client was heard of."""
-    return now() - session.updated_at >= timedelta(seconds=PROLONG_SECONDS)
+    """Whether the expiry was not extended in the last EXTEND_SECONDS."""
+    return now() - session.updated_at >= timedelta(seconds=EXTEND_SECONDS)
 
 
 def extend_direct_upload(upload_id: uuid.UUID, ttl_hours: float) -> None:
-    """Its client is still there."""
+    """Extend the expiry of an upload that its client still uses."""
     moment = now()
     living = UploadSession.objects.filter(id=upload_id, status=UploadStatus.ACTIVE)
     living.update(expires_at=moment + timedelta(hours=ttl_hours), updated_at=moment)
 
 
 def record_stored_bytes(upload_id: uuid.UUID, stored: int) -> None:
-    """So many bytes were seen at the store. What is known never falls."""
+    """Record the number of bytes that the store has. It never decreases."""
     UploadSession.objects.filter(id=upload_id, status=UploadStatus.ACTIVE, offset__lt=stored).update(offset=stored)
 
 
 def direct_uploads_to_check(dialect: str) -> list[UploadSession]:
-    """Sessions that are sent in one request, of which the client need not tell the end, and that are to be looked for
-    now: the longer one was waited for, the less often."""
+    """Return uploads in one request that the store should be asked for now, since their clients need not report them.
+
+    The longer an upload has waited, the less often it is checked.
+    """
     living = UploadSession.objects.filter(
         status=UploadStatus.ACTIVE, dialect=dialect, expires_at__gt=now(), store_state__has_key="piece"
     )
-    return [session for session in living.order_by("updated_at")[:_MOST] if _is_due(session)]
+    return [session for session in living.order_by("updated_at")[:_MAX_SESSIONS] if _is_due(session)]
 
 
 def defer_direct_upload_check(upload_id: uuid.UUID) -> None:
-    """It was not there."""
+    """Record that the store does not have the upload yet."""
     UploadSession.objects.filter(id=upload_id, status=UploadStatus.ACTIVE).update(updated_at=now())
 
 
 def _is_due(session: UploadSession) -> bool:
     waited = (session.updated_at - session.created_at).total_seconds()
-    return now() - session.updated_at >= timedelta(seconds=min(waited / 4, LONGEST_PAUSE))
+    return now() - session.updated_at >= timedelta(seconds=min(waited / 4, MAX_CHECK_INTERVAL))

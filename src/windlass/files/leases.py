@@ -1,4 +1,4 @@
-"""The right to write to an upload, as columns of its row: each change one conditional UPDATE, fenced by an epoch."""
+"""Leases of uploads: columns of the session's row. Each change is one conditional UPDATE, fenced by an epoch."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from windlass.kernel.errors import UploadGone
 
 
 class LeaseLost(Exception):
-    """Another request holds this upload now; what this one wrote after its last commit does not count."""
+    """Another request holds the lease now; what this one wrote after its last commit does not count."""
 
 
 class UploadCompleted(Exception):
-    """The upload has become a file, perhaps a moment ago: there is nothing to lease any more."""
+    """The upload has become a file, so it cannot be leased any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write to an upload while ``epoch`` is the session's. ``offset`` and ``state`` as last committed.
+    """The right to write to an upload while ``epoch`` is that of the session.
 
-    ``until``: nobody else can have taken it before then.
+    ``offset`` and ``state`` as last committed. ``until``: nobody else can take the lease before this time.
     """
 
     upload_id: uuid.UUID
@@ -42,7 +42,7 @@ class Lease:
 
 
 def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | None:
-    """Take the lease if nobody holds it, or its holder's time ran out. None otherwise.
+    """Take the lease if nobody holds it or it has expired; else return None.
 
     Raises UploadCompleted, UploadGone.
     """
@@ -63,12 +63,12 @@ def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | Non
 
 
 def leased_upload(lease: Lease) -> UploadSession | None:
-    """The session as it stands, if the lease is still its own."""
+    """Return the session if the lease is still valid."""
     return UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch).first()
 
 
 def lease_of(session: UploadSession) -> Lease:
-    """Of a session that has one."""
+    """Return the lease of a leased session."""
     return Lease(
         session.id,
         session.lease_epoch,
@@ -81,8 +81,7 @@ def lease_of(session: UploadSession) -> Lease:
 
 
 def release_lease(lease: Lease, reserved: int | None = None) -> None:
-    """Give the lease back with nothing changed. ``reserved``: what the quota counts for the upload again, where its
-    length is not known."""
+    """Release the lease. ``reserved``: the quota reservation to go back to, for an upload of unknown length."""
     released = UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch, lease_until__isnull=False)
     changed = released.update(lease_holder="", lease_until=None, lease_wanted=False)
     if changed and reserved is not None and lease.size is None:
@@ -90,31 +89,31 @@ def release_lease(lease: Lease, reserved: int | None = None) -> None:
 
 
 def reserve_for_lease(lease: Lease, size: int) -> None:
-    """Before so many bytes are in the store of an upload whose length was not known: its owner's quota allows them.
+    """Reserve quota for ``size`` bytes of an upload of unknown length, before they are stored.
 
-    In a transaction. Raises LeaseLost, QuotaExceeded.
+    Call it in a transaction. Raises LeaseLost, QuotaExceeded.
     """
     update_leased(lease, {"updated_at": now()})
     quota.reserve_at_least(lease.upload_id, size)
 
 
 def request_lease(upload_id: uuid.UUID) -> None:
-    """Ask whoever holds it, in any process, to flush, commit and let go."""
+    """Ask the holder, in any process, to flush, commit and release the lease."""
     UploadSession.objects.filter(id=upload_id).exclude(lease_holder="").update(lease_wanted=True)
 
 
 def unrequested_leases(holder: str) -> Collection[uuid.UUID]:
-    """The uploads that ``holder`` has and may keep: nobody asked for them, took them over or ended them."""
+    """Return the uploads that ``holder`` still leases and nobody has requested."""
     return set(UploadSession.objects.filter(lease_holder=holder, lease_wanted=False).values_list("id", flat=True))
 
 
 def renew_leases(holder: str, seconds: float) -> int:
-    """Prolong every lease of this holder by one statement."""
+    """Renew every lease of this holder by one statement; return how many."""
     return UploadSession.objects.filter(lease_holder=holder).update(lease_until=now() + timedelta(seconds=seconds))
 
 
 def release_leases(holder: str) -> int:
-    """Free every lease of a holder that has just started under this name, and so cannot be writing."""
+    """Release and fence every lease of a process that has just started under this name; return how many."""
     return UploadSession.objects.filter(lease_holder=holder).update(
         lease_holder="", lease_until=None, lease_epoch=F("lease_epoch") + 1
     )
@@ -129,10 +128,10 @@ def commit_offset(
     release: bool = False,
     size: int | None = None,
 ) -> datetime:
-    """Commit how far the bytes are stored; returns when the session now expires. In a transaction.
+    """Commit the offset and the store's state; return when the session expires now. Call it in a transaction.
 
-    ``size``: the length of the whole, where it has become known. Raises LeaseLost, and QuotaExceeded where it was not
-    known before and the owner's quota does not allow as much.
+    ``release``: release the lease too. ``size``: the length of the upload, if it has become known. Raises LeaseLost,
+    and QuotaExceeded for an upload whose length was not known before.
     """
     expires_at = now() + timedelta(hours=ttl_hours)
     values: dict[str, Any] = {"offset": offset, "store_state": state, "expires_at": expires_at, "updated_at": now()}
@@ -147,7 +146,7 @@ def commit_offset(
 
 
 def update_leased(lease: Lease, values: dict[str, Any]) -> None:
-    """Write to the session if the lease is still its own. Raises LeaseLost."""
+    """Update the session if the lease is still valid. Raises LeaseLost."""
     changed = UploadSession.objects.filter(
         id=lease.upload_id, lease_epoch=lease.epoch, status__in=UNFINISHED_UPLOADS
     ).update(**values)

@@ -1,8 +1,9 @@
-"""Quotas: how much an owner may store. What uploads declare is reserved when they begin, and what a file takes counts
-as long as its bytes are kept, in the trash too, each record by its own size, shared bytes or not.
+"""Quotas: how much an owner may store.
 
-The account is one row that is changed by one conditional UPDATE, in the transaction of what it counts and after that
-was written. So it cannot be exceeded by any number of uploads at once, and a crash leaves it as it leaves the rows.
+The declared size of an upload is reserved when it is created. A file counts as long as its bytes are kept, in the trash
+too; each record counts with its own size, even if bytes are shared. The account is one row. One conditional UPDATE
+changes it, in the transaction of what it counts and after that was written. So any number of concurrent uploads cannot
+exceed it, and a crash leaves account and rows consistent.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from windlass.kernel.errors import QuotaExceeded
 _COUNTED = ("bytes_used", "bytes_reserved", "files_used", "files_reserved")
 _KINDS = ("bytes", "files")
 
-#: Metadata of an upload up to this size (bytes) is part of its record and does not count; all of what is larger does.
+#: Metadata up to this size (bytes) is part of the record and does not count; larger metadata counts completely.
 FREE_METADATA = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """``limit``: None where there is none. ``trashed``: how much of what is used is in the trash."""
+    """``limit``: None for no limit. ``trashed``: how much of ``used`` is in the trash."""
 
     limit: int | None
     used: int
@@ -52,15 +53,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """An account that did not say what the rows do: by how much it said too much, where that is not 0."""
+    """The difference between an account and the rows: ``too_much`` by counter, without zeros."""
 
     owner: str
     too_much: dict[str, int]
 
 
 def change_account(owner: str, **by: int) -> None:
-    """Add these figures, such as ``bytes_reserved=10``, to the owner's account, inside the transaction that wrote what
-    they count. Raises QuotaExceeded where more would be taken than is allowed; nobody is stopped from taking less.
+    """Add figures such as ``bytes_reserved=10`` to the owner's account, in the transaction that wrote what they count.
+
+    Raises QuotaExceeded for an increase beyond the limit; a decrease is always possible.
     """
     rows = OwnerAccount.objects.filter(owner=owner)
     changes = {name: F(name) + number for name, number in by.items() if number}
@@ -73,61 +75,61 @@ def change_account(owner: str, **by: int) -> None:
     if not rows.exists():
         if not any(_defaults().values()):
             return
-        if _opened(owner):  # and counted, with what was written just now
-            _must_fit(owner, more)
+        if _open_account(owner):  # its count includes what was written just now
+            _require_within_limits(owner, more)
             return
-    with_room = _with_limits(rows)
+    within_limits = _with_limits(rows)
     for kind, number in more.items():
         taken = F(f"{kind}_used") + F(f"{kind}_reserved") + number
-        with_room = with_room.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
-    if not with_room.update(**changes):
+        within_limits = within_limits.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
+    if not within_limits.update(**changes):
         raise _exceeded(quota_usage(owner), more)
 
 
 def metadata_size(session: UploadSession) -> int:
-    """What counts for what the client said of its file (bytes)."""
+    """Return the bytes that the metadata of an upload counts in the quota."""
     shown = len(json.dumps(session.metadata, ensure_ascii=False).encode(errors="surrogatepass"))
     sent = len(f"{session.client_metadata or ''}{session.concat or ''}".encode(errors="surrogatepass"))
     return size if (size := max(shown, sent)) > FREE_METADATA else 0
 
 
 def reserve_upload(session: UploadSession) -> None:
-    """For an upload that has just begun."""
+    """Reserve the declared size of a new upload. Raises QuotaExceeded."""
     session.reserved = (session.size or 0) + metadata_size(session)
     UploadSession.objects.filter(id=session.id).update(reserved=session.reserved)
     change_account(session.owner, bytes_reserved=session.reserved, files_reserved=_files_of(session))
 
 
 def reserve_at_least(upload_id: uuid.UUID, size: int) -> None:
-    """An upload whose length was not known has this size at least. Its row was changed before, and so is locked."""
-    session = _reserving(upload_id)
-    _reserve_again(session, max(session.reserved, size + metadata_size(session)))
+    """Raise the reservation of an upload of unknown length to ``size``. The caller has locked its row."""
+    session = _load_reservation(upload_id)
+    _set_reservation(session, max(session.reserved, size + metadata_size(session)))
 
 
 def reserve_exactly(upload_id: uuid.UUID, size: int) -> None:
-    """An upload whose length is not known has so many bytes in the store, and no more. Its row is locked."""
-    session = _reserving(upload_id)
-    _reserve_again(session, size + metadata_size(session))
+    """Set the reservation of an upload of unknown length to the ``size`` that is stored. Its row is locked."""
+    session = _load_reservation(upload_id)
+    _set_reservation(session, size + metadata_size(session))
 
 
 def restore_reservation(upload_id: uuid.UUID, reserved: int) -> None:
-    """What was reserved since for an upload is not needed. Its row is locked."""
-    _reserve_again(_reserving(upload_id), reserved)
+    """Set the reservation of an upload back to ``reserved``. Its row is locked."""
+    _set_reservation(_load_reservation(upload_id), reserved)
 
 
-def _reserving(upload_id: uuid.UUID) -> UploadSession:
+def _load_reservation(upload_id: uuid.UUID) -> UploadSession:
     needed = ("owner", "reserved", "metadata", "client_metadata", "concat")
     return UploadSession.objects.only(*needed).get(id=upload_id)
 
 
-def _reserve_again(session: UploadSession, reserved: int) -> None:
+def _set_reservation(session: UploadSession, reserved: int) -> None:
     if reserved != session.reserved:
         UploadSession.objects.filter(id=session.id).update(reserved=reserved)
         change_account(session.owner, bytes_reserved=reserved - session.reserved)
 
 
 def settle_upload(upload_id: uuid.UUID, asset: FileAsset) -> None:
-    """An upload has become a file: what was reserved for it is used, be it more or less. Its row is locked."""
+    """Turn the reservation of an upload into the usage of its file. Its row is locked."""
     session = UploadSession.objects.only("reserved", "concat", "parts").get(id=upload_id)
     change_account(
         asset.owner,
@@ -139,12 +141,12 @@ def settle_upload(upload_id: uuid.UUID, asset: FileAsset) -> None:
 
 
 def release_upload(session: UploadSession) -> None:
-    """An upload has ended without becoming a file."""
+    """Free the reservation of an upload that ended without becoming a file."""
     change_account(session.owner, bytes_reserved=-session.reserved, files_reserved=-_files_of(session))
 
 
 def quota_usage(owner: str) -> Usage:
-    """What counts for the owner now, whether or not a limit holds."""
+    """Return the usage and the limits of an owner."""
     account = OwnerAccount.objects.filter(owner=owner).first()
     counted = _counted(owner) if account is None else {name: getattr(account, name) for name in _COUNTED}
     most = _defaults()
@@ -159,24 +161,26 @@ def quota_usage(owner: str) -> Usage:
 
 
 def set_quota_limits(owner: str, **limits: int | None) -> Usage:
-    """Limits of this owner's own, ``bytes`` and ``files``; None is the settings' limit, 0 none. What they have already
-    stays, be it more."""
+    """Set the owner's own limits, ``bytes`` and ``files``: None for the limit of the settings, 0 for no limit.
+
+    Files that are stored already stay, even beyond the limit.
+    """
     with atomic():
-        _opened(owner)
+        _open_account(owner)
         OwnerAccount.objects.filter(owner=owner).update(**{f"{kind}_limit": limits[kind] for kind in limits})
     return quota_usage(owner)
 
 
 def quota_owners() -> Iterator[str]:
-    """Everybody with an account."""
+    """Return the owners that have an account."""
     return OwnerAccount.objects.order_by("owner").values_list("owner", flat=True).iterator()
 
 
 def recount_quota(owner: str, *, dry_run: bool = False) -> Drift | None:
-    """Make the account say what the rows do; what was wrong with it, if anything.
+    """Correct the account from the rows; return the difference, None if there was none.
 
-    Whoever changes rows of this owner changes the account in the same transaction: while it is locked here, none of
-    them has written and not committed what was counted.
+    Every change of the owner's rows changes the account in the same transaction. So while the account is locked here,
+    no other transaction has uncommitted changes of the rows that are counted.
     """
     with atomic():
         account = OwnerAccount.objects.select_for_update().filter(owner=owner).first()
@@ -205,8 +209,8 @@ def _with_limits(rows: QuerySet[OwnerAccount]) -> QuerySet[Any]:
     return rows.annotate(**most)
 
 
-def _opened(owner: str) -> bool:
-    """Make the account, counted. False where it was there, or another transaction made it."""
+def _open_account(owner: str) -> bool:
+    """Create and count the account. False if it exists already."""
     _, made = OwnerAccount.objects.get_or_create(owner=owner)
     if made:
         OwnerAccount.objects.filter(owner=owner).update(**_counted(owner))
@@ -214,7 +218,7 @@ def _opened(owner: str) -> bool:
 
 
 def _counted(owner: str) -> dict[str, int]:
-    """From the rows themselves."""
+    """Count the rows of the owner."""
     counted = Sum(F("size") + F("metadata_size"))
     kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=counted, count=Count("id"))
     under_way = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS)
@@ -227,7 +231,7 @@ def _counted(owner: str) -> dict[str, int]:
     }
 
 
-def _must_fit(owner: str, more: dict[str, int]) -> None:
+def _require_within_limits(owner: str, more: dict[str, int]) -> None:
     now = quota_usage(owner)
     for kind in more:
         amount: Amount = getattr(now, kind)
@@ -236,7 +240,7 @@ def _must_fit(owner: str, more: dict[str, int]) -> None:
 
 
 def _exceeded(now: Usage, more: dict[str, int], *, counted: bool = False) -> QuotaExceeded:
-    """``counted``: what is asked for is in the figures already, as reserved or used."""
+    """``counted``: the increase is included in the figures already."""
     for kind in more:
         amount: Amount = getattr(now, kind)
         taken = amount.used + amount.reserved - (more[kind] if counted else 0)

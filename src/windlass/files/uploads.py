@@ -1,4 +1,4 @@
-"""Upload sessions as rows. Each change is one conditional UPDATE whose row count is checked."""
+"""Rows of upload sessions. Each change is one conditional UPDATE whose row count is checked."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What a session begins with; already admitted by its profile.
+    """The attributes of a session to create, which its profile admits.
 
-    ``on_create`` is called with the session's id in the transaction that makes it; what it raises undoes that.
+    ``on_create`` is called with the session's id in the transaction that creates it; if it raises, nothing is created.
     """
 
     owner: str
@@ -56,11 +56,11 @@ class NewUpload:
 
 
 def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
-    """Record a session whose object exists in the store. With a holder it is leased from its first moment.
+    """Create a session whose object exists in the store. With a holder it is leased from the start.
 
     Raises QuotaExceeded, and what ``on_create`` raises.
     """
-    session = _session(new, upload_id, key, state)
+    session = _new_session(new, upload_id, key, state)
     with recording() as tell:
         if new.on_create is not None:
             new.on_create(upload_id)
@@ -71,7 +71,7 @@ def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict
 
 
 def get_upload(upload_id: uuid.UUID, principal: Principal) -> UploadSession:
-    """The caller's session, whatever its status. Raises NotFound for another's too."""
+    """Return the caller's session in any status. Raises NotFound, also for a session of another owner."""
     session = load_upload(upload_id)
     if session is None or not principal.may_access(session.owner):
         raise NotFound(f"There is no upload {upload_id}.")
@@ -83,7 +83,7 @@ def load_upload(upload_id: uuid.UUID) -> UploadSession | None:
 
 
 def require_living(session: UploadSession) -> None:
-    """Raises UploadGone for a session that has ended without becoming a file."""
+    """Raises UploadGone for a session that ended without becoming a file."""
     if session.status == UploadStatus.ACTIVE and session.expires_at > now():
         return
     if session.status in (UploadStatus.COMPLETED, UploadStatus.ASSEMBLING):
@@ -102,11 +102,10 @@ def complete_upload(
     sha256: str | None,
     last_append_offset: int = 0,
 ) -> FileAsset:
-    """Every byte is in: the session ends, its file begins. Inside the caller's transaction.
+    """End a complete session and create its file, inside the caller's transaction.
 
-    Raises LeaseLost, and QuotaExceeded where the length was not known before.
-
-    ``last_append_offset`` is where the completing request began, by which its repetition is known.
+    ``last_append_offset``: where the completing request began, by which a repetition is recognised. Raises LeaseLost,
+    and QuotaExceeded if the length was not known before.
     """
     asset = _new_file(session, size, sha256)
     values: dict[str, Any] = {
@@ -136,11 +135,11 @@ def create_complete_upload(
     size: int,
     sha256: str | None,
 ) -> tuple[UploadSession, FileAsset]:
-    """A session and its file at once, for bytes that came whole. Inside the caller's transaction.
+    """Create a complete session and its file, inside the caller's transaction.
 
     Raises QuotaExceeded, and what ``on_create`` raises.
     """
-    session = _session(new, upload_id, key, state)
+    session = _new_session(new, upload_id, key, state)
     session.status, session.ended_at = UploadStatus.COMPLETED, now()
     session.offset = session.size = size
     session.last_append_offset = 0
@@ -165,9 +164,9 @@ _ENDING_EVENT = {
 def mark_upload_ended(
     upload_id: uuid.UUID, target: UploadStatus, reason: str = "", *, as_seen: UploadSession | None = None
 ) -> bool:
-    """Cancel, fail or expire an active session. False where it had ended already. Its holder is fenced.
+    """Cancel, fail or expire an active session, and fence its holder. False if it had ended already.
 
-    ``as_seen``: only if nobody has written to it, or begun to, since it was read.
+    ``as_seen``: only if nobody has written to it, or taken its lease, since it was read. The stored object is kept.
     """
     still = UploadSession.objects.filter(id=upload_id, status__in=upload_statuses_before(target))
     if as_seen is not None:
@@ -176,7 +175,7 @@ def mark_upload_ended(
         ended = still.update(
             status=target,
             failure=reason,
-            metadata={},  # it counts no more, and nobody asks for it
+            metadata={},  # it does not count in the quota any more
             client_metadata=None,
             ended_at=now(),
             updated_at=now(),
@@ -197,37 +196,37 @@ def mark_upload_ended(
 
 
 def describe_upload(session: UploadSession, values: dict[str, Any]) -> None:
-    """What the client says of the file only now: ``reference``, ``metadata``."""
+    """Set attributes that the client declares late: ``reference``, ``metadata``."""
     UploadSession.objects.filter(id=session.id).update(**values)
     for name, value in values.items():
         setattr(session, name, value)
 
 
 def forget_upload(upload_id: uuid.UUID) -> None:
-    """Delete the session's row: the client gave it up, or its time to be remembered is over."""
+    """Delete the session's row."""
     UploadSession.objects.filter(id=upload_id).delete()
 
 
 def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
-    """Sessions that nobody is writing to and that are past their life, or had nothing written for so many hours.
+    """Return sessions without a writer that are expired, or had nothing written for ``idle_hours``.
 
-    One that cannot be resumed lives as long as its request.
+    A session that cannot be resumed expires with its request.
     """
     moment = now()
     over = Q(expires_at__lt=moment) | Q(resumable=False)
     if idle_hours is not None:
         over |= Q(updated_at__lt=moment - timedelta(hours=idle_hours))
     idle = Q(lease_holder="") | Q(lease_until__lt=moment)
-    return _each(UploadSession.objects.filter(over & idle, status__in=UNFINISHED_UPLOADS))
+    return _in_batches(UploadSession.objects.filter(over & idle, status__in=UNFINISHED_UPLOADS))
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
-    """Sessions that ended before this moment."""
-    return _each(UploadSession.objects.filter(ended_at__lt=ended_before))
+    """Return sessions that ended before this time."""
+    return _in_batches(UploadSession.objects.filter(ended_at__lt=ended_before))
 
 
-def _each(found: QuerySet[UploadSession]) -> Iterator[UploadSession]:
-    """Batch by batch, so that what is done with each may change the table and take its time."""
+def _in_batches(found: QuerySet[UploadSession]) -> Iterator[UploadSession]:
+    """Iterate in batches, so that the caller may change the table and take long between two rows."""
     ordered = found.order_by("id")
     batch = list(ordered[:_BATCH])
     while batch:
@@ -235,7 +234,7 @@ def _each(found: QuerySet[UploadSession]) -> Iterator[UploadSession]:
         batch = list(ordered.filter(id__gt=batch[-1].id)[:_BATCH])
 
 
-def _session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
+def _new_session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str, Any]) -> UploadSession:
     moment = now()
     return UploadSession(
         id=upload_id,
