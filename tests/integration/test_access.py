@@ -1,4 +1,4 @@
-"""Which credential may call what: every route there is, on both planes, with every kind of credential.
+"""Every route of both planes with every kind of credential.
 
 The table below is written by hand. A route without a row fails, and so does a row without a route.
 """

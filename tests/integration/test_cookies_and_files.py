@@ -1,4 +1,4 @@
-"""What the standalone server does for its cookies, its host and its files: TLS alone, and nobody else's."""
+"""Cookies and HSTS over TLS, the check of the host, and file modes of the standalone server."""
 
 from __future__ import annotations
 

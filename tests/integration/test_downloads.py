@@ -1,4 +1,4 @@
-"""Downloads over real HTTP: bytes, ranges, conditions, safe headers, and who gets what when."""
+"""Downloads over real HTTP: bytes, ranges, conditions, safe headers, and who may download in which status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live events through a real uvicorn: nothing is skipped, nobody sees another's, and nothing hangs at the end."""
+"""Event streams through a real uvicorn: no event is skipped, each shows the caller's events only, and all end."""
 
 from __future__ import annotations
 

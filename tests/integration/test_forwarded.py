@@ -1,4 +1,4 @@
-"""What proxies say counts as far as they are trusted, and never a hop further."""
+"""Headers of proxies count as far as the proxies are trusted, and no hop further."""
 
 from __future__ import annotations
 

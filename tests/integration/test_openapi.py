@@ -1,4 +1,4 @@
-"""The OpenAPI document tells of both planes, and the record plane's replies are what it says they are."""
+"""The OpenAPI document describes both planes, and the models in it agree with the replies."""
 
 from __future__ import annotations
 
@@ -195,3 +195,29 @@ def test_a_picture_is_as_described(user: Callable[..., ApiClient]) -> None:
     formats = caller("GET", "/api/v1/media/supported-formats/").json()
     SupportedFormats.model_validate(formats)
     assert set(formats) == {"video", "image", "chunk_size", "max_images"}
+
+
+def test_the_clients_models_agree_with_the_servers(user: Callable[..., ApiClient]) -> None:
+    """The client imports nothing of the server, so it has models of its own."""
+    from dataclasses import fields
+
+    from windlass.client import models
+    from windlass.http import file_records
+    from windlass.http.rest.files import FileList, SignedUrlOut
+
+    for ours, theirs, left_out in (
+        (models.File, file_records.TrashedRecord, {"checksum_algorithm"}),
+        (models.Check, file_records.Check, set()),
+        (models.Rendition, file_records.RenditionOut, set()),
+        (models.Rejection, file_records.Rejection, set()),
+        (models.Status, file_records.FileStatusOut, set()),
+        (models.Step, file_records.StepOut, set()),
+        (models.SignedUrl, SignedUrlOut, set()),
+        (models.Page, FileList, set()),
+    ):
+        names = {each.name for each in fields(ours)} - {"raw"}
+        assert names == set(theirs.model_fields) - left_out, ours
+    caller = user()
+    asset = make_file(caller.owner, rejection={"rule": "size", "detail": "It is too large."}, status="REJECTED")
+    record = models.file_of(caller("GET", f"/files/{asset.id}/").json())
+    assert (record.id, record.status, record.rejection and record.rejection.rule) == (str(asset.id), "REJECTED", "size")

@@ -1,4 +1,4 @@
-"""Limits of heads, deadlines and counts of connections, as ``ReceivingProtocol`` keeps them, with a real uvicorn."""
+"""Limits of heads, deadlines and numbers of connections in ``ReceivingProtocol``, with a real uvicorn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both planes check of every request before they act, and what every reply says: over all routes."""
+"""What both planes check of every request, and what every reply contains: over all routes."""
 
 from __future__ import annotations
 

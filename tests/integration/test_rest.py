@@ -1,4 +1,4 @@
-"""The record plane's calls, through Django's ASGI handler on a real database."""
+"""The operations of the record plane, through Django's ASGI handler on a real database."""
 
 from __future__ import annotations
 

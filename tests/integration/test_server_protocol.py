@@ -1,4 +1,4 @@
-"""What ``ReceivingProtocol`` promises beyond uvicorn's own, with a real uvicorn."""
+"""What ``ReceivingProtocol`` adds to uvicorn's protocol, with a real uvicorn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks, from which page, through which proxy: lines 14, 19 and 20 of the protocols' checklist, on both planes."""
+"""Credentials, CORS and proxies on both planes: lines 14, 19 and 20 of the protocols' checklist."""
 
 from __future__ import annotations
 

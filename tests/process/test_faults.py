@@ -161,12 +161,12 @@ def test_fault_2_killed_before_the_reply(server: ServerProcess, seed: int) -> No
         assert len(kept.objects()) == len(moments)
 
 
-# Fault 3: SIGKILL between commit and bell
+# Fault 3: SIGKILL between commit and notification
 
 
 @EACH_ROUND
-def test_fault_3_killed_between_commit_and_bell(make_server: Callable[..., ServerProcess], seed: int) -> None:
-    """Nobody hears a bell: the worker is stopped, web dies as the row appears, and what did ring is taken away."""
+def test_fault_3_killed_between_commit_and_notification(make_server: Callable[..., ServerProcess], seed: int) -> None:
+    """No notification arrives: the worker is stopped, web dies as the row appears, and sent messages are deleted."""
     server = make_server(SWEEP_SECONDS="1")
     kept, content = Kept(server), random.Random(seed).randbytes(1000)
     with connect(server) as http:
@@ -179,8 +179,8 @@ def test_fault_3_killed_between_commit_and_bell(make_server: Callable[..., Serve
                 while not jobs_of(kept, path):
                     pass
                 os.kill(web, signal.SIGKILL)
-            for bell in (server.home / "broker").rglob("*.msg"):
-                bell.unlink(missing_ok=True)
+            for message in (server.home / "broker").rglob("*.msg"):
+                message.unlink(missing_ok=True)
             assert [job["state"] for job in jobs_of(kept, path)] == ["queued"]
         finally:
             os.kill(worker, signal.SIGCONT)

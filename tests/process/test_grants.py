@@ -1,4 +1,4 @@
-"""Grants against a real server that asks everybody else for a credential: one upload, in any dialect, and no more."""
+"""Grants against a real server that requires credentials: one upload, in any protocol, and nothing else."""
 
 from __future__ import annotations
 

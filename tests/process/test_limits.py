@@ -1,4 +1,4 @@
-"""What a whole server bears: bodies to nowhere, upgrades, clients that leave, requests that are no requests."""
+"""Limits of a whole server: bodies to unknown paths, upgrades, clients that disconnect, malformed requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upload costs in memory: the same, however large it is, and little, however many there are."""
+"""The memory of uploads: constant for any size, and small for many at once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.process.acknowledgements import GeneratedContent
 from tests.process.conftest import ServerProcess
 from tests.process.wire import MB, Wire, connect, ended
 
-MOST = 150 * MB
+MAX_MEMORY = 150 * MB
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="large.bin"\r\n\r\n'
 END = b"\r\n--b--\r\n"
 
 
 class Watch:
-    """The resident memory of a process (bytes), looked at all the time."""
+    """Samples the resident memory (bytes) of a process continuously."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -70,7 +70,7 @@ def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: W
         assert (record["status"], record["size"]) == ("READY", content.size)
         assert record["checksum"] == digest.hexdigest()
         http.delete(f"/files/{file}/")
-    assert 0 < watch.peak < MOST, f"{watch.peak / MB:.0f} MB"
+    assert 0 < watch.peak < MAX_MEMORY, f"{watch.peak / MB:.0f} MB"
 
 
 UPLOADS, ROUNDS, PIECE = 200, 16, 16 * 1024
@@ -102,4 +102,4 @@ def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProces
             record = httpx.Response(200, content=made.body).json()
             assert record["checksum"] == hashlib.sha256(content).hexdigest()
     assert grown < 24 * MB, f"{grown / MB:.0f} MB more after warming up: less than what was sent since"
-    assert watch.peak < MOST, f"{watch.peak / MB:.0f} MB"
+    assert watch.peak < MAX_MEMORY, f"{watch.peak / MB:.0f} MB"

@@ -1,4 +1,4 @@
-"""A video's preview by a real server: told of while it is made, served in ranges, ended when nobody wants it."""
+"""Previews by a real server: progress is reported, ranges are served, and deleting the file ends the transcoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How bytes leave a real server: by sendfile, by the proxy in front, to clients that are slow, or gone."""
+"""Downloads from a real server: by sendfile, by the proxy in front, to slow clients and to clients that disconnect."""
 
 from __future__ import annotations
 

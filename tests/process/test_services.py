@@ -1,4 +1,4 @@
-"""The same way in, with PostgreSQL for the records and Redis for the bells: settings, and nothing else, differ."""
+"""Uploads with PostgreSQL for the records and Redis for the notifications: only settings differ."""
 
 from __future__ import annotations
 

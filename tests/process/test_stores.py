@@ -244,7 +244,7 @@ def test_a_move_that_is_killed_is_finished_by_the_next(http: httpx.Client, place
         assert running.returncode == code, complained
         for file, data in pool.items():
             assert http.get(f"/files/{file}/download/").content == data
-    assert "goes on with what is left" in said
+    assert "Run the same command again to move the rest" in said
     finished = places.server.command(*move)
     assert finished.returncode == 0, finished.stderr
     assert {places.of(file) for file in pool} == {"cloud"}

@@ -1,4 +1,4 @@
-"""Workers and brokers as real processes: bells get lost and brokers die, and every job is done all the same."""
+"""Workers and brokers as real processes: notifications get lost and brokers die, and every job is done all the same."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_rabbitmq_rings_too(tmp_path: Path) -> None:
             site.until_ended(20)
 
 
-def test_jobs_whose_bells_a_broker_lost_are_done(redis_site: Site, redis_process: Redis) -> None:
+def test_jobs_whose_notifications_a_broker_lost_are_done(redis_site: Site, redis_process: Redis) -> None:
     redis_site.enqueue(200)
     redis_process.empty()
     with redis_site.run("worker"), redis_site.run("scheduler"):
@@ -164,7 +164,7 @@ def test_two_workers_on_the_embedded_broker_share_the_jobs(tmp_path: Path) -> No
 
 
 def test_a_worker_that_was_killed_frees_its_jobs_when_its_name_starts_again(tmp_path: Path) -> None:
-    """Long before their lease lapses, and without a scheduler to find them: only the bell needs one."""
+    """Long before their lease lapses, and without a scheduler to find them: only the notification needs one."""
     site = Site(tmp_path / "home", JOB_LEASE_SECONDS="3600")
     site.enqueue(1)
     with closing(sqlite3.connect(site.home / "windlass.sqlite3")) as database:
@@ -220,7 +220,7 @@ def test_a_worker_that_is_given_up_ends_for_its_supervisor_to_start_another(tmp_
 
 
 def test_an_idle_worker_costs_next_to_nothing(tmp_path: Path) -> None:
-    """It looks for bells fifty times a second; processor time, unlike elapsed time, is its own on a busy machine."""
+    """It polls fifty times a second; processor time, unlike elapsed time, is measured per process."""
     site = Site(tmp_path / "home")
     with site.run("worker") as worker:
         site.enqueue(1)

@@ -1,4 +1,4 @@
-"""Several files as one ZIP, over real HTTP, read by Python's own reader and by unzip's rules."""
+"""ZIP downloads over real HTTP, read by Python's zipfile and checked by the rules of unzip."""
 
 from __future__ import annotations
 

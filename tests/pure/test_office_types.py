@@ -10,7 +10,7 @@ import pytest
 
 from tests import samples
 from tests.minimal_files import KINDS, cfb, zipped
-from tests.pure.test_types import detected, verdict
+from tests.pure.test_type_detection import detected, verdict
 
 OOXML = "application/vnd.openxmlformats-officedocument"
 _TRANSITIONAL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"

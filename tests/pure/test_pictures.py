@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests import rendition_samples, samples
 from tests.hostile.files import pictures as hostile
 from tests.minimal_files import KINDS
-from tests.pure.test_recording_kinds import type_of
+from tests.pure.test_recording_types import type_of
 from windlass.processing.contract import PermanentError, StepContext, StepResult, Unreadable
 from windlass.processing.formats.pictures import bitmaps, jpeg_scans
 from windlass.processing.steps.document_thumbnail import DocumentThumbnail

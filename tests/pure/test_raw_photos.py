@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests import raw_photos as made
 from tests import samples
 from tests.pure.test_pictures import PROFILE, run
-from tests.pure.test_recording_kinds import type_of
+from tests.pure.test_recording_types import type_of
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.pictures import raw_photos
 from windlass.processing.steps.image_facts import ImageFacts

@@ -7,7 +7,7 @@ import gzip
 import pytest
 
 from tests import samples
-from tests.pure.test_types import detected, verdict
+from tests.pure.test_type_detection import detected, verdict
 from windlass.processing.contract import Unreadable
 
 PHP = "application/x-httpd-php"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass.client.api_calls import get_file
-from windlass.client.errors import BadAnswer, ChecksumMismatch, refusal
+from windlass.client.errors import BadAnswer, ChecksumMismatch, error_of
 from windlass.client.models import File
 from windlass.client.retries import RetryBudget, failure
 from windlass.client.sans_io import BLOCK_SIZE, ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
@@ -134,7 +134,7 @@ class Download:
         elif outcome.status == 416 and partial.received_size:
             yield from call(partial.truncate)
         else:
-            raise refusal(outcome)
+            raise error_of(outcome)
 
     def _headers(self, partial: PartialFile, file: File) -> dict[str, str]:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}

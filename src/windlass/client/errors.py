@@ -85,7 +85,7 @@ _KINDS: Mapping[int, type[Refused]] = {
 }
 
 
-def refusal(response: Response) -> Refused:
+def error_of(response: Response) -> Refused:
     """Return the error for a response that is not a success."""
     problem = problem_of(response)
     message = problem.get("detail") or problem.get("title") or _phrase(response.status)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from windlass.client.errors import GaveUp, WindlassError, refusal
+from windlass.client.errors import GaveUp, WindlassError, error_of
 from windlass.client.sans_io import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, send
 from windlass.client.server import Server
 
@@ -91,7 +91,7 @@ def _is_repeatable(method: str, outcome: Outcome) -> bool:
 
 def failure(outcome: Outcome) -> WindlassError:
     """Return the error for an outcome that is not repeated any more."""
-    return GaveUp(sentence(outcome.reason)) if isinstance(outcome, ConnectionFailure) else refusal(outcome)
+    return GaveUp(sentence(outcome.reason)) if isinstance(outcome, ConnectionFailure) else error_of(outcome)
 
 
 def sentence(text: str) -> str:

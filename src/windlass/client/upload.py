@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from windlass.client.errors import BadAnswer, GaveUp, problem_of, refusal
+from windlass.client.errors import BadAnswer, GaveUp, error_of, problem_of
 from windlass.client.resume_state import ResumeState
 from windlass.client.retries import RetryBudget, failure
 from windlass.client.sans_io import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
@@ -164,7 +164,7 @@ class Upload:
             yield from self._back_off(outcome)
             return
         if outcome.status != 201:
-            raise refusal(outcome)
+            raise error_of(outcome)
         if "location" not in outcome.headers:
             raise BadAnswer("The server created an upload without naming its URL.", status=outcome.status)
         self._url = self._server.resolve(outcome.headers["location"], url)
@@ -182,7 +182,7 @@ class Upload:
         elif outcome.status in (200, 204):
             yield from self._resume_at(url, self._read_offset(outcome), outcome)
         else:
-            raise refusal(outcome)
+            raise error_of(outcome)
 
     def _resume_at(self, url: str, offset: int, response: Response) -> Flow[None]:
         self._offset = offset
@@ -227,14 +227,14 @@ class Upload:
         """Raise a final refusal. Forget the upload, unless only the credential is missing."""
         if response.status not in (401, 403):
             yield from call(self._resume_state.delete)
-        raise refusal(response)
+        raise error_of(response)
 
     def _restart(self, response: Response) -> Flow[None]:
         """Start again once: the stored upload may have expired. The second time somebody ends new uploads: raise."""
         yield from call(self._resume_state.delete)
         self._restarts += 1
         if self._restarts > 1:
-            raise refusal(response)
+            raise error_of(response)
         self._notice("The server no longer knows the earlier upload; the upload starts again")
         self._url = self._offset = None
 

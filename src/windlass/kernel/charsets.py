@@ -1,9 +1,8 @@
-"""Names of character encodings: which codec reads what mail, pages and files call theirs, and what HTTP calls it.
+"""Names of character encodings: label in mail, pages and files -> codec of Python -> name in HTTP.
 
-The labels are those of the Encoding Standard (WHATWG, 4.2), and like there a label stands for the superset that
-senders use under its name: gb2312 is GB18030, shift_jis is Windows-31J, iso-8859-1 is windows-1252. Beyond the standard
-stand the encodings that it leaves out because pages could misuse them (UTF-7, ISO-2022-KR, HZ), which old mail has,
-and names of Windows, Java and macOS.
+The labels are those of the Encoding Standard (WHATWG, 4.2). As there, a label means the superset that senders use under
+its name: gb2312 is GB18030, shift_jis is Windows-31J, iso-8859-1 is windows-1252. Added are encodings of old mail that
+the standard leaves out because pages could misuse them (UTF-7, ISO-2022-KR, HZ), and names of Windows, Java and macOS.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import codecs
 import re
 from collections.abc import Mapping
 
-#: Codec of Python -> the name that HTTP and pages use for it.
+#: Codec of Python -> name in HTTP and HTML.
 _NAMES = {
     "ascii": "us-ascii",
     "big5hkscs": "big5",
@@ -40,7 +39,7 @@ _NAMES = {
     **{f"iso8859-{part}": f"iso-8859-{part}" for part in (*range(2, 9), 10, 13, 14, 15, 16)},
 }
 
-#: Codec -> labels that Python does not know, or takes for less than what is written under them.
+#: Codec -> labels that Python does not know, or reads as a smaller encoding.
 _LABELS = {
     "big5hkscs": "big5 big5-hkscs big5-hkscs:2004 cn-big5 csbig5 x-x-big5 big5-eten big5eten cp950 ms950 windows-950 "
     "x-windows-950 x-big5",
@@ -89,7 +88,7 @@ _CODECS: Mapping[str, str] = {
     label: python_codec for python_codec, labels in _LABELS.items() for label in labels.split()
 }
 
-#: Only these read text: Python has codecs of the same interface that unpack, execute escapes or take quadratic time.
+#: Codecs that decode text. Python has others that decompress, evaluate escapes or take quadratic time.
 _TEXT = re.compile(
     r"ascii|utf-(7|8|8-sig|16|16-le|16-be|32|32-le|32-be)|cp\d{3,5}|iso8859-\d{1,2}|koi8-[rtu]|big5(hkscs)?|gb2312|gbk"
     r"|gb18030|hz|euc_(jp|jis_2004|jisx0213|kr)|shift_jis(_2004|x0213)?|iso2022_\w+|johab|mac-\w+|tis-620|kz1048|ptcp154"
@@ -99,7 +98,7 @@ _PAGE = re.compile(r"(?:x-)?(?:windows|cp|ibm|dos|oem|ms)[-_]?0*(\d{3,5})")
 
 
 def python_codec(label: str | None) -> str | None:
-    """Python's codec for the encoding of this name; None where it is none, or none for text."""
+    """Return Python's codec for a label; None for an unknown one, or one that is no text encoding."""
     name = (label or "").strip().strip("\"'").strip().lower()
     if not _LABEL.fullmatch(name):
         return None
@@ -111,7 +110,7 @@ def python_codec(label: str | None) -> str | None:
 
 
 def http_name(codec_name: str | None) -> str | None:
-    """What a Content-Type calls the encoding that a codec of Python reads; None where it has no such name."""
+    """Return the charset of a Content-Type for a codec of Python; None where it has none."""
     if not codec_name:
         return None
     if codec_name in ("us-ascii", "ascii"):
@@ -131,7 +130,7 @@ def _codec_of_python(name: str) -> str | None:
     return _SUPERSETS.get(found, found) if _TEXT.fullmatch(found) else None
 
 
-#: Codecs of Python whose encoding is written under the same name with more characters than they know.
+#: Codec -> codec of the superset that is used under its name.
 _SUPERSETS = {
     "ascii": "cp1252",
     "big5": "big5hkscs",

@@ -1,8 +1,7 @@
-"""What a media type claims, which spellings mean the same, and which claims a content contradicts.
+"""Media types: spellings, types by extension, and whether a content contradicts a claimed type.
 
-A client's claim is compared with what libmagic found. A false alarm turns an honest file away, so a claim counts as
-contradicted only where both sides are certain: two formats that have signatures of their own, and are not a container
-and what it may contain.
+A false contradiction rejects an honest file, so a claim is contradicted only where both types are recognizable by their
+content, and neither is a container that may hold the other.
 """
 
 from __future__ import annotations
@@ -56,25 +55,25 @@ __all__ = [
 
 
 def canonical(media_type: str | None) -> str:
-    """The type alone, in lower case, without parameters, in the spelling used here; empty where there is none."""
+    """Return the type in lower case, without parameters, in the spelling used here; empty for None."""
     bare = (media_type or "").partition(";")[0].strip().lower()
     return ALIASES.get(bare, bare)
 
 
 def of_filename(filename: str) -> str | None:
-    """The type that the name's ending claims, if it is known to claim one."""
+    """Return the type that the name's extension claims; None for an unknown extension."""
     return EXTENSIONS.get(extension(filename))
 
 
 def matches(media_type: str, patterns: Iterable[str]) -> bool:
-    """Whether the type is one of these (``image/*`` works), in any of its spellings."""
+    """Whether the type matches a pattern (such as ``image/*``), in any of its spellings."""
     bare = media_type.partition(";")[0].strip().lower()
     names = {bare, canonical(bare)}
     return any(fnmatchcase(name, wanted) for pattern in patterns for wanted in _spellings(pattern) for name in names)
 
 
 def usual_extension(media_type: str) -> str | None:
-    """The ending that files of this type usually have, without its dot."""
+    """Return the usual extension of this type, without its dot; None where it has none."""
     name = canonical(media_type)
     return USUAL_EXTENSIONS.get(name) or next((end for end, kind in EXTENSIONS.items() if kind == name), None)
 
@@ -94,10 +93,10 @@ def contradicts(claimed: str, found: str) -> bool:
 
 
 def declaration_contradicts(declared: str, filename: str, found: str) -> bool:
-    """Whether content of type ``found`` proves that the sender of a file of this name declared another type.
+    """Whether content of type ``found`` proves the type wrong that the sender declared for a file of this name.
 
-    Clients take the type from the name: that of ``a.txt.gz`` may be declared as the type of ``a.txt``, and some endings
-    have a type in public tables that most files with them are not of.
+    Clients derive the type from the name: ``a.txt.gz`` may be declared with the type of ``a.txt``, and public tables
+    give some extensions a type that most files with them do not have.
     """
     if not contradicts(declared, found):
         return False
@@ -112,7 +111,7 @@ def declaration_contradicts(declared: str, filename: str, found: str) -> bool:
 
 
 def has_signature(name: str) -> bool:
-    """Whether files of this type begin with a signature, so that content without one is none of it."""
+    """Whether files of this type begin with a signature, so that content without one is not of the type."""
     return name in SIGNED or _is_one_of(name, SIGNED_FAMILIES)
 
 
@@ -122,7 +121,7 @@ def is_text(media_type: str) -> bool:
 
 
 def is_plain_text(media_type: str) -> bool:
-    """Whether what stands in the file is what a reader reads; not so in RTF, mail and drawings."""
+    """Whether the file's characters are its text; not so for RTF, mail and drawings."""
     name = canonical(media_type)
     return is_text(name) and name not in MARKED_UP_TEXT and not name.startswith("image/")
 
@@ -145,7 +144,7 @@ def _are_compatible(one: str, other: str) -> bool:
 
 
 def contains(container: str, content: str) -> bool:
-    """Whether files of the type ``content`` are files of the type ``container`` with certain things in them."""
+    """Whether a file of type ``content`` is always a file of type ``container`` too."""
     return _is_one_of(content, CONTAINERS.get(container, ()))
 
 
@@ -154,7 +153,7 @@ def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_recognizable(name: str) -> bool:
-    """Whether files of this type are told from others by their content."""
+    """Whether the type can be recognized by content."""
     in_tables = name in CONTAINERS or any(name in family for family in FAMILIES)
     return in_tables or has_signature(name) or is_text(name) or _is_one_of(name, RECOGNIZED)
 

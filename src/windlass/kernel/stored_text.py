@@ -1,4 +1,4 @@
-"""Text that a database, a log and a reply in UTF-8 can carry."""
+"""Whether a text can be stored in the database and sent in UTF-8."""
 
 from __future__ import annotations
 

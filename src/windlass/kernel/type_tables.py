@@ -1,7 +1,4 @@
-"""Tables of media types: signatures, families, what containers hold, what the end of a name claims.
-
-The types' other names are in ``type_aliases``.
-"""
+"""Tables of media types: signatures, families, containers, extensions. Aliases are in ``type_aliases``."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ NO_CLAIM = frozenset({"", "application/octet-stream", "binary/octet-stream", "ap
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 
-#: Formats that begin with a signature of their own: content that is not recognised is none of them.
+#: Formats that begin with a signature: unrecognized content is none of them.
 SIGNED = frozenset(
     {
         "application/gzip",
@@ -66,8 +63,7 @@ SIGNED_FAMILIES = (
     "application/*+zip",
 )
 
-#: Formats that are known by their content, though not every file of them: recognised content of another kind is none of
-#: them.
+#: Formats that are recognized by content, though not every file of them: content recognized as another type is none.
 RECOGNIZED = (
     "application/msword",
     "application/vnd.android.package-archive",
@@ -82,7 +78,7 @@ RECOGNIZED = (
     "model/3mf",
 )
 
-#: Formats that share one container or one look, so that neither a name nor a quick look tells them apart.
+#: Formats that share a container or a signature, so that neither name nor signature distinguishes them.
 FAMILIES = (
     frozenset(
         {
@@ -119,9 +115,8 @@ FAMILIES = (
     ),
 )
 
-#: What files may turn out to be under the names of others, as ``fnmatch`` patterns, where the programs for those open
-#: them: what is exported for Word and Excel, documents of later versions, drawings of Illustrator, icons of web sites,
-#: comics; and TypeScript, which browsers declare as a film because of its ending.
+#: Claimed type -> ``fnmatch`` patterns of other content that its programs open: exports for Word and Excel, documents
+#: of later versions, Illustrator files, icons, comics; and TypeScript, which browsers declare as MPEG-TS.
 ALTERNATIVE_CONTENT = {
     "application/msword": (
         "application/rtf",
@@ -152,14 +147,14 @@ ALTERNATIVE_CONTENT = {
         "application/x-ole-storage",
         f"{_OOXML}.*",
     ),
-    # Other programs' catalogues of messages, and mail.
+    # Message catalogues of other programs, and mail.
     "application/vnd.ms-outlook": ("message/rfc822", "text/plain"),
     "application/vnd.ms-powerpoint": (f"{_OOXML}.presentationml.*",),
     "image/vnd.microsoft.icon": ("image/bmp", "image/gif", "image/png"),
     "video/mp2t": ("application/json", "text/*"),
 }
 
-#: What public tables of types give for an ending that other files have too, so that clients declare it of those.
+#: Extension -> types that public tables give for it although other files have it too, so that clients declare them.
 DECLARED_BY_EXTENSION = {
     "ass": ("audio/aac",),
     "asx": ("video/x-ms-asf",),
@@ -178,7 +173,7 @@ DECLARED_BY_EXTENSION = {
     "x3dz": ("model/x3d+xml",),
 }
 
-#: Endings of files that were compressed as they were -> what they are found to be.
+#: Extension of a compressed file -> its detected type.
 COMPRESSED = {
     "br": "application/octet-stream",
     "bz2": "application/x-bzip2",
@@ -193,7 +188,7 @@ COMPRESSED = {
 
 _TARS = ("application/x-compressed-tar", "application/x-tar")
 
-#: Type of a container -> what it may turn out to hold, as ``fnmatch`` patterns.
+#: Container type -> ``fnmatch`` patterns of the types that are this container with certain content.
 CONTAINERS = {
     "application/zip": (
         "application/*+zip",
@@ -228,7 +223,7 @@ CONTAINERS = {
     "text/xml": ("*+xml", "*-flat-xml"),
 }
 
-#: Formats made of printed characters, which a text's name does not contradict.
+#: Formats of printable characters, which the name of a text does not contradict.
 READABLE = (
     "application/pgp-*",
     "application/postscript",
@@ -237,7 +232,7 @@ READABLE = (
     "image/x-xbitmap",
 )
 
-#: Texts whose type does not say so.
+#: Text types that are not ``text/*``.
 TEXT = frozenset(
     {
         "application/graphql",
@@ -268,11 +263,10 @@ TEXT = frozenset(
     }
 )
 
-#: Texts that are written in a language of their own, from which what they say has to be read.
+#: Text types whose markup must be parsed to read the text.
 MARKED_UP_TEXT = frozenset({"application/rtf", "message/rfc822"})
 
-#: Pictures made of pixels, in the formats of browsers and cameras. libvips reads each with a loader that is meant for
-#: untrusted files.
+#: Raster pictures in formats of browsers and cameras. libvips has a loader for untrusted files for each.
 RASTER_IMAGES = (
     "image/avif",
     "image/gif",
@@ -284,7 +278,7 @@ RASTER_IMAGES = (
     "image/webp",
 )
 
-#: Pictures of older formats, which have no loader in libvips.
+#: Older raster formats without a loader in libvips.
 BITMAP_IMAGES = (
     "image/bmp",
     "image/vnd.microsoft.icon",
@@ -300,7 +294,7 @@ BITMAP_IMAGES = (
     "image/x-win-bitmap",
 )
 
-#: Photographs as the sensors of cameras saw them.
+#: Raw photographs.
 RAW_IMAGES = (
     "image/x-adobe-dng",
     "image/x-canon-cr2",
@@ -311,8 +305,8 @@ RAW_IMAGES = (
     "image/x-sony-arw",
 )
 
-#: Files that hold others: their size says little of what is in them. Which bytes are one is told by their structure
-#: (``formats.containers``); a type that is not here is named as ``also`` one where it is.
+#: Archives and compressed files, whose size says little about their content. Files of other types that are archives by
+#: their structure (``archive_types``) have the archive type in the fact ``also``.
 ARCHIVES = (
     "application/*+zip",
     "application/gzip",
@@ -342,7 +336,7 @@ ARCHIVES = (
     "model/3mf",
 )
 
-#: What the end of a file's name claims. An ending that is not here claims nothing.
+#: Extension -> the type that it claims. Other extensions claim nothing.
 EXTENSIONS = {
     "3g2": "video/3gpp2",
     "3gp": "video/3gpp",
@@ -591,7 +585,7 @@ EXTENSIONS = {
     "zst": "application/zstd",
 }
 
-#: The ending that a type is told to have, where it has more than one.
+#: Type -> its usual extension, where it has more than one.
 USUAL_EXTENSIONS = {
     "application/gzip": "gz",
     "application/java-archive": "jar",

@@ -1,4 +1,4 @@
-"""Whether this process is alive, and whether it can serve. Public: says what is wrong, never where."""
+"""Liveness and readiness of this process. Public: reports what is wrong, without addresses and paths."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from windlass.receiving.disk_space import free_bytes, is_enough
 from windlass.storage.contract import StoreError
 from windlass.storage.registry import store
 
-#: A check that takes longer has failed: whoever asks would not wait longer either.
+#: A check that takes longer has failed: probes do not wait longer either.
 DEADLINE_SECONDS = 5.0
-#: How long the store's answer holds: its check writes, reads and deletes an object.
+#: Seconds for which the result of the store's check is kept: it writes, reads and deletes an object.
 STORE_SECONDS = 10.0
-#: Likewise the scanner's, whose check is a connection to it.
+#: Seconds for which the result of the scanner's check is kept: it connects to the scanner.
 SCANNER_SECONDS = 5.0
-#: When to ask a server again that is not ready.
+#: Retry-After of a server that is not ready (seconds).
 RETRY_SECONDS = 5
-#: With less room than this, uploads, journal rows and the database's own log are about to fail.
+#: With less free disk space, uploads, journal rows and the database's log are about to fail.
 LEAST_FREE_BYTES = 64 * conf.MB
 
 log = structlog.get_logger(__name__)
 
 
 class Unfit(Exception):
-    """A check failed; the text may be shown to anybody."""
+    """A check failed; the text is public."""
 
 
 @dataclass(slots=True)
 class Check:
-    """One thing that must be right. ``run`` returns what to say of it, or raises.
+    """One check. ``run`` returns a detail for the reply, or raises.
 
-    An answer holds for ``keep_seconds``. Several who ask at once wait for one run, and a run that hangs is not
-    started again beside itself.
+    A good result is kept for ``keep_seconds``. Concurrent callers wait for one run; while a run hangs, no second one
+    is started.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Check:
     _kept: dict[str, Any] = field(default_factory=dict, init=False)
 
     def forget(self) -> None:
-        """Ask again next time, whatever was kept."""
+        """Drop the kept result."""
         self._until = 0.0
 
     async def result(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Check:
             found = {"status": "ok", "detail": await self.run()}
         except Unfit as error:
             found = _failed(str(error))
-        except Exception as error:  # whatever breaks a check is its result
+        except Exception as error:  # any error of a check is its result
             if is_outage(error):
                 log_outage(error)
                 return _failed("The database does not answer.")
@@ -120,7 +120,7 @@ async def _store() -> str:
 
 
 async def _other_stores() -> str:
-    """The server is ready without them: their files alone are away, and uploads to them."""
+    """The server is ready without them: only their files and uploads to them are unavailable."""
     others = files.stores_in_service()[1:]
     if not others:
         return "There are none."
@@ -158,7 +158,7 @@ async def _sandbox() -> str:
 
 
 async def _scanner() -> str:
-    """Without it files are taken in and wait: the server is ready all the same."""
+    """The server is ready without the scanner: files are received and wait for it."""
     try:
         found = await in_thread(processing.scanner_version)
     except (processing.ScannerAway, processing.BrokenScanner):
@@ -167,14 +167,14 @@ async def _scanner() -> str:
 
 
 async def _content() -> str:
-    """One damaged file does not make the server unfit: the others are served."""
+    """The server is ready with damaged files: the others are served."""
     damaged = await in_database(lambda: files.damaged_blobs().count())
     if damaged:
         return f"{damaged} stored files are damaged and not served: `windlass verify --list` names them."
     return "No stored file is known to be damaged."
 
 
-#: Applied migrations stay applied while a process lives, and walls stay what they are.
+#: Applied migrations and the sandbox's capability level do not change while a process lives.
 CHECKS = (
     Check("database", _database),
     Check("migrations", _migrations, keep_seconds=float("inf")),
@@ -196,7 +196,7 @@ async def readiness() -> dict[str, Any]:
 
 
 async def livez(request: Request) -> Response:
-    """Without I/O: a process that can say this much need not be restarted."""
+    """Does no I/O: a process that answers need not be restarted."""
     return _reply({"status": "ok", "checks": {}})
 
 

@@ -1,4 +1,4 @@
-"""Structured lines on standard error: JSON for machines, coloured for a terminal. Everything logged passes here."""
+"""Structured logging to standard error: JSON, or coloured text for a terminal. Secrets are removed here."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import structlog
 
 from windlass import conf
 
-#: Names that clients gave their files are theirs: they appear in debug lines only.
+#: Client data, such as file names, that is logged at debug level only.
 CLIENT_NAMES = frozenset({"filename", "original_filename", "client_metadata"})
 
-#: Parameters of URLs whose values are credentials, or name what a credential is for.
+#: URL parameters whose values are credentials or identify one.
 _SECRET_PARAMETERS = frozenset(
     {"access_token", "grant", "jwt", "key", "password", "secret", "signature", "ticket", "token"}
     | {"x-amz-credential", "x-amz-security-token", "x-amz-signature"}
 )
 _PARAMETER = re.compile(r"(?<=[?&;])([^=&;\s\"']+)=([^&;\s\"']+)")
-#: A text in which something is percent-encoded, such as the path of a request.
+#: Percent-encoded text, such as the path of a request.
 _ENCODED = re.compile(r"[^\s\"'<>]*%[0-9A-Fa-f]{2}[^\s\"'<>]*")
 
 _SECRETS = (
@@ -31,28 +31,28 @@ _SECRETS = (
     re.compile(r"(?<![A-Za-z0-9])wlg?_[A-Za-z0-9_-]{8,}"),  # our own API tokens and grants
 )
 
-#: What others say at INFO that an operator of Windlass does not need to hear.
+#: The least level at which other libraries log.
 _LEVELS = {
     "amqp": logging.WARNING,
     "asyncio": logging.WARNING,
     "celery": logging.WARNING,
     "celery.worker.consumer": logging.INFO,  # connected, lost the broker
     "django": logging.WARNING,
-    "django.request": logging.ERROR,  # a client's mistake is no incident of ours
+    "django.request": logging.ERROR,  # a client's error is not an incident
     "httpx": logging.WARNING,
     "kombu": logging.WARNING,
     "PIL": logging.WARNING,
     "pyvips": logging.WARNING,
     "urllib3": logging.WARNING,
     "uvicorn": logging.WARNING,
-    "uvicorn.access": logging.INFO,  # on only where asked for
+    "uvicorn.access": logging.INFO,  # off unless enabled
 }
 
 EventDict = MutableMapping[str, Any]
 
 
 def configure(process: str) -> None:
-    """Set up logging for this process, whose name every line carries. The last call counts."""
+    """Configure logging; every line contains the name of the process. The last call counts."""
     level = logging.getLevelNamesMapping()[conf.get().log_level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -84,7 +84,7 @@ def configure(process: str) -> None:
 
 def _rendering() -> list[Any]:
     if sys.stderr.isatty():
-        # Rich's tracebacks would show local variables, and with them whatever secret they hold.
+        # Rich's tracebacks would show local variables, which may hold secrets.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         return [redact, renderer]
     return [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
@@ -99,7 +99,7 @@ def _names(process: str) -> Any:
 
 
 def hide_client_names(logger: Any, method: str, event: EventDict) -> EventDict:
-    """Drop client file names from everything above debug."""
+    """Drop client data from lines above debug level."""
     if method != "debug":
         for name in CLIENT_NAMES & event.keys():
             del event[name]
@@ -107,7 +107,7 @@ def hide_client_names(logger: Any, method: str, event: EventDict) -> EventDict:
 
 
 def redact(logger: Any, method: str, event: EventDict) -> EventDict:
-    """Blot out credentials in every text of the line, tracebacks included."""
+    """Replace credentials in every text of the line, tracebacks included."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = without_secrets(value)
@@ -115,7 +115,7 @@ def redact(logger: Any, method: str, event: EventDict) -> EventDict:
 
 
 def without_secrets(text: str) -> str:
-    """``text`` with ``***`` in the place of each credential, however the URL that carries it is encoded."""
+    """Return ``text`` with ``***`` in place of each credential, however its URL is encoded."""
     shown = _PARAMETER.sub(_hide_parameter, text)
     for pattern in _SECRETS:
         shown = pattern.sub("***", shown)
@@ -127,7 +127,7 @@ def _hide_parameter(found: re.Match[str]) -> str:
 
 
 def _hide_encoded(found: re.Match[str]) -> str:
-    """What holds a credential once it is decoded is shown decoded, without it; anything else as it is."""
+    """Return text that contains a credential decoded and without it; other text unchanged."""
     decoded = unquote(found[0])
     hidden = decoded
     for pattern in _SECRETS:

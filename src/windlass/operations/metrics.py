@@ -1,7 +1,7 @@
-"""What Prometheus may read: how much there is of everything, taken from the records when it is asked.
+"""Metrics for Prometheus, read from the records at each scrape.
 
-Every process that serves says the same of the records, and something of its own of itself (``windlass_process_*``).
-Figures of the records are levels, not counters: deleting a file takes away what was counted for it.
+All web processes report the same figures of the records, and each its own ``windlass_process_*``. Figures of the
+records are gauges, not counters: deleting a file removes what was counted for it.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from windlass.kernel.clock import monotonic, now
 from windlass.processing import api as processing
 from windlass.processing.sandbox.capability_level import NAMES
 
-#: Figures that read a whole table are worked out no more often than this.
+#: Figures that read a whole table are computed at most this often (seconds).
 TABLE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class Kept:
-    """What ``work`` found, for ``seconds``. Several who ask at once wait for one answer."""
+    """Caches the metrics that ``work`` returns for ``seconds``. Concurrent callers wait for one computation."""
 
     work: Callable[[], Sequence[Metric]]
     seconds: float
@@ -69,7 +69,7 @@ class Kept:
 
 
 class Records(Collector):
-    """A blocking call of the database at each scrape."""
+    """Reads the database at each scrape, which blocks."""
 
     def collect(self) -> Iterable[Metric]:
         yield _gauge("windlass_info", "Which version runs.", ["version"], {(__version__,): 1})
@@ -79,7 +79,7 @@ class Records(Collector):
 
 
 class Connections(Collector):
-    """What this process has seen of clients that came, went away or were too slow."""
+    """Counters of this process: disconnected, slow and refused clients."""
 
     def collect(self) -> Iterable[Metric]:
         found = process_counters
@@ -117,7 +117,7 @@ def _sandbox() -> Metric:
 
 
 def _work() -> Iterable[Metric]:
-    """By index: what waits and runs is little, however much has been done."""
+    """Queries by index: few jobs wait or run, however many are done."""
     open_states = (JobState.QUEUED, JobState.RUNNING, JobState.DEAD)
     jobs = {(stage.value, state.value): 0 for stage in Stage for state in open_states}
     waiting = Job.objects.filter(state__in=open_states).values_list("stage", "state").annotate(n=Count("id"))
@@ -170,13 +170,13 @@ tables = Kept(_tables, TABLE_SECONDS)
 
 
 def _counted(model: Any, statuses: Iterable[TextChoices]) -> dict[tuple[str], int]:
-    """Also those that no row has."""
+    """Rows by status; statuses without rows are 0."""
     counted = model.objects.order_by().values_list("status").annotate(n=Count("id"))
     return {(status.value,): 0 for status in statuses} | {(status,): n for status, n in counted}
 
 
 def _bytes(model: Any) -> Iterable[tuple[str, int]]:
-    """By store, those in service without any too."""
+    """Bytes by store; configured stores without any are 0."""
     found = dict.fromkeys(stores_in_service(), 0)
     found |= dict(model.objects.order_by().values_list("store").annotate(size=Sum("size")))
     return found.items()

@@ -55,6 +55,10 @@ class DiskFull(Unavailable):
         super().__init__("The server has no room left for what is made of this file.", retry_after=10.0)
 
 
+#: Deprecated alias for steps of plug-ins.
+NoRoom = DiskFull
+
+
 class Owed(StepError):
     """The step is postponed, with this reason, and the file's processing continues. For steps outside the sandbox.
 

@@ -1,4 +1,4 @@
-"""Real records, a real store, a real sandbox; a plug-in whose step misbehaves on demand. Nothing rings a bell."""
+"""Real records, a real store, a real sandbox; a plug-in whose step misbehaves on demand. No notification is sent."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def _is_followed_by_this_directory(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def bells(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
-    """The jobs that bells were rung for."""
-    rung: list[uuid.UUID] = []
-    monkeypatch.setattr("windlass.jobs.notify.notify_workers", lambda job_id, stage: rung.append(job_id))
-    return rung
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
+    """The jobs that workers were notified of."""
+    job_ids: list[uuid.UUID] = []
+    monkeypatch.setattr("windlass.jobs.notify.notify_workers", lambda job_id, stage: job_ids.append(job_id))
+    return job_ids
 
 
 @pytest.fixture

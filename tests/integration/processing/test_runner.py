@@ -39,7 +39,7 @@ READY = FileStatus.READY
 Stage = jobs.Stage
 
 
-def test_each_stage_makes_the_next_one_s_job_and_rings_for_it(bells) -> None:
+def test_each_stage_creates_the_next_job_and_notifies_workers(notified) -> None:
     asset = received(samples.jpeg(), "a.jpg")
     made = []
     for stage in (Stage.INTAKE, Stage.DESCRIBE, Stage.DERIVE):
@@ -47,17 +47,17 @@ def test_each_stage_makes_the_next_one_s_job_and_rings_for_it(bells) -> None:
         made.append(job.id)
         processing.run_job(job.id, "test", [stage])
         assert job_of(asset, stage).state == jobs.JobState.DONE
-    assert bells == made
+    assert notified == made
     assert FileAsset.objects.get(id=asset.id).status == READY
 
 
-def test_a_worker_that_serves_the_next_stage_goes_on_with_it_and_rings_no_bell(bells) -> None:
+def test_a_worker_that_serves_the_next_stage_continues_with_it_and_sends_no_notification(notified) -> None:
     asset = received(samples.jpeg(), "a.jpg")
     processing.run_job(job_of(asset, Stage.INTAKE).id, "test", [Stage.INTAKE, Stage.DESCRIBE])
     assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.DONE
     derive = job_of(asset, Stage.DERIVE)
     assert derive.state == jobs.JobState.QUEUED
-    assert bells == [job_of(asset, Stage.INTAKE).id, derive.id]
+    assert notified == [job_of(asset, Stage.INTAKE).id, derive.id]
     processing.run_job(derive.id, "another")
     assert FileAsset.objects.get(id=asset.id).status == READY
     log = [(a.worker, a.outcome) for s in Stage for a in job_of(asset, s).attempt_log.all()]
@@ -65,13 +65,13 @@ def test_a_worker_that_serves_the_next_stage_goes_on_with_it_and_rings_no_bell(b
     assert log == [("test", done), ("test", done), ("another", done)]
 
 
-def test_a_stage_with_a_long_step_waits_its_turn(bells) -> None:
+def test_a_stage_with_a_long_step_waits_its_turn(notified) -> None:
     """So that a video's conversion does not keep other files waiting at the gate."""
     asset = received(samples.png(), "voyage.png")
     processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
     assert job_of(asset, Stage.DESCRIBE).state == jobs.JobState.DONE
     assert job_of(asset, Stage.DERIVE).state == jobs.JobState.QUEUED
-    assert bells[-1] == job_of(asset, Stage.DERIVE).id
+    assert notified[-1] == job_of(asset, Stage.DERIVE).id
 
 
 def test_the_steps_of_all_stages_share_one_child() -> None:
@@ -147,7 +147,7 @@ def test_stages_that_have_nothing_to_do_are_left_out() -> None:
     assert jobs.Job.objects.filter(file_id=asset.id).count() == 1
 
 
-def test_a_bell_that_rings_twice_does_the_work_once() -> None:
+def test_a_duplicate_notification_does_the_work_once() -> None:
     asset = received(samples.jpeg(), "a.jpg", run_intake=True)
     processing.run_job(job_of(asset, Stage.INTAKE).id, "another")
     assert len([e for e in events(asset, "file.step") if e["step"] == "checksum"]) == 1
@@ -335,7 +335,7 @@ def test_a_file_that_failed_can_be_tried_again(settings) -> None:
 
 
 def test_jobs_may_run_inside_the_call_that_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CELERY_TASK_ALWAYS_EAGER: the bell runs the job, stage within stage, as soon as the row is committed."""
+    """CELERY_TASK_ALWAYS_EAGER: the notification runs the job, stage within stage, as soon as the row is committed."""
     monkeypatch.setattr(
         "windlass.jobs.notify.notify_workers", lambda job_id, stage: processing.run_job(job_id, "eager")
     )

@@ -110,7 +110,7 @@ def test_what_is_restored_in_its_last_moment_is_not_swept() -> None:
     ("begun", "job"),
     [(False, "cancelled"), (True, "cancelled"), (False, "no longer kept"), (True, "no longer kept"), (False, "ended")],
 )
-def test_work_that_was_stopped_goes_on_after_restoring(begun: bool, job: str, bells: list[uuid.UUID]) -> None:
+def test_work_that_was_stopped_goes_on_after_restoring(begun: bool, job: str, notified: list[uuid.UUID]) -> None:
     asset = received(b"some words", "a.txt", run_intake=begun)
     held = jobs.try_claim(job_of(asset, jobs.Stage.DESCRIBE if begun else jobs.Stage.INTAKE).id, "a worker")
     assert held is not None
@@ -123,9 +123,9 @@ def test_work_that_was_stopped_goes_on_after_restoring(begun: bool, job: str, be
         mine.delete()
     elif job == "ended":  # as where it was asked for in the moment that the file was deleted
         mine.update(state=jobs.JobState.DONE)
-    bells.clear()
+    notified.clear()
     processing.restore(kept)
-    assert len(bells) == 1
+    assert len(notified) == 1
     assert work_off(asset).status == FileStatus.READY
     assert [row.state for row in steps_of_file(asset) if row.step == "checksum"] == ["done"]
 

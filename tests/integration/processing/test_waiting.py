@@ -112,7 +112,7 @@ def opened(asset: FileAsset) -> bool:
     return jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED).exists()
 
 
-def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monkeypatch, bells) -> None:
+def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monkeypatch, notified) -> None:
     asset = owing("a.gif", samples.gif())
     processing.backfill()
     assert not opened(asset)
@@ -124,7 +124,7 @@ def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monke
     processing.shut_down()
     try:
         assert sweep().counts["jobs_reopened"] >= 1
-        assert job_of(asset, jobs.Stage.DESCRIBE).id in bells
+        assert job_of(asset, jobs.Stage.DESCRIBE).id in notified
         before = FileAsset.objects.get(id=asset.id)
         asset = work_off(asset)
     finally:

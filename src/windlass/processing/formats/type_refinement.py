@@ -1,7 +1,7 @@
-"""Binary formats that libmagic does not tell, or tells too broadly: by signatures, by what is behind them, and between
-formats of the same bytes by what the name claims.
+"""Types of binary files that libmagic does not know, or knows too broadly: by signatures, and between formats of the
+same bytes by the name.
 
-A name may say which kind of the thing found it is (a zip file called ``.cbz`` is a comic); it never makes it another.
+A name may narrow the detected type (a zip file named ``.cbz`` is a comic); it never changes it to an unrelated one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 
-#: What is found -> what a claim may narrow it to.
+#: Detected type -> patterns of types that a claim may narrow it to.
 _NARROWER_TYPES = {
     "application/zip": ("application/vnd.comicbook+zip", "application/vnd.apple.*", "application/x-xpinstall"),
     "application/vnd.rar": ("application/vnd.comicbook-rar",),
@@ -25,7 +25,7 @@ _NARROWER_TYPES = {
     f"{_OOXML}.wordprocessingml.document": (f"{_OOXML}.wordprocessingml.template",),
 }
 
-#: Signature -> type, for what libmagic knows not at all or not in every version.
+#: Signature -> type, for formats that libmagic does not know in every version.
 _SIGNATURES = (
     (rb"\x00asm", "application/wasm"),
     (rb"OTTO", "font/otf"),
@@ -71,19 +71,19 @@ _SIGNATURES = (
 _BY_SIGNATURE = tuple((re.compile(pattern, re.DOTALL), kind) for pattern, kind in _SIGNATURES)
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
-#: A frame of Zstandard or LZ4 that readers pass over (RFC 8878, 3.1.2).
+#: A frame of Zstandard or LZ4 that readers skip (RFC 8878, 3.1.2).
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 
 
 def refine_by_signature(detected: str, head: bytes, size: int) -> str:
-    """The type by content alone: ``head`` is the file's beginning, ``found`` what libmagic says of it."""
+    """Return the type by content alone. ``head``: the file's first bytes; ``detected``: libmagic's type."""
     if detected == "application/octet-stream":
         return _by_signature(head, size) or detected
     return "font/collection" if head.startswith(b"ttcf") else detected
 
 
 def narrow_by_claims(detected: str, claims: Iterable[str]) -> str:
-    """The first claim (the name's, the sender's) that is a kind of what was found; else what was found."""
+    """Return the first claim (the name's, the sender's) that narrows the detected type; else the detected type."""
     patterns = _NARROWER_TYPES.get(detected, ())
     return next((claim for claim in claims if any(fnmatchcase(claim, each) for each in patterns)), detected)
 

@@ -1,4 +1,4 @@
-"""What is in an archive. Nothing is unpacked to anywhere."""
+"""Facts of an archive. Nothing is written anywhere."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from windlass.processing.formats.archives.survey import RATIO_CHECKED_FROM, Surv
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 from windlass.processing.formats.read_limits import MB, Deadline
 
-#: Bytes after which counting ends where the profile sets no limit and the format says nothing of its size.
+#: Bytes after which unpacking ends where the profile sets no limit and the format declares no size.
 CEILING = 4096 * MB
-#: The share of the step's time that counting may take, and its seconds where the step has no limit.
+#: Share of the step's CPU time for unpacking, and seconds where the step has no limit.
 _SHARE, _SECONDS = 0.8, 100.0
 #: Unpacked bytes between two reports of progress.
 _REPORT = 64 * MB
 
 
 class ArchiveFacts:
-    """What an archive is made of is told by its structure, whatever its type. Where the profile limits what it unpacks
-    to, every entry is unpacked to nowhere and counted, and so are archives in it, until the limit is passed."""
+    """Surveys a file as every archive format that it is by its structure, whatever its type. Where the profile limits
+    unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is passed."""
 
     about = About(
         name="archive_facts",
@@ -69,7 +69,7 @@ class ArchiveFacts:
         for other in others:
             survey.merge(other)
         if survey.damaged and not context.profile.get("archive_rules"):
-            raise Unreadable(survey.damaged)  # no rule is there to say so
+            raise Unreadable(survey.damaged)  # without the rule that would report it
         return StepResult(survey.facts(), detail=_detail(survey))
 
 
@@ -90,7 +90,7 @@ def _meter(context: StepContext) -> UnpackMeter:
 
 
 def _most_unpacked(profile: Mapping[str, Any], size: int) -> int | None:
-    """Bytes after which one of the profile's limits is broken; None where it has none."""
+    """Return the bytes after which a limit of the profile is broken; None without a limit."""
     limits = [profile.get("max_unpacked_size") or 0]
     if ratio := profile.get("max_archive_ratio"):
         limits.append(max(int(ratio * size), RATIO_CHECKED_FROM))
@@ -98,7 +98,7 @@ def _most_unpacked(profile: Mapping[str, Any], size: int) -> int | None:
 
 
 def _seconds() -> float:
-    """Some less than the step has: it may take twice its time in all of its threads."""
+    """Return less than the step's time, of which CPU time may be twice as much in all of its threads."""
     limit, _ = resource.getrlimit(resource.RLIMIT_CPU)
     return _SECONDS if limit == resource.RLIM_INFINITY else max(1.0, _SHARE * (limit - 2) / 2)
 

@@ -1,4 +1,4 @@
-"""Who wrote a mail message to whom about what, and what is attached."""
+"""Facts of a mail message: sender, recipients, subject, date, attachments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_NAMES = 100
 
 
 class EmailFacts:
-    """Reads the message forward, part by part; after 2,000 parts or 256 MB it has seen enough."""
+    """Reads the message part by part, up to 2,000 parts or 256 MB."""
 
     about = About(
         name="email_facts",

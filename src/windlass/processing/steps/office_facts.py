@@ -1,4 +1,4 @@
-"""What an office document says of itself, in any of the common families."""
+"""Facts of office documents, Outlook messages and books."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OFFICE = (
     "application/x-ole-storage",
 )
 
-#: Whether a zip file is of the family, and its facts.
+#: Test for a family of zip-based documents, and the reader of its facts.
 _FAMILIES: tuple[tuple[Callable[[ZipPackage], bool], Callable[[ZipPackage], dict[str, Any]]], ...] = (
     (opendocument.is_opendocument, opendocument.facts),
     (epub.is_epub, epub.facts),
@@ -34,7 +34,7 @@ _FAMILIES: tuple[tuple[Callable[[ZipPackage], bool], Callable[[ZipPackage], dict
 
 class OfficeFacts:
     """Word, Excel, PowerPoint since 2007 and before, Outlook messages, OpenDocument, EPUB. A document that needs a
-    password has few facts but that."""
+    password has few other facts."""
 
     about = About(
         name="office_facts",

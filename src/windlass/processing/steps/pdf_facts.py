@@ -1,4 +1,4 @@
-"""What a PDF is: its pages, what it says of itself, whether it is locked, and what it carries besides its pages."""
+"""Facts of a PDF: pages, metadata, protection, forms, attachments, signatures, scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANNOT_WIDGET = 20
 
 LONGEST = 500
 
-#: Pages that are searched for text and for form fields, and the seconds that may take: a hostile page may take long.
+#: Pages that are searched for text and for form fields, and the seconds for it: a hostile page may take long.
 TEXT_PAGES = 3
 FIELD_PAGES = 100
 SECONDS = 5.0
@@ -33,7 +33,7 @@ _DATES = {"created_at": "CreationDate", "modified_at": "ModDate"}
 
 
 class PdfFacts:
-    """A document that needs a password is one: it has no facts but that."""
+    """A document that needs a password has no other facts."""
 
     about = About(
         name="pdf_facts",
@@ -102,7 +102,7 @@ def _document_facts(document: Any) -> dict[str, Any]:
 
 
 def _page_size(document: Any, context: StepContext) -> dict[str, Any]:
-    """Of the first page, as it is shown; nothing where it is damaged."""
+    """Return the displayed size of the first page; nothing where it is damaged."""
     import pypdfium2
 
     if not len(document):
@@ -130,7 +130,7 @@ def _attached_facts(document: Any) -> dict[str, Any]:
 
 
 def _page_facts(document: Any) -> dict[str, Any]:
-    """What only the pages themselves tell. What the time was too short for is left out, not guessed."""
+    """Return the facts that need the pages. Facts that the time is too short for are left out."""
     pdfium = pdfium_api()
     page_limit = FIELD_PAGES if pdfium.FPDF_GetFormType(document) != pdfium.FORMTYPE_NONE else TEXT_PAGES
     has_text, fields, read = False, 0, 0
@@ -144,7 +144,7 @@ def _page_facts(document: Any) -> dict[str, Any]:
 
 
 def _pages(document: Any, most: int) -> Iterator[Any]:
-    """The first pages; one that is damaged is passed over."""
+    """Yield the first pages; a damaged one is skipped."""
     import pypdfium2
 
     until = time.monotonic() + SECONDS

@@ -23,7 +23,7 @@ from windlass.processing.formats.text import encodings, html_text, plain_text
 from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextRendition
 from windlass.processing.toolkit.warm_up import warm_up
 
-#: Of formats that are read in one piece so many bytes are looked at.
+#: Bytes that are read of formats that are read in one piece.
 _MARKUP, _RTF = 8 * MB, 64 * MB
 
 _ZIPPED = (
@@ -34,7 +34,7 @@ _ZIPPED = (
     "application/vnd.oasis.opendocument.*",
     "application/vnd.openxmlformats-officedocument.*",
 )
-#: Files from before 2007; those that need a password lie in such files, too.
+#: Files from before 2007, and encrypted later ones.
 _COMPOUND = (
     "application/msword",
     "application/vnd.ms-excel",
@@ -42,7 +42,7 @@ _COMPOUND = (
     "application/vnd.ms-powerpoint",
 )
 _HTML = ("text/html", "application/xhtml+xml")
-#: Which of several ways in which a message is told is read: plain text before HTML before others.
+#: Rank of the alternatives of a message: plain text before HTML before others.
 _RANKS = {"text/plain": 3, "text/html": 2}
 
 
@@ -157,7 +157,7 @@ def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str
 
 
 def _read_whole(context: StepContext, sink: TextRendition, most: int) -> bytes:
-    """Bounded; the sink learns that there is more only once the rest has been taken."""
+    """Read at most ``most`` bytes, and note in the rendition where the file has more."""
     data = context.file.read(most)
     if context.facts["size"] > most:
         sink.note(f"only the first {most // MB} MiB of the file were read")
@@ -165,7 +165,7 @@ def _read_whole(context: StepContext, sink: TextRendition, most: int) -> bytes:
 
 
 def _mail_text(context: StepContext) -> Iterator[str]:
-    """What a reader would be shown, in order; of alternatives the plain text, if there is any in it."""
+    """Yield the displayed parts in order; of alternatives the plain text, if it has any."""
     chosen = _chosen_parts(context)
     for number, part in email_message.displayed_parts(email_message.MailReader(context.file).parts()):
         if number in chosen:
@@ -174,8 +174,7 @@ def _mail_text(context: StepContext) -> Iterator[str]:
 
 
 def _chosen_parts(context: StepContext) -> set[int]:
-    """The numbers of the parts to be read. Of each set of alternatives it is one: the parts that follow one of the ways
-    in which the message is told."""
+    """Return the numbers of the parts to read: of each set of alternatives those of the best one."""
     paths: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
     worths: dict[tuple[int, int], tuple[int, int]] = {}
     for number, part in email_message.displayed_parts(email_message.MailReader(context.file).parts()):

@@ -1,4 +1,4 @@
-"""What kind of text a text is: encoding and counts for all, and what tables, JSON and markup say of themselves."""
+"""Facts of a text: encoding and counts of any, and further facts of tables, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from windlass.processing.formats.read_limits import BLOCK, MB, READING_SECONDS, 
 from windlass.processing.formats.text import csv_tables, encodings, html_text, json_outline, plain_text
 from windlass.processing.toolkit.warm_up import warm_up
 
-#: Bytes that are looked at.
+#: Bytes that are read.
 MOST_BYTES = 64 * MB
 _HEAD = MB
 
 _TABLES = {"text/csv", "text/tab-separated-values"}
 _HTML = {"text/html", "application/xhtml+xml"}
 _JSON = {"application/json", "application/x-ndjson"}
-#: What libmagic takes for plain text, the name tells apart: JSON that is wrong or large, tables with semicolons.
+#: Types by name of what libmagic takes for plain text: invalid or large JSON, tables with semicolons.
 _BY_NAME = {
     "csv": "text/csv",
     "tsv": "text/tab-separated-values",
@@ -31,7 +31,7 @@ _BY_NAME = {
 
 
 class TextFacts:
-    """Looks at the first 64 MB, for half a minute at most; `counted_bytes` is there where a text is longer."""
+    """Reads the first 64 MB, for half a minute at most; `counted_bytes` is set where a text is longer."""
 
     about = About(
         name="text_facts",
@@ -91,7 +91,7 @@ class TextFacts:
 
 
 def _head_and_codec(context: StepContext, kind: str) -> tuple[bytes, str]:
-    """The encoding is that of all the text that is counted: its first other letter may come late."""
+    """Return the first bytes, and the encoding of all of the text: the first non-ASCII letter may come late."""
     head = context.file.read(_HEAD)
     context.file.seek(0)
     deadline = Deadline(READING_SECONDS / 3)
@@ -101,7 +101,7 @@ def _head_and_codec(context: StepContext, kind: str) -> tuple[bytes, str]:
 
 
 class _TextReader:
-    """The text as it streams by, counted on its way to whoever else looks at it."""
+    """Yields the text of the file and counts it on the way."""
 
     def __init__(self, context: StepContext, codec: str) -> None:
         self._context, self._codec, self._deadline = context, codec, Deadline()
@@ -118,7 +118,7 @@ class _TextReader:
             yield text
 
     def counts(self) -> dict[str, Any]:
-        """Reads on what nobody wanted."""
+        """Return the counts; reads the text if nobody has."""
         if not self.count:
             for _ in self.texts():
                 pass
@@ -140,7 +140,7 @@ def _kind(context: StepContext) -> str:
     if mime_type in ("text/plain", "application/json"):
         return _BY_NAME.get(extension(context.facts["filename"]), mime_type)
     if mime_type == "text/csv" and extension(context.facts["filename"]) not in ("", *_BY_NAME):
-        return "text/plain"  # prose with as many commas in each line
+        return "text/plain"  # prose with the same number of commas in each line
     return mime_type
 
 
@@ -156,7 +156,7 @@ def _table(reader: _TextReader) -> dict[str, Any]:
     table = csv_tables.Table()
     texts = reader.texts()
     table.read(plain_text.unified(texts))
-    for _ in texts:  # after a row that cannot be read
+    for _ in texts:  # count the rest after an unreadable row
         pass
     return table.facts()
 

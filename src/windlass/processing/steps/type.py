@@ -1,4 +1,4 @@
-"""What the content is, whatever its name and its sender say."""
+"""Detect a file's type by its content."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from windlass.processing.formats.text.markup_types import Markup
 from windlass.processing.formats.text.text_types import Text
 from windlass.processing.toolkit.warm_up import SAMPLES, warm_up
 
-#: libmagic looks at no more than this by itself.
+#: Bytes that libmagic reads at most.
 HEAD = MB
 
-#: Where readers of PDF look for its beginning.
+#: First bytes in which PDF readers search for the header.
 PDF_WITHIN = 1024
 
-#: Where the end of one is looked for before it is opened: a text that mentions PDF may be long.
+#: Last bytes in which the end of a PDF is searched before the file is opened as one.
 _PDF_END = 64 * 1024
 
-#: Bytes that are searched for the root of a document of markup.
+#: First bytes in which the root of a markup document is searched.
 _MARKUP_WITHIN = 64 * MB
 
 _UNKNOWN, _COMPOUND, _PDF = "application/octet-stream", compound_file.UNKNOWN, "application/pdf"
 _ZIP, _TAR, _PDF_MARK = "application/zip", "application/x-tar", b"%PDF-"
 
-#: Documents that may be locked in a compound file.
+#: Types of documents that are stored in a compound file when encrypted.
 _LOCKED = ("application/vnd.openxmlformats-officedocument.", "application/vnd.ms-")
 
-#: What libmagic says of compound files by the name of the program that wrote them, which embedded ones may have too.
+#: libmagic's types of compound files that it takes from the writing program, which embedded documents may name too.
 _GUESSED_BY_PROGRAM = frozenset(
     {
         _UNKNOWN,
@@ -52,7 +52,7 @@ _GUESSED_BY_PROGRAM = frozenset(
     }
 )
 
-#: What runs in a browser is known by its root alone.
+#: Types with scripts, which only the root element decides.
 _BY_ROOT = frozenset({markup_types.SVG, markup_types.XHTML})
 
 
@@ -99,7 +99,7 @@ class _DetectedType:
 
 
 class _Detection:
-    """One file: its first bytes, what libmagic says of them, and what its name and its sender claim."""
+    """The detection for one file: its first bytes, libmagic's guess, and the types that name and sender claim."""
 
     def __init__(self, context: StepContext) -> None:
         self._file, self._size = context.file, int(context.facts["size"])
@@ -156,7 +156,7 @@ class _Detection:
         return text_types.text_type(text, kind if kind == markup_types.HTML else self._text_guess(), self._claims)
 
     def _pdf_kind(self, text: Text | None, is_named: bool) -> str | None:
-        """A PDF if it can be opened as one; a damaged one by its first bytes."""
+        """A PDF if it opens as one, or by its first bytes if it is damaged."""
         place = self._head[: PDF_WITHIN + len(_PDF_MARK)].find(_PDF_MARK)
         if place < 0:
             return None
@@ -179,20 +179,20 @@ class _Detection:
     def _text_kind(self, text: Text | None) -> str | None:
         if text is not None:
             return text_types.text_type(text, self._text_guess(), self._claims)
-        mail = next((claim for claim in self._claims if claim in text_types.MAIL), None)  # with parts of bytes in it
+        mail = next((claim for claim in self._claims if claim in text_types.MAIL), None)  # may have binary parts
         return mail if mail and text_types.is_mail(self._head[:HEAD].decode("latin-1")) else None
 
     def _text_guess(self) -> str:
-        """libmagic takes any text that mentions tags for a page; what is one begins so."""
+        """libmagic's guess; not HTML and XML, which it guesses for any text that mentions tags."""
         return "text/plain" if self._guess in (markup_types.HTML, markup_types.XML) else self._guess
 
     def _binary_kind(self) -> str:
         if _TAR in self._claims and self._size >= 1024 and not self._head.strip(b"\0"):
-            return _TAR  # without entries: its end alone
+            return _TAR  # an empty archive: end mark only
         photo = raw_photos.read_raw_photo(self._file, self._size)
         if photo is not None:
             return photo.mime_type
-        guess = _UNKNOWN if is_text(self._guess) else self._guess  # a text with such bytes in it is none
+        guess = _UNKNOWN if is_text(self._guess) else self._guess  # text types are wrong for binary content
         kind = type_refinement.refine_by_signature(guess, self._head, self._size)
         is_named_zip = any(contains(_ZIP, claim) or claim == _ZIP for claim in self._claims)
         if kind == _UNKNOWN or (is_named_zip and not has_signature(kind)):
@@ -202,7 +202,7 @@ class _Detection:
         return type_refinement.narrow_by_claims(kind, self._claims)
 
     def _embedded_zip_types(self) -> list[str]:
-        """Kinds of the zip file that stands behind something else: readers of zip files begin at a file's end."""
+        """Types of a zip file behind other content: programs read zip files from the end."""
         return zip_types.kinds(self._file, with_entries=True)
 
     def _with_further_types(self, kind: str, encoding: str | None = None, *, is_text: bool = False) -> _DetectedType:
@@ -211,11 +211,13 @@ class _Detection:
             also.append(_PDF)
         if kind == "application/gzip" and _is_packed_svg(self._file):
             also.append(markup_types.SVG)
-        packed = [] if is_text else self._archive_types(kind, *also)  # no text is one, whatever digits it begins with
+        packed = (
+            [] if is_text else self._archive_types(kind, *also)
+        )  # text is no archive, whatever its first characters
         return _DetectedType(kind, encoding, _others(kind, [*also, *packed]))
 
     def _archive_types(self, *kinds: str) -> list[str]:
-        """Containers that the bytes are by their structure, where the types found so far do not say so."""
+        """Archive types by structure, unless the types detected so far are archives already."""
         if matches(kinds[0], ARCHIVES):
             return []
         is_named_zip = any(matches(kind, ARCHIVES) for kind in kinds)
@@ -231,8 +233,8 @@ def _others(kind: str, also: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_guess_of_zip(guess: str, has_directory: bool) -> bool:
-    """Whether libmagic may know more of a zip file by its first entries. It takes any with an entry below `word/` for a
-    document, which a directory tells better."""
+    """Whether libmagic's guess by the first entries is better than the directory's. It takes any zip file with an entry
+    below `word/` for a document, which the directory decides better."""
     if has_directory and guess.startswith(
         ("application/vnd.openxmlformats", "application/vnd.oasis", "application/epub")
     ):
@@ -241,7 +243,7 @@ def _is_guess_of_zip(guess: str, has_directory: bool) -> bool:
 
 
 def _by_libmagic(head: bytes) -> tuple[str, str]:
-    """Type and encoding."""
+    """Return type and encoding."""
     detector = _detector()
     import magic  # only now, see `libraries`
 
@@ -264,7 +266,7 @@ def _markup(blocks_read: Iterator[bytes]) -> Markup | None:
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """The file from its beginning. Raises ValueError where nobody who takes them has enough."""
+    """Yield the file from its start. Raises ValueError where more than _MARKUP_WITHIN bytes are requested."""
     file.seek(0)
     yield from blocks(file, _MARKUP_WITHIN)
     if file.read(1):
@@ -277,7 +279,7 @@ def _is_packed_svg(file: BinaryIO) -> bool:
 
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:
-    """The first member of a gzip file, as far as it can be unpacked."""
+    """Yield the first member of a gzip file, as far as it can be unpacked."""
     inflater, left = zlib.decompressobj(31), _MARKUP_WITHIN
     for block in _blocks(file):
         try:

@@ -1,4 +1,4 @@
-"""Whether a file of this type and name may come in, and whether name and sender told the truth."""
+"""Check the profile's rules for types and extensions, and that name and declared type agree with the content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rule = Callable[[Facts, Mapping[str, Any]], Rejection | None]
 
 
 class TypeRules:
-    """The first rule that says no decides."""
+    """The first rule that rejects the file decides."""
 
     about = About(name="type_rules", stage="intake", title="Checking the type rules", order=50, isolated=False)
 
@@ -41,7 +41,7 @@ def check_blocked(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
     return None
 
 
-#: What programs also read as another type, which a list of refused types may name.
+#: Types that browsers also read as another type, which a list of refused types may name.
 _ALSO_READ_AS = {"application/xhtml+xml": "text/html"}
 
 
@@ -56,7 +56,7 @@ def check_allowed(facts: Facts, profile: Mapping[str, Any]) -> Rejection | None:
 
 
 def _types(facts: Facts) -> list[str]:
-    """All that the content is: a picture with a zip file behind it is both."""
+    """Return every type of the content: a picture with a zip file behind it has two."""
     return [facts["mime_type"], *(facts.get("also") or ())]
 
 
@@ -70,7 +70,7 @@ def check_extension(facts: Facts, profile: Mapping[str, Any]) -> Rejection | Non
 
 
 def _is_of_their_types(facts: Facts, extensions: list[str]) -> bool:
-    """Where there is no name but a declared type, the content must be of a type whose extension is allowed."""
+    """For an upload without a name but with a declared type: whether the content's type has an allowed extension."""
     types = [name for each in extensions if (name := of_filename(f"a.{each}")) is not None]
     named = not is_placeholder(facts["filename"]) or not facts.get("declared_mime_type")
     return not named and matches(facts["mime_type"], types)
@@ -99,7 +99,7 @@ def check_declaration(facts: Facts, profile: Mapping[str, Any]) -> Rejection | N
     return Rejection("type-mismatch", f"{detail} {way_out}, {_WAY_OUT}", claimed, content_type)
 
 
-#: The way out for those who mean it.
+#: End of the sentence: how to upload the file nevertheless.
 _WAY_OUT = "or send it to a profile with check_mismatch = false."
 
 

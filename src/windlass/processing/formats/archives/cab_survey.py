@@ -1,5 +1,5 @@
-"""The headers of a Microsoft cabinet: its files as it claims them, and what the blocks of its folders say they unpack
-to, whichever is more. After [MS-CAB] 2.2 to 2.6."""
+"""Survey of a Microsoft cabinet: the larger of the sizes of its files and of the blocks of its folders, as it claims
+them. After [MS-CAB] 2.2 to 2.6."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LONGEST_NAME = 256
 
 
 def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Raises Unreadable."""
-    del surveyor  # the contents are packed in ways that are not read here
+    """Fill in the survey. Raises Unreadable."""
+    del surveyor  # MSZIP, Quantum and LZX are not decompressed
     head = _read_exactly(file, 0, _HEADER.size)
     _, _, _, _, files_at, _, _, _, folders, files, flags, _, _ = _HEADER.unpack(head)
     offset, folder_reserve, data_reserve = _HEADER.size, 0, 0

@@ -1,4 +1,4 @@
-"""Archives that are a row of headers, each with its content behind it as it is: cpio, ar (and deb), rpm."""
+"""Surveys of archives that are headers, each followed by its uncompressed content: cpio, ar (and deb), rpm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _RPM_LEAD, _RPM_HEADER = 96, b"\x8e\xad\xe8"
 
 
 def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """The forms newc, crc and odc, and the old binary one in both byte orders. Raises Unreadable."""
+    """Fill in the survey of a cpio archive: newc, crc, odc, and the old binary format in both byte orders.
+
+    Raises Unreadable.
+    """
     offset = 0
     while True:
         file.seek(offset)
@@ -38,7 +41,7 @@ def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
 
 
 def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
-    """Size of the header; mode, length of the name, size of the content; what each is padded to."""
+    """Return the header's size, mode, length of the name, size of the content, and the unit that each is padded to."""
     head = file.read(110)
     try:
         if head.startswith((b"070701", b"070702")) and len(head) == 110:
@@ -57,7 +60,7 @@ def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
 
 
 def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Raises Unreadable."""
+    """Fill in the survey of an ar archive, with the long names of BSD. Raises Unreadable."""
     offset = 8
     while True:
         file.seek(offset)
@@ -80,7 +83,7 @@ def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
 
 
 def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """The package's one content is an archive, packed as a whole. Raises Unreadable."""
+    """Fill in the survey of an rpm package, whose one content is a compressed archive. Raises Unreadable."""
     size, offset = file.seek(0, 2), _RPM_LEAD
     for is_signature in (True, False):
         file.seek(offset)

@@ -1,4 +1,4 @@
-"""The directories of a disc image (ISO 9660, with Joliet's second tree). After ECMA-119, sections 8.4 and 9.1."""
+"""Survey of a disc image (ISO 9660, with the second directory tree of Joliet). After ECMA-119, 8.4 and 9.1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PRIMARY, _SUPPLEMENTARY, _LAST = 1, 2, 255
 
 
 def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """The tree with the larger claim; contents are looked into once each. Raises Unreadable."""
+    """Fill in the survey from the tree with the larger claim; each content is read once. Raises Unreadable."""
     trees: list[Survey] = []
     surveyed: set[int] = set()
     for root, is_joliet in _roots(file):
@@ -49,7 +49,7 @@ def _roots(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
 
 
 def _walk(file: BinaryIO, root: bytes, *, is_joliet: bool) -> Iterator[tuple[str, int, int, bool]]:
-    """Name, place, size and whether it is a directory, of each record. A directory is read once."""
+    """Yield name, offset, size, and whether it is a directory, of each record. A directory is read once."""
     pending, seen = [_extent(root)], set()
     while pending:
         start, size = pending.pop()

@@ -1,4 +1,4 @@
-"""The headers of a rar file, versions 4 and 5; the packed bytes are skipped, so sizes are what the file claims.
+"""Survey of a rar file, versions 4 and 5: its headers. Only stored contents are read, so sizes are the file's claims.
 
 After RARLAB's "RAR 5.0 archive format" and the technote of RAR 4.
 """
@@ -25,7 +25,7 @@ _LOCKED = "its table of contents is locked with a password"
 
 
 def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """An archive in several volumes is charged with each file where it begins. Raises Unreadable."""
+    """Fill in the survey. In a set of volumes a file counts where it begins. Raises Unreadable."""
     start = 0
     file.seek(0)
     if not file.read(4).startswith(b"Rar!"):
@@ -117,7 +117,7 @@ def _rar5_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, Binary
 
 
 class _Fields:
-    """A header's common part taken off; the rest is read on from ``place``."""
+    """A header behind its common fields; ``number`` reads the next field."""
 
     def __init__(self, header: bytes, place: int, flags: int, extra: int, data: int) -> None:
         self.header, self.place, self.extra, self.data = header, place, extra, data
@@ -138,7 +138,7 @@ def _fields(header: bytes) -> tuple[int, _Fields]:
 
 
 def _rar5_file(fields: _Fields) -> tuple[Entry, bool]:
-    """The entry, and whether its content stands there as it is."""
+    """Return the entry, and whether its content is stored without compression."""
     flags, size, _ = fields.number(), fields.number(), fields.number()
     fields.place += 4 * bool(flags & 2) + 4 * bool(flags & 4)
     method = fields.number() >> 7 & 7
@@ -161,7 +161,7 @@ def _rar5_file(fields: _Fields) -> tuple[Entry, bool]:
 
 
 def _records(header: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    """The extra area: kind and body of each record."""
+    """Yield kind and body of each record of the extra area."""
     while 0 <= offset < len(header):
         size, offset = _number(header, offset)
         kind, body = _number(header, offset)
@@ -177,7 +177,7 @@ def _target(redirection: bytes) -> str:
 
 
 def _number(data: bytes, offset: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends; at the end of the data 0, and the place as it was."""
+    """Read an integer of seven bits a byte; return it and its end, or 0 and ``offset`` at the end of the data."""
     value = 0
     for shift, byte in enumerate(data[offset : offset + 10]):
         value |= (byte & 0x7F) << (7 * shift)

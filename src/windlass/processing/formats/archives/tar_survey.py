@@ -1,5 +1,4 @@
-"""The headers of a tar file, read forward: ustar, GNU and pax, sparse files too. No entry is kept; long names are
-bounded.
+"""Survey of a tar file: headers of ustar, GNU and pax, sparse files included, read forward. Long names are bounded.
 
 After POSIX.1-2008 (pax, "ustar interchange format") and the GNU tar manual, "Basic Tar Format" and "Storing Sparse
 Files".
@@ -23,7 +22,7 @@ _DIRECTORY, _LINKS, _DEVICES, _SPARSE = b"5", b"12", b"346", b"S"
 
 
 def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Ends at the end mark, or where the file ends between two entries. Raises Unreadable."""
+    """Fill in the survey, up to the end mark or the end of the file between two entries. Raises Unreadable."""
     records: dict[str, str] = {}
     offset = 0
     while (header := _read_record(file, offset)).strip(b"\0"):
@@ -56,7 +55,7 @@ def _read_record(file: BinaryIO, offset: int) -> bytes:
 
 
 def _sparse_records(file: BinaryIO, header: bytes, start: int) -> int:
-    """Bytes of the records that go on with the map of a sparse file (GNU tar, old format)."""
+    """Return the bytes of the records that continue the map of a sparse file (GNU tar, old format)."""
     size, has_more = 0, header[156:157] == _SPARSE and header[482] != 0
     while has_more and (record := _read_record(file, start + size)):
         size += RECORD
@@ -65,8 +64,8 @@ def _sparse_records(file: BinaryIO, header: bytes, start: int) -> int:
 
 
 def _real_size(file: BinaryIO, header: bytes, records: dict[str, str], offsets: tuple[int, int], size: int) -> int:
-    """What an entry takes once it is unpacked; of a sparse one with its holes: what it says, or what its map reaches
-    to, whichever is more. ``places``: where its map goes on, and where its content begins."""
+    """Return the unpacked size of an entry; of a sparse one with its holes: the larger of its declared size and the end
+    of its map. ``offsets``: where its map continues, and where its content begins."""
     map_start, start = offsets
     if header[156:157] == _SPARSE:
         more = (_read_record(file, offset)[:504] for offset in range(map_start, start, RECORD))
@@ -111,7 +110,7 @@ def _entry(header: bytes, kind: bytes, size: int, records: dict[str, str]) -> En
 
 
 def _extended_header(kind: bytes, body: bytes) -> dict[str, str]:
-    """The long name of GNU's tar, or the records of pax: ``length key=value\\n``."""
+    """Parse the long name of GNU tar, or the records of pax: ``length key=value\\n``."""
     if kind in b"LK":
         return {"path" if kind == b"L" else "linkpath": _text(body)}
     records: dict[str, str] = {}
@@ -129,7 +128,7 @@ def _extended_header(kind: bytes, body: bytes) -> dict[str, str]:
 
 
 def _add_record(records: dict[str, str], key: str, value: str) -> None:
-    """Offsets and lengths of the map may come one by one (GNU.sparse format 0.0)."""
+    """Add a record; offsets and lengths of the map may come one by one (GNU.sparse format 0.0)."""
     if key in ("GNU.sparse.offset", "GNU.sparse.numbytes"):
         records["GNU.sparse.map"] = f"{records['GNU.sparse.map']},{value}" if "GNU.sparse.map" in records else value
     else:
@@ -142,7 +141,7 @@ def _content_size(records: dict[str, str], size: int) -> int:
 
 
 def _number(field: bytes) -> int:
-    """Octal, or base 256 where the first bit is set."""
+    """Read an octal field, or one of base 256 where its first bit is set."""
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big") & (2**62 - 1)
     digits = field.strip(b" \0")

@@ -1,6 +1,6 @@
-"""A mail message (RFC 5322, MIME) part by part, read forward line by line. No part is held.
+"""Reader of a mail message (RFC 5322, MIME), part by part and line by line. No part is held in memory.
 
-It stops after MOST_PARTS parts or MOST_BYTES; parts nested deeper than DEEPEST are read as plain ones.
+It stops after MOST_PARTS parts or MOST_BYTES; multipart parts nested deeper than DEEPEST are read as plain ones.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ DEEPEST = 20
 _LONGEST_LINE = 64 * 1024
 _LONGEST_HEADERS = 256 * 1024
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
-#: RFC 2047, and what writers make of it: languages (RFC 2231), spaces, words that touch what is beside them.
+#: Encoded words of RFC 2047, with deviations of mail programs: languages (RFC 2231), spaces, no space around words.
 _WORD = re.compile(r"=\?([\w.:+-]{1,60})(?:\*[^?]{0,40})?\?([bBqQ])\?([^?\n]*)\?=")
 _LONGEST_HEADER = 64 * 1024
 
 
 class Container(NamedTuple):
-    """A part of parts: which one of the message, and what the parts are to each other (``mixed``, ``alternative``)."""
+    """A multipart part: its number in the message, and its subtype (``mixed``, ``alternative``)."""
 
     number: int
     kind: str
 
 
 class Part:
-    """A part that has no parts. Its body can be read once, before the next part is asked for. ``path``: the parts that
-    it is in, from the outermost, each with its own place among the parts there."""
+    """A part without parts. Its body can be read once, before the next part is requested.
+
+    ``path``: the multipart parts around it, from the outermost, each with the part's index there.
+    """
 
     def __init__(self, headers: Message, lines: Iterator[bytes], path: Sequence[tuple[Container, int]] = ()) -> None:
         self.headers, self.lines, self.path = headers, lines, tuple(path)
@@ -66,13 +68,13 @@ class Part:
         return disposition.startswith("attachment") or bool(self.filename) or not self.mime_type.startswith("text/")
 
     def text(self) -> Iterator[str]:
-        """Decoded; what cannot be is replaced."""
+        """Yield the decoded text; undecodable bytes are replaced."""
         pieces = _transfer_decoded(self.lines, str(self.headers.get("content-transfer-encoding", "")).strip().lower())
         yield from encodings.decoded(pieces, _charset(self.headers))
 
 
 class MailReader:
-    """``headers`` are the message's own, once ``parts`` has begun. ``cut``: it has more than was looked at."""
+    """Reads one message. ``headers`` are the message's own. ``cut``: the message has more than was read."""
 
     def __init__(self, file: BinaryIO) -> None:
         file.seek(0)
@@ -96,7 +98,7 @@ class MailReader:
             else:
                 lines = self._body()
                 yield Part(headers, lines, self._path)
-            for _line in lines:  # what nobody wanted
+            for _line in lines:  # skip what the caller did not read
                 pass
             if not self._next_part():
                 return
@@ -104,7 +106,7 @@ class MailReader:
         self.cut = True
 
     def _next_part(self) -> bool:
-        """After a delimiter: whether another part begins."""
+        """Skip to the next part, after a delimiter. Returns False at the end of the message."""
         while self._last_delimiter:
             level, closing = self._last_delimiter
             remaining = level if closing else level + 1
@@ -118,7 +120,7 @@ class MailReader:
         return False
 
     def _body(self) -> Iterator[bytes]:
-        """Up to a delimiter of any of the parts we are in, which is then ``_met``."""
+        """Yield lines up to a delimiter of any open multipart part; ``_last_delimiter`` is that delimiter."""
         self._last_delimiter, at_line_start = None, True
         while line := self._read_line():
             if at_line_start and line.startswith(b"--") and (delimiter := self._delimiter(line)):
@@ -156,8 +158,8 @@ class MailReader:
 
 
 def decode_header(header: object) -> str:
-    """A header's text with its encoded words decoded (RFC 2047). Words of one encoding that follow each other are
-    decoded together: writers cut them within a character."""
+    """Return a header's text with its encoded words decoded (RFC 2047). Adjacent words of one encoding are decoded
+    together, because mail programs split them within a character."""
     source, end, pieces = str(header)[:_LONGEST_HEADER], 0, list[tuple[str, str | bytes]]()
     for word in _WORD.finditer(source):
         between = source[end : word.start()]
@@ -189,9 +191,9 @@ def _charset(headers: Message) -> str | None:
 
 
 def displayed_parts(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
-    """The parts that a reader would be shown, in any case one of several alternatives, each with its number among all.
+    """Yield the parts that mail programs display, each with its index among all parts.
 
-    Attachments are not among them; nor are, of parts that belong together, others than the first.
+    Every alternative is among them; attachments are not, nor parts that serve another, such as inline pictures.
     """
     for number, part in enumerate(parts):
         places = (place for container, place in part.path if container.kind in _FIRST_ONLY)
@@ -199,7 +201,7 @@ def displayed_parts(parts: Iterator[Part]) -> Iterator[tuple[int, Part]]:
             yield number, part
 
 
-#: Of these the first part is the message; the others serve it.
+#: Subtypes whose first part is the message; the other parts serve it.
 _FIRST_ONLY = frozenset({"related", "signed", "encrypted"})
 
 

@@ -1,4 +1,4 @@
-"""Books (EPUB 3.3): what their package says, and their text in reading order."""
+"""Facts and text of books (EPUB 3.3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from windlass.processing.formats.text import encodings, html_text, xml_events
 
 _CHAPTER = 8 * MB
 _FACT_BY_ELEMENT = {"title": "title", "creator": "author", "date": "created", "language": "language"}
-#: Fonts are hidden this way in books that anybody may read.
+#: Obfuscation of fonts, which books without a password have too.
 _FONTS_ONLY = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
 
@@ -32,7 +32,7 @@ def facts(packed: ZipPackage) -> dict[str, Any]:
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
-    """The chapters in reading order: pages of XHTML and of SVG. Pictures and sounds among them have no text."""
+    """Yield the text of the chapters in reading order: XHTML and SVG pages; pictures and sounds have none."""
     for part in _chapters(packed):
         source = packed.read(part, _CHAPTER)
         if _is_markup(source):
@@ -47,13 +47,13 @@ def _page_text(source: bytes) -> Iterator[str]:
 
 
 def _is_markup(source: bytes) -> bool:
-    """Whether it is a page, whatever type the book declares."""
+    """Whether it is markup, whatever type the book declares."""
     head = encodings.decoder(encodings.encoding_of(source[:1024])).decode(source[:1024])
     return head.lstrip("\ufeff \t\r\n").startswith("<") and "\0" not in head
 
 
 def package_path(packed: ZipPackage) -> str:
-    """Where the package document lies; empty where the book does not say."""
+    """Return the path of the package document; empty where the book names none."""
     for event in xml_events.events(packed.blocks("META-INF/container.xml", MB)):
         if event.kind == "start" and event.name == "rootfile":
             return event.attributes.get("full-path", "")
@@ -61,7 +61,7 @@ def package_path(packed: ZipPackage) -> str:
 
 
 def _chapters(packed: ZipPackage) -> list[str]:
-    """What the spine lists. Of what is no page, the page that the book names in its place."""
+    """Return the parts that the spine lists; for pictures and sounds their fallback page."""
     opf, paths, fallbacks, order = package_path(packed), dict[str, str](), dict[str, str](), list[str]()
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks(opf, 4 * MB)):

@@ -21,7 +21,7 @@ _SUBJECT, _SENDER = "__substg1.0_0037", "__substg1.0_0C1A"
 
 
 def facts(file: BinaryIO) -> dict[str, Any]:
-    """Raises Unreadable."""
+    """Read the facts of a compound file. Raises Unreadable."""
     with compound_file.opened(file) as document:
         return _facts(document)
 
@@ -53,7 +53,7 @@ def _properties(document: Any, name: str) -> dict[int, Any]:
 
 
 def _property_value(value: Any, code_page: Any) -> Any:
-    """Text, a number, or a time as text; nothing else. Code pages are signed numbers of 16 bits."""
+    """Return a text, a positive number, or a time as text; None for any other value. Code pages are signed 16-bit."""
     if isinstance(value, bytes):
         page = int(code_page) & 0xFFFF if isinstance(code_page, int) else 0
         codec = "utf-8" if page == 65001 else python_codec(f"cp{page}") or FALLBACK
@@ -66,7 +66,7 @@ def _property_value(value: Any, code_page: Any) -> Any:
 
 
 def is_encrypted(document: Any) -> bool:
-    """An Office file since 2007 with a password lies in such a container, too, as one stream."""
+    """Whether a password is needed: of files up to 2003, and of later ones, which are a stream of a compound file."""
     if document.exists("EncryptedPackage") or document.exists("EncryptedSummary"):
         return True
     if document.exists("WordDocument"):
@@ -79,7 +79,7 @@ def is_encrypted(document: Any) -> bool:
 
 
 def _has_file_pass(stream: bytes) -> bool:
-    """Whether FilePass is among the first records of the workbook ([MS-XLS] 2.4.117); nothing before it is hidden."""
+    """Whether FilePass is among the first records of the workbook ([MS-XLS] 2.4.117); records before it are plain."""
     position = 0
     while position + 4 <= len(stream):
         kind, length = struct.unpack_from("<2H", stream, position)
@@ -90,7 +90,7 @@ def _has_file_pass(stream: bytes) -> bool:
 
 
 def _read_start(document: Any, name: str, size: int) -> bytes:
-    """The beginning of a stream that may be too large to be opened by the library, which reads streams whole."""
+    """Return the start of a stream; empty for a large one, because olefile reads streams whole."""
     if document.get_size(name) > compound_file.LARGEST // 4:
         return b""
     with document.openstream(name) as stream:

@@ -1,4 +1,4 @@
-"""The text of Word, Excel and PowerPoint files from 97 to 2003 and of Outlook messages: streams of a compound file.
+"""Text of Word, Excel and PowerPoint files from 97 to 2003 and of Outlook messages, from streams of a compound file.
 
 The sources are Microsoft's specifications: [MS-DOC], [MS-XLS], [MS-PPT], [MS-OXMSG] and [MS-OXRTFCP].
 """
@@ -21,7 +21,7 @@ _MOST_RECORDS, _MOST_SHARED = 2_000_000, 500_000
 
 
 def text(file: BinaryIO) -> Iterator[str]:
-    """Nothing of a document that needs a password, or that is of another kind. Raises Unreadable."""
+    """Yield the text; nothing for a document that needs a password, or of another kind. Raises Unreadable."""
     with compound_file.opened(file) as document:
         if legacy_office_facts.is_encrypted(document):
             return
@@ -37,7 +37,7 @@ def text(file: BinaryIO) -> Iterator[str]:
 
 
 def _read_stream(document: Any, name: str) -> bytes:
-    """Whole; nothing of one that is not there or too large."""
+    """Return a stream whole; empty for one that is missing or too large."""
     if not document.exists(name) or document.get_size(name) > LARGEST_STREAM:
         return b""
     with document.openstream(name) as stream:
@@ -68,7 +68,7 @@ def _word(document: Any) -> Iterator[str]:
 
 
 def _pieces(table: bytes) -> Iterator[tuple[int, int, int]]:
-    """First and last character of each piece, and where it lies ([MS-DOC] 2.9.38)."""
+    """Yield first and last character of each piece, and its offset with the encoding flag ([MS-DOC] 2.9.38)."""
     position = 0
     while table[position : position + 1] == b"\x01":
         position += 3 + struct.unpack_from("<H", table, position + 1)[0]
@@ -100,7 +100,7 @@ def _presentation(document: Any) -> Iterator[str]:
             data = source[position : position + length]
             text = data.decode("utf-16-le", "replace") if kind == _TEXT_CHARS else data.decode("latin-1")
             yield text.replace("\r", "\n").replace("\x0b", "\n") + "\n"
-        if version & 0x0F != 0x0F or kind == _MASTER:  # what is no container, and the texts of templates
+        if version & 0x0F != 0x0F or kind == _MASTER:  # atoms, and the texts of templates
             position += length
 
 
@@ -115,7 +115,7 @@ _CONTINUE, _LABEL, _LABEL_SST, _NUMBER, _RK, _MULRK, _FORMULA = 0x3C, 0x0204, 0x
 
 
 class _WorkbookReader:
-    """The cells of all sheets, each row in a line."""
+    """Reads the cells of all sheets, one row a line."""
 
     def __init__(self) -> None:
         self._shared: list[str] = []
@@ -180,7 +180,7 @@ class _WorkbookReader:
 
     @staticmethod
     def _textbox(head: bytes, data: bytes) -> str:
-        """The text of a box or a comment: how long it is stands in the record, the text in the one that goes on."""
+        """Text of a text box or a comment: its length is in the record, the text in the record that continues it."""
         (length,) = struct.unpack_from("<H", head, 10)
         wide = data[:1] == b"\x01"
         raw = data[1 : 1 + length * (2 if wide else 1)]
@@ -188,7 +188,7 @@ class _WorkbookReader:
 
 
 def _records(source: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """Each record with those in which it goes on."""
+    """Yield each record's kind, and its data with that of the records that continue it."""
     kind, parts, position = -1, list[bytes](), 0
     for _ in range(_MOST_RECORDS):
         if position + 4 > len(source):
@@ -207,8 +207,8 @@ def _records(source: bytes) -> Iterator[tuple[int, list[bytes]]]:
 
 
 class _StringReader:
-    """Strings that may go on in a further part, each of which begins with whether it has a byte or two for each
-    character ([MS-XLS] 2.5.293)."""
+    """Reads strings that may continue in a further part, which begins with a flag for one or two bytes a character
+    ([MS-XLS] 2.5.293)."""
 
     def __init__(self, parts: list[bytes], position: int = 0) -> None:
         self._parts, self._part_index, self._position = parts, 0, position
@@ -261,7 +261,7 @@ def _shared_strings(parts: list[bytes]) -> Iterator[str]:
 
 
 def _rk_number(data: bytes) -> float:
-    """A number in 30 bits, whole or the high half of one with a fraction, or a hundred times it."""
+    """Decode a number of 30 bits: an integer, or the high half of a float, possibly multiplied by a hundred."""
     (raw,) = struct.unpack("<i", data)
     value = float(raw >> 2) if raw & 2 else struct.unpack("<d", b"\0\0\0\0" + struct.pack("<i", raw & ~3))[0]
     return value / 100 if raw & 1 else value
@@ -270,7 +270,7 @@ def _rk_number(data: bytes) -> float:
 # Outlook ([MS-OXMSG] 2.1): properties of the message in streams of their own
 
 _BODY, _HTML, _RTF = "__substg1.0_1000", "__substg1.0_1013", "__substg1.0_1009"
-#: What compressed RTF begins as if it had been read already ([MS-OXRTFCP] 2.1.3.1.1).
+#: Initial content of the dictionary of compressed RTF ([MS-OXRTFCP] 2.1.3.1.1).
 _RTF_DICTIONARY = (
     rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans "
     rb"SerifSymbolArialTimes New RomanCourier{\colortbl\red0\green0\blue0" + b"\r\n" + rb"\par "
@@ -279,7 +279,7 @@ _RTF_DICTIONARY = (
 
 
 def _message(document: Any) -> Iterator[str]:
-    """Its plain text; without one its HTML, or its RTF."""
+    """Yield the plain text; without one the text of the HTML, or of the RTF."""
     if plain := _read_stream(document, f"{_BODY}001F").decode("utf-16-le", "replace") or _read_narrow(
         document, f"{_BODY}001E"
     ):
@@ -299,7 +299,7 @@ def _read_narrow(document: Any, name: str) -> str:
 
 
 def _decompress_rtf(data: bytes) -> bytes:
-    """RTF as Outlook compresses it ([MS-OXRTFCP] 2.2): references into the last 4,096 bytes, of 17 bytes at most."""
+    """Decompress RTF of Outlook ([MS-OXRTFCP] 2.2): references of at most 17 bytes into the last 4,096 bytes."""
     if len(data) < 16:
         return b""
     kind = data[8:12]
@@ -326,7 +326,7 @@ def _decompress_rtf(data: bytes) -> bytes:
                 offset, length = pair[0] << 4 | pair[1] >> 4, (pair[1] & 0x0F) + 2
                 if offset == end % 4096:
                     return bytes(out)
-            for step in range(length):  # one by one: what is copied may be what was just written
+            for step in range(length):  # byte by byte: source and target may overlap
                 byte = window[(offset + step) % 4096]
                 window[end % 4096] = byte
                 out.append(byte)

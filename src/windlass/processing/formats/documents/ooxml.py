@@ -1,4 +1,4 @@
-"""Word, Excel and PowerPoint files since 2007 (ECMA-376): what they say of themselves, and their text."""
+"""Facts and text of Word, Excel and PowerPoint files since 2007 (ECMA-376)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from windlass.processing.formats.read_limits import MB, shorten
 from windlass.processing.formats.text import xml_events
 
 MOST_NAMES = 100
-#: Texts that cells share, kept to be looked up: characters in all, and how many; and formats of cells.
+#: Limits of shared strings (characters, strings) and of cell formats.
 _MOST_SHARED, _SHARED_TEXTS, _MOST_FORMATS = 16 * MB, 500_000, 100_000
 #: Parts that one document's text is read from.
 _MOST_PARTS = 20_000
 _CORE = {"title": "title", "creator": "author", "created": "created", "modified": "modified"}
 _APP = {"Application": "application", "Pages": "page_count", "Slides": "slides"}
 
-#: Relations to parts that have text of their own, in the order in which it is given.
+#: Relationships to parts with text of their own, in the order of the output.
 _RELATIONS_WITH_TEXT = (
     *("footnotes", "endnotes", "drawing", "diagramData", "chart", "notesSlide"),
     *("comments", "threadedComment", "header", "footer"),
 )
-#: Where parts with text lie by convention, for documents that do not relate them.
+#: Conventional names of parts with text, for documents without relationships to them.
 _TEXT_PART_NAME = re.compile(
     r"(?:word/(?:footnotes|endnotes|comments|header\d*|footer\d*)|ppt/(?:notesslides/notesslide\d+|comments/[^/]+)"
     r"|xl/(?:comments\d*|comments/[^/]+|threadedcomments/[^/]+|drawings/drawing\d+)"
@@ -35,14 +35,14 @@ _TEXT_PART_NAME = re.compile(
 )
 _SHEETS = ("worksheet", "chartsheet", "dialogsheet")
 _NUMBERED = re.compile(r"(ppt/slides/slide|xl/worksheets/sheet)(\d{1,6})\.xml")
-#: Elements whose content is not shown: the second version of a drawing, what was deleted or moved away, readings.
+#: Elements whose content is not displayed: fallback drawings, deleted or moved text, phonetic readings.
 _HIDDEN_ELEMENTS = frozenset({"Fallback", "del", "moveFrom", "rPh"})
 _BREAKS = {"p": "\n", "br": "\n", "cr": "\n", "si": "\n", "comment": "\n", "cm": "\n", "tc": "\t", "tab": "\t"}
 _HEADING_CODES = re.compile(r"&(?:\"[^\"]*\"|K[0-9A-Fa-f]{6}|K\d\d[+-]\d{3}|\d{1,3}|[A-Za-z])")
 
 
 class Package:
-    """The parts of a document by their names, whose case does not matter, and their relations."""
+    """The parts of a document by name, without case, and their relationships."""
 
     def __init__(self, packed: ZipPackage) -> None:
         self.packed = packed
@@ -55,14 +55,14 @@ class Package:
         return iter(self._names)
 
     def blocks(self, part: str, most: int = MOST_UNPACKED) -> Iterator[bytes]:
-        """Nothing for a part that is not there."""
+        """Yield a part's bytes; nothing for a part that is missing."""
         return self.packed.blocks(self._names.get(_normalized(part), ""), most)
 
     def events(self, part: str, most: int = MOST_UNPACKED) -> Iterator[xml_events.Event]:
         return xml_events.events(self.blocks(part, most))
 
     def related(self, part: str = "") -> list[tuple[str, str, str]]:
-        """Id, kind and target of each relation of the part, or of the document itself."""
+        """Return id, kind and target of each relationship of the part, or of the package."""
         folder, name = posixpath.split(part)
         relations: list[tuple[str, str, str]] = []
         with suppress(xml_events.Malformed):
@@ -81,7 +81,7 @@ class Package:
         return relations
 
     def main(self) -> str:
-        """The part that the document begins with; empty where it has none."""
+        """Return the main part; empty where there is none."""
         usual_names = ("word/document.xml", "xl/workbook.xml", "ppt/presentation.xml")
         declared = (target for _, kind, target in self.related() if kind == "officeDocument")
         return next((part for part in (*declared, *usual_names) if part in self), "")
@@ -95,7 +95,7 @@ def is_ooxml(packed: ZipPackage) -> bool:
 
 
 def facts(packed: ZipPackage) -> dict[str, Any]:
-    """A part that is damaged has no facts; the others have theirs."""
+    """Read the facts; a damaged part contributes none."""
     package = Package(packed)
     found: dict[str, Any] = {"encrypted": False}
     core = package.properties_part("core-properties", "docProps/core.xml")
@@ -123,8 +123,8 @@ def facts(packed: ZipPackage) -> dict[str, Any]:
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
-    """The text itself, with its text boxes; then notes, comments, headers and footers, each part once. Slides and
-    sheets in their order, each with what belongs to it; cells with tabs between them."""
+    """Yield the text with its text boxes, then notes, comments, headers and footers, each part once. Slides and sheets
+    come in order, each with its own parts; cells are separated by tabs."""
     package = Package(packed)
     main = package.main()
     kind, seen = _kind(package, main), set[str]()
@@ -143,7 +143,7 @@ def text(packed: ZipPackage) -> Iterator[str]:
 
 
 def _part_text(package: Package, part: str, seen: set[str], cells: _Cells | None = None) -> Iterator[str]:
-    """The part's text, and that of the parts which it relates to."""
+    """Yield the text of a part and of the parts that it has relationships to."""
     if part in seen or part not in package or len(seen) >= _MOST_PARTS:
         return
     seen.add(part)
@@ -164,7 +164,7 @@ def _part_text(package: Package, part: str, seen: set[str], cells: _Cells | None
 
 
 def _paragraphs(package: Package, part: str) -> Iterator[str]:
-    """What a reader sees of any part that has runs of text."""
+    """Yield the displayed text of any part with runs of text."""
     shown = _Visibility()
     for event in package.events(part):
         if event.kind == "text":
@@ -176,7 +176,7 @@ def _paragraphs(package: Package, part: str) -> Iterator[str]:
 
 
 class _Visibility:
-    """Where in a part we are: whether text that comes now is shown."""
+    """Follows the elements of a part, to tell whether the next text is displayed."""
 
     def __init__(self) -> None:
         self.breaks = True
@@ -200,7 +200,7 @@ class _Visibility:
                 self._hidden += step
             case "t" | "text":
                 self._inside += step
-            case "fld" if begins:  # a slide's number stands on it by itself
+            case "fld" if begins:  # the number of a slide is no text
                 self._fields.append(event.attributes.get("type") == "slidenum")
             case "fld" if self._fields:
                 self._fields.pop()
@@ -208,12 +208,12 @@ class _Visibility:
                 self._in_run, self._vanished = begins, False
             case "vanish" if begins and self._in_run:
                 self._vanished = event.attributes.get("val", "1") not in ("0", "false", "off")
-            case "tabs":  # where the stops are, not tabs
+            case "tabs":  # tab stops, not tabs
                 self.breaks = not begins
 
 
 class _Cells:
-    """The cells of a workbook's sheets: shared texts are looked up, dates are written as such."""
+    """Reads the cells of a workbook's sheets, with shared strings and formatted dates."""
 
     def __init__(self, package: Package, main: str) -> None:
         self._package = package
@@ -253,14 +253,14 @@ class _Cells:
 
 
 def _kind(package: Package, main: str) -> str:
-    """The name of the main part's root element: what kind of document it is."""
+    """Return the root element of the main part, which names the kind of document."""
     with suppress(xml_events.Malformed):
         return next((event.name for event in package.events(main, 4 * MB) if event.kind == "start"), "")
     return ""
 
 
 def _ordered(package: Package, main: str, element: str, *kinds: str) -> list[str]:
-    """Slides or sheets in the document's order; where it does not relate them, in that of their numbers."""
+    """Return slides or sheets in the document's order; without relationships, by the numbers in their names."""
     paths = {relation: path for relation, kind, path in package.related(main) if kind in kinds}
     ids = [event.attributes.get("id", "") for event in _elements(package, main, element)]
     parts = [paths[relation] for relation in ids if paths.get(relation, "") in package]
@@ -298,7 +298,7 @@ def _shared_strings(package: Package, part: str) -> list[str]:
 
 
 def _date_formats(package: Package, part: str) -> dict[str, cell_dates.DateFormat]:
-    """Which cell formats show dates, by their place in the list of formats."""
+    """Return the cell formats that show dates, by their index in the list of formats."""
     codes: dict[str, str] = {}
     by_number: dict[str, cell_dates.DateFormat | None] = {}
     by_cell_format: dict[str, cell_dates.DateFormat] = {}
@@ -321,7 +321,7 @@ def _date_formats(package: Package, part: str) -> dict[str, cell_dates.DateForma
 
 
 def _elements(package: Package, part: str, name: str) -> list[xml_events.Event]:
-    """The elements of that name; those before the place where the part is damaged."""
+    """Return the elements of this name, up to where the part is damaged."""
     events: list[xml_events.Event] = []
     with suppress(xml_events.Malformed):
         events.extend(event for event in package.events(part, 4 * MB) if event.kind == "start" and event.name == name)

@@ -1,4 +1,4 @@
-"""OpenDocument texts, sheets and presentations (OASIS ODF 1.3): what they say of themselves, and their text."""
+"""Facts and text of OpenDocument texts, sheets and presentations (OASIS ODF 1.3)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _FACT_BY_ELEMENT = {
     "generator": "application",
 }
 _MACROS = ("Basic/", "Scripts/")
-#: Not text that a reader of the document sees.
+#: Elements whose text is not displayed.
 _HIDDEN = frozenset({"tracked-changes", "binary-data", "settings", "forms"})
-#: Where headers and footers of pages are said, and the elements that hold them.
+#: The part with headers and footers of pages, and their elements.
 _STYLES, _HEADINGS = (
     "styles.xml",
     frozenset({"header", "footer", "header-first", "footer-first", "header-left", "footer-left"}),
@@ -35,7 +35,7 @@ def is_opendocument(packed: ZipPackage) -> bool:
 
 
 def facts(packed: ZipPackage) -> dict[str, Any]:
-    """Of one that is encrypted, what its own description says, which is not."""
+    """Read the facts; of an encrypted document only those of its metadata that are not encrypted."""
     kind = packed.read("mimetype", 200).decode("ascii", "replace")
     found = _metadata(packed)
     found["has_macros"] = any(
@@ -53,7 +53,7 @@ def facts(packed: ZipPackage) -> dict[str, Any]:
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
-    """The text with its comments; after it, headers and footers of pages."""
+    """Yield the text with its comments, then headers and footers of pages."""
     try:
         yield from _paragraphs(xml_events.events(packed.blocks("content.xml")))
         yield from _paragraphs(_headings(xml_events.events(packed.blocks(_STYLES, 16 * MB))))
@@ -113,7 +113,7 @@ def _page_count(event: xml_events.Event) -> dict[str, int]:
 
 
 def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
-    """Whether the manifest says so of any member, or of this one."""
+    """Whether the manifest declares any member encrypted, or this one."""
     path = ""
     with suppress(xml_events.Malformed):
         for event in xml_events.events(packed.blocks("META-INF/manifest.xml", 4 * MB)):
@@ -125,7 +125,7 @@ def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
 
 
 def _named_elements(packed: ZipPackage, element: str, label: str) -> dict[str, Any]:
-    """How many there are directly in the document, and their names: tables within tables are not sheets."""
+    """Count the outermost elements of this kind, with their names: tables within tables are not sheets."""
     names: list[str] = []
     count = depth = 0
     with suppress(xml_events.Malformed):

@@ -1,4 +1,4 @@
-"""The text of a PDF: of its pages, its form fields and its annotations, by PDFium."""
+"""Text, metadata and first page of a PDF, read with PDFium."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ERR_PASSWORD = 4
 #: Larger than any page, in its units.
 _EVERYTHING = 1e6
 
-#: What is read of one page: annotations, and characters of each.
+#: Limits of one page: annotations, form fields, characters of each annotation.
 _MOST_NOTES, _MOST_FIELDS, _LONGEST_NOTE = 10_000, 2_000, 64 * 1024
 #: FPDF_ANNOT_LINK, _POPUP and _WIDGET; FPDF_FORMFIELD_COMBOBOX, _LISTBOX and _TEXTFIELD; annotations that are hidden or
 #: not to be viewed; fields for passwords (ISO 32000-1, tables 165 and 228).
@@ -42,13 +42,13 @@ _DATE = re.compile(
 
 
 def pdfium_api() -> Any:
-    """PDFium's own functions; the binding finds them as it is imported, so no checker knows them."""
+    """Return PDFium's C functions; the binding defines them at import, so type checkers do not know them."""
     return import_module("pypdfium2.raw")
 
 
 @contextmanager
 def opened(file: BinaryIO) -> Iterator[Any]:
-    """The document; None where a password is needed. Raises Unreadable."""
+    """Open a document; yields None where a password is needed. Raises Unreadable."""
     import pypdfium2
 
     with damaged(pypdfium2.PdfiumError, what="PDF"):
@@ -66,7 +66,7 @@ def opened(file: BinaryIO) -> Iterator[Any]:
 
 
 def first_page(document: Any) -> Any:
-    """With the box that is shown. A crop box outside the page would show nothing: then the whole page counts."""
+    """Return the first page. A crop box outside the page, which would show nothing, is replaced by the whole page."""
     page = document[0]
     if min(page.get_size()) <= 0:
         page.set_cropbox(-_EVERYTHING, -_EVERYTHING, _EVERYTHING, _EVERYTHING)
@@ -74,7 +74,7 @@ def first_page(document: Any) -> Any:
 
 
 def page_text(document: Any, number: int) -> str:
-    """Empty for a page that is damaged: the others may still be read."""
+    """Return the text of a page; empty for a damaged page, so that the others are still read."""
     import pypdfium2
 
     try:
@@ -87,14 +87,16 @@ def page_text(document: Any, number: int) -> str:
 
 
 def metadata(document: Any, key: str) -> str:
-    """What the document says of itself; halves of surrogates in it are replaced."""
+    """Return an entry of the document information; unpaired surrogates are replaced."""
     name = key.encode() + b"\0"
     return _read_utf16(lambda buffer, size: pdfium_api().FPDF_GetMetaText(document, name, buffer, size))
 
 
 def prepare_fields(document: Any) -> None:
-    """Make what was written into form fields readable; called before the first page is loaded. Runs none of the scripts
-    that a form may have. Not where a page has more fields than any form: the time for them grows with their square."""
+    """Make the values of form fields readable. Call it before the first page is loaded.
+
+    Scripts of the form do not run. Does nothing where a page has too many fields: PDFium takes quadratic time for them.
+    """
     import pypdfium2
 
     with suppress(pypdfium2.PdfiumError):
@@ -108,9 +110,9 @@ def prepare_fields(document: Any) -> None:
 
 
 def annotation_texts(document: Any, number: int) -> Iterator[str]:
-    """What was written into the form fields of a page, and its annotations: notes, comments, typed text.
+    """Yield the values of a page's form fields, and the texts of its annotations.
 
-    Fields are read where ``prepare_fields`` was called. Something for each, so that who takes it can look at the clock.
+    Fields need ``prepare_fields``. Yields something for each annotation, so that the caller can check its deadline.
     """
     import pypdfium2
 
@@ -154,7 +156,7 @@ def _annotation_text(document: Any, annotation: Any) -> str:
 
 
 def _read_utf16(read: Callable[[Any, int], int]) -> str:
-    """UTF-16 from one of PDFium's functions, which tell its size in bytes, with an end of two."""
+    """Read UTF-16 from a function of PDFium that returns the size in bytes, with a terminator of two."""
     size = min(int(read(None, 0)), 2 * _LONGEST_NOTE)
     if size <= 2:
         return ""
@@ -165,7 +167,7 @@ def _read_utf16(read: Callable[[Any, int], int]) -> str:
 
 
 def iso_date(text: str) -> str | None:
-    """ISO 8601, with an offset where the date has one; None for what is no date."""
+    """Convert a date of PDF (ISO 32000-1, 7.9.4: ``D:20240506070809+02'00'``) to ISO 8601; None for no valid date."""
     match = _DATE.fullmatch(text.strip())
     if match is None:
         return None
@@ -183,14 +185,17 @@ def iso_date(text: str) -> str | None:
 
 
 def user_unit(document: Any, file: BinaryIO) -> float:
-    """In points, 1 where the document says nothing else. ``document`` is PDFium's, read from ``file``."""
+    """Return the unit of the first page in points (ISO 32000-2, 7.7.3.3), which PDFium does not report; 1 by default.
+
+    ``document`` is PDFium's, read from ``file``.
+    """
     import pypdfium2
 
     if not _mentions_user_unit(file):
         return 1.0
     saved = io.BytesIO()
     new_document = pypdfium2.PdfDocument.new()  # type: ignore[no-untyped-call]
-    with new_document as single_page:  # PDFium writes the page's dictionary as it was
+    with new_document as single_page:  # PDFium copies the page's dictionary unchanged
         single_page.import_pages(document, [0])
         single_page.save(saved)
     return _unit(saved.getvalue())
@@ -212,7 +217,7 @@ def _object(saved: bytes, number: bytes) -> bytes:
 
 
 def _mentions_user_unit(file: BinaryIO) -> bool:
-    """In the file as it is, or in one of its object streams."""
+    """Whether /UserUnit occurs in the file, or in one of its object streams."""
     budget = [_MOST_STREAMS]
     for offset in range(0, _MOST_SEARCHED, _BLOCK):
         file.seek(offset)

@@ -1,4 +1,4 @@
-"""The text of RTF (Microsoft's specification 1.9.1), in one pass over its bytes."""
+"""Text of RTF (Microsoft's specification 1.9.1), in one pass over its bytes."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _TEXT_BY_WORD = {
     b"qmspace": " ",
 }
 _TEXT_BY_SYMBOL = {b"\\": "\\", b"{": "{", b"}": "}", b"~": " ", b"_": "-", b"\n": "\n", b"\r": "\n", b"\t": "\t"}
-#: Groups whose content is not text of the document. So is every group that begins with the sign ``\\*``, but those of
-#: ``_SHOWN``: comments and the texts of drawings.
+#: Groups whose content is not text of the document. Groups that begin with ``\\*`` are skipped too, except those of
+#: ``_SHOWN_GROUPS``: comments and the texts of drawings.
 _SKIPPED_GROUPS = frozenset(
     b"fonttbl colortbl stylesheet info pict object objdata themedata datastore fldinst listtable listoverridetable "
     b"revtbl rsidtbl generator xe tc nonshppict shprslt nonesttables".split()
 )
 _SHOWN_GROUPS = frozenset(b"annotation shptxt footnote".split())
-#: What takes text out of sight, until it is followed by 0 or the group ends.
+#: Words that hide text, until the word with 0 or the end of the group.
 _HIDING_WORDS = frozenset(b"v deleted webhidden".split())
 _DEEPEST = 1000
 _MOST_FONTS = 10_000
@@ -70,23 +70,23 @@ _CHARSETS = {
 
 
 def text(source: bytes) -> Iterator[str]:
-    """Whatever the file says of its length is bounded by its bytes; groups nested too deep are left out."""
+    """Yield the text; groups nested too deep are left out."""
     interpreter, position = _Reader(), 0
     while token := _TOKEN.search(source, position):
-        yield interpreter.read(token)  # something for each, so that whoever takes the text can look at the clock
+        yield interpreter.read(token)  # something for each token, so that the caller can check its deadline
         position = token.end() + interpreter.binary_length
     yield interpreter.encoded.flush()
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """``is_skipped``: not text of the document; ``starred``: for readers that know what it is."""
+    """``is_skipped``: not text of the document; ``is_optional``: marked with ``\\*``."""
 
     is_skipped: bool = False
     is_optional: bool = False
     hidden: frozenset[bytes] = frozenset()
     font: int | None = None
-    #: How many characters after ``\\u`` stand for it where it is not known.
+    #: Number of replacement characters after ``\\u``, for readers without Unicode.
     replacement_length: int = 1
 
     @property
@@ -95,7 +95,7 @@ class _Group:
 
 
 class _TextDecoder:
-    """Bytes of text, each in the encoding of its font: what a font's table entry says, else the document's."""
+    """Decodes text in the encoding of its font: that of the font table, else the document's."""
 
     def __init__(self) -> None:
         self.document, self.fonts, self.default_font = FALLBACK, dict[int, str](), 0
@@ -122,7 +122,7 @@ class _Reader:
         self._replacement_left, self._high_surrogate = 0, ""
 
     def read(self, token: re.Match[bytes]) -> str:
-        """The text that a token stands for. ``jump``: so many bytes behind it are data."""
+        """Return the text of a token. ``binary_length``: bytes of binary data that follow it."""
         self.binary_length, group = 0, token.lastgroup
         if group == "brace":
             return self._read_brace(token["brace"])
@@ -144,7 +144,7 @@ class _Reader:
         return "" if skipped else self.encoded.flush() + _TEXT_BY_SYMBOL.get(token["sign"], "")
 
     def _read_brace(self, brace: bytes) -> str:
-        """Into a group, or out of it."""
+        """Enter or leave a group."""
         self._replacement_left = 0
         if brace == b"{":
             self._depth += 1
@@ -199,7 +199,7 @@ class _Reader:
                     encoded.fonts[font] = codec
 
     def _read_unicode(self, number: int) -> str:
-        """``\\u``: a unit of UTF-16, negative where it does not fit into 16 bits with its sign."""
+        """Read ``\\u``: a unit of UTF-16 as a signed number of 16 bits."""
         self._replacement_left = self._group.replacement_length
         if not self._group.is_shown or self._depth > _DEEPEST:
             return ""

@@ -10,7 +10,7 @@ HEAD = 6 + 16 * 256
 
 
 def bmp(head: bytes) -> dict[str, int] | None:
-    """None for what is none."""
+    """Return the size of a BMP file; None for any other."""
     if len(head) < 30 or head[:2] != b"BM":
         return None
     (kind,) = struct.unpack_from("<I", head, 14)
@@ -18,13 +18,13 @@ def bmp(head: bytes) -> dict[str, int] | None:
         width, height, _, bits = struct.unpack_from("<HHHH", head, 18)
     else:
         width, height, _, bits = struct.unpack_from("<iiHH", head, 18)
-    if -(2**31) in (width, height):  # it has no positive counterpart: nobody wrote that
+    if -(2**31) in (width, height):  # has no positive counterpart
         return None
     return {"width": abs(width), "height": abs(height), "bits": bits}
 
 
 def ico(head: bytes) -> dict[str, int] | None:
-    """The largest of its pictures; 0 in a byte stands for 256."""
+    """Return the size of the largest picture of an ICO or CUR file; a zero byte means 256."""
     if len(head) < 22 or head[:4] not in (b"\0\0\1\0", b"\0\0\2\0"):
         return None
     (count,) = struct.unpack_from("<H", head, 4)

@@ -1,6 +1,6 @@
-"""What a camera writes into a picture, by the strings that libvips makes of EXIF's entries.
+"""Facts of a camera's picture, from the strings that libvips makes of EXIF entries.
 
-They read ``value (value for people, TYPE, n components, n bytes)``. A value that is not what the standard says is left
+They have the form ``value (formatted value, TYPE, n components, n bytes)``. Values that violate the standard are left
 out.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 LONGEST = 200
 
-#: Fact -> EXIF's names, the first that is there counts; the unit is in the fact's description.
+#: Fact -> EXIF entries, of which the first present one counts; the unit is in the fact's description.
 _TEXTS: Mapping[str, tuple[str, ...]] = {
     "make": ("ifd0-Make",),
     "model": ("ifd0-Model",),
@@ -37,7 +37,7 @@ Get = Callable[[str], str | None]
 
 
 def camera(get: Get) -> dict[str, Any]:
-    """``get`` gives libvips' string of an entry such as ``ifd0-Make``, None where there is none."""
+    """Return the camera's facts. ``get`` returns libvips' string of an entry such as ``ifd0-Make``, or None."""
     found: dict[str, Any] = {}
     for key, names in _TEXTS.items():
         text = (_first(get, names) or "").strip(" \0")[:LONGEST].strip()
@@ -54,7 +54,7 @@ def camera(get: Get) -> dict[str, Any]:
 
 
 def location(get: Get) -> dict[str, float] | None:
-    """Degrees, north and east positive, and metres above the sea."""
+    """Return degrees, north and east positive, and metres above the sea; None without a valid position."""
     latitude = _degrees(get, "Latitude", 90)
     longitude = _degrees(get, "Longitude", 180)
     if latitude is None or longitude is None:
@@ -72,7 +72,7 @@ def _first(get: Get, names: tuple[str, ...]) -> str | None:
 
 
 def _value(text: str | None) -> str | None:
-    """The first of the two spellings. Texts may hold brackets themselves: they are halved instead."""
+    """Return the first of the two spellings. Texts may contain brackets: they are split in half instead."""
     if text is None:
         return None
     tail = _TAIL.search(text)
@@ -104,7 +104,7 @@ def _degrees(get: Get, axis: str, most: int) -> float | None:
 
 
 def _taken_at(stamp: str | None, offset: str | None) -> str | None:
-    """ISO 8601; with the offset from UTC where the camera knew it."""
+    """Return ISO 8601, with the offset from UTC where the camera recorded it."""
     try:
         moment = datetime.strptime((stamp or "").strip(" \0"), "%Y:%m:%d %H:%M:%S")
         if offset:

@@ -7,12 +7,12 @@ import struct
 
 LONGEST = 200
 _MOST_TAGS = 200
-#: What names of profiles say that mean a high dynamic range: perceptual quantizer, hybrid log-gamma.
+#: Parts of profile names that mean a high dynamic range: perceptual quantizer, hybrid log-gamma.
 _HIGH_RANGE = re.compile(r"PQ\b|HLG\b|ST ?2084", re.IGNORECASE)
 
 
 def profile_name(profile: bytes) -> str | None:
-    """The ``desc`` tag, in its first language; None where the profile is damaged."""
+    """Return the ``desc`` tag in its first language; None where the profile is damaged."""
     try:
         return _text(_tag(profile, b"desc"))
     except (struct.error, UnicodeDecodeError):
@@ -20,8 +20,8 @@ def profile_name(profile: bytes) -> str | None:
 
 
 def transfer_function(profile: bytes) -> int:
-    """The function by which numbers become light (ITU-T H.273), by the ``cicp`` tag (ICC.1:2022, 9.2.17), else by the
-    profile's name; 0 where neither tells one of a high dynamic range."""
+    """Return the transfer function (ITU-T H.273) by the ``cicp`` tag (ICC.1:2022, 9.2.17), else by the profile's name;
+    0 where neither names one of a high dynamic range."""
     try:
         tag = _tag(profile, b"cicp")
     except struct.error:
@@ -33,7 +33,7 @@ def transfer_function(profile: bytes) -> int:
 
 
 def _tag(profile: bytes, wanted: bytes) -> bytes:
-    """Its body, empty where there is none. Raises struct.error."""
+    """Return a tag's body, empty where it is missing. Raises struct.error."""
     (count,) = struct.unpack_from(">I", profile, 128)
     for index in range(min(count, _MOST_TAGS)):
         tag, offset, length = struct.unpack_from(">4sII", profile, 132 + 12 * index)

@@ -1,4 +1,4 @@
-"""How often a JPEG file goes over its pixels: each scan of a progressive picture does (ISO/IEC 10918-1, annex B)."""
+"""Scans of a JPEG file: each scan of a progressive picture is decoded over all pixels (ISO/IEC 10918-1, annex B)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END = 0xDA, 0xD9
 #: Markers without a length: restart, start of image, and the stand-alone one.
 _BARE = frozenset({0x01, 0xD8, *range(0xD0, 0xD8)})
-#: The end of a scan's data: a marker that is neither a stuffed byte, a restart nor a filling.
+#: End of a scan's data: a marker that is neither a stuffed byte, a restart nor padding.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 
 
 @dataclass(slots=True)
 class Scans:
-    """``passes``: components in all scans; each is gone over pixel by pixel. ``arithmetic``: by arithmetic coding, in
-    which a few bytes may stand for any number of pixels."""
+    """``passes``: components in all scans, each decoded pixel by pixel. ``arithmetic``: coded so that a few bytes may
+    stand for any number of pixels."""
 
     width: int = 0
     height: int = 0
@@ -36,12 +36,12 @@ class Scans:
 
     @property
     def held(self) -> int:
-        """Bytes of what is kept between the scans: two for each coefficient."""
+        """Bytes of coefficients that a decoder keeps between scans: two for each."""
         return self.pixels * self.components * 2 if self.scans > 1 else 0
 
 
 def read_scans(file: BinaryIO, most_passes: int) -> Scans:
-    """Counted no further than ``most_passes``."""
+    """Count scans, up to ``most_passes`` passes."""
     scans, offset = Scans(), 0
     for _ in range(_MOST_SEGMENTS):
         file.seek(offset)
@@ -67,7 +67,7 @@ def read_scans(file: BinaryIO, most_passes: int) -> Scans:
 
 
 def _end_of_scan(file: BinaryIO, offset: int) -> int:
-    """Where the data of a scan that begins here ends; -1 at the end of the file."""
+    """Return the end of a scan's data; -1 at the end of the file."""
     while True:
         file.seek(offset)
         data = file.read(_BLOCK)

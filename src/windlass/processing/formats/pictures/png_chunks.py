@@ -1,4 +1,4 @@
-"""What a PNG file's chunks say that libvips does not: its animation, and a high dynamic range (W3C's PNG 3)."""
+"""Chunks of a PNG file that libvips does not report: animation, and high dynamic range (PNG third edition)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _MOST_CHUNKS = 200_000
 
 @dataclass(slots=True)
 class Png:
-    """``frames``: pictures of an animation that are there; ``loop``: how often it is shown, 0 for ever; ``transfer``:
-    the function by which numbers become light (ITU-T H.273), where it is told."""
+    """``frames``: pictures of the animation in the file; ``loop``: number of repetitions, 0 without end; ``transfer``:
+    the transfer function (ITU-T H.273), 0 where none is given."""
 
     frames: int = 0
     loop: int = 0
@@ -23,7 +23,7 @@ class Png:
 
 
 def read_chunks(file: BinaryIO) -> Png:
-    """Empty for what is no PNG file."""
+    """Read the chunks; the result has its defaults for any other file."""
     file.seek(0)
     png, offset = Png(), len(_SIGNATURE)
     if file.read(offset) != _SIGNATURE:

@@ -1,7 +1,6 @@
 """Raw photographs of cameras: TIFF files whose first picture is a preview (TIFF 6.0; Adobe's DNG 1.7).
 
-Which of a file's directories has the sensor's picture, how large that is as it is shown, and which pictures for
-viewing lie beside it.
+Finds the directory of the sensor's picture, its size as displayed, and the previews in the file.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _MAKERS = {
     "panasonic": "image/x-panasonic-rw2",
 }
 
-#: First four bytes -> order of bytes and the type, where they tell it.
+#: First four bytes -> byte order, and the type where they identify it.
 _HEADS = {
     b"II*\0": ("<", ""),
     b"MM\0*": (">", ""),
@@ -43,7 +42,7 @@ _JPEG, _JPEG_LENGTH, _EXIF, _DNG_VERSION = 513, 514, 34665, 50706
 _ACTIVE_AREA, _CROP_SIZE = 50829, 50720
 _EXIF_WIDTH, _EXIF_HEIGHT = 40962, 40963
 _RW2_TOP, _RW2_LEFT, _RW2_BOTTOM, _RW2_RIGHT, _RW2_JPEG = 4, 5, 6, 7, 0x2E
-#: Photometric interpretations of what a sensor saw: a mosaic of colours; linear.
+#: Photometric interpretations of sensor data: colour filter array; linear raw.
 _OF_SENSORS = frozenset({32803, 34892})
 
 Numbers = tuple[float, ...]
@@ -86,7 +85,7 @@ class _Directory:
 
 
 def read_raw_photo(file: BinaryIO, size: int) -> RawPhoto | None:
-    """None for what is no raw photograph that is known here."""
+    """Read a raw photograph; None for any other file."""
     file.seek(0)
     head = file.read(16)
     if head[:4] not in _HEADS:
@@ -119,7 +118,7 @@ def _photo(kind: str, directories: list[_Directory]) -> RawPhoto:
 
 
 def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
-    """Of the sensor's picture as it is cropped for showing, before it is turned."""
+    """Return the size of the sensor's picture as cropped for display, before rotation."""
     first = directories[0]
     if kind == "image/x-panasonic-rw2" and _RW2_RIGHT in first.tags:
         return (
@@ -142,7 +141,7 @@ def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
 
 
 def _directories(file: BinaryIO, size: int, order: str, offset: int) -> Iterator[_Directory]:
-    """Each once: the first, those that follow it, and those that they point at."""
+    """Yield each directory once: the first, those that follow it, and those that they link to."""
     pending, seen = [offset], set[int]()
     while pending and len(seen) < _MOST_DIRECTORIES:
         offset = pending.pop(0)
@@ -189,7 +188,7 @@ def _numbers(data: bytes, kind: int, order: str) -> Numbers:
 
 
 def _set_preview(directory: _Directory, size: int) -> None:
-    """A picture for viewing: by its own entries, or as the one strip of a directory that is no sensor's."""
+    """Set the preview of a directory: by its JPEG entries, or as its single strip if it is not sensor data."""
     tags = directory.tags
     if _JPEG in tags and _JPEG_LENGTH in tags:
         directory.jpeg = _preview(directory.number(_JPEG), directory.number(_JPEG_LENGTH), size)

@@ -12,9 +12,9 @@ _EBML, _DOC_TYPE = 0x1A45DFA3, 0x4282
 _SEGMENT, _CLUSTER, _TRACKS = 0x18538067, 0x1F43B675, 0x1654AE6B
 _TRACK, _NUMBER, _TYPE = 0xAE, 0xD7, 0x83
 _GROUP, _BLOCK, _SIMPLE_BLOCK = 0xA0, 0xA1, 0xA3
-#: Elements that are gone into, wherever they stand; each other one is passed over.
+#: Elements whose children are read; all others are skipped.
 _ENTERED = frozenset({_EBML, _SEGMENT, _CLUSTER, _TRACKS, _TRACK, _GROUP})
-#: Those that may be without an end (as live recordings have them).
+#: Elements that may have an unknown size, as in live recordings.
 _ENDLESS = frozenset({_SEGMENT, _CLUSTER})
 _MOST_ELEMENTS = 300_000
 _LONGEST_VALUE = 16
@@ -39,7 +39,7 @@ class _Element:
 
 
 def read_tracks(file: BinaryIO, size: int) -> Tracks | None:
-    """None where no tracks are described. Blocks are looked at only until a second picture was found."""
+    """Read the tracks; None where none are described. Blocks are read only up to a second picture."""
     doc_type, kinds, numbers = "", list[int](), list[int]()
     seen: dict[int, int] = {}
     for element in _elements(file, size):
@@ -64,7 +64,7 @@ def read_tracks(file: BinaryIO, size: int) -> Tracks | None:
 
 
 def _elements(file: BinaryIO, size: int) -> Iterator[_Element]:
-    """In the order of the file. Whoever takes one may move in the file."""
+    """Yield elements in the order of the file. The caller may move the file's position."""
     at = 0
     for _ in range(_MOST_ELEMENTS):
         file.seek(at)
@@ -85,7 +85,7 @@ def _elements(file: BinaryIO, size: int) -> Iterator[_Element]:
 
 
 def _vint(data: bytes, *, keep_marker: bool = False) -> tuple[int, int]:
-    """A number of variable length and how many bytes it takes: none where it is damaged."""
+    """Read an integer of variable length; return it and its number of bytes, 0 where it is damaged."""
     if not data or not data[0]:
         return 0, 0
     length = 9 - data[0].bit_length()

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-#: Boxes that are looked at, tracks, and entries of a track's table of times.
+#: Limits: boxes, tracks, and entries of a track's table of times.
 _MOST_BOXES, _MOST_TRACKS, _MOST_TIMES = 20_000, 64, 100_000
-#: What a file of this family may begin with.
+#: Types of the first box.
 FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -41,7 +41,7 @@ class _Box:
 
 
 def read_movie(file: BinaryIO, size: int) -> Movie | None:
-    """None where there is no box of tracks: the file is none of these, or was cut off before it."""
+    """Read the tracks; None where there is no ``moov`` box: another format, or a truncated file."""
     file.seek(4)
     if file.read(4) not in FIRST:
         return None
@@ -59,7 +59,7 @@ def read_movie(file: BinaryIO, size: int) -> Movie | None:
 
 
 def _boxes(file: BinaryIO, at: int, end: int, left: list[int]) -> Iterator[_Box]:
-    """``left``: how many boxes may still be looked at in the file."""
+    """Yield the boxes of a range. ``left``: number of boxes that may still be read of the file."""
     while at + 8 <= end and left[0] > 0:
         left[0] -= 1
         file.seek(at)
@@ -80,7 +80,7 @@ def _boxes(file: BinaryIO, at: int, end: int, left: list[int]) -> Iterator[_Box]
 
 
 def _child(file: BinaryIO, box: _Box | None, path: bytes, left: list[int]) -> _Box | None:
-    """The first box at this path, such as ``mdia/hdlr``."""
+    """Return the first box at a path, such as ``mdia/hdlr``."""
     for name in path.split(b"/"):
         if box is None:
             return None
@@ -89,7 +89,7 @@ def _child(file: BinaryIO, box: _Box | None, path: bytes, left: list[int]) -> _B
 
 
 def _read(file: BinaryIO, box: _Box | None, length: int) -> bytes:
-    """The beginning of its body, filled with zeros."""
+    """Return the start of a box's body, padded with zeros."""
     if box is None:
         return bytes(length)
     file.seek(box.begin)
@@ -111,7 +111,7 @@ def _track(file: BinaryIO, trak: _Box, left: list[int]) -> Track:
 
 
 def _ticks_per_second(head: bytes) -> int:
-    """Ticks a second, of a media header of either version."""
+    """Return the ticks a second of a media header of either version."""
     return int(struct.unpack_from(">I", head, 20 if head[0] == 1 else 12)[0])
 
 
@@ -126,7 +126,7 @@ def _ticks(file: BinaryIO, times: _Box | None) -> int:
 
 
 def transfer_function(file: BinaryIO, size: int) -> int:
-    """The function by which the numbers of a HEIF or AVIF picture become light (ITU-T H.273); 0 where none is told."""
+    """Return the transfer function of a HEIF or AVIF picture (ITU-T H.273); 0 where none is given."""
     left = [_MOST_BOXES]
     meta = next((box for box in _boxes(file, 0, size, left) if box.kind == b"meta"), None)
     if meta is None:

@@ -1,4 +1,4 @@
-"""Where the frames of MPEG audio (MP3 and its older layers; AAC in ADTS) begin, behind tags and other bytes."""
+"""Start of the frames of MPEG audio (MP3 and its older layers; AAC in ADTS) behind tags and other bytes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from itertools import islice
 from typing import BinaryIO
 
-#: Bytes that are searched for the first frame where nothing says that there is one, and where a tag does.
+#: Bytes that are searched for the first frame: without an ID3 tag, and with one.
 WITHOUT_TAG, WITH_TAG = 1024 * 1024, 16 * 1024 * 1024
-#: Bytes that are looked at together, and those behind them that the frames in a row may need.
+#: Bytes of a search window, and bytes behind it that a run of frames may need.
 _WINDOW, _BEHIND = 1024 * 1024, 16 * 1024
-#: Frames that must follow each other: by chance they do not.
+#: Consecutive frames that prove the format.
 _IN_A_ROW = 6
 _MOST_TAGS = 8
-#: Places in a window that look like a frame and are none, after which there is no sound in it.
+#: False syncs in a window after which it is skipped.
 _MOST_TRIES = 20_000
 
 _SYNC = re.compile(rb"(?=(\xff[\xe2-\xef\xf0-\xff]))", re.DOTALL)
@@ -30,7 +30,7 @@ _SAMPLE_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 
 
 
 def end_of_tags(file: BinaryIO, size: int) -> int:
-    """Where the ID3v2 tags at the file's beginning say that they end; 0 where there are none."""
+    """Return where the ID3v2 tags at the start end by their lengths; 0 without tags."""
     at = 0
     for _ in range(_MOST_TAGS):
         file.seek(at)
@@ -43,7 +43,7 @@ def end_of_tags(file: BinaryIO, size: int) -> int:
 
 
 def find_frames(file: BinaryIO, start: int, within: int) -> tuple[int, str] | None:
-    """Where frames begin, at most so many bytes behind ``begin``, and the type: ``audio/mpeg`` or ``audio/aac``."""
+    """Return offset and type (``audio/mpeg`` or ``audio/aac``) of frames within ``within`` bytes from ``start``."""
     for offset in range(start, start + within, _WINDOW):
         file.seek(offset)
         data = file.read(_WINDOW + _BEHIND)
@@ -57,7 +57,7 @@ def find_frames(file: BinaryIO, start: int, within: int) -> tuple[int, str] | No
 
 
 def _frames_follow(data: bytes, offset: int, kind: tuple[object, ...]) -> bool:
-    """Whether frames of one kind follow each other from here, as many as there must be, or to the end of the file."""
+    """Whether enough frames of one kind follow from here, or frames up to the end of the file."""
     for number in range(_IN_A_ROW):
         frame = _read_frame(data, offset)
         if frame is None or frame[0] != kind:
@@ -67,7 +67,7 @@ def _frames_follow(data: bytes, offset: int, kind: tuple[object, ...]) -> bool:
 
 
 def _read_frame(data: bytes, at: int) -> tuple[tuple[object, ...], int] | None:
-    """What stays the same from frame to frame, and the frame's length in bytes."""
+    """Return the fields that all frames share, and the frame's length in bytes."""
     head = data[at : at + 7]
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None

@@ -1,4 +1,4 @@
-"""What a recording says of itself, by the keys of FFmpeg's containers, in the words of the tags of music."""
+"""Tags, time and location of a recording, from FFmpeg's container metadata, named like music tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 LONGEST = 500
 
-#: Key in the container -> our name. Every other key is left out: some say where and by whom a film was made.
+#: Key in the container -> fact. Every other key is left out: some are personal data.
 _NAMES = {
     "album": "album",
     "album_artist": "albumartist",
@@ -37,7 +37,7 @@ def tags(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def created_at(metadata: Mapping[str, str]) -> str | None:
-    """ISO 8601; None where nothing is said, or the epoch of the container, which stands for nothing."""
+    """Return ISO 8601; None without a time, or for the epoch of the container, which means no time."""
     values = {key.lower(): value.strip() for key, value in metadata.items()}
     for key in _TIME_KEYS:
         try:
@@ -55,7 +55,10 @@ def location(metadata: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def iso6709(text: str) -> dict[str, float] | None:
-    """Degrees, north and east positive, and metres above the sea; None for what is no place in decimal degrees."""
+    """Parse ISO 6709 (``+33.8583-151.2000+058.5/``) in decimal degrees: north and east positive, metres above the sea.
+
+    Returns None for any other text.
+    """
     match = _ISO6709.fullmatch(text.strip())
     if match is None or abs(float(match[1])) > 90 or abs(float(match[2])) > 180:
         return None

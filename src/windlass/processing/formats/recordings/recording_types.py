@@ -1,4 +1,4 @@
-"""Whether a recording has pictures or sound only: by its tracks, not by what its container mostly holds."""
+"""Type of a recording by its tracks: whether a container has video, or sound only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from windlass.processing.formats.recordings import matroska_tracks, mp4_tracks, mpeg_audio
 
-#: Type of a container with pictures -> with sound alone.
+#: Type of a container with video -> with sound only.
 _SOUND_ONLY = {
     "video/3gpp": "audio/3gpp",
     "video/3gpp2": "audio/3gpp2",
@@ -21,10 +21,10 @@ _WITH_PICTURES = {"audio/3gpp": "video/3gpp", "audio/3gpp2": "video/3gpp2", "aud
 _MP4 = frozenset({*_WITH_PICTURES, *_WITH_PICTURES.values(), "video/quicktime", "application/mp4"})
 _UNKNOWN = "application/octet-stream"
 
-#: Codecs of MP4 whose samples are pictures of their own: a cover, or one for each chapter.
+#: Codecs of still pictures in MP4: a cover, or one for each chapter.
 _STILL_CODECS = frozenset({"jpeg", "mjpa", "png ", "gif ", "tiff"})
 
-#: First bytes, and those at offset 8 -> type, where libmagic tells nothing or something else.
+#: First bytes, bytes at offset 8, and the type, where libmagic detects nothing or another type.
 _TYPE_BY_HEAD = (
     (b"RIFX", b"WAVE", "audio/wav"),
     (b"RF64", b"WAVE", "audio/wav"),
@@ -47,9 +47,9 @@ _ASF_PICTURES = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
 
 
 def recording_type(file: BinaryIO, head: bytes, size: int, detected: str) -> str:
-    """The type of a recording by its tracks: ``found`` where it is none, or where they cannot be read.
+    """Return the type of a recording by its tracks; ``detected`` for other files and unreadable tracks.
 
-    ``head`` is the file's beginning, ``found`` its type by other means.
+    ``head``: the file's first bytes; ``detected``: its type by other means.
     """
     for first, later, named in _TYPE_BY_HEAD:
         if head.startswith(first) and head[8:].startswith(later):
@@ -71,7 +71,7 @@ def recording_type(file: BinaryIO, head: bytes, size: int, detected: str) -> str
 
 
 def first_frame(file: BinaryIO, size: int) -> tuple[int, str] | None:
-    """Where the frames of MPEG audio begin, and their type. Some tags in front of them tell a wrong length."""
+    """Return start and type of MPEG audio frames. The length of the tags before them may be wrong."""
     tags_end = mpeg_audio.end_of_tags(file, size)
     if not tags_end:
         return mpeg_audio.find_frames(file, 0, mpeg_audio.WITHOUT_TAG)
@@ -80,7 +80,7 @@ def first_frame(file: BinaryIO, size: int) -> tuple[int, str] | None:
 
 
 def hidden_start(file: BinaryIO, size: int) -> int:
-    """Where the frames of MPEG audio begin, if that is not where a reader of its tags would look; else 0."""
+    """Return the start of MPEG audio frames where it differs from the end of the tags; else 0."""
     frames = first_frame(file, size)
     return frames[0] if frames is not None and frames[0] != mpeg_audio.end_of_tags(file, size) else 0
 
@@ -101,7 +101,7 @@ def _mp4_type(file: BinaryIO, size: int, detected: str) -> str:
 
 
 def _is_still(track: mp4_tracks.Track) -> bool:
-    """A cover, or pictures that stand for chapters: fewer than one in a second."""
+    """Whether a track is a cover, or pictures of chapters: fewer than one a second."""
     return track.samples <= 1 or (track.codec in _STILL_CODECS and track.samples < track.seconds)
 
 
@@ -115,7 +115,7 @@ def _matroska_type(file: BinaryIO, size: int, detected: str) -> str:
 
 
 def _ogg_type(head: bytes, detected: str) -> str:
-    """By the first page of each stream; they all stand at the beginning (RFC 3533, 4)."""
+    """By the first page of each stream; all are at the start (RFC 3533, 4)."""
     offset, bodies = 0, list[bytes]()
     while head[offset : offset + 4] == b"OggS" and len(head) > offset + 27 and len(bodies) < _MOST_PAGES:
         table = head[offset + 27 : offset + 27 + head[offset + 26]]
@@ -155,6 +155,6 @@ def _asf_streams(head: bytes, at: int, end: int) -> set[bytes]:
 
 
 def _is_flac(file: BinaryIO, size: int) -> bool:
-    """ID3 tags stand before other kinds too."""
+    """Whether FLAC follows the ID3 tags."""
     file.seek(mpeg_audio.end_of_tags(file, size))
     return file.read(4) == b"fLaC"

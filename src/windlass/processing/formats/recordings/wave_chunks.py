@@ -1,5 +1,5 @@
-"""The chunks of WAV and AIFF files (EA IFF 85; Microsoft's RIFF; EBU Tech 3306 for RF64), to see whether their sound
-ends where they say."""
+"""Chunks of WAV and AIFF files (EA IFF 85; Microsoft's RIFF; EBU Tech 3306 for RF64), to tell whether the sound ends
+where the file claims."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KINDS = (b"WAVE", b"AIFF", b"AIFC")
 _SOUND = (b"data", b"SSND")
 _UNKNOWN = 2**32 - 1
 _MOST_CHUNKS = 10_000
-#: Bytes behind the last chunk that are no sound: what programs pad files with.
+#: Bytes behind the last chunk that may be padding.
 _PADDING = 64 * 1024
 
 
@@ -20,7 +20,7 @@ def is_wave(file: BinaryIO) -> bool:
 
 
 def has_data_behind_sound(file: BinaryIO, size: int) -> bool:
-    """Whether the chunk of the sound is followed by bytes that are no chunks: it claims to be shorter than it is."""
+    """Whether bytes that are no chunks follow the sound: it is longer than it claims."""
     head = _head(file)
     if head[:4] not in (*_LITTLE, *_BIG) or head[8:12] not in _KINDS:
         return False
@@ -33,7 +33,7 @@ def has_data_behind_sound(file: BinaryIO, size: int) -> bool:
         if len(chunk) < 8:
             return False
         name, (length,) = chunk[:4], struct.unpack(f"{order}I", chunk[4:8])
-        if name == b"ds64" and len(chunk) == 24:  # the lengths of what is larger than 4 GiB, in front of it
+        if name == b"ds64" and len(chunk) == 24:  # sizes above 4 GiB, before the chunk itself
             (large,) = struct.unpack("<Q", chunk[16:])
         if name in _SOUND:
             if length == 0 or (length == _UNKNOWN and not large):

@@ -1,4 +1,4 @@
-"""CSV and its relatives: delimiter, columns, rows. A row is held at a time, and only so much of one."""
+"""Facts of CSV and similar tables: delimiter, columns, rows. One row is held at a time, up to a limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAMPLE_ROWS = 50
 
 @dataclass(slots=True)
 class Table:
-    """Give it the text piece by piece; the first piece decides on the delimiter."""
+    """The facts of one table. ``read`` takes the text in pieces; the first piece decides the delimiter."""
 
     delimiter: str = ""
     widths: Counter[int] = field(default_factory=Counter)
@@ -61,7 +61,7 @@ class Table:
 
 
 def _lines(head: str, pieces: Iterator[str]) -> Iterator[str]:
-    """Lines with their ends. Raises csv.Error for one that is too long to be held."""
+    """Yield lines with their ends. Raises csv.Error for one longer than LONGEST_LINE."""
     rest = head
     while True:
         *whole, rest = rest.split("\n")
@@ -69,7 +69,7 @@ def _lines(head: str, pieces: Iterator[str]) -> Iterator[str]:
             yield line + "\n"
         if len(rest) > LONGEST_LINE:
             raise csv.Error(f"a line has more than {LONGEST_LINE} characters")
-        # What is waiting grows by joining, at most LONGEST_LINE / BLOCK times for one line.
+        # One line is joined at most LONGEST_LINE / BLOCK times.
         more = next(pieces, None)
         if more is None:
             break
@@ -79,7 +79,7 @@ def _lines(head: str, pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _delimiter(head: str) -> str:
-    """The one that cuts the first rows into the same number of columns most often, and into more of them."""
+    """Return the delimiter that splits most of the first rows into one number of columns, then the larger number."""
     lines = head.split("\n")[:_SAMPLE_ROWS]
     whole = [line[:65536] for line in (lines[:-1] or lines)]
 
@@ -97,7 +97,7 @@ def _delimiter(head: str) -> str:
 
 
 def _is_header(row: list[str]) -> bool:
-    """Names: none empty, none a number, none twice."""
+    """Whether the cells are names: none empty, none a number, none twice."""
     return bool(row) and all(row) and len(set(row)) == len(row) and not any(_is_number(cell) for cell in row)
 
 

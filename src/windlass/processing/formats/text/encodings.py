@@ -1,6 +1,6 @@
-"""Character encodings of texts that others wrote: which one it is, and a decoder that may be trusted with bytes."""
+"""Detection of a text's character encoding, and decoders that accept any bytes."""
 
-# ruff: noqa: RUF001  letters of other scripts are what this is about
+# ruff: noqa: RUF001  letters of other scripts are data here
 
 from __future__ import annotations
 
@@ -34,17 +34,16 @@ _BOMS = (
 #: What bytes in an unknown encoding are read as: every byte is a character of it.
 FALLBACK = "cp1252"
 
-#: Encodings that are written with ASCII bytes, and the escapes by which those of ISO 2022 are known.
+#: Encodings that use ASCII bytes only, and the escapes that identify those of ISO 2022.
 _SEVEN_BIT = frozenset({"hz", "iso2022_jp_ext", "iso2022_kr", "utf-7"})
 _ESCAPES = ((b"\x1b$B", "iso2022_jp_ext"), (b"\x1b$@", "iso2022_jp_ext"), (b"\x1b$)C", "iso2022_kr"))
 
-#: So much of a text is looked at for encodings of two and four bytes, and so much of its lines that are not ASCII is
-#: kept for the guess.
+#: Bytes of a text that are tested for UTF-16 and UTF-32, and bytes of its non-ASCII lines that are kept for the guess.
 _HEAD = _SAMPLE = 64 * 1024
 _LONGEST_LINE = 8 * 1024
-#: A text is UTF-8 with damages, not another encoding, where so many characters are right for each that is wrong.
+#: Valid characters for each invalid one from which on a text is damaged UTF-8 rather than another encoding.
 _RIGHT_FOR_EACH_WRONG = 10
-#: Encodings that the guess chooses from: those that pages may be in, and the two of DOS in the West.
+#: Candidates of the guess: the encodings of the Encoding Standard, and DOS code pages 437 and 850.
 _GUESSED = (
     *("ascii", "big5", "big5hkscs", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257"),
     *("cp1258", "cp437", "cp850", "cp866", "cp874", "cp932", "cp949", "euc_jp", "gb18030", "iso8859_2", "iso8859_5"),
@@ -53,18 +52,18 @@ _GUESSED = (
 
 
 def decoder(name: str | None) -> codecs.IncrementalDecoder:
-    """A decoder that never fails on bytes: what cannot be decoded becomes U+FFFD. ``name`` is a codec or any label."""
+    """Return a decoder that never fails: undecodable bytes become U+FFFD. ``name``: a codec or any label."""
     codec = "utf-8" if name == "ascii" else name if name == "utf-8-sig" else python_codec(name) or FALLBACK
     return codecs.getincrementaldecoder(codec)(errors=_VENDOR_CHARACTERS if codec in _JAPANESE else "replace")
 
 
 def byte_order_mark(head: bytes) -> str | None:
-    """The codec that takes the mark away."""
+    """Return the codec that removes the mark; None without a mark."""
     return next((codec for mark, codec in _BOMS if head.startswith(mark)), None)
 
 
 class EncodingDetector:
-    """What the bytes of a text say of its encoding. ``add`` takes them piece by piece; memory is bounded."""
+    """Detects the encoding of a text. ``add`` takes its bytes in pieces; memory is bounded."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -76,7 +75,7 @@ class EncodingDetector:
 
     @property
     def is_decided(self) -> bool:
-        """Whether what follows can change nothing: it is not UTF-8, and the sample for the guess is full."""
+        """Whether further bytes change nothing: it is not UTF-8, and the sample for the guess is full."""
         return not self._is_utf8 and len(self._sample) >= _SAMPLE
 
     def add(self, piece: bytes) -> None:
@@ -92,15 +91,15 @@ class EncodingDetector:
             self._collect(piece)
 
     def codec(self, declared: str | None = None, hint: str | None = None) -> str:
-        """The codec of the text, ``ascii`` where that is all of it. ``declared``: the label that the text or its sender
-        gives; ``hint``: a weaker one, by another's guess.
+        """Return the codec of the text; ``ascii`` where all of it is ASCII.
 
-        A byte order mark is believed, then UTF-16 and UTF-32 by their zeros, then what is declared unless the bytes
-        contradict it, then UTF-8 where the bytes are valid, then a guess by the frequency of letters, then the hint.
+        ``declared``: the label that the text or its sender gives; ``hint``: a weaker one, guessed elsewhere. In order
+        of precedence: a byte order mark, UTF-16 and UTF-32 by their zeros, the declared encoding unless the bytes
+        contradict it, UTF-8 where the bytes are valid, a guess by the frequency of letters, the hint.
         """
         declared_codec, hint_codec = python_codec(declared), python_codec(hint)
         if declared_codec in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
-            declared_codec = None  # the declaration could not have been read in it
+            declared_codec = None  # a declaration in it could not have been read as ASCII
         if wide := byte_order_mark(self._head) or _utf16_or_utf32(self._head, hint_codec):
             return wide
         if self._is_ascii:
@@ -121,7 +120,7 @@ class EncodingDetector:
         self._right += len(text) - wrong - len(text.encode("ascii", "ignore"))
 
     def _collect(self, piece: bytes) -> None:
-        """Lines that are not ASCII, whole where they are not too long: a character must not be cut."""
+        """Add non-ASCII lines to the sample, whole where they are short: a character must not be split."""
         *lines, self._line = (self._line + piece).split(b"\n")
         for line in lines:
             if not line.isascii():
@@ -137,7 +136,7 @@ class EncodingDetector:
 
 
 def detect(pieces: Iterable[bytes]) -> EncodingDetector:
-    """What the pieces say, read until nothing more can change it."""
+    """Read pieces until the encoding is decided."""
     detector = EncodingDetector()
     for piece in pieces:
         detector.add(piece)
@@ -147,12 +146,12 @@ def detect(pieces: Iterable[bytes]) -> EncodingDetector:
 
 
 def encoding_of(data: bytes, declared: str | None = None, hint: str | None = None) -> str:
-    """The codec of a text that is in memory."""
+    """Return the codec of a text in memory."""
     return detect(data[place : place + MB] for place in range(0, len(data), MB)).codec(declared, hint)
 
 
 def decoded(pieces: Iterable[bytes], declared: str | None) -> Iterator[str]:
-    """Text whose encoding is decided by its first MiB, or by all of it where it is shorter."""
+    """Yield a text decoded in the encoding of its first MiB."""
     detector, held, size = EncodingDetector(), list[bytes](), 0
     pieces = iter(pieces)
     for piece in pieces:
@@ -177,8 +176,8 @@ def _shortened_line(line: bytes) -> bytes:
 
 
 def _utf16_or_utf32(head: bytes, hinted: str | None) -> str | None:
-    """UTF-32 or UTF-16 without a mark: the first by its zeros, the second by which order of bytes gives characters that
-    texts have. Without any zero, not even that of a space or a line's end, nobody can tell."""
+    """Detect UTF-32 without a mark by its zeros, UTF-16 by the byte order that gives usual characters. Text without any
+    zero byte, even of a space or a line break, is not detected."""
     is_ascii = head.isascii() and not _CONTROLS.search(head) and head.count(0) < 0.4 * len(head)
     if b"\0" in head and not is_ascii:
         zeros = [head[place::4].count(0) for place in range(4)]
@@ -195,7 +194,7 @@ def _utf16_or_utf32(head: bytes, hinted: str | None) -> str | None:
 
 
 def _share_of_usual(data: bytes, codec: str) -> float:
-    """0 where it is wrong in that encoding."""
+    """Return the share of usual characters; 0 where the bytes are invalid in that encoding."""
     try:
         text = codecs.getincrementaldecoder(codec)().decode(data)
     except UnicodeDecodeError:
@@ -203,9 +202,9 @@ def _share_of_usual(data: bytes, codec: str) -> float:
     return 1 - len(_UNUSUAL.findall(text)) / max(len(text), 1)
 
 
-#: What UTF-16 of most scripts has, read as bytes, and ASCII with a few NULs has not.
+#: Bytes that UTF-16 of most scripts has, and ASCII with a few NULs has not.
 _CONTROLS = re.compile(rb"[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-#: What texts in any script have little of: controls, private and rare characters.
+#: Characters that are rare in texts of any script: controls, private use, rare blocks.
 _UNUSUAL = re.compile(
     "[^\t\n\f\r\x20-\x7e\xa0-\u06ff\u0900-\u0dff\u0e00-\u0e5b\u10a0-\u10ff\u1e00-\u22ff\u2500-\u26ff\u3000-\u30ff\u4e00-\u9fff"
     "\uac00-\ud7a3\ufe30-\ufe4f\uff00-\uffef\ufeff\U0001f300-\U0001faff]"
@@ -213,8 +212,8 @@ _UNUSUAL = re.compile(
 
 
 def _guess(sample: bytes) -> str | None:
-    """The likeliest encoding: by the frequency of letters, and where that leaves several that differ in a few letters,
-    by whether those letters are used as their languages use them."""
+    """Return the likeliest encoding by the frequency of letters; among encodings that differ in a few letters, the one
+    whose letters fit the languages that use it."""
     import charset_normalizer
 
     best = charset_normalizer.from_bytes(sample[: 2 * BLOCK], cp_isolation=list(_GUESSED)).best()
@@ -225,12 +224,12 @@ def _guess(sample: bytes) -> str | None:
 
 
 def _likeliest(sample: bytes, candidates: Sequence[str]) -> str:
-    """Of equally likely ones the first."""
+    """Return the candidate of highest plausibility, the first of equal ones."""
     return max(candidates, key=lambda name: _plausibility(sample.decode(name, "replace"), name))
 
 
 def _east_asian(sample: bytes) -> str | None:
-    """Short texts among ASCII: an encoding of two bytes in which all is valid and nearly all is common."""
+    """Return an encoding of two bytes in which a short text is valid and nearly all of it is common."""
     shares = {name: _share_of_common(sample, name, leads) for name, leads in _COMMON_LEADS.items()}
     best = max(shares, key=shares.__getitem__)
     return best if shares[best] > 0.95 else None
@@ -247,8 +246,7 @@ def _share_of_common(sample: bytes, name: str, leads: bytes) -> float:
     return common / len(others) if len(others) > 1 and has_kana <= (name in _WITH_KANA) else 0.0
 
 
-#: First bytes of the characters that are common in what is written in an encoding of two bytes; of those that a text
-#: could equally be in, the first.
+#: Lead bytes of the common characters of each encoding of two bytes; of equal candidates the first is chosen.
 _COMMON_LEADS = {
     "cp932": bytes((*range(0x81, 0x85), *range(0x87, 0x98))),
     "euc_jp": bytes((0xA1, 0xA2, 0xA3, 0xA4, 0xA5, *range(0xB0, 0xD0))),
@@ -259,14 +257,13 @@ _COMMON_LEADS = {
 _WITH_KANA = frozenset({"cp932", "euc_jp"})
 
 
-#: Encodings of Latin script, the most common first; the others differ from it in a few letters, and those of them that
-#: are frequent in the languages that they were made for.
+#: Encodings of Latin script, the most common first; they differ in a few letters.
 _LATIN = ("cp1252", "cp1254", "cp1250", "iso8859-2", "cp1257", "cp850", "cp437", "mac-roman")
 _LATIN_LIKE = frozenset({*_LATIN, "cp1258"})
 _SOUTH_EAST = "áéíóúýäöüßçëîôâÁÉÍÓÚÝÄÖÜąćęłńśźżčďěňřšťůžľőűăşţŕĄĆĘŁŃŚŹŻČĎĚŇŘŠŤŮŽĽŐŰ"
 _WEST = "äöüßÄÖÜàâçéèêëîïôùûœÉÈÀÇæøåÆØÅñáíóúãõÁÍÓÚÑìòšžŠŽ¿¡"
 _CYRILLIC, _GREEK = "А-яЁёІіЇїЄєҐґЎў", "Α-Ωα-ωάέήίόύώΐΰϊϋΆΈΉΊΌΎΏ"
-#: The letters of the languages that are written in an encoding, as a set of a pattern.
+#: Letters of the languages of each encoding, as the inside of a character class.
 _LETTERS = {
     **dict.fromkeys(("cp1252", "cp850", "cp437", "mac-roman"), _WEST),
     **dict.fromkeys(("cp1250", "iso8859-2"), _SOUTH_EAST),
@@ -283,13 +280,13 @@ _MARKS = re.compile(
     "(?<![^\\W\\d_])[\u2018\u2019\u201c-\u201e\u2013\u2014\u2026\u20ac\u2116§°·\xa0«»]"
     "|[^\\W\\d_]\u2019(?=[^\\W\\d_])|(?<=[\\w.,!?])[\u2018-\u201e»](?!\\w)|،|؛|؟"
 )
-#: A capital within a word, as texts have it that are read in another encoding of their script.
+#: A capital within a word, which appears where a text is read in another encoding of its script.
 _CASE = re.compile("[а-яёα-ω][А-ЯЁΑ-Ω]")
 
 
 def _plausibility(text: str, name: str) -> float:
-    """How much of what is not ASCII is a letter of the languages that are written in this encoding, or a common mark
-    where it may stand."""
+    """Return the share of non-ASCII characters that are letters of the encoding's languages, or punctuation in a usual
+    position."""
     others = sum(character > "\x7f" for character in text)
     usual = len(re.findall(f"[{_LETTERS[name]}]", text)) + len(_MARKS.findall(text)) - len(_CASE.findall(text))
     return round(usual / max(others, 1), 2)
@@ -300,8 +297,8 @@ _VENDOR_CHARACTERS = "windlass.japanese"
 
 
 def _vendor_character(error: UnicodeError) -> tuple[str, int]:
-    """Characters that Windows added to JIS X 0208 (circled numbers, among others), as the Encoding Standard reads them:
-    by the same place in Windows' own encoding of the set."""
+    """Decode characters that Windows added to JIS X 0208, such as circled numbers, as the Encoding Standard does:
+    through the same position in code page 932."""
     assert isinstance(error, UnicodeDecodeError)
     pair = bytes(byte & 0x7F for byte in error.object[error.start : error.start + 2])
     if len(pair) == 2 and all(0x21 <= byte <= 0x7E for byte in pair):
@@ -319,7 +316,7 @@ codecs.register_error(_VENDOR_CHARACTERS, _vendor_character)
 
 
 def prepare() -> None:
-    """Load the codecs that texts are likely to be in, and the tables of the guess."""
+    """Load the codecs of the candidates and the tables of the guess."""
     for name in (*_GUESSED, "utf-16", "utf-32", "iso2022_jp_ext", "iso2022_kr", "cp775"):
         codecs.lookup(name)
     _guess("Прекрасный вечер, дождь идёт".encode("cp1251") * 8)

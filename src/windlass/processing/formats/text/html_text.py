@@ -1,7 +1,7 @@
-"""Text, title and language of HTML, taken from it in one pass without building a tree; linear in its length.
+"""Text, title and language of HTML, in one pass without a tree; linear in its length.
 
-Tags end where the HTML standard's tokenizer ends them (13.2.5); what is malformed is read so, or left out.
-The standard library's parser is not used: before its releases of 2025 some inputs take it quadratic time.
+Tags end where the tokenizer of the HTML standard ends them (13.2.5). The standard library's parser is not used: before
+its releases of 2025 some inputs take quadratic time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-#: From the name on: quoted values may hold ">". Possessive, so that it never goes back.
+#: From the name on: quoted values may contain ">". Possessive, so that it does not backtrack.
 _TAG = re.compile(r"(/?)([A-Za-z][^\s/>]*+)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
 _UNENDED = re.compile(r"</?[A-Za-z]")
 _LANGUAGE = re.compile(r"""\slang\s*=\s*["']?([A-Za-z0-9-]{1,35})""", re.IGNORECASE)
@@ -35,7 +35,7 @@ _BREAK = re.compile(
     r"address|article|aside|blockquote|br|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|hr|li|main"
     r"|nav|ol|option|p|pre|section|table|tbody|text|tfoot|thead|title|tr|ul"
 )
-#: Where a page or an XML file names its encoding, in so many of its first bytes.
+#: First bytes of a page or an XML file in which its encoding is declared.
 _HEAD = 8192
 _DECLARED = re.compile(
     rb"""<\?xml[^>]{1,200}?encoding\s*=\s*["']([\w.:-]{1,60})|<meta\s[^>]{0,1000}?charset\s*=\s*["']?\s*([\w.:+-]{1,60})""",
@@ -47,7 +47,7 @@ _SPACES = re.compile(r"[ \t\r\n\f]+")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A tag (``name``, and ``attributes`` as they stand), or a stretch of text between tags (``name`` is empty)."""
+    """A tag (``name``, and ``attributes`` unparsed), or text between tags (``name`` is empty)."""
 
     name: str = ""
     text: str = ""
@@ -56,7 +56,7 @@ class Token:
 
 
 def tokens(source: str) -> Iterator[Token]:
-    """Text has its character references resolved. Comments, declarations and instructions are left out."""
+    """Yield tags and text, with character references resolved. Comments, declarations and instructions are left out."""
     position = 0
     while position < len(source):
         start = source.find("<", position)
@@ -83,12 +83,12 @@ def tokens(source: str) -> Iterator[Token]:
 
 
 def _skip_other(source: str, mark: int) -> int:
-    """The end of what is no tag: a comment, a declaration, a tag that never ends, or a sign that is only a sign."""
+    """Return the end of what is no tag: a comment, a declaration, a tag without end, or a bare ``<``."""
     if source.startswith("<!--", mark):
         end = source.find("-->", mark + 2)
         return end + 3 if end >= 0 else len(source)
     if _UNENDED.match(source, mark):
-        return len(source)  # looking for another end would be quadratic in the number of such tags
+        return len(source)  # a further search would be quadratic in the number of such tags
     if source.startswith(("<!", "<?", "</"), mark):
         end = source.find(">", mark)
         return end + 1 if end >= 0 else len(source)
@@ -96,9 +96,9 @@ def _skip_other(source: str, mark: int) -> int:
 
 
 def visible_text(source: str, *, structured: bool = True) -> Iterator[str]:
-    """What a reader sees; something for every token, so that whoever takes it can look at the clock.
+    """Yield the displayed text, something for every token, so that the caller can check its deadline.
 
-    ``structured``: the names mean what they mean in HTML; else (any XML) text alone counts.
+    ``structured``: elements are those of HTML; otherwise (any XML) all text is displayed.
     """
     hidden = 0
     pre = 0
@@ -118,13 +118,13 @@ def visible_text(source: str, *, structured: bool = True) -> Iterator[str]:
 
 
 def declared_charset(head: bytes) -> str | None:
-    """The label that an HTML page or an XML file gives its encoding (HTML 13.2.3.2, XML 4.3.3)."""
+    """Return the encoding label in an HTML page or an XML file (HTML 13.2.3.2, XML 4.3.3)."""
     match = _DECLARED.search(head[:_HEAD])
     return (match[1] or match[2]).decode("ascii", "replace") if match else None
 
 
 def title_and_language(head: str) -> tuple[str, str]:
-    """Empty where it has none."""
+    """Return title and language of a page, each empty where it has none."""
     title, language, in_title = "", "", False
     for token in tokens(head):
         if token.name == "html" and not token.closing and (match := _LANGUAGE.search(token.attributes)):

@@ -1,9 +1,8 @@
-"""What a document of markup is, by its root: SVG, HTML, XHTML, or another kind of XML.
+"""The type of a markup document by its root element: SVG, HTML, XHTML, or another kind of XML.
 
-Programs that show such files skip a byte order mark, comments, instructions and a document type before the root, in any
-encoding; so they are skipped here, however long they are. The root's namespace is told by expat, which knows prefixes
-and what a document type says of attributes; it fetches nothing and bounds what entities expand to. Both read a
-stranger's bytes: call this in the sandbox.
+Browsers skip a byte order mark, comments, instructions and a document type before the root, in any encoding, so they
+are skipped here, at any length. expat resolves the root's namespace, with prefixes and attribute defaults of the
+document type; it fetches nothing and bounds the expansion of entities.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from xml.parsers import expat
 
 SVG, XHTML, HTML, XML = "image/svg+xml", "application/xhtml+xml", "text/html", "text/xml"
 
-#: Characters of an instruction, a document type or a tag that are waited for; comments may be of any length.
+#: Characters of the longest instruction, document type or tag; comments may be of any length.
 _LONGEST = 1024 * 1024
-#: Instructions and document types that are passed over.
+#: Instructions and document types that are skipped.
 _MOST_PROLOGUE_ITEMS = 10_000
 
 _SVG_NAMESPACE, _XHTML_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"
 _OPENDOCUMENT = re.compile(r"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
 
-#: Root of a kind of XML with a type of its own -> what its namespace contains, if it has one, and the type.
+#: Root element -> a part of its namespace, if it has one, and the type.
 _TYPE_BY_ROOT: Mapping[str, tuple[str, str]] = {
     "collada": ("collada", "model/vnd.collada+xml"),
     "feed": ("/atom", "application/atom+xml"),
@@ -55,7 +54,7 @@ _HTML_ELEMENTS = re.compile(
     r"|strong|style|sub|sup|table|tbody|td|template|textarea|th|title|tr|tt|u|ul|video"
 )
 
-#: Possessive, so that there is one way to read it.
+#: Possessive, so that it does not backtrack.
 _SKIPPED = re.compile(r"(?:[\s\ufeff]++|<!-->|<!--.*?-->)*+", re.DOTALL)
 _DOCTYPE = re.compile(
     r"<!DOCTYPE\s++(?:[\w.-]*+:)?([\w.-]++)(?:[^>\[\"']++|\"[^\"]*+\"|'[^']*+')*+(?:\[.*?\]\s*+)?>", re.DOTALL | re.I
@@ -75,8 +74,8 @@ _WIDE = ((re.compile(rb"(?:[\t\r\n ]\0)*+<\0"), "utf-16-le"), (re.compile(rb"(?:
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """``kind`` is a media type. ``certain``: a document type, a namespace or a root of its own says so; else it is a
-    piece of HTML, or a text that begins like XML. ``is_xhtml``: HTML that may be read as XHTML, or the reverse."""
+    """``kind``: a media type. ``certain``: known by a document type, a namespace or the root; otherwise a fragment of
+    HTML, or a text that begins like XML. ``is_xhtml``: HTML that may be read as XHTML, or the reverse."""
 
     kind: str
     certain: bool = True
@@ -85,7 +84,7 @@ class Markup:
 
 @dataclass(slots=True)
 class _Opening:
-    """The first element: its name, and its tag as it stands, with the document type before it."""
+    """The first element: its name, and the source of its tag with the document type before it."""
 
     tag: str = ""
     source: str = ""
@@ -103,8 +102,10 @@ class _Root:
 
 
 def detect_markup(blocks: Iterable[bytes]) -> Markup | None:
-    """What the document of these blocks is; None for what does not begin as markup. No more blocks are taken than are
-    needed. Raises ValueError where what stands before the root, or its tag, does not end within reason."""
+    """Return the type of a document; None where it does not begin as markup. Reads as few blocks as possible.
+
+    Raises ValueError where the prologue, or the root's tag, is longer than the limits.
+    """
     reading = iter(blocks)
     head = next(reading, b"")
     codec = _codec(head)
@@ -116,7 +117,7 @@ def detect_markup(blocks: Iterable[bytes]) -> Markup | None:
 
 
 def _codec(head: bytes) -> str:
-    """In which the signs of markup can be searched; the others are supersets of ASCII."""
+    """Return a codec in which markup can be searched; other encodings are supersets of ASCII."""
     marked = (codec for mark, codec in _BOMS if head.startswith(mark))
     return next(marked, next((codec for pattern, codec in _WIDE if pattern.match(head)), "latin-1"))
 
@@ -125,11 +126,11 @@ def _texts(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(codec)("replace")
     for block in blocks:
         yield decoder.decode(block)
-    yield " "  # what the file ends with is complete
+    yield " "  # the last item of the file is complete
 
 
 def _opening(texts: Iterable[str]) -> _Opening | None:
-    """None where the text goes on as something else than markup."""
+    """Read up to the root; None where the text is no markup."""
     opening, text = _Opening(), ""
     for more in texts:
         text += more
@@ -157,7 +158,7 @@ def _skip_comments(text: str, place: int) -> int:
 
 
 def _end_of_prologue_item(text: str, start: int, opening: _Opening) -> int | None:
-    """Where the one thing ends that begins there; None where that is the root, something else, or has no end yet."""
+    """Return the end of the instruction or document type at ``start``; None for others, or without an end yet."""
     if text.startswith("<!--", start):
         return None
     if text.startswith("<?", start):
@@ -172,7 +173,7 @@ def _end_of_prologue_item(text: str, start: int, opening: _Opening) -> int | Non
 
 
 def _is_complete(text: str, opening: _Opening) -> bool:
-    """Whether the text begins with the whole tag of the root, or with what is no markup."""
+    """Whether the text begins with the whole tag of the root, or with no markup."""
     name = _TAG.match(text)
     if name is None:
         return bool(text) and not text.startswith(("<!", "<?")) and (not text.startswith("<") or len(text) > 1000)
@@ -189,11 +190,11 @@ def _is_complete(text: str, opening: _Opening) -> bool:
 
 
 class _RootReached(Exception):
-    """The parser is at the root, and has no more to say."""
+    """Ends parsing at the root."""
 
 
 def _root(source: str) -> _Root:
-    """By expat; without a name where it is not well-formed."""
+    """Parse the root with expat; without a name where it is not well-formed."""
     roots: list[_Root] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:

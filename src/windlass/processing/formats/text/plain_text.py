@@ -1,7 +1,7 @@
-"""Plain text as it streams by: decoded, counted.
+"""Decoding and counting of plain text as a stream.
 
-A word is a stretch between spaces that has a letter or a digit; Han characters and kana, which are written without
-spaces, count one by one. That needs no dictionary and no language; Thai and its neighbours come out too low.
+A word is a run between spaces with a letter or a digit; Han characters and kana, which are written without spaces,
+count one by one. That needs no dictionary; words of Thai and similar scripts are undercounted.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 from windlass.processing.formats.text.encodings import decoder
 
 _SINGLE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-#: One stretch at a time; the group is empty where it has neither letter nor digit.
+#: One run between spaces; the group is empty where it has neither letter nor digit.
 _STRETCH = re.compile(r"[^\w\s]*+(\w?)\S*+\s*+")
 _TAIL = 4096
 
 
 def is_binary(head: bytes, media_type: str, codec: str) -> bool:
-    """Some types come as text and as binary data: drawings, models."""
+    """Whether a file of a type that may be text or binary (drawings, models) is binary."""
     return not media_type.startswith("text/") and b"\0" in head and not codec.startswith(("utf-16", "utf-32"))
 
 
 def decoded(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
-    """Never fails. A byte order mark is taken away."""
+    """Yield decoded text, without a byte order mark. Never fails."""
     text_decoder = decoder(codec)
     for block in blocks:
         yield text_decoder.decode(block)
@@ -33,7 +33,7 @@ def decoded(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
 
 
 def unified(texts: Iterable[str]) -> Iterator[str]:
-    """Every kind of line break as ``\\n``."""
+    """Yield the text with every line break as ``\\n``."""
     breaks = io.IncrementalNewlineDecoder(None, translate=True)
     for text in texts:
         yield breaks.decode(text)
@@ -41,7 +41,7 @@ def unified(texts: Iterable[str]) -> Iterator[str]:
 
 
 class TextCounter:
-    """Give it the text piece by piece, then ask for the facts."""
+    """Counts a text that ``add`` takes in pieces."""
 
     def __init__(self) -> None:
         self._breaks = io.IncrementalNewlineDecoder(None, translate=True)
@@ -61,7 +61,7 @@ class TextCounter:
         self._count_words(text, final)
 
     def _count_words(self, text: str, final: bool) -> None:
-        """What may be half a word waits for the rest, but not for ever."""
+        """Count words; the start of a word waits for its rest, up to ``_TAIL`` characters."""
         text = self._tail + text
         cut = len(text)
         while not final and cut and len(text) - cut < _TAIL and not text[cut - 1].isspace():

@@ -1,4 +1,4 @@
-"""Where extracted text goes: cleaned, as UTF-8, into a step's output, up to a bound."""
+"""Writes extracted text to a step's output as a rendition: cleaned, in UTF-8, up to a limit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAKES = Makes(NAME, "text", (MIME_TYPE,))
 MOST_BYTES = 16 * MB
 
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\ufeff]")
-_SPACE_AT_LINE_END = re.compile(r"(?<![ \t])[ \t]++\n")  # begins where the stretch does, or it would be quadratic
+_SPACE_AT_LINE_END = re.compile(r"(?<![ \t])[ \t]++\n")  # starts at the start of the run, or it would be quadratic
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 class TextRendition:
-    """Takes text piece by piece. ``why_cut`` says why not all of it was taken."""
+    """The text rendition of one file. ``why_cut``: why not all of the text was written."""
 
     def __init__(self, output: BinaryIO, patience: float = READING_SECONDS) -> None:
         self._output, self._deadline = output, Deadline(patience)
@@ -34,7 +34,7 @@ class TextRendition:
         self._blank = True
 
     def note(self, why: str) -> None:
-        """What is coming is not all there is; it is taken nevertheless."""
+        """Note that the text to come is incomplete, and why; it is written nevertheless."""
         self._note = why
 
     def take(self, pieces: Iterable[str]) -> None:
@@ -43,7 +43,7 @@ class TextRendition:
                 return
 
     def write(self, piece: str) -> bool:
-        """False where nothing more is taken."""
+        """Write a piece. Returns False once nothing more is written."""
         if self._deadline.has_passed():
             self.why_cut = self.why_cut or "reading it took too long"
         if self.why_cut:
@@ -55,7 +55,7 @@ class TextRendition:
         return not self.why_cut
 
     def finish(self) -> MadeRendition | None:
-        """What was taken; None where there is nothing but space."""
+        """Return the rendition; None where the text is blank."""
         self._pending.append(self._breaks.decode("", final=True))
         self._flush()
         self._output.flush()

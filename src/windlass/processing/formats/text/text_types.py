@@ -1,7 +1,7 @@
-"""Whether bytes are text, and which kind of text they are where no root of markup says so.
+"""Whether bytes are text, and which type of text, for files that are no markup.
 
-Text is what decodes and has no control characters but those that texts have. A name or a sender may say which kind of
-text it is; a signature of another format in its first bytes does not make it one.
+Text decodes and has no control characters other than those of texts. The name or the sender may say which type of text
+it is; a signature of another format in its first bytes does not change that.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from fnmatch import fnmatchcase
 
 from windlass.kernel.media_types import TEXT, has_signature
 
-#: Bytes that are looked at for encodings that a sample tells.
+#: Bytes of the sample from which UTF-16 is detected.
 _SAMPLE = 4096
 
-#: Control characters that no text has: all but those of lines, terminals, printers, and the end of a file in DOS.
+#: Control characters that no text has: all but those for lines, terminals, printers, and end of file in DOS.
 _CONTROLS = bytes([*range(0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F])
 
-#: A share of other control characters that a text may have, where its name says that it is one.
+#: Largest share of control characters in a file that its name declares to be text.
 _LARGEST_SHARE_OF_CONTROLS = 0.05
 
 _BOMS = (
@@ -37,13 +37,13 @@ _SIGNED_TYPES = frozenset({"application/rtf", "application/x-sylk"})
 POSTSCRIPT = "application/postscript"
 MAIL = frozenset({"message/rfc822", "application/mbox"})
 
-#: Formats made of text that begin with a line of their own.
+#: Text formats with a signature.
 _SIGNED_TEXTS = (
     (re.compile(r"\{\\rtf\d?\s*[\\{}]"), "application/rtf"),
     (re.compile(r"(?:\x04|\x1b%-12345X[^%]{0,500})?%!PS(?:-Adobe-\d\.\d[^\r\n]*)?[\r\n]"), POSTSCRIPT),
 )
 
-#: The same, for pictures: a text that its name says to be one is none of them.
+#: Pictures in text form with a signature; a file that its name declares to be text is none of them.
 _SIGNED_PICTURES = (
     (re.compile(r"P1\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+[01\s]"), "image/x-portable-bitmap"),
     (re.compile(r"P2\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s"), "image/x-portable-graymap"),
@@ -62,15 +62,18 @@ _MAIL_FIELD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """``encoding`` is None where it is one of 8 bits, which only a guess by its letters can tell."""
+    """``encoding``: None for one of 8 bits, which only a guess by its letters can identify."""
 
     encoding: str | None
     sample: str
 
 
 def detect_text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text | None:
-    """The text that a file of these first bytes is. ``may_have_controls``: its name or its sender says that it is one
-    and nothing is known against it, so that a few control characters change nothing."""
+    """Detect text from a file's first bytes; None for binary data.
+
+    ``may_have_controls``: the name or the sender declares text and nothing contradicts it, so that a few control
+    characters are accepted.
+    """
     marked = next(((mark, codec) for mark, codec in _BOMS if head.startswith(mark)), None)
     if marked and marked[1] != "utf-8":
         return _decode_wide(head[len(marked[0]) :], marked[1], is_whole=is_whole)
@@ -85,8 +88,8 @@ def detect_text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text
 
 
 def text_type(text: Text, guess: str, claims: Sequence[str]) -> str:
-    """The kind of text. ``claims``: the types by its name and by its sender; ``guess``: by a library, for texts of
-    which neither says anything."""
+    """Return the type of a text. ``claims``: types by its name and by its sender; ``guess``: libmagic's, which decides
+    where neither claims a type."""
     by_signature = _signed(text, _SIGNED_TEXTS)
     if by_signature or (POSTSCRIPT in claims and "%!" in text.sample[:1024]):
         return by_signature or POSTSCRIPT
@@ -114,8 +117,10 @@ def is_named_text(kind: str) -> bool:
 
 
 def is_mail(sample: str, *, strict: bool = False) -> bool:
-    """Whether it begins with the lines of a message's head (RFC 5322), and with the line of a mailbox before them.
-    ``strict``: two of the fields that every message has are among them."""
+    """Whether it begins with header fields of a message (RFC 5322), possibly behind the first line of a mailbox.
+
+    ``strict``: two of the fields that every message has are among them.
+    """
     sample = sample.replace("\r\n", "\n")
     end = found.end() if (found := _POSTMARK.match(sample)) else 0
     start = end
@@ -136,7 +141,7 @@ def _controls(content: bytes) -> int:
 
 
 def _decode_wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
-    """Of two or four bytes a character: such bytes decode as anything, so most must be characters that are printed."""
+    """Decode UTF-16 or UTF-32. Almost any bytes decode, so most characters must be assigned ones."""
     final = is_whole and len(content) % 2 == 0
     try:
         decoded = codecs.getincrementaldecoder(codec)("surrogatepass").decode(content, final)
@@ -150,7 +155,7 @@ def _decode_wide(content: bytes, codec: str, *, is_whole: bool) -> Text | None:
 
 
 def _decode_unmarked_wide(head: bytes, *, is_whole: bool) -> Text | None:
-    """UTF-16 without its mark: mostly characters of ASCII, so that every other byte is zero."""
+    """Decode UTF-16 without a mark where it is mostly ASCII, so that every other byte is zero."""
     sample = head[:_SAMPLE]
     for codec, zeros, others in (("utf-16le", sample[1::2], sample[::2]), ("utf-16be", sample[::2], sample[1::2])):
         if len(sample) >= 4 and zeros.count(0) > 0.7 * len(zeros) and b"\0" not in others:

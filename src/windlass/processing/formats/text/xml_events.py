@@ -1,7 +1,7 @@
-"""XML as events, from blocks of bytes. Entities are refused, so nothing can be expanded; nothing is ever fetched.
+"""XML as events, from blocks of bytes. Entity declarations are refused, so nothing expands; nothing is fetched.
 
-One wrong character does not end a document: what XML does not allow, as a byte or as a reference, is read as U+FFFD,
-and named references of HTML as the characters that they stand for.
+Characters that XML does not allow, as bytes or as references, are read as U+FFFD, and named references of HTML as their
+characters, so that one wrong character does not end a document.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from windlass.processing.formats.text import encodings
 
 _DEEPEST, _LONGEST_LEAF = 500, 64 * 1024
 _DECLARATION = re.compile(rb"""^\s*<\?xml[^>]{0,300}?\sencoding\s*=\s*["']([^"']{0,600})["']""")
-#: Bytes in which a declaration stands, in any encoding.
+#: First bytes that hold the XML declaration, in any encoding.
 _HEAD = 1024
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 _REFERENCE = re.compile(
     r"&(?:#([0-9]{1,10}|x[0-9A-Fa-f]{1,8})|(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,30}));"
 )
-#: The longest reference; what begins so may go on in the next block.
+#: A reference that may continue in the next block.
 _OPEN_REFERENCE = re.compile(r"&[#A-Za-z0-9]{0,32}\Z")
 
 
 class Malformed(Unreadable):
-    """It is not well-formed; what came before may still be used."""
+    """The XML is not well-formed; events before the error are valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``kind`` is start, end or text; ``name`` without its namespace; so are the attributes' names."""
+    """``kind``: start, end or text. ``name`` and the names of attributes are without namespace."""
 
     kind: str
     name: str = ""
@@ -45,8 +45,10 @@ class Event:
 
 
 def events(blocks: Iterable[bytes]) -> Iterator[Event]:
-    """Text comes in pieces. Where the blocks end too early, so do they. Raises Malformed, and Unreadable for what is
-    not read on purpose."""
+    """Yield events; text comes in pieces. Truncated input ends them without an error.
+
+    Raises Malformed, and Unreadable for entity declarations, too deep nesting and unknown encodings.
+    """
     pending: list[Event] = []
     parser = _parser(pending)
     try:
@@ -60,7 +62,7 @@ def events(blocks: Iterable[bytes]) -> Iterator[Event]:
 
 
 def leaves(blocks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Elements that hold text alone, by name, with their text in one line. Raises as ``events``."""
+    """Yield name and text, on one line, of each element without child elements. Raises Malformed and Unreadable."""
     name, text = "", ""
     for event in events(blocks):
         if event.kind == "start":
@@ -72,7 +74,7 @@ def leaves(blocks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
 
 
 def codec_of(head: bytes) -> str:
-    """The codec of an XML document that begins so (XML 1.0, appendix F). Raises Unreadable for a name that is none."""
+    """Return the codec of an XML document by its first bytes (XML 1.0, F). Raises Unreadable for an unknown one."""
     marked = encodings.byte_order_mark(head)
     if marked:
         return marked

@@ -1,4 +1,4 @@
-"""The type of a local file by its content, for commands: by the same step in the same sandbox, without records."""
+"""Type of a local file by its content, for commands: the step ``type`` in the sandbox, without records."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from windlass.processing.step_result import checked_result
 
 
 def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Its type, and what else the same bytes are. Raises StepError where it cannot be told, OSError where the
-    file cannot be read."""
+    """Return a file's type, and the further types of the same bytes.
+
+    Raises StepError where the type cannot be detected, OSError where the file cannot be read.
+    """
     type_step = step("type")
     with (
         path.open("rb") as file,
