@@ -193,7 +193,10 @@ def test_a_consumer_that_gets_nothing_is_started_anew_in_its_process(redis_site:
     with (redis_site.home / "log").open("w+") as log:
         worker = subprocess.Popen([sys.executable, "-c", RECONNECTING], env=variables, stderr=log)
         try:
-            until(lambda: "this worker receives no messages" in (redis_site.home / "log").read_text(), "the new connection")
+            until(
+                lambda: "this worker receives no messages" in (redis_site.home / "log").read_text(),
+                "the new connection",
+            )
             redis_site.enqueue(5)
             redis_site.until_ended(5)
             assert worker.poll() is None
