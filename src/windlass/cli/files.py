@@ -17,11 +17,6 @@ files_group = typer.Typer(no_args_is_help=True, help="Files on a server: list, s
 trash_group = typer.Typer(no_args_is_help=True, help="The trash of a server: list, restore, empty.")
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(files_group, name="files")
-    app.add_typer(trash_group, name="trash")
-
-
 @files_group.command("list")
 def list_files(
     status: Annotated[str | None, typer.Option(help="Only files in this status, such as READY.")] = None,

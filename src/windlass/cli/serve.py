@@ -13,8 +13,7 @@ from windlass.cli.errors import CommandError
 from windlass.cli.listening_socket import browser_url, listen, require_loopback_in_open_mode
 from windlass.cli.processes import Host, Port, require_sandbox
 from windlass.cli.signals import StopRequests, exit_at_once
-from windlass.cli.supervisor import Program, Supervisor
-from windlass.cli.supervisor_pipe import DRAIN_SECONDS
+from windlass.cli.supervisor import DRAIN_SECONDS, Program, Supervisor
 
 #: Locked by the server and by every process that it starts.
 SHARED_LOCK = "serve.lock"
