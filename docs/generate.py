@@ -72,7 +72,7 @@ def problems() -> str:
 
 
 def events() -> str:
-    from windlass.events.types import EventType
+    from windlass.events.models import EventType
 
     return _values(EventType, "event")
 

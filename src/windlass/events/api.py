@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from windlass.events.journal import Recorder, recording
-from windlass.events.models import Event
-from windlass.events.notifications import add_listener
-from windlass.events.types import SYSTEM, EventType
+from windlass.events.journal import Recorder, add_listener, recording
+from windlass.events.models import SYSTEM, Event, EventType
 from windlass.kernel.clock import now, rfc3339
 
 __all__ = [

@@ -76,14 +76,20 @@ def change_account(owner: str, **by: int) -> None:
         if not any(_defaults().values()):
             return
         if _open_account(owner):  # its count includes what was written just now
-            _require_within_limits(owner, more)
+            error = _exceeded(quota_usage(owner), more, counted=True)
+            if error is not None:
+                raise error
             return
     within_limits = _with_limits(rows)
     for kind, number in more.items():
         taken = F(f"{kind}_used") + F(f"{kind}_reserved") + number
         within_limits = within_limits.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
     if not within_limits.update(**changes):
-        raise _exceeded(quota_usage(owner), more)
+        usage = quota_usage(owner)
+        freed_meanwhile = QuotaExceeded(
+            "bytes", limit=usage.bytes.limit or 0, used=usage.bytes.used, requested=more.get("bytes", 0)
+        )
+        raise _exceeded(usage, more) or freed_meanwhile
 
 
 def metadata_size(session: UploadSession) -> int:
@@ -100,16 +106,11 @@ def reserve_upload(session: UploadSession) -> None:
     change_account(session.owner, bytes_reserved=session.reserved, files_reserved=_files_of(session))
 
 
-def reserve_at_least(upload_id: uuid.UUID, size: int) -> None:
-    """Raise the reservation of an upload of unknown length to ``size``. The caller has locked its row."""
+def reserve(upload_id: uuid.UUID, size: int, *, may_decrease: bool) -> None:
+    """Set the reservation of an upload of unknown length for ``size`` bytes of content. Its row is locked."""
     session = _load_reservation(upload_id)
-    _set_reservation(session, max(session.reserved, size + metadata_size(session)))
-
-
-def reserve_exactly(upload_id: uuid.UUID, size: int) -> None:
-    """Set the reservation of an upload of unknown length to the ``size`` that is stored. Its row is locked."""
-    session = _load_reservation(upload_id)
-    _set_reservation(session, size + metadata_size(session))
+    needed = size + metadata_size(session)
+    _set_reservation(session, needed if may_decrease else max(session.reserved, needed))
 
 
 def restore_reservation(upload_id: uuid.UUID, reserved: int) -> None:
@@ -231,19 +232,11 @@ def _counted(owner: str) -> dict[str, int]:
     }
 
 
-def _require_within_limits(owner: str, more: dict[str, int]) -> None:
-    now = quota_usage(owner)
+def _exceeded(usage: Usage, more: dict[str, int], *, counted: bool = False) -> QuotaExceeded | None:
+    """The error for an increase beyond a limit. ``counted``: the increase is included in the figures already."""
     for kind in more:
-        amount: Amount = getattr(now, kind)
-        if amount.limit is not None and amount.used + amount.reserved > amount.limit:
-            raise _exceeded(now, more, counted=True)
-
-
-def _exceeded(now: Usage, more: dict[str, int], *, counted: bool = False) -> QuotaExceeded:
-    """``counted``: the increase is included in the figures already."""
-    for kind in more:
-        amount: Amount = getattr(now, kind)
+        amount: Amount = getattr(usage, kind)
         taken = amount.used + amount.reserved - (more[kind] if counted else 0)
         if amount.limit is not None and taken + more[kind] > amount.limit:
             return QuotaExceeded(kind, limit=amount.limit, used=taken, requested=more[kind])
-    return QuotaExceeded("bytes", limit=now.bytes.limit or 0, used=now.bytes.used, requested=more.get("bytes", 0))
+    return None
