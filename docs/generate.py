@@ -72,7 +72,7 @@ def problems() -> str:
 
 
 def events() -> str:
-    from windlass.events.models import EventType
+    from windlass.events.types import EventType
 
     return _values(EventType, "event")
 

@@ -19,10 +19,10 @@ from tests import markdown_pages
 from tests.markdown_pages import DOCS
 from windlass.cli import app
 from windlass.conf import Settings
-from windlass.events.models import EventType
+from windlass.events.types import EventType
 from windlass.files.profiles import Profile
 from windlass.files.states import FILE_TRANSITIONS, UPLOAD_TRANSITIONS, FileStatus, StepState, UploadStatus
-from windlass.jobs.models import AttemptOutcome, JobState, Stage
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.errors import all_problems
 from windlass.processing import registry
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from windlass.events.journal import Recorder, add_listener, recording
-from windlass.events.models import SYSTEM, Event, EventType
+from windlass.events.models import Event
+from windlass.events.types import SYSTEM, EventType
 from windlass.kernel.clock import now, rfc3339
 
 __all__ = [

@@ -17,7 +17,8 @@ from typing import Any
 
 from windlass.database import rows
 from windlass.database.connection import atomic, connection, on_commit
-from windlass.events.models import Event, EventType
+from windlass.events.models import Event
+from windlass.events.types import EventType
 from windlass.kernel.listeners import Listeners
 
 #: The PostgreSQL advisory lock under which events are numbered. SQLite allows one writer at a time.

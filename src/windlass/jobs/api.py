@@ -11,7 +11,7 @@ from windlass.jobs.claims import (
     try_claim,
 )
 from windlass.jobs.enqueue import any_open, cancel_of_file, delete_of_file, enqueue, prune, reopen, resume_of_file
-from windlass.jobs.models import Attempt, AttemptOutcome, Job, JobState, Stage
+from windlass.jobs.models import Attempt, Job
 from windlass.jobs.notify import check_broker, connect_broker
 from windlass.jobs.outcomes import StartedStage, dead_letter, finish, finish_and_continue, postpone, retry_later
 from windlass.jobs.recovery import (
@@ -21,6 +21,7 @@ from windlass.jobs.recovery import (
     revoke_claim,
     running_jobs_of,
 )
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
 
 __all__ = [
     "Attempt",

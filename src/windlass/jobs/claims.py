@@ -12,7 +12,8 @@ from django.db.models import Q
 from windlass import conf
 from windlass.database import rows
 from windlass.database.connection import atomic
-from windlass.jobs.models import Attempt, Job, JobState, Stage
+from windlass.jobs.models import Attempt, Job
+from windlass.jobs.states import JobState, Stage
 from windlass.kernel.clock import now
 
 

@@ -12,7 +12,8 @@ from django.db.models import F
 from windlass import conf
 from windlass.database.connection import on_commit
 from windlass.jobs import notify
-from windlass.jobs.models import Attempt, AttemptOutcome, Job, JobState, Stage
+from windlass.jobs.models import Attempt, Job
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.clock import now
 
 

@@ -2,32 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.ids import new_id
-
-
-class Stage(models.TextChoices):
-    """The three stages of processing. Each has its own job per file, and its own queue."""
-
-    INTAKE = "intake"  # checksum, duplicate, type, type rules, malware: a file must pass it to be served
-    DESCRIBE = "describe"  # facts by kind
-    DERIVE = "derive"  # thumbnails and previews
-
-
-class JobState(models.TextChoices):
-    QUEUED = "queued"  # due at due_at; workers may have been notified
-    RUNNING = "running"  # claimed under a lease
-    DONE = "done"  # its results are recorded
-    CANCELLED = "cancelled"  # its file was released or deleted
-    DEAD = "dead"  # a dead letter: its attempts are used up, or it cannot succeed
-
-
-class AttemptOutcome(models.TextChoices):
-    RUNNING = "running"  # in progress
-    DONE = "done"  # succeeded
-    FAILED = "failed"  # ended with an error
-    LOST = "lost"  # its lease expired: the worker died or stopped
-    POSTPONED = "postponed"  # a service that it needs is away; not counted as an attempt
-    CANCELLED = "cancelled"  # its file was released or deleted while it ran
 
 
 class Job(models.Model):

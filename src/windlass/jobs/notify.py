@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from windlass import conf
-from windlass.jobs.models import Stage
+from windlass.jobs.states import Stage
 
 TASK = "windlass.run_job"
 Notification = tuple[uuid.UUID, Stage]

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from windlass import conf
 from windlass.database import rows
 from windlass.jobs.claims import Claim, lease_end, update_claimed
-from windlass.jobs.models import Attempt, AttemptOutcome, Job, JobState, Stage
+from windlass.jobs.models import Attempt, Job
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.clock import now
 
 

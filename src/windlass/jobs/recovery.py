@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from windlass.jobs import notify
-from windlass.jobs.models import Attempt, AttemptOutcome, Job, JobState, Stage
+from windlass.jobs.models import Attempt, Job
+from windlass.jobs.states import AttemptOutcome, JobState, Stage
 from windlass.kernel.clock import now
 
 #: The longest time between two notifications for one job.
