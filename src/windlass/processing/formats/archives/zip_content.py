@@ -15,7 +15,7 @@ from windlass.processing.formats.archives.decompressors import (
     NotMeasured,
     decompressed_blocks,
 )
-from windlass.processing.formats.archives.unpacking import file_part
+from windlass.processing.formats.archives.unpacking import FilePart
 from windlass.processing.formats.archives.zip_directory import DEFLATED, STORED, BadZip, Member
 
 
@@ -26,7 +26,7 @@ def content_blocks(file: BinaryIO, member: Member, methods: Collection[int]) -> 
     """
     if member.is_encrypted or member.method not in methods:
         raise BadZip("An entry is locked, or packed by a method that is not read here.")
-    packed = file_part(file, zip_directory.local_header(file, member).data, member.packed)
+    packed = FilePart(file, zip_directory.local_header(file, member).data, member.packed)
     blocks = decompressed_blocks(packed, ZIP_METHODS[member.method]) if member.method != STORED else _stored(packed)
     crc = 0
     try:

@@ -13,11 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from windlass.processing.contract import Unreadable
+
 _END = struct.Struct("<4s4H2IH")
 _LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _HEADER = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
+LOCAL_HEADER_SIZE = _LOCAL.size
 _MARK, _END64_MARK, _ENTRY_MARK, _LOCAL_MARK = b"PK\x05\x06", b"PK\x06\x06", b"PK\x01\x02", b"PK\x03\x04"
 _ENCRYPTED_MARK = b"PK\x06\x08"
 _TAIL = _END.size + 65535
@@ -33,7 +36,7 @@ _UTF8 = 1 << 11
 _SYMLINK, _KIND = 0o120000, 0o170000
 
 
-class BadZip(ValueError):
+class BadZip(Unreadable):
     """The bytes are not a zip file, or a damaged one. The message is a sentence for the file's owner."""
 
 

@@ -1,4 +1,4 @@
-"""Survey of a tar file: headers of ustar, GNU and pax, sparse files included, read forward. Long names are bounded.
+"""Inspection of a tar file: headers of ustar, GNU and pax, sparse files included, read forward. Long names are bounded.
 
 After POSIX.1-2008 (pax, "ustar interchange format") and the GNU tar manual, "Basic Tar Format" and "Storing Sparse
 Files".
@@ -7,22 +7,19 @@ Files".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import FARTHEST, file_part
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import Entry, Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import FARTHEST, FilePart
 
 RECORD = 512
 _LONGEST_HEADER = 64 * 1024
 _DIRECTORY, _LINKS, _DEVICES, _SPARSE = b"5", b"12", b"346", b"S"
 
 
-def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey, up to the end mark or the end of the file between two entries. Raises Unreadable."""
+def inspect(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection, up to the end mark or the end of the file between two entries. Raises Unreadable."""
     records: dict[str, str] = {}
     offset = 0
     while (header := _read_record(file, offset)).strip(b"\0"):
@@ -43,7 +40,7 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
             ):
                 return
             if size:
-                surveyor.survey_nested(file_part(file, start, size))
+                inspector.inspect_nested(FilePart(file, start, size))
         records = {}
     if offset > file.seek(0, 2):
         raise Unreadable("The archive is damaged: it ends in the middle of an entry.")

@@ -1,44 +1,41 @@
-"""Survey of a file that is compressed as a whole, such as ``.gz`` and ``.xz``; a tar in it is listed."""
+"""Inspection of a file that is compressed as a whole, such as ``.gz`` and ``.xz``; a tar in it is listed."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from windlass.processing.formats.archives import archive_types, tar_survey
+from windlass.processing.formats.archives import archive_types, tar_inspection
 from windlass.processing.formats.archives.decompressors import COMPRESSIONS
-from windlass.processing.formats.archives.survey import Survey
-from windlass.processing.formats.archives.unpacking import unpack
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import UnpackedFile
 
 _XZ_HEADER = _XZ_FOOTER = 12
 _LARGEST_XZ_INDEX = 1024 * 1024
 
 
-def survey(file: BinaryIO, kind: str, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey. Raises Unreadable, LimitPassed, NotMeasured."""
+def inspect(kind: str, file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection. Raises Unreadable, LimitPassed, NotMeasured."""
     found.listed = False
-    if kind == archive_types.XZ and not surveyor.depth:
-        found.unpacked = _declared_xz_size(file, surveyor.meter.limit)
-        if found.unpacked > surveyor.meter.limit:
+    if kind == archive_types.XZ and not inspector.depth:
+        found.unpacked = _declared_xz_size(file, inspector.meter.limit)
+        if found.unpacked > inspector.meter.limit:
             return
-    content, unpacked = unpack(file, COMPRESSIONS[kind], surveyor.meter)
+    content = UnpackedFile(file, COMPRESSIONS[kind], inspector.meter)
     found.sizes, found.unpacked = "counted", 0
     try:
         if archive_types.is_tar(content.read(512)):
             content.seek(0)
             found.listed = True
-            tar_survey.survey(content, found, surveyor)
-        elif surveyor.measures:
-            surveyor.survey_nested(content)
+            tar_inspection.inspect(content, found, inspector)
+        elif inspector.measures:
+            inspector.inspect_nested(content)
         content.seek(0, 2)
     finally:
-        found.unpacked = max(found.unpacked, unpacked.counted)
-        found.has_trailing = unpacked.has_trailing
-        found.largest = max(found.largest, 0 if found.listed else unpacked.counted)
+        found.unpacked = max(found.unpacked, content.counted)
+        found.has_trailing = content.has_trailing
+        found.largest = max(found.largest, 0 if found.listed else content.counted)
 
 
 def _declared_xz_size(file: BinaryIO, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Survey of a rar file, versions 4 and 5: its headers. Only stored contents are read, so sizes are the file's claims.
+"""Inspection of a rar file, versions 4 and 5: its headers. Only stored contents are read, so sizes are claims.
 
 After RARLAB's "RAR 5.0 archive format" and the technote of RAR 4.
 """
@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import archive_types
-from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import FARTHEST, file_part
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import Entry, Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import FARTHEST, FilePart
 
 _RAR4_MARK, _RAR5_MARK = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 _LARGEST_HEADER = 64 * 1024
@@ -24,8 +21,8 @@ _CONTINUED = 8
 _LOCKED = "its table of contents is locked with a password"
 
 
-def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey. In a set of volumes a file counts where it begins. Raises Unreadable."""
+def inspect(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection. In a set of volumes a file counts where it begins. Raises Unreadable."""
     start = 0
     file.seek(0)
     if not file.read(4).startswith(b"Rar!"):
@@ -44,11 +41,11 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(entry):
             break
         if content is not None:
-            surveyor.survey_nested(content)
+            inspector.inspect_nested(content)
         file.seek(position)
 
 
-def _rar4_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | None]]:
+def _rar4_entries(file: BinaryIO, found: Inspection) -> Iterator[tuple[Entry, BinaryIO | None]]:
     while len(head := file.read(7)) == 7:
         _, kind, flags, size = struct.unpack("<HBHH", head)
         if size < 7:
@@ -62,7 +59,7 @@ def _rar4_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, Binary
         if kind == 0x74 and len(body) >= 25:
             entry, added = _rar4_file(body, flags)
             is_plain = body[18] == 0x30 and not entry.encrypted
-            yield entry, file_part(file, file.tell(), added) if is_plain else None
+            yield entry, FilePart(file, file.tell(), added) if is_plain else None
         if kind == 0x7B:
             return
         file.seek(added, 1)
@@ -89,7 +86,7 @@ def _rar4_file(body: bytes, flags: int) -> tuple[Entry, int]:
     return entry, packed
 
 
-def _rar5_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, BinaryIO | None]]:
+def _rar5_entries(file: BinaryIO, found: Inspection) -> Iterator[tuple[Entry, BinaryIO | None]]:
     while True:
         start = file.tell()
         size, length = _number(file.read(14)[4:], 0)
@@ -112,7 +109,7 @@ def _rar5_entries(file: BinaryIO, found: Survey) -> Iterator[tuple[Entry, Binary
             entry, is_plain = _rar5_file(fields)
             if fields.is_of_unknown_size:
                 found.unmeasured = "an entry does not say what it unpacks to"
-            yield entry, file_part(file, content_start, fields.data) if is_plain else None
+            yield entry, FilePart(file, content_start, fields.data) if is_plain else None
         file.seek(start + 4 + length + size + fields.data)
 
 

@@ -1,24 +1,21 @@
-"""Surveys of archives that are headers, each followed by its uncompressed content: cpio, ar (and deb), rpm."""
+"""Inspection of archives that are headers, each followed by its uncompressed content: cpio, ar (and deb), rpm."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import file_part
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import Entry, Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import FilePart
 
 _LONGEST_NAME = 64 * 1024
 _SYMLINK, _DEVICES, _FOLDER, _KIND = 0o120000, (0o020000, 0o060000, 0o010000), 0o040000, 0o170000
 _RPM_LEAD, _RPM_HEADER = 96, b"\x8e\xad\xe8"
 
 
-def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey of a cpio archive: newc, crc, odc, and the old binary format in both byte orders.
+def inspect_cpio(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection of a cpio archive: newc, crc, odc, and the old binary format in both byte orders.
 
     Raises Unreadable.
     """
@@ -36,7 +33,7 @@ def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(entry):
             return
         if size:
-            surveyor.survey_nested(file_part(file, start, size))
+            inspector.inspect_nested(FilePart(file, start, size))
         offset = start + _round_up(size, padding)
 
 
@@ -59,8 +56,8 @@ def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
     return 26, fields[3], fields[10], fields[11] << 16 | fields[12], 2
 
 
-def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey of an ar archive, with the long names of BSD. Raises Unreadable."""
+def inspect_ar(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection of an ar archive, with the long names of BSD. Raises Unreadable."""
     offset = 8
     while True:
         file.seek(offset)
@@ -79,11 +76,11 @@ def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         if not found.add(Entry(name, size)):
             return
         if size:
-            surveyor.survey_nested(file_part(file, start, size))
+            inspector.inspect_nested(FilePart(file, start, size))
 
 
-def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey of an rpm package, whose one content is a compressed archive. Raises Unreadable."""
+def inspect_rpm(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection of an rpm package, whose one content is a compressed archive. Raises Unreadable."""
     size, offset = file.seek(0, 2), _RPM_LEAD
     for is_signature in (True, False):
         file.seek(offset)
@@ -97,7 +94,7 @@ def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         raise Unreadable("The package is damaged: it ends before its content.")
     found.listed = False
     found.unpacked = size - offset
-    surveyor.survey_nested(file_part(file, offset, size - offset))
+    inspector.inspect_nested(FilePart(file, offset, size - offset))
 
 
 def _round_up(size: int, unit: int) -> int:

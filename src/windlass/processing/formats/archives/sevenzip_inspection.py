@@ -1,4 +1,4 @@
-"""Survey of a 7z file: names and sizes as its header claims them; contents are unpacked to find archives in them.
+"""Inspection of a 7z file: names and sizes as its header claims them; contents are unpacked to find archives in them.
 
 Programs unpack a stream to the size that the header gives, and no further. Coders that neither liblzma nor a library of
 ours has (PPMd, BCJ2, AES) are not read.
@@ -11,33 +11,24 @@ import io
 import lzma
 import struct
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import archive_types
 from windlass.processing.formats.archives.decompressors import (
     OUTPUT_SIZE,
     Compression,
-    Decompressor,
+    NotMeasured,
+    decompressed_blocks,
     deflate64,
     lzma1_filter,
     raw_deflate,
     until_end,
 )
-from windlass.processing.formats.archives.sevenzip_header import (
-    Folder,
-    HeaderReader,
-    Streams,
-    TooMany,
-    read_files,
-    read_streams,
-)
-from windlass.processing.formats.archives.survey import Survey
-from windlass.processing.formats.archives.unpacking import file_part, unpack
+from windlass.processing.formats.archives.inspection import Inspection, Inspector
+from windlass.processing.formats.archives.sevenzip_header import Folder, HeaderReader, Streams, TooMany
+from windlass.processing.formats.archives.unpacking import FilePart, UnpackedFile
 from windlass.processing.formats.read_limits import MB
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
 
 Unpack = Callable[[BinaryIO], Iterator[bytes]]
 
@@ -45,11 +36,13 @@ _LARGEST_HEADER = 16 * MB
 _HEADER, _ADDITIONAL, _STREAMS, _FILES, _ENCODED_HEADER = 1, 3, 4, 5, 23
 _AES = bytes.fromhex("06f10701")
 
-_COPY, _LZMA, _LZMA2, _DELTA = b"\x00", bytes.fromhex("030101"), b"\x21", b"\x03"
-_DEFLATE64 = bytes.fromhex("040109")
-_DECOMPRESSORS: dict[bytes, Callable[[], Decompressor]] = {
-    bytes.fromhex("040108"): raw_deflate,
-    bytes.fromhex("040202"): bz2.BZ2Decompressor,
+_LZMA, _LZMA2, _DELTA = bytes.fromhex("030101"), b"\x21", b"\x03"
+#: Coders that liblzma does not have: copy, Deflate, Deflate64, bzip2.
+_UNPACK_BY_CODER: dict[bytes, Unpack] = {
+    b"\x00": lambda packed: iter(lambda: packed.read(OUTPUT_SIZE), b""),
+    bytes.fromhex("040108"): lambda packed: until_end(packed, raw_deflate()),
+    bytes.fromhex("040109"): deflate64,
+    bytes.fromhex("040202"): lambda packed: until_end(packed, bz2.BZ2Decompressor()),
 }
 _BRANCHES = {
     bytes.fromhex("03030103"): lzma.FILTER_X86,
@@ -62,12 +55,12 @@ _BRANCHES = {
 }
 
 
-def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey. Raises Unreadable, LimitPassed, NotMeasured."""
+def inspect(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection. Raises Unreadable, LimitPassed, NotMeasured."""
     file.seek(0)
     if not file.read(6).startswith(archive_types.SEVEN_ZIP_MARK):
         start = archive_types.embedded_archive_offset(file)
-        file = file_part(file, start, file.seek(0, 2) - start)
+        file = FilePart(file, start, file.seek(0, 2) - start)
     header = _header(file, found)
     if header is None:
         return
@@ -75,12 +68,14 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     try:
         while kind := header.number():
             if kind == _STREAMS:
-                streams = read_streams(header)
+                streams = header.streams()
             elif kind == _FILES:
-                _add_files(header, streams, found)
+                for entry in header.files(streams.sizes):
+                    if not found.add(entry):
+                        break
                 break
             elif kind == _ADDITIONAL:
-                read_streams(header)
+                header.streams()
             else:
                 raise Unreadable("The archive's table of contents has a part that is not known.")
     except TooMany as error:
@@ -88,34 +83,27 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         return
     found.encrypted |= any(coder == _AES for folder in streams.folders for coder, _ in folder.coders)
     found.unpacked = max(found.unpacked, sum(folder.size for folder in streams.folders))
-    if surveyor.measures and found.unpacked <= surveyor.meter.limit:
-        _survey_folders(file, streams, surveyor)
+    if inspector.measures and found.unpacked <= inspector.meter.limit:
+        _inspect_folders(file, streams, inspector)
 
 
-def _add_files(header: HeaderReader, streams: Streams, found: Survey) -> None:
-    for entry in read_files(header, streams):
-        if not found.add(entry):
-            return
-
-
-def _survey_folders(file: BinaryIO, streams: Streams, surveyor: Surveyor) -> None:
-    """Survey the archives in each folder whose coders are read."""
+def _inspect_folders(file: BinaryIO, streams: Streams, inspector: Inspector) -> None:
+    """Inspect the archives in each folder whose coders are read."""
     offset, sizes, packs = 32 + streams.start, iter(streams.sizes), iter(streams.packed)
     for folder, count in zip(streams.folders, streams.counts, strict=False):
         packed = sum(next(packs, 0) for _ in range(folder.packs))
-        unpack_folder = _unpacker(folder)
-        own = [next(sizes, 0) for _ in range(count)]
-        if unpack_folder is not None:
-            content, _ = unpack(file_part(file, offset, packed), _compression(unpack_folder), surveyor.meter)
-            start = 0
-            for size in own:
+        compression = _compression(folder)
+        file_sizes, start = [next(sizes, 0) for _ in range(count)], 0
+        if compression is not None:
+            content = UnpackedFile(FilePart(file, offset, packed), compression, inspector.meter)
+            for size in file_sizes:
                 if size:
-                    surveyor.survey_nested(file_part(content, start, size))
+                    inspector.inspect_nested(FilePart(content, start, size))
                 start += size
         offset += packed
 
 
-def _header(file: BinaryIO, found: Survey) -> HeaderReader | None:
+def _header(file: BinaryIO, found: Inspection) -> HeaderReader | None:
     """Read the header, which may be compressed; None where it is encrypted or empty."""
     file.seek(0)
     start = file.read(32)
@@ -127,7 +115,7 @@ def _header(file: BinaryIO, found: Survey) -> HeaderReader | None:
     reader = HeaderReader(_read_at(file, 32 + offset, size))
     kind = reader.number()
     if kind == _ENCODED_HEADER:
-        streams = read_streams(reader)
+        streams = reader.streams()
         if not streams.folders or not streams.packed:
             raise Unreadable("The archive's table of contents is damaged.")
         if any(coder == _AES for coder, _ in streams.folders[0].coders):
@@ -152,39 +140,30 @@ def _unpacked_header(file: BinaryIO, streams: Streams) -> bytes:
     folder = streams.folders[0]
     if folder.size > _LARGEST_HEADER:
         raise Unreadable("The archive's table of contents is too large.")
-    unpack_folder = _unpacker(folder)
-    if unpack_folder is None:
+    compression = _compression(folder)
+    if compression is None:
         raise Unreadable("The archive's table of contents is packed in a way that is not known.")
     packed = _read_at(file, 32 + streams.start, streams.packed[0])
     try:
-        return b"".join(unpack_folder(io.BytesIO(packed)))
-    except (lzma.LZMAError, EOFError, OSError, ValueError, struct.error, MemoryError) as error:
+        return b"".join(decompressed_blocks(io.BytesIO(packed), compression))
+    except (Unreadable, NotMeasured) as error:
         raise Unreadable("The archive's table of contents cannot be unpacked.") from error
 
 
-def _unpacker(folder: Folder) -> Unpack | None:
-    """Return what unpacks the folder's stream; None where one of its coders is not read here."""
+def _compression(folder: Folder) -> Compression | None:
+    """Return how the folder's stream is compressed; None where one of its coders is not read here."""
     if not folder.is_chain:
         return None
-    ids = [coder for coder, _ in folder.coders]
-    if ids == [_COPY]:
-        return lambda packed: _bounded(iter(lambda: packed.read(OUTPUT_SIZE), b""), folder.size)
-    if ids == [_DEFLATE64]:
-        return lambda packed: _bounded(deflate64(packed), folder.size)
-    if len(ids) == 1 and ids[0] in _DECOMPRESSORS:
-        make = _DECOMPRESSORS[ids[0]]
-        return lambda packed: _bounded(until_end(packed, make()), folder.size)
-    filters = [_filter(coder, properties) for coder, properties in folder.coders]
-    known = [each for each in filters if each is not None]
-    if len(known) < len(filters) or known[-1]["id"] not in (lzma.FILTER_LZMA1, lzma.FILTER_LZMA2):
+    unpack = _UNPACK_BY_CODER.get(folder.coders[0][0]) if len(folder.coders) == 1 else None
+    unpack = unpack or _liblzma_unpacker(folder)
+    return Compression(stream=lambda packed, _: _bounded(unpack(packed), folder.size)) if unpack else None
+
+
+def _liblzma_unpacker(folder: Folder) -> Unpack | None:
+    filters = [each for coder, properties in folder.coders if (each := _filter(coder, properties))]
+    if len(filters) < len(folder.coders) or filters[-1]["id"] not in (lzma.FILTER_LZMA1, lzma.FILTER_LZMA2):
         return None
-    return lambda packed: _bounded(
-        until_end(packed, lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=known)), folder.size
-    )
-
-
-def _compression(unpack_folder: Unpack) -> Compression:
-    return Compression(stream=lambda packed, _: unpack_folder(packed))
+    return lambda packed: until_end(packed, lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters))
 
 
 def _filter(coder: bytes, properties: bytes) -> dict[str, Any] | None:
