@@ -17,7 +17,7 @@ _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 _LONGEST_NAME = 256
 
 
-def inspect(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
     """Fill in the inspection. Raises Unreadable."""
     del inspector  # MSZIP, Quantum and LZX are not decompressed
     head = _read_exactly(file, 0, _HEADER.size)
@@ -32,8 +32,8 @@ def inspect(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
     for number in range(folders):
         data_at, blocks, _ = _FOLDER.unpack(_read_exactly(file, offset + number * (_FOLDER.size + folder_reserve), 8))
         declared += _folder_size(file, data_at, blocks, data_reserve)
-    _add_files(file, files_at, min(files, MOST_ENTRIES), found)
-    found.unpacked = max(found.unpacked, declared)
+    _add_files(file, files_at, min(files, MOST_ENTRIES), inspection)
+    inspection.unpacked = max(inspection.unpacked, declared)
 
 
 def _folder_size(file: BinaryIO, offset: int, blocks: int, reserve: int) -> int:
@@ -45,12 +45,12 @@ def _folder_size(file: BinaryIO, offset: int, blocks: int, reserve: int) -> int:
     return size
 
 
-def _add_files(file: BinaryIO, offset: int, count: int, found: Inspection) -> None:
+def _add_files(file: BinaryIO, offset: int, count: int, inspection: Inspection) -> None:
     for _ in range(count):
         size = _FILE.unpack(_read_exactly(file, offset, _FILE.size))[0]
         name = _text(file, offset + _FILE.size)
         offset += _FILE.size + len(name) + 1
-        if not found.add(Entry(name.decode("utf-8", "replace"), size)):
+        if not inspection.add(Entry(name.decode("utf-8", "replace"), size)):
             return
 
 

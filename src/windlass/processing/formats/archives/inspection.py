@@ -103,6 +103,9 @@ class Inspection:
         self._names[hash(entry.name)] += 1
         return True
 
+    def mark_locked(self) -> None:
+        self.encrypted, self.unmeasured = True, "its table of contents is locked with a password"
+
     def merge(self, other: Inspection) -> None:
         """Take the larger of each figure of an inspection of the same bytes as another format."""
         if other.all_unpacked > self.all_unpacked:

@@ -17,12 +17,12 @@ _IS_DIRECTORY = 2
 _PRIMARY, _SUPPLEMENTARY, _LAST = 1, 2, 255
 
 
-def inspect(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
+def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
     """Fill in the inspection from the tree with the larger claim; each content is read once. Raises Unreadable."""
     trees: list[Inspection] = []
     inspected: set[int] = set()
     for root, is_joliet in _roots(file):
-        tree = Inspection(found.packed) if trees else found
+        tree = Inspection(inspection.packed) if trees else inspection
         for name, start, size, is_directory in _walk(file, root, is_joliet=is_joliet):
             if not tree.add(Entry(name, 0 if is_directory else size, is_directory=is_directory)):
                 break
@@ -32,7 +32,7 @@ def inspect(file: BinaryIO, found: Inspection, inspector: Inspector) -> None:
         trees.append(tree)
     if not trees:
         raise Unreadable("The disc image is damaged: it has no directory.")
-    found.entries, found.unpacked = max(each.entries for each in trees), max(each.unpacked for each in trees)
+    inspection.entries, inspection.unpacked = max(each.entries for each in trees), max(each.unpacked for each in trees)
 
 
 def _roots(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:

@@ -25,8 +25,7 @@ def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> Non
     directories = zip_directory.directories(file)
     if not directories:
         if zip_directory.is_encrypted(file):
-            inspection.encrypted = True
-            inspection.unmeasured = "its table of contents is locked with a password"
+            inspection.mark_locked()
             return
         if inspector.measures:
             _Zip(file, inspection, inspector).measure_unlisted(0, file.seek(0, 2))
