@@ -82,7 +82,7 @@ def file_of(http: httpx.Client, upload: str) -> str:
     return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
 
 
-def test_tus(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
+def test_tus_uploads_are_staged_and_then_saved(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
     data = os.urandom(3 * MB + 1)
     path = create(http, len(data))
     assert patch(http, path, 0, data[:MB]).status_code == 204
@@ -91,7 +91,7 @@ def test_tus(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
     proved(http, asked, remote, file_of(http, path), data)
 
 
-def test_chunks_in_any_order(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
+def test_chunks_in_random_order_are_saved(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
     data = os.urandom(12 * 65_536 + 1)
     upload = ChunkUpload.create(http, data, 65_536)
     for index in random.Random(3).sample(range(upload.total), upload.total):
@@ -101,7 +101,7 @@ def test_chunks_in_any_order(http: httpx.Client, asked: ServerProcess, remote: P
     proved(http, asked, remote, made.json()["file_id"], data)
 
 
-def test_forms_pictures_and_what_is_made_of_them(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
+def test_forms_and_thumbnails_are_saved_and_deleted(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
     data = png(300, 200)
     made = http.post("/files/", files={"file": ("a.png", data)}).json()
     assert made["checksum"] == digest(data), "hashed while it came"
@@ -111,9 +111,7 @@ def test_forms_pictures_and_what_is_made_of_them(http: httpx.Client, asked: Serv
     assert not [name for name in files(remote) if made["id"] in name]
 
 
-def test_a_storage_that_fails_costs_nothing_that_was_acknowledged(
-    http: httpx.Client, asked: ServerProcess, remote: Path
-) -> None:
+def test_a_failing_storage_loses_no_acknowledged_bytes(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
     data = os.urandom(2 * MB)
     path = create(http, len(data))
     assert patch(http, path, 0, data[:MB]).status_code == 204
@@ -129,7 +127,7 @@ def test_a_storage_that_fails_costs_nothing_that_was_acknowledged(
     proved(http, asked, remote, file_of(http, path), data)
 
 
-def test_a_process_that_dies_between_saving_and_recording(
+def test_an_upload_resumes_after_a_kill_between_saving_and_recording(
     make_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     place = tmp_path / "files"
@@ -150,7 +148,7 @@ def test_a_process_that_dies_between_saving_and_recording(
         proved(http, server, place, file_of(http, path), data)
 
 
-def test_windlass_check_says_what_is_wrong(tmp_path: Path) -> None:
+def test_windlass_check_names_the_wrong_setting(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "home", **settings("no.such.Storage"))
     wrong = server.command("check")
     assert wrong.returncode == 1

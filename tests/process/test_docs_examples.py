@@ -76,7 +76,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=markdown_pages.name)
-def test_page(page: Path, shared_server: ServerProcess, directory: Path) -> None:
+def test_blocks_of_each_page_print_what_the_page_shows(
+    page: Path, shared_server: ServerProcess, directory: Path
+) -> None:
     run(page, directory, shared_server.home, {ADDRESS: at(shared_server)})
 
 

@@ -68,7 +68,7 @@ def file_of(http: httpx.Client, upload: str) -> str:
     return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
 
 
-def test_tus_in_pieces(http: httpx.Client, asked: ServerProcess) -> None:
+def test_tus_uploads_are_encrypted_at_every_step(http: httpx.Client, asked: ServerProcess) -> None:
     data = content(3 * MB + 7)
     path, at = create(http, len(data)), 0
     for step in (1, 14, 2 * MB, 500, len(data)):
@@ -78,7 +78,7 @@ def test_tus_in_pieces(http: httpx.Client, asked: ServerProcess) -> None:
     proved(http, asked.home, file_of(http, path), data)
 
 
-def test_chunks_in_random_order(http: httpx.Client, asked: ServerProcess) -> None:
+def test_chunks_in_random_order_are_encrypted(http: httpx.Client, asked: ServerProcess) -> None:
     data = content(20 * 65_536 + 11)
     upload = ChunkUpload.create(http, data, 65_536)
     order = random.Random(5).sample(range(upload.total), upload.total)
@@ -90,7 +90,7 @@ def test_chunks_in_random_order(http: httpx.Client, asked: ServerProcess) -> Non
     proved(http, asked.home, made.json()["file_id"], data)
 
 
-def test_forms_and_raw_bodies(http: httpx.Client, asked: ServerProcess) -> None:
+def test_forms_and_raw_bodies_are_encrypted(http: httpx.Client, asked: ServerProcess) -> None:
     for size in (200_000, 5 * MB):
         form, raw = content(size), content(size)
         made = http.post("/files/", files={"file": ("a.bin", form)})
@@ -98,7 +98,7 @@ def test_forms_and_raw_bodies(http: httpx.Client, asked: ServerProcess) -> None:
         proved(http, asked.home, http.post("/files/?filename=a.bin", content=raw).json()["id"], raw)
 
 
-def test_what_is_joined_is_encrypted_anew(http: httpx.Client, asked: ServerProcess) -> None:
+def test_concatenated_uploads_are_encrypted_under_a_new_header(http: httpx.Client, asked: ServerProcess) -> None:
     parts = [content(MB + 5), content(2 * MB)]
     paths = []
     for part in parts:
@@ -111,7 +111,7 @@ def test_what_is_joined_is_encrypted_anew(http: httpx.Client, asked: ServerProce
     proved(http, asked.home, file_of(http, upload), b"".join(parts))
 
 
-def test_what_is_made_of_a_file_is_encrypted_too(http: httpx.Client, asked: ServerProcess) -> None:
+def test_renditions_are_encrypted(http: httpx.Client, asked: ServerProcess) -> None:
     line = f"The mark of this text is {secrets.token_hex(16)}.\n"
     text = http.post("/files/", files={"file": ("a.html", f"<html><body><p>{line}</p></body></html>" * 20)}).json()[
         "id"
@@ -126,7 +126,7 @@ def test_what_is_made_of_a_file_is_encrypted_too(http: httpx.Client, asked: Serv
     assert len(list((asked.home / "media" / "renditions").rglob("*.enc"))) >= 2
 
 
-def test_the_proxy_is_not_asked_to_send_what_it_cannot_read(http: httpx.Client) -> None:
+def test_encrypted_downloads_are_not_delegated_to_the_proxy(http: httpx.Client) -> None:
     """SENDFILE is set, and a download comes from here all the same."""
     data = content(100_000)
     file = http.post("/files/?filename=a.bin", content=data).json()["id"]
@@ -136,7 +136,9 @@ def test_the_proxy_is_not_asked_to_send_what_it_cannot_read(http: httpx.Client) 
     assert sent.content == data
 
 
-def test_a_server_that_is_killed_goes_on_under_the_same_key(make_server: Callable[..., ServerProcess]) -> None:
+def test_an_upload_resumes_under_its_key_after_a_kill_and_a_key_rotation(
+    make_server: Callable[..., ServerProcess],
+) -> None:
     """And the key is changed meanwhile: what was begun under the old one is finished under it."""
     server = make_server(ENCRYPTION_KEY=KEY, CHECKPOINT_BYTES=str(2 * MB), CHECKPOINT_SECONDS="1")
     data, kept = content(24 * MB), Kept(server)
@@ -157,7 +159,7 @@ def test_a_server_that_is_killed_goes_on_under_the_same_key(make_server: Callabl
         proved(http, server.home, file_of(http, path), data)
 
 
-def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Callable[..., ServerProcess]) -> None:
+def test_without_the_key_encrypted_files_are_503_and_return_with_it(make_server: Callable[..., ServerProcess]) -> None:
     """What is stored while there is no key is plain, and stays readable when the key is back."""
     server = make_server(ENCRYPTION_KEY=KEY)
     plain, secret = content(70_000), content(70_000)
@@ -186,7 +188,7 @@ def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Call
         assert http.get(f"/files/{shown}/download/").content == plain
 
 
-def test_a_key_that_is_none_is_said_and_not_repeated(tmp_path: Path) -> None:
+def test_an_invalid_key_is_reported_without_its_value(tmp_path: Path) -> None:
     bad = "c2hvcnQ="
     server = ServerProcess(tmp_path / "home", ENCRYPTION_KEY=bad)
     wrong = server.command("check")

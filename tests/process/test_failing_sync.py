@@ -71,7 +71,9 @@ def status(http: httpx.Client, upload: str) -> str:
     return found
 
 
-def test_a_request_of_tus_is_not_acknowledged(unsound: ServerProcess, http: httpx.Client, disk: Disk) -> None:
+def test_a_tus_patch_is_not_acknowledged_after_a_failed_sync(
+    unsound: ServerProcess, http: httpx.Client, disk: Disk
+) -> None:
     data, kept = os.urandom(100_000), Kept(unsound)
     path = create(http, len(data))
     assert patch(http, path, 0, data[:10]).status_code == 204
@@ -90,7 +92,7 @@ def test_a_request_of_tus_is_not_acknowledged(unsound: ServerProcess, http: http
     assert (record["status"], record["checksum"]) == ("READY", digest(data))
 
 
-def test_a_chunk_is_not_acknowledged(http: httpx.Client, disk: Disk) -> None:
+def test_a_chunk_is_not_acknowledged_after_a_failed_sync(http: httpx.Client, disk: Disk) -> None:
     upload = ChunkUpload.create(http, os.urandom(30_000), 10_000)
     assert upload.put(0).status_code == 200
     with disk.failing("/media/objects/"):
@@ -101,7 +103,9 @@ def test_a_chunk_is_not_acknowledged(http: httpx.Client, disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 3_000_000], ids=["small", "streamed"])
-def test_a_form_and_a_raw_body_leave_nothing(unsound: ServerProcess, http: httpx.Client, disk: Disk, size: int) -> None:
+def test_a_form_and_a_raw_body_store_nothing_after_a_failed_sync(
+    unsound: ServerProcess, http: httpx.Client, disk: Disk, size: int
+) -> None:
     data, kept = os.urandom(size), Kept(unsound)
     before = kept.everything()
     with disk.failing("/media/objects/"):
@@ -113,7 +117,7 @@ def test_a_form_and_a_raw_body_leave_nothing(unsound: ServerProcess, http: httpx
     assert ended(http, again.json()["id"])["checksum"] == digest(data)
 
 
-def test_a_commit_that_was_not_synced_is_not_acknowledged(
+def test_a_database_commit_that_was_not_synced_is_not_acknowledged(
     unsound: ServerProcess, http: httpx.Client, disk: Disk
 ) -> None:
     """The database's log cannot be synced: nobody hears of success, and it goes on afterwards."""

@@ -87,7 +87,7 @@ def test_tus_resumes_after_a_full_disk(server_on_small_disks: ServerProcess, htt
 
 
 @pytest.mark.parametrize("way", ["put", "send"])
-def test_a_chunk_refused_by_a_full_disk_is_sent_again(
+def test_a_chunk_refused_by_a_full_disk_can_be_resent(
     server_on_small_disks: ServerProcess, http: httpx.Client, way: str
 ) -> None:
     link, before = stored(http)
@@ -106,7 +106,7 @@ def test_a_chunk_refused_by_a_full_disk_is_sent_again(
     assert http.delete(f"/files/{done['file_id']}/").status_code == 204
 
 
-def test_a_form_and_a_raw_body_leave_nothing_on_a_full_disk(
+def test_a_form_and_a_raw_body_store_nothing_on_a_full_disk(
     server_on_small_disks: ServerProcess, http: httpx.Client
 ) -> None:
     link, before = stored(http)

@@ -68,17 +68,17 @@ def test_line_22_a_whole_file_in_one_request(http: httpx.Client, number: int | N
     assert served(http, made.headers["Location"]) == content
 
 
-def test_line_22_the_body_may_end_by_itself(http: httpx.Client) -> None:
+def test_line_22_a_chunked_body_may_complete_an_upload(http: httpx.Client) -> None:
     made = http.post("/files/", headers=LAST, content=iter([b"ab", b"cd"]))
     assert (made.status_code, made.headers["Upload-Offset"], made.json()["size"]) == (201, "4", 4)
 
 
-def test_line_22_an_empty_file(http: httpx.Client) -> None:
+def test_line_22_an_empty_file_is_created(http: httpx.Client) -> None:
     made = http.post("/files/", headers=LAST)
     assert (made.status_code, made.headers["Upload-Offset"], made.json()["size"]) == (201, "0", 0)
 
 
-def test_line_22_metadata_is_understood_here_too(http: httpx.Client) -> None:
+def test_line_22_tus_metadata_is_accepted(http: httpx.Client) -> None:
     said = metadata(filename="told.png", filetype="image/png", reference="r1", note="kept")
     path = begin(http, b"ab", headers=said | PARTIAL)
     done = append(http, path, 2, b"cd", LAST).json()
@@ -86,7 +86,7 @@ def test_line_22_metadata_is_understood_here_too(http: httpx.Client) -> None:
     assert (done["reference"], done["metadata"]) == ("r1", {"note": "kept"})
 
 
-def test_line_22_a_part_says_nothing_of_the_type_of_the_whole(http: httpx.Client) -> None:
+def test_line_22_partial_upload_is_no_declared_type_of_the_file(http: httpx.Client) -> None:
     path = begin(http, b"ab", headers=PARTIAL, url="/files/?filename=a.txt&reference=r2")
     done = append(http, path, 2, b"cd", LAST).json()
     assert (done["original_filename"], done["declared_mime_type"], done["reference"]) == ("a.txt", None, "r2")
@@ -96,7 +96,7 @@ def test_line_22_a_part_says_nothing_of_the_type_of_the_whole(http: httpx.Client
 
 
 @pytest.mark.parametrize("number", [6, 8, 10])
-def test_line_22_an_interim_response_says_where_to_go_on(http: httpx.Client, wire: Wire, number: int) -> None:
+def test_line_22_an_interim_response_has_the_location_to_resume(http: httpx.Client, wire: Wire, number: int) -> None:
     """It comes before the body has ended, and what it names can be resumed when the connection breaks."""
     content = os.urandom(4000)
     head = LAST | version(number) | {"Content-Length": str(len(content))}
@@ -113,12 +113,12 @@ def test_line_22_an_interim_response_says_where_to_go_on(http: httpx.Client, wir
 
 
 @pytest.mark.parametrize("number", [None, 3, 99])
-def test_line_22_there_is_none_for_a_version_that_does_not_match(wire: Wire, number: int | None) -> None:
+def test_line_22_unknown_versions_get_no_interim_response(wire: Wire, number: int | None) -> None:
     wire.head("POST", "/files/", LAST | version(number) | {"Content-Length": "4"}, b"abcd")
     assert wire.answer().status == 201  # the first status line is the last one's
 
 
-def test_line_22_the_interim_and_the_last_response_name_one_place(wire: Wire) -> None:
+def test_line_22_interim_and_final_responses_have_the_same_location(wire: Wire) -> None:
     wire.head("POST", "/files/", LAST | version(8) | {"Content-Length": "4", "Expect": "100-continue"})
     status, interim = wire.interim()
     assert status == 104
@@ -127,7 +127,7 @@ def test_line_22_the_interim_and_the_last_response_name_one_place(wire: Wire) ->
     assert wire.answer().headers["location"] == interim["location"]
 
 
-def test_line_22_what_makes_sense_in_neither_protocol_is_no_file(http: httpx.Client, kept: Kept) -> None:
+def test_line_22_inconsistent_headers_are_refused(http: httpx.Client, kept: Kept) -> None:
     before = kept.everything()
     for headers in (
         LAST | TUS,
@@ -146,7 +146,7 @@ def test_line_22_what_makes_sense_in_neither_protocol_is_no_file(http: httpx.Cli
 
 
 @pytest.mark.parametrize("number", VERSIONS)
-def test_line_23_every_success_says_the_state(http: httpx.Client, number: int | None) -> None:
+def test_line_23_every_success_has_offset_completeness_and_limits(http: httpx.Client, number: int | None) -> None:
     made = http.post("/files/", headers=MORE | version(number) | {"Upload-Length": "8"})
     path = made.headers["Location"]
     age = "expires" if number == 6 else "max-age"
@@ -162,7 +162,7 @@ def test_line_23_every_success_says_the_state(http: httpx.Client, number: int | 
     assert served(http, path) == b"abcdefgh"
 
 
-def test_line_24_head_says_where_an_upload_stands(http: httpx.Client) -> None:
+def test_line_24_head_returns_offset_completeness_and_limits(http: httpx.Client) -> None:
     path = begin(http)
     said = http.head(path, headers=version(8))
     assert said.status_code in (200, 204)
@@ -179,7 +179,7 @@ def test_line_24_head_says_where_an_upload_stands(http: httpx.Client) -> None:
 # Lines 25 and 26: append
 
 
-def test_line_25_another_offset_is_told_the_right_one(http: httpx.Client) -> None:
+def test_line_25_a_wrong_offset_is_refused_with_the_expected_one(http: httpx.Client) -> None:
     path = begin(http, b"abcd")
     refused = append(http, path, 2, b"cdef", MORE)
     document = problem(refused, "mismatching-upload-offset", 409)
@@ -188,7 +188,7 @@ def test_line_25_another_offset_is_told_the_right_one(http: httpx.Client) -> Non
     assert state(http, path) == (4, "?0")
 
 
-def test_line_25_an_empty_request_completes(http: httpx.Client) -> None:
+def test_line_25_an_empty_request_may_complete_an_upload(http: httpx.Client) -> None:
     path = begin(http, b"abcd")
     done = append(http, path, 4, b"", LAST)
     assert (done.status_code, done.json()["size"], done.headers["Upload-Complete"]) == (201, 4, "?1")
@@ -196,7 +196,7 @@ def test_line_25_an_empty_request_completes(http: httpx.Client) -> None:
     assert served(http, path) == b"abcd"
 
 
-def test_line_25_what_is_missing_or_of_another_type_is_refused(http: httpx.Client) -> None:
+def test_line_25_missing_fields_and_a_wrong_content_type_are_refused(http: httpx.Client) -> None:
     path = begin(http, b"abcd")
     wrong = http.patch(path, headers=MORE | {"Upload-Offset": "4", "Content-Type": "text/plain"}, content=b"e")
     assert (wrong.status_code, wrong.headers["Accept-Patch"]) == (415, "application/partial-upload")
@@ -209,7 +209,7 @@ def test_line_25_what_is_missing_or_of_another_type_is_refused(http: httpx.Clien
     assert state(http, path) == (6, "?0")
 
 
-def test_line_25_the_last_request_again_answers_as_it_did(http: httpx.Client, kept: Kept) -> None:
+def test_line_25_a_repeated_completing_request_gets_the_same_reply(http: httpx.Client, kept: Kept) -> None:
     content = os.urandom(MB + 10)
     path = begin(http, content[:1000])
     first = append(http, path, 1000, content[1000:], LAST)
@@ -229,7 +229,7 @@ def test_line_25_the_last_request_again_answers_as_it_did(http: httpx.Client, ke
     assert served(http, path) == content
 
 
-def test_line_26_only_the_client_says_that_it_is_complete(http: httpx.Client, kept: Kept) -> None:
+def test_line_26_only_upload_complete_completes_an_upload(http: httpx.Client, kept: Kept) -> None:
     files = kept.files()
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     assert append(http, path, 4, b"efgh", MORE).headers["Upload-Complete"] == "?0"
@@ -244,7 +244,7 @@ def test_line_26_only_the_client_says_that_it_is_complete(http: httpx.Client, ke
 # Line 27: lengths
 
 
-def test_line_27_lengths_that_disagree_are_refused(http: httpx.Client, kept: Kept) -> None:
+def test_line_27_inconsistent_lengths_are_refused(http: httpx.Client, kept: Kept) -> None:
     before = kept.everything()
     problem(http.post("/files/", headers=LAST | {"Upload-Length": "5"}, content=b"abcd"), "inconsistent-upload-length")
     problem(http.post("/files/", headers=MORE | {"Upload-Length": "3"}, content=b"abcd"), "inconsistent-upload-length")
@@ -256,7 +256,7 @@ def test_line_27_lengths_that_disagree_are_refused(http: httpx.Client, kept: Kep
     assert append(http, path, 4, b"efgh", LAST).status_code == 201
 
 
-def test_line_27_a_last_body_that_ends_too_early_does_not_complete(http: httpx.Client) -> None:
+def test_line_27_a_final_body_that_is_too_short_does_not_complete(http: httpx.Client) -> None:
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     problem(append(http, path, 4, iter([b"ef"]), LAST), "inconsistent-upload-length")
     assert state(http, path) == (6, "?0")
@@ -266,7 +266,7 @@ def test_line_27_a_last_body_that_ends_too_early_does_not_complete(http: httpx.C
 
 @pytest.mark.parametrize("complete", [MORE, LAST], ids=["more", "last"])
 @pytest.mark.parametrize(("number", "lives"), [(6, True), (8, False), (None, False)])
-def test_line_27_nothing_beyond_the_length_is_kept(
+def test_line_27_bytes_beyond_the_length_are_not_stored(
     http: httpx.Client, kept: Kept, complete: dict[str, str], number: int | None, lives: bool
 ) -> None:
     files = kept.files()
@@ -282,7 +282,7 @@ def test_line_27_nothing_beyond_the_length_is_kept(
         assert not kept.object_of(path).exists()
 
 
-def test_line_27_over_the_servers_own_limit(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_27_uploads_above_the_servers_limit_are_refused(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(MAX_UPLOAD_SIZE="1000")
     with connect(server) as http:
         for reply in (
@@ -307,7 +307,7 @@ def test_line_28_delete_ends_an_upload(http: httpx.Client, kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("path", ["/files/", f"/uploads/{uuid.uuid4()}"])
-def test_line_28_options_says_the_limits_and_both_protocols(http: httpx.Client, path: str) -> None:
+def test_line_28_options_announces_limits_and_both_protocols(http: httpx.Client, path: str) -> None:
     said = http.options(path)
     assert said.status_code == 204
     assert said.headers["Upload-Limit"] == f"max-size={5 * 1024 * MB}, min-size=0, max-age=86400"
@@ -325,7 +325,7 @@ def digest(name: str, field: str, content: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["sha-256", "sha-512"])
 @pytest.mark.parametrize("size", [5, 2 * MB])
-def test_line_29_a_body_with_another_digest_does_not_count(http: httpx.Client, name: str, size: int) -> None:
+def test_line_29_a_body_with_a_wrong_content_digest_is_not_stored(http: httpx.Client, name: str, size: int) -> None:
     content = os.urandom(size)
     path = begin(http, b"head")
     refused = append(http, path, 4, content, LAST | digest(name, "Content-Digest", content + b"!"))
@@ -337,7 +337,7 @@ def test_line_29_a_body_with_another_digest_does_not_count(http: httpx.Client, n
 
 @pytest.mark.parametrize("name", ["sha-256", "sha-512"])
 @pytest.mark.parametrize("said_with", ["the first", "the last"])
-def test_line_29_a_file_with_another_digest_is_not_processed(
+def test_line_29_a_file_with_a_wrong_repr_digest_fails(
     http: httpx.Client, kept: Kept, name: str, said_with: str
 ) -> None:
     content = os.urandom(3000)
@@ -356,7 +356,7 @@ def test_line_29_a_file_with_another_digest_is_not_processed(
 # Line 30: what HEAD says holds
 
 
-def test_line_30_an_offset_that_was_told_is_taken(http: httpx.Client, wire: Wire) -> None:
+def test_line_30_an_offset_returned_by_head_is_accepted_by_patch(http: httpx.Client, wire: Wire) -> None:
     """The writer whose connection is dead is told to let go before the offset is told."""
     content = os.urandom(3 * MB)
     path = begin(http)
@@ -370,7 +370,7 @@ def test_line_30_an_offset_that_was_told_is_taken(http: httpx.Client, wire: Wire
 # One upload, one dialect
 
 
-def test_an_upload_goes_on_in_the_dialect_it_was_begun_in(http: httpx.Client) -> None:
+def test_an_upload_is_continued_in_its_own_dialect_only(http: httpx.Client) -> None:
     ours, theirs = begin(http), create(http, 4)
     assert append(http, theirs, 0, b"abcd", LAST).status_code == 409
     assert patch(http, ours, 0, b"abcd").status_code == 409

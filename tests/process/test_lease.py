@@ -90,7 +90,7 @@ def assert_displaced(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("first", ["HEAD", "PATCH"])
-def test_line_15_a_half_open_connection_lets_go(
+def test_line_15_a_newer_request_takes_the_lease_of_a_half_open_connection(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept, first: str
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
@@ -107,7 +107,7 @@ def test_line_15_a_half_open_connection_lets_go(
     assert served(http, path) == content
 
 
-def test_line_15_a_half_open_connection_lets_go_in_another_process(
+def test_line_15_a_newer_request_takes_the_lease_of_a_connection_in_another_process(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
@@ -123,7 +123,7 @@ def test_line_15_a_half_open_connection_lets_go_in_another_process(
     assert served(http, path) == content
 
 
-def test_line_15_every_holder_in_turn_lets_go_for_the_newest(
+def test_line_15_each_newer_request_takes_the_lease_of_the_one_before(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept
 ) -> None:
     """A network that dies again and again: each connection brought a little."""
@@ -153,7 +153,7 @@ def test_termination_stops_a_writer_in_another_process(http: httpx.Client, kept:
     assert not kept.object_of(path).exists()
 
 
-def test_what_is_asked_for_is_the_lease_and_nothing_else(
+def test_requests_that_do_not_need_the_lease_do_not_interrupt_the_writer(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept
 ) -> None:
     """Looking at an upload that is being written does not disturb its writer."""
@@ -172,7 +172,9 @@ def test_what_is_asked_for_is_the_lease_and_nothing_else(
 # A holder that is stopped
 
 
-def test_line_15_a_stopped_holder_keeps_its_bytes_apart(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+def test_line_15_nobody_writes_while_a_stopped_holder_could_still_write(
+    http: httpx.Client, kept: Kept, other: OtherWeb
+) -> None:
     """Its lease lapses, but its writes could still come: nobody else writes until they cannot."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(other.port) as late:
@@ -193,7 +195,7 @@ def test_line_15_a_stopped_holder_keeps_its_bytes_apart(http: httpx.Client, kept
     assert served(http, path) == content
 
 
-def test_a_holder_stopped_before_its_first_byte_is_fenced(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+def test_a_holder_stopped_before_its_first_write_is_fenced(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
     """Between taking the lease and locking the object it holds nobody up; when it wakes, the upload is another's."""
     for _ in range(20):
         path, theirs = create(http, SIZE), b"\0" * SIZE
@@ -224,7 +226,7 @@ def is_locked(kept: Kept, path: str) -> bool:
 # Two at once
 
 
-def test_line_17_of_two_in_two_processes_one_wins(
+def test_line_17_one_of_two_requests_in_two_processes_succeeds(
     shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
 ) -> None:
     for _ in range(20):
@@ -265,7 +267,7 @@ ROUNDS = 30
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 @pytest.mark.parametrize("dialect", ["tus", "ietf"])
-def test_line_30_head_right_after_a_cut_tells_what_the_next_patch_needs(
+def test_line_30_head_after_a_cut_connection_returns_the_offset_that_patch_accepts(
     shared_server: ServerProcess, http: httpx.Client, dialect: str, reset: bool
 ) -> None:
     """Whatever arrived counts or does not; either way HEAD, status and PATCH agree on it."""
@@ -291,7 +293,7 @@ def test_line_30_head_right_after_a_cut_tells_what_the_next_patch_needs(
         assert last.status_code < 300, (number, at, last.text)
 
 
-def test_a_chunk_whose_client_is_gone_can_be_sent_again(shared_server: ServerProcess, http: httpx.Client) -> None:
+def test_a_chunk_of_a_disconnected_client_can_be_resent(shared_server: ServerProcess, http: httpx.Client) -> None:
     content = os.urandom(1024)
     asked = {"filename": "a", "total_size": 1024, "mime_type": "", "chunk_size": 1024}
     for number in range(ROUNDS // 3):

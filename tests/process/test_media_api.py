@@ -51,7 +51,7 @@ def simple(http: httpx.Client, name: str, data: bytes, kind: str = "", **fields:
     return http.post(f"{API}/upload/simple", data=fields, files={"file": (name, data, kind) if kind else (name, data)})
 
 
-def test_a_video_in_chunks(http: httpx.Client) -> None:
+def test_a_video_is_uploaded_in_chunks_and_finalized(http: httpx.Client) -> None:
     video = samples.mp4(320, 240, 2)
     made = begin(http, video)
     assert made.status_code == 200, made.text
@@ -111,7 +111,7 @@ def test_a_video_in_chunks(http: httpx.Client) -> None:
     problem(http.get(f"{API}/{media['id']}"), 404, "not-found")
 
 
-def test_a_picture_at_once(http: httpx.Client) -> None:
+def test_a_picture_is_uploaded_in_one_request(http: httpx.Client) -> None:
     answer = simple(http, "in the sun.jpg", samples.jpeg(800, 600), post_id="post-2", media_type="image")
     assert answer.status_code == 200, answer.text
     media = answer.json()
@@ -141,7 +141,7 @@ def size_of(picture: bytes) -> tuple[int, int]:
         ("dance.webp", lambda: samples.animated_webp(200, 150), {"duration": 1.0, "codec": None, "bitrate": None}),
     ],
 )
-def test_every_kind_is_described_in_the_answer(
+def test_every_media_type_is_described_in_the_reply(
     http: httpx.Client, name: str, make: Callable[[], bytes], expected: dict[str, Any]
 ) -> None:
     answer = simple(http, name, make())
@@ -154,7 +154,7 @@ def test_every_kind_is_described_in_the_answer(
     assert http.get(media["file_path"]).content == make()
 
 
-def test_finalizing_as_another_kind_is_refused(http: httpx.Client) -> None:
+def test_finalizing_with_a_media_type_that_the_content_contradicts_is_refused(http: httpx.Client) -> None:
     """The chunks are in; what is said last is held against the content, and the answer stays the same."""
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()
@@ -165,14 +165,14 @@ def test_finalizing_as_another_kind_is_refused(http: httpx.Client) -> None:
         problem(answer, 422, "file-rejected", rule="media-type", limit="image", actual="video")
 
 
-def test_fields_may_come_after_the_file(http: httpx.Client) -> None:
+def test_form_fields_may_follow_the_file(http: httpx.Client) -> None:
     parts = [("file", ("a.png", samples.png(200, 150))), ("post_id", (None, "late"))]
     media = http.post(f"{API}/upload/simple", files=parts).json()
     assert (media["post_id"], media["content_type"]) == ("late", "image/png")
 
 
 @pytest.mark.parametrize("field", ["file", "images"])
-def test_a_blob_of_a_page_has_a_type_and_no_name(http: httpx.Client, field: str) -> None:
+def test_a_browsers_blob_is_accepted_by_its_type(http: httpx.Client, field: str) -> None:
     path = "simple" if field == "file" else "images"
     sent = {field: ("blob", samples.png(200, 150), "image/png")}
     answer = http.post(f"{API}/upload/{path}", files=sent)
@@ -189,7 +189,7 @@ def test_a_blob_of_a_page_has_a_type_and_no_name(http: httpx.Client, field: str)
 
 
 @pytest.mark.parametrize("where", ["after", "around", "query and after"])
-def test_a_chunks_fields_may_come_after_its_bytes(http: httpx.Client, kept: Kept, where: str) -> None:
+def test_form_fields_may_follow_the_bytes_of_a_chunk(http: httpx.Client, kept: Kept, where: str) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video, chunk_size=len(video)).json()["upload_id"]
     index = [("chunk_index", (None, "0"))]
@@ -230,7 +230,7 @@ def test_a_chunks_fields_may_come_after_its_bytes(http: httpx.Client, kept: Kept
         ("sound.mp4", samples.m4a(2), {}, 415, "type-not-allowed"),
     ],
 )
-def test_what_the_content_breaks(
+def test_content_that_breaks_a_rule_is_rejected(
     http: httpx.Client, name: str, data: bytes, fields: dict[str, str], status: int, rule: str | None
 ) -> None:
     answer = simple(http, name, data, **fields)
@@ -245,7 +245,7 @@ def test_what_the_content_breaks(
     problem(http.get(f"/files/{told['media_id']}/download/"), 403, "file-refused")
 
 
-def test_a_media_type_that_the_content_contradicts(http: httpx.Client) -> None:
+def test_a_wrong_media_type_is_refused_by_name_or_by_content(http: httpx.Client) -> None:
     """By the name at once; by the content, of a file whose name and type say nothing else, once it is known."""
     problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="video"), 422, "invalid-field")
     problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="song"), 422, "invalid-field")
@@ -270,7 +270,7 @@ def test_a_media_type_that_the_content_contradicts(http: httpx.Client) -> None:
         ({"post_id": "a\0"}, 422, "invalid-field"),
     ],
 )
-def test_a_breach_that_the_fields_show(
+def test_init_fields_that_break_a_rule_are_refused(
     http: httpx.Client, kept: Kept, change: dict[str, Any], status: int, slug: str
 ) -> None:
     before = kept.everything()
@@ -280,14 +280,14 @@ def test_a_breach_that_the_fields_show(
     assert http.post(f"{API}/upload/init", json=asked | {"content_type": 5}).status_code == 422
 
 
-def test_too_much_at_once(http: httpx.Client, kept: Kept) -> None:
+def test_files_above_the_limit_of_one_request_are_refused(http: httpx.Client, kept: Kept) -> None:
     before = kept.everything()
     problem(simple(http, "a.mp4", bytes(51 * MB)), 413, "file-too-large", limit=50 * MB)
     problem(simple(http, "a.jpg", bytes(21 * MB)), 413, "file-too-large", limit=20 * MB)
     assert not kept.gained(before)
 
 
-def test_pictures_each_for_itself(http: httpx.Client) -> None:
+def test_each_picture_of_a_form_succeeds_or_fails_by_itself(http: httpx.Client) -> None:
     parts = [
         ("images", ("one.jpg", samples.jpeg(200, 200))),
         ("files", ("two.jpg", samples.html())),
@@ -313,7 +313,7 @@ def test_eleven_pictures_are_too_many(http: httpx.Client, kept: Kept) -> None:
     assert not kept.gained(before)
 
 
-def test_bad_forms_leave_nothing(http: httpx.Client, kept: Kept) -> None:
+def test_invalid_forms_store_nothing(http: httpx.Client, kept: Kept) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()["upload_id"]
     before = kept.everything()
@@ -344,7 +344,7 @@ def test_bad_forms_leave_nothing(http: httpx.Client, kept: Kept) -> None:
     assert not kept.gained(before)
 
 
-def test_giving_up(http: httpx.Client, kept: Kept) -> None:
+def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, kept: Kept) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()["upload_id"]
     assert chunk(http, upload, 0, video).status_code == 200
@@ -356,7 +356,7 @@ def test_giving_up(http: httpx.Client, kept: Kept) -> None:
     problem(http.post(f"{API}/upload/{upload}/finalize"), 410, "upload-gone")
 
 
-def test_a_published_post_gives_its_bytes_back(http: httpx.Client, kept: Kept) -> None:
+def test_publishing_a_post_releases_its_files(http: httpx.Client, kept: Kept) -> None:
     # Sizes of its own: content that another test has sent would stay with that file.
     first, second = (simple(http, "a.jpg", samples.jpeg(203, n), post_id="out").json() for n in (207, 211))
     other = simple(http, "a.jpg", samples.jpeg(200, 220), post_id="not yet").json()
@@ -373,7 +373,7 @@ def test_a_published_post_gives_its_bytes_back(http: httpx.Client, kept: Kept) -
     assert http.get(other["file_path"]).status_code == 200
 
 
-def test_what_is_taken(http: httpx.Client) -> None:
+def test_supported_formats_lists_types_and_limits(http: httpx.Client) -> None:
     found = http.get(f"{API}/supported-formats").json()
     assert set(found) == {"video", "image", "chunk_size", "max_images"}
     assert found["video"]["max_size"] == 500 * MB
@@ -385,13 +385,13 @@ def test_what_is_taken(http: httpx.Client) -> None:
     assert listed["media"]["max_size"] == 500 * MB
 
 
-def test_only_media_is_shown_as_media(http: httpx.Client) -> None:
+def test_files_of_other_profiles_are_not_found(http: httpx.Client) -> None:
     record = http.post("/files/", files={"file": ("a.txt", b"no picture")}).json()
     problem(http.get(f"{API}/{record['id']}"), 404, "not-found")
     problem(http.delete(f"{API}/{record['id']}"), 404, "not-found")
 
 
-def test_every_dialect_keeps_the_profiles_rules(http: httpx.Client) -> None:
+def test_every_dialect_enforces_the_rules_of_the_media_profile(http: httpx.Client) -> None:
     refused = http.post("/files/?profile=media&filename=a.pdf", content=b"x")
     problem(refused, 415, "unsupported-media-type")
     small = http.post("/files/?profile=media&filename=a.png", content=samples.png(64, 48)).json()
@@ -399,7 +399,9 @@ def test_every_dialect_keeps_the_profiles_rules(http: httpx.Client) -> None:
     assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", "dimensions")
 
 
-def test_rules_and_waiting_by_the_settings(make_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_settings_change_rules_waiting_and_credentials(
+    make_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
     """Shorter videos, no waiting, and credentials."""
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[media.media_types.video]\nmax_duration = 1.5\n")

@@ -254,7 +254,7 @@ def test_force_script_name_is_the_prefix_of_links(tmp_path: Path) -> None:
     made.script(PRELUDE + UPLOAD + '\nmigrate()\nasyncio.run(use("/shop"))')
 
 
-def test_a_user_model_with_another_key_and_no_username(tmp_path: Path) -> None:
+def test_a_custom_user_model_without_username_works(tmp_path: Path) -> None:
     made = project(tmp_path, user=UUID_KEY)
     made.script(USE)
     ended = made.run("-m", "windlass", "token", "create", "--user", "bob@example.org", "--staff")
@@ -274,7 +274,9 @@ def test_a_user_model_with_another_key_and_no_username(tmp_path: Path) -> None:
     ],
     ids=["by-rule", "by-rule-and-is", "settable", "no-staff", "needs-more"],
 )
-def test_a_token_for_staff(tmp_path: Path, user: str, name: str, message: str | None) -> None:
+def test_a_staff_token_is_created_only_for_a_user_who_can_be_staff(
+    tmp_path: Path, user: str, name: str, message: str | None
+) -> None:
     """Either the user is staff afterwards, or the command says why not and creates neither user nor token."""
     made = project(tmp_path, user=user)
     made.script(PRELUDE + "migrate()")

@@ -92,7 +92,9 @@ DIALECTS: dict[str, Send] = {
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_no_dialect_goes_beyond_it(http: httpx.Client, limited: ServerProcess, dialect: str) -> None:
+def test_every_dialect_refuses_an_upload_beyond_the_quota(
+    http: httpx.Client, limited: ServerProcess, dialect: str
+) -> None:
     stored(http, 200_000)
     before = Kept(limited).everything()
     answer = DIALECTS[dialect](http, os.urandom(150_000))
@@ -104,7 +106,7 @@ def test_no_dialect_goes_beyond_it(http: httpx.Client, limited: ServerProcess, d
     assert not Kept(limited).gained(before)
 
 
-def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -> None:
+def test_the_declared_length_is_reserved_until_the_upload_ends(http: httpx.Client) -> None:
     path = create(http, 200_000)
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 0, "reserved": 200_000, "trashed": 0}
     assert usage(http)["files"] == {"limit": 60, "used": 0, "reserved": 1, "trashed": 0}
@@ -116,7 +118,7 @@ def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 1000, "reserved": 0, "trashed": 0}
 
 
-def test_large_metadata_counts_and_harms_no_file(http: httpx.Client, limited: ServerProcess) -> None:
+def test_large_metadata_counts_towards_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
     """A kilobyte of it is free. All of it is echoed, and the file is processed like any other."""
     few, many = metadata(note="x" * 500), metadata(note="x" * 11_000)
     sent = len(many["Upload-Metadata"])
@@ -144,7 +146,7 @@ def test_large_metadata_counts_and_harms_no_file(http: httpx.Client, limited: Se
     assert Kept(limited).session(small)["client_metadata"] is None
 
 
-def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.Client) -> None:
+def test_an_upload_of_unknown_length_grows_up_to_the_quota(http: httpx.Client) -> None:
     held = stored(http, 200_000)
     made = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"})
     path, data = made.headers["Location"], os.urandom(250_000)
@@ -160,7 +162,7 @@ def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.C
     assert ended(http, last.headers["Windlass-File"])["size"] == 250_000
 
 
-def test_fifty_at_once_never_exceed_it(http: httpx.Client, limited: ServerProcess) -> None:
+def test_fifty_concurrent_uploads_never_exceed_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
     """Of 50 uploads of 20 000 bytes in several dialects, 15 fit."""
 
     def one(number: int) -> int:
@@ -184,7 +186,7 @@ def test_fifty_at_once_never_exceed_it(http: httpx.Client, limited: ServerProces
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": LIMIT, "reserved": 0, "trashed": 0}
 
 
-def test_released_and_equal_files(http: httpx.Client) -> None:
+def test_every_duplicate_counts_towards_the_quota_until_it_is_released(http: httpx.Client) -> None:
     """Every record counts its own size, shared bytes or not, until its bytes are released."""
     data = os.urandom(50_000)
     ids = [http.put("/files/a.bin", content=data).json()["id"] for _ in range(2)]
@@ -197,7 +199,7 @@ def test_released_and_equal_files(http: httpx.Client) -> None:
     assert http.get(f"/files/{ids[1]}/download/").content == data
 
 
-def test_equal_files_are_one_object_until_the_last_is_gone(http: httpx.Client, limited: ServerProcess) -> None:
+def test_equal_files_share_one_object_until_the_last_is_deleted(http: httpx.Client, limited: ServerProcess) -> None:
     kept, data = Kept(limited), os.urandom(40_000)
     before = kept.objects()
     first = ended(http, http.put("/files/a.bin", content=data).json()["id"])
@@ -213,7 +215,7 @@ def test_equal_files_are_one_object_until_the_last_is_gone(http: httpx.Client, l
     assert kept.objects() == before
 
 
-def test_the_command_shows_and_sets(http: httpx.Client, limited: ServerProcess) -> None:
+def test_the_quota_command_shows_and_sets_limits(http: httpx.Client, limited: ServerProcess) -> None:
     stored(http, 1000)
     said = limited.command("quota", "set", "anonymous", "--bytes", "1200", "--json")
     assert json.loads(said.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0, "trashed": 0}
@@ -224,7 +226,7 @@ def test_the_command_shows_and_sets(http: httpx.Client, limited: ServerProcess) 
     assert usage(http)["bytes"]["limit"] == LIMIT
 
 
-def test_a_disk_that_is_nearly_full_takes_no_new_uploads(make_server: Callable[..., ServerProcess]) -> None:
+def test_new_uploads_are_refused_below_the_disk_reserve(make_server: Callable[..., ServerProcess]) -> None:
     """What is under way goes on; what is stored is served and can be deleted."""
     server = make_server()
     with connect(server) as http:
@@ -247,7 +249,7 @@ def test_a_disk_that_is_nearly_full_takes_no_new_uploads(make_server: Callable[.
     assert Kept(server).one("SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", key_of(record["id"])) == 0
 
 
-def test_a_published_post_says_what_really_went(http: httpx.Client) -> None:
+def test_a_published_post_reports_the_bytes_that_were_freed(http: httpx.Client) -> None:
     """Bytes that a file outside the post refers to as well stay, and the quota gets back what the records took."""
     data = os.urandom(30_000)
     ids = [http.put("/files/a.bin", params={"reference": name}, content=data).json()["id"] for name in ("out", "kept")]

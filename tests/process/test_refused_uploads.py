@@ -61,7 +61,7 @@ OVER = {
 
 @pytest.mark.parametrize("kind", OVER)
 @pytest.mark.parametrize("expect", [{}, {"Expect": "100-continue"}], ids=["", "expect"])
-def test_over_the_limit_is_refused_before_the_body_is_read(
+def test_a_length_above_the_limit_is_refused_before_the_body_is_read(
     wire: Wire, kept: Kept, kind: str, expect: dict[str, str]
 ) -> None:
     before = kept.everything()
@@ -77,7 +77,9 @@ def test_over_the_limit_is_refused_before_the_body_is_read(
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT])
-def test_over_the_limit_is_refused_in_mid_stream(http: httpx.Client, wire: Wire, kept: Kept, size: int) -> None:
+def test_a_chunked_body_above_the_limit_is_refused_while_it_arrives(
+    http: httpx.Client, wire: Wire, kept: Kept, size: int
+) -> None:
     before = kept.everything()
     for headers, parts in (({}, (b"", b"")), (FORM, (PART, END))):
         with Wire(urlsplit(str(http.base_url)).port or 0) as connection:
@@ -104,7 +106,7 @@ def push(wire: Wire, size: int, end: bytes) -> Answer:
     return wire.answer()
 
 
-def test_exactly_the_limit_is_taken(http: httpx.Client) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(http: httpx.Client) -> None:
     content = os.urandom(LIMIT)
     path = create(http, LIMIT)
     assert patch(http, path, 0, content).status_code == 204
@@ -112,7 +114,7 @@ def test_exactly_the_limit_is_taken(http: httpx.Client) -> None:
     assert http.post("/files/", headers=FORM, content=PART + content + END).status_code == 201
 
 
-def test_a_form_that_names_no_profile_is_held_to_the_default_one_at_its_first_file(wire: Wire, kept: Kept) -> None:
+def test_a_form_without_a_profile_has_the_default_limit_at_its_first_file(wire: Wire, kept: Kept) -> None:
     """A field could name a profile with a higher limit; once the file begins, none can."""
     before = kept.everything()
     wire.head("POST", "/files/", FORM | {"Content-Length": str(3 * LIMIT)}, PART)
@@ -122,7 +124,7 @@ def test_a_form_that_names_no_profile_is_held_to_the_default_one_at_its_first_fi
     assert not kept.gained(before)
 
 
-def test_a_form_whose_length_says_little_of_its_file(http: httpx.Client, kept: Kept) -> None:
+def test_a_form_is_refused_by_the_size_of_its_file_and_not_by_its_own_length(http: httpx.Client, kept: Kept) -> None:
     """The head of a form a little over the limit may be all right; its file is not."""
     before = kept.everything()
     refused = http.post("/files/", headers=FORM, content=PART + bytes(LIMIT + 1) + END)
@@ -167,7 +169,7 @@ def refusals(http: httpx.Client) -> dict[str, tuple[str, str, Mapping[str, str],
         "a broken form",
     ],
 )
-def test_a_refused_client_hears_the_whole_answer_and_the_connection_ends(
+def test_a_refused_client_receives_the_whole_reply_before_the_connection_closes(
     http: httpx.Client, wire: Wire, kind: str
 ) -> None:
     """More is sent than fits any buffer between the two: closing at once would reset the connection."""
@@ -192,7 +194,7 @@ def test_a_refused_small_request_keeps_its_connection(http: httpx.Client, wire: 
     assert wire.answer().headers["upload-offset"] == "4"
 
 
-def test_an_invited_client_is_invited_once_it_is_admitted(http: httpx.Client, wire: Wire) -> None:
+def test_a_client_gets_100_continue_once_it_is_admitted(http: httpx.Client, wire: Wire) -> None:
     path = create(http, 4)
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "4", "Expect": "100-continue"})
     assert wire._reader.readline() == b"HTTP/1.1 100 Continue\r\n"
@@ -244,7 +246,7 @@ def test_a_bad_head_is_a_documented_problem(
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1" * 40, "5, 6"])
-def test_a_content_length_that_is_no_number_ends_the_connection(limited: ServerProcess, length: str) -> None:
+def test_an_invalid_content_length_closes_the_connection(limited: ServerProcess, length: str) -> None:
     with Wire(limited.port) as wire:
         wire.head("POST", "/files/", {"Content-Length": length}, b"abc")
         assert wire.answer().status in (400, 413)
@@ -254,7 +256,7 @@ def test_a_content_length_that_is_no_number_ends_the_connection(limited: ServerP
 # Every reply
 
 
-def test_every_reply_has_an_id_and_is_not_sniffed(http: httpx.Client) -> None:
+def test_every_reply_has_a_request_id_and_nosniff(http: httpx.Client) -> None:
     path = create(http, 4)
     for reply in (
         http.head(path, headers=TUS),
@@ -269,7 +271,7 @@ def test_every_reply_has_an_id_and_is_not_sniffed(http: httpx.Client) -> None:
         assert len(reply.headers["X-Request-ID"]) >= 8
 
 
-def test_a_sane_request_id_is_echoed_and_another_replaced(http: httpx.Client) -> None:
+def test_a_valid_request_id_is_echoed_and_an_invalid_one_replaced(http: httpx.Client) -> None:
     for offered in ("abc-123", "A.b_c"):
         for path in ("/files/", "/livez", f"/files/{uuid.uuid4()}/"):
             assert http.get(path, headers={"X-Request-ID": offered}).headers.get_list("X-Request-ID") == [offered]
@@ -291,7 +293,7 @@ def test_a_foreign_host_is_refused_on_both_planes(limited: ServerProcess, host: 
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
-def test_a_foreign_page_may_not_act_in_open_mode(http: httpx.Client, kept: Kept, origin: str) -> None:
+def test_another_origin_is_refused_in_open_mode(http: httpx.Client, kept: Kept, origin: str) -> None:
     path = create(http, 4)
     before = kept.everything()
     foreign = {"Origin": origin}
@@ -328,7 +330,7 @@ def people(private: ServerProcess) -> Iterator[tuple[httpx.Client, httpx.Client]
         yield first, second
 
 
-def test_without_a_credential_nothing_is_taken(private: ServerProcess) -> None:
+def test_without_a_credential_nothing_is_stored(private: ServerProcess) -> None:
     kept = Kept(private)
     with connect(private) as http:
         for refused in (
@@ -347,14 +349,14 @@ def test_without_a_credential_nothing_is_taken(private: ServerProcess) -> None:
     assert kept.everything() == (0, 0, set())
 
 
-def test_without_a_credential_no_body_is_invited(private: ServerProcess) -> None:
+def test_without_a_credential_there_is_no_100_continue(private: ServerProcess) -> None:
     with Wire(private.port) as wire:
         wire.head("POST", "/files/", {"Content-Length": "1000000", "Expect": "100-continue"})
         refused = wire.answer()
         assert (refused.status, refused.invited) == (401, False)
 
 
-def test_the_upload_of_another_is_not_there(private: ServerProcess, people: tuple[httpx.Client, httpx.Client]) -> None:
+def test_another_users_upload_is_not_found(private: ServerProcess, people: tuple[httpx.Client, httpx.Client]) -> None:
     ann, ben = people
     path = create(ann, 8, metadata(filename="mine.txt"))
     patch(ann, path, 0, b"abcd")
@@ -381,7 +383,7 @@ def test_the_upload_of_another_is_not_there(private: ServerProcess, people: tupl
     assert patch(ben, path, 4, b"efgh").status_code == 404, "nor can its last request be repeated"
 
 
-def test_a_reader_that_never_reads_is_no_trouble(limited: ServerProcess) -> None:
+def test_a_half_closed_connection_stores_what_it_sent(limited: ServerProcess) -> None:
     """A client that shuts its sending side down in the middle of a body has gone."""
     with Wire(limited.port) as wire, connect(limited) as http:
         path = create(http, 8)
@@ -406,7 +408,7 @@ NOT_OURS = [
 
 
 @pytest.mark.parametrize(("method", "path", "status"), NOT_OURS)
-def test_line_1_every_reply_to_a_tus_request_says_the_version(
+def test_line_1_every_reply_to_a_tus_request_has_tus_resumable(
     http: httpx.Client, method: str, path: str, status: int
 ) -> None:
     answer = http.request(method, path, headers=TUS)
@@ -415,7 +417,7 @@ def test_line_1_every_reply_to_a_tus_request_says_the_version(
     assert "Tus-Resumable" not in http.request(method, path).headers or path.startswith("/uploads/x")
 
 
-def test_line_1_refusals_before_any_route_say_the_version(http: httpx.Client) -> None:
+def test_line_1_refusals_before_routing_have_tus_resumable(http: httpx.Client) -> None:
     host = http.get("/files/", headers=TUS | {"Host": "elsewhere.example"})
     large = http.post("/uploads/grants/", headers=TUS, content=bytes(5 * MB))
     assert (host.status_code, large.status_code) == (400, 413)
@@ -447,7 +449,7 @@ def test_a_length_beyond_every_limit_is_413_in_every_dialect(http: httpx.Client,
     assert not kept.gained(before)
 
 
-def test_a_creation_in_chunks_without_bytes_is_a_creation(http: httpx.Client, wire: Wire) -> None:
+def test_a_creation_with_an_empty_chunked_body_creates_an_upload(http: httpx.Client, wire: Wire) -> None:
     partial = create(http, 1, {"Upload-Concat": "partial"})
     patch(http, partial, 0, b"a")
     final = {"Upload-Concat": f"final;{partial}"}
@@ -466,7 +468,7 @@ def test_a_creation_in_chunks_without_bytes_is_a_creation(http: httpx.Client, wi
 
 @pytest.mark.parametrize("size", [5, MB + 5])
 @pytest.mark.parametrize("more", [1, 2 * MB])
-def test_line_5_a_body_in_chunks_beyond_the_length_is_413_and_what_fits_is_kept(
+def test_line_5_a_chunked_body_beyond_the_length_is_413_and_stored_up_to_it(
     http: httpx.Client, size: int, more: int
 ) -> None:
     path, content = create(http, size), os.urandom(size + more)
@@ -478,7 +480,7 @@ def test_line_5_a_body_in_chunks_beyond_the_length_is_413_and_what_fits_is_kept(
 
 
 @pytest.mark.parametrize("size", [0, 5])
-def test_a_complete_upload_takes_nothing_at_its_end(http: httpx.Client, size: int) -> None:
+def test_a_complete_upload_refuses_further_bytes(http: httpx.Client, size: int) -> None:
     path, content = create(http, size), os.urandom(size)
     if size:
         assert patch(http, path, 0, content).status_code == 204
@@ -494,7 +496,7 @@ def test_a_complete_upload_takes_nothing_at_its_end(http: httpx.Client, size: in
         assert patch(http, path, 1, content[1:]).status_code == 409
 
 
-def test_line_25_only_the_request_that_completed_an_upload_repeats_its_answer(http: httpx.Client) -> None:
+def test_line_25_only_the_completing_request_can_be_repeated(http: httpx.Client) -> None:
     headers = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1"}
 
     def append(path: str, at: int, content: bytes, **more: str) -> httpx.Response:
@@ -528,7 +530,7 @@ BEGUN = {"tus": PATCH | {"Upload-Length": "100"}, "ietf": {"Upload-Complete": "?
 
 @pytest.mark.parametrize("dialect", BEGUN)
 @pytest.mark.parametrize("reason", ["silence", "past the length", "wrong digest"])
-def test_line_9_an_interrupted_creation_tells_where_it_goes_on(
+def test_line_9_an_interrupted_creation_returns_location_and_offset(
     silent: ServerProcess, dialect: str, reason: str
 ) -> None:
     body = {"silence": b"x" * 40, "past the length": b"x" * 140, "wrong digest": b"x" * 100}[reason]

@@ -70,7 +70,7 @@ def asked(in_bucket: ServerProcess) -> ServerProcess:
     return in_bucket
 
 
-def test_what_takes_long_to_import_is_there_before_the_first_upload(in_bucket: ServerProcess) -> None:
+def test_slow_imports_happen_during_warm_up(in_bucket: ServerProcess) -> None:
     """Half a second on the event loop else, for all that are being served."""
     script = (
         "import sys, django; django.setup(); from windlass.cli import web_server; "
@@ -104,7 +104,7 @@ def file_of(http: httpx.Client, upload: str) -> str:
 
 
 @pytest.mark.parametrize("size", [0, 1000, PART_SIZE, 13 * MB + 1])
-def test_a_raw_body(http: httpx.Client, bucket: Bucket, size: int) -> None:
+def test_a_raw_body_is_stored_in_the_bucket(http: httpx.Client, bucket: Bucket, size: int) -> None:
     data = content(size)
     made = http.post("/files/?filename=a.bin", content=data)
     assert made.status_code == 201, made.text
@@ -113,7 +113,7 @@ def test_a_raw_body(http: httpx.Client, bucket: Bucket, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 13 * MB + 1])
-def test_a_form(http: httpx.Client, bucket: Bucket, size: int) -> None:
+def test_a_form_is_stored_in_the_bucket(http: httpx.Client, bucket: Bucket, size: int) -> None:
     data = content(size)
     made = http.post("/files/", files={"file": ("a.bin", data)})
     assert made.status_code == 201, made.text
@@ -121,7 +121,7 @@ def test_a_form(http: httpx.Client, bucket: Bucket, size: int) -> None:
 
 
 @pytest.mark.parametrize("steps", [[13 * MB + 1], [1, 2, 3 * MB, PART_SIZE, 4 * MB, 500]])
-def test_tus_in_one_request_and_in_many(http: httpx.Client, bucket: Bucket, steps: list[int]) -> None:
+def test_tus_uploads_in_one_and_in_many_requests(http: httpx.Client, bucket: Bucket, steps: list[int]) -> None:
     data = content(sum(steps))
     path, at = create(http, len(data)), 0
     for step in steps:
@@ -132,7 +132,7 @@ def test_tus_in_one_request_and_in_many(http: httpx.Client, bucket: Bucket, step
     assert not [key for key in bucket.objects() if ".tail." in key]
 
 
-def test_a_checksum_that_is_wrong_counts_for_nothing(http: httpx.Client, bucket: Bucket) -> None:
+def test_a_body_with_a_wrong_checksum_is_not_stored(http: httpx.Client, bucket: Bucket) -> None:
     data = content(12 * MB)
     path = create(http, len(data))
     assert patch(http, path, 0, data[: 3 * MB]).status_code == 204
@@ -143,7 +143,7 @@ def test_a_checksum_that_is_wrong_counts_for_nothing(http: httpx.Client, bucket:
     proved(http, bucket, file_of(http, path), data)
 
 
-def test_the_ietf_protocol(http: httpx.Client, bucket: Bucket) -> None:
+def test_the_ietf_protocol_stores_a_file(http: httpx.Client, bucket: Bucket) -> None:
     data = content(11 * MB)
     begun = http.post("/files/", content=data[: 6 * MB], headers={"Upload-Complete": "?0"})
     assert begun.status_code == 201
@@ -161,7 +161,7 @@ def test_the_ietf_protocol(http: httpx.Client, bucket: Bucket) -> None:
     proved(http, bucket, file_of(http, begun.headers["Location"]), data)
 
 
-def test_partial_uploads_are_joined_in_the_store(http: httpx.Client, bucket: Bucket) -> None:
+def test_partial_uploads_are_concatenated_in_the_store(http: httpx.Client, bucket: Bucket) -> None:
     data = content(31 * MB + 5)
     cuts = [0, 12 * MB + 1, 12 * MB + 3, len(data)]
     parts = []
@@ -187,7 +187,7 @@ def test_chunks_in_any_order_and_in_parallel(in_bucket: ServerProcess, http: htt
     proved(http, bucket, done.json()["file_id"], data)
 
 
-def test_a_chunk_that_came_wrong_is_sent_again(http: httpx.Client, bucket: Bucket) -> None:
+def test_a_chunk_with_a_wrong_checksum_can_be_resent(http: httpx.Client, bucket: Bucket) -> None:
     data = content(2 * PART_SIZE + 1)
     upload = ChunkUpload.create(http, data, PART_SIZE)
     right = {"X-Checksum-SHA256": digest(upload.chunk(1))}
@@ -200,7 +200,7 @@ def test_a_chunk_that_came_wrong_is_sent_again(http: httpx.Client, bucket: Bucke
     proved(http, bucket, again.complete().json()["file_id"], data)
 
 
-def test_chunk_sizes_are_those_that_the_store_can_do(http: httpx.Client) -> None:
+def test_chunk_sizes_are_clamped_to_the_part_sizes_of_s3(http: httpx.Client) -> None:
     def asked(size: int, chunk: int | None) -> httpx.Response:
         wanted = {"filename": "a", "total_size": size, "mime_type": "", "chunk_size": chunk}
         return http.post("/api/v1/upload/init", json={k: v for k, v in wanted.items() if v is not None})
@@ -210,7 +210,7 @@ def test_chunk_sizes_are_those_that_the_store_can_do(http: httpx.Client) -> None
     assert asked(20 * MB, 7 * MB).json()["chunk_size"] == 7 * MB
 
 
-def test_the_media_api(http: httpx.Client, bucket: Bucket) -> None:
+def test_the_media_api_stores_a_file(http: httpx.Client, bucket: Bucket) -> None:
     data = mp4()
     begun = http.post(
         "/api/v1/media/upload/init",
@@ -237,7 +237,7 @@ def test_a_picture_is_processed_and_its_thumbnail_served(http: httpx.Client, buc
     assert not [key for key in bucket.objects() if made["id"] in key]
 
 
-def test_ranges_and_conditions(http: httpx.Client) -> None:
+def test_ranges_and_if_none_match_on_downloads(http: httpx.Client) -> None:
     data = content(9 * MB)
     file = http.post("/files/?filename=a.bin", content=data).json()["id"]
     ended(http, file)
@@ -249,7 +249,9 @@ def test_ranges_and_conditions(http: httpx.Client) -> None:
     assert http.get(path, headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_downloads_can_be_sent_to_the_store(s3_server: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+def test_downloads_redirect_to_signed_urls_of_the_store(
+    s3_server: S3Server, make_server: Callable[..., ServerProcess]
+) -> None:
     """The address is signed for a time, and says what the reply's safe fields are."""
     server = make_server(**s3_server.settings(s3_server.new_bucket()), DOWNLOADS="redirect")
     data = content(MB)
@@ -286,7 +288,9 @@ def test_a_gibibyte_fits_into_200_mb(in_bucket: ServerProcess, bucket: Bucket) -
         http.delete(f"/files/{record['id']}/")
 
 
-def test_many_slow_uploads_hold_little_memory(s3_server: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+def test_many_slow_uploads_stay_within_the_buffer_limit(
+    s3_server: S3Server, make_server: Callable[..., ServerProcess]
+) -> None:
     """More arrives than may be held: it is put away, and comes together again."""
     bucket = s3_server.new_bucket()
     little = {"AWS_S3_BUFFER_MB": "8", "AWS_S3_PART_SIZE_MB": "32", "CHECKPOINT_SECONDS": "60"}
@@ -323,7 +327,7 @@ def interrupted(server: ServerProcess, path: str, large: GeneratedContent, sent:
         act()
 
 
-def test_the_web_process_dies_within_a_patch_and_another_machine_goes_on(
+def test_an_upload_resumes_on_another_machine_after_the_web_process_is_killed(
     s3_server: S3Server, make_server: Callable[..., ServerProcess]
 ) -> None:
     """Fault 1, with the machine gone: all that is left is the database and the bucket. Every byte that came a while
@@ -365,7 +369,7 @@ def test_a_cancelled_upload_leaves_nothing(http: httpx.Client, bucket: Bucket) -
     assert not any(name in key for key in [*bucket.unfinished(), *bucket.objects()])
 
 
-def test_windlass_check_says_what_is_wrong(s3_server: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+def test_windlass_check_names_the_wrong_setting(s3_server: S3Server, make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(**s3_server.settings(s3_server.new_bucket()))
     right = server.command("check")
     assert right.returncode == 0, right.stdout

@@ -84,7 +84,7 @@ CUTS = [
 
 
 @pytest.mark.parametrize(("request_", "when", "times"), CUTS)
-def test_the_connection_is_cut(
+def test_a_cut_connection_leaves_one_object_with_the_right_bytes(
     behind: ServerProcess, proxy: Proxy, bucket: Bucket, request_: str, when: str, times: int
 ) -> None:
     """Fault 12: one object, with the right checksum, and nothing beside it after the sweep."""
@@ -105,7 +105,9 @@ def test_the_connection_is_cut(
     assert bucket.objects()[made] == len(data)
 
 
-def test_a_chunk_whose_answer_is_lost_counts_once(behind: ServerProcess, proxy: Proxy, bucket: Bucket) -> None:
+def test_a_chunk_whose_reply_from_the_store_is_lost_is_stored_once(
+    behind: ServerProcess, proxy: Proxy, bucket: Bucket
+) -> None:
     data, before = os.urandom(2 * PART + 9), set(bucket.objects())
     with connect(behind) as http:
         upload = ChunkUpload.create(http, data, PART, file_hash=digest(data))
@@ -120,7 +122,9 @@ def test_a_chunk_whose_answer_is_lost_counts_once(behind: ServerProcess, proxy: 
     assert len(set(bucket.objects()) - before) == 1
 
 
-def test_the_process_dies_while_the_object_is_made(behind: ServerProcess, proxy: Proxy, bucket: Bucket) -> None:
+def test_a_process_killed_while_the_store_completes_the_object_leaves_one_object(
+    behind: ServerProcess, proxy: Proxy, bucket: Bucket
+) -> None:
     """Fault 12, around Complete: the object is made, and nobody lives to hear of it."""
     data, before = content(27 * MB + 3), set(bucket.objects())
     with connect(behind) as http:
@@ -162,7 +166,7 @@ def own_s3() -> Iterator[S3Server]:
         yield server
 
 
-def test_the_store_dies_within_a_patch_and_comes_back(
+def test_an_upload_resumes_after_the_store_was_killed_during_a_patch(
     own_s3: S3Server, make_server: Callable[..., ServerProcess]
 ) -> None:
     """Faults 12 and 13: cut after parts were stored; 503 while it is away; then the upload goes on, and one object is
@@ -202,7 +206,9 @@ def test_the_store_dies_within_a_patch_and_comes_back(
     assert len([key for key in bucket.objects() if key.startswith("objects/")]) == 1
 
 
-def test_files_wait_while_the_store_is_away(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+def test_processing_waits_while_the_store_is_unavailable(
+    own_s3: S3Server, make_server: Callable[..., ServerProcess]
+) -> None:
     """Fault 13 for the worker: no attempt is used up, and the files get ready when the store is back."""
     quick = {"AWS_S3_MAX_ATTEMPTS": "1", "BREAKER_RECOVERY_SECONDS": "1", "JOB_MAX_ATTEMPTS": "1"}
     server = make_server(**own_s3.settings(own_s3.new_bucket()), **quick)

@@ -134,7 +134,7 @@ def in_chunks(http: httpx.Client, data: bytes, profile: str) -> str:
 
 @pytest.mark.parametrize(("profile", "name"), [("films", "cloud"), ("papers", "attic"), ("default", "local")])
 @pytest.mark.parametrize("send", [by_tus, raw, in_a_form, in_chunks], ids=lambda send: send.__name__)
-def test_a_profile_decides_the_store(
+def test_the_profile_selects_the_store(
     http: httpx.Client, places: Places, send: Callable[..., str], profile: str, name: str
 ) -> None:
     data = os.urandom(5 * MB + 1000)
@@ -148,7 +148,7 @@ def test_a_profile_decides_the_store(
     assert name not in http.get(f"/files/{file}/").text, "no client learns where bytes lie"
 
 
-def test_thumbnails_lie_beside_their_file(http: httpx.Client, places: Places) -> None:
+def test_thumbnails_are_in_the_store_of_their_file(http: httpx.Client, places: Places) -> None:
     before = len(places.sizes("attic"))
     made = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
     assert ended(http, made["id"])["status"] == "READY"
@@ -156,7 +156,9 @@ def test_thumbnails_lie_beside_their_file(http: httpx.Client, places: Places) ->
     assert len(places.sizes("attic")) == before + 2
 
 
-def test_parts_from_several_stores_are_joined_in_the_final_one(http: httpx.Client, places: Places) -> None:
+def test_partial_uploads_of_several_stores_are_concatenated_in_the_final_uploads_store(
+    http: httpx.Client, places: Places
+) -> None:
     pieces = [os.urandom(size) for size in (6 * MB + 1, 1000, 3 * MB)]
     parts = []
     for data, profile in zip(pieces, ("papers", "films", "default"), strict=True):
@@ -210,7 +212,7 @@ class Reading(threading.Thread):
         return self
 
 
-def test_files_move_there_and_back_while_they_are_read(http: httpx.Client, places: Places) -> None:
+def test_files_are_readable_while_they_are_moved_to_another_store_and_back(http: httpx.Client, places: Places) -> None:
     data = os.urandom(3 * MB + 29)
     file = raw(http, data, "default", reference="read")
     picture = http.post("/files/?filename=b.jpg&reference=read", content=jpeg()).json()["id"]
@@ -229,7 +231,7 @@ def test_files_move_there_and_back_while_they_are_read(http: httpx.Client, place
         assert places.sizes(name).count(len(data)) == count, "nothing stays behind"
 
 
-def test_a_move_that_is_killed_is_finished_by_the_next(http: httpx.Client, places: Places) -> None:
+def test_a_killed_move_is_completed_by_the_next_run(http: httpx.Client, places: Places) -> None:
     size = 2 * MB + 11
     pool = {raw(http, data, "papers", reference="kill"): data for data in (os.urandom(size) for _ in range(4))}
     for file in pool:
@@ -262,7 +264,7 @@ def begun(server: ServerProcess, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_damaged_file_is_told_and_stays(http: httpx.Client, places: Places) -> None:
+def test_a_damaged_file_is_reported_and_not_moved(http: httpx.Client, places: Places) -> None:
     data = os.urandom(MB + 1)
     file, other = (raw(http, each, "papers", reference="damaged") for each in (data, data[::-1]))
     for each in (file, other):
@@ -282,13 +284,13 @@ def is_like(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
 
 
-def test_a_store_that_is_not_there_is_refused_with_those_that_are(places: Places) -> None:
+def test_an_unknown_store_is_refused_with_the_known_ones(places: Places) -> None:
     refused = places.server.command("move", "--to", "moon")
     assert refused.returncode == 2
     assert "stores here: local, attic, cloud" in " ".join(refused.stderr.replace("│", " ").split())
 
 
-def test_one_store_that_is_away_stops_no_other(http: httpx.Client, places: Places) -> None:
+def test_an_unavailable_store_does_not_affect_the_others(http: httpx.Client, places: Places) -> None:
     there = raw(http, b"in the cloud", "films")
     assert ended(http, there)["status"] == "READY"
     places.s3.kill()

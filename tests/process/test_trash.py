@@ -65,7 +65,7 @@ def calls(http: httpx.Client, record: Mapping[str, Any], signed: str) -> dict[st
     }
 
 
-def test_every_call_answers_as_for_a_deleted_file_until_it_is_restored(http: httpx.Client) -> None:
+def test_a_trashed_file_is_404_in_every_call_until_it_is_restored(http: httpx.Client) -> None:
     record = stored(http, "a.jpg", picture(), profile="media", reference="trip-1")
     signed = http.post(f"/files/{record['id']}/signed-url/").json()["url"]
     known = calls(http, record, signed)
@@ -92,7 +92,7 @@ def test_every_call_answers_as_for_a_deleted_file_until_it_is_restored(http: htt
     assert record["id"] not in trashed(http)
 
 
-def test_uploads_of_a_file_in_the_trash(http: httpx.Client) -> None:
+def test_the_upload_of_a_trashed_file_is_gone_until_it_is_restored(http: httpx.Client) -> None:
     content = os.urandom(100_000)
     upload = create(http, len(content))
     patch(http, upload, 0, content)
@@ -114,7 +114,7 @@ def test_uploads_of_a_file_in_the_trash(http: httpx.Client) -> None:
     assert chunked.complete().json()["file_id"] == other
 
 
-def test_deleting_for_good(http: httpx.Client, kept: Kept) -> None:
+def test_permanent_deletion_deletes_the_bytes(http: httpx.Client, kept: Kept) -> None:
     first, second = (stored(http, f"{name}.bin", os.urandom(1000)) for name in "ab")
     objects = kept.objects()
     assert http.delete(f"/files/{first['id']}/", params={"permanent": "true"}).status_code == 204
@@ -129,7 +129,7 @@ def test_deleting_for_good(http: httpx.Client, kept: Kept) -> None:
         problem(http.delete(f"/files/{record['id']}/", params={"permanent": "true"}), 404, "not-found")
 
 
-def test_a_released_file_in_the_trash(http: httpx.Client) -> None:
+def test_a_released_file_is_trashed_and_restored_as_released(http: httpx.Client) -> None:
     record = stored(http, "a.bin", os.urandom(1000))
     assert http.post(f"/files/{record['id']}/release/").status_code == 200
     assert http.delete(f"/files/{record['id']}/").status_code == 204
@@ -138,7 +138,7 @@ def test_a_released_file_in_the_trash(http: httpx.Client) -> None:
     problem(http.get(f"/files/{record['id']}/download/"), 410, "file-released")
 
 
-def test_what_it_tells(http: httpx.Client) -> None:
+def test_trashing_restoring_and_deleting_publish_events(http: httpx.Client) -> None:
     record = stored(http, "a.bin", os.urandom(1000))
     with http.stream("GET", f"/files/{record['id']}/events/") as stream:
         http.delete(f"/files/{record['id']}/")
@@ -154,7 +154,7 @@ def test_what_it_tells(http: httpx.Client) -> None:
     assert set(told[-3]["data"]) == {"until"}
 
 
-def test_pages_of_the_trash(http: httpx.Client) -> None:
+def test_the_list_of_trashed_files_has_pages(http: httpx.Client) -> None:
     records = [stored(http, f"page {number}.bin", os.urandom(1000)) for number in range(3)]
     for record in records:
         http.delete(f"/files/{record['id']}/")
@@ -166,7 +166,7 @@ def test_pages_of_the_trash(http: httpx.Client) -> None:
     assert second["next"] is None
 
 
-def test_another_has_nothing_to_do_with_it(
+def test_other_users_cannot_see_or_restore_a_trashed_file(
     http: httpx.Client, asked: ServerProcess, make_server: Callable[..., ServerProcess]
 ) -> None:
     server = make_server(AUTH_MODE="required", TRASH_HOURS="24")
@@ -185,7 +185,7 @@ def test_another_has_nothing_to_do_with_it(
         assert (usage["bytes"]["used"], usage["bytes"]["trashed"], usage["files"]["trashed"]) == (1000, 1000, 1)
 
 
-def test_the_commands_and_the_client(asked: ServerProcess, http: httpx.Client) -> None:
+def test_the_trash_commands_and_client_methods(asked: ServerProcess, http: httpx.Client) -> None:
     record = stored(http, "by command.bin", os.urandom(1000))
     server = ("--server", asked.url)
     assert asked.command("files", "delete", record["id"], *server).returncode == 0

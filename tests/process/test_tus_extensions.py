@@ -52,7 +52,7 @@ def length_of(http: httpx.Client, path: str) -> str | None:
 
 
 @pytest.mark.parametrize("said_with", ["not the last", "the last", "an empty one after the last"])
-def test_line_8_the_length_comes_with_any_patch(http: httpx.Client, said_with: str) -> None:
+def test_line_8_any_patch_may_declare_the_length(http: httpx.Client, said_with: str) -> None:
     path, content = begin(http, **DEFER), os.urandom(300_000)
     lengths = {"Upload-Length": str(len(content))}
     assert length_of(http, path) is None
@@ -79,7 +79,7 @@ def test_line_8_the_length_never_changes(http: httpx.Client) -> None:
     assert served(http, path) == b"abcdefgh"
 
 
-def test_line_8_the_length_of_a_refused_patch_does_not_stick(http: httpx.Client, wire: Wire) -> None:
+def test_line_8_the_length_of_a_refused_patch_is_not_stored(http: httpx.Client, wire: Wire) -> None:
     path = begin(http, **DEFER)
     assert patch(http, path, 0, b"abcd").status_code == 204
     size = {"Upload-Length": "8"}
@@ -101,13 +101,13 @@ def test_line_8_the_length_of_a_refused_patch_does_not_stick(http: httpx.Client,
 
 
 @pytest.mark.parametrize("headers", [{"Upload-Defer-Length": "2"}, {"Upload-Defer-Length": "1", "Upload-Length": "4"}])
-def test_line_8_deferring_is_said_in_one_way(http: httpx.Client, kept: Kept, headers: dict[str, str]) -> None:
+def test_line_8_invalid_upload_defer_length_is_refused(http: httpx.Client, kept: Kept, headers: dict[str, str]) -> None:
     before = kept.everything()
     assert http.post("/files/", headers=TUS | headers).status_code == 400
     assert not kept.gained(before)
 
 
-def test_line_8_a_length_over_the_limit_is_refused_when_it_is_said(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_8_a_late_length_above_the_limit_is_refused(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(MAX_UPLOAD_SIZE="100000")
     with connect(server) as http:
         path = begin(http, **DEFER)
@@ -121,7 +121,7 @@ def test_line_8_a_length_over_the_limit_is_refused_when_it_is_said(make_server: 
 # Line 10: expiration
 
 
-def test_line_10_replies_say_when_it_expires_until_it_is_complete(http: httpx.Client) -> None:
+def test_line_10_replies_have_upload_expires_until_completion(http: httpx.Client) -> None:
     made = http.post("/files/", headers=TUS | {"Upload-Length": "8"})
     first = patch(http, made.headers["Location"], 0, b"abcd")
     for reply in (made, first):
@@ -131,7 +131,7 @@ def test_line_10_replies_say_when_it_expires_until_it_is_complete(http: httpx.Cl
     assert "Upload-Expires" not in http.post("/files/", headers=TUS | {"Upload-Length": "0"}).headers
 
 
-def test_line_10_afterwards_it_is_gone(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_10_an_expired_upload_is_gone(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(UPLOAD_TTL_HOURS=str(2 / 3600), SWEEP_SECONDS="0.5")
     kept = Kept(server)
     with connect(server) as http:
@@ -156,9 +156,7 @@ def checksum(algorithm: str, content: bytes) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("algorithm", "size"), [("md5", 0), ("sha1", 5), ("sha256", MB), ("sha512", 3 * MB), ("crc32", 3 * MB + 7)]
 )
-def test_line_11_a_right_checksum_counts_and_a_wrong_one_does_not(
-    http: httpx.Client, algorithm: str, size: int
-) -> None:
+def test_line_11_a_body_is_stored_only_if_its_checksum_matches(http: httpx.Client, algorithm: str, size: int) -> None:
     content, head = os.urandom(size), b"head"
     path = create(http, len(head) + size)
     assert patch(http, path, 0, head).status_code == 204
@@ -171,7 +169,7 @@ def test_line_11_a_right_checksum_counts_and_a_wrong_one_does_not(
     assert served(http, path) == head + content
 
 
-def test_line_11_the_hash_of_the_whole_goes_on_where_it_was(http: httpx.Client) -> None:
+def test_line_11_a_refused_body_does_not_change_the_running_hash(http: httpx.Client) -> None:
     """The server hashes while it receives; bytes that did not count must not be in the sum."""
     content = os.urandom(2 * MB)
     path = create(http, len(content), metadata(sha256=hashlib.sha256(content).hexdigest()))
@@ -182,14 +180,14 @@ def test_line_11_the_hash_of_the_whole_goes_on_where_it_was(http: httpx.Client) 
 
 
 @pytest.mark.parametrize("said", ["sha3 AAAA", "sha1 not base64", "sha1"])
-def test_line_11_what_cannot_be_checked_is_refused(http: httpx.Client, said: str) -> None:
+def test_line_11_an_invalid_checksum_header_is_refused(http: httpx.Client, said: str) -> None:
     path = create(http, 4)
     assert patch(http, path, 0, b"abcd", **{"Upload-Checksum": said}).status_code == 400
     assert offset(http, path) == 0
 
 
 @pytest.mark.parametrize("arrives", [10, 2 * MB])
-def test_line_11_a_body_that_breaks_off_counts_for_nothing(
+def test_line_11_an_interrupted_body_with_a_checksum_is_not_stored(
     http: httpx.Client, wire: Wire, kept: Kept, arrives: int
 ) -> None:
     content = os.urandom(4 * MB)
@@ -204,7 +202,7 @@ def test_line_11_a_body_that_breaks_off_counts_for_nothing(
     assert served(http, path) == content
 
 
-def test_line_11_also_where_the_creation_carries_the_bytes(http: httpx.Client) -> None:
+def test_line_11_the_checksum_of_a_creation_with_bytes_is_verified(http: httpx.Client) -> None:
     content = os.urandom(5000)
     first, size = content[:2000], {"Upload-Length": str(len(content))}
     wrong = http.post("/files/", headers=PATCH | size | checksum("sha1", b"other"), content=first)
@@ -232,7 +230,7 @@ def join(http: httpx.Client, *paths: str, **headers: str) -> httpx.Response:
     return http.post("/files/", headers=TUS | fields | {name.replace("_", "-"): text for name, text in headers.items()})
 
 
-def test_line_13_parts_become_one_file_and_none_by_themselves(http: httpx.Client, kept: Kept) -> None:
+def test_line_13_partial_uploads_become_files_only_in_a_final_upload(http: httpx.Client, kept: Kept) -> None:
     one, two, before = os.urandom(3 * MB + 1), os.urandom(MB), kept.files()
     first, second, nothing = part(http, one), part(http, two), part(http, b"")
     said = http.head(first, headers=TUS).headers
@@ -254,7 +252,7 @@ def test_line_13_parts_become_one_file_and_none_by_themselves(http: httpx.Client
     assert patch(http, path, 0, b"x").status_code == 403
 
 
-def test_line_13_the_same_final_twice_is_one(http: httpx.Client, kept: Kept) -> None:
+def test_line_13_a_repeated_final_creation_returns_the_same_upload(http: httpx.Client, kept: Kept) -> None:
     paths = [part(http, os.urandom(1000)) for _ in range(2)]
     made = [join(http, *paths, **metadata(filename="twice.bin")) for _ in range(3)]
     files = kept.files()
@@ -268,7 +266,7 @@ def test_line_13_the_same_final_twice_is_one(http: httpx.Client, kept: Kept) -> 
     assert kept.files() == files + 2
 
 
-def test_line_13_a_final_waits_for_parts_that_are_still_coming(http: httpx.Client, kept: Kept) -> None:
+def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(http: httpx.Client, kept: Kept) -> None:
     one, two = os.urandom(MB + 5), os.urandom(2000)
     whole, coming = part(http, one), part(http, two[:500], size=len(two))
     later = begin(http, Upload_Concat="partial", **DEFER)
@@ -286,7 +284,7 @@ def test_line_13_a_final_waits_for_parts_that_are_still_coming(http: httpx.Clien
     assert served(http, path) == one + two + b"end"
 
 
-def test_line_13_what_cannot_be_joined_makes_nothing(
+def test_line_13_an_invalid_concatenation_creates_nothing(
     http: httpx.Client, shared_server: ServerProcess, kept: Kept
 ) -> None:
     mine, whole_upload = part(http, b"mine"), create(http, 4)
@@ -300,7 +298,7 @@ def test_line_13_what_cannot_be_joined_makes_nothing(
     assert not kept.gained(before)
 
 
-def test_line_13_a_part_of_another_owner_is_missing(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_13_a_partial_upload_of_another_user_is_not_found(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(AUTH_MODE="required")
     tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("ann", "bob")]
     ann, bob = (connect(server, headers={"Authorization": f"Bearer {token}"}) for token in tokens)
@@ -311,14 +309,14 @@ def test_line_13_a_part_of_another_owner_is_missing(make_server: Callable[..., S
         assert join(ann, hers).status_code == 201
 
 
-def test_line_13_a_final_fails_with_its_part(http: httpx.Client) -> None:
+def test_line_13_a_final_upload_fails_with_its_partial_upload(http: httpx.Client) -> None:
     coming = part(http, b"abc", size=9)
     path = join(http, coming).headers["Location"]
     assert http.delete(coming, headers=TUS).status_code == 204
     eventually(lambda: http.head(path, headers=TUS).status_code == 410)
 
 
-def test_line_13_joining_goes_on_where_a_killed_server_was(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_13_concatenation_resumes_after_a_kill(make_server: Callable[..., ServerProcess]) -> None:
     """Every step is committed: the next process copies what is missing, and nobody has to ask for it."""
     server = make_server(CHECKPOINT_BYTES="65536", SWEEP_SECONDS="0.5")
     kept, content = Kept(server), os.urandom(24 * MB)
@@ -341,7 +339,7 @@ def test_line_13_joining_goes_on_where_a_killed_server_was(make_server: Callable
         assert served(http, location) == content + content
 
 
-def test_line_13_the_parts_of_a_final_stay_only_a_while(http: httpx.Client) -> None:
+def test_line_13_partial_uploads_of_a_final_upload_expire_sooner(http: httpx.Client) -> None:
     path = part(http, b"part")
     life = "expires_at"
     long = http.get(path, headers={"Accept": "application/json"}).json()[life]

@@ -36,7 +36,7 @@ BATCH = MB  # receiving/body.py: BATCH_SIZE
 # Line 1: the version, on every reply
 
 
-def test_line_1_every_reply_but_options_says_the_version(http: httpx.Client) -> None:
+def test_line_1_every_reply_but_options_has_tus_resumable(http: httpx.Client) -> None:
     path = create(http, 4)
     unknown = f"/uploads/{uuid.uuid4()}"
     replies = {
@@ -57,7 +57,7 @@ def test_line_1_every_reply_but_options_says_the_version(http: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("version", [{}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": ""}], ids=str)
-def test_line_1_another_version_is_refused_and_nothing_is_processed(
+def test_line_1_another_version_is_refused_without_effect(
     http: httpx.Client, kept: Kept, version: dict[str, str]
 ) -> None:
     path = create(http, 4)
@@ -77,7 +77,7 @@ def test_line_1_another_version_is_refused_and_nothing_is_processed(
 
 
 @pytest.mark.parametrize("path", ["/files/", "/files", f"/uploads/{uuid.uuid4()}"])
-def test_line_2_options_says_what_is_spoken(http: httpx.Client, path: str) -> None:
+def test_line_2_options_announces_versions_extensions_and_limits(http: httpx.Client, path: str) -> None:
     said = http.options(path, headers={"Tus-Resumable": "0.0.1"})
     assert said.status_code == 204
     assert said.headers["Tus-Version"] == "1.0.0"
@@ -110,7 +110,7 @@ def test_line_3_the_override_replaces_the_method(http: httpx.Client) -> None:
 # Line 4: how far
 
 
-def test_line_4_head_says_where_an_upload_stands(http: httpx.Client) -> None:
+def test_line_4_head_returns_offset_length_and_metadata(http: httpx.Client) -> None:
     sent = metadata(filename="naïve.bin", raw=b"\xff\x00\xfe") | {}
     path = create(http, 10, sent)
     for at, content in ((0, b""), (0, b"abcd"), (4, b"efghij")):
@@ -125,7 +125,7 @@ def test_line_4_head_says_where_an_upload_stands(http: httpx.Client) -> None:
     assert said.headers["Windlass-File"].startswith("/files/")
 
 
-def test_line_4_metadata_comes_back_exactly_as_sent(http: httpx.Client) -> None:
+def test_line_4_head_returns_metadata_exactly_as_sent(http: httpx.Client) -> None:
     for sent in ("", "filename YQ==,flag", "flag ,filename YQ=="):
         path = create(http, 1, {"Upload-Metadata": sent})
         assert http.head(path, headers=TUS).headers["Upload-Metadata"] == sent
@@ -155,7 +155,7 @@ def test_line_4_unknown_and_ended_uploads_have_no_offset(
 # Line 5: bytes
 
 
-def test_line_5_patch_appends_and_says_how_far(http: httpx.Client) -> None:
+def test_line_5_patch_appends_and_returns_the_new_offset(http: httpx.Client) -> None:
     path = create(http, 8)
     first, last = patch(http, path, 0, b"Haul "), patch(http, path, 5, b"it.")
     assert (first.status_code, first.headers["Upload-Offset"]) == (204, "5")
@@ -167,7 +167,7 @@ def test_line_5_patch_appends_and_says_how_far(http: httpx.Client) -> None:
     assert served(http, path) == b"Haul it."
 
 
-def test_line_5_another_offset_or_type_changes_nothing(http: httpx.Client, kept: Kept) -> None:
+def test_line_5_a_wrong_offset_or_content_type_changes_nothing(http: httpx.Client, kept: Kept) -> None:
     path = create(http, 8)
     patch(http, path, 0, b"Haul")
     for at in (0, 3, 5, 8):
@@ -181,7 +181,9 @@ def test_line_5_another_offset_or_type_changes_nothing(http: httpx.Client, kept:
     assert kept.object_of(path).read_bytes() == b"Haul"
 
 
-def test_line_5_a_length_past_the_declared_one_is_refused_before_a_byte(http: httpx.Client, wire: Wire) -> None:
+def test_line_5_a_content_length_beyond_the_declared_length_is_refused_at_the_head(
+    http: httpx.Client, wire: Wire
+) -> None:
     path = create(http, 8)
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "9", "Expect": "100-continue"})
     refused = wire.answer()
@@ -191,7 +193,7 @@ def test_line_5_a_length_past_the_declared_one_is_refused_before_a_byte(http: ht
 
 
 @pytest.mark.parametrize("size", [8, 3 * BATCH])
-def test_line_5_a_chunked_body_past_the_length_is_kept_up_to_it(http: httpx.Client, wire: Wire, size: int) -> None:
+def test_line_5_a_chunked_body_is_stored_up_to_the_declared_length(http: httpx.Client, wire: Wire, size: int) -> None:
     path, content = create(http, size), os.urandom(size)
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Transfer-Encoding": "chunked"})
     wire.chunk(content[: size // 2])
@@ -204,7 +206,7 @@ def test_line_5_a_chunked_body_past_the_length_is_kept_up_to_it(http: httpx.Clie
 
 
 @pytest.mark.parametrize("arrives", [1, 1000, BATCH + 1])
-def test_line_5_an_aborted_body_keeps_what_arrived(http: httpx.Client, wire: Wire, arrives: int) -> None:
+def test_line_5_received_bytes_of_an_aborted_body_are_stored(http: httpx.Client, wire: Wire, arrives: int) -> None:
     """uvicorn forgets the small body of a client that closes at once, unless it is received first."""
     content = os.urandom(arrives + 5)
     path = create(http, len(content))
@@ -216,7 +218,7 @@ def test_line_5_an_aborted_body_keeps_what_arrived(http: httpx.Client, wire: Wir
     assert ended(http, last.headers["Windlass-File"])["checksum"] == hashlib.sha256(content).hexdigest()
 
 
-def test_line_5_an_aborted_chunked_body_keeps_what_arrived(http: httpx.Client, wire: Wire) -> None:
+def test_line_5_received_bytes_of_an_aborted_chunked_body_are_stored(http: httpx.Client, wire: Wire) -> None:
     path = create(http, 10)
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Transfer-Encoding": "chunked"})
     wire.chunk(b"abcd")
@@ -226,7 +228,7 @@ def test_line_5_an_aborted_chunked_body_keeps_what_arrived(http: httpx.Client, w
 
 
 @pytest.mark.parametrize("size", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH + 7])
-def test_line_5_files_around_the_size_of_a_batch(http: httpx.Client, size: int) -> None:
+def test_line_5_file_sizes_around_the_batch_size(http: httpx.Client, size: int) -> None:
     content = os.urandom(size)
     path = create(http, size)
     if size:
@@ -246,7 +248,7 @@ def test_line_5_many_small_requests_make_one_file(http: httpx.Client) -> None:
     assert record["checksum"] == hashlib.sha256(content).hexdigest()
 
 
-def test_line_5_an_empty_request_moves_nothing(http: httpx.Client) -> None:
+def test_line_5_an_empty_patch_leaves_the_offset(http: httpx.Client) -> None:
     path = create(http, 4)
     said = patch(http, path, 0, b"")
     assert (said.status_code, said.headers["Upload-Offset"]) == (204, "0")
@@ -258,7 +260,7 @@ BAD_NUMBERS = ["-1", "+1", "1.0", "0x10", "1e3", "", " ", "x", "\N{ARABIC-INDIC 
 
 
 @pytest.mark.parametrize("number", BAD_NUMBERS)
-def test_line_6_numbers_are_plain_digits(http: httpx.Client, wire: Wire, number: str) -> None:
+def test_line_6_numbers_that_are_not_plain_digits_are_refused(http: httpx.Client, wire: Wire, number: str) -> None:
     path = create(http, 4)
     wire.head("POST", "/files/", TUS | {"Upload-Length": number, "Content-Length": "0"})
     assert wire.answer().status == 400
@@ -276,7 +278,7 @@ def test_line_6_a_length_over_the_limit_is_refused(http: httpx.Client, kept: Kep
     assert not kept.gained(before)
 
 
-def test_line_6_an_offset_beyond_everything_is_a_mismatch(http: httpx.Client) -> None:
+def test_line_6_an_offset_beyond_every_size_is_a_mismatch(http: httpx.Client) -> None:
     path = create(http, 4)
     for at in (5, 2**63, 10**29):
         assert patch(http, path, at, b"").status_code == 409
@@ -284,7 +286,7 @@ def test_line_6_an_offset_beyond_everything_is_a_mismatch(http: httpx.Client) ->
     assert offset(http, path) == 0
 
 
-def test_line_7_a_creation_has_a_place_and_a_name(http: httpx.Client) -> None:
+def test_line_7_a_creation_has_a_location_and_stores_its_metadata(http: httpx.Client) -> None:
     sent = metadata(filename="../../report.pdf", filetype="application/pdf", reference="r-7", mood="calm")
     made = http.post("/files", headers=TUS | {"Upload-Length": "0"} | sent)
     assert made.status_code == 201
@@ -296,7 +298,7 @@ def test_line_7_a_creation_has_a_place_and_a_name(http: httpx.Client) -> None:
     assert record["mime_type"] == "application/x-empty"
 
 
-def test_line_7_the_aliases_of_name_and_type(http: httpx.Client) -> None:
+def test_line_7_name_and_type_are_aliases_of_filename_and_filetype(http: httpx.Client) -> None:
     path = create(http, 0, metadata(name="a.txt", type="text/plain"))
     record = http.get(http.head(path, headers=TUS).headers["Windlass-File"]).json()
     assert (record["original_filename"], record["declared_mime_type"]) == ("a.txt", "text/plain")
@@ -314,9 +316,7 @@ def test_line_7_the_aliases_of_name_and_type(http: httpx.Client) -> None:
     ],
     ids=str,
 )
-def test_line_7_a_creation_that_makes_no_sense_is_refused(
-    http: httpx.Client, kept: Kept, headers: dict[str, str]
-) -> None:
+def test_line_7_an_inconsistent_creation_is_refused(http: httpx.Client, kept: Kept, headers: dict[str, str]) -> None:
     before = kept.everything()
     refused = http.post("/files/", headers=TUS | headers)
     assert refused.status_code == 400, refused.text
@@ -331,7 +331,9 @@ def test_line_7_an_unknown_profile_is_refused(http: httpx.Client, kept: Kept) ->
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_line_7_bytes_that_prove_another_digest_fail_the_upload(http: httpx.Client, kept: Kept, pieces: int) -> None:
+def test_line_7_bytes_that_do_not_match_the_declared_digest_fail_the_upload(
+    http: httpx.Client, kept: Kept, pieces: int
+) -> None:
     right, files = os.urandom(2 * MB), kept.files()
     path = create(http, len(right), metadata(sha256=hashlib.sha256(right).hexdigest()))
     wrong = right[:-1] + bytes([right[-1] ^ 1])
@@ -351,7 +353,7 @@ def test_line_7_bytes_that_prove_another_digest_fail_the_upload(http: httpx.Clie
 
 
 @pytest.mark.parametrize("carried", [0, 3, 8])
-def test_line_9_a_creation_carries_bytes(http: httpx.Client, carried: int) -> None:
+def test_line_9_a_creation_stores_the_bytes_of_its_body(http: httpx.Client, carried: int) -> None:
     headers = PATCH | {"Upload-Length": "8"}
     made = http.post("/files/", headers=headers, content=b"abcdefgh"[:carried])
     assert made.status_code == 201
@@ -364,7 +366,7 @@ def test_line_9_a_creation_carries_bytes(http: httpx.Client, carried: int) -> No
 
 
 @pytest.mark.parametrize("arrives", [10, 2 * BATCH])
-def test_line_9_a_creation_that_breaks_off_leaves_an_upload(
+def test_line_9_an_interrupted_creation_can_be_resumed(
     http: httpx.Client, wire: Wire, kept: Kept, arrives: int
 ) -> None:
     """The client never heard where it is; another one, that asks the back end, can go on."""
@@ -381,7 +383,7 @@ def test_line_9_a_creation_that_breaks_off_leaves_an_upload(
 # Line 12: termination
 
 
-def test_line_12_termination_frees_the_bytes(http: httpx.Client, kept: Kept) -> None:
+def test_line_12_termination_deletes_the_bytes(http: httpx.Client, kept: Kept) -> None:
     path = create(http, 8)
     patch(http, path, 0, b"abcd")
     assert kept.object_of(path).exists()
@@ -403,7 +405,7 @@ def test_line_12_termination_stops_a_running_patch(http: httpx.Client, wire: Wir
     eventually(lambda: not kept.object_of(path).exists())
 
 
-def test_line_12_termination_of_a_complete_upload_leaves_its_file(http: httpx.Client) -> None:
+def test_line_12_terminating_a_complete_upload_leaves_its_file(http: httpx.Client) -> None:
     path = create(http, 4)
     file = patch(http, path, 0, b"abcd").headers["Windlass-File"]
     assert http.delete(path, headers=TUS).status_code == 204
@@ -416,7 +418,7 @@ def test_line_12_termination_of_a_complete_upload_leaves_its_file(http: httpx.Cl
 
 
 @pytest.mark.parametrize("size", [10, 2 * BATCH + 1])
-def test_line_16_the_completing_request_again_answers_as_it_did(http: httpx.Client, kept: Kept, size: int) -> None:
+def test_line_16_a_repeated_completing_request_gets_the_same_reply(http: httpx.Client, kept: Kept, size: int) -> None:
     content, path = os.urandom(size), create(http, size)
     patch(http, path, 0, content[:4])
     first = patch(http, path, 4, content[4:])
@@ -433,7 +435,7 @@ def test_line_16_the_completing_request_again_answers_as_it_did(http: httpx.Clie
     assert served(http, path) == content
 
 
-def test_line_16_after_a_creation_that_completed(http: httpx.Client, kept: Kept) -> None:
+def test_line_16_a_completing_creation_can_be_repeated_as_a_patch(http: httpx.Client, kept: Kept) -> None:
     made = http.post("/files/", headers=PATCH | {"Upload-Length": "4"}, content=b"abcd")
     files, path = kept.files(), made.headers["Location"]
     assert patch(http, path, 0, b"abcd").headers["Windlass-File"] == made.headers["Windlass-File"]
@@ -441,7 +443,7 @@ def test_line_16_after_a_creation_that_completed(http: httpx.Client, kept: Kept)
     assert kept.files() == files
 
 
-def test_line_16_where_the_same_content_was_there_before(http: httpx.Client, kept: Kept) -> None:
+def test_line_16_the_completing_request_of_a_duplicate_can_be_repeated(http: httpx.Client, kept: Kept) -> None:
     """The second upload's own bytes are gone; what it brought is compared with the first file's."""
     content = os.urandom(2000)
     for _ in range(2):
@@ -459,7 +461,7 @@ def test_line_16_where_the_same_content_was_there_before(http: httpx.Client, kep
 
 
 @pytest.mark.parametrize("completes", [False, True])
-def test_line_17_of_two_at_one_offset_one_wins(
+def test_line_17_one_of_two_requests_at_one_offset_succeeds(
     http: httpx.Client, shared_server: ServerProcess, kept: Kept, completes: bool
 ) -> None:
     for _ in range(10):
@@ -495,7 +497,7 @@ def race(server: ServerProcess, path: str, bodies: list[bytes]) -> list[int]:
 # Line 18: silence
 
 
-def test_line_18_a_silent_client_is_cut_off_and_its_bytes_are_kept(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_18_a_silent_client_gets_408_and_its_bytes_are_stored(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(RECEIVE_TIMEOUT="1")
     kept = Kept(server)
     with connect(server) as http, Wire(server.port) as silent, Wire(server.port) as raw:
@@ -514,7 +516,7 @@ def test_line_18_a_silent_client_is_cut_off_and_its_bytes_are_kept(make_server: 
         assert kept.objects() == {kept.object_of(path)}
 
 
-def test_line_18_a_slow_client_is_not_a_silent_one(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_18_a_slow_client_does_not_time_out(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(RECEIVE_TIMEOUT="3", MIN_RECEIVE_RATE="0")
     with connect(server) as http, Wire(server.port) as slow:
         path = create(http, 8)
@@ -546,7 +548,7 @@ def test_the_status_and_the_bytes_of_an_upload(http: httpx.Client) -> None:
     assert http.get(f"/uploads/{uuid.uuid4()}").status_code == 404
 
 
-def test_a_slash_at_the_end_makes_no_difference(http: httpx.Client) -> None:
+def test_a_trailing_slash_makes_no_difference(http: httpx.Client) -> None:
     for slash in ("", "/"):
         made = http.post(f"/files{slash}", headers=TUS | {"Upload-Length": "4"})
         path = made.headers["Location"] + slash
@@ -555,7 +557,7 @@ def test_a_slash_at_the_end_makes_no_difference(http: httpx.Client) -> None:
         assert http.delete(path, headers=TUS).status_code == 204
 
 
-def test_an_upload_that_is_no_tus_upload_is_not_appended_to(
+def test_tus_cannot_append_to_a_raw_upload_and_head_does_not_interrupt_it(
     http: httpx.Client, wire: Wire, shared_server: ServerProcess, kept: Kept
 ) -> None:
     """And asking how far it is does not break it off."""
@@ -572,7 +574,7 @@ def test_an_upload_that_is_no_tus_upload_is_not_appended_to(
     assert patch(http, path, 0, content).status_code == 409
 
 
-def test_terminating_an_upload_that_is_no_tus_upload_ends_it(http: httpx.Client, wire: Wire, kept: Kept) -> None:
+def test_a_tus_delete_terminates_a_raw_upload(http: httpx.Client, wire: Wire, kept: Kept) -> None:
     name, files = f"{uuid.uuid4()}.bin", kept.files()
     wire.head("POST", f"/files/?filename={name}", {"Content-Length": str(2 * MB)}, os.urandom(MB))
     (path,) = eventually(lambda: kept.uploads(name))
@@ -585,7 +587,7 @@ def test_terminating_an_upload_that_is_no_tus_upload_ends_it(http: httpx.Client,
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/login/", "/static/windlass/page.css", "/files/", "/no/such/page"])
-def test_every_reply_names_its_request_and_may_not_be_sniffed(http: httpx.Client, path: str) -> None:
+def test_every_reply_has_the_request_id_and_nosniff(http: httpx.Client, path: str) -> None:
     reply = http.get(path, headers={"X-Request-ID": "mine-1"})
     assert reply.headers["x-request-id"] == "mine-1"
     assert reply.headers["x-content-type-options"] == "nosniff"

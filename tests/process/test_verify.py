@@ -63,7 +63,9 @@ def verified(server: ServerProcess, *arguments: str) -> tuple[int, list[dict[str
     return said.returncode, [json.loads(line) for line in said.stdout.splitlines()]
 
 
-def test_a_bit_flipped_on_the_disk(http: httpx.Client, asked: ServerProcess) -> None:
+def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
+    http: httpx.Client, asked: ServerProcess
+) -> None:
     content = os.urandom(3 * MB)
     upload = create(http, len(content))
     patch(http, upload, 0, content)
@@ -122,7 +124,7 @@ def own_s3() -> Iterator[S3Server]:
         yield server
 
 
-def test_a_bit_flipped_in_the_bucket(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+def test_a_flipped_bit_in_the_bucket_is_found(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
     bucket = own_s3.new_bucket()
     patience = {"AWS_S3_TIMEOUT_SECONDS": "2", "AWS_S3_MAX_ATTEMPTS": "1", "VERIFY_MB_PER_SECOND": "0"}
     server = make_server(**own_s3.settings(bucket), **patience, DOWNLOADS="redirect")
@@ -145,7 +147,7 @@ def is_of(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def test_the_scheduler_finds_it_by_itself(http: httpx.Client, asked: ServerProcess) -> None:
+def test_the_scheduler_verifies_files(http: httpx.Client, asked: ServerProcess) -> None:
     record = stored(http, 100_000)
     flip(object_of(asked, record), 500)
     often = {"VERIFY_EVERY_DAYS": "0.000001"}
@@ -161,7 +163,7 @@ def said_by(process: Running) -> str:
     return process.output.read_text() + process.errors.read_text()
 
 
-def test_ctrl_c_ends_it_with_what_was_found(http: httpx.Client, asked: ServerProcess) -> None:
+def test_ctrl_c_ends_verify_with_a_report(http: httpx.Client, asked: ServerProcess) -> None:
     record = stored(http, 5 * MB)
     command = [sys.executable, "-m", "windlass", "verify", "--rate", "1", "--json", "--file", record["id"]]
     environment = asked.environment | {"WINDLASS_HOME": str(asked.home)}

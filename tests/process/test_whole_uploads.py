@@ -58,7 +58,7 @@ def sha256(data: bytes) -> str:
         ("song.mp3", samples.mp3(), {"mime_type": "audio/mpeg"}),
     ],
 )
-def test_a_file_becomes_ready_and_described(
+def test_a_file_becomes_ready_with_its_facts(
     http: httpx.Client, name: str, data: bytes, facts: dict[str, object]
 ) -> None:
     made = send(http, file(name, data))
@@ -76,7 +76,7 @@ def test_a_file_becomes_ready_and_described(
     assert http.get(record["links"]["download"]).content == data
 
 
-def test_a_picture_that_is_a_page_is_rejected_with_the_reason(http: httpx.Client) -> None:
+def test_html_named_as_a_picture_is_rejected_with_the_reason(http: httpx.Client) -> None:
     record = ended(http, send(http, file("picture.jpg", samples.html())).json()["id"])
     assert record["status"] == "REJECTED"
     assert "html" in record["rejection"]["detail"].lower()
@@ -84,7 +84,7 @@ def test_a_picture_that_is_a_page_is_rejected_with_the_reason(http: httpx.Client
 
 
 @pytest.mark.parametrize("size", [0, 1, MB - 1, MB, MB + 1, 5 * MB + 3])
-def test_sizes_around_a_batch(http: httpx.Client, size: int) -> None:
+def test_file_sizes_around_the_batch_size(http: httpx.Client, size: int) -> None:
     data = os.urandom(size)
     by_form, by_body = send(http, file("a.bin", data)), http.post("/files/", content=data)
     for made in (by_form, by_body):
@@ -95,7 +95,7 @@ def test_sizes_around_a_batch(http: httpx.Client, size: int) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the bytes", "after the bytes"])
 @pytest.mark.parametrize("size", [10, 3 * MB])
-def test_the_fields_of_a_form(http: httpx.Client, after: bool, size: int) -> None:
+def test_form_fields_describe_the_file(http: httpx.Client, after: bool, size: int) -> None:
     data = os.urandom(size)
     fields = field("reference", "r-1") + field("sha256", sha256(data)) + field("metadata", '{"who": "me"}')
     bytes_of_file = file("a.bin", data)
@@ -105,7 +105,7 @@ def test_the_fields_of_a_form(http: httpx.Client, after: bool, size: int) -> Non
     assert (record["reference"], record["metadata"], record["profile"]) == ("r-1", {"who": "me"}, "default")
 
 
-def test_the_fields_of_a_query(http: httpx.Client) -> None:
+def test_query_fields_describe_the_file(http: httpx.Client) -> None:
     data = b"abc"
     query = {"profile": "default", "post_id": "p-9", "sha256": sha256(data), "metadata": '{"n": 1}'}
     for made in (send(http, file("a", data), params=query), http.post("/files/", params=query, content=data)):
@@ -137,7 +137,7 @@ def test_a_wrong_digest_stores_nothing(http: httpx.Client, kept: Kept, after: bo
 
 
 @pytest.mark.parametrize("value", ["abc", "g" * 64, "a" * 63])
-def test_an_announced_digest_must_be_one(http: httpx.Client, kept: Kept, value: str) -> None:
+def test_a_malformed_digest_is_refused(http: httpx.Client, kept: Kept, value: str) -> None:
     before = kept.everything()
     assert send(http, file("a.bin", b"a"), field("sha256", value)).status_code == 400
     assert http.post("/files/", params={"sha256": value}, content=b"a").status_code == 400
@@ -189,7 +189,7 @@ def test_more_files_than_a_form_may_have_are_errors(http: httpx.Client, kept: Ke
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("sent", [0, 100, 3 * MB])
 @pytest.mark.parametrize("kind", ["form", "raw"])
-def test_what_breaks_off_leaves_nothing(kept: Kept, wire: Wire, kind: str, sent: int, chunked: bool) -> None:
+def test_an_interrupted_body_stores_nothing(kept: Kept, wire: Wire, kind: str, sent: int, chunked: bool) -> None:
     before = kept.everything()
     began = file("half.bin", os.urandom(sent))[:-2] if kind == "form" else os.urandom(sent)
     length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(4 * MB)}
@@ -205,7 +205,7 @@ def test_what_breaks_off_leaves_nothing(kept: Kept, wire: Wire, kind: str, sent:
 
 
 @pytest.mark.parametrize("size", [100, 3 * MB])
-def test_a_form_without_its_end_is_refused(http: httpx.Client, kept: Kept, size: int) -> None:
+def test_a_form_without_its_closing_boundary_is_refused(http: httpx.Client, kept: Kept, size: int) -> None:
     """The connection is whole, the form is not: some clients' idea of a body's length is wrong."""
     before = kept.everything()
     whole = form(file("a.bin", os.urandom(size)))
@@ -216,7 +216,7 @@ def test_a_form_without_its_end_is_refused(http: httpx.Client, kept: Kept, size:
     assert not kept.gained(before)
 
 
-def test_the_files_before_a_broken_part_are_not_kept(http: httpx.Client, kept: Kept) -> None:
+def test_files_before_a_truncated_part_are_not_stored(http: httpx.Client, kept: Kept) -> None:
     before = kept.everything()
     cut = form(file("a.bin", b"whole"), file("b.bin", os.urandom(2 * MB)))[:-MB]
     assert http.post("/files/", headers=FORM, content=cut).status_code == 400
@@ -231,7 +231,9 @@ def test_the_files_before_a_broken_part_are_not_kept(http: httpx.Client, kept: K
         {"Upload-Incomplete": "?0", "Upload-Draft-Interop-Version": "3"},
     ],
 )
-def test_a_form_may_say_that_it_is_all_of_it(http: httpx.Client, kept: Kept, fields: dict[str, str]) -> None:
+def test_a_form_may_have_upload_complete_true_and_not_false(
+    http: httpx.Client, kept: Kept, fields: dict[str, str]
+) -> None:
     """Browsers and old clients say so of whatever they send."""
     for path, status in (("/files/", 201), ("/files/batch/", 201), ("/api/v1/media/upload/simple", 200)):
         sent = http.post(path, headers=fields, files={"file": ("a.png", samples.png(200, 150), "image/png")})
@@ -247,7 +249,7 @@ def test_a_form_may_say_that_it_is_all_of_it(http: httpx.Client, kept: Kept, fie
     assert not kept.gained(before)
 
 
-def test_parts_without_a_name(http: httpx.Client) -> None:
+def test_a_file_part_without_a_filename_needs_a_binary_type(http: httpx.Client) -> None:
     sent = [("file", (None, samples.png(64, 48), "image/png")), ("csrfmiddlewaretoken", (None, "x" * 64))]
     record = ended(http, http.post("/files/", files=sent).json()["id"])
     assert (record["original_filename"], record["mime_type"]) == ("unnamed", "image/png")
@@ -259,7 +261,7 @@ def test_parts_without_a_name(http: httpx.Client) -> None:
 # Raw bodies
 
 
-def test_a_raw_body_is_named_by_the_path_the_head_or_the_query(http: httpx.Client) -> None:
+def test_a_raw_body_is_named_by_its_path_header_or_query(http: httpx.Client) -> None:
     sent = {
         "a.bin": http.put("/files/a.bin", content=b"1"),
         "b c.bin": http.put("/files/b%20c.bin", content=b"2"),
@@ -317,7 +319,7 @@ NAUGHTY = {
 
 
 @pytest.mark.parametrize("name", NAUGHTY)
-def test_naughty_names_are_names_and_nothing_else(http: httpx.Client, kept: Kept, name: str) -> None:
+def test_hostile_filenames_are_cleaned_and_served_as_attachments(http: httpx.Client, kept: Kept, name: str) -> None:
     # Of its own, because equal content would be stored once; and no text, which is shown inline.
     body = bytes([0, 0xFF, 0, 1, 0xC0 + list(NAUGHTY).index(name), 0, 2, 0xFE])
     before = kept.objects()
@@ -353,7 +355,9 @@ def curl(server: ServerProcess, *arguments: str | Path) -> str:
 
 
 @pytest.mark.parametrize("size", [5, 3 * MB])
-def test_curl(shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, size: int) -> None:
+def test_curl_uploads_forms_and_raw_bodies(
+    shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, size: int
+) -> None:
     """A body above 1 MiB: curl sends Expect: 100-continue first, and waits to be invited."""
     path = tmp_path / "some file.bin"
     path.write_bytes(os.urandom(size))
@@ -370,7 +374,7 @@ def test_curl(shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, 
         assert record["checksum"] == sha256(path.read_bytes())
 
 
-def test_what_was_being_received_when_the_web_process_was_killed_leaves_nothing(
+def test_a_whole_upload_interrupted_by_a_killed_web_process_is_deleted(
     make_server: Callable[..., ServerProcess],
 ) -> None:
     """Nobody can send the rest of a raw body, so its bytes do not wait for the end of an upload's life."""
