@@ -65,10 +65,10 @@ def test_chunks_in_random_order_sent_twice_and_corrupted_make_the_file(shared_se
         assert upload.status()["progress"]["percentage"] == 100.0
         answer = upload.complete()
         assert answer.status_code == 200, answer.text
-        told = answer.json()
-        assert (told["status"], told["size"], told["checksum"]) == ("completed", len(data), digest(data))
-        assert digest(bytes_of(first, told)) == digest(data)
-        assert upload.complete().json()["file_id"] == told["file_id"]
+        document = answer.json()
+        assert (document["status"], document["size"], document["checksum"]) == ("completed", len(data), digest(data))
+        assert digest(bytes_of(first, document)) == digest(data)
+        assert upload.complete().json()["file_id"] == document["file_id"]
 
 
 def test_acknowledged_chunks_survive_a_killed_server(server: ServerProcess) -> None:
@@ -100,9 +100,9 @@ def test_acknowledged_chunks_survive_a_killed_server(server: ServerProcess) -> N
         assert set(progress["received_chunks"]) >= acknowledged
         for index in progress["missing_chunks"]:
             assert upload.put(index).status_code == 200
-        told = upload.complete().json()
-        assert told["checksum"] == digest(data)
-        assert bytes_of(http, told) == data
+        document = upload.complete().json()
+        assert document["checksum"] == digest(data)
+        assert bytes_of(http, document) == data
 
 
 def test_raw_and_json_chunks_and_every_spelling_of_a_checksum_are_equivalent(http: httpx.Client, kept: Kept) -> None:
@@ -136,8 +136,8 @@ def test_raw_and_json_chunks_and_every_spelling_of_a_checksum_are_equivalent(htt
         content=json.dumps({"upload_id": upload.id}),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
-    told = answer.json()
-    assert set(told) == {
+    document = answer.json()
+    assert set(document) == {
         "upload_id",
         "status",
         "file_id",
@@ -147,11 +147,11 @@ def test_raw_and_json_chunks_and_every_spelling_of_a_checksum_are_equivalent(htt
         "mime_type",
         "file_path",
     }
-    assert (told["filename"], told["mime_type"]) == ("räumlich.txt", "text/plain")
-    record = http.get(f"/files/{told['file_id']}/").json()
+    assert (document["filename"], document["mime_type"]) == ("räumlich.txt", "text/plain")
+    record = http.get(f"/files/{document['file_id']}/").json()
     assert (record["reference"], record["checksum"]) == ("17", digest(data))
     status = upload.status()
-    assert (status["status"], status["file_id"], status["is_expired"]) == ("completed", told["file_id"], False)
+    assert (status["status"], status["file_id"], status["is_expired"]) == ("completed", document["file_id"], False)
     assert "protocol" not in status
     seen = http.get(f"/uploads/{upload.id}", headers={"Accept": "application/json"}).json()
     assert seen == status | {"protocol": "chunks"}
@@ -163,8 +163,8 @@ def test_raw_and_json_chunks_and_every_spelling_of_a_checksum_are_equivalent(htt
 def test_an_empty_file_has_no_chunks(http: httpx.Client) -> None:
     upload = ChunkUpload.create(http, b"", 4 * KB)
     assert upload.total == 0
-    told = upload.complete().json()
-    assert (told["status"], told["size"], told["checksum"]) == ("completed", 0, digest(b""))
+    document = upload.complete().json()
+    assert (document["status"], document["size"], document["checksum"]) == ("completed", 0, digest(b""))
 
 
 def test_a_wrong_file_hash_fails_the_upload(http: httpx.Client, kept: Kept) -> None:
@@ -261,8 +261,8 @@ def test_tus_cannot_append_to_a_chunked_upload_nor_chunks_to_a_tus_upload(http: 
     upload = ChunkUpload.create(http, os.urandom(3000), 1024)
     tus = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     problem(http.patch(f"/uploads/{upload.id}", headers=tus, content=b"x"), 409, "conflict")
-    made = http.post("/files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
-    path = made.headers["Location"]
+    created = http.post("/files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
+    path = created.headers["Location"]
     problem(http.put(f"{API}/{path.rpartition('/')[2]}/chunks/0", content=b"0123456789"), 409, "conflict")
 
 
@@ -391,8 +391,8 @@ def test_invalid_chunks_store_nothing(http: httpx.Client, kept: Kept) -> None:
 def test_json_chunks_have_a_size_limit(http: httpx.Client) -> None:
     upload = ChunkUpload.create(http, bytes(20 * MB), 20 * MB)
     for answer in (upload.send(0), http.post(f"{API}/chunk", content=iter([b'{"chunk_data": "' + b"A" * (25 * MB)]))):
-        told = problem(answer, 413, "body-too-large", limit=16 * MB)
-        assert "PUT" in told["detail"]
+        document = problem(answer, 413, "body-too-large", limit=16 * MB)
+        assert "PUT" in document["detail"]
     assert upload.put(0).status_code == 200
 
 

@@ -34,8 +34,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 @pytest.fixture(scope="module")
 def token(secured: ServerProcess) -> dict[str, str]:
-    made = secured.command("token", "create", "--user", "ann")
-    return {"Authorization": f"Bearer {made.stdout.strip()}"}
+    result = secured.command("token", "create", "--user", "ann")
+    return {"Authorization": f"Bearer {result.stdout.strip()}"}
 
 
 @pytest.fixture

@@ -86,10 +86,10 @@ class Upload:
     def __init__(self, http: httpx.Client, anybody: httpx.Client, **metadata: Any) -> None:
         name = metadata.pop("name", "large.bin")
         self._http, self._anybody = http, anybody
-        made = http.post("/s3/multipart", json={"filename": name, "type": "", "metadata": metadata})
-        assert made.status_code == 200, made.text
-        assert set(made.json()) == {"key", "uploadId", "bucket"}
-        self.id, self.key = made.json()["uploadId"], made.json()["key"]
+        created = http.post("/s3/multipart", json={"filename": name, "type": "", "metadata": metadata})
+        assert created.status_code == 200, created.text
+        assert set(created.json()) == {"key", "uploadId", "bucket"}
+        self.id, self.key = created.json()["uploadId"], created.json()["key"]
         self.path, self.query = f"/s3/multipart/{self.id}", {"key": self.key}
 
     def url(self, number: int) -> str:
@@ -112,8 +112,8 @@ class Upload:
         return self._http.delete(self.path, params=self.query)
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._http.get(f"/uploads/{self.id}", headers={"Accept": "application/json"}).json()
-        return found
+        document: dict[str, Any] = self._http.get(f"/uploads/{self.id}", headers={"Accept": "application/json"}).json()
+        return document
 
 
 def refused(answer: httpx.Response, status: int, *words: str) -> None:
@@ -364,8 +364,8 @@ def test_quotas_apply_to_direct_uploads(
 def params(http: httpx.Client, **query: Any) -> dict[str, Any]:
     answer = http.get("/s3/params", params={"filename": "small.png", "type": "image/png", "method": "PUT"} | query)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    document: dict[str, Any] = answer.json()
+    return document
 
 
 def test_a_signed_put_becomes_a_file_without_a_completion_call(
@@ -383,8 +383,8 @@ def test_a_signed_put_becomes_a_file_without_a_completion_call(
     path = f"/files/{eventually(lambda: file_of(http, to['uploadId']))}/"
     assert downloaded(http, path) == data
     assert http.get(path).json()["mime_type"] == "image/png"
-    told = http.post("/s3/params/complete", params={"key": to["key"]})
-    assert urlsplit(told.json()["location"]).path == path
+    reply = http.post("/s3/params/complete", params={"key": to["key"]})
+    assert urlsplit(reply.json()["location"]).path == path
     assert not [key for key in bucket.objects() if str(to["uploadId"]) in key and ".tail." in key]
 
     late = anybody.put(to["url"], content=data[:-1] + b"?", headers=to["headers"])

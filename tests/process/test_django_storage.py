@@ -103,12 +103,12 @@ def test_chunks_in_random_order_are_saved(http: httpx.Client, asked: ServerProce
 
 def test_forms_and_thumbnails_are_saved_and_deleted(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
     data = png(300, 200)
-    made = http.post("/files/", files={"file": ("a.png", data)}).json()
-    assert made["checksum"] == digest(data), "hashed while it came"
-    record = proved(http, asked, remote, made["id"], data)
+    document = http.post("/files/", files={"file": ("a.png", data)}).json()
+    assert document["checksum"] == digest(data), "hashed while it came"
+    record = proved(http, asked, remote, document["id"], data)
     assert http.get(record["thumbnail_url"]).headers["content-type"].startswith("image/")
-    assert http.delete(f"/files/{made['id']}/").status_code == 204
-    assert not [name for name in files(remote) if made["id"] in name]
+    assert http.delete(f"/files/{document['id']}/").status_code == 204
+    assert not [name for name in files(remote) if document["id"] in name]
 
 
 def test_a_failing_storage_loses_no_acknowledged_bytes(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:

@@ -224,18 +224,18 @@ def test_nginx(shared_server: ServerProcess, documented_nginx: str) -> None:
         # An upload's metadata goes both ways through it, however much of it a request may bring.
         said = f"filename YS5iaW4=,note {'QUJD' * 4000}"
         fields = {"Host": "127.0.0.1", "Tus-Resumable": "1.0.0"}
-        made = httpx.post(f"{url}/files/", headers=fields | {"Upload-Length": "3", "Upload-Metadata": said})
-        assert made.status_code == 201, made.text
-        path = urlsplit(made.headers["Location"]).path
+        created = httpx.post(f"{url}/files/", headers=fields | {"Upload-Length": "3", "Upload-Metadata": said})
+        assert created.status_code == 201, created.text
+        path = urlsplit(created.headers["Location"]).path
         assert httpx.head(f"{url}{path}", headers=fields).headers["Upload-Metadata"] == said
         many = [
             *fields.items(),
             ("Upload-Length", "3"),
             *(("Upload-Metadata", f"k{n} {'QUJD' * 3000}") for n in range(4)),
         ]
-        made = httpx.post(f"{url}/files/", headers=many)
-        assert made.status_code == 201, made.text
-        path = urlsplit(made.headers["Location"]).path
+        created = httpx.post(f"{url}/files/", headers=many)
+        assert created.status_code == 201, created.text
+        path = urlsplit(created.headers["Location"]).path
         assert len(httpx.head(f"{url}{path}", headers=fields).headers["Upload-Metadata"]) > 48_000
 
 

@@ -93,8 +93,8 @@ def test_chunks_in_random_order_are_encrypted(http: httpx.Client, asked: ServerP
 def test_forms_and_raw_bodies_are_encrypted(http: httpx.Client, asked: ServerProcess) -> None:
     for size in (200_000, 5 * MB):
         form, raw = content(size), content(size)
-        made = http.post("/files/", files={"file": ("a.bin", form)})
-        proved(http, asked.home, made.json()["id"], form)
+        created = http.post("/files/", files={"file": ("a.bin", form)})
+        proved(http, asked.home, created.json()["id"], form)
         proved(http, asked.home, http.post("/files/?filename=a.bin", content=raw).json()["id"], raw)
 
 
@@ -104,9 +104,9 @@ def test_concatenated_uploads_are_encrypted_under_a_new_header(http: httpx.Clien
     for part in parts:
         paths.append(create(http, len(part), {"Upload-Concat": "partial"}))
         assert patch(http, paths[-1], 0, part).status_code == 204
-    made = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(paths)}"})
-    assert made.status_code == 201, made.text
-    upload = made.headers["Location"]
+    created = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(paths)}"})
+    assert created.status_code == 201, created.text
+    upload = created.headers["Location"]
     eventually(lambda: http.get(upload, headers={"Accept": "application/json"}).json().get("file_id"))
     proved(http, asked.home, file_of(http, upload), b"".join(parts))
 
@@ -195,8 +195,8 @@ def test_an_invalid_key_is_reported_without_its_value(tmp_path: Path) -> None:
     assert wrong.returncode != 0
     assert "ENCRYPTION_KEY" in (said := wrong.stdout + wrong.stderr)
     assert bad not in said
-    made = server.command("encryption-key")
-    assert len(secret_keys.parse(made.stdout)) == 32
+    result = server.command("encryption-key")
+    assert len(secret_keys.parse(result.stdout)) == 32
     server.environment |= {"ENCRYPTION_KEY": KEY, "STORAGE_BACKEND": "s3", "AWS_STORAGE_BUCKET_NAME": "b"}
     in_s3 = server.command("check")
     assert in_s3.returncode != 0

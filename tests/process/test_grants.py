@@ -88,9 +88,9 @@ def test_line_21_the_location_of_a_granted_tus_upload_carries_the_grant(
 ) -> None:
     url = grant(backend, profile="default")
     data = os.urandom(100_000)
-    made = browser.post(url, headers=TUS | {"Upload-Length": "100000"} | metadata(filename="a.bin", profile="media"))
-    assert made.status_code == 201, made.text
-    location = made.headers["Location"]
+    created = browser.post(url, headers=TUS | {"Upload-Length": "100000"} | metadata(filename="a.bin", profile="media"))
+    assert created.status_code == 201, created.text
+    location = created.headers["Location"]
     assert set(parse_qs(urlsplit(location).query)) == {"grant"}
     used(browser.post(url, headers=TUS | {"Upload-Length": "5"}))
     assert browser.head(location, headers=TUS).headers["Upload-Offset"] == "0"
@@ -109,12 +109,12 @@ def test_line_21_the_location_of_a_granted_ietf_upload_carries_the_grant(
     backend: httpx.Client, browser: httpx.Client
 ) -> None:
     url = grant(backend)
-    made = browser.post(url, headers=IETF | {"Upload-Complete": "?0"}, content=b"anchor ")
-    assert made.status_code == 201, made.text
-    location = made.headers["Location"]
+    created = browser.post(url, headers=IETF | {"Upload-Complete": "?0"}, content=b"anchor ")
+    assert created.status_code == 201, created.text
+    location = created.headers["Location"]
     assert "grant=" in location
-    asked = browser.head(location, headers=IETF)
-    assert (asked.status_code, asked.headers["Upload-Offset"]) == (204, "7")
+    reply = browser.head(location, headers=IETF)
+    assert (reply.status_code, reply.headers["Upload-Offset"]) == (204, "7")
     patch = IETF | {"Upload-Offset": "7", "Upload-Complete": "?1", "Content-Type": "application/partial-upload"}
     assert browser.patch(location, headers=patch, content=b"aweigh").status_code in (200, 201, 204)
     assert browser.get(location, headers={"Accept": "application/json"}).json()["status"] == "completed"
@@ -198,9 +198,9 @@ def test_concurrent_uses_of_a_grant_create_one_file(
 def test_the_second_file_of_a_form_is_refused(backend: httpx.Client, browser: httpx.Client) -> None:
     parts = [("file", ("a.txt", b"one")), ("file", ("b.txt", b"two"))]
     answer = browser.post(grant(backend), files=parts)
-    told = answer.json()
-    assert (answer.status_code, len(told["files"])) == (201, 1)
-    assert told["errors"][0]["type"] == "/problems/grant-used"
+    document = answer.json()
+    assert (answer.status_code, len(document["files"])) == (201, 1)
+    assert document["errors"][0]["type"] == "/problems/grant-used"
 
 
 def test_an_interrupted_upload_does_not_use_up_the_grant(

@@ -28,9 +28,9 @@ def version(number: int | None) -> dict[str, str]:
 
 def begin(http: httpx.Client, content: bytes = b"", headers: dict[str, str] | None = None, url: str = "/files/") -> str:
     """A creation that is not the last request; returns the upload's path."""
-    made = http.post(url, headers=MORE | (headers or {}), content=content)
-    assert (made.status_code, made.headers["Upload-Offset"]) == (201, str(len(content))), made.text
-    return str(made.headers["Location"])
+    created = http.post(url, headers=MORE | (headers or {}), content=content)
+    assert (created.status_code, created.headers["Upload-Offset"]) == (201, str(len(content))), created.text
+    return str(created.headers["Location"])
 
 
 def append(http: httpx.Client, path: str, offset: int, content: Any, headers: dict[str, str]) -> httpx.Response:
@@ -38,9 +38,9 @@ def append(http: httpx.Client, path: str, offset: int, content: Any, headers: di
 
 
 def state(http: httpx.Client, path: str) -> tuple[int, str]:
-    said = http.head(path)
-    assert said.status_code == 204, said
-    return int(said.headers["Upload-Offset"]), said.headers["Upload-Complete"]
+    reply = http.head(path)
+    assert reply.status_code == 204, reply
+    return int(reply.headers["Upload-Offset"]), reply.headers["Upload-Complete"]
 
 
 def problem(reply: httpx.Response, name: str, status: int = 400) -> dict[str, Any]:
@@ -56,26 +56,26 @@ def problem(reply: httpx.Response, name: str, status: int = 400) -> dict[str, An
 @pytest.mark.parametrize("number", VERSIONS)
 def test_line_22_a_whole_file_in_one_request(http: httpx.Client, number: int | None) -> None:
     content, name = os.urandom(2 * MB + 3), {"Content-Disposition": 'inline; filename="one.bin"'}
-    made = http.post("/files/", headers=LAST | name | version(number), content=content)
-    assert made.status_code == 201
-    record = made.json()
+    created = http.post("/files/", headers=LAST | name | version(number), content=content)
+    assert created.status_code == 201
+    record = created.json()
     assert (record["original_filename"], record["size"], record["declared_mime_type"]) == (
         "one.bin",
         len(content),
         None,
     )
-    assert made.headers["Windlass-File"] == f"/files/{record['id']}/"
-    assert served(http, made.headers["Location"]) == content
+    assert created.headers["Windlass-File"] == f"/files/{record['id']}/"
+    assert served(http, created.headers["Location"]) == content
 
 
 def test_line_22_a_chunked_body_may_complete_an_upload(http: httpx.Client) -> None:
-    made = http.post("/files/", headers=LAST, content=iter([b"ab", b"cd"]))
-    assert (made.status_code, made.headers["Upload-Offset"], made.json()["size"]) == (201, "4", 4)
+    created = http.post("/files/", headers=LAST, content=iter([b"ab", b"cd"]))
+    assert (created.status_code, created.headers["Upload-Offset"], created.json()["size"]) == (201, "4", 4)
 
 
 def test_line_22_an_empty_file_is_created(http: httpx.Client) -> None:
-    made = http.post("/files/", headers=LAST)
-    assert (made.status_code, made.headers["Upload-Offset"], made.json()["size"]) == (201, "0", 0)
+    created = http.post("/files/", headers=LAST)
+    assert (created.status_code, created.headers["Upload-Offset"], created.json()["size"]) == (201, "0", 0)
 
 
 def test_line_22_tus_metadata_is_accepted(http: httpx.Client) -> None:
@@ -147,16 +147,16 @@ def test_line_22_inconsistent_headers_are_refused(http: httpx.Client, kept: Kept
 
 @pytest.mark.parametrize("number", VERSIONS)
 def test_line_23_every_success_has_offset_completeness_and_limits(http: httpx.Client, number: int | None) -> None:
-    made = http.post("/files/", headers=MORE | version(number) | {"Upload-Length": "8"})
-    path = made.headers["Location"]
+    created = http.post("/files/", headers=MORE | version(number) | {"Upload-Length": "8"})
+    path = created.headers["Location"]
     age = "expires" if number == 6 else "max-age"
-    assert made.status_code == 201
-    assert re.fullmatch(rf"max-size=\d+, {age}=\d+", made.headers["Upload-Limit"])
+    assert created.status_code == 201
+    assert re.fullmatch(rf"max-size=\d+, {age}=\d+", created.headers["Upload-Limit"])
     middle = append(http, path, 0, b"abcd", MORE | version(number))
     assert middle.status_code == (201 if number == 6 else 204)
     last = append(http, path, 4, b"efgh", LAST | version(number))
     assert (last.status_code, last.json()["size"]) == (201, 8)
-    for reply, offset, complete in ((made, 0, "?0"), (middle, 4, "?0"), (last, 8, "?1")):
+    for reply, offset, complete in ((created, 0, "?0"), (middle, 4, "?0"), (last, 8, "?1")):
         assert (reply.headers["Upload-Offset"], reply.headers["Upload-Complete"]) == (str(offset), complete)
         assert "Upload-Limit" in reply.headers
     assert served(http, path) == b"abcdefgh"
@@ -164,12 +164,12 @@ def test_line_23_every_success_has_offset_completeness_and_limits(http: httpx.Cl
 
 def test_line_24_head_returns_offset_completeness_and_limits(http: httpx.Client) -> None:
     path = begin(http)
-    said = http.head(path, headers=version(8))
-    assert said.status_code in (200, 204)
-    assert (said.headers["Upload-Offset"], said.headers["Upload-Complete"]) == ("0", "?0")
-    assert said.headers["Cache-Control"] == "no-store"
-    assert "max-age=" in said.headers["Upload-Limit"]
-    assert "Upload-Length" not in said.headers
+    reply = http.head(path, headers=version(8))
+    assert reply.status_code in (200, 204)
+    assert (reply.headers["Upload-Offset"], reply.headers["Upload-Complete"]) == ("0", "?0")
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert "max-age=" in reply.headers["Upload-Limit"]
+    assert "Upload-Length" not in reply.headers
     append(http, path, 0, b"abcd", MORE | {"Upload-Length": "9"})
     assert http.head(path).headers["Upload-Length"] == "9"
     assert "Tus-Resumable" not in http.head(path).headers
@@ -308,11 +308,11 @@ def test_line_28_delete_ends_an_upload(http: httpx.Client, kept: Kept) -> None:
 
 @pytest.mark.parametrize("path", ["/files/", f"/uploads/{uuid.uuid4()}"])
 def test_line_28_options_announces_limits_and_both_protocols(http: httpx.Client, path: str) -> None:
-    said = http.options(path)
-    assert said.status_code == 204
-    assert said.headers["Upload-Limit"] == f"max-size={5 * 1024 * MB}, min-size=0, max-age=86400"
-    assert "application/partial-upload" in said.headers["Accept-Patch"]
-    assert said.headers["Tus-Version"] == "1.0.0"
+    reply = http.options(path)
+    assert reply.status_code == 204
+    assert reply.headers["Upload-Limit"] == f"max-size={5 * 1024 * MB}, min-size=0, max-age=86400"
+    assert "application/partial-upload" in reply.headers["Accept-Patch"]
+    assert reply.headers["Tus-Version"] == "1.0.0"
 
 
 # Line 29: digests

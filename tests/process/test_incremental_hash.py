@@ -66,9 +66,9 @@ def http(behind: tuple[str, bool]) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def file(http: httpx.Client) -> dict[str, Any]:
     """The record of a picture that has been processed."""
-    made = http.post("/files/", files={"file": ("a b.jpg", samples.jpeg())}, data={"reference": "prefix"})
-    assert made.status_code == 201, made.text
-    found = eventually(lambda: _done(http, made.json()["id"]), within=60)
+    created = http.post("/files/", files={"file": ("a b.jpg", samples.jpeg())}, data={"reference": "prefix"})
+    assert created.status_code == 201, created.text
+    found = eventually(lambda: _done(http, created.json()["id"]), within=60)
     assert found["renditions"]
     return found
 
@@ -141,8 +141,8 @@ def test_the_location_of_a_new_file_resolves_through_the_proxy(http: httpx.Clien
 def test_a_resumable_upload_continues_at_its_location(
     http: httpx.Client, behind: tuple[str, bool], first: dict[str, str]
 ) -> None:
-    made = http.post("/files/", headers=first)
-    where = here(http, made.headers["Location"], behind[1])
+    created = http.post("/files/", headers=first)
+    where = here(http, created.headers["Location"], behind[1])
     ietf = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1", "Upload-Offset": "0"}
     headers = PATCH | {"Upload-Offset": "0"} if "Tus-Resumable" in first else ietf
     done = http.patch(where, headers=headers, content=b"four")
@@ -169,8 +169,8 @@ def test_signed_and_grant_urls_are_absolute(http: httpx.Client, behind: tuple[st
     assert urlsplit(signed).netloc
     assert follow(http, signed, behind[1]).content == samples.jpeg()
     grant = http.post("/uploads/grants/", json={}).json()["url"]
-    made = http.post(here(http, grant, behind[1]), headers=TUS | {"Upload-Length": "4"})
-    where = here(http, made.headers["Location"], behind[1])
+    created = http.post(here(http, grant, behind[1]), headers=TUS | {"Upload-Length": "4"})
+    where = here(http, created.headers["Location"], behind[1])
     assert http.patch(where, headers=PATCH | {"Upload-Offset": "0"}, content=b"four").status_code == 204
 
 

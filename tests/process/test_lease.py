@@ -274,8 +274,8 @@ def test_line_30_head_after_a_cut_connection_returns_the_offset_that_patch_accep
     headers, query = (PATCH, TUS) if dialect == "tus" else (IETF_PATCH, {})
     for number in range(ROUNDS):
         size = 100_000 if number % 3 == 0 else 20
-        made = http.post("/files/", headers={"Upload-Length": str(size)} | (query or {"Upload-Complete": "?0"}))
-        path, content = made.headers["Location"], os.urandom(size)
+        created = http.post("/files/", headers={"Upload-Length": str(size)} | (query or {"Upload-Complete": "?0"}))
+        path, content = created.headers["Location"], os.urandom(size)
         with Wire(shared_server.port) as cut:
             head = headers | {"Upload-Offset": "0", "Content-Length": str(size)}
             cut.head("PATCH", path, head, content[: size // 2])
@@ -283,8 +283,8 @@ def test_line_30_head_after_a_cut_connection_returns_the_offset_that_patch_accep
                 cut.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if number % 2:
             status = http.get(path, headers={"Accept": "application/json"}).json()
-        said = http.head(path, headers=query)
-        at = int(said.headers["Upload-Offset"])
+        reply = http.head(path, headers=query)
+        at = int(reply.headers["Upload-Offset"])
         if number % 2:
             assert status["progress"]["bytes_received"] in ((at,) if size == 20 else range(at + 1))
         if not reset and size == 20:

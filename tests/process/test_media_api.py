@@ -55,9 +55,9 @@ def test_a_video_is_uploaded_in_chunks_and_finalized(http: httpx.Client) -> None
     video = samples.mp4(320, 240, 2)
     made = begin(http, video)
     assert made.status_code == 200, made.text
-    told = made.json()
-    assert set(told) == {"upload_id", "chunk_size", "total_chunks", "expires_at"}
-    upload, total = told["upload_id"], told["total_chunks"]
+    document = made.json()
+    assert set(document) == {"upload_id", "chunk_size", "total_chunks", "expires_at"}
+    upload, total = document["upload_id"], document["total_chunks"]
     assert total >= 2
     early = http.post(f"{API}/upload/{upload}/finalize", json={})
     problem(early, 409, "conflict", missing_chunks=list(range(total)))
@@ -238,11 +238,11 @@ def test_content_that_breaks_a_rule_is_rejected(
         assert answer.status_code == status, answer.text
         return
     slug = "unsupported-media-type" if status == 415 else "file-rejected"
-    told = problem(answer, status, slug, rule=rule)
-    record = http.get(f"/files/{told['media_id']}/").json()
+    document = problem(answer, status, slug, rule=rule)
+    record = http.get(f"/files/{document['media_id']}/").json()
     assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", rule)
-    assert (told["limit"], told["actual"]) == (record["rejection"]["limit"], record["rejection"]["actual"])
-    problem(http.get(f"/files/{told['media_id']}/download/"), 403, "file-refused")
+    assert (document["limit"], document["actual"]) == (record["rejection"]["limit"], record["rejection"]["actual"])
+    problem(http.get(f"/files/{document['media_id']}/download/"), 403, "file-refused")
 
 
 def test_a_wrong_media_type_is_refused_by_name_or_by_content(http: httpx.Client) -> None:
@@ -363,9 +363,9 @@ def test_publishing_a_post_releases_its_files(http: httpx.Client, kept: Kept) ->
     url = f"{API}/posts/out/published"
     assert http.post(url, json={"success": False}).json() == {"released": 0, "bytes_freed": 0}
     problem(http.post(url, json={}), 422, "invalid-field")
-    told = http.post(url, json={"success": True}).json()
-    assert told["released"] == 2
-    assert told["bytes_freed"] > first["file_size"] + second["file_size"]
+    document = http.post(url, json={"success": True}).json()
+    assert document["released"] == 2
+    assert document["bytes_freed"] > first["file_size"] + second["file_size"]
     assert http.post(url, json={"success": True}).json() == {"released": 0, "bytes_freed": 0}
     released = http.get(f"{API}/{first['id']}").json()
     assert (released["status"], released["thumbnail_url"], released["width"]) == ("RELEASED", None, 203)
@@ -374,13 +374,13 @@ def test_publishing_a_post_releases_its_files(http: httpx.Client, kept: Kept) ->
 
 
 def test_supported_formats_lists_types_and_limits(http: httpx.Client) -> None:
-    found = http.get(f"{API}/supported-formats").json()
-    assert set(found) == {"video", "image", "chunk_size", "max_images"}
-    assert found["video"]["max_size"] == 500 * MB
-    assert (found["video"]["min_duration"], found["video"]["max_duration"]) == (1, 180)
-    assert (found["image"]["min_width"], found["image"]["max_height"]) == (100, 4096)
-    assert set(found["image"]["content_types"]) == {"image/jpeg", "image/png", "image/webp", "image/gif"}
-    assert set(found["video"]["extensions"]) == {"mp4", "mov", "webm"}
+    document = http.get(f"{API}/supported-formats").json()
+    assert set(document) == {"video", "image", "chunk_size", "max_images"}
+    assert document["video"]["max_size"] == 500 * MB
+    assert (document["video"]["min_duration"], document["video"]["max_duration"]) == (1, 180)
+    assert (document["image"]["min_width"], document["image"]["max_height"]) == (100, 4096)
+    assert set(document["image"]["content_types"]) == {"image/jpeg", "image/png", "image/webp", "image/gif"}
+    assert set(document["video"]["extensions"]) == {"mp4", "mov", "webm"}
     listed = {profile["name"]: profile for profile in http.get("/profiles/").json()["results"]}
     assert listed["media"]["max_size"] == 500 * MB
 

@@ -62,9 +62,9 @@ def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: W
             wire.send(block)
             digest.update(block)
         wire.send(END)
-        made = wire.answer()
-        assert made.status == 201
-        file = httpx.Response(200, content=made.body).json()["id"]
+        reply = wire.answer()
+        assert reply.status == 201
+        file = httpx.Response(200, content=reply.body).json()["id"]
         record = ended(http, file)
         assert (record["status"], record["size"]) == ("READY", content.size)
         assert record["checksum"] == digest.hexdigest()
@@ -94,9 +94,9 @@ def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProces
                 warm = settled_memory(watch.process)  # all are admitted, and what was received so far is written
         grown = watch.now() - warm
         for wire, content in zip(wires, contents, strict=True):
-            made = wire.answer()
-            assert made.status == 201
-            record = httpx.Response(200, content=made.body).json()
+            reply = wire.answer()
+            assert reply.status == 201
+            record = httpx.Response(200, content=reply.body).json()
             assert record["checksum"] == hashlib.sha256(content).hexdigest()
     assert grown < 24 * MB, f"{grown / MB:.0f} MB more after warming up: less than what was sent since"
     assert watch.peak < MAX_MEMORY, f"{watch.peak / MB:.0f} MB"

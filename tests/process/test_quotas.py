@@ -41,8 +41,8 @@ def http(limited: ServerProcess) -> Iterator[httpx.Client]:
 def usage(http: httpx.Client) -> dict[str, Any]:
     answer = http.get("/api/v1/quota/")
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    document: dict[str, Any] = answer.json()
+    return document
 
 
 def taken(http: httpx.Client) -> int:
@@ -148,8 +148,8 @@ def test_large_metadata_counts_towards_the_quota(http: httpx.Client, limited: Se
 
 def test_an_upload_of_unknown_length_grows_up_to_the_quota(http: httpx.Client) -> None:
     held = stored(http, 200_000)
-    made = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"})
-    path, data = made.headers["Location"], os.urandom(250_000)
+    created = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"})
+    path, data = created.headers["Location"], os.urandom(250_000)
     assert patch(http, path, 0, data[:50_000]).status_code == 204
     problem(patch(http, path, 50_000, data[50_000:]), 507, "quota-exceeded", resource="bytes", limit=LIMIT)
     assert taken(http) <= LIMIT
@@ -217,8 +217,8 @@ def test_equal_files_share_one_object_until_the_last_is_deleted(http: httpx.Clie
 
 def test_the_quota_command_shows_and_sets_limits(http: httpx.Client, limited: ServerProcess) -> None:
     stored(http, 1000)
-    said = limited.command("quota", "set", "anonymous", "--bytes", "1200", "--json")
-    assert json.loads(said.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0, "trashed": 0}
+    result = limited.command("quota", "set", "anonymous", "--bytes", "1200", "--json")
+    assert json.loads(result.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0, "trashed": 0}
     assert _tus(http, bytes(201)).status_code == 507
     assert _tus(http, bytes(0)).status_code == 201
     assert "1000 B used, 0 B reserved, of 1.2 KB" in limited.command("quota", "show", "anonymous").stdout
@@ -255,10 +255,10 @@ def test_a_published_post_reports_the_bytes_that_were_freed(http: httpx.Client) 
     ids = [http.put("/files/a.bin", params={"reference": name}, content=data).json()["id"] for name in ("out", "kept")]
     for each in ids:
         ended(http, each)
-    told = http.post("/api/v1/media/posts/out/published", json={"success": True})
-    assert told.json() == {"released": 1, "bytes_freed": 0}
+    reply = http.post("/api/v1/media/posts/out/published", json={"success": True})
+    assert reply.json() == {"released": 1, "bytes_freed": 0}
     assert usage(http)["bytes"]["used"] == 30_000
     assert http.get(f"/files/{ids[1]}/download/").content == data
-    told = http.post("/api/v1/media/posts/kept/published", json={"success": True})
-    assert told.json() == {"released": 1, "bytes_freed": 30_000}
+    reply = http.post("/api/v1/media/posts/kept/published", json={"success": True})
+    assert reply.json() == {"released": 1, "bytes_freed": 30_000}
     assert usage(http)["bytes"]["used"] == 0

@@ -235,12 +235,12 @@ def test_a_bad_head_is_a_documented_problem(
 ) -> None:
     before = kept.files()
     wire.head(method, path, headers | {"Content-Length": "0", "X-Request-ID": "abc-123"})
-    said = wire.answer()
-    assert said.status in statuses, said
-    if said.status >= 400:
-        document = httpx.Response(200, content=said.body).json()
+    reply = wire.answer()
+    assert reply.status in statuses, reply
+    if reply.status >= 400:
+        document = httpx.Response(200, content=reply.body).json()
         assert document["type"].startswith("/problems/")
-        assert (document["status"], document["request_id"]) == (said.status, "abc-123")
+        assert (document["status"], document["request_id"]) == (reply.status, "abc-123")
         assert document["detail"]
     assert kept.files() == before
 
@@ -288,8 +288,8 @@ def test_a_foreign_host_is_refused_on_both_planes(limited: ServerProcess, host: 
     for method, path in (("POST", "/files/"), ("GET", "/files/"), ("GET", "/livez")):
         with Wire(limited.port) as wire:
             wire.head(method, path, {"Host": host, "Content-Length": "0"})
-            said = wire.answer()
-            assert said.status == 400, (method, path)
+            reply = wire.answer()
+            assert reply.status == 400, (method, path)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
@@ -456,10 +456,10 @@ def test_a_creation_with_an_empty_chunked_body_creates_an_upload(http: httpx.Cli
     for fields in ({"Upload-Length": "5"}, {"Upload-Defer-Length": "1"}, PATCH | {"Upload-Length": "5"}, final):
         wire.head("POST", "/files/", TUS | fields | {"Transfer-Encoding": "chunked"})
         wire.chunk(b"")
-        made = wire.answer()
-        assert made.status == 201, made.body
+        reply = wire.answer()
+        assert reply.status == 201, reply.body
         if fields is not final:
-            assert offset(http, made.headers["location"]) == 0
+            assert offset(http, reply.headers["location"]) == 0
     wire.head("POST", "/files/", TUS | {"Upload-Length": "5", "Transfer-Encoding": "chunked"})
     wire.chunk(b"abcde")
     wire.chunk(b"")

@@ -106,18 +106,18 @@ def file_of(http: httpx.Client, upload: str) -> str:
 @pytest.mark.parametrize("size", [0, 1000, PART_SIZE, 13 * MB + 1])
 def test_a_raw_body_is_stored_in_the_bucket(http: httpx.Client, bucket: Bucket, size: int) -> None:
     data = content(size)
-    made = http.post("/files/?filename=a.bin", content=data)
-    assert made.status_code == 201, made.text
-    assert made.json()["checksum"] == digest(data), "hashed while it came, however fast"
-    proved(http, bucket, made.json()["id"], data)
+    created = http.post("/files/?filename=a.bin", content=data)
+    assert created.status_code == 201, created.text
+    assert created.json()["checksum"] == digest(data), "hashed while it came, however fast"
+    proved(http, bucket, created.json()["id"], data)
 
 
 @pytest.mark.parametrize("size", [1000, 13 * MB + 1])
 def test_a_form_is_stored_in_the_bucket(http: httpx.Client, bucket: Bucket, size: int) -> None:
     data = content(size)
-    made = http.post("/files/", files={"file": ("a.bin", data)})
-    assert made.status_code == 201, made.text
-    proved(http, bucket, made.json()["id"], data)
+    created = http.post("/files/", files={"file": ("a.bin", data)})
+    assert created.status_code == 201, created.text
+    proved(http, bucket, created.json()["id"], data)
 
 
 @pytest.mark.parametrize("steps", [[13 * MB + 1], [1, 2, 3 * MB, PART_SIZE, 4 * MB, 500]])
@@ -168,9 +168,9 @@ def test_partial_uploads_are_concatenated_in_the_store(http: httpx.Client, bucke
     for start, end in itertools.pairwise(cuts):
         parts.append(create(http, end - start, {"Upload-Concat": "partial"}))
         assert patch(http, parts[-1], 0, data[start:end]).status_code == 204
-    made = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(parts)}"})
-    assert made.status_code == 201
-    final = made.headers["Location"]
+    created = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(parts)}"})
+    assert created.status_code == 201
+    final = created.headers["Location"]
     eventually(lambda: http.head(final, headers=TUS).headers.get("Upload-Offset") == str(len(data)))
     proved(http, bucket, file_of(http, final), data)
 
@@ -220,21 +220,21 @@ def test_the_media_api_stores_a_file(http: httpx.Client, bucket: Bucket) -> None
     fields = {"upload_id": begun.json()["upload_id"], "chunk_index": "0"}
     chunk = http.post("/api/v1/media/upload/chunk", data=fields, files={"chunk": ("c", data)})
     assert chunk.json()["status"] == "completed", chunk.text
-    made = http.post(f"/api/v1/media/upload/{fields['upload_id']}/finalize", json={})
-    assert made.status_code == 200, made.text
-    proved(http, bucket, made.json()["id"], data)
+    created = http.post(f"/api/v1/media/upload/{fields['upload_id']}/finalize", json={})
+    assert created.status_code == 200, created.text
+    proved(http, bucket, created.json()["id"], data)
 
 
 def test_a_picture_is_processed_and_its_thumbnail_served(http: httpx.Client, bucket: Bucket) -> None:
     data = png(300, 200)
-    made = http.post("/files/", files={"file": ("a.png", data)}).json()
-    record = proved(http, bucket, made["id"], data)
+    document = http.post("/files/", files={"file": ("a.png", data)}).json()
+    record = proved(http, bucket, document["id"], data)
     assert (record["width"], record["height"], record["mime_type"]) == (300, 200, "image/png")
     thumbnail = http.get(record["thumbnail_url"])
     assert thumbnail.status_code == 200
     assert thumbnail.headers["content-type"].startswith("image/")
-    assert http.delete(f"/files/{made['id']}/").status_code == 204
-    assert not [key for key in bucket.objects() if made["id"] in key]
+    assert http.delete(f"/files/{document['id']}/").status_code == 204
+    assert not [key for key in bucket.objects() if document["id"] in key]
 
 
 def test_ranges_and_if_none_match_on_downloads(http: httpx.Client) -> None:

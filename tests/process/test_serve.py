@@ -161,8 +161,8 @@ def test_a_process_that_does_not_stop_is_killed_by_further_requests(served_once:
 def test_open_streams_and_incomplete_bodies_do_not_delay_a_stop(served_once: Serve) -> None:
     with Serve(served_once.home, port=served_once.port) as server, ExitStack() as stack:
         server.ready()
-        made = httpx.post(f"{server.url}files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"})
-        path = made.headers["Location"].removeprefix(server.url.rstrip("/"))
+        created = httpx.post(f"{server.url}files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"})
+        path = created.headers["Location"].removeprefix(server.url.rstrip("/"))
         stream = stack.enter_context(_open(server, "GET /events/", b"", 0))
         assert stream.recv(4) == b"HTTP"
         form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n' + b"a" * 70_000

@@ -117,8 +117,8 @@ def by_tus(http: httpx.Client, data: bytes, profile: str) -> str:
 
 
 def raw(http: httpx.Client, data: bytes, profile: str, **fields: str) -> str:
-    made = http.post("/files/", params={"filename": "a.bin", "profile": profile} | fields, content=data)
-    return str(made.json()["id"])
+    created = http.post("/files/", params={"filename": "a.bin", "profile": profile} | fields, content=data)
+    return str(created.json()["id"])
 
 
 def in_a_form(http: httpx.Client, data: bytes, profile: str) -> str:
@@ -150,9 +150,9 @@ def test_the_profile_selects_the_store(
 
 def test_thumbnails_are_in_the_store_of_their_file(http: httpx.Client, places: Places) -> None:
     before = len(places.sizes("attic"))
-    made = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
-    assert ended(http, made["id"])["status"] == "READY"
-    assert http.get(f"/files/{made['id']}/thumbnail/").status_code == 200
+    document = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
+    assert ended(http, document["id"])["status"] == "READY"
+    assert http.get(f"/files/{document['id']}/thumbnail/").status_code == 200
     assert len(places.sizes("attic")) == before + 2
 
 

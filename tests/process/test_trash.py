@@ -28,9 +28,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def stored(http: httpx.Client, name: str, content: bytes, **fields: str) -> dict[str, Any]:
-    made = http.put(f"/files/{name}", content=content, params=fields)
-    assert made.status_code == 201, made.text
-    return ended(http, made.json()["id"])
+    created = http.put(f"/files/{name}", content=content, params=fields)
+    assert created.status_code == 201, created.text
+    return ended(http, created.json()["id"])
 
 
 def picture() -> bytes:

@@ -37,15 +37,15 @@ DEFER = {"Upload-Defer-Length": "1"}
 def begin(http: httpx.Client, **headers: str) -> str:
     """A creation with exactly these tus fields."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    made = http.post("/files/", headers=TUS | fields)
-    assert made.status_code == 201, made.text
-    return str(made.headers["Location"])
+    created = http.post("/files/", headers=TUS | fields)
+    assert created.status_code == 201, created.text
+    return str(created.headers["Location"])
 
 
 def length_of(http: httpx.Client, path: str) -> str | None:
-    said = http.head(path, headers=TUS).headers
-    assert ("Upload-Length" in said) != (said.get("Upload-Defer-Length") == "1")
-    return said.get("Upload-Length")
+    headers = http.head(path, headers=TUS).headers
+    assert ("Upload-Length" in headers) != (headers.get("Upload-Defer-Length") == "1")
+    return headers.get("Upload-Length")
 
 
 # Line 8: a length that is said later
@@ -122,12 +122,12 @@ def test_line_8_a_late_length_above_the_limit_is_refused(make_server: Callable[.
 
 
 def test_line_10_replies_have_upload_expires_until_completion(http: httpx.Client) -> None:
-    made = http.post("/files/", headers=TUS | {"Upload-Length": "8"})
-    first = patch(http, made.headers["Location"], 0, b"abcd")
-    for reply in (made, first):
+    created = http.post("/files/", headers=TUS | {"Upload-Length": "8"})
+    first = patch(http, created.headers["Location"], 0, b"abcd")
+    for reply in (created, first):
         left = parsedate_to_datetime(reply.headers["Upload-Expires"]) - now()
         assert 23 < left.total_seconds() / 3600 <= 24
-    assert "Upload-Expires" not in patch(http, made.headers["Location"], 4, b"efgh").headers
+    assert "Upload-Expires" not in patch(http, created.headers["Location"], 4, b"efgh").headers
     assert "Upload-Expires" not in http.post("/files/", headers=TUS | {"Upload-Length": "0"}).headers
 
 
@@ -207,9 +207,9 @@ def test_line_11_the_checksum_of_a_creation_with_bytes_is_verified(http: httpx.C
     first, size = content[:2000], {"Upload-Length": str(len(content))}
     wrong = http.post("/files/", headers=PATCH | size | checksum("sha1", b"other"), content=first)
     assert wrong.status_code == 460
-    made = http.post("/files/", headers=PATCH | size | checksum("sha1", first), content=first)
-    assert (made.status_code, made.headers["Upload-Offset"]) == (201, "2000")
-    path = made.headers["Location"]
+    created = http.post("/files/", headers=PATCH | size | checksum("sha1", first), content=first)
+    assert (created.status_code, created.headers["Upload-Offset"]) == (201, "2000")
+    path = created.headers["Location"]
     assert patch(http, path, 2000, content[2000:]).status_code == 204
     assert served(http, path) == content
 
@@ -233,19 +233,22 @@ def join(http: httpx.Client, *paths: str, **headers: str) -> httpx.Response:
 def test_line_13_partial_uploads_become_files_only_in_a_final_upload(http: httpx.Client, kept: Kept) -> None:
     one, two, before = os.urandom(3 * MB + 1), os.urandom(MB), kept.files()
     first, second, nothing = part(http, one), part(http, two), part(http, b"")
-    said = http.head(first, headers=TUS).headers
-    assert (said["Upload-Concat"], said["Upload-Offset"], said["Upload-Length"]) == ("partial", *[str(len(one))] * 2)
-    assert "Windlass-File" not in said
+    headers = http.head(first, headers=TUS).headers
+    assert (headers["Upload-Concat"], headers["Upload-Offset"], headers["Upload-Length"]) == (
+        "partial",
+        *[str(len(one))] * 2,
+    )
+    assert "Windlass-File" not in headers
     assert kept.files() == before
     absolute = f"{http.base_url}{second}".replace("//uploads", "/uploads")
     made = join(http, first, absolute, nothing, first, **metadata(filename="joined.bin", note="its own"))
     assert made.status_code == 201, made.text
     path = made.headers["Location"]
-    said = http.head(path, headers=TUS).headers
-    assert said["Upload-Concat"] == f"final;{first} {absolute} {nothing} {first}"
-    assert said["Upload-Offset"] == said["Upload-Length"] == str(2 * len(one) + len(two))
+    headers = http.head(path, headers=TUS).headers
+    assert headers["Upload-Concat"] == f"final;{first} {absolute} {nothing} {first}"
+    assert headers["Upload-Offset"] == headers["Upload-Length"] == str(2 * len(one) + len(two))
     assert served(http, path) == one + two + one
-    record = ended(http, said["Windlass-File"])
+    record = ended(http, headers["Windlass-File"])
     assert (record["original_filename"], record["metadata"]) == ("joined.bin", {"note": "its own"})
     assert record["checksum"] == hashlib.sha256(one + two + one).hexdigest()
     assert kept.files() == before + 1
@@ -272,9 +275,9 @@ def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(http: httpx
     later = begin(http, Upload_Concat="partial", **DEFER)
     made = join(http, whole, coming, later, **metadata(filename="unfinished.bin"))
     path = made.headers["Location"]
-    said = http.head(path, headers=TUS)
-    assert (made.status_code, said.status_code) == (201, 200)
-    assert said.headers.keys() & {"upload-offset", "upload-length", "upload-defer-length"} == set()
+    reply = http.head(path, headers=TUS)
+    assert (made.status_code, reply.status_code) == (201, 200)
+    assert reply.headers.keys() & {"upload-offset", "upload-length", "upload-defer-length"} == set()
     assert patch(http, path, 0, b"x").status_code == 403
     assert join(http, whole, coming, later, **metadata(filename="unfinished.bin")).headers["Location"] == path
     assert patch(http, coming, 500, two[500:]).status_code == 204

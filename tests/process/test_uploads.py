@@ -78,10 +78,10 @@ def test_line_1_another_version_is_refused_without_effect(
 
 @pytest.mark.parametrize("path", ["/files/", "/files", f"/uploads/{uuid.uuid4()}"])
 def test_line_2_options_announces_versions_extensions_and_limits(http: httpx.Client, path: str) -> None:
-    said = http.options(path, headers={"Tus-Resumable": "0.0.1"})
-    assert said.status_code == 204
-    assert said.headers["Tus-Version"] == "1.0.0"
-    assert set(said.headers["Tus-Extension"].split(",")) == {
+    reply = http.options(path, headers={"Tus-Resumable": "0.0.1"})
+    assert reply.status_code == 204
+    assert reply.headers["Tus-Version"] == "1.0.0"
+    assert set(reply.headers["Tus-Extension"].split(",")) == {
         "creation",
         "creation-with-upload",
         "creation-defer-length",
@@ -91,8 +91,8 @@ def test_line_2_options_announces_versions_extensions_and_limits(http: httpx.Cli
         "concatenation",
         "concatenation-unfinished",
     }
-    assert said.headers["Tus-Checksum-Algorithm"] == "sha1,sha256,sha512,md5,crc32"
-    assert int(said.headers["Tus-Max-Size"]) == 5 * 1024 * MB
+    assert reply.headers["Tus-Checksum-Algorithm"] == "sha1,sha256,sha512,md5,crc32"
+    assert int(reply.headers["Tus-Max-Size"]) == 5 * 1024 * MB
 
 
 def test_line_3_the_override_replaces_the_method(http: httpx.Client) -> None:
@@ -116,13 +116,13 @@ def test_line_4_head_returns_offset_length_and_metadata(http: httpx.Client) -> N
     for at, content in ((0, b""), (0, b"abcd"), (4, b"efghij")):
         if content:
             assert patch(http, path, at, content).status_code == 204
-        said = http.head(path, headers=TUS)
-        assert said.status_code == 200
-        assert said.headers["Upload-Offset"] == str(at + len(content))
-        assert said.headers["Upload-Length"] == "10"
-        assert said.headers["Upload-Metadata"] == sent["Upload-Metadata"]
-        assert said.headers["Cache-Control"] == "no-store"
-    assert said.headers["Windlass-File"].startswith("/files/")
+        reply = http.head(path, headers=TUS)
+        assert reply.status_code == 200
+        assert reply.headers["Upload-Offset"] == str(at + len(content))
+        assert reply.headers["Upload-Length"] == "10"
+        assert reply.headers["Upload-Metadata"] == sent["Upload-Metadata"]
+        assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.headers["Windlass-File"].startswith("/files/")
 
 
 def test_line_4_head_returns_metadata_exactly_as_sent(http: httpx.Client) -> None:
@@ -137,14 +137,14 @@ def test_line_4_unknown_and_ended_uploads_have_no_offset(
     cancelled = create(http, 4)
     http.delete(cancelled, headers=TUS)
     for path, status in ((f"/uploads/{uuid.uuid4()}", 404), ("/uploads/x", 404), (cancelled, 410)):
-        said = http.head(path, headers=TUS)
-        assert said.status_code == status
-        assert "Upload-Offset" not in said.headers
+        reply = http.head(path, headers=TUS)
+        assert reply.status_code == status
+        assert "Upload-Offset" not in reply.headers
     brief = make_server(UPLOAD_TTL_HOURS="0.0003", SESSION_RETENTION_HOURS="0.0003", SWEEP_SECONDS="0.5")
     with connect(brief) as client:
         path, kept = create(client, 4), Kept(brief)
         assert kept.object_of(path).exists()
-        expired = eventually(lambda: (found := client.head(path, headers=TUS)).status_code != 200 and found)
+        expired = eventually(lambda: (response := client.head(path, headers=TUS)).status_code != 200 and response)
         assert expired.status_code == 410
         assert "Upload-Offset" not in expired.headers
         assert patch(client, path, 0, b"abcd").status_code == 410
@@ -200,9 +200,9 @@ def test_line_5_a_chunked_body_is_stored_up_to_the_declared_length(http: httpx.C
     wire.chunk(content[size // 2 :] + b"too much")
     wire.chunk(b"")
     assert wire.answer().status == 413
-    said = http.head(path, headers=TUS)
-    assert said.headers["Upload-Offset"] == str(size), "what fits is kept"
-    assert ended(http, said.headers["Windlass-File"])["checksum"] == hashlib.sha256(content).hexdigest()
+    reply = http.head(path, headers=TUS)
+    assert reply.headers["Upload-Offset"] == str(size), "what fits is kept"
+    assert ended(http, reply.headers["Windlass-File"])["checksum"] == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("arrives", [1, 1000, BATCH + 1])
@@ -250,8 +250,8 @@ def test_line_5_many_small_requests_make_one_file(http: httpx.Client) -> None:
 
 def test_line_5_an_empty_patch_leaves_the_offset(http: httpx.Client) -> None:
     path = create(http, 4)
-    said = patch(http, path, 0, b"")
-    assert (said.status_code, said.headers["Upload-Offset"]) == (204, "0")
+    reply = patch(http, path, 0, b"")
+    assert (reply.status_code, reply.headers["Upload-Offset"]) == (204, "0")
 
 
 # Lines 6 and 7: creation
@@ -288,11 +288,11 @@ def test_line_6_an_offset_beyond_every_size_is_a_mismatch(http: httpx.Client) ->
 
 def test_line_7_a_creation_has_a_location_and_stores_its_metadata(http: httpx.Client) -> None:
     sent = metadata(filename="../../report.pdf", filetype="application/pdf", reference="r-7", mood="calm")
-    made = http.post("/files", headers=TUS | {"Upload-Length": "0"} | sent)
-    assert made.status_code == 201
-    path = made.headers["Location"]
+    created = http.post("/files", headers=TUS | {"Upload-Length": "0"} | sent)
+    assert created.status_code == 201
+    path = created.headers["Location"]
     assert path.startswith("/uploads/")
-    record = ended(http, made.headers["Windlass-File"])
+    record = ended(http, created.headers["Windlass-File"])
     assert (record["original_filename"], record["declared_mime_type"]) == ("report.pdf", "application/pdf")
     assert (record["reference"], record["metadata"], record["size"]) == ("r-7", {"mood": "calm"}, 0)
     assert record["mime_type"] == "application/x-empty"
@@ -355,10 +355,10 @@ def test_line_7_bytes_that_do_not_match_the_declared_digest_fail_the_upload(
 @pytest.mark.parametrize("carried", [0, 3, 8])
 def test_line_9_a_creation_stores_the_bytes_of_its_body(http: httpx.Client, carried: int) -> None:
     headers = PATCH | {"Upload-Length": "8"}
-    made = http.post("/files/", headers=headers, content=b"abcdefgh"[:carried])
-    assert made.status_code == 201
-    assert made.headers["Upload-Offset"] == str(carried)
-    path = made.headers["Location"]
+    created = http.post("/files/", headers=headers, content=b"abcdefgh"[:carried])
+    assert created.status_code == 201
+    assert created.headers["Upload-Offset"] == str(carried)
+    path = created.headers["Location"]
     assert offset(http, path) == carried
     if carried < 8:
         assert patch(http, path, carried, b"abcdefgh"[carried:]).status_code == 204
@@ -436,9 +436,9 @@ def test_line_16_a_repeated_completing_request_gets_the_same_reply(http: httpx.C
 
 
 def test_line_16_a_completing_creation_can_be_repeated_as_a_patch(http: httpx.Client, kept: Kept) -> None:
-    made = http.post("/files/", headers=PATCH | {"Upload-Length": "4"}, content=b"abcd")
-    files, path = kept.files(), made.headers["Location"]
-    assert patch(http, path, 0, b"abcd").headers["Windlass-File"] == made.headers["Windlass-File"]
+    created = http.post("/files/", headers=PATCH | {"Upload-Length": "4"}, content=b"abcd")
+    files, path = kept.files(), created.headers["Location"]
+    assert patch(http, path, 0, b"abcd").headers["Windlass-File"] == created.headers["Windlass-File"]
     assert patch(http, path, 0, b"abce").status_code == 409
     assert kept.files() == files
 
@@ -535,14 +535,14 @@ def test_the_status_and_the_bytes_of_an_upload(http: httpx.Client) -> None:
     path = create(http, 8, metadata(filename="a.txt"))
     patch(http, path, 0, b"abcd")
     as_json = {"Accept": "application/json"}
-    said = http.get(path, headers=as_json).json()
-    assert (said["status"], said["protocol"]) == ("active", "tus")
-    assert said["progress"]["bytes_received"] == 4
+    document = http.get(path, headers=as_json).json()
+    assert (document["status"], document["protocol"]) == ("active", "tus")
+    assert document["progress"]["bytes_received"] == 4
     assert http.get(path).status_code == 409
     patch(http, path, 4, b"efgh")
-    said = http.get(f"{path}/", headers=as_json).json()
-    assert said["status"] == "completed"
-    assert http.get(f"/files/{said['file_id']}/").status_code == 200
+    document = http.get(f"{path}/", headers=as_json).json()
+    assert document["status"] == "completed"
+    assert http.get(f"/files/{document['file_id']}/").status_code == 200
     assert served(http, path) == b"abcdefgh"
     assert http.get(path, headers={"Range": "bytes=2-4"}).content == b"cde"
     assert http.get(f"/uploads/{uuid.uuid4()}").status_code == 404
@@ -550,8 +550,8 @@ def test_the_status_and_the_bytes_of_an_upload(http: httpx.Client) -> None:
 
 def test_a_trailing_slash_makes_no_difference(http: httpx.Client) -> None:
     for slash in ("", "/"):
-        made = http.post(f"/files{slash}", headers=TUS | {"Upload-Length": "4"})
-        path = made.headers["Location"] + slash
+        created = http.post(f"/files{slash}", headers=TUS | {"Upload-Length": "4"})
+        path = created.headers["Location"] + slash
         assert offset(http, path) == 0
         assert patch(http, path, 0, b"abcd").status_code == 204
         assert http.delete(path, headers=TUS).status_code == 204
@@ -568,8 +568,8 @@ def test_tus_cannot_append_to_a_raw_upload_and_head_does_not_interrupt_it(
     assert http.head(path, headers=TUS).status_code == 200
     assert http.get(path, headers={"Accept": "application/json"}).json()["protocol"] == "raw"
     wire.send(content[MB:])
-    made = wire.answer()
-    assert made.status == 201
+    reply = wire.answer()
+    assert reply.status == 201
     assert served(http, path) == content
     assert patch(http, path, 0, content).status_code == 409
 

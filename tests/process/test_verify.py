@@ -58,9 +58,9 @@ def flip(path: Path, at: int) -> None:
 
 
 def verified(server: ServerProcess, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    said = server.command("verify", "--json", *arguments)
-    assert said.returncode in (0, 1), said.stdout + said.stderr
-    return said.returncode, [json.loads(line) for line in said.stdout.splitlines()]
+    result = server.command("verify", "--json", *arguments)
+    assert result.returncode in (0, 1), result.stdout + result.stderr
+    return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
@@ -96,9 +96,9 @@ def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
     for name, ask in refused.items():
         answer = ask()
         assert "X-Accel-Redirect" not in answer.headers, name
-        said = problem(answer, 409, REFUSED, damage="changed")
+        document = problem(answer, 409, REFUSED, damage="changed")
         assert "Retry-After" not in answer.headers
-        assert str(place.name) not in said["detail"]
+        assert str(place.name) not in document["detail"]
     assert http.get(f"/files/{other['id']}/download/").headers["X-Accel-Redirect"]
     (check,) = [each for each in http.get(f"{file}/").json()["checks"] if each["name"] == "integrity"]
     assert check["state"] == "failed"
@@ -131,8 +131,8 @@ def test_a_flipped_bit_in_the_bucket_is_found(own_s3: S3Server, make_server: Cal
     with connect(server) as http:
         record, other = stored(http, 9 * MB), stored(http, 1000)
         own_s3.kill()
-        said = server.command("verify", "--json")
-        assert (said.returncode, json.loads(said.stdout)["unread"]) == (3, 2), "a store that is away is not damaged"
+        result = server.command("verify", "--json")
+        assert (result.returncode, json.loads(result.stdout)["unread"]) == (3, 2), "a store that is away is not damaged"
         own_s3.start()
         assert eventually(lambda: http.get(f"/files/{record['id']}/download/").status_code == 302)
         place = next(path for path in (own_s3.directory / "data" / bucket).rglob("*") if is_of(path, 9 * MB))

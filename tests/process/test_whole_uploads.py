@@ -289,18 +289,18 @@ def test_a_raw_body_is_named_by_its_path_header_or_query(http: httpx.Client) -> 
     ],
 )
 def test_an_encoded_slash_is_part_of_the_name(http: httpx.Client, path: str, name: str) -> None:
-    made = http.put(f"/files/{path}", content=b"abc")
-    assert made.status_code == 201, made.text
-    assert made.json()["original_filename"] == name
+    created = http.put(f"/files/{path}", content=b"abc")
+    assert created.status_code == 201, created.text
+    assert created.json()["original_filename"] == name
     assert http.put("/files/a/b.txt", content=b"abc").status_code == 404
 
 
 def test_a_raw_body_may_be_chunked_and_typed(http: httpx.Client) -> None:
-    made = http.post(
+    created = http.post(
         "/files/", headers={"Content-Type": "image/png"}, content=iter([samples.png()[:20], samples.png()[20:]])
     )
-    assert made.json()["declared_mime_type"] == "image/png"
-    record = ended(http, made.json()["id"])
+    assert created.json()["declared_mime_type"] == "image/png"
+    record = ended(http, created.json()["id"])
     assert (record["status"], record["mime_type"], record["width"]) == ("READY", "image/png", 64)
 
 
@@ -323,10 +323,10 @@ def test_hostile_filenames_are_cleaned_and_served_as_attachments(http: httpx.Cli
     # Of its own, because equal content would be stored once; and no text, which is shown inline.
     body = bytes([0, 0xFF, 0, 1, 0xC0 + list(NAUGHTY).index(name), 0, 2, 0xFE])
     before = kept.objects()
-    made = http.post("/files/", params={"filename": name}, content=body)
-    assert made.status_code == 201
-    assert made.json()["original_filename"] == NAUGHTY[name]
-    record = ended(http, made.json()["id"])
+    created = http.post("/files/", params={"filename": name}, content=body)
+    assert created.status_code == 201
+    assert created.json()["original_filename"] == NAUGHTY[name]
+    record = ended(http, created.json()["id"])
     served = http.get(record["links"]["download"])
     assert served.content == body
     assert "attachment" in served.headers["Content-Disposition"]
@@ -336,9 +336,9 @@ def test_hostile_filenames_are_cleaned_and_served_as_attachments(http: httpx.Cli
 
 
 def test_a_very_long_name_is_cut(http: httpx.Client) -> None:
-    made = http.post("/files/", params={"filename": "ö" * 1000 + ".txt"}, content=b"x")
-    assert made.status_code == 201
-    name = made.json()["original_filename"]
+    created = http.post("/files/", params={"filename": "ö" * 1000 + ".txt"}, content=b"x")
+    assert created.status_code == 201
+    name = created.json()["original_filename"]
     assert len(name) <= 255
     assert name.startswith("ööö")
 

@@ -214,9 +214,9 @@ def metadata(**values: str | bytes) -> dict[str, str]:
 
 def create(http: httpx.Client, size: int, headers: Mapping[str, str] | None = None) -> str:
     """Begin a tus upload; returns its path."""
-    made = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
-    assert made.status_code == 201, made.text
-    return str(made.headers["Location"])
+    created = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
+    assert created.status_code == 201, created.text
+    return str(created.headers["Location"])
 
 
 def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: str) -> httpx.Response:
@@ -225,9 +225,9 @@ def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: s
 
 def offset(http: httpx.Client, path: str) -> int:
     """Where the server says the upload stands."""
-    found = http.head(path, headers=TUS)
-    assert found.status_code == 200, found
-    return int(found.headers["Upload-Offset"])
+    reply = http.head(path, headers=TUS)
+    assert reply.status_code == 200, reply
+    return int(reply.headers["Upload-Offset"])
 
 
 def resumed(http: httpx.Client, path: str) -> int:
