@@ -16,7 +16,7 @@ import pytest
 
 from tests.process.chunk_client import API, ChunkUpload, digest, problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, TUS, Kept, Wire, connect, eventually
+from tests.process.wire import MB, TUS, StoredData, Wire, connect, eventually
 
 KB = 1024
 
@@ -105,7 +105,9 @@ def test_acknowledged_chunks_survive_a_killed_server(server: ServerProcess) -> N
         assert bytes_of(http, document) == data
 
 
-def test_raw_and_json_chunks_and_every_spelling_of_a_checksum_are_equivalent(http: httpx.Client, kept: Kept) -> None:
+def test_raw_and_json_chunks_and_every_spelling_of_a_checksum_are_equivalent(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
     data = os.urandom(10 * KB)
     upload = ChunkUpload.create(
         http, data, 4 * KB, filename="../räum\r\nlich.txt", mime_type="text/plain", reference=17
@@ -167,12 +169,12 @@ def test_an_empty_file_has_no_chunks(http: httpx.Client) -> None:
     assert (document["status"], document["size"], document["checksum"]) == ("completed", 0, digest(b""))
 
 
-def test_a_wrong_file_hash_fails_the_upload(http: httpx.Client, kept: Kept) -> None:
+def test_a_wrong_file_hash_fails_the_upload(http: httpx.Client, stored_data: StoredData) -> None:
     data = os.urandom(3000)
     upload = ChunkUpload.create(http, data, 1024, file_hash=digest(b"something else"))
     for index in range(3):
         assert upload.put(index).status_code == 200
-    place = kept.object_of(upload.id)
+    place = stored_data.object_path(upload.id)
     assert place.exists()
     for _ in range(2):
         problem(upload.complete(), 422, "checksum-mismatch", expected=digest(b"something else"), actual=digest(data))
@@ -181,7 +183,7 @@ def test_a_wrong_file_hash_fails_the_upload(http: httpx.Client, kept: Kept) -> N
     assert not place.exists()
 
 
-def test_of_different_bytes_for_one_chunk_the_first_accepted_stay(http: httpx.Client, kept: Kept) -> None:
+def test_of_different_bytes_for_one_chunk_the_first_accepted_stay(http: httpx.Client, stored_data: StoredData) -> None:
     """Eight clients bring eight different chunks 0 at once: one is taken, and its bytes are the ones that stay."""
     bodies = [bytes([number]) * (2 * MB) for number in range(8)]
     upload = ChunkUpload.create(http, bytes(2 * MB), 2 * MB)
@@ -190,7 +192,7 @@ def test_of_different_bytes_for_one_chunk_the_first_accepted_stay(http: httpx.Cl
     taken = [body for body, answer in zip(bodies, answers, strict=True) if answer.status_code == 200]
     assert len(taken) == 1
     assert {answer.status_code for answer in answers} == {200, 409}
-    assert kept.object_of(upload.id).read_bytes() == taken[0]
+    assert stored_data.object_path(upload.id).read_bytes() == taken[0]
     assert upload.complete().json()["checksum"] == digest(taken[0])
 
 
@@ -203,35 +205,37 @@ def test_equal_chunks_sent_at_once_are_duplicates_of_the_first(http: httpx.Clien
     assert sorted(answer.json()["duplicate"] for answer in answers) == [False] + [True] * 5
 
 
-def test_concurrent_complete_calls_create_one_file(http: httpx.Client, kept: Kept) -> None:
+def test_concurrent_complete_calls_create_one_file(http: httpx.Client, stored_data: StoredData) -> None:
     data = os.urandom(20 * MB)
     upload = ChunkUpload.create(http, data, 5 * MB)
     for index in range(4):
         assert upload.put(index).status_code == 200
-    before = kept.files()
+    before = stored_data.file_count()
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: upload.complete(), range(5)))
     assert [answer.status_code for answer in answers] == [200] * 5
     assert len({answer.json()["file_id"] for answer in answers}) == 1
-    assert kept.files() == before + 1
+    assert stored_data.file_count() == before + 1
 
 
 def test_a_chunk_is_resent_while_a_dead_connection_still_holds_its_claim(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
     """Half a chunk came over a connection that then went silent; the chunk is sent again over another one."""
     data = os.urandom(3 * MB)
     upload = ChunkUpload.create(http, data, 3 * MB)
     with Wire(shared_server.port) as dead:
         dead.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
-        eventually(lambda: kept.object_of(upload.id).read_bytes()[:MB] == data[:MB])  # it has begun to write the chunk
+        eventually(
+            lambda: stored_data.object_path(upload.id).read_bytes()[:MB] == data[:MB]
+        )  # it has begun to write the chunk
         assert upload.put(0).status_code == 200
-        assert dead.answer().status == 423
+        assert dead.read_reply().status == 423
     assert upload.complete().json()["checksum"] == digest(data)
 
 
 def test_an_interrupted_chunk_body_is_not_received(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
     data = os.urandom(3 * MB)
     upload = ChunkUpload.create(http, data, 3 * MB)
@@ -242,13 +246,13 @@ def test_an_interrupted_chunk_body_is_not_received(
     assert upload.complete().json()["checksum"] == digest(data)
 
 
-def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, kept: Kept) -> None:
+def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, stored_data: StoredData) -> None:
     upload = ChunkUpload.create(http, os.urandom(3000), 1024)
     upload.put(1)
     for _ in range(2):
         answer = upload.cancel()
         assert (answer.status_code, answer.json()) == (200, {"upload_id": upload.id, "status": "cancelled"})
-    assert not kept.object_of(upload.id).exists()
+    assert not stored_data.object_path(upload.id).exists()
     assert upload.status()["status"] == "cancelled"
     problem(upload.put(0), 410, "upload-gone", upload_status="cancelled")
     problem(upload.complete(), 410, "upload-gone")
@@ -274,7 +278,7 @@ def test_an_expired_upload_is_reported_and_later_deleted(make_server: Callable[.
         assert upload.status()["status"] == "expired"
         problem(upload.put(0), 410, "upload-gone", upload_status="expired")
         problem(upload.cancel(), 410, "upload-gone")
-        eventually(lambda: not Kept(server).objects())
+        eventually(lambda: not StoredData(server).objects())
         eventually(lambda: http.get(f"{API}/status/{upload.id}").status_code == 404)
 
 
@@ -338,15 +342,17 @@ INITS: list[tuple[Any, int, str]] = [
 
 
 @pytest.mark.parametrize(("body", "status", "slug"), INITS)
-def test_an_invalid_init_call_stores_nothing(http: httpx.Client, kept: Kept, body: str, status: int, slug: str) -> None:
-    before = kept.everything()
+def test_an_invalid_init_call_stores_nothing(
+    http: httpx.Client, stored_data: StoredData, body: str, status: int, slug: str
+) -> None:
+    before = stored_data.snapshot()
     problem(http.post(f"{API}/init", content=body), status, slug)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_invalid_chunks_store_nothing(http: httpx.Client, kept: Kept) -> None:
+def test_invalid_chunks_store_nothing(http: httpx.Client, stored_data: StoredData) -> None:
     upload = ChunkUpload.create(http, os.urandom(10_000), 4096)
-    place = kept.object_of(upload.id)
+    place = stored_data.object_path(upload.id)
     good = {"upload_id": upload.id, "chunk_index": 0, "chunk_data": "QUJD"}
     for change, status, slug in (
         ({"chunk_data": "!!!!"}, 400, "bad-request"),
@@ -433,7 +439,7 @@ def test_an_assembly_interrupted_by_a_crash_is_resumed(make_server: Callable[...
     with connect(server) as http:
         upload.http = http
         assert eventually(lambda: upload.status()["status"] == "completed")
-        assert Kept(server).files() == 1
+        assert StoredData(server).file_count() == 1
         assert bytes_of(http, upload.complete().json()) == data
 
 

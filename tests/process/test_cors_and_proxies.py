@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.process.conftest import ServerProcess
-from tests.process.wire import TUS, Kept, connect, create, patch
+from tests.process.wire import TUS, StoredData, connect, create, patch
 
 PAGE = "https://app.example.org"
 OTHER = {"Origin": "https://other.example.org"}
@@ -194,4 +194,4 @@ def test_line_20_root_path_prefixes_all_locations(make_server: Callable[..., Ser
         assert patch(http, path, 0, b"abcd").status_code == 204
         assert http.get(f"/files/{uuid.uuid4()}/").json()["type"] == "/problems/not-found"
         assert http.get("/api/openapi.json").status_code == 200
-        assert Kept(server).files() == 3
+        assert StoredData(server).file_count() == 3

@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from tests.process.buckets import Bucket
 from tests.process.chunk_client import digest
 from tests.process.conftest import ServerProcess
-from tests.process.test_s3 import Bucket
-from tests.process.wire import MB, PATCH, connect, ended, eventually
+from tests.process.wire import MB, PATCH, connect, eventually, wait_until_processed
 from tests.samples import png
 from tests.services import S3Server
 
@@ -125,7 +125,7 @@ def refused(answer: httpx.Response, status: int, *words: str) -> None:
 
 def downloaded(http: httpx.Client, location: str) -> bytes:
     """What a finished upload's location says the file is."""
-    record = ended(http, urlsplit(location).path.split("/")[2])
+    record = wait_until_processed(http, urlsplit(location).path.split("/")[2])
     assert record["status"] == "READY", record
     content = http.get(urlsplit(location).path + "download/", follow_redirects=True).content
     assert record["checksum"] == digest(content)
@@ -175,9 +175,12 @@ def test_repeated_completion_creates_one_file(http: httpx.Client, anybody: httpx
     first = answers[0]
     assert [answer.json() for answer in answers] == [first.json()] * 4
     assert first.status_code == 200, first.text
-    resumed = http.get(upload.path, params=upload.query).json()
-    assert [part["Size"] for part in resumed] == [PART, 1], "who missed the answer is told that all is there"
-    assert upload.complete([{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in resumed]).json() == first.json()
+    stored_parts = http.get(upload.path, params=upload.query).json()
+    assert [part["Size"] for part in stored_parts] == [PART, 1], "who missed the answer is told that all is there"
+    assert (
+        upload.complete([{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in stored_parts]).json()
+        == first.json()
+    )
     assert len(http.get("/files/", params={"q": "twice.bin"}).json()["results"]) == 1
     refused(http.get(f"{upload.path}/1", params=upload.query), 409)
     refused(upload.abort(), 409)
@@ -294,7 +297,7 @@ def test_invalid_metadata_is_refused_before_a_byte_is_sent(
 def test_a_wrong_digest_is_rejected(http: httpx.Client, anybody: httpx.Client) -> None:
     upload = Upload(http, anybody, sha256="0" * 64)
     done = upload.complete([upload.send(1, b"something else")])
-    record = ended(http, done.headers["windlass-file"].split("/")[2])
+    record = wait_until_processed(http, done.headers["windlass-file"].split("/")[2])
     assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", "checksum")
 
 

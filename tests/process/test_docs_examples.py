@@ -249,7 +249,7 @@ def run(page: Path, directory: Path, home: Path | None, replacements: Replacemen
     output, errors = directory.with_name("session.out"), directory.with_name("session.err")
     with output.open("wb") as said, errors.open("wb") as complained:
         # To a file: what an example leaves running in the background would hold a pipe open.
-        ended = subprocess.run(
+        result = subprocess.run(
             ["bash", "-c", script],
             cwd=directory,
             env=environment(directory, home, replacements),
@@ -260,7 +260,7 @@ def run(page: Path, directory: Path, home: Path | None, replacements: Replacemen
         )
     text = output.read_text(errors="replace")
     told = f"{text.replace(MARK, '>>> ')}\n{errors.read_text(errors='replace')}"
-    assert ended.returncode == 0, f"{markdown_pages.name(page)}: the last block failed\n{told}"
+    assert result.returncode == 0, f"{markdown_pages.name(page)}: the last block failed\n{told}"
     printed = text.split(MARK)[1:]
     assert len(printed) == len(expected)
     for found, wanted in zip(printed, expected, strict=True):
@@ -318,10 +318,10 @@ def environment(directory: Path, home: Path | None, replacements: Replacements) 
         "PORT",
         "XDG_",
     )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     (directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
     return (
-        kept
+        inherited
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(directory),

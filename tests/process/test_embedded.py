@@ -14,7 +14,7 @@ import pytest
 
 from tests import samples
 from tests.process.conftest import free_port
-from tests.process.wire import MB, TUS, create, ended, eventually, patch
+from tests.process.wire import MB, TUS, create, eventually, patch, wait_until_processed
 
 SETTINGS = """
 from pathlib import Path
@@ -177,12 +177,12 @@ def test_uploads_need_a_credential(anyone: httpx.Client) -> None:
 def test_a_token_of_a_project_user_works_without_a_worker(ann: httpx.Client) -> None:
     created = ann.post("/files/", files={"file": ("a.jpg", samples.jpeg(64, 48))})
     assert created.status_code == 201, created.text
-    record = ended(ann, created.json()["id"])
+    record = wait_until_processed(ann, created.json()["id"])
     assert (record["status"], record["width"], record["mime_type"]) == ("READY", 64, "image/jpeg")
     assert ann.get(record["thumbnail_url"]).status_code == 200
     path = create(ann, 4)
     assert patch(ann, path, 0, b"abcd").status_code == 204
-    file = ended(ann, ann.head(path, headers=TUS).headers["Windlass-File"])
+    file = wait_until_processed(ann, ann.head(path, headers=TUS).headers["Windlass-File"])
     assert file["status"] == "READY"
     assert ann.get(file["links"]["download"]).content == b"abcd"
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, ended, eventually, metadata
+from tests.process.wire import MB, PATCH, TUS, StoredData, Wire, connect, eventually, metadata, wait_until_processed
 
 IETF = {"Upload-Draft-Interop-Version": "6"}
 
@@ -31,7 +31,7 @@ def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 
 @pytest.fixture(scope="module")
-def asked(closed_server: ServerProcess) -> ServerProcess:
+def target_server(closed_server: ServerProcess) -> ServerProcess:
     return closed_server
 
 
@@ -70,7 +70,7 @@ def test_a_grant_allows_one_form(backend: httpx.Client, browser: httpx.Client) -
     record = answer.json()
     assert (record["reference"], record["profile"]) == ("order-17", "default")
     problem(browser.get(f"/files/{record['id']}/"), 401, "unauthenticated")
-    assert ended(backend, record["id"])["status"] == "READY"
+    assert wait_until_processed(backend, record["id"])["status"] == "READY"
     used(browser.post(url, files={"file": ("b.txt", b"again")}))
 
 
@@ -101,7 +101,7 @@ def test_line_21_the_location_of_a_granted_tus_upload_carries_the_grant(
     assert status["status"] == "completed"
     problem(browser.get(location), 403, "forbidden")
     assert browser.head(urlsplit(location).path, headers=TUS).status_code == 401
-    record = ended(backend, status["file_id"])
+    record = wait_until_processed(backend, status["file_id"])
     assert (record["checksum"], record["profile"]) == (hashlib.sha256(data).hexdigest(), "default")
 
 
@@ -152,13 +152,15 @@ def test_a_grant_allows_nothing_but_its_upload(backend: httpx.Client, browser: h
     assert browser.post("/files/?grant=wlg_made-up", content=b"x").status_code == 401
 
 
-def test_the_terms_of_a_grant_are_enforced(backend: httpx.Client, browser: httpx.Client, kept: Kept) -> None:
+def test_the_terms_of_a_grant_are_enforced(
+    backend: httpx.Client, browser: httpx.Client, stored_data: StoredData
+) -> None:
     small = grant(backend, max_size=1000)
-    before = kept.everything()
+    before = stored_data.snapshot()
     problem(browser.post(small, content=bytes(1001)), 413, "file-too-large", limit=1000)
     problem(browser.post(small, content=iter([bytes(700), bytes(700)])), 413, "file-too-large", limit=1000)
     assert browser.post(small, headers=TUS | {"Upload-Length": "1001"}).status_code == 413
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     deferred = browser.post(small, headers=TUS | {"Upload-Defer-Length": "1"})
     location = deferred.headers["Location"]
     answer = browser.patch(location, headers=PATCH | {"Upload-Offset": "0", "Upload-Length": "1001"}, content=b"x")
@@ -181,9 +183,9 @@ def test_a_started_upload_continues_after_its_grant_has_expired(backend: httpx.C
 
 
 def test_concurrent_uses_of_a_grant_create_one_file(
-    backend: httpx.Client, closed_server: ServerProcess, kept: Kept
+    backend: httpx.Client, closed_server: ServerProcess, stored_data: StoredData
 ) -> None:
-    url, before = grant(backend), kept.files()
+    url, before = grant(backend), stored_data.file_count()
 
     def send(number: int) -> int:
         with connect(closed_server) as client:
@@ -192,7 +194,7 @@ def test_concurrent_uses_of_a_grant_create_one_file(
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(send, range(6)))
     assert sorted(answers) == [201, 403, 403, 403, 403, 403]
-    assert kept.files() == before + 1
+    assert stored_data.file_count() == before + 1
 
 
 def test_the_second_file_of_a_form_is_refused(backend: httpx.Client, browser: httpx.Client) -> None:
@@ -204,14 +206,14 @@ def test_the_second_file_of_a_form_is_refused(backend: httpx.Client, browser: ht
 
 
 def test_an_interrupted_upload_does_not_use_up_the_grant(
-    backend: httpx.Client, browser: httpx.Client, closed_server: ServerProcess, kept: Kept
+    backend: httpx.Client, browser: httpx.Client, closed_server: ServerProcess, stored_data: StoredData
 ) -> None:
     url = urlsplit(grant(backend))
-    before = kept.everything()
+    before = stored_data.snapshot()
     with Wire(closed_server.port) as dying:
         dying.head("PUT", f"/files/a.bin?{url.query}", {"Content-Length": str(5 * MB)}, bytes(3 * MB))
-        eventually(lambda: kept.active() > before[1])
-    eventually(lambda: not kept.gained(before))
+        eventually(lambda: stored_data.active_uploads() > before[1])
+    eventually(lambda: not stored_data.added_since(before))
     assert browser.put(f"/files/a.bin?{url.query}", content=bytes(5 * MB)).status_code == 201
 
 

@@ -14,7 +14,19 @@ import httpx
 import pytest
 
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, TUS, Kept, Wire, connect, create, ended, eventually, metadata, patch, served
+from tests.process.wire import (
+    MB,
+    TUS,
+    StoredData,
+    Wire,
+    connect,
+    create,
+    download_when_ready,
+    eventually,
+    metadata,
+    patch,
+    wait_until_processed,
+)
 
 IANA = "https://iana.org/assignments/http-problem-types#"
 PARTIAL = {"Content-Type": "application/partial-upload"}
@@ -65,7 +77,7 @@ def test_line_22_a_whole_file_in_one_request(http: httpx.Client, number: int | N
         None,
     )
     assert created.headers["Windlass-File"] == f"/files/{record['id']}/"
-    assert served(http, created.headers["Location"]) == content
+    assert download_when_ready(http, created.headers["Location"]) == content
 
 
 def test_line_22_a_chunked_body_may_complete_an_upload(http: httpx.Client) -> None:
@@ -109,13 +121,13 @@ def test_line_22_an_interim_response_has_the_location_to_resume(http: httpx.Clie
     eventually(lambda: state(http, path) == (1000, "?0"))
     done = append(http, path, 1000, content[1000:], LAST | version(number))
     assert (done.status_code, done.headers["Upload-Complete"]) == (201, "?1")
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 @pytest.mark.parametrize("number", [None, 3, 99])
 def test_line_22_unknown_versions_get_no_interim_response(wire: Wire, number: int | None) -> None:
     wire.head("POST", "/files/", LAST | version(number) | {"Content-Length": "4"}, b"abcd")
-    assert wire.answer().status == 201  # the first status line is the last one's
+    assert wire.read_reply().status == 201  # the first status line is the last one's
 
 
 def test_line_22_interim_and_final_responses_have_the_same_location(wire: Wire) -> None:
@@ -124,11 +136,11 @@ def test_line_22_interim_and_final_responses_have_the_same_location(wire: Wire) 
     assert status == 104
     assert wire.interim()[0] == 100
     wire.send(b"abcd")
-    assert wire.answer().headers["location"] == interim["location"]
+    assert wire.read_reply().headers["location"] == interim["location"]
 
 
-def test_line_22_inconsistent_headers_are_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_line_22_inconsistent_headers_are_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     for headers in (
         LAST | TUS,
         LAST | {"Content-Type": "multipart/form-data; boundary=b"},
@@ -139,7 +151,7 @@ def test_line_22_inconsistent_headers_are_refused(http: httpx.Client, kept: Kept
         LAST | {"Upload-Offset": "3"},
     ):
         assert http.post("/files/", headers=headers, content=b"--b--").status_code == 400, headers
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 # Lines 23 and 24: what replies say
@@ -159,7 +171,7 @@ def test_line_23_every_success_has_offset_completeness_and_limits(http: httpx.Cl
     for reply, offset, complete in ((created, 0, "?0"), (middle, 4, "?0"), (last, 8, "?1")):
         assert (reply.headers["Upload-Offset"], reply.headers["Upload-Complete"]) == (str(offset), complete)
         assert "Upload-Limit" in reply.headers
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
 def test_line_24_head_returns_offset_completeness_and_limits(http: httpx.Client) -> None:
@@ -193,7 +205,7 @@ def test_line_25_an_empty_request_may_complete_an_upload(http: httpx.Client) -> 
     done = append(http, path, 4, b"", LAST)
     assert (done.status_code, done.json()["size"], done.headers["Upload-Complete"]) == (201, 4, "?1")
     assert state(http, path) == (4, "?1")
-    assert served(http, path) == b"abcd"
+    assert download_when_ready(http, path) == b"abcd"
 
 
 def test_line_25_missing_fields_and_a_wrong_content_type_are_refused(http: httpx.Client) -> None:
@@ -209,11 +221,11 @@ def test_line_25_missing_fields_and_a_wrong_content_type_are_refused(http: httpx
     assert state(http, path) == (6, "?0")
 
 
-def test_line_25_a_repeated_completing_request_gets_the_same_reply(http: httpx.Client, kept: Kept) -> None:
+def test_line_25_a_repeated_completing_request_gets_the_same_reply(http: httpx.Client, stored_data: StoredData) -> None:
     content = os.urandom(MB + 10)
     path = begin(http, content[:1000])
     first = append(http, path, 1000, content[1000:], LAST)
-    files = kept.files()
+    files = stored_data.file_count()
     again = append(http, path, 1000, content[1000:], LAST)
     assert (again.status_code, again.headers["Upload-Complete"]) == (201, "?1")
     assert again.json()["id"] == first.json()["id"]
@@ -225,18 +237,18 @@ def test_line_25_a_repeated_completing_request_gets_the_same_reply(http: httpx.C
         (len(content) + 7, b"", LAST),
     ):
         problem(append(http, path, offset, body, headers), "completed-upload")
-    assert kept.files() == files
-    assert served(http, path) == content
+    assert stored_data.file_count() == files
+    assert download_when_ready(http, path) == content
 
 
-def test_line_26_only_upload_complete_completes_an_upload(http: httpx.Client, kept: Kept) -> None:
-    files = kept.files()
+def test_line_26_only_upload_complete_completes_an_upload(http: httpx.Client, stored_data: StoredData) -> None:
+    files = stored_data.file_count()
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     assert append(http, path, 4, b"efgh", MORE).headers["Upload-Complete"] == "?0"
     assert state(http, path) == (8, "?0")
-    assert kept.files() == files
+    assert stored_data.file_count() == files
     assert append(http, path, 8, b"", LAST).status_code == 201
-    assert kept.files() == files + 1
+    assert stored_data.file_count() == files + 1
     empty = begin(http, b"", {"Upload-Length": "0"})
     assert state(http, empty) == (0, "?0")
 
@@ -244,11 +256,11 @@ def test_line_26_only_upload_complete_completes_an_upload(http: httpx.Client, ke
 # Line 27: lengths
 
 
-def test_line_27_inconsistent_lengths_are_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_line_27_inconsistent_lengths_are_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     problem(http.post("/files/", headers=LAST | {"Upload-Length": "5"}, content=b"abcd"), "inconsistent-upload-length")
     problem(http.post("/files/", headers=MORE | {"Upload-Length": "3"}, content=b"abcd"), "inconsistent-upload-length")
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     for headers, body in ((MORE | {"Upload-Length": "9"}, b"e"), (LAST, b"efg"), (LAST, b"efghi"), (MORE, b"efghi")):
         problem(append(http, path, 4, body, headers), "inconsistent-upload-length")
@@ -261,25 +273,25 @@ def test_line_27_a_final_body_that_is_too_short_does_not_complete(http: httpx.Cl
     problem(append(http, path, 4, iter([b"ef"]), LAST), "inconsistent-upload-length")
     assert state(http, path) == (6, "?0")
     assert append(http, path, 6, b"gh", LAST).status_code == 201
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
 @pytest.mark.parametrize("complete", [MORE, LAST], ids=["more", "last"])
 @pytest.mark.parametrize(("number", "lives"), [(6, True), (8, False), (None, False)])
 def test_line_27_bytes_beyond_the_length_are_not_stored(
-    http: httpx.Client, kept: Kept, complete: dict[str, str], number: int | None, lives: bool
+    http: httpx.Client, stored_data: StoredData, complete: dict[str, str], number: int | None, lives: bool
 ) -> None:
-    files = kept.files()
+    files = stored_data.file_count()
     path = begin(http, b"abcd", {"Upload-Length": "8"} | version(number))
     problem(append(http, path, 4, iter([b"efghi"]), complete | version(number)), "inconsistent-upload-length")
-    assert kept.files() == files
+    assert stored_data.file_count() == files
     if lives:
         assert state(http, path) == (8, "?0")
         assert append(http, path, 8, b"", LAST | version(number)).status_code == 201
-        assert served(http, path) == b"abcdefgh"
+        assert download_when_ready(http, path) == b"abcdefgh"
     else:
         assert http.head(path).status_code == 410
-        assert not kept.object_of(path).exists()
+        assert not stored_data.object_path(path).exists()
 
 
 def test_line_27_uploads_above_the_servers_limit_are_refused(make_server: Callable[..., ServerProcess]) -> None:
@@ -298,12 +310,12 @@ def test_line_27_uploads_above_the_servers_limit_are_refused(make_server: Callab
 # Line 28: giving up, discovery
 
 
-def test_line_28_delete_ends_an_upload(http: httpx.Client, kept: Kept) -> None:
+def test_line_28_delete_ends_an_upload(http: httpx.Client, stored_data: StoredData) -> None:
     path = begin(http, b"abcd")
     assert http.delete(path).status_code == 204
     assert http.head(path).status_code in (404, 410)
     assert append(http, path, 4, b"e", LAST).status_code in (404, 410)
-    assert not kept.object_of(path).exists()
+    assert not stored_data.object_path(path).exists()
 
 
 @pytest.mark.parametrize("path", ["/files/", f"/uploads/{uuid.uuid4()}"])
@@ -332,25 +344,25 @@ def test_line_29_a_body_with_a_wrong_content_digest_is_not_stored(http: httpx.Cl
     problem(refused, "digest-mismatching-values")
     assert state(http, path) == (4, "?0")
     assert append(http, path, 4, content, LAST | digest(name, "Content-Digest", content)).status_code == 201
-    assert served(http, path) == b"head" + content
+    assert download_when_ready(http, path) == b"head" + content
 
 
 @pytest.mark.parametrize("name", ["sha-256", "sha-512"])
 @pytest.mark.parametrize("said_with", ["the first", "the last"])
 def test_line_29_a_file_with_a_wrong_repr_digest_fails(
-    http: httpx.Client, kept: Kept, name: str, said_with: str
+    http: httpx.Client, stored_data: StoredData, name: str, said_with: str
 ) -> None:
     content = os.urandom(3000)
     for wrong in (True, False):
         said = digest(name, "Repr-Digest", content + b"!" if wrong else content)
-        files = kept.files()
+        files = stored_data.file_count()
         path = begin(http, content[:1000], said if said_with == "the first" else {})
         done = append(http, path, 1000, content[1000:], LAST | (said if said_with == "the last" else {}))
         assert done.status_code == (422 if wrong else 201), done.text
         assert done.headers["Upload-Complete"] == "?1"
-        assert kept.files() == files + (not wrong)
+        assert stored_data.file_count() == files + (not wrong)
         assert http.head(path).status_code == (410 if wrong else 204)
-    assert ended(http, done.json()["id"])["checksum"] == hashlib.sha256(content).hexdigest()
+    assert wait_until_processed(http, done.json()["id"])["checksum"] == hashlib.sha256(content).hexdigest()
 
 
 # Line 30: what HEAD says holds
@@ -364,7 +376,7 @@ def test_line_30_an_offset_returned_by_head_is_accepted_by_patch(http: httpx.Cli
     wire.head("PATCH", path, head, content[:MB])
     at = eventually(lambda: state(http, path)[0], within=20)
     assert append(http, path, at, content[at:], LAST).status_code == 201
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 # One upload, one dialect

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Answer, Wire, connect, create, eventually, settled_memory
+from tests.process.wire import MB, Reply, Wire, connect, create, eventually, settled_memory
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -37,11 +37,11 @@ def either(request: pytest.FixtureRequest, shared_server: ServerProcess, secured
     return shared_server if request.param == "open" else secured
 
 
-def said(server: ServerProcess) -> str:
+def log_text(server: ServerProcess) -> str:
     return server.log.read_text(errors="replace")
 
 
-def send_all_then_read(server: ServerProcess, path: str, size: int, *, chunked: bool = False) -> Answer:
+def send_all_then_read(server: ServerProcess, path: str, size: int, *, chunked: bool = False) -> Reply:
     """As urllib does: the reply is read once the whole body has been sent."""
     block = bytes(MB)
     with Wire(server.port) as wire:
@@ -52,7 +52,7 @@ def send_all_then_read(server: ServerProcess, path: str, size: int, *, chunked: 
                 wire.chunk(block)
             else:
                 wire.send(block)
-        return wire.answer()
+        return wire.read_reply()
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_a_websocket_upgrade_on_another_path_is_refused(
     for server, status in ((shared_server, 404), (secured, 401)):
         with Wire(server.port) as wire:
             wire.head("GET", path, UPGRADE)
-            reply = wire.answer()
+            reply = wire.read_reply()
             assert (reply.status, json.loads(reply.body)["status"]) == (status, status)
     for fields in ({"Connection": "Upgrade", "Upgrade": "websocket"}, UPGRADE | {"Content-Length": "0"}):
         with Wire(shared_server.port) as wire:
             wire.head("POST", "/nope", fields)
-            assert wire.answer().status == 404
-    assert "Traceback" not in said(shared_server) + said(secured)
+            assert wire.read_reply().status == 404
+    assert "Traceback" not in log_text(shared_server) + log_text(secured)
 
 
 def test_raw_utf_8_in_a_url_is_accepted(shared_server: ServerProcess, http: httpx.Client) -> None:
@@ -152,8 +152,8 @@ def test_clients_that_disconnect_are_counted_and_not_logged_as_errors(
                 if reset:
                     wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     eventually(lambda: disconnects() >= before + 8)
-    assert "request.failed" not in said(shared_server)
-    assert "Traceback" not in said(shared_server)
+    assert "request.failed" not in log_text(shared_server)
+    assert "Traceback" not in log_text(shared_server)
 
 
 def test_stalled_zip_downloads_use_little_memory_and_free_it(shared_server: ServerProcess, http: httpx.Client) -> None:
@@ -203,7 +203,7 @@ def test_a_server_at_its_connection_limit_answers_503(make_server: object) -> No
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(19)]
         with Wire(port) as wire:
             wire.head("GET", "/livez")
-            assert wire.answer().status == 503
+            assert wire.read_reply().status == 503
         for client in idle:
             client.close()
         assert eventually(lambda: http.get("/livez").status_code == 200)

@@ -13,7 +13,7 @@ import pytest
 from tests import samples
 from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Kept, connect, ended, eventually
+from tests.process.wire import MB, StoredData, connect, eventually, wait_until_processed
 
 API = "/api/v1/media"
 MEDIA_OUT = {
@@ -189,22 +189,22 @@ def test_a_browsers_blob_is_accepted_by_its_type(http: httpx.Client, field: str)
 
 
 @pytest.mark.parametrize("where", ["after", "around", "query and after"])
-def test_form_fields_may_follow_the_bytes_of_a_chunk(http: httpx.Client, kept: Kept, where: str) -> None:
+def test_form_fields_may_follow_the_bytes_of_a_chunk(http: httpx.Client, stored_data: StoredData, where: str) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video, chunk_size=len(video)).json()["upload_id"]
     index = [("chunk_index", (None, "0"))]
     named, part = [("upload_id", (None, upload))], [("chunk", ("blob", video))]
     order = {"after": part + index + named, "around": index + part + named, "query and after": part + index}[where]
     asked = {"upload_id": upload} if where == "query and after" else {}
-    before = kept.everything()
+    before = stored_data.snapshot()
     assert http.post(f"{API}/upload/chunk", files=part + index, params={"upload_id": "none"}).status_code == 404
     assert http.post(f"{API}/upload/chunk", files=part + part + index, params=asked).status_code in (400, 422)
     short = [("chunk", ("blob", video[:-1]))]
     assert http.post(f"{API}/upload/chunk", files=short + index + named).status_code == 400
     huge = [("chunk", ("blob", bytes(65 * MB)))]
     assert http.post(f"{API}/upload/chunk", files=huge + index + named).status_code == 413
-    assert not kept.gained(before)
-    assert not list((kept.home / "scratch").glob("*"))
+    assert not stored_data.added_since(before)
+    assert not list((stored_data.home / "scratch").glob("*"))
     answer = http.post(f"{API}/upload/chunk", files=order, params=asked)
     assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == "completed"
@@ -271,20 +271,20 @@ def test_a_wrong_media_type_is_refused_by_name_or_by_content(http: httpx.Client)
     ],
 )
 def test_init_fields_that_break_a_rule_are_refused(
-    http: httpx.Client, kept: Kept, change: dict[str, Any], status: int, slug: str
+    http: httpx.Client, stored_data: StoredData, change: dict[str, Any], status: int, slug: str
 ) -> None:
-    before = kept.everything()
+    before = stored_data.snapshot()
     asked = {"file_name": "clip.mp4", "file_size": 1000, "content_type": "video/mp4"} | change
     problem(http.post(f"{API}/upload/init", json=asked), status, slug)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     assert http.post(f"{API}/upload/init", json=asked | {"content_type": 5}).status_code == 422
 
 
-def test_files_above_the_limit_of_one_request_are_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_files_above_the_limit_of_one_request_are_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     problem(simple(http, "a.mp4", bytes(51 * MB)), 413, "file-too-large", limit=50 * MB)
     problem(simple(http, "a.jpg", bytes(21 * MB)), 413, "file-too-large", limit=20 * MB)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 def test_each_picture_of_a_form_succeeds_or_fails_by_itself(http: httpx.Client) -> None:
@@ -306,17 +306,17 @@ def test_each_picture_of_a_form_succeeds_or_fails_by_itself(http: httpx.Client) 
     assert len(problem(bad, 422, "invalid-field")["errors"]) == 1
 
 
-def test_eleven_pictures_are_too_many(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_eleven_pictures_are_too_many(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     parts = [("images", (f"{n}.jpg", samples.jpeg(200, 200))) for n in range(11)]
     problem(http.post(f"{API}/upload/images", files=parts), 422, "invalid-field", limit=10)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_invalid_forms_store_nothing(http: httpx.Client, kept: Kept) -> None:
+def test_invalid_forms_store_nothing(http: httpx.Client, stored_data: StoredData) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()["upload_id"]
-    before = kept.everything()
+    before = stored_data.snapshot()
     head = {"Content-Type": "multipart/form-data; boundary=x"}
     url = f"{API}/upload/chunk"
     broken = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + samples.jpeg(200, 200)
@@ -341,22 +341,22 @@ def test_invalid_forms_store_nothing(http: httpx.Client, kept: Kept) -> None:
     ):
         problem(answer, status, slug)
     assert http.get(f"{API}/upload/{upload}/status").json()["received_chunks"] == []
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, kept: Kept) -> None:
+def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, stored_data: StoredData) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()["upload_id"]
     assert chunk(http, upload, 0, video).status_code == 200
     for _ in range(2):
         assert http.delete(f"{API}/upload/{upload}").status_code == 204
     assert http.get(f"{API}/upload/{upload}/status").json()["status"] == "cancelled"
-    assert not kept.object_of(upload).exists()
+    assert not stored_data.object_path(upload).exists()
     problem(chunk(http, upload, 1, video), 410, "upload-gone")
     problem(http.post(f"{API}/upload/{upload}/finalize"), 410, "upload-gone")
 
 
-def test_publishing_a_post_releases_its_files(http: httpx.Client, kept: Kept) -> None:
+def test_publishing_a_post_releases_its_files(http: httpx.Client, stored_data: StoredData) -> None:
     # Sizes of its own: content that another test has sent would stay with that file.
     first, second = (simple(http, "a.jpg", samples.jpeg(203, n), post_id="out").json() for n in (207, 211))
     other = simple(http, "a.jpg", samples.jpeg(200, 220), post_id="not yet").json()
@@ -395,7 +395,7 @@ def test_every_dialect_enforces_the_rules_of_the_media_profile(http: httpx.Clien
     refused = http.post("/files/?profile=media&filename=a.pdf", content=b"x")
     problem(refused, 415, "unsupported-media-type")
     small = http.post("/files/?profile=media&filename=a.png", content=samples.png(64, 48)).json()
-    record = ended(http, small["id"])
+    record = wait_until_processed(http, small["id"])
     assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", "dimensions")
 
 
@@ -418,7 +418,7 @@ def test_settings_change_rules_waiting_and_credentials(
     with one, two, boss, connect(server) as nobody:
         media = simple(one, "a.mp4", samples.mp4(320, 240, 2), post_id="p").json()
         assert media["status"] == "PROCESSING"
-        record = ended(one, media["id"])
+        record = wait_until_processed(one, media["id"])
         assert (record["rejection"]["rule"], record["rejection"]["limit"]) == ("duration", 1.5)
         assert one.get(f"{API}/{media['id']}").json()["status"] == "REJECTED"
         problem(two.get(f"{API}/{media['id']}"), 404, "not-found")
@@ -429,7 +429,7 @@ def test_settings_change_rules_waiting_and_credentials(
         upload = begin(one, os.urandom(9000)).json()["upload_id"]
         problem(two.get(f"{API}/upload/{upload}/status"), 404, "not-found")
         problem(one.post(f"{API}/cleanup/expired"), 403, "forbidden")
-        place = Kept(server).object_of(upload)
+        place = StoredData(server).object_path(upload)
         assert place.exists()
         eventually(lambda: one.get(f"{API}/upload/{upload}/status").json()["status"] == "expired")
         assert boss.post(f"{API}/cleanup/expired").json()["sessions_expired"] == 1

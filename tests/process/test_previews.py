@@ -29,7 +29,7 @@ def clips_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
 
 
 @pytest.fixture(scope="module")
-def asked(clips_server: ServerProcess) -> ServerProcess:
+def target_server(clips_server: ServerProcess) -> ServerProcess:
     return clips_server
 
 

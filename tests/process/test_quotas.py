@@ -13,7 +13,18 @@ import pytest
 
 from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import TUS, Kept, connect, create, ended, eventually, key_of, metadata, offset, patch
+from tests.process.wire import (
+    TUS,
+    StoredData,
+    connect,
+    create,
+    database_id,
+    eventually,
+    metadata,
+    offset,
+    patch,
+    wait_until_processed,
+)
 
 LIMIT = 300_000
 Send = Callable[[httpx.Client, bytes], httpx.Response]
@@ -53,7 +64,7 @@ def taken(http: httpx.Client) -> int:
 def stored(http: httpx.Client, size: int) -> str:
     """The path of a file of so many bytes, processed."""
     record = http.put("/files/kept.bin", content=os.urandom(size)).json()
-    ended(http, record["id"])
+    wait_until_processed(http, record["id"])
     return f"/files/{record['id']}/"
 
 
@@ -96,14 +107,14 @@ def test_every_dialect_refuses_an_upload_beyond_the_quota(
     http: httpx.Client, limited: ServerProcess, dialect: str
 ) -> None:
     stored(http, 200_000)
-    before = Kept(limited).everything()
+    before = StoredData(limited).snapshot()
     answer = DIALECTS[dialect](http, os.urandom(150_000))
     if dialect == "ietf":
         assert answer.status_code == 507
     else:
         problem(answer, 507, "quota-exceeded", resource="bytes", limit=LIMIT, used=200_000, requested=150_000)
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 200_000, "reserved": 0, "trashed": 0}
-    assert not Kept(limited).gained(before)
+    assert not StoredData(limited).added_since(before)
 
 
 def test_the_declared_length_is_reserved_until_the_upload_ends(http: httpx.Client) -> None:
@@ -128,14 +139,14 @@ def test_large_metadata_counts_towards_the_quota(http: httpx.Client, limited: Se
     assert usage(http)["bytes"]["reserved"] == 20 + sent
     assert http.head(path, headers=TUS).headers["Upload-Metadata"] == many["Upload-Metadata"]
     file = patch(http, path, 0, os.urandom(10)).headers["Windlass-File"]
-    record = ended(http, file)
+    record = wait_until_processed(http, file)
     assert record["status"] == "READY"
     assert record["metadata"] == {"note": "x" * 11_000}
     assert usage(http)["bytes"]["used"] == 10 + sent
     form = {"metadata": json.dumps({"note": "x" * 60_000})}
     answer = http.post("/files/", data=form, files={"file": ("a.bin", os.urandom(20))})
     assert answer.status_code == 201, answer.text
-    assert ended(http, answer.json()["id"])["status"] == "READY"
+    assert wait_until_processed(http, answer.json()["id"])["status"] == "READY"
     assert usage(http)["bytes"]["used"] == 30 + sent + len(form["metadata"])
     assert http.post("/files/", headers=TUS | {"Upload-Length": "227000"} | many).status_code == 507
     too_large = {"metadata": json.dumps({"note": "x" * 70_000})}
@@ -143,7 +154,7 @@ def test_large_metadata_counts_towards_the_quota(http: httpx.Client, limited: Se
     for each in http.get("/files/").json()["results"]:
         assert http.delete(f"/files/{each['id']}/").status_code == 204
     assert http.delete(small, headers=TUS).status_code == 204
-    assert Kept(limited).session(small)["client_metadata"] is None
+    assert StoredData(limited).session(small)["client_metadata"] is None
 
 
 def test_an_upload_of_unknown_length_grows_up_to_the_quota(http: httpx.Client) -> None:
@@ -159,7 +170,7 @@ def test_an_upload_of_unknown_length_grows_up_to_the_quota(http: httpx.Client) -
     last = patch(http, path, at, data[at:], **{"Upload-Length": str(len(data))})
     assert last.status_code == 204, last.text
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 250_000, "reserved": 0, "trashed": 0}
-    assert ended(http, last.headers["Windlass-File"])["size"] == 250_000
+    assert wait_until_processed(http, last.headers["Windlass-File"])["size"] == 250_000
 
 
 def test_fifty_concurrent_uploads_never_exceed_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
@@ -191,7 +202,7 @@ def test_every_duplicate_counts_towards_the_quota_until_it_is_released(http: htt
     data = os.urandom(50_000)
     ids = [http.put("/files/a.bin", content=data).json()["id"] for _ in range(2)]
     for each in ids:
-        ended(http, each)
+        wait_until_processed(http, each)
     assert usage(http)["bytes"]["used"] == 100_000
     assert http.post(f"/files/{ids[0]}/release/").status_code == 200
     assert usage(http)["bytes"]["used"] == 50_000
@@ -200,19 +211,19 @@ def test_every_duplicate_counts_towards_the_quota_until_it_is_released(http: htt
 
 
 def test_equal_files_share_one_object_until_the_last_is_deleted(http: httpx.Client, limited: ServerProcess) -> None:
-    kept, data = Kept(limited), os.urandom(40_000)
-    before = kept.objects()
-    first = ended(http, http.put("/files/a.bin", content=data).json()["id"])
-    second = ended(http, http.put("/files/b.bin", content=data).json()["id"])
+    stored_data, data = StoredData(limited), os.urandom(40_000)
+    before = stored_data.objects()
+    first = wait_until_processed(http, http.put("/files/a.bin", content=data).json()["id"])
+    second = wait_until_processed(http, http.put("/files/b.bin", content=data).json()["id"])
     assert second["duplicate_of"] == first["id"]
-    assert len(eventually(lambda: kept.objects() - before)) == 1
+    assert len(eventually(lambda: stored_data.objects() - before)) == 1
     tags = {http.get(f"/files/{file['id']}/download/").headers["ETag"] for file in (first, second)}
     assert len(tags) == 1
     assert http.delete(f"/files/{first['id']}/").status_code == 204
     assert http.get(f"/files/{second['id']}/").json()["duplicate_of"] is None
     assert http.get(f"/files/{second['id']}/download/").content == data
     assert http.delete(f"/files/{second['id']}/").status_code == 204
-    assert kept.objects() == before
+    assert stored_data.objects() == before
 
 
 def test_the_quota_command_shows_and_sets_limits(http: httpx.Client, limited: ServerProcess) -> None:
@@ -230,7 +241,7 @@ def test_new_uploads_are_refused_below_the_disk_reserve(make_server: Callable[..
     """What is under way goes on; what is stored is served and can be deleted."""
     server = make_server()
     with connect(server) as http:
-        record = ended(http, http.put("/files/a.bin", content=b"kept").json()["id"])
+        record = wait_until_processed(http, http.put("/files/a.bin", content=b"kept").json()["id"])
         path = create(http, 10)
     server.stop()
     server.environment["DISK_RESERVE_MB"] = str(2**40)
@@ -246,7 +257,12 @@ def test_new_uploads_are_refused_below_the_disk_reserve(make_server: Callable[..
         ready = http.get("/readyz")
         assert ready.status_code == 200
         assert "no new uploads" in ready.json()["checks"]["disk"]["detail"]
-    assert Kept(server).one("SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", key_of(record["id"])) == 0
+    assert (
+        StoredData(server).scalar(
+            "SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", database_id(record["id"])
+        )
+        == 0
+    )
 
 
 def test_a_published_post_reports_the_bytes_that_were_freed(http: httpx.Client) -> None:
@@ -254,7 +270,7 @@ def test_a_published_post_reports_the_bytes_that_were_freed(http: httpx.Client) 
     data = os.urandom(30_000)
     ids = [http.put("/files/a.bin", params={"reference": name}, content=data).json()["id"] for name in ("out", "kept")]
     for each in ids:
-        ended(http, each)
+        wait_until_processed(http, each)
     reply = http.post("/api/v1/media/posts/out/published", json={"success": True})
     assert reply.json() == {"released": 1, "bytes_freed": 0}
     assert usage(http)["bytes"]["used"] == 30_000

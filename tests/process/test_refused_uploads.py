@@ -16,17 +16,17 @@ from tests.process.wire import (
     MB,
     PATCH,
     TUS,
-    Answer,
-    Kept,
+    Reply,
+    StoredData,
     Wire,
     connect,
     create,
-    ended,
+    download_when_ready,
     eventually,
     metadata,
     offset,
     patch,
-    served,
+    wait_until_processed,
 )
 
 LIMIT = 4 * MB
@@ -44,7 +44,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 
 @pytest.fixture(scope="module")
-def asked(limited: ServerProcess) -> ServerProcess:
+def target_server(limited: ServerProcess) -> ServerProcess:
     return limited
 
 
@@ -62,25 +62,25 @@ OVER = {
 @pytest.mark.parametrize("kind", OVER)
 @pytest.mark.parametrize("expect", [{}, {"Expect": "100-continue"}], ids=["", "expect"])
 def test_a_length_above_the_limit_is_refused_before_the_body_is_read(
-    wire: Wire, kept: Kept, kind: str, expect: dict[str, str]
+    wire: Wire, stored_data: StoredData, kind: str, expect: dict[str, str]
 ) -> None:
-    before = kept.everything()
+    before = stored_data.snapshot()
     method, path, headers = OVER[kind]
     wire.head(method, path, headers | expect)
-    refused = wire.answer()
-    assert (refused.status, refused.invited) == (413, False)
+    refused = wire.read_reply()
+    assert (refused.status, refused.got_100_continue) == (413, False)
     document = httpx.Response(200, content=refused.body).json()
     assert (document["type"], document["limit"]) == ("/problems/file-too-large", LIMIT)
     assert str(LIMIT) in document["detail"]
-    assert wire.ends()
-    assert not kept.gained(before)
+    assert wire.is_closed_by_server()
+    assert not stored_data.added_since(before)
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT])
 def test_a_chunked_body_above_the_limit_is_refused_while_it_arrives(
-    http: httpx.Client, wire: Wire, kept: Kept, size: int
+    http: httpx.Client, wire: Wire, stored_data: StoredData, size: int
 ) -> None:
-    before = kept.everything()
+    before = stored_data.snapshot()
     for headers, parts in (({}, (b"", b"")), (FORM, (PART, END))):
         with Wire(urlsplit(str(http.base_url)).port or 0) as connection:
             connection.head("POST", "/files/", headers | {"Transfer-Encoding": "chunked"})
@@ -90,11 +90,11 @@ def test_a_chunked_body_above_the_limit_is_refused_while_it_arrives(
             assert refused.status == 413
             assert httpx.Response(200, content=refused.body).json()["limit"] == LIMIT
             if "connection" in refused.headers:
-                assert connection.ends()
-    eventually(lambda: not kept.gained(before))
+                assert connection.is_closed_by_server()
+    eventually(lambda: not stored_data.added_since(before))
 
 
-def push(wire: Wire, size: int, end: bytes) -> Answer:
+def push(wire: Wire, size: int, end: bytes) -> Reply:
     """Send so many bytes in chunks, as far as the server takes them, and read what it says."""
     try:
         for start in range(0, size, MB):
@@ -103,7 +103,7 @@ def push(wire: Wire, size: int, end: bytes) -> Answer:
         wire.chunk(b"")
     except (BrokenPipeError, ConnectionResetError):
         pass  # it has answered and closed: the answer is there all the same
-    return wire.answer()
+    return wire.read_reply()
 
 
 def test_a_body_of_exactly_the_limit_is_accepted(http: httpx.Client) -> None:
@@ -114,23 +114,25 @@ def test_a_body_of_exactly_the_limit_is_accepted(http: httpx.Client) -> None:
     assert http.post("/files/", headers=FORM, content=PART + content + END).status_code == 201
 
 
-def test_a_form_without_a_profile_has_the_default_limit_at_its_first_file(wire: Wire, kept: Kept) -> None:
+def test_a_form_without_a_profile_has_the_default_limit_at_its_first_file(wire: Wire, stored_data: StoredData) -> None:
     """A field could name a profile with a higher limit; once the file begins, none can."""
-    before = kept.everything()
+    before = stored_data.snapshot()
     wire.head("POST", "/files/", FORM | {"Content-Length": str(3 * LIMIT)}, PART)
-    refused = wire.answer()
+    refused = wire.read_reply()
     assert refused.status == 413
     assert httpx.Response(200, content=refused.body).json()["limit"] == LIMIT
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_a_form_is_refused_by_the_size_of_its_file_and_not_by_its_own_length(http: httpx.Client, kept: Kept) -> None:
+def test_a_form_is_refused_by_the_size_of_its_file_and_not_by_its_own_length(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
     """The head of a form a little over the limit may be all right; its file is not."""
-    before = kept.everything()
+    before = stored_data.snapshot()
     refused = http.post("/files/", headers=FORM, content=PART + bytes(LIMIT + 1) + END)
     assert refused.status_code == 413
     assert refused.json()["limit"] == LIMIT
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 # The answer while bytes still come
@@ -177,21 +179,21 @@ def test_a_refused_client_receives_the_whole_reply_before_the_connection_closes(
     size = 5 * MB if kind == "a broken form" else 20 * MB
     wire.head(method, path, dict(headers) | {"Content-Length": str(size)})
     wire.send(bytes(size))
-    refused = wire.answer()
+    refused = wire.read_reply()
     assert refused.status == status, refused
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.headers["connection"] == "close"
     assert httpx.Response(200, content=refused.body).json()["status"] == status
-    assert wire.ends()
+    assert wire.is_closed_by_server()
 
 
 def test_a_refused_small_request_keeps_its_connection(http: httpx.Client, wire: Wire) -> None:
     path = create(http, 4)
     for at, status in (("1", 409), ("0", 204)):
         wire.head("PATCH", path, PATCH | {"Upload-Offset": at, "Content-Length": "4"}, b"abcd")
-        assert wire.answer().status == status
+        assert wire.read_reply().status == status
     wire.head("HEAD", path, TUS)
-    assert wire.answer().headers["upload-offset"] == "4"
+    assert wire.read_reply().headers["upload-offset"] == "4"
 
 
 def test_a_client_gets_100_continue_once_it_is_admitted(http: httpx.Client, wire: Wire) -> None:
@@ -200,7 +202,7 @@ def test_a_client_gets_100_continue_once_it_is_admitted(http: httpx.Client, wire
     assert wire._reader.readline() == b"HTTP/1.1 100 Continue\r\n"
     assert wire._reader.readline() == b"\r\n"
     wire.send(b"abcd")
-    assert wire.answer().status == 204
+    assert wire.read_reply().status == 204
 
 
 # Bad heads
@@ -231,26 +233,26 @@ def test_a_client_gets_100_continue_once_it_is_admitted(http: httpx.Client, wire
     ],
 )
 def test_a_bad_head_is_a_documented_problem(
-    wire: Wire, kept: Kept, method: str, path: str, headers: dict[str, str], statuses: set[int]
+    wire: Wire, stored_data: StoredData, method: str, path: str, headers: dict[str, str], statuses: set[int]
 ) -> None:
-    before = kept.files()
+    before = stored_data.file_count()
     wire.head(method, path, headers | {"Content-Length": "0", "X-Request-ID": "abc-123"})
-    reply = wire.answer()
+    reply = wire.read_reply()
     assert reply.status in statuses, reply
     if reply.status >= 400:
         document = httpx.Response(200, content=reply.body).json()
         assert document["type"].startswith("/problems/")
         assert (document["status"], document["request_id"]) == (reply.status, "abc-123")
         assert document["detail"]
-    assert kept.files() == before
+    assert stored_data.file_count() == before
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1" * 40, "5, 6"])
 def test_an_invalid_content_length_closes_the_connection(limited: ServerProcess, length: str) -> None:
     with Wire(limited.port) as wire:
         wire.head("POST", "/files/", {"Content-Length": length}, b"abc")
-        assert wire.answer().status in (400, 413)
-        assert wire.ends()
+        assert wire.read_reply().status in (400, 413)
+        assert wire.is_closed_by_server()
 
 
 # Every reply
@@ -288,14 +290,14 @@ def test_a_foreign_host_is_refused_on_both_planes(limited: ServerProcess, host: 
     for method, path in (("POST", "/files/"), ("GET", "/files/"), ("GET", "/livez")):
         with Wire(limited.port) as wire:
             wire.head(method, path, {"Host": host, "Content-Length": "0"})
-            reply = wire.answer()
+            reply = wire.read_reply()
             assert reply.status == 400, (method, path)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
-def test_another_origin_is_refused_in_open_mode(http: httpx.Client, kept: Kept, origin: str) -> None:
+def test_another_origin_is_refused_in_open_mode(http: httpx.Client, stored_data: StoredData, origin: str) -> None:
     path = create(http, 4)
-    before = kept.everything()
+    before = stored_data.snapshot()
     foreign = {"Origin": origin}
     for refused in (
         http.post("/files/", headers=foreign, content=b"x"),
@@ -306,7 +308,7 @@ def test_another_origin_is_refused_in_open_mode(http: httpx.Client, kept: Kept, 
         http.post(f"/files/{uuid.uuid4()}/release/", headers=foreign),
     ):
         assert refused.status_code == 403, refused.request
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     assert offset(http, path) == 0
     own = {"Origin": str(http.base_url).rstrip("/")}
     assert patch(http, path, 0, b"abcd", **own).status_code == 204
@@ -331,7 +333,7 @@ def people(private: ServerProcess) -> Iterator[tuple[httpx.Client, httpx.Client]
 
 
 def test_without_a_credential_nothing_is_stored(private: ServerProcess) -> None:
-    kept = Kept(private)
+    stored_data = StoredData(private)
     with connect(private) as http:
         for refused in (
             http.post("/files/", content=b"x"),
@@ -346,14 +348,14 @@ def test_without_a_credential_nothing_is_stored(private: ServerProcess) -> None:
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")
         assert http.options("/files/").status_code == 204
         assert http.get("/livez").status_code == 200
-    assert kept.everything() == (0, 0, set())
+    assert stored_data.snapshot() == (0, 0, set())
 
 
 def test_without_a_credential_there_is_no_100_continue(private: ServerProcess) -> None:
     with Wire(private.port) as wire:
         wire.head("POST", "/files/", {"Content-Length": "1000000", "Expect": "100-continue"})
-        refused = wire.answer()
-        assert (refused.status, refused.invited) == (401, False)
+        refused = wire.read_reply()
+        assert (refused.status, refused.got_100_continue) == (401, False)
 
 
 def test_another_users_upload_is_not_found(private: ServerProcess, people: tuple[httpx.Client, httpx.Client]) -> None:
@@ -375,7 +377,7 @@ def test_another_users_upload_is_not_found(private: ServerProcess, people: tuple
     assert unknown["title"] == other["title"]
     assert patch(ann, path, 4, b"efgh").status_code == 204
     file = ann.head(path, headers=TUS).headers["Windlass-File"]
-    assert ended(ann, file)["status"] == "READY"
+    assert wait_until_processed(ann, file)["status"] == "READY"
     for mine in (file, f"{file}download/", f"{file}status/", path):
         assert ben.get(mine).status_code == 404
     assert ben.get("/files/").json()["results"] == []
@@ -432,8 +434,10 @@ SIZES = ["9" * 30, "9" * 31, "9" * 300, str(2**63), "0" * 50 + str(2**64)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_length_beyond_every_limit_is_413_in_every_dialect(http: httpx.Client, kept: Kept, size: str) -> None:
-    before, number = kept.everything(), int(size)
+def test_a_length_beyond_every_limit_is_413_in_every_dialect(
+    http: httpx.Client, stored_data: StoredData, size: str
+) -> None:
+    before, number = stored_data.snapshot(), int(size)
     init = {"filename": "a", "total_size": number, "mime_type": ""}
     media = {"file_name": "a.mp4", "file_size": number, "content_type": "video/mp4"}
     deferred = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"}).headers["Location"]
@@ -446,7 +450,7 @@ def test_a_length_beyond_every_limit_is_413_in_every_dialect(http: httpx.Client,
         assert answer.status_code == 413, answer.text
         assert answer.json()["type"] == "/problems/file-too-large"
     assert http.delete(deferred, headers=TUS).status_code == 204
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 def test_a_creation_with_an_empty_chunked_body_creates_an_upload(http: httpx.Client, wire: Wire) -> None:
@@ -456,14 +460,14 @@ def test_a_creation_with_an_empty_chunked_body_creates_an_upload(http: httpx.Cli
     for fields in ({"Upload-Length": "5"}, {"Upload-Defer-Length": "1"}, PATCH | {"Upload-Length": "5"}, final):
         wire.head("POST", "/files/", TUS | fields | {"Transfer-Encoding": "chunked"})
         wire.chunk(b"")
-        reply = wire.answer()
+        reply = wire.read_reply()
         assert reply.status == 201, reply.body
         if fields is not final:
             assert offset(http, reply.headers["location"]) == 0
     wire.head("POST", "/files/", TUS | {"Upload-Length": "5", "Transfer-Encoding": "chunked"})
     wire.chunk(b"abcde")
     wire.chunk(b"")
-    assert wire.answer().status == 415
+    assert wire.read_reply().status == 415
 
 
 @pytest.mark.parametrize("size", [5, MB + 5])
@@ -476,7 +480,7 @@ def test_line_5_a_chunked_body_beyond_the_length_is_413_and_stored_up_to_it(
     assert answer.status_code == 413, answer.text
     assert answer.json()["limit"] == size
     assert http.head(path, headers=TUS).headers["Upload-Offset"] == str(size)
-    assert served(http, path) == content[:size]
+    assert download_when_ready(http, path) == content[:size]
 
 
 @pytest.mark.parametrize("size", [0, 5])
@@ -543,7 +547,7 @@ def test_line_9_an_interrupted_creation_returns_location_and_offset(
         wire.chunk(body)
         if reason != "silence":
             wire.chunk(b"")
-        answer = wire.answer()
+        answer = wire.read_reply()
         assert answer.status == {"silence": 408, "past the length": 413}.get(reason, 460 if dialect == "tus" else 400)
         path = answer.headers.get("location")
         if reason == "past the length":

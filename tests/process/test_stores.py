@@ -22,7 +22,7 @@ from tests import services
 from tests.conftest import require
 from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, patch
+from tests.process.wire import MB, TUS, StoredData, connect, create, eventually, metadata, patch, wait_until_processed
 from tests.samples import jpeg
 from tests.services import S3Server
 
@@ -82,14 +82,14 @@ class Places:
     def of(self, file: str) -> str:
         """The store that a file's row names."""
         query = "SELECT b.store FROM windlass_files_blob b JOIN windlass_files_fileasset f ON f.blob_id = b.id"
-        return str(Kept(self.server).one(f"{query} WHERE f.id = ?", file.replace("-", "")))
+        return str(StoredData(self.server).scalar(f"{query} WHERE f.id = ?", file.replace("-", "")))
 
     def forget_the_old(self) -> None:
         """As if the grace of everything that was moved were over; returns when the sweep has been."""
         with contextlib.closing(sqlite3.connect(self.server.home / "windlass.sqlite3", timeout=30)) as database:
             database.execute("UPDATE windlass_files_retainedobject SET until = '2020-01-01 00:00:00'")
             database.commit()
-        eventually(lambda: not Kept(self.server).one("SELECT count(*) FROM windlass_files_retainedobject"))
+        eventually(lambda: not StoredData(self.server).scalar("SELECT count(*) FROM windlass_files_retainedobject"))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_the_profile_selects_the_store(
     data = os.urandom(5 * MB + 1000)
     before = {each: len(places.sizes(each)) for each in ("local", "attic", "cloud")}
     file = send(http, data, profile)
-    assert ended(http, file)["status"] == "READY"
+    assert wait_until_processed(http, file)["status"] == "READY"
     gained = {each for each, count in before.items() if len(places.sizes(each)) > count}
     assert gained == {name}
     assert places.of(file) == name
@@ -151,7 +151,7 @@ def test_the_profile_selects_the_store(
 def test_thumbnails_are_in_the_store_of_their_file(http: httpx.Client, places: Places) -> None:
     before = len(places.sizes("attic"))
     document = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
-    assert ended(http, document["id"])["status"] == "READY"
+    assert wait_until_processed(http, document["id"])["status"] == "READY"
     assert http.get(f"/files/{document['id']}/thumbnail/").status_code == 200
     assert len(places.sizes("attic")) == before + 2
 
@@ -170,7 +170,7 @@ def test_partial_uploads_of_several_stores_are_concatenated_in_the_final_uploads
         final = http.post("/files/", headers=headers).headers["Location"]
         eventually(lambda at=final: http.head(at, headers=TUS).headers.get("Upload-Offset"))
         file = http.get(final, headers={"Accept": "application/json"}).json()["file_id"]
-        assert ended(http, file)["checksum"] == digest(b"".join(pieces))
+        assert wait_until_processed(http, file)["checksum"] == digest(b"".join(pieces))
         assert places.of(file) == name
         assert http.get(f"/files/{file}/download/").content == b"".join(pieces)
 
@@ -216,7 +216,7 @@ def test_files_are_readable_while_they_are_moved_to_another_store_and_back(http:
     data = os.urandom(3 * MB + 29)
     file = raw(http, data, "default", reference="read")
     picture = http.post("/files/?filename=b.jpg&reference=read", content=jpeg()).json()["id"]
-    assert {ended(http, each)["status"] for each in (file, picture)} == {"READY"}
+    assert {wait_until_processed(http, each)["status"] for each in (file, picture)} == {"READY"}
     thumbnail = http.get(f"/files/{picture}/thumbnail/").content
     with Reading(places.server, file, picture, data, thumbnail) as reading:
         for to in ("cloud", "local"):
@@ -235,7 +235,7 @@ def test_a_killed_move_is_completed_by_the_next_run(http: httpx.Client, places: 
     size = 2 * MB + 11
     pool = {raw(http, data, "papers", reference="kill"): data for data in (os.urandom(size) for _ in range(4))}
     for file in pool:
-        assert ended(http, file)["status"] == "READY"
+        assert wait_until_processed(http, file)["status"] == "READY"
     move = ["move", "--to", "cloud", "--reference", "kill"]
     for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         moved = sum(places.of(file) == "cloud" for file in pool)
@@ -268,7 +268,7 @@ def test_a_damaged_file_is_reported_and_not_moved(http: httpx.Client, places: Pl
     data = os.urandom(MB + 1)
     file, other = (raw(http, each, "papers", reference="damaged") for each in (data, data[::-1]))
     for each in (file, other):
-        assert ended(http, each)["status"] == "READY"
+        assert wait_until_processed(http, each)["status"] == "READY"
     (path,) = [path for path in (places.server.home.parent / "attic").rglob("*") if is_like(path, data)]
     with path.open("r+b") as stored:
         stored.seek(1000)
@@ -292,19 +292,19 @@ def test_an_unknown_store_is_refused_with_the_known_ones(places: Places) -> None
 
 def test_an_unavailable_store_does_not_affect_the_others(http: httpx.Client, places: Places) -> None:
     there = raw(http, b"in the cloud", "films")
-    assert ended(http, there)["status"] == "READY"
+    assert wait_until_processed(http, there)["status"] == "READY"
     places.s3.kill()
     try:
         for _ in range(6):  # more than opens a breaker
             assert http.post("/files/?filename=a&profile=films", content=b"x").status_code == 503
         assert http.get(f"/files/{there}/download/").status_code == 503
         here = raw(http, b"on the disk", "default")
-        assert ended(http, here)["status"] == "READY"
+        assert wait_until_processed(http, here)["status"] == "READY"
         ready = http.get("/readyz")
         assert ready.status_code == 200
         assert ready.json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away")
         query = "SELECT data FROM windlass_events_event WHERE type = 'system.breaker'"
-        told = [json.loads(row["data"])["breaker"] for row in Kept(places.server).rows(query)]
+        told = [json.loads(row["data"])["breaker"] for row in StoredData(places.server).rows(query)]
         assert set(told) == {"storage.cloud"}
         checked = places.server.command("check")
         assert checked.returncode == 1

@@ -18,16 +18,16 @@ from tests.process.wire import (
     MB,
     PATCH,
     TUS,
-    Kept,
+    StoredData,
     Wire,
     connect,
     create,
-    ended,
+    download_when_ready,
     eventually,
     metadata,
     offset,
     patch,
-    served,
+    wait_until_processed,
 )
 from windlass.kernel.clock import now
 
@@ -64,7 +64,7 @@ def test_line_8_any_patch_may_declare_the_length(http: httpx.Client, said_with: 
     if said_with == "an empty one after the last":
         assert "Windlass-File" not in http.head(path, headers=TUS).headers
         assert patch(http, path, len(content), b"", **lengths).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 def test_line_8_the_length_never_changes(http: httpx.Client) -> None:
@@ -76,7 +76,7 @@ def test_line_8_the_length_never_changes(http: httpx.Client) -> None:
         assert refused.json()["type"] == "/problems/inconsistent-upload-length"
     assert length_of(http, path) == "8"
     assert patch(http, path, 4, b"efgh", **{"Upload-Length": "8"}).status_code == 204
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
 def test_line_8_the_length_of_a_refused_patch_is_not_stored(http: httpx.Client, wire: Wire) -> None:
@@ -94,17 +94,19 @@ def test_line_8_the_length_of_a_refused_patch_is_not_stored(http: httpx.Client, 
     wire.head("PATCH", path, chunked)
     wire.chunk(b"efghi")
     wire.chunk(b"")
-    assert wire.answer().status == 413
+    assert wire.read_reply().status == 413
     assert length_of(http, path) is None
     assert patch(http, path, 8, b"", **size).status_code == 204
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
 @pytest.mark.parametrize("headers", [{"Upload-Defer-Length": "2"}, {"Upload-Defer-Length": "1", "Upload-Length": "4"}])
-def test_line_8_invalid_upload_defer_length_is_refused(http: httpx.Client, kept: Kept, headers: dict[str, str]) -> None:
-    before = kept.everything()
+def test_line_8_invalid_upload_defer_length_is_refused(
+    http: httpx.Client, stored_data: StoredData, headers: dict[str, str]
+) -> None:
+    before = stored_data.snapshot()
     assert http.post("/files/", headers=TUS | headers).status_code == 400
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 def test_line_8_a_late_length_above_the_limit_is_refused(make_server: Callable[..., ServerProcess]) -> None:
@@ -133,7 +135,7 @@ def test_line_10_replies_have_upload_expires_until_completion(http: httpx.Client
 
 def test_line_10_an_expired_upload_is_gone(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(UPLOAD_TTL_HOURS=str(2 / 3600), SWEEP_SECONDS="0.5")
-    kept = Kept(server)
+    stored_data = StoredData(server)
     with connect(server) as http:
         path = create(http, 8)
         assert patch(http, path, 0, b"abcd").status_code == 204
@@ -141,8 +143,8 @@ def test_line_10_an_expired_upload_is_gone(make_server: Callable[..., ServerProc
         for reply in (http.head(path, headers=TUS), patch(http, path, 4, b"efgh")):
             assert reply.status_code == 410
             assert "Upload-Offset" not in reply.headers
-        eventually(lambda: not kept.object_of(path).exists())
-        eventually(lambda: kept.session(path)["status"] == "expired")
+        eventually(lambda: not stored_data.object_path(path).exists())
+        eventually(lambda: stored_data.session(path)["status"] == "expired")
 
 
 # Line 11: checksums
@@ -166,7 +168,7 @@ def test_line_11_a_body_is_stored_only_if_its_checksum_matches(http: httpx.Clien
     assert offset(http, path) == 4
     right = patch(http, path, 4, content, **checksum(algorithm, content))
     assert (right.status_code, right.headers["Upload-Offset"]) == (204, str(4 + size))
-    assert served(http, path) == head + content
+    assert download_when_ready(http, path) == head + content
 
 
 def test_line_11_a_refused_body_does_not_change_the_running_hash(http: httpx.Client) -> None:
@@ -176,7 +178,7 @@ def test_line_11_a_refused_body_does_not_change_the_running_hash(http: httpx.Cli
     assert patch(http, path, 0, content[:MB], **checksum("md5", content[:MB])).status_code == 204
     assert patch(http, path, MB, os.urandom(MB), **checksum("md5", b"other")).status_code == 460
     assert patch(http, path, MB, content[MB:], **checksum("sha1", content[MB:])).status_code == 204
-    assert ended(http, http.head(path, headers=TUS).headers["Windlass-File"])["status"] == "READY"
+    assert wait_until_processed(http, http.head(path, headers=TUS).headers["Windlass-File"])["status"] == "READY"
 
 
 @pytest.mark.parametrize("said", ["sha3 AAAA", "sha1 not base64", "sha1"])
@@ -188,18 +190,18 @@ def test_line_11_an_invalid_checksum_header_is_refused(http: httpx.Client, said:
 
 @pytest.mark.parametrize("arrives", [10, 2 * MB])
 def test_line_11_an_interrupted_body_with_a_checksum_is_not_stored(
-    http: httpx.Client, wire: Wire, kept: Kept, arrives: int
+    http: httpx.Client, wire: Wire, stored_data: StoredData, arrives: int
 ) -> None:
     content = os.urandom(4 * MB)
     path = create(http, len(content))
     head = PATCH | {"Upload-Offset": "0", "Content-Length": str(len(content))} | checksum("sha1", content)
     wire.head("PATCH", path, head, content[:arrives])
-    eventually(lambda: kept.session(path)["lease_holder"])
+    eventually(lambda: stored_data.session(path)["lease_holder"])
     wire.close()
-    eventually(lambda: not kept.session(path)["lease_holder"])
+    eventually(lambda: not stored_data.session(path)["lease_holder"])
     assert offset(http, path) == 0
     assert patch(http, path, 0, content, **checksum("sha1", content)).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 def test_line_11_the_checksum_of_a_creation_with_bytes_is_verified(http: httpx.Client) -> None:
@@ -211,7 +213,7 @@ def test_line_11_the_checksum_of_a_creation_with_bytes_is_verified(http: httpx.C
     assert (created.status_code, created.headers["Upload-Offset"]) == (201, "2000")
     path = created.headers["Location"]
     assert patch(http, path, 2000, content[2000:]).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 # Line 13: concatenation
@@ -230,8 +232,10 @@ def join(http: httpx.Client, *paths: str, **headers: str) -> httpx.Response:
     return http.post("/files/", headers=TUS | fields | {name.replace("_", "-"): text for name, text in headers.items()})
 
 
-def test_line_13_partial_uploads_become_files_only_in_a_final_upload(http: httpx.Client, kept: Kept) -> None:
-    one, two, before = os.urandom(3 * MB + 1), os.urandom(MB), kept.files()
+def test_line_13_partial_uploads_become_files_only_in_a_final_upload(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
+    one, two, before = os.urandom(3 * MB + 1), os.urandom(MB), stored_data.file_count()
     first, second, nothing = part(http, one), part(http, two), part(http, b"")
     headers = http.head(first, headers=TUS).headers
     assert (headers["Upload-Concat"], headers["Upload-Offset"], headers["Upload-Length"]) == (
@@ -239,7 +243,7 @@ def test_line_13_partial_uploads_become_files_only_in_a_final_upload(http: httpx
         *[str(len(one))] * 2,
     )
     assert "Windlass-File" not in headers
-    assert kept.files() == before
+    assert stored_data.file_count() == before
     absolute = f"{http.base_url}{second}".replace("//uploads", "/uploads")
     made = join(http, first, absolute, nothing, first, **metadata(filename="joined.bin", note="its own"))
     assert made.status_code == 201, made.text
@@ -247,18 +251,18 @@ def test_line_13_partial_uploads_become_files_only_in_a_final_upload(http: httpx
     headers = http.head(path, headers=TUS).headers
     assert headers["Upload-Concat"] == f"final;{first} {absolute} {nothing} {first}"
     assert headers["Upload-Offset"] == headers["Upload-Length"] == str(2 * len(one) + len(two))
-    assert served(http, path) == one + two + one
-    record = ended(http, headers["Windlass-File"])
+    assert download_when_ready(http, path) == one + two + one
+    record = wait_until_processed(http, headers["Windlass-File"])
     assert (record["original_filename"], record["metadata"]) == ("joined.bin", {"note": "its own"})
     assert record["checksum"] == hashlib.sha256(one + two + one).hexdigest()
-    assert kept.files() == before + 1
+    assert stored_data.file_count() == before + 1
     assert patch(http, path, 0, b"x").status_code == 403
 
 
-def test_line_13_a_repeated_final_creation_returns_the_same_upload(http: httpx.Client, kept: Kept) -> None:
+def test_line_13_a_repeated_final_creation_returns_the_same_upload(http: httpx.Client, stored_data: StoredData) -> None:
     paths = [part(http, os.urandom(1000)) for _ in range(2)]
     made = [join(http, *paths, **metadata(filename="twice.bin")) for _ in range(3)]
-    files = kept.files()
+    files = stored_data.file_count()
     assert {reply.status_code for reply in made} == {201}
     assert len({reply.headers["Location"] for reply in made}) == 1
     others = (
@@ -266,10 +270,12 @@ def test_line_13_a_repeated_final_creation_returns_the_same_upload(http: httpx.C
         join(http, *reversed(paths), **metadata(filename="twice.bin")),
     )
     assert len({reply.headers["Location"] for reply in (*made, *others)}) == 3
-    assert kept.files() == files + 2
+    assert stored_data.file_count() == files + 2
 
 
-def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(http: httpx.Client, kept: Kept) -> None:
+def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
     one, two = os.urandom(MB + 5), os.urandom(2000)
     whole, coming = part(http, one), part(http, two[:500], size=len(two))
     later = begin(http, Upload_Concat="partial", **DEFER)
@@ -284,21 +290,21 @@ def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(http: httpx
     assert "Upload-Offset" not in http.head(path, headers=TUS).headers
     assert patch(http, later, 0, b"end", **{"Upload-Length": "3"}).status_code == 204
     eventually(lambda: "Upload-Offset" in http.head(path, headers=TUS).headers)
-    assert served(http, path) == one + two + b"end"
+    assert download_when_ready(http, path) == one + two + b"end"
 
 
 def test_line_13_an_invalid_concatenation_creates_nothing(
-    http: httpx.Client, shared_server: ServerProcess, kept: Kept
+    http: httpx.Client, shared_server: ServerProcess, stored_data: StoredData
 ) -> None:
     mine, whole_upload = part(http, b"mine"), create(http, 4)
     dead = part(http, b"dead")
     assert http.delete(dead, headers=TUS).status_code == 204
-    before = kept.everything()
+    before = stored_data.snapshot()
     for paths in ([mine, f"/uploads/{uuid.uuid4()}"], [mine, dead], [mine, whole_upload], [mine, "/files/x"], []):
         refused = join(http, *paths)
         assert 400 <= refused.status_code < 500, paths
     assert join(http, mine, Upload_Length="4").status_code == 400
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 def test_line_13_a_partial_upload_of_another_user_is_not_found(make_server: Callable[..., ServerProcess]) -> None:
@@ -322,24 +328,24 @@ def test_line_13_a_final_upload_fails_with_its_partial_upload(http: httpx.Client
 def test_line_13_concatenation_resumes_after_a_kill(make_server: Callable[..., ServerProcess]) -> None:
     """Every step is committed: the next process copies what is missing, and nobody has to ask for it."""
     server = make_server(CHECKPOINT_BYTES="65536", SWEEP_SECONDS="0.5")
-    kept, content = Kept(server), os.urandom(24 * MB)
+    stored_data, content = StoredData(server), os.urandom(24 * MB)
     with connect(server) as http:
         path = part(http, content)
         with Wire(server.port) as wire:
             wire.head("POST", "/files/", TUS | {"Upload-Concat": f"final;{path} {path}", "Content-Length": "0"})
             final = eventually(
-                lambda: kept.rows(
+                lambda: stored_data.rows(
                     "SELECT id, offset FROM windlass_files_uploadsession WHERE offset > 0 AND concat LIKE 'final%'"
                 )
             )[0]
             server.kill()
-        at = kept.one("SELECT offset FROM windlass_files_uploadsession WHERE id = ?", final["id"])
+        at = stored_data.scalar("SELECT offset FROM windlass_files_uploadsession WHERE id = ?", final["id"])
         assert 0 < at < 2 * len(content)
     server.start()
     with connect(server) as http:
         location = f"/uploads/{uuid.UUID(final['id'])}"
-        eventually(lambda: kept.session(location)["status"] == "completed", within=60)
-        assert served(http, location) == content + content
+        eventually(lambda: stored_data.session(location)["status"] == "completed", within=60)
+        assert download_when_ready(http, location) == content + content
 
 
 def test_line_13_partial_uploads_of_a_final_upload_expire_sooner(http: httpx.Client) -> None:

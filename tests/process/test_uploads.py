@@ -18,16 +18,16 @@ from tests.process.wire import (
     MB,
     PATCH,
     TUS,
-    Kept,
+    StoredData,
     Wire,
     connect,
     create,
-    ended,
+    download_when_ready,
     eventually,
     metadata,
     offset,
     patch,
-    served,
+    wait_until_processed,
 )
 
 BATCH = MB  # receiving/body.py: BATCH_SIZE
@@ -58,10 +58,10 @@ def test_line_1_every_reply_but_options_has_tus_resumable(http: httpx.Client) ->
 
 @pytest.mark.parametrize("version", [{}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": ""}], ids=str)
 def test_line_1_another_version_is_refused_without_effect(
-    http: httpx.Client, kept: Kept, version: dict[str, str]
+    http: httpx.Client, stored_data: StoredData, version: dict[str, str]
 ) -> None:
     path = create(http, 4)
-    before = kept.everything()
+    before = stored_data.snapshot()
     for reply in (
         http.patch(path, headers={**PATCH, "Upload-Offset": "0", "Tus-Resumable": "x"} | version, content=b"abcd"),
         http.post("/files/", headers={"Upload-Length": "4"} | version),
@@ -69,7 +69,7 @@ def test_line_1_another_version_is_refused_without_effect(
     ):
         assert reply.status_code == 412, reply.text
         assert reply.headers["Tus-Version"] == "1.0.0"
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     assert offset(http, path) == 0
 
 
@@ -142,13 +142,13 @@ def test_line_4_unknown_and_ended_uploads_have_no_offset(
         assert "Upload-Offset" not in reply.headers
     brief = make_server(UPLOAD_TTL_HOURS="0.0003", SESSION_RETENTION_HOURS="0.0003", SWEEP_SECONDS="0.5")
     with connect(brief) as client:
-        path, kept = create(client, 4), Kept(brief)
-        assert kept.object_of(path).exists()
+        path, stored_data = create(client, 4), StoredData(brief)
+        assert stored_data.object_path(path).exists()
         expired = eventually(lambda: (response := client.head(path, headers=TUS)).status_code != 200 and response)
         assert expired.status_code == 410
         assert "Upload-Offset" not in expired.headers
         assert patch(client, path, 0, b"abcd").status_code == 410
-        eventually(lambda: not kept.object_of(path).exists())
+        eventually(lambda: not stored_data.object_path(path).exists())
         eventually(lambda: client.head(path, headers=TUS).status_code == 404)
 
 
@@ -161,13 +161,13 @@ def test_line_5_patch_appends_and_returns_the_new_offset(http: httpx.Client) -> 
     assert (first.status_code, first.headers["Upload-Offset"]) == (204, "5")
     assert (last.status_code, last.headers["Upload-Offset"]) == (204, "8")
     assert "Windlass-File" not in first.headers
-    record = ended(http, last.headers["Windlass-File"])
+    record = wait_until_processed(http, last.headers["Windlass-File"])
     assert record["status"] == "READY"
     assert record["checksum"] == hashlib.sha256(b"Haul it.").hexdigest()
-    assert served(http, path) == b"Haul it."
+    assert download_when_ready(http, path) == b"Haul it."
 
 
-def test_line_5_a_wrong_offset_or_content_type_changes_nothing(http: httpx.Client, kept: Kept) -> None:
+def test_line_5_a_wrong_offset_or_content_type_changes_nothing(http: httpx.Client, stored_data: StoredData) -> None:
     path = create(http, 8)
     patch(http, path, 0, b"Haul")
     for at in (0, 3, 5, 8):
@@ -178,7 +178,7 @@ def test_line_5_a_wrong_offset_or_content_type_changes_nothing(http: httpx.Clien
         assert patch(http, path, 4, b"x", **{"Content-Type": kind}).status_code in (400, 415)
     assert patch(http, f"/uploads/{uuid.uuid4()}", 0, b"x").status_code == 404
     assert offset(http, path) == 4
-    assert kept.object_of(path).read_bytes() == b"Haul"
+    assert stored_data.object_path(path).read_bytes() == b"Haul"
 
 
 def test_line_5_a_content_length_beyond_the_declared_length_is_refused_at_the_head(
@@ -186,8 +186,8 @@ def test_line_5_a_content_length_beyond_the_declared_length_is_refused_at_the_he
 ) -> None:
     path = create(http, 8)
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "9", "Expect": "100-continue"})
-    refused = wire.answer()
-    assert (refused.status, refused.invited) == (413, False)
+    refused = wire.read_reply()
+    assert (refused.status, refused.got_100_continue) == (413, False)
     assert offset(http, path) == 0
     assert patch(http, path, 0, b"abcdefgh").status_code == 204
 
@@ -199,10 +199,10 @@ def test_line_5_a_chunked_body_is_stored_up_to_the_declared_length(http: httpx.C
     wire.chunk(content[: size // 2])
     wire.chunk(content[size // 2 :] + b"too much")
     wire.chunk(b"")
-    assert wire.answer().status == 413
+    assert wire.read_reply().status == 413
     reply = http.head(path, headers=TUS)
     assert reply.headers["Upload-Offset"] == str(size), "what fits is kept"
-    assert ended(http, reply.headers["Windlass-File"])["checksum"] == hashlib.sha256(content).hexdigest()
+    assert wait_until_processed(http, reply.headers["Windlass-File"])["checksum"] == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("arrives", [1, 1000, BATCH + 1])
@@ -215,7 +215,7 @@ def test_line_5_received_bytes_of_an_aborted_body_are_stored(http: httpx.Client,
     eventually(lambda: offset(http, path) == arrives)
     last = patch(http, path, arrives, content[arrives:])
     assert last.status_code == 204
-    assert ended(http, last.headers["Windlass-File"])["checksum"] == hashlib.sha256(content).hexdigest()
+    assert wait_until_processed(http, last.headers["Windlass-File"])["checksum"] == hashlib.sha256(content).hexdigest()
 
 
 def test_line_5_received_bytes_of_an_aborted_chunked_body_are_stored(http: httpx.Client, wire: Wire) -> None:
@@ -233,10 +233,10 @@ def test_line_5_file_sizes_around_the_batch_size(http: httpx.Client, size: int) 
     path = create(http, size)
     if size:
         assert patch(http, path, 0, content).status_code == 204
-    record = ended(http, http.head(path, headers=TUS).headers["Windlass-File"])
+    record = wait_until_processed(http, http.head(path, headers=TUS).headers["Windlass-File"])
     assert (record["status"], record["size"]) == ("READY", size)
     assert record["checksum"] == hashlib.sha256(content).hexdigest()
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 def test_line_5_many_small_requests_make_one_file(http: httpx.Client) -> None:
@@ -244,7 +244,7 @@ def test_line_5_many_small_requests_make_one_file(http: httpx.Client) -> None:
     path = create(http, len(content))
     for start in range(0, len(content), 300):
         assert patch(http, path, start, content[start : start + 300]).headers["Upload-Offset"] == str(start + 300)
-    record = ended(http, http.head(path, headers=TUS).headers["Windlass-File"])
+    record = wait_until_processed(http, http.head(path, headers=TUS).headers["Windlass-File"])
     assert record["checksum"] == hashlib.sha256(content).hexdigest()
 
 
@@ -263,19 +263,19 @@ BAD_NUMBERS = ["-1", "+1", "1.0", "0x10", "1e3", "", " ", "x", "\N{ARABIC-INDIC 
 def test_line_6_numbers_that_are_not_plain_digits_are_refused(http: httpx.Client, wire: Wire, number: str) -> None:
     path = create(http, 4)
     wire.head("POST", "/files/", TUS | {"Upload-Length": number, "Content-Length": "0"})
-    assert wire.answer().status == 400
+    assert wire.read_reply().status == 400
     wire.head("PATCH", path, PATCH | {"Upload-Offset": number, "Content-Length": "1"}, b"a")
-    assert wire.answer().status == 400
+    assert wire.read_reply().status == 400
     assert offset(http, path) == 0
 
 
-def test_line_6_a_length_over_the_limit_is_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_line_6_a_length_over_the_limit_is_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     for length in (5 * 1024 * MB + 1, 10**20):
         refused = http.post("/files/", headers=TUS | {"Upload-Length": str(length)})
         assert refused.status_code == 413
         assert refused.json()["limit"] == 5 * 1024 * MB
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 def test_line_6_an_offset_beyond_every_size_is_a_mismatch(http: httpx.Client) -> None:
@@ -292,7 +292,7 @@ def test_line_7_a_creation_has_a_location_and_stores_its_metadata(http: httpx.Cl
     assert created.status_code == 201
     path = created.headers["Location"]
     assert path.startswith("/uploads/")
-    record = ended(http, created.headers["Windlass-File"])
+    record = wait_until_processed(http, created.headers["Windlass-File"])
     assert (record["original_filename"], record["declared_mime_type"]) == ("report.pdf", "application/pdf")
     assert (record["reference"], record["metadata"], record["size"]) == ("r-7", {"mood": "calm"}, 0)
     assert record["mime_type"] == "application/x-empty"
@@ -316,25 +316,27 @@ def test_line_7_name_and_type_are_aliases_of_filename_and_filetype(http: httpx.C
     ],
     ids=str,
 )
-def test_line_7_an_inconsistent_creation_is_refused(http: httpx.Client, kept: Kept, headers: dict[str, str]) -> None:
-    before = kept.everything()
+def test_line_7_an_inconsistent_creation_is_refused(
+    http: httpx.Client, stored_data: StoredData, headers: dict[str, str]
+) -> None:
+    before = stored_data.snapshot()
     refused = http.post("/files/", headers=TUS | headers)
     assert refused.status_code == 400, refused.text
     assert refused.headers["Content-Type"] == "application/problem+json"
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_line_7_an_unknown_profile_is_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_line_7_an_unknown_profile_is_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     assert http.post("/files/", headers=TUS | {"Upload-Length": "1"} | metadata(profile="no")).status_code == 422
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
 def test_line_7_bytes_that_do_not_match_the_declared_digest_fail_the_upload(
-    http: httpx.Client, kept: Kept, pieces: int
+    http: httpx.Client, stored_data: StoredData, pieces: int
 ) -> None:
-    right, files = os.urandom(2 * MB), kept.files()
+    right, files = os.urandom(2 * MB), stored_data.file_count()
     path = create(http, len(right), metadata(sha256=hashlib.sha256(right).hexdigest()))
     wrong = right[:-1] + bytes([right[-1] ^ 1])
     if pieces == 2:
@@ -343,8 +345,8 @@ def test_line_7_bytes_that_do_not_match_the_declared_digest_fail_the_upload(
     assert refused.status_code == 422
     assert refused.json()["type"] == "/problems/checksum-mismatch"
     assert http.head(path, headers=TUS).status_code == 410
-    assert kept.files() == files
-    assert not kept.object_of(path).exists()
+    assert stored_data.file_count() == files
+    assert not stored_data.object_path(path).exists()
     good = create(http, len(right), metadata(sha256=hashlib.sha256(right).hexdigest()))
     assert patch(http, good, 0, right).status_code == 204
 
@@ -362,20 +364,20 @@ def test_line_9_a_creation_stores_the_bytes_of_its_body(http: httpx.Client, carr
     assert offset(http, path) == carried
     if carried < 8:
         assert patch(http, path, carried, b"abcdefgh"[carried:]).status_code == 204
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
 @pytest.mark.parametrize("arrives", [10, 2 * BATCH])
 def test_line_9_an_interrupted_creation_can_be_resumed(
-    http: httpx.Client, wire: Wire, kept: Kept, arrives: int
+    http: httpx.Client, wire: Wire, stored_data: StoredData, arrives: int
 ) -> None:
     """The client never heard where it is; another one, that asks the back end, can go on."""
     name, content = f"{uuid.uuid4()}.bin", os.urandom(arrives + 1)
     head = PATCH | {"Upload-Length": str(len(content)), "Content-Length": str(len(content))} | metadata(filename=name)
     wire.head("POST", "/files/", head, content[:arrives])
-    eventually(lambda: kept.uploads(name))
+    eventually(lambda: stored_data.upload_paths(name))
     wire.close()
-    (path,) = kept.uploads(name)
+    (path,) = stored_data.upload_paths(name)
     eventually(lambda: offset(http, path) == arrives)
     assert patch(http, path, arrives, content[arrives:]).status_code == 204
 
@@ -383,26 +385,26 @@ def test_line_9_an_interrupted_creation_can_be_resumed(
 # Line 12: termination
 
 
-def test_line_12_termination_deletes_the_bytes(http: httpx.Client, kept: Kept) -> None:
+def test_line_12_termination_deletes_the_bytes(http: httpx.Client, stored_data: StoredData) -> None:
     path = create(http, 8)
     patch(http, path, 0, b"abcd")
-    assert kept.object_of(path).exists()
+    assert stored_data.object_path(path).exists()
     assert http.delete(path, headers=TUS).status_code == 204
-    assert not kept.object_of(path).exists()
+    assert not stored_data.object_path(path).exists()
     for again in (http.head(path, headers=TUS), patch(http, path, 4, b"efgh"), http.delete(path, headers=TUS)):
         assert again.status_code == 410
     assert http.delete(f"/uploads/{uuid.uuid4()}", headers=TUS).status_code == 404
 
 
-def test_line_12_termination_stops_a_running_patch(http: httpx.Client, wire: Wire, kept: Kept) -> None:
+def test_line_12_termination_stops_a_running_patch(http: httpx.Client, wire: Wire, stored_data: StoredData) -> None:
     path = create(http, 2 * MB)
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(2 * MB)}, os.urandom(MB))
-    eventually(lambda: kept.session(path)["lease_holder"])
+    eventually(lambda: stored_data.session(path)["lease_holder"])
     assert http.delete(path, headers=TUS).status_code == 204
-    assert wire.answer().status in (410, 423, 503)
-    assert wire.ends()
+    assert wire.read_reply().status in (410, 423, 503)
+    assert wire.is_closed_by_server()
     assert http.head(path, headers=TUS).status_code == 410
-    eventually(lambda: not kept.object_of(path).exists())
+    eventually(lambda: not stored_data.object_path(path).exists())
 
 
 def test_line_12_terminating_a_complete_upload_leaves_its_file(http: httpx.Client) -> None:
@@ -410,7 +412,7 @@ def test_line_12_terminating_a_complete_upload_leaves_its_file(http: httpx.Clien
     file = patch(http, path, 0, b"abcd").headers["Windlass-File"]
     assert http.delete(path, headers=TUS).status_code == 204
     assert http.head(path, headers=TUS).status_code == 404
-    assert ended(http, file)["status"] == "READY"
+    assert wait_until_processed(http, file)["status"] == "READY"
     assert http.get(f"{file}download/").content == b"abcd"
 
 
@@ -418,11 +420,13 @@ def test_line_12_terminating_a_complete_upload_leaves_its_file(http: httpx.Clien
 
 
 @pytest.mark.parametrize("size", [10, 2 * BATCH + 1])
-def test_line_16_a_repeated_completing_request_gets_the_same_reply(http: httpx.Client, kept: Kept, size: int) -> None:
+def test_line_16_a_repeated_completing_request_gets_the_same_reply(
+    http: httpx.Client, stored_data: StoredData, size: int
+) -> None:
     content, path = os.urandom(size), create(http, size)
     patch(http, path, 0, content[:4])
     first = patch(http, path, 4, content[4:])
-    files = kept.files()
+    files = stored_data.file_count()
     for again in (patch(http, path, 4, content[4:]), patch(http, path, size, b"")):
         assert again.status_code == 204
         for name in ("Upload-Offset", "Windlass-File"):
@@ -431,27 +435,29 @@ def test_line_16_a_repeated_completing_request_gets_the_same_reply(http: httpx.C
     for other in others:
         assert patch(http, path, 4, other).status_code == 409
     assert patch(http, path, 3, content[3:]).status_code == 409
-    assert kept.files() == files
-    assert served(http, path) == content
+    assert stored_data.file_count() == files
+    assert download_when_ready(http, path) == content
 
 
-def test_line_16_a_completing_creation_can_be_repeated_as_a_patch(http: httpx.Client, kept: Kept) -> None:
+def test_line_16_a_completing_creation_can_be_repeated_as_a_patch(http: httpx.Client, stored_data: StoredData) -> None:
     created = http.post("/files/", headers=PATCH | {"Upload-Length": "4"}, content=b"abcd")
-    files, path = kept.files(), created.headers["Location"]
+    files, path = stored_data.file_count(), created.headers["Location"]
     assert patch(http, path, 0, b"abcd").headers["Windlass-File"] == created.headers["Windlass-File"]
     assert patch(http, path, 0, b"abce").status_code == 409
-    assert kept.files() == files
+    assert stored_data.file_count() == files
 
 
-def test_line_16_the_completing_request_of_a_duplicate_can_be_repeated(http: httpx.Client, kept: Kept) -> None:
+def test_line_16_the_completing_request_of_a_duplicate_can_be_repeated(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
     """The second upload's own bytes are gone; what it brought is compared with the first file's."""
     content = os.urandom(2000)
     for _ in range(2):
         path = create(http, len(content))
         first = patch(http, path, 0, content)
-        record = ended(http, first.headers["Windlass-File"])
+        record = wait_until_processed(http, first.headers["Windlass-File"])
     assert record["duplicate_of"]
-    eventually(lambda: not kept.object_of(path).exists())
+    eventually(lambda: not stored_data.object_path(path).exists())
     again = patch(http, path, 0, content)
     assert (again.status_code, again.headers["Windlass-File"]) == (204, first.headers["Windlass-File"])
     assert patch(http, path, 0, content[::-1]).status_code == 409
@@ -462,7 +468,7 @@ def test_line_16_the_completing_request_of_a_duplicate_can_be_repeated(http: htt
 
 @pytest.mark.parametrize("completes", [False, True])
 def test_line_17_one_of_two_requests_at_one_offset_succeeds(
-    http: httpx.Client, shared_server: ServerProcess, kept: Kept, completes: bool
+    http: httpx.Client, shared_server: ServerProcess, stored_data: StoredData, completes: bool
 ) -> None:
     for _ in range(10):
         bodies = [os.urandom(1000) for _ in range(2)]  # equal content of earlier files would be stored once
@@ -470,7 +476,7 @@ def test_line_17_one_of_two_requests_at_one_offset_succeeds(
         replies = race(shared_server, path, bodies)
         assert sorted(replies)[0] == 204
         assert sorted(replies)[1] in (409, 423)
-        assert kept.object_of(path).read_bytes() == bodies[replies.index(204)]
+        assert stored_data.object_path(path).read_bytes() == bodies[replies.index(204)]
         assert offset(http, path) == 1000
 
 
@@ -484,7 +490,7 @@ def race(server: ServerProcess, path: str, bodies: list[bytes]) -> list[int]:
         with Wire(server.port) as wire:
             start.wait()
             wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(len(body))}, body)
-            statuses[number] = wire.answer().status
+            statuses[number] = wire.read_reply().status
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(len(bodies))]
     for thread in threads:
@@ -499,21 +505,21 @@ def race(server: ServerProcess, path: str, bodies: list[bytes]) -> list[int]:
 
 def test_line_18_a_silent_client_gets_408_and_its_bytes_are_stored(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(RECEIVE_TIMEOUT="1")
-    kept = Kept(server)
+    stored_data = StoredData(server)
     with connect(server) as http, Wire(server.port) as silent, Wire(server.port) as raw:
         path = create(http, 10)
         silent.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "10"}, b"abcd")
         raw.head("POST", "/files/?filename=half", {"Content-Length": "10"}, b"abcd")
-        cut = silent.answer()
+        cut = silent.read_reply()
         assert (cut.status, cut.headers["tus-resumable"]) == (408, "1.0.0")
-        assert silent.ends()
-        assert kept.session(path)["lease_holder"] == ""
+        assert silent.is_closed_by_server()
+        assert stored_data.session(path)["lease_holder"] == ""
         assert offset(http, path) == 4
         assert patch(http, path, 4, b"efghij").status_code == 204
-        assert raw.answer().status == 408
-        assert raw.ends()
-        assert kept.active() == 0
-        assert kept.objects() == {kept.object_of(path)}
+        assert raw.read_reply().status == 408
+        assert raw.is_closed_by_server()
+        assert stored_data.active_uploads() == 0
+        assert stored_data.objects() == {stored_data.object_path(path)}
 
 
 def test_line_18_a_slow_client_does_not_time_out(make_server: Callable[..., ServerProcess]) -> None:
@@ -524,8 +530,8 @@ def test_line_18_a_slow_client_does_not_time_out(make_server: Callable[..., Serv
         for byte in b"abcdefgh":
             slow.send(bytes([byte]))
             time.sleep(0.5)  # time is what is tested: the body takes longer than RECEIVE_TIMEOUT, without a silence
-        assert slow.answer().status == 204
-        assert served(http, path) == b"abcdefgh"
+        assert slow.read_reply().status == 204
+        assert download_when_ready(http, path) == b"abcdefgh"
 
 
 # What is not tus
@@ -543,7 +549,7 @@ def test_the_status_and_the_bytes_of_an_upload(http: httpx.Client) -> None:
     document = http.get(f"{path}/", headers=as_json).json()
     assert document["status"] == "completed"
     assert http.get(f"/files/{document['file_id']}/").status_code == 200
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
     assert http.get(path, headers={"Range": "bytes=2-4"}).content == b"cde"
     assert http.get(f"/uploads/{uuid.uuid4()}").status_code == 404
 
@@ -558,32 +564,32 @@ def test_a_trailing_slash_makes_no_difference(http: httpx.Client) -> None:
 
 
 def test_tus_cannot_append_to_a_raw_upload_and_head_does_not_interrupt_it(
-    http: httpx.Client, wire: Wire, shared_server: ServerProcess, kept: Kept
+    http: httpx.Client, wire: Wire, shared_server: ServerProcess, stored_data: StoredData
 ) -> None:
     """And asking how far it is does not break it off."""
     name, content = f"{uuid.uuid4()}.bin", os.urandom(2 * MB)
     wire.head("POST", f"/files/?filename={name}", {"Content-Length": str(2 * MB)}, content[:MB])
-    (path,) = eventually(lambda: kept.uploads(name))
+    (path,) = eventually(lambda: stored_data.upload_paths(name))
     assert patch(http, path, 0, b"x").status_code == 409
     assert http.head(path, headers=TUS).status_code == 200
     assert http.get(path, headers={"Accept": "application/json"}).json()["protocol"] == "raw"
     wire.send(content[MB:])
-    reply = wire.answer()
+    reply = wire.read_reply()
     assert reply.status == 201
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
     assert patch(http, path, 0, content).status_code == 409
 
 
-def test_a_tus_delete_terminates_a_raw_upload(http: httpx.Client, wire: Wire, kept: Kept) -> None:
-    name, files = f"{uuid.uuid4()}.bin", kept.files()
+def test_a_tus_delete_terminates_a_raw_upload(http: httpx.Client, wire: Wire, stored_data: StoredData) -> None:
+    name, files = f"{uuid.uuid4()}.bin", stored_data.file_count()
     wire.head("POST", f"/files/?filename={name}", {"Content-Length": str(2 * MB)}, os.urandom(MB))
-    (path,) = eventually(lambda: kept.uploads(name))
+    (path,) = eventually(lambda: stored_data.upload_paths(name))
     assert http.delete(path, headers=TUS).status_code == 204
-    refused = wire.answer()
+    refused = wire.read_reply()
     assert 400 <= refused.status < 600
-    assert wire.ends()
-    assert kept.files() == files
-    eventually(lambda: not kept.object_of(path).exists())
+    assert wire.is_closed_by_server()
+    assert stored_data.file_count() == files
+    eventually(lambda: not stored_data.object_path(path).exists())
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/login/", "/static/windlass/page.css", "/files/", "/no/such/page"])

@@ -16,7 +16,7 @@ import redis as redis_client
 
 from tests import services
 from tests.conftest import require
-from tests.process.serving import PATIENCE, Running, environment, free_port, run, until
+from tests.process.serving import TIMEOUT, Running, environment, free_port, run, until
 
 #: Jobs of files that do not exist: the runner has nothing to do for them, and they end at once.
 ENQUEUE = """
@@ -73,7 +73,7 @@ class Site:
             [sys.executable, "-c", ENQUEUE, str(count)],
             env=environment(self.home, **self.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
             check=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
 
     def ended(self) -> int:
@@ -204,7 +204,7 @@ def test_a_consumer_without_messages_reconnects_in_its_process(redis_site: Site)
 GIVE_UP = """
 import django; django.setup()
 from windlass import celery
-celery.PATIENCE_SECONDS = 0.1
+celery.STOP_SECONDS = 0.1
 celery._give_up()
 """
 
@@ -213,7 +213,7 @@ def test_a_worker_that_cannot_consume_exits_for_its_supervisor(tmp_path: Path) -
     result = subprocess.run(
         [sys.executable, "-c", GIVE_UP],
         env=environment(tmp_path / "home") | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     assert result.returncode == 75
 
