@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -15,7 +14,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Answer, Wire, connect, create, eventually
+from tests.process.wire import MB, Answer, Wire, connect, create, eventually, settled_memory
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -147,7 +146,7 @@ def test_clients_that_leave_are_counted_and_no_error(shared_server: ServerProces
                 )
                 if method == "PATCH":
                     wire.chunk(bytes(100_000))
-                time.sleep(0.2)
+                wire.wait_until_read()
                 if reset:
                     wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     eventually(lambda: disconnects() >= before + 8)
@@ -167,8 +166,9 @@ def test_stalled_zips_and_downloads_take_little_memory_and_give_it_back(
     for wire in clients:
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
         wire.head("GET", f"/files/zip/?ids={record['id']}")
-    time.sleep(5)
-    grown = web.memory_info().rss - before
+    for wire in clients:
+        wire.wait_until_read()
+    grown = settled_memory(web) - before
     assert http.get("/livez").status_code == 200
     for wire in clients:
         wire.close()

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import random
 import threading
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -15,7 +14,7 @@ import pytest
 
 from tests.process.acknowledgements import GeneratedContent
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Wire, connect, ended
+from tests.process.wire import MB, Wire, connect, ended, settled_memory
 
 MAX_MEMORY = 150 * MB
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -27,12 +26,12 @@ class Watch:
     """Samples the resident memory (bytes) of a process continuously."""
 
     def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+        self.process = psutil.Process(pid)
         self._over = threading.Event()
         self.peak = 0
 
     def now(self) -> int:
-        return int(self._process.memory_info().rss)
+        return int(self.process.memory_info().rss)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -74,8 +73,6 @@ def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: W
 
 
 UPLOADS, ROUNDS, PIECE = 200, 16, 16 * 1024
-#: Until all of them are admitted and what came meanwhile is written.
-BEGINNING_SECONDS = 4.0
 
 
 def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProcess, watch: Watch) -> None:
@@ -91,10 +88,10 @@ def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProces
         for at in range(0, ROUNDS * PIECE, PIECE):
             for wire, content in zip(wires, contents, strict=True):
                 wire.send(content[at : at + PIECE])
-            time.sleep(0.1)
+            for wire in wires:
+                wire.wait_until_read()
             if not warm and at >= ROUNDS * PIECE // 4:
-                time.sleep(BEGINNING_SECONDS)
-                warm = watch.now()
+                warm = settled_memory(watch.process)  # all are admitted, and what was received so far is written
         grown = watch.now() - warm
         for wire, content in zip(wires, contents, strict=True):
             made = wire.answer()

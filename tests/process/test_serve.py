@@ -137,7 +137,7 @@ def test_two_stop_requests_end_serve(served_once: Serve, gap: float) -> None:
         server.ready()
         children = server.children()
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(gap)
+        time.sleep(gap)  # time is what is tested: signals within SAME_REQUEST_SECONDS are one request
         if server.process.poll() is None:
             server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(PATIENCE) == 0
@@ -153,7 +153,7 @@ def test_a_process_that_does_not_stop_is_killed_by_further_requests(served_once:
         web.suspend()
         for _ in range(requests):
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.4)
+            time.sleep(0.4)  # time is what is tested: a signal after SAME_REQUEST_SECONDS is a further request
         assert server.process.wait(DRAIN_SECONDS / 2) == 0
         assert not is_running(web)
 

@@ -521,7 +521,7 @@ def test_line_18_a_slow_client_is_not_a_silent_one(make_server: Callable[..., Se
         slow.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "8"})
         for byte in b"abcdefgh":
             slow.send(bytes([byte]))
-            time.sleep(0.5)
+            time.sleep(0.5)  # time is what is tested: the body takes longer than RECEIVE_TIMEOUT, without a silence
         assert slow.answer().status == 204
         assert served(http, path) == b"abcdefgh"
 

@@ -121,7 +121,7 @@ def test_a_broker_that_is_away_for_long_is_consumed_from_when_it_is_back(
         redis_process.kill()
         until(lambda: "broker.away" in worker.errors.read_text(), "the worker to notice")
         redis_site.enqueue(5)
-        time.sleep(12)
+        time.sleep(12)  # time is what is tested: Celery's pauses grow with each failed attempt
         redis_process.start()
         redis_site.until_ended(6)
         assert worker.process.poll() is None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import httpx
+import psutil
 
 if TYPE_CHECKING:
     from tests.process.conftest import ServerProcess
@@ -64,6 +65,10 @@ class Wire:
         """One chunk of a body with Transfer-Encoding: chunked; an empty one ends it."""
         self.socket.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
+    def wait_until_read(self) -> None:
+        """Wait until the server has read everything that was sent, so that the request has started."""
+        eventually(lambda: _unread_bytes(self.socket.getpeername()[1], self.socket.getsockname()[1]) == 0)
+
     def answer(self) -> Answer:
         """The next reply, read to its last byte. Raises EOFError or ConnectionError where the server hung up."""
         invited = False
@@ -99,6 +104,16 @@ class Wire:
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.strip().lower()] = value.strip()
         return int(first.split()[1]), headers
+
+
+def _unread_bytes(server_port: int, client_port: int) -> int | None:
+    """Return the length of the receive queue that Linux shows for the server's end, None before there is one."""
+    local, remote = f":{server_port:04X}", f":{client_port:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(local) and fields[2].endswith(remote):
+            return int(fields[4].partition(":")[2], 16)
+    return None
 
 
 #: Files, active uploads, objects.
@@ -165,13 +180,26 @@ def key_of(path: str) -> str:
     return UUID(path.rstrip("/").rpartition("/")[2]).hex
 
 
-def eventually(look: Callable[[], T], *, within: float = PATIENCE) -> T:
-    """The first true value of ``look``."""
+def eventually(condition: Callable[[], T], *, within: float = PATIENCE, every: float = 0.01) -> T:
+    """Return the first true value of ``condition``, which is called every so many seconds."""
     deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {within:.0f} s: {look}"
-        time.sleep(0.01)
-    return found
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {condition}"
+        time.sleep(every)
+    return value
+
+
+def settled_memory(process: psutil.Process) -> int:
+    """Return the resident bytes of a process once they have grown by less than 1 MB in two seconds."""
+    memory = int(process.memory_info().rss)
+
+    def stopped_growing() -> bool:
+        nonlocal memory
+        before, memory = memory, int(process.memory_info().rss)
+        return memory - before < MB
+
+    eventually(stopped_growing, every=2.0)
+    return memory
 
 
 def connect(server: ServerProcess, **options: Any) -> httpx.Client:
