@@ -20,7 +20,7 @@ from windlass.conf.system_checks import check_settings  # noqa: E402  after Djan
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.jobs.api import Job, JobState, Stage  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
-from windlass.operations import cleanup  # noqa: E402
+from windlass.operations import sweep  # noqa: E402
 from windlass.operations.wal_checkpoint import Checkpointer  # noqa: E402
 
 
@@ -38,7 +38,7 @@ def job(home: Path) -> Job:
 def test_the_job_of_a_dead_worker_is_queued_again_and_announced(job: Job) -> None:
     jobs.try_claim(job.id, "worker-1")
     Job.objects.filter(id=job.id).update(lease_until=now() - timedelta(seconds=1))
-    report = cleanup.sweep()
+    report = sweep.sweep()
     assert (report.counts["claims_revoked"], report.counts["notifications_sent"], report.failed) == (1, 1, ())
     job.refresh_from_db()
     assert job.state == JobState.QUEUED
@@ -47,21 +47,21 @@ def test_the_job_of_a_dead_worker_is_queued_again_and_announced(job: Job) -> Non
 
 def test_sweeping_twice_does_nothing_twice(job: Job) -> None:
     Job.objects.filter(id=job.id).update(notified_at=None)
-    assert cleanup.sweep().counts["notifications_sent"] == 1
-    assert cleanup.sweep().counts["notifications_sent"] == 0
+    assert sweep.sweep().counts["notifications_sent"] == 1
+    assert sweep.sweep().counts["notifications_sent"] == 0
 
 
 def test_a_task_that_fails_stops_no_other(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     Job.objects.filter(id=job.id).update(notified_at=None)
-    monkeypatch.setattr(cleanup.processing, "revoke_claims", lambda running: 1 // 0)
-    report = cleanup.sweep()
+    monkeypatch.setattr(sweep.processing, "revoke_claims", lambda running: 1 // 0)
+    report = sweep.sweep()
     assert report.failed == ("expired_claims",)
     assert report.counts["notifications_sent"] == 1
 
 
 def test_housekeeping_deletes_old_jobs(job: Job) -> None:
     Job.objects.filter(id=job.id).update(state=JobState.DEAD, updated_at=now() - timedelta(days=31))
-    report = cleanup.housekeeping()
+    report = sweep.housekeeping()
     assert report.counts["jobs_pruned"] >= 1
     assert not Job.objects.filter(id=job.id).exists()
 

@@ -18,7 +18,7 @@ from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
 from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
 from windlass.files.models import Blob, FileAsset, UploadSession
-from windlass.files.retained_objects import is_retained
+from windlass.files.move import is_retained
 from windlass.files.retention import columns_of_released_file
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
 from windlass.kernel.clock import now
@@ -84,7 +84,7 @@ def end_upload(
 ) -> int | None:
     """Cancel, fail or expire an active session and delete its bytes. Return how many; None if it had ended already.
 
-    ``as_seen`` as in ``uploads.end``.
+    ``as_seen`` as in ``uploads.mark_upload_ended``.
     """
     if not uploads.mark_upload_ended(session.id, target, reason, as_seen=as_seen):
         return None

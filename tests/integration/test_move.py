@@ -27,8 +27,9 @@ from windlass.http.downloads.zip_archives import _blocks  # noqa: E402
 from windlass.jobs import api as jobs  # noqa: E402
 from windlass.kernel import secret_keys  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
-from windlass.operations import cleanup, moving  # noqa: E402
-from windlass.operations.moving import Report, Selection  # noqa: E402
+from windlass.operations import sweep  # noqa: E402
+from windlass.operations.move import Failure, Report, Selection  # noqa: E402
+from windlass.operations.move import move as move_files  # noqa: E402
 from windlass.storage.contract import ObjectMissing  # noqa: E402
 from windlass.storage.registry import UnknownStore, store  # noqa: E402
 
@@ -90,7 +91,7 @@ def fresh(asset: FileAsset) -> Blob:
 
 
 def move(owner: str, to: str = "attic", **options: Any) -> Report:
-    return moving.move(Selection(to, owner=owner), **options)
+    return move_files(Selection(to, owner=owner), **options)
 
 
 def figures(report: Report) -> tuple[int, int, int, int]:
@@ -145,10 +146,10 @@ def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
     before = fresh(asset)
     move(owner)
     files.delete_orphans(store("local"), older_than_hours=-1)
-    cleanup.sweep()
+    sweep.sweep()
     assert read(before)
     RetainedObject.objects.update(until=now() - timedelta(seconds=1))
-    report = cleanup.sweep()
+    report = sweep.sweep()
     assert report.counts["retained_objects_deleted"] >= 2
     assert report.bytes_freed >= before.size
     with pytest.raises(ObjectMissing):
@@ -172,7 +173,7 @@ def test_it_moves_back_while_the_old_place_still_stays(owner: str) -> None:
 def test_a_damaged_source_is_told_and_left(owner: str, damage: bytes) -> None:
     asset, whole = a_file(owner, b"y" * 17), a_file(owner)
     written(fresh(asset), damage)
-    told: list[moving.Failure] = []
+    told: list[Failure] = []
     report = move(owner, on_failure=told.append)
     assert figures(report) == (1, 2, 0, 1)
     assert report.failures == told
@@ -315,7 +316,7 @@ def test_only_what_is_asked_for_moves(owner: str) -> None:
     assert foretold(owner=owner, older_than_days=9) == 1
     assert foretold(owner=owner, of="local") == 4
     assert foretold(owner=owner, of="attic") == 0
-    assert figures(moving.move(Selection("attic", owner=owner, profile="media"))) == (1, 1, 0, 0)
+    assert figures(move_files(Selection("attic", owner=owner, profile="media"))) == (1, 1, 0, 0)
     assert fresh(profiles[1]).store == "attic"
     assert {fresh(each).store for each in (profiles[0], referred, old)} == {"local"}
 
@@ -332,12 +333,12 @@ def test_no_room_in_the_target_ends_the_run(owner: str, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_a_store_that_is_no_longer_set_up_stops_nothing_else(owner: str) -> None:
-    asset, before = a_file(owner), cleanup.housekeeping().counts["stores_skipped"]
+    asset, before = a_file(owner), sweep.housekeeping().counts["stores_skipped"]
     Blob.objects.filter(owner=owner).update(store="cellar")
     try:
         with pytest.raises(UnknownStore, match="There is no store 'cellar'"):
             read(fresh(asset))
-        report = cleanup.housekeeping()
+        report = sweep.housekeeping()
         assert report.counts["stores_skipped"] == before + 1
         assert report.failed == ()
         assert "cellar" in files.stores_in_use()
