@@ -7,7 +7,7 @@ from typing import Any
 
 from windlass.kernel.media_types import ARCHIVES
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
-from windlass.processing.formats.archives.survey import LARGEST_INTEGER, RATIO_CHECKED_FROM
+from windlass.processing.formats.archives.inspection import LARGEST_INTEGER, RATIO_CHECKED_FROM
 from windlass.processing.toolkit.fact_limits import GIVES, Limit, Unmeasured, decide, find_violations
 
 

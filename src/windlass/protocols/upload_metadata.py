@@ -1,9 +1,8 @@
-"""``Upload-Metadata``: ``key base64,key base64``, a value may be absent."""
+"""The header ``Upload-Metadata`` of tus and the IETF's protocol: ``key base64,key base64``, a value may be absent."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 
@@ -21,15 +20,15 @@ _DESCRIPTION_KEYS = frozenset({"filename", "name", "filetype", "type", "profile"
 
 def decode(header: str) -> dict[str, bytes]:
     """Return the values by key, in the order sent. Raises BadRequest. tuspy sends an empty header for no metadata."""
-    found: dict[str, bytes] = {}
+    values: dict[str, bytes] = {}
     for pair in header.split(",") if header.strip() else []:
         key, _, value = pair.strip().partition(" ")
         if not _KEY.fullmatch(key):
             raise BadRequest(f"{_FIELD} has a pair without a valid key: {pair[:40]!r}.", field=_FIELD)
-        if key in found:
+        if key in values:
             raise BadRequest(f"{_FIELD} has the key {key[:40]!r} more than once.", field=_FIELD)
-        found[key] = _value(key, value)
-    return found
+        values[key] = _value(key, value)
+    return values
 
 
 def describe(header: str | None, default_profile: str | None) -> Description:
@@ -53,7 +52,7 @@ def describe(header: str | None, default_profile: str | None) -> Description:
 def _value(key: str, value: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise BadRequest(f"{_FIELD} has a value that is not base64 at the key {key[:40]!r}.", field=_FIELD) from error
 
 

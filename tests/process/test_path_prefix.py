@@ -66,9 +66,9 @@ def http(behind: tuple[str, bool]) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def file(http: httpx.Client) -> dict[str, Any]:
     """The record of a picture that has been processed."""
-    made = http.post("/files/", files={"file": ("a b.jpg", samples.jpeg())}, data={"reference": "prefix"})
-    assert made.status_code == 201, made.text
-    found = eventually(lambda: _done(http, made.json()["id"]), within=60)
+    created = http.post("/files/", files={"file": ("a b.jpg", samples.jpeg())}, data={"reference": "prefix"})
+    assert created.status_code == 201, created.text
+    found = eventually(lambda: _done(http, created.json()["id"]), within=60)
     assert found["renditions"]
     return found
 
@@ -104,14 +104,18 @@ def follow(http: httpx.Client, link: str, told: bool, **options: Any) -> httpx.R
         return reply
 
 
-def test_each_link_of_a_record_leads_back(http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]) -> None:
+def test_links_of_a_record_resolve_through_the_proxy(
+    http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]
+) -> None:
     links = links_of(file)
     assert len(links) >= 6, "self, status, download, events, thumbnail, renditions"
     for link in links:
         assert follow(http, link, behind[1]).status_code == 200, link
 
 
-def test_pages_of_a_list_lead_on(http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]) -> None:
+def test_the_next_link_of_a_list_resolves_through_the_proxy(
+    http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]
+) -> None:
     http.put("/files/second.txt", content=b"second", params={"reference": "prefix"}).raise_for_status()
     page = http.get("/files/", params={"limit": 1, "reference": "prefix"}).json()
     assert page["next"].startswith(f"{PREFIX}/files/?"), "a path: the client knows the origin"
@@ -120,7 +124,7 @@ def test_pages_of_a_list_lead_on(http: httpx.Client, behind: tuple[str, bool], f
         here(http, link, behind[1])
 
 
-def test_a_new_file_says_where_it_is(http: httpx.Client, behind: tuple[str, bool]) -> None:
+def test_the_location_of_a_new_file_resolves_through_the_proxy(http: httpx.Client, behind: tuple[str, bool]) -> None:
     for made in (
         http.post("/files/", content=b"raw", params={"filename": "raw.txt"}),
         http.put("/files/put.txt", content=b"put"),
@@ -134,11 +138,11 @@ def test_a_new_file_says_where_it_is(http: httpx.Client, behind: tuple[str, bool
 
 
 @pytest.mark.parametrize("first", [TUS | {"Upload-Length": "4"}, {"Upload-Complete": "?0"}], ids=["tus", "ietf"])
-def test_a_resumable_upload_goes_on_where_it_is_said_to_be(
+def test_a_resumable_upload_continues_at_its_location(
     http: httpx.Client, behind: tuple[str, bool], first: dict[str, str]
 ) -> None:
-    made = http.post("/files/", headers=first)
-    where = here(http, made.headers["Location"], behind[1])
+    created = http.post("/files/", headers=first)
+    where = here(http, created.headers["Location"], behind[1])
     ietf = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1", "Upload-Offset": "0"}
     headers = PATCH | {"Upload-Offset": "0"} if "Tus-Resumable" in first else ietf
     done = http.patch(where, headers=headers, content=b"four")
@@ -148,7 +152,7 @@ def test_a_resumable_upload_goes_on_where_it_is_said_to_be(
         here(http, link, behind[1])
 
 
-def test_partial_uploads_are_named_as_they_were_told(http: httpx.Client, behind: tuple[str, bool]) -> None:
+def test_upload_concat_accepts_locations_with_the_prefix(http: httpx.Client, behind: tuple[str, bool]) -> None:
     parts = []
     for body in (b"one", b"two"):
         headers = TUS | {"Upload-Concat": "partial", "Upload-Length": "3"}
@@ -160,17 +164,17 @@ def test_partial_uploads_are_named_as_they_were_told(http: httpx.Client, behind:
     assert follow(http, done.headers["Windlass-File"], behind[1]).json()["size"] == 6
 
 
-def test_links_that_are_handed_on_are_whole(http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]) -> None:
+def test_signed_and_grant_urls_are_absolute(http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]) -> None:
     signed = http.post(f"/files/{file['id']}/signed-url/").json()["url"]
     assert urlsplit(signed).netloc
     assert follow(http, signed, behind[1]).content == samples.jpeg()
     grant = http.post("/uploads/grants/", json={}).json()["url"]
-    made = http.post(here(http, grant, behind[1]), headers=TUS | {"Upload-Length": "4"})
-    where = here(http, made.headers["Location"], behind[1])
+    created = http.post(here(http, grant, behind[1]), headers=TUS | {"Upload-Length": "4"})
+    where = here(http, created.headers["Location"], behind[1])
     assert http.patch(where, headers=PATCH | {"Upload-Offset": "0"}, content=b"four").status_code == 204
 
 
-def test_the_chunk_and_media_calls(http: httpx.Client, behind: tuple[str, bool]) -> None:
+def test_links_of_the_chunk_and_media_apis_have_the_prefix(http: httpx.Client, behind: tuple[str, bool]) -> None:
     asked = {"filename": "chunks.txt", "total_size": 4, "mime_type": "text/plain"}
     upload = http.post("/api/v1/upload/init", json=asked).json()["upload_id"]
     http.put(f"/api/v1/upload/{upload}/chunks/0", content=b"four").raise_for_status()
@@ -181,7 +185,7 @@ def test_the_chunk_and_media_calls(http: httpx.Client, behind: tuple[str, bool])
     assert follow(http, media["thumbnail_url"], behind[1]).headers["content-type"].startswith("image/")
 
 
-def test_the_pages_find_their_scripts(http: httpx.Client, behind: tuple[str, bool]) -> None:
+def test_links_of_html_pages_have_the_prefix(http: httpx.Client, behind: tuple[str, bool]) -> None:
     for page in ("/", "/api/docs", "/admin/login/"):
         text = http.get(page).raise_for_status().text
         links = [link for link in re.findall(r'(?:href|src)="([^"#]+)"', text) if not link.startswith("data:")]
@@ -193,7 +197,7 @@ def test_the_pages_find_their_scripts(http: httpx.Client, behind: tuple[str, boo
     assert http.get("/admin").headers.get("location", f"{PREFIX}/admin/").startswith(f"{PREFIX}/admin/")
 
 
-def test_the_api_document_names_paths_that_work(http: httpx.Client, behind: tuple[str, bool]) -> None:
+def test_paths_of_the_openapi_document_have_the_prefix(http: httpx.Client, behind: tuple[str, bool]) -> None:
     document = http.get("/api/openapi.json").json()
     page = http.get("/api/docs").text
     assert f"{PREFIX}/api/openapi.json" in page
@@ -203,7 +207,7 @@ def test_the_api_document_names_paths_that_work(http: httpx.Client, behind: tupl
     assert all(path.startswith(f"{PREFIX}/") for path in paths)
 
 
-def test_refusals(http: httpx.Client, behind: tuple[str, bool]) -> None:
+def test_problem_documents_have_the_prefix(http: httpx.Client, behind: tuple[str, bool]) -> None:
     for reply, status in (
         (http.get("/files/00000000-0000-4000-8000-000000000000/"), 404),
         (http.get("/nowhere"), 404),
@@ -214,7 +218,7 @@ def test_refusals(http: httpx.Client, behind: tuple[str, bool]) -> None:
         assert reply.json().get("instance", PREFIX).startswith(PREFIX), reply.text
 
 
-def test_events_name_nothing_outside(http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]) -> None:
+def test_links_of_events_have_the_prefix(http: httpx.Client, behind: tuple[str, bool], file: dict[str, Any]) -> None:
     with http.stream("GET", f"/files/{file['id']}/events/") as stream:
         for line in stream.iter_lines():
             if line.startswith("data: "):
@@ -225,7 +229,7 @@ def test_events_name_nothing_outside(http: httpx.Client, behind: tuple[str, bool
                     break
 
 
-def test_our_own_client(http: httpx.Client, behind: tuple[str, bool]) -> None:
+def test_the_python_client_works_below_a_prefix(http: httpx.Client, behind: tuple[str, bool]) -> None:
     """It resolves references against the URL that it was given; an upload goes where Location says."""
     for name in ("client-0.txt", "client-1.txt"):
         http.put(f"/files/{name}", content=b"client").raise_for_status()

@@ -1,22 +1,27 @@
-"""Parse a multipart body into a stream of events. Accepts pieces of any size; copies no bytes of files."""
+"""Parse a multipart/form-data body (RFC 7578) into a stream of events. Accepts pieces of any size; copies no bytes of
+files."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from windlass.kernel import filenames
 from windlass.kernel.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 from windlass.protocols import header_parameters, media_types
-from windlass.protocols.form.part_head import MAX_HEAD_BYTES, PartHead
+from windlass.protocols.heads import refuse_content_encoding
+from windlass.protocols.intents import Head
 
 MAX_PARTS = 1000
 MAX_PART_HEADERS = 16
-#: Of a part (bytes).
+#: Of a part: all of its headers, and one of them (bytes).
+MAX_HEAD_BYTES = 16 * 1024
 MAX_HEADER_LINE = 4096
 #: Spaces and tabs after a boundary (RFC 2046, 5.1.1); with more it is not a boundary.
 MAX_PADDING = 64
 
+_PLAIN_ENCODINGS = {"", "7bit", "8bit", "binary"}
 _REST_OF_DELIMITER = rb"(--|[ \t]{0,%d}\r\n)" % MAX_PADDING
 _EMPTY_LINES = re.compile(rb"[\r\n]*")
 _HEADER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00\r\n]*)")
@@ -102,11 +107,11 @@ class FormParser:
 
     def _read_head(self, data: bytes, at: int) -> int:
         end = at - 2 if data.startswith(b"\r\n", at) else data.find(b"\r\n\r\n", at)
+        if (len(data) if end < 0 else end) - at > MAX_HEAD_BYTES:
+            raise BadRequest(
+                f"The headers of part {self._parts} of the form have more than {MAX_HEAD_BYTES} bytes, the limit."
+            )
         if end < 0:
-            if len(data) - at > MAX_HEAD_BYTES:
-                raise BadRequest(
-                    f"The headers of part {self._parts} of the form have more than {MAX_HEAD_BYTES} bytes, the limit."
-                )
             return self._keep_rest(data, at)
         self._begin_part(data[at:end].split(b"\r\n") if end > at else [])
         self._step = self._read_data
@@ -153,7 +158,7 @@ class FormParser:
     def _begin_part(self, lines: list[bytes]) -> None:
         if len(lines) > MAX_PART_HEADERS:
             raise _malformed(f"part {self._parts} has too many headers; {MAX_PART_HEADERS} are allowed")
-        head = PartHead(self._parts)
+        headers: dict[str, str] = {}
         for line in lines:
             if len(line) > MAX_HEADER_LINE:
                 raise _malformed(
@@ -162,18 +167,35 @@ class FormParser:
             found = _HEADER.fullmatch(line)
             if not found:
                 raise _malformed(f"part {self._parts} has a header that is malformed")
-            head.add_to_name(found[1])
-            head.add_to_value(found[2])
-            head.end_header()
-        name, filename = head.disposition()
-        content_type = head.content_type()
+            headers.setdefault(found[1].decode("latin-1").lower(), found[2].decode("latin-1").strip())
+        name, filename = self._disposition(headers)
+        content_type = headers.get("content-type")
         if filename is None and not media_types.is_field_type(content_type):
             filename = filenames.UNNAMED
         began = PartBegan(name, filename, content_type)
-        if began.filename == "":
+        if filename == "":
             self._unconfirmed = began
         else:
             self._events.append(began)
+
+    def _disposition(self, headers: Mapping[str, str]) -> tuple[str, str | None]:
+        """Return the field's name, and the filename or None. Raises BadRequest for a part that is not a form field, and
+        for an encoded part (deprecated by RFC 7578, 4.7), which would be stored encoded."""
+        encoding = headers.get("content-transfer-encoding", "").lower()
+        if encoding not in _PLAIN_ENCODINGS:
+            raise BadRequest(
+                f"Part {self._parts} of the form has Content-Transfer-Encoding {encoding[:40]!r}. "
+                "Send its bytes as they are."
+            )
+        _, parameters = header_parameters.parse(headers.get("content-disposition", ""))
+        name = header_parameters.text_of_form(parameters, "name")
+        filename = header_parameters.text_of_form(parameters, "filename")
+        if name is None and filename is None:
+            raise BadRequest(
+                f"Part {self._parts} of the form has no name: each part needs "
+                'Content-Disposition: form-data; name="...", and a file\'s part a filename too.'
+            )
+        return name or "", filename
 
     def _add(self, data: bytes, start: int, end: int) -> None:
         if start == end:
@@ -187,6 +209,12 @@ class FormParser:
         """Keep the rest for the next piece, with which it can be parsed."""
         self._unparsed = data[at:]
         return len(data)
+
+
+def parser_of(head: Head) -> FormParser:
+    """Return a parser for the body of this request. Raises BadRequest, UnsupportedMediaType."""
+    refuse_content_encoding(head)
+    return FormParser(head.headers.get("content-type", ""))
 
 
 def _malformed(why: str) -> BadRequest:

@@ -24,7 +24,7 @@ from windlass.kernel.errors import (
     UnsupportedMediaType,
     UploadComplete,
 )
-from windlass.protocols import rufh
+from windlass.protocols import ietf
 from windlass.protocols.digests import Checksum
 from windlass.protocols.intents import Abort, Append, Create, Description, Discover, Head, Query, UploadState
 
@@ -40,20 +40,20 @@ def version(number: int | None) -> dict[str, str]:
     return {} if number is None else {"upload-draft-interop-version": str(number)}
 
 
-def spoken(number: int | None) -> rufh.Interop:
-    return rufh.interop_of(Head("POST", "/files", version(number)))
+def spoken(number: int | None) -> ietf.Interop:
+    return ietf.interop_of(Head("POST", "/files", version(number)))
 
 
 def create(query: dict[str, str] | None = None, **headers: str) -> Create:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    intent = rufh.parse(Head("POST", "/files", fields, query or {}), None)
+    intent = ietf.parse(Head("POST", "/files", fields, query or {}), None)
     assert isinstance(intent, Create)
     return intent
 
 
 def patch(number: int | None = None, **headers: str) -> Append:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    intent = rufh.parse(Head("PATCH", HERE, PARTIAL | version(number) | fields), ID)
+    intent = ietf.parse(Head("PATCH", HERE, PARTIAL | version(number) | fields), ID)
     assert isinstance(intent, Append)
     return intent
 
@@ -114,7 +114,7 @@ def test_a_coded_body_is_not_the_file() -> None:
 
 def test_the_interim_response_goes_to_a_known_version_only() -> None:
     assert [number for number in (None, 3, 5, 6, 7, 8, 9, 10, 11) if spoken(number).sends_104] == [6, 7, 8, 9, 10]
-    assert rufh.begun(STATE, HERE, spoken(6), NOW) == {
+    assert ietf.interim_fields(STATE, HERE, spoken(6), NOW) == {
         "Upload-Draft-Interop-Version": "6",
         "Location": HERE,
         "Upload-Limit": "max-size=1000, expires=3600",
@@ -126,18 +126,18 @@ def test_the_interim_response_goes_to_a_known_version_only() -> None:
 
 def test_bytes_that_are_not_the_last_are_answered_with_the_state() -> None:
     told = {"Upload-Complete": "?0", "Upload-Offset": "4", "Upload-Limit": "max-size=1000, max-age=3600"}
-    made = rufh.taken(STATE, HERE, spoken(8), NOW, creation=True)
+    made = ietf.received(STATE, HERE, spoken(8), NOW, creation=True)
     assert (made.status, made.headers, made.body) == (201, told | {"Location": HERE}, None)
-    assert (rufh.taken(STATE, HERE, spoken(8), NOW).status, rufh.taken(STATE, HERE, spoken(6), NOW).status) == (
+    assert (ietf.received(STATE, HERE, spoken(8), NOW).status, ietf.received(STATE, HERE, spoken(6), NOW).status) == (
         204,
         201,
     )
-    assert rufh.taken(STATE, HERE, spoken(None), NOW).headers == told
+    assert ietf.received(STATE, HERE, spoken(None), NOW).headers == told
 
 
 def test_the_last_are_answered_with_the_record() -> None:
     whole = replace(STATE, offset=9, complete=True, file_id=ID, expires_at=None)
-    reply = rufh.taken(whole, HERE, spoken(8), NOW, {"id": "x"})
+    reply = ietf.received(whole, HERE, spoken(8), NOW, {"id": "x"})
     assert (reply.status, reply.body) == (201, {"id": "x"})
     assert reply.headers["Upload-Complete"] == "?1"
     assert reply.headers["Upload-Offset"] == "9"
@@ -145,25 +145,25 @@ def test_the_last_are_answered_with_the_record() -> None:
 
 
 def test_head_says_where_an_upload_stands() -> None:
-    assert rufh.parse(Head("HEAD", HERE), ID) == Query(ID)
-    reply = rufh.queried(STATE, spoken(8), NOW)
+    assert ietf.parse(Head("HEAD", HERE), ID) == Query(ID)
+    reply = ietf.queried(STATE, spoken(8), NOW)
     assert reply.status == 204
     assert reply.headers["Upload-Length"] == "9"
     assert reply.headers["Cache-Control"] == "no-store"
-    assert "Upload-Length" not in rufh.queried(replace(STATE, size=None), spoken(8), NOW).headers
+    assert "Upload-Length" not in ietf.queried(replace(STATE, size=None), spoken(8), NOW).headers
 
 
 @pytest.mark.parametrize("field", ["upload-offset", "upload-complete", "upload-length"])
 @pytest.mark.parametrize("method", ["HEAD", "DELETE"])
 def test_version_6_says_nothing_of_the_state_where_it_asks(method: str, field: str) -> None:
     with pytest.raises(BadRequest, match=r"(?i)" + field):
-        rufh.parse(Head(method, HERE, {field: "1"} | version(6)), ID)
-    rufh.parse(Head(method, HERE, {field: "1"} | version(8)), ID)
+        ietf.parse(Head(method, HERE, {field: "1"} | version(6)), ID)
+    ietf.parse(Head(method, HERE, {field: "1"} | version(8)), ID)
 
 
 def test_a_limit_that_no_field_can_say_is_said_as_the_largest() -> None:
     huge = replace(STATE, max_size=10**18)
-    assert rufh.queried(huge, spoken(8), NOW).headers["Upload-Limit"].startswith("max-size=999999999999999,")
+    assert ietf.queried(huge, spoken(8), NOW).headers["Upload-Limit"].startswith("max-size=999999999999999,")
 
 
 # 25., 26. PATCH
@@ -194,12 +194,12 @@ def test_a_patch_without_an_offset_is_refused(offset: str) -> None:
 
 def test_a_patch_of_another_type_says_which_it_is() -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
-        rufh.parse(Head("PATCH", HERE, {"content-type": "text/plain"}), ID)
-    assert rufh.refused(caught.value).headers["Accept-Patch"] == "application/partial-upload"
+        ietf.parse(Head("PATCH", HERE, {"content-type": "text/plain"}), ID)
+    assert ietf.refused(caught.value).headers["Accept-Patch"] == "application/partial-upload"
 
 
 def test_another_offset_is_told_the_right_one() -> None:
-    refusal = rufh.refused(OffsetMismatch(4, 7))
+    refusal = ietf.refused(OffsetMismatch(4, 7))
     assert refusal.status == 409
     assert (refusal.headers["Upload-Complete"], refusal.headers["Upload-Offset"]) == ("?0", "4")
     assert refusal.members["type"] == IANA + "mismatching-upload-offset"
@@ -232,24 +232,24 @@ def test_lengths_that_disagree_are_refused(headers: dict[str, str]) -> None:
     ],
 )
 def test_problems_have_the_types_of_the_registry(problem: Problem, status: int, name: str) -> None:
-    refusal = rufh.refused(problem)
+    refusal = ietf.refused(problem)
     assert (refusal.status, refusal.members["type"], refusal.members["status"]) == (status, IANA + name, status)
 
 
 def test_other_problems_keep_their_own() -> None:
-    assert rufh.refused(NotFound("No.")).members == {}
-    assert rufh.refused(FileTooLarge(5)).headers["Upload-Limit"] == "max-size=5"
-    assert rufh.refused(ChecksumMismatch("No.")).headers["Upload-Complete"] == "?1"
+    assert ietf.refused(NotFound("No.")).members == {}
+    assert ietf.refused(FileTooLarge(5)).headers["Upload-Limit"] == "max-size=5"
+    assert ietf.refused(ChecksumMismatch("No.")).headers["Upload-Complete"] == "?1"
 
 
 # 28. DELETE, OPTIONS
 
 
 def test_delete_and_options() -> None:
-    assert rufh.parse(Head("DELETE", HERE), ID) == Abort(ID)
-    assert (rufh.aborted().status, rufh.aborted().headers) == (204, {})
-    assert rufh.parse(Head("OPTIONS", "/files"), None) == Discover()
-    told = rufh.discovered(1000, 0, 60, spoken(None))
+    assert ietf.parse(Head("DELETE", HERE), ID) == Abort(ID)
+    assert (ietf.aborted().status, ietf.aborted().headers) == (204, {})
+    assert ietf.parse(Head("OPTIONS", "/files"), None) == Discover()
+    told = ietf.discovered(1000, 0, 60, spoken(None))
     assert told["Upload-Limit"] == "max-size=1000, min-size=0, max-age=60"
     assert "application/partial-upload" in told["Accept-Patch"]
 
@@ -257,7 +257,7 @@ def test_delete_and_options() -> None:
 @pytest.mark.parametrize(("method", "upload_id"), [("POST", ID), ("PATCH", None), ("GET", ID)])
 def test_methods_that_mean_nothing_say_which_do(method: str, upload_id: uuid.UUID | None) -> None:
     with pytest.raises(MethodNotAllowed) as caught:
-        rufh.parse(Head(method, "/", {"upload-complete": "?1"}), upload_id)
+        ietf.parse(Head(method, "/", {"upload-complete": "?1"}), upload_id)
     assert "Allow" in caught.value.headers
 
 
