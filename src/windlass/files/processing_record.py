@@ -48,13 +48,8 @@ class ProcessingRecord:
         """Add the planned steps that have no row yet, as pending."""
         for step in planned:
             if step.name not in self.steps:
-                row = StepRun(
-                    file_id=self.asset.id,
-                    run=self.asset.run,
-                    stage=step.stage,
-                    step=step.name,
-                    position=len(self.steps),
-                )
+                of_file = {"file_id": self.asset.id, "run": self.asset.run}
+                row = StepRun(**of_file, stage=step.stage, step=step.name, position=len(self.steps))
                 self.steps[step.name] = self._changed_steps[step.name] = row
 
     def start_stage(self, stage: str) -> None:
@@ -157,13 +152,9 @@ class ProcessingRecord:
             return
         fields = ["kind", "mime_type", "store", "key", "size", "width", "height"]
         latest = {rendition.name: rendition for rendition in self._renditions}
+        of_file = {"file_id": self.asset.id, "run": self.asset.run}
         added = [
-            Rendition(
-                file_id=self.asset.id,
-                name=rendition.name,
-                run=self.asset.run,
-                **{name: getattr(rendition, name) for name in fields},
-            )
+            Rendition(**of_file, **{name: getattr(rendition, name) for name in ("name", *fields)})
             for rendition in latest.values()
         ]
         rows.insert(added, unique=("file", "name"), replace=(*fields, "run"))

@@ -113,18 +113,9 @@ def complete_upload(
     and QuotaExceeded if the length was not known before.
     """
     asset = _new_file(session, size, sha256)
-    values: dict[str, Any] = {
-        "status": UploadStatus.COMPLETED,
-        "offset": size,
-        "size": size,
-        "file_id": asset.id,
-        "lease_holder": "",
-        "lease_until": None,
-        "last_append_offset": last_append_offset,
-        "ended_at": now(),
-        "updated_at": now(),
-    }
-    update_leased(lease, values)
+    values: dict[str, Any] = {"status": UploadStatus.COMPLETED, "offset": size, "size": size, "file_id": asset.id}
+    values |= {"last_append_offset": last_append_offset, "ended_at": now(), "updated_at": now()}
+    update_leased(lease, values | {"lease_holder": "", "lease_until": None})
     quota.settle_upload(session.id, asset)
     _record_completed(recorder, session, asset)
     return asset
