@@ -89,10 +89,7 @@ def accept_chunk(
             offset=F("offset") + size, expires_at=moment + timedelta(hours=ttl_hours), updated_at=moment
         )
         kept = UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
-            state=ChunkState.RECEIVED,
-            sha256=sha256,
-            store_state=store_state or {},
-            **CHUNK_CLAIMS.released(),
+            state=ChunkState.RECEIVED, sha256=sha256, store_state=store_state or {}, **CHUNK_CLAIMS.released()
         )
         if not counted or not kept:
             raise ClaimLost(str(held.id))

@@ -195,13 +195,7 @@ CONTAINERS = {
 }
 
 #: Formats of printable characters, which the name of a text does not contradict.
-READABLE = (
-    "application/pgp-*",
-    "application/postscript",
-    "image/x-portable-*",
-    "image/x-xpixmap",
-    "image/x-xbitmap",
-)
+READABLE = ("application/pgp-*", "application/postscript", "image/x-portable-*", "image/x-xpixmap", "image/x-xbitmap")
 
 #: Text types that are not ``text/*``.
 TEXT = frozenset(
