@@ -12,12 +12,12 @@ from functools import partial
 
 from django.core import checks
 from django.db import DatabaseError
-from django.db.migrations.executor import MigrationExecutor
 
 from windlass import conf
 from windlass.database.connection import connection
 from windlass.files import api as files
 from windlass.jobs import api as jobs
+from windlass.operations.health import count_missing_migrations
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
@@ -83,8 +83,7 @@ def _home() -> str:
 
 
 def _database() -> str:
-    executor = MigrationExecutor(connection())
-    unapplied = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    unapplied = count_missing_migrations()
     if unapplied:
         raise _CheckFailed(f"{unapplied} migrations are not applied: run `windlass migrate`")
     return f"{connection().vendor}, up to date"

@@ -29,14 +29,6 @@ class IllegalTransition(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class StepPlan:
-    """A planned step, recorded before it runs."""
-
-    stage: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class StepOutcome:
     """How a step ended. ``facts`` are merged into the record."""
 

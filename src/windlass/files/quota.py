@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, Sum, Value
+from django.db.models import Count, F, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from windlass import conf
@@ -51,14 +51,6 @@ class Usage:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """The difference between an account and the rows: ``too_much`` by counter, without zeros."""
-
-    owner: str
-    too_much: dict[str, int]
-
-
 def change_account(owner: str, **by: int) -> None:
     """Add figures such as ``bytes_reserved=10`` to the owner's account, in the transaction that wrote what they count.
 
@@ -80,7 +72,8 @@ def change_account(owner: str, **by: int) -> None:
             if error is not None:
                 raise error
             return
-    within_limits = _with_limits(rows)
+    most = {f"{kind}_most": Coalesce(f"{kind}_limit", Value(limit)) for kind, limit in _defaults().items()}
+    within_limits = rows.annotate(**most)
     for kind, number in more.items():
         taken = F(f"{kind}_used") + F(f"{kind}_reserved") + number
         within_limits = within_limits.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
@@ -177,8 +170,8 @@ def quota_owners() -> Iterator[str]:
     return OwnerAccount.objects.order_by("owner").values_list("owner", flat=True).iterator()
 
 
-def recount_quota(owner: str, *, dry_run: bool = False) -> Drift | None:
-    """Correct the account from the rows; return the difference, None if there was none.
+def recount_quota(owner: str, *, dry_run: bool = False) -> dict[str, int]:
+    """Correct the account from the rows; return by counter how much too high it was, without zeros.
 
     Every change of the owner's rows changes the account in the same transaction. So while the account is locked here,
     no other transaction has uncommitted changes of the rows that are counted.
@@ -186,14 +179,14 @@ def recount_quota(owner: str, *, dry_run: bool = False) -> Drift | None:
     with atomic():
         account = OwnerAccount.objects.select_for_update().filter(owner=owner).first()
         if account is None:
-            return None
+            return {}
         right = _counted(owner)
         wrong = {
             name: getattr(account, name) - right[name] for name in _COUNTED if getattr(account, name) != right[name]
         }
         if wrong and not dry_run:
             OwnerAccount.objects.filter(owner=owner).update(**right)
-    return Drift(owner, wrong) if wrong else None
+    return wrong
 
 
 def _defaults() -> dict[str, int]:
@@ -203,11 +196,6 @@ def _defaults() -> dict[str, int]:
 
 def _files_of(session: UploadSession) -> int:
     return 0 if session.is_partial else 1
-
-
-def _with_limits(rows: QuerySet[OwnerAccount]) -> QuerySet[Any]:
-    most = {f"{kind}_most": Coalesce(f"{kind}_limit", Value(limit)) for kind, limit in _defaults().items()}
-    return rows.annotate(**most)
 
 
 def _open_account(owner: str) -> bool:
