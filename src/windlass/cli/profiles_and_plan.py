@@ -56,7 +56,7 @@ def _profile_rules(name: str) -> dict[str, Any]:
 
 def _detect_types(file: Path) -> tuple[str, tuple[str, ...]]:
     from windlass.processing.contract import StepError
-    from windlass.processing.local_file_type import detect_types
+    from windlass.processing.worker_sandbox import detect_types
 
     try:
         return detect_types(file)

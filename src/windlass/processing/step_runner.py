@@ -13,7 +13,7 @@ import structlog
 from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
-from windlass.processing import malware_scan
+from windlass.kernel.positioned_reader import independent_reader
 from windlass.processing.contract import (
     About,
     Cancelled,
@@ -26,12 +26,12 @@ from windlass.processing.contract import (
     StepResult,
     Unavailable,
 )
-from windlass.processing.independent_reader import independent_reader
 from windlass.processing.job_run import SAVE_INTERVAL, EndedStep, JobRun
 from windlass.processing.plan import PlannedStep
 from windlass.processing.registry import missing
 from windlass.processing.registry import step as installed_step
-from windlass.processing.sandbox.session import Order
+from windlass.processing.sandbox.client import Order
+from windlass.processing.scanners import configured_scanner
 from windlass.processing.scanners.contract import ScanResult
 from windlass.processing.step_result import LONGEST_DETAIL, announced, checked_result, checked_text, log_notes, to_json
 from windlass.processing.step_workspace import StepWorkspace, is_scratch_full, long_step_workspace
@@ -146,7 +146,7 @@ def _original_finder(asset: FileAsset) -> Callable[[str], str | None]:
 def _scanner(file: BinaryIO) -> Callable[[], ScanResult]:
     def scan() -> ScanResult:
         with independent_reader(file) as reader:
-            return malware_scan.scan(reader, os.fstat(file.fileno()).st_size)
+            return configured_scanner.scan(reader, os.fstat(file.fileno()).st_size)
 
     return scan
 

@@ -21,8 +21,8 @@ from windlass import conf
 from windlass.files.api import Blob, open_blob
 from windlass.kernel import anonymous_files
 from windlass.processing.contract import About
-from windlass.processing.process_sandbox import sandbox, step_limits
-from windlass.processing.sandbox.session import Session
+from windlass.processing.sandbox.client import Session
+from windlass.processing.worker_sandbox import sandbox, step_limits
 from windlass.storage.registry import store
 
 #: The largest copy of an encrypted file that is kept in memory (bytes).

@@ -9,7 +9,8 @@ from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
 from windlass.processing.formats.pictures import bitmaps, exif, icc, png_chunks, raw_photos
 from windlass.processing.formats.recordings import mp4_tracks
-from windlass.processing.toolkit import thumbnails, tone_mapping
+from windlass.processing.toolkit import tone_mapping
+from windlass.processing.toolkit.thumbnail_encoding import source_opener
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Formats without a loader in the libvips that Windlass uses; their headers are read here.
@@ -109,7 +110,7 @@ def _vips_facts(context: StepContext) -> dict[str, Any]:
 
     with damaged(pyvips.Error, what="picture"):
         try:
-            image = pyvips.Image.new_from_source(thumbnails.source_opener(context.file)(), "", access="sequential")
+            image = pyvips.Image.new_from_source(source_opener(context.file)(), "", access="sequential")
         except pyvips.Error:
             facts = _sequence_facts(context)
             if not facts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from windlass.kernel.positioned_reader import PositionedReader
 from windlass.processing.contract import MadeRendition, PermanentError, StepContext
 from windlass.processing.toolkit.preview_tracks import AudioTrack, Track, VideoTrack
 from windlass.processing.toolkit.recordings import (
@@ -16,7 +18,6 @@ from windlass.processing.toolkit.recordings import (
     main_video_stream,
     open_recording,
 )
-from windlass.processing.toolkit.rendition_writer import RenditionWriter
 
 NAME = "preview"
 
@@ -31,7 +32,7 @@ def transcode(context: StepContext, *, with_video: bool) -> tuple[MadeRendition,
         video = main_video_stream(container) if with_video else None
         streams = [stream for stream in (video, main_audio_stream(container)) if stream is not None]
         first_frames = _first_frames(container, streams)
-    writer = RenditionWriter(context)
+    writer = _RenditionWriter(context)
     with _output_errors(), open_recording(context) as container, _mp4_target(writer) as target:
         tracks = _create_tracks(context, container, target, first_frames)
         frames = Frames(container, *tracks)
@@ -79,8 +80,45 @@ def _convert(context: StepContext, container: Any, target: Any, tracks: dict[Any
             target.mux(packet)
 
 
+class _RenditionWriter:
+    """The file that FFmpeg writes: in place in the step's output, from the output's present end on."""
+
+    def __init__(self, context: StepContext) -> None:
+        if context.output is None:
+            raise PermanentError("This step was not announced to make renditions.")
+        context.output.flush()
+        self._output, self._start = context.output, context.output.tell()
+        self._file, self._position, self._size = context.output.fileno(), 0, 0
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest:
+            written = os.pwrite(self._file, rest, self._start + self._position)
+            rest, self._position = rest[written:], self._position + written
+        self._size = max(self._size, self._position)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def reader(self) -> PositionedReader:
+        return PositionedReader(self._file, self._start)
+
+    def finish(
+        self, name: str, mime_type: str, *, width: int | None = None, height: int | None = None
+    ) -> MadeRendition:
+        """Return what was written as a rendition. The next rendition is written behind it."""
+        self._output.seek(self._start + self._size)
+        return MadeRendition(name, mime_type, self._start, self._size, width, height)
+
+
 @contextmanager
-def _mp4_target(writer: RenditionWriter) -> Iterator[Any]:
+def _mp4_target(writer: _RenditionWriter) -> Iterator[Any]:
     """FFmpeg reads the file that it wrote, to move the index to the front; it may open nothing else."""
     import av
 
@@ -102,7 +140,7 @@ def _output_errors() -> Iterator[None]:
         raise PermanentError("The preview would be larger than a step may make here.") from error
 
 
-def _result(writer: RenditionWriter, tracks: dict[Any, Track], cut_short: str) -> tuple[MadeRendition, str]:
+def _result(writer: _RenditionWriter, tracks: dict[Any, Track], cut_short: str) -> tuple[MadeRendition, str]:
     video = next((track for track in tracks.values() if isinstance(track, VideoTrack)), None)
     seconds = max(track.reached for track in tracks.values())
     if video is None:
