@@ -8,6 +8,7 @@ from typing import Any
 from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
 from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.toolkit import recording_length
+from windlass.processing.toolkit.frame_filters import HDR
 from windlass.processing.toolkit.recordings import (
     DEMUXERS,
     header_duration,
@@ -25,9 +26,7 @@ MAX_PACKETS_TO_FIRST_FRAME = 200
 MAX_FRAME_RATE = 1000
 
 MAX_STREAMS = 32
-
-#: AVColorTransferCharacteristic of high dynamic range.
-HDR = {16: "pq", 18: "hlg"}
+_AUDIO_FORMAT = ("channels", "sample_rate")
 
 
 class AvFacts:
@@ -105,14 +104,17 @@ def _stream_facts(container: Any) -> dict[str, Any]:
 
 
 def _stream_summary(stream: Any) -> dict[str, Any]:
-    context = stream.codec_context
-    found = {"type": "cover" if stream.type == "video" and is_cover(stream) else stream.type, "codec": _codec(stream)}
+    kind = "cover" if stream.type == "video" and is_cover(stream) else stream.type
+    summary = {"type": kind, "codec": _codec(stream)}
     if stream.language and stream.language != "und":
-        found["language"] = stream.language[:35]
-    for name in {"video": ("width", "height"), "audio": ("channels", "sample_rate")}.get(stream.type, ()):
-        if context is not None and getattr(context, name):
-            found[name] = getattr(context, name)
-    return found
+        summary["language"] = stream.language[:35]
+    names = {"video": ("width", "height"), "audio": _AUDIO_FORMAT}.get(stream.type, ())
+    return summary | _codec_values(stream, *names)
+
+
+def _codec_values(stream: Any, *names: str) -> dict[str, Any]:
+    """Return the values of the stream's decoder that are known."""
+    return {name: value for name in names if (value := getattr(stream.codec_context, name, None))}
 
 
 def _codec(stream: Any) -> str | None:
@@ -126,22 +128,18 @@ def _metadata_facts(context: StepContext, container: Any) -> dict[str, Any]:
     """Tags and what they say of time and place. Ogg has its tags in the stream."""
     audio = main_audio_stream(container)
     metadata = {**(audio.metadata if audio is not None else {}), **container.metadata}
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "tags": recording_tags.tags(metadata),
         "created_at": recording_tags.created_at(metadata),
         "location": recording_tags.location(metadata) if context.profile.get("show_location") else None,
     }
     # An empty location replaces the one that an earlier run stored under another profile.
-    return {name: value for name, value in found.items() if value or (name == "location" and name in context.facts)}
+    return {name: value for name, value in facts.items() if value or (name == "location" and name in context.facts)}
 
 
 def _audio_facts(stream: Any) -> dict[str, Any]:
-    codec, context = _codec(stream), stream.codec_context
-    facts: dict[str, Any] = {"codec": codec, "audio_codec": codec}
-    for name in ("channels", "sample_rate"):
-        if context is not None and getattr(context, name):
-            facts[name] = getattr(context, name)
-    return facts
+    codec = _codec(stream)
+    return {"codec": codec, "audio_codec": codec} | _codec_values(stream, *_AUDIO_FORMAT)
 
 
 def _video_facts(container: Any, stream: Any) -> dict[str, Any]:
@@ -192,12 +190,11 @@ def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
 
 def _timing(context: StepContext, facts: Facts, claimed: float | None, video_index: int | None) -> dict[str, Any]:
     """Length, bit rate, and the frame rate if the header has none or has it for another length."""
-    length = recording_length.measure_length(context, claimed)
-    seconds = length.seconds
+    seconds, count = recording_length.measure_length(context, claimed)
     if seconds is None:
         return {}
     timing: dict[str, Any] = {"duration": round(seconds, 3), "bitrate": int(context.facts["size"] * 8 / seconds)}
-    rate = length.count.frame_rate(video_index, seconds) if video_index is not None else None
+    rate = count.frame_rate(video_index, seconds) if video_index is not None else None
     stated = facts.get("fps", 0)
     # Interlaced frames may be counted twice, once for each field; then the header's rate is right.
     if rate and rate < MAX_FRAME_RATE and not rate / 2.1 < stated < rate * 1.02:

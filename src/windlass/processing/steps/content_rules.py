@@ -13,11 +13,13 @@ from windlass.processing.toolkit.fact_limits import GIVES, Limit, Unmeasured, de
 #: Types whose files have a size in pixels, a duration, pages; and types that may be encrypted.
 _WITH_PIXELS, _WITH_DURATION, _WITH_PAGES = ("image/*", "video/*"), ("audio/*", "video/*"), ("application/pdf",)
 _ENCRYPTABLE = ("application/pdf", *ARCHIVES)
-#: Fact -> (rule, statement about the file, unit).
-_MEDIA_LIMITS = {
-    "duration": ("duration", "lasts {} s", "seconds"),
-    "width": ("dimensions", "is {} pixels wide", "pixels"),
-    "height": ("dimensions", "is {} pixels high", "pixels"),
+#: Fact -> (rule, name, statement about the file, unit, types whose files have it).
+_LIMITS = {
+    "width": ("dimensions", "width", "is {} pixels wide", "pixels", _WITH_PIXELS),
+    "height": ("dimensions", "height", "is {} pixels high", "pixels", _WITH_PIXELS),
+    "pixels": ("pixels", "size in pixels", "has {} pixels", "pixels", _WITH_PIXELS),
+    "duration": ("duration", "duration", "lasts {} s", "seconds", _WITH_DURATION),
+    "page_count": ("pages", "number of pages", "has {} pages", "pages", _WITH_PAGES),
 }
 
 
@@ -36,9 +38,8 @@ class ContentRules:
     )
 
     def run(self, context: StepContext) -> StepResult:
-        return decide(
-            _content_findings(context.facts, context.profile), context.facts, context.profile, "Within the rules"
-        )
+        findings = _content_findings(context.facts, context.profile)
+        return decide(findings, context.facts, context.profile, "Within the rules")
 
 
 class MediaRules:
@@ -80,19 +81,11 @@ def _content_findings(facts: Facts, profile: Mapping[str, Any]) -> Iterator[Reje
 
 def _limits(facts: Facts, profile: Mapping[str, Any]) -> Iterator[Limit]:
     """0 in a profile is no limit. Encrypted files are not measured: the profile accepts them."""
-
-    def limit(fact: str, rule: str, phrase: str, unit: str, kinds: tuple[str, ...], *, has_least: bool = True) -> Limit:
-        name = {"page_count": "pages"}.get(fact, fact)
-        least = profile[f"min_{name}"] or None if has_least else None
+    for fact, (rule, name, phrase, unit, kinds) in _LIMITS.items():
+        key = "pages" if fact == "page_count" else fact
+        least, most = profile.get(f"min_{key}") or None, profile[f"max_{key}"] or None
         needed = matches(facts["mime_type"], kinds) and not facts.get("encrypted")
-        label = {"page_count": "number of pages", "pixels": "size in pixels"}.get(fact, fact)
-        return Limit(fact, rule, label, phrase, unit, least, profile[f"max_{name}"] or None, needed)
-
-    yield limit("width", "dimensions", "is {} pixels wide", "pixels", _WITH_PIXELS)
-    yield limit("height", "dimensions", "is {} pixels high", "pixels", _WITH_PIXELS)
-    yield limit("pixels", "pixels", "has {} pixels", "pixels", _WITH_PIXELS, has_least=False)
-    yield limit("duration", "duration", "lasts {} s", "seconds", _WITH_DURATION)
-    yield limit("page_count", "pages", "has {} pages", "pages", _WITH_PAGES, has_least=False)
+        yield Limit(fact, rule, name, phrase, unit, least, most, needed)
 
 
 def _with_pixels(facts: Facts) -> Facts:
@@ -106,13 +99,11 @@ def _media_findings(facts: Facts, rules: Mapping[str, Any]) -> Iterator[Rejectio
     if declared is not None and declared != kind:
         detail = f"The media type was given as {declared}, but the content is {facts['mime_type']}."
         yield Rejection("media-type", detail, declared, kind)
-    most = rules["max_size"]
-    if most is not None and facts["size"] > most:
-        yield Rejection(
-            "size", f"The {kind} has {facts['size']} bytes; at most {most} are allowed.", most, facts["size"]
-        )
+    size, most = facts["size"], rules["max_size"]
+    if most is not None and size > most:
+        yield Rejection("size", f"The {kind} has {size} bytes; at most {most} are allowed.", most, size)
     limits = (
-        Limit(fact, rule, fact, phrase, unit, rules.get(f"min_{fact}"), rules.get(f"max_{fact}"))
-        for fact, (rule, phrase, unit) in _MEDIA_LIMITS.items()
+        Limit(fact, *_LIMITS[fact][:4], rules.get(f"min_{fact}"), rules.get(f"max_{fact}"))
+        for fact in ("duration", "width", "height")
     )
     yield from find_violations(limits, facts, kind, "media-unreadable")

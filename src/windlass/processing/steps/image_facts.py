@@ -10,6 +10,7 @@ from windlass.processing.contract import About, StepContext, StepResult, Unreada
 from windlass.processing.formats.pictures import bitmaps, exif, icc, png_chunks, raw_photos
 from windlass.processing.formats.recordings import mp4_tracks
 from windlass.processing.toolkit import tone_mapping
+from windlass.processing.toolkit.frame_filters import HDR
 from windlass.processing.toolkit.thumbnail_encoding import source_opener
 from windlass.processing.toolkit.warm_up import warm_up
 
@@ -152,7 +153,7 @@ def _apng_facts(context: StepContext) -> dict[str, Any]:
 
 def _hdr_facts(context: StepContext, image: Any) -> dict[str, Any]:
     transfer = tone_mapping.transfer_function(context.file, image)
-    return {"hdr": tone_mapping.HDR[transfer]} if transfer else {}
+    return {"hdr": HDR[transfer]} if transfer else {}
 
 
 def _size_facts(image: Any) -> dict[str, Any]:
