@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +38,7 @@ def plan(
     others = left_out(abouts, rules, mime_type, also)
     if as_json:
         document: dict[str, Any] = {"file": str(file), "profile": profile, "mime_type": mime_type}
-        document |= {"steps": [step.document() for step in steps], "left_out": [step.document() for step in others]}
+        document |= {"steps": [asdict(step) for step in steps], "left_out": [asdict(step) for step in others]}
         typer.echo(json_line(document))
     else:
         for line in _plan_lines(f"{file}: {mime_type}, profile {profile}", steps, others):

@@ -38,11 +38,11 @@ class Checksum:
 
 def _digest(context: StepContext) -> str:
     size: int = context.facts["size"]
-    digest, seen = hashlib.sha256(), 0
+    digest, read = hashlib.sha256(), 0
     while block := context.file.read(BLOCK_SIZE):
         digest.update(block)
-        seen += len(block)
-        context.report(100 * seen // max(size, 1))
-    if seen != size:
-        raise TransientError(f"The store gave {seen} of {size} bytes.")
+        read += len(block)
+        context.report(100 * read // max(size, 1))
+    if read != size:
+        raise TransientError(f"The store gave {read} of {size} bytes.")
     return digest.hexdigest()

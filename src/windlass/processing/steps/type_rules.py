@@ -103,8 +103,8 @@ def check_declaration(facts: Facts, profile: Mapping[str, Any]) -> Rejection | N
 _WAY_OUT = "or send it to a profile with check_mismatch = false."
 
 
-def _content_is(found: str) -> str:
-    return "the content is of no known type." if found in NO_CLAIM else f"the content is {found}."
+def _content_is(content_type: str) -> str:
+    return "the content is of no known type." if content_type in NO_CLAIM else f"the content is {content_type}."
 
 
 RULES: tuple[Rule, ...] = (check_blocked, check_allowed, check_extension, check_name, check_declaration)
