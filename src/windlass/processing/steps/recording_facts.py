@@ -1,11 +1,13 @@
-"""Read the facts of audio and video: length, size, codecs, tags."""
+"""The facts of audio and video: length, size, codecs, and the tags of audio files."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from importlib import import_module
+from typing import Any, BinaryIO
 
-from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
+from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult, damaged
 from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.toolkit import recording_length
 from windlass.processing.toolkit.frame_filters import HDR
@@ -27,6 +29,23 @@ MAX_FRAME_RATE = 1000
 
 MAX_STREAMS = 32
 _AUDIO_FORMAT = ("channels", "sample_rate")
+
+#: mutagen's "easy" names, the same for every format.
+TAGS = ("title", "artist", "album", "albumartist", "composer", "date", "genre", "tracknumber", "discnumber")
+MAX_TAG_LENGTH = 500
+
+#: Module -> class of the format. mutagen has many more; each is code that hostile bytes could reach.
+TAG_FORMATS = {
+    "mutagen.aiff": "AIFF",
+    "mutagen.asf": "ASF",
+    "mutagen.easymp4": "EasyMP4",
+    "mutagen.flac": "FLAC",
+    "mutagen.mp3": "EasyMP3",
+    "mutagen.oggflac": "OggFLAC",
+    "mutagen.oggopus": "OggOpus",
+    "mutagen.oggvorbis": "OggVorbis",
+    "mutagen.wave": "WAVE",
+}
 
 
 class AvFacts:
@@ -80,6 +99,32 @@ class AvFacts:
             raise PermanentError("The recording has neither pictures nor sound.")
         facts |= _timing(context, facts, claimed, video_index)
         return StepResult(facts, detail=_summary(facts))
+
+
+class AudioTags:
+    """Adds to the tags of the container. Formats whose tags are not text keep those."""
+
+    about = About(
+        name="audio_tags",
+        stage="describe",
+        title="Reading the tags",
+        order=20,
+        isolated=True,
+        mime_types=("audio/*", "application/ogg"),
+        gives={
+            "tags": "tags by name: title, artist, album, albumartist, composer, date, genre, tracknumber, discnumber …",
+        },
+        libraries=tuple(TAG_FORMATS),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        import mutagen
+
+        with damaged(mutagen.MutagenError, what="tags"):
+            tagged_file = mutagen.File(_BoundedFile(context.file), options=_formats(), easy=True)
+        tags = {} if tagged_file is None or tagged_file.tags is None else _known_tags(tagged_file.tags)
+        tags = {**(context.facts.get("tags") or {}), **tags}
+        return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
 
 
 def _facts(context: StepContext, container: Any) -> dict[str, Any]:
@@ -207,3 +252,33 @@ def _summary(facts: Facts) -> str:
     if "width" in facts:
         parts.append(f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
     return ", ".join(parts + [facts[key] for key in ("video_codec", "audio_codec") if facts.get(key)])
+
+
+class _BoundedFile:
+    """Limits reads to the file's size: mutagen requests as many bytes as the file claims, and Python allocates them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._end = file, file.seek(0, os.SEEK_END)
+        self.seek, self.tell = file.seek, file.tell
+        file.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        remaining = max(0, self._end - self._file.tell())
+        return self._file.read(remaining if size < 0 else min(size, remaining))
+
+
+def _formats() -> list[Any]:
+    return [getattr(import_module(module), name) for module, name in TAG_FORMATS.items()]
+
+
+def _known_tags(tags: Any) -> dict[str, str]:
+    """Formats without easy names (WAV, AIFF) have frames under other keys, which are ignored."""
+    known = {}
+    for name in TAGS:
+        try:
+            values = tags.get(name)
+        except ValueError:  # a Vorbis comment's key may be anything but this
+            continue
+        if isinstance(values, list) and values:
+            known[name] = "; ".join(str(value) for value in values)[:MAX_TAG_LENGTH]
+    return known
