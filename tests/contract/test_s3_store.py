@@ -100,7 +100,7 @@ def test_a_checkpoint_puts_only_away_what_is_there_for_a_while(store: S3Store) -
     writer.write(0, [pattern(12 * MIB)])
     assert writer.checkpoint(12 * MIB, max_lag=32 * MIB)[1] in (0, 5 * MIB, 10 * MIB)
     assert pieces() == 0
-    time.sleep(MAX_UNSAVED_AGE)
+    time.sleep(MAX_UNSAVED_AGE)  # time is what is tested: a part is put away once it is as old as this
     assert writer.checkpoint(12 * MIB, max_lag=32 * MIB)[1] == 12 * MIB
     assert pieces() == 2 * MIB
     writer.write(12 * MIB, [pattern(MIB)])

@@ -20,7 +20,7 @@ from windlass.files import api as files  # noqa: E402
 from windlass.files.api import UploadSession, UploadStatus  # noqa: E402
 from windlass.files.models import UploadSession as Session  # noqa: E402
 from windlass.kernel.clock import now  # noqa: E402
-from windlass.operations import cleanup  # noqa: E402
+from windlass.operations import sweep  # noqa: E402
 from windlass.storage.contract import ObjectMissing  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
 
@@ -69,7 +69,7 @@ def command(*arguments: str) -> str:
 
 
 def test_the_sweep_and_the_command_do_the_same(make: Make) -> None:
-    for run in (cleanup.sweep, command):
+    for run in (sweep.sweep, command):
         expired, living = make(expires_at=ago(1)), make()
         busy = make(expires_at=ago(1), lease_holder="web", lease_until=now() + timedelta(minutes=1))
         forgotten = make(status=UploadStatus.CANCELLED, ended_at=ago(25))

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 
 from windlass.http.server import zero_copy
+from windlass.http.server.connections import Connections, connections_of
 from windlass.http.server.uvicorn_protocol import ReceivingProtocol
 from windlass.kernel import process_counters
 
@@ -32,13 +33,20 @@ GET = b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Application:
-    """Answers by path; ``ended`` counts the requests that it is done with, ``gone`` those whose client went away."""
+    """Reply according to the path, and count requests.
+
+    ``started`` and ``ended`` count all requests, ``gone`` those whose client disconnected before the end of the body.
+    ``connections`` are those of the server's event loop, after the first request.
+    """
 
     def __init__(self) -> None:
-        self.ended = self.gone = 0
+        self.started = self.ended = self.gone = 0
         self.bodies: list[bytes] = []
+        self.connections: Connections | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.connections = connections_of(asyncio.get_running_loop())
+        self.started += 1
         answer: Callable[[Any, Any, Any], Any] = getattr(self, scope["path"].strip("/"), self.small)
         try:
             await answer(scope, receive, send)
@@ -132,6 +140,13 @@ Connect = Callable[[], socket.socket]
 def connect(address: tuple[str, int]) -> Iterator[Connect]:
     with contextlib.ExitStack() as stack:
         yield lambda: stack.enter_context(socket.create_connection(address, timeout=20))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(0.02)
 
 
 def reply(client: socket.socket) -> tuple[int, dict[str, str], bytes]:
@@ -256,7 +271,7 @@ def test_a_head_that_trickles_is_not_waited_for(connect: Connect) -> None:
     with contextlib.suppress(ConnectionError):
         for byte in GET:
             client.sendall(bytes((byte,)))
-            time.sleep(0.2)
+            time.sleep(0.2)  # time is what is tested: the head takes longer than HEAD_TIMEOUT, byte after byte
     assert refusal(client)["status"] == 408
 
 
@@ -267,7 +282,7 @@ def test_a_head_that_trickles_is_not_waited_for(connect: Connect) -> None:
 def test_a_body_that_stops_or_trickles_is_given_up_and_what_came_is_kept(
     connect: Connect, application: Application, framing: bytes
 ) -> None:
-    before = application.gone
+    before, bodies = application.gone, len(application.bodies)
     stops, trickles = connect(), connect()
     for client in (stops, trickles):
         client.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\n" + framing + b"kept")
@@ -286,7 +301,8 @@ def test_a_body_that_stops_or_trickles_is_given_up_and_what_came_is_kept(
     finally:
         refused.set()
         thread.join()
-    assert application.gone == before + 2
+    wait_until(lambda: application.gone == before + 2)  # the reply may arrive before the application is told
+    wait_until(lambda: len(application.bodies) == bodies + 2)
     assert application.bodies[-2].startswith(b"kept")
     assert application.bodies[-1].startswith(b"kept")
 
@@ -309,10 +325,7 @@ def test_a_client_that_takes_nothing_is_cut_off(connect: Connect, application: A
     before, counted = application.ended, process_counters.connections_ended["slow-reply"]
     client = connect()
     client.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    deadline = time.monotonic() + 15
-    while application.ended == before and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert application.ended == before + 1
+    wait_until(lambda: application.ended == before + 1)
     assert process_counters.connections_ended["slow-reply"] == counted + 1
     received = 0
     with contextlib.suppress(ConnectionError):
@@ -330,7 +343,7 @@ def test_a_client_that_takes_a_little_at_a_time_gets_all(connect: Connect, path:
     while block := client.recv(LARGE // 20):
         received += len(block)
         if time.monotonic() - began < 4:
-            time.sleep(0.5)
+            time.sleep(0.5)  # time is what is tested: the client reads for longer than SEND_TIMEOUT
     assert received > LARGE
 
 
@@ -345,7 +358,7 @@ def test_an_event_stream_lives_longer_than_any_deadline(connect: Connect) -> Non
 
 
 @pytest.mark.slow
-def test_connections_of_one_address_are_counted(connect: Connect) -> None:
+def test_connections_of_one_address_are_counted(connect: Connect, application: Application) -> None:
     most = int(SETTINGS["MAX_CONNECTIONS_PER_ADDRESS"])
 
     def admitted() -> bool:
@@ -353,7 +366,7 @@ def test_connections_of_one_address_are_counted(connect: Connect) -> None:
         client.sendall(GET)
         return reply(client)[0] == 200
 
-    time.sleep(2.5)  # those of other tests have ended
+    wait_until(lambda: not application.connections)  # the server has seen the end of other tests' connections
     clients = [connect() for _ in range(most)]
     for client in clients:
         client.sendall(GET)
@@ -364,8 +377,7 @@ def test_connections_of_one_address_are_counted(connect: Connect) -> None:
     assert json.loads(body)["type"] == "/problems/too-many-connections"
     for client in clients:
         client.close()
-    time.sleep(0.3)
-    assert admitted()
+    wait_until(admitted)
 
 
 def test_an_upgrade_that_is_no_handshake_is_an_ordinary_request(connect: Connect) -> None:
@@ -377,20 +389,20 @@ def test_an_upgrade_that_is_no_handshake_is_an_ordinary_request(connect: Connect
         assert reply(client)[0] == 200
 
 
-def test_clients_that_go_away_are_counted(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_clients_that_go_away_are_counted(
+    connect: Connect, application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
     before = dict(process_counters.client_disconnects)
     for head in (
         b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
         b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n",
     ):
-        client = connect()
+        client, started = connect(), application.started
         client.sendall(head)
-        time.sleep(0.3)
+        wait_until(lambda before=started: application.started == before + 1)
         client.close()
-    deadline = time.monotonic() + 10
-    while process_counters.client_disconnects["reply"] == before["reply"] and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert process_counters.client_disconnects == {"body": before["body"] + 1, "reply": before["reply"] + 1}
+    expected = {"body": before["body"] + 1, "reply": before["reply"] + 1}
+    wait_until(lambda: process_counters.client_disconnects == expected)
     assert "Traceback" not in caplog.text
 
 

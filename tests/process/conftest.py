@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.process.wire import Kept, Wire, connect
+from tests.process.wire import StoredData, Wire, connect
 
 READY = "Windlass is ready at"
 START_SECONDS = 90.0
@@ -41,12 +41,12 @@ class ServerProcess:
             begins = log.tell()
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment)
         deadline = time.monotonic() + START_SECONDS
-        while READY not in self._said_since(begins):
+        while READY not in self._log_since(begins):
             ended = self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 self.kill()
                 reason = "ended" if ended else f"was not ready after {START_SECONDS:.0f} s"
-                raise AssertionError(f"windlass serve {reason}:\n{self._said_since(begins)}")
+                raise AssertionError(f"windlass serve {reason}:\n{self._log_since(begins)}")
             time.sleep(0.05)
 
     def stop(self) -> int:
@@ -107,9 +107,9 @@ class ServerProcess:
                     if process.cmdline()[1:4] == ["-m", "windlass", role]:
                         return process.pid
             time.sleep(0.02)
-        raise AssertionError(f"windlass serve has no {role} process:\n{self._said_since(0)}")
+        raise AssertionError(f"windlass serve has no {role} process:\n{self._log_since(0)}")
 
-    def _said_since(self, offset: int) -> str:
+    def _log_since(self, offset: int) -> str:
         with self.log.open("rb") as log:
             log.seek(offset)
             return log.read().decode(errors="replace")
@@ -153,23 +153,23 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 
 @pytest.fixture(scope="module")
-def asked(shared_server: ServerProcess) -> ServerProcess:
+def target_server(shared_server: ServerProcess) -> ServerProcess:
     """The server that the fixtures below speak to; a module that wants one with settings of its own says so here."""
     return shared_server
 
 
 @pytest.fixture(scope="module")
-def http(asked: ServerProcess) -> Iterator[httpx.Client]:
-    with connect(asked) as client:
+def http(target_server: ServerProcess) -> Iterator[httpx.Client]:
+    with connect(target_server) as client:
         yield client
 
 
 @pytest.fixture
-def wire(asked: ServerProcess) -> Iterator[Wire]:
-    with Wire(asked.port) as connection:
+def wire(target_server: ServerProcess) -> Iterator[Wire]:
+    with Wire(target_server.port) as connection:
         yield connection
 
 
 @pytest.fixture
-def kept(asked: ServerProcess) -> Kept:
-    return Kept(asked)
+def stored_data(target_server: ServerProcess) -> StoredData:
+    return StoredData(target_server)

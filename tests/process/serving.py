@@ -20,20 +20,20 @@ T = TypeVar("T")
 
 WINDLASS = [sys.executable, "-m", "windlass"]
 #: Long enough for a machine that is busy with something else.
-PATIENCE = 90.0
+TIMEOUT = 90.0
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """This process's environment without what might point it to another server's parts."""
     foreign = ("WINDLASS_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "HOST", "PORT", "DJANGO_SETTINGS_MODULE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | {"WINDLASS_HOME": str(home)} | more
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return inherited | {"WINDLASS_HOME": str(home)} | more
 
 
 def run(*arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     return subprocess.run(
-        [*WINDLASS, *arguments], env=environment(home, **more), capture_output=True, text=True, timeout=PATIENCE
+        [*WINDLASS, *arguments], env=environment(home, **more), capture_output=True, text=True, timeout=TIMEOUT
     )
 
 
@@ -44,13 +44,13 @@ def free_port() -> int:
 
 def until(found: Callable[[], T | None], what: str) -> T:
     """The first true answer; fails where there is none for too long."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
         answer = found()
         if answer:
             return answer
         time.sleep(0.05)
-    raise AssertionError(f"waited {PATIENCE:.0f} s in vain for {what}")
+    raise AssertionError(f"waited {TIMEOUT:.0f} s in vain for {what}")
 
 
 class Running:
@@ -75,7 +75,7 @@ class Running:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def children(self) -> dict[str, psutil.Process]:
         """The supervised processes by the command they run."""
@@ -104,7 +104,7 @@ class Serve(Running):
 
     def alive(self) -> bool:
         try:
-            return httpx.get(f"{self.url}livez", timeout=PATIENCE).status_code == 200
+            return httpx.get(f"{self.url}livez", timeout=TIMEOUT).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import httpx
+import psutil
 
 if TYPE_CHECKING:
     from tests.process.conftest import ServerProcess
@@ -25,11 +26,11 @@ MB = 1024 * 1024
 TUS = {"Tus-Resumable": "1.0.0"}
 PATCH = TUS | {"Content-Type": "application/offset+octet-stream"}
 #: How long anything may take here before it counts as never.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """One reply. ``invited``: a 100 Continue came before it."""
 
     status: int
@@ -42,7 +43,7 @@ class Wire:
     """One connection, on which a test sends what it likes."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self._reader = self.socket.makefile("rb")
 
     def __enter__(self) -> Wire:
@@ -64,14 +65,18 @@ class Wire:
         """One chunk of a body with Transfer-Encoding: chunked; an empty one ends it."""
         self.socket.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    def answer(self) -> Answer:
+    def wait_until_read(self) -> None:
+        """Wait until the server has read everything that was sent, so that the request has started."""
+        eventually(lambda: _unread_bytes(self.socket.getpeername()[1], self.socket.getsockname()[1]) == 0)
+
+    def read_reply(self) -> Reply:
         """The next reply, read to its last byte. Raises EOFError or ConnectionError where the server hung up."""
         invited = False
         status, headers = self._reply_head()
         if status == 100:
             invited = True
             status, headers = self._reply_head()
-        return Answer(status, headers, self._reader.read(int(headers.get("content-length", 0))), invited)
+        return Reply(status, headers, self._reader.read(int(headers.get("content-length", 0))), invited)
 
     def interim(self) -> tuple[int, dict[str, str]]:
         """The next interim response: its status and fields."""
@@ -79,7 +84,7 @@ class Wire:
         assert 100 <= status < 200, status
         return status, headers
 
-    def ends(self) -> bool:
+    def is_closed_by_server(self) -> bool:
         """Whether the server closes the connection, with nothing more said."""
         try:
             return self._reader.read(1) == b""
@@ -101,11 +106,21 @@ class Wire:
         return int(first.split()[1]), headers
 
 
+def _unread_bytes(server_port: int, client_port: int) -> int | None:
+    """Return the length of the receive queue that Linux shows for the server's end, None before there is one."""
+    local, remote = f":{server_port:04X}", f":{client_port:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(local) and fields[2].endswith(remote):
+            return int(fields[4].partition(":")[2], 16)
+    return None
+
+
 #: Files, active uploads, objects.
-Everything = tuple[int, int, set[Path]]
+Snapshot = tuple[int, int, set[Path]]
 
 
-class Kept:
+class StoredData:
     """What lies in a server's home: the rows of its database, which is only read, and the objects of its store."""
 
     def __init__(self, server: ServerProcess) -> None:
@@ -118,64 +133,77 @@ class Kept:
             found.row_factory = sqlite3.Row
             return found.execute(query, values).fetchall()
 
-    def one(self, query: str, *values: object) -> Any:
+    def scalar(self, query: str, *values: object) -> Any:
         """The first column of the first row; None where there is none."""
         rows = self.rows(query, *values)
         return rows[0][0] if rows else None
 
     def session(self, upload: str) -> sqlite3.Row:
         """The row of an upload, by its path or id."""
-        return self.rows("SELECT * FROM windlass_files_uploadsession WHERE id = ?", key_of(upload))[0]
+        return self.rows("SELECT * FROM windlass_files_uploadsession WHERE id = ?", database_id(upload))[0]
 
-    def uploads(self, filename: str) -> list[str]:
+    def upload_paths(self, filename: str) -> list[str]:
         """The paths of the uploads that go by this name."""
         found = self.rows("SELECT id FROM windlass_files_uploadsession WHERE filename = ?", filename)
         return [f"/uploads/{UUID(row[0])}" for row in found]
 
-    def files(self) -> int:
-        return int(self.one("SELECT count(*) FROM windlass_files_fileasset"))
+    def file_count(self) -> int:
+        return int(self.scalar("SELECT count(*) FROM windlass_files_fileasset"))
 
-    def active(self) -> int:
-        return int(self.one("SELECT count(*) FROM windlass_files_uploadsession WHERE status = 'active'"))
+    def active_uploads(self) -> int:
+        return int(self.scalar("SELECT count(*) FROM windlass_files_uploadsession WHERE status = 'active'"))
 
     def objects(self) -> set[Path]:
         # os.walk passes over a directory that the server removes while it is read; rglob does not.
         return {Path(folder, name) for folder, _, names in os.walk(self._objects) for name in names}
 
-    def object_of(self, upload: str) -> Path:
-        name = str(UUID(key_of(upload)))
+    def object_path(self, upload: str) -> Path:
+        name = str(UUID(database_id(upload)))
         return self._objects / name[:2] / name
 
-    def everything(self) -> Everything:
-        return self.files(), self.active(), self.objects()
+    def snapshot(self) -> Snapshot:
+        return self.file_count(), self.active_uploads(), self.objects()
 
-    def gained(self, before: Everything) -> list[str]:
+    def added_since(self, before: Snapshot) -> list[str]:
         """What is there that was not: nothing, after a request that stored nothing.
 
         Objects may have gone meanwhile, for equal content of earlier files is stored once in the end.
         """
-        files, active, objects = self.everything()
+        files, active, objects = self.snapshot()
         more = [f"{files - before[0]} files"] * (files != before[0])
         more += [f"{active - before[1]} active uploads"] * (active != before[1])
         return more + [str(path) for path in objects - before[2]]
 
 
-def key_of(path: str) -> str:
+def database_id(path: str) -> str:
     """How the database spells the id that a path (or itself) ends in."""
     return UUID(path.rstrip("/").rpartition("/")[2]).hex
 
 
-def eventually(look: Callable[[], T], *, within: float = PATIENCE) -> T:
-    """The first true value of ``look``."""
+def eventually(condition: Callable[[], T], *, within: float = TIMEOUT, every: float = 0.01) -> T:
+    """Return the first true value of ``condition``, which is called every so many seconds."""
     deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {within:.0f} s: {look}"
-        time.sleep(0.01)
-    return found
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {condition}"
+        time.sleep(every)
+    return value
+
+
+def settled_memory(process: psutil.Process) -> int:
+    """Return the resident bytes of a process once they have grown by less than 1 MB in two seconds."""
+    memory = int(process.memory_info().rss)
+
+    def stopped_growing() -> bool:
+        nonlocal memory
+        before, memory = memory, int(process.memory_info().rss)
+        return memory - before < MB
+
+    eventually(stopped_growing, every=2.0)
+    return memory
 
 
 def connect(server: ServerProcess, **options: Any) -> httpx.Client:
-    return httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False, **options)
+    return httpx.Client(base_url=server.url, timeout=TIMEOUT, trust_env=False, **options)
 
 
 def metadata(**values: str | bytes) -> dict[str, str]:
@@ -186,9 +214,9 @@ def metadata(**values: str | bytes) -> dict[str, str]:
 
 def create(http: httpx.Client, size: int, headers: Mapping[str, str] | None = None) -> str:
     """Begin a tus upload; returns its path."""
-    made = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
-    assert made.status_code == 201, made.text
-    return str(made.headers["Location"])
+    created = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
+    assert created.status_code == 201, created.text
+    return str(created.headers["Location"])
 
 
 def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: str) -> httpx.Response:
@@ -197,12 +225,12 @@ def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: s
 
 def offset(http: httpx.Client, path: str) -> int:
     """Where the server says the upload stands."""
-    found = http.head(path, headers=TUS)
-    assert found.status_code == 200, found
-    return int(found.headers["Upload-Offset"])
+    reply = http.head(path, headers=TUS)
+    assert reply.status_code == 200, reply
+    return int(reply.headers["Upload-Offset"])
 
 
-def resumed(http: httpx.Client, path: str) -> int:
+def offset_after_restart(http: httpx.Client, path: str) -> int:
     """Where the upload stands, as soon as there is somebody again to say so."""
 
     def ask() -> httpx.Response | None:
@@ -215,9 +243,9 @@ def resumed(http: httpx.Client, path: str) -> int:
     return int(said.headers["Upload-Offset"])
 
 
-def ended(http: httpx.Client, file: str) -> dict[str, Any]:
+def wait_until_processed(http: httpx.Client, file: str) -> dict[str, Any]:
     """The record of a file once its processing has ended; ``file`` is its id or path."""
-    path = f"/files/{UUID(key_of(file))}/"
+    path = f"/files/{UUID(database_id(file))}/"
 
     def look() -> dict[str, Any] | None:
         record: dict[str, Any] = http.get(path).json()
@@ -226,7 +254,12 @@ def ended(http: httpx.Client, file: str) -> dict[str, Any]:
     return eventually(look, within=60)
 
 
-def served(http: httpx.Client, upload: str) -> bytes:
+def download_when_ready(http: httpx.Client, upload: str) -> bytes:
     """The bytes of a complete upload, as they are served once its processing has ended."""
-    ended(http, http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
+    wait_until_processed(http, http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
     return http.get(upload).content
+
+
+def file_id_of(http: httpx.Client, upload: str) -> str:
+    """Return the id of the file that a complete upload has become."""
+    return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])

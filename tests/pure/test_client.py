@@ -31,10 +31,10 @@ from windlass.client import (
     api_calls,
 )
 from windlass.client.download import Download, safe_name
+from windlass.client.effects import Call, ConnectionFailure, Effect, Flow, Outcome, Request, Response, Sleep
 from windlass.client.models import file_of
 from windlass.client.resume_state import KEEP_SECONDS, ResumeFile, ResumeState, state_directory
 from windlass.client.retries import RetryBudget
-from windlass.client.sans_io import Call, ConnectionFailure, Effect, Flow, Outcome, Request, Response, Sleep
 from windlass.client.server import Server
 from windlass.client.upload import Upload, UploadSettings
 from windlass.client.upload_source import ObjectSource, PathSource

@@ -14,7 +14,7 @@ from windlass.cli.output import JsonOption, json_line, printable, size_text
 from windlass.cli.signals import INTERRUPTED, stop_event
 
 if TYPE_CHECKING:
-    from windlass.operations.moving import Failure, Report, Selection
+    from windlass.operations.move import Failure, Report, Selection
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def move(
         _require_known_store(name)
     if to == of:
         raise typer.BadParameter("--from and --to name the same store")
-    from windlass.operations.moving import Selection
+    from windlass.operations.move import Selection
 
     selection = Selection(to, of, profile, owner, reference, older_than)
     with database_errors():
@@ -79,7 +79,7 @@ def _print_totals(selection: Selection, *, as_json: bool) -> None:
 def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *, as_json: bool) -> None:
     from windlass.cli.progress import display
     from windlass.files.api import move_totals
-    from windlass.operations import moving
+    from windlass.operations import move as move_operation
     from windlass.storage.contract import StoreError
 
     total, done = sum(size for _, _, size in move_totals(selection).values()), 0
@@ -92,7 +92,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
             shown.sent(label, min(done, total), total)
 
         try:
-            report = moving.move(
+            report = move_operation.move(
                 selection,
                 bytes_per_second=bytes_per_second,
                 grace_seconds=grace_seconds,

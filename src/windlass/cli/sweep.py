@@ -22,7 +22,7 @@ def sweep(
 ) -> None:
     """Delete what has expired or belongs to no record. The scheduler does the same periodically."""
     use_existing_home(home)
-    from windlass.operations.cleanup import clean_up
+    from windlass.operations.sweep import clean_up
 
     counts: dict[str, tuple[int, int]] = {}
     with database_errors():

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from windlass.client.effects import Flow, Response, Sleep
 from windlass.client.errors import BadAnswer, WaitTimeout
 from windlass.client.models import File, Page, SignedUrl, Status, file_of, page_of, signed_url_of, status_of
 from windlass.client.retries import RetryBudget, send_with_retries
-from windlass.client.sans_io import Flow, Response, Sleep
 from windlass.client.server import Server
 
 T = TypeVar("T")

@@ -14,11 +14,7 @@ import httpx
 
 from windlass.client import api_calls
 from windlass.client.download import Download
-from windlass.client.errors import WindlassError
-from windlass.client.models import File, Page, SignedUrl, Status
-from windlass.client.resume_state import ResumeFile, ResumeState, state_directory
-from windlass.client.retries import RetryBudget
-from windlass.client.sans_io import (
+from windlass.client.effects import (
     BLOCK_SIZE,
     Call,
     ConnectionFailure,
@@ -31,6 +27,10 @@ from windlass.client.sans_io import (
     Sleep,
     call,
 )
+from windlass.client.errors import WindlassError
+from windlass.client.models import File, Page, SignedUrl, Status
+from windlass.client.resume_state import ResumeFile, ResumeState, state_directory
+from windlass.client.retries import RetryBudget
 from windlass.client.server import Server
 from windlass.client.upload import Progress, Upload, UploadOptions, UploadSettings
 from windlass.client.upload_source import Readable, Source, open_source

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from windlass.client.api_calls import get_file
+from windlass.client.effects import BLOCK_SIZE, ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
 from windlass.client.errors import BadAnswer, ChecksumMismatch, error_of
 from windlass.client.models import File
 from windlass.client.retries import RetryBudget, failure
-from windlass.client.sans_io import BLOCK_SIZE, ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
 from windlass.client.server import Server
 
 _REDIRECTS = frozenset({302, 303, 307, 308})

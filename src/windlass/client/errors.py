@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from windlass.client.sans_io import Response
+from windlass.client.effects import Response
 
 
 class WindlassError(Exception):

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
+from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
 from windlass.client.errors import BadAnswer, GaveUp, error_of, problem_of
 from windlass.client.resume_state import ResumeState
 from windlass.client.retries import RetryBudget, failure
-from windlass.client.sans_io import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, call, send
 from windlass.client.server import Server
 from windlass.client.upload_source import Source, SourceBody
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from windlass.client.effects import BLOCK_SIZE
 from windlass.client.errors import SourceChanged
-from windlass.client.sans_io import BLOCK_SIZE
 
 Readable = str | os.PathLike[str] | BinaryIO
 

@@ -19,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from windlass.conf import reader
 from windlass.conf.reader import BadSetting
-from windlass.conf.settings import Settings
+from windlass.conf.setting_definitions import Settings
 
 #: Prefixes of the settings that belong to a store.
 _STORE_SETTINGS = (

@@ -20,7 +20,7 @@ from windlass import APPS
 from windlass.conf.loading import is_standalone, load
 from windlass.conf.private_files import open_to_others
 from windlass.conf.reader import BadSetting
-from windlass.conf.settings import Settings
+from windlass.conf.setting_definitions import Settings
 
 
 def register_checks() -> None:

@@ -60,6 +60,19 @@ from windlass.files.concatenation import (
     uploads_by_id,
 )
 from windlass.files.deduplication import find_duplicate, merge_duplicates
+from windlass.files.deletion import (
+    CleanedUploads,
+    bytes_freed_by,
+    clean_up_uploads,
+    delete_ended_uploads,
+    delete_file,
+    delete_orphans,
+    delete_orphans_in_all_stores,
+    delete_renditions_except,
+    end_upload,
+    expire_uploads,
+    release_file,
+)
 from windlass.files.direct_uploads import (
     defer_direct_upload_check,
     direct_uploads_to_check,
@@ -100,41 +113,26 @@ from windlass.files.leases import (
     take_lease,
     unrequested_leases,
 )
-from windlass.files.lifecycle import (
-    CleanedUploads,
-    bytes_freed_by,
-    clean_up_uploads,
-    delete_ended_uploads,
-    delete_file,
-    delete_orphans,
-    delete_orphans_in_all_stores,
-    delete_renditions_except,
-    end_upload,
-    expire_uploads,
-    release_file,
-)
 from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
-from windlass.files.moves import (
+from windlass.files.move import (
     Movable,
     MoveConflict,
     MoveSelection,
+    ObjectRetention,
+    end_retention,
+    extend_retention,
     is_in_processing,
     is_unmoved,
     move_totals,
     objects_to_move,
     record_move,
+    remove_expired_objects,
+    retain_object,
 )
 from windlass.files.processing_record import ProcessingRecord
 from windlass.files.profiles import Profile, profile, profiles
 from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
-from windlass.files.retained_objects import (
-    ObjectRetention,
-    end_retention,
-    extend_retention,
-    remove_expired_objects,
-    retain_object,
-)
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
 from windlass.files.trash import get_file_or_trashed, put_into_trash, restore_from_trash, trash_totals, trashed_files

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from windlass.kernel.filenames import extension
-from windlass.kernel.type_aliases import ALIASES
-from windlass.kernel.type_tables import (
+from windlass.kernel.media_type_aliases import ALIASES
+from windlass.kernel.media_type_tables import (
     ALTERNATIVE_CONTENT,
     ARCHIVES,
     BITMAP_IMAGES,
@@ -74,8 +74,7 @@ def matches(media_type: str, patterns: Iterable[str]) -> bool:
 
 def usual_extension(media_type: str) -> str | None:
     """Return the usual extension of this type, without its dot; None where it has none."""
-    name = canonical(media_type)
-    return USUAL_EXTENSIONS.get(name) or next((end for end, kind in EXTENSIONS.items() if kind == name), None)
+    return USUAL_EXTENSIONS.get(canonical(media_type))
 
 
 def contradicts(claimed: str, found: str) -> bool:

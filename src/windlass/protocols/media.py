@@ -16,7 +16,6 @@ from windlass.protocols.intents import ChunkProgress, CreateInChunks, Descriptio
 
 PROFILE = "media"
 KINDS = ("video", "image")
-MAX_JSON_BODY = 64 * 1024
 
 _NO_STORE = {"Cache-Control": "no-store"}
 

@@ -12,7 +12,7 @@ from tests import samples
 from tests.integration.processing.received_files import job_of, processed, received, store, work_off
 from windlass.files.api import Blob, FileAsset, FileStatus, merge_duplicates
 from windlass.jobs import api as jobs
-from windlass.operations import cleanup
+from windlass.operations import sweep
 from windlass.processing import api as processing
 from windlass.storage.contract import ObjectMissing, StoreUnavailable
 
@@ -151,7 +151,7 @@ def test_the_sweep_brings_together_what_became_equal_unseen() -> None:
     blob = FileAsset.objects.get(id=first.id).blob
     second_blob = FileAsset.objects.get(id=second.id).blob
     Blob.objects.filter(id=second_blob.id).update(owner=blob.owner, sha256=blob.sha256)
-    assert cleanup.housekeeping().counts["duplicates_merged"] >= 1
+    assert sweep.housekeeping().counts["duplicates_merged"] >= 1
     assert key_of(second) == key_of(first)
     assert is_stored(second_blob.key)
     assert merge_duplicates() == 0

@@ -22,7 +22,7 @@ from windlass.files import quota
 from windlass.files.api import Blob, FileAsset, FileStatus
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import now, rfc3339
-from windlass.operations import cleanup
+from windlass.operations import sweep
 from windlass.storage.contract import ObjectMissing
 
 
@@ -94,7 +94,7 @@ def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
     ended, due = past(ended, expires_at=1), past(due, release_at=1)
     both = past(both, expires_at=1, release_at=2)
     kept = past(kept, expires_at=-1, release_at=-1)
-    report = cleanup.sweep()
+    report = sweep.sweep()
     assert (report.counts["files_deleted"], report.counts["files_released"], report.bytes_freed, report.failed) == (
         2,
         1,
@@ -104,7 +104,7 @@ def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
     assert {asset.id for asset in FileAsset.objects.all()} == {due.id, kept.id}
     assert [is_stored(asset.blob.key) for asset in (ended, due, both, kept)] == [False, False, False, True]
     assert FileAsset.objects.get(id=due.id).status == FileStatus.RELEASED
-    assert cleanup.sweep().counts["files_released"] == 0
+    assert sweep.sweep().counts["files_released"] == 0
 
 
 @pytest.mark.parametrize(("retained", "ends_in"), [(0, 7), (3, 3), (30, 7)])
@@ -120,7 +120,7 @@ def test_a_released_file_goes_when_its_profile_says(
     assert asset.expires_at is not None
     assert abs(asset.expires_at - before - timedelta(days=ends_in)) < timedelta(minutes=5)
     past(asset, expires_at=1)
-    assert cleanup.sweep().counts["files_deleted"] == 1
+    assert sweep.sweep().counts["files_deleted"] == 1
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_shared_bytes_are_counted_when_they_go() -> None:
 
 def test_a_file_that_is_being_worked_on_goes_too() -> None:
     asset = past(received(b"not begun", "a.txt"), release_at=1)
-    cleanup.sweep()
+    sweep.sweep()
     asset.refresh_from_db()
     assert asset.status == FileStatus.RELEASED
 
@@ -166,7 +166,7 @@ def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
     quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
     assert swept("--dry-run") == {"wrong quota accounts": (1, 0)}
-    assert cleanup.housekeeping().counts["quotas_corrected"] == 1
+    assert sweep.housekeeping().counts["quotas_corrected"] == 1
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
     assert swept() == {}
 

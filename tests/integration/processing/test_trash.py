@@ -29,7 +29,7 @@ from windlass.jobs import api as jobs
 from windlass.kernel.clock import now
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
-from windlass.operations import cleanup
+from windlass.operations import sweep
 from windlass.processing import api as processing
 
 
@@ -90,7 +90,7 @@ def test_the_sweep_ends_what_is_past_its_window_and_no_other() -> None:
     with pytest.raises(NotFound):
         processing.restore(over)
     assert swept("--dry-run") == {"files past their time, or their time in the trash": (1, 20)}
-    report = cleanup.sweep()
+    report = sweep.sweep()
     assert (report.counts["files_deleted"], report.bytes_freed, report.failed) == (1, 20, ())
     assert [asset.id for asset in FileAsset.objects.all()] == [kept.id]
     assert over.blob is not None
@@ -162,11 +162,11 @@ def test_retention_does_not_wait_for_the_trash(with_profile: Callable[[str], Non
     ending = past(processed(opaque(), "a.bin"), expires_at=-1)
     assert discarded(ending).trash_until == ending.expires_at
     releasing = past(discarded(processed(opaque(), "b.bin")), release_at=1)
-    cleanup.sweep()
+    sweep.sweep()
     releasing.refresh_from_db()
     assert (releasing.status, releasing.blob_id) == (FileStatus.RELEASED, None)
     past(ending, expires_at=1)
-    cleanup.sweep()
+    sweep.sweep()
     assert not FileAsset.objects.filter(id=ending.id).exists()
 
 

@@ -36,7 +36,7 @@ from windlass.http.downloads.files import servable_blob
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import monotonic, now
 from windlass.kernel.errors import ContentDamaged
-from windlass.operations import cleanup, verify
+from windlass.operations import sweep, verify
 from windlass.operations.throttle import Throttle
 from windlass.operations.verify import LogListener, Report, Verification
 from windlass.processing import api as processing
@@ -223,7 +223,7 @@ def test_new_files_do_not_share_damaged_bytes_and_mend_older_ones() -> None:
     verified()
     second = processed(data, "b.bin", owner=first.owner)
     assert blob(second).id != blob(first).id
-    assert cleanup.housekeeping().counts["duplicates_merged"] == 1
+    assert sweep.housekeeping().counts["duplicates_merged"] == 1
     assert blob(first).id == blob(second).id
     assert servable_blob(fresh(first))
     assert len(events(first, "file.mended")) == 1

@@ -25,8 +25,7 @@ from windlass.http.endpoints import BINARY, Content, header
 from windlass.http.file_records import new_file_record
 from windlass.http.schemas import ReplyModel
 from windlass.http.upload_status import UploadProgress, UploadStatusOut, upload_status
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import response_of
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel.errors import UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as protocol
@@ -111,7 +110,7 @@ ASSEMBLING = ("The digest of the whole is still being worked out", ChunkUploadAs
 )
 async def create(upload: UploadRequest) -> Reply:
     principal = upload.principal
-    intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
+    intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_init)
     session = await chunked.create(intent, principal, dialect=Dialect.CHUNKS)
     layout = files.chunk_layout(session)
     return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
@@ -163,7 +162,7 @@ async def receive_raw_chunk(upload: UploadRequest) -> Reply:
 )
 async def complete(upload: UploadRequest) -> Reply:
     caller = upload.caller
-    upload_id = await _upload_id(upload)
+    upload_id = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_upload_id)
     session = await chunk_completion.complete(upload_id, caller, dialect=Dialect.CHUNKS, request_id=upload.request_id)
     if session.status != files.UploadStatus.COMPLETED:
         return protocol.assembling(upload_id)
@@ -180,7 +179,7 @@ async def complete(upload: UploadRequest) -> Reply:
 )
 async def cancel(upload: UploadRequest) -> Reply:
     caller = upload.caller
-    upload_id = await _upload_id(upload)
+    upload_id = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_upload_id)
     await chunked.cancel(upload_id, caller, dialect=Dialect.CHUNKS)
     return protocol.cancelled(upload_id)
 
@@ -200,10 +199,6 @@ async def status(request: Request) -> Response:
     if document["status"] == files.UploadStatus.ASSEMBLING:
         await chunk_completion.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
     return response_of(protocol.status(document))
-
-
-async def _upload_id(upload: UploadRequest) -> uuid.UUID:
-    return protocol.parse_upload_id(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
 
 
 def _received(outcome: chunked.ChunkOutcome, index: int) -> Reply:

@@ -9,9 +9,8 @@ from starlette.responses import Response
 from windlass.accounts.api import CREATE_UPLOAD
 from windlass.http.endpoints import BINARY, Content, header, query
 from windlass.http.file_records import FileRecord, new_file_record
-from windlass.http.uploads import file_forms, ietf, tus
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import created_file_response
+from windlass.http.uploads import file_forms, resumable
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, created_file_response
 from windlass.protocols import raw
 from windlass.protocols.dialects import Dialect, recognise_dialect
 from windlass.protocols.intents import Reply
@@ -71,10 +70,8 @@ def _put(path: str, name: str, summary: str) -> None:
 )
 async def create_file(upload: UploadRequest) -> Response | Reply:
     match recognise_dialect(upload.head):
-        case Dialect.TUS:
-            return await tus.create(upload)
-        case Dialect.IETF:
-            return await ietf.create(upload)
+        case (Dialect.TUS | Dialect.IETF) as dialect:
+            return await resumable.create(upload, dialect)
         case Dialect.FORM:
             return await file_forms.receive(upload, always_list=False)
         case Dialect.RAW:

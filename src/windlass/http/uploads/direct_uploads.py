@@ -26,8 +26,7 @@ from windlass.files import api as files
 from windlass.http import json_bodies
 from windlass.http.endpoints import query
 from windlass.http.schemas import ReplyModel
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import response_of
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, Problem, UploadGone
 from windlass.kernel.principals import Caller
@@ -183,7 +182,7 @@ async def complete_params(upload: UploadRequest) -> Reply:
 )
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
-    intent = protocol.parse_create(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
+    intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_create)
     created = await direct_upload.create(direct_upload.admit_direct(intent, principal, dialect=Dialect.S3), intent)
     return protocol.created(created.session.id, created.key, direct_upload.bucket_of(created.session))
 

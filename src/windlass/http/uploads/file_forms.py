@@ -13,13 +13,13 @@ from windlass.http.endpoints import BINARY, Content, query
 from windlass.http.file_records import FileRecord, new_file_record
 from windlass.http.schemas import ProblemDocument, ReplyModel
 from windlass.http.uploads.multipart_intake import FormIntake, ReceivedFile
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import created_file_response
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, created_file_response
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge
 from windlass.kernel.principals import Principal
-from windlass.protocols import form
-from windlass.protocols.dialects import Dialect, require_whole_body
-from windlass.protocols.form import FormRequest, LateFields, PartBegan
+from windlass.protocols.dialects import Dialect
+from windlass.protocols.form_fields import FormFields, LateFields
+from windlass.protocols.form_parser import PartBegan
+from windlass.protocols.heads import body_length
 from windlass.protocols.intents import Description
 from windlass.receiving.admission import admit
 from windlass.receiving.single import SingleRequestUpload
@@ -71,9 +71,7 @@ async def create_files(upload: UploadRequest) -> Response:
 
 async def receive(upload: UploadRequest, *, always_list: bool) -> Response:
     """The record of the form's one file, or with ``always_list`` and for several files the list form."""
-    require_whole_body(upload.head)
-    intake = _FileForm(upload, form.parse(upload.head))
-    received = await intake.receive()
+    received = await _FileForm(upload).receive()
     problems = [item.problem for item in received if item.problem is not None]
     records = [item.result for item in received if item.result is not None]
     if len(received) == 1 and not always_list:
@@ -94,14 +92,15 @@ def _error(item: ReceivedFile[dict[str, Any]], upload: UploadRequest) -> dict[st
 
 
 class _FileForm(FormIntake[dict[str, Any]]):
-    def __init__(self, upload: UploadRequest, request: FormRequest) -> None:
-        super().__init__(upload, request.parser, request.fields, _largest_total(upload))
-        self._request = request
+    fields: FormFields
+
+    def __init__(self, upload: UploadRequest) -> None:
+        super().__init__(upload, FormFields(upload.head.query), _largest_total(upload))
         self._check_total()
 
     def describe(self, part: PartBegan) -> Description:
         """Also limits the form to its profile, which is known at the first file and stays the same."""
-        description = self._request.fields.description_for(part)
+        description = self.fields.description_for(part)
         self.events.limit = _total_of(files.profile(description.profile))
         self._check_total()
         return description
@@ -117,17 +116,17 @@ class _FileForm(FormIntake[dict[str, Any]]):
         return self.events.file_bytes > self.events.limit
 
     def check_form(self) -> None:
-        self._request.fields.finish()
+        self.fields.finish()
 
     def late_fields(self, upload: SingleRequestUpload) -> LateFields:
-        return self._request.fields.late
+        return self.fields.late
 
     def result_of(self, asset: files.FileAsset) -> dict[str, Any]:
         return new_file_record(asset)
 
     def _check_total(self) -> None:
         """Raise FileTooLarge where Content-Length is larger than any form with these files can be."""
-        length, total = self._request.body_length, self.events.limit
+        length, total = body_length(self.upload.head), self.events.limit
         if length is not None and length > total + OVERHEAD:
             raise FileTooLarge(total, length, what="form's files together")
 

@@ -32,15 +32,14 @@ from windlass.http.schemas import ProblemDocument, ReplyModel
 from windlass.http.upload_status import is_expired
 from windlass.http.uploads.chunk_api import ASSEMBLING
 from windlass.http.uploads.multipart_intake import FormEvents, FormIntake
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import response_of
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel.errors import BadRequest, InvalidField, Problem, UploadGone
 from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as chunk_protocol
-from windlass.protocols import heads
 from windlass.protocols import media as protocol
-from windlass.protocols.dialects import Dialect, require_whole_body
-from windlass.protocols.form import FieldCollector, FormParser, LateFields, PartBegan
+from windlass.protocols.dialects import Dialect
+from windlass.protocols.form_fields import FieldCollector, LateFields
+from windlass.protocols.form_parser import PartBegan
 from windlass.protocols.intents import ChunkProgress, Description, PutChunk, Reply
 from windlass.protocols.json_fields import LARGEST, parse_upload_id
 from windlass.receiving import chunk_completion, chunked, disk_space
@@ -122,7 +121,7 @@ def _form(required: Sequence[str], **properties: Any) -> Content:
 )
 async def create(upload: UploadRequest) -> Reply:
     principal = upload.principal
-    intent = protocol.parse_init(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
+    intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_init)
     session = await chunked.create(intent, principal, dialect=Dialect.MEDIA)
     layout = files.chunk_layout(session)
     return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
@@ -178,7 +177,7 @@ async def status(request: Request) -> Response:
 async def finalize(upload: UploadRequest) -> Response | Reply:
     caller = upload.caller
     upload_id = parse_upload_id(upload.path["upload_id"])
-    described = protocol.parse_finalize(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
+    described = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_finalize)
     session = await chunk_completion.complete(
         upload_id, caller, dialect=Dialect.MEDIA, described=described, request_id=upload.request_id
     )
@@ -243,7 +242,7 @@ class _ChunkForm:
     def __init__(self, upload: UploadRequest) -> None:
         self._upload = upload
         # The limit of the chunk is known once its session is found.
-        self._events = FormEvents(upload.body, _parser_of(upload), LARGEST)
+        self._events = FormEvents(upload, LARGEST)
         self._fields = FieldCollector()
         self._spool: SpooledBody | None = None
 
@@ -297,7 +296,7 @@ class _MediaForm(FormIntake[uuid.UUID]):
         max_size: int | None = None,
         part_name: str = "file",
     ) -> None:
-        super().__init__(upload, _parser_of(upload), FieldCollector(), LARGEST)  # each file has a limit of its own
+        super().__init__(upload, FieldCollector(), LARGEST)  # each file has a limit of its own
         self._max_files = max_files
         self._kind = kind
         self._max_size = max_size
@@ -331,12 +330,6 @@ class _MediaForm(FormIntake[uuid.UUID]):
         form, in_query = self.fields.values, self.upload.head.query
         values = {name: form.get(name) or in_query.get(name) for name in ("post_id", "media_type")}
         return values | ({"media_type": self._kind} if self._kind else {})
-
-
-def _parser_of(upload: UploadRequest) -> FormParser:
-    require_whole_body(upload.head)
-    heads.refuse_content_encoding(upload.head)
-    return FormParser(upload.head.headers.get("content-type", ""))
 
 
 async def _media_response(file_id: uuid.UUID) -> Response:

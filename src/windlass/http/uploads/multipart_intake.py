@@ -15,18 +15,10 @@ from windlass.http.problem_responses import problem_of
 from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel.errors import FileTooLarge, Problem
 from windlass.kernel.principals import Principal
-from windlass.protocols.form import (
-    FieldCollector,
-    FormEvent,
-    FormFields,
-    FormParser,
-    LateFields,
-    PartBegan,
-    PartData,
-    PartEnded,
-)
+from windlass.protocols.dialects import require_whole_body
+from windlass.protocols.form_fields import FieldCollector, LateFields
+from windlass.protocols.form_parser import FormEvent, PartBegan, PartData, PartEnded, parser_of
 from windlass.protocols.intents import Description
-from windlass.receiving.body import ByteSource
 from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.contract import Buffer, StoreError
 
@@ -39,9 +31,11 @@ class FormEvents:
     ``limit``: bytes that all files together may have.
     """
 
-    def __init__(self, body: ByteSource, parser: FormParser, limit: int) -> None:
-        self._body = body
-        self._parser = parser
+    def __init__(self, upload: UploadRequest, limit: int) -> None:
+        """Raises BadRequest, UnsupportedMediaType for a body that is no form, or only a part of one."""
+        require_whole_body(upload.head)
+        self._body = upload.body
+        self._parser = parser_of(upload.head)
         self._pending: list[FormEvent] = []
         self._part_is_open = False
         self.file_bytes = 0
@@ -88,12 +82,10 @@ class ReceivedFile(Generic[T]):
 class FormIntake(ABC, Generic[T]):
     """All files of one form. A subclass decides what its fields mean and which errors concern the whole form."""
 
-    def __init__(
-        self, upload: UploadRequest, parser: FormParser, fields: FieldCollector | FormFields, limit: int
-    ) -> None:
+    def __init__(self, upload: UploadRequest, fields: FieldCollector, limit: int) -> None:
         self.upload = upload
         self.fields = fields
-        self.events = FormEvents(upload.body, parser, limit)
+        self.events = FormEvents(upload, limit)
         self.received: list[ReceivedFile[T]] = []
 
     async def receive(self) -> list[ReceivedFile[T]]:

@@ -1,4 +1,5 @@
-"""What every endpoint that receives a body shares: the request, its caller, and refusals while bytes still arrive."""
+"""What every endpoint that receives a body shares: the request, its caller, its reply, and refusals while bytes still
+arrive."""
 
 from __future__ import annotations
 
@@ -20,12 +21,11 @@ from windlass.http import query_parameters, request_head
 from windlass.http.authentication import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
-from windlass.http.uploads.upload_responses import client_gone_response, response_of
 from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
-from windlass.protocols import media_types, rufh, tus
+from windlass.protocols import ietf, media_types, tus
 from windlass.protocols.dialects import Dialect, resumable_dialect
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head, Reply
@@ -144,6 +144,27 @@ def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: Re
     return answer
 
 
+def response_of(reply: Reply | Response) -> Response:
+    """``reply`` itself, if it is a response already."""
+    if isinstance(reply, Response):
+        return reply
+    if reply.body is None:
+        return Response(status_code=reply.status, headers=dict(reply.headers))
+    return JSONResponse(reply.body, status_code=reply.status, headers=dict(reply.headers))
+
+
+def created_file_response(record: Mapping[str, Any]) -> Response:
+    """201 and the record. The ETag is that of the bytes once their checksum is known: Uppy 5 waits for an ETag after a
+    form that it was told to send (http-api section 5)."""
+    headers = {"Location": urls.location(f"/files/{record['id']}/"), "ETag": f'"{record["checksum"] or record["id"]}"'}
+    return JSONResponse(dict(record), status_code=201, headers=headers)
+
+
+def client_gone_response() -> Response:
+    """For a client that has disconnected: nobody reads this."""
+    return Response(status_code=499)
+
+
 async def _admit(upload: UploadRequest) -> None:
     """Admit the caller; a form of a Django page later, once its CSRF field has arrived, which is before any file."""
     try:
@@ -176,7 +197,7 @@ def _refused(problem: Problem, upload: UploadRequest) -> Response:
         response = problem_response(problem, upload.request)
         response.headers.update(tus.refused(problem))
         return response
-    refusal = rufh.refused(problem)
+    refusal = ietf.refused(problem)
     document = problem.document(upload.request.url.path, upload.request_id)
     return JSONResponse(
         document | dict(refusal.members),

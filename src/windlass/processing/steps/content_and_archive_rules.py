@@ -13,7 +13,7 @@ from typing import Any
 
 from windlass.kernel.media_types import ARCHIVES, matches
 from windlass.processing.contract import About, Facts, Rejection, StepContext, StepResult
-from windlass.processing.formats.archives.survey import LARGEST_INTEGER, RATIO_CHECKED_FROM
+from windlass.processing.formats.archives.inspection import LARGEST_INTEGER, RATIO_CHECKED_FROM
 
 #: The fact of an accepted file that lists what could not be measured: sentences, each shown as a check.
 NOT_MEASURED = "not_measured"

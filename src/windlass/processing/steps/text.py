@@ -152,7 +152,7 @@ def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str
     if plain_text.is_binary(context.file.read(MB), kind, codec):
         return iter(())
     context.file.seek(0)
-    return plain_text.decoded(blocks(context.file, 2 * MOST_BYTES), codec)
+    return encodings.decode_pieces(blocks(context.file, 2 * MOST_BYTES), codec)
 
 
 def _read_whole(context: StepContext, sink: TextRendition, most: int) -> bytes:

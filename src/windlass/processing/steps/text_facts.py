@@ -113,7 +113,7 @@ class _TextReader:
         return self.count >= int(self._context.facts["size"])
 
     def texts(self) -> Iterator[str]:
-        for text in plain_text.decoded(self._blocks(), self._codec):
+        for text in encodings.decode_pieces(self._blocks(), self._codec):
             self._counting.add(text)
             yield text
 
