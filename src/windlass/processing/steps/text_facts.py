@@ -84,7 +84,7 @@ class TextFacts:
         facts |= reader.counts()
         if kind in _HTML:
             title, language = html_text.title_and_language(encodings.decoder(codec).decode(head))
-            facts |= {name: shorten(said) for name, said in (("title", title), ("language", language)) if said}
+            facts |= {name: shorten(text) for name, text in (("title", title), ("language", language)) if text}
         if reader.count < size:
             facts["counted_bytes"] = reader.count
         return StepResult(facts, detail=f"{facts['lines']} lines, {facts['encoding']}")
