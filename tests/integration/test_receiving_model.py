@@ -349,7 +349,7 @@ class Receiving(RuleBasedStateMachine):
     @rule(model=uploads | parts)
     def expire(self, model: Model) -> None:
         UploadSession.objects.filter(id=model.id).update(expires_at=now() - timedelta(hours=1))
-        files.expire_uploads()
+        files.clean_up_uploads()
         if not model.complete and not model.gone:
             model.gone = True
             self._fail_what_waits_for(model)

@@ -143,8 +143,6 @@ class _Calls:
 
 
 def _blocking(flow: Callable[Concatenate[_Calls, P], Flow[T]]) -> Callable[Concatenate[Client, P], T]:
-    """Return the method of Client that runs this call."""
-
     @wraps(flow)
     def method(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return client._run(flow(client._calls, *args, **kwargs))
@@ -155,8 +153,6 @@ def _blocking(flow: Callable[Concatenate[_Calls, P], Flow[T]]) -> Callable[Conca
 def _awaited(
     flow: Callable[Concatenate[_Calls, P], Flow[T]],
 ) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    """Return the method of AsyncClient that runs this call."""
-
     @wraps(flow)
     async def method(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await client._run(flow(client._calls, *args, **kwargs))

@@ -49,7 +49,6 @@ def default_store(settings: Settings) -> str:
 
 
 def store_settings(settings: Settings, name: str) -> Settings | None:
-    """The settings of the store of this name; None where there is none."""
     if name in PLAIN_STORES:
         return _plain(settings, name)
     return named_stores(settings).get(name)

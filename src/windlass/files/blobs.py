@@ -136,7 +136,6 @@ def has_moved(row: Blob | Rendition) -> bool:
 
 
 def _lock_file(asset: FileAsset) -> uuid.UUID | None:
-    """Lock the file's row; return the id of its blob."""
     rows = FileAsset.objects.select_for_update().filter(id=asset.id)
     return rows.values_list("blob_id", flat=True).first()
 

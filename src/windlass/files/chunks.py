@@ -48,7 +48,6 @@ class ClaimedChunk:
 
 
 def chunk_layout(session: UploadSession) -> ChunkLayout:
-    """Return the chunk layout of a chunked session."""
     assert session.size is not None
     assert session.chunk_size is not None
     return ChunkLayout(session.size, session.chunk_size)
@@ -102,7 +101,6 @@ def release_chunk(held: ChunkClaim) -> None:
 
 
 def received_chunks(session: UploadSession) -> Sequence[int]:
-    """Return the indexes of the received chunks, in order."""
     return list(_received(session.id).order_by("index").values_list("index", flat=True))
 
 
@@ -124,7 +122,6 @@ def contiguous_chunk_count(upload_id: uuid.UUID, known: int, *, at_most: int = 2
 
 
 def chunk_store_states(session: UploadSession) -> list[dict[str, Any]]:
-    """Return the store's state of each received chunk, in order."""
     return list(_received(session.id).order_by("index").values_list("store_state", flat=True))
 
 

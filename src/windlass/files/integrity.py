@@ -69,7 +69,6 @@ def require_intact(blob: Blob) -> None:
 
 
 def describe_damage(blob: Blob) -> str:
-    """Describe the damage for clients."""
     what = {Damage.MISSING: "missing", Damage.UNREADABLE: "unreadable"}.get(
         Damage(blob.damage), "not what was received"
     )

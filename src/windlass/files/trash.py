@@ -48,7 +48,6 @@ def restore_from_trash(recorder: Recorder, asset: FileAsset) -> bool:
 
 
 def trashed_files(principal: Principal) -> QuerySet[FileAsset]:
-    """Files that this principal may restore."""
     trashed = FileAsset.objects.select_related("blob").filter(trash_until__gt=now())
     return trashed if principal.staff else trashed.filter(owner=principal.owner)
 

@@ -195,7 +195,6 @@ def describe_upload(session: UploadSession, values: dict[str, Any]) -> None:
 
 
 def forget_upload(upload_id: uuid.UUID) -> None:
-    """Delete the session's row."""
     UploadSession.objects.filter(id=upload_id).delete()
 
 
@@ -212,7 +211,6 @@ def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
-    """Return sessions that ended before this time."""
     return _in_batches(UploadSession.objects.filter(ended_at__lt=ended_before))
 
 

@@ -150,6 +150,5 @@ def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_recognizable(name: str) -> bool:
-    """Whether the type can be recognized by content."""
     in_tables = name in CONTAINERS or any(name in family for family in FAMILIES)
     return in_tables or has_signature(name) or is_text(name) or _is_one_of(name, RECOGNIZED)

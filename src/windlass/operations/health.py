@@ -58,7 +58,6 @@ class Check:
     _kept: dict[str, Any] = field(default_factory=dict, init=False)
 
     def forget(self) -> None:
-        """Drop the kept result."""
         self._until = 0.0
 
     async def result(self) -> dict[str, Any]:

@@ -91,7 +91,6 @@ def sweep() -> CleanupReport:
 
 
 def housekeeping() -> CleanupReport:
-    """Run the tasks that may wait an hour."""
     return _run(task for task in TASKS if task.hourly)
 
 
