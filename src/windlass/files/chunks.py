@@ -73,7 +73,7 @@ def claim_chunk(
 
 
 def accept_chunk(
-    held: ChunkClaim,
+    claim: ChunkClaim,
     session: UploadSession,
     size: int,
     sha256: str,
@@ -87,16 +87,16 @@ def accept_chunk(
         counted = UploadSession.objects.filter(id=session.id, status=UploadStatus.ACTIVE).update(
             offset=F("offset") + size, expires_at=moment + timedelta(hours=ttl_hours), updated_at=moment
         )
-        kept = UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
+        accepted = UploadChunk.objects.filter(id=claim.id, claim_epoch=claim.epoch, state=ChunkState.CLAIMED).update(
             state=ChunkState.RECEIVED, sha256=sha256, store_state=store_state or {}, **CHUNK_CLAIMS.released()
         )
-        if not counted or not kept:
-            raise ClaimLost(str(held.id))
+        if not counted or not accepted:
+            raise ClaimLost(str(claim.id))
 
 
-def release_chunk(held: ChunkClaim) -> None:
+def release_chunk(claim: ChunkClaim) -> None:
     """Release the claim of a chunk that was not received."""
-    claimed = UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED)
+    claimed = UploadChunk.objects.filter(id=claim.id, claim_epoch=claim.epoch, state=ChunkState.CLAIMED)
     claimed.update(**CHUNK_CLAIMS.released())
 
 

@@ -198,10 +198,10 @@ def _files_of(session: UploadSession) -> int:
 
 def _open_account(owner: str) -> bool:
     """Create and count the account. False if it exists already."""
-    _, made = OwnerAccount.objects.get_or_create(owner=owner)
-    if made:
+    _, created = OwnerAccount.objects.get_or_create(owner=owner)
+    if created:
         OwnerAccount.objects.filter(owner=owner).update(**_counted(owner))
-    return made
+    return created
 
 
 def _counted(owner: str) -> dict[str, int]:

@@ -214,9 +214,9 @@ def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
     return _in_batches(UploadSession.objects.filter(ended_at__lt=ended_before))
 
 
-def _in_batches(found: QuerySet[UploadSession]) -> Iterator[UploadSession]:
+def _in_batches(sessions: QuerySet[UploadSession]) -> Iterator[UploadSession]:
     """Iterate in batches, so that the caller may change the table and take long between two rows."""
-    ordered = found.order_by("id")
+    ordered = sessions.order_by("id")
     batch = list(ordered[:_BATCH])
     while batch:
         yield from batch
