@@ -46,9 +46,9 @@ from windlass.kernel.errors import (  # noqa: E402
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import concatenation, sequential, single, transfer  # noqa: E402
+from windlass.receiving import concatenation, lease, sequential, single, transfer  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
-from windlass.receiving.body import RequestBody  # noqa: E402
+from windlass.receiving.body import ClientGone, RequestBody  # noqa: E402
 from windlass.receiving.session import Outcome  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
 
@@ -544,3 +544,30 @@ def test_a_body_beyond_the_length_is_refused_before_a_byte_is_read() -> None:
     with pytest.raises(PastDeclaredLength):
         append(upload, 0, body([b"abcde"]), body_length=5)
     assert run(sequential.query(upload, who, dialect="tus")).state.offset == 0
+
+
+def test_a_query_reports_what_a_writer_commits_while_the_session_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = begin(size=10).state.upload_id
+    loaded = asyncio.Event()
+    load = sequential.in_database
+
+    async def write() -> None:
+        with lease.writers.registered(upload):
+            await loaded.wait()
+            with suppress(ClientGone):
+                await sequential.append(Append(upload, 0), who, body([b"abc"], breaks=True), dialect="tus")
+
+    async def query() -> int:
+        writer = asyncio.create_task(write())
+
+        async def load_until_the_writer_has_ended(*arguments: Any) -> Any:
+            session = await load(*arguments)
+            loaded.set()
+            await asyncio.wait([writer])
+            return session
+
+        monkeypatch.setattr(sequential, "in_database", load_until_the_writer_has_ended)
+        offset: int = (await sequential.query(upload, who, dialect="tus")).state.offset
+        return offset
+
+    assert run(query()) == 3

@@ -10,7 +10,7 @@ import pytest
 
 from windlass.files import media_rules
 from windlass.processing.contract import Rejection, StepContext
-from windlass.processing.steps.content_rules import MediaRules
+from windlass.processing.steps.content_and_archive_rules import MediaRules
 
 MB = 1024 * 1024
 BUILT_IN = media_rules.parse_media_rules(

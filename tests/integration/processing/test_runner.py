@@ -108,7 +108,7 @@ def test_an_internal_error_repeats_the_steps_since_the_last_save(monkeypatch) ->
             raise RuntimeError("there is a hole in the boat")
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "delete_stale_renditions", fail)
+        patched.setattr(runner, "_delete_stale_renditions", fail)
         processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
     job = job_of(asset, Stage.INTAKE)
     assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 1)

@@ -30,13 +30,12 @@ from tests.integration.processing.received_files import (
 from windlass.files.api import FileStatus, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.processing import process_sandbox
+from windlass.processing import worker_sandbox
 from windlass.processing.contract import Cancelled, PermanentError, StepError
 from windlass.processing.sandbox import client
-from windlass.processing.sandbox.client import Sandbox
+from windlass.processing.sandbox.client import ORDERS_PER_CHILD, Order, Sandbox, Session
 from windlass.processing.sandbox.exit_status import StepDied
 from windlass.processing.sandbox.lockdown import Limits
-from windlass.processing.sandbox.session import ORDERS_PER_CHILD, Order, Session
 from windlass.processing.step_workspace import local_file
 
 PLANS = """
@@ -290,13 +289,13 @@ def test_a_file_that_fails_before_the_gate_is_not_served(monkeypatch: pytest.Mon
 
 def test_libraries_of_unused_steps_are_not_preloaded(tmp_path, settings) -> None:
     """Each would make every fork dearer. A step that is asked for all the same still finds its library."""
-    unexpected = process_sandbox.unexpected_steps()
+    unexpected = worker_sandbox.unexpected_steps()
     assert "ocr" in unexpected
     assert not {"type", "thumbnail", "trial"} & set(unexpected)
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[default]\nocr = true\n")
     settings(WINDLASS_PROFILES=profiles)
-    assert "ocr" not in process_sandbox.unexpected_steps()
+    assert "ocr" not in worker_sandbox.unexpected_steps()
     with (
         open(os.devnull, "rb") as file,
         closing(Sandbox(unexpected=["trial"])) as sandbox,

@@ -1,6 +1,6 @@
 """Reprocess, release, delete and restore files, and apply retention. Jobs of the file are cancelled or resumed with it.
 
-``files.deletion`` changes the records; this module adds what happens to the file's jobs.
+The files app changes the records; this module adds what happens to the file's jobs.
 """
 
 from __future__ import annotations

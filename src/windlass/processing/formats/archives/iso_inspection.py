@@ -1,18 +1,15 @@
-"""Survey of a disc image (ISO 9660, with the second directory tree of Joliet). After ECMA-119, 8.4 and 9.1."""
+"""Inspection of a disc image (ISO 9660, with the second directory tree of Joliet). After ECMA-119, 8.4 and 9.1."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import file_part
+from windlass.processing.formats.archives.inspection import Entry, Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import FilePart
 from windlass.processing.formats.read_limits import MB
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
 
 _SECTOR, _FIRST = 2048, 16
 _LARGEST_DIRECTORY = 64 * MB
@@ -20,22 +17,22 @@ _IS_DIRECTORY = 2
 _PRIMARY, _SUPPLEMENTARY, _LAST = 1, 2, 255
 
 
-def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey from the tree with the larger claim; each content is read once. Raises Unreadable."""
-    trees: list[Survey] = []
-    surveyed: set[int] = set()
+def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection from the tree with the larger claim; each content is read once. Raises Unreadable."""
+    trees: list[Inspection] = []
+    inspected: set[int] = set()
     for root, is_joliet in _roots(file):
-        tree = Survey(found.packed) if trees else found
+        tree = Inspection(inspection.packed) if trees else inspection
         for name, start, size, is_directory in _walk(file, root, is_joliet=is_joliet):
             if not tree.add(Entry(name, 0 if is_directory else size, is_directory=is_directory)):
                 break
-            if size and not is_directory and start not in surveyed:
-                surveyed.add(start)
-                surveyor.survey_nested(file_part(file, start, size))
+            if size and not is_directory and start not in inspected:
+                inspected.add(start)
+                inspector.inspect_nested(FilePart(file, start, size))
         trees.append(tree)
     if not trees:
         raise Unreadable("The disc image is damaged: it has no directory.")
-    found.entries, found.unpacked = max(each.entries for each in trees), max(each.unpacked for each in trees)
+    inspection.entries, inspection.unpacked = max(each.entries for each in trees), max(each.unpacked for each in trees)
 
 
 def _roots(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:

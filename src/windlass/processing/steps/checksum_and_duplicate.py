@@ -1,4 +1,4 @@
-"""Compute the SHA-256 of the file and compare it with the expected one."""
+"""Compute the SHA-256 of the file, compare it with the expected one, and find an earlier file with the same content."""
 
 from __future__ import annotations
 
@@ -36,13 +36,33 @@ class Checksum:
         return StepResult({"checksum": digest}, verdict=verdict, detail="" if verdict else f"SHA-256, {comparison}")
 
 
+class Duplicate:
+    """Only the owner's own files are compared: nobody learns that somebody else has a file."""
+
+    about = About(
+        name="duplicate",
+        stage="intake",
+        title="Looking for the same content",
+        order=30,
+        isolated=False,
+        gives={
+            "duplicate_of": "id of the earlier file with the same content",
+        },
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        original = context.find_original(context.facts["checksum"])
+        detail = f"The same content as file {original}" if original else "New content"
+        return StepResult({"duplicate_of": original}, detail=detail)
+
+
 def _digest(context: StepContext) -> str:
     size: int = context.facts["size"]
-    digest, seen = hashlib.sha256(), 0
+    digest, read = hashlib.sha256(), 0
     while block := context.file.read(BLOCK_SIZE):
         digest.update(block)
-        seen += len(block)
-        context.report(100 * seen // max(size, 1))
-    if seen != size:
-        raise TransientError(f"The store gave {seen} of {size} bytes.")
+        read += len(block)
+        context.report(100 * read // max(size, 1))
+    if read != size:
+        raise TransientError(f"The store gave {read} of {size} bytes.")
     return digest.hexdigest()

@@ -1,44 +1,42 @@
-"""Survey of a file that is compressed as a whole, such as ``.gz`` and ``.xz``; a tar in it is listed."""
+"""Inspection of a file that is compressed as a whole, such as ``.gz`` and ``.xz``; a tar in it is listed."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from windlass.processing.formats.archives import archive_types, tar_survey
+from windlass.processing.formats.archives import archive_types, tar_inspection
 from windlass.processing.formats.archives.decompressors import COMPRESSIONS
-from windlass.processing.formats.archives.survey import Survey
-from windlass.processing.formats.archives.unpacking import unpack
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import UnpackedFile
+from windlass.processing.formats.read_limits import round_up
 
 _XZ_HEADER = _XZ_FOOTER = 12
 _LARGEST_XZ_INDEX = 1024 * 1024
 
 
-def survey(file: BinaryIO, kind: str, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey. Raises Unreadable, LimitPassed, NotMeasured."""
-    found.listed = False
-    if kind == archive_types.XZ and not surveyor.depth:
-        found.unpacked = _declared_xz_size(file, surveyor.meter.limit)
-        if found.unpacked > surveyor.meter.limit:
+def inspect(kind: str, file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection. Raises Unreadable, LimitPassed, NotMeasured."""
+    inspection.listed = False
+    if kind == archive_types.XZ and not inspector.depth:
+        inspection.unpacked = _declared_xz_size(file, inspector.meter.limit)
+        if inspection.unpacked > inspector.meter.limit:
             return
-    content, unpacked = unpack(file, COMPRESSIONS[kind], surveyor.meter)
-    found.sizes, found.unpacked = "counted", 0
+    content = UnpackedFile(file, COMPRESSIONS[kind], inspector.meter)
+    inspection.sizes, inspection.unpacked = "counted", 0
     try:
         if archive_types.is_tar(content.read(512)):
             content.seek(0)
-            found.listed = True
-            tar_survey.survey(content, found, surveyor)
-        elif surveyor.measures:
-            surveyor.survey_nested(content)
+            inspection.listed = True
+            tar_inspection.inspect(content, inspection, inspector)
+        elif inspector.measures:
+            inspector.inspect_nested(content)
         content.seek(0, 2)
     finally:
-        found.unpacked = max(found.unpacked, unpacked.counted)
-        found.has_trailing = unpacked.has_trailing
-        found.largest = max(found.largest, 0 if found.listed else unpacked.counted)
+        inspection.unpacked = max(inspection.unpacked, content.counted)
+        inspection.has_trailing = content.has_trailing
+        inspection.largest = max(inspection.largest, 0 if inspection.listed else content.counted)
 
 
 def _declared_xz_size(file: BinaryIO, limit: int) -> int:
@@ -74,7 +72,7 @@ def _xz_stream(file: BinaryIO, end: int) -> tuple[int, int] | None:
     numbers = list(_xz_numbers(file.read(index_size - 4)[1:]))
     count, records = numbers[0] if numbers else 0, numbers[1:]
     packed, unpacked = records[: 2 * count : 2], records[1 : 2 * count : 2]
-    start = index_start - sum(-(-size // 4) * 4 for size in packed) - _XZ_HEADER
+    start = index_start - sum(round_up(size, 4) for size in packed) - _XZ_HEADER
     return (start, sum(unpacked)) if start >= 0 else None
 
 

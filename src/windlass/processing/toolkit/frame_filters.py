@@ -1,16 +1,21 @@
-"""Decoded video frames as they are displayed: rotated, with square pixels, in SDR colours and one size."""
+"""FFmpeg filter graphs for decoded frames: audio through a chain of filters, video as it is displayed.
+
+A stream may change the format of its frames at any time. Displayed frames are rotated, with square pixels, in SDR
+colours and one size.
+"""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from windlass.processing.toolkit.filter_graph import StreamFilter, new_graph
-
-#: Transfer functions of high dynamic range (ITU-T H.273): PQ and HLG.
-HDR = {16, 18}
+#: Names and arguments of filters.
+Filters = Sequence[tuple[str, str]]
+#: Transfer functions of high dynamic range (ITU-T H.273) and their names.
+HDR = {16: "pq", 18: "hlg"}
 #: swscale's names of colour matrices by their H.273 numbers; for others swscale chooses.
 MATRICES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc"}
 RANGES = {1: "tv", 2: "pc"}
@@ -31,6 +36,74 @@ _ROTATIONS: dict[tuple[int, ...], RotationFilters] = {
     (0, 1, 1, 0): (("transpose", "cclock_flip"),),
     (0, -1, -1, 0): (("transpose", "clock_flip"),),
 }
+
+
+class StreamFilter:
+    """Filters the frames of one stream. A frame of another format replaces the graph."""
+
+    def __init__(self) -> None:
+        self._format: Hashable = None
+        self._graph: Any = None
+
+    def push_frame(self, frame: Any, frame_format: Hashable, build: Callable[[], Any]) -> list[Any]:
+        """Return the filtered frames that are ready. ``build`` creates the graph for the frame's format."""
+        flushed = []
+        if frame_format != self._format:
+            flushed = self.flush()
+            self._graph, self._format = build(), frame_format
+        self._graph.push(frame)
+        return flushed + self._ready_frames()
+
+    def flush(self) -> list[Any]:
+        """Return the frames that are still in the graph, at the end of the stream."""
+        if self._graph is None:
+            return []
+        self._graph.push(None)
+        frames, self._graph, self._format = self._ready_frames(), None, None
+        return frames
+
+    def _ready_frames(self) -> list[Any]:
+        import av
+
+        frames = []
+        try:
+            while True:
+                frames.append(self._graph.pull())
+        except (av.BlockingIOError, av.EOFError):
+            return frames
+
+
+class AudioFilter(StreamFilter):
+    """Passes decoded audio through a chain of filters."""
+
+    def __init__(self, filters: Filters) -> None:
+        super().__init__()
+        self._filters = filters
+
+    def push(self, frame: Any) -> list[Any]:
+        frame_format = (frame.format.name, frame.sample_rate, frame.layout.name, frame.time_base)
+        return self.push_frame(frame, frame_format, lambda: self._build(frame))
+
+    def _build(self, frame: Any) -> Any:
+        graph = new_graph()
+        source = {
+            "sample_rate": str(frame.sample_rate),
+            "sample_fmt": frame.format.name,
+            "time_base": str(frame.time_base),
+            "channel_layout": frame.layout.name,
+        }
+        nodes = [graph.add("abuffer", **source), *(graph.add(name, arguments) for name, arguments in self._filters)]
+        graph.link_nodes(*nodes, graph.add("abuffersink")).configure()
+        return graph
+
+
+def new_graph() -> Any:
+    """Return an empty graph that runs in this thread."""
+    from av.filter import Graph
+
+    graph = Graph()
+    graph.threads = 1
+    return graph
 
 
 @dataclass(frozen=True, slots=True)

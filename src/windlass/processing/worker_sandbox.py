@@ -1,21 +1,24 @@
-"""The sandbox of this process: created at first use, with limits and mode from the settings."""
+"""The sandbox of this worker process: created at first use, with limits and mode from the settings."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import threading
+from contextlib import closing
 from functools import lru_cache
+from pathlib import Path
 
 import structlog
 
 from windlass import conf
 from windlass.conf import MB
 from windlass.processing.contract import About
-from windlass.processing.registry import installed
+from windlass.processing.registry import installed, step
 from windlass.processing.sandbox.capability_level import CapabilityLevel, measure
-from windlass.processing.sandbox.client import Sandbox
+from windlass.processing.sandbox.client import Order, Sandbox
 from windlass.processing.sandbox.lockdown import Limits, Mode
+from windlass.processing.step_result import checked_result
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +53,23 @@ def step_limits(about: About | None = None) -> Limits:
     if about is not None and about.long:
         return Limits(memory, settings.long_step_timeout_seconds, settings.long_step_output_mb * MB, settings.sandbox)
     return Limits(memory, settings.step_timeout_seconds, mode=settings.sandbox)
+
+
+def detect_types(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Detect a local file's type and the further types of the same bytes by the step ``type``, without records.
+
+    Raises StepError where the type cannot be detected, OSError where the file cannot be read.
+    """
+    type_step = step("type")
+    with (
+        path.open("rb") as file,
+        closing(Sandbox(unexpected=installed().keys() - {type_step.about.name})) as sandbox,
+        sandbox.session(file.fileno(), None, step_limits(type_step.about)) as session,
+    ):
+        facts = {"filename": path.name, "size": path.stat().st_size}
+        answer = session.run(Order("type", facts, {}), lambda _: None, threading.Event())
+    detected = checked_result(type_step.about, answer, 0).facts
+    return str(detected["mime_type"]), tuple(detected.get("also") or ())
 
 
 def sandbox_level() -> CapabilityLevel:

@@ -1,4 +1,4 @@
-"""Make thumbnails with libvips: upright, in sRGB, without metadata, never enlarged."""
+"""Shrink and encode thumbnails with libvips: upright, in sRGB, without metadata, never enlarged."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any, BinaryIO
 
 from windlass.processing.contract import MadeRendition, Makes, StepContext, StepResult
 from windlass.processing.toolkit import decode_limits, tone_mapping
+
+#: Quality of the encoders (1 to 100), and libwebp's effort (0 to 6).
+JPEG_QUALITY, WEBP_QUALITY, WEBP_EFFORT = 82, 80, 2
 
 NAME = "thumbnail"
 #: The rendition that each thumbnail step announces.
@@ -24,8 +27,6 @@ _COLOUR_MANAGEMENT: Mapping[str, Any] = {"output_profile": "srgb", "intent": "re
 MAX_PADDED_BYTES = 64 * 1024 * 1024
 #: Below this standard deviation of levels (0 to 255) a picture is blank.
 BLANK_DEVIATION = 4.0
-
-
 #: The operations of libvips that this module calls.
 _OPERATIONS = (
     "colourspace",
@@ -39,7 +40,7 @@ _OPERATIONS = (
 
 
 @cache
-def prepare() -> None:
+def load_operations() -> None:
     """Load the operations' signatures once for all children. Nothing is drawn: that would start threads."""
     import pyvips
 
@@ -181,7 +182,7 @@ def _write(context: StepContext, name: str, image: Any) -> MadeRendition:
     if context.profile["thumbnail_format"] == "jpeg":
         if image.hasalpha():
             image = image.flatten(background=255)
-        mime_type, data = "image/jpeg", image.jpegsave_buffer(Q=82, keep="none")
+        mime_type, data = "image/jpeg", image.jpegsave_buffer(Q=JPEG_QUALITY, keep="none")
     else:
-        mime_type, data = "image/webp", image.webpsave_buffer(Q=80, effort=2, keep="none")
+        mime_type, data = "image/webp", image.webpsave_buffer(Q=WEBP_QUALITY, effort=WEBP_EFFORT, keep="none")
     return context.add_rendition(name, mime_type, data, width=image.width, height=image.height)

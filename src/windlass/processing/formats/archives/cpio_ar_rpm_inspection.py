@@ -1,24 +1,22 @@
-"""Surveys of archives that are headers, each followed by its uncompressed content: cpio, ar (and deb), rpm."""
+"""Inspection of archives that are headers, each followed by its uncompressed content: cpio, ar (and deb), rpm."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import file_part
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import Entry, Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import FilePart
+from windlass.processing.formats.read_limits import round_up
 
 _LONGEST_NAME = 64 * 1024
 _SYMLINK, _DEVICES, _FOLDER, _KIND = 0o120000, (0o020000, 0o060000, 0o010000), 0o040000, 0o170000
 _RPM_LEAD, _RPM_HEADER = 96, b"\x8e\xad\xe8"
 
 
-def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey of a cpio archive: newc, crc, odc, and the old binary format in both byte orders.
+def inspect_cpio(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection of a cpio archive: newc, crc, odc, and the old binary format in both byte orders.
 
     Raises Unreadable.
     """
@@ -27,17 +25,17 @@ def survey_cpio(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
         file.seek(offset)
         head, mode, name_length, size, padding = _cpio_header(file)
         name = file.read(min(name_length, _LONGEST_NAME)).rstrip(b"\0").decode("utf-8", "replace")
-        start = offset + _round_up(head + name_length, padding)
+        start = offset + round_up(head + name_length, padding)
         if name == "TRAILER!!!":
             return
         kind = mode & _KIND
         link, device = kind == _SYMLINK, kind in _DEVICES
         entry = Entry(name, size, is_directory=kind == _FOLDER, is_link=link, is_device=device)
-        if not found.add(entry):
+        if not inspection.add(entry):
             return
         if size:
-            surveyor.survey_nested(file_part(file, start, size))
-        offset = start + _round_up(size, padding)
+            inspector.inspect_nested(FilePart(file, start, size))
+        offset = start + round_up(size, padding)
 
 
 def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
@@ -59,8 +57,8 @@ def _cpio_header(file: BinaryIO) -> tuple[int, int, int, int, int]:
     return 26, fields[3], fields[10], fields[11] << 16 | fields[12], 2
 
 
-def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey of an ar archive, with the long names of BSD. Raises Unreadable."""
+def inspect_ar(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection of an ar archive, with the long names of BSD. Raises Unreadable."""
     offset = 8
     while True:
         file.seek(offset)
@@ -76,14 +74,14 @@ def survey_ar(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
             length = min(int(name[3:]), size)
             name = file.read(min(length, _LONGEST_NAME)).rstrip(b"\0").decode("utf-8", "replace")
             start, size = start + length, size - length
-        if not found.add(Entry(name, size)):
+        if not inspection.add(Entry(name, size)):
             return
         if size:
-            surveyor.survey_nested(file_part(file, start, size))
+            inspector.inspect_nested(FilePart(file, start, size))
 
 
-def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey of an rpm package, whose one content is a compressed archive. Raises Unreadable."""
+def inspect_rpm(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection of an rpm package, whose one content is a compressed archive. Raises Unreadable."""
     size, offset = file.seek(0, 2), _RPM_LEAD
     for is_signature in (True, False):
         file.seek(offset)
@@ -92,13 +90,9 @@ def survey_rpm(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
             raise Unreadable("The package is damaged: one of its headers is wrong.")
         indexes, data = struct.unpack_from(">2I", head, 8)
         offset += 16 + 16 * indexes + data
-        offset = _round_up(offset, 8) if is_signature else offset
+        offset = round_up(offset, 8) if is_signature else offset
     if offset >= size:
         raise Unreadable("The package is damaged: it ends before its content.")
-    found.listed = False
-    found.unpacked = size - offset
-    surveyor.survey_nested(file_part(file, offset, size - offset))
-
-
-def _round_up(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
+    inspection.listed = False
+    inspection.unpacked = size - offset
+    inspector.inspect_nested(FilePart(file, offset, size - offset))

@@ -1,4 +1,4 @@
-"""Survey of a tar file: headers of ustar, GNU and pax, sparse files included, read forward. Long names are bounded.
+"""Inspection of a tar file: headers of ustar, GNU and pax, sparse files included, read forward. Long names are bounded.
 
 After POSIX.1-2008 (pax, "ustar interchange format") and the GNU tar manual, "Basic Tar Format" and "Storing Sparse
 Files".
@@ -7,22 +7,20 @@ Files".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.survey import Entry, Survey
-from windlass.processing.formats.archives.unpacking import FARTHEST, file_part
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import Entry, Inspection, Inspector
+from windlass.processing.formats.archives.unpacking import FARTHEST, FilePart
+from windlass.processing.formats.read_limits import round_up
 
 RECORD = 512
 _LONGEST_HEADER = 64 * 1024
 _DIRECTORY, _LINKS, _DEVICES, _SPARSE = b"5", b"12", b"346", b"S"
 
 
-def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey, up to the end mark or the end of the file between two entries. Raises Unreadable."""
+def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection, up to the end mark or the end of the file between two entries. Raises Unreadable."""
     records: dict[str, str] = {}
     offset = 0
     while (header := _read_record(file, offset)).strip(b"\0"):
@@ -30,20 +28,20 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
             raise Unreadable("The archive is damaged: one of its headers is wrong.")
         kind, size = header[156:157], _number(header[124:136])
         offset += RECORD
-        if kind in b"xLK" and kind:
+        if kind in b"xLK":
             records |= _extended_header(kind, file.read(min(size, _LONGEST_HEADER)))
-            offset += _round_up(size)
+            offset += round_up(size, RECORD)
             continue
         map_start, start = offset, offset + _sparse_records(file, header, offset)
-        size = 0 if kind in _LINKS + _DEVICES + _DIRECTORY else _content_size(records, size)
-        offset = start + _round_up(size)
+        size = int(records["size"]) if _is_number(records.get("size", "")) else size
+        size = 0 if kind in _LINKS + _DEVICES + _DIRECTORY else size
+        offset = start + round_up(size, RECORD)
         if kind != b"g":
-            if not found.add(
-                _entry(header, kind, _real_size(file, header, records, (map_start, start), size), records)
-            ):
+            real_size = _real_size(file, header, records, (map_start, start), size)
+            if not inspection.add(_entry(header, kind, real_size, records)):
                 return
             if size:
-                surveyor.survey_nested(file_part(file, start, size))
+                inspector.inspect_nested(FilePart(file, start, size))
         records = {}
     if offset > file.seek(0, 2):
         raise Unreadable("The archive is damaged: it ends in the middle of an entry.")
@@ -92,21 +90,13 @@ def _is_number(text: str) -> bool:
 
 def _entry(header: bytes, kind: bytes, size: int, records: dict[str, str]) -> Entry:
     prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
-    name = (
-        records.get("GNU.sparse.name")
-        or records.get("path")
-        or (f"{prefix}/{_text(header[:100])}" if prefix else _text(header[:100]))
-    )
-    link = bool(kind) and kind in _LINKS
-    plain = not link and kind not in _DEVICES + _DIRECTORY
-    return Entry(
-        name,
-        size if plain else 0,
-        is_directory=kind == _DIRECTORY,
-        is_link=link,
-        target=(records.get("linkpath") or _text(header[157:257])) if link else None,
-        is_device=bool(kind) and kind in _DEVICES,
-    )
+    short_name = f"{prefix}/{_text(header[:100])}" if prefix else _text(header[:100])
+    name = records.get("GNU.sparse.name") or records.get("path") or short_name
+    if kind in _LINKS:
+        return Entry(name, 0, is_link=True, target=records.get("linkpath") or _text(header[157:257]))
+    if kind in _DEVICES + _DIRECTORY:
+        return Entry(name, 0, is_directory=kind == _DIRECTORY, is_device=kind in _DEVICES)
+    return Entry(name, size)
 
 
 def _extended_header(kind: bytes, body: bytes) -> dict[str, str]:
@@ -121,23 +111,14 @@ def _extended_header(kind: bytes, body: bytes) -> dict[str, str]:
             break
         record = body[offset + len(length) + 1 : offset + int(length) - 1]
         key, _, value = record.partition(b"=")
-        if key.startswith(b"GNU.sparse.") or key in (b"path", b"linkpath", b"size"):
-            _add_record(records, key.decode("utf-8", "replace"), value.decode("utf-8", "replace"))
+        name, text = key.decode("utf-8", "replace"), value.decode("utf-8", "replace")
+        if name in ("GNU.sparse.offset", "GNU.sparse.numbytes"):  # one by one in format 0.0
+            sparse_map = records.get("GNU.sparse.map")
+            records["GNU.sparse.map"] = text if sparse_map is None else f"{sparse_map},{text}"
+        elif name.startswith("GNU.sparse.") or name in ("path", "linkpath", "size"):
+            records[name] = text
         offset += int(length)
     return records
-
-
-def _add_record(records: dict[str, str], key: str, value: str) -> None:
-    """Add a record; offsets and lengths of the map may come one by one (GNU.sparse format 0.0)."""
-    if key in ("GNU.sparse.offset", "GNU.sparse.numbytes"):
-        records["GNU.sparse.map"] = f"{records['GNU.sparse.map']},{value}" if "GNU.sparse.map" in records else value
-    else:
-        records[key] = value
-
-
-def _content_size(records: dict[str, str], size: int) -> int:
-    declared = records.get("size", "")
-    return int(declared) if _is_number(declared) else size
 
 
 def _number(field: bytes) -> int:
@@ -158,7 +139,3 @@ def _has_right_checksum(header: bytes) -> bool:
 
 def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "replace")
-
-
-def _round_up(size: int) -> int:
-    return -(-size // RECORD) * RECORD

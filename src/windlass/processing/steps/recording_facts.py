@@ -1,13 +1,16 @@
-"""Read the facts of audio and video: length, size, codecs, tags."""
+"""The facts of audio and video: length, size, codecs, and the tags of audio files."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from importlib import import_module
+from typing import Any, BinaryIO
 
-from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult
+from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult, damaged
 from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.toolkit import recording_length
+from windlass.processing.toolkit.frame_filters import HDR
 from windlass.processing.toolkit.recordings import (
     DEMUXERS,
     header_duration,
@@ -25,9 +28,24 @@ MAX_PACKETS_TO_FIRST_FRAME = 200
 MAX_FRAME_RATE = 1000
 
 MAX_STREAMS = 32
+_AUDIO_FORMAT = ("channels", "sample_rate")
 
-#: AVColorTransferCharacteristic of high dynamic range.
-HDR = {16: "pq", 18: "hlg"}
+#: mutagen's "easy" names, the same for every format.
+TAGS = ("title", "artist", "album", "albumartist", "composer", "date", "genre", "tracknumber", "discnumber")
+MAX_TAG_LENGTH = 500
+
+#: Module -> class of the format. mutagen has many more; each is code that hostile bytes could reach.
+TAG_FORMATS = {
+    "mutagen.aiff": "AIFF",
+    "mutagen.asf": "ASF",
+    "mutagen.easymp4": "EasyMP4",
+    "mutagen.flac": "FLAC",
+    "mutagen.mp3": "EasyMP3",
+    "mutagen.oggflac": "OggFLAC",
+    "mutagen.oggopus": "OggOpus",
+    "mutagen.oggvorbis": "OggVorbis",
+    "mutagen.wave": "WAVE",
+}
 
 
 class AvFacts:
@@ -83,6 +101,32 @@ class AvFacts:
         return StepResult(facts, detail=_summary(facts))
 
 
+class AudioTags:
+    """Adds to the tags of the container. Formats whose tags are not text keep those."""
+
+    about = About(
+        name="audio_tags",
+        stage="describe",
+        title="Reading the tags",
+        order=20,
+        isolated=True,
+        mime_types=("audio/*", "application/ogg"),
+        gives={
+            "tags": "tags by name: title, artist, album, albumartist, composer, date, genre, tracknumber, discnumber …",
+        },
+        libraries=tuple(TAG_FORMATS),
+    )
+
+    def run(self, context: StepContext) -> StepResult:
+        import mutagen
+
+        with damaged(mutagen.MutagenError, what="tags"):
+            tagged_file = mutagen.File(_BoundedFile(context.file), options=_formats(), easy=True)
+        tags = {} if tagged_file is None or tagged_file.tags is None else _known_tags(tagged_file.tags)
+        tags = {**(context.facts.get("tags") or {}), **tags}
+        return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
+
+
 def _facts(context: StepContext, container: Any) -> dict[str, Any]:
     video, audio = main_video_stream(container), main_audio_stream(container)
     facts: dict[str, Any] = {"container": DEMUXERS[context.facts["mime_type"]]}
@@ -105,14 +149,17 @@ def _stream_facts(container: Any) -> dict[str, Any]:
 
 
 def _stream_summary(stream: Any) -> dict[str, Any]:
-    context = stream.codec_context
-    found = {"type": "cover" if stream.type == "video" and is_cover(stream) else stream.type, "codec": _codec(stream)}
+    kind = "cover" if stream.type == "video" and is_cover(stream) else stream.type
+    summary = {"type": kind, "codec": _codec(stream)}
     if stream.language and stream.language != "und":
-        found["language"] = stream.language[:35]
-    for name in {"video": ("width", "height"), "audio": ("channels", "sample_rate")}.get(stream.type, ()):
-        if context is not None and getattr(context, name):
-            found[name] = getattr(context, name)
-    return found
+        summary["language"] = stream.language[:35]
+    names = {"video": ("width", "height"), "audio": _AUDIO_FORMAT}.get(stream.type, ())
+    return summary | _codec_values(stream, *names)
+
+
+def _codec_values(stream: Any, *names: str) -> dict[str, Any]:
+    """Return the values of the stream's decoder that are known."""
+    return {name: value for name in names if (value := getattr(stream.codec_context, name, None))}
 
 
 def _codec(stream: Any) -> str | None:
@@ -126,22 +173,18 @@ def _metadata_facts(context: StepContext, container: Any) -> dict[str, Any]:
     """Tags and what they say of time and place. Ogg has its tags in the stream."""
     audio = main_audio_stream(container)
     metadata = {**(audio.metadata if audio is not None else {}), **container.metadata}
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "tags": recording_tags.tags(metadata),
         "created_at": recording_tags.created_at(metadata),
         "location": recording_tags.location(metadata) if context.profile.get("show_location") else None,
     }
     # An empty location replaces the one that an earlier run stored under another profile.
-    return {name: value for name, value in found.items() if value or (name == "location" and name in context.facts)}
+    return {name: value for name, value in facts.items() if value or (name == "location" and name in context.facts)}
 
 
 def _audio_facts(stream: Any) -> dict[str, Any]:
-    codec, context = _codec(stream), stream.codec_context
-    facts: dict[str, Any] = {"codec": codec, "audio_codec": codec}
-    for name in ("channels", "sample_rate"):
-        if context is not None and getattr(context, name):
-            facts[name] = getattr(context, name)
-    return facts
+    codec = _codec(stream)
+    return {"codec": codec, "audio_codec": codec} | _codec_values(stream, *_AUDIO_FORMAT)
 
 
 def _video_facts(container: Any, stream: Any) -> dict[str, Any]:
@@ -192,12 +235,11 @@ def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
 
 def _timing(context: StepContext, facts: Facts, claimed: float | None, video_index: int | None) -> dict[str, Any]:
     """Length, bit rate, and the frame rate if the header has none or has it for another length."""
-    length = recording_length.measure_length(context, claimed)
-    seconds = length.seconds
+    seconds, count = recording_length.measure_length(context, claimed)
     if seconds is None:
         return {}
     timing: dict[str, Any] = {"duration": round(seconds, 3), "bitrate": int(context.facts["size"] * 8 / seconds)}
-    rate = length.count.frame_rate(video_index, seconds) if video_index is not None else None
+    rate = count.frame_rate(video_index, seconds) if video_index is not None else None
     stated = facts.get("fps", 0)
     # Interlaced frames may be counted twice, once for each field; then the header's rate is right.
     if rate and rate < MAX_FRAME_RATE and not rate / 2.1 < stated < rate * 1.02:
@@ -210,3 +252,33 @@ def _summary(facts: Facts) -> str:
     if "width" in facts:
         parts.append(f"{facts['width']}\N{MULTIPLICATION SIGN}{facts['height']}")
     return ", ".join(parts + [facts[key] for key in ("video_codec", "audio_codec") if facts.get(key)])
+
+
+class _BoundedFile:
+    """Limits reads to the file's size: mutagen requests as many bytes as the file claims, and Python allocates them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._end = file, file.seek(0, os.SEEK_END)
+        self.seek, self.tell = file.seek, file.tell
+        file.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        remaining = max(0, self._end - self._file.tell())
+        return self._file.read(remaining if size < 0 else min(size, remaining))
+
+
+def _formats() -> list[Any]:
+    return [getattr(import_module(module), name) for module, name in TAG_FORMATS.items()]
+
+
+def _known_tags(tags: Any) -> dict[str, str]:
+    """Formats without easy names (WAV, AIFF) have frames under other keys, which are ignored."""
+    known = {}
+    for name in TAGS:
+        try:
+            values = tags.get(name)
+        except ValueError:  # a Vorbis comment's key may be anything but this
+            continue
+        if isinstance(values, list) and values:
+            known[name] = "; ".join(str(value) for value in values)[:MAX_TAG_LENGTH]
+    return known

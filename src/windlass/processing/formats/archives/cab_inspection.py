@@ -1,16 +1,15 @@
-"""Survey of a Microsoft cabinet: the larger of the sizes of its files and of the blocks of its folders, as it claims
-them. After [MS-CAB] 2.2 to 2.6."""
+"""Inspection of a Microsoft cabinet: the larger of the sizes of its files and of the blocks of its folders, as claimed.
+
+After [MS-CAB] 2.2 to 2.6.
+"""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.survey import MOST_ENTRIES, Entry, Survey
-
-if TYPE_CHECKING:
-    from windlass.processing.formats.archives.surveyor import Surveyor
+from windlass.processing.formats.archives.inspection import MOST_ENTRIES, Entry, Inspection, Inspector
 
 _HEADER = struct.Struct("<4sIIIIIBBHHHHH")
 _FOLDER, _FILE, _DATA = struct.Struct("<IHH"), struct.Struct("<IIHHHH"), struct.Struct("<IHH")
@@ -18,9 +17,9 @@ _PREVIOUS, _NEXT, _RESERVE = 1, 2, 4
 _LONGEST_NAME = 256
 
 
-def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
-    """Fill in the survey. Raises Unreadable."""
-    del surveyor  # MSZIP, Quantum and LZX are not decompressed
+def inspect(file: BinaryIO, inspection: Inspection, inspector: Inspector) -> None:
+    """Fill in the inspection. Raises Unreadable."""
+    del inspector  # MSZIP, Quantum and LZX are not decompressed
     head = _read_exactly(file, 0, _HEADER.size)
     _, _, _, _, files_at, _, _, _, folders, files, flags, _, _ = _HEADER.unpack(head)
     offset, folder_reserve, data_reserve = _HEADER.size, 0, 0
@@ -33,8 +32,8 @@ def survey(file: BinaryIO, found: Survey, surveyor: Surveyor) -> None:
     for number in range(folders):
         data_at, blocks, _ = _FOLDER.unpack(_read_exactly(file, offset + number * (_FOLDER.size + folder_reserve), 8))
         declared += _folder_size(file, data_at, blocks, data_reserve)
-    _add_files(file, files_at, min(files, MOST_ENTRIES), found)
-    found.unpacked = max(found.unpacked, declared)
+    _add_files(file, files_at, min(files, MOST_ENTRIES), inspection)
+    inspection.unpacked = max(inspection.unpacked, declared)
 
 
 def _folder_size(file: BinaryIO, offset: int, blocks: int, reserve: int) -> int:
@@ -46,12 +45,12 @@ def _folder_size(file: BinaryIO, offset: int, blocks: int, reserve: int) -> int:
     return size
 
 
-def _add_files(file: BinaryIO, offset: int, count: int, found: Survey) -> None:
+def _add_files(file: BinaryIO, offset: int, count: int, inspection: Inspection) -> None:
     for _ in range(count):
         size = _FILE.unpack(_read_exactly(file, offset, _FILE.size))[0]
         name = _text(file, offset + _FILE.size)
         offset += _FILE.size + len(name) + 1
-        if not found.add(Entry(name.decode("utf-8", "replace"), size)):
+        if not inspection.add(Entry(name.decode("utf-8", "replace"), size)):
             return
 
 

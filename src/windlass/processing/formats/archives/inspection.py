@@ -1,16 +1,27 @@
-"""The facts of an archive, summed over its entries, whatever its format."""
+"""What an archive of any format holds and expands to: its entries, and the limits on counting them (zip bombs)."""
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
+
+from windlass.processing.contract import Unreadable
+from windlass.processing.formats.archives import archive_types
+from windlass.processing.formats.archives.decompressors import NotMeasured
+from windlass.processing.formats.archives.unpacking import UnpackMeter
 
 #: Entries that are read of one archive; its facts are sums over these. One more than a profile may allow, so that a
 #: larger archive breaks the profile's limit.
 MOST_ENTRIES = 100_001
+#: Depth to which nested archives are read. Software packed with all its dependencies is four or five deep.
+MOST_DEPTH = 12
+#: Entries of the archives in an archive, in all.
+MOST_INNER_ENTRIES = 1_000_000
 #: Bytes of the shortest archive.
 SHORTEST = 18
 #: The largest integer that every JSON parser reads exactly.
@@ -18,6 +29,7 @@ LARGEST_INTEGER = 2**53 - 1
 #: Below this many unpacked bytes no ratio is too high: a small file of one repeated letter is no bomb.
 RATIO_CHECKED_FROM = 10 * 1024 * 1024
 
+_READ_AT_RANDOM = (archive_types.ZIP, archive_types.SEVEN_ZIP, archive_types.RAR, archive_types.CAB, archive_types.ISO)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ARCHIVE = re.compile(r"\.(zip|jar|apk|tar|tgz|tbz2?|txz|gz|bz2|xz|zst|7z|rar|cab|iso)$", re.IGNORECASE)
 
@@ -48,7 +60,7 @@ def leaves_directory(name: str) -> bool:
 
 
 @dataclass(slots=True)
-class Survey:
+class Inspection:
     """Sums over the entries read so far.
 
     ``packed``: bytes of the file. ``sizes``: the source of the unpacked size: ``declared`` by the archive, ``counted``
@@ -91,8 +103,11 @@ class Survey:
         self._names[hash(entry.name)] += 1
         return True
 
-    def merge(self, other: Survey) -> None:
-        """Take the larger of each figure of a survey of the same bytes as another format."""
+    def mark_locked(self) -> None:
+        self.encrypted, self.unmeasured = True, "its table of contents is locked with a password"
+
+    def merge(self, other: Inspection) -> None:
+        """Take the larger of each figure of an inspection of the same bytes as another format."""
         if other.all_unpacked > self.all_unpacked:
             self.unpacked, self.inner_unpacked, self.sizes = other.unpacked, other.inner_unpacked, other.sizes
         for name in ("entries", "largest", "inner_entries", "unsafe", "nested", "overlapping"):
@@ -134,3 +149,63 @@ class Survey:
                 "duplicate_names": duplicates,
             }
         return facts
+
+
+FormatReader = Callable[[BinaryIO, Inspection, "Inspector"], None]
+
+
+@dataclass(slots=True)
+class Inspector:
+    """Inspects one file. ``readers``: of each type of archive. ``meter`` counts over every depth; what nested archives
+    hold is added to ``outer``."""
+
+    readers: Mapping[str, FormatReader]
+    meter: UnpackMeter
+    outer: Inspection
+    depth: int = 0
+
+    @property
+    def measures(self) -> bool:
+        """Whether sizes are counted by unpacking, which only the profile's limits need."""
+        return self.meter.measures
+
+    def inspect_nested(self, content: BinaryIO) -> None:
+        """Inspect an entry's content if it is an archive by its structure; a compressed one is read whole.
+
+        A damaged one counts as far as it can be read. Raises LimitPassed, NotMeasured.
+        """
+        if not self.measures:
+            return
+        kinds = archive_types.types_by_head(content)
+        for kind in kinds:
+            if kind != archive_types.ZIP:
+                self._inspect_inner(content, kind)
+        if archive_types.ZIP in kinds or archive_types.has_zip_entries(content):
+            self._inspect_inner(content, archive_types.ZIP)
+
+    def _inspect_inner(self, content: BinaryIO, kind: str) -> None:
+        if self.depth >= MOST_DEPTH:
+            raise NotMeasured(f"archives in it are more than {MOST_DEPTH} deep")
+        inner, bytes_held = Inspection(packed=0), 0
+        if kind in _READ_AT_RANDOM and getattr(content, "seeks_back_slowly", False):
+            content, bytes_held = self._in_memory(content)
+        try:
+            self.readers[kind](content, inner, Inspector(self.readers, self.meter, self.outer, self.depth + 1))
+        except Unreadable:
+            pass
+        finally:
+            self.meter.memory += bytes_held
+            self.outer.inner_entries += inner.entries
+            self.outer.largest = max(self.outer.largest, inner.largest)
+            self.outer.inner_unpacked = min(self.outer.inner_unpacked + inner.unpacked, LARGEST_INTEGER)
+        if self.outer.inner_entries > MOST_INNER_ENTRIES:
+            raise NotMeasured(f"the archives in it have more than {MOST_INNER_ENTRIES:,} entries")
+
+    def _in_memory(self, content: BinaryIO) -> tuple[BinaryIO, int]:
+        """The content in memory and its size; unchanged, and 0, where the memory left is too small."""
+        size = content.seek(0, 2)
+        if size > self.meter.memory:
+            return content, 0
+        self.meter.memory -= size
+        content.seek(0)
+        return io.BytesIO(content.read(size)), size
