@@ -99,7 +99,7 @@ class ServerProcess:
         )
 
     def _pid_of(self, role: str) -> int:
-        """Return the process of a role. It may just have been forked: the server is ready once its web process answers."""
+        """Return the id of a role's process, which may just have been forked: the ready line waits for web alone."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for process in self.processes():

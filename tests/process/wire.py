@@ -1,4 +1,4 @@
-"""HTTP over raw sockets, for tests of heads, incomplete bodies and silence; and the rows and objects that a server stored."""
+"""HTTP over raw sockets, for heads, incomplete bodies and silence; and the rows and objects that a server stored."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Wire:
         eventually(lambda: _unread_bytes(self.socket.getpeername()[1], self.socket.getsockname()[1]) == 0)
 
     def read_reply(self) -> Reply:
-        """Read the next reply to its last byte. Raises EOFError or ConnectionError if the server has closed the connection."""
+        """Read the next reply to its last byte. Raises EOFError or ConnectionError if the connection is closed."""
         got_100_continue = False
         status, headers = self._reply_head()
         if status == 100:
