@@ -72,7 +72,7 @@ def test_claims_of_a_restarted_process_are_released_and_fenced(database: Path) -
     name = f"web-{uuid.uuid4()}"
     old = files.claim_chunk(session, 0, name, 1000)
     assert isinstance(old, files.ChunkClaim)
-    assert files.release_chunk_claims(name) == 1
+    assert files.CHUNK_CLAIMS.release_all(name) == 1
     with pytest.raises(files.ClaimLost):
         files.accept_chunk(old, session, SIZE, "aa" * 32, ttl_hours=1)
     assert isinstance(files.claim_chunk(session, 0, "other", 10), files.ChunkClaim)

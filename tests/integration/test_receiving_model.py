@@ -364,7 +364,7 @@ class Receiving(RuleBasedStateMachine):
             writer = store(session.store).open_writer(session.store_key, session.store_state)
             writer.write(session.offset, [junk])
             writer.close()
-            files.release_leases("the dead")
+            files.UPLOAD_LEASES.release_all("the dead")
         sequential.digest_cache._digests.clear()
 
     def _join_what_can_be(self) -> None:
@@ -515,7 +515,7 @@ def test_bytes_written_by_a_dead_process_count_until_they_are_deleted(limited: s
     writer = store(session.store).open_writer(session.store_key, session.store_state)
     writer.write(0, [b"x" * 300])
     writer.close()
-    files.release_leases("the dead")
+    files.UPLOAD_LEASES.release_all("the dead")
     assert lying(limited) == counted(limited) == 300
     run(sequential.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
     assert lying(limited) == counted(limited) == 3

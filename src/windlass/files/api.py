@@ -3,9 +3,7 @@
 from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
-    OwedStep,
     StepOutcome,
-    StepPlan,
     StoredRendition,
     expired_files,
     files_to_release,
@@ -43,11 +41,7 @@ from windlass.files.chunks import (
     received_chunk_count,
     received_chunks,
     release_chunk,
-    release_chunk_claims,
-    renew_chunk_claims,
-    request_chunk,
     start_assembly,
-    unrequested_chunks,
 )
 from windlass.files.concatenation import (
     concatenations_of,
@@ -61,7 +55,6 @@ from windlass.files.concatenation import (
 )
 from windlass.files.deduplication import find_duplicate, merge_duplicates
 from windlass.files.deletion import (
-    CleanedUploads,
     bytes_freed_by,
     clean_up_uploads,
     delete_ended_uploads,
@@ -99,6 +92,8 @@ from windlass.files.integrity import (
     selected_bytes,
 )
 from windlass.files.leases import (
+    CHUNK_CLAIMS,
+    UPLOAD_LEASES,
     Lease,
     LeaseLost,
     UploadCompleted,
@@ -106,12 +101,8 @@ from windlass.files.leases import (
     lease_of,
     leased_upload,
     release_lease,
-    release_leases,
-    renew_leases,
-    request_lease,
     reserve_for_lease,
     take_lease,
-    unrequested_leases,
 )
 from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
@@ -119,7 +110,6 @@ from windlass.files.move import (
     Movable,
     MoveConflict,
     MoveSelection,
-    ObjectRetention,
     end_retention,
     extend_retention,
     is_in_processing,
@@ -151,13 +141,14 @@ from windlass.files.uploads import (
 )
 
 __all__ = [
+    "CHUNK_CLAIMS",
     "FACT_COLUMNS",
     "UNFINISHED_UPLOADS",
+    "UPLOAD_LEASES",
     "Blob",
     "ChunkClaim",
     "ClaimLost",
     "ClaimedChunk",
-    "CleanedUploads",
     "Damage",
     "FileAsset",
     "FileStatus",
@@ -170,14 +161,11 @@ __all__ = [
     "MoveConflict",
     "MoveSelection",
     "NewUpload",
-    "ObjectRetention",
-    "OwedStep",
     "ProcessingRecord",
     "Profile",
     "ReceivedChunk",
     "Rendition",
     "StepOutcome",
-    "StepPlan",
     "StepRun",
     "StepState",
     "StoredObject",
@@ -263,18 +251,12 @@ __all__ = [
     "record_stored_bytes",
     "recount_quota",
     "release_chunk",
-    "release_chunk_claims",
     "release_file",
     "release_lease",
-    "release_leases",
     "reload_blob",
     "remove_expired_objects",
     "renditions_of_blob",
-    "renew_chunk_claims",
-    "renew_leases",
     "repair_reference_counts",
-    "request_chunk",
-    "request_lease",
     "require_intact",
     "require_living",
     "reserve_for_lease",
@@ -294,8 +276,6 @@ __all__ = [
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
-    "unrequested_chunks",
-    "unrequested_leases",
     "uploads_by_id",
     "visible_files",
 ]

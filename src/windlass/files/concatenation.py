@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError
-from django.db.models import Q
 
 from windlass.files import uploads
+from windlass.files.leases import UPLOAD_LEASES
 from windlass.files.models import UploadSession
 from windlass.files.states import UploadStatus
 from windlass.files.uploads import NewUpload
@@ -71,9 +71,8 @@ def concatenations_of(part: UploadSession) -> Sequence[uuid.UUID]:
 def unfinished_concatenations() -> Sequence[uuid.UUID]:
     """Return unfinished uploads made of others that nobody is concatenating, at most 100."""
     moment = now()
-    idle = Q(lease_holder="") | Q(lease_until__lt=moment)
     found = UploadSession.objects.filter(
-        idle, status=UploadStatus.ACTIVE, parts__isnull=False, expires_at__gt=moment
+        UPLOAD_LEASES.is_free(moment), status=UploadStatus.ACTIVE, parts__isnull=False, expires_at__gt=moment
     ).order_by("created_at")
     return list(found.values_list("id", flat=True)[:100])
 

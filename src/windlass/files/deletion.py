@@ -17,7 +17,7 @@ from windlass.events.api import EventType, recording
 from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
 from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
-from windlass.files.models import Blob, FileAsset, UploadSession
+from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
 from windlass.files.move import is_retained
 from windlass.files.retention import columns_of_released_file
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
@@ -40,15 +40,8 @@ def release_file(asset: FileAsset) -> list[StoredObject]:
         if asset.status == FileStatus.RELEASED:
             return []
         gone = _renditions(asset) + drop_reference(asset)
-        change_status(
-            recorder,
-            asset,
-            FileStatus.RELEASED,
-            blob=None,
-            gate_passed=False,
-            message="",
-            **columns_of_released_file(asset),
-        )
+        columns = {"blob": None, "gate_passed": False, "message": ""} | columns_of_released_file(asset)
+        change_status(recorder, asset, FileStatus.RELEASED, **columns)
         asset.renditions.all().delete()
     return gone
 
@@ -134,10 +127,7 @@ def expire_uploads(
     """
     ended = total = 0
     for session in uploads.expired_uploads(idle_hours):
-        if dry_run:
-            freed: int | None = _bytes_of(session)
-        else:
-            freed = _expire(session)
+        freed = _bytes_of(session) if dry_run else _expire(session)
         if freed is not None:
             ended, total = ended + 1, total + freed
             on_change("expired", session, freed)
@@ -199,20 +189,15 @@ def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bo
 
 
 def _is_named(store_name: str, key: str) -> bool:
-    """Return whether a row names this object."""
-    from windlass.files.models import Rendition
-
     if _is_being_written(store_name, key):
         return True
     return any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
 
 
 def _is_being_written(store_name: str, key: str) -> bool:
-    """Return whether an active upload or a move of a file writes this object."""
-    if is_retained(store_name, key):
-        return True
-    living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
-    return living.exists()
+    """Whether an active upload or a move of a file writes this object."""
+    active = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
+    return is_retained(store_name, key) or active.exists()
 
 
 def _renditions(asset: FileAsset) -> list[StoredObject]:

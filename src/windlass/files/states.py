@@ -47,10 +47,10 @@ class StepState(models.TextChoices):
     FAILED = "failed"  # failed, with the reason
 
 
-_ENDED_UPLOADS = frozenset({UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED})
+_ENDED_UPLOADS = (UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED)
 UPLOAD_TRANSITIONS: Mapping[UploadStatus, frozenset[UploadStatus]] = {
-    UploadStatus.ACTIVE: _ENDED_UPLOADS | {UploadStatus.ASSEMBLING},
-    UploadStatus.ASSEMBLING: _ENDED_UPLOADS,
+    UploadStatus.ACTIVE: frozenset({*_ENDED_UPLOADS, UploadStatus.ASSEMBLING}),
+    UploadStatus.ASSEMBLING: frozenset(_ENDED_UPLOADS),
     **dict.fromkeys(_ENDED_UPLOADS, frozenset()),
 }
 

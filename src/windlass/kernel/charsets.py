@@ -106,7 +106,8 @@ def python_codec(label: str | None) -> str | None:
         return _CODECS[name]
     dashed = name.replace("_", "-")
     page = _PAGE.fullmatch(name)
-    return _CODECS.get(dashed) or _codec_of_python(name) or (_codec_of_page(page[1]) if page else None)
+    numbered = f"cp{page[1]}" if page else ""
+    return _CODECS.get(dashed) or _codec_of_python(name) or _CODECS.get(numbered) or _codec_of_python(numbered)
 
 
 def http_name(codec_name: str | None) -> str | None:
@@ -116,10 +117,6 @@ def http_name(codec_name: str | None) -> str | None:
     if codec_name in ("us-ascii", "ascii"):
         return "us-ascii"
     return _NAMES.get(codec_name) or _NAMES.get(python_codec(codec_name) or "")
-
-
-def _codec_of_page(number: str) -> str | None:
-    return _CODECS.get(f"cp{number}") or _codec_of_python(f"cp{number}")
 
 
 def _codec_of_python(name: str) -> str | None:

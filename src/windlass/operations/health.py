@@ -92,24 +92,23 @@ def _failed(detail: str) -> dict[str, Any]:
 
 
 async def _database() -> str:
-    await in_database(_ask_database)
+    def ask() -> None:
+        with connection().cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+
+    await in_database(ask)
     return "It answers."
 
 
-def _ask_database() -> None:
-    with connection().cursor() as cursor:
-        cursor.execute("SELECT 1")
-        cursor.fetchone()
-
-
 async def _migrations() -> str:
-    missing = await in_database(_count_missing_migrations)
+    missing = await in_database(count_missing_migrations)
     if missing:
         raise Unfit(f"{missing} migrations are not applied: run `windlass migrate`.")
     return "All are applied."
 
 
-def _count_missing_migrations() -> int:
+def count_missing_migrations() -> int:
     executor = MigrationExecutor(connection())
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
@@ -205,6 +204,5 @@ async def readyz(request: Request) -> Response:
 
 
 def _reply(body: dict[str, Any]) -> Response:
-    if body["status"] == "ok":
-        return JSONResponse(body, headers={"Cache-Control": "no-store"})
-    return JSONResponse(body, status_code=503, headers={"Cache-Control": "no-store", "Retry-After": str(RETRY_SECONDS)})
+    ok, headers = body["status"] == "ok", {"Cache-Control": "no-store"}
+    return JSONResponse(body, 200 if ok else 503, headers if ok else headers | {"Retry-After": str(RETRY_SECONDS)})

@@ -184,7 +184,7 @@ def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
 def _quotas(dry_run: bool) -> Iterator[Cleaned]:
     """A quota account changes with what it counts. A wrong one is a fault, or a limit was set while uploads ran."""
     drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())}
-    wrong = [{"owner": owner, **drift.too_much} for owner, drift in drifts.items() if drift is not None]
+    wrong = [{"owner": owner, **too_much} for owner, too_much in drifts.items() if too_much]
     yield Cleaned("quotas_corrected", len(wrong), quota_drifts=wrong)
 
 

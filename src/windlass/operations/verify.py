@@ -163,38 +163,34 @@ class Verification:
 
     def _record_intact(self, blob: Blob, sha256: str) -> None:
         self.report.digests += blob.sha256 is None
-        if self._dry_run:
-            return
-        self.report.mended += record_intact(blob, sha256)
+        if not self._dry_run:
+            self.report.mended += record_intact(blob, sha256)
 
     def _record_damage(self, blob: Blob, found: Finding) -> None:
-        if not self._dry_run and not record_damage(blob, found):
-            return
-        self._report_damage(Damaged(blob.store, blob.key, found.kind, found.detail, blob.owner, files_of_blob(blob)))
+        if self._dry_run or record_damage(blob, found):
+            self._report_damage(blob, found, blob.owner, files_of_blob(blob))
 
     def _verify_rendition(self, rendition: Rendition, blob: Blob) -> None:
         self.report.renditions += 1
         found = verify_rendition(rendition)
         if found is not None and is_unchanged(rendition):
-            self._report_damage(
-                Damaged(
-                    rendition.store,
-                    rendition.key,
-                    found.kind,
-                    found.detail,
-                    blob.owner,
-                    [rendition.file_id],
-                    rendition.name,
-                )
-            )
+            self._report_damage(rendition, found, blob.owner, [rendition.file_id], rendition.name)
 
     def _on_block(self, size: int) -> None:
         self._listener.read(size)
         self._throttle.wait(size)
 
-    def _report_damage(self, found: Damaged) -> None:
-        self.report.damaged.append(found)
-        self._listener.damaged(found)
+    def _report_damage(
+        self,
+        row: Blob | Rendition,
+        found: Finding,
+        owner: str,
+        files: Sequence[uuid.UUID],
+        rendition: str | None = None,
+    ) -> None:
+        damaged = Damaged(row.store, row.key, found.kind, found.detail, owner, files, rendition)
+        self.report.damaged.append(damaged)
+        self._listener.damaged(damaged)
 
 
 def verify_due(stop: threading.Event) -> Report:

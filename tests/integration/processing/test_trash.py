@@ -179,7 +179,7 @@ def test_the_trash_counts_for_the_quota(settings: Callable[..., None]) -> None:
     files.recount_quota(asset.owner)
     discarded(asset)
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 20, 0, 20)
-    assert files.recount_quota(asset.owner) is None
+    assert files.recount_quota(asset.owner) == {}
     processing.delete(get_file_or_trashed(asset.id, owner_of(asset)))
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 0, 0, 0)
     assert Event.objects.filter(file_id=asset.id, type="file.deleted").count() == 1
