@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from windlass.kernel import object_keys
 from windlass.storage import posix
 from windlass.storage.contract import (
     Buffer,
@@ -187,7 +188,7 @@ class LocalStore(Store):
             return
 
     def check(self, *, thorough: bool = False) -> None:
-        key, probe = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        key, probe = f"{object_keys.CHECKS}{secrets.token_hex(8)}", secrets.token_bytes(64)
         descriptor = self._create_file([], key, key)
         try:
             with posix.store_errors(key):

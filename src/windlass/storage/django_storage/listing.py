@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from windlass.kernel import object_keys
 from windlass.storage.contract import ObjectInfo, ObjectMissing, StoreError
 from windlass.storage.django_storage.gateway import Gateway
 
 #: The modification time in storages that have none. It does not mean that an object is old.
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 #: The key prefix of check objects. Some storages strip a leading dot at the top level.
-CHECK_PREFIX = "objects/.check-"
+CHECK_PREFIX = f"{object_keys.OBJECTS}{object_keys.CHECKS}"
 
 _KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 #: The directories of Windlass. The storage may hold other files, which the sweep must never see.
