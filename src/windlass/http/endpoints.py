@@ -18,7 +18,7 @@ from starlette.routing import Route
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.http import query_parameters
-from windlass.http.authentication import admit
+from windlass.http.callers import admit
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.kernel.principals import CredentialKind
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from windlass import conf
 from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState, describe_damage
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
 from windlass.jobs.api import Stage
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339

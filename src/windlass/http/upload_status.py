@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from windlass.files.api import UploadSession, UploadStatus
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
 from windlass.kernel.clock import now, rfc3339
 from windlass.protocols.chunks import progress_document
 from windlass.receiving.chunked import progress_of

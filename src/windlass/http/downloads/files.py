@@ -13,7 +13,7 @@ from starlette.responses import Response
 from windlass.accounts.api import DOWNLOAD, OWNER, Access
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, get_file, has_moved, load_file, require_intact
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.stored_object_response import StoredObject, stored_object_response
 from windlass.http.endpoints import ANY_BYTES, ByteEndpoints, Parameter, header, query
 from windlass.kernel import charsets, filenames, urls

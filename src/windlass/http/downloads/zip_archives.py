@@ -21,7 +21,7 @@ from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, open_blob, visible_files
 from windlass.http import json_bodies, request_head
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.conditional_requests import check_preconditions
 from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, ObjectResponse

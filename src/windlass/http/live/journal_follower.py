@@ -169,7 +169,7 @@ class Follower:
 
     async def _run(self) -> None:
         notified, ready = self._notified, self._ready
-        stop_listening = events.add_listener(_setter(notified))
+        stop_listening = events.add_listener(setter(notified))
         try:
             while True:
                 try:
@@ -216,7 +216,7 @@ async def _wait_for(notified: asyncio.Event, seconds: float) -> None:
     notified.clear()
 
 
-def _setter(notified: asyncio.Event) -> Callable[[], None]:
+def setter(notified: asyncio.Event) -> Callable[[], None]:
     """A function that sets ``notified`` from any thread."""
     loop = asyncio.get_running_loop()
 

@@ -18,7 +18,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from windlass.files.api import FileAsset, FileStatus, trashed_files, visible_files
 from windlass.http.file_records import with_parts
-from windlass.http.schemas import within
+from windlass.http.json_models import within
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id

@@ -15,6 +15,7 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, get_file, get_file_or_trashed, load_file, require_intact
+from windlass.http.callers import OWNER, caller
 from windlass.http.file_records import (
     FileRecord,
     FileStatusOut,
@@ -23,10 +24,9 @@ from windlass.http.file_records import (
     file_status,
     trashed_record,
 )
-from windlass.http.rest.authentication import OWNER, caller
+from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.http.rest.problems import request_id
-from windlass.http.schemas import ReplyModel, within
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRefused, FileReleased, NotFound

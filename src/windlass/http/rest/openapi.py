@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ninja.openapi.schema import REF_TEMPLATE
@@ -10,8 +11,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from windlass.http.byte_plane import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
-from windlass.http.rest.path_templates import without_names
-from windlass.http.schemas import ProblemDocument
+from windlass.http.json_models import ProblemDocument
 
 Definitions = dict[str, Any]
 
@@ -35,6 +35,11 @@ def add_byte_endpoints(document: dict[str, Any], prefix: str = "") -> None:
         for operation in operations.values():
             refusal = {"description": "A problem: its `type` says which", "content": problem}
             operation["responses"].setdefault("default", refusal)
+
+
+def without_names(template: str) -> str:
+    """``/files/{}/download`` of ``/files/{file_id}/download``."""
+    return re.sub(r"{[^}]*}", "{}", template)
 
 
 def _operation(declared: ByteEndpoint, path: str, definitions: Definitions) -> dict[str, Any]:

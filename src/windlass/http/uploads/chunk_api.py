@@ -20,10 +20,10 @@ from windlass.accounts.api import OWNER
 from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import json_bodies
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.endpoints import BINARY, Content, header
 from windlass.http.file_records import new_file_record
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
 from windlass.http.upload_status import UploadProgress, UploadStatusOut, upload_status
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel.errors import UploadGone

@@ -25,7 +25,7 @@ from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.http import json_bodies
 from windlass.http.endpoints import query
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel import urls
 from windlass.kernel.errors import Conflict, Problem, UploadGone
@@ -39,7 +39,7 @@ from windlass.receiving import direct_completion, direct_upload
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class StraightUploadIn(Schema):
+class DirectUploadIn(Schema):
     filename: str
     type: str | None = Field(None, description="What the client takes the file for.")
     metadata: dict[str, Any] = Field(
@@ -49,13 +49,13 @@ class StraightUploadIn(Schema):
     )
 
 
-class StraightUploadOut(ReplyModel):
+class DirectUploadOut(ReplyModel):
     key: str
     uploadId: UUID
     bucket: str
 
 
-class StraightRequestOut(ReplyModel):
+class DirectRequestOut(ReplyModel):
     method: Literal["POST", "PUT"]
     url: str
     fields: dict[str, str] = Field(description="Of a form, before the file, which is called `file`.")
@@ -89,13 +89,13 @@ class PartUrls(ReplyModel):
     presignedUrls: dict[str, str]
 
 
-class StraightUploadCompleted(ReplyModel):
+class DirectUploadCompleted(ReplyModel):
     location: str = Field(description="The file's record.")
     key: str
     bucket: str
 
 
-class StraightRefusal(ReplyModel):
+class DirectRefusal(ReplyModel):
     error: str
     message: str
 
@@ -103,7 +103,7 @@ class StraightRefusal(ReplyModel):
 endpoints = UploadEndpoints("Straight to the bucket", OWNER)
 
 _KEY = query("key", "As it was given with the upload's id.")
-_COMPLETED = {200: ("The file; again the same", StraightUploadCompleted)}
+_COMPLETED = {200: ("The file; again the same", DirectUploadCompleted)}
 _MULTIPART = "/s3/multipart/{upload_id}"
 
 
@@ -115,7 +115,7 @@ def _render_problem(problem: Problem, upload: UploadRequest) -> Response:
 _endpoint: Callable[..., Callable[[F], F]] = partial(
     endpoints.upload,
     render_problem=_render_problem,
-    refusal=StraightRefusal,
+    refusal=DirectRefusal,
     answers_head=False,
     has_own_query=True,
 )
@@ -132,7 +132,7 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
         query("method", "`PUT`: no form; `metadata[size]` is needed."),
         query("metadata[size]", "Bytes. Likewise `profile`, `reference`, `sha256` and fields for the record."),
     ),
-    replies={200: ("What to send", StraightRequestOut)},
+    replies={200: ("What to send", DirectRequestOut)},
 )
 async def params(upload: UploadRequest) -> Reply:
     intent = protocol.parse_params(upload.head.query)
@@ -177,8 +177,8 @@ async def complete_params(upload: UploadRequest) -> Reply:
     "/s3/multipart",
     name="begin_parts_for_store",
     summary="Begin an upload in parts, straight to the store",
-    body=StraightUploadIn,
-    replies={200: ("Its id and key", StraightUploadOut)},
+    body=DirectUploadIn,
+    replies={200: ("Its id and key", DirectUploadOut)},
 )
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal

@@ -11,7 +11,7 @@ from windlass.accounts.api import CREATE_UPLOAD
 from windlass.files import api as files
 from windlass.http.endpoints import BINARY, Content, query
 from windlass.http.file_records import FileRecord, new_file_record
-from windlass.http.schemas import ProblemDocument, ReplyModel
+from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.uploads.multipart_intake import FormIntake, ReceivedFile
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, created_file_response
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge

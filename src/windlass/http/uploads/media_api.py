@@ -24,11 +24,11 @@ from windlass.accounts.api import OWNER
 from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import json_bodies
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.endpoints import BINARY, Content, query
+from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.live.wait_for_files import until_processed
 from windlass.http.media_records import MediaOut, media_out, refusal_of
-from windlass.http.schemas import ProblemDocument, ReplyModel
 from windlass.http.upload_status import is_expired
 from windlass.http.uploads.chunk_api import ASSEMBLING
 from windlass.http.uploads.multipart_intake import FormEvents, FormIntake

@@ -15,7 +15,7 @@ from windlass import conf
 from windlass.accounts.api import CONTINUE_UPLOAD, PUBLIC
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.files import send_file
 from windlass.http.endpoints import BINARY, Content, header
 from windlass.http.file_records import FileRecord, file_record

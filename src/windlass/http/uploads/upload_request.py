@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.http import query_parameters, request_head
-from windlass.http.authentication import PRINCIPAL, admit, principal_of
+from windlass.http.callers import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.kernel import urls

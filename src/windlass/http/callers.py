@@ -1,22 +1,46 @@
-"""Credentials on the record plane: each operation declares what it requires by ``auth``."""
+"""Who makes a request: ``admit`` proves it on the byte plane before a body is read, ``admit_call`` on the record plane,
+where each operation declares what it requires by ``auth``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
+from starlette.requests import Request
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.executors import in_database
-from windlass.http.authentication import PRINCIPAL
 from windlass.kernel.principals import Principal
+
+#: The key of an ASGI scope under which ``admit`` stores the caller.
+PRINCIPAL = "windlass.principal"
+
+
+async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
+    """Prove the caller's credential and store the caller in the scope.
+
+    Raises Unauthenticated, Forbidden, GrantUsed, NotFound.
+    """
+    if accounts.needs_no_database(scope, access):
+        principal = accounts.authenticate_scope(scope, access)
+    else:
+        principal = await in_database(accounts.authenticate_scope, dict(scope), access)
+    scope[PRINCIPAL] = principal
+    return principal
+
+
+def principal_of(request: Request) -> Principal:
+    """The caller that ``admit`` stored."""
+    principal = request.scope[PRINCIPAL]
+    assert isinstance(principal, Principal)
+    return principal
 
 
 class Credential(AuthBase):
-    """The credentials that ``access`` names. ``routing`` has proved one before the operation runs."""
+    """The credentials that ``access`` names. ``rest.routing`` has proved one before the operation runs."""
 
     openapi_type = "http"
     openapi_scheme = "bearer"
@@ -37,7 +61,7 @@ OWNER = Credential(accounts.OWNER)
 STAFF = Credential(accounts.STAFF)
 
 
-async def admit(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
+async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
     """Prove the caller's credential, unless ``windlass.asgi`` did so before the body was received.
 
     Raises as ``accounts.authenticate`` does.
