@@ -195,10 +195,17 @@ def _draining_body(scope: Scope, receive: Receive, send: Send) -> tuple[Receive,
     return body.receive, body.send
 
 
+def _record_plane() -> Any:
+    """The routing of the record plane, imported by the first request that needs it: its operations take long to
+    build."""
+    from windlass.http.rest import routing
+
+    return routing
+
+
 def _has_view(path: str) -> bool:
     """Whether Django has a view for this path. For a path without one, no body is received."""
-    from windlass.http.rest.routing import refuse
-
+    refuse = _record_plane().refuse
     return any(view is not None and view is not refuse for view in (_view(path.rstrip("/")), _view(path)))
 
 
@@ -208,12 +215,8 @@ def _may_be_windlass(scope: Scope) -> bool:
 
 def _is_of_project(path: str) -> bool:
     """Whether the wrapped project has a page below a segment that Windlass uses too, such as ``/api/``."""
-    from windlass.http.rest.routing import (
-        refuse,  # at the first request that needs it: the operations take long to build
-    )
-
     own = _view(path.rstrip("/"))
-    if own is not None and own is not refuse and own.__module__.startswith("windlass."):
+    if own is not None and own is not _record_plane().refuse and own.__module__.startswith("windlass."):
         return False
     view = _view(path)
     return view is not None and not view.__module__.startswith("windlass.")
@@ -221,18 +224,15 @@ def _is_of_project(path: str) -> bool:
 
 async def _admit_to_record_plane(scope: Scope) -> None:
     """Prove the credential before Django receives the body, which it does before a view sees the request."""
-    from windlass.http.rest.routing import access_of
-
     view = _view(path_of(scope))
-    access = access_of(view, scope["method"]) if view is not None else None
+    access = _record_plane().access_of(view, scope["method"]) if view is not None else None
     if access is not None:
         await admit(scope, access)
 
 
 def _allowed(scope: Scope) -> frozenset[str]:
-    from windlass.http.rest.routing import allowed_methods
-
-    return allowed_methods(path_of(scope))
+    methods: frozenset[str] = _record_plane().allowed_methods(path_of(scope))
+    return methods
 
 
 def _with_common_headers(scope: Scope, send: Send) -> Send:

@@ -113,23 +113,22 @@ class ByteEndpoints:
         self.declared: list[ByteEndpoint] = []
         self.routes: list[Route] = []
 
-    def endpoint(self, method: str, path: str, **declaration: Any) -> Callable[[F], F]:
-        """Declare the decorated ``RequestHandler`` as an endpoint. ``declaration``: fields of ``ByteEndpoint``."""
+    def endpoint(self, call: str, **declaration: Any) -> Callable[[F], F]:
+        """Declare the decorated ``RequestHandler`` as an endpoint. ``call``: method and path, such as
+        ``GET /files/{file_id}``; ``declaration``: the other fields of ``ByteEndpoint``."""
 
         def register(handler: F) -> F:
-            self.add(method, path, lambda declared: answering(handler, declared), **declaration)
+            self.add(call, lambda declared: answering(handler, declared), **declaration)
             return handler
 
         return register
 
-    def add(
-        self, method: str, path: str, wrap: Callable[[ByteEndpoint], RequestHandler], **declaration: Any
-    ) -> ByteEndpoint:
+    def add(self, call: str, wrap: Callable[[ByteEndpoint], RequestHandler], **declaration: Any) -> None:
+        method, path = call.split(" ")
         defaults: dict[str, Any] = {"tag": self._tag, "access": self._access}
         declared = ByteEndpoint(method, path, **(defaults | declaration))
         self.declared.append(declared)
         self.routes.append(declared.route(wrap(declared)))
-        return declared
 
 
 def answering(handler: RequestHandler, declared: ByteEndpoint) -> RequestHandler:

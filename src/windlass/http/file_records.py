@@ -21,6 +21,8 @@ from windlass.http.json_models import ReplyModel
 from windlass.jobs.api import Stage
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
+from windlass.kernel.errors import NotFound
+from windlass.kernel.ids import parse_id
 from windlass.processing.api import gate_steps
 
 
@@ -89,6 +91,13 @@ class TrashedRecord(FileRecord):
 
     trashed_at: datetime
     trash_until: datetime = Field(description="Until then it can be restored.")
+
+
+def parse_file_id(text: str) -> uuid.UUID:
+    file_id = parse_id(text)
+    if file_id is None:
+        raise NotFound(f"There is no file {text}.")
+    return file_id
 
 
 def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from windlass.files.api import UploadSession, UploadStatus
+from windlass.files.api import FileAsset, UploadSession, UploadStatus, load_file
 from windlass.http.json_models import ReplyModel
 from windlass.kernel.clock import now, rfc3339
+from windlass.kernel.errors import UploadGone
 from windlass.protocols.chunks import progress_document
 from windlass.receiving.chunked import progress_of
 
@@ -50,6 +51,14 @@ def upload_status(session: UploadSession) -> dict[str, Any]:
     if session.file_id:
         body["file_id"] = str(session.file_id)
     return body
+
+
+def file_of(session: UploadSession) -> FileAsset:
+    """The file of a completed upload. Raises UploadGone."""
+    asset = load_file(session.file_id) if session.file_id else None
+    if asset is None:
+        raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
+    return asset
 
 
 def is_expired(session: UploadSession) -> bool:

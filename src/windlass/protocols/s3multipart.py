@@ -15,14 +15,13 @@ from typing import Any
 from windlass.kernel import filenames, urls
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound, Problem
 from windlass.protocols import description_fields, json_fields, media_types
-from windlass.protocols.intents import CreateDirect, Description, NamedPart, Reply
+from windlass.protocols.intents import NO_STORE, CreateDirect, Description, NamedPart, Reply
 
 #: The largest JSON of ten thousand parts with their ETags (bytes).
 MAX_JSON_PARTS = 2 * 1024 * 1024
 
 MAX_PARTS = 10_000
 
-_NO_STORE = {"Cache-Control": "no-store"}
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _DIGITS = re.compile(r"[0-9]{1,1000}")
 _METADATA = re.compile(r"metadata\[([^\]]{1,200})\]")
@@ -224,8 +223,8 @@ def aborted() -> Reply:
 def refused(problem: Problem) -> Reply:
     """Version 5 displays ``message``. Invalid fields are 400 in this dialect."""
     status = 400 if problem.status == 422 else problem.status
-    return Reply(status, dict(problem.headers) | _NO_STORE, {"error": problem.detail, "message": problem.detail})
+    return Reply(status, dict(problem.headers) | NO_STORE, {"error": problem.detail, "message": problem.detail})
 
 
 def _reply(body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(200, _NO_STORE | dict(headers or {}), body)
+    return Reply(200, NO_STORE | dict(headers or {}), body)

@@ -19,7 +19,7 @@ from windlass.kernel.errors import (
 )
 from windlass.kernel.ids import parse_id
 from windlass.protocols import description_fields, media_types, upload_metadata
-from windlass.protocols.digests import Checksum
+from windlass.protocols.digests import ALGORITHMS, Checksum
 from windlass.protocols.heads import (
     announces_body,
     body_length,
@@ -55,8 +55,8 @@ EXTENSIONS = (
     "concatenation",
     "concatenation-unfinished",
 )
-#: In the specification's spelling, which is also that of protocols.digests.
-CHECKSUM_ALGORITHMS = ("sha1", "sha256", "sha512", "md5", "crc32")
+#: In the specification's spelling.
+CHECKSUM_ALGORITHMS = tuple(ALGORITHMS)
 PARTIAL = "partial"
 #: Distinct partial uploads that one final upload may be made of, and how many it may name in all.
 MAX_PARTS = 10_000
@@ -165,11 +165,7 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
     return Append(
-        upload_id,
-        offset,
-        body_length(head),
-        size=number(head, "Upload-Length"),
-        body_digests=_announced_checksum(head),
+        upload_id, offset, body_length(head), size=number(head, "Upload-Length"), body_digests=_announced_checksum(head)
     )
 
 

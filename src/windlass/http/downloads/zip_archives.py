@@ -115,16 +115,14 @@ endpoints = ByteEndpoints("Files", OWNER)
 
 
 @endpoints.endpoint(
-    "POST",
-    "/files/zip",
+    "POST /files/zip",
     name="zip_many_files",
     summary="Several files as one ZIP, where their ids are too long for a URL",
     body=_BODY,
     replies=_ARCHIVE,
 )
 @endpoints.endpoint(
-    "GET",
-    "/files/zip",
+    "GET /files/zip",
     name="zip_files",
     head_name="check_zip_of_files",
     summary="Several files as one ZIP",

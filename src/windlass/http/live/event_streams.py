@@ -46,8 +46,7 @@ endpoints = ByteEndpoints("Live", OWNER)
 def _stream(path: str, name: str, summary: str) -> Callable[[Any], Any]:
     """Declare the decorated handler as a stream of events."""
     return endpoints.endpoint(
-        "GET",
-        path,
+        f"GET {path}",
         name=name,
         summary=summary,
         parameters=(

@@ -28,10 +28,6 @@ class Topic:
     file_id: uuid.UUID | None = None
     upload_id: uuid.UUID | None = None
 
-    @property
-    def is_owner_wide(self) -> bool:
-        return self.file_id is None and self.upload_id is None
-
     def matches(self, news: Event | Progress) -> bool:
         return (
             (self.owner is None or news.owner == self.owner)
@@ -121,7 +117,7 @@ def _of_uploads(topics: Sequence[Topic]) -> Iterator[Progress]:
 
 def _condition(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q | None:
     """The condition for what these topics follow; None where they follow none of this kind."""
-    owners = {topic.owner for topic in topics if topic.is_owner_wide}
+    owners = {topic.owner for topic in topics if not (topic.file_id or topic.upload_id)}
     if None in owners:
         return Q()
     if not owners and not ids:

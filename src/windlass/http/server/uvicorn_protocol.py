@@ -233,12 +233,10 @@ class ReceivingProtocol(HttpToolsProtocol):
         """Answer instead of the application and close."""
         process_counters.requests_refused[str(problem.status)] += 1
         log.info("request.refused", status=problem.status, reason=problem.slug)
+        reply_has_started = self._is_busy and self.cycle.response_started
         if self._is_busy:
-            started = self.cycle.response_started
             self.cycle.disconnect()
-            if not started:
-                self._reply.write(self._problem_reply(problem))
-        else:
+        if not reply_has_started:
             self._reply.write(self._problem_reply(problem))
         self._linger()
 

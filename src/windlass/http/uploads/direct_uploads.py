@@ -26,9 +26,10 @@ from windlass.files import api as files
 from windlass.http import json_bodies
 from windlass.http.endpoints import query
 from windlass.http.json_models import ReplyModel
+from windlass.http.upload_status import file_of
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel import urls
-from windlass.kernel.errors import Conflict, Problem, UploadGone
+from windlass.kernel.errors import Conflict, Problem
 from windlass.kernel.principals import Caller
 from windlass.protocols import s3multipart as protocol
 from windlass.protocols.dialects import Dialect
@@ -104,7 +105,6 @@ endpoints = UploadEndpoints("Straight to the bucket", OWNER)
 
 _KEY = query("key", "As it was given with the upload's id.")
 _COMPLETED = {200: ("The file; again the same", DirectUploadCompleted)}
-_MULTIPART = "/s3/multipart/{upload_id}"
 
 
 def _render_problem(problem: Problem, upload: UploadRequest) -> Response:
@@ -113,17 +113,12 @@ def _render_problem(problem: Problem, upload: UploadRequest) -> Response:
 
 #: HEAD is no call of Uppy's, and here a GET may create a session.
 _endpoint: Callable[..., Callable[[F], F]] = partial(
-    endpoints.upload,
-    render_problem=_render_problem,
-    refusal=DirectRefusal,
-    answers_head=False,
-    has_own_query=True,
+    endpoints.upload, render_problem=_render_problem, refusal=DirectRefusal, answers_head=False, has_own_query=True
 )
 
 
 @_endpoint(
-    "GET",
-    "/s3/params",
+    "GET /s3/params",
     name="params_for_store",
     summary="Where to send a file to the store in one request",
     parameters=(
@@ -154,8 +149,7 @@ async def params(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    "/s3/params/complete",
+    "POST /s3/params/complete",
     name="complete_params_for_store",
     summary="Say that the file was sent, so that it need not be looked for",
     parameters=(_KEY,),
@@ -173,8 +167,7 @@ async def complete_params(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    "/s3/multipart",
+    "POST /s3/multipart",
     name="begin_parts_for_store",
     summary="Begin an upload in parts, straight to the store",
     body=DirectUploadIn,
@@ -188,8 +181,7 @@ async def create_multipart(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART,
+    "GET /s3/multipart/{upload_id}",
     name="list_parts_at_store",
     summary="The parts that the store has",
     parameters=(_KEY,),
@@ -201,8 +193,7 @@ async def list_parts(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART + "/batch",
+    "GET /s3/multipart/{upload_id}/batch",
     name="sign_parts_for_store",
     summary="Where to send several parts",
     parameters=(_KEY, query("partNumbers", "Separated by commas.")),
@@ -217,8 +208,7 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART + "/{number}",
+    "GET /s3/multipart/{upload_id}/{number}",
     name="sign_part_for_store",
     summary="Where to send one part",
     parameters=(_KEY,),
@@ -232,8 +222,7 @@ async def sign_part(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    _MULTIPART + "/complete",
+    "POST /s3/multipart/{upload_id}/complete",
     name="complete_parts_at_store",
     summary="All parts were sent: they are compared with the store's, and become a file",
     parameters=(_KEY,),
@@ -251,8 +240,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "DELETE",
-    _MULTIPART,
+    "DELETE /s3/multipart/{upload_id}",
     name="abort_parts_at_store",
     summary="Give the upload up",
     parameters=(_KEY,),
@@ -297,7 +285,5 @@ def _session_and_key(upload: UploadRequest) -> tuple[uuid.UUID, str]:
 
 
 async def _completed(session: files.UploadSession, key: str) -> Reply:
-    asset = await in_database(files.load_file, session.file_id) if session.file_id else None
-    if asset is None:
-        raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
+    asset = await in_database(file_of, session)
     return protocol.completed(asset.id, key, direct_upload.bucket_of(session))

@@ -99,9 +99,7 @@ RenderProblem = Callable[[Problem, UploadRequest], Response]
 class UploadEndpoints(ByteEndpoints):
     """Endpoints of which some receive bytes."""
 
-    def upload(
-        self, method: str, path: str, *, render_problem: RenderProblem | None = None, **declaration: Any
-    ) -> Callable[[F], F]:
+    def upload(self, call: str, *, render_problem: RenderProblem | None = None, **declaration: Any) -> Callable[[F], F]:
         """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
 
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
@@ -109,9 +107,7 @@ class UploadEndpoints(ByteEndpoints):
         """
 
         def register(handler: F) -> F:
-            self.add(
-                method, path, lambda declared: receiving(handler, declared, render_problem or _refused), **declaration
-            )
+            self.add(call, lambda declared: receiving(handler, declared, render_problem or _refused), **declaration)
             return handler
 
         return register
