@@ -116,19 +116,22 @@ class ByteEndpoints:
     def endpoint(self, call: str, **declaration: Any) -> Callable[[F], F]:
         """Declare the decorated ``RequestHandler`` as an endpoint. ``call``: method and path, such as
         ``GET /files/{file_id}``; ``declaration``: the other fields of ``ByteEndpoint``."""
+        return self.declare(call, answering, **declaration)
+
+    def declare(
+        self, call: str, wrap: Callable[[Any, ByteEndpoint], RequestHandler], **declaration: Any
+    ) -> Callable[[F], F]:
+        """``wrap`` makes the ``RequestHandler`` of the decorated function."""
+        method, path = call.split(" ")
+        fields: dict[str, Any] = {"tag": self._tag, "access": self._access} | declaration
 
         def register(handler: F) -> F:
-            self.add(call, lambda declared: answering(handler, declared), **declaration)
+            declared = ByteEndpoint(method, path, **fields)
+            self.declared.append(declared)
+            self.routes.append(declared.route(wrap(handler, declared)))
             return handler
 
         return register
-
-    def add(self, call: str, wrap: Callable[[ByteEndpoint], RequestHandler], **declaration: Any) -> None:
-        method, path = call.split(" ")
-        defaults: dict[str, Any] = {"tag": self._tag, "access": self._access}
-        declared = ByteEndpoint(method, path, **(defaults | declaration))
-        self.declared.append(declared)
-        self.routes.append(declared.route(wrap(declared)))
 
 
 def answering(handler: RequestHandler, declared: ByteEndpoint) -> RequestHandler:

@@ -167,15 +167,9 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
 
 
 def _rendition(asset: FileAsset, rendition: Rendition) -> dict[str, Any]:
-    return {
-        "name": rendition.name,
-        "kind": rendition.kind,
-        "mime_type": rendition.mime_type,
-        "size": rendition.size,
-        "width": rendition.width,
-        "height": rendition.height,
-        "url": media_link(asset.id, f"renditions/{rendition.name}/"),
-    }
+    columns = ("name", "kind", "mime_type", "size", "width", "height")
+    url = media_link(asset.id, f"renditions/{rendition.name}/")
+    return {name: getattr(rendition, name) for name in columns} | {"url": url}
 
 
 #: The state of a gate step -> the state of its check. A skipped step has checked nothing and is not listed.

@@ -6,7 +6,6 @@ import base64
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,14 +22,6 @@ MAX_JSON_CHUNK_BODY = 24 * 1024 * 1024
 
 _INDEX = re.compile(r"-?[0-9]{1,18}")
 _SHA256_MEMBER = re.compile(r"(?:^|,)[ \t]*sha-256[ \t]*=[ \t]*:([A-Za-z0-9+/=]*):")
-
-
-@dataclass(frozen=True, slots=True)
-class JsonChunk:
-    """A chunk sent in JSON, with its decoded bytes."""
-
-    intent: PutChunk
-    data: bytes
 
 
 def parse_init(body: bytes) -> CreateInChunks:
@@ -57,15 +48,17 @@ def chunk_size(fields: Mapping[str, Any]) -> int | None:
     return size
 
 
-def parse_chunk(body: bytes) -> JsonChunk:
-    """Parse and decode up to 16 MiB, not on the event loop. Raises BadRequest, InvalidField, NotFound,
-    BodyTooLarge."""
+def parse_chunk(body: bytes) -> tuple[PutChunk, bytes]:
+    """Return the intent and the decoded bytes, up to 16 MiB: call it in a thread, not on the event loop.
+
+    Raises BadRequest, InvalidField, NotFound, BodyTooLarge.
+    """
     fields = json_fields.read(body)
     upload_id = json_fields.upload_id(fields)
     index = json_fields.number(fields, "chunk_index")
     checksum = json_fields.sha256(fields, "checksum")
     data = _decoded_data(fields)
-    return JsonChunk(PutChunk(upload_id, index, len(data), checksum), data)
+    return PutChunk(upload_id, index, len(data), checksum), data
 
 
 def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:

@@ -23,7 +23,7 @@ from windlass.http import query_parameters
 from windlass.http.byte_plane import BYTE_ENDPOINTS
 from windlass.http.callers import Credential, admit_call
 from windlass.http.rest import problems
-from windlass.http.rest.api import api
+from windlass.http.rest.openapi import api
 from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 

@@ -132,9 +132,9 @@ async def receive_json_chunk(upload: UploadRequest) -> Reply:
     caller = upload.caller
     async with json_bodies.parsed_body(
         upload.head, upload.body, protocol.parse_chunk, protocol.MAX_JSON_CHUNK_BODY, protocol.too_large()
-    ) as chunk:
-        outcome = await chunked.put(chunk.intent, caller, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
-    return _received(outcome, chunk.intent.index)
+    ) as (intent, data):
+        outcome = await chunked.put(intent, caller, BytesInMemory(data), dialect=Dialect.CHUNKS)
+    return _received(outcome, intent.index)
 
 
 @endpoints.upload(

@@ -85,7 +85,7 @@ async def receive_raw_body(upload: UploadRequest) -> Response:
     try:
         await whole.receive(upload.body)
         record = await whole.finish(upload.request_id, new_file_record)
-    except BaseException:
+    except BaseException:  # also where the request is cancelled: bytes without a record are not kept
         await asyncio.shield(whole.discard())
         raise
     return created_file_response(record)

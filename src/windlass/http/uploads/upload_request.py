@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -105,12 +105,7 @@ class UploadEndpoints(ByteEndpoints):
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
         resumable protocol that the client speaks.
         """
-
-        def register(handler: F) -> F:
-            self.add(call, lambda declared: receiving(handler, declared, render_problem or _refused), **declaration)
-            return handler
-
-        return register
+        return self.declare(call, partial(receiving, render_problem=render_problem or _refused), **declaration)
 
 
 def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: RenderProblem) -> RequestHandler:
