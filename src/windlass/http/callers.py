@@ -20,10 +20,8 @@ PRINCIPAL = "windlass.principal"
 
 
 async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
-    """Prove the caller's credential and store the caller in the scope.
-
-    Raises Unauthenticated, Forbidden, GrantUsed, NotFound.
-    """
+    """Prove the caller's credential and store the caller in the scope. Raises Unauthenticated, Forbidden, GrantUsed,
+    NotFound."""
     if accounts.needs_no_database(scope, access):
         principal = accounts.authenticate_scope(scope, access)
     else:
@@ -62,10 +60,8 @@ STAFF = Credential(accounts.STAFF)
 
 
 async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
-    """Prove the caller's credential, unless ``windlass.asgi`` did so before the body was received.
-
-    Raises as ``accounts.authenticate`` does.
-    """
+    """Prove the caller's credential, unless ``windlass.asgi`` did so before the body was received. Raises as
+    ``accounts.authenticate`` does."""
     admitted = getattr(request, "scope", {}).get(PRINCIPAL)
     principal = admitted or await in_database(accounts.authenticate, request, access, path)
     request.windlass_principal = principal  # type: ignore[attr-defined]

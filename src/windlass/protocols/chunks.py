@@ -49,10 +49,8 @@ def chunk_size(fields: Mapping[str, Any]) -> int | None:
 
 
 def parse_chunk(body: bytes) -> tuple[PutChunk, bytes]:
-    """Return the intent and the decoded bytes, up to 16 MiB: call it in a thread, not on the event loop.
-
-    Raises BadRequest, InvalidField, NotFound, BodyTooLarge.
-    """
+    """Return the intent and the decoded bytes, up to 16 MiB: call it in a thread, not on the event loop. Raises
+    BadRequest, InvalidField, NotFound, BodyTooLarge."""
     fields = json_fields.read(body)
     upload_id = json_fields.upload_id(fields)
     index = json_fields.number(fields, "chunk_index")

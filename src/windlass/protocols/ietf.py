@@ -91,10 +91,8 @@ def interop_of(head: Head) -> Interop:
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
-    """``upload_id``: the upload that the path names, None where uploads are created.
-
-    Raises BadRequest, InconsistentLength, MethodNotAllowed, UnsupportedMediaType.
-    """
+    """``upload_id``: the upload that the path names, None where uploads are created. Raises BadRequest,
+    InconsistentLength, MethodNotAllowed, UnsupportedMediaType."""
     method = effective_method(head)
     match method, upload_id:
         case "OPTIONS", _:

@@ -19,11 +19,8 @@ LARGEST = 2**63 - 1
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Raises BadRequest for invalid or too deeply nested JSON, InvalidField for another value than an object or for a
-    text that a database cannot store.
-    """
+    """Parse a JSON object. Raises BadRequest for invalid or too deeply nested JSON, InvalidField for another value than
+    an object or for a text that a database cannot store."""
     document = json_text.parse(body)
     if not isinstance(document, dict):
         raise InvalidField(f"The body must be a JSON object, not {_kind_of(document)}.")

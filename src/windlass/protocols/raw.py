@@ -13,10 +13,8 @@ _CURL_DEFAULT = "application/x-www-form-urlencoded"
 
 
 def parse(head: Head, name_in_path: str | None) -> Create:
-    """``name_in_path`` is the percent-decoded last segment of ``PUT /files/{name}``, or None.
-
-    Raises BadRequest, MethodNotAllowed, UnsupportedMediaType.
-    """
+    """``name_in_path`` is the percent-decoded last segment of ``PUT /files/{name}``, or None. Raises BadRequest,
+    MethodNotAllowed, UnsupportedMediaType."""
     method = effective_method(head)
     if method not in {"POST", "PUT"}:
         raise MethodNotAllowed(

@@ -64,10 +64,8 @@ MAX_NAMES = 100_000
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
-    """``upload_id``: the upload that the path names, None where uploads are created.
-
-    Raises WrongProtocolVersion, BadRequest, MethodNotAllowed, UnsupportedMediaType, PastDeclaredLength.
-    """
+    """``upload_id``: the upload that the path names, None where uploads are created. Raises WrongProtocolVersion,
+    BadRequest, MethodNotAllowed, UnsupportedMediaType, PastDeclaredLength."""
     method = effective_method(head)
     if method == "OPTIONS":
         return Discover()

@@ -78,10 +78,8 @@ async def rendition(request: Request) -> Response:
 
 
 async def send_file(request: Request, asset: FileAsset) -> Response:
-    """Answer with the bytes of a file that the caller may see; ``asset`` was loaded with its blob.
-
-    Raises as ``servable_blob`` and ``stored_object_response`` do.
-    """
+    """Answer with the bytes of a file that the caller may see; ``asset`` was loaded with its blob. Raises as
+    ``servable_blob`` and ``stored_object_response`` do."""
     blob = servable_blob(asset)
     etag = f'"{asset.checksum}"' if asset.checksum else None
     stored = StoredObject(
@@ -102,10 +100,8 @@ def _content_type(asset: FileAsset) -> str | None:
 
 
 def servable_blob(asset: FileAsset) -> Blob:
-    """The stored bytes, if they may be served.
-
-    Raises NotReady, Conflict, FileRefused, FileReleased, NotFound, ContentDamaged.
-    """
+    """The stored bytes, if they may be served. Raises NotReady, Conflict, FileRefused, FileReleased, NotFound,
+    ContentDamaged."""
     _refuse_unservable(asset)
     if not asset.gate_passed:
         raise _gate_problem(asset)

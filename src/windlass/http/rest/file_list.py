@@ -57,9 +57,7 @@ class FileQuery(Schema):
 
 def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsset], str | None]:
     """The files of one page, by four queries whatever its length, and the query of the next page, None on the last.
-
-    Raises InvalidField for an ill-formed cursor.
-    """
+    Raises InvalidField for an ill-formed cursor."""
     selected = _filtered((trashed_files if query.trashed else visible_files)(principal), query)
     if query.cursor:
         selected = _after(selected, *_decode(query.cursor))

@@ -125,10 +125,8 @@ class RequestFraming:
         return pending
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events of ``data``, at most to the end of one request; the pieces of a body are never empty.
-
-        Raises a Problem for what breaks the rules or the limits; the connection must then be closed.
-        """
+        """The events of ``data``, at most to the end of one request; the pieces of a body are never empty. Raises a
+        Problem for what breaks the rules or the limits; the connection must then be closed."""
         if self.has_pending:
             data, at = (self._data[self._at :] + data, 0) if data else (self._data, self._at)
         else:

@@ -286,10 +286,8 @@ class ReceivingProtocol(HttpToolsProtocol):
         return acquired
 
     def _acquire_forwarded(self) -> None:
-        """Count the request of a client behind a trusted proxy, whose connections are the proxy's.
-
-        Raises TooManyConnections.
-        """
+        """Count the request of a client behind a trusted proxy, whose connections are the proxy's. Raises
+        TooManyConnections."""
         scope = cast(Scope, self.scope)
         seen = forwarded(scope)
         client = seen.get("client")

@@ -253,10 +253,8 @@ def _record(file_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def _check_outcome(outcome: Outcome) -> None:
-    """Raise the problem of a request that ended before its body did. What arrived is stored in any case.
-
-    Raises FileTooLarge, PastDeclaredLength, ReceiveTimeout, Unavailable, UploadLocked.
-    """
+    """Raise the problem of a request that ended before its body did. What arrived is stored in any case. Raises
+    FileTooLarge, PastDeclaredLength, ReceiveTimeout, Unavailable, UploadLocked."""
     offset = {"Upload-Offset": str(outcome.state.offset)}
     match outcome.end:
         case TransferEnd.OVER_LIMIT if outcome.declared is None:
