@@ -40,10 +40,11 @@ class UploadStatusOut(ReplyModel):
 def upload_status(session: UploadSession) -> dict[str, Any]:
     """An ``UploadStatusOut``. Of an upload in chunks it lists received and missing chunks: two queries."""
     expired = is_expired(session)
+    in_bytes = {"bytes_received": session.offset, "percentage": percentage(session)}
     body: dict[str, Any] = {
         "upload_id": str(session.id),
         "status": str(UploadStatus.EXPIRED if expired else UploadStatus(session.status)),
-        "progress": _progress(session),
+        "progress": in_bytes if session.chunk_size is None else progress_document(progress_of(session.id)),
         "is_expired": expired,
         "expires_at": rfc3339(session.expires_at),
         "protocol": session.dialect,
@@ -75,9 +76,3 @@ def percentage(session: UploadSession) -> float | None:
     if session.size is None:
         return None
     return min(99.99, round(100 * session.offset / session.size, 2)) if session.size else 0.0
-
-
-def _progress(session: UploadSession) -> dict[str, Any]:
-    if session.chunk_size is None:
-        return {"bytes_received": session.offset, "percentage": percentage(session)}
-    return progress_document(progress_of(session.id))

@@ -32,8 +32,8 @@ _TAG = re.compile(r'"?([!#-~]{1,200})"?')
 _KNOWN_KEYS = frozenset(
     {"name", "type", "relativePath", "size", "part_size", "profile", "reference", "post_id", "sha256"}
 )
-#: How version 5 sends values that are not set.
-_UNSET = frozenset({"", "undefined", "null"})
+#: Values that are not set, as version 5 sends them.
+_UNSET = (None, "", "undefined", "null")
 
 
 def parse_create(body: bytes) -> CreateDirect:
@@ -70,10 +70,10 @@ def parse_upload_key(query: Mapping[str, str]) -> tuple[uuid.UUID, str]:
 
 
 def upload_of_key(key: str) -> uuid.UUID:
-    found = _UPLOAD.search(key)
-    if found is None:
+    match = _UPLOAD.search(key)
+    if match is None:
         raise NotFound("There is no upload with this key.")
-    return json_fields.parse_upload_id(found[1])
+    return json_fields.parse_upload_id(match[1])
 
 
 def parse_number(text: str) -> int:
@@ -134,7 +134,7 @@ def _intent(
 ) -> CreateDirect:
     if not name:
         raise BadRequest("filename is missing.", field="filename")
-    known = {key: value for key, value in metadata.items() if value is not None and not _is_unset(value)}
+    known = {key: value for key, value in metadata.items() if value not in _UNSET}
     try:
         description = Description(
             filename=filenames.clean(name),
@@ -148,10 +148,6 @@ def _intent(
     except InvalidField as error:
         raise BadRequest(error.detail, **error.members) from error
     return CreateDirect(description, *sizes, in_parts=in_parts, as_form=as_form)
-
-
-def _is_unset(value: Any) -> bool:
-    return isinstance(value, str) and value in _UNSET
 
 
 def _record_metadata(known: Mapping[str, Any]) -> dict[str, Any]:

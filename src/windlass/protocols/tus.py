@@ -79,7 +79,8 @@ def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
             return _append(head, known)
         case "DELETE", uuid.UUID() as known:
             return Abort(known)
-    raise _wrong_method(method, upload_id)
+    allowed = "POST, OPTIONS" if upload_id is None else "HEAD, PATCH, DELETE, OPTIONS"
+    raise MethodNotAllowed(f"tus has no {method[:20]!r} here. Allowed: {allowed}.", headers={"Allow": allowed})
 
 
 def may_have_an_empty_body(head: Head) -> bool:
@@ -93,11 +94,6 @@ def _check_version(head: Head) -> None:
     if version != VERSION:
         stated = "no Tus-Resumable field" if version is None else f"Tus-Resumable: {version[:20]!r}"
         raise WrongProtocolVersion(f"The request has {stated}. Supported: tus {VERSION}.")
-
-
-def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
-    allowed = "POST, OPTIONS" if upload_id is None else "HEAD, PATCH, DELETE, OPTIONS"
-    return MethodNotAllowed(f"tus has no {method[:20]!r} here. Allowed: {allowed}.", headers={"Allow": allowed})
 
 
 def _create(head: Head) -> Create | Concatenate:
@@ -151,7 +147,13 @@ def _has_body(head: Head, size: int | None) -> bool:
             raise _wrong_media_type(head)
         return False
     refuse_content_encoding(head)
-    _must_fit(body_length(head), size)
+    announced = body_length(head)
+    if announced is not None and size is not None and announced > size:
+        raise PastDeclaredLength(
+            f"The body has {announced} bytes, more than the Upload-Length of {size} bytes.",
+            limit=size,
+            received=announced,
+        )
     return True
 
 
@@ -165,15 +167,6 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
     return Append(
         upload_id, offset, body_length(head), size=number(head, "Upload-Length"), body_digests=_announced_checksum(head)
     )
-
-
-def _must_fit(announced: int | None, size: int | None) -> None:
-    if announced is not None and size is not None and announced > size:
-        raise PastDeclaredLength(
-            f"The body has {announced} bytes, more than the Upload-Length of {size} bytes.",
-            limit=size,
-            received=announced,
-        )
 
 
 def _wrong_media_type(head: Head) -> Problem:

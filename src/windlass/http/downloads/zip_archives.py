@@ -104,7 +104,7 @@ _FILES_IN_QUERY = (
 _BODY: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": 1000},
+        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MAX_FILES},
         "reference": {"type": "string"},
         "filename": {"type": "string"},
     },

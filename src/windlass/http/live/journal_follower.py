@@ -154,18 +154,15 @@ class Follower:
         finally:
             self.subscribers.discard(subscriber)
             if not self.subscribers:
-                self._stop()
+                if self._task is not None:
+                    self._task.cancel()
+                self._reset()
 
     def close(self) -> None:
         """End every stream of this loop. A new stream ends at once, and its client reconnects elsewhere."""
         self.closed = True
         for subscriber in self.subscribers:
             subscriber.wake.set()
-
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        self._reset()
 
     async def _run(self) -> None:
         notified, ready = self._notified, self._ready

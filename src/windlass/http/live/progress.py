@@ -53,6 +53,9 @@ class Progress:
         assert subject is not None
         return subject
 
+    def is_ahead_of(self, mark: int, message: str) -> bool:
+        return self.mark > mark or (self.mark == mark and self.message not in ("", message))
+
     def document(self) -> dict[str, Any]:
         return {
             "id": None,
@@ -79,14 +82,10 @@ class SentProgress:
         """Those that are ahead of what was sent, or equal with a new message. What is not in ``current`` is
         forgotten."""
         before = self.marks
-        new = [each for each in current if _is_new(each, *before.get(each.subject_id, (-1, "")))]
+        new = [each for each in current if each.is_ahead_of(*before.get(each.subject_id, (-1, "")))]
         self.marks = {each.subject_id: before[each.subject_id] for each in current if each.subject_id in before}
         self.marks |= {each.subject_id: (each.mark, each.message) for each in new}
         return new
-
-
-def _is_new(each: Progress, mark: int, message: str) -> bool:
-    return each.mark > mark or (each.mark == mark and each.message not in ("", message))
 
 
 def progress_under_way(topics: Sequence[Topic]) -> list[Progress]:

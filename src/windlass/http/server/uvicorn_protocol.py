@@ -325,14 +325,12 @@ class ReceivingProtocol(HttpToolsProtocol):
             self._refuse(
                 ReceiveTimeout(f"The head of the request did not come within {self._settings.head_timeout:g} seconds.")
             )
-        elif self._framing.is_between_requests and now - self._idle_since > self._idle_limit:
+        elif self._framing.is_between_requests and now - self._idle_since > (
+            self._settings.keep_alive_timeout if self._has_answered else self._settings.head_timeout
+        ):
             process_counters.connections_ended["head-timeout"] += not self._has_answered
             self._is_closed = True
             self.transport.close()
-
-    @property
-    def _idle_limit(self) -> float:
-        return self._settings.keep_alive_timeout if self._has_answered else self._settings.head_timeout
 
     def _new_body_rate(self) -> MinimumRate:
         return MinimumRate(self._settings.receive_timeout + AFTER_THE_ENDPOINT, self._settings.min_receive_rate)

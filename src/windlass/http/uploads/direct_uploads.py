@@ -17,7 +17,6 @@ from uuid import UUID
 
 from ninja import Schema
 from pydantic import Field
-from starlette.responses import Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
@@ -29,7 +28,7 @@ from windlass.http.json_models import ReplyModel
 from windlass.http.upload_status import file_of
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel import urls
-from windlass.kernel.errors import Conflict, Problem
+from windlass.kernel.errors import Conflict
 from windlass.kernel.principals import Caller
 from windlass.protocols import s3multipart as protocol
 from windlass.protocols.dialects import Dialect
@@ -107,13 +106,13 @@ _KEY = query("key", "As it was given with the upload's id.")
 _COMPLETED = {200: ("The file; again the same", DirectUploadCompleted)}
 
 
-def _render_problem(problem: Problem, upload: UploadRequest) -> Response:
-    return response_of(protocol.refused(problem))
-
-
 #: HEAD is no call of Uppy's, and here a GET may create a session.
 _endpoint: Callable[..., Callable[[F], F]] = partial(
-    endpoints.upload, render_problem=_render_problem, refusal=DirectRefusal, answers_head=False, has_own_query=True
+    endpoints.upload,
+    render_problem=lambda problem, _: response_of(protocol.refused(problem)),
+    refusal=DirectRefusal,
+    answers_head=False,
+    has_own_query=True,
 )
 
 
