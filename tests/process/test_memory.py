@@ -5,47 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-import threading
-from collections.abc import Iterator
 
 import httpx
-import psutil
 import pytest
 
 from tests.process.acknowledgements import GeneratedContent
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Wire, connect, ended, settled_memory
+from tests.process.memory_watch import Watch
+from tests.process.wire import MB, Wire, connect, settled_memory, wait_until_processed
 
 MAX_MEMORY = 150 * MB
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="large.bin"\r\n\r\n'
 END = b"\r\n--b--\r\n"
-
-
-class Watch:
-    """Samples the resident memory (bytes) of a process continuously."""
-
-    def __init__(self, pid: int) -> None:
-        self.process = psutil.Process(pid)
-        self._over = threading.Event()
-        self.peak = 0
-
-    def now(self) -> int:
-        return int(self.process.memory_info().rss)
-
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(0.02):
-            self.peak = max(self.peak, self.now())
 
 
 @pytest.fixture
@@ -62,10 +34,10 @@ def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: W
             wire.send(block)
             digest.update(block)
         wire.send(END)
-        made = wire.answer()
-        assert made.status == 201
-        file = httpx.Response(200, content=made.body).json()["id"]
-        record = ended(http, file)
+        reply = wire.read_reply()
+        assert reply.status == 201
+        file = httpx.Response(200, content=reply.body).json()["id"]
+        record = wait_until_processed(http, file)
         assert (record["status"], record["size"]) == ("READY", content.size)
         assert record["checksum"] == digest.hexdigest()
         http.delete(f"/files/{file}/")
@@ -94,9 +66,9 @@ def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProces
                 warm = settled_memory(watch.process)  # all are admitted, and what was received so far is written
         grown = watch.now() - warm
         for wire, content in zip(wires, contents, strict=True):
-            made = wire.answer()
-            assert made.status == 201
-            record = httpx.Response(200, content=made.body).json()
+            reply = wire.read_reply()
+            assert reply.status == 201
+            record = httpx.Response(200, content=reply.body).json()
             assert record["checksum"] == hashlib.sha256(content).hexdigest()
     assert grown < 24 * MB, f"{grown / MB:.0f} MB more after warming up: less than what was sent since"
     assert watch.peak < MAX_MEMORY, f"{watch.peak / MB:.0f} MB"

@@ -156,8 +156,10 @@ async def announce(upload: UploadRequest) -> Response:
 async def read_upload(request: Request) -> Response:
     principal = principal_of(request)
     upload_id = parse_upload_id(request.path_params["upload_id"])
+    writers = await lease.writers.arrived(upload_id)
     session, asset = await in_database(_load, upload_id, principal)
-    if await lease.writers.wait_for_commits(session.id):
+    if writers:
+        await lease.writers.wait_for_commits(session.id, writers)
         session, asset = await in_database(_load, session.id, principal)
     if "application/json" in request.headers.get("accept", ""):
         status = await in_database(upload_status, session)
