@@ -15,7 +15,7 @@ from windlass import conf
 from windlass.accounts.api import CONTINUE_UPLOAD, PUBLIC
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.files import send_file
 from windlass.http.endpoints import BINARY, Content, header
 from windlass.http.file_records import FileRecord, file_record
@@ -48,15 +48,13 @@ from windlass.receiving.session import Outcome
 from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
-_PATH = "/uploads/{upload_id}"
 _ANNOUNCED = {204: ("`Tus-*`, `Upload-Limit` and `Accept-Patch` say what is spoken here", None)}
 
 endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 
 
 @endpoints.upload(
-    "PATCH",
-    _PATH,
+    "PATCH /uploads/{upload_id}",
     name="append",
     summary="Append the body at the offset",
     parameters=(
@@ -74,8 +72,7 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
     },
 )
 @endpoints.upload(
-    "HEAD",
-    _PATH,
+    "HEAD /uploads/{upload_id}",
     name="read_offset",
     summary="Where an upload stands",
     parameters=(header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
@@ -85,7 +82,7 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
     },
 )
 @endpoints.upload(
-    "DELETE", _PATH, name="end_upload", summary="Give an upload up", replies={204: ("It has ended", None)}
+    "DELETE /uploads/{upload_id}", name="end_upload", summary="Give an upload up", replies={204: ("It has ended", None)}
 )
 async def operate(upload: UploadRequest) -> Response | Reply:
     upload_id = parse_upload_id(upload.path["upload_id"])
@@ -124,8 +121,7 @@ async def create(upload: UploadRequest, dialect: ResumableDialect) -> Response |
 
 
 @endpoints.upload(
-    "OPTIONS",
-    "/files",
+    "OPTIONS /files",
     access=PUBLIC,
     tag="Files",
     name="announce",
@@ -133,8 +129,7 @@ async def create(upload: UploadRequest, dialect: ResumableDialect) -> Response |
     replies=_ANNOUNCED,
 )
 @endpoints.upload(
-    "OPTIONS",
-    _PATH,
+    "OPTIONS /uploads/{upload_id}",
     access=PUBLIC,
     name="announce_upload",
     summary="What uploads this server speaks",
@@ -152,8 +147,7 @@ async def announce(upload: UploadRequest) -> Response:
 
 
 @endpoints.endpoint(
-    "GET",
-    _PATH,
+    "GET /uploads/{upload_id}",
     name="read_upload",
     summary="The status as JSON where `Accept` asks for it; else the bytes, once the upload is whole",
     replies={200: ("Status or bytes", Content({"application/json": UploadStatusOut, "*/*": BINARY}))},
@@ -261,10 +255,8 @@ def _record(file_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def _check_outcome(outcome: Outcome) -> None:
-    """Raise the problem of a request that ended before its body did. What arrived is stored in any case.
-
-    Raises FileTooLarge, PastDeclaredLength, ReceiveTimeout, Unavailable, UploadLocked.
-    """
+    """Raise the problem of a request that ended before its body did. What arrived is stored in any case. Raises
+    FileTooLarge, PastDeclaredLength, ReceiveTimeout, Unavailable, UploadLocked."""
     offset = {"Upload-Offset": str(outcome.state.offset)}
     match outcome.end:
         case TransferEnd.OVER_LIMIT if outcome.declared is None:
