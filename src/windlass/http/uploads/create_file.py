@@ -26,7 +26,7 @@ def _put(path: str, name: str, summary: str) -> None:
         f"PUT {path}",
         name=name,
         summary=summary,
-        parameters=(query("filename", "Where the path has no name."), *file_forms.FIELDS_IN_QUERY),
+        parameters=(query("filename", "File name, if the path has none."), *file_forms.FIELDS_IN_QUERY),
         body=Content({"application/octet-stream": BINARY, "*/*": BINARY}),
         replies={201: ("The record of the file", FileRecord)},
     )(create_file)
@@ -35,31 +35,31 @@ def _put(path: str, name: str, summary: str) -> None:
 @endpoints.upload(
     "POST /files",
     name="create_file",
-    summary="Take a new file, in whatever dialect the client speaks",
+    summary="Upload a file in any of the supported protocols",
     description=(
-        "`Tus-Resumable` creates a tus upload, `Upload-Complete` one of the IETF's; "
-        "multipart/form-data is a browser's form; any other body is the bytes themselves."
+        "`Tus-Resumable` creates a tus upload, `Upload-Complete` an IETF resumable upload. "
+        "multipart/form-data is a form with one or several files. Any other body is the bytes of the file."
     ),
     parameters=(
-        query("filename", "Of a raw body; or in Content-Disposition."),
+        query("filename", "File name of a raw body, if Content-Disposition has none."),
         *file_forms.FIELDS_IN_QUERY,
-        header("Tus-Resumable", "Makes this a tus creation."),
-        header("Upload-Complete", "Makes this a resumable upload of the IETF: `?1` with the whole file, else `?0`."),
+        header("Tus-Resumable", "`1.0.0`: creates a tus upload."),
+        header("Upload-Complete", "Creates an IETF resumable upload: `?1` if the body is the whole file, else `?0`."),
         header("Upload-Length", "Size of a resumable upload, in bytes.", "integer"),
-        header("Upload-Defer-Length", "`1`: the size of a tus upload is said later."),
-        header("Upload-Metadata", "Of a resumable upload: `key base64`, separated by commas."),
+        header("Upload-Defer-Length", "`1`: the size of the tus upload follows with a later request."),
+        header("Upload-Metadata", "Metadata of a resumable upload: `key base64`, separated by commas."),
         header("Upload-Concat", "`partial`, or `final;` and the URLs of the parts, separated by spaces."),
-        header("Upload-Checksum", "Of this body, in tus: an algorithm and the digest in base64."),
-        header("Content-Digest", "Of this body, in the IETF's protocol (RFC 9530)."),
-        header("Repr-Digest", "Of the whole file, in the IETF's protocol (RFC 9530)."),
-        header("Upload-Draft-Interop-Version", "Of the IETF's draft.", "integer"),
+        header("Upload-Checksum", "tus: checksum of this body, as an algorithm and the digest in base64."),
+        header("Content-Digest", "IETF: digest of this body (RFC 9530)."),
+        header("Repr-Digest", "IETF: digest of the whole file (RFC 9530)."),
+        header("Upload-Draft-Interop-Version", "Version of the IETF draft.", "integer"),
     ),
     body=Content({"multipart/form-data": file_forms.FORM, "application/octet-stream": BINARY, "*/*": BINARY}),
     replies={
         201: (
-            "The record of the file; for a resumable upload `Location: /uploads/{id}`, "
-            "in the IETF's protocol with the record if it is whole; "
-            "for a form with several files `{files, errors}`",
+            "The file record. For a resumable upload `Location: /uploads/{id}`, "
+            "in the IETF protocol with the file record if the upload is complete. "
+            "For a form with several files `{files, errors}`",
             FileRecord,
         )
     },
@@ -74,8 +74,8 @@ async def create_file(upload: UploadRequest) -> Response | Reply:
             return await receive_raw_body(upload)
 
 
-_put("/files", "put_unnamed_file", "Take the body as a new file, named by Content-Disposition")
-_put("/files/{name}", "put_file", "Take the body as a new file of this name (`curl -T`)")
+_put("/files", "put_unnamed_file", "Upload a file as the request body; Content-Disposition has its name")
+_put("/files/{name}", "put_file", "Upload a file of this name as the request body (`curl -T`)")
 
 
 async def receive_raw_body(upload: UploadRequest) -> Response:

@@ -28,17 +28,17 @@ from windlass.receiving.single import SingleRequestUpload
 OVERHEAD = 2 * 1024 * 1024
 
 FIELDS_IN_QUERY = (
-    query("profile", "Decides what is admitted and what is done with it."),
-    query("reference", "A name of the client's own, by which the list can be filtered."),
-    query("post_id", "Another name of `reference`."),
-    query("sha256", "The hex SHA-256 that the bytes must have; 422 and nothing is stored where they do not."),
-    query("metadata", "A JSON object, shown in the record."),
+    query("profile", "Profile: the rules for the file and its processing."),
+    query("reference", "The client's own name for the file; lists can be filtered by it."),
+    query("post_id", "Alias of `reference`."),
+    query("sha256", "Expected SHA-256, hexadecimal. If the bytes differ, the reply is 422 and nothing is stored."),
+    query("metadata", "Metadata for the record, as a JSON object."),
 )
 FORM: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "profile": {"type": "string", "description": "Stands before the bytes."},
+        "profile": {"type": "string", "description": "Must precede the file."},
         "file": BINARY,
         "reference": {"type": "string"},
         "sha256": {"type": "string"},
@@ -59,10 +59,10 @@ class CreatedFiles(ReplyModel):
 @endpoints.upload(
     "POST /files/batch",
     name="create_files",
-    summary="Take several files of one form; always answers with the list form",
+    summary="Upload several files in one form; the reply is always a list",
     parameters=FIELDS_IN_QUERY,
     body=Content({"multipart/form-data": FORM}),
-    replies={201: ("What was stored and what was not", CreatedFiles)},
+    replies={201: ("The stored files, and a problem for each refused one", CreatedFiles)},
 )
 async def create_files(upload: UploadRequest) -> Response:
     return await receive(upload, always_list=True)
