@@ -140,11 +140,11 @@ class WindlassApplication:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the inner application's lifespan. Django has none and raises at once; then ours is run."""
-        begun = False
+        has_received = False
 
         async def receive_for_inner() -> Message:
-            nonlocal begun
-            begun = True
+            nonlocal has_received
+            has_received = True
             message = await receive()
             if message["type"] == "lifespan.startup":
                 keep_freed_buffers()
@@ -155,7 +155,7 @@ class WindlassApplication:
         try:
             await self._inner(scope, receive_for_inner, send)
         except Exception:
-            if begun:
+            if has_received:
                 raise
             await _own_lifespan(receive, send)
 

@@ -39,9 +39,9 @@ def patterns() -> list[URLPattern | URLResolver]:
     ninja_patterns, app_name, namespace = api.urls
     operations = _operations()
     ninja = [
-        path(str(one.pattern), _view(one.callback, operations.get(str(one.pattern), {})), name=one.name)
-        for one in ninja_patterns
-        if isinstance(one, URLPattern) and (one.callback is not None)
+        path(str(each.pattern), _view(each.callback, operations.get(str(each.pattern), {})), name=each.name)
+        for each in ninja_patterns
+        if isinstance(each, URLPattern) and each.callback is not None
     ]
     return [path("", include((ninja, app_name), namespace=namespace)), re_path(_OWN_PATHS, refuse)]
 
@@ -103,13 +103,13 @@ def _matching(templates: Iterable[str], path: str) -> set[str]:
     does.
     """
     fitting = {template for template in templates if _matches(template, path)}
-    return {one for one in fitting if not any(_is_more_specific(other, one) for other in fitting)}
+    return {each for each in fitting if not any(_is_more_specific(other, each) for other in fitting)}
 
 
 def _matches(template: str, path: str) -> bool:
-    parts, given = template.split("/"), path.split("/")
-    return len(parts) == len(given) and all(
-        bool(text) if part.startswith("{") else part == text for part, text in zip(parts, given, strict=True)
+    parts, segments = template.split("/"), path.split("/")
+    return len(parts) == len(segments) and all(
+        bool(text) if part.startswith("{") else part == text for part, text in zip(parts, segments, strict=True)
     )
 
 
@@ -163,7 +163,7 @@ def _operations() -> dict[str, dict[str, Operation]]:
 
 def _bound_operations() -> Iterator[tuple[str, Operation]]:
     for bound in api._get_bound_routers():
-        operations = [one for view in bound.path_operations.values() for one in view.operations]
+        operations = [operation for view in bound.path_operations.values() for operation in view.operations]
         for pattern, operation in zip(bound.urls_paths(bound.prefix), operations, strict=True):
             yield str(pattern.pattern), operation
 

@@ -289,9 +289,9 @@ class ReceivingProtocol(HttpToolsProtocol):
         """Count the request of a client behind a trusted proxy, whose connections are the proxy's. Raises
         TooManyConnections."""
         scope = cast(Scope, self.scope)
-        seen = forwarded(scope)
-        client = seen.get("client")
-        if seen is scope or client is None or self.client is None or client[0] == self.client[0]:
+        client_scope = forwarded(scope)
+        client = client_scope.get("client")
+        if client_scope is scope or client is None or self.client is None or client[0] == self.client[0]:
             return
         if self._acquire(client[0]):
             return
