@@ -85,6 +85,8 @@ class WindlassApplication:
             await self._lifespan(scope, receive, send)
             return
         seen = as_client_sees(scope)
+        if self._alone:  # Django's pages get the scope as the client sees it through a proxy, too
+            scope, send = seen, secured(seen, send)
         with urls.use_base(base_of(seen)):
             await self._dispatch(scope, seen, receive, send)
 
@@ -273,13 +275,5 @@ def _byte_route(scope: Scope) -> Route | None:
     return None
 
 
-_standalone = WindlassApplication(cast(App, ASGIHandler()), alone=True)
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """The standalone server. Django's pages get the scope as the client sees it through a proxy, too."""
-    if scope["type"] == "lifespan":
-        await _standalone(scope, receive, send)
-        return
-    seen = as_client_sees(scope)
-    await _standalone(seen, receive, secured(seen, send))
+#: The standalone server.
+application = WindlassApplication(cast(App, ASGIHandler()), alone=True)
