@@ -22,15 +22,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from windlass.storage.contract import ObjectMissing, Store, StoreError, StoreUnavailable
+from windlass.storage.encryption import ID_LENGTH
 
 if TYPE_CHECKING:
     from windlass.storage.encryption.keys import MasterKey, ObjectCipher
 
 #: Lengths in bytes: of a header, and within it.
 LENGTH = 64
-ID_LENGTH = 8
 NONCE_LENGTH = 24
-MAC_LENGTH = 16
 #: Prefix of the names of key records.
 KEY_RECORDS = "encryption/"
 
