@@ -20,10 +20,10 @@ from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
 from windlass.kernel.principals import Caller
 from windlass.receiving import completion
 from windlass.receiving import lease as leases
+from windlass.receiving.checkpointed_transfer import syncs_complete_files
 from windlass.receiving.chunked import incremental_hashes
 from windlass.receiving.digest import chunked_object
 from windlass.receiving.session import fail_after_sync_error, find_session
-from windlass.receiving.transfer import syncs_complete_files
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store
 

@@ -19,9 +19,9 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem
 from windlass.protocols import rufh
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Create, Query, Reply, UploadState
-from windlass.receiving import sequential
+from windlass.receiving import offset_uploads
+from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome
-from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
 
@@ -32,7 +32,7 @@ async def create(upload: UploadRequest) -> Response | Reply:
         raise MethodNotAllowed("Only POST creates an upload.", headers={"Allow": "POST, OPTIONS"})
     announcement = _LocationAnnouncement(upload)
     try:
-        outcome = await sequential.create(
+        outcome = await offset_uploads.create(
             intent,
             upload.principal,
             upload.body if intent.has_body else None,
@@ -49,15 +49,15 @@ async def operate(upload: UploadRequest, upload_id: uuid.UUID) -> Response | Rep
     """HEAD, PATCH and DELETE of one upload session."""
     match rufh.parse(upload.head, upload_id):
         case Append() as intent:
-            outcome = await sequential.append(
+            outcome = await offset_uploads.append(
                 intent, upload.caller, upload.body, dialect=Dialect.IETF, request_id=upload.request_id
             )
             return await _reply(upload, outcome)
         case Query():
-            outcome = await sequential.query(upload_id, upload.caller, dialect=Dialect.IETF)
+            outcome = await offset_uploads.query(upload_id, upload.caller, dialect=Dialect.IETF)
             return rufh.queried(outcome.state, rufh.interop_of(upload.head), now())
         case Abort():
-            await sequential.abort(upload_id, upload.caller)
+            await offset_uploads.abort(upload_id, upload.caller)
             return rufh.aborted()
     raise BadRequest("Uploads are created at POST /files/.")
 
@@ -81,7 +81,9 @@ class _LocationAnnouncement:
 async def _reply(upload: UploadRequest, outcome: Outcome, *, creation: bool = False) -> Response | Reply:
     state, interop = outcome.state, rufh.interop_of(upload.head)
     if outcome.end is TransferEnd.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
-        await sequential.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
+        await offset_uploads.invalidate(
+            state.upload_id, f"More came than the {outcome.declared} bytes that were declared."
+        )
     check_outcome(outcome)
     if outcome.end is TransferEnd.CLIENT_GONE:
         return client_gone_response()

@@ -18,8 +18,8 @@ from windlass.kernel.errors import (
 )
 from windlass.protocols.dialects import Dialect
 from windlass.receiving import lease as leases
+from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome
-from windlass.receiving.transfer import TransferEnd
 
 
 def check_outcome(outcome: Outcome) -> None:

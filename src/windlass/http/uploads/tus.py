@@ -16,10 +16,10 @@ from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, Receiv
 from windlass.protocols import tus
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, Reply, UploadState
-from windlass.receiving import concatenation, sequential
+from windlass.receiving import concatenation, offset_uploads
 from windlass.receiving.body import RequestBody
+from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome
-from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
 
@@ -43,16 +43,16 @@ async def operate(upload: UploadRequest, upload_id: uuid.UUID) -> Response | Rep
         case Append() as intent:
             return await _append(intent, upload)
         case Query():
-            outcome = await sequential.query(upload_id, upload.caller, dialect=Dialect.TUS)
+            outcome = await offset_uploads.query(upload_id, upload.caller, dialect=Dialect.TUS)
             return tus.queried(outcome.state)
         case Abort():
-            await sequential.abort(upload_id, upload.caller)
+            await offset_uploads.abort(upload_id, upload.caller)
             return tus.aborted()
     raise BadRequest("Uploads are created at POST /files/.")
 
 
 async def _append(intent: Append, upload: UploadRequest) -> Response | Reply:
-    outcome = await sequential.append(
+    outcome = await offset_uploads.append(
         intent, upload.caller, upload.body, dialect=Dialect.TUS, request_id=upload.request_id
     )
     check_outcome(outcome)
@@ -67,7 +67,7 @@ async def _create(intent: Create, upload: UploadRequest) -> Response | Reply:
         upload_id = state.upload_id
 
     try:
-        outcome = await sequential.create(
+        outcome = await offset_uploads.create(
             intent,
             upload.principal,
             upload.body if intent.has_body else None,

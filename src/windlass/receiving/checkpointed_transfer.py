@@ -30,6 +30,9 @@ UNMEASURED_BYTES = 16 * 1024 * 1024
 #: How much quota is reserved ahead of the written bytes while the length is unknown (bytes).
 MIN_RESERVED_AHEAD, MAX_RESERVED_AHEAD = 1024 * 1024, 32 * 1024 * 1024
 
+#: Write all buffers one after the other at an offset. Called in a thread.
+Write = Callable[[int, Sequence[Buffer]], object]
+
 #: Make the bytes below an offset durable and commit it; returns the offset that was committed, which may be a little
 #: lower.
 Checkpoint = Callable[[int], Awaitable[int]]
@@ -58,7 +61,7 @@ class Transfer:
     def __init__(
         self,
         source: ByteSource,
-        writer: Writer,
+        write: Write,
         *,
         offset: int,
         limit: int,
@@ -69,7 +72,7 @@ class Transfer:
         reserve: Reserve | None = None,
     ) -> None:
         self._source = source
-        self._writer = writer
+        self._write = write
         self._limit = limit
         self.digest = digest
         self._must_hash = must_hash
@@ -80,7 +83,7 @@ class Transfer:
         self.offset = self.written = offset
         self._batch: list[Buffer] = []
         self._batch_size = 0
-        self._write: asyncio.Future[list[object]] | None = None
+        self._running_write: asyncio.Future[list[object]] | None = None
         self._write_end = offset
         self._write_started_at = monotonic()
         self._checkpoint_task: asyncio.Task[None] | None = None
@@ -179,14 +182,14 @@ class Transfer:
         if self._reserve is not None and self.offset > self._reserved:
             self._reserved = await self._reserve(self.offset)
         batch, self._batch, self._batch_size = self._batch, [], 0
-        work: list[Awaitable[object]] = [in_thread(self._writer.write, self.written, batch)]
+        work: list[Awaitable[object]] = [in_thread(self._write, self.written, batch)]
         if self.digest is not None and not self._must_hash and self._is_too_fast_to_hash():
             self.digest = None
         if self.digest is not None:
             work.append(in_thread(self.digest.update, batch))
         if self._proof is not None:
             work.append(in_thread(self._proof.update, batch))
-        self._write = asyncio.gather(*work)
+        self._running_write = asyncio.gather(*work)
         self._write_end = self.offset
 
     def _is_too_fast_to_hash(self) -> bool:
@@ -194,8 +197,8 @@ class Transfer:
         return moved >= UNMEASURED_BYTES and moved > MAX_HASHED_RATE * (monotonic() - self._started_at)
 
     async def _finish_write(self) -> None:
-        if self._write is not None:
-            write, self._write = self._write, None
+        if self._running_write is not None:
+            write, self._running_write = self._running_write, None
             await asyncio.shield(write)
             self.written = self._write_end
 
@@ -268,7 +271,7 @@ class LeasedUploadWriter:
         self._writer = await in_thread(open_leased_writer, self._store, self._lease)
         self._transfer = transfer = Transfer(
             source,
-            self._writer,
+            self._writer.write,
             offset=self._lease.offset,
             limit=limit,
             digest=self.digest,
