@@ -23,7 +23,7 @@ from windlass.storage.conformance.checkpoints import Checkpoints
 from windlass.storage.conformance.copying import Copying
 from windlass.storage.conformance.unfinished import UnfinishedObjects
 from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
-from windlass.storage.s3.client import MIB, Options
+from windlass.storage.s3.options import MIB, Options
 from windlass.storage.s3.part_buffer import MAX_UNSAVED_AGE
 from windlass.storage.s3.store import S3Store
 

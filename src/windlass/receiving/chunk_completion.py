@@ -22,7 +22,6 @@ from windlass.receiving import completion
 from windlass.receiving import lease as leases
 from windlass.receiving.checkpointed_transfer import syncs_complete_files
 from windlass.receiving.chunked import incremental_hashes
-from windlass.receiving.digest import chunked_object
 from windlass.receiving.session import fail_after_sync_error, find_session
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store
@@ -156,7 +155,7 @@ async def _verify_and_record(session: files.UploadSession, lease: files.Lease, r
 
 async def _verified_digest(session: files.UploadSession) -> str:
     """Return the SHA-256 (hex) of the object. Raises ChecksumMismatch, with which the session has failed."""
-    actual = await incremental_hashes().finish(chunked_object(session))
+    actual = await incremental_hashes().finish(session)
     announced = completion.announced_checksums(session.expected_sha256, session.expected_sha512)
     try:
         await completion.verify_checksums(store(session.store), session.store_key, actual, announced)

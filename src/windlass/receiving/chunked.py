@@ -32,7 +32,7 @@ from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit
 from windlass.receiving.body import ByteSource, ClientGone, read_initial_body
 from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd, Write, syncs_acknowledgements
-from windlass.receiving.digest import IncrementalHashes, RunningDigest, chunked_object
+from windlass.receiving.digest import IncrementalHashes, RunningDigest
 from windlass.receiving.session import create_session, fail_after_sync_error, find_session
 from windlass.storage.contract import Buffer, State, Store, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
@@ -250,19 +250,19 @@ class _PutOperation:
             _running.discard(self)
 
     async def _store_and_accept(self, claim: files.ChunkClaim) -> None:
-        hashes, source = incremental_hashes(), chunked_object(self._session)
+        hashes = incremental_hashes()
         reads_back = store(self._session.store).capabilities.reads_unfinished
         # Where an unfinished object cannot be read back, the hash of the upload is continued while the chunk arrives.
-        running_digest = None if reads_back else hashes.digest_before(source, self._intent.index)
+        running_digest = None if reads_back else hashes.digest_before(self._session, self._intent.index)
         sha256, state = await self._store(claim, running_digest)
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
         await in_transaction(
             files.accept_chunk, claim, self._session, self._length, sha256, ttl_hours=ttl_hours, store_state=state
         )
         if running_digest is not None:
-            hashes.adopt(source, running_digest)
+            hashes.adopt(self._session, running_digest)
         elif reads_back:
-            hashes.advance(source)
+            hashes.advance(self._session)
 
     async def _store(self, claim: files.ChunkClaim, running_digest: RunningDigest | None) -> tuple[str, State]:
         """Return the SHA-256 (hex) of the chunk and the store's state of it, once it is durable."""

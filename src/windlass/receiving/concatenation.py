@@ -12,6 +12,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import structlog
 
@@ -187,26 +188,9 @@ def _complete_parts(upload_id: uuid.UUID) -> list[Part] | None:
     return [Part(part.store, part.store_key, part.offset) for part in parts]
 
 
-#: A part, the offset in it, and the number of bytes to copy from there.
-Piece = tuple[Part, int, int]
-
-
-def steps(parts: Sequence[Part], offset: int, size: int) -> Iterator[list[Piece]]:
-    """Group the pieces left to copy from ``offset`` into steps of about ``size`` bytes, which are committed each."""
-    step: list[Piece] = []
-    step_size = 0
-    for piece in pieces(parts, offset, size):
-        step.append(piece)
-        step_size += piece[2]
-        if step_size >= size or len(step) == MAX_PIECES_PER_STEP:
-            yield step
-            step, step_size = [], 0
-    if step:
-        yield step
-
-
-def pieces(parts: Sequence[Part], offset: int, max_size: int) -> Iterator[Piece]:
-    """List what is left to copy from ``offset`` of the whole, in pieces of at most ``max_size`` bytes."""
+def pieces(parts: Sequence[Part], offset: int, max_size: int) -> Iterator[tuple[Part, int, int]]:
+    """List what is left to copy from ``offset`` of the whole: a part, the offset in it, and at most ``max_size`` bytes
+    to copy from there."""
     part_offset = 0
     for part in parts:
         start = max(0, offset - part_offset)
@@ -217,81 +201,72 @@ def pieces(parts: Sequence[Part], offset: int, max_size: int) -> Iterator[Piece]
         part_offset += part.size
 
 
+@dataclass(eq=False)
 class _Concatenation:
     """One process that concatenates one upload, whose lease it holds. ``until``: when to stop (monotonic seconds)."""
 
-    def __init__(
-        self,
-        session: files.UploadSession,
-        lease: files.Lease,
-        parts: Sequence[Part],
-        request_id: str,
-        until: float | None,
-    ) -> None:
-        self._session = session
-        self._lease = lease
-        self._parts = parts
-        self._size = sum(part.size for part in parts)
-        self._request_id = request_id
-        self._until = until
-        self._store = store(session.store)
-        self._offset = lease.offset
-        self._state = lease.state
-        self._stop_requested = False
+    session: files.UploadSession
+    lease: files.Lease
+    parts: Sequence[Part]
+    request_id: str
+    until: float | None
+    stop_requested: bool = False
+
+    def __post_init__(self) -> None:
+        self.store = store(self.session.store)
+        self.size = sum(part.size for part in self.parts)
+        self.offset, self.state = self.lease.offset, self.lease.state
 
     async def run(self) -> None:
         """Raises UploadGone, ChecksumMismatch, InvalidField, QuotaExceeded, StoreError."""
         try:
-            async with holding_lease(self._session, self._lease, self._request_stop):
+            async with holding_lease(self.session, self.lease, self._request_stop):
                 if await self._copy_all():
                     await self._complete()
                 else:
-                    await in_transaction(files.release_lease, self._lease)
+                    await in_transaction(files.release_lease, self.lease)
         except ObjectMissing as error:
             reason = "The bytes of a part of this upload were deleted."
-            await fail_session(self._session, reason)
+            await fail_session(self.session, reason)
             raise UploadGone(reason) from error
         except (files.LeaseLost, WriterBusy):
             return  # the upload was ended, or another process is concatenating it
 
     def _request_stop(self) -> None:
-        self._stop_requested = True
+        self.stop_requested = True
 
     async def _copy_all(self) -> bool:
         """Copy what is left and complete the object. False if this was stopped before."""
-        writer = await in_thread(open_leased_writer, self._store, self._lease)
+        step_size = conf.get().checkpoint_bytes
+        left = pieces(self.parts, self.offset, step_size)
+        ttl_hours = files.profile(self.session.profile).upload_ttl_hours
+        writer = await in_thread(open_leased_writer, self.store, self.lease)
         try:
-            for step in steps(self._parts, self._offset, conf.get().checkpoint_bytes):
-                if self._stop_requested or (self._until is not None and monotonic() > self._until):
+            while self.offset < self.size:
+                if self.stop_requested or (self.until is not None and monotonic() > self.until):
                     return False
-                self._state = await in_thread(self._copy_step, writer, step)
-                await self._commit_step(sum(size for _, _, size in step))
+                self.offset, self.state = await in_thread(self._copy_step, writer, left, step_size)
+                await in_transaction(
+                    files.commit_offset, self.lease, self.offset, self.state, ttl_hours=ttl_hours, size=self.size
+                )
         finally:
             await in_thread(writer.close)
         durable = syncs_complete_files()
-        await in_thread(self._store.complete, self._lease.store_key, self._state, self._size, durable=durable)
+        await in_thread(self.store.complete, self.lease.store_key, self.state, self.size, durable=durable)
         return True
 
-    def _copy_step(self, writer: Writer, step: Sequence[Piece]) -> State:
-        """Copy pieces, from other stores too: each partial upload has a profile of its own."""
-        offset = self._offset
-        for part, start, size in step:
-            copy_between(self._store, writer, offset, store(part.store), part.key, start, size)
+    def _copy_step(self, writer: Writer, left: Iterator[tuple[Part, int, int]], step_size: int) -> tuple[int, State]:
+        """Copy about ``step_size`` bytes, from other stores too: each partial upload has a profile of its own. Return
+        the offset and the state to commit."""
+        offset = self.offset
+        for part, start, size in islice(left, MAX_PIECES_PER_STEP):
+            copy_between(self.store, writer, offset, store(part.store), part.key, start, size)
             offset += size
-        return writer.sync(durable=syncs_acknowledgements())
-
-    async def _commit_step(self, size: int) -> None:
-        self._offset += size
-        await in_transaction(
-            files.commit_offset,
-            self._lease,
-            self._offset,
-            self._state,
-            ttl_hours=files.profile(self._session.profile).upload_ttl_hours,
-            size=self._size,
-        )
+            if offset >= self.offset + step_size:
+                break
+        return offset, writer.sync(durable=syncs_acknowledgements())
 
     async def _complete(self) -> None:
-        self._session.size = self._size
-        await complete_upload(self._lease, self._session, size=self._size, known=None, request_id=self._request_id)
-        await in_transaction(files.expire_partial_uploads, self._session.part_ids)
+        self.session.size = self.size
+        await complete_upload(self.lease, self.session, size=self.size, known=None, request_id=self.request_id)
+        await in_transaction(files.expire_partial_uploads, self.session.part_ids)

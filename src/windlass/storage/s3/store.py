@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage.contract import Buffer, Capabilities, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
-from windlass.storage.s3 import multipart, objects, probe, recovery
-from windlass.storage.s3.chunk_writer import ChunkWriter
-from windlass.storage.s3.client import MAX_PARTS, MIB, MIN_PART_SIZE, Bucket, Options, RequestBody
+from windlass.storage.s3 import bucket_check, multipart, objects
 from windlass.storage.s3.direct_upload import DirectUpload
 from windlass.storage.s3.multipart import ChunkState, MultipartState, PartTag
+from windlass.storage.s3.options import MAX_PARTS, MIB, MIN_PART_SIZE, Options
 from windlass.storage.s3.part_buffer import MemoryPool, PartBuffer
 from windlass.storage.s3.reader import open_object
-from windlass.storage.s3.writer import S3Writer
+from windlass.storage.s3.retrying_client import Bucket, RequestBody
+from windlass.storage.s3.writer import ChunkWriter, S3Writer
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
@@ -75,7 +75,7 @@ class S3Store(DirectUpload, Store):
         try:
             multipart.require_upload(self._bucket, key, found.upload)
         except ObjectMissing:
-            found = recovery.reopen(self._bucket, key, found)
+            found = multipart.reopen(self._bucket, key, found)
         return S3Writer(self._bucket, self._memory, key, found)
 
     def require_no_writer(self, key: str, state: State) -> None:
@@ -87,9 +87,9 @@ class S3Store(DirectUpload, Store):
         found = _multipart(key, state)
         try:
             tags = self._tags(key, found, size, [ChunkState.from_state(chunk) for chunk in chunks])
-            recovery.complete_once(self._bucket, key, found, tags, size)
+            multipart.complete_once(self._bucket, key, found, tags, size)
         except ObjectMissing:
-            recovery.require_completed(self._bucket, key, found, size)  # completed before; the reply was lost
+            multipart.require_completed(self._bucket, key, found, size)  # completed before; the reply was lost
         objects.remove_tail_objects(self._bucket, key)
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
@@ -104,7 +104,8 @@ class S3Store(DirectUpload, Store):
 
     def discardable_size(self, key: str, state: State) -> int:
         parts = sum(multipart.uploaded_size(self._bucket, key, upload) for upload in self._uploads(key))
-        return parts + sum(piece.size for piece in objects.tail_objects(self._bucket, key)) + self._size(key)
+        tail = sum(piece.size for piece in objects.tail_objects(self._bucket, key))
+        return parts + tail + super().discardable_size(key, state)
 
     def clear(self, key: str) -> int:
         freed = 0
@@ -115,7 +116,7 @@ class S3Store(DirectUpload, Store):
         return freed + objects.remove_tail_objects(self._bucket, key)
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        objects.put_from(self._bucket, objects.check_key(key), source, size)
+        multipart.put_from(self._bucket, objects.check_key(key), source, size)
 
     def open(self, key: str) -> BinaryIO:
         return open_object(self._bucket, objects.check_key(key))
@@ -144,13 +145,13 @@ class S3Store(DirectUpload, Store):
                 yield ObjectInfo(upload.key, 0, upload.created_at.replace(microsecond=0), unfinished=True)
 
     def check(self, *, thorough: bool = False) -> None:
-        probe.check(self._bucket, thorough=thorough)
+        bucket_check.check(self._bucket, thorough=thorough)
 
     def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         overrides = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
-        named = {"Bucket": self._bucket.name, "Key": self._bucket.path(objects.check_key(key))}
+        parameters = self._bucket.address(objects.check_key(key)) | overrides
         return self._bucket.presigner().generate_presigned_url(
-            "get_object", Params=named | overrides, ExpiresIn=seconds, HttpMethod="GET"
+            "get_object", Params=parameters, ExpiresIn=seconds, HttpMethod="GET"
         )
 
     def close(self) -> None:
@@ -161,13 +162,6 @@ class S3Store(DirectUpload, Store):
         key = objects.check_key(key)
         return [found.upload for found in multipart.open_uploads(self._bucket, key) if found.key == key]
 
-    def _size(self, key: str) -> int:
-        """Return the size of the finished object; 0 if there is none."""
-        try:
-            return self.info(key).size
-        except ObjectMissing:
-            return 0
-
     def _tags(self, key: str, state: MultipartState, size: int, chunks: Sequence[ChunkState]) -> list[PartTag]:
         """Return the tags of all parts; send the last part first if it is only in tail objects."""
         if chunks:
@@ -175,7 +169,7 @@ class S3Store(DirectUpload, Store):
         rest = size - state.parts * state.part_size
         if rest < 0 or state.offset < size:
             raise StoreError(f"{key}: it has {state.offset} bytes instead of {size}")
-        tags = recovery.verified_tags(self._bucket, key, state)
+        tags = multipart.verified_tags(self._bucket, key, state)
         if rest or not tags:
             number = state.parts + 1
             with PartBuffer(self._bucket, self._memory, key, state.tail).contents() as data:

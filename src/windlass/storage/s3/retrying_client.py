@@ -1,4 +1,4 @@
-"""The S3 client of this process: settings, connections, request bodies. Every request goes through ``Bucket.call``."""
+"""The S3 client of this process: connections, retries, request bodies. Every request goes through ``Bucket.call``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -21,11 +21,10 @@ from botocore.loaders import create_loader
 
 from windlass.storage.contract import Buffer
 from windlass.storage.s3.errors import store_error
+from windlass.storage.s3.options import Options
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-    from windlass.conf import Settings
 
 #: Connections kept open, and threads that send parts, in one process.
 CONNECTIONS = 48
@@ -33,69 +32,6 @@ SENDERS = 16
 _CONNECT_SECONDS = 5.0
 #: Timeout for completing an object of thousands of parts (seconds). Amazon documents several minutes.
 SLOW_TIMEOUT = 600.0
-
-MIB = 1024 * 1024
-GIB = 1024 * MIB
-
-#: Limits of the protocol: minimum size of every part but the last, maximum number of parts of an object.
-MIN_PART_SIZE = 5 * MIB
-MAX_PARTS = 10_000
-
-Checksum = Literal["crc32", "md5"]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The settings of one S3 store. Picklable, so that another process can open the same store."""
-
-    bucket: str
-    access_key: str = ""
-    secret_key: str = ""
-    session_token: str = ""
-    region: str = ""
-    endpoint: str = ""
-    public_endpoint: str = ""
-    addressing: str = "auto"
-    prefix: str = ""
-    part_size: int = 8 * MIB
-    max_parts: int = MAX_PARTS
-    buffer: int = 64 * MIB
-    checksum: Checksum = "crc32"
-    forms: bool = True
-    encryption: str = ""
-    kms_key: str = ""
-    timeout: float = 20.0
-    attempts: int = 4
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Options:
-        prefix = settings.aws_location.strip("/")
-        return cls(
-            bucket=settings.aws_storage_bucket_name,
-            access_key=settings.aws_access_key_id,
-            secret_key=settings.aws_secret_access_key,
-            session_token=settings.aws_session_token,
-            region=settings.aws_s3_region_name,
-            endpoint=settings.aws_s3_endpoint_url,
-            public_endpoint=settings.aws_s3_public_endpoint_url,
-            addressing=settings.aws_s3_addressing_style,
-            prefix=f"{prefix}/" if prefix else "",
-            part_size=settings.aws_s3_part_size_mb * MIB,
-            max_parts=settings.aws_s3_max_parts,
-            buffer=settings.aws_s3_buffer_mb * MIB,
-            checksum=settings.aws_s3_checksum,
-            forms=settings.aws_s3_forms,
-            encryption=settings.aws_s3_server_side_encryption,
-            kms_key=settings.aws_s3_kms_key_id,
-            timeout=settings.aws_s3_timeout_seconds,
-            attempts=settings.aws_s3_max_attempts,
-        )
-
-    def part_size_for(self, at_most: int | None) -> int:
-        """Return the size of all parts of an object, large enough that ``max_parts`` of them hold ``at_most`` bytes."""
-        needed = -(-(at_most or 0) // self.max_parts)
-        return max(self.part_size, -(-needed // MIB) * MIB)
-
 
 #: Content type of every object: the real type is found out later and sent with each download.
 CONTENT_TYPE = "application/octet-stream"
@@ -195,6 +131,10 @@ class Bucket:
         """Return the name of the object in the bucket."""
         return self.options.prefix + key
 
+    def address(self, key: str) -> dict[str, Any]:
+        """Return the fields of a request that name an object."""
+        return {"Bucket": self.name, "Key": self.path(key)}
+
     def key(self, path: str) -> str:
         return path[len(self.options.prefix) :]
 
@@ -211,14 +151,11 @@ class Bucket:
 
     def encryption(self) -> dict[str, Any]:
         """Return the encryption fields of the requests that create an object."""
-        match self.options.encryption:
-            case "":
-                return {}
-            case "aws:kms":
-                key = {"SSEKMSKeyId": self.options.kms_key} if self.options.kms_key else {}
-                return {"ServerSideEncryption": "aws:kms", **key}
-            case kind:
-                return {"ServerSideEncryption": kind.upper()}
+        kind = self.options.encryption
+        if kind != "aws:kms":
+            return {"ServerSideEncryption": kind.upper()} if kind else {}
+        key = {"SSEKMSKeyId": self.options.kms_key} if self.options.kms_key else {}
+        return {"ServerSideEncryption": kind, **key}
 
     def _slow(self) -> S3Client:
         self._current()

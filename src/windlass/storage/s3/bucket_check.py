@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.s3 import multipart, objects
-from windlass.storage.s3.client import MIN_PART_SIZE, Bucket
 from windlass.storage.s3.errors import RequestRejected
+from windlass.storage.s3.options import MIN_PART_SIZE
+from windlass.storage.s3.retrying_client import Bucket
 
 _NOT_VERIFIED = (
     "The store accepts bytes that do not match their checksum: with AWS_S3_CHECKSUM={now} it verifies nothing. "
