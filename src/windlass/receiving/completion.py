@@ -7,6 +7,7 @@ the ones that it sent.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,7 +29,7 @@ from windlass.protocols.digests import Checksum, Proof
 from windlass.protocols.intents import Append
 from windlass.receiving.admission import check_size, profile_of
 from windlass.receiving.body import ByteSource, ClientGone
-from windlass.receiving.digest import hash_file
+from windlass.receiving.digest import READ_SIZE
 from windlass.receiving.session import fail_session
 from windlass.storage.contract import Buffer, ObjectMissing, State, Store
 from windlass.storage.registry import store
@@ -138,11 +139,13 @@ def record_session_and_file(
 
 def _hash_object(store: Store, key: str, expected: Sequence[Checksum]) -> tuple[str, list[Checksum]]:
     """Return the SHA-256 of a stored object, and the checksums that it does not have."""
-    proof = Proof(expected)
+    digest, proof = hashlib.sha256(), Proof(expected)
     with store.open(key) as source:
-        sha256 = hash_file(source, proof)
+        while block := source.read(READ_SIZE):
+            digest.update(block)
+            proof.update([block])
     failed = proof.failed()
-    return sha256, [each for each in expected if each.algorithm in failed]
+    return digest.hexdigest(), [each for each in expected if each.algorithm in failed]
 
 
 async def check_replay(session: files.UploadSession, intent: Append, source: ByteSource) -> None:

@@ -12,7 +12,6 @@ import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import structlog
 
@@ -188,9 +187,26 @@ def _complete_parts(upload_id: uuid.UUID) -> list[Part] | None:
     return [Part(part.store, part.store_key, part.offset) for part in parts]
 
 
-def pieces(parts: Sequence[Part], offset: int, max_size: int) -> Iterator[tuple[Part, int, int]]:
-    """List what is left to copy from ``offset`` of the whole: a part, the offset in it, and at most ``max_size`` bytes
-    to copy from there."""
+#: A part, the offset in it, and the number of bytes to copy from there.
+Piece = tuple[Part, int, int]
+
+
+def steps(parts: Sequence[Part], offset: int, size: int) -> Iterator[list[Piece]]:
+    """Group the pieces left to copy from ``offset`` into steps of about ``size`` bytes, which are committed each."""
+    step: list[Piece] = []
+    step_size = 0
+    for piece in pieces(parts, offset, size):
+        step.append(piece)
+        step_size += piece[2]
+        if step_size >= size or len(step) == MAX_PIECES_PER_STEP:
+            yield step
+            step, step_size = [], 0
+    if step:
+        yield step
+
+
+def pieces(parts: Sequence[Part], offset: int, max_size: int) -> Iterator[Piece]:
+    """List what is left to copy from ``offset`` of the whole, in pieces of at most ``max_size`` bytes."""
     part_offset = 0
     for part in parts:
         start = max(0, offset - part_offset)
@@ -237,15 +253,13 @@ class _Concatenation:
 
     async def _copy_all(self) -> bool:
         """Copy what is left and complete the object. False if this was stopped before."""
-        step_size = conf.get().checkpoint_bytes
-        left = pieces(self.parts, self.offset, step_size)
         ttl_hours = files.profile(self.session.profile).upload_ttl_hours
         writer = await in_thread(open_leased_writer, self.store, self.lease)
         try:
-            while self.offset < self.size:
+            for step in steps(self.parts, self.offset, conf.get().checkpoint_bytes):
                 if self.stop_requested or (self.until is not None and monotonic() > self.until):
                     return False
-                self.offset, self.state = await in_thread(self._copy_step, writer, left, step_size)
+                self.offset, self.state = await in_thread(self._copy_step, writer, step)
                 await in_transaction(
                     files.commit_offset, self.lease, self.offset, self.state, ttl_hours=ttl_hours, size=self.size
                 )
@@ -255,15 +269,15 @@ class _Concatenation:
         await in_thread(self.store.complete, self.lease.store_key, self.state, self.size, durable=durable)
         return True
 
-    def _copy_step(self, writer: Writer, left: Iterator[tuple[Part, int, int]], step_size: int) -> tuple[int, State]:
-        """Copy about ``step_size`` bytes, from other stores too: each partial upload has a profile of its own. Return
-        the offset and the state to commit."""
+    def _copy_step(self, writer: Writer, step: Sequence[Piece]) -> tuple[int, State]:
+        """Copy pieces, from other stores too: each partial upload has a profile of its own.
+
+        Return the offset and the state to commit.
+        """
         offset = self.offset
-        for part, start, size in islice(left, MAX_PIECES_PER_STEP):
+        for part, start, size in step:
             copy_between(self.store, writer, offset, store(part.store), part.key, start, size)
             offset += size
-            if offset >= self.offset + step_size:
-                break
         return offset, writer.sync(durable=syncs_acknowledgements())
 
     async def _complete(self) -> None:

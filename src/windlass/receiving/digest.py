@@ -12,7 +12,6 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import structlog
 from django.db import DatabaseError
@@ -20,7 +19,6 @@ from django.db import DatabaseError
 from windlass.executors import in_database, in_thread
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
-from windlass.protocols.digests import Proof
 from windlass.storage.contract import Buffer, ObjectMissing, StoreError
 from windlass.storage.registry import store
 
@@ -81,15 +79,6 @@ class DigestCache:
 
     def forget(self, upload_id: uuid.UUID) -> None:
         self._digests.pop(upload_id, None)
-
-
-def hash_file(source: BinaryIO, proof: Proof) -> str:
-    """Read a whole file; return its SHA-256 (hex) and update ``proof`` with the same bytes."""
-    digest = hashlib.sha256()
-    while block := source.read(READ_SIZE):
-        digest.update(block)
-        proof.update([block])
-    return digest.hexdigest()
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -98,7 +99,7 @@ class LocalStore(Store):
         except BaseException:
             os.close(descriptor)
             raise
-        return LocalWriter(key, dict(state), descriptor, self.sync_entry, self._open_source)
+        return LocalWriter(key, dict(state), descriptor, self.sync_entry, partial(self._open, flags=os.O_RDONLY))
 
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
@@ -165,10 +166,17 @@ class LocalStore(Store):
     def delete(self, key: str) -> int:
         parents, name = _split(key)
         try:
-            with posix.store_errors(key):
-                return self._unlink(parents, name)
+            with posix.store_errors(key), posix.directory(self._root, parents) as parent:
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode):
+                    return 0
+                os.unlink(name, dir_fd=parent)
         except ObjectMissing:
             return 0
+        if parents:
+            with suppress(OSError), posix.directory(self._root, parents[:-1]) as above:
+                os.rmdir(parents[-1], dir_fd=above)  # refused while anything is in it
+        return status.st_size
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """Files whose names are not keys, such as ``lost+found`` or an operator's files, are left out."""
@@ -219,20 +227,6 @@ class LocalStore(Store):
         parents, name = _split(key)
         with posix.store_errors(key), posix.directory(self._root, parents) as parent:
             return posix.open_regular(name, flags, parent)
-
-    def _open_source(self, key: str) -> int:
-        return self._open(key, os.O_RDONLY)
-
-    def _unlink(self, parents: Sequence[str], name: str) -> int:
-        with posix.directory(self._root, parents) as parent:
-            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode):
-                return 0
-            os.unlink(name, dir_fd=parent)
-        if parents:
-            with suppress(OSError), posix.directory(self._root, parents[:-1]) as above:
-                os.rmdir(parents[-1], dir_fd=above)  # refused while anything is in it
-        return found.st_size
 
 
 @dataclass(eq=False)

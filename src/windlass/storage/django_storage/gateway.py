@@ -108,7 +108,6 @@ class Gateway:
                 raise self._translated(error, key) from error
 
     def path(self, key: str) -> Path:
-        """Return the path of an object in a local storage."""
         with self.call(key) as storage:
             return Path(storage.path(key))
 

@@ -15,7 +15,7 @@ from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, S
 from windlass.storage.django_storage import saved_objects
 from windlass.storage.django_storage.gateway import Gateway, StorageName
 from windlass.storage.django_storage.saved_objects import open_object
-from windlass.storage.django_storage.staging import StagedWriter, Staging, remove_empty_directory, save
+from windlass.storage.django_storage.staging import StagedWriter, Staging, save
 from windlass.storage.local import LocalStore
 from windlass.storage.registry import Guard, guarded, no_guard
 
@@ -112,7 +112,8 @@ class DjangoStore(Store):
         except ObjectMissing:
             return 0
         if self._gateway.is_local:
-            remove_empty_directory(self._gateway.path(key))
+            with suppress(OSError):  # refused while anything is in it
+                self._gateway.path(key).parent.rmdir()
         return size
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:

@@ -61,7 +61,6 @@ class Keyring:
         self._by_id = {key.id: key for key in keys}
 
     def __bool__(self) -> bool:
-        """Whether it holds any key."""
         return bool(self._by_id)
 
     def find(self, key_id: bytes) -> MasterKey | None:

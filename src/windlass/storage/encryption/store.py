@@ -73,12 +73,14 @@ class EncryptedStore(Store):
         if _HEADER not in state:
             plain = self._inner.open_writer(_check_key(key), state, shared=shared, region=region)
             return WrappingWriter(plain, self.open) if self._keyring else plain
-        raw = _header_of(state)
+        raw = base64.b64decode(state[_HEADER])
         inner_region = None if region is None else (header.LENGTH + region[0], region[1])
         inner = self._inner.open_writer(_encrypted_name(key), state[_INNER], shared=shared, region=inner_region)
         try:
             cipher = header.cipher(raw, key, self._keyring)
-            if self._first_bytes(key) != raw:
+            with self._inner.open(_encrypted_name(key)) as stored:
+                has_header = stored.read(header.LENGTH) == raw
+            if not has_header:
                 inner.write(0, [raw])
         except BaseException:
             inner.close()
@@ -161,10 +163,6 @@ class EncryptedStore(Store):
             inner.close()
             raise
 
-    def _first_bytes(self, key: str) -> bytes:
-        with self._inner.open(_encrypted_name(key)) as inner:
-            return inner.read(header.LENGTH)
-
     def _either_form(self, key: str, encrypted: Callable[[str], T], plain: Callable[[str], T]) -> T:
         """Try the form of new objects first."""
         forms = (encrypted, plain) if self._keyring.current else (plain, encrypted)
@@ -187,10 +185,6 @@ def _encrypted_name(key: str) -> str:
 
 def _with_header(raw: bytes, inner: State) -> State:
     return {_HEADER: base64.b64encode(raw).decode(), _INNER: inner}
-
-
-def _header_of(state: State) -> bytes:
-    return base64.b64decode(state[_HEADER])
 
 
 def _without_header(size: int) -> int:

@@ -205,7 +205,6 @@ def uploaded_parts(bucket: Bucket, key: str, upload: str) -> list[UploadedPart]:
 
 
 def uploaded_size(bucket: Bucket, key: str, upload: str) -> int:
-    """Return the bytes of all parts that the store has."""
     return sum(part["Size"] for part in _list_parts(bucket, key, upload))
 
 

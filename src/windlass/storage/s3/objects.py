@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError
 
 from windlass.storage import contract
 from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, StoreError, StoreUnavailable
-from windlass.storage.s3.errors import RequestRejected
 from windlass.storage.s3.options import MIB
 from windlass.storage.s3.retrying_client import CONTENT_TYPE, UPLOAD_MARK, Bucket, RequestBody, checksum_fields
 
@@ -102,11 +101,6 @@ def open_range(bucket: Bucket, key: str, start: int, size: int, etag: str = "") 
     return reply["Body"], _info(key, whole, reply["LastModified"], reply["ETag"])
 
 
-def is_past_end(error: RequestRejected) -> bool:
-    """Whether ``open_range`` was refused because the object ends before the range."""
-    return error.code in ("InvalidRange", "416", "InvalidArgument")
-
-
 def head(bucket: Bucket, key: str) -> ObjectInfo:
     """Raises ObjectMissing."""
     with bucket.call(key) as s3:
@@ -153,7 +147,6 @@ def list_objects(bucket: Bucket, prefix: str) -> Iterator[ObjectInfo]:
 
 
 def tail_objects(bucket: Bucket, key: str) -> list[ObjectInfo]:
-    """List the tail objects of an unfinished object."""
     return [found for found in list_objects(bucket, f"{key}.tail.") if tail_owner(found.key) == key]
 
 

@@ -89,7 +89,6 @@ class PartBuffer:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether all of it is in memory."""
         return self._memory_start == 0
 
     def add(self, data: Buffer) -> None:

@@ -77,14 +77,14 @@ class Bucket:
     def __init__(self, options: Options, guard: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """``guard`` is entered around each request."""
         self.options = options
+        self._slow_options = replace(options, timeout=max(SLOW_TIMEOUT, options.timeout), attempts=1)
+        self._public_options = replace(options, endpoint=options.public_endpoint or options.endpoint)
         self._guard = guard
         self.name = options.bucket
         self._lock = threading.Lock()
         self._pid = 0
-        self._client: S3Client | None = None
-        self._presigner: S3Client | None = None
-        self._slow_client: S3Client | None = None
-        self._senders: ThreadPoolExecutor | None = None
+        self._clients: dict[Options, S3Client] = {}
+        self._senders: ThreadPoolExecutor
 
     @contextmanager
     def call(self, key: str, *, slow: bool = False) -> Iterator[S3Client]:
@@ -94,7 +94,7 @@ class Bucket:
         """
         with self._guard():
             try:
-                yield self._slow() if slow else self._current()
+                yield self._client(self._slow_options if slow else self.options)
             except (BotoCoreError, ClientError) as error:
                 raise store_error(error, key, self.options.checksum) from error
 
@@ -113,22 +113,14 @@ class Bucket:
     @property
     def senders(self) -> ThreadPoolExecutor:
         """Threads that send parts while the caller fills the next ones."""
-        self._current()
-        assert self._senders is not None
+        self._client(self.options)
         return self._senders
 
     def presigner(self) -> S3Client:
         """Return a client that signs for the address that clients use. It sends nothing."""
-        client = self._current()
-        if not self.options.public_endpoint:
-            return client
-        with self._lock:
-            if self._presigner is None:
-                self._presigner = _client(self.options, self.options.public_endpoint)
-            return self._presigner
+        return self._client(self._public_options)
 
     def path(self, key: str) -> str:
-        """Return the name of the object in the bucket."""
         return self.options.prefix + key
 
     def address(self, key: str) -> dict[str, Any]:
@@ -140,14 +132,11 @@ class Bucket:
 
     def close(self) -> None:
         with self._lock:
-            if self._client is None or self._pid != os.getpid():
-                return
-            assert self._senders is not None
-            self._senders.shutdown(wait=False, cancel_futures=True)
-            for client in (self._client, self._slow_client):
-                if client is not None:
+            if self._pid == os.getpid():
+                self._senders.shutdown(wait=False, cancel_futures=True)
+                for client in self._clients.values():
                     client.close()
-            self._client = None
+                self._pid = 0
 
     def encryption(self) -> dict[str, Any]:
         """Return the encryption fields of the requests that create an object."""
@@ -157,29 +146,23 @@ class Bucket:
         key = {"SSEKMSKeyId": self.options.kms_key} if self.options.kms_key else {}
         return {"ServerSideEncryption": kind, **key}
 
-    def _slow(self) -> S3Client:
-        self._current()
+    def _client(self, options: Options) -> S3Client:
+        """Return this process's client with these options."""
         with self._lock:
-            if self._slow_client is None:
-                options = replace(self.options, timeout=max(SLOW_TIMEOUT, self.options.timeout), attempts=1)
-                self._slow_client = _client(options, options.endpoint)
-            return self._slow_client
-
-    def _current(self) -> S3Client:
-        with self._lock:
-            if self._client is None or self._pid != os.getpid():
-                self._client = _client(self.options, self.options.endpoint)
-                self._presigner = self._slow_client = None
+            if self._pid != os.getpid():
+                self._clients = {}
                 self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="windlass-s3")
                 self._pid = os.getpid()
-            return self._client
+            if options not in self._clients:
+                self._clients[options] = _connect(options)
+            return self._clients[options]
 
 
 #: Reads the protocol descriptions (megabytes of JSON) once for all clients.
 _LOADER = create_loader()
 
 
-def _client(options: Options, endpoint: str) -> S3Client:
+def _connect(options: Options) -> S3Client:
     core = botocore.session.Session()
     core.register_component("data_loader", _LOADER)
     session = boto3.session.Session(
@@ -191,7 +174,7 @@ def _client(options: Options, endpoint: str) -> S3Client:
     )
     # Every part has a checksum of its own, so payloads are not signed over TLS; over plain HTTP they are.
     s3: Any = {"addressing_style": options.addressing}
-    if not endpoint.startswith("http://"):
+    if not options.endpoint.startswith("http://"):
         s3["payload_signing_enabled"] = False
     config = Config(
         signature_version="s3v4",
@@ -205,7 +188,7 @@ def _client(options: Options, endpoint: str) -> S3Client:
         s3=s3,
     )
     region = session.region_name or "us-east-1"
-    client: S3Client = session.client("s3", endpoint_url=endpoint or None, region_name=region, config=config)
+    client: S3Client = session.client("s3", endpoint_url=options.endpoint or None, region_name=region, config=config)
     client.meta.events.register("before-sign.s3.PutObject", _checksum_into_url)
     return client
 

@@ -15,7 +15,7 @@ from windlass.storage.s3.direct_upload import DirectUpload
 from windlass.storage.s3.multipart import ChunkState, MultipartState, PartTag
 from windlass.storage.s3.options import MAX_PARTS, MIB, MIN_PART_SIZE, Options
 from windlass.storage.s3.part_buffer import MemoryPool, PartBuffer
-from windlass.storage.s3.reader import open_object
+from windlass.storage.s3.reader import S3Reader
 from windlass.storage.s3.retrying_client import Bucket, RequestBody
 from windlass.storage.s3.writer import ChunkWriter, S3Writer
 
@@ -119,7 +119,7 @@ class S3Store(DirectUpload, Store):
         multipart.put_from(self._bucket, objects.check_key(key), source, size)
 
     def open(self, key: str) -> BinaryIO:
-        return open_object(self._bucket, objects.check_key(key))
+        return S3Reader(self._bucket, objects.check_key(key)).buffered()
 
     def info(self, key: str) -> ObjectInfo:
         return objects.head(self._bucket, objects.check_key(key))
