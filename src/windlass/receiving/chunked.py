@@ -239,7 +239,7 @@ class _PutOperation:
         except SyncFailed:
             await fail_after_sync_error(self._session)
             raise
-        except BaseException as error:
+        except BaseException as error:  # also if the request is cancelled: another one may send the chunk at once
             await asyncio.shield(in_transaction(files.release_chunk, claim))
             if isinstance(error, files.ClaimLost):
                 raise await in_database(self._lost_claim) from error

@@ -37,7 +37,7 @@ COMMIT_WAIT_SECONDS = 1.0
 #: How long a status query waits for a request that is still receiving, whose client may be gone (seconds).
 RECEIVING_WAIT_SECONDS = 0.1
 
-_NOT_RELEASED = "Another request is writing to this upload and did not let go. Try again shortly."
+_NOT_RELEASED = "Another request is writing to this upload and has not released it. Try again shortly."
 
 log = structlog.get_logger(__name__)
 

@@ -232,7 +232,7 @@ class _AppendOperation:
         except files.LeaseLost as error:
             raise await in_database(lost_lease, self._session.id) from error
         except WriterBusy as error:
-            raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
+            raise UploadLocked("A process that does not answer any more has locked this upload's bytes.") from error
 
     def _request_stop(self) -> None:
         if self._writer is not None:
@@ -297,7 +297,7 @@ class _AppendOperation:
                 with leases.writers.streaming(self._session.id):
                     end = await writer.receive(source, initial.buffers, self._limit)
                 self._check_body_digests(end)
-            except BaseException:
+            except BaseException:  # also if the request is cancelled: what arrived before that stays
                 await self._commit_what_arrived(writer)
                 raise
             await writer.save(completes=self._completes_object(writer.offset, end))

@@ -159,7 +159,7 @@ async def holding_lease(
     except SyncFailed:
         await fail_after_sync_error(session)
         raise
-    except BaseException:
+    except BaseException:  # also if the request is cancelled: the next one must not wait for the lease to expire
         await asyncio.shield(in_transaction(files.release_lease, lease, reserved()))
         raise
 

@@ -96,7 +96,7 @@ class LocalStore(Store):
         except BlockingIOError:
             os.close(descriptor)
             raise WriterBusy(f"{key}: another writer has it open") from None
-        except BaseException:
+        except BaseException:  # whatever interrupts it: an open descriptor would keep the lock
             os.close(descriptor)
             raise
         return LocalWriter(key, dict(state), descriptor, self.sync_entry, partial(self._open, flags=os.O_RDONLY))
@@ -145,7 +145,7 @@ class LocalStore(Store):
                     _write_from(descriptor, source, size, key)
                     posix.sync_data(descriptor)
                     os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-                except BaseException:
+                except BaseException:  # also of the source, whatever it raises
                     with suppress(OSError):
                         os.unlink(temporary, dir_fd=parent)
                     raise
@@ -184,9 +184,9 @@ class LocalStore(Store):
         parents = check_key(top).split("/") if top else []
         try:
             with posix.store_errors(prefix), posix.directory(self._root, parents) as here:
-                for found in _walk(here, f"{top}/" if top else ""):
-                    if found.key.startswith(prefix) and not (unless and unless(found.key)):
-                        yield found
+                for info in _walk(here, f"{top}/" if top else ""):
+                    if info.key.startswith(prefix) and not (unless and unless(info.key)):
+                        yield info
         except ObjectMissing:
             return
 
@@ -310,8 +310,8 @@ def _split(key: str) -> tuple[list[str], str]:
     return parents, name
 
 
-def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+def _info(key: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def _cut_at(size: int, descriptor: int, key: str) -> None:

@@ -140,7 +140,7 @@ class UnfinishedObjects(Suite):
         half = len(data) // 2
         store.put_whole(KEY, [data[:half], memoryview(data)[half:]])
         assert read(store, KEY) == data
-        assert [found.key for found in store.objects() if found.key == KEY] == [KEY]
+        assert [info.key for info in store.objects() if info.key == KEY] == [KEY]
 
     def test_the_size_that_discarding_would_free(self, store: Store) -> None:
         state = through_json(store.create(KEY))

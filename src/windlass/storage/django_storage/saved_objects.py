@@ -91,10 +91,11 @@ def _entries(gateway: Gateway, directory: str) -> tuple[list[str], list[str]]:
 def _modified_at(gateway: Gateway, key: str) -> datetime:
     with gateway.call(key) as storage:
         try:
-            found = storage.get_modified_time(key)
+            modified_at = storage.get_modified_time(key)
         except NotImplementedError as error:
             raise CannotList("The storage has no modification times.") from error
-    return found if found.tzinfo else found.astimezone()  # a project without time zones has local times
+    # A project without time zones has local times.
+    return modified_at if modified_at.tzinfo else modified_at.astimezone()
 
 
 def open_object(gateway: Gateway, key: str, directory: Path) -> BinaryIO:

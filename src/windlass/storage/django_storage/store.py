@@ -119,9 +119,9 @@ class DjangoStore(Store):
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """Raises StoreError after the staged objects if the storage cannot list its own."""
         staged = set()
-        for found in self._staging.objects(prefix):
-            staged.add(found.key)
-            yield replace(found, unfinished=True)
+        for info in self._staging.objects(prefix):
+            staged.add(info.key)
+            yield replace(info, unfinished=True)
 
         def left_out(key: str) -> bool:
             return key in staged or (unless is not None and unless(key))

@@ -82,7 +82,7 @@ class EncryptedStore(Store):
                 has_header = stored.read(header.LENGTH) == raw
             if not has_header:
                 inner.write(0, [raw])
-        except BaseException:
+        except BaseException:  # whatever interrupts it: an open writer would keep the lock
             inner.close()
             raise
         return EncryptingWriter(inner, cipher, lambda own: _with_header(raw, own), self.open)
@@ -133,10 +133,10 @@ class EncryptedStore(Store):
         def left_out(name: str) -> bool:
             return unless is not None and unless(name.removesuffix(SUFFIX))
 
-        for found in self._inner.objects(prefix, unless=left_out):
-            shown = _as_plain(found)
-            if shown.key.startswith(prefix) and not shown.key.startswith(header.KEY_RECORDS):
-                yield shown
+        for info in self._inner.objects(prefix, unless=left_out):
+            plain = _as_plain(info)
+            if plain.key.startswith(prefix) and not plain.key.startswith(header.KEY_RECORDS):
+                yield plain
 
     def check(self, *, thorough: bool = False) -> None:
         """``thorough`` also checks that every key ever used in this store is configured."""
@@ -159,7 +159,7 @@ class EncryptedStore(Store):
         inner = self._inner.open(_encrypted_name(key))
         try:
             return DecryptingReader(inner, header.cipher(inner.read(header.LENGTH), key, self._keyring)).buffered()
-        except BaseException:
+        except BaseException:  # whatever interrupts it: the file would stay open
             inner.close()
             raise
 
@@ -191,11 +191,11 @@ def _without_header(size: int) -> int:
     return max(0, size - header.LENGTH)
 
 
-def _as_plain(found: ObjectInfo) -> ObjectInfo:
+def _as_plain(info: ObjectInfo) -> ObjectInfo:
     """Return the object as users of the store see it."""
-    if not found.key.endswith(SUFFIX):
-        return found
-    return replace(found, key=found.key.removesuffix(SUFFIX), size=_without_header(found.size))
+    if not info.key.endswith(SUFFIX):
+        return info
+    return replace(info, key=info.key.removesuffix(SUFFIX), size=_without_header(info.size))
 
 
 def local(settings: Settings) -> EncryptedStore:

@@ -58,8 +58,8 @@ def _check_multipart(bucket: Bucket, key: str) -> None:
         with suppress(StoreError):
             objects.delete(bucket, key)
         with suppress(StoreError):
-            for found in list(multipart.open_uploads(bucket, key)):
-                multipart.abort(bucket, key, found.upload)
+            for unfinished in list(multipart.open_uploads(bucket, key)):
+                multipart.abort(bucket, key, unfinished.upload)
 
 
 def _require_max_parts(bucket: Bucket, key: str) -> None:

@@ -64,16 +64,17 @@ class DirectUpload:
         return MultipartState(upload, mark, 0, COPY_CHECKSUM).to_state()
 
     def sign_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> SignedRequest:
-        parameters = self._bucket.address(key) | {"UploadId": _multipart(key, state).upload, "PartNumber": number}
+        upload = MultipartState.from_state(key, state).upload
+        parameters = self._bucket.address(key) | {"UploadId": upload, "PartNumber": number}
         return SignedRequest("PUT", self._url("upload_part", parameters | _length(size), seconds))
 
     def uploaded_parts(self, key: str, state: State) -> list[UploadedPart]:
-        return multipart.uploaded_parts(self._bucket, key, _multipart(key, state).upload)
+        return multipart.uploaded_parts(self._bucket, key, MultipartState.from_state(key, state).upload)
 
     def complete_multipart(self, key: str, state: State, parts: Sequence[UploadedPart]) -> int:
         size = sum(part.size for part in parts)
         tags = [PartTag(part.tag) for part in parts]
-        multipart.complete_once(self._bucket, key, _multipart(key, state), tags, size)
+        multipart.complete_once(self._bucket, key, MultipartState.from_state(key, state), tags, size)
         stored = objects.head(self._bucket, key).size
         if stored != size:
             raise StoreError(f"{key}: the store made an object of {stored} bytes out of parts of {size}")
@@ -154,13 +155,6 @@ def _allows(rule: Mapping[str, Any], origin: str, method: str) -> bool:
     return method in rule.get("AllowedMethods", []) and any(
         fnmatchcase(origin, pattern) for pattern in rule.get("AllowedOrigins", [])
     )
-
-
-def _multipart(key: str, state: State) -> MultipartState:
-    found = MultipartState.from_state(state)
-    if found is None:
-        raise ObjectMissing(f"{objects.check_key(key)}: it is not sent in parts")
-    return found
 
 
 def _single_key(key: str, state: State) -> str:

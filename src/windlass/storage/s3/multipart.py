@@ -94,10 +94,10 @@ class MultipartState:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> MultipartState | None:
-        """Return None if the state is not that of a multipart upload."""
+    def from_state(cls, key: str, state: State) -> MultipartState:
+        """Raises ObjectMissing if the state is not that of a multipart upload."""
         if "upload" not in state:
-            return None
+            raise ObjectMissing(f"{objects.check_key(key)}: this is not the state of an unfinished object")
         tail = tuple(TailObject(token, size) for token, size in state["tail"])
         fields = {name: state[name] for name in ("upload", "mark", "part_size", "checksum", "parts", "chain")}
         return cls(**fields, tail=tail, gone=tuple(state["gone"]))
@@ -231,8 +231,8 @@ def abort(bucket: Bucket, key: str, upload: str) -> None:
 def open_uploads(bucket: Bucket, prefix: str) -> Iterator[OpenUpload]:
     """List every upload that has not ended and whose key starts with ``prefix``."""
     for page in bucket.pages(prefix, "list_multipart_uploads", Prefix=bucket.path(prefix)):
-        for found in page.get("Uploads", []):
-            yield OpenUpload(bucket.key(found["Key"]), found["UploadId"], found["Initiated"])
+        for listed in page.get("Uploads", []):
+            yield OpenUpload(bucket.key(listed["Key"]), listed["UploadId"], listed["Initiated"])
 
 
 def put_from(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
@@ -252,7 +252,7 @@ def put_from(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
             data = _read_exactly(source, min(part_size, size - start), key)
             tags.append(upload_part(bucket, key, upload, len(tags) + 1, data, checksum))
         complete(bucket, key, upload, tags)
-    except BaseException:
+    except BaseException:  # also of the source, whatever it raises
         with suppress(StoreError):  # the sweep finds it
             abort(bucket, key, upload)
         raise

@@ -52,8 +52,8 @@ def tail_key(key: str, token: str) -> str:
 
 def tail_owner(key: str) -> str | None:
     """Return the key of the object that a tail object belongs to; None for any other key."""
-    found = _TAIL.fullmatch(key)
-    return found[1] if found else None
+    match = _TAIL.fullmatch(key)
+    return match[1] if match else None
 
 
 def put(bucket: Bucket, key: str, data: Buffer) -> None:
@@ -141,13 +141,13 @@ def delete(bucket: Bucket, key: str) -> None:
 def list_objects(bucket: Bucket, prefix: str) -> Iterator[ObjectInfo]:
     """List every object whose key starts with ``prefix``, tail objects too, under its own key."""
     for page in bucket.pages(prefix, "list_objects_v2", Prefix=bucket.path(prefix)):
-        for found in page.get("Contents", []):
-            if not found["Key"].endswith("/"):  # some tools mark directories so
-                yield _info(bucket.key(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
+        for listed in page.get("Contents", []):
+            if not listed["Key"].endswith("/"):  # some tools mark directories so
+                yield _info(bucket.key(listed["Key"]), listed["Size"], listed["LastModified"], listed["ETag"])
 
 
 def tail_objects(bucket: Bucket, key: str) -> list[ObjectInfo]:
-    return [found for found in list_objects(bucket, f"{key}.tail.") if tail_owner(found.key) == key]
+    return [info for info in list_objects(bucket, f"{key}.tail.") if tail_owner(info.key) == key]
 
 
 def remove_tail_objects(bucket: Bucket, key: str) -> int:

@@ -67,16 +67,16 @@ class S3Store(DirectUpload, Store):
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> Writer:
-        found = _multipart(key, state)
+        unfinished = MultipartState.from_state(key, state)
         if shared:
             if region is None:
                 raise StoreError(f"{key}: a shared writer needs the region of its part")
-            return ChunkWriter(self._bucket, self._memory, key, found, region)
+            return ChunkWriter(self._bucket, self._memory, key, unfinished, region)
         try:
-            multipart.require_upload(self._bucket, key, found.upload)
+            multipart.require_upload(self._bucket, key, unfinished.upload)
         except ObjectMissing:
-            found = multipart.reopen(self._bucket, key, found)
-        return S3Writer(self._bucket, self._memory, key, found)
+            unfinished = multipart.reopen(self._bucket, key, unfinished)
+        return S3Writer(self._bucket, self._memory, key, unfinished)
 
     def require_no_writer(self, key: str, state: State) -> None:
         """The store has no locks."""
@@ -84,12 +84,12 @@ class S3Store(DirectUpload, Store):
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
-        found = _multipart(key, state)
+        unfinished = MultipartState.from_state(key, state)
         try:
-            tags = self._tags(key, found, size, [ChunkState.from_state(chunk) for chunk in chunks])
-            multipart.complete_once(self._bucket, key, found, tags, size)
+            tags = self._tags(key, unfinished, size, [ChunkState.from_state(chunk) for chunk in chunks])
+            multipart.complete_once(self._bucket, key, unfinished, tags, size)
         except ObjectMissing:
-            multipart.require_completed(self._bucket, key, found, size)  # completed before; the reply was lost
+            multipart.require_completed(self._bucket, key, unfinished, size)  # completed before; the reply was lost
         objects.remove_tail_objects(self._bucket, key)
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
@@ -135,12 +135,12 @@ class S3Store(DirectUpload, Store):
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """List a tail object as its object, unfinished. Other objects in the bucket are left out."""
         for within in objects.prefixes_within(prefix):
-            for found in objects.list_objects(self._bucket, within):
-                owner = objects.tail_owner(found.key)
+            for info in objects.list_objects(self._bucket, within):
+                owner = objects.tail_owner(info.key)
                 if owner is not None:
-                    yield ObjectInfo(owner, found.size, found.modified_at, unfinished=True)
-                elif not (unless and unless(found.key)):
-                    yield found
+                    yield ObjectInfo(owner, info.size, info.modified_at, unfinished=True)
+                elif not (unless and unless(info.key)):
+                    yield info
             for upload in multipart.open_uploads(self._bucket, within):
                 yield ObjectInfo(upload.key, 0, upload.created_at.replace(microsecond=0), unfinished=True)
 
@@ -160,7 +160,7 @@ class S3Store(DirectUpload, Store):
     def _uploads(self, key: str) -> list[str]:
         """Return the ids of the object's uploads that have not ended."""
         key = objects.check_key(key)
-        return [found.upload for found in multipart.open_uploads(self._bucket, key) if found.key == key]
+        return [each.upload for each in multipart.open_uploads(self._bucket, key) if each.key == key]
 
     def _tags(self, key: str, state: MultipartState, size: int, chunks: Sequence[ChunkState]) -> list[PartTag]:
         """Return the tags of all parts; send the last part first if it is only in tail objects."""
@@ -178,15 +178,8 @@ class S3Store(DirectUpload, Store):
         return tags
 
 
-def _multipart(key: str, state: State) -> MultipartState:
-    found = MultipartState.from_state(state)
-    if found is None:
-        raise ObjectMissing(f"{objects.check_key(key)}: this is not the state of an unfinished object")
-    return found
-
-
 def _in_order(key: str, chunks: Sequence[ChunkState], wanted: int) -> list[PartTag]:
-    found = {chunk.number: chunk.tag for chunk in chunks}
-    if sorted(found) != list(range(1, wanted + 1)):
-        raise StoreError(f"{key}: it has {len(found)} chunks instead of {wanted}")
-    return [found[number] for number in range(1, wanted + 1)]
+    tags = {chunk.number: chunk.tag for chunk in chunks}
+    if sorted(tags) != list(range(1, wanted + 1)):
+        raise StoreError(f"{key}: it has {len(tags)} chunks instead of {wanted}")
+    return [tags[number] for number in range(1, wanted + 1)]

@@ -159,8 +159,8 @@ class S3Writer(Writer):
         state, self._committed = self._committed, None
         if state is None:
             return
-        committed = MultipartState.from_state(state)
-        needed = {piece.token for piece in (*(committed.tail if committed else ()), *self._part.tail)}
+        committed = MultipartState.from_state(self._key, state)
+        needed = {piece.token for piece in (*committed.tail, *self._part.tail)}
         superseded, self._tail_tokens = self._tail_tokens - needed, self._tail_tokens & needed
         self._delete(superseded)
 
