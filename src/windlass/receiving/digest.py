@@ -58,9 +58,8 @@ class RunningDigest:
 class DigestCache:
     """Running digests of sequential uploads between two requests."""
 
-    def __init__(self, capacity: int = SEQUENTIAL_CAPACITY) -> None:
+    def __init__(self) -> None:
         self._digests: OrderedDict[uuid.UUID, RunningDigest] = OrderedDict()
-        self._capacity = capacity
 
     def pop(self, upload_id: uuid.UUID, offset: int) -> RunningDigest | None:
         """Remove and return the digest that stands exactly at ``offset``; a new one at 0; else None."""
@@ -74,7 +73,7 @@ class DigestCache:
             return
         self._digests[upload_id] = digest
         self._digests.move_to_end(upload_id)
-        while len(self._digests) > self._capacity:
+        if len(self._digests) > SEQUENTIAL_CAPACITY:
             self._digests.popitem(last=False)
 
     def forget(self, upload_id: uuid.UUID) -> None:

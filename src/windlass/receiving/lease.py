@@ -65,11 +65,11 @@ class LeaseKeeper:
     renew: Callable[[str, float], int] = files.renew_leases
     #: The server is stopping, and asked all holders to stop for that reason.
     stopping: bool = False
-    _stop_requests: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
+    _stop_requests: dict[uuid.UUID, Callable[[], object]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def holding(self, row_id: uuid.UUID, request_stop: Callable[[], None]) -> Iterator[None]:
+    def holding(self, row_id: uuid.UUID, request_stop: Callable[[], object]) -> Iterator[None]:
         """Renew the lease inside. ``request_stop`` is called, perhaps repeatedly, when the lease is to be released."""
         self._stop_requests[row_id] = request_stop
         if self._task is None or self._task.done():
