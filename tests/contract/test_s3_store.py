@@ -20,8 +20,7 @@ from tests.services import S3Server
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, make, pattern, read, through_json, write
 from windlass.storage.conformance.checkpoints import Checkpoints
-from windlass.storage.conformance.copying import Copying
-from windlass.storage.conformance.unfinished import UnfinishedObjects
+from windlass.storage.conformance.unfinished import Copying, UnfinishedObjects
 from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
 from windlass.storage.s3.options import MIB, Options
 from windlass.storage.s3.part_buffer import MAX_UNSAVED_AGE
