@@ -87,7 +87,7 @@ async def put(intent: PutChunk, caller: Caller, source: ByteSource, *, dialect: 
                 chunk_index=intent.index,
             )
     else:
-        await operation.store(claim)
+        await operation.receive(claim)
     progress = await in_database(progress_of, session.id, max_listed=MAX_LISTED_CHUNKS)
     return ChunkOutcome(session, progress, duplicate=isinstance(claim, files.ReceivedChunk))
 
@@ -227,7 +227,7 @@ class _PutOperation:
         """Return the SHA-256 (hex) of the body without storing it."""
         return await self._transfer_body([], lambda offset, buffers: None)
 
-    async def store(self, claim: files.ChunkClaim) -> None:
+    async def receive(self, claim: files.ChunkClaim) -> None:
         """Write the body at the chunk's place, make it durable and record the chunk.
 
         Also raises UploadGone, SyncFailed, StoreError. After an error the bytes at the chunk's place are undefined.
@@ -235,7 +235,7 @@ class _PutOperation:
         _running.add(self)
         try:
             with keeper.holding(claim.id, self._stop_if_silent):
-                await self._store_and_accept(claim)
+                await self._receive_and_accept(claim)
         except SyncFailed:
             await fail_after_sync_error(self._session)
             raise
@@ -249,12 +249,12 @@ class _PutOperation:
         finally:
             _running.discard(self)
 
-    async def _store_and_accept(self, claim: files.ChunkClaim) -> None:
+    async def _receive_and_accept(self, claim: files.ChunkClaim) -> None:
         hashes = incremental_hashes()
         reads_back = store(self._session.store).capabilities.reads_unfinished
         # Where an unfinished object cannot be read back, the hash of the upload is continued while the chunk arrives.
         running_digest = None if reads_back else hashes.digest_before(self._session, self._intent.index)
-        sha256, state = await self._store(claim, running_digest)
+        sha256, state = await self._receive(claim, running_digest)
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
         await in_transaction(
             files.accept_chunk, claim, self._session, self._length, sha256, ttl_hours=ttl_hours, store_state=state
@@ -264,7 +264,7 @@ class _PutOperation:
         elif reads_back:
             hashes.advance(self._session)
 
-    async def _store(self, claim: files.ChunkClaim, running_digest: RunningDigest | None) -> tuple[str, State]:
+    async def _receive(self, claim: files.ChunkClaim, running_digest: RunningDigest | None) -> tuple[str, State]:
         """Return the SHA-256 (hex) of the chunk and the store's state of it, once it is durable."""
         initial = await read_initial_body(self._source)
         if initial.gone:
