@@ -223,7 +223,8 @@ def test_the_store_is_asked_to_encrypt_whatever_begins_an_object(
     def text(value: str | bytes) -> str:
         return value.decode() if isinstance(value, bytes) else value
 
-    store._bucket._current().meta.events.register("before-send.s3", look)
+    with store._bucket.call(KEY) as client:
+        client.meta.events.register("before-send.s3", look)
     with suppress(StoreError):  # a server that has no such keys may refuse; it was asked all the same
         store.put(KEY, io.BytesIO(b"small"), 5)
     with suppress(StoreError):

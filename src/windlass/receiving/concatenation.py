@@ -48,7 +48,7 @@ async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str
     QuotaExceeded, StorageFull, ChecksumMismatch, UploadGone, StoreError.
     """
     if principal.grant is not None:
-        raise Forbidden("A grant is for one upload; one made of others takes several.")
+        raise Forbidden("A grant allows one upload; an upload made of others needs several.")
     new = await in_database(_admit, intent, principal, dialect)
     session = await in_database(files.find_concatenation, new.concat_key) or await _create(new)
     if session.status == files.UploadStatus.ACTIVE:
@@ -114,7 +114,7 @@ def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.New
             if part not in existing or existing[part].owner != principal.owner:
                 raise NotFound(f"There is no upload {part} of this caller's own.")
             if not existing[part].is_partial:
-                raise InvalidField(f"The upload {part} is no partial upload, and cannot be joined with others.")
+                raise InvalidField(f"The upload {part} is no partial upload, and cannot be concatenated with others.")
     parts = files.living_partial_uploads(intent.parts) or []
     sizes = [part.size for part in parts]
     size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
@@ -132,14 +132,14 @@ async def _create(new: files.NewUpload) -> files.UploadSession:
     session = await create_session(new, files.create_concatenation)
     session = session or await in_database(files.find_concatenation, new.concat_key)
     if session is None:
-        raise UploadGone("The same upload was begun and ended a moment ago.")
+        raise UploadGone("The same upload was created and ended a moment ago.")
     return session
 
 
 def _load_living(upload_id: uuid.UUID) -> files.UploadSession:
     session = files.load_upload(upload_id)
     if session is None:
-        raise UploadGone("This upload was deleted while it was joined.")
+        raise UploadGone("This upload was deleted while its parts were concatenated.")
     files.require_living(session)
     return session
 

@@ -119,7 +119,7 @@ def leased_session(lease: files.Lease) -> files.UploadSession:
     """Return the session of a lease that had to be waited for. Blocks on the database. Raises UploadGone."""
     session = files.leased_upload(lease)
     if session is None:
-        raise UploadGone("This upload ended while it was waited for.")
+        raise UploadGone("This upload ended while this request waited for it.")
     return session
 
 

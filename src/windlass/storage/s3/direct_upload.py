@@ -52,7 +52,7 @@ class DirectUpload:
             for origin in origins
             if (problems := list(_cors_problems(rules, origin, methods)))
         ]
-        return f"the bucket's CORS rules do not let pages send straight to it: {'; '.join(lacks)}" if lacks else ""
+        return f"the bucket's CORS rules do not let pages send directly to it: {'; '.join(lacks)}" if lacks else ""
 
     def client_key(self, key: str, state: State) -> str:
         return self._bucket.path(_single_key(key, state) if "piece" in state else key)
