@@ -160,7 +160,7 @@ def _facts(kind: str, abouts: Iterable[Any]) -> str:
 
 
 def aliases() -> str:
-    from windlass.kernel.type_aliases import ALIAS_SOURCES
+    from windlass.kernel.media_type_aliases import ALIAS_SOURCES
 
     rows = [
         (f"`{kind}`", ", ".join(f"`{name}`" for name in names.split()), said) for kind, said, names in ALIAS_SOURCES
@@ -169,7 +169,7 @@ def aliases() -> str:
 
 
 def endings() -> str:
-    from windlass.kernel.type_tables import EXTENSIONS
+    from windlass.kernel.media_type_tables import EXTENSIONS
 
     kinds: dict[str, list[str]] = {}
     for ending, kind in EXTENSIONS.items():
@@ -198,7 +198,7 @@ def commands() -> str:
 
 
 def calls() -> str:
-    from windlass.http.rest.api import api
+    from windlass.http.rest.openapi import api
 
     rows = []
     for path, operations in api.get_openapi_schema(path_prefix="")["paths"].items():

@@ -99,7 +99,7 @@ def test_a_checkpoint_puts_only_away_what_is_there_for_a_while(store: S3Store) -
     writer.write(0, [pattern(12 * MIB)])
     assert writer.checkpoint(12 * MIB, max_lag=32 * MIB)[1] in (0, 5 * MIB, 10 * MIB)
     assert pieces() == 0
-    time.sleep(MAX_UNSAVED_AGE)
+    time.sleep(MAX_UNSAVED_AGE)  # time is what is tested: a part is put away once it is as old as this
     assert writer.checkpoint(12 * MIB, max_lag=32 * MIB)[1] == 12 * MIB
     assert pieces() == 2 * MIB
     writer.write(12 * MIB, [pattern(MIB)])
@@ -189,9 +189,9 @@ def test_a_signed_address_says_what_the_reply_says(store: S3Store) -> None:
     make(store, KEY, b"bytes")
     headers = {"Content-Type": "text/plain", "Content-Disposition": "attachment", "Cache-Control": "private"}
     url = store.presign(KEY, seconds=60, headers=headers)
-    found = httpx.get(url, trust_env=False)
-    assert (found.status_code, found.content) == (200, b"bytes")
-    assert {name: found.headers[name] for name in headers} == headers
+    reply = httpx.get(url, trust_env=False)
+    assert (reply.status_code, reply.content) == (200, b"bytes")
+    assert {name: reply.headers[name] for name in headers} == headers
     assert httpx.get(url.replace("attachment", "inline"), trust_env=False).status_code == 403
 
 

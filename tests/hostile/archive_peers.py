@@ -1,4 +1,4 @@
-"""Differential fuzzing of the archive survey: damaged archives are read by ours and by programs that people use.
+"""Differential fuzzing of the inspection of archives: damaged ones are read by ours and by programs that people use.
 
 Where a program lists more entries, or unpacks more bytes, than ours reports and the rules let pass, a bomb could get
 through: our figures must be the larger ones, or the file must be refused. ``make hostile`` runs this at length;
@@ -32,7 +32,7 @@ from tests.hostile import mutator
 from windlass.files.profiles import Profile
 from windlass.processing.contract import StepContext, Unreadable
 from windlass.processing.steps.archive_facts import ArchiveFacts
-from windlass.processing.steps.archive_rules import ArchiveRules
+from windlass.processing.steps.content_and_archive_rules import ArchiveRules
 
 #: Programs that must be on PATH, by the Debian package that has them.
 PROGRAMS = {"bsdtar": "libarchive-tools", "7z": "p7zip-full", "unzip": "unzip"}
@@ -41,7 +41,7 @@ _MIB = 1024 * 1024
 #: Bytes after which a program has unpacked enough; no good archive holds as many.
 _MOST_UNPACKED = 32 * _MIB
 _SECONDS = 20.0
-#: 7z would find a compressed stream at any offset of any file; the survey is of files that are archives.
+#: 7z would find a compressed stream at any offset of any file; the inspection is of files that are archives.
 _FROM_START = ("-t*:s0",)
 _PROFILE = Profile("peers")
 #: What zipfile raises for damaged files, now and then without meaning to.

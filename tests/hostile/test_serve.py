@@ -17,7 +17,7 @@ from tests import samples
 from tests.hostile.canary import MARK, Canary
 from tests.hostile.catalogue import catalogue
 from tests.hostile.sandbox_trial import ENDED
-from tests.process.serving import PATIENCE, Serve, until
+from tests.process.serving import TIMEOUT, Serve, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -54,7 +54,7 @@ class Site:
         return dict(reply.json())
 
     def ended(self, posted: dict[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + 4 * PATIENCE
+        deadline = time.monotonic() + 4 * TIMEOUT
         while time.monotonic() < deadline:
             record = dict(self.http.get(posted["links"]["self"].lstrip("/")).json())
             if record["status"] in ENDED:
@@ -70,7 +70,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         Canary(directory) as canary,
         Serve(directory / "home", JOB_MAX_ATTEMPTS="1", RATE_LIMIT_PER_MINUTE="0", **limits) as server,
-        httpx.Client(base_url=server.ready().url, timeout=PATIENCE) as http,
+        httpx.Client(base_url=server.ready().url, timeout=TIMEOUT) as http,
     ):
         site = Site(server, canary, http, server.children()["worker"].pid, 0)
         site.ended(site.post("first.txt", samples.text()))

@@ -29,13 +29,13 @@ class ChunkUpload:
     @classmethod
     def create(cls, http: httpx.Client, data: bytes, chunk_size: int, **fields: Any) -> ChunkUpload:
         asked = {"filename": "a.bin", "total_size": len(data), "mime_type": "", "chunk_size": chunk_size} | fields
-        made = http.post(f"{API}/init", json=asked)
-        assert made.status_code == 201, made.text
-        told = made.json()
-        assert told["chunk_size"] == chunk_size
-        assert told["status"] == "active"
-        assert set(told) == {"upload_id", "chunk_size", "total_chunks", "expires_at", "status"}
-        return cls(http, data, chunk_size, told["upload_id"], told["total_chunks"])
+        created = http.post(f"{API}/init", json=asked)
+        assert created.status_code == 201, created.text
+        document = created.json()
+        assert document["chunk_size"] == chunk_size
+        assert document["status"] == "active"
+        assert set(document) == {"upload_id", "chunk_size", "total_chunks", "expires_at", "status"}
+        return cls(http, data, chunk_size, document["upload_id"], document["total_chunks"])
 
     def chunk(self, index: int) -> bytes:
         return self.data[index * self.chunk_size : (index + 1) * self.chunk_size]
@@ -55,8 +55,8 @@ class ChunkUpload:
     def status(self) -> dict[str, Any]:
         answer = self.http.get(f"{API}/status/{self.id}")
         assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        document: dict[str, Any] = answer.json()
+        return document
 
     def complete(self) -> httpx.Response:
         return self.http.post(f"{API}/complete", json={"upload_id": self.id})
@@ -67,9 +67,9 @@ class ChunkUpload:
 
 def problem(answer: httpx.Response, status: int, slug: str, **members: Any) -> dict[str, Any]:
     """Check that the reply is this problem; returns its JSON."""
-    found: dict[str, Any] = answer.json()
+    document: dict[str, Any] = answer.json()
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert found["type"] == f"/problems/{slug}", found
-    assert {name: found.get(name) for name in members} == members
-    return found
+    assert document["type"] == f"/problems/{slug}", document
+    assert {name: document.get(name) for name in members} == members
+    return document

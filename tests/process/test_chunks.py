@@ -16,7 +16,7 @@ import pytest
 
 from tests.process.chunk_client import API, ChunkUpload, digest, problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, TUS, Kept, Wire, connect, eventually
+from tests.process.wire import MB, TUS, StoredData, Wire, connect, eventually
 
 KB = 1024
 
@@ -33,7 +33,7 @@ def bytes_of(http: httpx.Client, completed: dict[str, Any]) -> bytes:
     return answer.content
 
 
-def test_a_hostile_network(shared_server: ServerProcess) -> None:
+def test_chunks_in_random_order_sent_twice_and_corrupted_make_the_file(shared_server: ServerProcess) -> None:
     """200 chunks in random order over 8 connections, 5 % of them sent twice and 2 % corrupted."""
     chance = random.Random(7)
     data = chance.randbytes(200 * 512 * KB - 1000)
@@ -65,13 +65,13 @@ def test_a_hostile_network(shared_server: ServerProcess) -> None:
         assert upload.status()["progress"]["percentage"] == 100.0
         answer = upload.complete()
         assert answer.status_code == 200, answer.text
-        told = answer.json()
-        assert (told["status"], told["size"], told["checksum"]) == ("completed", len(data), digest(data))
-        assert digest(bytes_of(first, told)) == digest(data)
-        assert upload.complete().json()["file_id"] == told["file_id"]
+        document = answer.json()
+        assert (document["status"], document["size"], document["checksum"]) == ("completed", len(data), digest(data))
+        assert digest(bytes_of(first, document)) == digest(data)
+        assert upload.complete().json()["file_id"] == document["file_id"]
 
 
-def test_a_server_that_is_killed_in_the_middle(server: ServerProcess) -> None:
+def test_acknowledged_chunks_survive_a_killed_server(server: ServerProcess) -> None:
     data = os.urandom(24 * MB)
     acknowledged: set[int] = set()
     with connect(server) as http:
@@ -100,12 +100,14 @@ def test_a_server_that_is_killed_in_the_middle(server: ServerProcess) -> None:
         assert set(progress["received_chunks"]) >= acknowledged
         for index in progress["missing_chunks"]:
             assert upload.put(index).status_code == 200
-        told = upload.complete().json()
-        assert told["checksum"] == digest(data)
-        assert bytes_of(http, told) == data
+        document = upload.complete().json()
+        assert document["checksum"] == digest(data)
+        assert bytes_of(http, document) == data
 
 
-def test_each_way_of_saying_the_same(http: httpx.Client, kept: Kept) -> None:
+def test_raw_and_json_chunks_and_every_spelling_of_a_checksum_are_equivalent(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
     data = os.urandom(10 * KB)
     upload = ChunkUpload.create(
         http, data, 4 * KB, filename="../räum\r\nlich.txt", mime_type="text/plain", reference=17
@@ -136,8 +138,8 @@ def test_each_way_of_saying_the_same(http: httpx.Client, kept: Kept) -> None:
         content=json.dumps({"upload_id": upload.id}),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
-    told = answer.json()
-    assert set(told) == {
+    document = answer.json()
+    assert set(document) == {
         "upload_id",
         "status",
         "file_id",
@@ -147,11 +149,11 @@ def test_each_way_of_saying_the_same(http: httpx.Client, kept: Kept) -> None:
         "mime_type",
         "file_path",
     }
-    assert (told["filename"], told["mime_type"]) == ("räumlich.txt", "text/plain")
-    record = http.get(f"/files/{told['file_id']}/").json()
+    assert (document["filename"], document["mime_type"]) == ("räumlich.txt", "text/plain")
+    record = http.get(f"/files/{document['file_id']}/").json()
     assert (record["reference"], record["checksum"]) == ("17", digest(data))
     status = upload.status()
-    assert (status["status"], status["file_id"], status["is_expired"]) == ("completed", told["file_id"], False)
+    assert (status["status"], status["file_id"], status["is_expired"]) == ("completed", document["file_id"], False)
     assert "protocol" not in status
     seen = http.get(f"/uploads/{upload.id}", headers={"Accept": "application/json"}).json()
     assert seen == status | {"protocol": "chunks"}
@@ -163,16 +165,16 @@ def test_each_way_of_saying_the_same(http: httpx.Client, kept: Kept) -> None:
 def test_an_empty_file_has_no_chunks(http: httpx.Client) -> None:
     upload = ChunkUpload.create(http, b"", 4 * KB)
     assert upload.total == 0
-    told = upload.complete().json()
-    assert (told["status"], told["size"], told["checksum"]) == ("completed", 0, digest(b""))
+    document = upload.complete().json()
+    assert (document["status"], document["size"], document["checksum"]) == ("completed", 0, digest(b""))
 
 
-def test_a_digest_that_is_wrong_in_the_end(http: httpx.Client, kept: Kept) -> None:
+def test_a_wrong_file_hash_fails_the_upload(http: httpx.Client, stored_data: StoredData) -> None:
     data = os.urandom(3000)
     upload = ChunkUpload.create(http, data, 1024, file_hash=digest(b"something else"))
     for index in range(3):
         assert upload.put(index).status_code == 200
-    place = kept.object_of(upload.id)
+    place = stored_data.object_path(upload.id)
     assert place.exists()
     for _ in range(2):
         problem(upload.complete(), 422, "checksum-mismatch", expected=digest(b"something else"), actual=digest(data))
@@ -181,7 +183,7 @@ def test_a_digest_that_is_wrong_in_the_end(http: httpx.Client, kept: Kept) -> No
     assert not place.exists()
 
 
-def test_an_accepted_chunk_never_changes(http: httpx.Client, kept: Kept) -> None:
+def test_of_different_bytes_for_one_chunk_the_first_accepted_stay(http: httpx.Client, stored_data: StoredData) -> None:
     """Eight clients bring eight different chunks 0 at once: one is taken, and its bytes are the ones that stay."""
     bodies = [bytes([number]) * (2 * MB) for number in range(8)]
     upload = ChunkUpload.create(http, bytes(2 * MB), 2 * MB)
@@ -190,11 +192,11 @@ def test_an_accepted_chunk_never_changes(http: httpx.Client, kept: Kept) -> None
     taken = [body for body, answer in zip(bodies, answers, strict=True) if answer.status_code == 200]
     assert len(taken) == 1
     assert {answer.status_code for answer in answers} == {200, 409}
-    assert kept.object_of(upload.id).read_bytes() == taken[0]
+    assert stored_data.object_path(upload.id).read_bytes() == taken[0]
     assert upload.complete().json()["checksum"] == digest(taken[0])
 
 
-def test_the_same_chunk_at_the_same_time(http: httpx.Client) -> None:
+def test_equal_chunks_sent_at_once_are_duplicates_of_the_first(http: httpx.Client) -> None:
     data = os.urandom(3 * MB)
     upload = ChunkUpload.create(http, data, 3 * MB)
     with ThreadPoolExecutor(6) as pool:
@@ -203,33 +205,37 @@ def test_the_same_chunk_at_the_same_time(http: httpx.Client) -> None:
     assert sorted(answer.json()["duplicate"] for answer in answers) == [False] + [True] * 5
 
 
-def test_completing_several_times_at_once_makes_one_file(http: httpx.Client, kept: Kept) -> None:
+def test_concurrent_complete_calls_create_one_file(http: httpx.Client, stored_data: StoredData) -> None:
     data = os.urandom(20 * MB)
     upload = ChunkUpload.create(http, data, 5 * MB)
     for index in range(4):
         assert upload.put(index).status_code == 200
-    before = kept.files()
+    before = stored_data.file_count()
     with ThreadPoolExecutor(5) as pool:
         answers = list(pool.map(lambda _: upload.complete(), range(5)))
     assert [answer.status_code for answer in answers] == [200] * 5
     assert len({answer.json()["file_id"] for answer in answers}) == 1
-    assert kept.files() == before + 1
+    assert stored_data.file_count() == before + 1
 
 
-def test_a_client_behind_a_dead_connection(shared_server: ServerProcess, http: httpx.Client, kept: Kept) -> None:
+def test_a_chunk_is_resent_while_a_dead_connection_still_holds_its_claim(
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
+) -> None:
     """Half a chunk came over a connection that then went silent; the chunk is sent again over another one."""
     data = os.urandom(3 * MB)
     upload = ChunkUpload.create(http, data, 3 * MB)
     with Wire(shared_server.port) as dead:
         dead.head("PUT", f"{API}/{upload.id}/chunks/0", {"Content-Length": str(3 * MB)}, data[: 2 * MB])
-        eventually(lambda: kept.object_of(upload.id).read_bytes()[:MB] == data[:MB])  # it has begun to write the chunk
+        eventually(
+            lambda: stored_data.object_path(upload.id).read_bytes()[:MB] == data[:MB]
+        )  # it has begun to write the chunk
         assert upload.put(0).status_code == 200
-        assert dead.answer().status == 423
+        assert dead.read_reply().status == 423
     assert upload.complete().json()["checksum"] == digest(data)
 
 
-def test_a_body_that_breaks_off_counts_for_nothing(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+def test_an_interrupted_chunk_body_is_not_received(
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
     data = os.urandom(3 * MB)
     upload = ChunkUpload.create(http, data, 3 * MB)
@@ -240,13 +246,13 @@ def test_a_body_that_breaks_off_counts_for_nothing(
     assert upload.complete().json()["checksum"] == digest(data)
 
 
-def test_giving_up(http: httpx.Client, kept: Kept) -> None:
+def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, stored_data: StoredData) -> None:
     upload = ChunkUpload.create(http, os.urandom(3000), 1024)
     upload.put(1)
     for _ in range(2):
         answer = upload.cancel()
         assert (answer.status_code, answer.json()) == (200, {"upload_id": upload.id, "status": "cancelled"})
-    assert not kept.object_of(upload.id).exists()
+    assert not stored_data.object_path(upload.id).exists()
     assert upload.status()["status"] == "cancelled"
     problem(upload.put(0), 410, "upload-gone", upload_status="cancelled")
     problem(upload.complete(), 410, "upload-gone")
@@ -255,16 +261,16 @@ def test_giving_up(http: httpx.Client, kept: Kept) -> None:
     assert other.status()["status"] == "cancelled"
 
 
-def test_no_other_dialect_goes_on_with_it(http: httpx.Client) -> None:
+def test_tus_cannot_append_to_a_chunked_upload_nor_chunks_to_a_tus_upload(http: httpx.Client) -> None:
     upload = ChunkUpload.create(http, os.urandom(3000), 1024)
     tus = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     problem(http.patch(f"/uploads/{upload.id}", headers=tus, content=b"x"), 409, "conflict")
-    made = http.post("/files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
-    path = made.headers["Location"]
+    created = http.post("/files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
+    path = created.headers["Location"]
     problem(http.put(f"{API}/{path.rpartition('/')[2]}/chunks/0", content=b"0123456789"), 409, "conflict")
 
 
-def test_expiry_and_being_forgotten(make_server: Callable[..., ServerProcess]) -> None:
+def test_an_expired_upload_is_reported_and_later_deleted(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(UPLOAD_TTL_HOURS="0.0004", SESSION_RETENTION_HOURS="0.001", SWEEP_SECONDS="0.3")
     with connect(server) as http:
         upload = ChunkUpload.create(http, os.urandom(3000), 1024)
@@ -272,11 +278,11 @@ def test_expiry_and_being_forgotten(make_server: Callable[..., ServerProcess]) -
         assert upload.status()["status"] == "expired"
         problem(upload.put(0), 410, "upload-gone", upload_status="expired")
         problem(upload.cancel(), 410, "upload-gone")
-        eventually(lambda: not Kept(server).objects())
+        eventually(lambda: not StoredData(server).objects())
         eventually(lambda: http.get(f"{API}/status/{upload.id}").status_code == 404)
 
 
-def test_another_users_upload_is_none(make_server: Callable[..., ServerProcess]) -> None:
+def test_another_users_upload_is_not_found(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(AUTH_MODE="required")
     tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("one", "two")]
     one, two = (connect(server, headers={"Authorization": f"Bearer {token}"}) for token in tokens)
@@ -336,15 +342,17 @@ INITS: list[tuple[Any, int, str]] = [
 
 
 @pytest.mark.parametrize(("body", "status", "slug"), INITS)
-def test_a_bad_beginning_leaves_nothing(http: httpx.Client, kept: Kept, body: str, status: int, slug: str) -> None:
-    before = kept.everything()
+def test_an_invalid_init_call_stores_nothing(
+    http: httpx.Client, stored_data: StoredData, body: str, status: int, slug: str
+) -> None:
+    before = stored_data.snapshot()
     problem(http.post(f"{API}/init", content=body), status, slug)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_bad_chunks_leave_nothing(http: httpx.Client, kept: Kept) -> None:
+def test_invalid_chunks_store_nothing(http: httpx.Client, stored_data: StoredData) -> None:
     upload = ChunkUpload.create(http, os.urandom(10_000), 4096)
-    place = kept.object_of(upload.id)
+    place = stored_data.object_path(upload.id)
     good = {"upload_id": upload.id, "chunk_index": 0, "chunk_data": "QUJD"}
     for change, status, slug in (
         ({"chunk_data": "!!!!"}, 400, "bad-request"),
@@ -386,15 +394,15 @@ def test_bad_chunks_leave_nothing(http: httpx.Client, kept: Kept) -> None:
     assert place.stat().st_size == 0
 
 
-def test_json_chunks_are_bounded(http: httpx.Client) -> None:
+def test_json_chunks_have_a_size_limit(http: httpx.Client) -> None:
     upload = ChunkUpload.create(http, bytes(20 * MB), 20 * MB)
     for answer in (upload.send(0), http.post(f"{API}/chunk", content=iter([b'{"chunk_data": "' + b"A" * (25 * MB)]))):
-        told = problem(answer, 413, "body-too-large", limit=16 * MB)
-        assert "PUT" in told["detail"]
+        document = problem(answer, 413, "body-too-large", limit=16 * MB)
+        assert "PUT" in document["detail"]
     assert upload.put(0).status_code == 200
 
 
-def test_sizes_of_chunks(http: httpx.Client) -> None:
+def test_the_chunk_size_is_clamped_to_its_limits(http: httpx.Client) -> None:
     def told(**fields: int) -> tuple[int, int]:
         answer = http.post(f"{API}/init", json=GOOD | {"total_size": 100 * MB} | fields).json()
         return answer["chunk_size"], answer["total_chunks"]
@@ -405,7 +413,7 @@ def test_sizes_of_chunks(http: httpx.Client) -> None:
     assert told(chunk_size=2**40) == (64 * MB, 2)
 
 
-def test_what_takes_long_is_answered_later(make_server: Callable[..., ServerProcess]) -> None:
+def test_a_slow_completion_is_answered_with_202(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(COMPLETE_WAIT_SECONDS="0")
     data = os.urandom(40 * MB)
     with connect(server) as http:
@@ -418,7 +426,7 @@ def test_what_takes_long_is_answered_later(make_server: Callable[..., ServerProc
         assert upload.complete().json()["checksum"] == digest(data)
 
 
-def test_an_assembly_that_died_with_its_server_is_taken_up_again(make_server: Callable[..., ServerProcess]) -> None:
+def test_an_assembly_interrupted_by_a_crash_is_resumed(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(COMPLETE_WAIT_SECONDS="0")
     data = os.urandom(60 * MB)
     with connect(server) as http:
@@ -431,11 +439,13 @@ def test_an_assembly_that_died_with_its_server_is_taken_up_again(make_server: Ca
     with connect(server) as http:
         upload.http = http
         assert eventually(lambda: upload.status()["status"] == "completed")
-        assert Kept(server).files() == 1
+        assert StoredData(server).file_count() == 1
         assert bytes_of(http, upload.complete().json()) == data
 
 
-def test_with_a_database_that_has_many_writers(make_server: Callable[..., ServerProcess], postgres: str) -> None:
+def test_on_postgresql_concurrent_duplicates_of_chunks_are_accepted_once(
+    make_server: Callable[..., ServerProcess], postgres: str
+) -> None:
     """Every chunk is brought three times at once; each is taken once."""
     server = make_server(DATABASE_URL=postgres)
     data = os.urandom(40 * 64 * KB)

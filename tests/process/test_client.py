@@ -244,9 +244,9 @@ def test_a_token_is_required_and_accepted(make_server: Callable[..., ServerProce
         client.upload(note)
     assert (raised.value.status, raised.value.slug) == (401, "unauthenticated")
 
-    made = server.command("token", "create", "--user", "ann")
-    token = made.stdout.strip()
-    assert token, made.stderr
+    result = server.command("token", "create", "--user", "ann")
+    token = result.stdout.strip()
+    assert token, result.stderr
     kept = tmp_path / "token"
     kept.write_text(f"{token}\n")
     assert windlass(server, "upload", note, WINDLASS_TOKEN=token).returncode == 0

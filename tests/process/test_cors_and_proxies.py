@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.process.conftest import ServerProcess
-from tests.process.wire import TUS, Kept, connect, create, patch
+from tests.process.wire import TUS, StoredData, connect, create, patch
 
 PAGE = "https://app.example.org"
 OTHER = {"Origin": "https://other.example.org"}
@@ -34,8 +34,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 @pytest.fixture(scope="module")
 def token(secured: ServerProcess) -> dict[str, str]:
-    made = secured.command("token", "create", "--user", "ann")
-    return {"Authorization": f"Bearer {made.stdout.strip()}"}
+    result = secured.command("token", "create", "--user", "ann")
+    return {"Authorization": f"Bearer {result.stdout.strip()}"}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def http(secured: ServerProcess, token: dict[str, str]) -> Iterator[httpx.Client
 # Line 14: who may
 
 
-def test_line_14_every_verb_asks_who_it_is(secured: ServerProcess, http: httpx.Client) -> None:
+def test_line_14_every_method_requires_a_credential(secured: ServerProcess, http: httpx.Client) -> None:
     tus, ietf = create(http, 8), http.post("/files/", headers={"Upload-Complete": "?0"}).headers["Location"]
     wrong = {"Authorization": "Bearer nonsense"}
     part = {"Content-Type": "application/partial-upload", "Upload-Offset": "0", "Upload-Complete": "?0"}
@@ -72,7 +72,7 @@ def test_line_14_every_verb_asks_who_it_is(secured: ServerProcess, http: httpx.C
     assert http.head(ietf).headers["Upload-Offset"] == "0"
 
 
-def test_line_14_anothers_upload_is_missing_and_not_forbidden(secured: ServerProcess, http: httpx.Client) -> None:
+def test_line_14_another_users_upload_is_404_and_not_403(secured: ServerProcess, http: httpx.Client) -> None:
     """A client that reads 401 or 403 might forget an upload that is its own."""
     path = create(http, 8)
     bob = secured.command("token", "create", "--user", "bob").stdout.strip()
@@ -86,7 +86,7 @@ def test_line_14_anothers_upload_is_missing_and_not_forbidden(secured: ServerPro
 # Line 19: pages of other origins
 
 
-def test_line_19_an_allowed_page_may_read_replies_of_both_planes(secured: ServerProcess, http: httpx.Client) -> None:
+def test_line_19_an_allowed_origin_may_read_replies_of_both_planes(secured: ServerProcess, http: httpx.Client) -> None:
     path = create(http, 8)
     with connect(secured) as stranger:
         replies = (
@@ -132,13 +132,13 @@ def test_line_19_a_preflight_is_answered_without_a_credential(secured: ServerPro
         assert "idempotency-key" not in allowed  # nothing reads it yet
 
 
-def test_line_19_another_page_is_told_nothing(secured: ServerProcess, http: httpx.Client) -> None:
+def test_line_19_other_origins_get_no_cors_headers(secured: ServerProcess, http: httpx.Client) -> None:
     asked = OTHER | {"Access-Control-Request-Method": "PATCH"}
     for reply in (http.get("/files/", headers=OTHER), http.options("/files/", headers=asked), http.get("/files/")):
         assert not [name for name in reply.headers if name.lower().startswith("access-control")]
 
 
-def test_line_19_in_open_mode_an_allowed_page_may_act(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_19_in_open_mode_an_allowed_origin_may_upload(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(CORS_ALLOWED_ORIGINS=PAGE)
     with connect(server) as browser:
         headers = TUS | {"Upload-Length": "4"}
@@ -162,7 +162,7 @@ def locations(http: httpx.Client, headers: dict[str, str]) -> list[str]:
     return [reply.headers["Location"] for reply in made]
 
 
-def test_line_20_locations_are_what_the_client_reaches(http: httpx.Client) -> None:
+def test_line_20_locations_use_the_forwarded_origin_and_prefix(http: httpx.Client) -> None:
     for location in locations(http, TOLD | {"X-Forwarded-Prefix": "/up"}):
         found = urlsplit(location)
         assert (found.scheme, found.netloc) == ("https", "files.example.org")
@@ -173,7 +173,7 @@ def test_line_20_locations_are_what_the_client_reaches(http: httpx.Client) -> No
         assert location.startswith(("/uploads/", "/files/"))
 
 
-def test_line_20_nobody_else_is_believed(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_20_forwarded_headers_of_untrusted_peers_are_ignored(make_server: Callable[..., ServerProcess]) -> None:
     for proxies in ("", "192.0.2.0/24"):
         server = make_server(TRUSTED_PROXIES=proxies)
         with connect(server) as http:
@@ -181,11 +181,11 @@ def test_line_20_nobody_else_is_believed(make_server: Callable[..., ServerProces
                 assert location.startswith(("/uploads/", "/files/"))
 
 
-def test_line_20_a_host_that_is_not_served_is_refused_through_a_proxy_too(http: httpx.Client) -> None:
+def test_line_20_a_forwarded_host_that_is_not_allowed_is_refused(http: httpx.Client) -> None:
     assert http.get("/files/", headers={"X-Forwarded-Host": "evil.example.org"}).status_code == 400
 
 
-def test_line_20_a_prefix_of_the_servers_own(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_20_root_path_prefixes_all_locations(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(ROOT_PATH="/up")
     with connect(server) as http:
         for location in locations(http, {}):
@@ -194,4 +194,4 @@ def test_line_20_a_prefix_of_the_servers_own(make_server: Callable[..., ServerPr
         assert patch(http, path, 0, b"abcd").status_code == 204
         assert http.get(f"/files/{uuid.uuid4()}/").json()["type"] == "/problems/not-found"
         assert http.get("/api/openapi.json").status_code == 200
-        assert Kept(server).files() == 3
+        assert StoredData(server).file_count() == 3

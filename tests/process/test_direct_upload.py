@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from tests.process.buckets import Bucket
 from tests.process.chunk_client import digest
 from tests.process.conftest import ServerProcess
-from tests.process.test_s3 import Bucket
-from tests.process.wire import MB, PATCH, connect, ended, eventually
+from tests.process.wire import MB, PATCH, connect, eventually, wait_until_processed
 from tests.samples import png
 from tests.services import S3Server
 
@@ -86,10 +86,10 @@ class Upload:
     def __init__(self, http: httpx.Client, anybody: httpx.Client, **metadata: Any) -> None:
         name = metadata.pop("name", "large.bin")
         self._http, self._anybody = http, anybody
-        made = http.post("/s3/multipart", json={"filename": name, "type": "", "metadata": metadata})
-        assert made.status_code == 200, made.text
-        assert set(made.json()) == {"key", "uploadId", "bucket"}
-        self.id, self.key = made.json()["uploadId"], made.json()["key"]
+        created = http.post("/s3/multipart", json={"filename": name, "type": "", "metadata": metadata})
+        assert created.status_code == 200, created.text
+        assert set(created.json()) == {"key", "uploadId", "bucket"}
+        self.id, self.key = created.json()["uploadId"], created.json()["key"]
         self.path, self.query = f"/s3/multipart/{self.id}", {"key": self.key}
 
     def url(self, number: int) -> str:
@@ -112,8 +112,8 @@ class Upload:
         return self._http.delete(self.path, params=self.query)
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._http.get(f"/uploads/{self.id}", headers={"Accept": "application/json"}).json()
-        return found
+        document: dict[str, Any] = self._http.get(f"/uploads/{self.id}", headers={"Accept": "application/json"}).json()
+        return document
 
 
 def refused(answer: httpx.Response, status: int, *words: str) -> None:
@@ -125,7 +125,7 @@ def refused(answer: httpx.Response, status: int, *words: str) -> None:
 
 def downloaded(http: httpx.Client, location: str) -> bytes:
     """What a finished upload's location says the file is."""
-    record = ended(http, urlsplit(location).path.split("/")[2])
+    record = wait_until_processed(http, urlsplit(location).path.split("/")[2])
     assert record["status"] == "READY", record
     content = http.get(urlsplit(location).path + "download/", follow_redirects=True).content
     assert record["checksum"] == digest(content)
@@ -166,7 +166,7 @@ def test_parts_become_a_file(http: httpx.Client, anybody: httpx.Client, bucket: 
     )
 
 
-def test_completing_twice_is_completing_once(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_repeated_completion_creates_one_file(http: httpx.Client, anybody: httpx.Client) -> None:
     data = os.urandom(PART + 1)
     upload = Upload(http, anybody, name="twice.bin")
     parts = upload.send_all(data)
@@ -175,9 +175,12 @@ def test_completing_twice_is_completing_once(http: httpx.Client, anybody: httpx.
     first = answers[0]
     assert [answer.json() for answer in answers] == [first.json()] * 4
     assert first.status_code == 200, first.text
-    resumed = http.get(upload.path, params=upload.query).json()
-    assert [part["Size"] for part in resumed] == [PART, 1], "who missed the answer is told that all is there"
-    assert upload.complete([{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in resumed]).json() == first.json()
+    stored_parts = http.get(upload.path, params=upload.query).json()
+    assert [part["Size"] for part in stored_parts] == [PART, 1], "who missed the answer is told that all is there"
+    assert (
+        upload.complete([{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in stored_parts]).json()
+        == first.json()
+    )
     assert len(http.get("/files/", params={"q": "twice.bin"}).json()["results"]) == 1
     refused(http.get(f"{upload.path}/1", params=upload.query), 409)
     refused(upload.abort(), 409)
@@ -185,7 +188,7 @@ def test_completing_twice_is_completing_once(http: httpx.Client, anybody: httpx.
     refused(upload.complete(parts), 410, "deleted")
 
 
-def test_an_object_that_was_completed_and_not_recorded(
+def test_completion_records_an_object_that_the_store_has_already_completed(
     http: httpx.Client, anybody: httpx.Client, s3_server: S3Server, bucket: Bucket
 ) -> None:
     """As where the process died between the two."""
@@ -199,7 +202,7 @@ def test_an_object_that_was_completed_and_not_recorded(
     assert downloaded(http, upload.complete(parts).json()["location"]) == data
 
 
-def test_urls_for_several_parts_at_once(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_urls_of_several_parts_are_signed_in_one_call(http: httpx.Client, anybody: httpx.Client) -> None:
     data = os.urandom(2 * PART)
     upload = Upload(http, anybody)
     answer = http.get(f"{upload.path}/batch", params=upload.query | {"partNumbers": "1,2"})
@@ -212,7 +215,7 @@ def test_urls_for_several_parts_at_once(http: httpx.Client, anybody: httpx.Clien
         refused(http.get(f"{upload.path}/batch", params=upload.query | {"partNumbers": wrong}), 400)
 
 
-def test_parts_that_do_not_agree(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_parts_that_contradict_the_store_are_refused(http: httpx.Client, anybody: httpx.Client) -> None:
     data = os.urandom(2 * PART)
     upload = Upload(http, anybody)
     first, second = upload.send_all(data)
@@ -229,19 +232,19 @@ def test_parts_that_do_not_agree(http: httpx.Client, anybody: httpx.Client) -> N
     assert downloaded(http, upload.complete([first, second]).json()["location"]) == data
 
 
-def test_an_empty_file(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_an_empty_file_is_uploaded_as_one_part(http: httpx.Client, anybody: httpx.Client) -> None:
     upload = Upload(http, anybody, size=0)
     assert downloaded(http, upload.complete([upload.send(1, b"")]).json()["location"]) == b""
 
 
-def test_too_small_parts(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_parts_below_the_minimum_size_are_refused(http: httpx.Client, anybody: httpx.Client) -> None:
     upload = Upload(http, anybody)
     parts = [upload.send(number, os.urandom(1000)) for number in (1, 2)]
     refused(upload.complete(parts), 409, str(PART))
     upload.abort()
 
 
-def test_what_an_upload_declares_holds(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_the_declared_size_is_enforced(http: httpx.Client, anybody: httpx.Client) -> None:
     upload = Upload(http, anybody, size=PART + 1)
     refused(http.get(f"{upload.path}/3", params=upload.query), 400, "2 parts")
     parts = [upload.send(1, bytes(PART))]
@@ -253,7 +256,9 @@ def test_what_an_upload_declares_holds(http: httpx.Client, anybody: httpx.Client
     larger.abort()
 
 
-def test_a_file_above_the_limit_is_refused_and_freed(http: httpx.Client, anybody: httpx.Client, bucket: Bucket) -> None:
+def test_a_file_above_the_limit_is_refused_and_its_bytes_are_deleted(
+    http: httpx.Client, anybody: httpx.Client, bucket: Bucket
+) -> None:
     """Of a size that nobody said before."""
     upload = Upload(http, anybody, profile="small")
     parts = upload.send_all(os.urandom(8 * MB))
@@ -280,7 +285,7 @@ def test_a_file_above_the_limit_is_refused_and_freed(http: httpx.Client, anybody
         ("", "", {}, 400),
     ],
 )
-def test_refused_before_a_byte_is_sent(
+def test_invalid_metadata_is_refused_before_a_byte_is_sent(
     http: httpx.Client, name: str, declared: str, meta: dict[str, Any], status: int
 ) -> None:
     refused(http.post("/s3/multipart", json={"filename": name, "type": declared, "metadata": meta}), status)
@@ -289,14 +294,16 @@ def test_refused_before_a_byte_is_sent(
         refused(http.get("/s3/params", params=query), status)
 
 
-def test_a_digest_that_is_wrong_is_found_out(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_a_wrong_digest_is_rejected(http: httpx.Client, anybody: httpx.Client) -> None:
     upload = Upload(http, anybody, sha256="0" * 64)
     done = upload.complete([upload.send(1, b"something else")])
-    record = ended(http, done.headers["windlass-file"].split("/")[2])
+    record = wait_until_processed(http, done.headers["windlass-file"].split("/")[2])
     assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", "checksum")
 
 
-def test_giving_up_frees_everything(http: httpx.Client, anybody: httpx.Client, bucket: Bucket) -> None:
+def test_aborting_deletes_the_parts_and_is_repeatable(
+    http: httpx.Client, anybody: httpx.Client, bucket: Bucket
+) -> None:
     upload = Upload(http, anybody)
     upload.send(1, bytes(1000))
     assert upload.key in bucket.unfinished()
@@ -306,14 +313,14 @@ def test_giving_up_frees_everything(http: httpx.Client, anybody: httpx.Client, b
     refused(http.get(f"{upload.path}/1", params=upload.query), 410)
 
 
-def test_the_usual_delete_gives_up_too(http: httpx.Client, anybody: httpx.Client, bucket: Bucket) -> None:
+def test_deleting_the_upload_aborts_it_at_the_store(http: httpx.Client, anybody: httpx.Client, bucket: Bucket) -> None:
     upload = Upload(http, anybody)
     upload.send(1, bytes(1000))
     assert http.delete(f"/uploads/{upload.id}").status_code == 204
     assert upload.key not in bucket.unfinished()
 
 
-def test_no_other_dialect_appends(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_tus_cannot_append_to_a_direct_upload(http: httpx.Client, anybody: httpx.Client) -> None:
     upload = Upload(http, anybody)
     answer = http.patch(f"/uploads/{upload.id}", content=b"x", headers=PATCH | {"Upload-Offset": "0"})
     assert answer.status_code == 409
@@ -322,7 +329,7 @@ def test_no_other_dialect_appends(http: httpx.Client, anybody: httpx.Client) -> 
     upload.abort()
 
 
-def test_another_ones_upload_is_not_there(
+def test_another_users_upload_is_not_found(
     http: httpx.Client, other: httpx.Client, anybody: httpx.Client, closed: ServerProcess
 ) -> None:
     upload = Upload(http, anybody)
@@ -340,7 +347,9 @@ def test_another_ones_upload_is_not_there(
     assert upload.complete([part]).status_code == 200
 
 
-def test_quotas_hold(closed: ServerProcess, other: httpx.Client, anybody: httpx.Client, bucket: Bucket) -> None:
+def test_quotas_apply_to_direct_uploads(
+    closed: ServerProcess, other: httpx.Client, anybody: httpx.Client, bucket: Bucket
+) -> None:
     owner = other.get("/api/v1/quota/").json()["owner"]
     set_to = closed.command("quota", "set", owner, "--bytes", str(6 * MB))
     assert set_to.returncode == 0, set_to.stderr
@@ -358,11 +367,13 @@ def test_quotas_hold(closed: ServerProcess, other: httpx.Client, anybody: httpx.
 def params(http: httpx.Client, **query: Any) -> dict[str, Any]:
     answer = http.get("/s3/params", params={"filename": "small.png", "type": "image/png", "method": "PUT"} | query)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    document: dict[str, Any] = answer.json()
+    return document
 
 
-def test_one_request_to_the_store(http: httpx.Client, anybody: httpx.Client, bucket: Bucket) -> None:
+def test_a_signed_put_becomes_a_file_without_a_completion_call(
+    http: httpx.Client, anybody: httpx.Client, bucket: Bucket
+) -> None:
     """The page need not say that it was sent: the file appears by itself."""
     data = png(64, 48) + os.urandom(8)
     sha256 = {"metadata[sha256]": digest(data), "metadata[size]": str(len(data))}
@@ -375,8 +386,8 @@ def test_one_request_to_the_store(http: httpx.Client, anybody: httpx.Client, buc
     path = f"/files/{eventually(lambda: file_of(http, to['uploadId']))}/"
     assert downloaded(http, path) == data
     assert http.get(path).json()["mime_type"] == "image/png"
-    told = http.post("/s3/params/complete", params={"key": to["key"]})
-    assert urlsplit(told.json()["location"]).path == path
+    reply = http.post("/s3/params/complete", params={"key": to["key"]})
+    assert urlsplit(reply.json()["location"]).path == path
     assert not [key for key in bucket.objects() if str(to["uploadId"]) in key and ".tail." in key]
 
     late = anybody.put(to["url"], content=data[:-1] + b"?", headers=to["headers"])
@@ -390,7 +401,9 @@ def file_of(http: httpx.Client, upload: str) -> str | None:
     return found
 
 
-def test_the_page_may_say_that_it_was_sent(http: httpx.Client, other: httpx.Client, anybody: httpx.Client) -> None:
+def test_a_page_may_report_that_a_put_is_complete(
+    http: httpx.Client, other: httpx.Client, anybody: httpx.Client
+) -> None:
     to = params(http, filename="small.bin", type="", **{"metadata[size]": "1"})
     query = {"key": to["key"]}
     refused(http.post("/s3/params/complete", params=query), 409, "Nothing has come")
@@ -403,7 +416,7 @@ def test_the_page_may_say_that_it_was_sent(http: httpx.Client, other: httpx.Clie
     assert done.headers["windlass-file"] == urlsplit(done.json()["location"]).path
 
 
-def test_the_two_ways_are_not_mixed(http: httpx.Client, anybody: httpx.Client) -> None:
+def test_multipart_calls_and_single_put_calls_cannot_be_mixed(http: httpx.Client, anybody: httpx.Client) -> None:
     whole = params(http, **{"metadata[size]": "10"})
     path, query = f"/s3/multipart/{whole['uploadId']}", {"key": whole["key"]}
     refused(http.get(f"{path}/1", params=query), 409)
@@ -415,7 +428,7 @@ def test_the_two_ways_are_not_mixed(http: httpx.Client, anybody: httpx.Client) -
     refused(http.get("/s3/params", params={"filename": "a", "method": "PUT"}), 400, "size")
 
 
-def test_a_form_where_the_store_takes_none(
+def test_a_form_is_sent_to_windlass_if_the_store_accepts_no_forms(
     http: httpx.Client, other: httpx.Client, anybody: httpx.Client, bucket: Bucket
 ) -> None:
     """It comes here, by a permission that stands in its URL and is good for one file."""
@@ -436,7 +449,9 @@ def test_a_form_where_the_store_takes_none(
     assert again.status_code == 403
 
 
-def test_abandoned_uploads_go(closed: ServerProcess, http: httpx.Client, anybody: httpx.Client, bucket: Bucket) -> None:
+def test_abandoned_uploads_are_deleted_by_cleanup(
+    closed: ServerProcess, http: httpx.Client, anybody: httpx.Client, bucket: Bucket
+) -> None:
     upload = Upload(http, anybody, name="abandoned.bin")
     upload.send(1, bytes(1000))
     settings = {"WINDLASS_HOME": str(closed.home), "DJANGO_SETTINGS_MODULE": "windlass.settings"}
@@ -446,7 +461,7 @@ def test_abandoned_uploads_go(closed: ServerProcess, http: httpx.Client, anybody
     assert upload.key not in bucket.unfinished()
 
 
-def test_a_local_store_lets_nobody_in(shared_server: ServerProcess) -> None:
+def test_a_local_store_refuses_direct_uploads(shared_server: ServerProcess) -> None:
     with connect(shared_server) as http:
         refused(http.post("/s3/multipart", json={"filename": "a"}), 501, "/files/")
         refused(http.get("/s3/params", params={"filename": "a"}), 501)

@@ -17,7 +17,17 @@ from django.core.files.storage import FileSystemStorage
 
 from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, connect, create, ended, eventually, offset, patch, resumed
+from tests.process.wire import (
+    MB,
+    connect,
+    create,
+    eventually,
+    file_id_of,
+    offset,
+    offset_after_restart,
+    patch,
+    wait_until_processed,
+)
 from tests.samples import png
 from tests.services import Sftp
 
@@ -48,7 +58,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(sftp_server: Sftp, remote: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def target_server(sftp_server: Sftp, remote: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     home = tmp_path_factory.mktemp("django") / "home"
     named = settings("storages.backends.sftpstorage.SFTPStorage", **sftp_server.options(remote))
     server = ServerProcess(home, **named, BREAKER_FAILURE_THRESHOLD="100")
@@ -65,8 +75,10 @@ def staged(server: ServerProcess) -> list[str]:
     return [name for name in files(server.home / "staging") if name != "STAGING"]
 
 
-def proved(http: httpx.Client, server: ServerProcess, remote: Path, file: str, data: bytes) -> dict[str, Any]:
-    record = ended(http, file)
+def assert_stored_and_served(
+    http: httpx.Client, server: ServerProcess, remote: Path, file: str, data: bytes
+) -> dict[str, Any]:
+    record = wait_until_processed(http, file)
     assert (record["status"], record["checksum"]) == ("READY", digest(data)), record
     path = f"/files/{record['id']}/download/"
     assert http.get(path).content == data
@@ -78,41 +90,39 @@ def proved(http: httpx.Client, server: ServerProcess, remote: Path, file: str, d
     return record
 
 
-def file_of(http: httpx.Client, upload: str) -> str:
-    return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
-
-
-def test_tus(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
+def test_tus_uploads_are_staged_and_then_saved(http: httpx.Client, target_server: ServerProcess, remote: Path) -> None:
     data = os.urandom(3 * MB + 1)
     path = create(http, len(data))
     assert patch(http, path, 0, data[:MB]).status_code == 204
-    assert len(staged(asked)) == 1
+    assert len(staged(target_server)) == 1
     assert patch(http, path, MB, data[MB:]).status_code == 204
-    proved(http, asked, remote, file_of(http, path), data)
+    assert_stored_and_served(http, target_server, remote, file_id_of(http, path), data)
 
 
-def test_chunks_in_any_order(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
+def test_chunks_in_random_order_are_saved(http: httpx.Client, target_server: ServerProcess, remote: Path) -> None:
     data = os.urandom(12 * 65_536 + 1)
     upload = ChunkUpload.create(http, data, 65_536)
     for index in random.Random(3).sample(range(upload.total), upload.total):
         assert upload.put(index).status_code == 200
     made = upload.complete()
     assert made.status_code == 200, made.text
-    proved(http, asked, remote, made.json()["file_id"], data)
+    assert_stored_and_served(http, target_server, remote, made.json()["file_id"], data)
 
 
-def test_forms_pictures_and_what_is_made_of_them(http: httpx.Client, asked: ServerProcess, remote: Path) -> None:
+def test_forms_and_thumbnails_are_saved_and_deleted(
+    http: httpx.Client, target_server: ServerProcess, remote: Path
+) -> None:
     data = png(300, 200)
-    made = http.post("/files/", files={"file": ("a.png", data)}).json()
-    assert made["checksum"] == digest(data), "hashed while it came"
-    record = proved(http, asked, remote, made["id"], data)
+    document = http.post("/files/", files={"file": ("a.png", data)}).json()
+    assert document["checksum"] == digest(data), "hashed while it came"
+    record = assert_stored_and_served(http, target_server, remote, document["id"], data)
     assert http.get(record["thumbnail_url"]).headers["content-type"].startswith("image/")
-    assert http.delete(f"/files/{made['id']}/").status_code == 204
-    assert not [name for name in files(remote) if made["id"] in name]
+    assert http.delete(f"/files/{document['id']}/").status_code == 204
+    assert not [name for name in files(remote) if document["id"] in name]
 
 
-def test_a_storage_that_fails_costs_nothing_that_was_acknowledged(
-    http: httpx.Client, asked: ServerProcess, remote: Path
+def test_a_failing_storage_loses_no_acknowledged_bytes(
+    http: httpx.Client, target_server: ServerProcess, remote: Path
 ) -> None:
     data = os.urandom(2 * MB)
     path = create(http, len(data))
@@ -126,10 +136,10 @@ def test_a_storage_that_fails_costs_nothing_that_was_acknowledged(
     remote.unlink()
     aside.rename(remote)
     assert patch(http, path, MB, data[MB:]).status_code == 204
-    proved(http, asked, remote, file_of(http, path), data)
+    assert_stored_and_served(http, target_server, remote, file_id_of(http, path), data)
 
 
-def test_a_process_that_dies_between_saving_and_recording(
+def test_an_upload_resumes_after_a_kill_between_saving_and_recording(
     make_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
     place = tmp_path / "files"
@@ -144,13 +154,13 @@ def test_a_process_that_dies_between_saving_and_recording(
             patch(http, path, MB, data[MB:])
         eventually(lambda: not (place / "DIE").exists())
         assert data in files(place).values(), "it was saved before its record"
-        at = resumed(http, path)
+        at = offset_after_restart(http, path)
         assert at == MB
         assert patch(http, path, at, data[at:]).status_code == 204
-        proved(http, server, place, file_of(http, path), data)
+        assert_stored_and_served(http, server, place, file_id_of(http, path), data)
 
 
-def test_windlass_check_says_what_is_wrong(tmp_path: Path) -> None:
+def test_windlass_check_names_the_wrong_setting(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "home", **settings("no.such.Storage"))
     wrong = server.command("check")
     assert wrong.returncode == 1

@@ -76,7 +76,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("page", PLAIN, ids=markdown_pages.name)
-def test_page(page: Path, shared_server: ServerProcess, directory: Path) -> None:
+def test_blocks_of_each_page_print_what_the_page_shows(
+    page: Path, shared_server: ServerProcess, directory: Path
+) -> None:
     run(page, directory, shared_server.home, {ADDRESS: at(shared_server)})
 
 
@@ -222,18 +224,18 @@ def test_nginx(shared_server: ServerProcess, documented_nginx: str) -> None:
         # An upload's metadata goes both ways through it, however much of it a request may bring.
         said = f"filename YS5iaW4=,note {'QUJD' * 4000}"
         fields = {"Host": "127.0.0.1", "Tus-Resumable": "1.0.0"}
-        made = httpx.post(f"{url}/files/", headers=fields | {"Upload-Length": "3", "Upload-Metadata": said})
-        assert made.status_code == 201, made.text
-        path = urlsplit(made.headers["Location"]).path
+        created = httpx.post(f"{url}/files/", headers=fields | {"Upload-Length": "3", "Upload-Metadata": said})
+        assert created.status_code == 201, created.text
+        path = urlsplit(created.headers["Location"]).path
         assert httpx.head(f"{url}{path}", headers=fields).headers["Upload-Metadata"] == said
         many = [
             *fields.items(),
             ("Upload-Length", "3"),
             *(("Upload-Metadata", f"k{n} {'QUJD' * 3000}") for n in range(4)),
         ]
-        made = httpx.post(f"{url}/files/", headers=many)
-        assert made.status_code == 201, made.text
-        path = urlsplit(made.headers["Location"]).path
+        created = httpx.post(f"{url}/files/", headers=many)
+        assert created.status_code == 201, created.text
+        path = urlsplit(created.headers["Location"]).path
         assert len(httpx.head(f"{url}{path}", headers=fields).headers["Upload-Metadata"]) > 48_000
 
 
@@ -247,7 +249,7 @@ def run(page: Path, directory: Path, home: Path | None, replacements: Replacemen
     output, errors = directory.with_name("session.out"), directory.with_name("session.err")
     with output.open("wb") as said, errors.open("wb") as complained:
         # To a file: what an example leaves running in the background would hold a pipe open.
-        ended = subprocess.run(
+        result = subprocess.run(
             ["bash", "-c", script],
             cwd=directory,
             env=environment(directory, home, replacements),
@@ -258,7 +260,7 @@ def run(page: Path, directory: Path, home: Path | None, replacements: Replacemen
         )
     text = output.read_text(errors="replace")
     told = f"{text.replace(MARK, '>>> ')}\n{errors.read_text(errors='replace')}"
-    assert ended.returncode == 0, f"{markdown_pages.name(page)}: the last block failed\n{told}"
+    assert result.returncode == 0, f"{markdown_pages.name(page)}: the last block failed\n{told}"
     printed = text.split(MARK)[1:]
     assert len(printed) == len(expected)
     for found, wanted in zip(printed, expected, strict=True):
@@ -316,10 +318,10 @@ def environment(directory: Path, home: Path | None, replacements: Replacements) 
         "PORT",
         "XDG_",
     )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     (directory / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")
     return (
-        kept
+        inherited
         | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(directory),

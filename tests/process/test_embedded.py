@@ -14,7 +14,7 @@ import pytest
 
 from tests import samples
 from tests.process.conftest import free_port
-from tests.process.wire import MB, TUS, create, ended, eventually, patch
+from tests.process.wire import MB, TUS, create, eventually, patch, wait_until_processed
 
 SETTINGS = """
 from pathlib import Path
@@ -101,15 +101,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         (directory / f"{name}.py").write_text(text)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
     environment = plain | {"DJANGO_SETTINGS_MODULE": "shop_settings", "PYTHONPATH": str(directory)}
-    made = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", FIRST], env=environment, capture_output=True, text=True, timeout=60, cwd=directory
     )
-    assert made.returncode == 0, made.stderr
+    assert result.returncode == 0, result.stderr
     port, log = free_port(), directory / "log"
     command = [sys.executable, "-m", "uvicorn", "shop_asgi:application", "--port", str(port), "--lifespan", "on"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=directory)
-    found = Shop(f"http://127.0.0.1:{port}", made.stdout.strip())
+    found = Shop(f"http://127.0.0.1:{port}", result.stdout.strip())
     try:
         eventually(lambda: _answers(found, process, log), within=60)
         yield found
@@ -175,14 +175,14 @@ def test_uploads_need_a_credential(anyone: httpx.Client) -> None:
 
 
 def test_a_token_of_a_project_user_works_without_a_worker(ann: httpx.Client) -> None:
-    made = ann.post("/files/", files={"file": ("a.jpg", samples.jpeg(64, 48))})
-    assert made.status_code == 201, made.text
-    record = ended(ann, made.json()["id"])
+    created = ann.post("/files/", files={"file": ("a.jpg", samples.jpeg(64, 48))})
+    assert created.status_code == 201, created.text
+    record = wait_until_processed(ann, created.json()["id"])
     assert (record["status"], record["width"], record["mime_type"]) == ("READY", 64, "image/jpeg")
     assert ann.get(record["thumbnail_url"]).status_code == 200
     path = create(ann, 4)
     assert patch(ann, path, 0, b"abcd").status_code == 204
-    file = ended(ann, ann.head(path, headers=TUS).headers["Windlass-File"])
+    file = wait_until_processed(ann, ann.head(path, headers=TUS).headers["Windlass-File"])
     assert file["status"] == "READY"
     assert ann.get(file["links"]["download"]).content == b"abcd"
 
@@ -196,9 +196,9 @@ def test_a_session_works_with_its_csrf_token(anyone: httpx.Client, ann: httpx.Cl
         forged = anyone.post("/files/", **body)  # type: ignore[arg-type]
         assert forged.status_code == 403
         assert "X-CSRFToken" in forged.json()["detail"]
-        made = anyone.post("/files/", headers={"X-CSRFToken": token}, **body)  # type: ignore[arg-type]
-        assert made.status_code == 201, made.text
-        assert ann.get(f"/files/{made.json()['id']}/").status_code == 200, "the same user"
+        reply = anyone.post("/files/", headers={"X-CSRFToken": token}, **body)  # type: ignore[arg-type]
+        assert reply.status_code == 201, reply.text
+        assert ann.get(f"/files/{reply.json()['id']}/").status_code == 200, "the same user"
     created = anyone.post("/files/", headers=TUS | {"Upload-Length": "4", "X-CSRFToken": token})
     assert created.status_code == 201
     path = created.headers["Location"]
@@ -222,5 +222,5 @@ def test_a_form_may_carry_the_csrf_token_as_a_field(anyone: httpx.Client) -> Non
 
 def test_the_settings_of_the_project_apply(ann: httpx.Client) -> None:
     parts = [("file", (f"{number}.txt", b"x")) for number in range(4)]
-    made = ann.post("/files/", files=parts)
-    assert (len(made.json()["files"]), made.json()["errors"][0]["limit"]) == (3, 3)
+    created = ann.post("/files/", files=parts)
+    assert (len(created.json()["files"]), created.json()["errors"][0]["limit"]) == (3, 3)

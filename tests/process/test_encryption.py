@@ -16,7 +16,20 @@ import pytest
 
 from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, create, ended, eventually, patch, resumed
+from tests.process.wire import (
+    MB,
+    PATCH,
+    TUS,
+    StoredData,
+    Wire,
+    connect,
+    create,
+    eventually,
+    file_id_of,
+    offset_after_restart,
+    patch,
+    wait_until_processed,
+)
 from tests.samples import png
 from windlass.kernel import secret_keys
 
@@ -45,7 +58,7 @@ def _holds(place: Path, found: bytes) -> bool:
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def target_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     home = tmp_path_factory.mktemp("encrypted") / "home"
     server = ServerProcess(home, ENCRYPTION_KEY=KEY, SENDFILE="x-accel-redirect")
     server.start()
@@ -53,8 +66,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server.kill()
 
 
-def proved(http: httpx.Client, home: Path, file: str, data: bytes) -> None:
-    record = ended(http, file)
+def assert_stored_and_served(http: httpx.Client, home: Path, file: str, data: bytes) -> None:
+    record = wait_until_processed(http, file)
     assert (record["status"], record["checksum"]) == ("READY", digest(data)), record
     path = f"/files/{record['id']}/download/"
     assert http.get(path).content == data
@@ -64,106 +77,108 @@ def proved(http: httpx.Client, home: Path, file: str, data: bytes) -> None:
     assert readable(home) == []
 
 
-def file_of(http: httpx.Client, upload: str) -> str:
-    return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
-
-
-def test_tus_in_pieces(http: httpx.Client, asked: ServerProcess) -> None:
+def test_tus_uploads_are_encrypted_at_every_step(http: httpx.Client, target_server: ServerProcess) -> None:
     data = content(3 * MB + 7)
     path, at = create(http, len(data)), 0
     for step in (1, 14, 2 * MB, 500, len(data)):
         assert patch(http, path, at, data[at : at + step]).status_code == 204
         at = min(at + step, len(data))
-        assert readable(asked.home) == []
-    proved(http, asked.home, file_of(http, path), data)
+        assert readable(target_server.home) == []
+    assert_stored_and_served(http, target_server.home, file_id_of(http, path), data)
 
 
-def test_chunks_in_random_order(http: httpx.Client, asked: ServerProcess) -> None:
+def test_chunks_in_random_order_are_encrypted(http: httpx.Client, target_server: ServerProcess) -> None:
     data = content(20 * 65_536 + 11)
     upload = ChunkUpload.create(http, data, 65_536)
     order = random.Random(5).sample(range(upload.total), upload.total)
     with ThreadPoolExecutor(4) as pool:
         assert {answer.status_code for answer in pool.map(upload.put, order)} == {200}
-    assert readable(asked.home) == []
+    assert readable(target_server.home) == []
     made = upload.complete()
     assert made.status_code == 200, made.text
-    proved(http, asked.home, made.json()["file_id"], data)
+    assert_stored_and_served(http, target_server.home, made.json()["file_id"], data)
 
 
-def test_forms_and_raw_bodies(http: httpx.Client, asked: ServerProcess) -> None:
+def test_forms_and_raw_bodies_are_encrypted(http: httpx.Client, target_server: ServerProcess) -> None:
     for size in (200_000, 5 * MB):
         form, raw = content(size), content(size)
-        made = http.post("/files/", files={"file": ("a.bin", form)})
-        proved(http, asked.home, made.json()["id"], form)
-        proved(http, asked.home, http.post("/files/?filename=a.bin", content=raw).json()["id"], raw)
+        created = http.post("/files/", files={"file": ("a.bin", form)})
+        assert_stored_and_served(http, target_server.home, created.json()["id"], form)
+        assert_stored_and_served(
+            http, target_server.home, http.post("/files/?filename=a.bin", content=raw).json()["id"], raw
+        )
 
 
-def test_what_is_joined_is_encrypted_anew(http: httpx.Client, asked: ServerProcess) -> None:
+def test_concatenated_uploads_are_encrypted_under_a_new_header(
+    http: httpx.Client, target_server: ServerProcess
+) -> None:
     parts = [content(MB + 5), content(2 * MB)]
     paths = []
     for part in parts:
         paths.append(create(http, len(part), {"Upload-Concat": "partial"}))
         assert patch(http, paths[-1], 0, part).status_code == 204
-    made = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(paths)}"})
-    assert made.status_code == 201, made.text
-    upload = made.headers["Location"]
+    created = http.post("/files/", headers=TUS | {"Upload-Concat": f"final;{' '.join(paths)}"})
+    assert created.status_code == 201, created.text
+    upload = created.headers["Location"]
     eventually(lambda: http.get(upload, headers={"Accept": "application/json"}).json().get("file_id"))
-    proved(http, asked.home, file_of(http, upload), b"".join(parts))
+    assert_stored_and_served(http, target_server.home, file_id_of(http, upload), b"".join(parts))
 
 
-def test_what_is_made_of_a_file_is_encrypted_too(http: httpx.Client, asked: ServerProcess) -> None:
+def test_renditions_are_encrypted(http: httpx.Client, target_server: ServerProcess) -> None:
     line = f"The mark of this text is {secrets.token_hex(16)}.\n"
     text = http.post("/files/", files={"file": ("a.html", f"<html><body><p>{line}</p></body></html>" * 20)}).json()[
         "id"
     ]
     picture = http.post("/files/", files={"file": ("a.png", png(300, 200))}).json()["id"]
-    assert ended(http, text)["status"] == ended(http, picture)["status"] == "READY"
+    assert wait_until_processed(http, text)["status"] == wait_until_processed(http, picture)["status"] == "READY"
     assert line.strip() in http.get(f"/files/{text}/text/").text
     thumbnail = http.get(f"/files/{picture}/thumbnail/").content
     assert len(thumbnail) > 64
-    assert readable(asked.home, line.strip().encode()) == []
-    assert readable(asked.home, thumbnail[:64]) == []
-    assert len(list((asked.home / "media" / "renditions").rglob("*.enc"))) >= 2
+    assert readable(target_server.home, line.strip().encode()) == []
+    assert readable(target_server.home, thumbnail[:64]) == []
+    assert len(list((target_server.home / "media" / "renditions").rglob("*.enc"))) >= 2
 
 
-def test_the_proxy_is_not_asked_to_send_what_it_cannot_read(http: httpx.Client) -> None:
+def test_encrypted_downloads_are_not_delegated_to_the_proxy(http: httpx.Client) -> None:
     """SENDFILE is set, and a download comes from here all the same."""
     data = content(100_000)
     file = http.post("/files/?filename=a.bin", content=data).json()["id"]
-    ended(http, file)
+    wait_until_processed(http, file)
     sent = http.get(f"/files/{file}/download/")
     assert "X-Accel-Redirect" not in sent.headers
     assert sent.content == data
 
 
-def test_a_server_that_is_killed_goes_on_under_the_same_key(make_server: Callable[..., ServerProcess]) -> None:
+def test_an_upload_resumes_under_its_key_after_a_kill_and_a_key_rotation(
+    make_server: Callable[..., ServerProcess],
+) -> None:
     """And the key is changed meanwhile: what was begun under the old one is finished under it."""
     server = make_server(ENCRYPTION_KEY=KEY, CHECKPOINT_BYTES=str(2 * MB), CHECKPOINT_SECONDS="1")
-    data, kept = content(24 * MB), Kept(server)
+    data, stored_data = content(24 * MB), StoredData(server)
     with connect(server) as http:
         path = create(http, len(data))
         with Wire(server.port) as wire:
             wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(len(data))})
             wire.send(data[: 13 * MB + 3])
-            eventually(lambda: kept.session(path)["offset"] > 8 * MB)
+            eventually(lambda: stored_data.session(path)["offset"] > 8 * MB)
             server.kill()
     assert readable(server.home) == []
     server.environment |= {"ENCRYPTION_KEY": secret_keys.generate(), "ENCRYPTION_OLD_KEYS": KEY}
     server.start()
     with connect(server) as http:
-        at = resumed(http, path)
+        at = offset_after_restart(http, path)
         assert at > 8 * MB
         assert patch(http, path, at, data[at:]).status_code == 204
-        proved(http, server.home, file_of(http, path), data)
+        assert_stored_and_served(http, server.home, file_id_of(http, path), data)
 
 
-def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Callable[..., ServerProcess]) -> None:
+def test_without_the_key_encrypted_files_are_503_and_return_with_it(make_server: Callable[..., ServerProcess]) -> None:
     """What is stored while there is no key is plain, and stays readable when the key is back."""
     server = make_server(ENCRYPTION_KEY=KEY)
     plain, secret = content(70_000), content(70_000)
     with connect(server) as http:
         hidden = http.post("/files/?filename=a.bin", content=secret).json()["id"]
-        ended(http, hidden)
+        wait_until_processed(http, hidden)
     server.kill()
     del server.environment["ENCRYPTION_KEY"]
     wrong = server.command("check")
@@ -175,7 +190,7 @@ def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Call
     with connect(server) as http:
         assert http.get(f"/files/{hidden}/download/").status_code == 503
         shown = http.post("/files/?filename=a.bin", content=plain).json()["id"]
-        ended(http, shown)
+        wait_until_processed(http, shown)
     server.kill()
     (server.home.parent / "key").write_text(f"{KEY}\n")
     server.environment |= {"ENCRYPTION_KEY_FILE": str(server.home.parent / "key")}
@@ -186,15 +201,15 @@ def test_without_its_key_nothing_is_served_and_nothing_is_lost(make_server: Call
         assert http.get(f"/files/{shown}/download/").content == plain
 
 
-def test_a_key_that_is_none_is_said_and_not_repeated(tmp_path: Path) -> None:
+def test_an_invalid_key_is_reported_without_its_value(tmp_path: Path) -> None:
     bad = "c2hvcnQ="
     server = ServerProcess(tmp_path / "home", ENCRYPTION_KEY=bad)
     wrong = server.command("check")
     assert wrong.returncode != 0
     assert "ENCRYPTION_KEY" in (said := wrong.stdout + wrong.stderr)
     assert bad not in said
-    made = server.command("encryption-key")
-    assert len(secret_keys.parse(made.stdout)) == 32
+    result = server.command("encryption-key")
+    assert len(secret_keys.parse(result.stdout)) == 32
     server.environment |= {"ENCRYPTION_KEY": KEY, "STORAGE_BACKEND": "s3", "AWS_STORAGE_BUCKET_NAME": "b"}
     in_s3 = server.command("check")
     assert in_s3.returncode != 0

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import require
 from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
-from tests.process.wire import TUS, Kept, connect, create, ended, offset, patch
+from tests.process.wire import TUS, StoredData, connect, create, offset, patch, wait_until_processed
 
 SOURCE = Path(__file__).with_name("failing_sync.c")
 
@@ -71,26 +71,28 @@ def status(http: httpx.Client, upload: str) -> str:
     return found
 
 
-def test_a_request_of_tus_is_not_acknowledged(unsound: ServerProcess, http: httpx.Client, disk: Disk) -> None:
-    data, kept = os.urandom(100_000), Kept(unsound)
+def test_a_tus_patch_is_not_acknowledged_after_a_failed_sync(
+    unsound: ServerProcess, http: httpx.Client, disk: Disk
+) -> None:
+    data, stored_data = os.urandom(100_000), StoredData(unsound)
     path = create(http, len(data))
     assert patch(http, path, 0, data[:10]).status_code == 204
     with disk.failing("/media/objects/"):
         assert patch(http, path, 10, data[10:]).status_code >= 500
-    files = kept.files()
-    assert kept.session(path)["offset"] == 10
+    files = stored_data.file_count()
+    assert stored_data.session(path)["offset"] == 10
     assert status(http, path) == "failed"
     again = patch(http, path, 10, data[10:])
     assert again.status_code in (409, 410), "syncing again proves nothing about what was lost"
     assert not http.head(path, headers=TUS).is_success
-    assert kept.files() == files
+    assert stored_data.file_count() == files
     fresh = create(http, len(data))
     assert patch(http, fresh, 0, data).status_code == 204
-    record = ended(http, http.get(fresh, headers={"Accept": "application/json"}).json()["file_id"])
+    record = wait_until_processed(http, http.get(fresh, headers={"Accept": "application/json"}).json()["file_id"])
     assert (record["status"], record["checksum"]) == ("READY", digest(data))
 
 
-def test_a_chunk_is_not_acknowledged(http: httpx.Client, disk: Disk) -> None:
+def test_a_chunk_is_not_acknowledged_after_a_failed_sync(http: httpx.Client, disk: Disk) -> None:
     upload = ChunkUpload.create(http, os.urandom(30_000), 10_000)
     assert upload.put(0).status_code == 200
     with disk.failing("/media/objects/"):
@@ -101,23 +103,25 @@ def test_a_chunk_is_not_acknowledged(http: httpx.Client, disk: Disk) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 3_000_000], ids=["small", "streamed"])
-def test_a_form_and_a_raw_body_leave_nothing(unsound: ServerProcess, http: httpx.Client, disk: Disk, size: int) -> None:
-    data, kept = os.urandom(size), Kept(unsound)
-    before = kept.everything()
+def test_a_form_and_a_raw_body_store_nothing_after_a_failed_sync(
+    unsound: ServerProcess, http: httpx.Client, disk: Disk, size: int
+) -> None:
+    data, stored_data = os.urandom(size), StoredData(unsound)
+    before = stored_data.snapshot()
     with disk.failing("/media/objects/"):
         for answer in (http.put("/files/a.bin", content=data), http.post("/files/", files={"file": ("a.bin", data)})):
             assert answer.status_code >= 500, answer.text
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     again = http.put("/files/a.bin", content=data)
     assert again.status_code == 201
-    assert ended(http, again.json()["id"])["checksum"] == digest(data)
+    assert wait_until_processed(http, again.json()["id"])["checksum"] == digest(data)
 
 
-def test_a_commit_that_was_not_synced_is_not_acknowledged(
+def test_a_database_commit_that_was_not_synced_is_not_acknowledged(
     unsound: ServerProcess, http: httpx.Client, disk: Disk
 ) -> None:
     """The database's log cannot be synced: nobody hears of success, and it goes on afterwards."""
-    data, kept = os.urandom(5000), Kept(unsound)
+    data, stored_data = os.urandom(5000), StoredData(unsound)
     path, web = create(http, len(data)), unsound.web_pid()
     assert patch(http, path, 0, data[:1000]).status_code == 204
     with disk.failing("windlass.sqlite3"):
@@ -127,9 +131,9 @@ def test_a_commit_that_was_not_synced_is_not_acknowledged(
     at = offset(http, path)
     assert at >= 1000
     assert patch(http, path, at, data[at:]).status_code == 204
-    record = ended(http, http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
+    record = wait_until_processed(http, http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
     assert (record["status"], record["checksum"]) == ("READY", digest(data))
     assert unsound.web_pid() == web
     with contextlib.closing(sqlite3.connect(unsound.home / "windlass.sqlite3")) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert kept.active() >= 0
+    assert stored_data.active_uploads() >= 0

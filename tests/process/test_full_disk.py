@@ -17,7 +17,18 @@ import pytest
 from tests import samples, services
 from tests.process.chunk_client import ChunkUpload, digest, problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, offset, patch
+from tests.process.wire import (
+    MB,
+    TUS,
+    StoredData,
+    connect,
+    create,
+    eventually,
+    metadata,
+    offset,
+    patch,
+    wait_until_processed,
+)
 
 CHUNK = 4 * MB
 
@@ -63,7 +74,7 @@ def filled(place: Path, *, leaving: int = 0) -> Iterator[Callable[[], None]]:
 def stored(http: httpx.Client, size: int = 100_000) -> tuple[str, bytes]:
     """A file that is ready before the disk is full: its download path and its bytes."""
     data = os.urandom(size)
-    record = ended(http, http.put("/files/before.bin", content=data).json()["id"])
+    record = wait_until_processed(http, http.put("/files/before.bin", content=data).json()["id"])
     assert record["status"] == "READY"
     return record["links"]["download"], data
 
@@ -81,13 +92,13 @@ def test_tus_resumes_after_a_full_disk(server_on_small_disks: ServerProcess, htt
         assert http.get("/readyz").status_code in (200, 503)
         make_room()
         assert patch(http, path, at, data[at:]).status_code == 204
-    record = ended(http, http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
+    record = wait_until_processed(http, http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
     assert (record["status"], record["checksum"]) == ("READY", digest(data))
     assert http.delete(f"/files/{record['id']}/").status_code == 204
 
 
 @pytest.mark.parametrize("way", ["put", "send"])
-def test_a_chunk_refused_by_a_full_disk_is_sent_again(
+def test_a_chunk_refused_by_a_full_disk_can_be_resent(
     server_on_small_disks: ServerProcess, http: httpx.Client, way: str
 ) -> None:
     link, before = stored(http)
@@ -102,24 +113,24 @@ def test_a_chunk_refused_by_a_full_disk_is_sent_again(
         assert {getattr(upload, way)(index).status_code for index in (0, 1)} == {200}
     done = upload.complete().json()
     assert done["checksum"] == digest(data)
-    assert ended(http, done["file_id"])["status"] == "READY"
+    assert wait_until_processed(http, done["file_id"])["status"] == "READY"
     assert http.delete(f"/files/{done['file_id']}/").status_code == 204
 
 
-def test_a_form_and_a_raw_body_leave_nothing_on_a_full_disk(
+def test_a_form_and_a_raw_body_store_nothing_on_a_full_disk(
     server_on_small_disks: ServerProcess, http: httpx.Client
 ) -> None:
     link, before = stored(http)
-    data, kept = os.urandom(8 * MB), Kept(server_on_small_disks)
-    everything = kept.everything()
+    data, stored_data = os.urandom(8 * MB), StoredData(server_on_small_disks)
+    everything = stored_data.snapshot()
     with filled(server_on_small_disks.home / "media", leaving=2 * MB):
         problem(http.post("/files/", files={"file": ("a.bin", data)}), 507, "storage-full")
         problem(http.put("/files/a.bin", content=data), 507, "storage-full")
-        assert not kept.gained(everything)
+        assert not stored_data.added_since(everything)
         assert http.get(link).content == before
     for made in (http.post("/files/", files={"file": ("a.bin", data)}), http.put("/files/a.bin", content=data)):
         assert made.status_code == 201, made.text
-        assert ended(http, made.json()["id"])["checksum"] == digest(data)
+        assert wait_until_processed(http, made.json()["id"])["checksum"] == digest(data)
         assert http.delete(f"/files/{made.json()['id']}/").status_code == 204
 
 
@@ -138,7 +149,7 @@ def test_a_thumbnail_waits_while_the_disk_is_full(
         eventually(lambda: "no room" in http.get(status).json()["message"])
         assert http.get(f"/files/{file}/").json()["status"] in {"PENDING", "PROCESSING"}
         make_room()
-        record = ended(http, file)
+        record = wait_until_processed(http, file)
     assert record["status"] == "READY"
     assert http.get(record["thumbnail_url"]).status_code == 200
     assert server_on_small_disks.worker_pid() == worker
@@ -182,7 +193,7 @@ def test_a_full_database_acknowledges_nothing_and_recovers(
         make_room()
         assert offset(http, path) == at
         assert patch(http, path, at, data[at:]).status_code == 204
-    record = ended(http, http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
+    record = wait_until_processed(http, http.get(path, headers={"Accept": "application/json"}).json()["file_id"])
     assert (record["status"], record["checksum"]) == ("READY", digest(data))
     assert {offset(http, each) for each in made} <= {0}, "what was acknowledged is there"
     assert (server_on_small_disks.web_pid(), server_on_small_disks.worker_pid()) == (web, worker)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, PATCH, TUS, Kept, Wire, connect, ended, eventually, metadata
+from tests.process.wire import MB, PATCH, TUS, StoredData, Wire, connect, eventually, metadata, wait_until_processed
 
 IETF = {"Upload-Draft-Interop-Version": "6"}
 
@@ -31,7 +31,7 @@ def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 
 @pytest.fixture(scope="module")
-def asked(closed_server: ServerProcess) -> ServerProcess:
+def target_server(closed_server: ServerProcess) -> ServerProcess:
     return closed_server
 
 
@@ -63,18 +63,18 @@ def used(answer: httpx.Response) -> None:
     problem(answer, 403, "grant-used")
 
 
-def test_a_form(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_a_grant_allows_one_form(backend: httpx.Client, browser: httpx.Client) -> None:
     url = grant(backend, profile="default", reference="order-17")
     answer = browser.post(url, files={"file": ("a.txt", b"anchor")}, data={"reference": "mine", "profile": "media"})
     assert answer.status_code == 201, answer.text
     record = answer.json()
     assert (record["reference"], record["profile"]) == ("order-17", "default")
     problem(browser.get(f"/files/{record['id']}/"), 401, "unauthenticated")
-    assert ended(backend, record["id"])["status"] == "READY"
+    assert wait_until_processed(backend, record["id"])["status"] == "READY"
     used(browser.post(url, files={"file": ("b.txt", b"again")}))
 
 
-def test_a_raw_body(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_a_grant_allows_one_raw_body(backend: httpx.Client, browser: httpx.Client) -> None:
     for method, path in (("POST", "/files/"), ("PUT", "/files/big.bin")):
         url = urlsplit(grant(backend))
         answer = browser.request(method, f"{path}?{url.query}", content=os.urandom(3 * MB))
@@ -83,14 +83,14 @@ def test_a_raw_body(backend: httpx.Client, browser: httpx.Client) -> None:
         assert backend.get(f"/files/{answer.json()['id']}/").status_code == 200
 
 
-def test_line_21_a_resumable_upload_is_reached_by_its_location_alone(
+def test_line_21_the_location_of_a_granted_tus_upload_carries_the_grant(
     backend: httpx.Client, browser: httpx.Client
 ) -> None:
     url = grant(backend, profile="default")
     data = os.urandom(100_000)
-    made = browser.post(url, headers=TUS | {"Upload-Length": "100000"} | metadata(filename="a.bin", profile="media"))
-    assert made.status_code == 201, made.text
-    location = made.headers["Location"]
+    created = browser.post(url, headers=TUS | {"Upload-Length": "100000"} | metadata(filename="a.bin", profile="media"))
+    assert created.status_code == 201, created.text
+    location = created.headers["Location"]
     assert set(parse_qs(urlsplit(location).query)) == {"grant"}
     used(browser.post(url, headers=TUS | {"Upload-Length": "5"}))
     assert browser.head(location, headers=TUS).headers["Upload-Offset"] == "0"
@@ -101,32 +101,34 @@ def test_line_21_a_resumable_upload_is_reached_by_its_location_alone(
     assert status["status"] == "completed"
     problem(browser.get(location), 403, "forbidden")
     assert browser.head(urlsplit(location).path, headers=TUS).status_code == 401
-    record = ended(backend, status["file_id"])
+    record = wait_until_processed(backend, status["file_id"])
     assert (record["checksum"], record["profile"]) == (hashlib.sha256(data).hexdigest(), "default")
 
 
-def test_line_21_the_ietfs_protocol(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_line_21_the_location_of_a_granted_ietf_upload_carries_the_grant(
+    backend: httpx.Client, browser: httpx.Client
+) -> None:
     url = grant(backend)
-    made = browser.post(url, headers=IETF | {"Upload-Complete": "?0"}, content=b"anchor ")
-    assert made.status_code == 201, made.text
-    location = made.headers["Location"]
+    created = browser.post(url, headers=IETF | {"Upload-Complete": "?0"}, content=b"anchor ")
+    assert created.status_code == 201, created.text
+    location = created.headers["Location"]
     assert "grant=" in location
-    asked = browser.head(location, headers=IETF)
-    assert (asked.status_code, asked.headers["Upload-Offset"]) == (204, "7")
+    reply = browser.head(location, headers=IETF)
+    assert (reply.status_code, reply.headers["Upload-Offset"]) == (204, "7")
     patch = IETF | {"Upload-Offset": "7", "Upload-Complete": "?1", "Content-Type": "application/partial-upload"}
     assert browser.patch(location, headers=patch, content=b"aweigh").status_code in (200, 201, 204)
     assert browser.get(location, headers={"Accept": "application/json"}).json()["status"] == "completed"
     used(browser.post(url, headers=IETF | {"Upload-Complete": "?1"}, content=b"again"))
 
 
-def test_it_may_be_given_up(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_a_granted_upload_may_be_deleted_and_the_grant_stays_used(backend: httpx.Client, browser: httpx.Client) -> None:
     url = grant(backend)
     location = browser.post(url, headers=TUS | {"Upload-Length": "10"}).headers["Location"]
     assert browser.delete(location, headers=TUS).status_code == 204
     used(browser.post(url, headers=TUS | {"Upload-Length": "10"}))
 
 
-def test_what_it_is_not_for(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_a_grant_allows_nothing_but_its_upload(backend: httpx.Client, browser: httpx.Client) -> None:
     query = urlsplit(grant(backend)).query
     other = backend.post("/files/", headers=TUS | {"Upload-Length": "10"}).headers["Location"]
     assert browser.head(f"{other}?{query}", headers=TUS).status_code == 404
@@ -150,13 +152,15 @@ def test_what_it_is_not_for(backend: httpx.Client, browser: httpx.Client) -> Non
     assert browser.post("/files/?grant=wlg_made-up", content=b"x").status_code == 401
 
 
-def test_its_terms(backend: httpx.Client, browser: httpx.Client, kept: Kept) -> None:
+def test_the_terms_of_a_grant_are_enforced(
+    backend: httpx.Client, browser: httpx.Client, stored_data: StoredData
+) -> None:
     small = grant(backend, max_size=1000)
-    before = kept.everything()
+    before = stored_data.snapshot()
     problem(browser.post(small, content=bytes(1001)), 413, "file-too-large", limit=1000)
     problem(browser.post(small, content=iter([bytes(700), bytes(700)])), 413, "file-too-large", limit=1000)
     assert browser.post(small, headers=TUS | {"Upload-Length": "1001"}).status_code == 413
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     deferred = browser.post(small, headers=TUS | {"Upload-Defer-Length": "1"})
     location = deferred.headers["Location"]
     answer = browser.patch(location, headers=PATCH | {"Upload-Offset": "0", "Upload-Length": "1001"}, content=b"x")
@@ -170,7 +174,7 @@ def test_its_terms(backend: httpx.Client, browser: httpx.Client, kept: Kept) -> 
     assert browser.post(page, content=b"x", headers={"Origin": "https://shop.example"}).status_code == 201
 
 
-def test_a_grant_that_ran_out_goes_on_with_what_it_began(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_a_started_upload_continues_after_its_grant_has_expired(backend: httpx.Client, browser: httpx.Client) -> None:
     url = grant(backend, expires_in=1)
     location = browser.post(url, headers=TUS | {"Upload-Length": "3"}).headers["Location"]
     other = grant(backend, expires_in=1)
@@ -178,8 +182,10 @@ def test_a_grant_that_ran_out_goes_on_with_what_it_began(backend: httpx.Client, 
     assert browser.patch(location, headers=PATCH | {"Upload-Offset": "0"}, content=b"abc").status_code == 204
 
 
-def test_two_at_once(backend: httpx.Client, closed_server: ServerProcess, kept: Kept) -> None:
-    url, before = grant(backend), kept.files()
+def test_concurrent_uses_of_a_grant_create_one_file(
+    backend: httpx.Client, closed_server: ServerProcess, stored_data: StoredData
+) -> None:
+    url, before = grant(backend), stored_data.file_count()
 
     def send(number: int) -> int:
         with connect(closed_server) as client:
@@ -188,26 +194,26 @@ def test_two_at_once(backend: httpx.Client, closed_server: ServerProcess, kept: 
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(send, range(6)))
     assert sorted(answers) == [201, 403, 403, 403, 403, 403]
-    assert kept.files() == before + 1
+    assert stored_data.file_count() == before + 1
 
 
-def test_two_files_in_one_form_are_one_too_many(backend: httpx.Client, browser: httpx.Client) -> None:
+def test_the_second_file_of_a_form_is_refused(backend: httpx.Client, browser: httpx.Client) -> None:
     parts = [("file", ("a.txt", b"one")), ("file", ("b.txt", b"two"))]
     answer = browser.post(grant(backend), files=parts)
-    told = answer.json()
-    assert (answer.status_code, len(told["files"])) == (201, 1)
-    assert told["errors"][0]["type"] == "/problems/grant-used"
+    document = answer.json()
+    assert (answer.status_code, len(document["files"])) == (201, 1)
+    assert document["errors"][0]["type"] == "/problems/grant-used"
 
 
-def test_a_form_that_breaks_off_does_not_use_it_up(
-    backend: httpx.Client, browser: httpx.Client, closed_server: ServerProcess, kept: Kept
+def test_an_interrupted_upload_does_not_use_up_the_grant(
+    backend: httpx.Client, browser: httpx.Client, closed_server: ServerProcess, stored_data: StoredData
 ) -> None:
     url = urlsplit(grant(backend))
-    before = kept.everything()
+    before = stored_data.snapshot()
     with Wire(closed_server.port) as dying:
         dying.head("PUT", f"/files/a.bin?{url.query}", {"Content-Length": str(5 * MB)}, bytes(3 * MB))
-        eventually(lambda: kept.active() > before[1])
-    eventually(lambda: not kept.gained(before))
+        eventually(lambda: stored_data.active_uploads() > before[1])
+    eventually(lambda: not stored_data.added_since(before))
     assert browser.put(f"/files/a.bin?{url.query}", content=bytes(5 * MB)).status_code == 201
 
 
@@ -226,12 +232,12 @@ def test_a_form_that_breaks_off_does_not_use_it_up(
         {"reference": "a\0b"},
     ],
 )
-def test_bad_terms(backend: httpx.Client, browser: httpx.Client, terms: dict[str, Any]) -> None:
+def test_invalid_terms_are_refused(backend: httpx.Client, browser: httpx.Client, terms: dict[str, Any]) -> None:
     problem(backend.post("/uploads/grants/", json=terms), 422, "invalid-field")
     problem(browser.post("/uploads/grants/", json={}), 401, "unauthenticated")
 
 
-def test_a_token_that_is_revoked_elsewhere_ends_its_stream(closed_server: ServerProcess) -> None:
+def test_revoking_a_token_in_another_process_ends_its_event_stream(closed_server: ServerProcess) -> None:
     """By the command, in another process than the one that serves the stream."""
     token = closed_server.command("token", "create", "--user", "leaver").stdout.strip()
     number = closed_server.command("token", "list").stdout.split("leaver")[0].split()[-1]
@@ -248,7 +254,7 @@ def test_a_token_that_is_revoked_elsewhere_ends_its_stream(closed_server: Server
         problem(leaver.get("/events/"), 401, "unauthenticated")
 
 
-def test_a_home_that_others_made_is_closed(tmp_path: Path) -> None:
+def test_a_home_that_others_can_read_is_made_private(tmp_path: Path) -> None:
     """The directory, the database with what lies beside it, and the key."""
     home = tmp_path / "home"
     home.mkdir(mode=0o755)

@@ -14,7 +14,19 @@ import httpx
 import pytest
 
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, TUS, Kept, Wire, connect, create, ended, eventually, metadata, patch, served
+from tests.process.wire import (
+    MB,
+    TUS,
+    StoredData,
+    Wire,
+    connect,
+    create,
+    download_when_ready,
+    eventually,
+    metadata,
+    patch,
+    wait_until_processed,
+)
 
 IANA = "https://iana.org/assignments/http-problem-types#"
 PARTIAL = {"Content-Type": "application/partial-upload"}
@@ -28,9 +40,9 @@ def version(number: int | None) -> dict[str, str]:
 
 def begin(http: httpx.Client, content: bytes = b"", headers: dict[str, str] | None = None, url: str = "/files/") -> str:
     """A creation that is not the last request; returns the upload's path."""
-    made = http.post(url, headers=MORE | (headers or {}), content=content)
-    assert (made.status_code, made.headers["Upload-Offset"]) == (201, str(len(content))), made.text
-    return str(made.headers["Location"])
+    created = http.post(url, headers=MORE | (headers or {}), content=content)
+    assert (created.status_code, created.headers["Upload-Offset"]) == (201, str(len(content))), created.text
+    return str(created.headers["Location"])
 
 
 def append(http: httpx.Client, path: str, offset: int, content: Any, headers: dict[str, str]) -> httpx.Response:
@@ -38,9 +50,9 @@ def append(http: httpx.Client, path: str, offset: int, content: Any, headers: di
 
 
 def state(http: httpx.Client, path: str) -> tuple[int, str]:
-    said = http.head(path)
-    assert said.status_code == 204, said
-    return int(said.headers["Upload-Offset"]), said.headers["Upload-Complete"]
+    reply = http.head(path)
+    assert reply.status_code == 204, reply
+    return int(reply.headers["Upload-Offset"]), reply.headers["Upload-Complete"]
 
 
 def problem(reply: httpx.Response, name: str, status: int = 400) -> dict[str, Any]:
@@ -56,29 +68,29 @@ def problem(reply: httpx.Response, name: str, status: int = 400) -> dict[str, An
 @pytest.mark.parametrize("number", VERSIONS)
 def test_line_22_a_whole_file_in_one_request(http: httpx.Client, number: int | None) -> None:
     content, name = os.urandom(2 * MB + 3), {"Content-Disposition": 'inline; filename="one.bin"'}
-    made = http.post("/files/", headers=LAST | name | version(number), content=content)
-    assert made.status_code == 201
-    record = made.json()
+    created = http.post("/files/", headers=LAST | name | version(number), content=content)
+    assert created.status_code == 201
+    record = created.json()
     assert (record["original_filename"], record["size"], record["declared_mime_type"]) == (
         "one.bin",
         len(content),
         None,
     )
-    assert made.headers["Windlass-File"] == f"/files/{record['id']}/"
-    assert served(http, made.headers["Location"]) == content
+    assert created.headers["Windlass-File"] == f"/files/{record['id']}/"
+    assert download_when_ready(http, created.headers["Location"]) == content
 
 
-def test_line_22_the_body_may_end_by_itself(http: httpx.Client) -> None:
-    made = http.post("/files/", headers=LAST, content=iter([b"ab", b"cd"]))
-    assert (made.status_code, made.headers["Upload-Offset"], made.json()["size"]) == (201, "4", 4)
+def test_line_22_a_chunked_body_may_complete_an_upload(http: httpx.Client) -> None:
+    created = http.post("/files/", headers=LAST, content=iter([b"ab", b"cd"]))
+    assert (created.status_code, created.headers["Upload-Offset"], created.json()["size"]) == (201, "4", 4)
 
 
-def test_line_22_an_empty_file(http: httpx.Client) -> None:
-    made = http.post("/files/", headers=LAST)
-    assert (made.status_code, made.headers["Upload-Offset"], made.json()["size"]) == (201, "0", 0)
+def test_line_22_an_empty_file_is_created(http: httpx.Client) -> None:
+    created = http.post("/files/", headers=LAST)
+    assert (created.status_code, created.headers["Upload-Offset"], created.json()["size"]) == (201, "0", 0)
 
 
-def test_line_22_metadata_is_understood_here_too(http: httpx.Client) -> None:
+def test_line_22_tus_metadata_is_accepted(http: httpx.Client) -> None:
     said = metadata(filename="told.png", filetype="image/png", reference="r1", note="kept")
     path = begin(http, b"ab", headers=said | PARTIAL)
     done = append(http, path, 2, b"cd", LAST).json()
@@ -86,7 +98,7 @@ def test_line_22_metadata_is_understood_here_too(http: httpx.Client) -> None:
     assert (done["reference"], done["metadata"]) == ("r1", {"note": "kept"})
 
 
-def test_line_22_a_part_says_nothing_of_the_type_of_the_whole(http: httpx.Client) -> None:
+def test_line_22_partial_upload_is_no_declared_type_of_the_file(http: httpx.Client) -> None:
     path = begin(http, b"ab", headers=PARTIAL, url="/files/?filename=a.txt&reference=r2")
     done = append(http, path, 2, b"cd", LAST).json()
     assert (done["original_filename"], done["declared_mime_type"], done["reference"]) == ("a.txt", None, "r2")
@@ -96,7 +108,7 @@ def test_line_22_a_part_says_nothing_of_the_type_of_the_whole(http: httpx.Client
 
 
 @pytest.mark.parametrize("number", [6, 8, 10])
-def test_line_22_an_interim_response_says_where_to_go_on(http: httpx.Client, wire: Wire, number: int) -> None:
+def test_line_22_an_interim_response_has_the_location_to_resume(http: httpx.Client, wire: Wire, number: int) -> None:
     """It comes before the body has ended, and what it names can be resumed when the connection breaks."""
     content = os.urandom(4000)
     head = LAST | version(number) | {"Content-Length": str(len(content))}
@@ -109,26 +121,26 @@ def test_line_22_an_interim_response_says_where_to_go_on(http: httpx.Client, wir
     eventually(lambda: state(http, path) == (1000, "?0"))
     done = append(http, path, 1000, content[1000:], LAST | version(number))
     assert (done.status_code, done.headers["Upload-Complete"]) == (201, "?1")
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 @pytest.mark.parametrize("number", [None, 3, 99])
-def test_line_22_there_is_none_for_a_version_that_does_not_match(wire: Wire, number: int | None) -> None:
+def test_line_22_unknown_versions_get_no_interim_response(wire: Wire, number: int | None) -> None:
     wire.head("POST", "/files/", LAST | version(number) | {"Content-Length": "4"}, b"abcd")
-    assert wire.answer().status == 201  # the first status line is the last one's
+    assert wire.read_reply().status == 201  # the first status line is the last one's
 
 
-def test_line_22_the_interim_and_the_last_response_name_one_place(wire: Wire) -> None:
+def test_line_22_interim_and_final_responses_have_the_same_location(wire: Wire) -> None:
     wire.head("POST", "/files/", LAST | version(8) | {"Content-Length": "4", "Expect": "100-continue"})
     status, interim = wire.interim()
     assert status == 104
     assert wire.interim()[0] == 100
     wire.send(b"abcd")
-    assert wire.answer().headers["location"] == interim["location"]
+    assert wire.read_reply().headers["location"] == interim["location"]
 
 
-def test_line_22_what_makes_sense_in_neither_protocol_is_no_file(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_line_22_inconsistent_headers_are_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     for headers in (
         LAST | TUS,
         LAST | {"Content-Type": "multipart/form-data; boundary=b"},
@@ -139,37 +151,37 @@ def test_line_22_what_makes_sense_in_neither_protocol_is_no_file(http: httpx.Cli
         LAST | {"Upload-Offset": "3"},
     ):
         assert http.post("/files/", headers=headers, content=b"--b--").status_code == 400, headers
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 # Lines 23 and 24: what replies say
 
 
 @pytest.mark.parametrize("number", VERSIONS)
-def test_line_23_every_success_says_the_state(http: httpx.Client, number: int | None) -> None:
-    made = http.post("/files/", headers=MORE | version(number) | {"Upload-Length": "8"})
-    path = made.headers["Location"]
+def test_line_23_every_success_has_offset_completeness_and_limits(http: httpx.Client, number: int | None) -> None:
+    created = http.post("/files/", headers=MORE | version(number) | {"Upload-Length": "8"})
+    path = created.headers["Location"]
     age = "expires" if number == 6 else "max-age"
-    assert made.status_code == 201
-    assert re.fullmatch(rf"max-size=\d+, {age}=\d+", made.headers["Upload-Limit"])
+    assert created.status_code == 201
+    assert re.fullmatch(rf"max-size=\d+, {age}=\d+", created.headers["Upload-Limit"])
     middle = append(http, path, 0, b"abcd", MORE | version(number))
     assert middle.status_code == (201 if number == 6 else 204)
     last = append(http, path, 4, b"efgh", LAST | version(number))
     assert (last.status_code, last.json()["size"]) == (201, 8)
-    for reply, offset, complete in ((made, 0, "?0"), (middle, 4, "?0"), (last, 8, "?1")):
+    for reply, offset, complete in ((created, 0, "?0"), (middle, 4, "?0"), (last, 8, "?1")):
         assert (reply.headers["Upload-Offset"], reply.headers["Upload-Complete"]) == (str(offset), complete)
         assert "Upload-Limit" in reply.headers
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
-def test_line_24_head_says_where_an_upload_stands(http: httpx.Client) -> None:
+def test_line_24_head_returns_offset_completeness_and_limits(http: httpx.Client) -> None:
     path = begin(http)
-    said = http.head(path, headers=version(8))
-    assert said.status_code in (200, 204)
-    assert (said.headers["Upload-Offset"], said.headers["Upload-Complete"]) == ("0", "?0")
-    assert said.headers["Cache-Control"] == "no-store"
-    assert "max-age=" in said.headers["Upload-Limit"]
-    assert "Upload-Length" not in said.headers
+    reply = http.head(path, headers=version(8))
+    assert reply.status_code in (200, 204)
+    assert (reply.headers["Upload-Offset"], reply.headers["Upload-Complete"]) == ("0", "?0")
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert "max-age=" in reply.headers["Upload-Limit"]
+    assert "Upload-Length" not in reply.headers
     append(http, path, 0, b"abcd", MORE | {"Upload-Length": "9"})
     assert http.head(path).headers["Upload-Length"] == "9"
     assert "Tus-Resumable" not in http.head(path).headers
@@ -179,7 +191,7 @@ def test_line_24_head_says_where_an_upload_stands(http: httpx.Client) -> None:
 # Lines 25 and 26: append
 
 
-def test_line_25_another_offset_is_told_the_right_one(http: httpx.Client) -> None:
+def test_line_25_a_wrong_offset_is_refused_with_the_expected_one(http: httpx.Client) -> None:
     path = begin(http, b"abcd")
     refused = append(http, path, 2, b"cdef", MORE)
     document = problem(refused, "mismatching-upload-offset", 409)
@@ -188,15 +200,15 @@ def test_line_25_another_offset_is_told_the_right_one(http: httpx.Client) -> Non
     assert state(http, path) == (4, "?0")
 
 
-def test_line_25_an_empty_request_completes(http: httpx.Client) -> None:
+def test_line_25_an_empty_request_may_complete_an_upload(http: httpx.Client) -> None:
     path = begin(http, b"abcd")
     done = append(http, path, 4, b"", LAST)
     assert (done.status_code, done.json()["size"], done.headers["Upload-Complete"]) == (201, 4, "?1")
     assert state(http, path) == (4, "?1")
-    assert served(http, path) == b"abcd"
+    assert download_when_ready(http, path) == b"abcd"
 
 
-def test_line_25_what_is_missing_or_of_another_type_is_refused(http: httpx.Client) -> None:
+def test_line_25_missing_fields_and_a_wrong_content_type_are_refused(http: httpx.Client) -> None:
     path = begin(http, b"abcd")
     wrong = http.patch(path, headers=MORE | {"Upload-Offset": "4", "Content-Type": "text/plain"}, content=b"e")
     assert (wrong.status_code, wrong.headers["Accept-Patch"]) == (415, "application/partial-upload")
@@ -209,11 +221,11 @@ def test_line_25_what_is_missing_or_of_another_type_is_refused(http: httpx.Clien
     assert state(http, path) == (6, "?0")
 
 
-def test_line_25_the_last_request_again_answers_as_it_did(http: httpx.Client, kept: Kept) -> None:
+def test_line_25_a_repeated_completing_request_gets_the_same_reply(http: httpx.Client, stored_data: StoredData) -> None:
     content = os.urandom(MB + 10)
     path = begin(http, content[:1000])
     first = append(http, path, 1000, content[1000:], LAST)
-    files = kept.files()
+    files = stored_data.file_count()
     again = append(http, path, 1000, content[1000:], LAST)
     assert (again.status_code, again.headers["Upload-Complete"]) == (201, "?1")
     assert again.json()["id"] == first.json()["id"]
@@ -225,18 +237,18 @@ def test_line_25_the_last_request_again_answers_as_it_did(http: httpx.Client, ke
         (len(content) + 7, b"", LAST),
     ):
         problem(append(http, path, offset, body, headers), "completed-upload")
-    assert kept.files() == files
-    assert served(http, path) == content
+    assert stored_data.file_count() == files
+    assert download_when_ready(http, path) == content
 
 
-def test_line_26_only_the_client_says_that_it_is_complete(http: httpx.Client, kept: Kept) -> None:
-    files = kept.files()
+def test_line_26_only_upload_complete_completes_an_upload(http: httpx.Client, stored_data: StoredData) -> None:
+    files = stored_data.file_count()
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     assert append(http, path, 4, b"efgh", MORE).headers["Upload-Complete"] == "?0"
     assert state(http, path) == (8, "?0")
-    assert kept.files() == files
+    assert stored_data.file_count() == files
     assert append(http, path, 8, b"", LAST).status_code == 201
-    assert kept.files() == files + 1
+    assert stored_data.file_count() == files + 1
     empty = begin(http, b"", {"Upload-Length": "0"})
     assert state(http, empty) == (0, "?0")
 
@@ -244,11 +256,11 @@ def test_line_26_only_the_client_says_that_it_is_complete(http: httpx.Client, ke
 # Line 27: lengths
 
 
-def test_line_27_lengths_that_disagree_are_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_line_27_inconsistent_lengths_are_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     problem(http.post("/files/", headers=LAST | {"Upload-Length": "5"}, content=b"abcd"), "inconsistent-upload-length")
     problem(http.post("/files/", headers=MORE | {"Upload-Length": "3"}, content=b"abcd"), "inconsistent-upload-length")
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     for headers, body in ((MORE | {"Upload-Length": "9"}, b"e"), (LAST, b"efg"), (LAST, b"efghi"), (MORE, b"efghi")):
         problem(append(http, path, 4, body, headers), "inconsistent-upload-length")
@@ -256,33 +268,33 @@ def test_line_27_lengths_that_disagree_are_refused(http: httpx.Client, kept: Kep
     assert append(http, path, 4, b"efgh", LAST).status_code == 201
 
 
-def test_line_27_a_last_body_that_ends_too_early_does_not_complete(http: httpx.Client) -> None:
+def test_line_27_a_final_body_that_is_too_short_does_not_complete(http: httpx.Client) -> None:
     path = begin(http, b"abcd", {"Upload-Length": "8"})
     problem(append(http, path, 4, iter([b"ef"]), LAST), "inconsistent-upload-length")
     assert state(http, path) == (6, "?0")
     assert append(http, path, 6, b"gh", LAST).status_code == 201
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
 @pytest.mark.parametrize("complete", [MORE, LAST], ids=["more", "last"])
 @pytest.mark.parametrize(("number", "lives"), [(6, True), (8, False), (None, False)])
-def test_line_27_nothing_beyond_the_length_is_kept(
-    http: httpx.Client, kept: Kept, complete: dict[str, str], number: int | None, lives: bool
+def test_line_27_bytes_beyond_the_length_are_not_stored(
+    http: httpx.Client, stored_data: StoredData, complete: dict[str, str], number: int | None, lives: bool
 ) -> None:
-    files = kept.files()
+    files = stored_data.file_count()
     path = begin(http, b"abcd", {"Upload-Length": "8"} | version(number))
     problem(append(http, path, 4, iter([b"efghi"]), complete | version(number)), "inconsistent-upload-length")
-    assert kept.files() == files
+    assert stored_data.file_count() == files
     if lives:
         assert state(http, path) == (8, "?0")
         assert append(http, path, 8, b"", LAST | version(number)).status_code == 201
-        assert served(http, path) == b"abcdefgh"
+        assert download_when_ready(http, path) == b"abcdefgh"
     else:
         assert http.head(path).status_code == 410
-        assert not kept.object_of(path).exists()
+        assert not stored_data.object_path(path).exists()
 
 
-def test_line_27_over_the_servers_own_limit(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_27_uploads_above_the_servers_limit_are_refused(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(MAX_UPLOAD_SIZE="1000")
     with connect(server) as http:
         for reply in (
@@ -298,21 +310,21 @@ def test_line_27_over_the_servers_own_limit(make_server: Callable[..., ServerPro
 # Line 28: giving up, discovery
 
 
-def test_line_28_delete_ends_an_upload(http: httpx.Client, kept: Kept) -> None:
+def test_line_28_delete_ends_an_upload(http: httpx.Client, stored_data: StoredData) -> None:
     path = begin(http, b"abcd")
     assert http.delete(path).status_code == 204
     assert http.head(path).status_code in (404, 410)
     assert append(http, path, 4, b"e", LAST).status_code in (404, 410)
-    assert not kept.object_of(path).exists()
+    assert not stored_data.object_path(path).exists()
 
 
 @pytest.mark.parametrize("path", ["/files/", f"/uploads/{uuid.uuid4()}"])
-def test_line_28_options_says_the_limits_and_both_protocols(http: httpx.Client, path: str) -> None:
-    said = http.options(path)
-    assert said.status_code == 204
-    assert said.headers["Upload-Limit"] == f"max-size={5 * 1024 * MB}, min-size=0, max-age=86400"
-    assert "application/partial-upload" in said.headers["Accept-Patch"]
-    assert said.headers["Tus-Version"] == "1.0.0"
+def test_line_28_options_announces_limits_and_both_protocols(http: httpx.Client, path: str) -> None:
+    reply = http.options(path)
+    assert reply.status_code == 204
+    assert reply.headers["Upload-Limit"] == f"max-size={5 * 1024 * MB}, min-size=0, max-age=86400"
+    assert "application/partial-upload" in reply.headers["Accept-Patch"]
+    assert reply.headers["Tus-Version"] == "1.0.0"
 
 
 # Line 29: digests
@@ -325,38 +337,38 @@ def digest(name: str, field: str, content: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["sha-256", "sha-512"])
 @pytest.mark.parametrize("size", [5, 2 * MB])
-def test_line_29_a_body_with_another_digest_does_not_count(http: httpx.Client, name: str, size: int) -> None:
+def test_line_29_a_body_with_a_wrong_content_digest_is_not_stored(http: httpx.Client, name: str, size: int) -> None:
     content = os.urandom(size)
     path = begin(http, b"head")
     refused = append(http, path, 4, content, LAST | digest(name, "Content-Digest", content + b"!"))
     problem(refused, "digest-mismatching-values")
     assert state(http, path) == (4, "?0")
     assert append(http, path, 4, content, LAST | digest(name, "Content-Digest", content)).status_code == 201
-    assert served(http, path) == b"head" + content
+    assert download_when_ready(http, path) == b"head" + content
 
 
 @pytest.mark.parametrize("name", ["sha-256", "sha-512"])
 @pytest.mark.parametrize("said_with", ["the first", "the last"])
-def test_line_29_a_file_with_another_digest_is_not_processed(
-    http: httpx.Client, kept: Kept, name: str, said_with: str
+def test_line_29_a_file_with_a_wrong_repr_digest_fails(
+    http: httpx.Client, stored_data: StoredData, name: str, said_with: str
 ) -> None:
     content = os.urandom(3000)
     for wrong in (True, False):
         said = digest(name, "Repr-Digest", content + b"!" if wrong else content)
-        files = kept.files()
+        files = stored_data.file_count()
         path = begin(http, content[:1000], said if said_with == "the first" else {})
         done = append(http, path, 1000, content[1000:], LAST | (said if said_with == "the last" else {}))
         assert done.status_code == (422 if wrong else 201), done.text
         assert done.headers["Upload-Complete"] == "?1"
-        assert kept.files() == files + (not wrong)
+        assert stored_data.file_count() == files + (not wrong)
         assert http.head(path).status_code == (410 if wrong else 204)
-    assert ended(http, done.json()["id"])["checksum"] == hashlib.sha256(content).hexdigest()
+    assert wait_until_processed(http, done.json()["id"])["checksum"] == hashlib.sha256(content).hexdigest()
 
 
 # Line 30: what HEAD says holds
 
 
-def test_line_30_an_offset_that_was_told_is_taken(http: httpx.Client, wire: Wire) -> None:
+def test_line_30_an_offset_returned_by_head_is_accepted_by_patch(http: httpx.Client, wire: Wire) -> None:
     """The writer whose connection is dead is told to let go before the offset is told."""
     content = os.urandom(3 * MB)
     path = begin(http)
@@ -364,13 +376,13 @@ def test_line_30_an_offset_that_was_told_is_taken(http: httpx.Client, wire: Wire
     wire.head("PATCH", path, head, content[:MB])
     at = eventually(lambda: state(http, path)[0], within=20)
     assert append(http, path, at, content[at:], LAST).status_code == 201
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 # One upload, one dialect
 
 
-def test_an_upload_goes_on_in_the_dialect_it_was_begun_in(http: httpx.Client) -> None:
+def test_an_upload_is_continued_in_its_own_dialect_only(http: httpx.Client) -> None:
     ours, theirs = begin(http), create(http, 4)
     assert append(http, theirs, 0, b"abcd", LAST).status_code == 409
     assert patch(http, ours, 0, b"abcd").status_code == 409

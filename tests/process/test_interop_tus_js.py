@@ -44,42 +44,44 @@ def upload(node: str, server: ServerProcess, path: Path, **task: Any) -> dict[st
     return printed
 
 
-def test_in_chunks(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_uploads_in_chunks(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB)
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
-def test_in_one_patch(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_uploads_in_one_patch(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file)
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
-def test_with_data_in_the_creation(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_uploads_with_data_in_the_creation(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     options = {"uploadDataDuringCreation": True}
     uploaded = upload(node, shared_server, large_file, chunkSize=7 * MIB, options=options)
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
-def test_in_parallel(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_uploads_in_parallel(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, options={"parallelUploads": 4})
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
-def test_in_parallel_again_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_resumes_parallel_uploads_after_an_abort(
+    node: str, shared_server: ServerProcess, large_file: Path
+) -> None:
     """What was begun and given up by one Upload is no obstacle to the next."""
     options = {"parallelUploads": 3}
     uploaded = upload(node, shared_server, large_file, chunkSize=4 * MIB, abortAfter=8 * MIB, options=options)
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
-def test_from_a_stream_of_unknown_length(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_uploads_a_stream_of_unknown_length(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     options = {"uploadLengthDeferred": True}
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, source="stream", options=options)
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
 @pytest.mark.parametrize("chunk", [None, 5 * MIB])
-def test_in_the_protocol_of_the_ietf(
+def test_tus_js_uploads_in_the_ietf_protocol(
     node: str, shared_server: ServerProcess, large_file: Path, chunk: int | None
 ) -> None:
     # Of a file, the client never says which of its chunks is the last.
@@ -90,25 +92,25 @@ def test_in_the_protocol_of_the_ietf(
     assert (status["protocol"], status["status"]) == ("ietf", "completed")
 
 
-def test_resumes_in_the_protocol_of_the_ietf(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_resumes_in_the_ietf_protocol(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     task = {"chunkSize": 5 * MIB, "abortAfter": 12 * MIB, "source": "buffer"}
     uploaded = upload(node, shared_server, large_file, options={"protocol": "ietf-draft-05"}, **task)
     assert 10 * MIB <= uploaded["resumedAt"][-1] <= 15 * MIB
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
-def test_resumes_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_resumes_after_an_abort(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, chunkSize=5 * MIB, abortAfter=12 * MIB)
     assert 10 * MIB <= uploaded["resumedAt"][-1] <= 15 * MIB, "two chunks were acknowledged, a third was under way"
     assert_stored(shared_server.url, uploaded["file"], large_file)
 
 
-def test_terminates(node: str, shared_server: ServerProcess, large_file: Path) -> None:
+def test_tus_js_terminates_an_upload(node: str, shared_server: ServerProcess, large_file: Path) -> None:
     uploaded = upload(node, shared_server, large_file, abortAfter=12 * MIB, terminate=True)
     assert httpx.head(uploaded["url"], headers={"Tus-Resumable": "1.0.0"}).status_code in {404, 410}
 
 
-def test_resumes_by_itself_after_the_web_process_was_killed(node: str, server: ServerProcess, tmp_path: Path) -> None:
+def test_tus_js_resumes_after_the_web_process_was_killed(node: str, server: ServerProcess, tmp_path: Path) -> None:
     path = tmp_path / "larger.bin"
     # The client tells of its progress every 100 ms only: the file has to be longer than what can go by meanwhile.
     path.write_bytes(os.urandom(MIB) * 480)

@@ -43,20 +43,20 @@ def file_of(upload_url: str) -> str:
     return httpx.head(upload_url, headers=TUS).headers["Windlass-File"]
 
 
-def test_in_chunks(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
+def test_tuspy_uploads_in_chunks(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
     uploader = TusClient(f"{shared_server.url}/files/").uploader(**uploader_options(large_file, content))
     uploader.upload()
     assert_stored(shared_server.url, file_of(uploader.url), large_file)
 
 
-def test_with_checksums(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
+def test_tuspy_uploads_with_checksums(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
     options = {**uploader_options(large_file, content), "upload_checksum": True}
     uploader = TusClient(f"{shared_server.url}/files/").uploader(**options)
     uploader.upload()
     assert_stored(shared_server.url, file_of(uploader.url), large_file)
 
 
-def test_asynchronously(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
+def test_tuspys_async_uploader_uploads(shared_server: ServerProcess, large_file: Path, content: IO[bytes]) -> None:
     client = TusClient(f"{shared_server.url}/files/")
 
     async def upload() -> str:

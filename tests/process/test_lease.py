@@ -20,10 +20,22 @@ import psutil
 import pytest
 
 from tests.process.conftest import ServerProcess, free_port
-from tests.process.wire import MB, PATCH, TUS, Answer, Kept, Wire, create, eventually, offset, patch, served
+from tests.process.wire import (
+    MB,
+    PATCH,
+    TUS,
+    Reply,
+    StoredData,
+    Wire,
+    create,
+    download_when_ready,
+    eventually,
+    offset,
+    patch,
+)
 
 #: The promise is about a second; a busy machine is given more.
-LETS_GO_WITHIN = 5.0
+TAKEOVER_SECONDS = 5.0
 HALF, SIZE = MB, 2 * MB
 IETF_PATCH = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1"}
 
@@ -74,11 +86,11 @@ def begin(wire: Wire, path: str, body: bytes, length: int) -> None:
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(length)}, body)
 
 
-def is_written(kept: Kept, path: str, size: int) -> bool:
-    return kept.object_of(path).stat().st_size >= size
+def is_written(stored_data: StoredData, path: str, size: int) -> bool:
+    return stored_data.object_path(path).stat().st_size >= size
 
 
-def assert_displaced(answer: Answer) -> None:
+def assert_displaced(answer: Reply) -> None:
     problem = json.loads(answer.body)
     assert answer.status == 423, problem
     assert answer.headers["retry-after"] == "1"
@@ -90,41 +102,41 @@ def assert_displaced(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("first", ["HEAD", "PATCH"])
-def test_line_15_a_half_open_connection_lets_go(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept, first: str
+def test_line_15_a_newer_request_takes_the_lease_of_a_half_open_connection(
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData, first: str
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(shared_server.port) as silent:
         begin(silent, path, content[:HALF], SIZE)
-        eventually(lambda: is_written(kept, path, HALF))
+        eventually(lambda: is_written(stored_data, path, HALF))
         began = time.monotonic()
         if first == "HEAD":
             assert offset(http, path) == HALF
         assert patch(http, path, HALF, content[HALF:]).status_code == 204
-        assert time.monotonic() - began < LETS_GO_WITHIN
-        assert_displaced(silent.answer())
-        assert silent.ends()
-    assert served(http, path) == content
+        assert time.monotonic() - began < TAKEOVER_SECONDS
+        assert_displaced(silent.read_reply())
+        assert silent.is_closed_by_server()
+    assert download_when_ready(http, path) == content
 
 
-def test_line_15_a_half_open_connection_lets_go_in_another_process(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
+def test_line_15_a_newer_request_takes_the_lease_of_a_connection_in_another_process(
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(other.port) as silent:
         begin(silent, path, content[:HALF], SIZE)
-        eventually(lambda: is_written(kept, path, HALF))
-        assert kept.session(path)["lease_holder"] == "other"
+        eventually(lambda: is_written(stored_data, path, HALF))
+        assert stored_data.session(path)["lease_holder"] == "other"
         began = time.monotonic()
         assert offset(http, path) == HALF
         assert patch(http, path, HALF, content[HALF:]).status_code == 204
-        assert time.monotonic() - began < LETS_GO_WITHIN
-        assert_displaced(silent.answer())
-    assert served(http, path) == content
+        assert time.monotonic() - began < TAKEOVER_SECONDS
+        assert_displaced(silent.read_reply())
+    assert download_when_ready(http, path) == content
 
 
-def test_line_15_every_holder_in_turn_lets_go_for_the_newest(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+def test_line_15_each_newer_request_takes_the_lease_of_the_one_before(
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
     """A network that dies again and again: each connection brought a little."""
     content, path = os.urandom(SIZE), create(http, SIZE)
@@ -135,85 +147,91 @@ def test_line_15_every_holder_in_turn_lets_go_for_the_newest(
             assert at == number * 1000
             head = PATCH | {"Upload-Offset": str(at), "Content-Length": str(SIZE - at)}
             wire.head("PATCH", path, head, content[at : at + 1000])
-            eventually(lambda at=at: is_written(kept, path, at + 1000))
+            eventually(lambda at=at: is_written(stored_data, path, at + 1000))
         assert patch(http, path, offset(http, path), content[4000:]).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
-def test_termination_stops_a_writer_in_another_process(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+def test_termination_stops_a_writer_in_another_process(
+    http: httpx.Client, stored_data: StoredData, other: OtherWeb
+) -> None:
     path = create(http, SIZE)
     with Wire(other.port) as writer:
         begin(writer, path, bytes(HALF), SIZE)
-        eventually(lambda: is_written(kept, path, HALF))
+        eventually(lambda: is_written(stored_data, path, HALF))
         began = time.monotonic()
         assert http.delete(path, headers=TUS).status_code == 204
-        assert writer.answer().status in (410, 423, 503)
-        assert time.monotonic() - began < LETS_GO_WITHIN
-        assert writer.ends()
-    assert not kept.object_of(path).exists()
+        assert writer.read_reply().status in (410, 423, 503)
+        assert time.monotonic() - began < TAKEOVER_SECONDS
+        assert writer.is_closed_by_server()
+    assert not stored_data.object_path(path).exists()
 
 
-def test_what_is_asked_for_is_the_lease_and_nothing_else(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept
+def test_requests_that_do_not_need_the_lease_do_not_interrupt_the_writer(
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData
 ) -> None:
     """Looking at an upload that is being written does not disturb its writer."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(shared_server.port) as writer:
         begin(writer, path, content[:HALF], SIZE)
-        eventually(lambda: is_written(kept, path, HALF))
+        eventually(lambda: is_written(stored_data, path, HALF))
         for look in (http.get(path, headers={"Accept": "application/json"}), http.options(path), http.get("/files/")):
             assert look.status_code in (200, 204)
         assert patch(http, path, 0, b"x", **{"Content-Type": "text/plain"}).status_code == 415
         writer.send(content[HALF:])
-        assert writer.answer().status == 204
-    assert served(http, path) == content
+        assert writer.read_reply().status == 204
+    assert download_when_ready(http, path) == content
 
 
 # A holder that is stopped
 
 
-def test_line_15_a_stopped_holder_keeps_its_bytes_apart(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+def test_line_15_nobody_writes_while_a_stopped_holder_could_still_write(
+    http: httpx.Client, stored_data: StoredData, other: OtherWeb
+) -> None:
     """Its lease lapses, but its writes could still come: nobody else writes until they cannot."""
     content, path = os.urandom(SIZE), create(http, SIZE)
     with Wire(other.port) as late:
         begin(late, path, content[:HALF], SIZE)
-        eventually(lambda: is_written(kept, path, HALF))
+        eventually(lambda: is_written(stored_data, path, HALF))
         with other.stopped():
             began = time.monotonic()
             refused = patch(http, path, 0, b"\0" * SIZE)
             assert refused.status_code == 423, refused.text
             assert refused.json()["type"] == "/problems/upload-locked"
             assert time.monotonic() - began < 25
-            assert is_written(kept, path, HALF)
-            assert kept.object_of(path).read_bytes()[:HALF] == content[:HALF]
+            assert is_written(stored_data, path, HALF)
+            assert stored_data.object_path(path).read_bytes()[:HALF] == content[:HALF]
             late.send(content[HALF:])
-        assert late.answer().status == 423, "what it wrote since its last commit does not count"
+        assert late.read_reply().status == 423, "what it wrote since its last commit does not count"
     at = offset(http, path)
     assert patch(http, path, at, content[at:]).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
-def test_a_holder_stopped_before_its_first_byte_is_fenced(http: httpx.Client, kept: Kept, other: OtherWeb) -> None:
+def test_a_holder_stopped_before_its_first_write_is_fenced(
+    http: httpx.Client, stored_data: StoredData, other: OtherWeb
+) -> None:
     """Between taking the lease and locking the object it holds nobody up; when it wakes, the upload is another's."""
     for _ in range(20):
         path, theirs = create(http, SIZE), b"\0" * SIZE
         with Wire(other.port) as late:
             begin(late, path, b"", SIZE)
-            eventually(lambda path=path: kept.session(path)["lease_holder"] == "other")
+            eventually(lambda path=path: stored_data.session(path)["lease_holder"] == "other")
             with other.stopped():
-                if is_locked(kept, path):
+                if is_locked(stored_data, path):
                     continue  # it was quicker than we
                 late.send(theirs)
                 content = os.urandom(SIZE)
                 eventually(lambda path=path, content=content: patch(http, path, 0, content).status_code == 204)
-            assert late.answer().status == 423
-            assert served(http, path) == content
+            assert late.read_reply().status == 423
+            assert download_when_ready(http, path) == content
             return
     pytest.fail("the holder was never stopped in time")
 
 
-def is_locked(kept: Kept, path: str) -> bool:
-    with kept.object_of(path).open("rb") as found:
+def is_locked(stored_data: StoredData, path: str) -> bool:
+    with stored_data.object_path(path).open("rb") as found:
         try:
             fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -224,8 +242,8 @@ def is_locked(kept: Kept, path: str) -> bool:
 # Two at once
 
 
-def test_line_17_of_two_in_two_processes_one_wins(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
+def test_line_17_one_of_two_requests_in_two_processes_succeeds(
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
     for _ in range(20):
         bodies = [bytes([letter]) * 1000 for letter in b"AB"]
@@ -233,14 +251,14 @@ def test_line_17_of_two_in_two_processes_one_wins(
         with Wire(shared_server.port) as one, Wire(other.port) as two:
             for wire, body in zip((one, two), bodies, strict=True):
                 begin(wire, path, body, 1000)
-            replies = [one.answer().status, two.answer().status]
+            replies = [one.read_reply().status, two.read_reply().status]
         assert sorted(replies)[0] == 204
         assert sorted(replies)[1] in (409, 423)
-        assert kept.object_of(path).read_bytes() == bodies[replies.index(204)]
+        assert stored_data.object_path(path).read_bytes() == bodies[replies.index(204)]
 
 
 def test_large_bodies_at_one_offset_are_not_mixed(
-    shared_server: ServerProcess, http: httpx.Client, kept: Kept, other: OtherWeb
+    shared_server: ServerProcess, http: httpx.Client, stored_data: StoredData, other: OtherWeb
 ) -> None:
     """None of them has to win: what counts is that what stands is one client's."""
     for _ in range(3):
@@ -251,10 +269,10 @@ def test_large_bodies_at_one_offset_are_not_mixed(
             for wire, body in zip((one, two), bodies, strict=True):
                 with contextlib.suppress(ConnectionError):
                     wire.send(body[HALF:])
-            replies = {one.answer().status, two.answer().status}
+            replies = {one.read_reply().status, two.read_reply().status}
         assert replies <= {204, 409, 423, 503}
         at = eventually(lambda path=path: offset(http, path))
-        stored = kept.object_of(path).read_bytes()[:at]
+        stored = stored_data.object_path(path).read_bytes()[:at]
         assert stored in (b"A" * at, b"B" * at)
 
 
@@ -265,15 +283,15 @@ ROUNDS = 30
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 @pytest.mark.parametrize("dialect", ["tus", "ietf"])
-def test_line_30_head_right_after_a_cut_tells_what_the_next_patch_needs(
+def test_line_30_head_after_a_cut_connection_returns_the_offset_that_patch_accepts(
     shared_server: ServerProcess, http: httpx.Client, dialect: str, reset: bool
 ) -> None:
     """Whatever arrived counts or does not; either way HEAD, status and PATCH agree on it."""
     headers, query = (PATCH, TUS) if dialect == "tus" else (IETF_PATCH, {})
     for number in range(ROUNDS):
         size = 100_000 if number % 3 == 0 else 20
-        made = http.post("/files/", headers={"Upload-Length": str(size)} | (query or {"Upload-Complete": "?0"}))
-        path, content = made.headers["Location"], os.urandom(size)
+        created = http.post("/files/", headers={"Upload-Length": str(size)} | (query or {"Upload-Complete": "?0"}))
+        path, content = created.headers["Location"], os.urandom(size)
         with Wire(shared_server.port) as cut:
             head = headers | {"Upload-Offset": "0", "Content-Length": str(size)}
             cut.head("PATCH", path, head, content[: size // 2])
@@ -281,8 +299,8 @@ def test_line_30_head_right_after_a_cut_tells_what_the_next_patch_needs(
                 cut.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if number % 2:
             status = http.get(path, headers={"Accept": "application/json"}).json()
-        said = http.head(path, headers=query)
-        at = int(said.headers["Upload-Offset"])
+        reply = http.head(path, headers=query)
+        at = int(reply.headers["Upload-Offset"])
         if number % 2:
             assert status["progress"]["bytes_received"] in ((at,) if size == 20 else range(at + 1))
         if not reset and size == 20:
@@ -291,7 +309,7 @@ def test_line_30_head_right_after_a_cut_tells_what_the_next_patch_needs(
         assert last.status_code < 300, (number, at, last.text)
 
 
-def test_a_chunk_whose_client_is_gone_can_be_sent_again(shared_server: ServerProcess, http: httpx.Client) -> None:
+def test_a_chunk_of_a_disconnected_client_can_be_resent(shared_server: ServerProcess, http: httpx.Client) -> None:
     content = os.urandom(1024)
     asked = {"filename": "a", "total_size": 1024, "mime_type": "", "chunk_size": 1024}
     for number in range(ROUNDS // 3):

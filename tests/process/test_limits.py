@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -15,7 +14,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Answer, Wire, connect, create, eventually
+from tests.process.wire import MB, Reply, Wire, connect, create, eventually, settled_memory
 
 UPGRADE = {
     "Connection": "Upgrade",
@@ -38,11 +37,11 @@ def either(request: pytest.FixtureRequest, shared_server: ServerProcess, secured
     return shared_server if request.param == "open" else secured
 
 
-def said(server: ServerProcess) -> str:
+def log_text(server: ServerProcess) -> str:
     return server.log.read_text(errors="replace")
 
 
-def send_all_then_read(server: ServerProcess, path: str, size: int, *, chunked: bool = False) -> Answer:
+def send_all_then_read(server: ServerProcess, path: str, size: int, *, chunked: bool = False) -> Reply:
     """As urllib does: the reply is read once the whole body has been sent."""
     block = bytes(MB)
     with Wire(server.port) as wire:
@@ -53,7 +52,7 @@ def send_all_then_read(server: ServerProcess, path: str, size: int, *, chunked: 
                 wire.chunk(block)
             else:
                 wire.send(block)
-        return wire.answer()
+        return wire.read_reply()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def send_all_then_read(server: ServerProcess, path: str, size: int, *, chunked: 
         ("/admin/login/", 413, True),
     ],
 )
-def test_a_large_body_to_no_byte_path_is_answered_and_not_taken_in(
+def test_a_large_body_to_a_path_without_uploads_is_answered_and_discarded(
     either: ServerProcess, path: str, status: int, chunked: bool
 ) -> None:
     web = psutil.Process(either.web_pid())
@@ -84,12 +83,12 @@ def test_a_large_json_body_is_refused_by_its_length(shared_server: ServerProcess
         assert json.loads(reply.body)["type"] == "/problems/body-too-large"
 
 
-def test_an_upload_that_is_refused_tells_why_to_a_client_that_sends_all_of_it_first(secured: ServerProcess) -> None:
+def test_a_refused_client_that_sends_its_whole_body_first_gets_the_reply(secured: ServerProcess) -> None:
     reply = send_all_then_read(secured, "/files/?filename=a", 60 * MB)
     assert (reply.status, reply.headers["connection"]) == (401, "close")
 
 
-def test_nested_json_is_a_refusal_on_every_call(http: httpx.Client) -> None:
+def test_deeply_nested_json_is_refused_by_every_call(http: httpx.Client) -> None:
     body = b"[" * 60_000
     for path in ("/files/zip/", "/uploads/grants/", *(f"/api/v1/upload/{n}" for n in ("init", "chunk", "complete"))):
         assert http.post(path, content=body).status_code in (400, 422), path
@@ -98,22 +97,22 @@ def test_nested_json_is_a_refusal_on_every_call(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/ws/events", "/ws/files/1", "/files/", "/admin/", "/nope"])
-def test_an_upgrade_to_a_websocket_that_is_not_there_is_refused(
+def test_a_websocket_upgrade_on_another_path_is_refused(
     shared_server: ServerProcess, secured: ServerProcess, path: str
 ) -> None:
     for server, status in ((shared_server, 404), (secured, 401)):
         with Wire(server.port) as wire:
             wire.head("GET", path, UPGRADE)
-            reply = wire.answer()
+            reply = wire.read_reply()
             assert (reply.status, json.loads(reply.body)["status"]) == (status, status)
     for fields in ({"Connection": "Upgrade", "Upgrade": "websocket"}, UPGRADE | {"Content-Length": "0"}):
         with Wire(shared_server.port) as wire:
             wire.head("POST", "/nope", fields)
-            assert wire.answer().status == 404
-    assert "Traceback" not in said(shared_server) + said(secured)
+            assert wire.read_reply().status == 404
+    assert "Traceback" not in log_text(shared_server) + log_text(secured)
 
 
-def test_raw_utf_8_in_an_address_is_understood(shared_server: ServerProcess, http: httpx.Client) -> None:
+def test_raw_utf_8_in_a_url_is_accepted(shared_server: ServerProcess, http: httpx.Client) -> None:
     with socket.create_connection(("127.0.0.1", shared_server.port)) as client:
         request = "PUT /files/grün.txt?reference=ü HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\nhi"
         client.sendall(request.encode())
@@ -122,7 +121,9 @@ def test_raw_utf_8_in_an_address_is_understood(shared_server: ServerProcess, htt
     assert (record["original_filename"], record["reference"]) == ("grün.txt", "ü")
 
 
-def test_clients_that_leave_are_counted_and_no_error(shared_server: ServerProcess, http: httpx.Client) -> None:
+def test_clients_that_disconnect_are_counted_and_not_logged_as_errors(
+    shared_server: ServerProcess, http: httpx.Client
+) -> None:
     def disconnects() -> float:
         lines = http.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith("windlass_process_client_disconnects"))
@@ -147,17 +148,15 @@ def test_clients_that_leave_are_counted_and_no_error(shared_server: ServerProces
                 )
                 if method == "PATCH":
                     wire.chunk(bytes(100_000))
-                time.sleep(0.2)
+                wire.wait_until_read()
                 if reset:
                     wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     eventually(lambda: disconnects() >= before + 8)
-    assert "request.failed" not in said(shared_server)
-    assert "Traceback" not in said(shared_server)
+    assert "request.failed" not in log_text(shared_server)
+    assert "Traceback" not in log_text(shared_server)
 
 
-def test_stalled_zips_and_downloads_take_little_memory_and_give_it_back(
-    shared_server: ServerProcess, http: httpx.Client
-) -> None:
+def test_stalled_zip_downloads_use_little_memory_and_free_it(shared_server: ServerProcess, http: httpx.Client) -> None:
     """The blocks of clients that read nothing stay within the budget, and freed memory goes back to the system."""
     record = http.put("/files/z.bin", content=os.urandom(20 * MB)).json()
     eventually(lambda: http.head(record["links"]["download"]).status_code == 200)
@@ -167,8 +166,9 @@ def test_stalled_zips_and_downloads_take_little_memory_and_give_it_back(
     for wire in clients:
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
         wire.head("GET", f"/files/zip/?ids={record['id']}")
-    time.sleep(5)
-    grown = web.memory_info().rss - before
+    for wire in clients:
+        wire.wait_until_read()
+    grown = settled_memory(web) - before
     assert http.get("/livez").status_code == 200
     for wire in clients:
         wire.close()
@@ -176,7 +176,7 @@ def test_stalled_zips_and_downloads_take_little_memory_and_give_it_back(
     eventually(lambda: web.memory_info().rss - before < 80 * MB)
 
 
-def test_json_bodies_that_do_not_end_hold_no_memory_and_nobody_up(
+def test_unfinished_json_bodies_use_little_memory_and_block_nobody(
     shared_server: ServerProcess, http: httpx.Client
 ) -> None:
     """20 chunks of 20 MB each, more than the memory budget, and one that is whole beside them."""
@@ -195,7 +195,7 @@ def test_json_bodies_that_do_not_end_hold_no_memory_and_nobody_up(
         wire.close()
 
 
-def test_a_server_without_connections_to_spare_says_so(make_server: object) -> None:
+def test_a_server_at_its_connection_limit_answers_503(make_server: object) -> None:
     with connect(make_server(MAX_CONNECTIONS="20")) as http:  # type: ignore[operator]
         assert http.get("/livez").status_code == 200
         port = http.base_url.port
@@ -203,7 +203,7 @@ def test_a_server_without_connections_to_spare_says_so(make_server: object) -> N
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(19)]
         with Wire(port) as wire:
             wire.head("GET", "/livez")
-            assert wire.answer().status == 503
+            assert wire.read_reply().status == 503
         for client in idle:
             client.close()
         assert eventually(lambda: http.get("/livez").status_code == 200)

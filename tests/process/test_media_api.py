@@ -13,7 +13,7 @@ import pytest
 from tests import samples
 from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Kept, connect, ended, eventually
+from tests.process.wire import MB, StoredData, connect, eventually, wait_until_processed
 
 API = "/api/v1/media"
 MEDIA_OUT = {
@@ -51,13 +51,13 @@ def simple(http: httpx.Client, name: str, data: bytes, kind: str = "", **fields:
     return http.post(f"{API}/upload/simple", data=fields, files={"file": (name, data, kind) if kind else (name, data)})
 
 
-def test_a_video_in_chunks(http: httpx.Client) -> None:
+def test_a_video_is_uploaded_in_chunks_and_finalized(http: httpx.Client) -> None:
     video = samples.mp4(320, 240, 2)
     made = begin(http, video)
     assert made.status_code == 200, made.text
-    told = made.json()
-    assert set(told) == {"upload_id", "chunk_size", "total_chunks", "expires_at"}
-    upload, total = told["upload_id"], told["total_chunks"]
+    document = made.json()
+    assert set(document) == {"upload_id", "chunk_size", "total_chunks", "expires_at"}
+    upload, total = document["upload_id"], document["total_chunks"]
     assert total >= 2
     early = http.post(f"{API}/upload/{upload}/finalize", json={})
     problem(early, 409, "conflict", missing_chunks=list(range(total)))
@@ -111,7 +111,7 @@ def test_a_video_in_chunks(http: httpx.Client) -> None:
     problem(http.get(f"{API}/{media['id']}"), 404, "not-found")
 
 
-def test_a_picture_at_once(http: httpx.Client) -> None:
+def test_a_picture_is_uploaded_in_one_request(http: httpx.Client) -> None:
     answer = simple(http, "in the sun.jpg", samples.jpeg(800, 600), post_id="post-2", media_type="image")
     assert answer.status_code == 200, answer.text
     media = answer.json()
@@ -141,7 +141,7 @@ def size_of(picture: bytes) -> tuple[int, int]:
         ("dance.webp", lambda: samples.animated_webp(200, 150), {"duration": 1.0, "codec": None, "bitrate": None}),
     ],
 )
-def test_every_kind_is_described_in_the_answer(
+def test_every_media_type_is_described_in_the_reply(
     http: httpx.Client, name: str, make: Callable[[], bytes], expected: dict[str, Any]
 ) -> None:
     answer = simple(http, name, make())
@@ -154,7 +154,7 @@ def test_every_kind_is_described_in_the_answer(
     assert http.get(media["file_path"]).content == make()
 
 
-def test_finalizing_as_another_kind_is_refused(http: httpx.Client) -> None:
+def test_finalizing_with_a_media_type_that_the_content_contradicts_is_refused(http: httpx.Client) -> None:
     """The chunks are in; what is said last is held against the content, and the answer stays the same."""
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()
@@ -165,14 +165,14 @@ def test_finalizing_as_another_kind_is_refused(http: httpx.Client) -> None:
         problem(answer, 422, "file-rejected", rule="media-type", limit="image", actual="video")
 
 
-def test_fields_may_come_after_the_file(http: httpx.Client) -> None:
+def test_form_fields_may_follow_the_file(http: httpx.Client) -> None:
     parts = [("file", ("a.png", samples.png(200, 150))), ("post_id", (None, "late"))]
     media = http.post(f"{API}/upload/simple", files=parts).json()
     assert (media["post_id"], media["content_type"]) == ("late", "image/png")
 
 
 @pytest.mark.parametrize("field", ["file", "images"])
-def test_a_blob_of_a_page_has_a_type_and_no_name(http: httpx.Client, field: str) -> None:
+def test_a_browsers_blob_is_accepted_by_its_type(http: httpx.Client, field: str) -> None:
     path = "simple" if field == "file" else "images"
     sent = {field: ("blob", samples.png(200, 150), "image/png")}
     answer = http.post(f"{API}/upload/{path}", files=sent)
@@ -189,22 +189,22 @@ def test_a_blob_of_a_page_has_a_type_and_no_name(http: httpx.Client, field: str)
 
 
 @pytest.mark.parametrize("where", ["after", "around", "query and after"])
-def test_a_chunks_fields_may_come_after_its_bytes(http: httpx.Client, kept: Kept, where: str) -> None:
+def test_form_fields_may_follow_the_bytes_of_a_chunk(http: httpx.Client, stored_data: StoredData, where: str) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video, chunk_size=len(video)).json()["upload_id"]
     index = [("chunk_index", (None, "0"))]
     named, part = [("upload_id", (None, upload))], [("chunk", ("blob", video))]
     order = {"after": part + index + named, "around": index + part + named, "query and after": part + index}[where]
     asked = {"upload_id": upload} if where == "query and after" else {}
-    before = kept.everything()
+    before = stored_data.snapshot()
     assert http.post(f"{API}/upload/chunk", files=part + index, params={"upload_id": "none"}).status_code == 404
     assert http.post(f"{API}/upload/chunk", files=part + part + index, params=asked).status_code in (400, 422)
     short = [("chunk", ("blob", video[:-1]))]
     assert http.post(f"{API}/upload/chunk", files=short + index + named).status_code == 400
     huge = [("chunk", ("blob", bytes(65 * MB)))]
     assert http.post(f"{API}/upload/chunk", files=huge + index + named).status_code == 413
-    assert not kept.gained(before)
-    assert not list((kept.home / "scratch").glob("*"))
+    assert not stored_data.added_since(before)
+    assert not list((stored_data.home / "scratch").glob("*"))
     answer = http.post(f"{API}/upload/chunk", files=order, params=asked)
     assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == "completed"
@@ -230,7 +230,7 @@ def test_a_chunks_fields_may_come_after_its_bytes(http: httpx.Client, kept: Kept
         ("sound.mp4", samples.m4a(2), {}, 415, "type-not-allowed"),
     ],
 )
-def test_what_the_content_breaks(
+def test_content_that_breaks_a_rule_is_rejected(
     http: httpx.Client, name: str, data: bytes, fields: dict[str, str], status: int, rule: str | None
 ) -> None:
     answer = simple(http, name, data, **fields)
@@ -238,14 +238,14 @@ def test_what_the_content_breaks(
         assert answer.status_code == status, answer.text
         return
     slug = "unsupported-media-type" if status == 415 else "file-rejected"
-    told = problem(answer, status, slug, rule=rule)
-    record = http.get(f"/files/{told['media_id']}/").json()
+    document = problem(answer, status, slug, rule=rule)
+    record = http.get(f"/files/{document['media_id']}/").json()
     assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", rule)
-    assert (told["limit"], told["actual"]) == (record["rejection"]["limit"], record["rejection"]["actual"])
-    problem(http.get(f"/files/{told['media_id']}/download/"), 403, "file-refused")
+    assert (document["limit"], document["actual"]) == (record["rejection"]["limit"], record["rejection"]["actual"])
+    problem(http.get(f"/files/{document['media_id']}/download/"), 403, "file-refused")
 
 
-def test_a_media_type_that_the_content_contradicts(http: httpx.Client) -> None:
+def test_a_wrong_media_type_is_refused_by_name_or_by_content(http: httpx.Client) -> None:
     """By the name at once; by the content, of a file whose name and type say nothing else, once it is known."""
     problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="video"), 422, "invalid-field")
     problem(simple(http, "a.jpg", samples.jpeg(200, 200), media_type="song"), 422, "invalid-field")
@@ -270,24 +270,24 @@ def test_a_media_type_that_the_content_contradicts(http: httpx.Client) -> None:
         ({"post_id": "a\0"}, 422, "invalid-field"),
     ],
 )
-def test_a_breach_that_the_fields_show(
-    http: httpx.Client, kept: Kept, change: dict[str, Any], status: int, slug: str
+def test_init_fields_that_break_a_rule_are_refused(
+    http: httpx.Client, stored_data: StoredData, change: dict[str, Any], status: int, slug: str
 ) -> None:
-    before = kept.everything()
+    before = stored_data.snapshot()
     asked = {"file_name": "clip.mp4", "file_size": 1000, "content_type": "video/mp4"} | change
     problem(http.post(f"{API}/upload/init", json=asked), status, slug)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     assert http.post(f"{API}/upload/init", json=asked | {"content_type": 5}).status_code == 422
 
 
-def test_too_much_at_once(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_files_above_the_limit_of_one_request_are_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     problem(simple(http, "a.mp4", bytes(51 * MB)), 413, "file-too-large", limit=50 * MB)
     problem(simple(http, "a.jpg", bytes(21 * MB)), 413, "file-too-large", limit=20 * MB)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_pictures_each_for_itself(http: httpx.Client) -> None:
+def test_each_picture_of_a_form_succeeds_or_fails_by_itself(http: httpx.Client) -> None:
     parts = [
         ("images", ("one.jpg", samples.jpeg(200, 200))),
         ("files", ("two.jpg", samples.html())),
@@ -306,17 +306,17 @@ def test_pictures_each_for_itself(http: httpx.Client) -> None:
     assert len(problem(bad, 422, "invalid-field")["errors"]) == 1
 
 
-def test_eleven_pictures_are_too_many(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_eleven_pictures_are_too_many(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     parts = [("images", (f"{n}.jpg", samples.jpeg(200, 200))) for n in range(11)]
     problem(http.post(f"{API}/upload/images", files=parts), 422, "invalid-field", limit=10)
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_bad_forms_leave_nothing(http: httpx.Client, kept: Kept) -> None:
+def test_invalid_forms_store_nothing(http: httpx.Client, stored_data: StoredData) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()["upload_id"]
-    before = kept.everything()
+    before = stored_data.snapshot()
     head = {"Content-Type": "multipart/form-data; boundary=x"}
     url = f"{API}/upload/chunk"
     broken = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n' + samples.jpeg(200, 200)
@@ -341,31 +341,31 @@ def test_bad_forms_leave_nothing(http: httpx.Client, kept: Kept) -> None:
     ):
         problem(answer, status, slug)
     assert http.get(f"{API}/upload/{upload}/status").json()["received_chunks"] == []
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_giving_up(http: httpx.Client, kept: Kept) -> None:
+def test_cancelling_deletes_the_bytes_and_is_repeatable(http: httpx.Client, stored_data: StoredData) -> None:
     video = samples.mp4(320, 240, 2)
     upload = begin(http, video).json()["upload_id"]
     assert chunk(http, upload, 0, video).status_code == 200
     for _ in range(2):
         assert http.delete(f"{API}/upload/{upload}").status_code == 204
     assert http.get(f"{API}/upload/{upload}/status").json()["status"] == "cancelled"
-    assert not kept.object_of(upload).exists()
+    assert not stored_data.object_path(upload).exists()
     problem(chunk(http, upload, 1, video), 410, "upload-gone")
     problem(http.post(f"{API}/upload/{upload}/finalize"), 410, "upload-gone")
 
 
-def test_a_published_post_gives_its_bytes_back(http: httpx.Client, kept: Kept) -> None:
+def test_publishing_a_post_releases_its_files(http: httpx.Client, stored_data: StoredData) -> None:
     # Sizes of its own: content that another test has sent would stay with that file.
     first, second = (simple(http, "a.jpg", samples.jpeg(203, n), post_id="out").json() for n in (207, 211))
     other = simple(http, "a.jpg", samples.jpeg(200, 220), post_id="not yet").json()
     url = f"{API}/posts/out/published"
     assert http.post(url, json={"success": False}).json() == {"released": 0, "bytes_freed": 0}
     problem(http.post(url, json={}), 422, "invalid-field")
-    told = http.post(url, json={"success": True}).json()
-    assert told["released"] == 2
-    assert told["bytes_freed"] > first["file_size"] + second["file_size"]
+    document = http.post(url, json={"success": True}).json()
+    assert document["released"] == 2
+    assert document["bytes_freed"] > first["file_size"] + second["file_size"]
     assert http.post(url, json={"success": True}).json() == {"released": 0, "bytes_freed": 0}
     released = http.get(f"{API}/{first['id']}").json()
     assert (released["status"], released["thumbnail_url"], released["width"]) == ("RELEASED", None, 203)
@@ -373,33 +373,35 @@ def test_a_published_post_gives_its_bytes_back(http: httpx.Client, kept: Kept) -
     assert http.get(other["file_path"]).status_code == 200
 
 
-def test_what_is_taken(http: httpx.Client) -> None:
-    found = http.get(f"{API}/supported-formats").json()
-    assert set(found) == {"video", "image", "chunk_size", "max_images"}
-    assert found["video"]["max_size"] == 500 * MB
-    assert (found["video"]["min_duration"], found["video"]["max_duration"]) == (1, 180)
-    assert (found["image"]["min_width"], found["image"]["max_height"]) == (100, 4096)
-    assert set(found["image"]["content_types"]) == {"image/jpeg", "image/png", "image/webp", "image/gif"}
-    assert set(found["video"]["extensions"]) == {"mp4", "mov", "webm"}
+def test_supported_formats_lists_types_and_limits(http: httpx.Client) -> None:
+    document = http.get(f"{API}/supported-formats").json()
+    assert set(document) == {"video", "image", "chunk_size", "max_images"}
+    assert document["video"]["max_size"] == 500 * MB
+    assert (document["video"]["min_duration"], document["video"]["max_duration"]) == (1, 180)
+    assert (document["image"]["min_width"], document["image"]["max_height"]) == (100, 4096)
+    assert set(document["image"]["content_types"]) == {"image/jpeg", "image/png", "image/webp", "image/gif"}
+    assert set(document["video"]["extensions"]) == {"mp4", "mov", "webm"}
     listed = {profile["name"]: profile for profile in http.get("/profiles/").json()["results"]}
     assert listed["media"]["max_size"] == 500 * MB
 
 
-def test_only_media_is_shown_as_media(http: httpx.Client) -> None:
+def test_files_of_other_profiles_are_not_found(http: httpx.Client) -> None:
     record = http.post("/files/", files={"file": ("a.txt", b"no picture")}).json()
     problem(http.get(f"{API}/{record['id']}"), 404, "not-found")
     problem(http.delete(f"{API}/{record['id']}"), 404, "not-found")
 
 
-def test_every_dialect_keeps_the_profiles_rules(http: httpx.Client) -> None:
+def test_every_dialect_enforces_the_rules_of_the_media_profile(http: httpx.Client) -> None:
     refused = http.post("/files/?profile=media&filename=a.pdf", content=b"x")
     problem(refused, 415, "unsupported-media-type")
     small = http.post("/files/?profile=media&filename=a.png", content=samples.png(64, 48)).json()
-    record = ended(http, small["id"])
+    record = wait_until_processed(http, small["id"])
     assert (record["status"], record["rejection"]["rule"]) == ("REJECTED", "dimensions")
 
 
-def test_rules_and_waiting_by_the_settings(make_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_settings_change_rules_waiting_and_credentials(
+    make_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
     """Shorter videos, no waiting, and credentials."""
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[media.media_types.video]\nmax_duration = 1.5\n")
@@ -416,7 +418,7 @@ def test_rules_and_waiting_by_the_settings(make_server: Callable[..., ServerProc
     with one, two, boss, connect(server) as nobody:
         media = simple(one, "a.mp4", samples.mp4(320, 240, 2), post_id="p").json()
         assert media["status"] == "PROCESSING"
-        record = ended(one, media["id"])
+        record = wait_until_processed(one, media["id"])
         assert (record["rejection"]["rule"], record["rejection"]["limit"]) == ("duration", 1.5)
         assert one.get(f"{API}/{media['id']}").json()["status"] == "REJECTED"
         problem(two.get(f"{API}/{media['id']}"), 404, "not-found")
@@ -427,7 +429,7 @@ def test_rules_and_waiting_by_the_settings(make_server: Callable[..., ServerProc
         upload = begin(one, os.urandom(9000)).json()["upload_id"]
         problem(two.get(f"{API}/upload/{upload}/status"), 404, "not-found")
         problem(one.post(f"{API}/cleanup/expired"), 403, "forbidden")
-        place = Kept(server).object_of(upload)
+        place = StoredData(server).object_path(upload)
         assert place.exists()
         eventually(lambda: one.get(f"{API}/upload/{upload}/status").json()["status"] == "expired")
         assert boss.post(f"{API}/cleanup/expired").json()["sessions_expired"] == 1

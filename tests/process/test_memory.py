@@ -5,48 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-import threading
-import time
-from collections.abc import Iterator
 
 import httpx
-import psutil
 import pytest
 
 from tests.process.acknowledgements import GeneratedContent
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Wire, connect, ended
+from tests.process.memory_watch import Watch
+from tests.process.wire import MB, Wire, connect, settled_memory, wait_until_processed
 
 MAX_MEMORY = 150 * MB
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="large.bin"\r\n\r\n'
 END = b"\r\n--b--\r\n"
-
-
-class Watch:
-    """Samples the resident memory (bytes) of a process continuously."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._over = threading.Event()
-        self.peak = 0
-
-    def now(self) -> int:
-        return int(self._process.memory_info().rss)
-
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(0.02):
-            self.peak = max(self.peak, self.now())
 
 
 @pytest.fixture
@@ -63,10 +34,10 @@ def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: W
             wire.send(block)
             digest.update(block)
         wire.send(END)
-        made = wire.answer()
-        assert made.status == 201
-        file = httpx.Response(200, content=made.body).json()["id"]
-        record = ended(http, file)
+        reply = wire.read_reply()
+        assert reply.status == 201
+        file = httpx.Response(200, content=reply.body).json()["id"]
+        record = wait_until_processed(http, file)
         assert (record["status"], record["size"]) == ("READY", content.size)
         assert record["checksum"] == digest.hexdigest()
         http.delete(f"/files/{file}/")
@@ -74,8 +45,6 @@ def test_a_form_of_2_gib_fits_into_150_mb(shared_server: ServerProcess, watch: W
 
 
 UPLOADS, ROUNDS, PIECE = 200, 16, 16 * 1024
-#: Until all of them are admitted and what came meanwhile is written.
-BEGINNING_SECONDS = 4.0
 
 
 def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProcess, watch: Watch) -> None:
@@ -91,15 +60,15 @@ def test_200_slow_uploads_at_once_take_little_memory(shared_server: ServerProces
         for at in range(0, ROUNDS * PIECE, PIECE):
             for wire, content in zip(wires, contents, strict=True):
                 wire.send(content[at : at + PIECE])
-            time.sleep(0.1)
+            for wire in wires:
+                wire.wait_until_read()
             if not warm and at >= ROUNDS * PIECE // 4:
-                time.sleep(BEGINNING_SECONDS)
-                warm = watch.now()
+                warm = settled_memory(watch.process)  # all are admitted, and what was received so far is written
         grown = watch.now() - warm
         for wire, content in zip(wires, contents, strict=True):
-            made = wire.answer()
-            assert made.status == 201
-            record = httpx.Response(200, content=made.body).json()
+            reply = wire.read_reply()
+            assert reply.status == 201
+            record = httpx.Response(200, content=reply.body).json()
             assert record["checksum"] == hashlib.sha256(content).hexdigest()
     assert grown < 24 * MB, f"{grown / MB:.0f} MB more after warming up: less than what was sent since"
     assert watch.peak < MAX_MEMORY, f"{watch.peak / MB:.0f} MB"

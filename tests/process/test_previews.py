@@ -29,7 +29,7 @@ def clips_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
 
 
 @pytest.fixture(scope="module")
-def asked(clips_server: ServerProcess) -> ServerProcess:
+def target_server(clips_server: ServerProcess) -> ServerProcess:
     return clips_server
 
 
@@ -84,7 +84,9 @@ def test_a_preview_reports_progress_and_is_served_in_ranges(http: httpx.Client) 
     assert (small.headers["content-type"], small.content[8:12]) == ("image/webp", b"WEBP")
 
 
-def test_deleting_a_file_ends_its_preview_and_leaves_nothing(http: httpx.Client, clips_server: ServerProcess) -> None:
+def test_deleting_a_file_ends_its_transcoding_and_deletes_everything(
+    http: httpx.Client, clips_server: ServerProcess
+) -> None:
     path = upload(http, film())
     eventually(lambda: is_transcoding(http, path), within=90)
     below = {process.pid for process in clips_server.processes()}

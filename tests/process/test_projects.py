@@ -196,13 +196,13 @@ class Project:
         )
 
     def script(self, text: str) -> None:
-        ended = self.run("-c", text)
-        assert ended.returncode == 0, ended.stderr
+        result = self.run("-c", text)
+        assert result.returncode == 0, result.stderr
 
     def check(self) -> str:
         """The output of ``manage.py check``."""
-        ended = self.run("-m", "django", "check")
-        return ended.stdout + ended.stderr
+        result = self.run("-m", "django", "check")
+        return result.stdout + result.stderr
 
 
 def project(
@@ -254,11 +254,11 @@ def test_force_script_name_is_the_prefix_of_links(tmp_path: Path) -> None:
     made.script(PRELUDE + UPLOAD + '\nmigrate()\nasyncio.run(use("/shop"))')
 
 
-def test_a_user_model_with_another_key_and_no_username(tmp_path: Path) -> None:
+def test_a_custom_user_model_without_username_works(tmp_path: Path) -> None:
     made = project(tmp_path, user=UUID_KEY)
     made.script(USE)
-    ended = made.run("-m", "windlass", "token", "create", "--user", "bob@example.org", "--staff")
-    assert ended.returncode == 0, ended.stderr
+    result = made.run("-m", "windlass", "token", "create", "--user", "bob@example.org", "--staff")
+    assert result.returncode == 0, result.stderr
     assert "bob@example.org" in made.run("-m", "windlass", "token", "list").stdout
     assert "staff" in made.run("-m", "windlass", "user", "list").stdout
 
@@ -274,12 +274,14 @@ def test_a_user_model_with_another_key_and_no_username(tmp_path: Path) -> None:
     ],
     ids=["by-rule", "by-rule-and-is", "settable", "no-staff", "needs-more"],
 )
-def test_a_token_for_staff(tmp_path: Path, user: str, name: str, message: str | None) -> None:
+def test_a_staff_token_is_created_only_for_a_user_who_can_be_staff(
+    tmp_path: Path, user: str, name: str, message: str | None
+) -> None:
     """Either the user is staff afterwards, or the command says why not and creates neither user nor token."""
     made = project(tmp_path, user=user)
     made.script(PRELUDE + "migrate()")
-    ended = made.run("-m", "windlass", "token", "create", "--user", name, "--staff")
-    assert "Traceback" not in ended.stderr
+    result = made.run("-m", "windlass", "token", "create", "--user", name, "--staff")
+    assert "Traceback" not in result.stderr
     count = """
 from django.contrib.auth import get_user_model
 from windlass.accounts.models import ApiToken
@@ -287,11 +289,11 @@ assert (get_user_model().objects.count(), ApiToken.objects.count()) == ({0}, {0}
 assert all(user.is_staff for user in get_user_model().objects.all())
 """
     if message is None:
-        assert ended.stdout.startswith("wl_"), ended.stderr
+        assert result.stdout.startswith("wl_"), result.stderr
         made.script(PRELUDE + count.format(1))
     else:
-        assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-        assert message in ended.stderr
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+        assert message in result.stderr
         made.script(PRELUDE + count.format(0))
 
 
@@ -321,9 +323,9 @@ def test_the_projects_own_tests_run_jobs_eagerly(tmp_path: Path, settings: str) 
     """On SQLite in memory, where the test's transaction locks out every other connection."""
     made = project(tmp_path, settings)
     (tmp_path / "test_uploads.py").write_text(TESTS)
-    ended = made.run("-m", "django", "test", "--verbosity", "0")
-    assert ended.returncode == 0, ended.stderr
-    assert "Ran 2 tests" in ended.stderr
+    result = made.run("-m", "django", "test", "--verbosity", "0")
+    assert result.returncode == 0, result.stderr
+    assert "Ran 2 tests" in result.stderr
 
 
 STATIC_FILES = """
@@ -391,5 +393,5 @@ def test_check_reports_what_is_wrong_in_the_project(tmp_path: Path, wrong: dict[
 
 def test_runserver_warns_that_it_refuses_uploads(tmp_path: Path) -> None:
     """Its checks run before it serves; an address of another machine then ends it."""
-    ended = project(tmp_path).run("-m", "django", "runserver", "--noreload", "192.0.2.1:1")
-    assert "windlass.W013" in ended.stdout + ended.stderr
+    result = project(tmp_path).run("-m", "django", "runserver", "--noreload", "192.0.2.1:1")
+    assert "windlass.W013" in result.stdout + result.stderr

@@ -13,7 +13,18 @@ import pytest
 
 from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import TUS, Kept, connect, create, ended, eventually, key_of, metadata, offset, patch
+from tests.process.wire import (
+    TUS,
+    StoredData,
+    connect,
+    create,
+    database_id,
+    eventually,
+    metadata,
+    offset,
+    patch,
+    wait_until_processed,
+)
 
 LIMIT = 300_000
 Send = Callable[[httpx.Client, bytes], httpx.Response]
@@ -41,8 +52,8 @@ def http(limited: ServerProcess) -> Iterator[httpx.Client]:
 def usage(http: httpx.Client) -> dict[str, Any]:
     answer = http.get("/api/v1/quota/")
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    document: dict[str, Any] = answer.json()
+    return document
 
 
 def taken(http: httpx.Client) -> int:
@@ -53,7 +64,7 @@ def taken(http: httpx.Client) -> int:
 def stored(http: httpx.Client, size: int) -> str:
     """The path of a file of so many bytes, processed."""
     record = http.put("/files/kept.bin", content=os.urandom(size)).json()
-    ended(http, record["id"])
+    wait_until_processed(http, record["id"])
     return f"/files/{record['id']}/"
 
 
@@ -92,19 +103,21 @@ DIALECTS: dict[str, Send] = {
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_no_dialect_goes_beyond_it(http: httpx.Client, limited: ServerProcess, dialect: str) -> None:
+def test_every_dialect_refuses_an_upload_beyond_the_quota(
+    http: httpx.Client, limited: ServerProcess, dialect: str
+) -> None:
     stored(http, 200_000)
-    before = Kept(limited).everything()
+    before = StoredData(limited).snapshot()
     answer = DIALECTS[dialect](http, os.urandom(150_000))
     if dialect == "ietf":
         assert answer.status_code == 507
     else:
         problem(answer, 507, "quota-exceeded", resource="bytes", limit=LIMIT, used=200_000, requested=150_000)
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 200_000, "reserved": 0, "trashed": 0}
-    assert not Kept(limited).gained(before)
+    assert not StoredData(limited).added_since(before)
 
 
-def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -> None:
+def test_the_declared_length_is_reserved_until_the_upload_ends(http: httpx.Client) -> None:
     path = create(http, 200_000)
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 0, "reserved": 200_000, "trashed": 0}
     assert usage(http)["files"] == {"limit": 60, "used": 0, "reserved": 1, "trashed": 0}
@@ -116,7 +129,7 @@ def test_what_an_upload_declares_is_reserved_until_it_ends(http: httpx.Client) -
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 1000, "reserved": 0, "trashed": 0}
 
 
-def test_large_metadata_counts_and_harms_no_file(http: httpx.Client, limited: ServerProcess) -> None:
+def test_large_metadata_counts_towards_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
     """A kilobyte of it is free. All of it is echoed, and the file is processed like any other."""
     few, many = metadata(note="x" * 500), metadata(note="x" * 11_000)
     sent = len(many["Upload-Metadata"])
@@ -126,14 +139,14 @@ def test_large_metadata_counts_and_harms_no_file(http: httpx.Client, limited: Se
     assert usage(http)["bytes"]["reserved"] == 20 + sent
     assert http.head(path, headers=TUS).headers["Upload-Metadata"] == many["Upload-Metadata"]
     file = patch(http, path, 0, os.urandom(10)).headers["Windlass-File"]
-    record = ended(http, file)
+    record = wait_until_processed(http, file)
     assert record["status"] == "READY"
     assert record["metadata"] == {"note": "x" * 11_000}
     assert usage(http)["bytes"]["used"] == 10 + sent
     form = {"metadata": json.dumps({"note": "x" * 60_000})}
     answer = http.post("/files/", data=form, files={"file": ("a.bin", os.urandom(20))})
     assert answer.status_code == 201, answer.text
-    assert ended(http, answer.json()["id"])["status"] == "READY"
+    assert wait_until_processed(http, answer.json()["id"])["status"] == "READY"
     assert usage(http)["bytes"]["used"] == 30 + sent + len(form["metadata"])
     assert http.post("/files/", headers=TUS | {"Upload-Length": "227000"} | many).status_code == 507
     too_large = {"metadata": json.dumps({"note": "x" * 70_000})}
@@ -141,13 +154,13 @@ def test_large_metadata_counts_and_harms_no_file(http: httpx.Client, limited: Se
     for each in http.get("/files/").json()["results"]:
         assert http.delete(f"/files/{each['id']}/").status_code == 204
     assert http.delete(small, headers=TUS).status_code == 204
-    assert Kept(limited).session(small)["client_metadata"] is None
+    assert StoredData(limited).session(small)["client_metadata"] is None
 
 
-def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.Client) -> None:
+def test_an_upload_of_unknown_length_grows_up_to_the_quota(http: httpx.Client) -> None:
     held = stored(http, 200_000)
-    made = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"})
-    path, data = made.headers["Location"], os.urandom(250_000)
+    created = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"})
+    path, data = created.headers["Location"], os.urandom(250_000)
     assert patch(http, path, 0, data[:50_000]).status_code == 204
     problem(patch(http, path, 50_000, data[50_000:]), 507, "quota-exceeded", resource="bytes", limit=LIMIT)
     assert taken(http) <= LIMIT
@@ -157,10 +170,10 @@ def test_an_upload_of_unknown_length_grows_as_far_as_there_is_room(http: httpx.C
     last = patch(http, path, at, data[at:], **{"Upload-Length": str(len(data))})
     assert last.status_code == 204, last.text
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": 250_000, "reserved": 0, "trashed": 0}
-    assert ended(http, last.headers["Windlass-File"])["size"] == 250_000
+    assert wait_until_processed(http, last.headers["Windlass-File"])["size"] == 250_000
 
 
-def test_fifty_at_once_never_exceed_it(http: httpx.Client, limited: ServerProcess) -> None:
+def test_fifty_concurrent_uploads_never_exceed_the_quota(http: httpx.Client, limited: ServerProcess) -> None:
     """Of 50 uploads of 20 000 bytes in several dialects, 15 fit."""
 
     def one(number: int) -> int:
@@ -184,12 +197,12 @@ def test_fifty_at_once_never_exceed_it(http: httpx.Client, limited: ServerProces
     assert usage(http)["bytes"] == {"limit": LIMIT, "used": LIMIT, "reserved": 0, "trashed": 0}
 
 
-def test_released_and_equal_files(http: httpx.Client) -> None:
+def test_every_duplicate_counts_towards_the_quota_until_it_is_released(http: httpx.Client) -> None:
     """Every record counts its own size, shared bytes or not, until its bytes are released."""
     data = os.urandom(50_000)
     ids = [http.put("/files/a.bin", content=data).json()["id"] for _ in range(2)]
     for each in ids:
-        ended(http, each)
+        wait_until_processed(http, each)
     assert usage(http)["bytes"]["used"] == 100_000
     assert http.post(f"/files/{ids[0]}/release/").status_code == 200
     assert usage(http)["bytes"]["used"] == 50_000
@@ -197,26 +210,26 @@ def test_released_and_equal_files(http: httpx.Client) -> None:
     assert http.get(f"/files/{ids[1]}/download/").content == data
 
 
-def test_equal_files_are_one_object_until_the_last_is_gone(http: httpx.Client, limited: ServerProcess) -> None:
-    kept, data = Kept(limited), os.urandom(40_000)
-    before = kept.objects()
-    first = ended(http, http.put("/files/a.bin", content=data).json()["id"])
-    second = ended(http, http.put("/files/b.bin", content=data).json()["id"])
+def test_equal_files_share_one_object_until_the_last_is_deleted(http: httpx.Client, limited: ServerProcess) -> None:
+    stored_data, data = StoredData(limited), os.urandom(40_000)
+    before = stored_data.objects()
+    first = wait_until_processed(http, http.put("/files/a.bin", content=data).json()["id"])
+    second = wait_until_processed(http, http.put("/files/b.bin", content=data).json()["id"])
     assert second["duplicate_of"] == first["id"]
-    assert len(eventually(lambda: kept.objects() - before)) == 1
+    assert len(eventually(lambda: stored_data.objects() - before)) == 1
     tags = {http.get(f"/files/{file['id']}/download/").headers["ETag"] for file in (first, second)}
     assert len(tags) == 1
     assert http.delete(f"/files/{first['id']}/").status_code == 204
     assert http.get(f"/files/{second['id']}/").json()["duplicate_of"] is None
     assert http.get(f"/files/{second['id']}/download/").content == data
     assert http.delete(f"/files/{second['id']}/").status_code == 204
-    assert kept.objects() == before
+    assert stored_data.objects() == before
 
 
-def test_the_command_shows_and_sets(http: httpx.Client, limited: ServerProcess) -> None:
+def test_the_quota_command_shows_and_sets_limits(http: httpx.Client, limited: ServerProcess) -> None:
     stored(http, 1000)
-    said = limited.command("quota", "set", "anonymous", "--bytes", "1200", "--json")
-    assert json.loads(said.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0, "trashed": 0}
+    result = limited.command("quota", "set", "anonymous", "--bytes", "1200", "--json")
+    assert json.loads(result.stdout)["bytes"] == {"limit": 1200, "used": 1000, "reserved": 0, "trashed": 0}
     assert _tus(http, bytes(201)).status_code == 507
     assert _tus(http, bytes(0)).status_code == 201
     assert "1000 B used, 0 B reserved, of 1.2 KB" in limited.command("quota", "show", "anonymous").stdout
@@ -224,11 +237,11 @@ def test_the_command_shows_and_sets(http: httpx.Client, limited: ServerProcess) 
     assert usage(http)["bytes"]["limit"] == LIMIT
 
 
-def test_a_disk_that_is_nearly_full_takes_no_new_uploads(make_server: Callable[..., ServerProcess]) -> None:
+def test_new_uploads_are_refused_below_the_disk_reserve(make_server: Callable[..., ServerProcess]) -> None:
     """What is under way goes on; what is stored is served and can be deleted."""
     server = make_server()
     with connect(server) as http:
-        record = ended(http, http.put("/files/a.bin", content=b"kept").json()["id"])
+        record = wait_until_processed(http, http.put("/files/a.bin", content=b"kept").json()["id"])
         path = create(http, 10)
     server.stop()
     server.environment["DISK_RESERVE_MB"] = str(2**40)
@@ -244,19 +257,24 @@ def test_a_disk_that_is_nearly_full_takes_no_new_uploads(make_server: Callable[.
         ready = http.get("/readyz")
         assert ready.status_code == 200
         assert "no new uploads" in ready.json()["checks"]["disk"]["detail"]
-    assert Kept(server).one("SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", key_of(record["id"])) == 0
+    assert (
+        StoredData(server).scalar(
+            "SELECT count(*) FROM windlass_files_fileasset WHERE id = ?", database_id(record["id"])
+        )
+        == 0
+    )
 
 
-def test_a_published_post_says_what_really_went(http: httpx.Client) -> None:
+def test_a_published_post_reports_the_bytes_that_were_freed(http: httpx.Client) -> None:
     """Bytes that a file outside the post refers to as well stay, and the quota gets back what the records took."""
     data = os.urandom(30_000)
     ids = [http.put("/files/a.bin", params={"reference": name}, content=data).json()["id"] for name in ("out", "kept")]
     for each in ids:
-        ended(http, each)
-    told = http.post("/api/v1/media/posts/out/published", json={"success": True})
-    assert told.json() == {"released": 1, "bytes_freed": 0}
+        wait_until_processed(http, each)
+    reply = http.post("/api/v1/media/posts/out/published", json={"success": True})
+    assert reply.json() == {"released": 1, "bytes_freed": 0}
     assert usage(http)["bytes"]["used"] == 30_000
     assert http.get(f"/files/{ids[1]}/download/").content == data
-    told = http.post("/api/v1/media/posts/kept/published", json={"success": True})
-    assert told.json() == {"released": 1, "bytes_freed": 30_000}
+    reply = http.post("/api/v1/media/posts/kept/published", json={"success": True})
+    assert reply.json() == {"released": 1, "bytes_freed": 30_000}
     assert usage(http)["bytes"]["used"] == 0

@@ -16,17 +16,17 @@ from tests.process.wire import (
     MB,
     PATCH,
     TUS,
-    Answer,
-    Kept,
+    Reply,
+    StoredData,
     Wire,
     connect,
     create,
-    ended,
+    download_when_ready,
     eventually,
     metadata,
     offset,
     patch,
-    served,
+    wait_until_processed,
 )
 
 LIMIT = 4 * MB
@@ -44,7 +44,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 
 
 @pytest.fixture(scope="module")
-def asked(limited: ServerProcess) -> ServerProcess:
+def target_server(limited: ServerProcess) -> ServerProcess:
     return limited
 
 
@@ -61,24 +61,26 @@ OVER = {
 
 @pytest.mark.parametrize("kind", OVER)
 @pytest.mark.parametrize("expect", [{}, {"Expect": "100-continue"}], ids=["", "expect"])
-def test_over_the_limit_is_refused_before_the_body_is_read(
-    wire: Wire, kept: Kept, kind: str, expect: dict[str, str]
+def test_a_length_above_the_limit_is_refused_before_the_body_is_read(
+    wire: Wire, stored_data: StoredData, kind: str, expect: dict[str, str]
 ) -> None:
-    before = kept.everything()
+    before = stored_data.snapshot()
     method, path, headers = OVER[kind]
     wire.head(method, path, headers | expect)
-    refused = wire.answer()
-    assert (refused.status, refused.invited) == (413, False)
+    refused = wire.read_reply()
+    assert (refused.status, refused.got_100_continue) == (413, False)
     document = httpx.Response(200, content=refused.body).json()
     assert (document["type"], document["limit"]) == ("/problems/file-too-large", LIMIT)
     assert str(LIMIT) in document["detail"]
-    assert wire.ends()
-    assert not kept.gained(before)
+    assert wire.is_closed_by_server()
+    assert not stored_data.added_since(before)
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT])
-def test_over_the_limit_is_refused_in_mid_stream(http: httpx.Client, wire: Wire, kept: Kept, size: int) -> None:
-    before = kept.everything()
+def test_a_chunked_body_above_the_limit_is_refused_while_it_arrives(
+    http: httpx.Client, wire: Wire, stored_data: StoredData, size: int
+) -> None:
+    before = stored_data.snapshot()
     for headers, parts in (({}, (b"", b"")), (FORM, (PART, END))):
         with Wire(urlsplit(str(http.base_url)).port or 0) as connection:
             connection.head("POST", "/files/", headers | {"Transfer-Encoding": "chunked"})
@@ -88,11 +90,11 @@ def test_over_the_limit_is_refused_in_mid_stream(http: httpx.Client, wire: Wire,
             assert refused.status == 413
             assert httpx.Response(200, content=refused.body).json()["limit"] == LIMIT
             if "connection" in refused.headers:
-                assert connection.ends()
-    eventually(lambda: not kept.gained(before))
+                assert connection.is_closed_by_server()
+    eventually(lambda: not stored_data.added_since(before))
 
 
-def push(wire: Wire, size: int, end: bytes) -> Answer:
+def push(wire: Wire, size: int, end: bytes) -> Reply:
     """Send so many bytes in chunks, as far as the server takes them, and read what it says."""
     try:
         for start in range(0, size, MB):
@@ -101,10 +103,10 @@ def push(wire: Wire, size: int, end: bytes) -> Answer:
         wire.chunk(b"")
     except (BrokenPipeError, ConnectionResetError):
         pass  # it has answered and closed: the answer is there all the same
-    return wire.answer()
+    return wire.read_reply()
 
 
-def test_exactly_the_limit_is_taken(http: httpx.Client) -> None:
+def test_a_body_of_exactly_the_limit_is_accepted(http: httpx.Client) -> None:
     content = os.urandom(LIMIT)
     path = create(http, LIMIT)
     assert patch(http, path, 0, content).status_code == 204
@@ -112,23 +114,25 @@ def test_exactly_the_limit_is_taken(http: httpx.Client) -> None:
     assert http.post("/files/", headers=FORM, content=PART + content + END).status_code == 201
 
 
-def test_a_form_that_names_no_profile_is_held_to_the_default_one_at_its_first_file(wire: Wire, kept: Kept) -> None:
+def test_a_form_without_a_profile_has_the_default_limit_at_its_first_file(wire: Wire, stored_data: StoredData) -> None:
     """A field could name a profile with a higher limit; once the file begins, none can."""
-    before = kept.everything()
+    before = stored_data.snapshot()
     wire.head("POST", "/files/", FORM | {"Content-Length": str(3 * LIMIT)}, PART)
-    refused = wire.answer()
+    refused = wire.read_reply()
     assert refused.status == 413
     assert httpx.Response(200, content=refused.body).json()["limit"] == LIMIT
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_a_form_whose_length_says_little_of_its_file(http: httpx.Client, kept: Kept) -> None:
+def test_a_form_is_refused_by_the_size_of_its_file_and_not_by_its_own_length(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
     """The head of a form a little over the limit may be all right; its file is not."""
-    before = kept.everything()
+    before = stored_data.snapshot()
     refused = http.post("/files/", headers=FORM, content=PART + bytes(LIMIT + 1) + END)
     assert refused.status_code == 413
     assert refused.json()["limit"] == LIMIT
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 # The answer while bytes still come
@@ -167,7 +171,7 @@ def refusals(http: httpx.Client) -> dict[str, tuple[str, str, Mapping[str, str],
         "a broken form",
     ],
 )
-def test_a_refused_client_hears_the_whole_answer_and_the_connection_ends(
+def test_a_refused_client_receives_the_whole_reply_before_the_connection_closes(
     http: httpx.Client, wire: Wire, kind: str
 ) -> None:
     """More is sent than fits any buffer between the two: closing at once would reset the connection."""
@@ -175,30 +179,30 @@ def test_a_refused_client_hears_the_whole_answer_and_the_connection_ends(
     size = 5 * MB if kind == "a broken form" else 20 * MB
     wire.head(method, path, dict(headers) | {"Content-Length": str(size)})
     wire.send(bytes(size))
-    refused = wire.answer()
+    refused = wire.read_reply()
     assert refused.status == status, refused
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.headers["connection"] == "close"
     assert httpx.Response(200, content=refused.body).json()["status"] == status
-    assert wire.ends()
+    assert wire.is_closed_by_server()
 
 
 def test_a_refused_small_request_keeps_its_connection(http: httpx.Client, wire: Wire) -> None:
     path = create(http, 4)
     for at, status in (("1", 409), ("0", 204)):
         wire.head("PATCH", path, PATCH | {"Upload-Offset": at, "Content-Length": "4"}, b"abcd")
-        assert wire.answer().status == status
+        assert wire.read_reply().status == status
     wire.head("HEAD", path, TUS)
-    assert wire.answer().headers["upload-offset"] == "4"
+    assert wire.read_reply().headers["upload-offset"] == "4"
 
 
-def test_an_invited_client_is_invited_once_it_is_admitted(http: httpx.Client, wire: Wire) -> None:
+def test_a_client_gets_100_continue_once_it_is_admitted(http: httpx.Client, wire: Wire) -> None:
     path = create(http, 4)
     wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": "4", "Expect": "100-continue"})
     assert wire._reader.readline() == b"HTTP/1.1 100 Continue\r\n"
     assert wire._reader.readline() == b"\r\n"
     wire.send(b"abcd")
-    assert wire.answer().status == 204
+    assert wire.read_reply().status == 204
 
 
 # Bad heads
@@ -229,32 +233,32 @@ def test_an_invited_client_is_invited_once_it_is_admitted(http: httpx.Client, wi
     ],
 )
 def test_a_bad_head_is_a_documented_problem(
-    wire: Wire, kept: Kept, method: str, path: str, headers: dict[str, str], statuses: set[int]
+    wire: Wire, stored_data: StoredData, method: str, path: str, headers: dict[str, str], statuses: set[int]
 ) -> None:
-    before = kept.files()
+    before = stored_data.file_count()
     wire.head(method, path, headers | {"Content-Length": "0", "X-Request-ID": "abc-123"})
-    said = wire.answer()
-    assert said.status in statuses, said
-    if said.status >= 400:
-        document = httpx.Response(200, content=said.body).json()
+    reply = wire.read_reply()
+    assert reply.status in statuses, reply
+    if reply.status >= 400:
+        document = httpx.Response(200, content=reply.body).json()
         assert document["type"].startswith("/problems/")
-        assert (document["status"], document["request_id"]) == (said.status, "abc-123")
+        assert (document["status"], document["request_id"]) == (reply.status, "abc-123")
         assert document["detail"]
-    assert kept.files() == before
+    assert stored_data.file_count() == before
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1" * 40, "5, 6"])
-def test_a_content_length_that_is_no_number_ends_the_connection(limited: ServerProcess, length: str) -> None:
+def test_an_invalid_content_length_closes_the_connection(limited: ServerProcess, length: str) -> None:
     with Wire(limited.port) as wire:
         wire.head("POST", "/files/", {"Content-Length": length}, b"abc")
-        assert wire.answer().status in (400, 413)
-        assert wire.ends()
+        assert wire.read_reply().status in (400, 413)
+        assert wire.is_closed_by_server()
 
 
 # Every reply
 
 
-def test_every_reply_has_an_id_and_is_not_sniffed(http: httpx.Client) -> None:
+def test_every_reply_has_a_request_id_and_nosniff(http: httpx.Client) -> None:
     path = create(http, 4)
     for reply in (
         http.head(path, headers=TUS),
@@ -269,7 +273,7 @@ def test_every_reply_has_an_id_and_is_not_sniffed(http: httpx.Client) -> None:
         assert len(reply.headers["X-Request-ID"]) >= 8
 
 
-def test_a_sane_request_id_is_echoed_and_another_replaced(http: httpx.Client) -> None:
+def test_a_valid_request_id_is_echoed_and_an_invalid_one_replaced(http: httpx.Client) -> None:
     for offered in ("abc-123", "A.b_c"):
         for path in ("/files/", "/livez", f"/files/{uuid.uuid4()}/"):
             assert http.get(path, headers={"X-Request-ID": offered}).headers.get_list("X-Request-ID") == [offered]
@@ -286,14 +290,14 @@ def test_a_foreign_host_is_refused_on_both_planes(limited: ServerProcess, host: 
     for method, path in (("POST", "/files/"), ("GET", "/files/"), ("GET", "/livez")):
         with Wire(limited.port) as wire:
             wire.head(method, path, {"Host": host, "Content-Length": "0"})
-            said = wire.answer()
-            assert said.status == 400, (method, path)
+            reply = wire.read_reply()
+            assert reply.status == 400, (method, path)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
-def test_a_foreign_page_may_not_act_in_open_mode(http: httpx.Client, kept: Kept, origin: str) -> None:
+def test_another_origin_is_refused_in_open_mode(http: httpx.Client, stored_data: StoredData, origin: str) -> None:
     path = create(http, 4)
-    before = kept.everything()
+    before = stored_data.snapshot()
     foreign = {"Origin": origin}
     for refused in (
         http.post("/files/", headers=foreign, content=b"x"),
@@ -304,7 +308,7 @@ def test_a_foreign_page_may_not_act_in_open_mode(http: httpx.Client, kept: Kept,
         http.post(f"/files/{uuid.uuid4()}/release/", headers=foreign),
     ):
         assert refused.status_code == 403, refused.request
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
     assert offset(http, path) == 0
     own = {"Origin": str(http.base_url).rstrip("/")}
     assert patch(http, path, 0, b"abcd", **own).status_code == 204
@@ -328,8 +332,8 @@ def people(private: ServerProcess) -> Iterator[tuple[httpx.Client, httpx.Client]
         yield first, second
 
 
-def test_without_a_credential_nothing_is_taken(private: ServerProcess) -> None:
-    kept = Kept(private)
+def test_without_a_credential_nothing_is_stored(private: ServerProcess) -> None:
+    stored_data = StoredData(private)
     with connect(private) as http:
         for refused in (
             http.post("/files/", content=b"x"),
@@ -344,17 +348,17 @@ def test_without_a_credential_nothing_is_taken(private: ServerProcess) -> None:
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")
         assert http.options("/files/").status_code == 204
         assert http.get("/livez").status_code == 200
-    assert kept.everything() == (0, 0, set())
+    assert stored_data.snapshot() == (0, 0, set())
 
 
-def test_without_a_credential_no_body_is_invited(private: ServerProcess) -> None:
+def test_without_a_credential_there_is_no_100_continue(private: ServerProcess) -> None:
     with Wire(private.port) as wire:
         wire.head("POST", "/files/", {"Content-Length": "1000000", "Expect": "100-continue"})
-        refused = wire.answer()
-        assert (refused.status, refused.invited) == (401, False)
+        refused = wire.read_reply()
+        assert (refused.status, refused.got_100_continue) == (401, False)
 
 
-def test_the_upload_of_another_is_not_there(private: ServerProcess, people: tuple[httpx.Client, httpx.Client]) -> None:
+def test_another_users_upload_is_not_found(private: ServerProcess, people: tuple[httpx.Client, httpx.Client]) -> None:
     ann, ben = people
     path = create(ann, 8, metadata(filename="mine.txt"))
     patch(ann, path, 0, b"abcd")
@@ -373,7 +377,7 @@ def test_the_upload_of_another_is_not_there(private: ServerProcess, people: tupl
     assert unknown["title"] == other["title"]
     assert patch(ann, path, 4, b"efgh").status_code == 204
     file = ann.head(path, headers=TUS).headers["Windlass-File"]
-    assert ended(ann, file)["status"] == "READY"
+    assert wait_until_processed(ann, file)["status"] == "READY"
     for mine in (file, f"{file}download/", f"{file}status/", path):
         assert ben.get(mine).status_code == 404
     assert ben.get("/files/").json()["results"] == []
@@ -381,7 +385,7 @@ def test_the_upload_of_another_is_not_there(private: ServerProcess, people: tupl
     assert patch(ben, path, 4, b"efgh").status_code == 404, "nor can its last request be repeated"
 
 
-def test_a_reader_that_never_reads_is_no_trouble(limited: ServerProcess) -> None:
+def test_a_half_closed_connection_stores_what_it_sent(limited: ServerProcess) -> None:
     """A client that shuts its sending side down in the middle of a body has gone."""
     with Wire(limited.port) as wire, connect(limited) as http:
         path = create(http, 8)
@@ -406,7 +410,7 @@ NOT_OURS = [
 
 
 @pytest.mark.parametrize(("method", "path", "status"), NOT_OURS)
-def test_line_1_every_reply_to_a_tus_request_says_the_version(
+def test_line_1_every_reply_to_a_tus_request_has_tus_resumable(
     http: httpx.Client, method: str, path: str, status: int
 ) -> None:
     answer = http.request(method, path, headers=TUS)
@@ -415,7 +419,7 @@ def test_line_1_every_reply_to_a_tus_request_says_the_version(
     assert "Tus-Resumable" not in http.request(method, path).headers or path.startswith("/uploads/x")
 
 
-def test_line_1_refusals_before_any_route_say_the_version(http: httpx.Client) -> None:
+def test_line_1_refusals_before_routing_have_tus_resumable(http: httpx.Client) -> None:
     host = http.get("/files/", headers=TUS | {"Host": "elsewhere.example"})
     large = http.post("/uploads/grants/", headers=TUS, content=bytes(5 * MB))
     assert (host.status_code, large.status_code) == (400, 413)
@@ -430,8 +434,10 @@ SIZES = ["9" * 30, "9" * 31, "9" * 300, str(2**63), "0" * 50 + str(2**64)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_length_beyond_every_limit_is_413_in_every_dialect(http: httpx.Client, kept: Kept, size: str) -> None:
-    before, number = kept.everything(), int(size)
+def test_a_length_beyond_every_limit_is_413_in_every_dialect(
+    http: httpx.Client, stored_data: StoredData, size: str
+) -> None:
+    before, number = stored_data.snapshot(), int(size)
     init = {"filename": "a", "total_size": number, "mime_type": ""}
     media = {"file_name": "a.mp4", "file_size": number, "content_type": "video/mp4"}
     deferred = http.post("/files/", headers=TUS | {"Upload-Defer-Length": "1"}).headers["Location"]
@@ -444,29 +450,29 @@ def test_a_length_beyond_every_limit_is_413_in_every_dialect(http: httpx.Client,
         assert answer.status_code == 413, answer.text
         assert answer.json()["type"] == "/problems/file-too-large"
     assert http.delete(deferred, headers=TUS).status_code == 204
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_a_creation_in_chunks_without_bytes_is_a_creation(http: httpx.Client, wire: Wire) -> None:
+def test_a_creation_with_an_empty_chunked_body_creates_an_upload(http: httpx.Client, wire: Wire) -> None:
     partial = create(http, 1, {"Upload-Concat": "partial"})
     patch(http, partial, 0, b"a")
     final = {"Upload-Concat": f"final;{partial}"}
     for fields in ({"Upload-Length": "5"}, {"Upload-Defer-Length": "1"}, PATCH | {"Upload-Length": "5"}, final):
         wire.head("POST", "/files/", TUS | fields | {"Transfer-Encoding": "chunked"})
         wire.chunk(b"")
-        made = wire.answer()
-        assert made.status == 201, made.body
+        reply = wire.read_reply()
+        assert reply.status == 201, reply.body
         if fields is not final:
-            assert offset(http, made.headers["location"]) == 0
+            assert offset(http, reply.headers["location"]) == 0
     wire.head("POST", "/files/", TUS | {"Upload-Length": "5", "Transfer-Encoding": "chunked"})
     wire.chunk(b"abcde")
     wire.chunk(b"")
-    assert wire.answer().status == 415
+    assert wire.read_reply().status == 415
 
 
 @pytest.mark.parametrize("size", [5, MB + 5])
 @pytest.mark.parametrize("more", [1, 2 * MB])
-def test_line_5_a_body_in_chunks_beyond_the_length_is_413_and_what_fits_is_kept(
+def test_line_5_a_chunked_body_beyond_the_length_is_413_and_stored_up_to_it(
     http: httpx.Client, size: int, more: int
 ) -> None:
     path, content = create(http, size), os.urandom(size + more)
@@ -474,11 +480,11 @@ def test_line_5_a_body_in_chunks_beyond_the_length_is_413_and_what_fits_is_kept(
     assert answer.status_code == 413, answer.text
     assert answer.json()["limit"] == size
     assert http.head(path, headers=TUS).headers["Upload-Offset"] == str(size)
-    assert served(http, path) == content[:size]
+    assert download_when_ready(http, path) == content[:size]
 
 
 @pytest.mark.parametrize("size", [0, 5])
-def test_a_complete_upload_takes_nothing_at_its_end(http: httpx.Client, size: int) -> None:
+def test_a_complete_upload_refuses_further_bytes(http: httpx.Client, size: int) -> None:
     path, content = create(http, size), os.urandom(size)
     if size:
         assert patch(http, path, 0, content).status_code == 204
@@ -494,7 +500,7 @@ def test_a_complete_upload_takes_nothing_at_its_end(http: httpx.Client, size: in
         assert patch(http, path, 1, content[1:]).status_code == 409
 
 
-def test_line_25_only_the_request_that_completed_an_upload_repeats_its_answer(http: httpx.Client) -> None:
+def test_line_25_only_the_completing_request_can_be_repeated(http: httpx.Client) -> None:
     headers = {"Content-Type": "application/partial-upload", "Upload-Complete": "?1"}
 
     def append(path: str, at: int, content: bytes, **more: str) -> httpx.Response:
@@ -528,7 +534,7 @@ BEGUN = {"tus": PATCH | {"Upload-Length": "100"}, "ietf": {"Upload-Complete": "?
 
 @pytest.mark.parametrize("dialect", BEGUN)
 @pytest.mark.parametrize("reason", ["silence", "past the length", "wrong digest"])
-def test_line_9_an_interrupted_creation_tells_where_it_goes_on(
+def test_line_9_an_interrupted_creation_returns_location_and_offset(
     silent: ServerProcess, dialect: str, reason: str
 ) -> None:
     body = {"silence": b"x" * 40, "past the length": b"x" * 140, "wrong digest": b"x" * 100}[reason]
@@ -541,7 +547,7 @@ def test_line_9_an_interrupted_creation_tells_where_it_goes_on(
         wire.chunk(body)
         if reason != "silence":
             wire.chunk(b"")
-        answer = wire.answer()
+        answer = wire.read_reply()
         assert answer.status == {"silence": 408, "past the length": 413}.get(reason, 460 if dialect == "tus" else 400)
         path = answer.headers.get("location")
         if reason == "past the length":

@@ -16,11 +16,23 @@ import pytest
 from tests import services
 from tests.conftest import require
 from tests.process.acknowledgements import GeneratedContent
+from tests.process.buckets import Bucket, assert_stored_and_served, random_content, send_part_of_patch
 from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
 from tests.process.cutting_proxy import Proxy
-from tests.process.test_s3 import Bucket, content, file_of, interrupted, proved
-from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, offset, patch, resumed
+from tests.process.wire import (
+    MB,
+    TUS,
+    StoredData,
+    connect,
+    create,
+    eventually,
+    file_id_of,
+    offset,
+    offset_after_restart,
+    patch,
+    wait_until_processed,
+)
 from tests.services import S3Server
 
 PART = 5 * MB
@@ -84,7 +96,7 @@ CUTS = [
 
 
 @pytest.mark.parametrize(("request_", "when", "times"), CUTS)
-def test_the_connection_is_cut(
+def test_a_cut_connection_leaves_one_object_with_the_right_bytes(
     behind: ServerProcess, proxy: Proxy, bucket: Bucket, request_: str, when: str, times: int
 ) -> None:
     """Fault 12: one object, with the right checksum, and nothing beside it after the sweep."""
@@ -98,14 +110,16 @@ def test_the_connection_is_cut(
         assert said[-1] == 204
         assert set(said) <= {204, 503}
         assert (503 in said) == (times == 2 or (request_, when) == ("complete", "before")), said
-        proved(http, bucket, file_of(http, path), data)
+        assert_stored_and_served(http, bucket, file_id_of(http, path), data)
     sweep(behind)
     assert bucket.unfinished() == []
     (made,) = set(bucket.objects()) - before
     assert bucket.objects()[made] == len(data)
 
 
-def test_a_chunk_whose_answer_is_lost_counts_once(behind: ServerProcess, proxy: Proxy, bucket: Bucket) -> None:
+def test_a_chunk_whose_reply_from_the_store_is_lost_is_stored_once(
+    behind: ServerProcess, proxy: Proxy, bucket: Bucket
+) -> None:
     data, before = os.urandom(2 * PART + 9), set(bucket.objects())
     with connect(behind) as http:
         upload = ChunkUpload.create(http, data, PART, file_hash=digest(data))
@@ -114,15 +128,17 @@ def test_a_chunk_whose_answer_is_lost_counts_once(behind: ServerProcess, proxy: 
         assert upload.status()["progress"]["missing_chunks"] == [1]
         assert eventually(lambda: upload.put(1).status_code == 200)
         done = upload.complete().json()
-        proved(http, bucket, done["file_id"], data)
+        assert_stored_and_served(http, bucket, done["file_id"], data)
     sweep(behind)
     assert bucket.unfinished() == []
     assert len(set(bucket.objects()) - before) == 1
 
 
-def test_the_process_dies_while_the_object_is_made(behind: ServerProcess, proxy: Proxy, bucket: Bucket) -> None:
+def test_a_process_killed_while_the_store_completes_the_object_leaves_one_object(
+    behind: ServerProcess, proxy: Proxy, bucket: Bucket
+) -> None:
     """Fault 12, around Complete: the object is made, and nobody lives to hear of it."""
-    data, before = content(27 * MB + 3), set(bucket.objects())
+    data, before = random_content(27 * MB + 3), set(bucket.objects())
     with connect(behind) as http:
         path = create(http, len(data))
         assert patch(http, path, 0, data[: 11 * MB]).status_code == 204
@@ -130,19 +146,19 @@ def test_the_process_dies_while_the_object_is_made(behind: ServerProcess, proxy:
         with contextlib.suppress(httpx.TransportError):
             patch(http, path, 11 * MB, data[11 * MB :])
         assert proxy.cuts == 1
-        at = resumed(http, path)
+        at = offset_after_restart(http, path)
         assert at < len(data)
         assert len(data) in bucket.objects().values(), "the object was there before its record"
         assert patch(http, path, at, data[at:]).status_code == 204
-        proved(http, bucket, file_of(http, path), data)
+        assert_stored_and_served(http, bucket, file_id_of(http, path), data)
     sweep(behind)
     assert bucket.unfinished() == []
     assert len(set(bucket.objects()) - before) == 1
 
 
-def states(kept: Kept) -> list[str]:
+def states(stored_data: StoredData) -> list[str]:
     """What the journal says of the store's breaker, in order."""
-    rows = kept.rows("SELECT data FROM windlass_events_event WHERE type = 'system.breaker' ORDER BY id")
+    rows = stored_data.rows("SELECT data FROM windlass_events_event WHERE type = 'system.breaker' ORDER BY id")
     said = [json.loads(row[0]) for row in rows]
     return [each["state"] for each in said if each["breaker"] == "storage"]
 
@@ -162,7 +178,7 @@ def own_s3() -> Iterator[S3Server]:
         yield server
 
 
-def test_the_store_dies_within_a_patch_and_comes_back(
+def test_an_upload_resumes_after_the_store_was_killed_during_a_patch(
     own_s3: S3Server, make_server: Callable[..., ServerProcess]
 ) -> None:
     """Faults 12 and 13: cut after parts were stored; 503 while it is away; then the upload goes on, and one object is
@@ -171,21 +187,21 @@ def test_the_store_dies_within_a_patch_and_comes_back(
     quick = {"AWS_S3_MAX_ATTEMPTS": "2", "AWS_S3_TIMEOUT_SECONDS": "5", "BREAKER_RECOVERY_SECONDS": "1"}
     settings = own_s3.settings(bucket.name) | quick | {"CHECKPOINT_BYTES": str(8 * MB), "CHECKPOINT_SECONDS": "1"}
     server, large = make_server(**settings), GeneratedContent(48 * MB, seed=4)
-    kept = Kept(server)
+    stored_data = StoredData(server)
     with connect(server) as http:
         path = create(http, large.size)
 
         def cut() -> None:
-            eventually(lambda: kept.session(path)["offset"] > 10 * MB)
+            eventually(lambda: stored_data.session(path)["offset"] > 10 * MB)
             own_s3.kill()
 
-        interrupted(server, path, large, 30 * MB, cut)
-        eventually(lambda: kept.session(path)["lease_holder"] == "")
+        send_part_of_patch(server, path, large, 30 * MB, cut)
+        eventually(lambda: stored_data.session(path)["lease_holder"] == "")
         for name, send in REFUSED.items():
             away = send(http)
             assert away.status_code == 503, f"{name}: {away.text}"
             assert int(away.headers["Retry-After"]) > 0, name
-        eventually(lambda: not REFUSED["raw"](http).is_success and states(kept)[-1:] == ["open"])
+        eventually(lambda: not REFUSED["raw"](http).is_success and states(stored_data)[-1:] == ["open"])
         at = offset(http, path)
         refused = patch(http, path, at, b"x" * 100)
         assert refused.status_code == 503
@@ -194,15 +210,17 @@ def test_the_store_dies_within_a_patch_and_comes_back(
         at = offset(http, path)
         assert at > 10 * MB
         eventually(lambda: http.get("/readyz").status_code == 200)
-        eventually(lambda: states(kept)[-1] == "closed")
+        eventually(lambda: states(stored_data)[-1] == "closed")
         assert patch(http, path, at, b"".join(large.blocks())[at:]).status_code == 204
-        record = ended(http, file_of(http, path))
+        record = wait_until_processed(http, file_id_of(http, path))
         assert (record["status"], record["checksum"]) == ("READY", large.sha256())
     assert bucket.unfinished() == []
     assert len([key for key in bucket.objects() if key.startswith("objects/")]) == 1
 
 
-def test_files_wait_while_the_store_is_away(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+def test_processing_waits_while_the_store_is_unavailable(
+    own_s3: S3Server, make_server: Callable[..., ServerProcess]
+) -> None:
     """Fault 13 for the worker: no attempt is used up, and the files get ready when the store is back."""
     quick = {"AWS_S3_MAX_ATTEMPTS": "1", "BREAKER_RECOVERY_SECONDS": "1", "JOB_MAX_ATTEMPTS": "1"}
     server = make_server(**own_s3.settings(own_s3.new_bucket()), **quick)
@@ -214,4 +232,4 @@ def test_files_wait_while_the_store_is_away(own_s3: S3Server, make_server: Calla
         eventually(lambda: "does not answer" in http.get(f"/files/{names[0]}/status/").text)
         own_s3.start()
         for name in names:
-            assert ended(http, name)["status"] == "READY"
+            assert wait_until_processed(http, name)["status"] == "READY"

@@ -43,7 +43,7 @@ def uploaded(url: str, body: bytes, name: str = "large.bin") -> str:
     return link
 
 
-def test_a_large_file_arrives_whole_and_in_parts(link: str, body: bytes) -> None:
+def test_a_large_file_is_served_whole_and_in_ranges(link: str, body: bytes) -> None:
     assert httpx.get(link).content == body
     for start, stop in ((0, 1), (5, SIZE), (300_000, 9_000_000), (SIZE - 1, SIZE)):
         part = httpx.get(link, headers={"Range": f"bytes={start}-{stop - 1}"})
@@ -58,7 +58,7 @@ def test_one_connection_serves_one_file_after_another(shared_server: ServerProce
             assert client.get(f"{shared_server.url}/livez").status_code == 200
 
 
-def test_clients_that_take_nothing_hold_nobody_up(link: str, body: bytes) -> None:
+def test_clients_that_read_nothing_do_not_block_others(link: str, body: bytes) -> None:
     """More of them than there are threads for bytes; each keeps what it has been sent, and nothing else waits."""
     sleepers = [_asking(link) for _ in range(40)]
     try:
@@ -71,7 +71,7 @@ def test_clients_that_take_nothing_hold_nobody_up(link: str, body: bytes) -> Non
     assert httpx.get(link, timeout=20).content == body
 
 
-def test_a_slow_client_gets_everything(link: str, body: bytes) -> None:
+def test_a_slow_client_gets_the_whole_file(link: str, body: bytes) -> None:
     with _asking(link) as client:
         head, received = b"", b""
         while b"\r\n\r\n" not in head:
@@ -83,7 +83,7 @@ def test_a_slow_client_gets_everything(link: str, body: bytes) -> None:
     assert received == body
 
 
-def test_a_client_that_goes_away_leaves_nothing_open(shared_server: ServerProcess, link: str) -> None:
+def test_a_client_that_disconnects_leaves_no_descriptor_open(shared_server: ServerProcess, link: str) -> None:
     web = psutil.Process(shared_server.web_pid())
     before = web.num_fds()
     for _ in range(20):
@@ -95,7 +95,7 @@ def test_a_client_that_goes_away_leaves_nothing_open(shared_server: ServerProces
     assert web.num_fds() <= before + 2
 
 
-def test_many_at_once(link: str, body: bytes) -> None:
+def test_concurrent_downloads_get_the_same_bytes(link: str, body: bytes) -> None:
     digest, found = hashlib.sha256(body).hexdigest(), []
 
     def fetch() -> None:
@@ -153,7 +153,7 @@ def test_nginx_sends_the_bytes(behind_nginx: tuple[ServerProcess, str], body: by
     assert httpx.head(link).headers["Content-Length"] == str(SIZE)
 
 
-def test_nginx_gives_nothing_by_itself(behind_nginx: tuple[ServerProcess, str], body: bytes) -> None:
+def test_nginx_serves_no_stored_object_without_windlass(behind_nginx: tuple[ServerProcess, str], body: bytes) -> None:
     server, url = behind_nginx
     link = uploaded(url, body[:1000])
     assert httpx.get(link).content == body[:1000]

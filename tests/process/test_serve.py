@@ -16,8 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.process.serving import PATIENCE, Running, Serve, free_port, run, until
-from windlass.cli.supervisor_pipe import DRAIN_SECONDS
+from tests.process.serving import TIMEOUT, Running, Serve, free_port, run, until
+from windlass.cli.supervisor import DRAIN_SECONDS
 
 #: As windlass.cli.web_server has it, which needs Django to be set up.
 FINISH_SECONDS = 20
@@ -126,8 +126,8 @@ print("ended")
 
 def test_the_signal_handler_does_not_wait_for_locks() -> None:
     """Requests to stop arrive while the main thread holds the lock that a handler which sets an event would need."""
-    ended = subprocess.run([sys.executable, "-c", SIGNALS_DURING_LOCK], capture_output=True, text=True, timeout=30)
-    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
+    result = subprocess.run([sys.executable, "-c", SIGNALS_DURING_LOCK], capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stdout) == (0, "ended\n"), result.stderr
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.001, 0.4], ids=["at-once", "passed-on", "again"])
@@ -137,10 +137,10 @@ def test_two_stop_requests_end_serve(served_once: Serve, gap: float) -> None:
         server.ready()
         children = server.children()
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(gap)
+        time.sleep(gap)  # time is what is tested: signals within SAME_REQUEST_SECONDS are one request
         if server.process.poll() is None:
             server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(TIMEOUT) == 0
         assert not [child for child in children.values() if is_running(child)]
         assert "Traceback" not in server.errors.read_text()
 
@@ -153,7 +153,7 @@ def test_a_process_that_does_not_stop_is_killed_by_further_requests(served_once:
         web.suspend()
         for _ in range(requests):
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.4)
+            time.sleep(0.4)  # time is what is tested: a signal after SAME_REQUEST_SECONDS is a further request
         assert server.process.wait(DRAIN_SECONDS / 2) == 0
         assert not is_running(web)
 
@@ -161,8 +161,8 @@ def test_a_process_that_does_not_stop_is_killed_by_further_requests(served_once:
 def test_open_streams_and_incomplete_bodies_do_not_delay_a_stop(served_once: Serve) -> None:
     with Serve(served_once.home, port=served_once.port) as server, ExitStack() as stack:
         server.ready()
-        made = httpx.post(f"{server.url}files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"})
-        path = made.headers["Location"].removeprefix(server.url.rstrip("/"))
+        created = httpx.post(f"{server.url}files/", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"})
+        path = created.headers["Location"].removeprefix(server.url.rstrip("/"))
         stream = stack.enter_context(_open(server, "GET /events/", b"", 0))
         assert stream.recv(4) == b"HTTP"
         form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n' + b"a" * 70_000
@@ -195,7 +195,7 @@ def _is_leased(home: Path) -> bool:
 
 def _open(server: Serve, line: str, body: bytes, length: int, fields: str = "") -> socket.socket:
     """A request of which no more is sent."""
-    client = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
     head = f"{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}Content-Length: {length}\r\n\r\n"
     client.sendall(head.encode() + body)
     return client

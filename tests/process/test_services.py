@@ -12,7 +12,19 @@ import httpx
 
 from tests import samples
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, PATCH, TUS, Wire, connect, create, ended, eventually, offset, patch, resumed
+from tests.process.wire import (
+    MB,
+    PATCH,
+    TUS,
+    Wire,
+    connect,
+    create,
+    eventually,
+    offset,
+    offset_after_restart,
+    patch,
+    wait_until_processed,
+)
 
 
 def test_an_upload_becomes_ready(make_server: Callable[..., ServerProcess], postgres: str, redis: str) -> None:
@@ -25,7 +37,7 @@ def test_an_upload_becomes_ready(make_server: Callable[..., ServerProcess], post
         path = create(http, len(content))
         assert patch(http, path, 0, content[:MB]).status_code == 204
         os.kill(server.web_pid(), signal.SIGKILL)
-        assert resumed(http, path) == MB
+        assert offset_after_restart(http, path) == MB
         with Wire(server.port) as silent:
             silent.head(
                 "PATCH", path, PATCH | {"Upload-Offset": str(MB), "Content-Length": str(2 * MB)}, content[MB : 2 * MB]
@@ -36,9 +48,9 @@ def test_an_upload_becomes_ready(make_server: Callable[..., ServerProcess], post
         assert patch(http, path, 2 * MB, content[2 * MB :]).status_code == 204
         last = http.head(path, headers=TUS).headers["Windlass-File"]
         for file in (raw["id"], last):
-            record = ended(http, file)
+            record = wait_until_processed(http, file)
             assert (record["status"], record["checksum"]) == ("READY", hashlib.sha256(content).hexdigest())
-        record = ended(http, picture["id"])
+        record = wait_until_processed(http, picture["id"])
         assert (record["status"], record["width"], record["height"]) == ("READY", 320, 200)
         assert http.get(record["thumbnail_url"]).status_code == 200
         assert len(http.get("/files/").json()["results"]) == 3

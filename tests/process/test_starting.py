@@ -12,7 +12,7 @@ import pytest
 
 from tests import services
 from tests.conftest import require
-from tests.process.serving import PATIENCE, WINDLASS, Running, Serve, environment, free_port, run, until
+from tests.process.serving import TIMEOUT, WINDLASS, Running, Serve, environment, free_port, run, until
 
 
 class Postgres:
@@ -84,9 +84,9 @@ def test_commands_and_processes_wait_for_a_database_that_starts_later(tmp_path: 
         for each in commands:
             until(lambda each=each: "waiting for the database" in each.errors.read_text(), "a log line about waiting")  # type: ignore[misc]
         late_postgres.start()
-        assert migrate.process.wait(PATIENCE) == 0, migrate.errors.read_text()
+        assert migrate.process.wait(TIMEOUT) == 0, migrate.errors.read_text()
         assert migrate.errors.read_text().count("\n") == 1
-        token.process.wait(PATIENCE)  # its database had no tables yet, or had them
+        token.process.wait(TIMEOUT)  # its database had no tables yet, or had them
         until(lambda: "web.listening" in web.errors.read_text(), "web to start")
         until(lambda: "celery@" in worker.errors.read_text() or "Connected" in worker.errors.read_text(), "the worker")
         until(lambda: "scheduler.started" in scheduler.errors.read_text(), "the scheduler")
@@ -103,7 +103,7 @@ def test_requests_are_503_while_the_database_is_unavailable(tmp_path: Path, late
         settings = {"DATABASE_URL": late_postgres.url}
         token = run("token", "create", "--user", "ann", "--staff", home=server.home, **settings).stdout.strip()
         fields = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=server.url, headers=fields, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=server.url, headers=fields, timeout=TIMEOUT) as client:
             file = client.post("/files/", files={"file": ("a.txt", b"hello")}).json()["id"]
             tus = {"Tus-Resumable": "1.0.0"}
             upload = client.post("/files/", headers=tus | {"Upload-Length": "4"}).headers["Location"]
@@ -157,19 +157,19 @@ def test_requests_are_503_while_the_database_is_unavailable(tmp_path: Path, late
     ],
 )
 def test_an_invalid_url_is_reported_in_one_sentence(tmp_path: Path, settings: dict[str, str], message: str) -> None:
-    ended = run("web", home=tmp_path / "home", **settings)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert message in ended.stderr
-    assert "hush" not in ended.stderr
+    result = run("web", home=tmp_path / "home", **settings)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert message in result.stderr
+    assert "hush" not in result.stderr
 
 
 def test_a_process_ends_with_the_reason_when_the_database_stays_unavailable(tmp_path: Path) -> None:
     settings = {"DATABASE_URL": f"postgres://x@127.0.0.1:{free_port()}/x", "START_WAIT_SECONDS": "0.5"}
     for command in (["web", "--port", "0"], ["migrate"], ["user", "list"]):
-        ended = run(*command, home=tmp_path / "home", **settings)
-        assert ended.returncode == 2
-        assert "the database failed: " in ended.stderr
-        assert "Traceback" not in ended.stderr
+        result = run(*command, home=tmp_path / "home", **settings)
+        assert result.returncode == 2
+        assert "the database failed: " in result.stderr
+        assert "Traceback" not in result.stderr
 
 
 COMMANDS = [
@@ -189,12 +189,12 @@ COMMANDS = [
 def test_a_command_creates_nothing_where_no_server_has_run(tmp_path: Path, command: list[str]) -> None:
     variables = environment(tmp_path)
     del variables["WINDLASS_HOME"]
-    ended = subprocess.run(
-        [*WINDLASS, *command], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+    result = subprocess.run(
+        [*WINDLASS, *command], env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT
     )
-    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
-    assert "no server has run with the home directory" in ended.stderr
-    assert "--home" in ended.stderr
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert "no server has run with the home directory" in result.stderr
+    assert "--home" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,7 +213,7 @@ def run_with_input(home: Path, text: str, *command: str) -> subprocess.Completed
         input=text,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
 
 
@@ -228,7 +228,7 @@ def test_one_command_creates_a_user_with_a_password(migrated: Path) -> None:
     with Running("web", home=migrated, PORT=str(port := free_port())) as web:
         until(lambda: "web.listening" in web.errors.read_text(), "the web process to say where it listens")
         assert f"http://127.0.0.1:{port}/" in web.errors.read_text()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=PATIENCE) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=TIMEOUT) as client:
             client.get("/admin/login/")
             fields = {"username": "ann", "password": "seven-ells-of-rope", "next": "/admin/"}
             fields["csrfmiddlewaretoken"] = client.cookies["csrftoken"]
@@ -258,9 +258,9 @@ def test_a_password_can_be_changed(migrated: Path) -> None:
     ],
 )
 def test_an_invalid_password_creates_no_user(migrated: Path, text: str, command: list[str], message: str) -> None:
-    ended = run_with_input(migrated, text, "user", "add", "zoe", *command)
-    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
-    assert message in ended.stderr
+    result = run_with_input(migrated, text, "user", "add", "zoe", *command)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert message in result.stderr
     assert "zoe" not in run("user", "list", home=migrated).stdout
 
 

@@ -22,7 +22,7 @@ from tests import services
 from tests.conftest import require
 from tests.process.chunk_client import ChunkUpload, digest
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, metadata, patch
+from tests.process.wire import MB, TUS, StoredData, connect, create, eventually, metadata, patch, wait_until_processed
 from tests.samples import jpeg
 from tests.services import S3Server
 
@@ -82,14 +82,14 @@ class Places:
     def of(self, file: str) -> str:
         """The store that a file's row names."""
         query = "SELECT b.store FROM windlass_files_blob b JOIN windlass_files_fileasset f ON f.blob_id = b.id"
-        return str(Kept(self.server).one(f"{query} WHERE f.id = ?", file.replace("-", "")))
+        return str(StoredData(self.server).scalar(f"{query} WHERE f.id = ?", file.replace("-", "")))
 
     def forget_the_old(self) -> None:
         """As if the grace of everything that was moved were over; returns when the sweep has been."""
         with contextlib.closing(sqlite3.connect(self.server.home / "windlass.sqlite3", timeout=30)) as database:
             database.execute("UPDATE windlass_files_retainedobject SET until = '2020-01-01 00:00:00'")
             database.commit()
-        eventually(lambda: not Kept(self.server).one("SELECT count(*) FROM windlass_files_retainedobject"))
+        eventually(lambda: not StoredData(self.server).scalar("SELECT count(*) FROM windlass_files_retainedobject"))
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +117,8 @@ def by_tus(http: httpx.Client, data: bytes, profile: str) -> str:
 
 
 def raw(http: httpx.Client, data: bytes, profile: str, **fields: str) -> str:
-    made = http.post("/files/", params={"filename": "a.bin", "profile": profile} | fields, content=data)
-    return str(made.json()["id"])
+    created = http.post("/files/", params={"filename": "a.bin", "profile": profile} | fields, content=data)
+    return str(created.json()["id"])
 
 
 def in_a_form(http: httpx.Client, data: bytes, profile: str) -> str:
@@ -134,13 +134,13 @@ def in_chunks(http: httpx.Client, data: bytes, profile: str) -> str:
 
 @pytest.mark.parametrize(("profile", "name"), [("films", "cloud"), ("papers", "attic"), ("default", "local")])
 @pytest.mark.parametrize("send", [by_tus, raw, in_a_form, in_chunks], ids=lambda send: send.__name__)
-def test_a_profile_decides_the_store(
+def test_the_profile_selects_the_store(
     http: httpx.Client, places: Places, send: Callable[..., str], profile: str, name: str
 ) -> None:
     data = os.urandom(5 * MB + 1000)
     before = {each: len(places.sizes(each)) for each in ("local", "attic", "cloud")}
     file = send(http, data, profile)
-    assert ended(http, file)["status"] == "READY"
+    assert wait_until_processed(http, file)["status"] == "READY"
     gained = {each for each, count in before.items() if len(places.sizes(each)) > count}
     assert gained == {name}
     assert places.of(file) == name
@@ -148,15 +148,17 @@ def test_a_profile_decides_the_store(
     assert name not in http.get(f"/files/{file}/").text, "no client learns where bytes lie"
 
 
-def test_thumbnails_lie_beside_their_file(http: httpx.Client, places: Places) -> None:
+def test_thumbnails_are_in_the_store_of_their_file(http: httpx.Client, places: Places) -> None:
     before = len(places.sizes("attic"))
-    made = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
-    assert ended(http, made["id"])["status"] == "READY"
-    assert http.get(f"/files/{made['id']}/thumbnail/").status_code == 200
+    document = http.post("/files/?filename=a.jpg&profile=papers", content=jpeg()).json()
+    assert wait_until_processed(http, document["id"])["status"] == "READY"
+    assert http.get(f"/files/{document['id']}/thumbnail/").status_code == 200
     assert len(places.sizes("attic")) == before + 2
 
 
-def test_parts_from_several_stores_are_joined_in_the_final_one(http: httpx.Client, places: Places) -> None:
+def test_partial_uploads_of_several_stores_are_concatenated_in_the_final_uploads_store(
+    http: httpx.Client, places: Places
+) -> None:
     pieces = [os.urandom(size) for size in (6 * MB + 1, 1000, 3 * MB)]
     parts = []
     for data, profile in zip(pieces, ("papers", "films", "default"), strict=True):
@@ -168,7 +170,7 @@ def test_parts_from_several_stores_are_joined_in_the_final_one(http: httpx.Clien
         final = http.post("/files/", headers=headers).headers["Location"]
         eventually(lambda at=final: http.head(at, headers=TUS).headers.get("Upload-Offset"))
         file = http.get(final, headers={"Accept": "application/json"}).json()["file_id"]
-        assert ended(http, file)["checksum"] == digest(b"".join(pieces))
+        assert wait_until_processed(http, file)["checksum"] == digest(b"".join(pieces))
         assert places.of(file) == name
         assert http.get(f"/files/{file}/download/").content == b"".join(pieces)
 
@@ -210,11 +212,11 @@ class Reading(threading.Thread):
         return self
 
 
-def test_files_move_there_and_back_while_they_are_read(http: httpx.Client, places: Places) -> None:
+def test_files_are_readable_while_they_are_moved_to_another_store_and_back(http: httpx.Client, places: Places) -> None:
     data = os.urandom(3 * MB + 29)
     file = raw(http, data, "default", reference="read")
     picture = http.post("/files/?filename=b.jpg&reference=read", content=jpeg()).json()["id"]
-    assert {ended(http, each)["status"] for each in (file, picture)} == {"READY"}
+    assert {wait_until_processed(http, each)["status"] for each in (file, picture)} == {"READY"}
     thumbnail = http.get(f"/files/{picture}/thumbnail/").content
     with Reading(places.server, file, picture, data, thumbnail) as reading:
         for to in ("cloud", "local"):
@@ -229,11 +231,11 @@ def test_files_move_there_and_back_while_they_are_read(http: httpx.Client, place
         assert places.sizes(name).count(len(data)) == count, "nothing stays behind"
 
 
-def test_a_move_that_is_killed_is_finished_by_the_next(http: httpx.Client, places: Places) -> None:
+def test_a_killed_move_is_completed_by_the_next_run(http: httpx.Client, places: Places) -> None:
     size = 2 * MB + 11
     pool = {raw(http, data, "papers", reference="kill"): data for data in (os.urandom(size) for _ in range(4))}
     for file in pool:
-        assert ended(http, file)["status"] == "READY"
+        assert wait_until_processed(http, file)["status"] == "READY"
     move = ["move", "--to", "cloud", "--reference", "kill"]
     for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         moved = sum(places.of(file) == "cloud" for file in pool)
@@ -262,11 +264,11 @@ def begun(server: ServerProcess, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_damaged_file_is_told_and_stays(http: httpx.Client, places: Places) -> None:
+def test_a_damaged_file_is_reported_and_not_moved(http: httpx.Client, places: Places) -> None:
     data = os.urandom(MB + 1)
     file, other = (raw(http, each, "papers", reference="damaged") for each in (data, data[::-1]))
     for each in (file, other):
-        assert ended(http, each)["status"] == "READY"
+        assert wait_until_processed(http, each)["status"] == "READY"
     (path,) = [path for path in (places.server.home.parent / "attic").rglob("*") if is_like(path, data)]
     with path.open("r+b") as stored:
         stored.seek(1000)
@@ -282,27 +284,27 @@ def is_like(path: Path, data: bytes) -> bool:
     return path.is_file() and path.read_bytes() == data
 
 
-def test_a_store_that_is_not_there_is_refused_with_those_that_are(places: Places) -> None:
+def test_an_unknown_store_is_refused_with_the_known_ones(places: Places) -> None:
     refused = places.server.command("move", "--to", "moon")
     assert refused.returncode == 2
     assert "stores here: local, attic, cloud" in " ".join(refused.stderr.replace("│", " ").split())
 
 
-def test_one_store_that_is_away_stops_no_other(http: httpx.Client, places: Places) -> None:
+def test_an_unavailable_store_does_not_affect_the_others(http: httpx.Client, places: Places) -> None:
     there = raw(http, b"in the cloud", "films")
-    assert ended(http, there)["status"] == "READY"
+    assert wait_until_processed(http, there)["status"] == "READY"
     places.s3.kill()
     try:
         for _ in range(6):  # more than opens a breaker
             assert http.post("/files/?filename=a&profile=films", content=b"x").status_code == 503
         assert http.get(f"/files/{there}/download/").status_code == 503
         here = raw(http, b"on the disk", "default")
-        assert ended(http, here)["status"] == "READY"
+        assert wait_until_processed(http, here)["status"] == "READY"
         ready = http.get("/readyz")
         assert ready.status_code == 200
         assert ready.json()["checks"]["other_stores"]["detail"].startswith("1 of 2 away")
         query = "SELECT data FROM windlass_events_event WHERE type = 'system.breaker'"
-        told = [json.loads(row["data"])["breaker"] for row in Kept(places.server).rows(query)]
+        told = [json.loads(row["data"])["breaker"] for row in StoredData(places.server).rows(query)]
         assert set(told) == {"storage.cloud"}
         checked = places.server.command("check")
         assert checked.returncode == 1

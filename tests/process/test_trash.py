@@ -13,14 +13,14 @@ import pytest
 from tests import samples
 from tests.process.chunk_client import ChunkUpload, problem
 from tests.process.conftest import ServerProcess
-from tests.process.wire import TUS, Kept, connect, create, ended, patch
+from tests.process.wire import TUS, StoredData, connect, create, patch, wait_until_processed
 from windlass.client import Client, NotFound
 
 MEDIA = "/api/v1/media"
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def target_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     server = ServerProcess(tmp_path_factory.mktemp("trash") / "home", TRASH_HOURS="24")
     server.start()
     yield server
@@ -28,9 +28,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def stored(http: httpx.Client, name: str, content: bytes, **fields: str) -> dict[str, Any]:
-    made = http.put(f"/files/{name}", content=content, params=fields)
-    assert made.status_code == 201, made.text
-    return ended(http, made.json()["id"])
+    created = http.put(f"/files/{name}", content=content, params=fields)
+    assert created.status_code == 201, created.text
+    return wait_until_processed(http, created.json()["id"])
 
 
 def picture() -> bytes:
@@ -65,7 +65,7 @@ def calls(http: httpx.Client, record: Mapping[str, Any], signed: str) -> dict[st
     }
 
 
-def test_every_call_answers_as_for_a_deleted_file_until_it_is_restored(http: httpx.Client) -> None:
+def test_a_trashed_file_is_404_in_every_call_until_it_is_restored(http: httpx.Client) -> None:
     record = stored(http, "a.jpg", picture(), profile="media", reference="trip-1")
     signed = http.post(f"/files/{record['id']}/signed-url/").json()["url"]
     known = calls(http, record, signed)
@@ -78,9 +78,13 @@ def test_every_call_answers_as_for_a_deleted_file_until_it_is_restored(http: htt
     published = http.post(f"{MEDIA}/posts/trip-1/published", json={"success": True}).json()
     assert published == {"released": 0, "bytes_freed": 0}
 
-    kept = trashed(http)[record["id"]]
-    assert kept["trashed_at"] < kept["trash_until"]
-    assert (kept["original_filename"], kept["thumbnail_url"], kept["renditions"]) == ("a.jpg", None, [])
+    trashed_record = trashed(http)[record["id"]]
+    assert trashed_record["trashed_at"] < trashed_record["trash_until"]
+    assert (trashed_record["original_filename"], trashed_record["thumbnail_url"], trashed_record["renditions"]) == (
+        "a.jpg",
+        None,
+        [],
+    )
     assert http.get("/files/?trashed=true", params={"q": "nobody's"}).json()["results"] == []
 
     restored = http.post(f"/files/{record['id']}/restore/")
@@ -92,11 +96,11 @@ def test_every_call_answers_as_for_a_deleted_file_until_it_is_restored(http: htt
     assert record["id"] not in trashed(http)
 
 
-def test_uploads_of_a_file_in_the_trash(http: httpx.Client) -> None:
+def test_the_upload_of_a_trashed_file_is_gone_until_it_is_restored(http: httpx.Client) -> None:
     content = os.urandom(100_000)
     upload = create(http, len(content))
     patch(http, upload, 0, content)
-    record = ended(http, http.head(upload, headers=TUS).headers["Windlass-File"])
+    record = wait_until_processed(http, http.head(upload, headers=TUS).headers["Windlass-File"])
     assert http.get(upload).content == content
     chunked = ChunkUpload.create(http, os.urandom(2048), 1024)
     assert [chunked.put(index).status_code for index in range(2)] == [200, 200]
@@ -114,22 +118,22 @@ def test_uploads_of_a_file_in_the_trash(http: httpx.Client) -> None:
     assert chunked.complete().json()["file_id"] == other
 
 
-def test_deleting_for_good(http: httpx.Client, kept: Kept) -> None:
+def test_permanent_deletion_deletes_the_bytes(http: httpx.Client, stored_data: StoredData) -> None:
     first, second = (stored(http, f"{name}.bin", os.urandom(1000)) for name in "ab")
-    objects = kept.objects()
+    objects = stored_data.objects()
     assert http.delete(f"/files/{first['id']}/", params={"permanent": "true"}).status_code == 204
     assert http.delete(f"/files/{second['id']}/").status_code == 204
-    assert len(objects - kept.objects()) == 1, "what is in the trash is kept"
+    assert len(objects - stored_data.objects()) == 1, "what is in the trash is kept"
     problem(http.delete(f"/files/{second['id']}/"), 404, "not-found")
     assert second["id"] in trashed(http), "asking again, as after a lost answer, is not asking for more"
     assert http.delete(f"/files/{second['id']}/", params={"permanent": "true"}).status_code == 204
-    assert len(objects - kept.objects()) == 2
+    assert len(objects - stored_data.objects()) == 2
     for record in (first, second):
         problem(http.post(f"/files/{record['id']}/restore/"), 404, "not-found")
         problem(http.delete(f"/files/{record['id']}/", params={"permanent": "true"}), 404, "not-found")
 
 
-def test_a_released_file_in_the_trash(http: httpx.Client) -> None:
+def test_a_released_file_is_trashed_and_restored_as_released(http: httpx.Client) -> None:
     record = stored(http, "a.bin", os.urandom(1000))
     assert http.post(f"/files/{record['id']}/release/").status_code == 200
     assert http.delete(f"/files/{record['id']}/").status_code == 204
@@ -138,7 +142,7 @@ def test_a_released_file_in_the_trash(http: httpx.Client) -> None:
     problem(http.get(f"/files/{record['id']}/download/"), 410, "file-released")
 
 
-def test_what_it_tells(http: httpx.Client) -> None:
+def test_trashing_restoring_and_deleting_publish_events(http: httpx.Client) -> None:
     record = stored(http, "a.bin", os.urandom(1000))
     with http.stream("GET", f"/files/{record['id']}/events/") as stream:
         http.delete(f"/files/{record['id']}/")
@@ -154,7 +158,7 @@ def test_what_it_tells(http: httpx.Client) -> None:
     assert set(told[-3]["data"]) == {"until"}
 
 
-def test_pages_of_the_trash(http: httpx.Client) -> None:
+def test_the_list_of_trashed_files_has_pages(http: httpx.Client) -> None:
     records = [stored(http, f"page {number}.bin", os.urandom(1000)) for number in range(3)]
     for record in records:
         http.delete(f"/files/{record['id']}/")
@@ -166,8 +170,8 @@ def test_pages_of_the_trash(http: httpx.Client) -> None:
     assert second["next"] is None
 
 
-def test_another_has_nothing_to_do_with_it(
-    http: httpx.Client, asked: ServerProcess, make_server: Callable[..., ServerProcess]
+def test_other_users_cannot_see_or_restore_a_trashed_file(
+    http: httpx.Client, target_server: ServerProcess, make_server: Callable[..., ServerProcess]
 ) -> None:
     server = make_server(AUTH_MODE="required", TRASH_HOURS="24")
     tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("anna", "otto")]
@@ -185,15 +189,15 @@ def test_another_has_nothing_to_do_with_it(
         assert (usage["bytes"]["used"], usage["bytes"]["trashed"], usage["files"]["trashed"]) == (1000, 1000, 1)
 
 
-def test_the_commands_and_the_client(asked: ServerProcess, http: httpx.Client) -> None:
+def test_the_trash_commands_and_client_methods(target_server: ServerProcess, http: httpx.Client) -> None:
     record = stored(http, "by command.bin", os.urandom(1000))
-    server = ("--server", asked.url)
-    assert asked.command("files", "delete", record["id"], *server).returncode == 0
-    assert "in the trash" in asked.command("quota", "show", "anonymous").stdout
-    listed = asked.command("trash", "list", "--search", "by command", *server).stdout
+    server = ("--server", target_server.url)
+    assert target_server.command("files", "delete", record["id"], *server).returncode == 0
+    assert "in the trash" in target_server.command("quota", "show", "anonymous").stdout
+    listed = target_server.command("trash", "list", "--search", "by command", *server).stdout
     assert listed.startswith(record["id"])
-    assert asked.command("trash", "restore", record["id"], *server).stdout == f"{record['id']}  READY\n"
-    with Client(asked.url) as client:
+    assert target_server.command("trash", "restore", record["id"], *server).stdout == f"{record['id']}  READY\n"
+    with Client(target_server.url) as client:
         client.delete(record["id"])
         with pytest.raises(NotFound):
             client.file(record["id"])
@@ -201,6 +205,6 @@ def test_the_commands_and_the_client(asked: ServerProcess, http: httpx.Client) -
         assert file.trash_until is not None
         assert client.restore(record["id"]).id == record["id"]
         client.delete(record["id"])
-    asked.command("trash", "empty", "--yes", *server)
+    target_server.command("trash", "empty", "--yes", *server)
     assert trashed(http) == {}
     problem(http.post(f"/files/{record['id']}/restore/"), 404, "not-found")

@@ -18,16 +18,16 @@ from tests.process.wire import (
     MB,
     PATCH,
     TUS,
-    Kept,
+    StoredData,
     Wire,
     connect,
     create,
-    ended,
+    download_when_ready,
     eventually,
     metadata,
     offset,
     patch,
-    served,
+    wait_until_processed,
 )
 from windlass.kernel.clock import now
 
@@ -37,22 +37,22 @@ DEFER = {"Upload-Defer-Length": "1"}
 def begin(http: httpx.Client, **headers: str) -> str:
     """A creation with exactly these tus fields."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    made = http.post("/files/", headers=TUS | fields)
-    assert made.status_code == 201, made.text
-    return str(made.headers["Location"])
+    created = http.post("/files/", headers=TUS | fields)
+    assert created.status_code == 201, created.text
+    return str(created.headers["Location"])
 
 
 def length_of(http: httpx.Client, path: str) -> str | None:
-    said = http.head(path, headers=TUS).headers
-    assert ("Upload-Length" in said) != (said.get("Upload-Defer-Length") == "1")
-    return said.get("Upload-Length")
+    headers = http.head(path, headers=TUS).headers
+    assert ("Upload-Length" in headers) != (headers.get("Upload-Defer-Length") == "1")
+    return headers.get("Upload-Length")
 
 
 # Line 8: a length that is said later
 
 
 @pytest.mark.parametrize("said_with", ["not the last", "the last", "an empty one after the last"])
-def test_line_8_the_length_comes_with_any_patch(http: httpx.Client, said_with: str) -> None:
+def test_line_8_any_patch_may_declare_the_length(http: httpx.Client, said_with: str) -> None:
     path, content = begin(http, **DEFER), os.urandom(300_000)
     lengths = {"Upload-Length": str(len(content))}
     assert length_of(http, path) is None
@@ -64,7 +64,7 @@ def test_line_8_the_length_comes_with_any_patch(http: httpx.Client, said_with: s
     if said_with == "an empty one after the last":
         assert "Windlass-File" not in http.head(path, headers=TUS).headers
         assert patch(http, path, len(content), b"", **lengths).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 def test_line_8_the_length_never_changes(http: httpx.Client) -> None:
@@ -76,10 +76,10 @@ def test_line_8_the_length_never_changes(http: httpx.Client) -> None:
         assert refused.json()["type"] == "/problems/inconsistent-upload-length"
     assert length_of(http, path) == "8"
     assert patch(http, path, 4, b"efgh", **{"Upload-Length": "8"}).status_code == 204
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
-def test_line_8_the_length_of_a_refused_patch_does_not_stick(http: httpx.Client, wire: Wire) -> None:
+def test_line_8_the_length_of_a_refused_patch_is_not_stored(http: httpx.Client, wire: Wire) -> None:
     path = begin(http, **DEFER)
     assert patch(http, path, 0, b"abcd").status_code == 204
     size = {"Upload-Length": "8"}
@@ -94,20 +94,22 @@ def test_line_8_the_length_of_a_refused_patch_does_not_stick(http: httpx.Client,
     wire.head("PATCH", path, chunked)
     wire.chunk(b"efghi")
     wire.chunk(b"")
-    assert wire.answer().status == 413
+    assert wire.read_reply().status == 413
     assert length_of(http, path) is None
     assert patch(http, path, 8, b"", **size).status_code == 204
-    assert served(http, path) == b"abcdefgh"
+    assert download_when_ready(http, path) == b"abcdefgh"
 
 
 @pytest.mark.parametrize("headers", [{"Upload-Defer-Length": "2"}, {"Upload-Defer-Length": "1", "Upload-Length": "4"}])
-def test_line_8_deferring_is_said_in_one_way(http: httpx.Client, kept: Kept, headers: dict[str, str]) -> None:
-    before = kept.everything()
+def test_line_8_invalid_upload_defer_length_is_refused(
+    http: httpx.Client, stored_data: StoredData, headers: dict[str, str]
+) -> None:
+    before = stored_data.snapshot()
     assert http.post("/files/", headers=TUS | headers).status_code == 400
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_line_8_a_length_over_the_limit_is_refused_when_it_is_said(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_8_a_late_length_above_the_limit_is_refused(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(MAX_UPLOAD_SIZE="100000")
     with connect(server) as http:
         path = begin(http, **DEFER)
@@ -121,19 +123,19 @@ def test_line_8_a_length_over_the_limit_is_refused_when_it_is_said(make_server: 
 # Line 10: expiration
 
 
-def test_line_10_replies_say_when_it_expires_until_it_is_complete(http: httpx.Client) -> None:
-    made = http.post("/files/", headers=TUS | {"Upload-Length": "8"})
-    first = patch(http, made.headers["Location"], 0, b"abcd")
-    for reply in (made, first):
+def test_line_10_replies_have_upload_expires_until_completion(http: httpx.Client) -> None:
+    created = http.post("/files/", headers=TUS | {"Upload-Length": "8"})
+    first = patch(http, created.headers["Location"], 0, b"abcd")
+    for reply in (created, first):
         left = parsedate_to_datetime(reply.headers["Upload-Expires"]) - now()
         assert 23 < left.total_seconds() / 3600 <= 24
-    assert "Upload-Expires" not in patch(http, made.headers["Location"], 4, b"efgh").headers
+    assert "Upload-Expires" not in patch(http, created.headers["Location"], 4, b"efgh").headers
     assert "Upload-Expires" not in http.post("/files/", headers=TUS | {"Upload-Length": "0"}).headers
 
 
-def test_line_10_afterwards_it_is_gone(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_10_an_expired_upload_is_gone(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(UPLOAD_TTL_HOURS=str(2 / 3600), SWEEP_SECONDS="0.5")
-    kept = Kept(server)
+    stored_data = StoredData(server)
     with connect(server) as http:
         path = create(http, 8)
         assert patch(http, path, 0, b"abcd").status_code == 204
@@ -141,8 +143,8 @@ def test_line_10_afterwards_it_is_gone(make_server: Callable[..., ServerProcess]
         for reply in (http.head(path, headers=TUS), patch(http, path, 4, b"efgh")):
             assert reply.status_code == 410
             assert "Upload-Offset" not in reply.headers
-        eventually(lambda: not kept.object_of(path).exists())
-        eventually(lambda: kept.session(path)["status"] == "expired")
+        eventually(lambda: not stored_data.object_path(path).exists())
+        eventually(lambda: stored_data.session(path)["status"] == "expired")
 
 
 # Line 11: checksums
@@ -156,9 +158,7 @@ def checksum(algorithm: str, content: bytes) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("algorithm", "size"), [("md5", 0), ("sha1", 5), ("sha256", MB), ("sha512", 3 * MB), ("crc32", 3 * MB + 7)]
 )
-def test_line_11_a_right_checksum_counts_and_a_wrong_one_does_not(
-    http: httpx.Client, algorithm: str, size: int
-) -> None:
+def test_line_11_a_body_is_stored_only_if_its_checksum_matches(http: httpx.Client, algorithm: str, size: int) -> None:
     content, head = os.urandom(size), b"head"
     path = create(http, len(head) + size)
     assert patch(http, path, 0, head).status_code == 204
@@ -168,52 +168,52 @@ def test_line_11_a_right_checksum_counts_and_a_wrong_one_does_not(
     assert offset(http, path) == 4
     right = patch(http, path, 4, content, **checksum(algorithm, content))
     assert (right.status_code, right.headers["Upload-Offset"]) == (204, str(4 + size))
-    assert served(http, path) == head + content
+    assert download_when_ready(http, path) == head + content
 
 
-def test_line_11_the_hash_of_the_whole_goes_on_where_it_was(http: httpx.Client) -> None:
+def test_line_11_a_refused_body_does_not_change_the_running_hash(http: httpx.Client) -> None:
     """The server hashes while it receives; bytes that did not count must not be in the sum."""
     content = os.urandom(2 * MB)
     path = create(http, len(content), metadata(sha256=hashlib.sha256(content).hexdigest()))
     assert patch(http, path, 0, content[:MB], **checksum("md5", content[:MB])).status_code == 204
     assert patch(http, path, MB, os.urandom(MB), **checksum("md5", b"other")).status_code == 460
     assert patch(http, path, MB, content[MB:], **checksum("sha1", content[MB:])).status_code == 204
-    assert ended(http, http.head(path, headers=TUS).headers["Windlass-File"])["status"] == "READY"
+    assert wait_until_processed(http, http.head(path, headers=TUS).headers["Windlass-File"])["status"] == "READY"
 
 
 @pytest.mark.parametrize("said", ["sha3 AAAA", "sha1 not base64", "sha1"])
-def test_line_11_what_cannot_be_checked_is_refused(http: httpx.Client, said: str) -> None:
+def test_line_11_an_invalid_checksum_header_is_refused(http: httpx.Client, said: str) -> None:
     path = create(http, 4)
     assert patch(http, path, 0, b"abcd", **{"Upload-Checksum": said}).status_code == 400
     assert offset(http, path) == 0
 
 
 @pytest.mark.parametrize("arrives", [10, 2 * MB])
-def test_line_11_a_body_that_breaks_off_counts_for_nothing(
-    http: httpx.Client, wire: Wire, kept: Kept, arrives: int
+def test_line_11_an_interrupted_body_with_a_checksum_is_not_stored(
+    http: httpx.Client, wire: Wire, stored_data: StoredData, arrives: int
 ) -> None:
     content = os.urandom(4 * MB)
     path = create(http, len(content))
     head = PATCH | {"Upload-Offset": "0", "Content-Length": str(len(content))} | checksum("sha1", content)
     wire.head("PATCH", path, head, content[:arrives])
-    eventually(lambda: kept.session(path)["lease_holder"])
+    eventually(lambda: stored_data.session(path)["lease_holder"])
     wire.close()
-    eventually(lambda: not kept.session(path)["lease_holder"])
+    eventually(lambda: not stored_data.session(path)["lease_holder"])
     assert offset(http, path) == 0
     assert patch(http, path, 0, content, **checksum("sha1", content)).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
-def test_line_11_also_where_the_creation_carries_the_bytes(http: httpx.Client) -> None:
+def test_line_11_the_checksum_of_a_creation_with_bytes_is_verified(http: httpx.Client) -> None:
     content = os.urandom(5000)
     first, size = content[:2000], {"Upload-Length": str(len(content))}
     wrong = http.post("/files/", headers=PATCH | size | checksum("sha1", b"other"), content=first)
     assert wrong.status_code == 460
-    made = http.post("/files/", headers=PATCH | size | checksum("sha1", first), content=first)
-    assert (made.status_code, made.headers["Upload-Offset"]) == (201, "2000")
-    path = made.headers["Location"]
+    created = http.post("/files/", headers=PATCH | size | checksum("sha1", first), content=first)
+    assert (created.status_code, created.headers["Upload-Offset"]) == (201, "2000")
+    path = created.headers["Location"]
     assert patch(http, path, 2000, content[2000:]).status_code == 204
-    assert served(http, path) == content
+    assert download_when_ready(http, path) == content
 
 
 # Line 13: concatenation
@@ -232,32 +232,37 @@ def join(http: httpx.Client, *paths: str, **headers: str) -> httpx.Response:
     return http.post("/files/", headers=TUS | fields | {name.replace("_", "-"): text for name, text in headers.items()})
 
 
-def test_line_13_parts_become_one_file_and_none_by_themselves(http: httpx.Client, kept: Kept) -> None:
-    one, two, before = os.urandom(3 * MB + 1), os.urandom(MB), kept.files()
+def test_line_13_partial_uploads_become_files_only_in_a_final_upload(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
+    one, two, before = os.urandom(3 * MB + 1), os.urandom(MB), stored_data.file_count()
     first, second, nothing = part(http, one), part(http, two), part(http, b"")
-    said = http.head(first, headers=TUS).headers
-    assert (said["Upload-Concat"], said["Upload-Offset"], said["Upload-Length"]) == ("partial", *[str(len(one))] * 2)
-    assert "Windlass-File" not in said
-    assert kept.files() == before
+    headers = http.head(first, headers=TUS).headers
+    assert (headers["Upload-Concat"], headers["Upload-Offset"], headers["Upload-Length"]) == (
+        "partial",
+        *[str(len(one))] * 2,
+    )
+    assert "Windlass-File" not in headers
+    assert stored_data.file_count() == before
     absolute = f"{http.base_url}{second}".replace("//uploads", "/uploads")
     made = join(http, first, absolute, nothing, first, **metadata(filename="joined.bin", note="its own"))
     assert made.status_code == 201, made.text
     path = made.headers["Location"]
-    said = http.head(path, headers=TUS).headers
-    assert said["Upload-Concat"] == f"final;{first} {absolute} {nothing} {first}"
-    assert said["Upload-Offset"] == said["Upload-Length"] == str(2 * len(one) + len(two))
-    assert served(http, path) == one + two + one
-    record = ended(http, said["Windlass-File"])
+    headers = http.head(path, headers=TUS).headers
+    assert headers["Upload-Concat"] == f"final;{first} {absolute} {nothing} {first}"
+    assert headers["Upload-Offset"] == headers["Upload-Length"] == str(2 * len(one) + len(two))
+    assert download_when_ready(http, path) == one + two + one
+    record = wait_until_processed(http, headers["Windlass-File"])
     assert (record["original_filename"], record["metadata"]) == ("joined.bin", {"note": "its own"})
     assert record["checksum"] == hashlib.sha256(one + two + one).hexdigest()
-    assert kept.files() == before + 1
+    assert stored_data.file_count() == before + 1
     assert patch(http, path, 0, b"x").status_code == 403
 
 
-def test_line_13_the_same_final_twice_is_one(http: httpx.Client, kept: Kept) -> None:
+def test_line_13_a_repeated_final_creation_returns_the_same_upload(http: httpx.Client, stored_data: StoredData) -> None:
     paths = [part(http, os.urandom(1000)) for _ in range(2)]
     made = [join(http, *paths, **metadata(filename="twice.bin")) for _ in range(3)]
-    files = kept.files()
+    files = stored_data.file_count()
     assert {reply.status_code for reply in made} == {201}
     assert len({reply.headers["Location"] for reply in made}) == 1
     others = (
@@ -265,42 +270,44 @@ def test_line_13_the_same_final_twice_is_one(http: httpx.Client, kept: Kept) -> 
         join(http, *reversed(paths), **metadata(filename="twice.bin")),
     )
     assert len({reply.headers["Location"] for reply in (*made, *others)}) == 3
-    assert kept.files() == files + 2
+    assert stored_data.file_count() == files + 2
 
 
-def test_line_13_a_final_waits_for_parts_that_are_still_coming(http: httpx.Client, kept: Kept) -> None:
+def test_line_13_a_final_upload_waits_for_incomplete_partial_uploads(
+    http: httpx.Client, stored_data: StoredData
+) -> None:
     one, two = os.urandom(MB + 5), os.urandom(2000)
     whole, coming = part(http, one), part(http, two[:500], size=len(two))
     later = begin(http, Upload_Concat="partial", **DEFER)
     made = join(http, whole, coming, later, **metadata(filename="unfinished.bin"))
     path = made.headers["Location"]
-    said = http.head(path, headers=TUS)
-    assert (made.status_code, said.status_code) == (201, 200)
-    assert said.headers.keys() & {"upload-offset", "upload-length", "upload-defer-length"} == set()
+    reply = http.head(path, headers=TUS)
+    assert (made.status_code, reply.status_code) == (201, 200)
+    assert reply.headers.keys() & {"upload-offset", "upload-length", "upload-defer-length"} == set()
     assert patch(http, path, 0, b"x").status_code == 403
     assert join(http, whole, coming, later, **metadata(filename="unfinished.bin")).headers["Location"] == path
     assert patch(http, coming, 500, two[500:]).status_code == 204
     assert "Upload-Offset" not in http.head(path, headers=TUS).headers
     assert patch(http, later, 0, b"end", **{"Upload-Length": "3"}).status_code == 204
     eventually(lambda: "Upload-Offset" in http.head(path, headers=TUS).headers)
-    assert served(http, path) == one + two + b"end"
+    assert download_when_ready(http, path) == one + two + b"end"
 
 
-def test_line_13_what_cannot_be_joined_makes_nothing(
-    http: httpx.Client, shared_server: ServerProcess, kept: Kept
+def test_line_13_an_invalid_concatenation_creates_nothing(
+    http: httpx.Client, shared_server: ServerProcess, stored_data: StoredData
 ) -> None:
     mine, whole_upload = part(http, b"mine"), create(http, 4)
     dead = part(http, b"dead")
     assert http.delete(dead, headers=TUS).status_code == 204
-    before = kept.everything()
+    before = stored_data.snapshot()
     for paths in ([mine, f"/uploads/{uuid.uuid4()}"], [mine, dead], [mine, whole_upload], [mine, "/files/x"], []):
         refused = join(http, *paths)
         assert 400 <= refused.status_code < 500, paths
     assert join(http, mine, Upload_Length="4").status_code == 400
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_line_13_a_part_of_another_owner_is_missing(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_13_a_partial_upload_of_another_user_is_not_found(make_server: Callable[..., ServerProcess]) -> None:
     server = make_server(AUTH_MODE="required")
     tokens = [server.command("token", "create", "--user", name).stdout.strip() for name in ("ann", "bob")]
     ann, bob = (connect(server, headers={"Authorization": f"Bearer {token}"}) for token in tokens)
@@ -311,37 +318,37 @@ def test_line_13_a_part_of_another_owner_is_missing(make_server: Callable[..., S
         assert join(ann, hers).status_code == 201
 
 
-def test_line_13_a_final_fails_with_its_part(http: httpx.Client) -> None:
+def test_line_13_a_final_upload_fails_with_its_partial_upload(http: httpx.Client) -> None:
     coming = part(http, b"abc", size=9)
     path = join(http, coming).headers["Location"]
     assert http.delete(coming, headers=TUS).status_code == 204
     eventually(lambda: http.head(path, headers=TUS).status_code == 410)
 
 
-def test_line_13_joining_goes_on_where_a_killed_server_was(make_server: Callable[..., ServerProcess]) -> None:
+def test_line_13_concatenation_resumes_after_a_kill(make_server: Callable[..., ServerProcess]) -> None:
     """Every step is committed: the next process copies what is missing, and nobody has to ask for it."""
     server = make_server(CHECKPOINT_BYTES="65536", SWEEP_SECONDS="0.5")
-    kept, content = Kept(server), os.urandom(24 * MB)
+    stored_data, content = StoredData(server), os.urandom(24 * MB)
     with connect(server) as http:
         path = part(http, content)
         with Wire(server.port) as wire:
             wire.head("POST", "/files/", TUS | {"Upload-Concat": f"final;{path} {path}", "Content-Length": "0"})
             final = eventually(
-                lambda: kept.rows(
+                lambda: stored_data.rows(
                     "SELECT id, offset FROM windlass_files_uploadsession WHERE offset > 0 AND concat LIKE 'final%'"
                 )
             )[0]
             server.kill()
-        at = kept.one("SELECT offset FROM windlass_files_uploadsession WHERE id = ?", final["id"])
+        at = stored_data.scalar("SELECT offset FROM windlass_files_uploadsession WHERE id = ?", final["id"])
         assert 0 < at < 2 * len(content)
     server.start()
     with connect(server) as http:
         location = f"/uploads/{uuid.UUID(final['id'])}"
-        eventually(lambda: kept.session(location)["status"] == "completed", within=60)
-        assert served(http, location) == content + content
+        eventually(lambda: stored_data.session(location)["status"] == "completed", within=60)
+        assert download_when_ready(http, location) == content + content
 
 
-def test_line_13_the_parts_of_a_final_stay_only_a_while(http: httpx.Client) -> None:
+def test_line_13_partial_uploads_of_a_final_upload_expire_sooner(http: httpx.Client) -> None:
     path = part(http, b"part")
     life = "expires_at"
     long = http.get(path, headers={"Accept": "application/json"}).json()[life]

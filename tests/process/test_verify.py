@@ -19,14 +19,14 @@ from tests.conftest import require
 from tests.process.chunk_client import problem
 from tests.process.conftest import ServerProcess
 from tests.process.serving import Running
-from tests.process.wire import MB, TUS, Kept, connect, create, ended, eventually, patch
+from tests.process.wire import MB, TUS, StoredData, connect, create, eventually, patch, wait_until_processed
 from tests.services import S3Server
 
 REFUSED = "content-damaged"
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def target_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Each test damages files of its own."""
     settings = {"VERIFY_MB_PER_SECOND": "0", "SENDFILE": "x-accel-redirect"}
     server = ServerProcess(tmp_path_factory.mktemp("verify") / "home", **settings)
@@ -36,13 +36,13 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def stored(http: httpx.Client, size: int, **fields: str) -> dict[str, Any]:
-    return ended(http, http.put("/files/a.bin", content=os.urandom(size), params=fields).json()["id"])
+    return wait_until_processed(http, http.put("/files/a.bin", content=os.urandom(size), params=fields).json()["id"])
 
 
 def object_of(server: ServerProcess, record: dict[str, Any]) -> Path:
     """Where the bytes of a file lie, seen past Windlass."""
-    kept = Kept(server)
-    key = kept.one(
+    stored_data = StoredData(server)
+    key = stored_data.scalar(
         "SELECT b.key FROM windlass_files_blob b JOIN windlass_files_fileasset f ON f.blob_id = b.id WHERE f.id = ?",
         record["id"].replace("-", ""),
     )
@@ -58,27 +58,29 @@ def flip(path: Path, at: int) -> None:
 
 
 def verified(server: ServerProcess, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
-    said = server.command("verify", "--json", *arguments)
-    assert said.returncode in (0, 1), said.stdout + said.stderr
-    return said.returncode, [json.loads(line) for line in said.stdout.splitlines()]
+    result = server.command("verify", "--json", *arguments)
+    assert result.returncode in (0, 1), result.stdout + result.stderr
+    return result.returncode, [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_a_bit_flipped_on_the_disk(http: httpx.Client, asked: ServerProcess) -> None:
+def test_a_flipped_bit_on_the_disk_blocks_every_read_until_it_is_mended(
+    http: httpx.Client, target_server: ServerProcess
+) -> None:
     content = os.urandom(3 * MB)
     upload = create(http, len(content))
     patch(http, upload, 0, content)
-    record = ended(http, http.head(upload, headers=TUS).headers["Windlass-File"])
+    record = wait_until_processed(http, http.head(upload, headers=TUS).headers["Windlass-File"])
     other = stored(http, 1000)
     file = f"/files/{record['id']}"
     signed = http.post(f"{file}/signed-url/").json()["url"]
-    assert verified(asked)[0] == 0
-    place = object_of(asked, record)
+    assert verified(target_server)[0] == 0
+    place = object_of(target_server, record)
     modified = place.stat()
     flip(place, 2 * MB + 77)
     os.utime(place, ns=(modified.st_atime_ns, modified.st_mtime_ns))
     assert http.get(f"{file}/download/").status_code == 200, "nobody has noticed yet"
 
-    code, told = verified(asked)
+    code, told = verified(target_server)
     assert code == 1
     assert [(found["kind"], found["files"]) for found in told[:-1]] == [("changed", [record["id"]])]
     refused: dict[str, Callable[[], httpx.Response]] = {
@@ -94,9 +96,9 @@ def test_a_bit_flipped_on_the_disk(http: httpx.Client, asked: ServerProcess) -> 
     for name, ask in refused.items():
         answer = ask()
         assert "X-Accel-Redirect" not in answer.headers, name
-        said = problem(answer, 409, REFUSED, damage="changed")
+        document = problem(answer, 409, REFUSED, damage="changed")
         assert "Retry-After" not in answer.headers
-        assert str(place.name) not in said["detail"]
+        assert str(place.name) not in document["detail"]
     assert http.get(f"/files/{other['id']}/download/").headers["X-Accel-Redirect"]
     (check,) = [each for each in http.get(f"{file}/").json()["checks"] if each["name"] == "integrity"]
     assert check["state"] == "failed"
@@ -104,10 +106,10 @@ def test_a_bit_flipped_on_the_disk(http: httpx.Client, asked: ServerProcess) -> 
     assert "windlass_damaged_objects 1.0" in http.get("/metrics").text
 
     flip(place, 2 * MB + 77)  # as a restored backup would
-    code, told = verified(asked, "--damaged")
+    code, told = verified(target_server, "--damaged")
     assert (code, told[-1]["objects"], told[-1]["mended"]) == (0, 1, 1)
     assert http.get(f"{file}/download/").headers["X-Accel-Redirect"]
-    events = Kept(asked).rows(
+    events = StoredData(target_server).rows(
         "SELECT type FROM windlass_events_event WHERE file_id = ? AND type IN ('file.damaged', 'file.mended') "
         "ORDER BY id",
         record["id"].replace("-", ""),
@@ -122,15 +124,15 @@ def own_s3() -> Iterator[S3Server]:
         yield server
 
 
-def test_a_bit_flipped_in_the_bucket(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
+def test_a_flipped_bit_in_the_bucket_is_found(own_s3: S3Server, make_server: Callable[..., ServerProcess]) -> None:
     bucket = own_s3.new_bucket()
-    patience = {"AWS_S3_TIMEOUT_SECONDS": "2", "AWS_S3_MAX_ATTEMPTS": "1", "VERIFY_MB_PER_SECOND": "0"}
-    server = make_server(**own_s3.settings(bucket), **patience, DOWNLOADS="redirect")
+    timeouts = {"AWS_S3_TIMEOUT_SECONDS": "2", "AWS_S3_MAX_ATTEMPTS": "1", "VERIFY_MB_PER_SECOND": "0"}
+    server = make_server(**own_s3.settings(bucket), **timeouts, DOWNLOADS="redirect")
     with connect(server) as http:
         record, other = stored(http, 9 * MB), stored(http, 1000)
         own_s3.kill()
-        said = server.command("verify", "--json")
-        assert (said.returncode, json.loads(said.stdout)["unread"]) == (3, 2), "a store that is away is not damaged"
+        result = server.command("verify", "--json")
+        assert (result.returncode, json.loads(result.stdout)["unread"]) == (3, 2), "a store that is away is not damaged"
         own_s3.start()
         assert eventually(lambda: http.get(f"/files/{record['id']}/download/").status_code == 302)
         place = next(path for path in (own_s3.directory / "data" / bucket).rglob("*") if is_of(path, 9 * MB))
@@ -145,26 +147,26 @@ def is_of(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def test_the_scheduler_finds_it_by_itself(http: httpx.Client, asked: ServerProcess) -> None:
+def test_the_scheduler_verifies_files(http: httpx.Client, target_server: ServerProcess) -> None:
     record = stored(http, 100_000)
-    flip(object_of(asked, record), 500)
+    flip(object_of(target_server, record), 500)
     often = {"VERIFY_EVERY_DAYS": "0.000001"}
-    with Running("scheduler", home=asked.home, **often) as scheduler:  # beside that of the server
+    with Running("scheduler", home=target_server.home, **often) as scheduler:  # beside that of the server
         assert eventually(lambda: http.get(f"/files/{record['id']}/download/").status_code == 409)
         assert scheduler.end() == 0
-    with Running("scheduler", home=asked.home, **often, VERIFY_MB_PER_SECOND="0.001") as scheduler:
-        assert eventually(lambda: "scheduler.started" in said_by(scheduler))
+    with Running("scheduler", home=target_server.home, **often, VERIFY_MB_PER_SECOND="0.001") as scheduler:
+        assert eventually(lambda: "scheduler.started" in output_of(scheduler))
         assert scheduler.end() == 0, "in the middle of a file"
 
 
-def said_by(process: Running) -> str:
+def output_of(process: Running) -> str:
     return process.output.read_text() + process.errors.read_text()
 
 
-def test_ctrl_c_ends_it_with_what_was_found(http: httpx.Client, asked: ServerProcess) -> None:
+def test_ctrl_c_ends_verify_with_a_report(http: httpx.Client, target_server: ServerProcess) -> None:
     record = stored(http, 5 * MB)
     command = [sys.executable, "-m", "windlass", "verify", "--rate", "1", "--json", "--file", record["id"]]
-    environment = asked.environment | {"WINDLASS_HOME": str(asked.home)}
+    environment = target_server.environment | {"WINDLASS_HOME": str(target_server.home)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stderr is not None
         assert running.stdout is not None

@@ -18,7 +18,7 @@ import pytest
 from tests import samples
 from tests.conftest import require
 from tests.process.conftest import ServerProcess
-from tests.process.wire import MB, Kept, Wire, ended, eventually
+from tests.process.wire import MB, StoredData, Wire, eventually, wait_until_processed
 
 BOUNDARY = "b0undary"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -58,7 +58,7 @@ def sha256(data: bytes) -> str:
         ("song.mp3", samples.mp3(), {"mime_type": "audio/mpeg"}),
     ],
 )
-def test_a_file_becomes_ready_and_described(
+def test_a_file_becomes_ready_with_its_facts(
     http: httpx.Client, name: str, data: bytes, facts: dict[str, object]
 ) -> None:
     made = send(http, file(name, data))
@@ -66,7 +66,7 @@ def test_a_file_becomes_ready_and_described(
     first = made.json()
     assert made.headers["Location"] == first["links"]["self"] == f"/files/{first['id']}/"
     assert (first["status"], first["size"], first["original_filename"]) == ("PENDING", len(data), name)
-    record = ended(http, first["id"])
+    record = wait_until_processed(http, first["id"])
     assert (record["status"], record["checksum"]) == ("READY", sha256(data))
     assert {key: record[key] for key in facts} == facts
     if name == "picture.jpg":
@@ -76,26 +76,26 @@ def test_a_file_becomes_ready_and_described(
     assert http.get(record["links"]["download"]).content == data
 
 
-def test_a_picture_that_is_a_page_is_rejected_with_the_reason(http: httpx.Client) -> None:
-    record = ended(http, send(http, file("picture.jpg", samples.html())).json()["id"])
+def test_html_named_as_a_picture_is_rejected_with_the_reason(http: httpx.Client) -> None:
+    record = wait_until_processed(http, send(http, file("picture.jpg", samples.html())).json()["id"])
     assert record["status"] == "REJECTED"
     assert "html" in record["rejection"]["detail"].lower()
     assert http.get(record["links"]["download"]).status_code == 403
 
 
 @pytest.mark.parametrize("size", [0, 1, MB - 1, MB, MB + 1, 5 * MB + 3])
-def test_sizes_around_a_batch(http: httpx.Client, size: int) -> None:
+def test_file_sizes_around_the_batch_size(http: httpx.Client, size: int) -> None:
     data = os.urandom(size)
     by_form, by_body = send(http, file("a.bin", data)), http.post("/files/", content=data)
     for made in (by_form, by_body):
         assert made.status_code == 201
-        record = ended(http, made.json()["id"])
+        record = wait_until_processed(http, made.json()["id"])
         assert (record["status"], record["size"], record["checksum"]) == ("READY", size, sha256(data))
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the bytes", "after the bytes"])
 @pytest.mark.parametrize("size", [10, 3 * MB])
-def test_the_fields_of_a_form(http: httpx.Client, after: bool, size: int) -> None:
+def test_form_fields_describe_the_file(http: httpx.Client, after: bool, size: int) -> None:
     data = os.urandom(size)
     fields = field("reference", "r-1") + field("sha256", sha256(data)) + field("metadata", '{"who": "me"}')
     bytes_of_file = file("a.bin", data)
@@ -105,7 +105,7 @@ def test_the_fields_of_a_form(http: httpx.Client, after: bool, size: int) -> Non
     assert (record["reference"], record["metadata"], record["profile"]) == ("r-1", {"who": "me"}, "default")
 
 
-def test_the_fields_of_a_query(http: httpx.Client) -> None:
+def test_query_fields_describe_the_file(http: httpx.Client) -> None:
     data = b"abc"
     query = {"profile": "default", "post_id": "p-9", "sha256": sha256(data), "metadata": '{"n": 1}'}
     for made in (send(http, file("a", data), params=query), http.post("/files/", params=query, content=data)):
@@ -113,35 +113,35 @@ def test_the_fields_of_a_query(http: httpx.Client) -> None:
         assert (made.json()["reference"], made.json()["metadata"]) == ("p-9", {"n": 1})
 
 
-def test_a_profile_after_the_bytes_is_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_a_profile_after_the_bytes_is_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     for size in (3, 3 * MB):
         refused = send(http, file("a.bin", os.urandom(size)), field("profile", "default"))
         assert refused.status_code == 400
         assert "before" in refused.json()["detail"]
     assert send(http, field("profile", "unknown"), file("a.bin", b"a")).status_code == 422
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("size", [10, 40 * MB], ids=["small", "large and quick"])
-def test_a_wrong_digest_stores_nothing(http: httpx.Client, kept: Kept, after: bool, size: int) -> None:
-    before = kept.everything()
+def test_a_wrong_digest_stores_nothing(http: httpx.Client, stored_data: StoredData, after: bool, size: int) -> None:
+    before = stored_data.snapshot()
     parts = [file("a.bin", bytes(size)), field("sha256", sha256(b"another"))]
     refused = send(http, *(parts if after else reversed(parts)))
     assert refused.status_code == 422
     assert refused.json()["type"] == "/problems/checksum-mismatch"
     raw = http.post("/files/", params={"sha256": sha256(b"another")}, content=bytes(size))
     assert raw.status_code == 422
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 @pytest.mark.parametrize("value", ["abc", "g" * 64, "a" * 63])
-def test_an_announced_digest_must_be_one(http: httpx.Client, kept: Kept, value: str) -> None:
-    before = kept.everything()
+def test_a_malformed_digest_is_refused(http: httpx.Client, stored_data: StoredData, value: str) -> None:
+    before = stored_data.snapshot()
     assert send(http, file("a.bin", b"a"), field("sha256", value)).status_code == 400
     assert http.post("/files/", params={"sha256": value}, content=b"a").status_code == 400
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 def test_several_files_answer_with_a_list(http: httpx.Client) -> None:
@@ -152,7 +152,7 @@ def test_several_files_answer_with_a_list(http: httpx.Client) -> None:
     records = made.json()["files"]
     assert [record["original_filename"] for record in records] == ["0.bin", "1.bin", "2.bin"]
     assert {record["reference"] for record in records} == {"several"}
-    assert [ended(http, record["id"])["checksum"] for record in records] == [sha256(one) for one in data]
+    assert [wait_until_processed(http, record["id"])["checksum"] for record in records] == [sha256(one) for one in data]
 
 
 def test_the_batch_call_always_answers_with_a_list(http: httpx.Client) -> None:
@@ -163,24 +163,24 @@ def test_the_batch_call_always_answers_with_a_list(http: httpx.Client) -> None:
     assert http.post("/files/batch/", content=b"no form").status_code in (400, 415)
 
 
-def test_a_form_without_a_file_is_refused(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_a_form_without_a_file_is_refused(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     for parts in ([], [field("reference", "r")], [file("", b"")]):
         refused = send(http, *parts)
         assert refused.status_code in (400, 422), parts
         assert refused.headers["Content-Type"] == "application/problem+json"
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_more_files_than_a_form_may_have_are_errors(http: httpx.Client, kept: Kept) -> None:
-    before = kept.files()
+def test_more_files_than_a_form_may_have_are_errors(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.file_count()
     made = send(http, *(file(f"{number}.txt", b"x") for number in range(12)))
     assert made.status_code == 201
     assert len(made.json()["files"]) == 10
     assert [error["filename"] for error in made.json()["errors"]] == ["10.txt", "11.txt"]
     assert {error["status"] for error in made.json()["errors"]} == {413}
     assert made.json()["errors"][0]["limit"] == 10
-    assert kept.files() == before + 10
+    assert stored_data.file_count() == before + 10
 
 
 # What breaks off
@@ -189,8 +189,10 @@ def test_more_files_than_a_form_may_have_are_errors(http: httpx.Client, kept: Ke
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("sent", [0, 100, 3 * MB])
 @pytest.mark.parametrize("kind", ["form", "raw"])
-def test_what_breaks_off_leaves_nothing(kept: Kept, wire: Wire, kind: str, sent: int, chunked: bool) -> None:
-    before = kept.everything()
+def test_an_interrupted_body_stores_nothing(
+    stored_data: StoredData, wire: Wire, kind: str, sent: int, chunked: bool
+) -> None:
+    before = stored_data.snapshot()
     began = file("half.bin", os.urandom(sent))[:-2] if kind == "form" else os.urandom(sent)
     length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(4 * MB)}
     wire.head("POST", "/files/", (FORM if kind == "form" else {}) | length)
@@ -199,28 +201,28 @@ def test_what_breaks_off_leaves_nothing(kept: Kept, wire: Wire, kind: str, sent:
     else:
         wire.send(began)
     if sent > MB:
-        eventually(lambda: kept.gained(before))
+        eventually(lambda: stored_data.added_since(before))
     wire.close()
-    eventually(lambda: not kept.gained(before))
+    eventually(lambda: not stored_data.added_since(before))
 
 
 @pytest.mark.parametrize("size", [100, 3 * MB])
-def test_a_form_without_its_end_is_refused(http: httpx.Client, kept: Kept, size: int) -> None:
+def test_a_form_without_its_closing_boundary_is_refused(http: httpx.Client, stored_data: StoredData, size: int) -> None:
     """The connection is whole, the form is not: some clients' idea of a body's length is wrong."""
-    before = kept.everything()
+    before = stored_data.snapshot()
     whole = form(file("a.bin", os.urandom(size)))
     for cut in (whole[:-4], whole[: -len(BOUNDARY) - 8], whole[: len(whole) // 2]):
         refused = http.post("/files/", headers=FORM, content=cut)
         assert refused.status_code == 400
         assert "breaks off" in refused.json()["detail"]
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_the_files_before_a_broken_part_are_not_kept(http: httpx.Client, kept: Kept) -> None:
-    before = kept.everything()
+def test_files_before_a_truncated_part_are_not_stored(http: httpx.Client, stored_data: StoredData) -> None:
+    before = stored_data.snapshot()
     cut = form(file("a.bin", b"whole"), file("b.bin", os.urandom(2 * MB)))[:-MB]
     assert http.post("/files/", headers=FORM, content=cut).status_code == 400
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
 @pytest.mark.parametrize(
@@ -231,25 +233,27 @@ def test_the_files_before_a_broken_part_are_not_kept(http: httpx.Client, kept: K
         {"Upload-Incomplete": "?0", "Upload-Draft-Interop-Version": "3"},
     ],
 )
-def test_a_form_may_say_that_it_is_all_of_it(http: httpx.Client, kept: Kept, fields: dict[str, str]) -> None:
+def test_a_form_may_have_upload_complete_true_and_not_false(
+    http: httpx.Client, stored_data: StoredData, fields: dict[str, str]
+) -> None:
     """Browsers and old clients say so of whatever they send."""
     for path, status in (("/files/", 201), ("/files/batch/", 201), ("/api/v1/media/upload/simple", 200)):
         sent = http.post(path, headers=fields, files={"file": ("a.png", samples.png(200, 150), "image/png")})
         assert sent.status_code == status, sent.text
     if "Upload-Incomplete" in fields:
         raw = http.post("/files/?filename=a.bin", headers=fields, content=b"abc")
-        assert ended(http, raw.json()["id"])["size"] == 3
-    before = kept.everything()
+        assert wait_until_processed(http, raw.json()["id"])["size"] == 3
+    before = stored_data.snapshot()
     for path in ("/files/", "/files/batch/", "/api/v1/media/upload/simple"):
         partly = {"Upload-Complete": "?0"} if "Upload-Complete" in fields else {"Upload-Incomplete": "?1"}
         refused = http.post(path, headers=fields | partly, files={"file": ("a.png", samples.png(200, 150))})
         assert refused.status_code == 400, refused.text
-    assert not kept.gained(before)
+    assert not stored_data.added_since(before)
 
 
-def test_parts_without_a_name(http: httpx.Client) -> None:
+def test_a_file_part_without_a_filename_needs_a_binary_type(http: httpx.Client) -> None:
     sent = [("file", (None, samples.png(64, 48), "image/png")), ("csrfmiddlewaretoken", (None, "x" * 64))]
-    record = ended(http, http.post("/files/", files=sent).json()["id"])
+    record = wait_until_processed(http, http.post("/files/", files=sent).json()["id"])
     assert (record["original_filename"], record["mime_type"]) == ("unnamed", "image/png")
     text = http.post("/files/", files=[("file", (None, b"\xff\xfe", "text/plain"))])
     assert text.status_code == 422
@@ -259,7 +263,7 @@ def test_parts_without_a_name(http: httpx.Client) -> None:
 # Raw bodies
 
 
-def test_a_raw_body_is_named_by_the_path_the_head_or_the_query(http: httpx.Client) -> None:
+def test_a_raw_body_is_named_by_its_path_header_or_query(http: httpx.Client) -> None:
     sent = {
         "a.bin": http.put("/files/a.bin", content=b"1"),
         "b c.bin": http.put("/files/b%20c.bin", content=b"2"),
@@ -287,18 +291,18 @@ def test_a_raw_body_is_named_by_the_path_the_head_or_the_query(http: httpx.Clien
     ],
 )
 def test_an_encoded_slash_is_part_of_the_name(http: httpx.Client, path: str, name: str) -> None:
-    made = http.put(f"/files/{path}", content=b"abc")
-    assert made.status_code == 201, made.text
-    assert made.json()["original_filename"] == name
+    created = http.put(f"/files/{path}", content=b"abc")
+    assert created.status_code == 201, created.text
+    assert created.json()["original_filename"] == name
     assert http.put("/files/a/b.txt", content=b"abc").status_code == 404
 
 
 def test_a_raw_body_may_be_chunked_and_typed(http: httpx.Client) -> None:
-    made = http.post(
+    created = http.post(
         "/files/", headers={"Content-Type": "image/png"}, content=iter([samples.png()[:20], samples.png()[20:]])
     )
-    assert made.json()["declared_mime_type"] == "image/png"
-    record = ended(http, made.json()["id"])
+    assert created.json()["declared_mime_type"] == "image/png"
+    record = wait_until_processed(http, created.json()["id"])
     assert (record["status"], record["mime_type"], record["width"]) == ("READY", "image/png", 64)
 
 
@@ -317,26 +321,28 @@ NAUGHTY = {
 
 
 @pytest.mark.parametrize("name", NAUGHTY)
-def test_naughty_names_are_names_and_nothing_else(http: httpx.Client, kept: Kept, name: str) -> None:
+def test_hostile_filenames_are_cleaned_and_served_as_attachments(
+    http: httpx.Client, stored_data: StoredData, name: str
+) -> None:
     # Of its own, because equal content would be stored once; and no text, which is shown inline.
     body = bytes([0, 0xFF, 0, 1, 0xC0 + list(NAUGHTY).index(name), 0, 2, 0xFE])
-    before = kept.objects()
-    made = http.post("/files/", params={"filename": name}, content=body)
-    assert made.status_code == 201
-    assert made.json()["original_filename"] == NAUGHTY[name]
-    record = ended(http, made.json()["id"])
+    before = stored_data.objects()
+    created = http.post("/files/", params={"filename": name}, content=body)
+    assert created.status_code == 201
+    assert created.json()["original_filename"] == NAUGHTY[name]
+    record = wait_until_processed(http, created.json()["id"])
     served = http.get(record["links"]["download"])
     assert served.content == body
     assert "attachment" in served.headers["Content-Disposition"]
     assert "set-cookie" not in served.headers
-    (stored,) = kept.objects() - before
+    (stored,) = stored_data.objects() - before
     assert uuid.UUID(stored.name), "stored names are ours"
 
 
 def test_a_very_long_name_is_cut(http: httpx.Client) -> None:
-    made = http.post("/files/", params={"filename": "ö" * 1000 + ".txt"}, content=b"x")
-    assert made.status_code == 201
-    name = made.json()["original_filename"]
+    created = http.post("/files/", params={"filename": "ö" * 1000 + ".txt"}, content=b"x")
+    assert created.status_code == 201
+    name = created.json()["original_filename"]
     assert len(name) <= 255
     assert name.startswith("ööö")
 
@@ -353,7 +359,9 @@ def curl(server: ServerProcess, *arguments: str | Path) -> str:
 
 
 @pytest.mark.parametrize("size", [5, 3 * MB])
-def test_curl(shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, size: int) -> None:
+def test_curl_uploads_forms_and_raw_bodies(
+    shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, size: int
+) -> None:
     """A body above 1 MiB: curl sends Expect: 100-continue first, and waits to be invited."""
     path = tmp_path / "some file.bin"
     path.write_bytes(os.urandom(size))
@@ -365,21 +373,21 @@ def test_curl(shared_server: ServerProcess, http: httpx.Client, tmp_path: Path, 
         curl(shared_server, "-H", "Transfer-Encoding: chunked", "-T", path, url),
     ]
     for answer in said:
-        record = ended(http, httpx.Response(200, text=answer).json()["id"])
+        record = wait_until_processed(http, httpx.Response(200, text=answer).json()["id"])
         assert (record["status"], record["original_filename"]) == ("READY", "some file.bin")
         assert record["checksum"] == sha256(path.read_bytes())
 
 
-def test_what_was_being_received_when_the_web_process_was_killed_leaves_nothing(
+def test_a_whole_upload_interrupted_by_a_killed_web_process_is_deleted(
     make_server: Callable[..., ServerProcess],
 ) -> None:
     """Nobody can send the rest of a raw body, so its bytes do not wait for the end of an upload's life."""
     server = make_server(SWEEP_SECONDS="0.5")
-    kept = Kept(server)
+    stored_data = StoredData(server)
     with Wire(server.port) as wire:
         wire.head("POST", "/files/", {"Content-Length": str(16 * MB)}, bytes(8 * MB))
-        eventually(lambda: kept.active() == 1)
-        assert kept.objects()
+        eventually(lambda: stored_data.active_uploads() == 1)
+        assert stored_data.objects()
         os.kill(server.web_pid(), signal.SIGKILL)
-        eventually(lambda: kept.active() == 0 and not kept.objects())
-    assert kept.files() == 0
+        eventually(lambda: stored_data.active_uploads() == 0 and not stored_data.objects())
+    assert stored_data.file_count() == 0

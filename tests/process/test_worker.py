@@ -16,7 +16,7 @@ import redis as redis_client
 
 from tests import services
 from tests.conftest import require
-from tests.process.serving import PATIENCE, Running, environment, free_port, run, until
+from tests.process.serving import TIMEOUT, Running, environment, free_port, run, until
 
 #: Jobs of files that do not exist: the runner has nothing to do for them, and they end at once.
 ENQUEUE = """
@@ -73,7 +73,7 @@ class Site:
             [sys.executable, "-c", ENQUEUE, str(count)],
             env=environment(self.home, **self.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
             check=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
 
     def ended(self) -> int:
@@ -99,9 +99,7 @@ def redis_site(tmp_path: Path, redis_process: Redis) -> Site:
     return Site(tmp_path / "home", CELERY_BROKER_URL=redis_process.url)
 
 
-def test_a_broker_that_is_killed_and_started_again_is_consumed_from_without_help(
-    redis_site: Site, redis_process: Redis
-) -> None:
+def test_a_worker_consumes_again_after_its_broker_was_restarted(redis_site: Site, redis_process: Redis) -> None:
     with redis_site.run("worker"):
         redis_site.enqueue(5)
         redis_site.until_ended(5)
@@ -111,9 +109,7 @@ def test_a_broker_that_is_killed_and_started_again_is_consumed_from_without_help
         redis_site.until_ended(10)
 
 
-def test_a_broker_that_is_away_for_long_is_consumed_from_when_it_is_back(
-    redis_site: Site, redis_process: Redis
-) -> None:
+def test_a_worker_reconnects_to_a_broker_that_was_away_for_long(redis_site: Site, redis_process: Redis) -> None:
     """Longer than Celery's first attempts: its pauses do not grow until the watchdog takes the worker for dead."""
     with redis_site.run("worker") as worker, redis_site.run("scheduler"):
         redis_site.enqueue(1)
@@ -121,14 +117,14 @@ def test_a_broker_that_is_away_for_long_is_consumed_from_when_it_is_back(
         redis_process.kill()
         until(lambda: "broker.away" in worker.errors.read_text(), "the worker to notice")
         redis_site.enqueue(5)
-        time.sleep(12)
+        time.sleep(12)  # time is what is tested: Celery's pauses grow with each failed attempt
         redis_process.start()
         redis_site.until_ended(6)
         assert worker.process.poll() is None
         assert worker.errors.read_text().count("broker.away") == 1
 
 
-def test_rabbitmq_rings_too(tmp_path: Path) -> None:
+def test_jobs_are_notified_through_rabbitmq(tmp_path: Path) -> None:
     with services.rabbitmq(require(services.find_rabbitmq(), "rabbitmq-server is not installed")) as url:
         site = Site(tmp_path / "home", CELERY_BROKER_URL=url)
         with site.run("worker"):
@@ -136,14 +132,14 @@ def test_rabbitmq_rings_too(tmp_path: Path) -> None:
             site.until_ended(20)
 
 
-def test_jobs_whose_notifications_a_broker_lost_are_done(redis_site: Site, redis_process: Redis) -> None:
+def test_jobs_whose_notifications_were_lost_are_run(redis_site: Site, redis_process: Redis) -> None:
     redis_site.enqueue(200)
     redis_process.empty()
     with redis_site.run("worker"), redis_site.run("scheduler"):
         redis_site.until_ended(200)
 
 
-def test_jobs_made_while_the_broker_is_away_are_done_when_it_is_back(redis_site: Site, redis_process: Redis) -> None:
+def test_jobs_enqueued_while_the_broker_is_away_are_run_when_it_is_back(redis_site: Site, redis_process: Redis) -> None:
     redis_process.kill()
     redis_site.enqueue(5)
     with redis_site.run("worker"), redis_site.run("scheduler"):
@@ -163,7 +159,7 @@ def test_two_workers_on_the_embedded_broker_share_the_jobs(tmp_path: Path) -> No
     assert attempts == (60, 60), "each was claimed once"
 
 
-def test_a_worker_that_was_killed_frees_its_jobs_when_its_name_starts_again(tmp_path: Path) -> None:
+def test_a_restarted_worker_releases_the_jobs_of_its_killed_predecessor(tmp_path: Path) -> None:
     """Long before their lease lapses, and without a scheduler to find them: only the notification needs one."""
     site = Site(tmp_path / "home", JOB_LEASE_SECONDS="3600")
     site.enqueue(1)
@@ -188,7 +184,7 @@ celery.work("worker-a", stages=list(Stage), concurrency=1)
 """
 
 
-def test_a_consumer_that_gets_nothing_is_started_anew_in_its_process(redis_site: Site) -> None:
+def test_a_consumer_without_messages_reconnects_in_its_process(redis_site: Site) -> None:
     variables = environment(redis_site.home, **redis_site.settings) | {"DJANGO_SETTINGS_MODULE": "windlass.settings"}
     with (redis_site.home / "log").open("w+") as log:
         worker = subprocess.Popen([sys.executable, "-c", RECONNECTING], env=variables, stderr=log)
@@ -208,21 +204,21 @@ def test_a_consumer_that_gets_nothing_is_started_anew_in_its_process(redis_site:
 GIVE_UP = """
 import django; django.setup()
 from windlass import celery
-celery.PATIENCE_SECONDS = 0.1
+celery.STOP_SECONDS = 0.1
 celery._give_up()
 """
 
 
-def test_a_worker_that_is_given_up_ends_for_its_supervisor_to_start_another(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_consume_exits_for_its_supervisor(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", GIVE_UP],
         env=environment(tmp_path / "home") | {"DJANGO_SETTINGS_MODULE": "windlass.settings"},
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     assert result.returncode == 75
 
 
-def test_an_idle_worker_costs_next_to_nothing(tmp_path: Path) -> None:
+def test_an_idle_worker_uses_little_processor_time(tmp_path: Path) -> None:
     """It polls fifty times a second; processor time, unlike elapsed time, is measured per process."""
     site = Site(tmp_path / "home")
     with site.run("worker") as worker:

@@ -29,7 +29,7 @@ def opened(answer: httpx.Response) -> zipfile.ZipFile:
     return found
 
 
-def test_files_in_the_order_asked_for_each_under_a_name_of_its_own(http: httpx.Client) -> None:
+def test_files_are_in_the_requested_order_with_unique_names(http: httpx.Client) -> None:
     large = os.urandom(3_000_000)
     ids = [stored(http, "b.bin", large), stored(http, "a.txt", b"one\n"), stored(http, "A.txt", b"two\n")]
     ids.append(stored(http, "empty.bin", b""))
@@ -38,7 +38,7 @@ def test_files_in_the_order_asked_for_each_under_a_name_of_its_own(http: httpx.C
     assert [found.read(name) for name in found.namelist()] == [large, b"one\n", b"two\n", b""]
 
 
-def test_long_names_that_meet_are_cut_before_their_number(http: httpx.Client) -> None:
+def test_long_equal_names_are_truncated_before_their_number(http: httpx.Client) -> None:
     name = "\u00fc" * 125 + ".text"
     found = opened(
         http.get("/files/zip/", params={"ids": ",".join(stored(http, name, str(n).encode()) for n in range(3))})
@@ -48,7 +48,7 @@ def test_long_names_that_meet_are_cut_before_their_number(http: httpx.Client) ->
     assert max(len(one.encode()) for one in names) <= 255
 
 
-def test_by_reference_and_by_a_body(http: httpx.Client) -> None:
+def test_files_are_selected_by_reference_and_by_json_body(http: httpx.Client) -> None:
     reference = uuid.uuid4().hex
     ids = [stored(http, f"{n}.txt", str(n).encode(), reference=reference) for n in range(3)]
     by_reference = http.get("/files/zip", params={"reference": reference})
@@ -60,7 +60,7 @@ def test_by_reference_and_by_a_body(http: httpx.Client) -> None:
     assert http.head("/files/zip/", params={"ids": ids[0]}).headers["Content-Length"]
 
 
-def test_one_file_that_may_not_be_had_refuses_all(http: httpx.Client) -> None:
+def test_one_unavailable_file_refuses_the_whole_zip(http: httpx.Client) -> None:
     good = stored(http, "good.txt", b"good")
     rejected = http.put("/files/page.jpg", content=b"<!DOCTYPE html><html></html>").json()["id"]
     deadline = time.monotonic() + 60
@@ -74,13 +74,13 @@ def test_one_file_that_may_not_be_had_refuses_all(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("body", ["[]", '{"ids": "x"}', '{"ids": [1]}', "{}", '{"reference": 1}'])
-def test_what_makes_no_sense_is_refused_with_words(http: httpx.Client, body: str) -> None:
+def test_an_invalid_body_is_refused_with_a_detail(http: httpx.Client, body: str) -> None:
     answer = http.post("/files/zip/", content=body)
     assert answer.status_code in (400, 422)
     assert answer.json()["detail"]
 
 
-def test_a_thousand_are_the_most(http: httpx.Client) -> None:
+def test_more_than_a_thousand_files_are_refused(http: httpx.Client) -> None:
     answer = http.post("/files/zip/", json={"ids": [str(uuid.uuid4()) for _ in range(1001)]})
     assert answer.status_code == 422
     assert "1000" in answer.json()["detail"]

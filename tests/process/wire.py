@@ -1,4 +1,4 @@
-"""Speaking HTTP by hand, where heads, half bodies and silence matter; and looking at what a server has really kept."""
+"""HTTP over raw sockets, for heads, incomplete bodies and silence; and the rows and objects that a server stored."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import httpx
+import psutil
 
 if TYPE_CHECKING:
     from tests.process.conftest import ServerProcess
@@ -24,25 +25,25 @@ T = TypeVar("T")
 MB = 1024 * 1024
 TUS = {"Tus-Resumable": "1.0.0"}
 PATCH = TUS | {"Content-Type": "application/offset+octet-stream"}
-#: How long anything may take here before it counts as never.
-PATIENCE = 30.0
+#: Seconds after which a test fails that waits for something.
+TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One reply. ``invited``: a 100 Continue came before it."""
+class Reply:
+    """One reply. ``got_100_continue``: a 100 Continue came before it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    invited: bool
+    got_100_continue: bool
 
 
 class Wire:
-    """One connection, on which a test sends what it likes."""
+    """One connection, on which a test can send any bytes."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self._reader = self.socket.makefile("rb")
 
     def __enter__(self) -> Wire:
@@ -52,7 +53,7 @@ class Wire:
         self.close()
 
     def head(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
-        """A request's head, and as much of its body, in one send."""
+        """Send a request's head and the beginning of its body in one call."""
         lines = {"Host": "127.0.0.1"} | dict(headers or {})
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self.socket.sendall(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode() + body)
@@ -61,26 +62,30 @@ class Wire:
         self.socket.sendall(data)
 
     def chunk(self, data: bytes) -> None:
-        """One chunk of a body with Transfer-Encoding: chunked; an empty one ends it."""
+        """Send one chunk of a body with Transfer-Encoding: chunked; an empty chunk ends the body."""
         self.socket.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
-    def answer(self) -> Answer:
-        """The next reply, read to its last byte. Raises EOFError or ConnectionError where the server hung up."""
-        invited = False
+    def wait_until_read(self) -> None:
+        """Wait until the server has read everything that was sent, so that the request has started."""
+        eventually(lambda: _unread_bytes(self.socket.getpeername()[1], self.socket.getsockname()[1]) == 0)
+
+    def read_reply(self) -> Reply:
+        """Read the next reply to its last byte. Raises EOFError or ConnectionError if the connection is closed."""
+        got_100_continue = False
         status, headers = self._reply_head()
         if status == 100:
-            invited = True
+            got_100_continue = True
             status, headers = self._reply_head()
-        return Answer(status, headers, self._reader.read(int(headers.get("content-length", 0))), invited)
+        return Reply(status, headers, self._reader.read(int(headers.get("content-length", 0))), got_100_continue)
 
     def interim(self) -> tuple[int, dict[str, str]]:
-        """The next interim response: its status and fields."""
+        """Read the next interim response: its status and headers."""
         status, headers = self._reply_head()
         assert 100 <= status < 200, status
         return status, headers
 
-    def ends(self) -> bool:
-        """Whether the server closes the connection, with nothing more said."""
+    def is_closed_by_server(self) -> bool:
+        """Return whether the server closes the connection without further bytes."""
         try:
             return self._reader.read(1) == b""
         except ConnectionError:
@@ -93,7 +98,7 @@ class Wire:
     def _reply_head(self) -> tuple[int, dict[str, str]]:
         first = self._reader.readline()
         if not first:
-            raise EOFError("the server closed the connection without an answer")
+            raise EOFError("the server closed the connection without a reply")
         headers: dict[str, str] = {}
         while (line := self._reader.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode("latin-1").partition(":")
@@ -101,12 +106,22 @@ class Wire:
         return int(first.split()[1]), headers
 
 
-#: Files, active uploads, objects.
-Everything = tuple[int, int, set[Path]]
+def _unread_bytes(server_port: int, client_port: int) -> int | None:
+    """Return the length of the receive queue that Linux shows for the server's end, None before there is one."""
+    local, remote = f":{server_port:04X}", f":{client_port:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(local) and fields[2].endswith(remote):
+            return int(fields[4].partition(":")[2], 16)
+    return None
 
 
-class Kept:
-    """What lies in a server's home: the rows of its database, which is only read, and the objects of its store."""
+#: The number of files, the number of active uploads, and the objects.
+Snapshot = tuple[int, int, set[Path]]
+
+
+class StoredData:
+    """The rows of a server's database, which is only read, and the objects of its local store."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.home = server.home
@@ -118,64 +133,77 @@ class Kept:
             found.row_factory = sqlite3.Row
             return found.execute(query, values).fetchall()
 
-    def one(self, query: str, *values: object) -> Any:
-        """The first column of the first row; None where there is none."""
+    def scalar(self, query: str, *values: object) -> Any:
+        """Return the first column of the first row, or None if there is no row."""
         rows = self.rows(query, *values)
         return rows[0][0] if rows else None
 
     def session(self, upload: str) -> sqlite3.Row:
-        """The row of an upload, by its path or id."""
-        return self.rows("SELECT * FROM windlass_files_uploadsession WHERE id = ?", key_of(upload))[0]
+        """Return the row of an upload session, by its path or id."""
+        return self.rows("SELECT * FROM windlass_files_uploadsession WHERE id = ?", database_id(upload))[0]
 
-    def uploads(self, filename: str) -> list[str]:
-        """The paths of the uploads that go by this name."""
+    def upload_paths(self, filename: str) -> list[str]:
+        """Return the paths of the uploads with this file name."""
         found = self.rows("SELECT id FROM windlass_files_uploadsession WHERE filename = ?", filename)
         return [f"/uploads/{UUID(row[0])}" for row in found]
 
-    def files(self) -> int:
-        return int(self.one("SELECT count(*) FROM windlass_files_fileasset"))
+    def file_count(self) -> int:
+        return int(self.scalar("SELECT count(*) FROM windlass_files_fileasset"))
 
-    def active(self) -> int:
-        return int(self.one("SELECT count(*) FROM windlass_files_uploadsession WHERE status = 'active'"))
+    def active_uploads(self) -> int:
+        return int(self.scalar("SELECT count(*) FROM windlass_files_uploadsession WHERE status = 'active'"))
 
     def objects(self) -> set[Path]:
         # os.walk passes over a directory that the server removes while it is read; rglob does not.
         return {Path(folder, name) for folder, _, names in os.walk(self._objects) for name in names}
 
-    def object_of(self, upload: str) -> Path:
-        name = str(UUID(key_of(upload)))
+    def object_path(self, upload: str) -> Path:
+        name = str(UUID(database_id(upload)))
         return self._objects / name[:2] / name
 
-    def everything(self) -> Everything:
-        return self.files(), self.active(), self.objects()
+    def snapshot(self) -> Snapshot:
+        return self.file_count(), self.active_uploads(), self.objects()
 
-    def gained(self, before: Everything) -> list[str]:
-        """What is there that was not: nothing, after a request that stored nothing.
+    def added_since(self, before: Snapshot) -> list[str]:
+        """Return what has been added since the snapshot: nothing after a request that stored nothing.
 
-        Objects may have gone meanwhile, for equal content of earlier files is stored once in the end.
+        Objects may have been deleted meanwhile, because equal content of earlier files is stored once in the end.
         """
-        files, active, objects = self.everything()
+        files, active, objects = self.snapshot()
         more = [f"{files - before[0]} files"] * (files != before[0])
         more += [f"{active - before[1]} active uploads"] * (active != before[1])
         return more + [str(path) for path in objects - before[2]]
 
 
-def key_of(path: str) -> str:
-    """How the database spells the id that a path (or itself) ends in."""
+def database_id(path: str) -> str:
+    """Return the id at the end of a path, or the id itself, as the database stores it."""
     return UUID(path.rstrip("/").rpartition("/")[2]).hex
 
 
-def eventually(look: Callable[[], T], *, within: float = PATIENCE) -> T:
-    """The first true value of ``look``."""
+def eventually(condition: Callable[[], T], *, within: float = TIMEOUT, every: float = 0.01) -> T:
+    """Return the first true value of ``condition``, which is called every so many seconds."""
     deadline = time.monotonic() + within
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {within:.0f} s: {look}"
-        time.sleep(0.01)
-    return found
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {condition}"
+        time.sleep(every)
+    return value
+
+
+def settled_memory(process: psutil.Process) -> int:
+    """Return the resident bytes of a process once they have grown by less than 1 MB in two seconds."""
+    memory = int(process.memory_info().rss)
+
+    def stopped_growing() -> bool:
+        nonlocal memory
+        before, memory = memory, int(process.memory_info().rss)
+        return memory - before < MB
+
+    eventually(stopped_growing, every=2.0)
+    return memory
 
 
 def connect(server: ServerProcess, **options: Any) -> httpx.Client:
-    return httpx.Client(base_url=server.url, timeout=PATIENCE, trust_env=False, **options)
+    return httpx.Client(base_url=server.url, timeout=TIMEOUT, trust_env=False, **options)
 
 
 def metadata(**values: str | bytes) -> dict[str, str]:
@@ -185,10 +213,10 @@ def metadata(**values: str | bytes) -> dict[str, str]:
 
 
 def create(http: httpx.Client, size: int, headers: Mapping[str, str] | None = None) -> str:
-    """Begin a tus upload; returns its path."""
-    made = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
-    assert made.status_code == 201, made.text
-    return str(made.headers["Location"])
+    """Create a tus upload and return its path."""
+    created = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
+    assert created.status_code == 201, created.text
+    return str(created.headers["Location"])
 
 
 def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: str) -> httpx.Response:
@@ -196,14 +224,14 @@ def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: s
 
 
 def offset(http: httpx.Client, path: str) -> int:
-    """Where the server says the upload stands."""
-    found = http.head(path, headers=TUS)
-    assert found.status_code == 200, found
-    return int(found.headers["Upload-Offset"])
+    """Return the upload's offset."""
+    reply = http.head(path, headers=TUS)
+    assert reply.status_code == 200, reply
+    return int(reply.headers["Upload-Offset"])
 
 
-def resumed(http: httpx.Client, path: str) -> int:
-    """Where the upload stands, as soon as there is somebody again to say so."""
+def offset_after_restart(http: httpx.Client, path: str) -> int:
+    """Return the upload's offset as soon as a restarted server answers."""
 
     def ask() -> httpx.Response | None:
         with contextlib.suppress(httpx.TransportError):
@@ -215,9 +243,9 @@ def resumed(http: httpx.Client, path: str) -> int:
     return int(said.headers["Upload-Offset"])
 
 
-def ended(http: httpx.Client, file: str) -> dict[str, Any]:
-    """The record of a file once its processing has ended; ``file`` is its id or path."""
-    path = f"/files/{UUID(key_of(file))}/"
+def wait_until_processed(http: httpx.Client, file: str) -> dict[str, Any]:
+    """Return the record of a file once its processing has ended; ``file`` is its id or path."""
+    path = f"/files/{UUID(database_id(file))}/"
 
     def look() -> dict[str, Any] | None:
         record: dict[str, Any] = http.get(path).json()
@@ -226,7 +254,12 @@ def ended(http: httpx.Client, file: str) -> dict[str, Any]:
     return eventually(look, within=60)
 
 
-def served(http: httpx.Client, upload: str) -> bytes:
-    """The bytes of a complete upload, as they are served once its processing has ended."""
-    ended(http, http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
+def download_when_ready(http: httpx.Client, upload: str) -> bytes:
+    """Return the bytes of a complete upload as they are served once its processing has ended."""
+    wait_until_processed(http, http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
     return http.get(upload).content
+
+
+def file_id_of(http: httpx.Client, upload: str) -> str:
+    """Return the id of the file that a complete upload has become."""
+    return str(http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])

@@ -44,11 +44,11 @@ from tests.archive_samples import (
 from tests.hostile.files.archives import Entry, deflated_zeros, zipped
 from windlass.files.profiles import Profile
 from windlass.processing.contract import Rejection, StepContext
-from windlass.processing.formats.archives import surveyor
+from windlass.processing.formats.archives import inspect_archive
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 from windlass.processing.formats.read_limits import Deadline
 from windlass.processing.steps.archive_facts import ArchiveFacts
-from windlass.processing.steps.archive_rules import ArchiveRules
+from windlass.processing.steps.content_and_archive_rules import ArchiveRules
 
 MB = 1024 * 1024
 ZEROS = 12
@@ -404,7 +404,9 @@ def test_what_was_let_in_unmeasured_is_noted() -> None:
 
 
 def test_counting_that_takes_too_long_has_measured_nothing() -> None:
-    found = surveyor.survey_archive(io.BytesIO(bomb()), "application/zip", UnpackMeter(100 * MB, True, Deadline(-1)))
+    found = inspect_archive.inspect_archive(
+        io.BytesIO(bomb()), "application/zip", UnpackMeter(100 * MB, True, Deadline(-1))
+    )
     assert found.facts()["archive_not_measured"] == "unpacking it took too long"
 
 

@@ -13,7 +13,7 @@ from tests import minimal_files, samples
 from tests.hostile.files.archives import zip64_of_absurd_size
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats import type_refinement
-from windlass.processing.formats.archives import surveyor
+from windlass.processing.formats.archives import inspect_archive
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 from windlass.processing.formats.documents import compound_file, email_message, pdf, zip_types
 from windlass.processing.formats.pictures import bitmaps, exif, icc
@@ -134,7 +134,7 @@ def test_bitmaps() -> None:
 
 
 def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
-    seen = surveyor.survey_archive(
+    seen = inspect_archive.inspect_archive(
         io.BytesIO(zip64_of_absurd_size()), "application/zip", UnpackMeter(MB, True, Deadline())
     )
     assert (seen.entries, seen.overlapping, seen.unpacked) == (3, 3, 3 * (2**63 - 1))

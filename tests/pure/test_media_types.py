@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from windlass.kernel import type_tables
+from windlass.kernel import media_type_tables
+from windlass.kernel.media_type_aliases import ALIAS_SOURCES, ALIASES
 from windlass.kernel.media_types import (
     canonical,
     contradicts,
@@ -14,7 +15,6 @@ from windlass.kernel.media_types import (
     of_filename,
     usual_extension,
 )
-from windlass.kernel.type_aliases import ALIAS_SOURCES, ALIASES
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -145,8 +145,13 @@ def test_the_table_of_aliases_is_one() -> None:
     assert not set(names) & {kind for kind, _, _ in ALIAS_SOURCES}
     assert all(source for _, source, _ in ALIAS_SOURCES)
     assert [*ALIAS_SOURCES] == sorted(ALIAS_SOURCES)
-    in_tables = {*type_tables.SIGNED, *type_tables.TEXT, *type_tables.CONTAINERS, *type_tables.ALTERNATIVE_CONTENT}
-    assert not (in_tables | set(type_tables.EXTENSIONS.values())) & ALIASES.keys()
+    in_tables = {
+        *media_type_tables.SIGNED,
+        *media_type_tables.TEXT,
+        *media_type_tables.CONTAINERS,
+        *media_type_tables.ALTERNATIVE_CONTENT,
+    }
+    assert not (in_tables | set(media_type_tables.EXTENSIONS.values())) & ALIASES.keys()
 
 
 @pytest.mark.parametrize(
@@ -215,5 +220,5 @@ def test_the_ending_that_a_type_usually_has(kind: str, ending: str | None) -> No
 
 
 def test_a_usual_ending_claims_its_type() -> None:
-    for kind, ending in type_tables.USUAL_EXTENSIONS.items():
+    for kind, ending in media_type_tables.USUAL_EXTENSIONS.items():
         assert of_filename(f"a.{ending}") == kind or ending == "ts"

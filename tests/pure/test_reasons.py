@@ -25,15 +25,14 @@ FOR_OTHERS = frozenset(
         "files/store_breaker.py",  # a number of ours
         "http/downloads/object_streaming.py",  # StoreError: goes to the log
         "http/downloads/zip_archives.py: StoreError",
-        "processing/formats/archives/surveyor.py",  # BadZip: a sentence of ours
         "processing/formats/archives/decompressors.py: ValueError",  # made a sentence of ours in the same module
         "processing/formats/text/xml_events.py",  # the number of a line
         "processing/registry.py",  # BrokenStep: who runs the server reads it
         "processing/sandbox/channel.py",  # InvalidMessage: goes to the log
         "processing/scanners/clamd.py",  # ScannerAway: goes to the log and to `windlass check`
-        "processing/malware_scan.py",  # BrokenScanner: who runs the server reads it; and a number of ours
+        "processing/scanners/configured_scanner.py",  # BrokenScanner: who runs the server reads it; a number of ours
         "protocols/json_fields.py",  # a problem of ours, with the field's name
-        "protocols/s3multipart/parse.py",
+        "protocols/s3multipart.py",
     }
 )
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.archive_samples import block_before_directory, end_of, in_comment, signed, with_zip64
-from windlass.processing.formats.archives import zip_content, zip_directory
+from windlass.processing.formats.archives import zip_directory
+from windlass.processing.formats.documents import zip_package
 
 Zip = Callable[[bytes], bytes]
 
@@ -50,7 +51,7 @@ def test_there_is_one_directory(changed: Zip) -> None:
     file = io.BytesIO(content)
     found = zip_directory.directories(file)[0]
     for member in zip_directory.members(file, found):
-        assert zip_content.read_start(file, member, 4) == b"Haul"
+        assert zip_package.read_start(file, member, 4) == b"Haul"
     assert zip_directory.contradiction(found, 2) == ""
     assert "2 entries" in zip_directory.contradiction(found, 3)
 

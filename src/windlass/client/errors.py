@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from windlass.client.sans_io import Response
+from windlass.client.effects import Response
 
 
 class WindlassError(Exception):
@@ -86,7 +86,6 @@ _KINDS: Mapping[int, type[Refused]] = {
 
 
 def error_of(response: Response) -> Refused:
-    """Return the error for a response that is not a success."""
     problem = problem_of(response)
     message = problem.get("detail") or problem.get("title") or _phrase(response.status)
     kind = _KINDS.get(response.status, ServerFailed if response.status >= 500 else Refused)

@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from windlass.client.effects import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, send
 from windlass.client.errors import GaveUp, WindlassError, error_of
-from windlass.client.sans_io import ConnectionFailure, Flow, Outcome, Request, Response, Sleep, send
 from windlass.client.server import Server
 
 #: The server did not process the request; the same request may succeed later.

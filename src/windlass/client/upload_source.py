@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from windlass.client.effects import BLOCK_SIZE
 from windlass.client.errors import SourceChanged
-from windlass.client.sans_io import BLOCK_SIZE
 
 Readable = str | os.PathLike[str] | BinaryIO
 
@@ -116,5 +116,6 @@ class SourceBody:
         return block
 
     def report_sent(self, done: int) -> None:
+        """Note that ``done`` bytes of the body have been handed to the connection."""
         self.has_sent_bytes = True
         self._report(self._offset + done)

@@ -2,7 +2,7 @@
 
 from windlass.conf.loading import get, reload
 from windlass.conf.reader import BadSetting
-from windlass.conf.settings import MB, Settings
+from windlass.conf.setting_definitions import MB, Settings
 from windlass.conf.stores import default_store, known_stores, named_stores, store_settings
 
 __all__ = [

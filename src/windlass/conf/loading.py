@@ -6,7 +6,7 @@ from typing import Any
 
 from windlass.conf import reader
 from windlass.conf.reader import BadSetting
-from windlass.conf.settings import Settings
+from windlass.conf.setting_definitions import Settings
 from windlass.conf.stores import check_stores
 
 _current: Settings | None = None

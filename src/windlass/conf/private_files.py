@@ -7,7 +7,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from windlass.conf.settings import Settings
+from windlass.conf.setting_definitions import Settings
 
 _OTHERS = 0o077
 #: Permission to access files in a directory whose names are known, without listing it.

@@ -47,37 +47,19 @@ class StepState(models.TextChoices):
     FAILED = "failed"  # failed, with the reason
 
 
+_ENDED_UPLOADS = (UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED)
 UPLOAD_TRANSITIONS: Mapping[UploadStatus, frozenset[UploadStatus]] = {
-    UploadStatus.ACTIVE: frozenset(
-        {
-            UploadStatus.ASSEMBLING,
-            UploadStatus.COMPLETED,
-            UploadStatus.FAILED,
-            UploadStatus.CANCELLED,
-            UploadStatus.EXPIRED,
-        }
-    ),
-    UploadStatus.ASSEMBLING: frozenset(
-        {UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED}
-    ),
-    UploadStatus.COMPLETED: frozenset(),
-    UploadStatus.FAILED: frozenset(),
-    UploadStatus.CANCELLED: frozenset(),
-    UploadStatus.EXPIRED: frozenset(),
+    UploadStatus.ACTIVE: frozenset({*_ENDED_UPLOADS, UploadStatus.ASSEMBLING}),
+    UploadStatus.ASSEMBLING: frozenset(_ENDED_UPLOADS),
+    **dict.fromkeys(_ENDED_UPLOADS, frozenset()),
 }
 
+#: Statuses from which a file may be processed from the start again.
+ENDED_FILES = (FileStatus.READY, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.FAILED)
 FILE_TRANSITIONS: Mapping[FileStatus, frozenset[FileStatus]] = {
     FileStatus.PENDING: frozenset({FileStatus.PROCESSING, FileStatus.FAILED, FileStatus.RELEASED}),
-    FileStatus.PROCESSING: frozenset(
-        {
-            FileStatus.PENDING,  # it waits for an unavailable service
-            FileStatus.READY,
-            FileStatus.REJECTED,
-            FileStatus.QUARANTINED,
-            FileStatus.FAILED,
-            FileStatus.RELEASED,
-        }
-    ),
+    # PENDING: it waits for an unavailable service.
+    FileStatus.PROCESSING: frozenset({*ENDED_FILES, FileStatus.PENDING, FileStatus.RELEASED}),
     # A postponed step that runs later may still reject the file.
     FileStatus.READY: frozenset({FileStatus.PENDING, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.RELEASED}),
     FileStatus.REJECTED: frozenset({FileStatus.PENDING, FileStatus.RELEASED}),
@@ -87,15 +69,9 @@ FILE_TRANSITIONS: Mapping[FileStatus, frozenset[FileStatus]] = {
 }
 
 
-#: Statuses from which a file may be processed from the start again.
-ENDED_FILES = (FileStatus.READY, FileStatus.REJECTED, FileStatus.QUARANTINED, FileStatus.FAILED)
-
-
 def upload_statuses_before(target: UploadStatus) -> list[UploadStatus]:
-    """The statuses that may change to ``target``."""
     return [status for status, targets in UPLOAD_TRANSITIONS.items() if target in targets]
 
 
 def file_statuses_before(target: FileStatus) -> list[FileStatus]:
-    """The statuses that may change to ``target``."""
     return [status for status, targets in FILE_TRANSITIONS.items() if target in targets]

@@ -41,31 +41,25 @@ async def parsed_body(
         yield parsed
 
 
-async def parse_body(head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int) -> T:
+async def parse_body(head: Head, body: ByteSource, parse: Callable[[bytes], T], limit: int = SMALL) -> T:
     """As ``parsed_body``, for a result that is small."""
     async with parsed_body(head, body, parse, limit) as parsed:
         return parsed
 
 
-async def read_body(head: Head, body: ByteSource, limit: int) -> bytes:
-    """A small body. Raises BodyTooLarge above ``limit`` bytes, ClientGone, ReceiveTimeout."""
-    return await _read(head, body, limit, None, None)
-
-
 async def _parse_in_thread(parse: Callable[[bytes], T], body: bytes) -> T:
-    """Always in the same thread: parsing takes several times the body's size for a moment, and the C library keeps
-    what a thread has freed for that thread. More threads would not be faster, because parsing holds the GIL."""
     return await asyncio.get_running_loop().run_in_executor(_parser_thread(), parse, body)
 
 
 @lru_cache(maxsize=1)
 def _parser_thread() -> ThreadPoolExecutor:
+    """One thread for all: parsing takes several times the body's size for a moment, and the C library keeps what a
+    thread has freed for that thread. More threads would not be faster, because parsing holds the GIL."""
     return ThreadPoolExecutor(1, thread_name_prefix="windlass-decoder")
 
 
-async def _read(head: Head, body: ByteSource, limit: int, too_large: Problem | None, share: Share | None) -> bytes:
-    """With a share of the memory budget, a body that is not small waits on disk until it is complete: a slow client
-    holds no memory."""
+async def _read(head: Head, body: ByteSource, limit: int, too_large: Problem | None, share: Share) -> bytes:
+    """A body that is not small waits on disk until it is complete: a slow client holds no memory."""
     refusal = too_large or BodyTooLarge(f"This call takes at most {limit // 1024} KiB of JSON.", limit=limit)
     if (heads.body_length(head) or 0) > limit:
         raise refusal
@@ -78,11 +72,11 @@ async def _read(head: Head, body: ByteSource, limit: int, too_large: Problem | N
             if size > limit:
                 raise refusal
             pieces.append(buffer)
-            if share is not None and size > SMALL:
+            if size > SMALL:
                 file = file or stack.enter_context(await in_thread(_temporary_file))
                 await in_thread(file.writelines, pieces)
                 pieces = []
-        if share is None or file is None:
+        if file is None:
             return b"".join(pieces)
         await share.grow(size)
         return await in_thread(_content, file)

@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections
 
 from windlass import conf
 from windlass.operations import verify
-from windlass.operations.cleanup import housekeeping, sweep
+from windlass.operations.sweep import housekeeping, sweep
 from windlass.operations.wal_checkpoint import Checkpointer
 
 log = structlog.get_logger(__name__)

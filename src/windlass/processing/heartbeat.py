@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 import structlog
 from django.db import DatabaseError
@@ -36,9 +35,7 @@ class Heartbeat:
         _renewer.add(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _renewer.remove(self)
 
 

@@ -9,11 +9,10 @@ from enum import StrEnum
 from typing import Literal
 
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, UnsupportedMediaType
-from windlass.protocols import media_types
-from windlass.protocols.heads import effective_method
+from windlass.protocols import media_types, structured_fields
+from windlass.protocols.heads import effective_method, media_type
+from windlass.protocols.ietf import NEWEST, OLDEST
 from windlass.protocols.intents import Head
-from windlass.protocols.rufh import structured_fields
-from windlass.protocols.rufh.interop import NEWEST, OLDEST
 
 
 class Dialect(StrEnum):
@@ -64,10 +63,10 @@ def resumable_dialect(head: Head) -> ResumableDialect | None:
     HEAD, DELETE and OPTIONS are tus if they have Tus-Resumable, PATCH and POST also if their media type is that of tus.
     Never raises.
     """
-    method, media_type = effective_method(head), _media_type(head)
+    method, content_type = effective_method(head), media_type(head)
     if "tus-resumable" in head.headers:
         return Dialect.TUS
-    if method in ("POST", "PATCH") and media_type == media_types.TUS:
+    if method in ("POST", "PATCH") and content_type == media_types.TUS:
         return Dialect.TUS
     if _is_plain_with_completeness(head):
         return None
@@ -80,18 +79,14 @@ def resumable_dialect(head: Head) -> ResumableDialect | None:
 
 def require_whole_body(head: Head) -> None:
     """Raises BadRequest for a plain upload that declares its body to be only a part of the file."""
-    complete, incomplete = (
-        structured_fields.boolean(head, "Upload-Complete"),
-        structured_fields.boolean(head, "Upload-Incomplete"),
-    )
-    if incomplete is True:
+    if structured_fields.boolean(head, "Upload-Incomplete") is True:
         raise BadRequest(
             "Upload-Incomplete: ?1 belongs to a version of the IETF's resumable uploads that is not supported; "
             f"supported are the interop versions {OLDEST} to {NEWEST}, with Upload-Complete. Send the whole file with "
             "Upload-Incomplete: ?0, or resume uploads in one of those versions or with tus 1.0.0.",
             field="Upload-Incomplete",
         )
-    if complete is False:
+    if structured_fields.boolean(head, "Upload-Complete") is False:
         raise BadRequest(
             f"Upload-Complete: ?0 cannot be used with a form, which is always a whole upload. {SUPPORTED}.",
             field="Upload-Complete",
@@ -102,28 +97,28 @@ def _is_plain_with_completeness(head: Head) -> bool:
     """Whether a plain upload declares completeness: old clients (interop version 3) and forms of browsers do."""
     if effective_method(head) not in ("POST", "PUT"):
         return False
-    is_form = _media_type(head) == media_types.FORM and "upload-complete" in head.headers
+    is_form = media_type(head) == media_types.FORM and "upload-complete" in head.headers
     return is_form or ("upload-incomplete" in head.headers and "upload-complete" not in head.headers)
 
 
 def _refuse_mixed_protocols(head: Head) -> None:
     """Raises BadRequest for fields that mean one thing in one protocol and another in the other."""
-    method, media_type = effective_method(head), _media_type(head)
+    method, content_type = effective_method(head), media_type(head)
     ietf_fields = sorted(_IETF_FIELDS & head.headers.keys())
     if method == "OPTIONS":
         return
-    if "tus-resumable" in head.headers and (ietf_fields or media_type == media_types.IETF):
+    if "tus-resumable" in head.headers and (ietf_fields or content_type == media_types.IETF):
         what = ietf_fields[0] if ietf_fields else media_types.IETF
         raise BadRequest(f"{what} and Tus-Resumable belong to two different protocols. {SUPPORTED}.")
-    if "upload-complete" in head.headers and media_type == media_types.TUS:
-        raise BadRequest(f"Upload-Complete cannot be used with a body of the type {media_type}. {SUPPORTED}.")
-    if method == "POST" and media_type == media_types.IETF and "upload-complete" not in head.headers:
-        raise BadRequest(f"A creation with a body of the type {media_type} needs Upload-Complete. {SUPPORTED}.")
+    if "upload-complete" in head.headers and content_type == media_types.TUS:
+        raise BadRequest(f"Upload-Complete cannot be used with a body of the type {content_type}. {SUPPORTED}.")
+    if method == "POST" and content_type == media_types.IETF and "upload-complete" not in head.headers:
+        raise BadRequest(f"A creation with a body of the type {content_type} needs Upload-Complete. {SUPPORTED}.")
 
 
 def _refuse_protocol_fields(head: Head) -> None:
     stray = sorted((_PROTOCOL_FIELDS - _fields_of_whole_upload(head)) & head.headers.keys())
-    if stray or _media_type(head) == media_types.IETF:
+    if stray or media_type(head) == media_types.IETF:
         what = ", ".join(stray) or media_types.IETF
         raise BadRequest(f"The request carries {what} but is not a request of a resumable upload. {SUPPORTED}.")
 
@@ -133,13 +128,13 @@ def _fields_of_whole_upload(head: Head) -> frozenset[str]:
     stated = {name: structured_fields.boolean(head, name) for name in ("Upload-Complete", "Upload-Incomplete")}
     if stated["Upload-Incomplete"] is False:
         return frozenset({"upload-incomplete", "upload-draft-interop-version", "upload-length"})
-    if stated["Upload-Complete"] is True and _media_type(head) == media_types.FORM:
+    if stated["Upload-Complete"] is True and media_type(head) == media_types.FORM:
         return frozenset({"upload-complete", "upload-draft-interop-version", "upload-length"})
     return frozenset()
 
 
 def _plain_dialect(method: str, head: Head) -> PlainDialect:
-    is_form = _media_type(head) == media_types.FORM
+    is_form = media_type(head) == media_types.FORM
     match method:
         case "POST":
             return Dialect.FORM if is_form else Dialect.RAW
@@ -149,7 +144,3 @@ def _plain_dialect(method: str, head: Head) -> PlainDialect:
             return Dialect.RAW
         case _:
             raise MethodNotAllowed(f"No upload protocol has the method {method[:20]!r}. {SUPPORTED}.")
-
-
-def _media_type(head: Head) -> str | None:
-    return media_types.parse(head.headers.get("content-type"))

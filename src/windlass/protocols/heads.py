@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from windlass.kernel.errors import BadRequest, UnsupportedMediaType
+from windlass.protocols import media_types
 from windlass.protocols.intents import Head
 
 _DIGITS = re.compile(r"[0-9]+")
@@ -15,6 +16,11 @@ _LARGEST = 10**30
 def effective_method(head: Head) -> str:
     """Return the method in upper case; ``X-HTTP-Method-Override`` replaces the real one (tus 1.0.0, "Headers")."""
     return (head.headers.get("x-http-method-override", "").strip() or head.method).upper()
+
+
+def media_type(head: Head) -> str | None:
+    """Return the Content-Type without its parameters; None if it is absent or malformed."""
+    return media_types.parse(head.headers.get("content-type"))
 
 
 def number(head: Head, field: str) -> int | None:

@@ -43,7 +43,7 @@ MAX_LISTED_CHUNKS = 1000
 #: A request that sends a chunk is stopped for another one if its client has sent nothing for this long (seconds).
 SILENT_SECONDS = 1.0
 
-keeper = leases.LeaseKeeper(files.unrequested_chunks, files.renew_chunk_claims)
+keeper = leases.LeaseKeeper(files.CHUNK_CLAIMS.unrequested, files.CHUNK_CLAIMS.renew)
 _incremental_hashes: dict[asyncio.AbstractEventLoop, IncrementalHashes] = {}
 
 
@@ -173,7 +173,7 @@ async def _claim_when_free(
         if monotonic() > deadline:
             raise UploadLocked(f"Another request is sending chunk {intent.index} and has not ended. Try again shortly.")
         if not keeper.request_stop(claim.id):
-            await in_transaction(files.request_chunk, claim)
+            await in_transaction(files.CHUNK_CLAIMS.request, claim.id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
 

@@ -61,8 +61,8 @@ class LeaseKeeper:
     ``unrequested(holder)`` and ``renew(holder, seconds)`` belong to the rows whose columns the leases are.
     """
 
-    unrequested: Callable[[str], Collection[uuid.UUID]] = files.unrequested_leases
-    renew: Callable[[str, float], int] = files.renew_leases
+    unrequested: Callable[[str], Collection[uuid.UUID]] = files.UPLOAD_LEASES.unrequested
+    renew: Callable[[str, float], int] = files.UPLOAD_LEASES.renew
     #: The server is stopping, and asked all holders to stop for that reason.
     stopping: bool = False
     _stop_requests: dict[uuid.UUID, Callable[[], object]] = field(default_factory=dict)
@@ -151,32 +151,35 @@ class ActiveWriters:
         finally:
             self._streaming.discard(upload_id)
 
-    async def stop_and_wait(self, upload_id: uuid.UUID) -> bool:
-        """Ask the current writers to stop and wait for their end. False if there were none.
+    async def arrived(self, upload_id: uuid.UUID) -> list[asyncio.Event]:
+        """Return the ends of the writers that arrived before this call and are active.
 
-        Raises UploadLocked after WAIT_SECONDS.
+        Call this before the session is loaded: one of them may commit and end while it is loaded, and what was loaded
+        is then out of date.
         """
-        await _let_earlier_requests_register()
-        deadline, active = monotonic() + WAIT_SECONDS, list(self._ended.get(upload_id, ()))
-        for ended in active:
+        for _ in range(10):  # a head on a new connection is read some rounds later: accept, read, parse, start
+            await asyncio.sleep(0)
+        return list(self._ended.get(upload_id, ()))
+
+    async def stop_and_wait(self, upload_id: uuid.UUID, arrived: Collection[asyncio.Event]) -> None:
+        """Ask these writers to stop and wait for their end. Raises UploadLocked after WAIT_SECONDS."""
+        deadline = monotonic() + WAIT_SECONDS
+        for ended in arrived:
             while not ended.is_set():
                 if monotonic() > deadline:
                     raise UploadLocked(_NOT_RELEASED)
                 keeper.request_stop(upload_id)
                 await _wait_at_most(ended, 0.05)
-        return bool(active)
 
-    async def wait_for_commits(self, upload_id: uuid.UUID) -> bool:
-        """Wait a short time for the current writers to commit, without stopping them. False if there were none."""
-        await _let_earlier_requests_register()
-        began, active = monotonic(), list(self._ended.get(upload_id, ()))
-        for ended in active:
+    async def wait_for_commits(self, upload_id: uuid.UUID, arrived: Collection[asyncio.Event]) -> None:
+        """Wait a short time for these writers to commit, without stopping them."""
+        began = monotonic()
+        for ended in arrived:
             while not ended.is_set():
                 longest = RECEIVING_WAIT_SECONDS if upload_id in self._streaming else COMMIT_WAIT_SECONDS
                 if monotonic() - began > longest:
                     break
                 await _wait_at_most(ended, 0.02)
-        return bool(active)
 
 
 writers = ActiveWriters()
@@ -194,23 +197,13 @@ async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:
     pause = 0.01
     while monotonic() < deadline:
         if not keeper.request_stop(upload_id):
-            await in_transaction(files.request_lease, upload_id)
+            await in_transaction(files.UPLOAD_LEASES.request, upload_id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
         lease = await in_transaction(take_lease, upload_id)
         if lease is not None:
             return lease
     raise UploadLocked(_NOT_RELEASED)
-
-
-async def _let_earlier_requests_register() -> None:
-    """Give requests that arrived before this one on new connections the rounds of the event loop that they need.
-
-    The head of a request on a new connection is read some rounds later than that of one on a kept-open connection:
-    accept, read, parse, start.
-    """
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 
 from windlass.executors import in_database, in_thread, in_transaction
@@ -105,12 +106,13 @@ async def query(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> Outcom
     A writer is asked to stop first, so that the next append is not refused; not the writer of an upload of another
     dialect, which cannot be appended to in this one. Raises NotFound, UploadGone, UploadLocked.
     """
+    writers = await leases.writers.arrived(upload_id)
     session = await in_database(find_living_session, upload_id, caller)
     if session.parts is not None:
         if session.status == files.UploadStatus.ACTIVE:
             concatenation.start(upload_id)
     elif session.dialect == dialect:
-        session = await _without_writer(session, caller)
+        session = await _without_writer(session, caller, writers)
     return Outcome(state_of(session))
 
 
@@ -135,9 +137,12 @@ async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
         await fail_session(session, reason)
 
 
-async def _without_writer(session: files.UploadSession, caller: Caller) -> files.UploadSession:
-    """Return the session once nobody writes to it any more, in this process or in another one."""
-    if await leases.writers.stop_and_wait(session.id):
+async def _without_writer(
+    session: files.UploadSession, caller: Caller, writers: Collection[asyncio.Event]
+) -> files.UploadSession:
+    """Return the session once nobody writes to it any more, in this process (``writers``) or in another one."""
+    if writers:
+        await leases.writers.stop_and_wait(session.id, writers)
         session = await in_database(find_living_session, session.id, caller)
     if session.status != files.UploadStatus.ACTIVE or not session.lease_holder:
         return session

@@ -22,7 +22,7 @@ from windlass.files import quota
 from windlass.files.api import Blob, FileAsset, FileStatus
 from windlass.http.file_records import file_record
 from windlass.kernel.clock import now, rfc3339
-from windlass.operations import cleanup
+from windlass.operations import sweep
 from windlass.storage.contract import ObjectMissing
 
 
@@ -74,7 +74,7 @@ def swept(*arguments: str) -> dict[str, tuple[int, int]]:
     return {each["what"]: (each["count"], each["bytes_freed"]) for each in found if each["count"]}
 
 
-def test_a_profile_says_when_its_files_end(with_profile: Callable[[str], None]) -> None:
+def test_a_profile_sets_expiry_and_release_of_its_files(with_profile: Callable[[str], None]) -> None:
     with_profile("retention_days = 30\nrelease_after_days = 0.5")
     before = now()
     asset = arrived(b"for a while")
@@ -89,12 +89,12 @@ def test_a_profile_says_when_its_files_end(with_profile: Callable[[str], None]) 
 
 
 @pytest.mark.slow
-def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
+def test_the_sweep_deletes_and_releases_files_past_their_time() -> None:
     ended, due, both, kept = (processed(opaque(), f"{name}.bin") for name in "abcd")
     ended, due = past(ended, expires_at=1), past(due, release_at=1)
     both = past(both, expires_at=1, release_at=2)
     kept = past(kept, expires_at=-1, release_at=-1)
-    report = cleanup.sweep()
+    report = sweep.sweep()
     assert (report.counts["files_deleted"], report.counts["files_released"], report.bytes_freed, report.failed) == (
         2,
         1,
@@ -104,11 +104,11 @@ def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
     assert {asset.id for asset in FileAsset.objects.all()} == {due.id, kept.id}
     assert [is_stored(asset.blob.key) for asset in (ended, due, both, kept)] == [False, False, False, True]
     assert FileAsset.objects.get(id=due.id).status == FileStatus.RELEASED
-    assert cleanup.sweep().counts["files_released"] == 0
+    assert sweep.sweep().counts["files_released"] == 0
 
 
 @pytest.mark.parametrize(("retained", "ends_in"), [(0, 7), (3, 3), (30, 7)])
-def test_a_released_file_goes_when_its_profile_says(
+def test_a_released_file_expires_as_its_profile_says(
     with_profile: Callable[[str], None], retained: int, ends_in: int
 ) -> None:
     """Whoever released it, and no later than it would have gone anyway."""
@@ -120,11 +120,11 @@ def test_a_released_file_goes_when_its_profile_says(
     assert asset.expires_at is not None
     assert abs(asset.expires_at - before - timedelta(days=ends_in)) < timedelta(minutes=5)
     past(asset, expires_at=1)
-    assert cleanup.sweep().counts["files_deleted"] == 1
+    assert sweep.sweep().counts["files_deleted"] == 1
 
 
 @pytest.mark.slow
-def test_shared_bytes_are_counted_when_they_go() -> None:
+def test_a_dry_run_counts_shared_bytes_with_their_last_reference() -> None:
     content = opaque()
     first = processed(content, "a.bin")
     second = processed(content, "b.bin", owner=first.owner)
@@ -136,15 +136,15 @@ def test_shared_bytes_are_counted_when_they_go() -> None:
     assert swept() == {}
 
 
-def test_a_file_that_is_being_worked_on_goes_too() -> None:
+def test_a_file_in_processing_is_released_too() -> None:
     asset = past(received(b"not begun", "a.txt"), release_at=1)
-    cleanup.sweep()
+    sweep.sweep()
     asset.refresh_from_db()
     assert asset.status == FileStatus.RELEASED
 
 
 @pytest.mark.slow
-def test_counts_of_references_are_put_right() -> None:
+def test_wrong_reference_counts_are_corrected() -> None:
     asset = processed(b"counted", "a.txt")
     blob = Blob.objects.get(owner=asset.owner)
     Blob.objects.filter(id=blob.id).update(references=7)
@@ -160,19 +160,19 @@ def test_counts_of_references_are_put_right() -> None:
 
 
 @pytest.mark.slow
-def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
+def test_wrong_quota_accounts_are_corrected(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
     asset = arrived(b"12345")
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
     quota.OwnerAccount.objects.filter(owner=asset.owner).update(bytes_used=500, files_reserved=2)
     assert swept("--dry-run") == {"wrong quota accounts": (1, 0)}
-    assert cleanup.housekeeping().counts["quotas_corrected"] == 1
+    assert sweep.housekeeping().counts["quotas_corrected"] == 1
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
     assert swept() == {}
 
 
 @pytest.mark.slow
-def test_a_dry_run_leaves_every_object() -> None:
+def test_a_dry_run_deletes_no_object() -> None:
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(b"orphan"), 6)
     os.utime(conf.get().media_directory / key, (0, 0))

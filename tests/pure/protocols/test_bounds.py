@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from windlass.kernel.errors import BadRequest, MetadataTooLarge
-from windlass.protocols import description_fields, form, raw, rufh, s3multipart, tus
+from windlass.protocols import description_fields, ietf, raw, s3multipart, tus
+from windlass.protocols.form_fields import FormFields
 from windlass.protocols.intents import Concatenate, Head
-from windlass.protocols.tus import concat
 
 LIMIT = description_fields.MAX_METADATA
 VERSION = {"tus-resumable": "1.0.0"}
@@ -44,12 +44,12 @@ def _final(size: int) -> Any:
 
 def _ietf(size: int) -> Any:
     fields = {"upload-complete": "?0", "upload-metadata": header_of(size)}
-    return rufh.parse(Head("POST", "/files", fields), None)
+    return ietf.parse(Head("POST", "/files", fields), None)
 
 
 def _ietf_query(size: int) -> Any:
     fields = {"upload-complete": "?0", "upload-metadata": header_of(size // 2)}
-    return rufh.parse(Head("POST", "/files", fields, {"metadata": object_of(size - size // 2)}), None)
+    return ietf.parse(Head("POST", "/files", fields, {"metadata": object_of(size - size // 2)}), None)
 
 
 def _raw(size: int) -> Any:
@@ -57,8 +57,7 @@ def _raw(size: int) -> Any:
 
 
 def _form_query(size: int) -> Any:
-    headers = {"content-type": "multipart/form-data; boundary=x"}
-    return form.parse(Head("POST", "/files", headers, {"metadata": object_of(size)}))
+    return FormFields({"metadata": object_of(size)})
 
 
 def _s3_params(size: int) -> Any:
@@ -89,17 +88,17 @@ def urls(*uploads: int) -> str:
 
 
 def test_a_concatenation_has_an_end_and_repeats_cost_little() -> None:
-    most = range(concat.MAX_PARTS)
-    assert concat.parse(urls(*most)) == tuple(uuid.UUID(int=number) for number in most)
+    most = range(tus.MAX_PARTS)
+    assert tus.parse_concat(urls(*most)) == tuple(uuid.UUID(int=number) for number in most)
     begun = time.process_time()
-    named = concat.parse("final;" + f"/uploads/{uuid.UUID(int=7)} " * concat.MAX_NAMES)
+    named = tus.parse_concat("final;" + f"/uploads/{uuid.UUID(int=7)} " * tus.MAX_NAMES)
     assert named is not None
-    assert len(named) == concat.MAX_NAMES
+    assert len(named) == tus.MAX_NAMES
     assert set(named) == {uuid.UUID(int=7)}
     assert time.process_time() - begun < 1, "each repeat is read anew"
-    for header in (urls(*range(concat.MAX_PARTS + 1)), f"{urls(1)} " + "/uploads/x " * concat.MAX_NAMES):
+    for header in (urls(*range(tus.MAX_PARTS + 1)), f"{urls(1)} " + "/uploads/x " * tus.MAX_NAMES):
         with pytest.raises(BadRequest, match=r"Join them in several steps"):
-            concat.parse(header)
+            tus.parse_concat(header)
 
 
 def test_repeats_are_kept_in_their_order() -> None:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windlass.kernel.errors import BadRequest, MethodNotAllowed, Problem, UnsupportedMediaType
-from windlass.protocols import form, raw, rufh, tus
+from windlass.protocols import form_parser, ietf, raw, tus
 from windlass.protocols.dialects import Dialect, recognise_dialect, resumable_dialect
+from windlass.protocols.form_fields import FormFields
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Discover, Head, Query
 
@@ -167,9 +168,10 @@ def refusal(head: Head, upload_id: uuid.UUID | None, name: str | None) -> Proble
             case Dialect.TUS:
                 assert isinstance(tus.parse(head, upload_id), Create | Append | Concatenate | Query | Abort | Discover)
             case Dialect.IETF:
-                assert isinstance(rufh.parse(head, upload_id), Create | Append | Query | Abort | Discover)
+                assert isinstance(ietf.parse(head, upload_id), Create | Append | Query | Abort | Discover)
             case Dialect.FORM:
-                form.parse(head)
+                form_parser.parser_of(head)
+                FormFields(head.query)
             case Dialect.RAW:
                 assert raw.parse(head, name).is_whole_file
     except Problem as problem:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import windlass.files.models.asset
+import windlass.files.models
 from django.db import migrations
 
 from windlass.kernel.filenames import comparable
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='fileasset',
             name='search_name',
-            field=windlass.files.models.asset.SearchName(blank=True, default='', editable=False),
+            field=windlass.files.models.SearchName(blank=True, default='', editable=False),
         ),
         migrations.RunPython(fill, migrations.RunPython.noop),
     ]

@@ -9,9 +9,8 @@ from starlette.responses import Response
 from windlass.accounts.api import CREATE_UPLOAD
 from windlass.http.endpoints import BINARY, Content, header, query
 from windlass.http.file_records import FileRecord, new_file_record
-from windlass.http.uploads import file_forms, ietf, tus
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import created_file_response
+from windlass.http.uploads import file_forms, resumable
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, created_file_response
 from windlass.protocols import raw
 from windlass.protocols.dialects import Dialect, recognise_dialect
 from windlass.protocols.intents import Reply
@@ -24,8 +23,7 @@ endpoints = UploadEndpoints("Files", CREATE_UPLOAD)
 def _put(path: str, name: str, summary: str) -> None:
     """Declare a PUT of the file's bytes."""
     endpoints.upload(
-        "PUT",
-        path,
+        f"PUT {path}",
         name=name,
         summary=summary,
         parameters=(query("filename", "Where the path has no name."), *file_forms.FIELDS_IN_QUERY),
@@ -35,8 +33,7 @@ def _put(path: str, name: str, summary: str) -> None:
 
 
 @endpoints.upload(
-    "POST",
-    "/files",
+    "POST /files",
     name="create_file",
     summary="Take a new file, in whatever dialect the client speaks",
     description=(
@@ -57,9 +54,7 @@ def _put(path: str, name: str, summary: str) -> None:
         header("Repr-Digest", "Of the whole file, in the IETF's protocol (RFC 9530)."),
         header("Upload-Draft-Interop-Version", "Of the IETF's draft.", "integer"),
     ),
-    body=Content(
-        {"multipart/form-data": file_forms.FORM, "application/octet-stream": BINARY, "*/*": BINARY},
-    ),
+    body=Content({"multipart/form-data": file_forms.FORM, "application/octet-stream": BINARY, "*/*": BINARY}),
     replies={
         201: (
             "The record of the file; for a resumable upload `Location: /uploads/{id}`, "
@@ -71,10 +66,8 @@ def _put(path: str, name: str, summary: str) -> None:
 )
 async def create_file(upload: UploadRequest) -> Response | Reply:
     match recognise_dialect(upload.head):
-        case Dialect.TUS:
-            return await tus.create(upload)
-        case Dialect.IETF:
-            return await ietf.create(upload)
+        case (Dialect.TUS | Dialect.IETF) as dialect:
+            return await resumable.create(upload, dialect)
         case Dialect.FORM:
             return await file_forms.receive(upload, always_list=False)
         case Dialect.RAW:
@@ -92,7 +85,7 @@ async def receive_raw_body(upload: UploadRequest) -> Response:
     try:
         await whole.receive(upload.body)
         record = await whole.finish(upload.request_id, new_file_record)
-    except BaseException:
+    except BaseException:  # also where the request is cancelled: bytes without a record are not kept
         await asyncio.shield(whole.discard())
         raise
     return created_file_response(record)

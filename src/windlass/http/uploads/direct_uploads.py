@@ -17,7 +17,6 @@ from uuid import UUID
 
 from ninja import Schema
 from pydantic import Field
-from starlette.responses import Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
@@ -25,11 +24,11 @@ from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.http import json_bodies
 from windlass.http.endpoints import query
-from windlass.http.schemas import ReplyModel
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import response_of
+from windlass.http.json_models import ReplyModel
+from windlass.http.upload_status import file_of
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel import urls
-from windlass.kernel.errors import Conflict, Problem, UploadGone
+from windlass.kernel.errors import Conflict
 from windlass.kernel.principals import Caller
 from windlass.protocols import s3multipart as protocol
 from windlass.protocols.dialects import Dialect
@@ -40,7 +39,7 @@ from windlass.receiving import direct_upload
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class StraightUploadIn(Schema):
+class DirectUploadIn(Schema):
     filename: str
     type: str | None = Field(None, description="What the client takes the file for.")
     metadata: dict[str, Any] = Field(
@@ -50,13 +49,13 @@ class StraightUploadIn(Schema):
     )
 
 
-class StraightUploadOut(ReplyModel):
+class DirectUploadOut(ReplyModel):
     key: str
     uploadId: UUID
     bucket: str
 
 
-class StraightRequestOut(ReplyModel):
+class DirectRequestOut(ReplyModel):
     method: Literal["POST", "PUT"]
     url: str
     fields: dict[str, str] = Field(description="Of a form, before the file, which is called `file`.")
@@ -90,13 +89,13 @@ class PartUrls(ReplyModel):
     presignedUrls: dict[str, str]
 
 
-class StraightUploadCompleted(ReplyModel):
+class DirectUploadCompleted(ReplyModel):
     location: str = Field(description="The file's record.")
     key: str
     bucket: str
 
 
-class StraightRefusal(ReplyModel):
+class DirectRefusal(ReplyModel):
     error: str
     message: str
 
@@ -104,27 +103,21 @@ class StraightRefusal(ReplyModel):
 endpoints = UploadEndpoints("Straight to the bucket", OWNER)
 
 _KEY = query("key", "As it was given with the upload's id.")
-_COMPLETED = {200: ("The file; again the same", StraightUploadCompleted)}
-_MULTIPART = "/s3/multipart/{upload_id}"
-
-
-def _render_problem(problem: Problem, upload: UploadRequest) -> Response:
-    return response_of(protocol.refused(problem))
+_COMPLETED = {200: ("The file; again the same", DirectUploadCompleted)}
 
 
 #: HEAD is no call of Uppy's, and here a GET may create a session.
 _endpoint: Callable[..., Callable[[F], F]] = partial(
     endpoints.upload,
-    render_problem=_render_problem,
-    refusal=StraightRefusal,
+    render_problem=lambda problem, _: response_of(protocol.refused(problem)),
+    refusal=DirectRefusal,
     answers_head=False,
     has_own_query=True,
 )
 
 
 @_endpoint(
-    "GET",
-    "/s3/params",
+    "GET /s3/params",
     name="params_for_store",
     summary="Where to send a file to the store in one request",
     parameters=(
@@ -133,7 +126,7 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
         query("method", "`PUT`: no form; `metadata[size]` is needed."),
         query("metadata[size]", "Bytes. Likewise `profile`, `reference`, `sha256` and fields for the record."),
     ),
-    replies={200: ("What to send", StraightRequestOut)},
+    replies={200: ("What to send", DirectRequestOut)},
 )
 async def params(upload: UploadRequest) -> Reply:
     intent = protocol.parse_params(upload.head.query)
@@ -155,8 +148,7 @@ async def params(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    "/s3/params/complete",
+    "POST /s3/params/complete",
     name="complete_params_for_store",
     summary="Say that the file was sent, so that it need not be looked for",
     parameters=(_KEY,),
@@ -174,23 +166,21 @@ async def complete_params(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    "/s3/multipart",
+    "POST /s3/multipart",
     name="begin_parts_for_store",
     summary="Begin an upload in parts, straight to the store",
-    body=StraightUploadIn,
-    replies={200: ("Its id and key", StraightUploadOut)},
+    body=DirectUploadIn,
+    replies={200: ("Its id and key", DirectUploadOut)},
 )
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
-    intent = protocol.parse_create(await json_bodies.read_body(upload.head, upload.body, protocol.MAX_JSON_BODY))
+    intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_create)
     created = await direct_upload.create(direct_upload.admit_direct(intent, principal, dialect=Dialect.S3), intent)
     return protocol.created(created.session.id, created.key, direct_upload.bucket_of(created.session))
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART,
+    "GET /s3/multipart/{upload_id}",
     name="list_parts_at_store",
     summary="The parts that the store has",
     parameters=(_KEY,),
@@ -202,8 +192,7 @@ async def list_parts(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART + "/batch",
+    "GET /s3/multipart/{upload_id}/batch",
     name="sign_parts_for_store",
     summary="Where to send several parts",
     parameters=(_KEY, query("partNumbers", "Separated by commas.")),
@@ -218,8 +207,7 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART + "/{number}",
+    "GET /s3/multipart/{upload_id}/{number}",
     name="sign_part_for_store",
     summary="Where to send one part",
     parameters=(_KEY,),
@@ -233,8 +221,7 @@ async def sign_part(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    _MULTIPART + "/complete",
+    "POST /s3/multipart/{upload_id}/complete",
     name="complete_parts_at_store",
     summary="All parts were sent: they are compared with the store's, and become a file",
     parameters=(_KEY,),
@@ -252,8 +239,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "DELETE",
-    _MULTIPART,
+    "DELETE /s3/multipart/{upload_id}",
     name="abort_parts_at_store",
     summary="Give the upload up",
     parameters=(_KEY,),
@@ -298,7 +284,5 @@ def _session_and_key(upload: UploadRequest) -> tuple[uuid.UUID, str]:
 
 
 async def _completed(session: files.UploadSession, key: str) -> Reply:
-    asset = await in_database(files.load_file, session.file_id) if session.file_id else None
-    if asset is None:
-        raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
+    asset = await in_database(file_of, session)
     return protocol.completed(asset.id, key, direct_upload.bucket_of(session))

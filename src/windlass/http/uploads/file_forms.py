@@ -10,16 +10,16 @@ from windlass import conf
 from windlass.accounts.api import CREATE_UPLOAD
 from windlass.files import api as files
 from windlass.http.endpoints import BINARY, Content, query
-from windlass.http.file_records import FileRecord, new_file_record
-from windlass.http.schemas import ProblemDocument, ReplyModel
+from windlass.http.file_records import FileRecord
+from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.uploads.multipart_intake import FormIntake, ReceivedFile
-from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest
-from windlass.http.uploads.upload_responses import created_file_response
+from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, created_file_response
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge
 from windlass.kernel.principals import Principal
-from windlass.protocols import form
-from windlass.protocols.dialects import Dialect, require_whole_body
-from windlass.protocols.form import FormRequest, LateFields, PartBegan
+from windlass.protocols.dialects import Dialect
+from windlass.protocols.form_fields import FormFields, LateFields
+from windlass.protocols.form_parser import PartBegan
+from windlass.protocols.heads import body_length
 from windlass.protocols.intents import Description
 from windlass.receiving.admission import admit
 from windlass.receiving.single import SingleRequestUpload
@@ -57,8 +57,7 @@ class CreatedFiles(ReplyModel):
 
 
 @endpoints.upload(
-    "POST",
-    "/files/batch",
+    "POST /files/batch",
     name="create_files",
     summary="Take several files of one form; always answers with the list form",
     parameters=FIELDS_IN_QUERY,
@@ -71,11 +70,9 @@ async def create_files(upload: UploadRequest) -> Response:
 
 async def receive(upload: UploadRequest, *, always_list: bool) -> Response:
     """The record of the form's one file, or with ``always_list`` and for several files the list form."""
-    require_whole_body(upload.head)
-    intake = _FileForm(upload, form.parse(upload.head))
-    received = await intake.receive()
+    received = await _FileForm(upload).receive()
     problems = [item.problem for item in received if item.problem is not None]
-    records = [item.result for item in received if item.result is not None]
+    records = [item.record for item in received if item.record is not None]
     if len(received) == 1 and not always_list:
         if problems:
             raise problems[0]
@@ -87,21 +84,22 @@ async def receive(upload: UploadRequest, *, always_list: bool) -> Response:
     return JSONResponse({"files": records, "errors": errors}, status_code=201)
 
 
-def _error(item: ReceivedFile[dict[str, Any]], upload: UploadRequest) -> dict[str, Any]:
+def _error(item: ReceivedFile, upload: UploadRequest) -> dict[str, Any]:
     assert item.problem is not None
     document = item.problem.document(upload.request.url.path, upload.request_id)
     return document | {"filename": item.part.filename}
 
 
-class _FileForm(FormIntake[dict[str, Any]]):
-    def __init__(self, upload: UploadRequest, request: FormRequest) -> None:
-        super().__init__(upload, request.parser, request.fields, _largest_total(upload))
-        self._request = request
+class _FileForm(FormIntake):
+    fields: FormFields
+
+    def __init__(self, upload: UploadRequest) -> None:
+        super().__init__(upload, FormFields(upload.head.query), _largest_total(upload))
         self._check_total()
 
     def describe(self, part: PartBegan) -> Description:
         """Also limits the form to its profile, which is known at the first file and stays the same."""
-        description = self._request.fields.description_for(part)
+        description = self.fields.description_for(part)
         self.events.limit = _total_of(files.profile(description.profile))
         self._check_total()
         return description
@@ -117,17 +115,14 @@ class _FileForm(FormIntake[dict[str, Any]]):
         return self.events.file_bytes > self.events.limit
 
     def check_form(self) -> None:
-        self._request.fields.finish()
+        self.fields.finish()
 
     def late_fields(self, upload: SingleRequestUpload) -> LateFields:
-        return self._request.fields.late
-
-    def result_of(self, asset: files.FileAsset) -> dict[str, Any]:
-        return new_file_record(asset)
+        return self.fields.late
 
     def _check_total(self) -> None:
         """Raise FileTooLarge where Content-Length is larger than any form with these files can be."""
-        length, total = self._request.body_length, self.events.limit
+        length, total = body_length(self.upload.head), self.events.limit
         if length is not None and length > total + OVERHEAD:
             raise FileTooLarge(total, length, what="form's files together")
 

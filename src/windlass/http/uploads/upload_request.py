@@ -1,4 +1,5 @@
-"""What every endpoint that receives a body shares: the request, its caller, and refusals while bytes still arrive."""
+"""What every endpoint that receives a body shares: the request, its caller, its reply, and refusals while bytes still
+arrive."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -17,15 +18,14 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.http import query_parameters, request_head
-from windlass.http.authentication import PRINCIPAL, admit, principal_of
+from windlass.http.callers import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
-from windlass.http.uploads.upload_responses import client_gone_response, response_of
 from windlass.kernel import urls
 from windlass.kernel.errors import Problem
 from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import Caller, Principal
-from windlass.protocols import media_types, rufh, tus
+from windlass.protocols import ietf, media_types, tus
 from windlass.protocols.dialects import Dialect, resumable_dialect
 from windlass.protocols.heads import effective_method
 from windlass.protocols.intents import Head, Reply
@@ -99,22 +99,13 @@ RenderProblem = Callable[[Problem, UploadRequest], Response]
 class UploadEndpoints(ByteEndpoints):
     """Endpoints of which some receive bytes."""
 
-    def upload(
-        self, method: str, path: str, *, render_problem: RenderProblem | None = None, **declaration: Any
-    ) -> Callable[[F], F]:
+    def upload(self, call: str, *, render_problem: RenderProblem | None = None, **declaration: Any) -> Callable[[F], F]:
         """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
 
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
         resumable protocol that the client speaks.
         """
-
-        def register(handler: F) -> F:
-            self.add(
-                method, path, lambda declared: receiving(handler, declared, render_problem or _refused), **declaration
-            )
-            return handler
-
-        return register
+        return self.declare(call, partial(receiving, render_problem=render_problem or _refused), **declaration)
 
 
 def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: RenderProblem) -> RequestHandler:
@@ -142,6 +133,27 @@ def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: Re
             upload.body.close()
 
     return answer
+
+
+def response_of(reply: Reply | Response) -> Response:
+    """``reply`` itself, if it is a response already."""
+    if isinstance(reply, Response):
+        return reply
+    if reply.body is None:
+        return Response(status_code=reply.status, headers=dict(reply.headers))
+    return JSONResponse(reply.body, status_code=reply.status, headers=dict(reply.headers))
+
+
+def created_file_response(record: Mapping[str, Any]) -> Response:
+    """201 and the record. The ETag is that of the bytes once their checksum is known: Uppy 5 waits for an ETag after a
+    form that it was told to send (http-api section 5)."""
+    headers = {"Location": urls.location(f"/files/{record['id']}/"), "ETag": f'"{record["checksum"] or record["id"]}"'}
+    return JSONResponse(dict(record), status_code=201, headers=headers)
+
+
+def client_gone_response() -> Response:
+    """For a client that has disconnected: nobody reads this."""
+    return Response(status_code=499)
 
 
 async def _admit(upload: UploadRequest) -> None:
@@ -176,7 +188,7 @@ def _refused(problem: Problem, upload: UploadRequest) -> Response:
         response = problem_response(problem, upload.request)
         response.headers.update(tus.refused(problem))
         return response
-    refusal = rufh.refused(problem)
+    refusal = ietf.refused(problem)
     document = problem.document(upload.request.url.path, upload.request_id)
     return JSONResponse(
         document | dict(refusal.members),

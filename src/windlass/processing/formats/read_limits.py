@@ -32,6 +32,10 @@ def blocks(file: BinaryIO, most: int, size: int = BLOCK) -> Iterator[bytes]:
         yield block
 
 
+def round_up(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
+
+
 def shorten(text: str, longest: int = 500) -> str:
     """Return a text of the file on one line, for a fact."""
     return " ".join(text[: 4 * longest].split())[:longest]

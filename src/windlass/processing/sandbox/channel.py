@@ -5,7 +5,6 @@ Nothing that a child sends is trusted.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import json
 import selectors
@@ -91,14 +90,8 @@ class Receiver:
 
     def receive(self) -> list[tuple[Message, list[int]]] | None:
         """Return the messages that one read completes; None once the other side is closed. Raises InvalidMessage."""
-        data, ancillary, _, _ = self.connection.recvmsg(
-            64 * 1024, socket.CMSG_SPACE(MOST_FILES * array.array("i").itemsize)
-        )
-        for level, kind, body in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                arrived = array.array("i")
-                arrived.frombytes(body[: len(body) - len(body) % arrived.itemsize])
-                self.files.extend(arrived)
+        data, files, _, _ = socket.recv_fds(self.connection, 64 * 1024, MOST_FILES)
+        self.files.extend(files)
         if not data:
             return None
         return [(message, self._files_of(message)) for message in self.unpacker.feed(data)]

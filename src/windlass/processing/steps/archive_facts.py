@@ -8,8 +8,9 @@ from typing import Any
 
 from windlass.kernel.media_types import ARCHIVES
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable
-from windlass.processing.formats.archives import archive_types, decompressors, surveyor
-from windlass.processing.formats.archives.survey import RATIO_CHECKED_FROM, Survey
+from windlass.processing.formats.archives import archive_types, decompressors
+from windlass.processing.formats.archives.inspect_archive import inspect_archive
+from windlass.processing.formats.archives.inspection import RATIO_CHECKED_FROM, Inspection
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 from windlass.processing.formats.read_limits import MB, Deadline
 
@@ -22,7 +23,7 @@ _REPORT = 64 * MB
 
 
 class ArchiveFacts:
-    """Surveys a file as every archive format that it is by its structure, whatever its type. Where the profile limits
+    """Inspects a file as every archive format that it is by its structure, whatever its type. Where the profile limits
     unpacked sizes, every entry is unpacked and counted, nested archives too, until the limit is passed."""
 
     about = About(
@@ -65,12 +66,12 @@ class ArchiveFacts:
             size: int = context.facts["size"]
             facts = {"unpacked_size": size, "unpacked_size_is": "counted", "archive_ratio": 1.0}
             return StepResult(facts, detail="Nothing is packed in it")
-        survey, *others = [surveyor.survey_archive(context.file, kind, _meter(context)) for kind in kinds]
+        inspection, *others = [inspect_archive(context.file, kind, _meter(context)) for kind in kinds]
         for other in others:
-            survey.merge(other)
-        if survey.damaged and not context.profile.get("archive_rules"):
-            raise Unreadable(survey.damaged)  # without the rule that would report it
-        return StepResult(survey.facts(), detail=_detail(survey))
+            inspection.merge(other)
+        if inspection.damaged and not context.profile.get("archive_rules"):
+            raise Unreadable(inspection.damaged)  # without the rule that would report it
+        return StepResult(inspection.facts(), detail=_detail(inspection))
 
 
 def _meter(context: StepContext) -> UnpackMeter:
@@ -103,11 +104,11 @@ def _seconds() -> float:
     return _SECONDS if limit == resource.RLIM_INFINITY else max(1.0, _SHARE * (limit - 2) / 2)
 
 
-def _detail(survey: Survey) -> str:
-    size = f"{'at least ' if survey.sizes == 'at least' else ''}{survey.all_unpacked:,} bytes unpacked"
-    prefix = "more than " if survey.cut else ""
-    trailing = "; the bytes behind its end are passed over" * survey.has_trailing
+def _detail(inspection: Inspection) -> str:
+    size = f"{'at least ' if inspection.sizes == 'at least' else ''}{inspection.all_unpacked:,} bytes unpacked"
+    prefix = "more than " if inspection.cut else ""
+    trailing = "; the bytes behind its end are passed over" * inspection.has_trailing
     remarks = trailing + "".join(
-        f"; {remark}" for remark in (survey.damaged, survey.contradiction, survey.unmeasured) if remark
+        f"; {remark}" for remark in (inspection.damaged, inspection.contradiction, inspection.unmeasured) if remark
     )
-    return f"{prefix}{survey.entries:,} entries, {size}{remarks}" if survey.listed else f"{size}{remarks}"
+    return f"{prefix}{inspection.entries:,} entries, {size}{remarks}" if inspection.listed else f"{size}{remarks}"

@@ -73,7 +73,7 @@ class OfficeFacts:
 
 def _package_facts(context: StepContext) -> dict[str, Any]:
     package = ZipPackage(context.file)
-    return next((facts(package) for is_one, facts in _FAMILIES if is_one(package)), {})
+    return next((facts(package) for is_of_family, facts in _FAMILIES if is_of_family(package)), {})
 
 
 def _detail(facts: Mapping[str, Any]) -> str:

@@ -96,9 +96,8 @@ class Text:
         if sink.why_cut:
             facts["text_cut"] = sink.why_cut
         detail = f"{sink.characters} characters" if rendition else "There is no text in it."
-        return StepResult(
-            facts, (rendition,) if rendition else (), detail=detail + (f"; {sink.why_cut}" if sink.why_cut else "")
-        )
+        remark = f"; {sink.why_cut}" if sink.why_cut else ""
+        return StepResult(facts, (rendition,) if rendition else (), detail=detail + remark)
 
 
 def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
@@ -121,12 +120,12 @@ def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
 
 def _write_package(context: StepContext, sink: TextRendition) -> None:
     package = ZipPackage(context.file)
-    for is_one, text in (
+    for is_of_family, text in (
         (opendocument.is_opendocument, opendocument.text),
         (epub.is_epub, epub.text),
         (ooxml.is_ooxml, ooxml.text),
     ):
-        if is_one(package):
+        if is_of_family(package):
             sink.take(text(package))
             break
     if package.damaged:
@@ -153,7 +152,7 @@ def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str
     if plain_text.is_binary(context.file.read(MB), kind, codec):
         return iter(())
     context.file.seek(0)
-    return plain_text.decoded(blocks(context.file, 2 * MOST_BYTES), codec)
+    return encodings.decode_pieces(blocks(context.file, 2 * MOST_BYTES), codec)
 
 
 def _read_whole(context: StepContext, sink: TextRendition, most: int) -> bytes:

@@ -84,7 +84,7 @@ class TextFacts:
         facts |= reader.counts()
         if kind in _HTML:
             title, language = html_text.title_and_language(encodings.decoder(codec).decode(head))
-            facts |= {name: shorten(said) for name, said in (("title", title), ("language", language)) if said}
+            facts |= {name: shorten(text) for name, text in (("title", title), ("language", language)) if text}
         if reader.count < size:
             facts["counted_bytes"] = reader.count
         return StepResult(facts, detail=f"{facts['lines']} lines, {facts['encoding']}")
@@ -113,7 +113,7 @@ class _TextReader:
         return self.count >= int(self._context.facts["size"])
 
     def texts(self) -> Iterator[str]:
-        for text in plain_text.decoded(self._blocks(), self._codec):
+        for text in encodings.decode_pieces(self._blocks(), self._codec):
             self._counting.add(text)
             yield text
 

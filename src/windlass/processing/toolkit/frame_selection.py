@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from windlass.processing.contract import StepContext, Unreadable
-from windlass.processing.toolkit.frame_normalizer import FrameFormats, FrameNormalizer, fit_size
+from windlass.processing.toolkit.frame_filters import FrameFormats, FrameNormalizer, fit_size
 from windlass.processing.toolkit.pixels import packed_plane, srgb_image
 from windlass.processing.toolkit.recordings import header_duration, main_video_stream, open_recording, require_decoder
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from windlass.processing.toolkit.filter_graph import AudioFilter
+from windlass.processing.toolkit.frame_filters import AudioFilter
 from windlass.processing.toolkit.recordings import Frames, header_duration, main_audio_stream, require_decoder
 
 #: Maximum number of segments, and maximum samples of one filtered block.

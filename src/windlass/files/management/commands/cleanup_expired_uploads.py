@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.template.defaultfilters import filesizeformat
 
-from windlass.files import lifecycle
+from windlass.files import deletion
 from windlass.files.models import UploadSession
 
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         dry_run = options["dry_run"]
         self._verbose = options["verbose"] or options["verbosity"] > 1
-        cleaned = lifecycle.clean_up_uploads(idle_hours=options["hours"], dry_run=dry_run, on_change=self._print)
+        cleaned = deletion.clean_up_uploads(idle_hours=options["hours"], dry_run=dry_run, on_change=self._print)
         size = filesizeformat(cleaned.bytes_freed).replace("\xa0", " ")
         would = "would be " if dry_run else ""
         self.stdout.write(

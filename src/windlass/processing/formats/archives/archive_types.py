@@ -13,20 +13,9 @@ from windlass.processing.formats.archives import zip_directory
 
 ZIP, GZIP, BZIP2, XZ = "application/zip", "application/gzip", "application/x-bzip2", "application/x-xz"
 LZMA, ZSTD, LZ4, LZIP = "application/x-lzma", "application/zstd", "application/x-lz4", "application/x-lzip"
-COMPRESS, SEVEN_ZIP, RAR, TAR = (
-    "application/x-compress",
-    "application/x-7z-compressed",
-    "application/vnd.rar",
-    "application/x-tar",
-)
-CPIO, AR, RPM, CAB, ISO = (
-    "application/x-cpio",
-    "application/x-archive",
-    "application/x-rpm",
-    "application/vnd.ms-cab-compressed",
-    "application/x-iso9660-image",
-)
-CONTAINERS = (*(ZIP, GZIP, BZIP2, XZ, LZMA, ZSTD, LZ4, LZIP, COMPRESS, SEVEN_ZIP, RAR, TAR, CPIO, AR, RPM, CAB, ISO),)
+COMPRESS, SEVEN_ZIP, RAR = "application/x-compress", "application/x-7z-compressed", "application/vnd.rar"
+TAR, CPIO, AR, RPM = "application/x-tar", "application/x-cpio", "application/x-archive", "application/x-rpm"
+CAB, ISO = "application/vnd.ms-cab-compressed", "application/x-iso9660-image"
 
 SEVEN_ZIP_MARK, RAR4_MARK, RAR5_MARK = b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 LZ4_OLD_MARK = b"\x02\x21\x4c\x18"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, cast
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives import archive_types, lzw
+from windlass.processing.formats.archives import archive_types
 from windlass.processing.formats.read_limits import MB
 
 #: Bytes of the largest window that a file may make its decompressor allocate.
@@ -20,6 +20,9 @@ WINDOW = 128 * MB
 READ_SIZE, OUTPUT_SIZE = 64 * 1024, 256 * 1024
 #: An LZ4 block of 8 MiB that does not compress.
 _LARGEST_LZ4_BLOCK = 8 * MB + 8 * MB // 255 + 16
+_LZW_CLEAR = 256
+#: Bytes that the strings of one LZW table may take. Text takes a hundredth of that; endless repetition takes more.
+_LARGEST_LZW_TABLE = 256 * MB
 
 
 class NotMeasured(Exception):
@@ -109,10 +112,9 @@ def until_end(packed: BinaryIO, inner: Decompressor) -> Iterator[bytes]:
         yield inner.decompress(data, OUTPUT_SIZE)
 
 
-def deflate64(packed: BinaryIO, note_trailing: Callable[[], None] = lambda: None) -> Iterator[bytes]:
+def deflate64(packed: BinaryIO) -> Iterator[bytes]:
     """Deflate64, as Windows compresses files above 2 GiB. Its decompressor does not bound its output: input of 2 KiB
     at a time makes 60 MB at most."""
-    del note_trailing
     from inflate64 import Inflater
 
     inner = Inflater()
@@ -189,24 +191,17 @@ class _Lzip:
 
 
 def _zstd() -> Decompressor:
-    module = _zstd_module()
-    return cast("Decompressor", module.ZstdDecompressor(options={module.DecompressionParameter.window_log_max: 27}))
-
-
-def _zstd_module() -> Any:
-    """In the standard library from Python 3.14 on; before that its backport."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
         from backports import zstd
-    return zstd
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
 
 
 def _lz4_frame() -> Decompressor:
     from lz4.frame import LZ4FrameDecompressor
 
-    make = cast("Callable[[], Decompressor]", LZ4FrameDecompressor)
-    return make()
+    return cast("Decompressor", LZ4FrameDecompressor())  # type: ignore[no-untyped-call]
 
 
 def _lz4_blocks(packed: BinaryIO, note_trailing: Callable[[], None]) -> Iterator[bytes]:
@@ -234,13 +229,65 @@ def _lz4_blocks(packed: BinaryIO, note_trailing: Callable[[], None]) -> Iterator
             raise ValueError(str(error)) from error
 
 
-def _zip_lzma(packed: BinaryIO, note_trailing: Callable[[], None]) -> Iterator[bytes]:
+def _zip_lzma(packed: BinaryIO) -> Iterator[bytes]:
     """LZMA behind a header of zip's own (APPNOTE 5.8.8)."""
-    del note_trailing
     head = packed.read(9)
     if len(head) < 9:
         raise ValueError("too short")
     yield from until_end(packed, lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[lzma1_filter(head[4:])]))
+
+
+def _lzw(packed: BinaryIO) -> Iterator[bytes]:
+    """``compress`` (``.Z``) 4.2.4: codes of 9 to ``bits`` bits, least significant bit first, in groups of eight; a
+    change of width, and a clear, end a group early. There is no mark at the end: it ends with the file.
+
+    Raises ValueError for a damaged file, MemoryError where its table grows too large.
+    """
+    head = packed.read(3)
+    bits, has_clear = head[2] & 31 if len(head) == 3 else 0, len(head) == 3 and bool(head[2] & 128)
+    if not 9 <= bits <= 16:
+        raise ValueError("not a compressed file")
+    output = bytearray()
+    for piece in _lzw_strings(packed, bits, has_clear=has_clear):
+        output += piece
+        if len(output) >= OUTPUT_SIZE:
+            yield bytes(output)
+            output.clear()
+    yield bytes(output)
+
+
+def _lzw_strings(packed: BinaryIO, bits: int, *, has_clear: bool) -> Iterator[bytes]:
+    table, width, previous, table_size = _lzw_table(has_clear), 9, b"", 0
+    while group := packed.read(width):
+        value, mask = int.from_bytes(group, "little"), (1 << width) - 1
+        for _ in range(8 * len(group) // width):
+            code, value = value & mask, value >> width
+            if code == _LZW_CLEAR and has_clear:
+                table, width, previous, table_size = _lzw_table(has_clear), 9, b"", 0
+                break
+            string = _lzw_string(table, code, previous)
+            yield string
+            if previous and len(table) < 1 << bits:
+                table.append(previous + string[:1])
+                table_size += len(previous)
+                if table_size > _LARGEST_LZW_TABLE:
+                    raise MemoryError
+            previous = string
+            if len(table) > mask and width < bits:
+                width += 1
+                break
+
+
+def _lzw_table(has_clear: bool) -> list[bytes]:
+    return [bytes([value]) for value in range(256)] + [b""] * has_clear
+
+
+def _lzw_string(table: list[bytes], code: int, previous: bytes) -> bytes:
+    if code < len(table) and (code < _LZW_CLEAR or table[code]):
+        return table[code]
+    if code == len(table) and previous:
+        return previous + previous[:1]
+    raise ValueError("a code that is not in the table")
 
 
 def _members(packed: BinaryIO, compression: Compression, note_trailing: Callable[[], None]) -> Iterator[bytes]:
@@ -303,15 +350,15 @@ COMPRESSIONS: Mapping[str, Compression] = {
     archive_types.LZIP: Compression(_Lzip, (b"LZIP",)),
     archive_types.ZSTD: Compression(_zstd, (b"\x28\xb5\x2f\xfd",), skippable=True),
     archive_types.LZ4: Compression(stream=_lz4_blocks),
-    archive_types.COMPRESS: Compression(stream=lambda packed, _: lzw.blocks(packed)),
+    archive_types.COMPRESS: Compression(stream=lambda packed, _: _lzw(packed)),
 }
 
 #: Method of a zip entry (APPNOTE 4.4.5) -> how, for those that are read.
 ZIP_METHODS: Mapping[int, Compression] = {
     8: Compression(raw_deflate),
-    9: Compression(stream=deflate64),
+    9: Compression(stream=lambda packed, _: deflate64(packed)),
     12: Compression(bz2.BZ2Decompressor),
-    14: Compression(stream=_zip_lzma),
+    14: Compression(stream=lambda packed, _: _zip_lzma(packed)),
     20: Compression(_zstd),
     93: Compression(_zstd),
     95: COMPRESSIONS[archive_types.XZ],

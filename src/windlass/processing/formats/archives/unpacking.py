@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives.decompressors import (
-    READ_SIZE,
-    Compression,
-    NotMeasured,
-    decompressed_blocks,
-)
+from windlass.processing.formats.archives.decompressors import READ_SIZE, Compression, NotMeasured, decompressed_blocks
 from windlass.processing.formats.read_limits import MB, Deadline
 
 #: Unpacked bytes to which a reader can seek back without unpacking again: the end of a zip file is searched in them.
@@ -54,7 +50,7 @@ class UnpackMeter:
         self.report()
 
 
-class FilePart:
+class FilePart(io.RawIOBase, BinaryIO):
     """A range of bytes of a file as a file of its own."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
@@ -76,30 +72,21 @@ class FilePart:
         return self._position
 
 
-def file_part(file: BinaryIO, start: int, size: int) -> BinaryIO:
-    return cast("BinaryIO", FilePart(file, start, size))
-
-
-class UnpackedFile:
+class UnpackedFile(io.RawIOBase, BinaryIO):
     """The unpacked bytes as a file. Seeking back further than ``_SEEK_BACK`` bytes unpacks again from the start.
 
-    Every read may raise Unreadable, LimitPassed, NotMeasured.
+    ``counted``: bytes that were unpacked so far. Every read may raise Unreadable, LimitPassed, NotMeasured.
     """
 
     seeks_back_slowly = True
 
     def __init__(self, packed: BinaryIO, compression: Compression, meter: UnpackMeter) -> None:
         self._packed, self._compression, self._meter = packed, compression, meter
-        self._position = self._reached = 0
+        self._position = self.counted = 0
         self._size: int | None = None
         self.has_trailing = False
         self._failure: Unreadable | None = None
         self._restart()
-
-    @property
-    def counted(self) -> int:
-        """Bytes that were unpacked so far."""
-        return self._reached
 
     def read(self, size: int = -1) -> bytes:
         pieces, left = [], size if size >= 0 else self.seek(0, 2) - self.tell()
@@ -139,8 +126,8 @@ class UnpackedFile:
             return False
         self._blocks_held.append((self._produced, block))
         self._produced += len(block)
-        new = max(self._produced - self._reached, 0)
-        self._reached += new
+        new = max(self._produced - self.counted, 0)
+        self.counted += new
         while self._produced - self._blocks_held[0][0] - len(self._blocks_held[0][1]) > _SEEK_BACK:
             self._blocks_held.popleft()
         self._meter.add(len(block), new)
@@ -170,9 +157,3 @@ class UnpackedFile:
         self._failure = None
         self._source, self._produced = decompressed_blocks(self._packed, self._compression, self._note_trailing), 0
         self._blocks_held: deque[tuple[int, bytes]] = deque()
-
-
-def unpack(packed: BinaryIO, compression: Compression, meter: UnpackMeter) -> tuple[BinaryIO, UnpackedFile]:
-    """Return the unpacked file twice: typed as a file, and as what counts its bytes."""
-    unpacked = UnpackedFile(packed, compression, meter)
-    return cast("BinaryIO", unpacked), unpacked

@@ -13,11 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from windlass.processing.contract import Unreadable
+
 _END = struct.Struct("<4s4H2IH")
 _LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _HEADER = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
+LOCAL_HEADER_SIZE = _LOCAL.size
 _MARK, _END64_MARK, _ENTRY_MARK, _LOCAL_MARK = b"PK\x05\x06", b"PK\x06\x06", b"PK\x01\x02", b"PK\x03\x04"
 _ENCRYPTED_MARK = b"PK\x06\x08"
 _TAIL = _END.size + 65535
@@ -33,7 +36,7 @@ _UTF8 = 1 << 11
 _SYMLINK, _KIND = 0o120000, 0o170000
 
 
-class BadZip(ValueError):
+class BadZip(Unreadable):
     """The bytes are not a zip file, or a damaged one. The message is a sentence for the file's owner."""
 
 
@@ -89,10 +92,7 @@ class LocalHeader:
 
 def directories(file: BinaryIO) -> list[Directory]:
     """Return each directory that a program may read, the one that most programs read first; empty where none is."""
-    size = file.seek(0, 2)
-    tail_at = max(0, size - _TAIL)
-    file.seek(tail_at)
-    tail = file.read(_TAIL)
+    tail_at, tail = _read_tail(file)
     end_records = _end_records(tail)
     # Programs use the last record, or the one whose comment ends with the file; others only where these are none.
     preferred = [offset for offset in end_records if offset == end_records[0] or _ends_with(tail, offset)]
@@ -114,9 +114,7 @@ def directory(file: BinaryIO) -> Directory | None:
 
 def has_end(file: BinaryIO) -> bool:
     """Whether there is an end record where programs look for one, valid or not."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _TAIL))
-    return _MARK in file.read(_TAIL)
+    return _MARK in _read_tail(file)[1]
 
 
 def members_by_local_headers(file: BinaryIO, start: int, ends: int) -> Iterator[Member]:
@@ -144,13 +142,11 @@ def members_by_local_headers(file: BinaryIO, start: int, ends: int) -> Iterator[
 
 def is_encrypted(file: BinaryIO) -> bool:
     """Whether the directory itself is encrypted (APPNOTE 7.3), so that its entries are unknown."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _TAIL))
-    tail = file.read(_TAIL)
+    tail_at, tail = _read_tail(file)
     offset = tail.rfind(_MARK)
     if offset < 0 or len(tail) - offset < _END.size:
         return False
-    file.seek(min(_END.unpack_from(tail, offset)[6], size))
+    file.seek(min(_END.unpack_from(tail, offset)[6], tail_at + len(tail)))
     return file.read(4) == _ENCRYPTED_MARK
 
 
@@ -200,6 +196,12 @@ def local_header(file: BinaryIO, member: Member) -> LocalHeader:
     return LocalHeader(flags, method, packed, unpacked, member.offset + _LOCAL.size + name_length + extra_length)
 
 
+def _read_tail(file: BinaryIO) -> tuple[int, bytes]:
+    """Return the end of the file, where programs look for end records, and its offset."""
+    offset = file.seek(max(0, file.seek(0, 2) - _TAIL))
+    return offset, file.read(_TAIL)
+
+
 def _end_records(tail: bytes) -> list[int]:
     """Offsets of the end records in the tail, from the last on."""
     offsets: list[int] = []
@@ -216,9 +218,9 @@ def _ends_with(tail: bytes, offset: int) -> bool:
     return offset + _END.size + comment == len(tail)
 
 
-def _of_end_record(file: BinaryIO, tail: bytes, place: int, at: int) -> Iterator[Directory]:
+def _of_end_record(file: BinaryIO, tail: bytes, offset_in_tail: int, at: int) -> Iterator[Directory]:
     """The directories that one end record may mean: by its own fields, and by the zip64 records."""
-    _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, place)
+    _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, offset_in_tail)
     records = list(_zip64_records(file, at))
     full = _FULL in (size, offset) or count == 0xFFFF
     for record_at, long_count, long_size, long_offset in records if full else ():

@@ -18,8 +18,9 @@ from windlass.processing.formats.read_limits import MB
 SIGNATURE = bytes.fromhex("d0cf11e0a1b11ae1")
 UNKNOWN = "application/x-ole-storage"
 
-#: Bytes of the largest file whose facts and text are read, and streams of any: olefile holds all of its directory.
-LARGEST = 256 * MB
+#: Bytes of the largest file, and of the largest stream, whose facts and text are read.
+LARGEST, LARGEST_STREAM = 256 * MB, 64 * MB
+#: Streams of any file: olefile holds all of its directory.
 MOST_STREAMS = 10_000
 
 _TYPE_BY_STREAM = {
@@ -90,6 +91,16 @@ def read_root(file: BinaryIO) -> Root | None:
             return Root(document.root.clsid.lower(), frozenset(each.name.lower() for each in document.root.kids))
     except (Unreadable, MemoryError):
         return None
+
+
+def read_stream(document: Any, name: str, size: int = -1) -> bytes:
+    """Return the start of a stream, or all of it; empty for one that is missing, or too large for olefile, which reads
+    streams whole."""
+    if not document.exists(name) or document.get_size(name) > LARGEST_STREAM:
+        return b""
+    with document.openstream(name) as stream:
+        data: bytes = stream.read(size)
+    return data
 
 
 @contextmanager

@@ -23,12 +23,10 @@ def is_epub(packed: ZipPackage) -> bool:
 
 
 def facts(packed: ZipPackage) -> dict[str, Any]:
-    facts_found: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
-    with suppress(xml_events.Malformed):
-        for name, text in xml_events.leaves(packed.blocks(package_path(packed), 4 * MB)):
-            if name in _FACT_BY_ELEMENT and text:
-                facts_found.setdefault(_FACT_BY_ELEMENT[name], text)
-    return facts_found
+    facts: dict[str, Any] = {"encrypted": _is_encrypted(packed), "has_macros": False}
+    with suppress(xml_events.Malformed):  # of the part that names the package document
+        facts |= xml_events.first_texts(packed.blocks(package_path(packed), 4 * MB), _FACT_BY_ELEMENT)
+    return facts
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
@@ -36,14 +34,9 @@ def text(packed: ZipPackage) -> Iterator[str]:
     for part in _chapters(packed):
         source = packed.read(part, _CHAPTER)
         if _is_markup(source):
-            yield from _page_text(source)
+            page = html_text.decode_page(source)
+            yield from html_text.visible_text(page[max(page.find("<body"), 0) :])
             yield "\n"
-
-
-def _page_text(source: bytes) -> Iterator[str]:
-    page = encodings.decoder(encodings.encoding_of(source, html_text.declared_charset(source))).decode(source, True)
-    head = page.find("<body")
-    return html_text.visible_text(page[max(head, 0) :])
 
 
 def _is_markup(source: bytes) -> bool:
@@ -63,26 +56,20 @@ def package_path(packed: ZipPackage) -> str:
 def _chapters(packed: ZipPackage) -> list[str]:
     """Return the parts that the spine lists; for pictures and sounds their fallback page."""
     opf, paths, fallbacks, order = package_path(packed), dict[str, str](), dict[str, str](), list[str]()
-    with suppress(xml_events.Malformed):
-        for event in xml_events.events(packed.blocks(opf, 4 * MB)):
-            attributes = event.attributes
-            if event.kind == "start" and event.name == "item":
-                href = unquote(attributes.get("href", "").partition("#")[0])
-                paths[attributes.get("id", "")] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
-                if attributes.get("media-type", "").startswith(("image/", "audio/", "video/")) and attributes.get(
-                    "fallback"
-                ):
-                    fallbacks[attributes.get("id", "")] = attributes["fallback"]
-            elif event.kind == "start" and event.name == "itemref":
-                order.append(attributes.get("idref", ""))
+    for element in xml_events.elements(packed.blocks(opf, 4 * MB), "item", "itemref"):
+        attributes = element.attributes
+        if element.name == "itemref":
+            order.append(attributes.get("idref", ""))
+            continue
+        item, href = attributes.get("id", ""), unquote(attributes.get("href", "").partition("#")[0])
+        paths[item] = posixpath.normpath(posixpath.join(posixpath.dirname(opf), href))
+        is_page = not attributes.get("media-type", "").startswith(("image/", "audio/", "video/"))
+        if not is_page and attributes.get("fallback"):
+            fallbacks[item] = attributes["fallback"]
     shown = (fallbacks.get(each, each) for each in order)
     return [paths[each] for each in shown if each in paths]
 
 
 def _is_encrypted(packed: ZipPackage) -> bool:
-    with suppress(xml_events.Malformed):
-        for event in xml_events.events(packed.blocks("META-INF/encryption.xml", MB)):
-            is_method = event.kind == "start" and event.name == "EncryptionMethod"
-            if is_method and event.attributes.get("Algorithm") not in _FONTS_ONLY:
-                return True
-    return False
+    methods = xml_events.elements(packed.blocks("META-INF/encryption.xml", MB), "EncryptionMethod")
+    return any(method.attributes.get("Algorithm") not in _FONTS_ONLY for method in methods)

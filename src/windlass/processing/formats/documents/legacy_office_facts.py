@@ -6,9 +6,10 @@ import struct
 from datetime import datetime
 from typing import Any, BinaryIO
 
+from windlass.kernel.charsets import python_codec
 from windlass.processing.formats.documents import compound_file
 from windlass.processing.formats.read_limits import MB, shorten
-from windlass.processing.formats.text.encodings import FALLBACK, python_codec
+from windlass.processing.formats.text.encodings import FALLBACK
 
 _LARGEST_STREAM = MB
 _SUMMARY, _MORE = "\x05SummaryInformation", "\x05DocumentSummaryInformation"
@@ -27,29 +28,29 @@ def facts(file: BinaryIO) -> dict[str, Any]:
 
 
 def _facts(document: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"encrypted": is_encrypted(document)}
-    found["has_macros"] = any(document.exists(path) for path in _MACROS)
+    facts: dict[str, Any] = {"encrypted": is_encrypted(document)}
+    facts["has_macros"] = any(document.exists(path) for path in _MACROS)
     summary = _properties(document, _SUMMARY)
     code_page = summary.get(_CODE_PAGE, 0)
     for number, name in _FACT_BY_PROPERTY.items():
         value = _property_value(summary.get(number), code_page)
         if value:
-            found[name] = value
+            facts[name] = value
     slides = _properties(document, _MORE).get(_SLIDES)
     if document.exists("PowerPoint Document") and isinstance(slides, int):
-        found |= {"slides": slides, "page_count": slides}
+        facts |= {"slides": slides, "page_count": slides}
     for name, stream in (("title", _SUBJECT), ("author", _SENDER)):
         text = _message_text(document, stream)
         if text:
-            found[name] = text
-    return found
+            facts[name] = text
+    return facts
 
 
 def _properties(document: Any, name: str) -> dict[int, Any]:
     if not document.exists(name) or document.get_size(name) > _LARGEST_STREAM:
         return {}
-    found: dict[int, Any] = document.getproperties(name, convert_time=True)
-    return found
+    properties: dict[int, Any] = document.getproperties(name, convert_time=True)
+    return properties
 
 
 def _property_value(value: Any, code_page: Any) -> Any:
@@ -70,11 +71,11 @@ def is_encrypted(document: Any) -> bool:
     if document.exists("EncryptedPackage") or document.exists("EncryptedSummary"):
         return True
     if document.exists("WordDocument"):
-        head = _read_start(document, "WordDocument", 12)
+        head = compound_file.read_stream(document, "WordDocument", 12)
         return len(head) == 12 and bool(struct.unpack_from("<H", head, 10)[0] & 0x0100)
     for name in ("Workbook", "Book"):
         if document.exists(name):
-            return _has_file_pass(_read_start(document, name, 4096))
+            return _has_file_pass(compound_file.read_stream(document, name, 4096))
     return False
 
 
@@ -89,18 +90,9 @@ def _has_file_pass(stream: bytes) -> bool:
     return False
 
 
-def _read_start(document: Any, name: str, size: int) -> bytes:
-    """Return the start of a stream; empty for a large one, because olefile reads streams whole."""
-    if document.get_size(name) > compound_file.LARGEST // 4:
-        return b""
-    with document.openstream(name) as stream:
-        data: bytes = stream.read(size)
-    return data
-
-
 def _message_text(document: Any, stream: str) -> str:
     for suffix, codec in (("001F", "utf-16-le"), ("001E", FALLBACK)):
         name = stream + suffix
         if document.exists(name) and document.get_size(name) <= _LARGEST_STREAM:
-            return shorten(_read_start(document, name, 4000).decode(codec, "replace").rstrip("\0"))
+            return shorten(compound_file.read_stream(document, name, 4000).decode(codec, "replace").rstrip("\0"))
     return ""

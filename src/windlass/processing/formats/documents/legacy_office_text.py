@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from windlass.processing.formats.documents import cell_dates, compound_file, legacy_office_facts, rtf
-from windlass.processing.formats.read_limits import MB
+from windlass.processing.formats.documents.compound_file import LARGEST_STREAM, read_stream
 from windlass.processing.formats.text import encodings, html_text
 from windlass.processing.formats.text.encodings import FALLBACK
 
-LARGEST_STREAM = 64 * MB
 #: Records of one stream, and texts that the cells of a workbook share.
 _MOST_RECORDS, _MOST_SHARED = 2_000_000, 500_000
 
@@ -27,22 +26,13 @@ def text(file: BinaryIO) -> Iterator[str]:
             return
         for stream, reader in (
             ("WordDocument", _word),
-            ("Workbook", _workbook),
+            ("Workbook", _WorkbookReader().read),
             ("PowerPoint Document", _presentation),
             ("__properties_version1.0", _message),
         ):
             if document.exists(stream):
                 yield from reader(document)
                 return
-
-
-def _read_stream(document: Any, name: str) -> bytes:
-    """Return a stream whole; empty for one that is missing or too large."""
-    if not document.exists(name) or document.get_size(name) > LARGEST_STREAM:
-        return b""
-    with document.openstream(name) as stream:
-        found: bytes = stream.read()
-    return found
 
 
 # Word ([MS-DOC] 2.4.1): pieces of the main stream, in the order of a table in another one
@@ -52,12 +42,12 @@ _WORD_SIGNS = str.maketrans({"\x07": "\t", "\x0b": "\n", "\x0c": "\n", "\r": "\n
 
 
 def _word(document: Any) -> Iterator[str]:
-    main = _read_stream(document, "WordDocument")
+    main = read_stream(document, "WordDocument")
     if len(main) < 0x1AA:
         return
     (flags,) = struct.unpack_from("<H", main, 0x0A)
     start, length = struct.unpack_from("<II", main, 0x1A2)
-    table = _read_stream(document, "1Table" if flags & 0x0200 else "0Table")[start : start + length]
+    table = read_stream(document, "1Table" if flags & 0x0200 else "0Table")[start : start + length]
     for begins, ends, where in _pieces(table):
         if where & 0x40000000:  # a byte for each character
             offset = (where & 0x3FFFFFFF) // 2
@@ -90,7 +80,7 @@ _MASTER, _TEXT_CHARS, _TEXT_BYTES = 0x03F8, 0x0FA0, 0x0FA8
 
 
 def _presentation(document: Any) -> Iterator[str]:
-    source, position = _read_stream(document, "PowerPoint Document"), 0
+    source, position = read_stream(document, "PowerPoint Document"), 0
     for _ in range(_MOST_RECORDS):
         if position + 8 > len(source):
             return
@@ -107,10 +97,6 @@ def _presentation(document: Any) -> Iterator[str]:
 # Excel ([MS-XLS] 2.1.4): records, of which large ones go on in others
 
 
-def _workbook(document: Any) -> Iterator[str]:
-    return _WorkbookReader().read(_read_stream(document, "Workbook"))
-
-
 _CONTINUE, _LABEL, _LABEL_SST, _NUMBER, _RK, _MULRK, _FORMULA = 0x3C, 0x0204, 0xFD, 0x0203, 0x027E, 0xBD, 0x06
 
 
@@ -124,8 +110,8 @@ class _WorkbookReader:
         self._since_1904 = False
         self._row = -1
 
-    def read(self, source: bytes) -> Iterator[str]:
-        for kind, parts in _records(source):
+    def read(self, document: Any) -> Iterator[str]:
+        for kind, parts in _records(read_stream(document, "Workbook")):
             yield self._record(kind, parts)
         yield "\n"
 
@@ -228,28 +214,28 @@ class _StringReader:
         return text
 
     def _characters(self, length: int, *, wide: bool) -> str:
-        found = []
+        pieces = []
         while length > 0 and self._part_index < len(self._parts):
             width = 2 if wide else 1
             rest = self._parts[self._part_index][self._position :]
             data = rest[: length * width]
-            found.append(data.decode("utf-16-le" if wide else "latin-1", "replace"))
+            pieces.append(data.decode("utf-16-le" if wide else "latin-1", "replace"))
             length -= len(data) // width
             self._position += len(data)
             if length > 0:
                 self._part_index, self._position = self._part_index + 1, 1
                 wide = self._part_index < len(self._parts) and self._parts[self._part_index][:1] == b"\x01"
-        return "".join(found)
+        return "".join(pieces)
 
     def _read(self, size: int) -> bytes:
-        found = b""
-        while size > len(found) and self._part_index < len(self._parts):
-            data = self._parts[self._part_index][self._position : self._position + size - len(found)]
-            found += data
-            self._position += len(data)
-            if self._position >= len(self._parts[self._part_index]) and size > len(found):
+        data = b""
+        while size > len(data) and self._part_index < len(self._parts):
+            piece = self._parts[self._part_index][self._position : self._position + size - len(data)]
+            data += piece
+            self._position += len(piece)
+            if self._position >= len(self._parts[self._part_index]) and size > len(data):
                 self._part_index, self._position = self._part_index + 1, 0
-        return found
+        return data
 
 
 def _shared_strings(parts: list[bytes]) -> Iterator[str]:
@@ -280,22 +266,17 @@ _RTF_DICTIONARY = (
 
 def _message(document: Any) -> Iterator[str]:
     """Yield the plain text; without one the text of the HTML, or of the RTF."""
-    if plain := _read_stream(document, f"{_BODY}001F").decode("utf-16-le", "replace") or _read_narrow(
-        document, f"{_BODY}001E"
-    ):
+    narrow = read_stream(document, f"{_BODY}001E")
+    if plain := read_stream(document, f"{_BODY}001F").decode("utf-16-le", "replace"):
         yield plain
-    elif page := _read_stream(document, f"{_HTML}0102") or _read_stream(document, f"{_HTML}001E"):
-        codec = encodings.encoding_of(page, html_text.declared_charset(page))
-        yield from html_text.visible_text(encodings.decoder(codec).decode(page, True))
-    elif page := _read_stream(document, f"{_HTML}001F"):
+    elif narrow:
+        yield encodings.decoder(encodings.encoding_of(narrow)).decode(narrow, True)
+    elif page := read_stream(document, f"{_HTML}0102") or read_stream(document, f"{_HTML}001E"):
+        yield from html_text.visible_text(html_text.decode_page(page))
+    elif page := read_stream(document, f"{_HTML}001F"):
         yield from html_text.visible_text(page.decode("utf-16-le", "replace"))
     else:
-        yield from rtf.text(_decompress_rtf(_read_stream(document, f"{_RTF}0102")))
-
-
-def _read_narrow(document: Any, name: str) -> str:
-    data = _read_stream(document, name)
-    return encodings.decoder(encodings.encoding_of(data)).decode(data, True)
+        yield from rtf.text(_decompress_rtf(read_stream(document, f"{_RTF}0102")))
 
 
 def _decompress_rtf(data: bytes) -> bytes:

@@ -61,23 +61,20 @@ class Package:
     def events(self, part: str, most: int = MOST_UNPACKED) -> Iterator[xml_events.Event]:
         return xml_events.events(self.blocks(part, most))
 
+    def elements(self, part: str, name: str) -> Iterator[xml_events.Event]:
+        """Yield the elements of this name, up to where the part is malformed."""
+        return xml_events.elements(self.blocks(part, 4 * MB), name)
+
     def related(self, part: str = "") -> list[tuple[str, str, str]]:
         """Return id, kind and target of each relationship of the part, or of the package."""
         folder, name = posixpath.split(part)
         relations: list[tuple[str, str, str]] = []
-        with suppress(xml_events.Malformed):
-            for event in self.events(f"{folder}/_rels/{name}.rels", 4 * MB):
-                attributes = event.attributes
-                if (
-                    event.kind == "start"
-                    and event.name == "Relationship"
-                    and attributes.get("TargetMode") != "External"
-                ):
-                    target = unquote(attributes.get("Target", "")).replace("\\", "/")
-                    path = posixpath.normpath(posixpath.join("/", folder, target))
-                    relations.append(
-                        (attributes.get("Id", ""), attributes.get("Type", "").rpartition("/")[2], _normalized(path))
-                    )
+        for element in self.elements(f"{folder}/_rels/{name}.rels", "Relationship"):
+            attributes = element.attributes
+            if attributes.get("TargetMode") != "External":
+                target = unquote(attributes.get("Target", "")).replace("\\", "/")
+                path = _normalized(posixpath.normpath(posixpath.join("/", folder, target)))
+                relations.append((attributes.get("Id", ""), attributes.get("Type", "").rpartition("/")[2], path))
         return relations
 
     def main(self) -> str:
@@ -97,29 +94,26 @@ def is_ooxml(packed: ZipPackage) -> bool:
 def facts(packed: ZipPackage) -> dict[str, Any]:
     """Read the facts; a damaged part contributes none."""
     package = Package(packed)
-    found: dict[str, Any] = {"encrypted": False}
+    facts: dict[str, Any] = {"encrypted": False}
     core = package.properties_part("core-properties", "docProps/core.xml")
     app = package.properties_part("extended-properties", "docProps/app.xml")
     for part, fact_by_element in ((core, _CORE), (app, _APP)):
-        with suppress(xml_events.Malformed):
-            for name, text in xml_events.leaves(package.blocks(part, MB)):
-                if name in fact_by_element and text:
-                    found.setdefault(fact_by_element[name], text)
+        facts |= xml_events.first_texts(package.blocks(part, MB), fact_by_element)
     for name in ("page_count", "slides"):
-        if not found.get(name, "0").isdecimal():
-            del found[name]
-        elif name in found:
-            found[name] = min(int(found[name][:9]), 10**9)
-    found["has_macros"] = any(name.endswith("vbaproject.bin") for name in package)
+        if not facts.get(name, "0").isdecimal():
+            del facts[name]
+        elif name in facts:
+            facts[name] = min(int(facts[name][:9]), 10**9)
+    facts["has_macros"] = any(name.endswith("vbaproject.bin") for name in package)
     main = package.main()
     kind = _kind(package, main)
     if kind == "presentation":
-        found["slides"] = len(_ordered(package, main, "sldId", "slide"))
+        facts["slides"] = len(_ordered(package, main, "sldId", "slide"))
     if kind == "workbook":
-        sheets = _sheet_names(package, main)
-        found |= {"sheets": len(sheets), "sheet_names": [shorten(name, 100) for name in sheets[:MOST_NAMES]]}
-    pages = found.pop("page_count", 0) or found.get("slides") or found.get("sheets")
-    return found | ({"page_count": pages} if pages else {})
+        sheets = [sheet.attributes.get("name", "") for sheet in package.elements(main, "sheet")]
+        facts |= {"sheets": len(sheets), "sheet_names": [shorten(name, 100) for name in sheets[:MOST_NAMES]]}
+    pages = facts.pop("page_count", 0) or facts.get("slides") or facts.get("sheets")
+    return facts | ({"page_count": pages} if pages else {})
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
@@ -152,14 +146,8 @@ def _part_text(package: Package, part: str, seen: set[str], cells: _Cells | None
     except xml_events.Malformed:
         package.packed.damaged = True
     yield "\n"
-    related = sorted(
-        (
-            (_RELATIONS_WITH_TEXT.index(kind), path)
-            for _, kind, path in package.related(part)
-            if kind in _RELATIONS_WITH_TEXT
-        ),
-    )
-    for _, path in related:
+    related = [(kind, path) for _, kind, path in package.related(part) if kind in _RELATIONS_WITH_TEXT]
+    for _, path in sorted((_RELATIONS_WITH_TEXT.index(kind), path) for kind, path in related):
         yield from _part_text(package, path, seen)
 
 
@@ -221,9 +209,8 @@ class _Cells:
         folder = posixpath.dirname(main)
         self._shared = _shared_strings(package, targets.get("sharedStrings", f"{folder}/sharedStrings.xml"))
         self._shown = _date_formats(package, targets.get("styles", f"{folder}/styles.xml"))
-        self._since_1904 = any(
-            event.attributes.get("date1904", "0") in ("1", "true") for event in _elements(package, main, "workbookPr")
-        )
+        properties = package.elements(main, "workbookPr")
+        self._since_1904 = any(each.attributes.get("date1904", "0") in ("1", "true") for each in properties)
 
     def sheet_text(self, part: str) -> Iterator[str]:
         kind, style, is_text, text = "", "", False, ""
@@ -245,7 +232,8 @@ class _Cells:
 
     def _value(self, kind: str, style: str, text: str) -> str:
         if kind == "s":
-            return _shared_string(self._shared, text)
+            is_index = text.isdecimal() and len(text) < 9 and int(text) < len(self._shared)
+            return self._shared[int(text)] if is_index else ""
         if kind == "b":
             return {"1": "TRUE", "0": "FALSE"}.get(text, text)
         shown = self._shown.get(style) if kind == "n" and text else None
@@ -262,20 +250,12 @@ def _kind(package: Package, main: str) -> str:
 def _ordered(package: Package, main: str, element: str, *kinds: str) -> list[str]:
     """Return slides or sheets in the document's order; without relationships, by the numbers in their names."""
     paths = {relation: path for relation, kind, path in package.related(main) if kind in kinds}
-    ids = [event.attributes.get("id", "") for event in _elements(package, main, element)]
+    ids = [event.attributes.get("id", "") for event in package.elements(main, element)]
     parts = [paths[relation] for relation in ids if paths.get(relation, "") in package]
     if parts:
         return parts
     numbered = [(int(match[2]), match[0]) for part in package if (match := _NUMBERED.fullmatch(part))]
     return [part for _, part in sorted(numbered)]
-
-
-def _sheet_names(package: Package, main: str) -> list[str]:
-    return [event.attributes.get("name", "") for event in _elements(package, main, "sheet")]
-
-
-def _shared_string(shared: list[str], index: str) -> str:
-    return shared[int(index)] if index.isdecimal() and len(index) < 9 and int(index) < len(shared) else ""
 
 
 def _shared_strings(package: Package, part: str) -> list[str]:
@@ -318,14 +298,6 @@ def _date_formats(package: Package, part: str) -> dict[str, cell_dates.DateForma
                     by_cell_format[str(index)] = kind
                 index += 1
     return by_cell_format
-
-
-def _elements(package: Package, part: str, name: str) -> list[xml_events.Event]:
-    """Return the elements of this name, up to where the part is damaged."""
-    events: list[xml_events.Event] = []
-    with suppress(xml_events.Malformed):
-        events.extend(event for event in package.events(part, 4 * MB) if event.kind == "start" and event.name == name)
-    return events
 
 
 def _normalized(name: str) -> str:

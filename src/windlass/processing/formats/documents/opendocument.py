@@ -23,10 +23,8 @@ _MACROS = ("Basic/", "Scripts/")
 #: Elements whose text is not displayed.
 _HIDDEN = frozenset({"tracked-changes", "binary-data", "settings", "forms"})
 #: The part with headers and footers of pages, and their elements.
-_STYLES, _HEADINGS = (
-    "styles.xml",
-    frozenset({"header", "footer", "header-first", "footer-first", "header-left", "footer-left"}),
-)
+_STYLES = "styles.xml"
+_HEADINGS = frozenset({"header", "footer", "header-first", "footer-first", "header-left", "footer-left"})
 _BREAKS = frozenset({"p", "h", "table-row", "line-break"})
 
 
@@ -37,19 +35,17 @@ def is_opendocument(packed: ZipPackage) -> bool:
 def facts(packed: ZipPackage) -> dict[str, Any]:
     """Read the facts; of an encrypted document only those of its metadata that are not encrypted."""
     kind = packed.read("mimetype", 200).decode("ascii", "replace")
-    found = _metadata(packed)
-    found["has_macros"] = any(
-        name.startswith(("Basic/", "Scripts/")) and not name.endswith("/") for name in packed.names
-    )
-    found["encrypted"] = _is_encrypted(packed)
-    if found["encrypted"]:
-        return found
+    facts = _metadata(packed)
+    facts["has_macros"] = any(name.startswith(_MACROS) and not name.endswith("/") for name in packed.names)
+    facts["encrypted"] = _is_encrypted(packed)
+    if facts["encrypted"]:
+        return facts
     if "spreadsheet" in kind:
-        found |= _named_elements(packed, "table", "sheet")
+        facts |= _named_elements(packed, "table", "sheet")
     elif "presentation" in kind:
-        found |= {"slides": _named_elements(packed, "page", "slide")["slides"]}
-    pages = found.get("page_count") or found.get("slides") or found.get("sheets")
-    return found | ({"page_count": pages} if pages else {})
+        facts |= {"slides": _named_elements(packed, "page", "slide")["slides"]}
+    pages = facts.get("page_count") or facts.get("slides") or facts.get("sheets")
+    return facts | ({"page_count": pages} if pages else {})
 
 
 def text(packed: ZipPackage) -> Iterator[str]:
@@ -93,34 +89,24 @@ def _paragraphs(events: Iterator[xml_events.Event]) -> Iterator[str]:
 
 
 def _metadata(packed: ZipPackage) -> dict[str, Any]:
-    found: dict[str, Any] = {}
     if _is_encrypted(packed, "meta.xml"):
-        return found
-    with suppress(xml_events.Malformed):
-        for event in xml_events.events(packed.blocks("meta.xml", MB)):
-            if event.kind == "start" and event.name == "document-statistic":
-                found |= _page_count(event)
-    with suppress(xml_events.Malformed):
-        for name, text in xml_events.leaves(packed.blocks("meta.xml", MB)):
-            if name in _FACT_BY_ELEMENT and text:
-                found.setdefault(_FACT_BY_ELEMENT[name], text)
-    return found
-
-
-def _page_count(event: xml_events.Event) -> dict[str, int]:
-    count = event.attributes.get("page-count", "")
-    return {"page_count": int(count)} if count.isdecimal() and 0 < len(count) < 10 else {}
+        return {}
+    facts = xml_events.first_texts(packed.blocks("meta.xml", MB), _FACT_BY_ELEMENT)
+    for statistic in xml_events.elements(packed.blocks("meta.xml", MB), "document-statistic"):
+        count = statistic.attributes.get("page-count", "")
+        if count.isdecimal() and 0 < len(count) < 10:
+            facts["page_count"] = int(count)
+    return facts
 
 
 def _is_encrypted(packed: ZipPackage, member: str | None = None) -> bool:
     """Whether the manifest declares any member encrypted, or this one."""
-    path = ""
-    with suppress(xml_events.Malformed):
-        for event in xml_events.events(packed.blocks("META-INF/manifest.xml", 4 * MB)):
-            if event.kind == "start" and event.name == "file-entry":
-                path = event.attributes.get("full-path", "")
-            elif event.kind == "start" and event.name == "encryption-data" and member in (None, path):
-                return True
+    path, manifest = "", packed.blocks("META-INF/manifest.xml", 4 * MB)
+    for element in xml_events.elements(manifest, "file-entry", "encryption-data"):
+        if element.name == "file-entry":
+            path = element.attributes.get("full-path", "")
+        elif member in (None, path):
+            return True
     return False
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from windlass.processing.formats.text.encodings import FALLBACK, decoder, python_codec
+from windlass.kernel.charsets import python_codec
+from windlass.processing.formats.text.encodings import FALLBACK, decoder
 
 _TOKEN = re.compile(
     rb"\\(?P<word>[A-Za-z]{1,32})(?P<number>-?[0-9]{1,10})? ?|\\'(?P<hex>[0-9A-Fa-f]{2})|\\(?P<sign>[^A-Za-z])"
@@ -14,14 +15,10 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _TEXT_BY_WORD = {
-    b"par": "\n",
-    b"line": "\n",
-    b"sect": "\n\n",
-    b"page": "\n\n",
-    b"row": "\n",
-    b"cell": "\t",
-    b"nestcell": "\t",
-    b"tab": "\t",
+    **dict.fromkeys((b"par", b"line", b"row"), "\n"),
+    **dict.fromkeys((b"sect", b"page"), "\n\n"),
+    **dict.fromkeys((b"cell", b"nestcell", b"tab"), "\t"),
+    **dict.fromkeys((b"emspace", b"enspace", b"qmspace"), " "),
     b"emdash": "\N{EM DASH}",
     b"endash": "\N{EN DASH}",
     b"bullet": "\N{BULLET}",
@@ -29,9 +26,6 @@ _TEXT_BY_WORD = {
     b"rquote": "\N{RIGHT SINGLE QUOTATION MARK}",
     b"ldblquote": "\N{LEFT DOUBLE QUOTATION MARK}",
     b"rdblquote": "\N{RIGHT DOUBLE QUOTATION MARK}",
-    b"emspace": " ",
-    b"enspace": " ",
-    b"qmspace": " ",
 }
 _TEXT_BY_SYMBOL = {b"\\": "\\", b"{": "{", b"}": "}", b"~": " ", b"_": "-", b"\n": "\n", b"\r": "\n", b"\t": "\t"}
 #: Groups whose content is not text of the document. Groups that begin with ``\\*`` are skipped too, except those of
@@ -55,17 +49,13 @@ _CHARSETS = {
     161: "cp1253",
     162: "cp1254",
     163: "cp1258",
-    177: "cp1255",
-    178: "cp1256",
-    179: "cp1256",
-    180: "cp1256",
-    181: "cp1255",
+    **dict.fromkeys((177, 181), "cp1255"),
+    **dict.fromkeys((178, 179, 180), "cp1256"),
     186: "cp1257",
     204: "cp1251",
     222: "cp874",
     238: "cp1250",
-    254: "cp437",
-    255: "cp437",
+    **dict.fromkeys((254, 255), "cp437"),
 }
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from windlass.processing.contract import Unreadable
-from windlass.processing.formats.archives import zip_content, zip_directory
-from windlass.processing.formats.archives.zip_directory import BadZip
-from windlass.processing.formats.read_limits import MB, Deadline
+from windlass.processing.formats.archives import zip_directory
+from windlass.processing.formats.archives.decompressors import (
+    ZIP_METHODS,
+    NotMeasured,
+    decompressed_blocks,
+)
+from windlass.processing.formats.archives.unpacking import FilePart
+from windlass.processing.formats.archives.zip_directory import DEFLATED, STORED, BadZip, Member
+from windlass.processing.formats.read_limits import MB, Deadline, blocks
 
 #: Bytes unpacked from one file, in all.
 MOST_UNPACKED = 128 * MB
@@ -18,6 +26,38 @@ _RATIO_FROM, _LARGEST_RATIO = 16 * MB, 400
 _LARGEST_DIRECTORY = 4 * MB
 #: Methods that office programs read: stored, Deflate, bzip2, LZMA.
 _METHODS = (0, 8, 12, 14)
+
+
+def content_blocks(file: BinaryIO, member: Member, methods: Collection[int]) -> Iterator[bytes]:
+    """Yield an entry's unpacked content.
+
+    Raises BadZip where it is damaged, encrypted, of a wrong checksum, or packed by a method not among ``methods``.
+    """
+    if member.is_encrypted or member.method not in methods:
+        raise BadZip("An entry is locked, or packed by a method that is not read here.")
+    packed = FilePart(file, zip_directory.local_header(file, member).data, member.packed)
+    is_stored, crc = member.method == STORED, 0
+    try:
+        for block in (
+            blocks(packed, member.packed) if is_stored else decompressed_blocks(packed, ZIP_METHODS[member.method])
+        ):
+            crc = zlib.crc32(block, crc)
+            yield block
+    except (Unreadable, NotMeasured) as error:
+        raise BadZip("The content of an entry is damaged.") from error
+    if crc != member.crc:
+        raise BadZip("The checksum of an entry is wrong.")
+
+
+def read_start(file: BinaryIO, member: Member, most: int) -> bytes:
+    """Return the first ``most`` bytes of a stored or deflated entry, as far as they can be read."""
+    pieces, left = list[bytes](), most
+    content = content_blocks(file, member, (STORED, DEFLATED))
+    with suppress(BadZip):
+        while left > 0 and (block := next(content, b"")):
+            pieces.append(block[:left])
+            left -= len(block)
+    return b"".join(pieces)
 
 
 class ZipPackage:
@@ -50,7 +90,7 @@ class ZipPackage:
             return
         size = 0
         try:
-            for block in zip_content.content_blocks(self._file, member, _METHODS):
+            for block in content_blocks(self._file, member, _METHODS):
                 size += len(block)
                 self._left -= len(block)
                 if size > _RATIO_FROM and size > _LARGEST_RATIO * max(member.packed, 1):

@@ -16,8 +16,9 @@ from posixpath import normpath
 from typing import BinaryIO
 from xml.parsers import expat
 
-from windlass.processing.formats.archives import zip_content, zip_directory
+from windlass.processing.formats.archives import zip_directory
 from windlass.processing.formats.archives.zip_directory import BadZip, Member
+from windlass.processing.formats.documents.zip_package import read_start
 
 #: Entries of a directory that are read.
 _MOST_ENTRIES = 50_000
@@ -90,13 +91,13 @@ def _kind(file: BinaryIO, members: Iterable[Member]) -> str:
     entries = {member.name: member for member in members}
     declared = ""
     if "mimetype" in entries:
-        declared = zip_content.read_start(file, entries["mimetype"], 100).decode("ascii", "replace").strip()
+        declared = read_start(file, entries["mimetype"], 100).decode("ascii", "replace").strip()
     if _DECLARED.fullmatch(declared):
         return declared
     parts = {_normalized(name): entry for name, entry in entries.items()}
 
     def read(name: str) -> bytes:
-        return zip_content.read_start(file, parts[name], _LONGEST_PART)
+        return read_start(file, parts[name], _LONGEST_PART)
 
     package = _package_kind(parts.keys(), read)
     return package or next((kind for name, kind in _TYPE_BY_ENTRY.items() if name in entries), "application/zip")

@@ -38,19 +38,18 @@ Get = Callable[[str], str | None]
 
 def camera(get: Get) -> dict[str, Any]:
     """Return the camera's facts. ``get`` returns libvips' string of an entry such as ``ifd0-Make``, or None."""
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for key, names in _TEXTS.items():
         text = (_first(get, names) or "").strip(" \0")[:LONGEST].strip()
         if text and text != "[None]":
-            found[key] = text
+            facts[key] = text
     for key, names in _NUMBERS.items():
         number = _number(_first(get, names))
         if number is not None and number > 0:
-            found[key] = int(number) if key in _WHOLE else round(number, 6)
-    taken_at = _taken_at(
-        _first(get, ("ifd2-DateTimeOriginal", "ifd0-DateTime")), _first(get, ("ifd2-OffsetTimeOriginal",))
-    )
-    return found | ({"taken_at": taken_at} if taken_at else {})
+            facts[key] = int(number) if key in _WHOLE else round(number, 6)
+    stamp, offset = _first(get, ("ifd2-DateTimeOriginal", "ifd0-DateTime")), _value(get("ifd2-OffsetTimeOriginal"))
+    taken_at = _taken_at(stamp, offset)
+    return facts | ({"taken_at": taken_at} if taken_at else {})
 
 
 def location(get: Get) -> dict[str, float] | None:
@@ -59,12 +58,12 @@ def location(get: Get) -> dict[str, float] | None:
     longitude = _degrees(get, "Longitude", 180)
     if latitude is None or longitude is None:
         return None
-    found = {"latitude": latitude, "longitude": longitude}
+    position = {"latitude": latitude, "longitude": longitude}
     altitude = _number(_value(get("ifd3-GPSAltitude")))
     if altitude is not None:
         below = (_value(get("ifd3-GPSAltitudeRef")) or "").startswith(("1", "Sea level reference"))
-        found["altitude"] = round(-altitude if below else altitude, 2)
-    return found
+        position["altitude"] = round(-altitude if below else altitude, 2)
+    return position
 
 
 def _first(get: Get, names: tuple[str, ...]) -> str | None:

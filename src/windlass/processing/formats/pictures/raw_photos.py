@@ -103,11 +103,6 @@ def read_raw_photo(file: BinaryIO, size: int) -> RawPhoto | None:
         kind = next((named for maker, named in _MAKERS.items() if first.make.lower().startswith(maker)), "")
     if not kind:
         return None
-    return _photo(kind, directories)
-
-
-def _photo(kind: str, directories: list[_Directory]) -> RawPhoto:
-    first = directories[0]
     width, height = _size(kind, directories)
     orientation = first.number(_ORIENTATION, 1)
     orientation = orientation if 1 <= orientation <= 8 else 1
@@ -121,10 +116,8 @@ def _size(kind: str, directories: list[_Directory]) -> tuple[int, int]:
     """Return the size of the sensor's picture as cropped for display, before rotation."""
     first = directories[0]
     if kind == "image/x-panasonic-rw2" and _RW2_RIGHT in first.tags:
-        return (
-            first.number(_RW2_RIGHT) - first.number(_RW2_LEFT),
-            first.number(_RW2_BOTTOM) - first.number(_RW2_TOP),
-        )
+        width, height = first.number(_RW2_RIGHT) - first.number(_RW2_LEFT), first.number(_RW2_BOTTOM)
+        return width, height - first.number(_RW2_TOP)
     if kind == "image/x-canon-cr2":
         exif = next((each for each in directories if _EXIF_WIDTH in each.tags and _EXIF_HEIGHT in each.tags), None)
         if exif is not None:
@@ -165,13 +158,15 @@ def _directories(file: BinaryIO, size: int, order: str, offset: int) -> Iterator
 
 def _add_entry(file: BinaryIO, directory: _Directory, order: str, entry: bytes, size: int) -> None:
     tag, kind, count = struct.unpack_from(f"{order}HHI", entry)
-    each = _SIZES.get(kind, 0)
+    (value_offset,), value_size = struct.unpack_from(f"{order}I", entry, 8), _SIZES.get(kind, 0)
     if tag == _RW2_JPEG and kind == 7:
-        directory.jpeg = _preview(struct.unpack_from(f"{order}I", entry, 8)[0], count, size)
-    if not each:
+        directory.jpeg = _preview(value_offset, count, size)
+    if not value_size:
         return
-    length = each * min(count, 64 if kind == 2 else _MOST_VALUES)
-    data = entry[8:] if each * count <= 4 else _read_at(file, struct.unpack_from(f"{order}I", entry, 8)[0], length)
+    length, data = value_size * min(count, 64 if kind == 2 else _MOST_VALUES), entry[8:]
+    if value_size * count > 4:
+        file.seek(value_offset)
+        data = file.read(length)
     if tag == _MAKE and kind == 2:
         directory.make = data.partition(b"\0")[0].decode("latin-1").strip()
     elif kind in (3, 4, 5, 13) and len(data) >= length:
@@ -203,11 +198,3 @@ def _set_preview(directory: _Directory, size: int) -> None:
 
 def _preview(offset: int, length: int, size: int) -> Preview | None:
     return Preview(offset, length) if offset > 0 and 0 < length <= size - offset else None
-
-
-def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    position = file.tell()
-    file.seek(offset)
-    data = file.read(length)
-    file.seek(position)
-    return data

@@ -49,15 +49,14 @@ class Table:
             self.widths[len(row)] += 1
 
     def facts(self) -> dict[str, Any]:
-        columns = self.widths.most_common(1)[0][0] if self.widths else 0
-        headed = _is_header(self.first)
-        found: dict[str, Any] = {
+        has_header = _is_header(self.first)
+        facts = {
             "delimiter": self.delimiter,
-            "columns": columns,
-            "rows": self.rows - headed,
+            "columns": self.widths.most_common(1)[0][0] if self.widths else 0,
+            "rows": self.rows - has_header,
             "consistent": len(self.widths) <= 1 and not self.error,
         }
-        return found | ({"header": self.first} if headed else {})
+        return facts | ({"header": self.first} if has_header else {})
 
 
 def _lines(head: str, pieces: Iterator[str]) -> Iterator[str]:
@@ -70,10 +69,10 @@ def _lines(head: str, pieces: Iterator[str]) -> Iterator[str]:
         if len(rest) > LONGEST_LINE:
             raise csv.Error(f"a line has more than {LONGEST_LINE} characters")
         # One line is joined at most LONGEST_LINE / BLOCK times.
-        more = next(pieces, None)
-        if more is None:
+        piece = next(pieces, None)
+        if piece is None:
             break
-        rest += more
+        rest += piece
     if rest:
         yield rest
 

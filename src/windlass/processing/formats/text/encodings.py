@@ -7,21 +7,10 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from windlass.kernel.charsets import python_codec
 from windlass.processing.formats.read_limits import BLOCK, MB
-
-__all__ = [
-    "FALLBACK",
-    "EncodingDetector",
-    "byte_order_mark",
-    "decoded",
-    "decoder",
-    "detect",
-    "encoding_of",
-    "prepare",
-    "python_codec",
-]
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -108,7 +97,8 @@ class EncodingDetector:
             return "utf-8"
         if declared_codec and declared_codec != "utf-8":
             return declared_codec
-        return _guess(self._for_guess()) or hint_codec or FALLBACK
+        last_line = b"" if self._line.isascii() else _shortened_line(self._line)
+        return _guess(bytes(self._sample) + last_line) or hint_codec or FALLBACK
 
     @property
     def _is_utf8(self) -> bool:
@@ -131,9 +121,6 @@ class EncodingDetector:
             self._sample += b"" if self._line.isascii() else _shortened_line(self._line) + b"\n"
             self._line = b""
 
-    def _for_guess(self) -> bytes:
-        return bytes(self._sample) + (b"" if self._line.isascii() else _shortened_line(self._line))
-
 
 def detect(pieces: Iterable[bytes]) -> EncodingDetector:
     """Read pieces until the encoding is decided."""
@@ -152,17 +139,20 @@ def encoding_of(data: bytes, declared: str | None = None, hint: str | None = Non
 
 def decoded(pieces: Iterable[bytes], declared: str | None) -> Iterator[str]:
     """Yield a text decoded in the encoding of its first MiB."""
-    detector, held, size = EncodingDetector(), list[bytes](), 0
+    detector, pieces_held, size = EncodingDetector(), list[bytes](), 0
     pieces = iter(pieces)
     for piece in pieces:
         detector.add(piece)
-        held.append(piece)
+        pieces_held.append(piece)
         size += len(piece)
         if size > MB:
             break
-    text_decoder = decoder(detector.codec(declared))
-    for piece in held:
-        yield text_decoder.decode(piece)
+    yield from decode_pieces(chain(pieces_held, pieces), detector.codec(declared))
+
+
+def decode_pieces(pieces: Iterable[bytes], codec: str) -> Iterator[str]:
+    """Yield decoded text. Never fails."""
+    text_decoder = decoder(codec)
     for piece in pieces:
         yield text_decoder.decode(piece)
     yield text_decoder.decode(b"", True)

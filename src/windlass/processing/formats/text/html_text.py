@@ -11,26 +11,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from windlass.processing.formats.text import encodings
+
 #: From the name on: quoted values may contain ">". Possessive, so that it does not backtrack.
 _TAG = re.compile(r"(/?)([A-Za-z][^\s/>]*+)((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
 _UNENDED = re.compile(r"</?[A-Za-z]")
 _LANGUAGE = re.compile(r"""\slang\s*=\s*["']?([A-Za-z0-9-]{1,35})""", re.IGNORECASE)
-_HIDDEN = frozenset(
-    {
-        "script",
-        "style",
-        "template",
-        "noscript",
-        "noembed",
-        "noframes",
-        "iframe",
-        "xmp",
-        "metadata",
-        "annotation",
-        "annotation-xml",
-    }
-)
 _RAW = frozenset({"script", "style", "textarea", "title", "noembed", "noframes", "iframe", "xmp"})
+_HIDDEN = _RAW - {"textarea", "title"} | {"template", "noscript", "metadata", "annotation", "annotation-xml"}
 _BREAK = re.compile(
     r"address|article|aside|blockquote|br|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|hr|li|main"
     r"|nav|ol|option|p|pre|section|table|tbody|text|tfoot|thead|title|tr|ul"
@@ -121,6 +109,11 @@ def declared_charset(head: bytes) -> str | None:
     """Return the encoding label in an HTML page or an XML file (HTML 13.2.3.2, XML 4.3.3)."""
     match = _DECLARED.search(head[:_HEAD])
     return (match[1] or match[2]).decode("ascii", "replace") if match else None
+
+
+def decode_page(source: bytes, hint: str | None = None) -> str:
+    """Decode a page or an XML file in the encoding that it declares, or that is detected; ``hint``: a guess of it."""
+    return encodings.decoder(encodings.encoding_of(source, declared_charset(source), hint)).decode(source, True)
 
 
 def title_and_language(head: str) -> tuple[str, str]:

@@ -47,21 +47,21 @@ def facts(text: str, *, many: bool = False) -> dict[str, Any]:
     ``many``: values follow each other (JSON lines); there may be none.
     """
     outline = _Outline(many=many)
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     try:
-        found["json_depth"] = _depth(text, len(text))
-        if found["json_depth"] > _DEEPEST:
+        facts["json_depth"] = _depth(text, len(text))
+        if facts["json_depth"] > _DEEPEST:
             raise json.JSONDecodeError(_DEEP, text, _place_of_depth(text, _DEEPEST + 1))
         outline.parse(text)
-        found["json_valid"] = True
+        facts["json_valid"] = True
     except MemoryError:
-        return found
+        return facts
     except json.JSONDecodeError as error:
         if error.msg != _DEEP:
-            found["json_depth"] = _depth(text, error.pos)
-        found["json_valid"] = False
-        found["json_error"] = {"line": error.lineno, "column": error.colno, "detail": _detail(error)}
-    return found | outline.facts(text)
+            facts["json_depth"] = _depth(text, error.pos)
+        facts["json_valid"] = False
+        facts["json_error"] = {"line": error.lineno, "column": error.colno, "detail": _detail(error)}
+    return facts | outline.facts(text)
 
 
 class _Outline:
@@ -99,10 +99,10 @@ class _Outline:
         first = text[_skip_space(text, 0) :][:1]
         if not first or not (first in _KINDS or first in "-0123456789"):
             return {}
-        found: dict[str, Any] = {"json_kind": "lines" if self._many else _KINDS.get(first, "number")}
+        facts: dict[str, Any] = {"json_kind": "lines" if self._many else _KINDS.get(first, "number")}
         if self._count is not None:
-            found["json_items"] = self._count
-        return found | ({"json_keys": self._keys} if self._keys else {})
+            facts["json_items"] = self._count
+        return facts | ({"json_keys": self._keys} if self._keys else {})
 
     def _note_pairs(self, pairs: list[tuple[str, Any]]) -> None:
         """The outermost object is read last; what is returned stands for the object."""
@@ -168,5 +168,5 @@ def _detail(error: json.JSONDecodeError) -> str:
     if error.msg.startswith("Invalid"):
         return "A string has a line break, a control character or an escape that JSON does not have."
     expected = next((name for start, name in _EXPECTED.items() if error.msg.startswith(start)), "something else")
-    found = error.doc[error.pos : error.pos + 1]
-    return f"{found} stands where {expected} was expected." if found else f"It ends where {expected} was expected."
+    sign = error.doc[error.pos : error.pos + 1]
+    return f"{sign} stands where {expected} was expected." if sign else f"It ends where {expected} was expected."

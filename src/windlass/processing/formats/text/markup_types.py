@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from xml.parsers import expat
 
+from windlass.processing.formats.text.text_types import BYTE_ORDER_MARKS
+
 SVG, XHTML, HTML, XML = "image/svg+xml", "application/xhtml+xml", "text/html", "text/xml"
 
 #: Characters of the longest instruction, document type or tag; comments may be of any length.
@@ -62,13 +64,6 @@ _DOCTYPE = re.compile(
 _TAG = re.compile(r"<(?:([\w.-]++):)?([\w.-]++)(?=[\s/>])")
 _WHOLE_TAG = re.compile(r"<[^\s\"'<>]++(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
 _SCRIPT = re.compile(r"<\?(?:php\b|=|\s)", re.I)
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _WIDE = ((re.compile(rb"(?:[\t\r\n ]\0)*+<\0"), "utf-16-le"), (re.compile(rb"(?:\0[\t\r\n ])*+\0<"), "utf-16-be"))
 
 
@@ -118,7 +113,7 @@ def detect_markup(blocks: Iterable[bytes]) -> Markup | None:
 
 def _codec(head: bytes) -> str:
     """Return a codec in which markup can be searched; other encodings are supersets of ASCII."""
-    marked = (codec for mark, codec in _BOMS if head.startswith(mark))
+    marked = (codec for mark, codec in BYTE_ORDER_MARKS if head.startswith(mark))
     return next(marked, next((codec for pattern, codec in _WIDE if pattern.match(head)), "latin-1"))
 
 

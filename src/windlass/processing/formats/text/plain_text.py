@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from windlass.processing.formats.text.encodings import decoder
-
 _SINGLE = re.compile("[\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 #: One run between spaces; the group is empty where it has neither letter nor digit.
 _STRETCH = re.compile(r"[^\w\s]*+(\w?)\S*+\s*+")
@@ -22,14 +20,6 @@ _TAIL = 4096
 def is_binary(head: bytes, media_type: str, codec: str) -> bool:
     """Whether a file of a type that may be text or binary (drawings, models) is binary."""
     return not media_type.startswith("text/") and b"\0" in head and not codec.startswith(("utf-16", "utf-32"))
-
-
-def decoded(blocks: Iterable[bytes], codec: str) -> Iterator[str]:
-    """Yield decoded text, without a byte order mark. Never fails."""
-    text_decoder = decoder(codec)
-    for block in blocks:
-        yield text_decoder.decode(block)
-    yield text_decoder.decode(b"", True)
 
 
 def unified(texts: Iterable[str]) -> Iterator[str]:
@@ -71,14 +61,13 @@ class TextCounter:
         self._words += single + sum(map(bool, _STRETCH.findall(spaced)))
 
     def facts(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "lines": self._lines + (self._line_length > 0),
             "words": self._words,
             "characters": self._characters,
             "longest_line": self._longest,
         }
-        kinds = self._breaks.newlines
-        if kinds:
+        if kinds := self._breaks.newlines:
             names = {"\n": "LF", "\r\n": "CRLF", "\r": "CR"}
-            found["newline"] = names[kinds] if isinstance(kinds, str) else "mixed"
-        return found
+            facts["newline"] = names[kinds] if isinstance(kinds, str) else "mixed"
+        return facts

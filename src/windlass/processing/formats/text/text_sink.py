@@ -22,8 +22,8 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 class TextRendition:
     """The text rendition of one file. ``why_cut``: why not all of the text was written."""
 
-    def __init__(self, output: BinaryIO, patience: float = READING_SECONDS) -> None:
-        self._output, self._deadline = output, Deadline(patience)
+    def __init__(self, output: BinaryIO, seconds: float = READING_SECONDS) -> None:
+        self._output, self._deadline = output, Deadline(seconds)
         self._breaks = io.IncrementalNewlineDecoder(None, translate=True)
         self._pending: list[str] = []
         self._start = output.tell()

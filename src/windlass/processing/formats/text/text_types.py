@@ -24,7 +24,8 @@ _CONTROLS = bytes([*range(0x07), *range(0x0E, 0x1A), *range(0x1C, 0x20), 0x7F])
 #: Largest share of control characters in a file that its name declares to be text.
 _LARGEST_SHARE_OF_CONTROLS = 0.05
 
-_BOMS = (
+#: Mark, and the codec of what follows it.
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32le"),
     (codecs.BOM_UTF32_BE, "utf-32be"),
@@ -74,7 +75,7 @@ def detect_text(head: bytes, *, is_whole: bool, may_have_controls: bool) -> Text
     ``may_have_controls``: the name or the sender declares text and nothing contradicts it, so that a few control
     characters are accepted.
     """
-    marked = next(((mark, codec) for mark, codec in _BOMS if head.startswith(mark)), None)
+    marked = next(((mark, codec) for mark, codec in BYTE_ORDER_MARKS if head.startswith(mark)), None)
     if marked and marked[1] != "utf-8":
         return _decode_wide(head[len(marked[0]) :], marked[1], is_whole=is_whole)
     if not head or not _has_few_controls(head, may_have_controls=may_have_controls):
@@ -107,8 +108,8 @@ def text_type(text: Text, guess: str, claims: Sequence[str]) -> str:
     return guess if is_named_text(guess) or fnmatchcase(guess, "application/pgp-*") else "text/plain"
 
 
-def _signed(found: Text, patterns: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
-    return next((kind for pattern, kind in patterns if pattern.match(found.sample)), None)
+def _signed(text: Text, patterns: Iterable[tuple[re.Pattern[str], str]]) -> str | None:
+    return next((kind for pattern, kind in patterns if pattern.match(text.sample)), None)
 
 
 def is_named_text(kind: str) -> bool:
@@ -122,7 +123,7 @@ def is_mail(sample: str, *, strict: bool = False) -> bool:
     ``strict``: two of the fields that every message has are among them.
     """
     sample = sample.replace("\r\n", "\n")
-    end = found.end() if (found := _POSTMARK.match(sample)) else 0
+    end = postmark.end() if (postmark := _POSTMARK.match(sample)) else 0
     start = end
     while field := _FIELD.match(sample, end):
         end = field.end()
@@ -132,8 +133,8 @@ def is_mail(sample: str, *, strict: bool = False) -> bool:
 
 
 def _has_few_controls(head: bytes, *, may_have_controls: bool) -> bool:
-    found = _controls(head)
-    return not found or (may_have_controls and found <= max(1, len(head) * _LARGEST_SHARE_OF_CONTROLS))
+    count = _controls(head)
+    return not count or (may_have_controls and count <= max(1, len(head) * _LARGEST_SHARE_OF_CONTROLS))
 
 
 def _controls(content: bytes) -> int:

@@ -10,10 +10,13 @@ import html
 import html.entities
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 from xml.parsers import expat
 
+from windlass.kernel.charsets import python_codec
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.read_limits import shorten
 from windlass.processing.formats.text import encodings
@@ -61,16 +64,27 @@ def events(blocks: Iterable[bytes]) -> Iterator[Event]:
         raise Malformed(f"The XML in it is not well-formed (line {error.lineno}).") from error
 
 
-def leaves(blocks: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Yield name and text, on one line, of each element without child elements. Raises Malformed and Unreadable."""
-    name, text = "", ""
-    for event in events(blocks):
-        if event.kind == "start":
-            name, text = event.name, ""
-        elif event.kind == "text":
-            text += event.text if len(text) < _LONGEST_LEAF else ""
-        elif event.name == name:
-            yield name, shorten(text)
+def elements(blocks: Iterable[bytes], *names: str) -> Iterator[Event]:
+    """Yield the start of each element with one of these names, up to where the XML is malformed. Raises Unreadable."""
+    with suppress(Malformed):
+        yield from (event for event in events(blocks) if event.kind == "start" and event.name in names)
+
+
+def first_texts(blocks: Iterable[bytes], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the first text, on one line, of elements without child elements, up to where the XML is malformed.
+
+    ``keys``: name of each such element -> key of its text in the result. Raises Unreadable.
+    """
+    texts, name, text = dict[str, Any](), "", ""
+    with suppress(Malformed):
+        for event in events(blocks):
+            if event.kind == "start":
+                name, text = event.name, ""
+            elif event.kind == "text":
+                text += event.text if len(text) < _LONGEST_LEAF else ""
+            elif event.name == name and name in keys and (line := shorten(text)):
+                texts.setdefault(keys[name], line)
+    return texts
 
 
 def codec_of(head: bytes) -> str:
@@ -81,7 +95,7 @@ def codec_of(head: bytes) -> str:
     if head.startswith((b"<\0", b"\0<")):
         return "utf-16-le" if head.startswith(b"<") else "utf-16-be"
     declared = _DECLARATION.match(head)
-    codec = encodings.python_codec(declared[1].decode("ascii", "replace")) if declared else "utf-8"
+    codec = python_codec(declared[1].decode("ascii", "replace")) if declared else "utf-8"
     if codec is None or codec == "utf-7":
         raise Unreadable("The XML in it is wrong: it names an encoding that is none, or that XML cannot have.")
     return "utf-8" if codec.startswith(("utf-16", "utf-32")) else codec  # the declaration was read as ASCII
@@ -125,9 +139,8 @@ def _parser(pending: list[Event]) -> expat.XMLParserType:
         depth += 1
         if depth > _DEEPEST:
             raise Unreadable(f"The XML in it is nested more than {_DEEPEST} deep.")
-        ordered = sorted(
-            attributes.items(), key=lambda each: "}" in each[0]
-        )  # of two with a name, that with a namespace
+        # Of two attributes of one name, the one with a namespace counts.
+        ordered = sorted(attributes.items(), key=lambda each: "}" in each[0])
         pending.append(Event("start", _local(name), attributes={_local(key): each for key, each in ordered}))
 
     def end(name: str) -> None:

@@ -1,0 +1,198 @@
+"""Release and delete files, expire and delete upload sessions, delete orphaned objects.
+
+Rows change first, in one transaction; then bytes are deleted. A crash in between leaves an orphan for the sweep, never
+a record without bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from windlass import conf
+from windlass.events.api import EventType, recording
+from windlass.files import uploads
+from windlass.files.assets import IllegalTransition, change_status
+from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
+from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
+from windlass.files.move import is_retained
+from windlass.files.retention import columns_of_released_file
+from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
+from windlass.kernel.clock import now
+from windlass.storage.contract import Store, StoreError
+from windlass.storage.registry import store
+
+log = structlog.get_logger(__name__)
+
+
+def bytes_freed_by(asset: FileAsset) -> int:
+    """Bytes that deleting this file would free: without those that it shares with another."""
+    alone = Blob.objects.filter(files=asset, references=1).values_list("size", flat=True)
+    return sum(alone) + sum(asset.renditions.values_list("size", flat=True))
+
+
+def release_file(asset: FileAsset) -> list[StoredObject]:
+    """Release bytes and renditions, keep the record. Return the objects to delete after the commit. Repeatable."""
+    with recording() as recorder:
+        if asset.status == FileStatus.RELEASED:
+            return []
+        gone = _renditions(asset) + drop_reference(asset)
+        columns = {"blob": None, "gate_passed": False, "message": ""} | columns_of_released_file(asset)
+        change_status(recorder, asset, FileStatus.RELEASED, **columns)
+        asset.renditions.all().delete()
+    return gone
+
+
+def delete_file(asset: FileAsset, *, unless_moved: bool = False) -> list[StoredObject]:
+    """Delete record and renditions, release the bytes. Return the objects to delete after the commit.
+
+    ``unless_moved``: raise IllegalTransition if the file was moved to or out of the trash since ``asset`` was read.
+    """
+    with recording() as recorder:
+        rows = FileAsset.objects.select_for_update().filter(id=asset.id)
+        if unless_moved and not rows.filter(trashed_at=asset.trashed_at).exists():
+            raise IllegalTransition(f"file {asset.id} was moved to or out of the trash")
+        gone = _renditions(asset) + drop_reference(asset)
+        recorder.add(EventType.FILE_DELETED, owner=asset.owner, file_id=asset.id)
+        asset.delete()
+    return gone
+
+
+def delete_renditions_except(asset: FileAsset, kept: Collection[str]) -> list[StoredObject]:
+    """Delete rows of renditions of earlier runs. ``kept``: names whose rows are about to be written.
+
+    Return the objects to delete after the commit.
+    """
+    stale = asset.renditions.filter(run__lt=asset.run).exclude(name__in=kept)
+    gone = [StoredObject(rendition.store, rendition.key) for rendition in stale]
+    stale.delete()
+    return gone
+
+
+def end_upload(
+    session: UploadSession, target: UploadStatus, reason: str = "", *, as_seen: UploadSession | None = None
+) -> int | None:
+    """Cancel, fail or expire an active session and delete its bytes. Return how many; None if it had ended already.
+
+    ``as_seen`` as in ``uploads.mark_upload_ended``.
+    """
+    if not uploads.mark_upload_ended(session.id, target, reason, as_seen=as_seen):
+        return None
+    return store(session.store).discard(session.store_key, session.store_state)
+
+
+def _expire(session: UploadSession) -> int | None:
+    """``end_upload`` that tolerates a store that is away, so that uploads of other stores expire."""
+    try:
+        return end_upload(session, UploadStatus.EXPIRED, as_seen=session)
+    except StoreError as error:
+        log.warning("object.left_behind", store=session.store, key=session.store_key, reason=str(error))
+        return 0
+
+
+#: Called with each session that is changed: what was done, the session, the bytes that this freed.
+OnChange = Callable[[str, UploadSession, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedUploads:
+    """How many sessions expired, the bytes that this freed, and how many rows of ended sessions were deleted."""
+
+    expired: int
+    bytes_freed: int
+    deleted: int
+
+
+def clean_up_uploads(
+    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = lambda what, session, freed: None
+) -> CleanedUploads:
+    """Expire sessions past their end, or idle for ``idle_hours``; delete the rows of those that ended long ago.
+
+    ``dry_run``: change nothing; the figures are what would be.
+    """
+    expired, freed = _expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
+    return CleanedUploads(expired, freed, _delete_ended_uploads(dry_run=dry_run, on_change=on_change))
+
+
+def _expire_uploads(*, idle_hours: float | None, dry_run: bool, on_change: OnChange) -> tuple[int, int]:
+    """Return (sessions, bytes freed)."""
+    ended = total = 0
+    for session in uploads.expired_uploads(idle_hours):
+        freed = _bytes_of(session) if dry_run else _expire(session)
+        if freed is not None:
+            ended, total = ended + 1, total + freed
+            on_change("expired", session, freed)
+    return ended, total
+
+
+def _delete_ended_uploads(*, dry_run: bool, on_change: OnChange) -> int:
+    """Delete the rows of sessions that ended more than SESSION_RETENTION_HOURS ago. Return how many."""
+    horizon = now() - timedelta(hours=conf.get().session_retention_hours)
+    deleted = 0
+    for session in uploads.uploads_ended_before(horizon):
+        if not dry_run:
+            uploads.forget_upload(session.id)
+        deleted += 1
+        on_change("forgotten", session, 0)
+    return deleted
+
+
+def _bytes_of(session: UploadSession) -> int:
+    try:
+        return store(session.store).discardable_size(session.store_key, session.store_state)
+    except StoreError:
+        return 0  # it is away or no longer configured: nothing would be freed there
+
+
+def delete_orphans_in_all_stores(*, dry_run: bool = False) -> tuple[int, int, int]:
+    """``delete_orphans`` in every store in use. Return (objects, bytes freed, stores skipped).
+
+    A store that is away or no longer configured is skipped until the next sweep.
+    """
+    objects = freed = skipped = 0
+    for name in stores_in_use():
+        try:
+            deleted = delete_orphans(store(name), dry_run=dry_run)
+        except StoreError as error:
+            log.warning("sweep.store_skipped", store=name, reason=str(error))
+            skipped += 1
+        else:
+            objects, freed = objects + deleted[0], freed + deleted[1]
+    return objects, freed, skipped
+
+
+def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bool = False) -> tuple[int, int]:
+    """Delete objects of the store that no row names and that are too old to be still written.
+
+    Return (objects, bytes freed). ``dry_run``: delete nothing; the figures are what would be deleted.
+    """
+    horizon = now() - timedelta(hours=older_than_hours)
+    objects = freed = 0
+    for item in target.objects(unless=lambda key: _is_named(target.name, key)):
+        if item.modified_at > horizon or (item.unfinished and _is_being_written(target.name, item.key)):
+            continue
+        objects += 1
+        if dry_run:
+            freed += item.size
+            continue
+        freed += target.clear(item.key) if item.unfinished else target.delete(item.key)
+    return objects, freed
+
+
+def _is_named(store_name: str, key: str) -> bool:
+    if _is_being_written(store_name, key):
+        return True
+    return any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
+
+
+def _is_being_written(store_name: str, key: str) -> bool:
+    """Whether an active upload or a move of a file writes this object."""
+    active = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
+    return is_retained(store_name, key) or active.exists()
+
+
+def _renditions(asset: FileAsset) -> list[StoredObject]:
+    return [StoredObject(r.store, r.key) for r in asset.renditions.all()]

@@ -1,0 +1,205 @@
+"""The clean-up tasks, in one table: for the scheduler's sweep, its hourly housekeeping and ``windlass sweep``.
+
+Every task makes conditional changes only, so several processes may run the same one at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from windlass import conf
+from windlass.accounts import api as accounts
+from windlass.events import api as events
+from windlass.files import api as files
+from windlass.jobs import api as jobs
+from windlass.processing import api as processing
+from windlass.protocols.dialects import Dialect
+from windlass.receiving import concatenation, direct_upload
+
+log = structlog.get_logger(__name__)
+
+#: Seconds that one sweep may copy for concatenations, and complete direct uploads, before the next one continues.
+CONCATENATION_SECONDS = 5.0
+DIRECT_UPLOAD_SECONDS = 5.0
+#: Seconds after which a notification that no worker answered is sent again.
+UNANSWERED_SECONDS = 2.0
+
+
+#: What ``windlass sweep`` calls each kind. Kinds may share a label.
+LABELS = {
+    "uploads_expired": "uploads past their life",
+    "ended_uploads_deleted": "ended uploads forgotten",
+    "files_deleted": "files past their time, or their time in the trash",
+    "files_released": "files past their time, or their time in the trash",
+    "retained_objects_deleted": "places that files were moved away from",
+    "references_corrected": "wrong reference counts",
+    "orphans_deleted": "objects and parts that no row names",
+    "stores_skipped": "stores passed over: away, not set up any more, or unable to list what they have",
+    "duplicates_merged": "equal files brought together",
+    "quotas_corrected": "wrong quota accounts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What a task has changed: how many things of one kind, and the bytes that this freed.
+
+    ``quota_drifts``: the figures of quota accounts that were wrong; the scheduler logs them.
+    """
+
+    kind: str
+    count: int
+    bytes_freed: int = 0
+    quota_drifts: Sequence[Mapping[str, object]] = ()
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupTask:
+    """``run`` takes ``dry_run``: change nothing, and return what would be changed.
+
+    ``hourly``: part of the housekeeping, else of the sweep. ``by_hand``: part of ``windlass sweep`` too; only such
+    tasks are called with ``dry_run`` set. ``batched``: one call handles a part only.
+    """
+
+    name: str
+    run: Callable[[bool], Iterable[Cleaned]]
+    hourly: bool = False
+    by_hand: bool = False
+    batched: bool = False
+
+
+@dataclass(slots=True)
+class CleanupReport:
+    """Counts by kind. ``failed`` names the tasks that raised; the others ran all the same."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    bytes_freed: int = 0
+    failed: tuple[str, ...] = ()
+
+
+def sweep() -> CleanupReport:
+    """Run the urgent tasks, as the scheduler does every SWEEP_SECONDS."""
+    return _run(task for task in TASKS if not task.hourly)
+
+
+def housekeeping() -> CleanupReport:
+    return _run(task for task in TASKS if task.hourly)
+
+
+def clean_up(*, dry_run: bool = False) -> Iterator[Cleaned]:
+    """Run the tasks of ``windlass sweep`` until nothing is left to do. ``dry_run``: change nothing, and only count."""
+    for task in TASKS:
+        again = task.by_hand
+        while again:
+            cleaned = list(task.run(dry_run))
+            yield from cleaned
+            again = task.batched and not dry_run and any(each.count for each in cleaned)
+
+
+def _run(tasks: Iterable[CleanupTask]) -> CleanupReport:
+    report = CleanupReport()
+    for task in tasks:
+        try:
+            for cleaned in task.run(False):
+                report.counts[cleaned.kind] += cleaned.count
+                report.bytes_freed += cleaned.bytes_freed
+                for figures in cleaned.quota_drifts:
+                    log.warning("quota.corrected", **figures)
+        except Exception:  # the boundary of the scheduler: a task that fails must not stop the others
+            report.failed += (task.name,)
+            log.exception("sweep.failed", task=task.name)
+    counts = {kind: count for kind, count in report.counts.items() if count}
+    if counts or report.failed:
+        log.debug("sweep.done", counts=counts, bytes_freed=report.bytes_freed, failed=report.failed)
+    return report
+
+
+def _expired_claims(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("claims_revoked", processing.revoke_claims(jobs.expired_claims()))
+
+
+def _lost_notifications(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("notifications_sent", jobs.notify_due_jobs(again_after=UNANSWERED_SECONDS))
+
+
+def _postponed_steps(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("jobs_reopened", processing.backfill())
+
+
+def _direct_uploads(_: bool) -> Iterator[Cleaned]:
+    completed = direct_upload.complete_sent_uploads(Dialect.S3, seconds=DIRECT_UPLOAD_SECONDS)
+    yield Cleaned("direct_uploads_completed", completed)
+
+
+def _uploads(dry_run: bool) -> Iterator[Cleaned]:
+    cleaned = files.clean_up_uploads(dry_run=dry_run)
+    yield Cleaned("uploads_expired", cleaned.expired, cleaned.bytes_freed)
+    yield Cleaned("ended_uploads_deleted", cleaned.deleted)
+
+
+def _retention(dry_run: bool) -> Iterator[Cleaned]:
+    report = processing.apply_retention(dry_run=dry_run)
+    yield Cleaned("files_deleted", report.deleted, report.bytes_freed)
+    yield Cleaned("files_released", report.released)
+
+
+def _retained_objects(dry_run: bool) -> Iterator[Cleaned]:
+    yield Cleaned("retained_objects_deleted", *files.remove_expired_objects(dry_run=dry_run))
+
+
+def _abandoned_concatenations(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("concatenations_continued", concatenation.continue_abandoned(seconds=CONCATENATION_SECONDS))
+
+
+def _old_records(_: bool) -> Iterator[Cleaned]:
+    yield Cleaned("events_pruned", events.prune(conf.get().event_retention_days))
+    accounts.prune_grants()
+    yield Cleaned("jobs_pruned", jobs.prune(conf.get().dead_job_retention_days))
+
+
+def _references(dry_run: bool) -> Iterator[Cleaned]:
+    yield Cleaned("references_corrected", *files.repair_reference_counts(dry_run=dry_run))
+
+
+def _orphans(dry_run: bool) -> Iterator[Cleaned]:
+    count, freed, skipped = files.delete_orphans_in_all_stores(dry_run=dry_run)
+    yield Cleaned("orphans_deleted", count, freed)
+    if skipped:
+        yield Cleaned("stores_skipped", skipped)
+
+
+def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
+    yield Cleaned("duplicates_merged", files.merge_duplicates(dry_run=dry_run))
+
+
+def _quotas(dry_run: bool) -> Iterator[Cleaned]:
+    """A quota account changes with what it counts. A wrong one is a fault, or a limit was set while uploads ran."""
+    drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())}
+    wrong = [{"owner": owner, **too_much} for owner, too_much in drifts.items() if too_much]
+    yield Cleaned("quotas_corrected", len(wrong), quota_drifts=wrong)
+
+
+#: In the order in which they run.
+TASKS = (
+    CleanupTask("expired_claims", _expired_claims),
+    CleanupTask("lost_notifications", _lost_notifications),
+    CleanupTask("postponed_steps", _postponed_steps),
+    CleanupTask("direct_uploads", _direct_uploads),
+    CleanupTask("uploads", _uploads, by_hand=True),
+    CleanupTask("retention", _retention, by_hand=True, batched=True),
+    CleanupTask("retained_objects", _retained_objects, by_hand=True),
+    CleanupTask("abandoned_concatenations", _abandoned_concatenations),
+    CleanupTask("old_records", _old_records, hourly=True),
+    CleanupTask("references", _references, hourly=True, by_hand=True),
+    CleanupTask("orphans", _orphans, hourly=True, by_hand=True),
+    CleanupTask("duplicates", _duplicates, hourly=True, by_hand=True),
+    CleanupTask("quotas", _quotas, hourly=True, by_hand=True),
+)
