@@ -566,7 +566,7 @@ def test_a_query_reports_what_a_writer_commits_while_the_session_is_loaded(monke
             await asyncio.wait([writer])
             return session
 
-        monkeypatch.setattr(sequential, "in_database", load_until_the_writer_has_ended)
+        monkeypatch.setattr(offset_uploads, "in_database", load_until_the_writer_has_ended)
         offset: int = (await offset_uploads.query(upload, who, dialect="tus")).state.offset
         return offset
 
