@@ -5,7 +5,6 @@ Declarations are claims: the intake stage checks the bytes again. Refusing here 
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from functools import partial as partial_of
 
@@ -89,11 +88,6 @@ def check_size(profile: files.Profile, size: int) -> None:
             limit=profile.min_size,
             received=size,
         )
-
-
-def object_key(upload_id: uuid.UUID) -> str:
-    """Return the key of an upload's stored object, which never changes and contains nothing that a client chose."""
-    return f"objects/{upload_id.hex[:2]}/{upload_id}"
 
 
 def check_declared_type(profile: files.Profile, description: Description) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from windlass.kernel import object_keys
 from windlass.storage import posix
 from windlass.storage.contract import (
     Buffer,
@@ -191,7 +192,7 @@ class LocalStore(Store):
             return
 
     def check(self, *, thorough: bool = False) -> None:
-        key, probe = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        key, probe = f"{object_keys.CHECKS}{secrets.token_hex(8)}", secrets.token_bytes(64)
         descriptor = self._create_file([], key, key)
         try:
             with posix.store_errors(key):

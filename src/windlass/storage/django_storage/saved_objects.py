@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from windlass.kernel import anonymous_files
+from windlass.kernel import anonymous_files, object_keys
 from windlass.storage.contract import ObjectInfo, ObjectMissing, StoreError, is_key
 from windlass.storage.django_storage.gateway import Gateway
 from windlass.storage.seekable_reader import SeekableReader
@@ -22,7 +22,7 @@ from windlass.storage.seekable_reader import SeekableReader
 #: The modification time in storages that have none. It does not mean that an object is old.
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 #: The key prefix of check objects. Some storages strip a leading dot at the top level.
-CHECK_PREFIX = "objects/.check-"
+CHECK_PREFIX = f"{object_keys.OBJECTS}{object_keys.CHECKS}"
 
 #: The directories of Windlass. The storage may hold other files, which the sweep must never see.
 _DIRECTORIES = ("encryption", "objects", "renditions")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 
+from windlass.kernel import object_keys
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.s3 import multipart, objects
 from windlass.storage.s3.errors import RequestRejected
@@ -19,7 +20,7 @@ _NOT_VERIFIED = (
 
 def check(bucket: Bucket, *, thorough: bool) -> None:
     """Raises StoreError with the reason."""
-    key, data = f".check-{objects.new_token()}", secrets.token_bytes(64)
+    key, data = f"{object_keys.CHECKS}{objects.new_token()}", secrets.token_bytes(64)
     try:
         objects.put(bucket, key, data)
         if bytes(objects.get(bucket, key, 0, len(data))) != data:

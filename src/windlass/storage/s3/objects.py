@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
+from windlass.kernel import object_keys
 from windlass.storage import contract
 from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, StoreError, StoreUnavailable
 from windlass.storage.s3.options import MIB
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
 _TAIL = re.compile(r"(.+)\.tail\.([0-9a-f]{16})")
-#: What the keys of Windlass start with. A bucket may hold other objects, which the sweep must never see.
-_PREFIXES = ("objects/", "renditions/", ".check-")
 
 
 def check_key(key: str) -> str:
@@ -35,7 +34,7 @@ def prefixes_within(prefix: str) -> list[str]:
     """Return the prefixes to list to find every object of Windlass whose key starts with ``prefix``."""
     return [
         prefix if prefix.startswith(ours) else ours
-        for ours in _PREFIXES
+        for ours in object_keys.PREFIXES
         if ours.startswith(prefix) or prefix.startswith(ours)
     ]
 
