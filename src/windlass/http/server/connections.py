@@ -43,6 +43,9 @@ class Connections:
         self._trimming: asyncio.Task[None] | None = None
         self.lingering = 0
 
+    def __len__(self) -> int:
+        return len(self._members)
+
     def add(self, member: Watched) -> bool:
         """Watch a connection until it is removed. Returns whether MAX_CONNECTIONS allows it."""
         self._members.add(member)
