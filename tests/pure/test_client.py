@@ -382,7 +382,7 @@ def test_a_conflict_that_is_not_about_the_offset_is_final() -> None:
         exchange.answer(problem(409, "conflict", "It was begun in another dialect."))
 
 
-def test_it_gives_up_when_the_retry_budget_is_used_up_and_keeps_the_stored_upload() -> None:
+def test_a_used_up_retry_budget_raises_and_keeps_the_stored_upload() -> None:
     resume_state = StoredUrl(UPLOAD)
     exchange = upload(resume_state, limit=10.0)
     with pytest.raises(GaveUp, match="to resume it"):
@@ -408,7 +408,7 @@ def test_progress_restores_the_retry_budget() -> None:
     assert sum(exchange.pauses) > 4.0
 
 
-def test_it_gives_up_on_a_server_that_accepts_bytes_and_stores_none() -> None:
+def test_a_server_that_stores_no_accepted_byte_uses_up_the_retry_budget() -> None:
     exchange = upload(limit=10.0)
     exchange.answer(CREATED)
     with pytest.raises(GaveUp):
