@@ -120,8 +120,9 @@ class AudioTags:
     def run(self, context: StepContext) -> StepResult:
         import mutagen
 
+        formats = [getattr(import_module(module), name) for module, name in TAG_FORMATS.items()]
         with damaged(mutagen.MutagenError, what="tags"):
-            tagged_file = mutagen.File(_BoundedFile(context.file), options=_formats(), easy=True)
+            tagged_file = mutagen.File(_BoundedFile(context.file), options=formats, easy=True)
         tags = {} if tagged_file is None or tagged_file.tags is None else _known_tags(tagged_file.tags)
         tags = {**(context.facts.get("tags") or {}), **tags}
         return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
@@ -132,7 +133,7 @@ def _facts(context: StepContext, container: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {"container": DEMUXERS[context.facts["mime_type"]]}
     facts |= _stream_facts(container) | _metadata_facts(context, container)
     if audio is not None:
-        facts |= _audio_facts(audio)
+        facts |= {"codec": _codec(audio), "audio_codec": _codec(audio)} | _codec_values(audio, *_AUDIO_FORMAT)
     if video is not None:
         facts |= _video_facts(container, video)
     return facts
@@ -180,11 +181,6 @@ def _metadata_facts(context: StepContext, container: Any) -> dict[str, Any]:
     }
     # An empty location replaces the one that an earlier run stored under another profile.
     return {name: value for name, value in facts.items() if value or (name == "location" and name in context.facts)}
-
-
-def _audio_facts(stream: Any) -> dict[str, Any]:
-    codec = _codec(stream)
-    return {"codec": codec, "audio_codec": codec} | _codec_values(stream, *_AUDIO_FORMAT)
 
 
 def _video_facts(container: Any, stream: Any) -> dict[str, Any]:
@@ -265,10 +261,6 @@ class _BoundedFile:
     def read(self, size: int = -1) -> bytes:
         remaining = max(0, self._end - self._file.tell())
         return self._file.read(remaining if size < 0 else min(size, remaining))
-
-
-def _formats() -> list[Any]:
-    return [getattr(import_module(module), name) for module, name in TAG_FORMATS.items()]
 
 
 def _known_tags(tags: Any) -> dict[str, str]:
