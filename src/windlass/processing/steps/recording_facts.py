@@ -77,7 +77,7 @@ class AvFacts:
             "streams": f"each stream, {MAX_STREAMS} at most: type, codec, language, and width, height or channels, "
             "sample_rate",
             "chapters": "chapters, where there are any",
-            "has_cover": "whether it has a picture on its sleeve",
+            "has_cover": "whether it has cover art",
             "tags": "tags by name: title, artist, album, date, comment …",
             "created_at": "when it says it was made (ISO 8601)",
             "location": "where it was made: latitude, longitude (degrees), altitude (metres); "

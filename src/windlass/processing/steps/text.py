@@ -68,7 +68,7 @@ class Text:
             *_ZIPPED,
         ),
         gives={
-            "text_characters": "characters of the text that was got out of the file",
+            "text_characters": "characters of the text that was extracted from the file",
             "text_cut": "why that is not all of it",
             "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
         },
