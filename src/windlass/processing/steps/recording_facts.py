@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from typing import Any, BinaryIO
 
 from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult, damaged
@@ -220,13 +222,9 @@ def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
     import av
 
     stream.codec_context.thread_count = 1
-    try:
-        for number, packet in enumerate(container.demux(stream)):
+    with suppress(av.FFmpegError, ValueError):
+        for packet in islice(container.demux(stream), MAX_PACKETS_TO_FIRST_FRAME + 1):
             yield from packet.decode()
-            if number >= MAX_PACKETS_TO_FIRST_FRAME:
-                return
-    except (av.FFmpegError, ValueError):
-        return
 
 
 def _timing(context: StepContext, facts: Facts, claimed: float | None, video_index: int | None) -> dict[str, Any]:
