@@ -190,9 +190,9 @@ def test_a_signed_address_says_what_the_reply_says(store: S3Store) -> None:
     make(store, KEY, b"bytes")
     headers = {"Content-Type": "text/plain", "Content-Disposition": "attachment", "Cache-Control": "private"}
     url = store.presign(KEY, seconds=60, headers=headers)
-    found = httpx.get(url, trust_env=False)
-    assert (found.status_code, found.content) == (200, b"bytes")
-    assert {name: found.headers[name] for name in headers} == headers
+    reply = httpx.get(url, trust_env=False)
+    assert (reply.status_code, reply.content) == (200, b"bytes")
+    assert {name: reply.headers[name] for name in headers} == headers
     assert httpx.get(url.replace("attachment", "inline"), trust_env=False).status_code == 403
 
 

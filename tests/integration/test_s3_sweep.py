@@ -38,7 +38,7 @@ def key() -> str:
     return f"objects/{uuid.uuid4()}"
 
 
-def test_only_what_no_row_names_is_removed(target: S3Store, s3_server: S3Server) -> None:
+def test_only_objects_and_parts_without_a_row_are_deleted(target: S3Store, s3_server: S3Server) -> None:
     living, stray, whole, orphan = key(), key(), key(), key()
     state = write(target, living, through_json(target.create(living)), 0, pattern(9 * MIB))
     begun(living, state)

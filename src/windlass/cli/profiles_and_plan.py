@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from windlass.processing.plan import LeftOut, PlannedStep
 
 
-def register(app: typer.Typer) -> None:
-    app.command("plan")(plan)
-    app.command("profiles")(profiles)
-
-
 def plan(
     file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)],
     profile: Annotated[str, typer.Option(help="The profile whose rules and steps apply.")] = "default",
@@ -99,7 +94,6 @@ def profiles(as_json: JsonOption = False) -> None:
 
 
 def _rule_lines(rules: dict[str, object]) -> list[str]:
-    """One line for each rule that is set."""
     lines = []
     for name, value in rules.items():
         if isinstance(value, bool):

@@ -10,7 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from windlass.client.download import PartialFile
+    from windlass.client.upload_source import SourceBody
 
 T = TypeVar("T")
 
@@ -18,42 +22,18 @@ T = TypeVar("T")
 BLOCK_SIZE = 256 * 1024
 
 
-class RequestBody(Protocol):
-    """Bytes that are read while they are sent. ``read`` blocks."""
-
-    @property
-    def length(self) -> int:
-        """Number of bytes of the body."""
-
-    def read(self, done: int) -> bytes:
-        """Return the block that starts ``done`` bytes into the body. It is empty only at the end."""
-
-    def report_sent(self, done: int) -> None:
-        """Note that ``done`` bytes of the body have been handed to the connection."""
-
-
-class ResponseSink(Protocol):
-    """Receives the bytes of a response. ``start`` and ``write`` block."""
-
-    def start(self, response: Response) -> bool:
-        """Return whether the sink takes this response's body. Otherwise it is read into ``Response.body``."""
-
-    def write(self, block: bytes) -> None:
-        """Take the next bytes."""
-
-    def report_received(self) -> None:
-        """Note that the last block has been written."""
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Send this request. The result is a Response or a ConnectionFailure."""
+    """Send this request. The result is a Response or a ConnectionFailure.
+
+    ``body`` is read while it is sent, ``sink`` receives the bytes of the response; both may block.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: RequestBody | bytes = b""
-    sink: ResponseSink | None = None
+    body: SourceBody | bytes = b""
+    sink: PartialFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

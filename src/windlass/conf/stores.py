@@ -49,7 +49,6 @@ def default_store(settings: Settings) -> str:
 
 
 def store_settings(settings: Settings, name: str) -> Settings | None:
-    """The settings of the store of this name; None where there is none."""
     if name in PLAIN_STORES:
         return _plain(settings, name)
     return named_stores(settings).get(name)
@@ -130,18 +129,11 @@ def _value(key: str, given: Any, base: Path) -> Any:
     if not isinstance(given, str | bool | int | float):
         raise BadSetting(f"{key} is {given!r}: it must be a text, a number, true or false")
     if name != key:
-        text = _content(key, base / str(given))
+        text = reader.read_value(key, base / str(given))
     else:
         text = str(given).lower() if isinstance(given, bool) else str(given)
     value = reader.checked(_FIELDS[name], key, reader.convert(key, text, _HINTS[name]))
     return base.absolute() / value.expanduser() if isinstance(value, Path) else value
-
-
-def _content(key: str, path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise BadSetting(f"{key} names {path}, which cannot be read: {error.strerror}") from error
 
 
 def _require_separate(settings: Settings, named: Mapping[str, Settings]) -> None:

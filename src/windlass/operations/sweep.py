@@ -91,7 +91,6 @@ def sweep() -> CleanupReport:
 
 
 def housekeeping() -> CleanupReport:
-    """Run the tasks that may wait an hour."""
     return _run(task for task in TASKS if task.hourly)
 
 
@@ -184,7 +183,7 @@ def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
 def _quotas(dry_run: bool) -> Iterator[Cleaned]:
     """A quota account changes with what it counts. A wrong one is a fault, or a limit was set while uploads ran."""
     drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())}
-    wrong = [{"owner": owner, **drift.too_much} for owner, drift in drifts.items() if drift is not None]
+    wrong = [{"owner": owner, **too_much} for owner, too_much in drifts.items() if too_much]
     yield Cleaned("quotas_corrected", len(wrong), quota_drifts=wrong)
 
 

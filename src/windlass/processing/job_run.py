@@ -19,7 +19,6 @@ from windlass.files.api import (
     FileStatus,
     ProcessingRecord,
     StepOutcome,
-    StepPlan,
     StepState,
     StoredRendition,
     load_file,
@@ -165,7 +164,7 @@ class JobRun:
         return {name for name, row in self.record.steps.items() if row.state in FINISHED_STEPS}
 
     def _add_planned_steps(self) -> None:
-        self.record.add_steps(StepPlan(step.stage, step.name) for step in self.plan)
+        self.record.add_steps((step.stage, step.name) for step in self.plan)
 
     # Transactions
 

@@ -28,7 +28,7 @@ def read(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
     # Such a text needs an escape in JSON, so a large body without a backslash is not searched.
-    if b"\\" in body and not json_text.is_storable(found):
+    if b"\\" in body and not is_storable(found):
         raise InvalidField(
             "A text in the JSON has a NUL character or half of a surrogate pair, which cannot be stored."
         )

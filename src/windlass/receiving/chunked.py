@@ -30,7 +30,7 @@ DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
 #: The reply to a chunk lists the received chunks only if the upload has at most so many.
 MAX_LISTED_CHUNKS = 1000
 
-keeper = leases.LeaseKeeper(files.unrequested_chunks, files.renew_chunk_claims)
+keeper = leases.LeaseKeeper(files.CHUNK_CLAIMS.unrequested, files.CHUNK_CLAIMS.renew)
 _incremental_hashes: dict[asyncio.AbstractEventLoop, IncrementalHashes] = {}
 
 
@@ -178,7 +178,7 @@ async def _claim_when_free(
         if monotonic() > deadline:
             raise UploadLocked(f"Another request is still bringing chunk {intent.index}. Try again shortly.")
         if not keeper.request_stop(claim.id):
-            await in_transaction(files.request_chunk, claim)
+            await in_transaction(files.CHUNK_CLAIMS.request, claim.id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
 

@@ -61,8 +61,8 @@ class LeaseKeeper:
     ``unrequested(holder)`` and ``renew(holder, seconds)`` belong to the rows whose columns the leases are.
     """
 
-    unrequested: Callable[[str], Collection[uuid.UUID]] = files.unrequested_leases
-    renew: Callable[[str, float], int] = files.renew_leases
+    unrequested: Callable[[str], Collection[uuid.UUID]] = files.UPLOAD_LEASES.unrequested
+    renew: Callable[[str, float], int] = files.UPLOAD_LEASES.renew
     #: The server is stopping, and asked all holders to stop for that reason.
     stopping: bool = False
     _stop_requests: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
@@ -197,7 +197,7 @@ async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:
     pause = 0.01
     while monotonic() < deadline:
         if not keeper.request_stop(upload_id):
-            await in_transaction(files.request_lease, upload_id)
+            await in_transaction(files.UPLOAD_LEASES.request, upload_id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
         lease = await in_transaction(take_lease, upload_id)
