@@ -80,7 +80,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
     stop, label = stop_event(), f"to {selection.to}"
     with display() as shown:
 
-        def gone(count: int) -> None:
+        def on_progress(count: int) -> None:
             nonlocal done
             done += count
             shown.sent(label, min(done, total), total)
@@ -92,7 +92,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
                 grace_seconds=grace_seconds,
                 stop=stop,
                 on_failure=lambda failure: shown.notice(label, _described(failure)),
-                on_progress=gone,
+                on_progress=on_progress,
             )
         except StoreError as error:
             typer.echo(f"windlass: {selection.to} cannot be written: {printable(str(error))}", err=True)

@@ -94,7 +94,6 @@ def profiles(as_json: JsonOption = False) -> None:
 
 
 def _rule_lines(rules: dict[str, object]) -> list[str]:
-    """One line for each rule that is set."""
     lines = []
     for name, value in rules.items():
         if isinstance(value, bool):

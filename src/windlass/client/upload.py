@@ -91,7 +91,6 @@ class UploadSettings:
         return {name: getattr(self, name) for name in names} | {"metadata": metadata}
 
     def upload_metadata(self, name: str | None, digest: str | None) -> str:
-        """Return the value of the tus header Upload-Metadata."""
         filename = self.filename or name or "unnamed"
         pairs = {
             "filename": filename,

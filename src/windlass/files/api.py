@@ -57,13 +57,11 @@ from windlass.files.deduplication import find_duplicate, merge_duplicates
 from windlass.files.deletion import (
     bytes_freed_by,
     clean_up_uploads,
-    delete_ended_uploads,
     delete_file,
     delete_orphans,
     delete_orphans_in_all_stores,
     delete_renditions_except,
     end_upload,
-    expire_uploads,
     release_file,
 )
 from windlass.files.direct_uploads import (
@@ -104,7 +102,6 @@ from windlass.files.leases import (
     reserve_for_lease,
     take_lease,
 )
-from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.move import (
     Movable,
@@ -121,7 +118,7 @@ from windlass.files.move import (
     retain_object,
 )
 from windlass.files.processing_record import ProcessingRecord
-from windlass.files.profiles import Profile, profile, profiles
+from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
@@ -191,7 +188,6 @@ __all__ = [
     "create_upload",
     "damaged_blobs",
     "defer_direct_upload_check",
-    "delete_ended_uploads",
     "delete_file",
     "delete_objects",
     "delete_orphans",
@@ -203,7 +199,6 @@ __all__ = [
     "end_retention",
     "end_upload",
     "expire_partial_uploads",
-    "expire_uploads",
     "expired_files",
     "expired_uploads",
     "extend_direct_upload",

@@ -48,7 +48,6 @@ class ClaimedChunk:
 
 
 def chunk_layout(session: UploadSession) -> ChunkLayout:
-    """Return the chunk layout of a chunked session."""
     assert session.size is not None
     assert session.chunk_size is not None
     return ChunkLayout(session.size, session.chunk_size)
@@ -74,7 +73,7 @@ def claim_chunk(
 
 
 def accept_chunk(
-    held: ChunkClaim,
+    claim: ChunkClaim,
     session: UploadSession,
     size: int,
     sha256: str,
@@ -88,21 +87,20 @@ def accept_chunk(
         counted = UploadSession.objects.filter(id=session.id, status=UploadStatus.ACTIVE).update(
             offset=F("offset") + size, expires_at=moment + timedelta(hours=ttl_hours), updated_at=moment
         )
-        kept = UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
+        accepted = UploadChunk.objects.filter(id=claim.id, claim_epoch=claim.epoch, state=ChunkState.CLAIMED).update(
             state=ChunkState.RECEIVED, sha256=sha256, store_state=store_state or {}, **CHUNK_CLAIMS.released()
         )
-        if not counted or not kept:
-            raise ClaimLost(str(held.id))
+        if not counted or not accepted:
+            raise ClaimLost(str(claim.id))
 
 
-def release_chunk(held: ChunkClaim) -> None:
+def release_chunk(claim: ChunkClaim) -> None:
     """Release the claim of a chunk that was not received."""
-    claimed = UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED)
+    claimed = UploadChunk.objects.filter(id=claim.id, claim_epoch=claim.epoch, state=ChunkState.CLAIMED)
     claimed.update(**CHUNK_CLAIMS.released())
 
 
 def received_chunks(session: UploadSession) -> Sequence[int]:
-    """Return the indexes of the received chunks, in order."""
     return list(_received(session.id).order_by("index").values_list("index", flat=True))
 
 
@@ -124,7 +122,6 @@ def contiguous_chunk_count(upload_id: uuid.UUID, known: int, *, at_most: int = 2
 
 
 def chunk_store_states(session: UploadSession) -> list[dict[str, Any]]:
-    """Return the store's state of each received chunk, in order."""
     return list(_received(session.id).order_by("index").values_list("store_state", flat=True))
 
 

@@ -97,10 +97,6 @@ def _expire(session: UploadSession) -> int | None:
 OnChange = Callable[[str, UploadSession, int], None]
 
 
-def _ignore(what: str, session: UploadSession, freed: int) -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class CleanedUploads:
     """How many sessions expired, the bytes that this freed, and how many rows of ended sessions were deleted."""
@@ -111,20 +107,18 @@ class CleanedUploads:
 
 
 def clean_up_uploads(
-    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = _ignore
+    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = lambda what, session, freed: None
 ) -> CleanedUploads:
-    """Expire sessions, and delete the rows of those that ended long ago. Arguments as for ``expire_uploads``."""
-    expired, freed = expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
-    return CleanedUploads(expired, freed, delete_ended_uploads(dry_run=dry_run, on_change=on_change))
-
-
-def expire_uploads(
-    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = _ignore
-) -> tuple[int, int]:
-    """Expire sessions past their end, or idle for ``idle_hours``. Return (sessions, bytes freed).
+    """Expire sessions past their end, or idle for ``idle_hours``; delete the rows of those that ended long ago.
 
     ``dry_run``: change nothing; the figures are what would be.
     """
+    expired, freed = _expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
+    return CleanedUploads(expired, freed, _delete_ended_uploads(dry_run=dry_run, on_change=on_change))
+
+
+def _expire_uploads(*, idle_hours: float | None, dry_run: bool, on_change: OnChange) -> tuple[int, int]:
+    """Return (sessions, bytes freed)."""
     ended = total = 0
     for session in uploads.expired_uploads(idle_hours):
         freed = _bytes_of(session) if dry_run else _expire(session)
@@ -134,7 +128,7 @@ def expire_uploads(
     return ended, total
 
 
-def delete_ended_uploads(*, dry_run: bool = False, on_change: OnChange = _ignore) -> int:
+def _delete_ended_uploads(*, dry_run: bool, on_change: OnChange) -> int:
     """Delete the rows of sessions that ended more than SESSION_RETENTION_HOURS ago. Return how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
     deleted = 0

@@ -116,7 +116,6 @@ def leased_upload(lease: Lease) -> UploadSession | None:
 
 
 def lease_of(session: UploadSession) -> Lease:
-    """Return the lease of a leased session."""
     until = session.lease_until or now()
     return Lease(
         session.id, session.lease_epoch, session.offset, session.size, session.store_key, session.store_state, until

@@ -140,7 +140,6 @@ def release_upload(session: UploadSession) -> None:
 
 
 def quota_usage(owner: str) -> Usage:
-    """Return the usage and the limits of an owner."""
     account = OwnerAccount.objects.filter(owner=owner).first()
     counted = _counted(owner) if account is None else {name: getattr(account, name) for name in _COUNTED}
     most = _defaults()
@@ -166,7 +165,6 @@ def set_quota_limits(owner: str, **limits: int | None) -> Usage:
 
 
 def quota_owners() -> Iterator[str]:
-    """Return the owners that have an account."""
     return OwnerAccount.objects.order_by("owner").values_list("owner", flat=True).iterator()
 
 
@@ -200,14 +198,13 @@ def _files_of(session: UploadSession) -> int:
 
 def _open_account(owner: str) -> bool:
     """Create and count the account. False if it exists already."""
-    _, made = OwnerAccount.objects.get_or_create(owner=owner)
-    if made:
+    _, created = OwnerAccount.objects.get_or_create(owner=owner)
+    if created:
         OwnerAccount.objects.filter(owner=owner).update(**_counted(owner))
-    return made
+    return created
 
 
 def _counted(owner: str) -> dict[str, int]:
-    """Count the rows of the owner."""
     counted = Sum(F("size") + F("metadata_size"))
     kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=counted, count=Count("id"))
     under_way = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS)

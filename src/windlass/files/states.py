@@ -70,10 +70,8 @@ FILE_TRANSITIONS: Mapping[FileStatus, frozenset[FileStatus]] = {
 
 
 def upload_statuses_before(target: UploadStatus) -> list[UploadStatus]:
-    """The statuses that may change to ``target``."""
     return [status for status, targets in UPLOAD_TRANSITIONS.items() if target in targets]
 
 
 def file_statuses_before(target: FileStatus) -> list[FileStatus]:
-    """The statuses that may change to ``target``."""
     return [status for status, targets in FILE_TRANSITIONS.items() if target in targets]

@@ -195,7 +195,6 @@ def describe_upload(session: UploadSession, values: dict[str, Any]) -> None:
 
 
 def forget_upload(upload_id: uuid.UUID) -> None:
-    """Delete the session's row."""
     UploadSession.objects.filter(id=upload_id).delete()
 
 
@@ -212,13 +211,12 @@ def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
-    """Return sessions that ended before this time."""
     return _in_batches(UploadSession.objects.filter(ended_at__lt=ended_before))
 
 
-def _in_batches(found: QuerySet[UploadSession]) -> Iterator[UploadSession]:
+def _in_batches(sessions: QuerySet[UploadSession]) -> Iterator[UploadSession]:
     """Iterate in batches, so that the caller may change the table and take long between two rows."""
-    ordered = found.order_by("id")
+    ordered = sessions.order_by("id")
     batch = list(ordered[:_BATCH])
     while batch:
         yield from batch

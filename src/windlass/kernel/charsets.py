@@ -121,10 +121,10 @@ def http_name(codec_name: str | None) -> str | None:
 
 def _codec_of_python(name: str) -> str | None:
     try:
-        found = codecs.lookup(name).name
+        codec = codecs.lookup(name).name
     except (LookupError, UnicodeError, ValueError):
         return None
-    return _SUPERSETS.get(found, found) if _TEXT.fullmatch(found) else None
+    return _SUPERSETS.get(codec, codec) if _TEXT.fullmatch(codec) else None
 
 
 #: Codec -> codec of the superset that is used under its name.

@@ -78,9 +78,9 @@ def usual_extension(media_type: str) -> str | None:
     return USUAL_EXTENSIONS.get(canonical(media_type))
 
 
-def contradicts(claimed: str, found: str) -> bool:
-    """Whether content of type ``found`` proves that it is not of type ``claimed``."""
-    claim, content = canonical(claimed), canonical(found)
+def contradicts(claimed: str, detected: str) -> bool:
+    """Whether content of type ``detected`` proves that it is not of type ``claimed``."""
+    claim, content = canonical(claimed), canonical(detected)
     if claim in NO_CLAIM or claim == content or content in ("application/x-empty", "inode/x-empty"):
         return False
     if content in NO_CLAIM:
@@ -93,18 +93,18 @@ def contradicts(claimed: str, found: str) -> bool:
     return is_known or has_signature(claim)
 
 
-def declaration_contradicts(declared: str, filename: str, found: str) -> bool:
-    """Whether content of type ``found`` proves the type wrong that the sender declared for a file of this name.
+def declaration_contradicts(declared: str, filename: str, detected: str) -> bool:
+    """Whether content of type ``detected`` proves the type wrong that the sender declared for a file of this name.
 
     Clients derive the type from the name: ``a.txt.gz`` may be declared with the type of ``a.txt``, and public tables
     give some extensions a type that most files with them do not have.
     """
-    if not contradicts(declared, found):
+    if not contradicts(declared, detected):
         return False
     ending = extension(filename)
     if canonical(declared) in DECLARED_BY_EXTENSION.get(ending, ()):
         return False
-    if COMPRESSED.get(ending) == canonical(found):
+    if COMPRESSED.get(ending) == canonical(detected):
         inner = filename[: -len(ending) - 1]
         claimed = of_filename(inner)
         return not extension(inner) or (claimed is not None and contradicts(declared, claimed))
@@ -150,6 +150,5 @@ def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_recognizable(name: str) -> bool:
-    """Whether the type can be recognized by content."""
     in_tables = name in CONTAINERS or any(name in family for family in FAMILIES)
     return in_tables or has_signature(name) or is_text(name) or _is_one_of(name, RECOGNIZED)

@@ -58,7 +58,6 @@ class Check:
     _kept: dict[str, Any] = field(default_factory=dict, init=False)
 
     def forget(self) -> None:
-        """Drop the kept result."""
         self._until = 0.0
 
     async def result(self) -> dict[str, Any]:
@@ -73,18 +72,18 @@ class Check:
 
     async def _run(self) -> dict[str, Any]:
         try:
-            found = {"status": "ok", "detail": await self.run()}
+            result = {"status": "ok", "detail": await self.run()}
         except Unfit as error:
-            found = _failed(str(error))
+            result = _failed(str(error))
         except Exception as error:  # any error of a check is its result
             if is_outage(error):
                 log_outage(error)
                 return _failed("The database does not answer.")
             log.warning("health.failed", check=self.name, error=type(error).__name__, exc_info=True)
-            found = _failed(f"It failed with {type(error).__name__}; the log says more.")
-        if self.keep_seconds and found["status"] == "ok":
-            self._until, self._kept = monotonic() + self.keep_seconds, found
-        return found
+            result = _failed(f"It failed with {type(error).__name__}; the log says more.")
+        if self.keep_seconds and result["status"] == "ok":
+            self._until, self._kept = monotonic() + self.keep_seconds, result
+        return result
 
 
 def _failed(detail: str) -> dict[str, Any]:
@@ -159,10 +158,10 @@ async def _sandbox() -> str:
 async def _scanner() -> str:
     """The server is ready without the scanner: files are received and wait for it."""
     try:
-        found = await in_thread(processing.scanner_version)
+        version = await in_thread(processing.scanner_version)
     except (processing.ScannerAway, processing.BrokenScanner):
         return "away: files that must be scanned are stored and not served until it is back."
-    return "It answers." if found else "None is set: files are not scanned for malware."
+    return "It answers." if version else "None is set: files are not scanned for malware."
 
 
 async def _content() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, BinaryIO, cast
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
+from windlass.kernel.object_keys import rendition_key
 from windlass.kernel.positioned_reader import independent_reader
 from windlass.processing.contract import (
     About,
@@ -82,8 +83,7 @@ def _run_and_store(
     run: JobRun, planned: PlannedStep, step: Step, shared: StepWorkspace, lost: threading.Event
 ) -> tuple[StepResult, list[StoredRendition]]:
     about = step.about
-    with ExitStack() as stack:
-        workspace = stack.enter_context(long_step_workspace(shared, about)) if about.long else shared
+    with long_step_workspace(shared, about) if about.long else nullcontext(shared) as workspace:
         run_step_there = _run_in_sandbox if about.isolated else _run_here
         try:
             answer = run_step_there(run, step, workspace, _Progress(run, planned, lost))
@@ -166,7 +166,7 @@ def _store(run: JobRun, rendition: MadeRendition, about: About, output: BinaryIO
     """Store a rendition under a key that each attempt uses again. Raises LeaseLost before replacing another's."""
     makes = announced(about, rendition.name)
     kind = makes.kind if makes else ""  # never empty: a checked result has announced renditions only
-    key = f"renditions/{run.asset.id}/{rendition.name}"
+    key = rendition_key(run.asset.id, rendition.name)
     target = store(store_of_file(run.asset))
     if not jobs.is_held(run.claim):
         raise jobs.LeaseLost(f"job {run.claim.job_id} is no longer held")
