@@ -7,7 +7,7 @@ from windlass.accounts.api import METRICS, PUBLIC
 from windlass.http.downloads import files, zip_archives
 from windlass.http.endpoints import ByteEndpoint, Content
 from windlass.http.live import event_streams
-from windlass.http.uploads import chunk_api, create_file, direct_uploads, file_forms, media_api, resumable
+from windlass.http.uploads import chunk_api, create_file, direct_uploads, media_api, resumable
 
 
 def _health(path: str, name: str, summary: str) -> ByteEndpoint:
@@ -31,7 +31,6 @@ METRICS_PAGE = ByteEndpoint(
 _MODULES = (
     resumable,
     create_file,
-    file_forms,
     chunk_api,
     media_api,
     direct_uploads,

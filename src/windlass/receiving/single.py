@@ -20,9 +20,9 @@ from windlass.receiving import completion
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import check_size
 from windlass.receiving.body import ByteSource, ClientGone, InitialBody, read_initial_body
+from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, syncs_complete_files
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.disk_space import require_free_space
-from windlass.receiving.transfer import LeasedUploadWriter, TransferEnd, syncs_complete_files
 from windlass.storage.contract import State
 from windlass.storage.registry import store
 

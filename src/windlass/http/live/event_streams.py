@@ -194,8 +194,8 @@ async def _woken(subscriber: Subscriber) -> bool:
 def _last_event_id(request: Request) -> int | None:
     """The number in Last-Event-ID, or in the query, where libraries that imitate EventSource put it. None for anything
     that is not such a number."""
-    given = request.headers.get("Last-Event-ID") or request.query_params.get("lastEventId", "")
-    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else None
+    number = request.headers.get("Last-Event-ID") or request.query_params.get("lastEventId", "")
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 19 else None
 
 
 def _id(request: Request, name: str) -> uuid.UUID:

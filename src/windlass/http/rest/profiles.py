@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router, Schema
@@ -17,8 +18,7 @@ from windlass.processing import api as processing
 
 router = Router(tags=["Rules"])
 
-#: Generated clients name their methods by it, so it stays as it was when this module had another name.
-_OPERATION_ID = "windlass_http_rest_rules"
+F = TypeVar("F", bound=Callable[..., Any])
 
 EXAMPLE_TYPES = ("image/jpeg", "application/pdf", "video/mp4", "audio/mpeg", "application/octet-stream")
 
@@ -86,13 +86,14 @@ class ProblemType(ReplyModel):
     transient: bool
 
 
-@router.get(
-    "/files/security/config",
-    auth=OWNER,
-    response=SecurityConfig,
-    operation_id=f"{_OPERATION_ID}_security_config",
-    summary="The limits and rules in effect",
-)
+def _get(path: str, name: str, response: type[Schema], summary: str, auth: Any = OWNER) -> Callable[[F], F]:
+    """Declare the decorated function as a GET. Generated clients name their methods by the operation's id, so it stays
+    as it was when this module had another name."""
+    operation_id = f"windlass_http_rest_rules_{name}"
+    return router.get(path, auth=auth, response=response, operation_id=operation_id, summary=summary)
+
+
+@_get("/files/security/config", "security_config", SecurityConfig, "The limits and rules in effect")
 async def security_config(request: HttpRequest) -> HttpResponse:
     settings = conf.get()
     return JsonResponse(
@@ -112,25 +113,13 @@ async def security_config(request: HttpRequest) -> HttpResponse:
     )
 
 
-@router.get(
-    "/profiles",
-    auth=OWNER,
-    response=ProfileList,
-    operation_id=f"{_OPERATION_ID}_list_profiles",
-    summary="List the profiles: rules for files, and their processing",
-)
+@_get("/profiles", "list_profiles", ProfileList, "List the profiles: rules for files, and their processing")
 async def list_profiles(request: HttpRequest) -> HttpResponse:
     results = [_document(profile) for _, profile in sorted(profiles().items())]
     return JsonResponse({"results": results, "next": None})
 
 
-@router.get(
-    "/problems/{slug}",
-    auth=None,
-    response=ProblemType,
-    operation_id=f"{_OPERATION_ID}_show_problem",
-    summary="What a problem type means",
-)
+@_get("/problems/{slug}", "show_problem", ProblemType, "What a problem type means", auth=None)
 async def show_problem(request: HttpRequest, slug: str) -> HttpResponse:
     for kind in all_problems():
         if kind.slug == slug:

@@ -34,7 +34,7 @@ from windlass.protocols import s3multipart as protocol
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import direct_completion, direct_upload
+from windlass.receiving import direct_upload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -161,7 +161,7 @@ async def complete_params(upload: UploadRequest) -> Reply:
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_session_of_grant, key, upload.caller), key)
     upload_id, key = protocol.parse_upload_key(upload.head.query)
-    session = await direct_completion.complete_single(
+    session = await direct_upload.complete_single(
         upload_id, key, upload.caller, dialect=Dialect.S3, request_id=upload.request_id
     )
     return await _completed(session, key)
@@ -234,7 +234,7 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     caller = upload.caller
     parts = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_complete, protocol.MAX_JSON_PARTS)
-    session = await direct_completion.complete_multipart(
+    session = await direct_upload.complete_multipart(
         upload_id, key, parts, caller, dialect=Dialect.S3, request_id=upload.request_id
     )
     return await _completed(session, key)

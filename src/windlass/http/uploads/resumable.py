@@ -42,10 +42,10 @@ from windlass.protocols import ietf, tus
 from windlass.protocols.dialects import Dialect, ResumableDialect, recognise_dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, Reply, UploadState
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import concatenation, lease, sequential
+from windlass.receiving import concatenation, lease, offset_uploads
 from windlass.receiving.body import RequestBody
+from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome
-from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
 _ANNOUNCED = {
@@ -94,7 +94,7 @@ async def operate(upload: UploadRequest) -> Response | Reply:
     dialect = Dialect.TUS if recognise_dialect(upload.head) is Dialect.TUS else Dialect.IETF
     match (tus.parse if dialect is Dialect.TUS else ietf.parse)(upload.head, upload_id):
         case Append() as intent:
-            outcome = await sequential.append(
+            outcome = await offset_uploads.append(
                 intent, upload.caller, upload.body, dialect=dialect, request_id=upload.request_id
             )
             if dialect is Dialect.IETF:
@@ -102,12 +102,12 @@ async def operate(upload: UploadRequest) -> Response | Reply:
             _check_outcome(outcome)
             return client_gone_response() if outcome.end is TransferEnd.CLIENT_GONE else tus.appended(outcome.state)
         case Query():
-            state = (await sequential.query(upload_id, upload.caller, dialect=dialect)).state
+            state = (await offset_uploads.query(upload_id, upload.caller, dialect=dialect)).state
             if dialect is Dialect.IETF:
                 return ietf.queried(state, ietf.interop_of(upload.head), now())
             return tus.queried(state)
         case Abort():
-            await sequential.abort(upload_id, upload.caller)
+            await offset_uploads.abort(upload_id, upload.caller)
             return tus.aborted() if dialect is Dialect.TUS else ietf.aborted()
     raise BadRequest("Uploads are created at POST /files/.")
 
@@ -199,7 +199,7 @@ async def _create(
             await _send_location(upload, state)
 
     try:
-        outcome = await sequential.create(
+        outcome = await offset_uploads.create(
             intent,
             principal,
             upload.body if intent.has_body else None,
@@ -246,7 +246,9 @@ async def _send_location(upload: UploadRequest, state: UploadState) -> None:
 async def _ietf_reply(upload: UploadRequest, outcome: Outcome, *, creation: bool = False) -> Response | Reply:
     state, interop = outcome.state, ietf.interop_of(upload.head)
     if outcome.end is TransferEnd.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
-        await sequential.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
+        await offset_uploads.invalidate(
+            state.upload_id, f"More came than the {outcome.declared} bytes that were declared."
+        )
     _check_outcome(outcome)
     if outcome.end is TransferEnd.CLIENT_GONE:
         return client_gone_response()

@@ -118,7 +118,8 @@ def _vips_facts(context: StepContext) -> dict[str, Any]:
                 raise
             return facts
         facts = _size_facts(image) | _colour_facts(image) | _page_facts(image) | _sequence_facts(context)
-        facts |= _apng_facts(context)
+        chunks = png_chunks.read_chunks(context.file)  # of an animated PNG
+        facts |= _animation_facts(chunks.frames, chunks.seconds, loop=chunks.loop)
         if transfer := tone_mapping.transfer_function(context.file, image):
             facts["hdr"] = HDR[transfer]
         camera = exif.camera(lambda name: _text(image, f"exif-{name}"))
@@ -133,12 +134,6 @@ def _sequence_facts(context: StepContext) -> dict[str, Any]:
         return {}
     facts = {"width": track.width, "height": track.height, "image_format": "heif"}
     return facts | _animation_facts(track.samples, track.seconds)
-
-
-def _apng_facts(context: StepContext) -> dict[str, Any]:
-    """The facts of an animated PNG."""
-    chunks = png_chunks.read_chunks(context.file)
-    return _animation_facts(chunks.frames, chunks.seconds, loop=chunks.loop)
 
 
 def _animation_facts(frames: int, seconds: float, **loop: int) -> dict[str, Any]:
