@@ -7,22 +7,22 @@ from typing import Any
 
 from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
-from windlass.processing.formats.pictures import bitmaps, exif, icc, png_chunks, raw_photos
+from windlass.processing.formats.pictures import exif, icc, picture_headers, raw_photos
 from windlass.processing.formats.recordings import mp4_tracks
 from windlass.processing.toolkit import thumbnails, tone_mapping
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Formats without a loader in the libvips that Windlass uses; their headers are read here.
 BITMAPS = {
-    "image/bmp": ("bmp", bitmaps.bmp),
-    "image/vnd.microsoft.icon": ("ico", bitmaps.ico),
-    "image/vnd.zbrush.pcx": ("pcx", bitmaps.pcx),
-    "image/x-portable-anymap": ("pnm", bitmaps.portable_map),
-    "image/x-portable-bitmap": ("pbm", bitmaps.portable_map),
-    "image/x-portable-graymap": ("pgm", bitmaps.portable_map),
-    "image/x-portable-pixmap": ("ppm", bitmaps.portable_map),
-    "image/x-tga": ("tga", bitmaps.tga),
-    "image/x-win-bitmap": ("cur", bitmaps.ico),
+    "image/bmp": ("bmp", picture_headers.bmp),
+    "image/vnd.microsoft.icon": ("ico", picture_headers.ico),
+    "image/vnd.zbrush.pcx": ("pcx", picture_headers.pcx),
+    "image/x-portable-anymap": ("pnm", picture_headers.portable_map),
+    "image/x-portable-bitmap": ("pbm", picture_headers.portable_map),
+    "image/x-portable-graymap": ("pgm", picture_headers.portable_map),
+    "image/x-portable-pixmap": ("ppm", picture_headers.portable_map),
+    "image/x-tga": ("tga", picture_headers.tga),
+    "image/x-win-bitmap": ("cur", picture_headers.ico),
 }
 
 #: Milliseconds that a picture of an animation is shown. Browsers replace delays up to the first by the second.
@@ -84,7 +84,7 @@ class ImageFacts:
 
 def _bitmap_facts(context: StepContext, kind: str) -> dict[str, Any]:
     name, read = BITMAPS[kind]
-    found = read(context.file.read(bitmaps.HEAD))
+    found = read(context.file.read(picture_headers.HEAD))
     if found is None:
         raise Unreadable("The picture cannot be read: its header is damaged.")
     bits = {"bit_depth": found["bits"]} if found.get("bits") else {}
@@ -141,7 +141,7 @@ def _sequence_facts(context: StepContext) -> dict[str, Any]:
 
 def _apng_facts(context: StepContext) -> dict[str, Any]:
     """The facts of an animated PNG."""
-    found = png_chunks.read_chunks(context.file)
+    found = picture_headers.read_png_chunks(context.file)
     if found.frames < 2:
         return {}
     return {"frames": found.frames, "loop": found.loop} | (

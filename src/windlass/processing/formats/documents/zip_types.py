@@ -10,15 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import islice
 from posixpath import normpath
 from typing import BinaryIO
-from xml.parsers import expat
 
+from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import zip_directory
 from windlass.processing.formats.archives.zip_directory import BadZip, Member
 from windlass.processing.formats.documents.zip_package import read_start
+from windlass.processing.formats.text import xml_events
 
 #: Entries of a directory that are read.
 _MOST_ENTRIES = 50_000
@@ -78,13 +79,13 @@ def kinds(file: BinaryIO, *, with_entries: bool = False) -> list[str]:
 
     Damaged directories are left out; ``with_entries``: empty ones too.
     """
-    found = []
-    for each in zip_directory.directories(file):
+    kinds = []
+    for directory in zip_directory.directories(file):
         with suppress(BadZip):
-            members = tuple(islice(zip_directory.members(file, each), _MOST_ENTRIES))
+            members = tuple(islice(zip_directory.members(file, directory), _MOST_ENTRIES))
             if members or not with_entries:
-                found.append(_kind(file, members))
-    return found
+                kinds.append(_kind(file, members))
+    return kinds
 
 
 def _kind(file: BinaryIO, members: Iterable[Member]) -> str:
@@ -114,14 +115,8 @@ def _package_kind(names: Collection[str], read: Callable[[str], bytes]) -> str |
     ``read`` returns the content of an entry by its normalized name, empty where it cannot be read.
     """
     if _TYPES_PART not in names:
-        return next(
-            (
-                kind
-                for part, read_manifest in _MANIFESTS.items()
-                if part in names and (kind := read_manifest(read(part)))
-            ),
-            None,
-        )
+        kinds = (read_manifest(read(part)) for part, read_manifest in _MANIFESTS.items() if part in names)
+        return next(filter(None, kinds), None)
     table = _ContentTypes(read(_TYPES_PART))
     for target in _main_parts(read(_RELATIONSHIPS_PART)) if _RELATIONSHIPS_PART in names else ():
         kind = _file_type(table.of(target))
@@ -141,8 +136,8 @@ def _file_type(content_type: str) -> str | None:
     """``….document.main+xml`` is the main part of a file of type ``….document``."""
     if content_type in _TYPE_BY_PART_TYPE:
         return _TYPE_BY_PART_TYPE[content_type]
-    found = _MAIN_PART.fullmatch(content_type)
-    return _MACROS.sub(r"\1.12", found[1]) if found else None
+    match = _MAIN_PART.fullmatch(content_type)
+    return _MACROS.sub(r"\1.12", match[1]) if match else None
 
 
 def _main_parts(relationships: bytes) -> Iterator[str]:
@@ -155,9 +150,8 @@ def _main_parts(relationships: bytes) -> Iterator[str]:
 def _of_opendocument(manifest: bytes) -> str | None:
     """The type in the manifest's entry for the whole package (ODF 1.3 part 2, 4.3), where ``mimetype`` is missing."""
     for element in _elements(manifest):
-        attributes = {name.rpartition(" ")[2]: value for name, value in element.attributes.items()}
-        if element.name == "file-entry" and attributes.get("full-path") == "/":
-            kind = attributes.get("media-type", "")
+        if element.name == "file-entry" and element.attributes.get("full-path") == "/":
+            kind = element.attributes.get("media-type", "")
             return kind if _OPENDOCUMENT.fullmatch(kind) else None
     return None
 
@@ -189,31 +183,9 @@ class _ContentTypes:
         return self._parts.get(part) or self._extensions.get(part.rpartition(".")[2], "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    name: str
-    attributes: dict[str, str]
-
-
-class _Refused(Exception):
-    """The document declares entities, or has too many elements."""
-
-
-def _elements(content: bytes) -> list[_Element]:
-    """The elements of a table, as far as it is well-formed."""
-    found: list[_Element] = []
-
-    def refuse(*_: object) -> None:
-        raise _Refused
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        if (local := name.rpartition(" ")[2].lower()) in _ELEMENTS_READ:
-            found.append(_Element(local, attributes))
-        if len(found) > _MOST_ELEMENTS:
-            raise _Refused
-
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.EntityDeclHandler, parser.StartElementHandler = refuse, start
-    with suppress(expat.ExpatError, _Refused, LookupError, ValueError):
-        parser.Parse(content.lstrip(b"\r\n\t "), True)
-    return found
+def _elements(content: bytes) -> Iterator[xml_events.Event]:
+    """Yield the elements of a table, with names in lower case, up to where it is malformed or declares entities."""
+    with suppress(Unreadable):
+        starts = (event for event in xml_events.events([content.lstrip(b"\r\n\t ")]) if event.kind == "start")
+        named = (replace(event, name=event.name.lower()) for event in starts)
+        yield from islice((event for event in named if event.name in _ELEMENTS_READ), _MOST_ELEMENTS)
