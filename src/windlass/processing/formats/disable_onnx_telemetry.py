@@ -1,5 +1,5 @@
-"""To be imported before ONNX Runtime, which from its import on reports to its makers unless it is told not to, keeps a
-file in the user's cache for that, and starts threads. The sandbox's environment says the same; this holds elsewhere."""
+"""Disables the telemetry of ONNX Runtime, which from its import on reports to its makers, keeps a file in the user's
+cache for that, and starts threads. Import this module first. In the sandbox the environment disables it too."""
 
 import os
 

@@ -10,16 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from itertools import islice
 from posixpath import normpath
 from typing import BinaryIO
+from xml.parsers import expat
 
-from windlass.processing.contract import Unreadable
 from windlass.processing.formats.archives import zip_directory
 from windlass.processing.formats.archives.zip_directory import BadZip, Member
 from windlass.processing.formats.documents.zip_package import read_start
-from windlass.processing.formats.text import xml_events
 
 #: Entries of a directory that are read.
 _MOST_ENTRIES = 50_000
@@ -141,24 +139,24 @@ def _file_type(content_type: str) -> str | None:
 
 
 def _main_parts(relationships: bytes) -> Iterator[str]:
-    for element in _elements(relationships):
-        kind = element.attributes.get("Type", "").lower()
-        if element.name == "relationship" and kind.endswith(_TO_MAIN_PART):
-            yield _normalized(element.attributes.get("Target", ""))
+    for name, attributes in _elements(relationships):
+        if name == "relationship" and attributes.get("Type", "").lower().endswith(_TO_MAIN_PART):
+            yield _normalized(attributes.get("Target", ""))
 
 
 def _of_opendocument(manifest: bytes) -> str | None:
     """The type in the manifest's entry for the whole package (ODF 1.3 part 2, 4.3), where ``mimetype`` is missing."""
-    for element in _elements(manifest):
-        if element.name == "file-entry" and element.attributes.get("full-path") == "/":
-            kind = element.attributes.get("media-type", "")
+    for name, namespaced in _elements(manifest):
+        attributes = {key.rpartition(" ")[2]: value for key, value in namespaced.items()}
+        if name == "file-entry" and attributes.get("full-path") == "/":
+            kind = attributes.get("media-type", "")
             return kind if _OPENDOCUMENT.fullmatch(kind) else None
     return None
 
 
 def _of_epub(container: bytes) -> str | None:
     """By its root file (EPUB Open Container Format 3.3, 4.2.6.3.1)."""
-    kinds = (element.attributes.get("media-type") for element in _elements(container) if element.name == "rootfile")
+    kinds = (attributes.get("media-type") for name, attributes in _elements(container) if name == "rootfile")
     return "application/epub+zip" if "application/oebps-package+xml" in kinds else None
 
 
@@ -172,20 +170,39 @@ class _ContentTypes:
     def __init__(self, content: bytes) -> None:
         self._parts: dict[str, str] = {}
         self._extensions: dict[str, str] = {}
-        for element in _elements(content):
-            content_type = element.attributes.get("ContentType", "").strip().lower()
-            if element.name == "override":
-                self._parts[_normalized(element.attributes.get("PartName", ""))] = content_type
-            elif element.name == "default":
-                self._extensions[element.attributes.get("Extension", "").lower()] = content_type
+        for name, attributes in _elements(content):
+            content_type = attributes.get("ContentType", "").strip().lower()
+            if name == "override":
+                self._parts[_normalized(attributes.get("PartName", ""))] = content_type
+            elif name == "default":
+                self._extensions[attributes.get("Extension", "").lower()] = content_type
 
     def of(self, part: str) -> str:
         return self._parts.get(part) or self._extensions.get(part.rpartition(".")[2], "")
 
 
-def _elements(content: bytes) -> Iterator[xml_events.Event]:
-    """Yield the elements of a table, with names in lower case, up to where it is malformed or declares entities."""
-    with suppress(Unreadable):
-        starts = (event for event in xml_events.events([content.lstrip(b"\r\n\t ")]) if event.kind == "start")
-        named = (replace(event, name=event.name.lower()) for event in starts)
-        yield from islice((event for event in named if event.name in _ELEMENTS_READ), _MOST_ELEMENTS)
+class _Refused(Exception):
+    """The document declares entities, or has too many elements."""
+
+
+def _elements(content: bytes) -> list[tuple[str, dict[str, str]]]:
+    """The name, in lower case, and attributes of each element of a table, as far as it is well-formed.
+
+    Not by ``xml_events``: expat decodes by itself, so that this step needs no codec that the sandbox could not load.
+    """
+    elements: list[tuple[str, dict[str, str]]] = []
+
+    def refuse(*_: object) -> None:
+        raise _Refused
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        if (local := name.rpartition(" ")[2].lower()) in _ELEMENTS_READ:
+            elements.append((local, attributes))
+        if len(elements) > _MOST_ELEMENTS:
+            raise _Refused
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.EntityDeclHandler, parser.StartElementHandler = refuse, start
+    with suppress(expat.ExpatError, _Refused, LookupError, ValueError):
+        parser.Parse(content.lstrip(b"\r\n\t "), True)
+    return elements
