@@ -75,9 +75,9 @@ def _run_in_process(path: Path) -> None:
 
 def _run_in_sandbox(sandbox: Any, path: Path) -> None:
     from windlass.processing.contract import PermanentError
-    from windlass.processing.process_sandbox import step_limits
     from windlass.processing.registry import step
-    from windlass.processing.sandbox.session import Order
+    from windlass.processing.sandbox.client import Order
+    from windlass.processing.worker_sandbox import step_limits
 
     profile, cancelled = _profile(), threading.Event()
     with _opened(path) as (file, output), sandbox.session(file.fileno(), output.fileno(), step_limits()) as session:

@@ -32,7 +32,7 @@ from tests.hostile import mutator
 from windlass.files.profiles import Profile
 from windlass.processing.contract import StepContext, Unreadable
 from windlass.processing.steps.archive_facts import ArchiveFacts
-from windlass.processing.steps.archive_rules import ArchiveRules
+from windlass.processing.steps.content_and_archive_rules import ArchiveRules
 
 #: Programs that must be on PATH, by the Debian package that has them.
 PROGRAMS = {"bsdtar": "libarchive-tools", "7z": "p7zip-full", "unzip": "unzip"}

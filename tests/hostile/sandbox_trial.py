@@ -142,12 +142,12 @@ class SandboxTrial:
 
     def _of_machine(self, seconds: float) -> Iterator[str]:
         """What is wrong with what it left behind and took."""
-        from windlass.processing import process_sandbox
+        from windlass.processing import worker_sandbox
 
         yield from self.canary.heard()
-        if sandbox_pid(process_sandbox.sandbox()) != self.parent:
+        if sandbox_pid(worker_sandbox.sandbox()) != self.parent:
             yield "the sandbox's parent is another one"
-            self.parent = sandbox_pid(process_sandbox.sandbox())
+            self.parent = sandbox_pid(worker_sandbox.sandbox())
         if children_of(self.parent):
             yield f"children are left: {children_of(self.parent)}"
         if max(self.peaks, default=0) > STEP_MEMORY_MB * 2**20 + resident_memory(self.parent):
@@ -208,14 +208,14 @@ def sandbox_trial(directory: Path) -> Iterator[SandboxTrial]:
 
 def _open(home: Path, temporary: Path, canary: Canary) -> SandboxTrial:
     from windlass.jobs import notify
-    from windlass.processing import process_sandbox
-    from windlass.processing.sandbox import client, session
+    from windlass.processing import worker_sandbox
+    from windlass.processing.sandbox import client
 
     notify.notify_workers = lambda *_: None  # nobody listens here
     client.ENVIRONMENT["TMPDIR"] = str(temporary)  # so that a temporary file would be seen
-    process_sandbox.sandbox().start()
-    made = SandboxTrial(home, temporary, canary, sandbox_pid(process_sandbox.sandbox()))
-    result_or_raise, timed_out = session.result_or_raise, session.timed_out
+    worker_sandbox.sandbox().start()
+    made = SandboxTrial(home, temporary, canary, sandbox_pid(worker_sandbox.sandbox()))
+    result_or_raise, timed_out = client.result_or_raise, client.timed_out
 
     def watched(limits: Any, ended: dict[str, Any] | None, answer: Any) -> Any:
         made.peaks.append(peak_memory(ended, made.parent))
@@ -225,7 +225,7 @@ def _open(home: Path, temporary: Path, canary: Canary) -> SandboxTrial:
         made.peaks.append(peak_memory(None, made.parent))
         return timed_out(limits)
 
-    session.result_or_raise, session.timed_out = watched, watched_late
+    client.result_or_raise, client.timed_out = watched, watched_late
     _listen_to_log(made.notes)
     return made
 

@@ -179,7 +179,7 @@ def quota() -> list[Any]:
                 "kept": kept,
                 "refused": sum(each.startswith("QuotaExceeded") for each in said),
                 "failed": [each for each in said if not each.startswith(("QuotaExceeded", *FORESEEN))],
-                "drift": drift and drift.too_much,
+                "drift": drift or None,
                 "bytes": usage.document()["bytes"],
             }
         )

@@ -224,7 +224,7 @@ STREAMS = {"GET /events", "GET /files/{}/events", "GET /uploads/{}/events"}
 
 
 @pytest.mark.parametrize("row", sorted(ROWS))
-def test_each_route_takes_the_credentials_of_its_row_and_no_other(row: str, visitor: Visitor) -> None:
+def test_each_route_accepts_exactly_the_credentials_of_its_row(row: str, visitor: Visitor) -> None:
     method, _, template = row.partition(" ")
     method = "HEAD" if row in STREAMS else method
     allowed = ROWS[row]
@@ -265,23 +265,25 @@ class TestGrantsAreForOneUpload:
             assert nobody("GET", f"/files/zip/?{query}&{asked_for}").status_code == 401
 
     @pytest.mark.parametrize("name", ["grant", "%67rant"])
-    def test_an_encoded_name_is_the_same_grant(self, closed: Any, owner: ApiClient, name: str) -> None:
+    def test_an_encoded_parameter_name_is_recognized_as_the_grant(
+        self, closed: Any, owner: ApiClient, name: str
+    ) -> None:
         path = f"/files/?{name}={new_grant(owner.owner)}"
         assert ApiClient(closed)("POST", path, content=b"anchor").status_code == 201
         assert ApiClient(closed)("POST", path, content=b"again").status_code == 403
 
-    def test_it_also_binds_who_has_another_credential(self, closed: Any, owner: ApiClient) -> None:
+    def test_a_grant_in_the_url_replaces_other_credentials(self, closed: Any, owner: ApiClient) -> None:
         """A page that carries a grant, opened by somebody who is signed in, may do no more than the grant."""
         assert owner("GET", f"/files/?grant={new_grant(owner.owner)}").status_code == 401
 
-    def test_in_open_mode_it_is_a_grant_too(self, records_home: Path) -> None:
+    def test_a_grant_restricts_requests_in_open_mode_too(self, records_home: Path) -> None:
         from windlass.asgi import application
 
         nobody = ApiClient(application)
         assert nobody("GET", f"/files/?grant={new_grant('anonymous')}").status_code == 401
         assert nobody("GET", "/files/?grant=wlg_made-up").status_code == 401
 
-    def test_elsewhere_than_in_the_query_it_is_nothing(self, closed: Any, owner: ApiClient) -> None:
+    def test_a_grant_outside_the_query_is_ignored(self, closed: Any, owner: ApiClient) -> None:
         token = new_grant(owner.owner)
         for headers in (
             {"Authorization": f"Bearer {token}"},
@@ -293,7 +295,7 @@ class TestGrantsAreForOneUpload:
             assert ApiClient(closed)("POST", "/files/", content=b"x", headers=headers).status_code == 401
         assert ApiClient(closed)("PUT", f"/files/{token}", content=b"x").status_code == 401
 
-    def test_one_that_is_not_good(self, closed: Any, owner: ApiClient) -> None:
+    def test_an_invalid_grant_is_refused(self, closed: Any, owner: ApiClient) -> None:
         token = new_grant(owner.owner)
         for query in (
             f"grant={token}x",
@@ -307,7 +309,7 @@ class TestGrantsAreForOneUpload:
             assert ApiClient(closed)("POST", f"/files/?{query}", content=b"x").status_code == 401, query
         assert ApiClient(closed)("POST", f"/files/?grant={token}", content=b"x").status_code == 201
 
-    def test_a_used_one_reaches_its_own_upload_alone(self, closed: Any, owner: ApiClient) -> None:
+    def test_a_used_grant_gives_access_to_its_upload_only(self, closed: Any, owner: ApiClient) -> None:
         nobody = ApiClient(closed)
         mine = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
         others = begin(owner, "/files/")
@@ -319,7 +321,7 @@ class TestGrantsAreForOneUpload:
             assert nobody("GET", mine.replace("?", f"/{path}?")).status_code in (401, 403, 404)
 
     @pytest.mark.parametrize("kind", ["deactivated", "deleted"])
-    def test_it_ends_with_the_user_who_gave_it(self, closed: Any, owner: ApiClient, kind: str) -> None:
+    def test_a_grant_ends_with_its_issuers_account(self, closed: Any, owner: ApiClient, kind: str) -> None:
         from django.contrib.auth import get_user_model
 
         nobody, unused = ApiClient(closed), new_grant(owner.owner)
@@ -330,7 +332,7 @@ class TestGrantsAreForOneUpload:
         assert nobody("POST", f"/files/?grant={unused}", content=b"x").status_code == 401
         assert nobody("HEAD", begun, headers={"Tus-Resumable": "1.0.0"}).status_code == 401
 
-    def test_an_upload_made_of_others_is_not_for_it(self, closed: Any, owner: ApiClient) -> None:
+    def test_a_grant_does_not_allow_concatenation(self, closed: Any, owner: ApiClient) -> None:
         parts = {"Tus-Resumable": "1.0.0", "Upload-Concat": "partial", "Upload-Length": "0"}
         partial = owner("POST", "/files/", headers=parts).headers["location"]
         final = {"Tus-Resumable": "1.0.0", "Upload-Concat": f"final;{partial}"}
@@ -338,7 +340,7 @@ class TestGrantsAreForOneUpload:
 
 
 class TestSignedUrls:
-    def test_one_is_good_for_reading_its_file_alone(self, closed: Any, owner: ApiClient) -> None:
+    def test_a_signed_url_allows_reading_its_file_only(self, closed: Any, owner: ApiClient) -> None:
         from windlass.accounts.api import sign_path
         from windlass.files.api import FileStatus
 
@@ -389,11 +391,13 @@ class TestCredentialsComeFirst:
             ("GET", "/s3/params", {}),
         ],
     )
-    def test_401(self, closed: Any, method: str, path: str, options: dict[str, Any]) -> None:
+    def test_missing_credentials_are_401_whatever_else_is_wrong(
+        self, closed: Any, method: str, path: str, options: dict[str, Any]
+    ) -> None:
         assert ApiClient(closed)(method, path, **options).status_code == 401
 
     @pytest.mark.parametrize("path", ["/files/", "/files/batch/", "/files/zip/", "/uploads/grants/", "/s3/multipart"])
-    def test_no_byte_of_the_body_is_read(self, closed: Any, path: str) -> None:
+    def test_missing_credentials_are_401_before_the_body_is_read(self, closed: Any, path: str) -> None:
         """Nor of one that never comes: the reply does not wait for it."""
         import asyncio
 

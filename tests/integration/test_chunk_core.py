@@ -22,7 +22,7 @@ from windlass.kernel.principals import Principal
 from windlass.protocols.intents import CreateInChunks, Description, PutChunk
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
-from windlass.receiving.digest import IncrementalHashes, chunked_object
+from windlass.receiving.digest import IncrementalHashes
 from windlass.storage.contract import SyncFailed
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ async def complete(session: files.UploadSession) -> files.UploadSession:
     return await chunk_completion.complete(session.id, lambda: CALLER, dialect="chunks", wait=30)
 
 
-def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(database: Path) -> None:
+def test_an_expired_claim_is_taken_over_and_its_holder_fenced(database: Path) -> None:
     session = run(begin(bytes(3 * SIZE)))
     first = files.claim_chunk(session, 1, "one", 10)
     assert isinstance(first, files.ChunkClaim)
@@ -67,12 +67,12 @@ def test_a_claim_that_lapsed_is_taken_over_and_its_first_holder_is_fenced(databa
     assert session.offset == SIZE
 
 
-def test_who_starts_under_a_name_frees_its_claims_and_fences_them(database: Path) -> None:
+def test_claims_of_a_restarted_process_are_released_and_fenced(database: Path) -> None:
     session = run(begin(bytes(SIZE)))
     name = f"web-{uuid.uuid4()}"
     old = files.claim_chunk(session, 0, name, 1000)
     assert isinstance(old, files.ChunkClaim)
-    assert files.release_chunk_claims(name) == 1
+    assert files.CHUNK_CLAIMS.release_all(name) == 1
     with pytest.raises(files.ClaimLost):
         files.accept_chunk(old, session, SIZE, "aa" * 32, ttl_hours=1)
     assert isinstance(files.claim_chunk(session, 0, "other", 10), files.ChunkClaim)
@@ -88,9 +88,7 @@ def test_no_chunk_is_accepted_of_an_upload_that_has_ended(database: Path) -> Non
     assert files.received_chunks(session) == []
 
 
-def test_bytes_that_cannot_be_made_durable_are_not_acknowledged(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_sync_fails_the_whole_upload(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the failed sync has lost is not known, so the whole upload has failed."""
 
     def fail(descriptor: int) -> None:
@@ -111,28 +109,28 @@ def test_bytes_that_cannot_be_made_durable_are_not_acknowledged(
         run(complete(session))
 
 
-def test_the_digest_is_followed_across_gaps_and_forgotten_ones_are_read_again(database: Path) -> None:
+def test_the_incremental_hash_follows_gaps_and_rereads_evicted_uploads(database: Path) -> None:
     async def play() -> None:
         known = IncrementalHashes(capacity=1)
         first, second = os.urandom(5 * SIZE + 3), os.urandom(3 * SIZE)
         one, two = await begin(first), await begin(second)
         for index in (3, 0, 4, 1, 5):
             await put(one, index, first)
-            await known.advance(chunked_object(one))
+            await known.advance(one)
         follower = known._hashes[one.id]
         assert (follower.chunks, follower.offset) == (2, 2 * SIZE)
         for index in (2, 1, 0):
             await put(two, index, second)
-        await known.advance(chunked_object(two))
+        await known.advance(two)
         assert list(known._hashes) == [two.id]
         await put(one, 2, first)
-        assert await known.finish(chunked_object(one)) == hashlib.sha256(first).hexdigest()
-        assert await known.finish(chunked_object(two)) == hashlib.sha256(second).hexdigest()
+        assert await known.finish(one) == hashlib.sha256(first).hexdigest()
+        assert await known.finish(two) == hashlib.sha256(second).hexdigest()
 
     run(play())
 
 
-def test_what_was_followed_is_not_read_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashed_bytes_are_not_read_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In order, ``complete`` reads nothing but what came last."""
     data = os.urandom(8 * SIZE)
 
@@ -140,7 +138,7 @@ def test_what_was_followed_is_not_read_again(database: Path, monkeypatch: pytest
         session = await begin(data, sha256=hashlib.sha256(data).hexdigest())
         for index in range(8):
             await put(session, index, data)
-            await chunked.incremental_hashes().advance(chunked_object(session))
+            await chunked.incremental_hashes().advance(session)
         assert chunked.incremental_hashes()._hashes[session.id].offset == len(data)
         monkeypatch.setattr("windlass.receiving.digest._hash_stored_bytes", None)
         return await complete(session)
@@ -148,7 +146,7 @@ def test_what_was_followed_is_not_read_again(database: Path, monkeypatch: pytest
     assert run(play()).status == files.UploadStatus.COMPLETED
 
 
-def test_a_wrong_whole_is_told_again_and_its_bytes_are_gone(database: Path) -> None:
+def test_a_wrong_digest_fails_every_completion_and_deletes_the_bytes(database: Path) -> None:
     data = os.urandom(SIZE + 1)
 
     async def play() -> files.UploadSession:
@@ -166,7 +164,7 @@ def test_a_wrong_whole_is_told_again_and_its_bytes_are_gone(database: Path) -> N
     assert session.file_id is None
 
 
-def test_orphans_are_not_what_is_being_assembled(database: Path) -> None:
+def test_an_object_being_assembled_is_no_orphan(database: Path) -> None:
     from windlass.storage.registry import store
 
     data = os.urandom(SIZE)

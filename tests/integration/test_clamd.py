@@ -66,35 +66,35 @@ def zipped(*contents: bytes) -> bytes:
     return made.getvalue()
 
 
-def test_it_says_its_version(scanner: Clamd) -> None:
+def test_check_returns_the_version(scanner: Clamd) -> None:
     assert scanner.check().startswith("ClamAV ")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(MB)], ids=["empty", "short", "chunks"])
-def test_what_nothing_is_known_of_is_clean(scanner: Clamd, content: bytes) -> None:
+def test_harmless_bytes_are_clean(scanner: Clamd, content: bytes) -> None:
     assert scan(scanner, content) == Clean()
 
 
 @pytest.mark.parametrize("content", [EICAR, zipped(b"hello", EICAR)], ids=["plain", "in a zip"])
-def test_malware_is_named(scanner: Clamd, content: bytes) -> None:
+def test_malware_is_infected_with_its_signature(scanner: Clamd, content: bytes) -> None:
     assert scan(scanner, content) == Infected(EICAR_SIGNATURE)
 
 
 @pytest.mark.parametrize("size", [5 * MB, 40 * MB])
-def test_a_stream_that_clamd_cuts_off_is_not_scanned(scanner: Clamd, size: int) -> None:
+def test_a_stream_above_clamds_limit_is_not_scanned(scanner: Clamd, size: int) -> None:
     found = scan(scanner, bytes(size))
     assert isinstance(found, NotScanned)
     assert (found.limit, found.actual) == ("StreamMaxLength", size)
 
 
-def test_what_the_engine_did_not_look_into_is_not_scanned(scanner: Clamd) -> None:
+def test_a_file_above_the_engines_limit_is_not_scanned(scanner: Clamd) -> None:
     """It takes the stream, and says with AlertExceedsMax that it read no further."""
     found = scan(scanner, random.Random(3).randbytes(3 * MB))
     assert isinstance(found, NotScanned)
     assert found.limit == "MaxFileSize"
 
 
-def test_whether_it_says_where_it_stops_is_found_out(scanner: Clamd, own: services.Clamd) -> None:
+def test_the_unpacking_limits_are_probed_and_remembered(scanner: Clamd, own: services.Clamd) -> None:
     """Of a packed file in an archive that is larger than MaxFileSize clamd never says so."""
     assert scan(scanner, zipped(bytes(3 * MB) + EICAR)) == Clean()
     assert scanner.unpacking_limits() == UnpackingLimits(part=scanner.largest)
@@ -104,7 +104,7 @@ def test_whether_it_says_where_it_stops_is_found_out(scanner: Clamd, own: servic
     assert silent.unpacking_limits().sum, "it is remembered for a while"
 
 
-def test_its_limits_are_tried_with_the_test_file(server: services.Clamd, own: services.Clamd) -> None:
+def test_limits_are_tried_with_the_eicar_file(server: services.Clamd, own: services.Clamd) -> None:
     fitting = Clamd(server.tcp, seconds=60, largest=MB)
     assert fitting.try_limits() == "It reads 1 MB whole, and says where it stops."
     with pytest.raises(ValueError, match="set CLAMAV_MAX_SIZE_MB to the least"):
@@ -112,7 +112,7 @@ def test_its_limits_are_tried_with_the_test_file(server: services.Clamd, own: se
     assert "set `AlertExceedsMax yes`" in Clamd(own.unix, seconds=60, largest=MB).try_limits()
 
 
-def test_a_limit_without_a_name_is_not_scanned() -> None:
+def test_a_limit_without_a_name_means_not_scanned() -> None:
     def say(connection: socket.socket, seen: bytes) -> None:
         whole_stream(connection, seen)
         connection.sendall(b"stream: (null) FOUND\0")
@@ -136,7 +136,7 @@ def test_a_file_is_sent_in_bounded_pieces(scanner: Clamd) -> None:
     assert 0 < file.largest <= 256 * 1024
 
 
-def test_one_that_is_not_there_is_away(own: services.Clamd) -> None:
+def test_a_stopped_clamd_is_unavailable(own: services.Clamd) -> None:
     own.kill()
     for url in (own.tcp, own.unix):
         with pytest.raises(ScannerAway):
@@ -147,7 +147,7 @@ def test_one_that_is_not_there_is_away(own: services.Clamd) -> None:
     assert scan(client(own.unix), b"hello") == Clean()
 
 
-def test_one_that_hangs_is_away_long_before_a_scan_s_time_is_up(
+def test_a_hanging_clamd_is_unavailable_after_the_connect_timeout(
     own: services.Clamd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CONNECT_SECONDS", 0.2)
@@ -156,7 +156,7 @@ def test_one_that_hangs_is_away_long_before_a_scan_s_time_is_up(
         scan(client(own.tcp, seconds=3600), b"hello")
 
 
-def test_signatures_are_read_again_under_running_scans(own: services.Clamd) -> None:
+def test_reloading_signatures_does_not_fail_scans(own: services.Clamd) -> None:
     for _ in range(10):
         own.reload()
         assert scan(client(own.unix), EICAR) == Infected(EICAR_SIGNATURE)
@@ -191,18 +191,18 @@ def whole_stream(connection: socket.socket, seen: bytes) -> None:
         seen += connection.recv(65536)
 
 
-def test_one_that_ends_with_the_whole_file_in_hand_has_failed_with_this_file() -> None:
+def test_a_clamd_that_dies_after_the_whole_file_fails_the_scan() -> None:
     """Or a file that kills scanners would kill them for ever."""
     with ill_server(whole_stream) as url, pytest.raises(ScanFailed):
         scan(client(url), b"hello")
 
 
-def test_one_that_ends_before_it_has_the_file_is_away() -> None:
+def test_a_clamd_that_dies_before_the_whole_file_is_unavailable() -> None:
     with ill_server(lambda connection, seen: None) as url, pytest.raises(ScannerAway):
         scan(client(url), bytes(20 * MB))
 
 
-def test_one_that_is_there_and_gives_no_verdict_in_time_has_failed_with_this_file() -> None:
+def test_a_clamd_without_a_verdict_in_time_fails_the_scan() -> None:
     held: list[socket.socket] = []
 
     def hold(connection: socket.socket, seen: bytes) -> None:
@@ -225,7 +225,7 @@ def test_one_that_is_there_and_gives_no_verdict_in_time_has_failed_with_this_fil
         (b"stream: O", ScanFailed),
     ],
 )
-def test_an_answer_that_is_no_verdict_is_none(answer: bytes, error: type[Exception]) -> None:
+def test_an_unknown_answer_is_an_error(answer: bytes, error: type[Exception]) -> None:
     def say(connection: socket.socket, seen: bytes) -> None:
         whole_stream(connection, seen)
         connection.sendall(answer)

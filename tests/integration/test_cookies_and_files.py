@@ -35,30 +35,32 @@ def cookies(answer: Any) -> list[str]:
 class TestBehindTls:
     @pytest.mark.parametrize("headers", [TLS, {"Forwarded": "for=192.0.2.1;proto=https"}])
     @pytest.mark.parametrize("path", ["/", "/admin/login/"])
-    def test_cookies_are_secure(self, call: ApiClient, configure: Configure, headers: Any, path: str) -> None:
+    def test_cookies_are_secure_behind_a_tls_proxy(
+        self, call: ApiClient, configure: Configure, headers: Any, path: str
+    ) -> None:
         configure(TRUSTED_PROXIES="127.0.0.1")
         for cookie in cookies(call("GET", path, headers=headers)):
             assert cookie.lower().count("; secure") == 1
             assert "samesite=lax" in cookie.lower()
 
-    def test_what_no_trusted_proxy_says_is_not_believed(self, call: ApiClient, configure: Configure) -> None:
+    def test_forwarded_headers_of_untrusted_peers_are_ignored(self, call: ApiClient, configure: Configure) -> None:
         configure(HSTS_SECONDS="60")
         answer = call("GET", "/", headers=TLS)
         assert all("secure" not in cookie.lower() for cookie in cookies(answer))
         assert "strict-transport-security" not in answer.headers
 
-    def test_by_setting_always(self, call: ApiClient, configure: Configure) -> None:
+    def test_secure_cookies_makes_cookies_secure_always(self, call: ApiClient, configure: Configure) -> None:
         configure(SECURE_COOKIES="true")
         assert all("; Secure" in cookie for cookie in cookies(call("GET", "/")))
 
     @pytest.mark.parametrize("path", ["/", "/admin/login/", "/files/", "/livez", "/nothing", "/api/docs", "/uploads/x"])
-    def test_hsts_on_every_kind_of_reply(self, call: ApiClient, configure: Configure, path: str) -> None:
+    def test_every_kind_of_reply_has_hsts(self, call: ApiClient, configure: Configure, path: str) -> None:
         configure(TRUSTED_PROXIES="127.0.0.1", HSTS_SECONDS="31536000", HSTS_INCLUDE_SUBDOMAINS="true")
         told = call("GET", path, headers=TLS).headers.get_list("strict-transport-security")
         assert told == ["max-age=31536000; includeSubDomains"]
         assert "strict-transport-security" not in call("GET", path).headers
 
-    def test_no_hsts_unless_asked_for(self, call: ApiClient, configure: Configure) -> None:
+    def test_there_is_no_hsts_by_default(self, call: ApiClient, configure: Configure) -> None:
         configure(TRUSTED_PROXIES="127.0.0.1")
         assert "strict-transport-security" not in call("GET", "/files/", headers=TLS).headers
 
@@ -67,7 +69,9 @@ class TestDatabaseFile:
     """A file of an earlier version, readable for everybody, with what SQLite keeps beside it; and a new one."""
 
     @pytest.mark.parametrize("existed", [True, False])
-    def test_it_and_what_lies_beside_it_are_private(self, records_home: Path, tmp_path: Path, existed: bool) -> None:
+    def test_the_database_and_its_journal_files_are_private(
+        self, records_home: Path, tmp_path: Path, existed: bool
+    ) -> None:
         from django.db import connections
 
         from windlass.database.sqlite.base import DatabaseWrapper
@@ -94,7 +98,7 @@ class TestDatabaseFile:
         assert set(modes.values()) == {"0o600"}, modes
 
 
-def test_a_home_that_others_can_read_is_told_by_check(records_home: Path, configure: Configure) -> None:
+def test_the_checks_warn_of_a_home_that_others_can_read(records_home: Path, configure: Configure) -> None:
     from windlass.conf.system_checks import check_settings
 
     mode = stat.S_IMODE(records_home.stat().st_mode)
@@ -107,7 +111,7 @@ def test_a_home_that_others_can_read_is_told_by_check(records_home: Path, config
         records_home.chmod(mode)
 
 
-def test_a_short_secret_key_is_told_by_check(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checks_refuse_a_short_secret_key(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     from windlass.conf.system_checks import check_settings
 
     monkeypatch.setenv("SECRET_KEY", "short")

@@ -100,7 +100,7 @@ def etag(asset: FileAsset) -> str:
 # The bytes
 
 
-def test_the_whole_file(client: httpx.Client) -> None:
+def test_a_download_has_the_whole_file(client: httpx.Client) -> None:
     asset = a_file()
     reply = client.get(path(asset))
     assert reply.status_code == 200
@@ -113,7 +113,7 @@ def test_the_whole_file(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 262_143, 262_144, 262_145])
-def test_sizes_around_a_block(client: httpx.Client, size: int) -> None:
+def test_file_sizes_around_the_block_size(client: httpx.Client, size: int) -> None:
     reply = client.get(path(a_file(DATA[:size])))
     assert (reply.status_code, reply.content) == (200, DATA[:size])
 
@@ -153,7 +153,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("header", "start", "stop"), RANGES)
-def test_a_range(client: httpx.Client, header: str, start: int, stop: int) -> None:
+def test_a_range_is_206_with_its_bytes(client: httpx.Client, header: str, start: int, stop: int) -> None:
     reply = client.get(path(a_file()), headers={"Range": header})
     assert reply.status_code == 206
     assert reply.content == DATA[start:stop]
@@ -164,7 +164,7 @@ def test_a_range(client: httpx.Client, header: str, start: int, stop: int) -> No
 @pytest.mark.parametrize(
     "header", [f"bytes={SIZE}-", f"bytes={SIZE + 7}-{SIZE + 9}", "bytes=-0", "bytes=9" + "9" * 90 + "-"]
 )
-def test_a_range_past_the_end(client: httpx.Client, header: str) -> None:
+def test_a_range_beyond_the_end_is_416(client: httpx.Client, header: str) -> None:
     reply = client.get(path(a_file()), headers={"Range": header})
     assert reply.status_code == 416
     assert reply.headers["content-range"] == f"bytes */{SIZE}"
@@ -175,12 +175,12 @@ def test_a_range_past_the_end(client: httpx.Client, header: str) -> None:
 @pytest.mark.parametrize(
     "header", ["bytes=2-1", "bytes=0-1,3-4", "lines=1-2", "bytes=-", "bytes=" + "9" * 5000 + "-", "x"]
 )
-def test_a_range_that_is_none_gives_the_whole(client: httpx.Client, header: str) -> None:
+def test_an_invalid_range_is_ignored(client: httpx.Client, header: str) -> None:
     reply = client.get(path(a_file(b"12345")), headers={"Range": header})
     assert (reply.status_code, reply.content) == (200, b"12345")
 
 
-def test_a_range_of_an_empty_file_gives_the_whole(client: httpx.Client) -> None:
+def test_a_range_of_an_empty_file_is_ignored(client: httpx.Client) -> None:
     reply = client.get(path(a_file(b"")), headers={"Range": "bytes=0-"})
     assert (reply.status_code, reply.content) == (200, b"")
 
@@ -188,7 +188,7 @@ def test_a_range_of_an_empty_file_gives_the_whole(client: httpx.Client) -> None:
 # Conditions
 
 
-def test_if_range_resumes_the_same_file_and_starts_over_with_another(client: httpx.Client) -> None:
+def test_if_range_resumes_only_the_same_file(client: httpx.Client) -> None:
     asset = a_file()
     modified = client.head(path(asset)).headers["last-modified"]
     older = "Mon, 01 Jan 2024 00:00:00 GMT"
@@ -205,7 +205,7 @@ def test_if_range_resumes_the_same_file_and_starts_over_with_another(client: htt
         assert reply.content == (DATA[10:20] if status == 206 else DATA)
 
 
-def test_what_the_client_has_is_not_sent_again(client: httpx.Client) -> None:
+def test_a_matching_validator_is_304(client: httpx.Client) -> None:
     asset = a_file()
     modified = asset.created_at
     for headers in [
@@ -221,7 +221,7 @@ def test_what_the_client_has_is_not_sent_again(client: httpx.Client) -> None:
             assert reply.headers["etag"] == etag(asset)
 
 
-def test_what_the_client_does_not_have_is_sent(client: httpx.Client) -> None:
+def test_another_validator_is_200(client: httpx.Client) -> None:
     asset = a_file(b"12345")
     future = (datetime.now(UTC) + timedelta(days=1)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     for headers in [
@@ -253,7 +253,7 @@ def test_what_the_client_does_not_have_is_sent(client: httpx.Client) -> None:
         " ",
     ],
 )
-def test_naughty_names_stay_names(client: httpx.Client, name: str) -> None:
+def test_hostile_filenames_are_encoded_in_content_disposition(client: httpx.Client, name: str) -> None:
     reply = client.get(path(a_file(b"x", original_filename=name)))
     assert reply.status_code == 200
     assert "set-cookie" not in reply.headers
@@ -266,7 +266,7 @@ def test_naughty_names_stay_names(client: httpx.Client, name: str) -> None:
 @pytest.mark.parametrize(
     "mime_type", ["image/jpeg", "image/png", "image/webp", "video/mp4", "audio/mpeg", "text/plain"]
 )
-def test_what_cannot_run_is_shown_in_place(client: httpx.Client, mime_type: str) -> None:
+def test_harmless_types_are_inline(client: httpx.Client, mime_type: str) -> None:
     reply = client.get(path(a_file(b"x", mime_type=mime_type, original_filename="evil.html")))
     assert reply.headers["content-disposition"] == 'inline; filename="evil.html"'
     _is_safe(reply, mime_type)
@@ -284,14 +284,14 @@ def test_what_cannot_run_is_shown_in_place(client: httpx.Client, mime_type: str)
         "text/plainer",
     ],
 )
-def test_what_could_run_is_an_attachment(client: httpx.Client, mime_type: str) -> None:
+def test_active_types_are_attachments(client: httpx.Client, mime_type: str) -> None:
     reply = client.get(path(a_file(b"x", mime_type=mime_type)))
     assert reply.headers["content-disposition"] == 'attachment; filename="report.pdf"'
     _is_safe(reply, mime_type)
 
 
 @pytest.mark.parametrize("mime_type", [None, "", "nonsense", "text/html\r\nx: y", "image/png; x=<script>"])
-def test_a_type_that_is_none_is_bytes(client: httpx.Client, mime_type: str | None) -> None:
+def test_an_invalid_type_is_octet_stream(client: httpx.Client, mime_type: str | None) -> None:
     """The declared type is never used."""
     reply = client.get(path(a_file(b"x", mime_type=mime_type, declared_mime_type="text/html")))
     assert reply.headers["content-disposition"].startswith("attachment")
@@ -313,7 +313,7 @@ def test_a_type_that_is_none_is_bytes(client: httpx.Client, mime_type: str | Non
         ("image/png", {"encoding": "utf-8"}, "image/png"),
     ],
 )
-def test_a_text_is_sent_with_the_encoding_that_was_found_in_it(
+def test_a_text_is_served_with_its_detected_encoding(
     client: httpx.Client, mime_type: str, facts: dict[str, Any], sent: str
 ) -> None:
     asset = a_file("Größe".encode(), mime_type=mime_type, extra_attributes=facts)
@@ -349,7 +349,7 @@ def _is_safe(reply: httpx.Response, mime_type: str) -> None:
         ({"status": "RELEASED", "gate_passed": True}, 410, "file-released"),
     ],
 )
-def test_only_what_passed_the_gate_is_served(
+def test_only_files_that_passed_the_gate_are_served(
     client: httpx.Client, values: dict[str, Any], status: int, problem: str
 ) -> None:
     asset = a_file(b"bytes", **values)
@@ -368,7 +368,7 @@ def test_only_what_passed_the_gate_is_served(
         assert (word or "") in reply.json()["detail"]
 
 
-def test_bytes_that_went_away_meanwhile(client: httpx.Client) -> None:
+def test_missing_bytes_are_500_without_internals(client: httpx.Client) -> None:
     """A record whose object is missing is our fault; the reply says so and nothing of our insides."""
     asset = a_file()
     assert asset.blob
@@ -381,7 +381,7 @@ def test_bytes_that_went_away_meanwhile(client: httpx.Client) -> None:
 # Renditions
 
 
-def test_renditions(client: httpx.Client) -> None:
+def test_renditions_are_served_by_name(client: httpx.Client) -> None:
     asset = a_file(original_filename="Holiday.final.jpeg")
     a_rendition(asset, "thumbnail", b"small picture")
     a_rendition(asset, "preview", b"larger picture")
@@ -395,7 +395,7 @@ def test_renditions(client: httpx.Client) -> None:
     assert client.head(f"/files/{asset.id}/renditions/preview").headers["content-length"] == "14"
 
 
-def test_the_text_of_a_file(client: httpx.Client) -> None:
+def test_the_text_of_a_file_is_served(client: httpx.Client) -> None:
     asset = a_file(original_filename="Log book.docx")
     assert client.get(f"/files/{asset.id}/text").status_code == 404
     words = "déjà vu\n".encode()
@@ -410,13 +410,13 @@ def test_the_text_of_a_file(client: httpx.Client) -> None:
     assert client.head(f"/files/{asset.id}/text").headers["content-length"] == str(len(words))
 
 
-def test_a_text_that_is_being_made_is_to_be_asked_for_again(client: httpx.Client) -> None:
+def test_a_text_that_is_still_extracted_is_409_with_retry_after(client: httpx.Client) -> None:
     asset = a_file(status=FileStatus.PROCESSING)
     reply = client.get(f"/files/{asset.id}/text")
     assert (reply.status_code, int(reply.headers["retry-after"]) > 0) == (409, True)
 
 
-def test_bytes_that_move_between_the_look_at_their_row_and_their_opening(
+def test_bytes_that_move_between_query_and_opening_are_served(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asset = a_file()
@@ -436,7 +436,7 @@ def test_bytes_that_move_between_the_look_at_their_row_and_their_opening(
 
 
 @pytest.mark.parametrize("name", ["n" * 251 + ".pdf", "\u00fc" * 125 + ".jpeg", "\u65e5" * 85, "." + "n" * 254])
-def test_the_name_of_a_rendition_is_as_short_as_any(client: httpx.Client, name: str) -> None:
+def test_the_filename_of_a_rendition_has_the_usual_limit(client: httpx.Client, name: str) -> None:
     asset = a_file(original_filename=name)
     a_rendition(asset, "r" * 64)
     reply = client.get(f"/files/{asset.id}/renditions/{'r' * 64}")
@@ -446,7 +446,7 @@ def test_the_name_of_a_rendition_is_as_short_as_any(client: httpx.Client, name: 
     assert len(told.encode()) <= 255
 
 
-def test_a_rendition_made_again_has_another_etag(client: httpx.Client) -> None:
+def test_a_new_rendition_has_another_etag(client: httpx.Client) -> None:
     asset = a_file()
     rendition = a_rendition(asset)
     first = client.get(f"/files/{asset.id}/thumbnail").headers["etag"]
@@ -457,7 +457,7 @@ def test_a_rendition_made_again_has_another_etag(client: httpx.Client) -> None:
     assert (again.status_code, again.content) == (200, b"PICTURE")
 
 
-def test_a_rendition_that_is_not_there(client: httpx.Client) -> None:
+def test_a_missing_rendition_is_404_and_a_pending_one_409(client: httpx.Client) -> None:
     made, making = a_file(), a_file(status=FileStatus.PROCESSING)
     for name in ("thumbnail", "renditions/preview", "renditions/..%2f..%2fetc"):
         assert client.get(f"/files/{made.id}/{name}").status_code == 404
@@ -485,7 +485,7 @@ def _owner(headers: dict[str, str]) -> str:
     return found.owner
 
 
-def test_anothers_file_is_not_found(client: httpx.Client, token: Callable[..., dict[str, str]]) -> None:
+def test_another_users_file_is_not_found(client: httpx.Client, token: Callable[..., dict[str, str]]) -> None:
     alice, bob, staff = token("alice"), token("bob"), token("boss", staff=True)
     asset = a_file(b"hers", owner=_owner(alice))
     a_rendition(asset)
@@ -497,7 +497,9 @@ def test_anothers_file_is_not_found(client: httpx.Client, token: Callable[..., d
         assert client.get(url, headers={"Authorization": "Bearer wl_wrong"}).status_code == 401
 
 
-def test_an_unknown_file_looks_like_anothers(client: httpx.Client, token: Callable[..., dict[str, str]]) -> None:
+def test_an_unknown_file_gets_the_reply_of_another_users_file(
+    client: httpx.Client, token: Callable[..., dict[str, str]]
+) -> None:
     other = a_file(owner="user:other")
     bob = token("bob")
     for name in (str(uuid.uuid4()), str(other.id), "nonsense", str(other.id).replace("-", "")):
@@ -526,7 +528,7 @@ def test_a_signed_link_needs_no_other_credential(client: httpx.Client) -> None:
     assert client.get(f"/files/{asset.id}/thumbnail?{link.partition('?')[2]}").status_code == 401
 
 
-def test_a_link_that_is_wrong_or_too_old_is_refused(client: httpx.Client) -> None:
+def test_an_invalid_or_expired_link_is_refused(client: httpx.Client) -> None:
     asset = a_file()
     old, _ = accounts.sign_path(f"/files/{asset.id}/download/", -1)
     good, _ = accounts.sign_path(f"/files/{asset.id}/download/", 60)
@@ -537,7 +539,7 @@ def test_a_link_that_is_wrong_or_too_old_is_refused(client: httpx.Client) -> Non
         assert "expired" in reply.json()["detail"]
 
 
-def test_a_signed_link_to_a_deleted_or_refused_file(client: httpx.Client) -> None:
+def test_a_signed_link_to_a_deleted_or_refused_file_is_refused(client: httpx.Client) -> None:
     missing, refused = uuid.uuid4(), a_file(status=FileStatus.QUARANTINED)
     for file_id, status in ((missing, 404), (refused.id, 403)):
         link, _ = accounts.sign_path(f"/files/{file_id}/download/", 60)
@@ -584,7 +586,7 @@ def a_sparse_file(size: int) -> tuple[FileAsset, str]:
 
 
 @pytest.mark.skipif(NO_PROC, reason="needs /proc")
-def test_a_client_that_does_not_read_is_not_read_for_and_its_file_is_closed_when_it_goes(
+def test_a_file_is_read_no_faster_than_its_client_and_closed_at_its_disconnect(
     server: tuple[str, int],
 ) -> None:
     asset, key = a_sparse_file(2**42)  # reading on to its end would take an hour
@@ -602,14 +604,14 @@ def test_a_client_that_does_not_read_is_not_read_for_and_its_file_is_closed_when
 
 
 @pytest.mark.skipif(NO_PROC, reason="needs /proc")
-def test_a_finished_reply_leaves_nothing_open(client: httpx.Client) -> None:
+def test_a_finished_reply_closes_its_file(client: httpx.Client) -> None:
     asset, key = a_sparse_file(64 * 1024 * 1024)
     with client.stream("GET", path(asset)) as reply:
         assert sum(len(block) for block in reply.iter_raw()) == 64 * 1024 * 1024
     assert _positions(key) == []
 
 
-def test_a_file_that_is_shorter_than_its_record_is_not_passed_off_as_whole(client: httpx.Client) -> None:
+def test_a_truncated_object_aborts_the_reply(client: httpx.Client) -> None:
     asset, key = a_sparse_file(64 * 1024 * 1024)
     os.truncate(_local(key), 32 * 1024 * 1024)
     with pytest.raises(httpx.RemoteProtocolError), client.stream("GET", path(asset)) as reply:
@@ -619,7 +621,7 @@ def test_a_file_that_is_shorter_than_its_record_is_not_passed_off_as_whole(clien
     assert client.get(path(asset)).status_code == 500
 
 
-def test_blocks_follow_the_client() -> None:
+def test_the_block_size_adapts_to_the_client() -> None:
     size = 256 * 1024
     for _ in range(10):
         size = next_size(size, 0.001)
@@ -630,7 +632,7 @@ def test_blocks_follow_the_client() -> None:
     assert size == SMALLEST_BLOCK
 
 
-def test_a_server_that_sends_files_by_itself_is_given_the_file(database: Path) -> None:
+def test_zero_copy_send_gets_a_descriptor(database: Path) -> None:
     """ASGI's zero copy send: the first block as it was read, then a descriptor, an offset and a length."""
     asset = a_file()
     assert asset.blob is not None
@@ -693,7 +695,7 @@ HOLDING: list[tuple[Callable[[FileAsset], dict[str, str]], int]] = [
 
 @pytest.mark.parametrize("headers", FAILING)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_412_where_it_is_another_file(
+def test_a_failed_precondition_is_412(
     client: httpx.Client, method: str, headers: Callable[[FileAsset], dict[str, str]]
 ) -> None:
     asset = a_file()
@@ -705,7 +707,7 @@ def test_412_where_it_is_another_file(
 
 
 @pytest.mark.parametrize(("headers", "status"), HOLDING)
-def test_a_precondition_that_holds(
+def test_a_precondition_that_holds_is_served(
     client: httpx.Client, headers: Callable[[FileAsset], dict[str, str]], status: int
 ) -> None:
     asset = a_file()
@@ -713,7 +715,7 @@ def test_a_precondition_that_holds(
 
 
 @pytest.mark.parametrize("name", ["thumbnail", "text", "poster"])
-def test_what_was_made_of_a_file_has_preconditions_too(client: httpx.Client, name: str) -> None:
+def test_renditions_have_preconditions(client: httpx.Client, name: str) -> None:
     asset = a_file()
     a_rendition(asset, name)
     address = f"/files/{asset.id}/{name}" if name != "poster" else f"/files/{asset.id}/renditions/poster"
@@ -723,7 +725,7 @@ def test_what_was_made_of_a_file_has_preconditions_too(client: httpx.Client, nam
     assert client.head(address, headers={"If-Unmodified-Since": earlier(asset)}).status_code == 412
 
 
-def test_an_archive_has_no_tag_and_no_date(database: Path) -> None:
+def test_a_zip_download_has_no_validators(database: Path) -> None:
     from tests.integration.asgi_client import ApiClient
     from windlass.asgi import application
 

@@ -136,7 +136,7 @@ def tell(owner: str, count: int = 1, *, bell: bool = True, **subject: Any) -> li
 
 
 class TestStreams:
-    def test_a_files_stream_begins_at_its_beginning_and_goes_on(self, user: User, listen: Any) -> None:
+    def test_a_files_stream_has_its_past_and_new_events(self, user: User, listen: Any) -> None:
         caller = user()
         asset = make_file(caller.owner)
         before = tell(caller.owner, 2, file_id=asset.id)
@@ -153,27 +153,27 @@ class TestStreams:
             assert events[0]["data"] == {"n": 0}
             assert events[0]["at"].endswith("Z")
 
-    def test_an_uploads_stream(self, user: User, listen: Any) -> None:
+    def test_an_uploads_stream_has_its_events(self, user: User, listen: Any) -> None:
         caller = user()
         session = make_upload(caller.owner)
         written = tell(caller.owner, upload_id=session.id)
         with listen(caller, f"/uploads/{session.id}/events") as stream:
             assert [event["id"] for event in stream.journal(1)] == written
 
-    def test_everything_begins_now(self, user: User, listen: Any) -> None:
+    def test_the_stream_of_all_events_has_new_events_only(self, user: User, listen: Any) -> None:
         caller = user()
         tell(caller.owner, file_id=uuid.uuid4())
         with listen(caller, "/events") as stream:
             written = tell(caller.owner, file_id=uuid.uuid4())
             assert [event["id"] for event in stream.journal(1)] == written
 
-    def test_what_other_processes_write_is_found_without_a_bell(self, user: User, listen: Any) -> None:
+    def test_events_of_other_processes_arrive_without_a_notification(self, user: User, listen: Any) -> None:
         caller = user()
         with listen(caller, "/events") as stream:
             written = tell(caller.owner, 3, bell=False)
             assert [event["id"] for event in stream.journal(3)] == written
 
-    def test_resumes_without_a_gap(self, user: User, listen: Any) -> None:
+    def test_a_stream_resumes_after_the_last_event_id(self, user: User, listen: Any) -> None:
         caller = user()
         asset = make_file(caller.owner)
         written = tell(caller.owner, 450, file_id=asset.id)
@@ -182,25 +182,25 @@ class TestStreams:
                 assert [event["id"] for event in stream.journal(448)] == written[2:]
 
     @pytest.mark.parametrize("last", ["not-a-number", "-1", "9" * 40])
-    def test_a_number_that_is_none_of_ours_counts_as_none(self, user: User, listen: Any, last: str) -> None:
+    def test_an_invalid_last_event_id_is_ignored(self, user: User, listen: Any, last: str) -> None:
         caller = user()
         asset = make_file(caller.owner)
         written = tell(caller.owner, file_id=asset.id)
         with listen(caller, f"/files/{asset.id}/events", last=last) as stream:
             assert [event["id"] for event in stream.journal(1)] == written
 
-    def test_a_number_beyond_the_end_misses_nothing_new(self, user: User, listen: Any) -> None:
+    def test_a_last_event_id_beyond_the_end_skips_no_new_event(self, user: User, listen: Any) -> None:
         caller = user()
         with listen(caller, "/events", last=10**12) as stream:
             written = tell(caller.owner)
             assert [event["id"] for event in stream.journal(1)] == written
 
-    def test_head_does_not_stay_open(self, server: Running, user: User) -> None:
+    def test_head_ends_at_once(self, server: Running, user: User) -> None:
         caller = user()
         response = httpx.head(f"{server.url}/events", headers=caller.headers, timeout=20)
         assert response.headers["content-type"].startswith("text/event-stream")
 
-    def test_says_that_it_is_there(self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_silent_stream_sends_heartbeats(self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         from windlass.http.live import event_streams
 
         monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0.05)
@@ -209,7 +209,7 @@ class TestStreams:
 
 
 class TestOwners:
-    def test_anothers_things_are_not_there(self, server: Running, user: User) -> None:
+    def test_streams_of_another_users_files_and_uploads_are_404(self, server: Running, user: User) -> None:
         owner, other = user(), user()
         asset, session = make_file(owner.owner), make_upload(owner.owner)
         for path in (
@@ -223,11 +223,11 @@ class TestOwners:
             assert response.status_code == 404, path
             assert response.headers["content-type"] == "application/problem+json"
 
-    def test_a_credential_is_asked_for(self, server: Running, configure: Callable[..., None]) -> None:
+    def test_a_stream_requires_a_credential(self, server: Running, configure: Callable[..., None]) -> None:
         configure(AUTH_MODE="required")
         assert httpx.get(f"{server.url}/events", timeout=20).status_code == 401
 
-    def test_everything_is_the_callers_own_and_staff_hear_all(self, user: User, listen: Any) -> None:
+    def test_a_user_gets_own_events_and_staff_get_all(self, user: User, listen: Any) -> None:
         caller, other, staff = user(), user(), user(staff=True)
         with listen(caller, "/events") as own, listen(staff, "/events") as every:
             (theirs,), (mine,) = tell(other.owner), tell(caller.owner)
@@ -236,7 +236,7 @@ class TestOwners:
 
 
 class TestProgress:
-    def test_is_told_as_it_rises_without_a_number(self, user: User, listen: Any) -> None:
+    def test_progress_is_sent_as_it_rises_without_an_event_id(self, user: User, listen: Any) -> None:
         from windlass.files.api import FileAsset
 
         caller = user()
@@ -253,7 +253,7 @@ class TestProgress:
             (end,) = tell(caller.owner, file_id=asset.id)
             assert one.event()["id"] == end
 
-    def test_an_upload_tells_its_bytes(self, user: User, listen: Any) -> None:
+    def test_upload_progress_has_the_received_bytes(self, user: User, listen: Any) -> None:
         caller = user()
         session = make_upload(caller.owner, size=400, offset=100)
         with listen(caller, f"/uploads/{session.id}/events") as stream:
@@ -262,7 +262,7 @@ class TestProgress:
         assert event["upload_id"] == str(session.id)
         assert event["data"] == {"progress": 25.0, "bytes_received": 100, "size": 400}
 
-    def test_never_tells_less_than_the_journal_did(self) -> None:
+    def test_progress_never_falls_below_the_journals(self) -> None:
         from windlass.events.api import Event
         from windlass.http.live.progress import Progress, SentProgress
 
@@ -282,7 +282,7 @@ class TestProgress:
 
 
 class TestBounds:
-    def test_a_slow_stream_holds_a_page_and_loses_nothing(self, user: User) -> None:
+    def test_a_slow_stream_buffers_one_page_and_loses_nothing(self, user: User) -> None:
         from windlass.executors import in_database
         from windlass.http.live.journal_follower import PAGE, Follower
         from windlass.http.live.progress import Topic
@@ -309,7 +309,7 @@ class TestBounds:
         assert held <= PAGE
         assert read == written
 
-    def test_one_reader_for_all_and_none_for_nobody(self, records_home: Path) -> None:
+    def test_all_streams_share_one_reader_that_ends_with_them(self, records_home: Path) -> None:
         from windlass.http.live.journal_follower import Follower
         from windlass.http.live.progress import Topic
 
@@ -326,7 +326,9 @@ class TestBounds:
 
         asyncio.run(watch())
 
-    def test_goes_on_after_the_database_failed_a_look(self, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_stream_continues_after_a_failed_database_query(
+        self, user: User, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from django.db import OperationalError
 
         from windlass.events import api as events
@@ -372,7 +374,7 @@ class TestEnds:
             with pytest.raises(EOFError):
                 stream.event()
 
-    def test_a_client_that_leaves_is_forgotten(self, user: User, server: Running) -> None:
+    def test_a_disconnected_client_is_unsubscribed(self, user: User, server: Running) -> None:
         from windlass.http.live.journal_follower import _followers
 
         caller = user()
@@ -391,7 +393,7 @@ class TestEnds:
         pytest.fail("the stream of a client that left is still followed")
 
 
-def test_the_last_event_may_stand_in_the_query(user: User, listen: Any) -> None:
+def test_last_event_id_may_be_in_the_query(user: User, listen: Any) -> None:
     """As libraries send it that stand in for a browser's EventSource."""
     caller = user()
     asset = make_file(caller.owner)
@@ -410,7 +412,7 @@ class TestRevocation:
             list(iter(stream.frame, None))
 
     @pytest.mark.parametrize("kind", ["revoked", "deactivated", "deleted", "staff no more"])
-    def test_a_token(self, user: User, listen: Any, kind: str) -> None:
+    def test_a_revoked_token_ends_its_stream(self, user: User, listen: Any, kind: str) -> None:
         from django.contrib.auth import get_user_model
 
         from windlass.accounts.api import list_tokens, revoke_token
@@ -432,16 +434,16 @@ class TestRevocation:
             self.ends(stream)
 
     @pytest.mark.parametrize("path", ["/events", "/files/{}/events"])
-    def test_one_that_expires_or_is_revoked_elsewhere(
+    def test_a_token_that_expires_or_is_revoked_elsewhere_ends_its_stream(
         self, user: User, listen: Any, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """No signal tells of it here: ``update`` sends none. The credential is proved again from time to time."""
         from windlass.accounts.models import ApiToken
-        from windlass.http import authentication
+        from windlass.http.live import event_streams
         from windlass.kernel.clock import now
 
-        assert authentication.RECHECK_SECONDS < 15
-        monkeypatch.setattr(authentication, "RECHECK_SECONDS", 0.1)
+        assert event_streams.RECHECK_SECONDS < 15
+        monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.1)
         caller, other = user(), user()
         with (
             listen(other, "/events") as unaffected,
@@ -452,13 +454,15 @@ class TestRevocation:
             tell(other.owner)
             assert unaffected.event()["type"] == "file.step"
 
-    def test_a_session_that_is_signed_out(self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_signing_out_ends_the_stream_of_the_session(
+        self, user: User, listen: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from django.contrib.auth import get_user_model
         from django.contrib.sessions.backends.db import SessionStore
 
-        from windlass.http import authentication
+        from windlass.http.live import event_streams
 
-        monkeypatch.setattr(authentication, "RECHECK_SECONDS", 0.1)
+        monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.1)
         person = get_user_model().objects.get(pk=user().owner.removeprefix("user:"))
         session = SessionStore()
         session["_auth_user_id"] = str(person.pk)
@@ -471,7 +475,7 @@ class TestRevocation:
             session.delete()
             self.ends(stream)
 
-    def test_a_client_that_reads_nothing_does_not_keep_it_open(self, user: User, records_home: Path) -> None:
+    def test_revocation_ends_a_stream_whose_client_reads_nothing(self, user: User, records_home: Path) -> None:
         """The stream is cancelled in the middle of a send that waits for the client."""
         from windlass.http.live.event_streams import EventStream
 

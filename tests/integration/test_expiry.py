@@ -68,7 +68,7 @@ def command(*arguments: str) -> str:
     return said.getvalue()
 
 
-def test_the_sweep_and_the_command_do_the_same(make: Make) -> None:
+def test_the_sweep_and_the_command_expire_the_same_uploads(make: Make) -> None:
     for run in (sweep.sweep, command):
         expired, living = make(expires_at=ago(1)), make()
         busy = make(expires_at=ago(1), lease_holder="web", lease_until=now() + timedelta(minutes=1))
@@ -82,7 +82,7 @@ def test_the_sweep_and_the_command_do_the_same(make: Make) -> None:
         assert status(remembered) == "expired"
 
 
-def test_the_command_says_what_it_did(make: Make) -> None:
+def test_the_command_reports_its_figures(make: Make) -> None:
     make(30, expires_at=ago(1))
     make(12, expires_at=ago(1))
     make(status=UploadStatus.COMPLETED, ended_at=ago(25))
@@ -90,7 +90,7 @@ def test_the_command_says_what_it_did(make: Make) -> None:
     assert command() == "0 uploads expired, 0 bytes (0 bytes) freed, 0 ended uploads forgotten.\n"
 
 
-def test_a_dry_run_changes_nothing_and_says_the_same_figures(make: Make) -> None:
+def test_a_dry_run_changes_nothing_and_reports_the_same_figures(make: Make) -> None:
     session, ended = make(30, expires_at=ago(1)), make(status=UploadStatus.COMPLETED, ended_at=ago(25))
     said = command("--dry-run")
     assert said == (
@@ -106,7 +106,7 @@ def test_verbose_names_each_upload(make: Make) -> None:
     assert "tus" not in command()
 
 
-def test_idle_uploads_end_before_their_time_where_that_is_asked_for(make: Make) -> None:
+def test_hours_expires_idle_uploads_early(make: Make) -> None:
     idle, fresh = make(updated_at=ago(5)), make(updated_at=ago(1))
     assert command().startswith("0 uploads")
     assert command("--hours", "2").startswith("1 uploads")
@@ -115,14 +115,14 @@ def test_idle_uploads_end_before_their_time_where_that_is_asked_for(make: Make) 
 
 
 @pytest.mark.parametrize("hours", ["-1", "many", "nan", "inf"])
-def test_hours_are_a_number_of_hours(make: Make, hours: str) -> None:
+def test_invalid_hours_are_refused(make: Make, hours: str) -> None:
     session = make(expires_at=ago(1))
     with pytest.raises(CommandError):
         command(f"--hours={hours}")
     assert status(session) == "active"
 
 
-def test_an_upload_that_is_written_to_meanwhile_lives_on(make: Make) -> None:
+def test_an_upload_that_was_leased_meanwhile_does_not_expire(make: Make) -> None:
     """Listed as idle, then leased by a request: the row is no longer as it was seen."""
     session = make(updated_at=ago(5))
     (seen,) = files.expired_uploads(idle_hours=2)
@@ -132,7 +132,7 @@ def test_an_upload_that_is_written_to_meanwhile_lives_on(make: Make) -> None:
     assert is_stored(session)
 
 
-def test_more_than_one_batch(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_batches_of_uploads_expire(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("windlass.files.uploads._BATCH", 2)
     for _ in range(5):
         make(1, expires_at=ago(1))

@@ -39,7 +39,7 @@ def queue(name: str) -> Queue:
     return Queue(name, Exchange("windlass", type="direct"), routing_key=name)
 
 
-def test_writers_and_readers_in_several_processes_lose_halve_and_double_nothing(
+def test_concurrent_writers_and_readers_deliver_each_message_whole_and_once(
     tmp_path: Path, directory: QueueDirectory
 ) -> None:
     """Bodies span several pages, so that a reader of a message in the making would see a part of it."""
@@ -57,13 +57,13 @@ def test_writers_and_readers_in_several_processes_lose_halve_and_double_nothing(
     assert os.listdir(tmp_path / "intake") == []
 
 
-def test_the_oldest_comes_first(directory: QueueDirectory) -> None:
+def test_the_oldest_message_is_delivered_first(directory: QueueDirectory) -> None:
     for number in range(5):
         directory.put(b"%d" % number)
     assert [directory.take() for _ in range(6)] == [b"0", b"1", b"2", b"3", b"4", None]
 
 
-def test_a_message_that_comes_within_the_tick_of_the_last_listing_is_found(
+def test_a_message_within_the_clock_tick_of_the_last_listing_is_found(
     directory: QueueDirectory, tmp_path: Path
 ) -> None:
     """The directory's time does not tell the two apart, so a listing that recent must not be cached."""
@@ -84,7 +84,7 @@ def test_an_unchanged_directory_is_not_listed_again(
     assert directory.take() is None
 
 
-def test_a_directory_whose_time_does_not_change_is_listed_all_the_same(
+def test_a_directory_with_an_unchanged_time_is_listed_again_after_a_while(
     directory: QueueDirectory, tmp_path: Path
 ) -> None:
     directory.RELIST_SECONDS = 0.0  # type: ignore[misc]
@@ -96,9 +96,7 @@ def test_a_directory_whose_time_does_not_change_is_listed_all_the_same(
     assert directory.take() == b"unseen"
 
 
-def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
-    directory: QueueDirectory, tmp_path: Path
-) -> None:
+def test_unfinished_messages_of_dead_writers_only_are_removed(directory: QueueDirectory, tmp_path: Path) -> None:
     dead, living = tmp_path / "intake" / ".dead.msg", tmp_path / "intake" / ".living.msg"
     dead.write_bytes(b"half")
     living.write_bytes(b"half")
@@ -109,7 +107,7 @@ def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
     assert living.exists()
 
 
-def test_a_message_goes_from_one_connection_to_another(broker: Any) -> None:
+def test_a_message_is_delivered_to_another_connection(broker: Any) -> None:
     got: list[Any] = []
 
     def take(body: Any, message: Any) -> None:
@@ -126,7 +124,7 @@ def test_a_message_goes_from_one_connection_to_another(broker: Any) -> None:
     assert waited < 1.0, "Kombu's own filesystem transport polls once a second; this one must not"
 
 
-def test_a_message_that_cannot_be_read_is_dropped_and_the_next_one_delivered(broker: Any, tmp_path: Path) -> None:
+def test_an_unreadable_message_is_dropped_and_the_next_one_delivered(broker: Any, tmp_path: Path) -> None:
     bound = queue("intake")(broker().default_channel)
     bound.declare()
     (tmp_path / "broker" / "intake" / "00000000000000000001-x.msg").write_bytes(b'{"body": ')
@@ -136,7 +134,7 @@ def test_a_message_that_cannot_be_read_is_dropped_and_the_next_one_delivered(bro
     assert bound.get() is None
 
 
-def test_queues_are_counted_purged_and_kept_apart(broker: Any) -> None:
+def test_queues_are_separate_and_can_be_counted_and_purged(broker: Any) -> None:
     intake, derive = (queue(name)(broker().default_channel) for name in ("intake", "derive"))
     for bound in (intake, derive):
         bound.declare()
@@ -149,7 +147,7 @@ def test_queues_are_counted_purged_and_kept_apart(broker: Any) -> None:
     assert intake.get() is None
 
 
-def test_the_name_of_a_queue_cannot_lead_out_of_the_broker(broker: Any) -> None:
+def test_queue_names_cannot_leave_the_brokers_directory(broker: Any) -> None:
     channel = broker().default_channel
     for name in ("../outside", "a/b", "..", ""):
         with pytest.raises(Exception, match="cannot be the name"):

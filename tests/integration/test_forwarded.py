@@ -58,12 +58,12 @@ def told_origin(**changed: Any) -> str:
 UNTOUCHED = ("10.0.0.1", "http", "inside", "", "/files")
 
 
-def test_nobody_is_believed_by_default() -> None:
+def test_forwarded_headers_are_ignored_by_default() -> None:
     assert seen(**TOLD, x_forwarded_prefix="/up") == UNTOUCHED
     assert told_origin(**TOLD) == ""
 
 
-def test_a_trusted_proxy_is_believed(trusting: Callable[[str], None]) -> None:
+def test_headers_of_a_trusted_proxy_are_used(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.0/8")
     assert seen(**TOLD) == ("203.0.113.7", "https", "files.example.org", "", "/files")
     assert told_origin(**TOLD) == "https://files.example.org"
@@ -72,13 +72,13 @@ def test_a_trusted_proxy_is_believed(trusting: Callable[[str], None]) -> None:
     assert told_origin(x_forwarded_prefix="/up") == ""
 
 
-def test_an_unix_socket_has_no_address_to_trust(trusting: Callable[[str], None]) -> None:
+def test_headers_over_a_unix_socket_are_ignored(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.1")
     alone = scope(**TOLD) | {"client": None}
     assert forwarded(alone) is alone
 
 
-def test_a_chain_is_followed_to_the_first_that_nobody_trusts(trusting: Callable[[str], None]) -> None:
+def test_the_first_untrusted_address_of_a_chain_is_the_client(trusting: Callable[[str], None]) -> None:
     """The client's own entry stands at the far left, and may say anything."""
     trusting("10.0.0.1, 10.0.0.2")
     addresses = "6.6.6.6, 203.0.113.7, 10.0.0.2"
@@ -94,7 +94,7 @@ def test_a_chain_is_followed_to_the_first_that_nobody_trusts(trusting: Callable[
     assert seen(**told)[0] == "6.6.6.6"
 
 
-def test_the_standard_field_counts_where_the_others_are_absent(trusting: Callable[[str], None]) -> None:
+def test_forwarded_is_used_if_x_forwarded_fields_are_absent(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.1")
     standard = 'for="[2001:db8::1]:4711";proto=HTTPS;host="files.example.org"'
     assert seen(forwarded=standard)[:3] == ("2001:db8::1", "https", "files.example.org")
@@ -115,7 +115,9 @@ def test_the_standard_field_counts_where_the_others_are_absent(trusting: Callabl
         ({"x_forwarded_port": "8443, 80"}, "https://files.example.org:80"),
     ],
 )
-def test_the_port_belongs_to_the_origin(trusting: Callable[[str], None], told: dict[str, str], origin: str) -> None:
+def test_the_forwarded_port_is_part_of_the_origin(
+    trusting: Callable[[str], None], told: dict[str, str], origin: str
+) -> None:
     trusting("10.0.0.1")
     assert told_origin(**TOLD | told) == origin
 
@@ -127,7 +129,7 @@ def test_a_port_alone_is_added_to_the_host(trusting: Callable[[str], None]) -> N
 
 
 @pytest.mark.parametrize("proxies", ["10.0.0.1", "*"])
-def test_of_lists_without_addresses_the_first_entry_counts(trusting: Callable[[str], None], proxies: str) -> None:
+def test_the_first_entry_is_used_of_lists_without_addresses(trusting: Callable[[str], None], proxies: str) -> None:
     trusting(proxies)
     told = {"x_forwarded_proto": "https, http", "x_forwarded_host": "files.example.org, inside2"}
     assert told_origin(**told) == "https://files.example.org"
@@ -148,7 +150,7 @@ def test_of_lists_without_addresses_the_first_entry_counts(trusting: Callable[[s
         ({}, {}, "", "/files"),
     ],
 )
-def test_the_prefix_of_settings(
+def test_the_prefix_of_the_settings_is_used(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], arrived: dict[str, str], root: str, path: str
 ) -> None:
     from django.test import override_settings
@@ -177,18 +179,18 @@ def test_the_prefix_of_settings(
         {"forwarded": ";;=,"},
     ],
 )
-def test_what_makes_no_sense_changes_nothing(trusting: Callable[[str], None], told: dict[str, str]) -> None:
+def test_invalid_forwarded_headers_are_ignored(trusting: Callable[[str], None], told: dict[str, str]) -> None:
     trusting("10.0.0.1")
     assert seen(**told) == UNTOUCHED
 
 
-def test_looking_twice_sees_the_same(trusting: Callable[[str], None]) -> None:
+def test_forwarded_headers_are_applied_once(trusting: Callable[[str], None]) -> None:
     trusting("*")
     once = forwarded(scope(**TOLD, x_forwarded_prefix="/up"))
     assert forwarded(once) is once
 
 
-def test_a_websocket_is_secure_too(trusting: Callable[[str], None]) -> None:
+def test_the_forwarded_scheme_of_a_websocket_is_wss(trusting: Callable[[str], None]) -> None:
     trusting("10.0.0.1")
     assert forwarded(scope(kind="websocket", **TOLD))["scheme"] == "wss"
     assert forwarded(scope(kind="websocket", **TOLD | {"x_forwarded_proto": "http"}))["scheme"] == "ws"
@@ -201,7 +203,7 @@ def test_a_websocket_is_secure_too(trusting: Callable[[str], None]) -> None:
         *(("ROOT_PATH", "/up/"), ("CORS_ALLOWED_ORIGINS", "example.org"), ("CORS_ALLOWED_ORIGINS", "https://a.b/c")),
     ],
 )
-def test_settings_that_make_no_sense_stop_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_invalid_settings_end_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(conf.BadSetting, match=name):
         conf.reload()

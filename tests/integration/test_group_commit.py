@@ -73,7 +73,7 @@ def record_the_same_row_twice() -> None:
     Event.objects.create(id=first or 1, type=EventType.FILE_READY, owner="somebody", at=None)
 
 
-def test_waiting_work_is_committed_at_once_and_reported_afterwards(database: Path) -> None:
+def test_waiting_work_is_committed_together_and_reported_afterwards(database: Path) -> None:
     """Invariant: work that has been reported as done is visible to others. While the first piece occupies the thread,
     the rest wait in its queue, so they become visible all at once."""
     seen = []
@@ -93,7 +93,7 @@ def test_waiting_work_is_committed_at_once_and_reported_afterwards(database: Pat
     assert seen == [20] * 20
 
 
-def test_one_that_fails_is_rolled_back_alone(database: Path) -> None:
+def test_failed_work_is_rolled_back_alone(database: Path) -> None:
     def fail() -> None:
         record_event()
         raise LookupError("not this one")
@@ -124,7 +124,7 @@ def test_work_cancelled_while_it_waits_is_not_done(database: Path) -> None:
     assert rows(database) == 0
 
 
-def test_a_writer_waits_for_another_process_and_then_goes_on(database: Path) -> None:
+def test_a_writer_waits_for_another_process(database: Path) -> None:
     other = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     waiting = threading.Event()

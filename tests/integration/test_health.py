@@ -33,7 +33,7 @@ def ask(records_home: Path) -> ApiClient:
     )
 
 
-def test_a_whole_server_is_ready(ask: ApiClient) -> None:
+def test_a_healthy_server_is_ready(ask: ApiClient) -> None:
     for path in ("/readyz", "/healthz"):
         response = ask("GET", path)
         assert response.status_code == 200, response.text
@@ -51,7 +51,7 @@ def test_a_whole_server_is_ready(ask: ApiClient) -> None:
         assert {check["status"] for check in response.json()["checks"].values()} == {"ok"}
 
 
-def test_alive_asks_nothing_of_the_database(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_livez_does_not_query_the_database(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db.backends.utils import CursorWrapper
 
     def broken(*_: Any) -> None:
@@ -61,7 +61,7 @@ def test_alive_asks_nothing_of_the_database(ask: ApiClient, monkeypatch: pytest.
     assert ask("GET", "/livez").json() == {"status": "ok", "checks": {}}
 
 
-def test_a_broken_part_is_named_without_its_secrets(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_check_is_named_without_secrets(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db import OperationalError
     from django.db.backends.utils import CursorWrapper
 
@@ -79,7 +79,7 @@ def test_a_broken_part_is_named_without_its_secrets(ask: ApiClient, monkeypatch:
     assert ask("GET", "/readyz").status_code == 200
 
 
-def test_a_migration_that_is_not_applied_is_counted(ask: ApiClient) -> None:
+def test_an_unapplied_migration_is_counted(ask: ApiClient) -> None:
     from django.db.migrations.recorder import MigrationRecorder
 
     rows = MigrationRecorder.Migration.objects
@@ -94,16 +94,14 @@ def test_a_migration_that_is_not_applied_is_counted(ask: ApiClient) -> None:
     assert ask("GET", "/readyz").status_code == 200
 
 
-def test_too_little_room_is_told(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_fails_the_disk_check(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from windlass.operations import health
 
     monkeypatch.setattr(health, "LEAST_FREE_BYTES", 2**80)
     assert ask("GET", "/readyz").json()["checks"]["disk"]["status"] == "failed"
 
 
-def test_a_check_that_hangs_has_failed_and_is_not_started_twice(
-    ask: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_check_fails_and_is_not_started_twice(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from windlass.operations import health
 
     monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.05)
@@ -124,7 +122,7 @@ def test_a_check_that_hangs_has_failed_and_is_not_started_twice(
     assert started == [1]
 
 
-def test_the_store_is_not_tried_for_everyone_who_asks(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_of_the_store_is_cached(ask: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from windlass.storage.registry import store
 
     tried = []

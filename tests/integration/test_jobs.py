@@ -117,7 +117,7 @@ def test_enqueuing_a_stage_of_a_run_twice_creates_one_job() -> None:
 # Fencing
 
 
-def test_every_change_by_a_worker_that_lost_its_lease_is_refused() -> None:
+def test_a_worker_that_lost_its_lease_cannot_change_the_job() -> None:
     job = new_job()
     late = claimed(job)
     Job.objects.filter(id=job.id).update(lease_until=now() - timedelta(seconds=1))
@@ -178,7 +178,7 @@ def test_the_jobs_of_a_restarted_worker_are_found_by_its_name() -> None:
 # Attempts
 
 
-def test_retries_wait_twice_as_long_each_time_and_end() -> None:
+def test_retries_back_off_exponentially_and_end() -> None:
     job = new_job()
     waits = []
     for attempt in range(1, job.max_attempts + 1):
@@ -314,7 +314,7 @@ def in_another_process(code: str, **environment: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_broker_that_is_away_neither_fails_nor_holds_up_the_caller() -> None:
+def test_an_unavailable_broker_neither_fails_nor_blocks_the_caller() -> None:
     """Port 9 of this machine discards, where anything listens there at all."""
     in_another_process(AWAY, CELERY_BROKER_URL="redis://127.0.0.1:9/0")
 
@@ -374,7 +374,7 @@ def miss_two(dog: Watchdog, job: Job) -> None:
         dog.check()
 
 
-def test_a_worker_that_misses_two_notifications_while_idle_connects_anew(done: list[str]) -> None:
+def test_an_idle_worker_that_misses_two_notifications_reconnects(done: list[str]) -> None:
     dog, job = watchdog(done, WorkerActivity()), new_job()
     notified_ago(job, seconds=60, due_ago=90)
     dog.check()
@@ -385,7 +385,7 @@ def test_a_worker_that_misses_two_notifications_while_idle_connects_anew(done: l
     assert done == ["reconnect"]
 
 
-def test_a_worker_that_gets_none_after_that_either_is_given_up(done: list[str], monkeypatch: Any) -> None:
+def test_a_worker_without_notifications_after_reconnecting_exits(done: list[str], monkeypatch: Any) -> None:
     activity = WorkerActivity()
     dog, job = watchdog(done, activity), new_job()
     miss_two(dog, job)
@@ -397,7 +397,7 @@ def test_a_worker_that_gets_none_after_that_either_is_given_up(done: list[str], 
     assert done == ["reconnect", "give up"]
 
 
-def test_a_worker_that_got_one_since_is_not_given_up(done: list[str], monkeypatch: Any) -> None:
+def test_a_worker_with_a_notification_after_reconnecting_stays(done: list[str], monkeypatch: Any) -> None:
     activity = WorkerActivity()
     dog, job = watchdog(done, activity), new_job()
     miss_two(dog, job)
@@ -408,7 +408,7 @@ def test_a_worker_that_got_one_since_is_not_given_up(done: list[str], monkeypatc
     assert done == ["reconnect", "reconnect"]
 
 
-def test_nothing_is_judged_while_the_broker_is_away(done: list[str], monkeypatch: Any) -> None:
+def test_the_watchdog_does_nothing_while_the_broker_is_away(done: list[str], monkeypatch: Any) -> None:
     def refused() -> str:
         raise ConnectionRefusedError
 
@@ -421,7 +421,7 @@ def test_nothing_is_judged_while_the_broker_is_away(done: list[str], monkeypatch
     assert done == []
 
 
-def test_a_worker_that_gets_them_or_is_busy_is_left_alone(done: list[str]) -> None:
+def test_a_busy_or_notified_worker_does_not_reconnect(done: list[str]) -> None:
     activity = WorkerActivity()
     dog, job = watchdog(done, activity), new_job()
     notified_ago(job, seconds=60, due_ago=90)
@@ -445,7 +445,7 @@ def test_a_notification_of_another_stage_is_not_missed(done: list[str]) -> None:
     assert done == []
 
 
-def test_stages_run_under_one_lease_have_jobs_in_the_end() -> None:
+def test_stages_run_under_one_lease_are_recorded_as_jobs() -> None:
     claim, moment = claimed(new_job()), now()
     started = [
         jobs.StartedStage(Stage.DESCRIBE, moment),
@@ -472,7 +472,7 @@ def test_a_worker_that_lost_its_lease_creates_no_further_jobs() -> None:
     assert Job.objects.filter(file_id=claim.file_id).count() == 1
 
 
-def test_a_job_that_its_holder_has_ended_is_not_lost() -> None:
+def test_a_job_that_its_holder_has_finished_is_not_reported_as_lost() -> None:
     """Its lease may be looked at in the moment in which the worker goes on to the next stage."""
     mine, taken = claimed(new_job()), claimed(new_job())
     with transaction.atomic():

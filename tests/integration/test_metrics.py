@@ -41,7 +41,7 @@ def figure(found: Figures, name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-def test_figures_are_those_of_the_records(server: Any) -> None:
+def test_metrics_count_the_records(server: Any) -> None:
     from windlass.files.api import Blob, FileAsset, FileStatus, StepRun, StepState
     from windlass.jobs.api import Job, Stage
     from windlass.operations import metrics
@@ -77,7 +77,7 @@ def test_figures_are_those_of_the_records(server: Any) -> None:
     assert figure(found, "windlass_jobs_oldest_age_seconds") >= timedelta(days=400).total_seconds()
 
 
-def test_every_status_has_a_figure_and_every_name_our_prefix(server: Any) -> None:
+def test_every_status_has_a_metric_and_every_name_the_prefix(server: Any) -> None:
     from windlass import __version__
     from windlass.files.api import FileStatus, UploadStatus
 
@@ -96,14 +96,14 @@ def test_every_status_has_a_figure_and_every_name_our_prefix(server: Any) -> Non
     assert set(levels) == {"full", "partial", "basic", "off", "none"}
 
 
-def test_events_are_counted_by_the_journal(server: Any) -> None:
+def test_the_event_counter_is_the_last_id_of_the_journal(server: Any) -> None:
     from windlass.events.api import Event, EventType, last_id
 
     Event.objects.create(type=EventType.FILE_READY, owner="metrics", data={})
     assert figure(read(ApiClient(server)), "windlass_events_total") == last_id()
 
 
-def test_whole_tables_are_not_read_for_everyone_who_asks(server: Any) -> None:
+def test_metrics_of_whole_tables_are_cached(server: Any) -> None:
     from windlass.files.api import Blob
 
     before = figure(read(ApiClient(server)), "windlass_stored_bytes", kind="file", store="local")
@@ -114,7 +114,7 @@ def test_whole_tables_are_not_read_for_everyone_who_asks(server: Any) -> None:
         blob.delete()
 
 
-def test_staff_and_the_token_may_read_nobody_else(server: Any, user: Any, configure: Any) -> None:
+def test_only_staff_and_the_metrics_token_may_read_metrics(server: Any, user: Any, configure: Any) -> None:
     configure(AUTH_MODE="required", METRICS_TOKEN="open-sesame")
     assert user(staff=True, app=server)("GET", "/metrics").status_code == 200
     assert ApiClient(server, "open-sesame")("GET", "/metrics/").status_code == 200
@@ -129,13 +129,13 @@ def test_staff_and_the_token_may_read_nobody_else(server: Any, user: Any, config
     assert ApiClient(server, "open-sesame")("GET", "/files").status_code == 401
 
 
-def test_an_empty_token_opens_nothing(server: Any, configure: Any) -> None:
+def test_an_empty_token_is_refused(server: Any, configure: Any) -> None:
     configure(AUTH_MODE="required")
     response = ApiClient(server)("GET", "/metrics", headers={"Authorization": "Bearer "})
     assert response.status_code == 401
 
 
-def test_another_projects_own_page_of_that_name_is_left_alone(server: Any) -> None:
+def test_a_projects_own_metrics_page_is_not_replaced(server: Any) -> None:
     from django.core.handlers.asgi import ASGIHandler
     from django.http import HttpResponse
     from django.test import override_settings

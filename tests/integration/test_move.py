@@ -131,7 +131,7 @@ def test_a_file_and_its_thumbnail_move(owner: str) -> None:
     assert figures(move(owner)) == (0, 0, 0, 0), "there is nothing left to do"
 
 
-def test_every_kind_of_store_gives_and_takes(owner: str) -> None:
+def test_files_move_between_all_kinds_of_stores(owner: str) -> None:
     asset = a_file(owner)
     data = read(fresh(asset))
     for to in ("vault", "shelf", "vault", "local"):
@@ -141,7 +141,7 @@ def test_every_kind_of_store_gives_and_takes(owner: str) -> None:
         assert read(asset.renditions.get()) == b"small"
 
 
-def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
+def test_the_old_object_is_deleted_after_its_grace_period(owner: str) -> None:
     asset = a_file(owner)
     before = fresh(asset)
     move(owner)
@@ -157,7 +157,7 @@ def test_the_old_place_goes_after_its_grace_and_not_before(owner: str) -> None:
     assert len(read(fresh(asset))) == before.size
 
 
-def test_it_moves_back_while_the_old_place_still_stays(owner: str) -> None:
+def test_a_file_moves_back_within_the_grace_period(owner: str) -> None:
     asset = a_file(owner)
     data = read(fresh(asset))
     for to in ("attic", "local", "attic", "local"):
@@ -170,7 +170,7 @@ def test_it_moves_back_while_the_old_place_still_stays(owner: str) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"x" * 17, b"", b"x" * 50])
-def test_a_damaged_source_is_told_and_left(owner: str, damage: bytes) -> None:
+def test_a_damaged_file_is_reported_and_not_moved(owner: str, damage: bytes) -> None:
     asset, whole = a_file(owner, b"y" * 17), a_file(owner)
     written(fresh(asset), damage)
     told: list[Failure] = []
@@ -182,7 +182,7 @@ def test_a_damaged_source_is_told_and_left(owner: str, damage: bytes) -> None:
     assert strays("attic") == set()
 
 
-def test_bytes_that_are_not_there_are_told(owner: str) -> None:
+def test_missing_bytes_are_reported(owner: str) -> None:
     asset = a_file(owner)
     store().delete(fresh(asset).key)
     (failure,) = move(owner).failures
@@ -190,7 +190,7 @@ def test_bytes_that_are_not_there_are_told(owner: str) -> None:
 
 
 @pytest.mark.parametrize("status", [FileStatus.PENDING, FileStatus.PROCESSING])
-def test_a_file_that_is_worked_on_is_skipped(owner: str, status: FileStatus) -> None:
+def test_a_file_that_is_being_processed_is_skipped(owner: str, status: FileStatus) -> None:
     asset = a_file(owner, status=status)
     assert figures(move(owner)) == (0, 0, 2, 0)
     FileAsset.objects.filter(id=asset.id).update(status=FileStatus.READY)
@@ -200,7 +200,7 @@ def test_a_file_that_is_worked_on_is_skipped(owner: str, status: FileStatus) -> 
     assert figures(move(owner)) == (1, 1, 0, 0)
 
 
-def test_work_that_begins_while_it_is_copied_goes_first(owner: str) -> None:
+def test_a_move_yields_to_processing_that_starts_meanwhile(owner: str) -> None:
     asset = a_file(owner)
     began = in_the_middle(lambda: FileAsset.objects.filter(id=asset.id).update(status=FileStatus.PENDING) and None)
     assert figures(move(owner, on_progress=began)) == (0, 0, 2, 0)
@@ -208,7 +208,7 @@ def test_work_that_begins_while_it_is_copied_goes_first(owner: str) -> None:
     assert strays("attic") == set()
 
 
-def test_a_file_that_is_deleted_while_it_is_copied_is_gone(owner: str) -> None:
+def test_a_file_that_is_deleted_while_it_is_copied_stays_deleted(owner: str) -> None:
     asset = a_file(owner)
 
     def delete() -> None:
@@ -221,7 +221,7 @@ def test_a_file_that_is_deleted_while_it_is_copied_is_gone(owner: str) -> None:
     assert strays("attic") == set()
 
 
-def test_files_that_share_their_bytes_go_on_sharing(owner: str) -> None:
+def test_files_that_share_a_blob_share_it_after_the_move(owner: str) -> None:
     asset = a_file(owner)
     other = FileAsset.objects.create(
         owner=owner, blob=asset.blob, original_filename="b", size=asset.size, profile="default", status="READY"
@@ -234,7 +234,7 @@ def test_files_that_share_their_bytes_go_on_sharing(owner: str) -> None:
     assert read(fresh(asset))
 
 
-def test_a_run_that_is_stopped_leaves_no_half_and_the_next_one_finishes(owner: str) -> None:
+def test_a_stopped_move_is_completed_by_the_next_run(owner: str) -> None:
     pool = [a_file(owner) for _ in range(3)]
     stop = threading.Event()
     blocks: list[int] = []
@@ -251,7 +251,7 @@ def test_a_run_that_is_stopped_leaves_no_half_and_the_next_one_finishes(owner: s
     assert {fresh(asset).store for asset in pool} == {"attic"}
 
 
-def test_a_copy_that_was_given_up_is_not_taken(owner: str) -> None:
+def test_an_expired_copy_is_not_used(owner: str) -> None:
     """Its maker slept for longer than the sweep waits: the copy is removed, and what wakes up must not point at it."""
     asset = a_file(owner, b"so small that it is stored when it was read")
 
@@ -265,7 +265,7 @@ def test_a_copy_that_was_given_up_is_not_taken(owner: str) -> None:
     assert strays("attic") == set()
 
 
-def test_readers_that_learned_the_old_place_find_the_new_one(owner: str) -> None:
+def test_readers_with_the_old_location_find_the_new_one(owner: str) -> None:
     asset = a_file(owner)
     opened, zipped = fresh(asset), fresh(asset)
     data = read(opened)
@@ -283,7 +283,7 @@ def test_readers_that_learned_the_old_place_find_the_new_one(owner: str) -> None
         files.open_blob(fresh(asset))
 
 
-def test_a_proxy_sends_what_lies_where_it_was_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_files_of_the_local_store_are_delegated_to_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENDFILE", "x-accel-redirect")
     conf.reload()
     request = Request({"type": "http", "headers": []})
@@ -293,14 +293,14 @@ def test_a_proxy_sends_what_lies_where_it_was_told_of(monkeypatch: pytest.Monkey
     assert found == [{"X-Accel-Redirect": "/windlass-media/objects/a"}, {}]
 
 
-def test_what_is_made_of_a_file_lies_beside_it(owner: str) -> None:
+def test_renditions_are_stored_in_the_store_of_their_file(owner: str) -> None:
     asset = a_file(owner)
     assert files.store_of_file(asset) == "local"
     move(owner)
     assert files.store_of_file(asset) == "attic"
 
 
-def test_only_what_is_asked_for_moves(owner: str) -> None:
+def test_only_selected_files_move(owner: str) -> None:
     profiles = [a_file(owner, b"1"), a_file(owner, b"2", profile="media")]
     referred = a_file(owner, b"3", reference=owner)
     old = a_file(owner, b"4")
@@ -321,7 +321,7 @@ def test_only_what_is_asked_for_moves(owner: str) -> None:
     assert {fresh(each).store for each in (profiles[0], referred, old)} == {"local"}
 
 
-def test_no_room_in_the_target_ends_the_run(owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_target_ends_the_run(owner: str, monkeypatch: pytest.MonkeyPatch) -> None:
     a_file(owner), a_file(owner)
     monkeypatch.setenv("DISK_RESERVE_MB", "1000000000")
     conf.reload()
@@ -332,7 +332,7 @@ def test_no_room_in_the_target_ends_the_run(owner: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_a_store_that_is_no_longer_set_up_stops_nothing_else(owner: str) -> None:
+def test_a_store_that_is_not_configured_is_skipped(owner: str) -> None:
     asset, before = a_file(owner), sweep.housekeeping().counts["stores_skipped"]
     Blob.objects.filter(owner=owner).update(store="cellar")
     try:

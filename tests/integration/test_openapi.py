@@ -17,19 +17,19 @@ pytest_plugins = ["tests.integration.record_plane"]
 def document(anybody: ApiClient) -> dict[str, Any]:
     response = anybody("GET", "/api/openapi.json")
     assert response.status_code == 200
-    found: dict[str, Any] = response.json()
-    return found
+    body: dict[str, Any] = response.json()
+    return body
 
 
 def byte_routes() -> set[tuple[str, str]]:
     from windlass.asgi import BYTE_ROUTES
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     return {(method, without_names(route.path)) for route in BYTE_ROUTES for method in route.methods or ()}
 
 
 def test_every_byte_route_is_described(document: dict[str, Any]) -> None:
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     described = {(method.upper(), without_names(path)) for path, item in document["paths"].items() for method in item}
     described |= {("HEAD", path) for method, path in described if method == "GET"}
@@ -39,13 +39,13 @@ def test_every_byte_route_is_described(document: dict[str, Any]) -> None:
 
 def test_every_declared_byte_endpoint_is_served() -> None:
     from windlass.http.byte_plane import BYTE_ENDPOINTS
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     declared = {(method, without_names(each.path)) for each in BYTE_ENDPOINTS for method in each.methods}
     assert declared == byte_routes()
 
 
-def test_refers_only_to_shapes_that_it_holds(document: dict[str, Any]) -> None:
+def test_every_reference_is_to_a_schema_of_the_document(document: dict[str, Any]) -> None:
     names = set(document["components"]["schemas"])
 
     def referred(node: Any) -> set[str]:
@@ -59,7 +59,7 @@ def test_refers_only_to_shapes_that_it_holds(document: dict[str, Any]) -> None:
 
 
 def test_operations_are_distinct_and_name_their_path_parameters(document: dict[str, Any]) -> None:
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     templates = [without_names(path) for path in document["paths"]]
     assert len(templates) == len(set(templates))
@@ -74,7 +74,7 @@ def test_operations_are_distinct_and_name_their_path_parameters(document: dict[s
     assert len(ids) == len(set(ids))
 
 
-def test_calls_ask_for_a_credential_unless_they_are_public(document: dict[str, Any]) -> None:
+def test_every_call_but_the_public_ones_requires_a_credential(document: dict[str, Any]) -> None:
     open_calls = {
         (method, path)
         for path, item in document["paths"].items()
@@ -92,7 +92,7 @@ def test_calls_ask_for_a_credential_unless_they_are_public(document: dict[str, A
     assert document["components"]["securitySchemes"]["Credential"]["scheme"] == "bearer"
 
 
-def test_the_page_of_the_api_is_public_and_asks_nobody_else(anybody: ApiClient, configure: Callable[..., None]) -> None:
+def test_the_api_page_is_public_and_loads_nothing_external(anybody: ApiClient, configure: Callable[..., None]) -> None:
     configure(AUTH_MODE="required")
     page = anybody("GET", "/api/docs/")
     assert page.status_code == 200
@@ -100,11 +100,11 @@ def test_the_page_of_the_api_is_public_and_asks_nobody_else(anybody: ApiClient, 
     assert "https://" not in page.text
 
 
-def test_replies_are_as_described(user: Callable[..., ApiClient]) -> None:
+def test_replies_match_their_schemas(user: Callable[..., ApiClient]) -> None:
     from windlass.http.file_records import FileRecord, FileStatusOut
+    from windlass.http.json_models import ProblemDocument
     from windlass.http.rest.files import FileList
     from windlass.http.rest.profiles import ProfileList, SecurityConfig
-    from windlass.http.schemas import ProblemDocument
 
     caller = user()
     asset = make_file(caller.owner, rejection={"rule": "size", "detail": "It is too large."}, status="REJECTED")
@@ -121,7 +121,7 @@ def test_replies_are_as_described(user: Callable[..., ApiClient]) -> None:
         model.model_validate(reply)
 
 
-def test_upload_status_is_as_described() -> None:
+def test_upload_status_matches_its_schema() -> None:
     from datetime import UTC, datetime, timedelta
 
     from windlass.files.api import UploadSession
@@ -136,7 +136,7 @@ def test_upload_status_is_as_described() -> None:
     assert (upload_status(session)["status"], upload_status(session)["is_expired"]) == ("expired", True)
 
 
-def test_replies_of_uppys_calls_are_as_described() -> None:
+def test_replies_of_direct_uploads_match_their_schemas() -> None:
 
     from windlass.http.uploads import direct_uploads as schemas
     from windlass.kernel.errors import NotFound
@@ -144,20 +144,20 @@ def test_replies_of_uppys_calls_are_as_described() -> None:
 
     upload, said = uuid.uuid4(), {"fields": {"a": "b"}, "headers": {}, "seconds": 900}
     for reply, model in (
-        (s3multipart.created(upload, "k", "b"), schemas.StraightUploadOut),
-        (s3multipart.signed_request(upload, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
-        (s3multipart.signed_request(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.created(upload, "k", "b"), schemas.DirectUploadOut),
+        (s3multipart.signed_request(upload, "k", method="POST", url="u", **said), schemas.DirectRequestOut),
+        (s3multipart.signed_request(None, "k", method="POST", url="u", **said), schemas.DirectRequestOut),
         (s3multipart.signed_part("u", 900), schemas.PartUrl),
         (s3multipart.signed_parts({1: "u"}), schemas.PartUrls),
-        (s3multipart.completed(uuid.uuid4(), "k", "b"), schemas.StraightUploadCompleted),
-        (s3multipart.refused(NotFound("No.")), schemas.StraightRefusal),
+        (s3multipart.completed(uuid.uuid4(), "k", "b"), schemas.DirectUploadCompleted),
+        (s3multipart.refused(NotFound("No.")), schemas.DirectRefusal),
     ):
         model.model_validate(reply.body)
     (listed,) = s3multipart.uploaded_parts([(1, "t", 5)]).body
     schemas.SentPart.model_validate(listed)
 
 
-def test_replies_about_chunks_are_as_described() -> None:
+def test_replies_of_the_chunk_and_media_apis_match_their_schemas() -> None:
     from datetime import UTC, datetime
 
     from windlass.http.uploads import chunk_api, media_api
@@ -183,15 +183,15 @@ def test_replies_about_chunks_are_as_described() -> None:
     media_api.MediaUploadStatus.model_validate(media.status(name, "active", progress).body)
 
 
-def test_a_picture_is_as_described(user: Callable[..., ApiClient]) -> None:
+def test_a_media_record_matches_its_schema(user: Callable[..., ApiClient]) -> None:
     from windlass.http.media_records import MediaOut
     from windlass.http.rest.media import SupportedFormats
 
     caller = user()
     asset = make_file(caller.owner, profile="media", mime_type="image/png", extra_attributes={"codec": None})
-    told = caller("GET", f"/api/v1/media/{asset.id}/").json()
-    assert set(told) == set(MediaOut.model_fields)
-    MediaOut.model_validate(told)
+    body = caller("GET", f"/api/v1/media/{asset.id}/").json()
+    assert set(body) == set(MediaOut.model_fields)
+    MediaOut.model_validate(body)
     formats = caller("GET", "/api/v1/media/supported-formats/").json()
     SupportedFormats.model_validate(formats)
     assert set(formats) == {"video", "image", "chunk_size", "max_images"}

@@ -42,7 +42,7 @@ def race(request: pytest.FixtureRequest, tmp_path: Path) -> Race:
 
 
 @pytest.mark.slow
-def test_equal_files_share_and_go_at_once(race: Race) -> None:
+def test_concurrent_sharing_and_deletion_of_equal_files_loses_no_bytes(race: Race) -> None:
     """However many point at one another's bytes while others go: no file loses its bytes, no count is wrong."""
     for found in race("sharing"):
         assert (found["wrong"], found["failed"]) == ([], [])
@@ -51,7 +51,7 @@ def test_equal_files_share_and_go_at_once(race: Race) -> None:
 
 
 @pytest.mark.slow
-def test_files_that_move_share_and_go_at_once_lose_nothing(race: Race, tmp_path: Path) -> None:
+def test_concurrent_moving_sharing_and_deletion_loses_no_bytes(race: Race, tmp_path: Path) -> None:
     """Whoever comes first: every file has its bytes where its row says, and nothing else stays in either store."""
     stores = tmp_path / "stores.toml"
     stores.write_text('[archive]\nmedia_root = "archive"')
@@ -63,7 +63,7 @@ def test_files_that_move_share_and_go_at_once_lose_nothing(race: Race, tmp_path:
 
 
 @pytest.mark.slow
-def test_uploads_at_once_never_exceed_a_quota(race: Race) -> None:
+def test_concurrent_uploads_never_exceed_a_quota(race: Race) -> None:
     """Fifty at once: what is kept and what is under way stay within, nothing is counted twice or forgotten."""
     for found in race("quota", QUOTA_BYTES="1000"):
         assert found["failed"] == []

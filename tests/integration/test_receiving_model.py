@@ -46,9 +46,9 @@ from windlass.kernel.errors import (  # noqa: E402
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import concatenation, sequential, single, transfer  # noqa: E402
+from windlass.receiving import checkpointed_transfer, concatenation, lease, offset_uploads, single  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
-from windlass.receiving.body import RequestBody  # noqa: E402
+from windlass.receiving.body import ClientGone, RequestBody  # noqa: E402
 from windlass.receiving.session import Outcome  # noqa: E402
 from windlass.storage.registry import store  # noqa: E402
 
@@ -61,7 +61,7 @@ def small_and_quick() -> Iterator[None]:
     django_home.migrated()
     patch = pytest.MonkeyPatch()
     patch.setattr("windlass.receiving.body.BATCH_SIZE", BATCH)
-    patch.setattr(transfer, "BATCH_SIZE", BATCH)
+    patch.setattr(checkpointed_transfer, "BATCH_SIZE", BATCH)
     for name, value in {"DURABILITY": "os", "CHECKPOINT_BYTES": "128", "MAX_UPLOAD_SIZE": "2000"}.items():
         patch.setenv(name, value)
     conf.reload()
@@ -122,12 +122,12 @@ def split(content: bytes, cuts: list[int]) -> list[bytes]:
 
 def begin(**claims: Any) -> Outcome:
     intent = Create(Description(), claims.pop("size", None), **claims)
-    found: Outcome = run(sequential.create(intent, ANN, None, dialect="tus"))
+    found: Outcome = run(offset_uploads.create(intent, ANN, None, dialect="tus"))
     return found
 
 
 def append(upload_id: uuid.UUID, offset: int, source: RequestBody, dialect: str = "tus", **claims: Any) -> Outcome:
-    found: Outcome = run(sequential.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
+    found: Outcome = run(offset_uploads.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
     return found
 
 
@@ -198,7 +198,7 @@ class Receiving(RuleBasedStateMachine):
     def create(self, size: int | None, dialect: str) -> Model:
         ends = False if dialect == "ietf" else None
         intent = Create(Description(), size, completes=ends)
-        state = run(sequential.create(intent, ANN, None, dialect=dialect)).state
+        state = run(offset_uploads.create(intent, ANN, None, dialect=dialect)).state
         return self._remember(Model(state.upload_id, dialect, size, complete=size == 0 and ends is None))
 
     @rule(target=parts, content=CONTENT, whole=st.booleans())
@@ -302,9 +302,9 @@ class Receiving(RuleBasedStateMachine):
         self._join_what_can_be()
         if model.gone:
             with pytest.raises((UploadGone, NotFound)):
-                run(sequential.query(model.id, who, dialect=model.dialect))
+                run(offset_uploads.query(model.id, who, dialect=model.dialect))
             return
-        state = run(sequential.query(model.id, who, dialect=model.dialect)).state
+        state = run(offset_uploads.query(model.id, who, dialect=model.dialect)).state
         assert state.complete == model.complete
         if not model.parts or model.complete:
             assert (state.offset, state.size) == (len(model.content), model.size)
@@ -342,14 +342,14 @@ class Receiving(RuleBasedStateMachine):
         self._join_what_can_be()
         if model.gone:
             return
-        run(sequential.abort(model.id, who))
+        run(offset_uploads.abort(model.id, who))
         model.gone = True
         self._fail_what_waits_for(model)
 
     @rule(model=uploads | parts)
     def expire(self, model: Model) -> None:
         UploadSession.objects.filter(id=model.id).update(expires_at=now() - timedelta(hours=1))
-        files.expire_uploads()
+        files.clean_up_uploads()
         if not model.complete and not model.gone:
             model.gone = True
             self._fail_what_waits_for(model)
@@ -364,8 +364,8 @@ class Receiving(RuleBasedStateMachine):
             writer = store(session.store).open_writer(session.store_key, session.store_state)
             writer.write(session.offset, [junk])
             writer.close()
-            files.release_leases("the dead")
-        sequential.digest_cache._digests.clear()
+            files.UPLOAD_LEASES.release_all("the dead")
+        offset_uploads.digest_cache._digests.clear()
 
     def _join_what_can_be(self) -> None:
         for model in self.known:
@@ -412,14 +412,14 @@ PARTS = [concatenation.Part("local", "a", 5), concatenation.Part("s3", "b", 0), 
 
 
 @given(offset=st.integers(0, 9), step=st.integers(1, 10))
-def test_what_is_left_to_join_is_all_that_is_missing_and_no_more(offset: int, step: int) -> None:
+def test_remaining_pieces_are_exactly_the_missing_bytes(offset: int, step: int) -> None:
     whole = [(part.key, at) for part in PARTS for at in range(part.size)]
     left = [(part.key, start, size) for part, start, size in concatenation.pieces(PARTS, offset, step)]
     assert [(key, start + n) for key, start, size in left for n in range(size)] == whole[offset:]
     assert all(0 < size <= step for _, _, size in left)
 
 
-def test_small_pieces_are_copied_many_at_a_time() -> None:
+def test_small_pieces_are_copied_in_batches() -> None:
     parts = [concatenation.Part("local", "a", 3)] * 2500
     taken = list(concatenation.steps(parts, 4, 1000))
     assert [piece for step in taken for piece in step] == list(concatenation.pieces(parts, 4, 1000))
@@ -428,7 +428,7 @@ def test_small_pieces_are_copied_many_at_a_time() -> None:
 
 
 @pytest.mark.slow
-def test_one_part_named_thousands_of_times() -> None:
+def test_a_partial_upload_may_be_concatenated_with_itself_thousands_of_times() -> None:
     part = begin(size=3, partial=True).state.upload_id
     append(part, 0, body([b"abc"]))
     patch = pytest.MonkeyPatch()
@@ -468,21 +468,21 @@ def counted(owner: str) -> int:
 @pytest.mark.parametrize("breaks", [False, True])
 @pytest.mark.parametrize("proved", [False, True], ids=["", "with a digest"])
 @pytest.mark.parametrize("dialect", ["tus", "ietf"])
-def test_an_upload_of_unknown_length_leaves_nothing_beyond_the_quota(
+def test_stored_bytes_of_uploads_of_unknown_length_stay_within_the_quota(
     limited: str, dialect: str, proved: bool, breaks: bool
 ) -> None:
     """Invariant: what lies in the store is counted, and never more than is allowed."""
     principal = Principal(limited)
     digests = (Checksum("sha1", b"x" * 20),) if proved else ()
     begun = [
-        run(sequential.create(Create(Description(), None), principal, None, dialect=dialect)).state.upload_id
+        run(offset_uploads.create(Create(Description(), None), principal, None, dialect=dialect)).state.upload_id
         for _ in range(3)
     ]
     for upload in begun:
         with suppress(Problem):
             intent = Append(upload, 0, body_digests=digests)
             data = body([b"x" * 30] * 20, breaks=breaks)
-            run(sequential.append(intent, lambda: principal, data, dialect=dialect))
+            run(offset_uploads.append(intent, lambda: principal, data, dialect=dialect))
         assert lying(limited) <= counted(limited) <= 500
     offsets = [session.offset for session in UploadSession.objects.filter(owner=limited)]
     assert sum(offsets) == lying(limited) == counted(limited)
@@ -490,23 +490,23 @@ def test_an_upload_of_unknown_length_leaves_nothing_beyond_the_quota(
     assert proved or sum(offsets) > 400, "what fits is kept"
 
 
-def test_a_length_beyond_the_quota_is_refused_before_a_byte(limited: str) -> None:
+def test_a_length_beyond_the_quota_is_refused_before_a_byte_is_read(limited: str) -> None:
     principal = Principal(limited)
-    upload = run(sequential.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    upload = run(offset_uploads.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
     beyond, wrong = (
         Append(upload, 0, size=600),
         Append(upload, 0, size=400, body_digests=(Checksum("crc32", b"wrong"),)),
     )
     for intent, refusal in ((beyond, QuotaExceeded), (wrong, BodyDigestMismatch)):
         with pytest.raises(refusal):
-            run(sequential.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
+            run(offset_uploads.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
     assert lying(limited) == counted(limited) == 0
     assert UploadSession.objects.get(id=upload).size is None
 
 
-def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None:
+def test_bytes_written_by_a_dead_process_count_until_they_are_deleted(limited: str) -> None:
     principal = Principal(limited)
-    upload = run(sequential.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    upload = run(offset_uploads.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
     lease = files.take_lease(upload, "the dead", 60)
     assert lease is not None
     with transaction.atomic():
@@ -515,14 +515,14 @@ def test_what_a_dead_process_wrote_counts_until_it_is_gone(limited: str) -> None
     writer = store(session.store).open_writer(session.store_key, session.store_state)
     writer.write(0, [b"x" * 300])
     writer.close()
-    files.release_leases("the dead")
+    files.UPLOAD_LEASES.release_all("the dead")
     assert lying(limited) == counted(limited) == 300
-    run(sequential.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
+    run(offset_uploads.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
     assert lying(limited) == counted(limited) == 3
 
 
 @pytest.mark.parametrize("pieces", [1, 20])
-def test_whole_uploads_of_unknown_length_leave_nothing(limited: str, pieces: int) -> None:
+def test_refused_whole_uploads_of_unknown_length_leave_nothing(limited: str, pieces: int) -> None:
     new = admit(Description(), None, Principal(limited), "raw")
     upload = single.SingleRequestUpload(new)
 
@@ -539,8 +539,35 @@ def test_whole_uploads_of_unknown_length_leave_nothing(limited: str, pieces: int
     assert not list(store().objects(f"objects/{upload.id.hex[:2]}/{upload.id}"))
 
 
-def test_past_the_length_is_refused_before_a_byte() -> None:
+def test_a_body_beyond_the_length_is_refused_before_a_byte_is_read() -> None:
     upload = begin(size=4).state.upload_id
     with pytest.raises(PastDeclaredLength):
         append(upload, 0, body([b"abcde"]), body_length=5)
-    assert run(sequential.query(upload, who, dialect="tus")).state.offset == 0
+    assert run(offset_uploads.query(upload, who, dialect="tus")).state.offset == 0
+
+
+def test_a_query_reports_what_a_writer_commits_while_the_session_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = begin(size=10).state.upload_id
+    loaded = asyncio.Event()
+    load = offset_uploads.in_database
+
+    async def write() -> None:
+        with lease.writers.registered(upload):
+            await loaded.wait()
+            with suppress(ClientGone):
+                await offset_uploads.append(Append(upload, 0), who, body([b"abc"], breaks=True), dialect="tus")
+
+    async def query() -> int:
+        writer = asyncio.create_task(write())
+
+        async def load_until_the_writer_has_ended(*arguments: Any) -> Any:
+            session = await load(*arguments)
+            loaded.set()
+            await asyncio.wait([writer])
+            return session
+
+        monkeypatch.setattr(offset_uploads, "in_database", load_until_the_writer_has_ended)
+        offset: int = (await offset_uploads.query(upload, who, dialect="tus")).state.offset
+        return offset
+
+    assert run(query()) == 3

@@ -197,15 +197,13 @@ def ends(client: socket.socket) -> bool:
         (b"\x16\x03\x01\x02\x00", 400),
     ],
 )
-def test_a_head_beyond_the_rules_is_refused_and_the_connection_closed(
-    connect: Connect, sent: bytes, status: int
-) -> None:
+def test_an_invalid_head_is_refused_and_the_connection_closed(connect: Connect, sent: bytes, status: int) -> None:
     client = connect()
     client.sendall(sent)
     assert refusal(client)["status"] == status
 
 
-def test_the_refusal_reaches_a_client_that_sends_50_mb_of_head_first(connect: Connect) -> None:
+def test_a_client_that_sends_a_head_of_50_mb_first_gets_the_refusal(connect: Connect) -> None:
     """Nothing of it is parsed: the next request is answered meanwhile."""
     client = connect()
     client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
@@ -218,9 +216,7 @@ def test_the_refusal_reaches_a_client_that_sends_50_mb_of_head_first(connect: Co
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 60000000", b"Transfer-Encoding: chunked"])
-def test_a_reply_before_the_end_of_the_body_reaches_a_client_that_sends_all_of_it_first(
-    connect: Connect, framing: bytes
-) -> None:
+def test_a_client_that_sends_its_whole_body_first_gets_the_early_reply(connect: Connect, framing: bytes) -> None:
     client = connect()
     client.sendall(b"POST /refuse HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n")
     block = bytes(1_000_000) if b"Length" in framing else b"f4240\r\n" + bytes(1_000_000) + b"\r\n"
@@ -230,14 +226,14 @@ def test_a_reply_before_the_end_of_the_body_reaches_a_client_that_sends_all_of_i
     assert ends(client)
 
 
-def test_a_small_body_that_nobody_reads_keeps_the_connection(connect: Connect) -> None:
+def test_an_unread_small_body_keeps_the_connection_open(connect: Connect) -> None:
     client = connect()
     for _ in range(3):
         client.sendall(b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
         assert reply(client)[0] == 413
 
 
-def test_requests_sent_ahead_are_answered_in_order(connect: Connect) -> None:
+def test_pipelined_requests_are_answered_in_order(connect: Connect) -> None:
     client = connect()
     heads = [
         f"POST /read?{n} HTTP/1.1\r\nHost: x\r\nContent-Length: {n}\r\n\r\n".encode() + b"x" * n for n in range(50)
@@ -247,7 +243,7 @@ def test_requests_sent_ahead_are_answered_in_order(connect: Connect) -> None:
     assert refusal(client)["status"] == 400
 
 
-def test_raw_utf_8_is_taken_as_if_it_were_percent_encoded(connect: Connect) -> None:
+def test_raw_utf_8_is_treated_as_percent_encoded(connect: Connect) -> None:
     client = connect()
     client.sendall("GET /grün?q=ü HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert json.loads(reply(client)[2]) == {"path": "/grün", "query": "q=%C3%BC"}
@@ -255,7 +251,7 @@ def test_raw_utf_8_is_taken_as_if_it_were_percent_encoded(connect: Connect) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("before", [b"", GET])
-def test_silence_and_half_a_head_end_the_connection(connect: Connect, before: bytes) -> None:
+def test_silence_and_an_incomplete_head_end_the_connection(connect: Connect, before: bytes) -> None:
     silent, half = connect(), connect()
     for client in (silent, half):
         client.sendall(before)
@@ -266,7 +262,7 @@ def test_silence_and_half_a_head_end_the_connection(connect: Connect, before: by
 
 
 @pytest.mark.slow
-def test_a_head_that_trickles_is_not_waited_for(connect: Connect) -> None:
+def test_a_slow_head_times_out(connect: Connect) -> None:
     client = connect()
     with contextlib.suppress(ConnectionError):
         for byte in GET:
@@ -279,7 +275,7 @@ def test_a_head_that_trickles_is_not_waited_for(connect: Connect) -> None:
 @pytest.mark.parametrize(
     "framing", [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nf4240\r\n"]
 )
-def test_a_body_that_stops_or_trickles_is_given_up_and_what_came_is_kept(
+def test_a_stalled_or_slow_body_times_out_and_its_bytes_are_delivered(
     connect: Connect, application: Application, framing: bytes
 ) -> None:
     before, bodies = application.gone, len(application.bodies)
@@ -308,7 +304,7 @@ def test_a_body_that_stops_or_trickles_is_given_up_and_what_came_is_kept(
 
 
 @pytest.mark.slow
-def test_a_client_that_waits_for_the_application_is_not_slow(connect: Connect) -> None:
+def test_a_client_that_waits_for_the_application_does_not_time_out(connect: Connect) -> None:
     asked, invited = connect(), connect()
     invited.sendall(b"POST /slow_to_read HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
     asked.sendall(b"POST /slow_to_read HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n")
@@ -321,7 +317,7 @@ def test_a_client_that_waits_for_the_application_is_not_slow(connect: Connect) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["large", "file"])
-def test_a_client_that_takes_nothing_is_cut_off(connect: Connect, application: Application, path: str) -> None:
+def test_a_client_that_reads_nothing_is_disconnected(connect: Connect, application: Application, path: str) -> None:
     before, counted = application.ended, process_counters.connections_ended["slow-reply"]
     client = connect()
     client.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -336,7 +332,7 @@ def test_a_client_that_takes_nothing_is_cut_off(connect: Connect, application: A
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["large", "file"])
-def test_a_client_that_takes_a_little_at_a_time_gets_all(connect: Connect, path: str) -> None:
+def test_a_slow_reader_gets_the_whole_reply(connect: Connect, path: str) -> None:
     client = connect()
     client.sendall(f"GET /{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     received, began = 0, time.monotonic()
@@ -348,7 +344,7 @@ def test_a_client_that_takes_a_little_at_a_time_gets_all(connect: Connect, path:
 
 
 @pytest.mark.slow
-def test_an_event_stream_lives_longer_than_any_deadline(connect: Connect) -> None:
+def test_an_event_stream_may_last_longer_than_every_deadline(connect: Connect) -> None:
     client = connect()
     client.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     found = b""
@@ -358,7 +354,7 @@ def test_an_event_stream_lives_longer_than_any_deadline(connect: Connect) -> Non
 
 
 @pytest.mark.slow
-def test_connections_of_one_address_are_counted(connect: Connect, application: Application) -> None:
+def test_connections_of_one_address_are_limited(connect: Connect, application: Application) -> None:
     most = int(SETTINGS["MAX_CONNECTIONS_PER_ADDRESS"])
 
     def admitted() -> bool:
@@ -380,7 +376,7 @@ def test_connections_of_one_address_are_counted(connect: Connect, application: A
     wait_until(admitted)
 
 
-def test_an_upgrade_that_is_no_handshake_is_an_ordinary_request(connect: Connect) -> None:
+def test_an_incomplete_websocket_handshake_is_an_ordinary_request(connect: Connect) -> None:
     for method, fields in (("GET", ""), ("POST", "Content-Length: 0\r\nSec-WebSocket-Version: 13\r\n")):
         client = connect()
         client.sendall(
@@ -389,7 +385,7 @@ def test_an_upgrade_that_is_no_handshake_is_an_ordinary_request(connect: Connect
         assert reply(client)[0] == 200
 
 
-def test_clients_that_go_away_are_counted(
+def test_disconnected_clients_are_counted(
     connect: Connect, application: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = dict(process_counters.client_disconnects)
@@ -406,7 +402,7 @@ def test_clients_that_go_away_are_counted(
     assert "Traceback" not in caplog.text
 
 
-def test_addresses_are_counted_by_what_one_customer_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ipv6_addresses_are_counted_by_their_64_network(monkeypatch: pytest.MonkeyPatch) -> None:
     from windlass import conf
     from windlass.http.server.connections import Connections
 
@@ -428,7 +424,7 @@ def test_addresses_are_counted_by_what_one_customer_has(monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_clients_behind_a_trusted_proxy_are_counted_by_their_running_requests(address: tuple[str, int]) -> None:
+def test_running_requests_of_a_client_behind_a_trusted_proxy_are_limited(address: tuple[str, int]) -> None:
     from windlass import conf
 
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:

@@ -52,18 +52,18 @@ def path_of(template: str) -> str:
 
 class TestQueries:
     @pytest.mark.parametrize("row", sorted(ROWS.keys() - PAGES - OWN_NAMES))
-    def test_an_unknown_name_is_422_on_every_route(self, call: ApiClient, row: str) -> None:
+    def test_an_unknown_query_parameter_is_422_on_every_route(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         answer = call(method, f"{path_of(template)}?nonsense=1")
         assert answer.status_code == 422, answer.text
         assert answer.json()["field"] == "nonsense"
 
     @pytest.mark.parametrize("row", sorted(OWN_NAMES))
-    def test_clients_of_these_may_add_names(self, call: ApiClient, row: str) -> None:
+    def test_routes_of_foreign_clients_ignore_unknown_parameters(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         assert call(method, f"{path_of(template)}?nonsense=1").status_code != 422
 
-    def test_resumable_creations_may_have_names_of_their_own(self, call: ApiClient) -> None:
+    def test_resumable_creations_ignore_unknown_parameters(self, call: ApiClient) -> None:
         tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "1"}
         assert call("POST", "/files/?page=3", headers=tus).status_code == 201
         assert call("POST", "/files/?page=3", headers={"Upload-Complete": "?0"}).status_code == 201
@@ -83,13 +83,13 @@ class TestQueries:
             (f"/files/{uuid.uuid4()}/download/?expire=1", "expires"),
         ],
     )
-    def test_the_nearest_name_is_told(self, call: ApiClient, path: str, nearest: str) -> None:
+    def test_an_unknown_parameter_suggests_the_nearest(self, call: ApiClient, path: str, nearest: str) -> None:
         answer = call("GET", path)
         assert answer.status_code == 422
         assert f"Did you mean {nearest}?" in answer.json()["detail"]
         assert nearest in answer.json()["allowed"]
 
-    def test_what_is_documented_is_taken(self, call: ApiClient) -> None:
+    def test_every_documented_parameter_is_accepted(self, call: ApiClient) -> None:
         """Every query parameter of the document, on every route of its own."""
         document = call("GET", "/api/openapi.json").json()
         for path, item in document["paths"].items():
@@ -99,7 +99,7 @@ class TestQueries:
                     answer = call("GET", _filled(path), params={name: "1"})
                     assert "has no query parameter" not in answer.text, (path, name)
 
-    def test_jquerys_cache_buster_is_passed_over(self, call: ApiClient) -> None:
+    def test_jquerys_cache_buster_is_ignored(self, call: ApiClient) -> None:
         assert call("GET", "/files/?_=1764460800000").status_code == 200
 
     @pytest.mark.parametrize(
@@ -117,19 +117,19 @@ class TestQueries:
             ("q=" + "x" * 256, "q must have at most 255 characters."),
         ],
     )
-    def test_a_bad_value_is_told_in_our_words(self, call: ApiClient, query: str, detail: str) -> None:
+    def test_an_invalid_value_is_explained_in_our_words(self, call: ApiClient, query: str, detail: str) -> None:
         answer = call("GET", f"/files/?{query}")
         assert (answer.status_code, answer.json()["detail"]) == (422, detail)
 
     @pytest.mark.parametrize("value", ["0", "604801", '"x"', "1.5", "true", "[]"])
-    def test_a_bad_life_is_told_with_its_bounds(self, call: ApiClient, value: str) -> None:
+    def test_an_invalid_expires_in_is_explained_with_its_bounds(self, call: ApiClient, value: str) -> None:
         file = make_file("anonymous")
         for path in ("/uploads/grants/", f"/files/{file.id}/signed-url/"):
             answer = call("POST", path, content=f'{{"expires_in": {value}}}')
             told = "expires_in must be an integer from 1 to 604800 seconds, which is a week."
             assert (answer.status_code, answer.json()["detail"]) == (422, told)
 
-    def test_a_bad_status_is_told_which_there_are(self, call: ApiClient) -> None:
+    def test_an_invalid_status_is_explained_with_the_valid_ones(self, call: ApiClient) -> None:
         detail = call("GET", "/files/?status=ready").json()["detail"]
         assert detail.startswith("status must be one of PENDING, PROCESSING, READY")
 
@@ -160,14 +160,14 @@ class TestText:
         "body",
         [rb'{"reference": "\ud800"}', rb'{"a\u0000": 1}', rb'{"a": [{"b": "\udfff\ud800"}]}', b'{"a": "\xed\xa0\x80"}'],
     )
-    def test_such_text_in_json_is_refused(self, call: ApiClient, path: str, body: bytes) -> None:
+    def test_nul_and_lone_surrogates_in_json_are_refused(self, call: ApiClient, path: str, body: bytes) -> None:
         assert call("POST", path_of(path), content=body).status_code in (400, 422)
 
-    def test_a_whole_pair_is_a_character(self, call: ApiClient) -> None:
+    def test_a_surrogate_pair_is_accepted(self, call: ApiClient) -> None:
         body = rb'{"reference": "\ud83d\ude00 \\u0000"}'
         assert call("POST", "/uploads/grants/", content=body).status_code == 201
 
-    def test_a_cookie_with_nul_is_no_session(self, call: ApiClient) -> None:
+    def test_a_cookie_with_nul_is_ignored(self, call: ApiClient) -> None:
         assert call("GET", "/files/", headers={"Cookie": 'sessionid="\\000abcdefgh"'}).status_code == 200
 
 
@@ -176,7 +176,7 @@ class TestJson:
     @pytest.mark.parametrize(
         "body", [b"[null]", b"true", b'"x"', b"1", b"null", b"[]", b"1e999", b"NaN", b"{", b"[" * 100_000]
     )
-    def test_what_is_no_object_is_refused_by_every_call(self, call: ApiClient, path: str, body: bytes) -> None:
+    def test_json_that_is_no_object_is_refused_by_every_call(self, call: ApiClient, path: str, body: bytes) -> None:
         file = make_file("anonymous")
         answer = call("POST", path.replace("{}", str(file.id)), content=body)
         assert answer.status_code in (400, 413, 422), answer.text
@@ -185,7 +185,7 @@ class TestJson:
 
 class TestReplies:
     @pytest.mark.parametrize("row", sorted(ROWS))
-    def test_allow_is_what_the_path_takes(self, call: ApiClient, row: str) -> None:
+    def test_allow_lists_exactly_the_methods_of_the_path(self, call: ApiClient, row: str) -> None:
         """Every method is tried: those of Allow are not refused, and all others are, with the same Allow."""
         _, _, template = row.partition(" ")
         if "events" in template:
@@ -204,7 +204,7 @@ class TestReplies:
             if answer.status_code == 405:
                 assert set(answer.headers["allow"].split(", ")) == allowed
 
-    def test_a_word_is_no_id(self, call: ApiClient) -> None:
+    def test_a_literal_path_segment_is_not_taken_for_an_id(self, call: ApiClient) -> None:
         assert call("PATCH", "/api/v1/media/upload/init").headers["allow"] == "OPTIONS, POST"
         assert call("PATCH", "/uploads/grants/").status_code in (404, 405)
         assert call("OPTIONS", "/files/security/config").headers["allow"] == "GET, HEAD, OPTIONS"
@@ -213,12 +213,12 @@ class TestReplies:
             assert (answer.status_code, "allow" in answer.headers) == (404, False)
 
     @pytest.mark.parametrize("row", sorted(ROWS.keys() - {"GET /"}))
-    def test_no_reply_is_stored_by_a_cache_unless_it_says_so(self, call: ApiClient, row: str) -> None:
+    def test_every_reply_is_no_store_by_default(self, call: ApiClient, row: str) -> None:
         method, _, template = row.partition(" ")
         answer = call("HEAD" if "events" in template else method, path_of(template))
         assert "no-store" in answer.headers["cache-control"]
 
-    def test_records_lists_and_status_are_not_stored(self, call: ApiClient) -> None:
+    def test_records_lists_and_status_are_private_and_no_store(self, call: ApiClient) -> None:
         file = make_file("anonymous")
         for path in ("/files/", f"/files/{file.id}/", f"/files/{file.id}/status/", "/profiles/"):
             assert call("GET", path).headers["cache-control"] == "private, no-store"
@@ -236,7 +236,7 @@ def pages(call: ApiClient, path: str) -> Iterator[dict[str, Any]]:
         following = answer.json()["next"]
 
 
-def test_a_page_is_bounded_in_bytes(call: ApiClient) -> None:
+def test_a_page_has_a_limit_of_bytes(call: ApiClient) -> None:
     """Each record has about 1 MB of metadata, as of an upload before there was a limit: a page holds some of them."""
     reference = uuid.uuid4().hex
     made = [str(make_file("anonymous", metadata={"a": "x" * 1_000_000}, reference=reference).id) for _ in range(7)]
@@ -246,7 +246,7 @@ def test_a_page_is_bounded_in_bytes(call: ApiClient) -> None:
     assert [record["id"] for page in found for record in page["results"]] == made[::-1]
 
 
-def test_a_page_of_djangos_takes_no_nul_either(call: ApiClient) -> None:
+def test_djangos_pages_refuse_nul_too(call: ApiClient) -> None:
     for path in ("/admin/?q=%00", "/admin/login/?next=%00", "/?a%00=1"):
         answer = call("GET", path)
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-field")

@@ -72,7 +72,7 @@ def problem(response: Any, status: int, slug: str) -> dict[str, Any]:
 
 
 class TestRecord:
-    def test_shows_every_field_of_the_contract(self, user: User) -> None:
+    def test_a_record_has_every_field_of_the_contract(self, user: User) -> None:
         caller = user()
         asset = make_whole_file(caller.owner, reference="order-7", metadata={"a": 1})
         record = caller("GET", f"/files/{asset.id}/").json()
@@ -124,7 +124,7 @@ class TestRecord:
         }
         assert record["created_at"].endswith("Z")
 
-    def test_status_tells_the_steps_of_the_present_run(self, user: User) -> None:
+    def test_status_has_the_steps_of_the_current_run(self, user: User) -> None:
         caller = user()
         asset = make_whole_file(caller.owner)
         status = caller("GET", f"/files/{asset.id}/status/").json()
@@ -140,7 +140,7 @@ class TestRecord:
         }
         assert status["owed"] == ["type"]
 
-    def test_media_url_is_the_base_of_what_carries_bytes(self, user: User, configure: Callable[..., None]) -> None:
+    def test_media_url_is_the_base_of_download_links(self, user: User, configure: Callable[..., None]) -> None:
         configure(MEDIA_URL="https://cdn.example/media/")
         caller = user()
         asset = make_whole_file(caller.owner)
@@ -155,7 +155,7 @@ class TestRecord:
 
 
 class TestList:
-    def test_pages_hold_every_file_once_newest_first(self, user: User) -> None:
+    def test_pages_have_every_file_once_newest_first(self, user: User) -> None:
         caller = user()
         made = [str(make_file(caller.owner).id) for _ in range(5)]
         from windlass.files.api import FileAsset
@@ -193,7 +193,7 @@ class TestList:
             ("", {"a.txt", "b.png", "c.gif"}),
         ],
     )
-    def test_filters(self, user: User, query: str, found: set[str]) -> None:
+    def test_a_list_is_filtered_by_each_parameter(self, user: User, query: str, found: set[str]) -> None:
         from windlass.files.api import FileStatus
 
         caller = user()
@@ -223,15 +223,15 @@ class TestList:
             ("q=%00", "q"),
         ],
     )
-    def test_a_wrong_field_is_named(self, user: User, query: str, field: str) -> None:
+    def test_an_invalid_parameter_is_named(self, user: User, query: str, field: str) -> None:
         body = problem(user()("GET", f"/files/?{query}"), 422, "invalid-field")
         assert body["field"] == field
         assert field in body["detail"].lower()
 
-    def test_the_most_is_200(self, user: User) -> None:
+    def test_a_page_has_at_most_200_files(self, user: User) -> None:
         assert user()("GET", "/files/?limit=200").status_code == 200
 
-    def test_takes_as_many_queries_for_twenty_files_as_for_one(self, user: User) -> None:
+    def test_a_list_of_twenty_files_needs_as_many_queries_as_of_one(self, user: User) -> None:
         caller = user()
         make_whole_file(caller.owner)
         with counted_queries() as few:
@@ -255,7 +255,7 @@ class TestOwners:
     ]
 
     @pytest.mark.parametrize(("method", "rest"), CALLS)
-    def test_anothers_file_is_not_there(self, user: User, method: str, rest: str) -> None:
+    def test_another_users_file_is_not_found(self, user: User, method: str, rest: str) -> None:
         from windlass.files.api import FileAsset
 
         asset = make_whole_file(user().owner)
@@ -265,10 +265,10 @@ class TestOwners:
         assert FileAsset.objects.get(id=asset.id).status == "READY"
 
     @pytest.mark.parametrize(("method", "rest"), CALLS)
-    def test_an_ill_formed_id_is_not_there(self, user: User, method: str, rest: str) -> None:
+    def test_an_invalid_id_is_not_found(self, user: User, method: str, rest: str) -> None:
         problem(user()(method, f"/files/no-id-of-ours/{rest}"), 404, "not-found")
 
-    def test_lists_show_the_callers_own(self, user: User) -> None:
+    def test_lists_have_the_callers_files_only(self, user: User) -> None:
         first, second = user(), user()
         mine = make_file(first.owner)
         make_file(second.owner)
@@ -291,7 +291,7 @@ class TestOwners:
             *((method, f"/files/{uuid.uuid4()}/{rest}") for method, rest in CALLS),
         ],
     )
-    def test_each_call_asks_for_a_credential_where_one_is_required(
+    def test_each_call_requires_a_credential(
         self, anybody: ApiClient, configure: Callable[..., None], method: str, path: str
     ) -> None:
         configure(AUTH_MODE="required")
@@ -304,7 +304,7 @@ class TestOwners:
 
 
 class TestChanges:
-    def test_a_signed_url_opens_its_path_for_its_time(self, user: User) -> None:
+    def test_a_signed_url_is_valid_for_its_path_and_time(self, user: User) -> None:
         from windlass.accounts.api import is_signature_valid
         from windlass.kernel.clock import now
 
@@ -320,7 +320,7 @@ class TestChanges:
         assert timedelta(0) < left <= timedelta(seconds=60)
 
     @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", ""])
-    def test_json_is_read_whatever_its_content_type(self, user: User, content_type: str) -> None:
+    def test_json_is_parsed_whatever_its_content_type(self, user: User, content_type: str) -> None:
         caller = user()
         asset = make_whole_file(caller.owner)
         headers = {"Content-Type": content_type}
@@ -336,12 +336,12 @@ class TestChanges:
         ("status", "code", "slug"),
         [("RELEASED", 410, "file-released"), ("REJECTED", 403, "file-refused"), ("QUARANTINED", 403, "file-refused")],
     )
-    def test_what_is_not_served_is_not_signed(self, user: User, status: str, code: int, slug: str) -> None:
+    def test_files_that_are_not_served_are_not_signed(self, user: User, status: str, code: int, slug: str) -> None:
         caller = user()
         asset = make_file(caller.owner, status=status)
         problem(caller("POST", f"/files/{asset.id}/signed-url/"), code, slug)
 
-    def test_reprocess_begins_a_new_run(self, user: User) -> None:
+    def test_reprocess_starts_a_new_run(self, user: User) -> None:
         from windlass.jobs.api import Job
 
         caller = user()
@@ -355,7 +355,9 @@ class TestChanges:
     @pytest.mark.parametrize(
         ("status", "code", "slug"), [("PROCESSING", 409, "still-running"), ("RELEASED", 410, "file-released")]
     )
-    def test_reprocess_refuses_what_it_cannot_do(self, user: User, status: str, code: int, slug: str) -> None:
+    def test_reprocess_refuses_files_that_cannot_be_processed(
+        self, user: User, status: str, code: int, slug: str
+    ) -> None:
         caller = user()
         asset = make_file(caller.owner, status=status)
         problem(caller("POST", f"/files/{asset.id}/reprocess/"), code, slug)
@@ -374,7 +376,7 @@ class TestChanges:
         with pytest.raises(ObjectMissing):
             store().open(asset.blob.key)
 
-    def test_delete_takes_record_and_bytes(self, user: User) -> None:
+    def test_delete_deletes_record_and_bytes(self, user: User) -> None:
         from windlass.storage.contract import ObjectMissing
         from windlass.storage.registry import store
 
@@ -388,7 +390,7 @@ class TestChanges:
 
 
 class TestRules:
-    def test_the_limits_in_force(self, user: User, configure: Callable[..., None]) -> None:
+    def test_security_config_has_the_current_limits(self, user: User, configure: Callable[..., None]) -> None:
         configure(MAX_UPLOAD_SIZE="12345", BLOCKED_MIME_TYPES="text/html", SECRET_KEY="not-to-be-seen" * 5)
         response = user()("GET", "/files/security/config/")
         shown = response.json()
@@ -398,19 +400,19 @@ class TestRules:
         assert "not-to-be-seen" not in response.text
         assert "windlass_home" not in response.text
 
-    def test_profiles_tell_what_is_done(self, user: User) -> None:
+    def test_profiles_have_their_limits_and_steps(self, user: User) -> None:
         default, media = user()("GET", "/profiles/").json()["results"]
         assert (default["name"], media["name"]) == ("default", "media")
         assert "media_rules" in media["steps"]["video/mp4"]
         assert default["max_size"] == 5 * 1024**3
         assert "checksum" in default["steps"]["application/pdf"]
 
-    def test_each_problem_type_is_explained_where_its_uri_points(self, user: User) -> None:
-        told = user()("GET", "/files/no-such-file/").json()
-        explained = user()("GET", told["type"]).json()
+    def test_each_problem_type_is_explained_at_its_uri(self, user: User) -> None:
+        document = user()("GET", "/files/no-such-file/").json()
+        explained = user()("GET", document["type"]).json()
         assert explained == {
-            "type": told["type"],
-            "title": told["title"],
+            "type": document["type"],
+            "title": document["title"],
             "status": 404,
             "transient": False,
         }
@@ -442,13 +444,13 @@ class TestRefusals:
         problem(response, 405, "method-not-allowed")
         assert set(response.headers["allow"].split(", ")) == allowed
 
-    def test_head_answers_as_get_does(self, user: User) -> None:
+    def test_head_has_the_status_of_get(self, user: User) -> None:
         caller = user()
         asset = make_file(caller.owner)
         assert caller("HEAD", f"/files/{asset.id}/").status_code == 200
         assert caller("HEAD", f"/files/{uuid.uuid4()}/").status_code == 404
 
-    def test_what_nobody_foresaw_is_a_problem_without_our_insides(
+    def test_an_unexpected_error_is_a_problem_without_internals(
         self, user: User, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         from windlass.http.rest import files
@@ -487,7 +489,7 @@ class TestAdmin:
                 base = f"/admin/{label}/{model.__name__.lower()}/"
                 assert client.get(base, {"q": "x"}, headers={"host": "localhost"}).status_code == 200
 
-    def test_files_cannot_be_deleted_behind_their_bytes(self, user: User) -> None:
+    def test_the_admin_cannot_delete_a_file_without_its_bytes(self, user: User) -> None:
         from django.contrib.auth import get_user_model
         from django.test import Client
 
@@ -500,7 +502,9 @@ class TestAdmin:
 
 
 class TestPage:
-    def test_is_public_and_runs_nothing_inline(self, anybody: ApiClient, configure: Callable[..., None]) -> None:
+    def test_the_page_is_public_and_has_no_inline_scripts(
+        self, anybody: ApiClient, configure: Callable[..., None]
+    ) -> None:
         configure(AUTH_MODE="required")
         response = anybody("GET", "/")
         assert response.status_code == 200
@@ -509,7 +513,7 @@ class TestPage:
         assert "<script>" not in response.text
         assert "style=" not in response.text
 
-    def test_its_parts_are_served(self, anybody: ApiClient) -> None:
+    def test_scripts_and_styles_of_the_page_are_served(self, anybody: ApiClient) -> None:
         import re
 
         page = anybody("GET", "/").text

@@ -17,7 +17,7 @@ from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob  # noqa: E402
 from windlass.storage.conformance.base import make, pattern, read, through_json, write  # noqa: E402
 from windlass.storage.s3 import objects  # noqa: E402
-from windlass.storage.s3.client import MIB, Options  # noqa: E402
+from windlass.storage.s3.options import MIB, Options  # noqa: E402
 from windlass.storage.s3.store import S3Store  # noqa: E402
 
 
@@ -38,7 +38,7 @@ def key() -> str:
     return f"objects/{uuid.uuid4()}"
 
 
-def test_only_what_no_row_names_is_removed(target: S3Store, s3_server: S3Server) -> None:
+def test_only_objects_and_parts_without_a_row_are_deleted(target: S3Store, s3_server: S3Server) -> None:
     living, stray, whole, orphan = key(), key(), key(), key()
     state = write(target, living, through_json(target.create(living)), 0, pattern(9 * MIB))
     begun(living, state)

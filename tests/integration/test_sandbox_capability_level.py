@@ -65,7 +65,7 @@ def _row(checked: subprocess.CompletedProcess[str]) -> str:
         ("", "off", "ok      sandbox      off: limits. SANDBOX is off"),
     ],
 )
-def test_check_tells_the_level(database: Path, lacking: str, mode: str, row: str) -> None:
+def test_check_reports_the_capability_level(database: Path, lacking: str, mode: str, row: str) -> None:
     checked = windlass(lacking, "check", SANDBOX=mode)
     assert row in _row(checked)
     assert checked.returncode == (1 if _row(checked).startswith("failed") else 0), checked.stdout
@@ -73,7 +73,7 @@ def test_check_tells_the_level(database: Path, lacking: str, mode: str, row: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["web", "worker", "serve"])
-def test_nothing_starts_without_the_walls_that_are_required(database: Path, command: str) -> None:
+def test_processes_refuse_to_start_without_the_required_lockdown(database: Path, command: str) -> None:
     port = [] if command == "worker" else ["--port", "0"]
     refused = windlass("landlock", command, *port, SANDBOX="require")
     assert refused.returncode == 2
@@ -88,7 +88,7 @@ def test_nothing_starts_without_the_walls_that_are_required(database: Path, comm
     ("lacking", "mode", "status"),
     [("", "require", "ok"), ("seccomp", "best-effort", "ok"), ("seccomp", "require", "failed")],
 )
-def test_readiness_fails_only_where_walls_are_required(database: Path, lacking: str, mode: str, status: str) -> None:
+def test_readiness_fails_only_if_lockdown_is_required(database: Path, lacking: str, mode: str, status: str) -> None:
     said = run(lacking, sys.executable, "-c", READY, SANDBOX=mode)
     checks = json.loads(said.stdout.splitlines()[-1])["checks"]
     assert checks["sandbox"]["status"] == status, said.stderr
@@ -96,5 +96,5 @@ def test_readiness_fails_only_where_walls_are_required(database: Path, lacking: 
 
 
 @pytest.mark.slow
-def test_the_warning_of_a_setting_that_takes_the_walls_away(database: Path) -> None:
+def test_check_warns_if_the_sandbox_is_off(database: Path) -> None:
     assert "SANDBOX is off: a file that exploits a parser" in windlass("", "check", SANDBOX="off").stdout

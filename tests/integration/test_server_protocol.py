@@ -102,9 +102,7 @@ def test_after_the_end_of_the_body_receive_waits_for_the_close(
     assert application.body == b"all"
 
 
-def test_a_busy_application_stops_the_client_after_a_bounded_number_of_bytes(
-    application: Application, address: tuple[str, int]
-) -> None:
+def test_a_client_is_paused_while_the_application_is_busy(application: Application, address: tuple[str, int]) -> None:
     whole = bytes(64 * HIGH_WATER)
     with socket.create_connection(address) as client:
         client.sendall(request("/answer", b"", length=len(whole)))

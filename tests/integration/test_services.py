@@ -54,7 +54,7 @@ def test_nginx_passes_requests_and_the_host_on(nginx: Callable[[str], str], hell
         assert f"http://{reply.read().decode()}" == url
 
 
-def test_a_missing_part_skips_here_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_service_skips_locally_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "")
     with pytest.raises(pytest.skip.Exception, match="no such thing"):
         conftest.require(None, "no such thing")

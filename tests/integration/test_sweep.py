@@ -35,7 +35,7 @@ def job(home: Path) -> Job:
     return jobs.enqueue(Stage.INTAKE, uuid.uuid4())
 
 
-def test_the_job_of_a_dead_worker_is_queued_again_and_announced(job: Job) -> None:
+def test_the_job_of_a_dead_worker_is_queued_again_and_notified(job: Job) -> None:
     jobs.try_claim(job.id, "worker-1")
     Job.objects.filter(id=job.id).update(lease_until=now() - timedelta(seconds=1))
     report = sweep.sweep()
@@ -45,13 +45,13 @@ def test_the_job_of_a_dead_worker_is_queued_again_and_announced(job: Job) -> Non
     assert job.notified_at is not None
 
 
-def test_sweeping_twice_does_nothing_twice(job: Job) -> None:
+def test_a_second_sweep_sends_no_notification_again(job: Job) -> None:
     Job.objects.filter(id=job.id).update(notified_at=None)
     assert sweep.sweep().counts["notifications_sent"] == 1
     assert sweep.sweep().counts["notifications_sent"] == 0
 
 
-def test_a_task_that_fails_stops_no_other(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_task_does_not_stop_the_others(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     Job.objects.filter(id=job.id).update(notified_at=None)
     monkeypatch.setattr(sweep.processing, "revoke_claims", lambda running: 1 // 0)
     report = sweep.sweep()
@@ -66,7 +66,7 @@ def test_housekeeping_deletes_old_jobs(job: Job) -> None:
     assert not Job.objects.filter(id=job.id).exists()
 
 
-def test_the_log_is_checkpointed_once_for_each_stretch_of_it(job: Job, home: Path) -> None:
+def test_the_wal_is_checkpointed_only_after_new_writes(job: Job, home: Path) -> None:
     """Never a second time with nothing new: that is the half of SQLite's old race that is ours to leave out."""
     checkpointer = Checkpointer()
     checkpointer.run()
@@ -82,7 +82,7 @@ def test_the_log_is_checkpointed_once_for_each_stretch_of_it(job: Job, home: Pat
     assert found == "x" * 10_000
 
 
-def test_ordinary_connections_leave_the_log_alone_until_it_is_very_long(home: Path) -> None:
+def test_ordinary_connections_checkpoint_only_a_very_long_wal(home: Path) -> None:
     found = []
 
     def ask() -> None:
@@ -112,7 +112,7 @@ def test_system_checks_name_a_bad_setting(home: Path, monkeypatch: pytest.Monkey
         ({"WINDLASS_CELERY_TASK_ALWAYS_EAGER": "true"}, "windlass.W004"),
     ],
 )
-def test_system_checks_warn_of_what_is_allowed_and_unwise(
+def test_system_checks_warn_of_unwise_settings(
     home: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], warning: str
 ) -> None:
     for name, value in environment.items():

@@ -47,7 +47,7 @@ def tell(asset: Any, kind: str, **data: Any) -> None:
         ("file.step", {"step": "video_thumbnail", "state": "failed"}),
     ],
 )
-def test_a_thumbnail_is_enough_and_so_is_the_end(
+def test_waiting_ends_with_the_thumbnail_or_the_end_of_processing(
     user: Callable[..., ApiClient], kind: str, data: dict[str, Any]
 ) -> None:
     asset = make_file(user().owner)
@@ -56,7 +56,7 @@ def test_a_thumbnail_is_enough_and_so_is_the_end(
 
 
 @pytest.mark.slow
-def test_other_steps_are_not(user: Callable[..., ApiClient]) -> None:
+def test_waiting_does_not_end_with_other_steps(user: Callable[..., ApiClient]) -> None:
     from windlass.http.live import event_streams
     from windlass.http.live.wait_for_files import until_processed
 

@@ -19,7 +19,7 @@ class GeneratedContent:
         self._block = random.Random(seed).randbytes(MB)
 
     def blocks(self, start: int = 0) -> Iterator[bytes]:
-        """From ``start``, in pieces of at most 1 MiB."""
+        """Yield the content from ``start`` in pieces of at most 1 MiB."""
         while start < self.size:
             number, within = divmod(start, MB)
             block = (number.to_bytes(8) + self._block[8:])[within : within + self.size - start]
@@ -27,7 +27,7 @@ class GeneratedContent:
             start += len(block)
 
     def sha256(self, end: int | None = None) -> str:
-        """Of the first ``end`` bytes."""
+        """Return the digest of the first ``end`` bytes."""
         digest, left = hashlib.sha256(), self.size if end is None else end
         for block in self.blocks():
             digest.update(block[:left])
@@ -55,5 +55,5 @@ class Acknowledgements:
         return self.acknowledged[-1][1]
 
     def age(self, offset: int, at: float) -> float:
-        """How long before ``at`` the byte at ``offset`` was sent (seconds)."""
+        """Return how many seconds before ``at`` the byte at ``offset`` was sent."""
         return max((at - when for when, reached in self.sent if reached > offset), default=0.0)

@@ -18,7 +18,7 @@ from tests.services import S3Server
 
 
 class Bucket:
-    """What lies in a bucket, seen past Windlass."""
+    """The objects and unfinished multipart uploads of a bucket, read without Windlass."""
 
     def __init__(self, server: S3Server, name: str) -> None:
         self._s3, self.name = server.client, name
@@ -43,7 +43,7 @@ def random_content(size: int, seed: int = 1) -> bytes:
 
 
 def assert_stored_and_served(http: httpx.Client, bucket: Bucket, file: str, data: bytes) -> dict[str, Any]:
-    """The record of a file that is right: in its record, as it is served, and as it lies in the bucket."""
+    """Check a file's record, its download and its object in the bucket; return the record."""
     record = wait_until_processed(http, file)
     assert record["status"] == "READY", record
     assert record["checksum"] == digest(data)
@@ -55,7 +55,7 @@ def assert_stored_and_served(http: httpx.Client, bucket: Bucket, file: str, data
 def send_part_of_patch(
     server: ServerProcess, path: str, large: GeneratedContent, sent: int, act: Callable[[], None]
 ) -> None:
-    """A PATCH of which the first bytes are sent, and then something happens."""
+    """Send the first ``sent`` bytes of a PATCH, then call ``act`` and close the connection."""
     with Wire(server.port) as wire:
         wire.head("PATCH", path, PATCH | {"Upload-Offset": "0", "Content-Length": str(large.size)})
         left = sent

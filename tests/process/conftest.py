@@ -1,4 +1,4 @@
-"""A real server in processes of its own: ``windlass serve`` on a free port and a home of its own."""
+"""A real server: ``windlass serve`` with its processes, on a free port and with its own home directory."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ START_SECONDS = 90.0
 
 
 class ServerProcess:
-    """One ``windlass serve``. It keeps home and port through any number of ends and starts."""
+    """One ``windlass serve``. It keeps its home and port when it is stopped and started again."""
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home, self.port = home, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.with_name(f"{home.name}.log")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINDLASS_")}
-        # An answer that waits for a file waits as long as a busy machine may take for it.
+        # A reply that waits for a file waits as long as a busy machine may need to process it.
         self.environment = inherited | {"PYTHONUNBUFFERED": "1", "MEDIA_WAIT_SECONDS": "120"} | environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it has said that it is ready."""
+        """Start it and return once it has logged that it is ready."""
         command = [sys.executable, "-m", "windlass", "serve", "--port", str(self.port), "--home", str(self.home)]
         with self.log.open("ab") as log:
             begins = log.tell()
@@ -50,7 +50,7 @@ class ServerProcess:
             time.sleep(0.05)
 
     def stop(self) -> int:
-        """End it as a service manager does; returns its exit code."""
+        """Stop it with SIGTERM, as a service manager does, and return its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -59,13 +59,13 @@ class ServerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to all of its processes at once, as if the machine had lost power."""
+        """Kill all of its processes at once, as if the machine had lost power."""
         if self._process is None:
             return
         victims = self.processes()
         for victim in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
-                victim.suspend()  # so that none has time to see another die
+                victim.suspend()  # so that no process has time to react to the death of another
         for victim in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
@@ -74,7 +74,7 @@ class ServerProcess:
         self._process = None
 
     def processes(self) -> list[psutil.Process]:
-        """The supervisor and everything below it."""
+        """Return the supervisor and all of its descendants."""
         assert self._process is not None
         with contextlib.suppress(psutil.NoSuchProcess):
             top = psutil.Process(self._process.pid)
@@ -82,14 +82,14 @@ class ServerProcess:
         return []
 
     def web_pid(self) -> int:
-        """The process that takes connections."""
+        """Return the process that accepts connections."""
         return self._pid_of("web")
 
     def worker_pid(self) -> int:
         return self._pid_of("worker")
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``windlass …`` on this server's home."""
+        """Run ``windlass …`` on this server's home."""
         return subprocess.run(
             [sys.executable, "-m", "windlass", *arguments],
             env=self.environment | {"WINDLASS_HOME": str(self.home)},
@@ -99,7 +99,7 @@ class ServerProcess:
         )
 
     def _pid_of(self, role: str) -> int:
-        """It may just have been forked: the server is ready as soon as its web process answers."""
+        """Return the id of a role's process, which may just have been forked: the ready line waits for web alone."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             for process in self.processes():
@@ -116,36 +116,36 @@ class ServerProcess:
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
-    """Starts a server with these settings; every server that a test made is ended with it."""
-    made: list[ServerProcess] = []
+    """Start a server with the given settings; all servers of a test are killed at its end."""
+    servers: list[ServerProcess] = []
 
     def make(**environment: str) -> ServerProcess:
-        server = ServerProcess(tmp_path / f"home-{len(made)}", **environment)
-        made.append(server)
+        server = ServerProcess(tmp_path / f"home-{len(servers)}", **environment)
+        servers.append(server)
         server.start()
         return server
 
     yield make
-    for server in made:
+    for server in servers:
         server.kill()
 
 
 @pytest.fixture
 def server(make_server: Callable[..., ServerProcess]) -> ServerProcess:
-    """A server of one test, which may do with it what it likes."""
+    """A server of one test, which may kill it."""
     return make_server()
 
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server for all tests of a module, none of which may end it."""
+    """A server for all tests of a module, which must not stop it."""
     server = ServerProcess(tmp_path_factory.mktemp("shared") / "home")
     server.start()
     yield server
@@ -154,7 +154,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 @pytest.fixture(scope="module")
 def target_server(shared_server: ServerProcess) -> ServerProcess:
-    """The server that the fixtures below speak to; a module that wants one with settings of its own says so here."""
+    """The server of the fixtures below. A module overrides this fixture to use a server with other settings."""
     return shared_server
 
 

@@ -1,4 +1,4 @@
-"""Runs the real ``windlass`` command, and waits for what it says and does."""
+"""Run the real ``windlass`` command and wait for its output and its processes."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ TIMEOUT = 90.0
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """This process's environment without what might point it to another server's parts."""
+    """Return this process's environment without variables that point to another server's services."""
     foreign = ("WINDLASS_", "DATABASE_URL", "CELERY_", "AUTH_MODE", "HOST", "PORT", "DJANGO_SETTINGS_MODULE")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return inherited | {"WINDLASS_HOME": str(home)} | more
 
 
 def run(*arguments: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+    """Run a command to its end."""
     return subprocess.run(
         [*WINDLASS, *arguments], env=environment(home, **more), capture_output=True, text=True, timeout=TIMEOUT
     )
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
-def until(found: Callable[[], T | None], what: str) -> T:
-    """The first true answer; fails where there is none for too long."""
+def until(condition: Callable[[], T | None], what: str) -> T:
+    """Return the first true value of ``condition``. Fails after TIMEOUT seconds."""
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
-        answer = found()
-        if answer:
-            return answer
+        value = condition()
+        if value:
+            return value
         time.sleep(0.05)
-    raise AssertionError(f"waited {TIMEOUT:.0f} s in vain for {what}")
+    raise AssertionError(f"waited {TIMEOUT:.0f} s for {what}")
 
 
 class Running:
-    """A command that runs until it is ended. Its output is kept in files beside its home."""
+    """A command that runs until it is stopped. Its output is in files beside its home."""
 
     def __init__(self, *arguments: str, home: Path, **more: str) -> None:
         number = len(list(home.parent.glob("*.out")))
@@ -91,7 +91,7 @@ class Running:
 
 
 class Serve(Running):
-    """``windlass serve`` on a free port. ``ready`` waits for its line."""
+    """``windlass serve`` on a free port. ``ready`` waits for its ready line."""
 
     def __init__(self, home: Path, port: int | None = None, **more: str) -> None:
         self.home, self.port = home, port or free_port()
@@ -99,7 +99,7 @@ class Serve(Running):
         self.url = f"http://127.0.0.1:{self.port}/"
 
     def ready(self) -> Serve:
-        until(self._said_so, f"the ready line; it said: {self.errors.read_text()}")
+        until(self._is_ready, f"the ready line; its errors: {self.errors.read_text()}")
         return self
 
     def alive(self) -> bool:
@@ -108,6 +108,6 @@ class Serve(Running):
         except httpx.TransportError:
             return False
 
-    def _said_so(self) -> bool:
+    def _is_ready(self) -> bool:
         assert self.process.poll() is None, self.errors.read_text()
         return f"Windlass is ready at {self.url}\n" in self.output.read_text()

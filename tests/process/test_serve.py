@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.process.serving import TIMEOUT, Running, Serve, free_port, run, until
-from windlass.cli.supervisor_pipe import DRAIN_SECONDS
+from windlass.cli.supervisor import DRAIN_SECONDS
 
 #: As windlass.cli.web_server has it, which needs Django to be set up.
 FINISH_SECONDS = 20

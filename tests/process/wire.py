@@ -1,4 +1,4 @@
-"""Speaking HTTP by hand, where heads, half bodies and silence matter; and looking at what a server has really kept."""
+"""HTTP over raw sockets, for heads, incomplete bodies and silence; and the rows and objects that a server stored."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ T = TypeVar("T")
 MB = 1024 * 1024
 TUS = {"Tus-Resumable": "1.0.0"}
 PATCH = TUS | {"Content-Type": "application/offset+octet-stream"}
-#: How long anything may take here before it counts as never.
+#: Seconds after which a test fails that waits for something.
 TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One reply. ``invited``: a 100 Continue came before it."""
+    """One reply. ``got_100_continue``: a 100 Continue came before it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    invited: bool
+    got_100_continue: bool
 
 
 class Wire:
-    """One connection, on which a test sends what it likes."""
+    """One connection, on which a test can send any bytes."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
@@ -53,7 +53,7 @@ class Wire:
         self.close()
 
     def head(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
-        """A request's head, and as much of its body, in one send."""
+        """Send a request's head and the beginning of its body in one call."""
         lines = {"Host": "127.0.0.1"} | dict(headers or {})
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self.socket.sendall(f"{method} {path} HTTP/1.1\r\n{fields}\r\n".encode() + body)
@@ -62,7 +62,7 @@ class Wire:
         self.socket.sendall(data)
 
     def chunk(self, data: bytes) -> None:
-        """One chunk of a body with Transfer-Encoding: chunked; an empty one ends it."""
+        """Send one chunk of a body with Transfer-Encoding: chunked; an empty chunk ends the body."""
         self.socket.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def wait_until_read(self) -> None:
@@ -70,22 +70,22 @@ class Wire:
         eventually(lambda: _unread_bytes(self.socket.getpeername()[1], self.socket.getsockname()[1]) == 0)
 
     def read_reply(self) -> Reply:
-        """The next reply, read to its last byte. Raises EOFError or ConnectionError where the server hung up."""
-        invited = False
+        """Read the next reply to its last byte. Raises EOFError or ConnectionError if the connection is closed."""
+        got_100_continue = False
         status, headers = self._reply_head()
         if status == 100:
-            invited = True
+            got_100_continue = True
             status, headers = self._reply_head()
-        return Reply(status, headers, self._reader.read(int(headers.get("content-length", 0))), invited)
+        return Reply(status, headers, self._reader.read(int(headers.get("content-length", 0))), got_100_continue)
 
     def interim(self) -> tuple[int, dict[str, str]]:
-        """The next interim response: its status and fields."""
+        """Read the next interim response: its status and headers."""
         status, headers = self._reply_head()
         assert 100 <= status < 200, status
         return status, headers
 
     def is_closed_by_server(self) -> bool:
-        """Whether the server closes the connection, with nothing more said."""
+        """Return whether the server closes the connection without further bytes."""
         try:
             return self._reader.read(1) == b""
         except ConnectionError:
@@ -98,7 +98,7 @@ class Wire:
     def _reply_head(self) -> tuple[int, dict[str, str]]:
         first = self._reader.readline()
         if not first:
-            raise EOFError("the server closed the connection without an answer")
+            raise EOFError("the server closed the connection without a reply")
         headers: dict[str, str] = {}
         while (line := self._reader.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode("latin-1").partition(":")
@@ -116,12 +116,12 @@ def _unread_bytes(server_port: int, client_port: int) -> int | None:
     return None
 
 
-#: Files, active uploads, objects.
+#: The number of files, the number of active uploads, and the objects.
 Snapshot = tuple[int, int, set[Path]]
 
 
 class StoredData:
-    """What lies in a server's home: the rows of its database, which is only read, and the objects of its store."""
+    """The rows of a server's database, which is only read, and the objects of its local store."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.home = server.home
@@ -134,16 +134,16 @@ class StoredData:
             return found.execute(query, values).fetchall()
 
     def scalar(self, query: str, *values: object) -> Any:
-        """The first column of the first row; None where there is none."""
+        """Return the first column of the first row, or None if there is no row."""
         rows = self.rows(query, *values)
         return rows[0][0] if rows else None
 
     def session(self, upload: str) -> sqlite3.Row:
-        """The row of an upload, by its path or id."""
+        """Return the row of an upload session, by its path or id."""
         return self.rows("SELECT * FROM windlass_files_uploadsession WHERE id = ?", database_id(upload))[0]
 
     def upload_paths(self, filename: str) -> list[str]:
-        """The paths of the uploads that go by this name."""
+        """Return the paths of the uploads with this file name."""
         found = self.rows("SELECT id FROM windlass_files_uploadsession WHERE filename = ?", filename)
         return [f"/uploads/{UUID(row[0])}" for row in found]
 
@@ -165,9 +165,9 @@ class StoredData:
         return self.file_count(), self.active_uploads(), self.objects()
 
     def added_since(self, before: Snapshot) -> list[str]:
-        """What is there that was not: nothing, after a request that stored nothing.
+        """Return what has been added since the snapshot: nothing after a request that stored nothing.
 
-        Objects may have gone meanwhile, for equal content of earlier files is stored once in the end.
+        Objects may have been deleted meanwhile, because equal content of earlier files is stored once in the end.
         """
         files, active, objects = self.snapshot()
         more = [f"{files - before[0]} files"] * (files != before[0])
@@ -176,7 +176,7 @@ class StoredData:
 
 
 def database_id(path: str) -> str:
-    """How the database spells the id that a path (or itself) ends in."""
+    """Return the id at the end of a path, or the id itself, as the database stores it."""
     return UUID(path.rstrip("/").rpartition("/")[2]).hex
 
 
@@ -213,7 +213,7 @@ def metadata(**values: str | bytes) -> dict[str, str]:
 
 
 def create(http: httpx.Client, size: int, headers: Mapping[str, str] | None = None) -> str:
-    """Begin a tus upload; returns its path."""
+    """Create a tus upload and return its path."""
     created = http.post("/files/", headers=TUS | {"Upload-Length": str(size)} | dict(headers or {}))
     assert created.status_code == 201, created.text
     return str(created.headers["Location"])
@@ -224,14 +224,14 @@ def patch(http: httpx.Client, path: str, offset: int, content: Any, **headers: s
 
 
 def offset(http: httpx.Client, path: str) -> int:
-    """Where the server says the upload stands."""
+    """Return the upload's offset."""
     reply = http.head(path, headers=TUS)
     assert reply.status_code == 200, reply
     return int(reply.headers["Upload-Offset"])
 
 
 def offset_after_restart(http: httpx.Client, path: str) -> int:
-    """Where the upload stands, as soon as there is somebody again to say so."""
+    """Return the upload's offset as soon as a restarted server answers."""
 
     def ask() -> httpx.Response | None:
         with contextlib.suppress(httpx.TransportError):
@@ -244,7 +244,7 @@ def offset_after_restart(http: httpx.Client, path: str) -> int:
 
 
 def wait_until_processed(http: httpx.Client, file: str) -> dict[str, Any]:
-    """The record of a file once its processing has ended; ``file`` is its id or path."""
+    """Return the record of a file once its processing has ended; ``file`` is its id or path."""
     path = f"/files/{UUID(database_id(file))}/"
 
     def look() -> dict[str, Any] | None:
@@ -255,7 +255,7 @@ def wait_until_processed(http: httpx.Client, file: str) -> dict[str, Any]:
 
 
 def download_when_ready(http: httpx.Client, upload: str) -> bytes:
-    """The bytes of a complete upload, as they are served once its processing has ended."""
+    """Return the bytes of a complete upload as they are served once its processing has ended."""
     wait_until_processed(http, http.get(upload, headers={"Accept": "application/json"}).json()["file_id"])
     return http.get(upload).content
 

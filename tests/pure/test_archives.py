@@ -48,7 +48,7 @@ from windlass.processing.formats.archives import inspect_archive
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 from windlass.processing.formats.read_limits import Deadline
 from windlass.processing.steps.archive_facts import ArchiveFacts
-from windlass.processing.steps.archive_rules import ArchiveRules
+from windlass.processing.steps.content_and_archive_rules import ArchiveRules
 
 MB = 1024 * 1024
 ZEROS = 12

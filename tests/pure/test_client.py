@@ -34,7 +34,7 @@ from windlass.client.download import Download, safe_name
 from windlass.client.effects import Call, ConnectionFailure, Effect, Flow, Outcome, Request, Response, Sleep
 from windlass.client.models import file_of
 from windlass.client.resume_state import KEEP_SECONDS, ResumeFile, ResumeState, state_directory
-from windlass.client.retries import RetryBudget
+from windlass.client.retries import RetryBudget, send_with_retries
 from windlass.client.server import Server
 from windlass.client.upload import Upload, UploadSettings
 from windlass.client.upload_source import ObjectSource, PathSource
@@ -612,10 +612,10 @@ def test_a_get_request_is_repeated(outcome: Outcome) -> None:
 
 
 def test_a_change_that_the_server_may_have_made_is_not_repeated() -> None:
-    exchange = Exchange(api_calls.reprocess_file(SERVER, FILE, retry_budget()))
+    exchange = Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
     with pytest.raises(GaveUp):
         exchange.answer(CONNECTION_BROKE)
-    exchange = Exchange(api_calls.reprocess_file(SERVER, FILE, retry_budget()))
+    exchange = Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
     again = exchange.answer(problem(503, "unavailable", **{"retry-after": "1"}))
     assert again is not None
     assert again.method == "POST"

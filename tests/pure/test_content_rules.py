@@ -14,8 +14,7 @@ from windlass.files.profiles import Profile, profile
 from windlass.processing.contract import About, Rejection, StepContext
 from windlass.processing.plan import make_plan, passes_gate
 from windlass.processing.registry import installed
-from windlass.processing.steps.archive_rules import ArchiveRules
-from windlass.processing.steps.content_rules import ContentRules
+from windlass.processing.steps.content_and_archive_rules import ArchiveRules, ContentRules
 
 ABOUTS = [step.about for step in installed().values()]
 MB = 1024 * 1024

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from windlass.files import media_rules
+from windlass.files import profiles
 from windlass.processing.contract import Rejection, StepContext
-from windlass.processing.steps.content_rules import MediaRules
+from windlass.processing.steps.content_and_archive_rules import MediaRules
 
 MB = 1024 * 1024
-BUILT_IN = media_rules.parse_media_rules(
-    media_rules.merge_with_built_in({}, media_rules.BUILT_IN_PROFILE)["media_types"]
-)
+BUILT_IN = profiles.parse_media_rules(profiles.merge_with_built_in({}, profiles.BUILT_IN_MEDIA_PROFILE)["media_types"])
 
 
 def verdict(**facts: Any) -> Rejection | None:
@@ -76,8 +74,8 @@ def test_other_types_are_refused() -> None:
 
 def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
     changed = {"thumbnail_widths": [100], "media_types": {"video": {"max_duration": 60}, "sound": {"max_size": 5}}}
-    table = media_rules.merge_with_built_in(changed, media_rules.BUILT_IN_PROFILE)
-    video, image, sound = media_rules.parse_media_rules(table["media_types"])
+    table = profiles.merge_with_built_in(changed, profiles.BUILT_IN_MEDIA_PROFILE)
+    video, image, sound = profiles.parse_media_rules(table["media_types"])
     assert (video.max_duration, video.min_duration, video.max_size) == (60, 1, 500 * MB)
     assert image == BUILT_IN[1]
     assert (sound.kind, sound.max_size, sound.content_types) == ("sound", 5, ())
@@ -85,11 +83,11 @@ def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
 
 
 def test_the_profile_derived_from_the_media_types() -> None:
-    found = media_rules.implied_limits(BUILT_IN)
+    found = profiles.implied_limits(BUILT_IN)
     assert found["max_size"] == 500 * MB
     assert "image/webp" in found["allowed_mime_types"]
     assert "mov" in found["allowed_extensions"]
-    assert media_rules.implied_limits(()) == {}
+    assert profiles.implied_limits(()) == {}
 
 
 @pytest.mark.parametrize(
@@ -107,4 +105,4 @@ def test_the_profile_derived_from_the_media_types() -> None:
 )
 def test_an_invalid_rule_ends_the_start(kinds: Any) -> None:
     with pytest.raises(ValueError, match="media_types"):
-        media_rules.parse_media_rules(kinds)
+        profiles.parse_media_rules(kinds)

@@ -11,7 +11,7 @@ from tests import samples
 from tests.pure.test_pictures import PROFILE, run
 from windlass.processing.contract import StepContext
 from windlass.processing.steps.pdf_facts import PdfFacts
-from windlass.processing.steps.pdf_thumbnail import PdfThumbnail
+from windlass.processing.steps.thumbnails import PdfThumbnail
 
 
 def pdf(page: bytes, parent: bytes = b"", *more: bytes) -> bytes:

@@ -19,9 +19,8 @@ from tests.minimal_files import KINDS
 from tests.pure.test_recording_types import type_of
 from windlass.processing.contract import PermanentError, StepContext, StepResult, Unreadable
 from windlass.processing.formats.pictures import jpeg_scans, picture_headers
-from windlass.processing.steps.document_thumbnail import DocumentThumbnail
 from windlass.processing.steps.image_facts import ImageFacts
-from windlass.processing.steps.image_thumbnail import Thumbnail
+from windlass.processing.steps.thumbnails import DocumentThumbnail, Thumbnail
 
 PROFILE: dict[str, Any] = {"thumbnail_widths": [640], "thumbnail_format": "webp"}
 

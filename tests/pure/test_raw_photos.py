@@ -16,7 +16,7 @@ from tests.pure.test_recording_types import type_of
 from windlass.processing.contract import Unreadable
 from windlass.processing.formats.pictures import raw_photos
 from windlass.processing.steps.image_facts import ImageFacts
-from windlass.processing.steps.image_thumbnail import Thumbnail
+from windlass.processing.steps.thumbnails import Thumbnail
 
 CROP = (50720, made.LONG, (6000, 4000))
 NIKON, SONY, PENTAX, OLYMPUS = (made.make(name) for name in ("NIKON CORPORATION", "SONY", "PENTAX", "OLYMPUS CORP."))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests import false_recordings, rendition_samples, samples
 from windlass.processing.contract import StepContext
 from windlass.processing.formats.recordings import matroska_tracks, mp4_tracks, recording_types
-from windlass.processing.steps.av_facts import AvFacts
 from windlass.processing.steps.previews import AudioPreview
+from windlass.processing.steps.recording_facts import AvFacts
 from windlass.processing.steps.type import Type
 from windlass.processing.steps.waveform import Waveform
 

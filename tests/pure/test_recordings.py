@@ -12,7 +12,7 @@ import pytest
 from tests import false_recordings as lies
 from tests import rendition_samples, samples
 from windlass.processing.contract import StepContext, Unreadable
-from windlass.processing.steps.av_facts import AvFacts
+from windlass.processing.steps.recording_facts import AvFacts
 from windlass.processing.toolkit import frame_selection
 
 RULE = {"max_duration": 4.0}

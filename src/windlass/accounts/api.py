@@ -1,21 +1,7 @@
 """Public interface of the accounts app: credentials of endpoints, authentication, users, tokens, grants."""
 
-from windlass.accounts.access import (
-    CONTINUE_UPLOAD,
-    CREATE_UPLOAD,
-    DOWNLOAD,
-    METRICS,
-    OWNER,
-    PUBLIC,
-    STAFF,
-    Access,
-)
-from windlass.accounts.authentication import (
-    CsrfTokenMissing,
-    authenticate,
-    authenticate_scope,
-    needs_no_database,
-)
+from windlass.accounts.access import CONTINUE_UPLOAD, CREATE_UPLOAD, DOWNLOAD, METRICS, OWNER, PUBLIC, STAFF, Access
+from windlass.accounts.authentication import CsrfTokenMissing, authenticate, authenticate_scope, needs_no_database
 from windlass.accounts.grants import (
     GRANT_PARAMETER,
     GRANT_PREFIX,

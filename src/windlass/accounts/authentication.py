@@ -60,7 +60,8 @@ def authenticate(request: HttpRequest, access: Access, path: Mapping[str, Any]) 
     """
     if access.public:
         return NOBODY
-    query = _query(request.META.get("QUERY_STRING", ""))
+    # The parameters by their decoded names: ``%67rant`` is ``grant``.
+    query = parse_qs(request.META.get("QUERY_STRING", ""), keep_blank_values=True)
     if grants.GRANT_PARAMETER in query:
         return grants.authenticate(query[grants.GRANT_PARAMETER], access.grant_use, path, request.headers.get("Origin"))
     if CredentialKind.SIGNED_URL in access.credentials and "signature" in query:
@@ -95,11 +96,6 @@ def _authenticate_headers(request: HttpRequest) -> Principal:
         raise Unauthenticated("Send 'Authorization: Bearer <token>'. `windlass token create --user NAME` makes one.")
     _refuse_foreign_origin(request)
     return ANONYMOUS
-
-
-def _query(query_string: str) -> dict[str, list[str]]:
-    """The parameters by their decoded names: ``%67rant`` is ``grant``."""
-    return parse_qs(query_string, keep_blank_values=True)
 
 
 def _bearer(request: HttpRequest) -> str | None:

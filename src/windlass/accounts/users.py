@@ -19,12 +19,10 @@ class UserError(Exception):
 
 
 def find_user(name: str) -> Any | None:
-    """The user with this sign-in name."""
     return _manager().filter(**{get_user_model().USERNAME_FIELD: name}).first()
 
 
 def get_users(keys: Iterable[Any]) -> dict[Any, Any]:
-    """Users by primary key."""
     return _manager().in_bulk(list(keys))
 
 

@@ -7,19 +7,17 @@ from typing import Annotated
 import typer
 
 from windlass import __version__
-from windlass.cli import (
-    accounts,
-    files,
-    move,
-    processes,
-    profiles_and_plan,
-    quota,
-    server_setup,
-    sweep,
-    transfers,
-    verify,
-)
+from windlass.cli.accounts import token_group, user_group
+from windlass.cli.files import files_group, trash_group
+from windlass.cli.move import move
+from windlass.cli.processes import scheduler, web, worker
+from windlass.cli.profiles_and_plan import plan, profiles
+from windlass.cli.quota import quota_group
 from windlass.cli.serve import serve
+from windlass.cli.server_setup import check, encryption_key, migrate
+from windlass.cli.sweep import sweep
+from windlass.cli.transfers import download, upload
+from windlass.cli.verify import verify
 
 app = typer.Typer(
     name="windlass",
@@ -45,17 +43,14 @@ def windlass(
     """Windlass."""
 
 
-app.command()(serve)
-for module in (
-    processes,
-    server_setup,
-    accounts,
-    transfers,
-    files,
-    move,
-    profiles_and_plan,
-    quota,
-    sweep,
-    verify,
+# In the order in which ``windlass --help`` lists them.
+for command in (
+    *(serve, web, worker, scheduler, migrate, check, encryption_key),
+    *(upload, download, move, plan, profiles, sweep, verify),
 ):
-    module.register(app)
+    app.command()(command)
+app.add_typer(user_group, name="user")
+app.add_typer(token_group, name="token")
+app.add_typer(files_group, name="files")
+app.add_typer(trash_group, name="trash")
+app.add_typer(quota_group, name="quota")

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from windlass.cli.environment import Home, use_existing_home
-from windlass.cli.errors import CommandError, database_errors
+from windlass.cli.environment import Home, existing_server
+from windlass.cli.errors import CommandError
 
 user_group = typer.Typer(help="Users who sign in with a password.", no_args_is_help=True)
 token_group = typer.Typer(help="API tokens.", no_args_is_help=True)
@@ -28,18 +28,12 @@ PasswordFile = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(user_group, name="user")
-    app.add_typer(token_group, name="token")
-
-
 @user_group.command("add")
 def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = None, home: Home = None) -> None:
     """Create a user who can sign in at /admin/ and on the page. For an existing user only --staff is applied."""
-    use_existing_home(home)
-    from windlass.accounts import api as accounts
+    with existing_server(home):
+        from windlass.accounts import api as accounts
 
-    with database_errors():
         is_new = accounts.find_user(name) is None
         password = _read_password(password_file) if is_new else ""
         try:
@@ -57,10 +51,9 @@ def add_user(name: Name, staff: Staff = False, password_file: PasswordFile = Non
 @user_group.command("password")
 def change_password(name: Name, password_file: PasswordFile = None, home: Home = None) -> None:
     """Change a user's password. The user's open sessions end."""
-    use_existing_home(home)
-    from windlass.accounts import api as accounts
+    with existing_server(home):
+        from windlass.accounts import api as accounts
 
-    with database_errors():
         user: Any = accounts.find_user(name)
         if user is None:
             raise CommandError(f"there is no user {name!r}; `windlass user add` makes one")
@@ -71,11 +64,10 @@ def change_password(name: Name, password_file: PasswordFile = None, home: Home =
 @user_group.command("list")
 def list_users(home: Home = None) -> None:
     """List the users: number, name, staff or not, last sign-in."""
-    use_existing_home(home)
-    from windlass.accounts import api as accounts
-    from windlass.kernel.clock import rfc3339
+    with existing_server(home):
+        from windlass.accounts import api as accounts
+        from windlass.kernel.clock import rfc3339
 
-    with database_errors():
         for user in accounts.list_users():
             rank = "staff" if accounts.is_staff(user) else ""
             seen = rfc3339(getattr(user, "last_login", None)) or "never signed in"
@@ -92,12 +84,11 @@ def create_token(
     home: Home = None,
 ) -> None:
     """Create a token and print nothing else. It cannot be shown again."""
-    use_existing_home(home)
-    from windlass.accounts import api as accounts
-    from windlass.kernel.clock import now
+    with existing_server(home):
+        from windlass.accounts import api as accounts
+        from windlass.kernel.clock import now
 
-    expires_at = now() + timedelta(days=days) if days else None
-    with database_errors():
+        expires_at = now() + timedelta(days=days) if days else None
         try:
             created = accounts.create_token(user, staff=staff, name=name, expires_at=expires_at)
         except accounts.UserError as error:
@@ -108,11 +99,10 @@ def create_token(
 @token_group.command("list")
 def list_tokens(home: Home = None) -> None:
     """List the tokens: number, user, name, last use, expiry."""
-    use_existing_home(home)
-    from windlass.accounts import api as accounts
-    from windlass.kernel.clock import rfc3339
+    with existing_server(home):
+        from windlass.accounts import api as accounts
+        from windlass.kernel.clock import rfc3339
 
-    with database_errors():
         for each, user in accounts.list_tokens():
             used, expires = rfc3339(each.last_used_at) or "never used", rfc3339(each.expires_at) or "no expiry"
             typer.echo(f"{each.pk:>6}  {user:20}  {each.name:20}  {used}  {expires}")
@@ -123,10 +113,9 @@ def revoke_token(
     number: Annotated[int, typer.Argument(help="The number that `windlass token list` shows.")], home: Home = None
 ) -> None:
     """Revoke a token. It is refused from now on."""
-    use_existing_home(home)
-    from windlass.accounts import api as accounts
+    with existing_server(home):
+        from windlass.accounts import api as accounts
 
-    with database_errors():
         if not accounts.revoke_token(number):
             raise CommandError(f"there is no token {number}")
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from windlass import conf
-from windlass.cli.errors import CommandError
+from windlass.cli.errors import CommandError, database_errors
 
 Home = Annotated[Path | None, typer.Option(help="Home directory. Default: WINDLASS_HOME, else ./windlass-data.")]
 
@@ -44,17 +46,20 @@ def use_home(home: Path | None, *, create: bool = True) -> conf.Settings:
     return settings
 
 
-def use_existing_home(home: Path | None) -> conf.Settings:
+@contextmanager
+def existing_server(home: Path | None) -> Iterator[conf.Settings]:
     """Load the settings and Django for a command that acts on an existing server's records; wait for its database.
 
-    Creates no home directory: no server would know a token created in an empty one. Raises BadSetting, CommandError.
+    Creates no home directory: no server would know a token created in an empty one. Raises BadSetting, CommandError;
+    in the block, errors of the database become CommandErrors.
     """
     settings = use_home(home, create=False)
     set_up_django()
     from windlass.cli.wait_for_services import wait_for_database
 
     wait_for_database()
-    return settings
+    with database_errors():
+        yield settings
 
 
 def _raise_missing_database(home: Path) -> None:

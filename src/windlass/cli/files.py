@@ -17,11 +17,6 @@ files_group = typer.Typer(no_args_is_help=True, help="Files on a server: list, s
 trash_group = typer.Typer(no_args_is_help=True, help="The trash of a server: list, restore, empty.")
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(files_group, name="files")
-    app.add_typer(trash_group, name="trash")
-
-
 @files_group.command("list")
 def list_files(
     status: Annotated[str | None, typer.Option(help="Only files in this status, such as READY.")] = None,
@@ -39,11 +34,9 @@ def list_files(
             status=status, mime_type=mime_type, reference=reference, q=search, limit=min(limit, 200)
         )
         for file in islice(matching, limit):
-            if as_json:
-                typer.echo(json_line(file.raw))
-            else:
-                name = printable(file.original_filename)
-                typer.echo(f"{file.id}  {file.status:<11}  {size_text(file.size):>9}  {file.mime_type or '-'}  {name}")
+            name = printable(file.original_filename)
+            line = f"{file.id}  {file.status:<11}  {size_text(file.size):>9}  {file.mime_type or '-'}  {name}"
+            typer.echo(json_line(file.raw) if as_json else line)
 
 
 @files_group.command("show")
@@ -82,10 +75,7 @@ def wait(
     """Wait until processing has ended. Exit code 0 if the file is READY (or was released), else 1."""
     with connected_client(server, token) as client:
         file = client.wait(file_id, timeout)
-        if as_json:
-            typer.echo(json_line(file.raw))
-        else:
-            typer.echo(outcome_line(file))
+        typer.echo(json_line(file.raw) if as_json else outcome_line(file))
         if has_failed(file):
             raise typer.Exit(1)
 
@@ -142,11 +132,9 @@ def list_trash(
     """One file per line: id, end of the time in which it can be restored, size, name."""
     with connected_client(server, token) as client:
         for file in islice(client.files(trashed=True, q=search, limit=min(limit, 200)), limit):
-            if as_json:
-                typer.echo(json_line(file.raw))
-                continue
             until = file.trash_until.isoformat(" ", "minutes") if file.trash_until else "-"
-            typer.echo(f"{file.id}  {until}  {size_text(file.size):>9}  {printable(file.original_filename)}")
+            line = f"{file.id}  {until}  {size_text(file.size):>9}  {printable(file.original_filename)}"
+            typer.echo(json_line(file.raw) if as_json else line)
 
 
 @trash_group.command("restore")

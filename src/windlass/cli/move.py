@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windlass import conf
-from windlass.cli.environment import Home, use_existing_home
-from windlass.cli.errors import database_errors
+from windlass.cli.environment import Home, existing_server
 from windlass.cli.output import JsonOption, json_line, printable, size_text
 from windlass.cli.signals import INTERRUPTED, stop_event
 
 if TYPE_CHECKING:
     from windlass.operations.move import Failure, Report, Selection
-
-
-def register(app: typer.Typer) -> None:
-    app.command("move")(move)
 
 
 def move(
@@ -41,15 +36,14 @@ def move(
 ) -> None:
     """Move files and their renditions to another store while they are served. After an interruption, run the same
     command again to move the rest. Exit code 0 if nothing failed, 1 if something did, 130 after Ctrl-C."""
-    use_existing_home(home)
-    for name in filter(None, (to, of)):
-        _require_known_store(name)
-    if to == of:
-        raise typer.BadParameter("--from and --to name the same store")
-    from windlass.operations.move import Selection
+    with existing_server(home):
+        from windlass.operations.move import Selection
 
-    selection = Selection(to, of, profile, owner, reference, older_than)
-    with database_errors():
+        for name in filter(None, (to, of)):
+            _require_known_store(name)
+        if to == of:
+            raise typer.BadParameter("--from and --to name the same store")
+        selection = Selection(to, of, profile, owner, reference, older_than)
         if dry_run:
             _print_totals(selection, as_json=as_json)
         else:
@@ -86,7 +80,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
     stop, label = stop_event(), f"to {selection.to}"
     with display() as shown:
 
-        def gone(count: int) -> None:
+        def on_progress(count: int) -> None:
             nonlocal done
             done += count
             shown.sent(label, min(done, total), total)
@@ -98,7 +92,7 @@ def _move(selection: Selection, bytes_per_second: float, grace_seconds: float, *
                 grace_seconds=grace_seconds,
                 stop=stop,
                 on_failure=lambda failure: shown.notice(label, _described(failure)),
-                on_progress=gone,
+                on_progress=on_progress,
             )
         except StoreError as error:
             typer.echo(f"windlass: {selection.to} cannot be written: {printable(str(error))}", err=True)

@@ -12,7 +12,7 @@ from windlass.cli.environment import Home, set_up_django, use_home
 from windlass.cli.errors import CommandError
 from windlass.cli.listening_socket import listen, require_loopback_in_open_mode
 from windlass.cli.signals import StopRequests, drain_action, exit_at_once
-from windlass.cli.supervisor_pipe import ProcessEnd
+from windlass.cli.supervisor import ProcessEnd
 from windlass.kernel.ids import new_id
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ Instance = Annotated[
 ]
 SupervisorPipe = Annotated[int | None, typer.Option("--supervisor-pipe", hidden=True)]
 Listener = Annotated[int | None, typer.Option("--listener", hidden=True)]
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(web)
-    app.command()(worker)
-    app.command()(scheduler)
 
 
 def web(

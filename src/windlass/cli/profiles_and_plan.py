@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,11 +14,6 @@ from windlass.cli.output import JsonOption, json_line, size_text
 
 if TYPE_CHECKING:
     from windlass.processing.plan import LeftOut, PlannedStep
-
-
-def register(app: typer.Typer) -> None:
-    app.command("plan")(plan)
-    app.command("profiles")(profiles)
 
 
 def plan(
@@ -37,7 +33,7 @@ def plan(
     others = left_out(abouts, rules, mime_type, also)
     if as_json:
         document: dict[str, Any] = {"file": str(file), "profile": profile, "mime_type": mime_type}
-        document |= {"steps": [step.document() for step in steps], "left_out": [step.document() for step in others]}
+        document |= {"steps": [asdict(step) for step in steps], "left_out": [asdict(step) for step in others]}
         typer.echo(json_line(document))
     else:
         for line in _plan_lines(f"{file}: {mime_type}, profile {profile}", steps, others):
@@ -56,7 +52,7 @@ def _profile_rules(name: str) -> dict[str, Any]:
 
 def _detect_types(file: Path) -> tuple[str, tuple[str, ...]]:
     from windlass.processing.contract import StepError
-    from windlass.processing.local_file_type import detect_types
+    from windlass.processing.worker_sandbox import detect_types
 
     try:
         return detect_types(file)
@@ -98,7 +94,6 @@ def profiles(as_json: JsonOption = False) -> None:
 
 
 def _rule_lines(rules: dict[str, object]) -> list[str]:
-    """One line for each rule that is set."""
     lines = []
     for name, value in rules.items():
         if isinstance(value, bool):

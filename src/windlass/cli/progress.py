@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
 #: A larger step is not a block that was sent, but the offset that the server reported after an interruption.
 RESUMED_STEP = 8 * 1024 * 1024
 LINE_INTERVAL_SECONDS = 2.0
-
-
-class Display(Protocol):
-    """Shows several transfers, each identified by its name."""
-
-    def sent(self, name: str, sent: int, total: int) -> None: ...
-
-    def working(self, name: str, status: Status) -> None: ...
-
-    def notice(self, name: str, text: str) -> None: ...
-
-    def result(self, text: str) -> None: ...
-
-    def remove(self, name: str) -> None: ...
 
 
 @contextmanager
@@ -143,6 +129,10 @@ class Lines:
 
     def remove(self, name: str) -> None:
         """Lines stay."""
+
+
+#: Shows several transfers, each identified by its name.
+Display = Bars | Lines
 
 
 def _label(name: str) -> str:

@@ -6,22 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.environment import Home, use_existing_home
-from windlass.cli.errors import database_errors
+from windlass.cli.environment import Home, existing_server
 from windlass.cli.output import JsonOption, json_line, printable, size_text
 
 if TYPE_CHECKING:
     from windlass.files.api import Usage
 
-group = typer.Typer(help="Storage limits of owners.", no_args_is_help=True)
+quota_group = typer.Typer(help="Storage limits of owners.", no_args_is_help=True)
 OWNER = "The owner as shown in records, such as user:7 or anonymous."
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(group, name="quota")
-
-
-@group.command("show")
+@quota_group.command("show")
 def show(
     owner: Annotated[
         str | None, typer.Argument(metavar="[OWNER]", help=f"{OWNER} Default: every owner with an account.")
@@ -30,15 +25,14 @@ def show(
     home: Home = None,
 ) -> None:
     """Print the limits, and what is used and reserved."""
-    use_existing_home(home)
-    from windlass.files.api import quota_owners, quota_usage
+    with existing_server(home):
+        from windlass.files.api import quota_owners, quota_usage
 
-    with database_errors():
         for name in [owner] if owner else list(quota_owners()):
             _print(quota_usage(name), as_json=as_json)
 
 
-@group.command("set")
+@quota_group.command("set")
 def set_quota(
     owner: Annotated[str, typer.Argument(metavar="OWNER", help=OWNER)],
     size: Annotated[int | None, typer.Option("--bytes", min=0, help="Bytes; 0 is no limit.")] = None,
@@ -50,11 +44,10 @@ def set_quota(
     """Set the limits of one owner. Stored files stay, even beyond a new limit."""
     if size is None and files is None and not usual:
         raise typer.BadParameter("give --bytes, --files or --usual")
-    use_existing_home(home)
-    from windlass.files.api import set_quota_limits
+    with existing_server(home):
+        from windlass.files.api import set_quota_limits
 
-    given = {"bytes": size, "files": files}
-    with database_errors():
+        given = {"bytes": size, "files": files}
         limits = {kind: limit for kind, limit in given.items() if usual or limit is not None}
         _print(set_quota_limits(owner, **limits), as_json=as_json)
 

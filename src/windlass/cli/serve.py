@@ -13,8 +13,7 @@ from windlass.cli.errors import CommandError
 from windlass.cli.listening_socket import browser_url, listen, require_loopback_in_open_mode
 from windlass.cli.processes import Host, Port, require_sandbox
 from windlass.cli.signals import StopRequests, exit_at_once
-from windlass.cli.supervisor import Program, Supervisor
-from windlass.cli.supervisor_pipe import DRAIN_SECONDS
+from windlass.cli.supervisor import DRAIN_SECONDS, Program, Supervisor
 
 #: Locked by the server and by every process that it starts.
 SHARED_LOCK = "serve.lock"
@@ -61,21 +60,14 @@ def lock_home(home: Path) -> int:
     After an earlier supervisor was killed, its processes notice that and drain. Wait until they are gone.
     """
     supervisor_lock = _open(home / SUPERVISOR_LOCK)  # never closed: released when this process ends
-    deadline = time.monotonic() + EXIT_SECONDS
-    while not _try_lock(supervisor_lock):
-        if time.monotonic() < deadline:
-            time.sleep(0.05)
-            continue
+    if not _lock_within(EXIT_SECONDS, supervisor_lock):
         process = os.pread(supervisor_lock, 20, 0).decode("ascii", "replace")
         raise CommandError(f"{home} is served already, by process {process}")
     os.ftruncate(supervisor_lock, 0)
     os.pwrite(supervisor_lock, str(os.getpid()).encode(), 0)
     shared_lock = _open(home / SHARED_LOCK)
-    deadline = time.monotonic() + DRAIN_SECONDS + 5
-    while not _try_lock(shared_lock):
-        if time.monotonic() > deadline:
-            raise CommandError(f"{home} is still held by a process that an earlier serve started")
-        time.sleep(0.05)
+    if not _lock_within(DRAIN_SECONDS + 5, shared_lock):
+        raise CommandError(f"{home} is still held by a process that an earlier serve started")
     return shared_lock
 
 
@@ -83,9 +75,14 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock_within(seconds: float, descriptor: int) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True

@@ -69,7 +69,6 @@ def connected_client(server: str | None, token: str | None) -> Iterator[Client]:
 
 
 def error_text(error: Exception) -> str:
-    """Return the error's message on one line."""
     from windlass.client import Unauthenticated
 
     message = printable(str(error))

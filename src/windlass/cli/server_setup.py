@@ -17,12 +17,6 @@ from windlass.cli.errors import CommandError, database_errors
 MIGRATION_LOCK = 0x57494E4401
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(migrate)
-    app.command()(check)
-    app.command("encryption-key")(encryption_key)
-
-
 def migrate(
     home: Home = None, quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False
 ) -> None:

@@ -12,16 +12,16 @@ from functools import partial
 
 from django.core import checks
 from django.db import DatabaseError
-from django.db.migrations.executor import MigrationExecutor
 
 from windlass import conf
 from windlass.database.connection import connection
 from windlass.files import api as files
 from windlass.jobs import api as jobs
+from windlass.operations.health import count_missing_migrations
 from windlass.operations.logging import without_secrets
 from windlass.processing import api as processing
 from windlass.processing.registry import installed, missing
-from windlass.storage.contract import Store, direct_store
+from windlass.storage.contract import direct_store
 from windlass.storage.registry import default_name, store
 
 
@@ -36,11 +36,11 @@ def run_all_checks() -> Iterator[Result]:
     """Run each check, whatever the results of the others."""
     functions: dict[str, Callable[[], str]] = {
         "settings": _settings,
-        "profiles": _profiles,
+        "profiles": lambda: ", ".join(sorted(files.profiles())),
         "home": _home,
         "database": _database,
-        "storage": _storage,
-        "broker": _broker,
+        "storage": lambda: _check_store(default_name()),
+        "broker": jobs.check_broker,
         "sandbox": _sandbox,
         "steps": _steps,
         "scanner": _scanner,
@@ -73,10 +73,6 @@ def _settings() -> str:
     return "; ".join(["valid", *(" ".join(filter(None, [each.msg, each.hint])) for each in warnings)])
 
 
-def _profiles() -> str:
-    return ", ".join(sorted(files.profiles()))
-
-
 def _home() -> str:
     home = conf.get().windlass_home
     with tempfile.TemporaryFile(dir=home) as proof:
@@ -87,29 +83,19 @@ def _home() -> str:
 
 
 def _database() -> str:
-    executor = MigrationExecutor(connection())
-    unapplied = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    unapplied = count_missing_migrations()
     if unapplied:
         raise _CheckFailed(f"{unapplied} migrations are not applied: run `windlass migrate`")
     return f"{connection().vendor}, up to date"
 
 
-def _storage() -> str:
-    return _check_store(default_name())
-
-
 def _check_store(name: str) -> str:
     checked = store(name)
     checked.check(thorough=True)
-    hint = _cors_hint(checked)
+    # Pages that cannot upload directly to the store are not an error: they may not intend to.
+    origins, direct = conf.get().cors_allowed_origins, direct_store(checked)
+    hint = direct.cors_problems(origins) if direct is not None and origins else ""
     return f"{name}; {hint}" if hint else name
-
-
-def _cors_hint(target: Store) -> str:
-    """Name the pages that cannot upload directly to the store. It is not an error: they may not intend to."""
-    origins = conf.get().cors_allowed_origins
-    direct = direct_store(target)
-    return direct.cors_problems(origins) if direct is not None and origins else ""
 
 
 def _other_stores() -> Iterator[Result]:
@@ -127,10 +113,6 @@ def _store_names() -> tuple[str, ...]:
         except DatabaseError:
             return files.stores_in_service()
     return ()
-
-
-def _broker() -> str:
-    return jobs.check_broker()
 
 
 def _sandbox() -> str:

@@ -55,7 +55,6 @@ class StopRequests:
         self._action = action
 
     def handle_signal(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
         with suppress(BlockingIOError):  # the pipe is full of requests
             os.write(self._write_end, b".")
 

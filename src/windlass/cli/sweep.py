@@ -6,13 +6,8 @@ from typing import Annotated
 
 import typer
 
-from windlass.cli.environment import Home, use_existing_home
-from windlass.cli.errors import database_errors
+from windlass.cli.environment import Home, existing_server
 from windlass.cli.output import JsonOption, json_line, size_text
-
-
-def register(app: typer.Typer) -> None:
-    app.command("sweep")(sweep)
 
 
 def sweep(
@@ -21,11 +16,10 @@ def sweep(
     home: Home = None,
 ) -> None:
     """Delete what has expired or belongs to no record. The scheduler does the same periodically."""
-    use_existing_home(home)
-    from windlass.operations.sweep import clean_up
+    with existing_server(home):
+        from windlass.operations.sweep import clean_up
 
-    counts: dict[str, tuple[int, int]] = {}
-    with database_errors():
+        counts: dict[str, tuple[int, int]] = {}
         for cleaned in clean_up(dry_run=dry_run):
             count, freed = counts.get(cleaned.label, (0, 0))
             counts[cleaned.label] = count + cleaned.count, freed + cleaned.bytes_freed

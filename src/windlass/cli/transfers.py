@@ -29,11 +29,6 @@ Files = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("upload")(upload)
-    app.command("download")(download)
-
-
 def upload(
     files: Files,
     profile: Annotated[str | None, typer.Option(help="The profile whose rules and steps apply.")] = None,

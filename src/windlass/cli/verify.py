@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from windlass.cli.environment import Home, use_existing_home
-from windlass.cli.errors import database_errors
+from windlass.cli.environment import Home, existing_server
 from windlass.cli.output import JsonOption, json_line, printable, size_text
 from windlass.cli.signals import INTERRUPTED, stop_event
 
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from windlass.operations.verify import Damaged, Report
 
 EXIT_DAMAGED, EXIT_UNREAD = 1, 3
-
-
-def register(app: typer.Typer) -> None:
-    app.command("verify")(verify)
 
 
 def verify(
@@ -52,12 +47,11 @@ def verify(
     Damaged files are no longer served; files that are intact again are. Exit code 1 if anything is damaged, 3 if
     something could not be read. It can be stopped at any time; the next run starts with the oldest check.
     """
-    settings = use_existing_home(home)
-    from windlass.files.api import VerifySelection
-    from windlass.kernel.clock import now
+    with existing_server(home) as settings:
+        from windlass.files.api import VerifySelection
+        from windlass.kernel.clock import now
 
-    selection = VerifySelection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
-    with database_errors():
+        selection = VerifySelection(now() - timedelta(days=older_than), store, owner, file_id, damaged or listing)
         _require_existing(store, file_id)
         if listing:
             raise typer.Exit(_list_damaged(selection, as_json=as_json))

@@ -35,8 +35,8 @@ FINISH_SECONDS = 20
 def run(listening_socket: socket.socket, instance: str, stop_requests: StopRequests, *, access_log: bool) -> None:
     """Serve until a stop request arrives. Call it in the main thread."""
     lease.set_holder(instance)
-    files.release_leases(instance)
-    files.release_chunk_claims(instance)
+    files.UPLOAD_LEASES.release_all(instance)
+    files.CHUNK_CLAIMS.release_all(instance)
     connections.close_all()  # this thread runs no further queries
     raise_file_limit()
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""API calls: one request each, about the records of files, and waiting for the end of processing."""
+"""Read the records of files, and wait for the end of processing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from windlass.client.effects import Flow, Response, Sleep
 from windlass.client.errors import BadAnswer, WaitTimeout
-from windlass.client.models import File, Page, SignedUrl, Status, file_of, page_of, signed_url_of, status_of
+from windlass.client.models import File, Page, Status, file_of, page_of, status_of
 from windlass.client.retries import RetryBudget, send_with_retries
 from windlass.client.server import Server
 
@@ -21,17 +21,12 @@ FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.1, 5.0
 
 def get_file(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[File]:
     response = yield from send_with_retries(server, "GET", server.url("files", file_id), retry_budget)
-    return _parse(file_of, response)
+    return parse(file_of, response)
 
 
 def get_status(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[Status]:
     response = yield from send_with_retries(server, "GET", server.url("files", file_id, "status"), retry_budget)
-    return _parse(status_of, response)
-
-
-def get_text(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[str]:
-    response = yield from send_with_retries(server, "GET", server.url("files", file_id, "text"), retry_budget)
-    return response.body.decode("utf-8", "replace")
+    return parse(status_of, response)
 
 
 def list_url(server: Server, filters: Mapping[str, Any]) -> str:
@@ -43,33 +38,8 @@ def list_url(server: Server, filters: Mapping[str, Any]) -> str:
 
 def get_page(server: Server, url: str, retry_budget: RetryBudget) -> Flow[Page]:
     response = yield from send_with_retries(server, "GET", url, retry_budget)
-    page = _parse(page_of, response)
+    page = parse(page_of, response)
     return Page(page.results, server.resolve(page.next, url) if page.next else None)
-
-
-def delete_file(server: Server, file_id: str, permanent: bool, retry_budget: RetryBudget) -> Flow[None]:
-    url = server.url("files", file_id) + ("?permanent=true" if permanent else "")
-    yield from send_with_retries(server, "DELETE", url, retry_budget)
-
-
-def change_file(server: Server, file_id: str, action: str, retry_budget: RetryBudget) -> Flow[File]:
-    """POST an action that returns the record: ``restore`` or ``release``."""
-    response = yield from send_with_retries(server, "POST", server.url("files", file_id, action), retry_budget)
-    return _parse(file_of, response)
-
-
-def reprocess_file(server: Server, file_id: str, retry_budget: RetryBudget) -> Flow[None]:
-    yield from send_with_retries(server, "POST", server.url("files", file_id, "reprocess"), retry_budget)
-
-
-def create_signed_url(
-    server: Server, file_id: str, expires_in: int | None, retry_budget: RetryBudget
-) -> Flow[SignedUrl]:
-    url = server.url("files", file_id, "signed-url")
-    payload = {} if expires_in is None else {"expires_in": expires_in}
-    response = yield from send_with_retries(server, "POST", url, retry_budget, payload)
-    signed = _parse(signed_url_of, response)
-    return SignedUrl(server.resolve(signed.url, url), signed.expires_at)
 
 
 def wait_until_ended(
@@ -100,13 +70,13 @@ def wait_until_ended(
         interval = min(interval * 1.5, LONGEST_POLL_SECONDS)
 
 
-def _parse(parse: Callable[[Mapping[str, Any]], T], response: Response) -> T:
+def parse(build: Callable[[Mapping[str, Any]], T], response: Response) -> T:
     """Build a record from a response. Raises BadAnswer."""
     document = response.json()
     if not isinstance(document, dict):
         raise BadAnswer("The answer is no JSON object. Is this address a Windlass server?", status=response.status)
     try:
-        return parse(document)
+        return build(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadAnswer(
             f"The answer is not a record as Windlass gives it ({error!r}).", status=response.status

@@ -6,9 +6,10 @@ import asyncio
 import os
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 import httpx
 
@@ -28,13 +29,14 @@ from windlass.client.effects import (
     call,
 )
 from windlass.client.errors import WindlassError
-from windlass.client.models import File, Page, SignedUrl, Status
+from windlass.client.models import File, Page, SignedUrl, Status, file_of, signed_url_of
 from windlass.client.resume_state import ResumeFile, ResumeState, state_directory
-from windlass.client.retries import RetryBudget
+from windlass.client.retries import RetryBudget, send_with_retries
 from windlass.client.server import Server
 from windlass.client.upload import Progress, Upload, UploadOptions, UploadSettings
 from windlass.client.upload_source import Readable, Source, open_source
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -49,7 +51,7 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 
 class _Calls:
-    """What a client of one server can do, as flows that either client runs."""
+    """The calls of both clients, as flows: each client runs them in its own way."""
 
     def __init__(
         self, url: str, token: str | None, retry_seconds: float, patience: float | None, state: Path | None
@@ -61,28 +63,77 @@ class _Calls:
         self._retry_seconds = retry_seconds
         self._state = state
 
-    def budget(self) -> RetryBudget:
+    def upload(self, source: Readable, **options: Unpack[UploadOptions]) -> Flow[File]:
+        """Upload a path or a binary file object. ``windlass.client.upload.UploadSettings`` documents the options."""
+        settings = UploadSettings(**options)
+        opened = yield from call(lambda: open_source(source))
+        try:
+            resume_state = self._resume_state(opened, settings)
+            file_id = yield from Upload(self.server, opened, settings, resume_state, self._budget()).run()
+        finally:
+            opened.close()
+        return (yield from api_calls.get_file(self.server, file_id, self._budget()))
+
+    def download(
+        self, file_id: str, path: str | os.PathLike[str] = ".", on_progress: Progress | None = None
+    ) -> Flow[Path]:
+        """Download into a file, or into a directory under the file's own name. The SHA-256 is checked."""
+        return Download(self.server, file_id, Path(path), self._budget(), on_progress).run()
+
+    def wait(
+        self, file_id: str, timeout: float | None = None, on_status: Callable[[Status], None] | None = None
+    ) -> Flow[File]:
+        """Return the record once the file is in an end state. Raises WaitTimeout."""
+        return api_calls.wait_until_ended(self.server, file_id, self._budget(), timeout, on_status)
+
+    def page(self, url: str) -> Flow[Page]:
+        return api_calls.get_page(self.server, url, self._call_budget())
+
+    def file(self, file_id: str) -> Flow[File]:
+        return api_calls.get_file(self.server, file_id, self._call_budget())
+
+    def status(self, file_id: str) -> Flow[Status]:
+        return api_calls.get_status(self.server, file_id, self._call_budget())
+
+    def text(self, file_id: str) -> Flow[str]:
+        """The text extracted from the file. Raises Conflict before it is ready, NotFound if there is none."""
+        response = yield from self._send("GET", self.server.url("files", file_id, "text"))
+        return response.body.decode("utf-8", "replace")
+
+    def delete(self, file_id: str, *, permanent: bool = False) -> Flow[None]:
+        """Move the file to the trash, if the server has one. ``permanent`` deletes it, also from the trash."""
+        yield from self._send("DELETE", self.server.url("files", file_id) + "?permanent=true" * permanent)
+
+    def restore(self, file_id: str) -> Flow[File]:
+        """Restore a file from the trash, which ``files(trashed=True)`` lists. NotFound once it has expired."""
+        response = yield from self._send("POST", self.server.url("files", file_id, "restore"))
+        return api_calls.parse(file_of, response)
+
+    def release(self, file_id: str) -> Flow[File]:
+        """Delete the bytes and keep the record."""
+        response = yield from self._send("POST", self.server.url("files", file_id, "release"))
+        return api_calls.parse(file_of, response)
+
+    def reprocess(self, file_id: str) -> Flow[None]:
+        yield from self._send("POST", self.server.url("files", file_id, "reprocess"))
+
+    def signed_url(self, file_id: str, expires_in: int | None = None) -> Flow[SignedUrl]:
+        """A download URL that needs no other credential, valid for ``expires_in`` seconds."""
+        url = self.server.url("files", file_id, "signed-url")
+        response = yield from self._send("POST", url, {} if expires_in is None else {"expires_in": expires_in})
+        signed = api_calls.parse(signed_url_of, response)
+        return SignedUrl(self.server.resolve(signed.url, url), signed.expires_at)
+
+    def _send(self, method: str, url: str, payload: Any = None) -> Flow[Response]:
+        return send_with_retries(self.server, method, url, self._call_budget(), payload)
+
+    def _budget(self) -> RetryBudget:
         """The retry budget of a transfer or a wait."""
         return RetryBudget(self._retry_seconds)
 
-    def call_budget(self) -> RetryBudget:
+    def _call_budget(self) -> RetryBudget:
         """The retry budget of a single API call."""
         return RetryBudget(min(self._retry_seconds, API_CALL_RETRY_SECONDS))
-
-    def upload(self, readable: Readable, settings: UploadSettings) -> Flow[File]:
-        source = yield from call(lambda: open_source(readable))
-        try:
-            resume_state = self._resume_state(source, settings)
-            file_id = yield from Upload(self.server, source, settings, resume_state, self.budget()).run()
-        finally:
-            source.close()
-        return (yield from api_calls.get_file(self.server, file_id, self.budget()))
-
-    def download(self, file_id: str, target: Path, on_progress: Progress | None) -> Flow[Path]:
-        return Download(self.server, file_id, target, self.budget(), on_progress).run()
-
-    def page(self, url: str) -> Flow[Page]:
-        return api_calls.get_page(self.server, url, self.call_budget())
 
     def _resume_state(self, source: Source, settings: UploadSettings) -> ResumeState:
         if not settings.resume or source.identity is None:
@@ -90,6 +141,24 @@ class _Calls:
         path, size, modified = source.identity
         upload_key = {"server": self.server.base, "path": path, "size": size, "modified_ns": modified}
         return ResumeFile(self._state or state_directory(), upload_key | settings.identity())
+
+
+def _blocking(flow: Callable[Concatenate[_Calls, P], Flow[T]]) -> Callable[Concatenate[Client, P], T]:
+    @wraps(flow)
+    def method(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return client._run(flow(client._calls, *args, **kwargs))
+
+    return method
+
+
+def _awaited(
+    flow: Callable[Concatenate[_Calls, P], Flow[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    @wraps(flow)
+    async def method(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await client._run(flow(client._calls, *args, **kwargs))
+
+    return method
 
 
 class Client:
@@ -124,20 +193,17 @@ class Client:
         if self._owns_http:
             self._http.close()
 
-    def upload(self, source: Readable, **options: Unpack[UploadOptions]) -> File:
-        """Upload a path or a binary file object. ``windlass.client.upload.UploadSettings`` documents the options."""
-        return self._run(self._calls.upload(source, UploadSettings(**options)))
-
-    def download(self, file_id: str, path: str | os.PathLike[str] = ".", on_progress: Progress | None = None) -> Path:
-        """Download into a file, or into a directory under the file's own name. The SHA-256 is checked."""
-        return self._run(self._calls.download(file_id, Path(path), on_progress))
-
-    def wait(
-        self, file_id: str, timeout: float | None = None, on_status: Callable[[Status], None] | None = None
-    ) -> File:
-        """Return the record once the file is in an end state. Raises WaitTimeout."""
-        calls = self._calls
-        return self._run(api_calls.wait_until_ended(calls.server, file_id, calls.budget(), timeout, on_status))
+    upload = _blocking(_Calls.upload)
+    download = _blocking(_Calls.download)
+    wait = _blocking(_Calls.wait)
+    file = _blocking(_Calls.file)
+    status = _blocking(_Calls.status)
+    text = _blocking(_Calls.text)
+    delete = _blocking(_Calls.delete)
+    restore = _blocking(_Calls.restore)
+    release = _blocking(_Calls.release)
+    reprocess = _blocking(_Calls.reprocess)
+    signed_url = _blocking(_Calls.signed_url)
 
     def files(self, **filters: Any) -> Iterator[File]:
         """Every file, newest first. Filters: ``status, mime_type, reference, q``; ``limit`` is the size of a page;
@@ -147,36 +213,6 @@ class Client:
             page = self._run(self._calls.page(url))
             yield from page.results
             url = page.next
-
-    def file(self, file_id: str) -> File:
-        return self._run(api_calls.get_file(self._calls.server, file_id, self._calls.call_budget()))
-
-    def status(self, file_id: str) -> Status:
-        return self._run(api_calls.get_status(self._calls.server, file_id, self._calls.call_budget()))
-
-    def text(self, file_id: str) -> str:
-        """The text extracted from the file. Raises Conflict before it is ready, NotFound if there is none."""
-        return self._run(api_calls.get_text(self._calls.server, file_id, self._calls.call_budget()))
-
-    def delete(self, file_id: str, *, permanent: bool = False) -> None:
-        """Move the file to the trash, if the server has one. ``permanent`` deletes it, also from the trash."""
-        self._run(api_calls.delete_file(self._calls.server, file_id, permanent, self._calls.call_budget()))
-
-    def restore(self, file_id: str) -> File:
-        """Restore a file from the trash, which ``files(trashed=True)`` lists. NotFound once it has expired."""
-        return self._run(api_calls.change_file(self._calls.server, file_id, "restore", self._calls.call_budget()))
-
-    def release(self, file_id: str) -> File:
-        """Delete the bytes and keep the record."""
-        return self._run(api_calls.change_file(self._calls.server, file_id, "release", self._calls.call_budget()))
-
-    def reprocess(self, file_id: str) -> None:
-        self._run(api_calls.reprocess_file(self._calls.server, file_id, self._calls.call_budget()))
-
-    def signed_url(self, file_id: str, expires_in: int | None = None) -> SignedUrl:
-        """A download URL that needs no other credential, valid for ``expires_in`` seconds."""
-        flow = api_calls.create_signed_url(self._calls.server, file_id, expires_in, self._calls.call_budget())
-        return self._run(flow)
 
     def _run(self, flow: Flow[T]) -> T:
         try:
@@ -245,19 +281,17 @@ class AsyncClient:
         if self._owns_http:
             await self._http.aclose()
 
-    async def upload(self, source: Readable, **options: Unpack[UploadOptions]) -> File:
-        return await self._run(self._calls.upload(source, UploadSettings(**options)))
-
-    async def download(
-        self, file_id: str, path: str | os.PathLike[str] = ".", on_progress: Progress | None = None
-    ) -> Path:
-        return await self._run(self._calls.download(file_id, Path(path), on_progress))
-
-    async def wait(
-        self, file_id: str, timeout: float | None = None, on_status: Callable[[Status], None] | None = None
-    ) -> File:
-        calls = self._calls
-        return await self._run(api_calls.wait_until_ended(calls.server, file_id, calls.budget(), timeout, on_status))
+    upload = _awaited(_Calls.upload)
+    download = _awaited(_Calls.download)
+    wait = _awaited(_Calls.wait)
+    file = _awaited(_Calls.file)
+    status = _awaited(_Calls.status)
+    text = _awaited(_Calls.text)
+    delete = _awaited(_Calls.delete)
+    restore = _awaited(_Calls.restore)
+    release = _awaited(_Calls.release)
+    reprocess = _awaited(_Calls.reprocess)
+    signed_url = _awaited(_Calls.signed_url)
 
     async def files(self, **filters: Any) -> AsyncIterator[File]:
         url: str | None = api_calls.list_url(self._calls.server, filters)
@@ -266,31 +300,6 @@ class AsyncClient:
             for file in page.results:
                 yield file
             url = page.next
-
-    async def file(self, file_id: str) -> File:
-        return await self._run(api_calls.get_file(self._calls.server, file_id, self._calls.call_budget()))
-
-    async def status(self, file_id: str) -> Status:
-        return await self._run(api_calls.get_status(self._calls.server, file_id, self._calls.call_budget()))
-
-    async def text(self, file_id: str) -> str:
-        return await self._run(api_calls.get_text(self._calls.server, file_id, self._calls.call_budget()))
-
-    async def delete(self, file_id: str, *, permanent: bool = False) -> None:
-        await self._run(api_calls.delete_file(self._calls.server, file_id, permanent, self._calls.call_budget()))
-
-    async def restore(self, file_id: str) -> File:
-        return await self._run(api_calls.change_file(self._calls.server, file_id, "restore", self._calls.call_budget()))
-
-    async def release(self, file_id: str) -> File:
-        return await self._run(api_calls.change_file(self._calls.server, file_id, "release", self._calls.call_budget()))
-
-    async def reprocess(self, file_id: str) -> None:
-        await self._run(api_calls.reprocess_file(self._calls.server, file_id, self._calls.call_budget()))
-
-    async def signed_url(self, file_id: str, expires_in: int | None = None) -> SignedUrl:
-        flow = api_calls.create_signed_url(self._calls.server, file_id, expires_in, self._calls.call_budget())
-        return await self._run(flow)
 
     async def _run(self, flow: Flow[T]) -> T:
         try:

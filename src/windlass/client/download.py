@@ -42,6 +42,7 @@ class PartialFile:
             self.truncate()
 
     def start(self, response: Response) -> bool:
+        """Return whether the response's body belongs here; otherwise it is read into ``Response.body``."""
         expected_range = f"bytes {self.received_size}-"
         if response.status == 200:
             self.truncate()
@@ -99,7 +100,8 @@ class Download:
     def run(self) -> Flow[Path]:
         """Raises Refused, GaveUp, ChecksumMismatch, BadAnswer or OSError."""
         file = yield from get_file(self._server, self._file_id, self._retry_budget)
-        target = yield from call(lambda: self._target_path(file))
+        name = safe_name(file.original_filename)
+        target = yield from call(lambda: self._target / name if self._target.is_dir() else self._target)
         partial = PartialFile(target, file, self._on_progress)
         try:
             yield from call(partial.open)
@@ -113,9 +115,6 @@ class Download:
         finally:
             partial.close()
         return target
-
-    def _target_path(self, file: File) -> Path:
-        return self._target / safe_name(file.original_filename) if self._target.is_dir() else self._target
 
     def _fetch(self, partial: PartialFile, file: File) -> Flow[None]:
         before = partial.received_size

@@ -19,14 +19,12 @@ BLOCK_SIZE = 256 * 1024
 
 
 class RequestBody(Protocol):
-    """Bytes that are read while they are sent. ``read`` blocks."""
+    """Bytes that are read while they are sent."""
 
-    @property
-    def length(self) -> int:
-        """Number of bytes of the body."""
+    length: int
 
     def read(self, done: int) -> bytes:
-        """Return the block that starts ``done`` bytes into the body. It is empty only at the end."""
+        """Return the block that starts ``done`` bytes into the body. It is empty only at the end. Blocks."""
 
     def report_sent(self, done: int) -> None:
         """Note that ``done`` bytes of the body have been handed to the connection."""
@@ -36,10 +34,9 @@ class ResponseSink(Protocol):
     """Receives the bytes of a response. ``start`` and ``write`` block."""
 
     def start(self, response: Response) -> bool:
-        """Return whether the sink takes this response's body. Otherwise it is read into ``Response.body``."""
+        """Return whether the response's body belongs here; otherwise it is read into ``Response.body``."""
 
-    def write(self, block: bytes) -> None:
-        """Take the next bytes."""
+    def write(self, block: bytes) -> None: ...
 
     def report_received(self) -> None:
         """Note that the last block has been written."""
@@ -47,7 +44,10 @@ class ResponseSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Send this request. The result is a Response or a ConnectionFailure."""
+    """Send this request. The result is a Response or a ConnectionFailure.
+
+    ``body`` is read while it is sent, ``sink`` receives the bytes of the response; both may block.
+    """
 
     method: str
     url: str

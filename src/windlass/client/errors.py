@@ -86,7 +86,6 @@ _KINDS: Mapping[int, type[Refused]] = {
 
 
 def error_of(response: Response) -> Refused:
-    """Return the error for a response that is not a success."""
     problem = problem_of(response)
     message = problem.get("detail") or problem.get("title") or _phrase(response.status)
     kind = _KINDS.get(response.status, ServerFailed if response.status >= 500 else Refused)

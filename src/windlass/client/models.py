@@ -80,7 +80,6 @@ class File:
 
     @property
     def ended(self) -> bool:
-        """Whether the file is in an end state."""
         return self.status in END_STATES
 
 

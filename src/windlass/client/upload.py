@@ -87,17 +87,10 @@ class UploadSettings:
         metadata = None
         if self.metadata is not None:
             metadata = {key: _metadata_text(value) for key, value in self.metadata.items()}
-        return {
-            "filename": self.filename,
-            "content_type": self.content_type,
-            "profile": self.profile,
-            "reference": self.reference,
-            "metadata": metadata,
-            "sha256": self.sha256,
-        }
+        names = ("filename", "content_type", "profile", "reference", "sha256")
+        return {name: getattr(self, name) for name in names} | {"metadata": metadata}
 
     def upload_metadata(self, name: str | None, digest: str | None) -> str:
-        """Return the value of the tus header Upload-Metadata."""
         filename = self.filename or name or "unnamed"
         pairs = {
             "filename": filename,

@@ -116,5 +116,6 @@ class SourceBody:
         return block
 
     def report_sent(self, done: int) -> None:
+        """Note that ``done`` bytes of the body have been handed to the connection."""
         self.has_sent_bytes = True
         self._report(self._offset + done)

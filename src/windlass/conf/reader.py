@@ -52,14 +52,10 @@ def read(kind: type[T], given: Mapping[str, Any], text: Mapping[str, str]) -> T:
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for name, field in known.items():
-        if name in given:
-            value = given[name]
-            value = convert(name, value, hints[field.name]) if isinstance(value, str) else value
-        else:
-            raw = lookup(name, text)
-            if raw is None:
-                continue
-            value = convert(name, raw, hints[field.name])
+        value = given[name] if name in given else lookup(name, text)
+        if value is None and name not in given:
+            continue
+        value = convert(name, value, hints[field.name]) if isinstance(value, str) else value
         values[field.name] = checked(field, name, value)
     return kind(**values)
 
@@ -81,11 +77,16 @@ def lookup(name: str, text: Mapping[str, str]) -> str | None:
             return text[candidate]
         path = text.get(f"{candidate}_FILE")
         if path:
-            try:
-                return Path(path).read_text().strip()
-            except OSError as error:
-                raise BadSetting(f"{candidate}_FILE names {path}, which cannot be read: {error.strerror}") from error
+            return read_value(f"{candidate}_FILE", path)
     return None
+
+
+def read_value(name: str, path: str | Path) -> str:
+    """The value of a setting in the file that ``name`` names. Raises BadSetting."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise BadSetting(f"{name} names {path}, which cannot be read: {error.strerror}") from error
 
 
 def convert(name: str, raw: str, kind: Any) -> Any:

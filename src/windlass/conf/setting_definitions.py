@@ -44,8 +44,7 @@ class Settings:
         None, "TOML file with additional stores of file bytes. Profiles refer to them by `store`."
     )
     default_store: str = setting(
-        "",
-        "Store for profiles that name none: the name of a store in WINDLASS_STORES. Empty: that of STORAGE_BACKEND.",
+        "", "Store for profiles that name none: the name of a store in WINDLASS_STORES. Empty: that of STORAGE_BACKEND."
     )
     media_root: Path | None = setting(None, "Directory of the local store. Empty: `media` in the home directory.")
     media_url: str = setting("", "Base URL of download and rendition links, for another origin or a CDN.")
@@ -331,8 +330,7 @@ class Settings:
     )
     # Downloads
     sendfile: Literal["off", "x-accel-redirect", "x-sendfile"] = setting(
-        "off",
-        "Let the reverse proxy send local files: x-accel-redirect for nginx, x-sendfile for Apache and others.",
+        "off", "Let the reverse proxy send local files: x-accel-redirect for nginx, x-sendfile for Apache and others."
     )
     sendfile_root: str = setting(
         "/windlass-media",
@@ -390,9 +388,7 @@ class Settings:
         check=valid.networks,
     )
     root_path: str = setting(
-        "",
-        "Path below which a proxy serves this server, such as `/upload`. Links begin with it.",
-        check=valid.url_path,
+        "", "Path below which a proxy serves this server, such as `/upload`. Links begin with it.", check=valid.url_path
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Lowest level that is logged.")
 

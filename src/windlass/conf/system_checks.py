@@ -9,7 +9,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.handlers.asgi import ASGIHandler
 from django.db import router
 from django.db.models import Model
@@ -21,10 +21,6 @@ from windlass.conf.loading import is_standalone, load
 from windlass.conf.private_files import open_to_others
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
-
-
-def register_checks() -> None:
-    register(check_settings, Tags.compatibility)
 
 
 def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -21,8 +21,6 @@ BROKER_SCHEMES = (
 )
 _CLAMD = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})|unix:///.+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:]+")
-_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-_HTTP_URL = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*/?")
 
 
@@ -36,6 +34,15 @@ def not_negative(value: float) -> str | None:
 
 def between(least: int, most: int) -> Callable[[int], str | None]:
     return lambda value: None if least <= value <= most else f"it must be from {least} to {most}"
+
+
+def _matching(pattern: str, requirement: str) -> Callable[[str], str | None]:
+    """A check of values that are empty or match ``pattern``."""
+    return lambda value: None if not value or re.fullmatch(pattern, value) else requirement
+
+
+url_path = _matching(r"(?:/[A-Za-z0-9._~-]+)+", "it must begin with a slash and end without one")
+http_url = _matching(r"https?://[^/?#@\s]+(/[^?#\s]*)?", "it must be a URL such as https://s3.example.org")
 
 
 def body_memory(value: int) -> str | None:
@@ -56,18 +63,10 @@ def networks(value: tuple[str, ...]) -> str | None:
     return None
 
 
-def url_path(value: str) -> str | None:
-    return None if not value or _PATH.fullmatch(value) else "it must begin with a slash and end without one"
-
-
 def clamd_url(value: str) -> str | None:
     match = _CLAMD.fullmatch(value)
     valid = not value or (match and 0 < int(match["port"] or 1) < 65536)
     return None if valid else "it must be tcp://host:port or unix:///path"
-
-
-def http_url(value: str) -> str | None:
-    return None if not value or _HTTP_URL.fullmatch(value) else "it must be a URL such as https://s3.example.org"
 
 
 def key_prefix(value: str) -> str | None:

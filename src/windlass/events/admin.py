@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.http import HttpRequest
 
+from windlass.database.read_only_admin import ReadOnly
 from windlass.events.models import Event
 
 
 @admin.register(Event)
-class EventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class EventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["id", "type", "owner", "file_id", "upload_id", "at"]
     list_filter = ["type", "at"]
     search_fields = ["file_id", "upload_id", "owner"]
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
-        return False

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from windlass.events.journal import Recorder, recording
+from windlass.events.journal import Recorder, add_listener, recording
 from windlass.events.models import Event
-from windlass.events.notifications import add_listener
 from windlass.events.types import SYSTEM, EventType
 from windlass.kernel.clock import now, rfc3339
 
@@ -36,19 +35,13 @@ def events_after(
     limit: int = 500,
 ) -> Sequence[Event]:
     """Return events with ids above ``since``, in order. ``owner`` None: those of all owners, for staff."""
-    events = Event.objects.filter(id__gt=since)
-    if owner is not None:
-        events = events.filter(owner=owner)
-    if file_id is not None:
-        events = events.filter(file_id=file_id)
-    if upload_id is not None:
-        events = events.filter(upload_id=upload_id)
-    return list(events.order_by("id")[:limit])
+    named = {"owner": owner, "file_id": file_id, "upload_id": upload_id}
+    selected = {name: value for name, value in named.items() if value is not None}
+    return list(Event.objects.filter(id__gt=since, **selected).order_by("id")[:limit])
 
 
 def last_id() -> int:
-    newest = Event.objects.order_by("-id").values_list("id", flat=True).first()
-    return newest or 0
+    return Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def document(event: Event) -> dict[str, Any]:

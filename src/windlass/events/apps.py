@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 
 
 class EventsConfig(AppConfig):
@@ -9,6 +10,6 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         # Settings have no app of their own; every other app depends on events.
-        from windlass.conf.system_checks import register_checks
+        from windlass.conf.system_checks import check_settings
 
-        register_checks()
+        register(check_settings, Tags.compatibility)

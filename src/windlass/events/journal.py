@@ -17,14 +17,19 @@ from typing import Any
 
 from windlass.database import rows
 from windlass.database.connection import atomic, connection, on_commit
-from windlass.events import notifications
 from windlass.events.models import Event
 from windlass.events.types import EventType
+from windlass.kernel.listeners import Listeners
 
 #: The PostgreSQL advisory lock under which events are numbered. SQLite allows one writer at a time.
 ORDER_LOCK = 0x57494E44
 
 _open = threading.local()
+
+#: Readers in this process, which may miss a notification. Readers elsewhere poll the rows.
+_readers = Listeners()
+#: Call a function whenever this process has committed events. Returns a function that removes it.
+add_listener = _readers.add
 
 
 @dataclass
@@ -51,7 +56,7 @@ class Recorder:
             with connection().cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ORDER_LOCK])
         rows.insert(self.pending)
-        on_commit(notifications.notify_readers)
+        on_commit(_readers.notify)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest
 
+from windlass.database.read_only_admin import ReadOnly
 from windlass.files.models import (
     Blob,
     FileAsset,
@@ -20,29 +21,18 @@ from windlass.files.models import (
 )
 
 
-class _ReadOnly:
-    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-
-class RenditionInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
+class RenditionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
     model = Rendition
     fields = ["name", "kind", "mime_type", "size", "width", "height", "store", "key"]
 
 
-class StepRunInline(_ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
+class StepRunInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # takes no parameter at run time
     model = StepRun
     fields = ["run", "stage", "step", "state", "seconds", "detail"]
 
 
 @admin.register(FileAsset)
-class FileAssetAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class FileAssetAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["original_filename", "owner", "status", "mime_type", "size", "profile", "created_at", "trash_until"]
     list_filter = ["status", "profile", "created_at", ("trashed_at", admin.EmptyFieldListFilter)]
     search_fields = ["id", "original_filename", "owner", "reference", "checksum"]
@@ -52,7 +42,7 @@ class FileAssetAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
 
 
 @admin.register(UploadSession)
-class UploadSessionAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class UploadSessionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["id", "filename", "owner", "dialect", "status", "offset", "size", "lease_holder", "expires_at"]
     list_filter = ["status", "dialect", "profile"]
     search_fields = ["id", "filename", "owner", "reference"]
@@ -60,7 +50,7 @@ class UploadSessionAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(UploadChunk)
-class UploadChunkAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class UploadChunkAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["id", "session", "index", "size", "state", "claim_holder", "claim_until"]
     list_filter = ["state"]
     search_fields = ["session__id"]
@@ -96,7 +86,7 @@ class OwnerAccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes no
 
 
 @admin.register(Blob)
-class BlobAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class BlobAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["key", "store", "owner", "size", "references", "created_at", "verified_at", "damage", "damaged_at"]
     list_filter = ["store", "damage", ("damaged_at", admin.EmptyFieldListFilter)]
     search_fields = ["key", "owner", "sha256"]
@@ -104,7 +94,7 @@ class BlobAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes
 
 
 @admin.register(RetainedObject)
-class RetainedObjectAdmin(_ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
+class RetainedObjectAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # takes no parameter at run time
     list_display = ["key", "store", "size", "until"]
     list_filter = ["store"]
     search_fields = ["key"]

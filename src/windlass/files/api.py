@@ -3,9 +3,7 @@
 from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
-    OwedStep,
     StepOutcome,
-    StepPlan,
     StoredRendition,
     expired_files,
     files_to_release,
@@ -43,11 +41,7 @@ from windlass.files.chunks import (
     received_chunk_count,
     received_chunks,
     release_chunk,
-    release_chunk_claims,
-    renew_chunk_claims,
-    request_chunk,
     start_assembly,
-    unrequested_chunks,
 )
 from windlass.files.concatenation import (
     concatenations_of,
@@ -61,16 +55,13 @@ from windlass.files.concatenation import (
 )
 from windlass.files.deduplication import find_duplicate, merge_duplicates
 from windlass.files.deletion import (
-    CleanedUploads,
     bytes_freed_by,
     clean_up_uploads,
-    delete_ended_uploads,
     delete_file,
     delete_orphans,
     delete_orphans_in_all_stores,
     delete_renditions_except,
     end_upload,
-    expire_uploads,
     release_file,
 )
 from windlass.files.direct_uploads import (
@@ -99,6 +90,8 @@ from windlass.files.integrity import (
     selected_bytes,
 )
 from windlass.files.leases import (
+    CHUNK_CLAIMS,
+    UPLOAD_LEASES,
     Lease,
     LeaseLost,
     UploadCompleted,
@@ -106,20 +99,14 @@ from windlass.files.leases import (
     lease_of,
     leased_upload,
     release_lease,
-    release_leases,
-    renew_leases,
-    request_lease,
     reserve_for_lease,
     take_lease,
-    unrequested_leases,
 )
-from windlass.files.media_rules import MediaRules
 from windlass.files.models import Blob, FileAsset, Rendition, StepRun, UploadSession
 from windlass.files.move import (
     Movable,
     MoveConflict,
     MoveSelection,
-    ObjectRetention,
     end_retention,
     extend_retention,
     is_in_processing,
@@ -131,7 +118,7 @@ from windlass.files.move import (
     retain_object,
 )
 from windlass.files.processing_record import ProcessingRecord
-from windlass.files.profiles import Profile, profile, profiles
+from windlass.files.profiles import MediaRules, Profile, profile, profiles
 from windlass.files.quota import Usage, quota_owners, quota_usage, recount_quota, set_quota_limits
 from windlass.files.retention import restorable_until
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, StepState, UploadStatus
@@ -151,13 +138,14 @@ from windlass.files.uploads import (
 )
 
 __all__ = [
+    "CHUNK_CLAIMS",
     "FACT_COLUMNS",
     "UNFINISHED_UPLOADS",
+    "UPLOAD_LEASES",
     "Blob",
     "ChunkClaim",
     "ClaimLost",
     "ClaimedChunk",
-    "CleanedUploads",
     "Damage",
     "FileAsset",
     "FileStatus",
@@ -170,14 +158,11 @@ __all__ = [
     "MoveConflict",
     "MoveSelection",
     "NewUpload",
-    "ObjectRetention",
-    "OwedStep",
     "ProcessingRecord",
     "Profile",
     "ReceivedChunk",
     "Rendition",
     "StepOutcome",
-    "StepPlan",
     "StepRun",
     "StepState",
     "StoredObject",
@@ -203,7 +188,6 @@ __all__ = [
     "create_upload",
     "damaged_blobs",
     "defer_direct_upload_check",
-    "delete_ended_uploads",
     "delete_file",
     "delete_objects",
     "delete_orphans",
@@ -215,7 +199,6 @@ __all__ = [
     "end_retention",
     "end_upload",
     "expire_partial_uploads",
-    "expire_uploads",
     "expired_files",
     "expired_uploads",
     "extend_direct_upload",
@@ -263,18 +246,12 @@ __all__ = [
     "record_stored_bytes",
     "recount_quota",
     "release_chunk",
-    "release_chunk_claims",
     "release_file",
     "release_lease",
-    "release_leases",
     "reload_blob",
     "remove_expired_objects",
     "renditions_of_blob",
-    "renew_chunk_claims",
-    "renew_leases",
     "repair_reference_counts",
-    "request_chunk",
-    "request_lease",
     "require_intact",
     "require_living",
     "reserve_for_lease",
@@ -294,8 +271,6 @@ __all__ = [
     "trash_totals",
     "trashed_files",
     "unfinished_concatenations",
-    "unrequested_chunks",
-    "unrequested_leases",
     "uploads_by_id",
     "visible_files",
 ]

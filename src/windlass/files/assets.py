@@ -29,14 +29,6 @@ class IllegalTransition(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class StepPlan:
-    """A planned step, recorded before it runs."""
-
-    stage: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class StepOutcome:
     """How a step ended. ``facts`` are merged into the record."""
 
@@ -99,15 +91,17 @@ def load_file(file_id: uuid.UUID) -> FileAsset | None:
 
 def expired_files() -> QuerySet[FileAsset]:
     """Files to delete now, because of their profile or because their time in the trash is over."""
-    over = Q(expires_at__lt=now()) | Q(trash_until__lt=now())
-    return FileAsset.objects.select_related("blob").filter(over).order_by("trash_until", "expires_at")
+    return FileAsset.objects.select_related("blob").filter(_is_expired()).order_by("trash_until", "expires_at")
 
 
 def files_to_release() -> QuerySet[FileAsset]:
     """Files to release now because of their profile, in the trash or not, that are not to be deleted yet."""
     due = FileAsset.objects.select_related("blob").filter(release_at__lt=now())
-    expired = Q(expires_at__lt=now()) | Q(trash_until__lt=now())
-    return due.exclude(expired).exclude(status=FileStatus.RELEASED).order_by("release_at")
+    return due.exclude(_is_expired()).exclude(status=FileStatus.RELEASED).order_by("release_at")
+
+
+def _is_expired() -> Q:
+    return Q(expires_at__lt=now()) | Q(trash_until__lt=now())
 
 
 def find_original_file(asset: FileAsset, sha256: str) -> uuid.UUID | None:
@@ -195,15 +189,5 @@ def owed_steps(steps: Iterable[str], *, after: int, at_most: int) -> Sequence[Ow
 
 def start_new_run(recorder: Recorder, asset: FileAsset) -> None:
     """Process the file from the start again. Raises IllegalTransition during a run and after release."""
-    change_status(
-        recorder,
-        asset,
-        FileStatus.PENDING,
-        of=ENDED_FILES,
-        run=asset.run + 1,
-        progress=0,
-        stage="",
-        message="",
-        gate_passed=False,
-        rejection=None,
-    )
+    unprocessed = {"progress": 0, "stage": "", "message": "", "gate_passed": False, "rejection": None}
+    change_status(recorder, asset, FileStatus.PENDING, of=ENDED_FILES, run=asset.run + 1, **unprocessed)

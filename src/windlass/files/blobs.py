@@ -39,11 +39,11 @@ class StoredObject:
 
 def delete_objects(unnamed: Iterable[StoredObject]) -> None:
     """Delete objects that no row names any more. What cannot be deleted is left to the sweep."""
-    for found in unnamed:
+    for each in unnamed:
         try:
-            store(found.store).delete(found.key)
+            store(each.store).delete(each.key)
         except StoreError as error:
-            log.warning("object.left_behind", store=found.store, key=found.key, reason=str(error))
+            log.warning("object.left_behind", store=each.store, key=each.key, reason=str(error))
 
 
 def drop_reference(asset: FileAsset) -> list[StoredObject]:
@@ -70,13 +70,13 @@ def share_blob(asset: FileAsset, twin: Blob) -> list[StoredObject]:
     if blob_id is None or blob_id == twin.id:
         return []
     locked = Blob.objects.select_for_update().filter(id__in=[blob_id, twin.id]).order_by("id")
-    found = {blob.id: blob for blob in locked}
-    if len(found) < 2 or not _have_same_content(found[blob_id], found[twin.id]):
+    by_id = {blob.id: blob for blob in locked}
+    if len(by_id) < 2 or not _have_same_content(by_id[blob_id], by_id[twin.id]):
         return []
     if not Blob.objects.filter(id=twin.id, references__gte=1).update(references=F("references") + 1):
         return []
-    FileAsset.objects.filter(id=asset.id).update(blob=found[twin.id])
-    asset.blob = found[twin.id]
+    FileAsset.objects.filter(id=asset.id).update(blob=by_id[twin.id])
+    asset.blob = by_id[twin.id]
     return _decrement(blob_id)
 
 
@@ -109,8 +109,8 @@ def stores_in_use() -> tuple[str, ...]:
 
 def store_of_file(asset: FileAsset) -> str:
     """Return the store for the file's renditions, which is that of its bytes."""
-    found = Blob.objects.filter(files=asset.id).values_list("store", flat=True).first()
-    return found or default_name()
+    name = Blob.objects.filter(files=asset.id).values_list("store", flat=True).first()
+    return name or default_name()
 
 
 def open_blob(blob: Blob) -> BinaryIO:
@@ -128,15 +128,14 @@ def open_blob(blob: Blob) -> BinaryIO:
 
 def has_moved(row: Blob | Rendition) -> bool:
     """Whether the bytes were moved since the row was read; if so, update its ``store`` and ``key``."""
-    found = type(row).objects.filter(id=row.id).values_list("store", "key").first()
-    if found is None or found == (row.store, row.key):
+    location = type(row).objects.filter(id=row.id).values_list("store", "key").first()
+    if location is None or location == (row.store, row.key):
         return False
-    row.store, row.key = found
+    row.store, row.key = location
     return True
 
 
 def _lock_file(asset: FileAsset) -> uuid.UUID | None:
-    """Lock the file's row; return the id of its blob."""
     rows = FileAsset.objects.select_for_update().filter(id=asset.id)
     return rows.values_list("blob_id", flat=True).first()
 
@@ -154,10 +153,10 @@ def _decrement(blob_id: uuid.UUID) -> list[StoredObject]:
     return [StoredObject(unused.store, unused.key)]
 
 
-def _repair_reference_count(found: Blob) -> bool:
+def _repair_reference_count(counted: Blob) -> bool:
     """Whether the blob was deleted."""
     with atomic():
-        blob = Blob.objects.select_for_update().filter(id=found.id).first()
+        blob = Blob.objects.select_for_update().filter(id=counted.id).first()
         if blob is None:
             return False
         count = blob.files.count()

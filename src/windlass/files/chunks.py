@@ -4,16 +4,16 @@ claim of its own, and a received chunk never changes."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 
 from windlass.events.api import recording
 from windlass.files import uploads
-from windlass.files.leases import Lease, lease_of
+from windlass.files.leases import CHUNK_CLAIMS, UPLOAD_LEASES, Lease, lease_of
 from windlass.files.models import UploadChunk, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS, ChunkState, UploadStatus
 from windlass.kernel.chunk_layout import ChunkLayout
@@ -48,7 +48,6 @@ class ClaimedChunk:
 
 
 def chunk_layout(session: UploadSession) -> ChunkLayout:
-    """Return the chunk layout of a chunked session."""
     assert session.size is not None
     assert session.chunk_size is not None
     return ChunkLayout(session.size, session.chunk_size)
@@ -65,10 +64,8 @@ def claim_chunk(
         UploadChunk.objects.bulk_create([UploadChunk(session=session, index=index, size=size)], ignore_conflicts=True)
     moment = now()
     until = moment + timedelta(seconds=seconds)
-    free = Q(claim_holder="") | Q(claim_until__lt=moment)
-    taken = rows.filter(free, state=ChunkState.CLAIMED).update(
-        claim_holder=holder, claim_epoch=F("claim_epoch") + 1, claim_until=until, claim_wanted=False
-    )
+    free = rows.filter(CHUNK_CLAIMS.is_free(moment), state=ChunkState.CLAIMED)
+    taken = free.update(**CHUNK_CLAIMS.taken(holder, until))
     row = rows.get()
     if row.state == ChunkState.RECEIVED:
         return ReceivedChunk(row.sha256 or "")
@@ -76,7 +73,7 @@ def claim_chunk(
 
 
 def accept_chunk(
-    held: ChunkClaim,
+    claim: ChunkClaim,
     session: UploadSession,
     size: int,
     sha256: str,
@@ -90,49 +87,20 @@ def accept_chunk(
         counted = UploadSession.objects.filter(id=session.id, status=UploadStatus.ACTIVE).update(
             offset=F("offset") + size, expires_at=moment + timedelta(hours=ttl_hours), updated_at=moment
         )
-        kept = UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
-            state=ChunkState.RECEIVED,
-            sha256=sha256,
-            store_state=store_state or {},
-            claim_holder="",
-            claim_until=None,
-            claim_wanted=False,
+        accepted = UploadChunk.objects.filter(id=claim.id, claim_epoch=claim.epoch, state=ChunkState.CLAIMED).update(
+            state=ChunkState.RECEIVED, sha256=sha256, store_state=store_state or {}, **CHUNK_CLAIMS.released()
         )
-        if not counted or not kept:
-            raise ClaimLost(str(held.id))
+        if not counted or not accepted:
+            raise ClaimLost(str(claim.id))
 
 
-def release_chunk(held: ChunkClaim) -> None:
+def release_chunk(claim: ChunkClaim) -> None:
     """Release the claim of a chunk that was not received."""
-    UploadChunk.objects.filter(id=held.id, claim_epoch=held.epoch, state=ChunkState.CLAIMED).update(
-        claim_holder="", claim_until=None, claim_wanted=False
-    )
-
-
-def request_chunk(chunk: ClaimedChunk) -> None:
-    """Ask the holder of the claim, in any process, to release it if its client has gone silent."""
-    UploadChunk.objects.filter(id=chunk.id).exclude(claim_holder="").update(claim_wanted=True)
-
-
-def unrequested_chunks(holder: str) -> Collection[uuid.UUID]:
-    """Return the chunks that ``holder`` still claims and nobody has requested."""
-    return set(UploadChunk.objects.filter(claim_holder=holder, claim_wanted=False).values_list("id", flat=True))
-
-
-def renew_chunk_claims(holder: str, seconds: float) -> int:
-    """Renew every claim of this holder by one statement; return how many."""
-    return UploadChunk.objects.filter(claim_holder=holder).update(claim_until=now() + timedelta(seconds=seconds))
-
-
-def release_chunk_claims(holder: str) -> int:
-    """Release and fence every claim of a process that has just started under this name; return how many."""
-    return UploadChunk.objects.filter(claim_holder=holder).update(
-        claim_holder="", claim_until=None, claim_epoch=F("claim_epoch") + 1
-    )
+    claimed = UploadChunk.objects.filter(id=claim.id, claim_epoch=claim.epoch, state=ChunkState.CLAIMED)
+    claimed.update(**CHUNK_CLAIMS.released())
 
 
 def received_chunks(session: UploadSession) -> Sequence[int]:
-    """Return the indexes of the received chunks, in order."""
     return list(_received(session.id).order_by("index").values_list("index", flat=True))
 
 
@@ -154,22 +122,15 @@ def contiguous_chunk_count(upload_id: uuid.UUID, known: int, *, at_most: int = 2
 
 
 def chunk_store_states(session: UploadSession) -> list[dict[str, Any]]:
-    """Return the store's state of each received chunk, in order."""
     return list(_received(session.id).order_by("index").values_list("store_state", flat=True))
 
 
 def start_assembly(session: UploadSession, holder: str, seconds: float) -> Lease | None:
     """Mark a session whose chunks are all received as assembling; return its lease, None if another holds it."""
     moment = now()
-    free = Q(lease_holder="") | Q(lease_until__lt=moment)
-    taken = UploadSession.objects.filter(free, id=session.id, status__in=UNFINISHED_UPLOADS).update(
-        status=UploadStatus.ASSEMBLING,
-        lease_holder=holder,
-        lease_epoch=F("lease_epoch") + 1,
-        lease_until=moment + timedelta(seconds=seconds),
-        lease_wanted=False,
-        updated_at=moment,
-    )
+    lease = UPLOAD_LEASES.taken(holder, moment + timedelta(seconds=seconds))
+    free = UploadSession.objects.filter(UPLOAD_LEASES.is_free(moment), id=session.id, status__in=UNFINISHED_UPLOADS)
+    taken = free.update(status=UploadStatus.ASSEMBLING, updated_at=moment, **lease)
     session.refresh_from_db()
     return lease_of(session) if taken else None
 

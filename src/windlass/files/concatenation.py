@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError
-from django.db.models import Q
 
 from windlass.files import uploads
+from windlass.files.leases import UPLOAD_LEASES
 from windlass.files.models import UploadSession
 from windlass.files.states import UploadStatus
 from windlass.files.uploads import NewUpload
@@ -22,14 +22,14 @@ PARTS_RETENTION_HOURS = 1.0
 
 def find_concatenation(concat_key: str) -> UploadSession | None:
     """Return the upload of the same owner, parts and metadata, if it exists and has not expired."""
-    found = UploadSession.objects.filter(
+    existing = UploadSession.objects.filter(
         concat_key=concat_key, status__in=[UploadStatus.ACTIVE, UploadStatus.COMPLETED]
     ).first()
-    if found is not None and found.status == UploadStatus.ACTIVE and found.expires_at <= now():
+    if existing is not None and existing.status == UploadStatus.ACTIVE and existing.expires_at <= now():
         # The sweep deletes its object: this runs inside transactions.
-        uploads.mark_upload_ended(found.id, UploadStatus.EXPIRED)
+        uploads.mark_upload_ended(existing.id, UploadStatus.EXPIRED)
         return None
-    return found
+    return existing
 
 
 def create_concatenation(
@@ -49,8 +49,8 @@ def living_partial_uploads(ids: Iterable[uuid.UUID]) -> list[UploadSession] | No
     wanted = list(ids)
     distinct = set(wanted)
     alive = UploadSession.objects.filter(id__in=distinct, status=UploadStatus.ACTIVE, expires_at__gt=now())
-    found = {session.id: session for session in alive if session.is_partial}
-    return [found[each] for each in wanted] if found.keys() >= distinct else None
+    by_id = {session.id: session for session in alive if session.is_partial}
+    return [by_id[part_id] for part_id in wanted] if by_id.keys() >= distinct else None
 
 
 def uploads_by_id(ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, UploadSession]:
@@ -65,17 +65,16 @@ def is_complete_partial(part: UploadSession) -> bool:
 def concatenations_of(part: UploadSession) -> Sequence[uuid.UUID]:
     """Return the unfinished uploads that this one is a part of."""
     unfinished = UploadSession.objects.filter(owner=part.owner, status=UploadStatus.ACTIVE, parts__isnull=False)
-    return [found for found, parts in unfinished.values_list("id", "parts") if str(part.id) in (parts or ())]
+    return [upload_id for upload_id, parts in unfinished.values_list("id", "parts") if str(part.id) in (parts or ())]
 
 
 def unfinished_concatenations() -> Sequence[uuid.UUID]:
     """Return unfinished uploads made of others that nobody is concatenating, at most 100."""
     moment = now()
-    idle = Q(lease_holder="") | Q(lease_until__lt=moment)
-    found = UploadSession.objects.filter(
-        idle, status=UploadStatus.ACTIVE, parts__isnull=False, expires_at__gt=moment
+    abandoned = UploadSession.objects.filter(
+        UPLOAD_LEASES.is_free(moment), status=UploadStatus.ACTIVE, parts__isnull=False, expires_at__gt=moment
     ).order_by("created_at")
-    return list(found.values_list("id", flat=True)[:100])
+    return list(abandoned.values_list("id", flat=True)[:100])
 
 
 def expire_partial_uploads(ids: Iterable[uuid.UUID]) -> None:

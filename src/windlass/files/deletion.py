@@ -17,7 +17,7 @@ from windlass.events.api import EventType, recording
 from windlass.files import uploads
 from windlass.files.assets import IllegalTransition, change_status
 from windlass.files.blobs import StoredObject, drop_reference, stores_in_use
-from windlass.files.models import Blob, FileAsset, UploadSession
+from windlass.files.models import Blob, FileAsset, Rendition, UploadSession
 from windlass.files.move import is_retained
 from windlass.files.retention import columns_of_released_file
 from windlass.files.states import UNFINISHED_UPLOADS, FileStatus, UploadStatus
@@ -40,15 +40,8 @@ def release_file(asset: FileAsset) -> list[StoredObject]:
         if asset.status == FileStatus.RELEASED:
             return []
         gone = _renditions(asset) + drop_reference(asset)
-        change_status(
-            recorder,
-            asset,
-            FileStatus.RELEASED,
-            blob=None,
-            gate_passed=False,
-            message="",
-            **columns_of_released_file(asset),
-        )
+        columns = {"blob": None, "gate_passed": False, "message": ""} | columns_of_released_file(asset)
+        change_status(recorder, asset, FileStatus.RELEASED, **columns)
         asset.renditions.all().delete()
     return gone
 
@@ -104,10 +97,6 @@ def _expire(session: UploadSession) -> int | None:
 OnChange = Callable[[str, UploadSession, int], None]
 
 
-def _ignore(what: str, session: UploadSession, freed: int) -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class CleanedUploads:
     """How many sessions expired, the bytes that this freed, and how many rows of ended sessions were deleted."""
@@ -118,33 +107,28 @@ class CleanedUploads:
 
 
 def clean_up_uploads(
-    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = _ignore
+    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = lambda what, session, freed: None
 ) -> CleanedUploads:
-    """Expire sessions, and delete the rows of those that ended long ago. Arguments as for ``expire_uploads``."""
-    expired, freed = expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
-    return CleanedUploads(expired, freed, delete_ended_uploads(dry_run=dry_run, on_change=on_change))
-
-
-def expire_uploads(
-    *, idle_hours: float | None = None, dry_run: bool = False, on_change: OnChange = _ignore
-) -> tuple[int, int]:
-    """Expire sessions past their end, or idle for ``idle_hours``. Return (sessions, bytes freed).
+    """Expire sessions past their end, or idle for ``idle_hours``; delete the rows of those that ended long ago.
 
     ``dry_run``: change nothing; the figures are what would be.
     """
+    expired, freed = _expire_uploads(idle_hours=idle_hours, dry_run=dry_run, on_change=on_change)
+    return CleanedUploads(expired, freed, _delete_ended_uploads(dry_run=dry_run, on_change=on_change))
+
+
+def _expire_uploads(*, idle_hours: float | None, dry_run: bool, on_change: OnChange) -> tuple[int, int]:
+    """Return (sessions, bytes freed)."""
     ended = total = 0
     for session in uploads.expired_uploads(idle_hours):
-        if dry_run:
-            freed: int | None = _bytes_of(session)
-        else:
-            freed = _expire(session)
+        freed = _bytes_of(session) if dry_run else _expire(session)
         if freed is not None:
             ended, total = ended + 1, total + freed
             on_change("expired", session, freed)
     return ended, total
 
 
-def delete_ended_uploads(*, dry_run: bool = False, on_change: OnChange = _ignore) -> int:
+def _delete_ended_uploads(*, dry_run: bool, on_change: OnChange) -> int:
     """Delete the rows of sessions that ended more than SESSION_RETENTION_HOURS ago. Return how many."""
     horizon = now() - timedelta(hours=conf.get().session_retention_hours)
     deleted = 0
@@ -199,20 +183,15 @@ def delete_orphans(target: Store, *, older_than_hours: float = 24.0, dry_run: bo
 
 
 def _is_named(store_name: str, key: str) -> bool:
-    """Return whether a row names this object."""
-    from windlass.files.models import Rendition
-
     if _is_being_written(store_name, key):
         return True
     return any(kind.objects.filter(store=store_name, key=key).exists() for kind in (Blob, Rendition))
 
 
 def _is_being_written(store_name: str, key: str) -> bool:
-    """Return whether an active upload or a move of a file writes this object."""
-    if is_retained(store_name, key):
-        return True
-    living = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
-    return living.exists()
+    """Whether an active upload or a move of a file writes this object."""
+    active = UploadSession.objects.filter(store=store_name, store_key=key, status__in=UNFINISHED_UPLOADS)
+    return is_retained(store_name, key) or active.exists()
 
 
 def _renditions(asset: FileAsset) -> list[StoredObject]:

@@ -50,10 +50,10 @@ class VerifySelection:
 
     def blobs(self) -> QuerySet[Any]:
         """Each with ``seen_at``: when it was verified, or else received."""
-        found = Blob.objects.annotate(seen_at=_SEEN).filter(seen_at__lt=self.before, references__gte=1)
+        selected = Blob.objects.annotate(seen_at=_SEEN).filter(seen_at__lt=self.before, references__gte=1)
         named = {"store": self.store, "owner": self.owner, "files__id": self.file_id}
-        found = found.filter(**{name: value for name, value in named.items() if value is not None})
-        return found.filter(damaged_at__isnull=False) if self.damaged else found
+        selected = selected.filter(**{name: value for name, value in named.items() if value is not None})
+        return selected.filter(damaged_at__isnull=False) if self.damaged else selected
 
 
 _SEEN = Coalesce("verified_at", "created_at")
@@ -69,7 +69,6 @@ def require_intact(blob: Blob) -> None:
 
 
 def describe_damage(blob: Blob) -> str:
-    """Describe the damage for clients."""
     what = {Damage.MISSING: "missing", Damage.UNREADABLE: "unreadable"}.get(
         Damage(blob.damage), "not what was received"
     )

@@ -1,4 +1,4 @@
-"""Leases of uploads: columns of the session's row. Each change is one conditional UPDATE, fenced by an epoch."""
+"""Leases of uploads and claims of chunks: columns of the row, fenced by an epoch. Each change is one UPDATE."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from windlass.files import quota
-from windlass.files.models import UploadSession
+from windlass.files.models import UploadChunk, UploadSession
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus
 from windlass.kernel.clock import now
 from windlass.kernel.errors import UploadGone
@@ -23,6 +23,57 @@ class LeaseLost(Exception):
 
 class UploadCompleted(Exception):
     """The upload has become a file, so it cannot be leased any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseColumns:
+    """The columns ``<prefix>_holder``, ``_epoch``, ``_until`` and ``_wanted`` of a table."""
+
+    table: type[UploadSession | UploadChunk]
+    prefix: str
+
+    def is_free(self, moment: datetime) -> Q:
+        """The condition that nobody holds the lease, or it has expired."""
+        return Q(**{f"{self.prefix}_holder": ""}) | Q(**{f"{self.prefix}_until__lt": moment})
+
+    def taken(self, holder: str, until: datetime) -> dict[str, Any]:
+        """The columns of a lease that ``holder`` takes."""
+        return {
+            f"{self.prefix}_holder": holder,
+            f"{self.prefix}_epoch": F(f"{self.prefix}_epoch") + 1,
+            f"{self.prefix}_until": until,
+            f"{self.prefix}_wanted": False,
+        }
+
+    def released(self) -> dict[str, Any]:
+        """The columns of a lease that its holder releases."""
+        return {f"{self.prefix}_holder": "", f"{self.prefix}_until": None, f"{self.prefix}_wanted": False}
+
+    def request(self, row_id: uuid.UUID) -> None:
+        """Ask the holder, in any process, to flush, commit and release the lease."""
+        held = self.table.objects.filter(id=row_id).exclude(**{f"{self.prefix}_holder": ""})
+        held.update(**{f"{self.prefix}_wanted": True})
+
+    def unrequested(self, holder: str) -> Collection[uuid.UUID]:
+        """The rows that ``holder`` still leases and nobody has requested."""
+        held = self._held_by(holder).filter(**{f"{self.prefix}_wanted": False})
+        return set(held.values_list("id", flat=True))
+
+    def renew(self, holder: str, seconds: float) -> int:
+        """Renew every lease of this holder by one statement; return how many."""
+        return self._held_by(holder).update(**{f"{self.prefix}_until": now() + timedelta(seconds=seconds)})
+
+    def release_all(self, holder: str) -> int:
+        """Release and fence every lease of a process that has just started under this name; return how many."""
+        fenced = {f"{self.prefix}_holder": "", f"{self.prefix}_until": None}
+        return self._held_by(holder).update(**fenced, **{f"{self.prefix}_epoch": F(f"{self.prefix}_epoch") + 1})
+
+    def _held_by(self, holder: str) -> QuerySet[Any]:
+        return self.table.objects.filter(**{f"{self.prefix}_holder": holder})
+
+
+UPLOAD_LEASES = LeaseColumns(UploadSession, "lease")
+CHUNK_CLAIMS = LeaseColumns(UploadChunk, "claim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +98,9 @@ def take_lease(upload_id: uuid.UUID, holder: str, seconds: float) -> Lease | Non
     Raises UploadCompleted, UploadGone.
     """
     moment = now()
-    free = Q(lease_holder="") | Q(lease_until__lt=moment)
-    taken = UploadSession.objects.filter(free, id=upload_id, status=UploadStatus.ACTIVE, expires_at__gt=moment).update(
-        lease_holder=holder,
-        lease_epoch=F("lease_epoch") + 1,
-        lease_until=moment + timedelta(seconds=seconds),
-        lease_wanted=False,
+    free = UploadSession.objects.filter(UPLOAD_LEASES.is_free(moment), id=upload_id, status=UploadStatus.ACTIVE)
+    taken = free.filter(expires_at__gt=moment).update(
+        **UPLOAD_LEASES.taken(holder, moment + timedelta(seconds=seconds))
     )
     session = UploadSession.objects.filter(id=upload_id).first()
     if session is not None and session.status == UploadStatus.COMPLETED:
@@ -68,22 +116,16 @@ def leased_upload(lease: Lease) -> UploadSession | None:
 
 
 def lease_of(session: UploadSession) -> Lease:
-    """Return the lease of a leased session."""
+    until = session.lease_until or now()
     return Lease(
-        session.id,
-        session.lease_epoch,
-        session.offset,
-        session.size,
-        session.store_key,
-        session.store_state,
-        session.lease_until or now(),
+        session.id, session.lease_epoch, session.offset, session.size, session.store_key, session.store_state, until
     )
 
 
 def release_lease(lease: Lease, reserved: int | None = None) -> None:
     """Release the lease. ``reserved``: the quota reservation to go back to, for an upload of unknown length."""
     released = UploadSession.objects.filter(id=lease.upload_id, lease_epoch=lease.epoch, lease_until__isnull=False)
-    changed = released.update(lease_holder="", lease_until=None, lease_wanted=False)
+    changed = released.update(**UPLOAD_LEASES.released())
     if changed and reserved is not None and lease.size is None:
         quota.restore_reservation(lease.upload_id, reserved)
 
@@ -94,29 +136,7 @@ def reserve_for_lease(lease: Lease, size: int) -> None:
     Call it in a transaction. Raises LeaseLost, QuotaExceeded.
     """
     update_leased(lease, {"updated_at": now()})
-    quota.reserve_at_least(lease.upload_id, size)
-
-
-def request_lease(upload_id: uuid.UUID) -> None:
-    """Ask the holder, in any process, to flush, commit and release the lease."""
-    UploadSession.objects.filter(id=upload_id).exclude(lease_holder="").update(lease_wanted=True)
-
-
-def unrequested_leases(holder: str) -> Collection[uuid.UUID]:
-    """Return the uploads that ``holder`` still leases and nobody has requested."""
-    return set(UploadSession.objects.filter(lease_holder=holder, lease_wanted=False).values_list("id", flat=True))
-
-
-def renew_leases(holder: str, seconds: float) -> int:
-    """Renew every lease of this holder by one statement; return how many."""
-    return UploadSession.objects.filter(lease_holder=holder).update(lease_until=now() + timedelta(seconds=seconds))
-
-
-def release_leases(holder: str) -> int:
-    """Release and fence every lease of a process that has just started under this name; return how many."""
-    return UploadSession.objects.filter(lease_holder=holder).update(
-        lease_holder="", lease_until=None, lease_epoch=F("lease_epoch") + 1
-    )
+    quota.reserve(lease.upload_id, size, may_decrease=False)
 
 
 def commit_offset(
@@ -138,10 +158,10 @@ def commit_offset(
     if size is not None:
         values["size"] = size
     if release:
-        values |= {"lease_holder": "", "lease_until": None, "lease_wanted": False}
+        values |= UPLOAD_LEASES.released()
     update_leased(lease, values)
     if lease.size is None:
-        (quota.reserve_exactly if release else quota.reserve_at_least)(lease.upload_id, max(offset, size or 0))
+        quota.reserve(lease.upload_id, max(offset, size or 0), may_decrease=release)
     return expires_at
 
 

@@ -269,7 +269,7 @@ class UploadSession(models.Model):
                 fields=["concat_key"],
                 name="upload_joined_once",
                 condition=~models.Q(concat_key="") & models.Q(status__in=["active", "completed"]),
-            ),
+            )
         ]
 
     def __str__(self) -> str:

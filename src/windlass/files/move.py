@@ -46,10 +46,10 @@ class MoveSelection:
     def files(self) -> dict[str, Any]:
         """Return the conditions on their files, as arguments of ``filter``."""
         named = {"profile": self.profile, "owner": self.owner, "reference": self.reference}
-        found: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        conditions: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
         if self.older_than_days:
-            found["created_at__lt"] = now() - timedelta(days=self.older_than_days)
-        return found
+            conditions["created_at__lt"] = now() - timedelta(days=self.older_than_days)
+        return conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ class Movable:
 
 def move_totals(selection: MoveSelection) -> dict[str, tuple[int, int, int]]:
     """Return (files, renditions, bytes of both) to move, by store."""
-    found: dict[str, list[int]] = {}
+    totals: dict[str, list[int]] = {}
     for position, rows in enumerate((_blobs(selection), _renditions(selection))):
         counted = rows.order_by().values_list("store").annotate(count=Count("id"), bytes=Sum("size"))
         for name, count, size in counted:
-            figures = found.setdefault(name, [0, 0, 0])
+            figures = totals.setdefault(name, [0, 0, 0])
             figures[position] += count
             figures[2] += size
-    return {name: (figures[0], figures[1], figures[2]) for name, figures in sorted(found.items())}
+    return {name: (figures[0], figures[1], figures[2]) for name, figures in sorted(totals.items())}
 
 
 def objects_to_move(selection: MoveSelection) -> Iterator[Movable]:

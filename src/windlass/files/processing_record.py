@@ -16,7 +16,6 @@ from windlass.files.assets import (
     FACT_COLUMNS,
     IllegalTransition,
     StepOutcome,
-    StepPlan,
     StoredRendition,
     outcome_event,
     steps_of_file,
@@ -44,18 +43,13 @@ class ProcessingRecord:
         self._events: list[tuple[EventType, dict[str, Any]]] = []
         self._digest: str | None = None
 
-    def add_steps(self, planned: Iterable[StepPlan]) -> None:
-        """Add the planned steps that have no row yet, as pending."""
-        for step in planned:
-            if step.name not in self.steps:
-                row = StepRun(
-                    file_id=self.asset.id,
-                    run=self.asset.run,
-                    stage=step.stage,
-                    step=step.name,
-                    position=len(self.steps),
-                )
-                self.steps[step.name] = self._changed_steps[step.name] = row
+    def add_steps(self, planned: Iterable[tuple[str, str]]) -> None:
+        """Add the planned steps, as stage and name, that have no row yet, as pending."""
+        for stage, name in planned:
+            if name not in self.steps:
+                of_file = {"file_id": self.asset.id, "run": self.asset.run}
+                row = StepRun(**of_file, stage=stage, step=name, position=len(self.steps))
+                self.steps[name] = self._changed_steps[name] = row
 
     def start_stage(self, stage: str) -> None:
         """Set the stage; a pending file becomes processing."""
@@ -157,13 +151,9 @@ class ProcessingRecord:
             return
         fields = ["kind", "mime_type", "store", "key", "size", "width", "height"]
         latest = {rendition.name: rendition for rendition in self._renditions}
+        of_file = {"file_id": self.asset.id, "run": self.asset.run}
         added = [
-            Rendition(
-                file_id=self.asset.id,
-                name=rendition.name,
-                run=self.asset.run,
-                **{name: getattr(rendition, name) for name in fields},
-            )
+            Rendition(**of_file, **{name: getattr(rendition, name) for name in ("name", *fields)})
             for rendition in latest.values()
         ]
         rows.insert(added, unique=("file", "name"), replace=(*fields, "run"))

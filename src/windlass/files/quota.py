@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, Sum, Value
+from django.db.models import Count, F, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from windlass import conf
@@ -51,14 +51,6 @@ class Usage:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """The difference between an account and the rows: ``too_much`` by counter, without zeros."""
-
-    owner: str
-    too_much: dict[str, int]
-
-
 def change_account(owner: str, **by: int) -> None:
     """Add figures such as ``bytes_reserved=10`` to the owner's account, in the transaction that wrote what they count.
 
@@ -76,14 +68,21 @@ def change_account(owner: str, **by: int) -> None:
         if not any(_defaults().values()):
             return
         if _open_account(owner):  # its count includes what was written just now
-            _require_within_limits(owner, more)
+            error = _exceeded(quota_usage(owner), more, counted=True)
+            if error is not None:
+                raise error
             return
-    within_limits = _with_limits(rows)
+    most = {f"{kind}_most": Coalesce(f"{kind}_limit", Value(limit)) for kind, limit in _defaults().items()}
+    within_limits = rows.annotate(**most)
     for kind, number in more.items():
         taken = F(f"{kind}_used") + F(f"{kind}_reserved") + number
         within_limits = within_limits.filter(Q(**{f"{kind}_most": 0}) | Q(**{f"{kind}_most__gte": taken}))
     if not within_limits.update(**changes):
-        raise _exceeded(quota_usage(owner), more)
+        usage = quota_usage(owner)
+        freed_meanwhile = QuotaExceeded(
+            "bytes", limit=usage.bytes.limit or 0, used=usage.bytes.used, requested=more.get("bytes", 0)
+        )
+        raise _exceeded(usage, more) or freed_meanwhile
 
 
 def metadata_size(session: UploadSession) -> int:
@@ -100,16 +99,11 @@ def reserve_upload(session: UploadSession) -> None:
     change_account(session.owner, bytes_reserved=session.reserved, files_reserved=_files_of(session))
 
 
-def reserve_at_least(upload_id: uuid.UUID, size: int) -> None:
-    """Raise the reservation of an upload of unknown length to ``size``. The caller has locked its row."""
+def reserve(upload_id: uuid.UUID, size: int, *, may_decrease: bool) -> None:
+    """Set the reservation of an upload of unknown length for ``size`` bytes of content. Its row is locked."""
     session = _load_reservation(upload_id)
-    _set_reservation(session, max(session.reserved, size + metadata_size(session)))
-
-
-def reserve_exactly(upload_id: uuid.UUID, size: int) -> None:
-    """Set the reservation of an upload of unknown length to the ``size`` that is stored. Its row is locked."""
-    session = _load_reservation(upload_id)
-    _set_reservation(session, size + metadata_size(session))
+    needed = size + metadata_size(session)
+    _set_reservation(session, needed if may_decrease else max(session.reserved, needed))
 
 
 def restore_reservation(upload_id: uuid.UUID, reserved: int) -> None:
@@ -146,7 +140,6 @@ def release_upload(session: UploadSession) -> None:
 
 
 def quota_usage(owner: str) -> Usage:
-    """Return the usage and the limits of an owner."""
     account = OwnerAccount.objects.filter(owner=owner).first()
     counted = _counted(owner) if account is None else {name: getattr(account, name) for name in _COUNTED}
     most = _defaults()
@@ -172,12 +165,11 @@ def set_quota_limits(owner: str, **limits: int | None) -> Usage:
 
 
 def quota_owners() -> Iterator[str]:
-    """Return the owners that have an account."""
     return OwnerAccount.objects.order_by("owner").values_list("owner", flat=True).iterator()
 
 
-def recount_quota(owner: str, *, dry_run: bool = False) -> Drift | None:
-    """Correct the account from the rows; return the difference, None if there was none.
+def recount_quota(owner: str, *, dry_run: bool = False) -> dict[str, int]:
+    """Correct the account from the rows; return by counter how much too high it was, without zeros.
 
     Every change of the owner's rows changes the account in the same transaction. So while the account is locked here,
     no other transaction has uncommitted changes of the rows that are counted.
@@ -185,14 +177,14 @@ def recount_quota(owner: str, *, dry_run: bool = False) -> Drift | None:
     with atomic():
         account = OwnerAccount.objects.select_for_update().filter(owner=owner).first()
         if account is None:
-            return None
+            return {}
         right = _counted(owner)
         wrong = {
             name: getattr(account, name) - right[name] for name in _COUNTED if getattr(account, name) != right[name]
         }
         if wrong and not dry_run:
             OwnerAccount.objects.filter(owner=owner).update(**right)
-    return Drift(owner, wrong) if wrong else None
+    return wrong
 
 
 def _defaults() -> dict[str, int]:
@@ -204,21 +196,15 @@ def _files_of(session: UploadSession) -> int:
     return 0 if session.is_partial else 1
 
 
-def _with_limits(rows: QuerySet[OwnerAccount]) -> QuerySet[Any]:
-    most = {f"{kind}_most": Coalesce(f"{kind}_limit", Value(limit)) for kind, limit in _defaults().items()}
-    return rows.annotate(**most)
-
-
 def _open_account(owner: str) -> bool:
     """Create and count the account. False if it exists already."""
-    _, made = OwnerAccount.objects.get_or_create(owner=owner)
-    if made:
+    _, created = OwnerAccount.objects.get_or_create(owner=owner)
+    if created:
         OwnerAccount.objects.filter(owner=owner).update(**_counted(owner))
-    return made
+    return created
 
 
 def _counted(owner: str) -> dict[str, int]:
-    """Count the rows of the owner."""
     counted = Sum(F("size") + F("metadata_size"))
     kept = FileAsset.objects.filter(owner=owner, blob__isnull=False).aggregate(size=counted, count=Count("id"))
     under_way = UploadSession.objects.filter(owner=owner, status__in=UNFINISHED_UPLOADS)
@@ -231,19 +217,11 @@ def _counted(owner: str) -> dict[str, int]:
     }
 
 
-def _require_within_limits(owner: str, more: dict[str, int]) -> None:
-    now = quota_usage(owner)
+def _exceeded(usage: Usage, more: dict[str, int], *, counted: bool = False) -> QuotaExceeded | None:
+    """The error for an increase beyond a limit. ``counted``: the increase is included in the figures already."""
     for kind in more:
-        amount: Amount = getattr(now, kind)
-        if amount.limit is not None and amount.used + amount.reserved > amount.limit:
-            raise _exceeded(now, more, counted=True)
-
-
-def _exceeded(now: Usage, more: dict[str, int], *, counted: bool = False) -> QuotaExceeded:
-    """``counted``: the increase is included in the figures already."""
-    for kind in more:
-        amount: Amount = getattr(now, kind)
+        amount: Amount = getattr(usage, kind)
         taken = amount.used + amount.reserved - (more[kind] if counted else 0)
         if amount.limit is not None and taken + more[kind] > amount.limit:
             return QuotaExceeded(kind, limit=amount.limit, used=taken, requested=more[kind])
-    return QuotaExceeded("bytes", limit=now.bytes.limit or 0, used=now.bytes.used, requested=more.get("bytes", 0))
+    return None

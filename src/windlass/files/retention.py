@@ -15,7 +15,6 @@ from windlass.kernel.clock import now
 
 
 def columns_of_new_file(profile: str) -> dict[str, Any]:
-    """Retention columns of a new record."""
     rules = profiles().get(profile)
     days = {"expires_at": rules.retention_days, "release_at": rules.release_after_days} if rules else {}
     return {name: now() + timedelta(days=count) for name, count in days.items() if count}

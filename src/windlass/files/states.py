@@ -47,10 +47,10 @@ class StepState(models.TextChoices):
     FAILED = "failed"  # failed, with the reason
 
 
-_ENDED_UPLOADS = frozenset({UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED})
+_ENDED_UPLOADS = (UploadStatus.COMPLETED, UploadStatus.FAILED, UploadStatus.CANCELLED, UploadStatus.EXPIRED)
 UPLOAD_TRANSITIONS: Mapping[UploadStatus, frozenset[UploadStatus]] = {
-    UploadStatus.ACTIVE: _ENDED_UPLOADS | {UploadStatus.ASSEMBLING},
-    UploadStatus.ASSEMBLING: _ENDED_UPLOADS,
+    UploadStatus.ACTIVE: frozenset({*_ENDED_UPLOADS, UploadStatus.ASSEMBLING}),
+    UploadStatus.ASSEMBLING: frozenset(_ENDED_UPLOADS),
     **dict.fromkeys(_ENDED_UPLOADS, frozenset()),
 }
 
@@ -70,10 +70,8 @@ FILE_TRANSITIONS: Mapping[FileStatus, frozenset[FileStatus]] = {
 
 
 def upload_statuses_before(target: UploadStatus) -> list[UploadStatus]:
-    """The statuses that may change to ``target``."""
     return [status for status, targets in UPLOAD_TRANSITIONS.items() if target in targets]
 
 
 def file_statuses_before(target: FileStatus) -> list[FileStatus]:
-    """The statuses that may change to ``target``."""
     return [status for status, targets in FILE_TRANSITIONS.items() if target in targets]

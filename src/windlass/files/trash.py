@@ -48,22 +48,21 @@ def restore_from_trash(recorder: Recorder, asset: FileAsset) -> bool:
 
 
 def trashed_files(principal: Principal) -> QuerySet[FileAsset]:
-    """Files that this principal may restore."""
     trashed = FileAsset.objects.select_related("blob").filter(trash_until__gt=now())
     return trashed if principal.staff else trashed.filter(owner=principal.owner)
 
 
 def get_file_or_trashed(file_id: uuid.UUID, principal: Principal) -> FileAsset:
     """Return the principal's file, in the trash or not. Raises NotFound, also for files of others and expired ones."""
-    found = FileAsset.objects.select_related("blob").filter(id=file_id).first()
-    over = found is not None and found.trash_until is not None and found.trash_until <= now()
-    if found is None or over or not principal.may_access(found.owner):
+    asset = FileAsset.objects.select_related("blob").filter(id=file_id).first()
+    over = asset is not None and asset.trash_until is not None and asset.trash_until <= now()
+    if asset is None or over or not principal.may_access(asset.owner):
         raise NotFound(f"There is no file {file_id}, and none in the trash.")
-    return found
+    return asset
 
 
 def trash_totals(owner: str | None = None) -> TrashTotals:
     """Files in the trash that have bytes, of one owner or of all."""
     kept = FileAsset.objects.filter(trash_until__isnull=False, blob__isnull=False)
-    found = (kept if owner is None else kept.filter(owner=owner)).aggregate(size=Sum("size"), count=Count("id"))
-    return TrashTotals(found["count"], found["size"] or 0)
+    totals = (kept if owner is None else kept.filter(owner=owner)).aggregate(size=Sum("size"), count=Count("id"))
+    return TrashTotals(totals["count"], totals["size"] or 0)

@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 
 from windlass.events.api import EventType, Recorder, recording
 from windlass.files import quota, retention
-from windlass.files.leases import Lease, update_leased
+from windlass.files.leases import UPLOAD_LEASES, Lease, update_leased
 from windlass.files.models import Blob, FileAsset, UploadSession
 from windlass.files.profiles import Profile
 from windlass.files.states import UNFINISHED_UPLOADS, UploadStatus, upload_statuses_before
@@ -22,6 +22,11 @@ from windlass.kernel.ids import new_id
 from windlass.kernel.principals import GrantedUpload, Principal
 
 _BATCH = 500
+#: Attributes of a new upload that are columns of its session.
+_COLUMNS = (
+    *("owner", "dialect", "resumable", "filename", "declared_type", "reference", "metadata", "client_metadata"),
+    *("expected_sha256", "expected_sha512", "concat", "concat_key", "size", "chunk_size", "max_size", "store"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,12 @@ def create_upload(new: NewUpload, *, upload_id: uuid.UUID, key: str, state: dict
     Raises QuotaExceeded, and what ``on_create`` raises.
     """
     session = _new_session(new, upload_id, key, state)
-    with recording() as tell:
+    with recording() as recorder:
         if new.on_create is not None:
             new.on_create(upload_id)
         session.save(force_insert=True)
         quota.reserve_upload(session)
-        _tell_created(tell, session)
+        _record_created(recorder, session)
     return session
 
 
@@ -94,7 +99,7 @@ def require_living(session: UploadSession) -> None:
 
 
 def complete_upload(
-    tell: Recorder,
+    recorder: Recorder,
     lease: Lease,
     session: UploadSession,
     *,
@@ -104,29 +109,20 @@ def complete_upload(
 ) -> FileAsset:
     """End a complete session and create its file, inside the caller's transaction.
 
-    ``last_append_offset``: where the completing request began, by which a repetition is recognised. Raises LeaseLost,
+    ``last_append_offset``: where the completing request began, by which a replay is recognised. Raises LeaseLost,
     and QuotaExceeded if the length was not known before.
     """
     asset = _new_file(session, size, sha256)
-    values: dict[str, Any] = {
-        "status": UploadStatus.COMPLETED,
-        "offset": size,
-        "size": size,
-        "file_id": asset.id,
-        "lease_holder": "",
-        "lease_until": None,
-        "last_append_offset": last_append_offset,
-        "ended_at": now(),
-        "updated_at": now(),
-    }
-    update_leased(lease, values)
+    values: dict[str, Any] = {"status": UploadStatus.COMPLETED, "offset": size, "size": size, "file_id": asset.id}
+    values |= {"last_append_offset": last_append_offset, "ended_at": now(), "updated_at": now()}
+    update_leased(lease, values | {"lease_holder": "", "lease_until": None})
     quota.settle_upload(session.id, asset)
-    _tell_completed(tell, session, asset)
+    _record_completed(recorder, session, asset)
     return asset
 
 
 def create_complete_upload(
-    tell: Recorder,
+    recorder: Recorder,
     new: NewUpload,
     *,
     upload_id: uuid.UUID,
@@ -149,8 +145,8 @@ def create_complete_upload(
         new.on_create(upload_id)
     session.save(force_insert=True)
     quota.change_account(session.owner, bytes_used=size + asset.metadata_size, files_used=1)
-    _tell_created(tell, session)
-    _tell_completed(tell, session, asset)
+    _record_created(recorder, session)
+    _record_completed(recorder, session, asset)
     return session, asset
 
 
@@ -171,7 +167,7 @@ def mark_upload_ended(
     still = UploadSession.objects.filter(id=upload_id, status__in=upload_statuses_before(target))
     if as_seen is not None:
         still = still.filter(updated_at=as_seen.updated_at, lease_epoch=as_seen.lease_epoch)
-    with recording() as tell:
+    with recording() as recorder:
         ended = still.update(
             status=target,
             failure=reason,
@@ -186,12 +182,8 @@ def mark_upload_ended(
         if ended:
             session = UploadSession.objects.only("owner", "id", "reserved", "concat", "parts").get(id=upload_id)
             quota.release_upload(session)
-            tell.add(
-                _ENDING_EVENT[target],
-                owner=session.owner,
-                upload_id=session.id,
-                data={"message": reason} if reason else {},
-            )
+            data = {"message": reason} if reason else {}
+            recorder.add(_ENDING_EVENT[target], owner=session.owner, upload_id=session.id, data=data)
     return bool(ended)
 
 
@@ -203,7 +195,6 @@ def describe_upload(session: UploadSession, values: dict[str, Any]) -> None:
 
 
 def forget_upload(upload_id: uuid.UUID) -> None:
-    """Delete the session's row."""
     UploadSession.objects.filter(id=upload_id).delete()
 
 
@@ -216,18 +207,16 @@ def expired_uploads(idle_hours: float | None = None) -> Iterator[UploadSession]:
     over = Q(expires_at__lt=moment) | Q(resumable=False)
     if idle_hours is not None:
         over |= Q(updated_at__lt=moment - timedelta(hours=idle_hours))
-    idle = Q(lease_holder="") | Q(lease_until__lt=moment)
-    return _in_batches(UploadSession.objects.filter(over & idle, status__in=UNFINISHED_UPLOADS))
+    return _in_batches(UploadSession.objects.filter(over, UPLOAD_LEASES.is_free(moment), status__in=UNFINISHED_UPLOADS))
 
 
 def uploads_ended_before(ended_before: datetime) -> Iterator[UploadSession]:
-    """Return sessions that ended before this time."""
     return _in_batches(UploadSession.objects.filter(ended_at__lt=ended_before))
 
 
-def _in_batches(found: QuerySet[UploadSession]) -> Iterator[UploadSession]:
+def _in_batches(sessions: QuerySet[UploadSession]) -> Iterator[UploadSession]:
     """Iterate in batches, so that the caller may change the table and take long between two rows."""
-    ordered = found.order_by("id")
+    ordered = sessions.order_by("id")
     batch = list(ordered[:_BATCH])
     while batch:
         yield from batch
@@ -238,24 +227,9 @@ def _new_session(new: NewUpload, upload_id: uuid.UUID, key: str, state: dict[str
     moment = now()
     return UploadSession(
         id=upload_id,
-        owner=new.owner,
-        dialect=new.dialect,
-        resumable=new.resumable,
+        **{name: getattr(new, name) for name in _COLUMNS},
         profile=new.profile.name,
-        filename=new.filename,
-        declared_type=new.declared_type,
-        reference=new.reference,
-        metadata=new.metadata,
-        client_metadata=new.client_metadata,
-        expected_sha256=new.expected_sha256,
-        expected_sha512=new.expected_sha512,
-        concat=new.concat,
         parts=None if new.parts is None else [str(part) for part in new.parts],
-        concat_key=new.concat_key,
-        size=new.size,
-        chunk_size=new.chunk_size,
-        max_size=new.max_size,
-        store=new.store,
         store_key=key,
         store_state=state,
         expires_at=moment + timedelta(hours=new.profile.upload_ttl_hours),
@@ -287,27 +261,12 @@ def _new_file(session: UploadSession, size: int, sha256: str | None) -> FileAsse
     )
 
 
-def _tell_created(tell: Recorder, session: UploadSession) -> None:
-    tell.add(
-        EventType.UPLOAD_CREATED,
-        owner=session.owner,
-        upload_id=session.id,
-        data={"filename": session.filename, "size": session.size},
-    )
+def _record_created(recorder: Recorder, session: UploadSession) -> None:
+    data = {"filename": session.filename, "size": session.size}
+    recorder.add(EventType.UPLOAD_CREATED, owner=session.owner, upload_id=session.id, data=data)
 
 
-def _tell_completed(tell: Recorder, session: UploadSession, asset: FileAsset) -> None:
-    tell.add(
-        EventType.UPLOAD_COMPLETED,
-        owner=session.owner,
-        upload_id=session.id,
-        file_id=asset.id,
-        data={"size": asset.size},
-    )
-    tell.add(
-        EventType.FILE_CREATED,
-        owner=session.owner,
-        upload_id=session.id,
-        file_id=asset.id,
-        data={"filename": session.filename, "size": asset.size},
-    )
+def _record_completed(recorder: Recorder, session: UploadSession, asset: FileAsset) -> None:
+    about: dict[str, Any] = {"owner": session.owner, "upload_id": session.id, "file_id": asset.id}
+    recorder.add(EventType.UPLOAD_COMPLETED, **about, data={"size": asset.size})
+    recorder.add(EventType.FILE_CREATED, **about, data={"filename": session.filename, "size": asset.size})

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from windlass.files.api import FileAsset, FileStatus, MediaRules, profiles
 from windlass.http.file_records import media_link
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRejected, Problem, UnsupportedMediaType
@@ -71,8 +71,8 @@ def kind_of(asset: FileAsset) -> str | None:
     for rules in rules_of(asset.profile):
         if mime_type is not None and matches(mime_type, rules.content_types):
             return rules.kind
-    given = asset.metadata.get("media_type")
-    return given if given in media.KINDS else None
+    declared = asset.metadata.get("media_type")
+    return declared if declared in media.KINDS else None
 
 
 def rules_of(profile_name: str) -> tuple[MediaRules, ...]:

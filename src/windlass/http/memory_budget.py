@@ -10,7 +10,6 @@ import asyncio
 import ctypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from windlass import conf
@@ -81,6 +80,14 @@ class Share:
         self._budget = budget
         self.size = 0
 
+    def try_change(self, size: int) -> bool:
+        """Take ``size`` more bytes if they are free, or give ``-size`` back; return whether that was possible."""
+        if size > 0 and not self._budget.try_take(size):
+            return False
+        self._budget.give_back(max(0, -size))
+        self.size += size
+        return True
+
     async def grow(self, size: int) -> None:
         """Take ``size`` more bytes. Raises Unavailable."""
         await self._budget.take(size)
@@ -101,11 +108,6 @@ _budgets: WeakKeyDictionary[asyncio.AbstractEventLoop, MemoryBudget] = WeakKeyDi
 
 def give_back_freed_memory() -> None:
     """Return memory that the C library keeps for reuse to the system. Takes milliseconds: call it in a thread."""
-    trim = _malloc_trim()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(0)
-
-
-@lru_cache(maxsize=1)
-def _malloc_trim() -> ctypes._NamedFuncPointer | None:
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -48,16 +48,9 @@ def find_claimable(job_id: uuid.UUID, holder: str) -> Claim | None:
     job = rows.find(Job, id=job_id, state=JobState.QUEUED)
     if job is None or job.due_at > now():
         return None
+    epoch, attempt = job.lease_epoch + 1, job.attempts + 1
     return Claim(
-        job.id,
-        job.file_id,
-        Stage(job.stage),
-        job.run,
-        job.lease_epoch + 1,
-        job.attempts + 1,
-        job.max_attempts,
-        holder,
-        job.request_id,
+        job.id, job.file_id, Stage(job.stage), job.run, epoch, attempt, job.max_attempts, holder, job.request_id
     )
 
 
@@ -75,17 +68,10 @@ def acquire(claim: Claim) -> None:
     expected = {"id": claim.job_id, "state": JobState.QUEUED, "lease_epoch": claim.epoch - 1}
     if not rows.update(Job, expected, values):
         raise LeaseLost(f"job {claim.job_id} was claimed by another worker")
-    rows.insert(
-        [
-            Attempt(
-                job_id=claim.job_id,
-                number=claim.attempt,
-                epoch=claim.epoch,
-                worker=claim.holder,
-                started_at=moment,
-            )
-        ]
+    attempt = Attempt(
+        job_id=claim.job_id, number=claim.attempt, epoch=claim.epoch, worker=claim.holder, started_at=moment
     )
+    rows.insert([attempt])
 
 
 def try_claim(job_id: uuid.UUID, holder: str) -> Claim | None:

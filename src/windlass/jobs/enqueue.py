@@ -78,12 +78,10 @@ def resume_of_file(file_id: uuid.UUID, run: int) -> int:
 
 
 def delete_of_file(file_id: uuid.UUID) -> None:
-    """Delete the jobs of a deleted file."""
     Job.objects.filter(file_id=file_id).delete()
 
 
 def any_open(file_ids: Iterable[uuid.UUID]) -> bool:
-    """Return whether any of these files has a queued or running job."""
     open_states = (JobState.QUEUED, JobState.RUNNING)
     return Job.objects.filter(file_id__in=list(file_ids), state__in=open_states).exists()
 

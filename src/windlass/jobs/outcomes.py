@@ -73,14 +73,9 @@ def _finish(claim: Claim) -> None:
 
 
 def _queue_again(claim: Claim, seconds: float, reason: str, **values: int) -> None:
+    due_at = now() + timedelta(seconds=seconds)
     update_claimed(
-        claim,
-        state=JobState.QUEUED,
-        due_at=now() + timedelta(seconds=seconds),
-        notified_at=None,
-        lease_until=None,
-        last_error=reason,
-        **values,
+        claim, state=JobState.QUEUED, due_at=due_at, notified_at=None, lease_until=None, last_error=reason, **values
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q
+from django.db.models import F, Max, Q
 
 from windlass.jobs import notify
 from windlass.jobs.models import Attempt, Job
@@ -73,18 +73,9 @@ def notify_due_jobs(*, again_after: float, at_most: int = 500) -> int:
 
 def last_unanswered_notification(stages: Sequence[Stage], *, after: datetime, before: datetime) -> datetime | None:
     """When workers of these stages were last notified, between these moments, of a due job that is still unclaimed."""
-    newest: datetime | None = (
-        Job.objects.filter(
-            stage__in=stages,
-            state=JobState.QUEUED,
-            due_at__lte=now(),
-            notified_at__gt=after,
-            notified_at__lt=before,
-        )
-        .order_by("-notified_at")
-        .values_list("notified_at", flat=True)
-        .first()
-    )
+    due = Job.objects.filter(stage__in=stages, state=JobState.QUEUED, due_at__lte=now())
+    notified = due.filter(notified_at__gt=after, notified_at__lt=before)
+    newest: datetime | None = notified.aggregate(newest=Max("notified_at"))["newest"]
     return newest
 
 

@@ -106,7 +106,8 @@ def python_codec(label: str | None) -> str | None:
         return _CODECS[name]
     dashed = name.replace("_", "-")
     page = _PAGE.fullmatch(name)
-    return _CODECS.get(dashed) or _codec_of_python(name) or (_codec_of_page(page[1]) if page else None)
+    numbered = f"cp{page[1]}" if page else ""
+    return _CODECS.get(dashed) or _codec_of_python(name) or _CODECS.get(numbered) or _codec_of_python(numbered)
 
 
 def http_name(codec_name: str | None) -> str | None:
@@ -118,16 +119,12 @@ def http_name(codec_name: str | None) -> str | None:
     return _NAMES.get(codec_name) or _NAMES.get(python_codec(codec_name) or "")
 
 
-def _codec_of_page(number: str) -> str | None:
-    return _CODECS.get(f"cp{number}") or _codec_of_python(f"cp{number}")
-
-
 def _codec_of_python(name: str) -> str | None:
     try:
-        found = codecs.lookup(name).name
+        codec = codecs.lookup(name).name
     except (LookupError, UnicodeError, ValueError):
         return None
-    return _SUPERSETS.get(found, found) if _TEXT.fullmatch(found) else None
+    return _SUPERSETS.get(codec, codec) if _TEXT.fullmatch(codec) else None
 
 
 #: Codec -> codec of the superset that is used under its name.

@@ -28,5 +28,4 @@ class ChunkLayout:
         return min(self.offset(index), self.size)
 
     def bytes_of(self, indexes: Iterable[int]) -> int:
-        """Total bytes of these chunks."""
         return sum(self.length(index) for index in indexes)

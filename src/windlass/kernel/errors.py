@@ -19,11 +19,20 @@ class Problem(Exception):
     title: ClassVar[str] = "The server failed to answer the request"
     transient: ClassVar[bool] = False
 
-    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+    #: Seconds of ``Retry-After`` and the member ``retry_after``, where an occurrence names no others; None: neither.
+    usual_retry_after: ClassVar[int | None] = None
+
+    def __init__(
+        self, detail: str, retry_after: int | None = None, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.headers = dict(headers or {})
         self.members = members
+        seconds = self.usual_retry_after if retry_after is None else retry_after
+        if seconds is not None:
+            self.headers["Retry-After"] = str(seconds)
+            self.members["retry_after"] = seconds
 
     def document(self, instance: str | None = None, request_id: str | None = None) -> dict[str, Any]:
         """The ``application/problem+json`` body."""
@@ -112,9 +121,7 @@ class UploadComplete(Conflict):
 
 class NotReady(Problem):
     slug, status, title, transient = "not-ready", 409, "The result is not available yet", True
-
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
+    usual_retry_after = 1
 
 
 class StillRunning(Problem):
@@ -227,16 +234,12 @@ class HttpVersionNotSupported(Problem):
 
 class TooManyConnections(Problem):
     slug, status, title, transient = "too-many-connections", 503, "Too many connections are open", True
-
-    def __init__(self, detail: str, retry_after: int = 5) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
+    usual_retry_after = 5
 
 
 class Unavailable(Problem):
     slug, status, title, transient = "unavailable", 503, "A required service does not answer", True
-
-    def __init__(self, detail: str, retry_after: int = 5) -> None:
-        super().__init__(detail, headers={"Retry-After": str(retry_after)}, retry_after=retry_after)
+    usual_retry_after = 5
 
 
 class QuotaExceeded(Problem):

@@ -27,8 +27,8 @@ def clean(name: str | None) -> str:
     those that this Python does not know yet stay: Persian, emoji and flags are spelled with them.
     """
     last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
-    kept = "".join(c for c in last if not _is_removed(c))
-    trimmed = unicodedata.normalize("NFC", kept).strip(" ")
+    remaining = "".join(c for c in last if not _is_removed(c))
+    trimmed = unicodedata.normalize("NFC", remaining).strip(" ")
     return truncate(trimmed) if _is_visible(trimmed) else UNNAMED
 
 
@@ -76,8 +76,8 @@ def is_placeholder(name: str) -> bool:
 def comparable(text: str) -> str:
     """``text`` for comparing and searching names: case-folded, composed, and without the characters that ``clean``
     removes."""
-    kept = "".join(c for c in text if not _is_removed(c))
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", kept).casefold())
+    remaining = "".join(c for c in text if not _is_removed(c))
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", remaining).casefold())
 
 
 def content_disposition(kind: str, name: str) -> str:

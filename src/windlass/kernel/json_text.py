@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from windlass.kernel import stored_text
 from windlass.kernel.errors import BadRequest
 
 #: Most levels of nested lists and objects.
@@ -49,21 +48,6 @@ def exceeds_depth(value: Any, limit: int) -> bool:
             return False
         level = [child for parent in level for child in _children(parent) if isinstance(child, (list, dict))]
     return bool(level)
-
-
-def is_storable(value: Any) -> bool:
-    """Whether every text in the value can be stored. Not recursive."""
-    pending = [value]
-    while pending:
-        match pending.pop():
-            case str() as text if not stored_text.is_storable(text):
-                return False
-            case dict() as fields:
-                pending += fields.keys()
-                pending += fields.values()
-            case list() as items:
-                pending += items
-    return True
 
 
 def _children(parent: Any) -> Any:

@@ -69,7 +69,8 @@ def matches(media_type: str, patterns: Iterable[str]) -> bool:
     """Whether the type matches a pattern (such as ``image/*``), in any of its spellings."""
     bare = media_type.partition(";")[0].strip().lower()
     names = {bare, canonical(bare)}
-    return any(fnmatchcase(name, wanted) for pattern in patterns for wanted in _spellings(pattern) for name in names)
+    spellings = {spelling for pattern in patterns for spelling in (pattern.strip().lower(), canonical(pattern))}
+    return any(fnmatchcase(name, spelling) for spelling in spellings for name in names)
 
 
 def usual_extension(media_type: str) -> str | None:
@@ -77,9 +78,9 @@ def usual_extension(media_type: str) -> str | None:
     return USUAL_EXTENSIONS.get(canonical(media_type))
 
 
-def contradicts(claimed: str, found: str) -> bool:
-    """Whether content of type ``found`` proves that it is not of type ``claimed``."""
-    claim, content = canonical(claimed), canonical(found)
+def contradicts(claimed: str, detected: str) -> bool:
+    """Whether content of type ``detected`` proves that it is not of type ``claimed``."""
+    claim, content = canonical(claimed), canonical(detected)
     if claim in NO_CLAIM or claim == content or content in ("application/x-empty", "inode/x-empty"):
         return False
     if content in NO_CLAIM:
@@ -88,21 +89,22 @@ def contradicts(claimed: str, found: str) -> bool:
         return False
     if not _is_recognizable(claim):
         return False
-    return _is_known(content) or has_signature(claim)
+    is_known = _is_recognizable(content) or any(contains(container, content) for container in CONTAINERS)
+    return is_known or has_signature(claim)
 
 
-def declaration_contradicts(declared: str, filename: str, found: str) -> bool:
-    """Whether content of type ``found`` proves the type wrong that the sender declared for a file of this name.
+def declaration_contradicts(declared: str, filename: str, detected: str) -> bool:
+    """Whether content of type ``detected`` proves the type wrong that the sender declared for a file of this name.
 
     Clients derive the type from the name: ``a.txt.gz`` may be declared with the type of ``a.txt``, and public tables
     give some extensions a type that most files with them do not have.
     """
-    if not contradicts(declared, found):
+    if not contradicts(declared, detected):
         return False
     ending = extension(filename)
     if canonical(declared) in DECLARED_BY_EXTENSION.get(ending, ()):
         return False
-    if COMPRESSED.get(ending) == canonical(found):
+    if COMPRESSED.get(ending) == canonical(detected):
         inner = filename[: -len(ending) - 1]
         claimed = of_filename(inner)
         return not extension(inner) or (claimed is not None and contradicts(declared, claimed))
@@ -130,10 +132,6 @@ def is_xml(media_type: str) -> bool:
     return name == "text/xml" or name.endswith("+xml")
 
 
-def _spellings(pattern: str) -> set[str]:
-    return {pattern.strip().lower(), canonical(pattern)}
-
-
 def _are_compatible(one: str, other: str) -> bool:
     if is_text(one) and (is_text(other) or _is_one_of(other, READABLE)):
         return True
@@ -152,10 +150,5 @@ def _is_one_of(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _is_recognizable(name: str) -> bool:
-    """Whether the type can be recognized by content."""
     in_tables = name in CONTAINERS or any(name in family for family in FAMILIES)
     return in_tables or has_signature(name) or is_text(name) or _is_one_of(name, RECOGNIZED)
-
-
-def _is_known(name: str) -> bool:
-    return _is_recognizable(name) or any(contains(container, name) for container in CONTAINERS)

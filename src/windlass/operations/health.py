@@ -58,7 +58,6 @@ class Check:
     _kept: dict[str, Any] = field(default_factory=dict, init=False)
 
     def forget(self) -> None:
-        """Drop the kept result."""
         self._until = 0.0
 
     async def result(self) -> dict[str, Any]:
@@ -73,18 +72,18 @@ class Check:
 
     async def _run(self) -> dict[str, Any]:
         try:
-            found = {"status": "ok", "detail": await self.run()}
+            result = {"status": "ok", "detail": await self.run()}
         except Unfit as error:
-            found = _failed(str(error))
+            result = _failed(str(error))
         except Exception as error:  # any error of a check is its result
             if is_outage(error):
                 log_outage(error)
                 return _failed("The database does not answer.")
             log.warning("health.failed", check=self.name, error=type(error).__name__, exc_info=True)
-            found = _failed(f"It failed with {type(error).__name__}; the log says more.")
-        if self.keep_seconds and found["status"] == "ok":
-            self._until, self._kept = monotonic() + self.keep_seconds, found
-        return found
+            result = _failed(f"It failed with {type(error).__name__}; the log says more.")
+        if self.keep_seconds and result["status"] == "ok":
+            self._until, self._kept = monotonic() + self.keep_seconds, result
+        return result
 
 
 def _failed(detail: str) -> dict[str, Any]:
@@ -92,24 +91,23 @@ def _failed(detail: str) -> dict[str, Any]:
 
 
 async def _database() -> str:
-    await in_database(_ask_database)
+    def ask() -> None:
+        with connection().cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+
+    await in_database(ask)
     return "It answers."
 
 
-def _ask_database() -> None:
-    with connection().cursor() as cursor:
-        cursor.execute("SELECT 1")
-        cursor.fetchone()
-
-
 async def _migrations() -> str:
-    missing = await in_database(_count_missing_migrations)
+    missing = await in_database(count_missing_migrations)
     if missing:
         raise Unfit(f"{missing} migrations are not applied: run `windlass migrate`.")
     return "All are applied."
 
 
-def _count_missing_migrations() -> int:
+def count_missing_migrations() -> int:
     executor = MigrationExecutor(connection())
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
@@ -160,10 +158,10 @@ async def _sandbox() -> str:
 async def _scanner() -> str:
     """The server is ready without the scanner: files are received and wait for it."""
     try:
-        found = await in_thread(processing.scanner_version)
+        version = await in_thread(processing.scanner_version)
     except (processing.ScannerAway, processing.BrokenScanner):
         return "away: files that must be scanned are stored and not served until it is back."
-    return "It answers." if found else "None is set: files are not scanned for malware."
+    return "It answers." if version else "None is set: files are not scanned for malware."
 
 
 async def _content() -> str:
@@ -205,6 +203,5 @@ async def readyz(request: Request) -> Response:
 
 
 def _reply(body: dict[str, Any]) -> Response:
-    if body["status"] == "ok":
-        return JSONResponse(body, headers={"Cache-Control": "no-store"})
-    return JSONResponse(body, status_code=503, headers={"Cache-Control": "no-store", "Retry-After": str(RETRY_SECONDS)})
+    ok, headers = body["status"] == "ok", {"Cache-Control": "no-store"}
+    return JSONResponse(body, 200 if ok else 503, headers if ok else headers | {"Retry-After": str(RETRY_SECONDS)})

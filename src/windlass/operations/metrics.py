@@ -82,38 +82,37 @@ class Connections(Collector):
     """Counters of this process: disconnected, slow and refused clients."""
 
     def collect(self) -> Iterable[Metric]:
-        found = process_counters
         yield _counter(
             "windlass_process_client_disconnects",
             "Clients that closed before their request or its reply was whole.",
             "during",
-            found.client_disconnects,
+            process_counters.client_disconnects,
         )
         yield _counter(
             "windlass_process_connections_ended",
             "Connections that were ended because they were too slow or too many.",
             "reason",
-            found.connections_ended,
+            process_counters.connections_ended,
         )
         yield _counter(
             "windlass_process_requests_refused",
             "Requests that were refused before they were routed.",
             "status",
-            found.requests_refused,
+            process_counters.requests_refused,
         )
 
 
-def _counter(name: str, doc: str, label: str, found: Mapping[str, int]) -> Metric:
-    made = CounterMetricFamily(name, doc, labels=[label])
-    for value, figure in dict(found).items():
-        made.add_metric([value], figure)
-    return made
+def _counter(name: str, doc: str, label: str, figures: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, doc, labels=[label])
+    for value, figure in dict(figures).items():
+        family.add_metric([value], figure)
+    return family
 
 
 def _sandbox() -> Metric:
     level = processing.sandbox_level().name
-    found = {(name,): int(name == level) for name in NAMES}
-    return _gauge("windlass_sandbox_level", "How much of the sandbox this machine gives.", ["level"], found)
+    levels = {(name,): int(name == level) for name in NAMES}
+    return _gauge("windlass_sandbox_level", "How much of the sandbox this machine gives.", ["level"], levels)
 
 
 def _work() -> Iterable[Metric]:
@@ -177,24 +176,24 @@ def _counted(model: Any, statuses: Iterable[TextChoices]) -> dict[tuple[str], in
 
 def _bytes(model: Any) -> Iterable[tuple[str, int]]:
     """Bytes by store; configured stores without any are 0."""
-    found = dict.fromkeys(stores_in_service(), 0)
-    found |= dict(model.objects.order_by().values_list("store").annotate(size=Sum("size")))
-    return found.items()
+    sizes = dict.fromkeys(stores_in_service(), 0)
+    sizes |= dict(model.objects.order_by().values_list("store").annotate(size=Sum("size")))
+    return sizes.items()
 
 
-def _gauge(name: str, doc: str, labels: Sequence[str], found: Mapping[Any, float]) -> Metric:
-    made = GaugeMetricFamily(name, doc, labels=labels)
-    for values, figure in found.items():
-        made.add_metric(values, figure)
-    return made
+def _gauge(name: str, doc: str, labels: Sequence[str], figures: Mapping[Any, float]) -> Metric:
+    family = GaugeMetricFamily(name, doc, labels=labels)
+    for values, figure in figures.items():
+        family.add_metric(values, figure)
+    return family
 
 
 def _registry() -> CollectorRegistry:
-    made = CollectorRegistry(auto_describe=False)
-    made.register(Records())
-    made.register(Connections())
-    ProcessCollector(namespace="windlass", registry=made)
-    return made
+    collectors = CollectorRegistry(auto_describe=False)
+    collectors.register(Records())
+    collectors.register(Connections())
+    ProcessCollector(namespace="windlass", registry=collectors)
+    return collectors
 
 
 registry = _registry()

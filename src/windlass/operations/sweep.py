@@ -18,7 +18,7 @@ from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
 from windlass.protocols.dialects import Dialect
-from windlass.receiving import concatenation, direct_completion
+from windlass.receiving import concatenation, direct_upload
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,6 @@ def sweep() -> CleanupReport:
 
 
 def housekeeping() -> CleanupReport:
-    """Run the tasks that may wait an hour."""
     return _run(task for task in TASKS if task.hourly)
 
 
@@ -136,7 +135,7 @@ def _postponed_steps(_: bool) -> Iterator[Cleaned]:
 
 
 def _direct_uploads(_: bool) -> Iterator[Cleaned]:
-    completed = direct_completion.complete_sent_uploads(Dialect.S3, seconds=DIRECT_UPLOAD_SECONDS)
+    completed = direct_upload.complete_sent_uploads(Dialect.S3, seconds=DIRECT_UPLOAD_SECONDS)
     yield Cleaned("direct_uploads_completed", completed)
 
 
@@ -184,7 +183,7 @@ def _duplicates(dry_run: bool) -> Iterator[Cleaned]:
 def _quotas(dry_run: bool) -> Iterator[Cleaned]:
     """A quota account changes with what it counts. A wrong one is a fault, or a limit was set while uploads ran."""
     drifts = {owner: files.recount_quota(owner, dry_run=dry_run) for owner in list(files.quota_owners())}
-    wrong = [{"owner": owner, **drift.too_much} for owner, drift in drifts.items() if drift is not None]
+    wrong = [{"owner": owner, **too_much} for owner, too_much in drifts.items() if too_much]
     yield Cleaned("quotas_corrected", len(wrong), quota_drifts=wrong)
 
 

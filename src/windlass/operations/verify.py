@@ -148,53 +148,49 @@ class Verification:
 
     def _verify_blob(self, blob: Blob) -> None:
         """Read damaged bytes a second time: the object may have been deleted or moved, or damaged in transit."""
-        found = verify_blob(blob, self._on_block)
-        if isinstance(found, Finding):
+        result = verify_blob(blob, self._on_block)
+        if isinstance(result, Finding):
             again = reload_blob(blob)
             if again is None:
                 return
-            blob, found = again, verify_blob(again, self._on_block)
+            blob, result = again, verify_blob(again, self._on_block)
         self.report.objects += 1
         self.report.bytes += blob.size
-        if isinstance(found, Finding):
-            self._record_damage(blob, found)
+        if isinstance(result, Finding):
+            self._record_damage(blob, result)
         else:
-            self._record_intact(blob, found)
+            self._record_intact(blob, result)
 
     def _record_intact(self, blob: Blob, sha256: str) -> None:
         self.report.digests += blob.sha256 is None
-        if self._dry_run:
-            return
-        self.report.mended += record_intact(blob, sha256)
+        if not self._dry_run:
+            self.report.mended += record_intact(blob, sha256)
 
-    def _record_damage(self, blob: Blob, found: Finding) -> None:
-        if not self._dry_run and not record_damage(blob, found):
-            return
-        self._report_damage(Damaged(blob.store, blob.key, found.kind, found.detail, blob.owner, files_of_blob(blob)))
+    def _record_damage(self, blob: Blob, finding: Finding) -> None:
+        if self._dry_run or record_damage(blob, finding):
+            self._report_damage(blob, finding, blob.owner, files_of_blob(blob))
 
     def _verify_rendition(self, rendition: Rendition, blob: Blob) -> None:
         self.report.renditions += 1
-        found = verify_rendition(rendition)
-        if found is not None and is_unchanged(rendition):
-            self._report_damage(
-                Damaged(
-                    rendition.store,
-                    rendition.key,
-                    found.kind,
-                    found.detail,
-                    blob.owner,
-                    [rendition.file_id],
-                    rendition.name,
-                )
-            )
+        finding = verify_rendition(rendition)
+        if finding is not None and is_unchanged(rendition):
+            self._report_damage(rendition, finding, blob.owner, [rendition.file_id], rendition.name)
 
     def _on_block(self, size: int) -> None:
         self._listener.read(size)
         self._throttle.wait(size)
 
-    def _report_damage(self, found: Damaged) -> None:
-        self.report.damaged.append(found)
-        self._listener.damaged(found)
+    def _report_damage(
+        self,
+        row: Blob | Rendition,
+        finding: Finding,
+        owner: str,
+        files: Sequence[uuid.UUID],
+        rendition: str | None = None,
+    ) -> None:
+        damaged = Damaged(row.store, row.key, finding.kind, finding.detail, owner, files, rendition)
+        self.report.damaged.append(damaged)
+        self._listener.damaged(damaged)
 
 
 def verify_due(stop: threading.Event) -> Report:

@@ -6,15 +6,20 @@ from collections.abc import Iterable
 
 from windlass.jobs import api as jobs
 from windlass.processing import breaker_events, job_run
-from windlass.processing.backfilling import backfill
-from windlass.processing.lifecycle import apply_retention, delete, delete_or_trash, release, reprocess, restore
-from windlass.processing.malware_scan import BrokenScanner, configured_scanner, scanner_version, try_scanner_limits
+from windlass.processing.file_actions import apply_retention, delete, delete_or_trash, release, reprocess, restore
 from windlass.processing.plan import PlannedStep, plan_for
-from windlass.processing.process_sandbox import sandbox_level, shut_down, warm_up, warn_of_weak_sandbox
+from windlass.processing.postponed_steps import backfill
 from windlass.processing.registry import installed
 from windlass.processing.runner import run_job
 from windlass.processing.sandbox.capability_level import CapabilityLevel
+from windlass.processing.scanners.configured_scanner import (
+    BrokenScanner,
+    configured_scanner,
+    scanner_version,
+    try_scanner_limits,
+)
 from windlass.processing.scanners.contract import ScannerAway
+from windlass.processing.worker_sandbox import sandbox_level, shut_down, warm_up, warn_of_weak_sandbox
 
 __all__ = [
     "BrokenScanner",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,10 +25,6 @@ TEXT = "text/*"
 MOST_SHOWN = 4
 
 
-def _nothing(_: About) -> str | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
     """``reason`` says why the step is planned; ``owed``, if not empty, why it would be postponed on this machine."""
@@ -42,9 +38,6 @@ class PlannedStep:
     reason: str = ""
     owed: str = ""
 
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -54,9 +47,6 @@ class LeftOut:
     name: str
     title: str
     reason: str
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @lru_cache(maxsize=512)
@@ -76,7 +66,7 @@ def make_plan(
     steps: Iterable[About],
     profile: Mapping[str, Any],
     mime_type: str | None,
-    lacking: Callable[[About], str | None] = _nothing,
+    lacking: Callable[[About], str | None] = lambda _: None,
     also: Sequence[str] = (),
 ) -> list[PlannedStep]:
     """Return the planned steps in order; only those of intake while ``mime_type`` is None.
@@ -149,10 +139,10 @@ def _taken(about: About, types: Sequence[str]) -> Sequence[str]:
 
 
 def _pattern_for(about: About, mime_type: str) -> str | None:
-    """Which of the step's patterns the type is taken by. ``text/*`` takes whatever is text, whatever its type begins
-    with: application/yaml, model/gltf+json, application/atom+xml."""
-    found = next((each for each in about.mime_types if matches(mime_type, [each])), None)
-    return found or (TEXT if TEXT in about.mime_types and is_plain_text(mime_type) else None)
+    """Return the step's pattern that takes the type. ``text/*`` takes whatever is text, whatever its type begins with:
+    application/yaml, model/gltf+json, application/atom+xml."""
+    pattern = next((each for each in about.mime_types if matches(mime_type, [each])), None)
+    return pattern or (TEXT if TEXT in about.mime_types and is_plain_text(mime_type) else None)
 
 
 def next_stage(plan: Sequence[PlannedStep], stage: str) -> str | None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Collection
-from contextlib import ExitStack
 
 import structlog
 from django.db import close_old_connections
 
-from windlass.files.api import Blob, load_file
+from windlass.events.api import recording
+from windlass.files.api import (
+    Blob,
+    delete_objects,
+    delete_renditions_except,
+    find_duplicate,
+    load_file,
+    share_blob,
+)
 from windlass.jobs import api as jobs
 from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic
 from windlass.kernel.disk_full import is_disk_full
 from windlass.processing.contract import Cancelled, DiskFull, PermanentError, StepError, Unavailable
-from windlass.processing.heartbeat import Heartbeat
+from windlass.processing.heartbeat import heartbeat
 from windlass.processing.job_run import (
     SAVE_INTERVAL,
     EndedStep,
@@ -25,7 +33,6 @@ from windlass.processing.job_run import (
     is_runnable,
 )
 from windlass.processing.plan import PlannedStep
-from windlass.processing.stage_cleanup import delete_stale_renditions, share_duplicate_bytes
 from windlass.processing.step_result import LONGEST_DETAIL, checked_text, log_notes
 from windlass.processing.step_runner import needs_shared_child, run_step
 from windlass.processing.step_workspace import StepWorkspace, open_workspace
@@ -37,6 +44,8 @@ EVERY_STAGE = tuple(Stage)
 
 #: Seconds after which a job is run again whose file could not be read because its store was away.
 STORE_RETRY_SECONDS = 10.0
+#: How often another duplicate is looked for if one was deleted meanwhile.
+SHARE_ATTEMPTS = 3
 
 
 def run_job(job_id: uuid.UUID, holder: str, stages: Collection[Stage] = EVERY_STAGE) -> None:
@@ -83,22 +92,16 @@ def _run_stages(run: JobRun, stages: Collection[Stage]) -> None:
         return
     if blob.damaged_at is not None:
         raise PermanentError("The stored bytes of this file are damaged; process it again once they are mended.")
-    _run_stages_over(blob, run, stages)
-
-
-def _run_stages_over(blob: Blob, run: JobRun, stages: Collection[Stage]) -> None:
-    with ExitStack() as stack:
-        heartbeat = stack.enter_context(Heartbeat(lambda: run.claim))
-        workspace = stack.enter_context(open_workspace(blob))
+    with heartbeat(lambda: run.claim) as lost, open_workspace(blob) as workspace:
         continues = True
         while continues:
-            last = _run_steps(run, workspace, heartbeat)
-            share_duplicate_bytes(run)
-            delete_stale_renditions(run, last)
+            last = _run_steps(run, workspace, lost)
+            _share_duplicate_bytes(run)
+            _delete_stale_renditions(run, last)
             continues = run.end_stage(last, stages)
 
 
-def _run_steps(run: JobRun, workspace: StepWorkspace, heartbeat: Heartbeat) -> EndedStep | None:
+def _run_steps(run: JobRun, workspace: StepWorkspace, lost: threading.Event) -> EndedStep | None:
     """Run the unfinished steps of the stage; return how the last one ended."""
     ended: EndedStep | None = None
     to_do = run.steps_to_do()
@@ -108,7 +111,7 @@ def _run_steps(run: JobRun, workspace: StepWorkspace, heartbeat: Heartbeat) -> E
         run.start_step(step)
         if monotonic() - run.saved_at >= SAVE_INTERVAL or _may_block(run, step):
             run.save()
-        ended = run_step(run, step, workspace, heartbeat.lost)
+        ended = run_step(run, step, workspace, lost)
         run.end_step(ended)
         if ended.verdict is not None:
             break
@@ -120,6 +123,52 @@ def _may_block(run: JobRun, step: PlannedStep) -> bool:
     with which the file may be served, is saved before.
     """
     return run.has_moved_on and not step.isolated
+
+
+def _share_duplicate_bytes(run: JobRun) -> None:
+    """After intake, let a file whose content its owner has already stored refer to those bytes instead of its own.
+
+    Its own bytes are deleted while this run has them open. Those of a file that may be served already are left to the
+    sweep, since a download may be about to open them. Raises LeaseLost.
+    """
+    asset, blob = run.asset, run.asset.blob
+    if run.stage != Stage.INTAKE or blob is None or asset.checksum is None:
+        return
+    if blob.sha256 is None:
+        run.save()  # of two equal files received at once, the later one must find the earlier one's digest
+    for _ in range(SHARE_ATTEMPTS):
+        try:
+            twin = find_duplicate(blob)
+        except StoreError as error:  # the sweep shares the bytes later
+            log.warning("file.not_shared", file_id=str(asset.id), reason=str(error))
+            return
+        if twin is None or _share_with(run, twin):
+            return
+
+
+def _share_with(run: JobRun, twin: Blob) -> bool:
+    """Return False if the duplicate was deleted meanwhile; there may be another."""
+    asset = run.asset
+    with recording():
+        jobs.renew_lease(run.claim)
+        gone = share_blob(asset, twin)
+    if asset.run == 1:
+        delete_objects(gone)
+    return asset.blob_id == twin.id
+
+
+def _delete_stale_renditions(run: JobRun, last: EndedStep | None) -> None:
+    """At the end of the last stage, delete renditions of an earlier run of the file that this one did not make again.
+
+    ``last`` is the stage's last step. Raises LeaseLost.
+    """
+    refused = last is not None and last.verdict is not None
+    if run.asset.run == 1 or run.backfilling or refused or not run.is_last_stage():
+        return
+    with recording():
+        jobs.renew_lease(run.claim)
+        gone = delete_renditions_except(run.asset, run.record.unsaved_renditions)
+    delete_objects(gone)
 
 
 def _record_failure(run: JobRun, error: Exception) -> None:

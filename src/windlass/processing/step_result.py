@@ -71,14 +71,15 @@ def to_json(result: StepResult) -> dict[str, Any]:
 def checked_result(about: About, answer: Mapping[str, Any], output_size: int) -> StepResult:
     """Check an answer against what the step announces and the size of its output (bytes). Raises InvalidResult."""
     facts, renditions = answer.get("facts"), answer.get("renditions")
-    if not isinstance(facts, dict) or not isinstance(renditions, list) or len(renditions) > _most_renditions(about):
+    most = sum(MOST_SIZES if makes.sized else 1 for makes in about.makes)
+    if not isinstance(facts, dict) or not isinstance(renditions, list) or len(renditions) > most:
         raise InvalidResult("The step's answer has the wrong shape.")
-    made = tuple(_rendition(about, one, output_size) for one in renditions)
-    if len({one.name for one in made}) < len(made):
+    checked = tuple(_rendition(about, described, output_size) for described in renditions)
+    if len({rendition.name for rendition in checked}) < len(checked):
         raise InvalidResult("The step made one rendition twice.")
     return StepResult(
         {name: _fact(about, name, value) for name, value in facts.items()},
-        made,
+        checked,
         _verdict(answer.get("verdict")),
         checked_text(answer.get("detail"), LONGEST_DETAIL),
         answer.get("skipped") is True,
@@ -110,8 +111,7 @@ def checked_text(value: object, longest: int = LONGEST_TEXT) -> str:
 def _fact(about: About, name: str, value: Any) -> Any:
     if name not in about.gives:
         raise InvalidResult(f"The step was not announced to give {checked_text(name, 64)!r}.")
-    check = _COLUMNS.get(name, _json_value)
-    return check(value)
+    return _COLUMNS.get(name, _json_value)(value)
 
 
 def _json_value(value: Any, depth: int = 0) -> Any:
@@ -173,22 +173,18 @@ _COLUMNS: Mapping[str, Callable[[Any], Any]] = {
 
 def _rendition(about: About, described: Any, output_size: int) -> MadeRendition:
     try:
-        made = MadeRendition(**described)
+        rendition = MadeRendition(**described)
     except TypeError as error:
         raise InvalidResult("The step described a rendition wrongly.") from error
-    makes = announced(about, made.name) if isinstance(made.name, str) else None
-    if makes is None or made.mime_type not in makes.mime_types:
+    makes = announced(about, rendition.name) if isinstance(rendition.name, str) else None
+    if makes is None or rendition.mime_type not in makes.mime_types:
         raise InvalidResult("The step made a rendition that it was not announced to make.")
-    if _count(made.offset) + _count(made.length) > output_size:
+    if _count(rendition.offset) + _count(rendition.length) > output_size:
         raise InvalidResult("The step described a rendition that is not in its output.")
-    for side in (made.width, made.height):
+    for side in (rendition.width, rendition.height):
         if side is not None:
             _count(side)
-    return made
-
-
-def _most_renditions(about: About) -> int:
-    return sum(MOST_SIZES if makes.sized else 1 for makes in about.makes)
+    return rendition
 
 
 def _verdict(answer: Any) -> Verdict | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
 from typing import Any, BinaryIO, cast
 
 import structlog
@@ -13,7 +13,8 @@ import structlog
 from windlass.files.api import FileAsset, StepState, StoredRendition, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
-from windlass.processing import malware_scan
+from windlass.kernel.object_keys import rendition_key
+from windlass.kernel.positioned_reader import independent_reader
 from windlass.processing.contract import (
     About,
     Cancelled,
@@ -26,12 +27,12 @@ from windlass.processing.contract import (
     StepResult,
     Unavailable,
 )
-from windlass.processing.independent_reader import independent_reader
 from windlass.processing.job_run import SAVE_INTERVAL, EndedStep, JobRun
 from windlass.processing.plan import PlannedStep
 from windlass.processing.registry import missing
 from windlass.processing.registry import step as installed_step
-from windlass.processing.sandbox.session import Order
+from windlass.processing.sandbox.client import Order
+from windlass.processing.scanners import configured_scanner
 from windlass.processing.scanners.contract import ScanResult
 from windlass.processing.step_result import LONGEST_DETAIL, announced, checked_result, checked_text, log_notes, to_json
 from windlass.processing.step_workspace import StepWorkspace, is_scratch_full, long_step_workspace
@@ -62,7 +63,10 @@ def run_step(run: JobRun, planned: PlannedStep, workspace: StepWorkspace, lost: 
         if planned.gate and not run.backfilling:
             raise
         return _without_result(planned, StepState.FAILED, started, error)
-    return _with_result(planned, result, stored, monotonic() - started)
+    state, detail, verdict = StepState.SKIPPED if result.skipped else StepState.DONE, result.detail, result.verdict
+    if verdict is not None:
+        state, detail = StepState.FAILED, verdict.document()["detail"]
+    return EndedStep(planned, state, monotonic() - started, detail, result.facts, stored, verdict)
 
 
 def needs_shared_child(name: str) -> bool:
@@ -75,26 +79,14 @@ def _without_result(planned: PlannedStep, state: StepState, started: float, reas
     return EndedStep(planned, state, monotonic() - started, checked_text(str(reason), LONGEST_DETAIL), {})
 
 
-def _with_result(
-    planned: PlannedStep, result: StepResult, stored: Sequence[StoredRendition], seconds: float
-) -> EndedStep:
-    verdict = result.verdict
-    if verdict is not None:
-        detail = verdict.document()["detail"]
-        return EndedStep(planned, StepState.FAILED, seconds, detail, result.facts, stored, verdict)
-    state = StepState.SKIPPED if result.skipped else StepState.DONE
-    return EndedStep(planned, state, seconds, result.detail, result.facts, stored)
-
-
 def _run_and_store(
     run: JobRun, planned: PlannedStep, step: Step, shared: StepWorkspace, lost: threading.Event
 ) -> tuple[StepResult, list[StoredRendition]]:
     about = step.about
-    with ExitStack() as stack:
-        workspace = stack.enter_context(long_step_workspace(shared, about)) if about.long else shared
-        run_it = _run_in_sandbox if about.isolated else _run_here
+    with long_step_workspace(shared, about) if about.long else nullcontext(shared) as workspace:
+        run_step_there = _run_in_sandbox if about.isolated else _run_here
         try:
-            answer = run_it(run, step, workspace, _Progress(run, planned, lost))
+            answer = run_step_there(run, step, workspace, _Progress(run, planned, lost))
         except PermanentError as error:
             if about.makes and is_scratch_full():  # libraries report a full disk in many ways
                 raise DiskFull from error
@@ -103,7 +95,7 @@ def _run_and_store(
             raise Cancelled
         written = os.fstat(workspace.output.fileno()).st_size if about.makes else 0
         result = checked_result(about, answer, written)
-        return result, [_store(run, made, about, workspace.output) for made in result.renditions]
+        return result, [_store(run, each, about, workspace.output) for each in result.renditions]
 
 
 def _run_in_sandbox(run: JobRun, step: Step, workspace: StepWorkspace, progress: _Progress) -> Mapping[str, Any]:
@@ -146,7 +138,7 @@ def _original_finder(asset: FileAsset) -> Callable[[str], str | None]:
 def _scanner(file: BinaryIO) -> Callable[[], ScanResult]:
     def scan() -> ScanResult:
         with independent_reader(file) as reader:
-            return malware_scan.scan(reader, os.fstat(file.fileno()).st_size)
+            return configured_scanner.scan(reader, os.fstat(file.fileno()).st_size)
 
     return scan
 
@@ -170,15 +162,16 @@ class _Progress:
             self._run.save()
 
 
-def _store(run: JobRun, made: MadeRendition, about: About, output: BinaryIO) -> StoredRendition:
+def _store(run: JobRun, rendition: MadeRendition, about: About, output: BinaryIO) -> StoredRendition:
     """Store a rendition under a key that each attempt uses again. Raises LeaseLost before replacing another's."""
-    makes = announced(about, made.name)
+    makes = announced(about, rendition.name)
     kind = makes.kind if makes else ""  # never empty: a checked result has announced renditions only
-    key = f"renditions/{run.asset.id}/{made.name}"
+    key = rendition_key(run.asset.id, rendition.name)
     target = store(store_of_file(run.asset))
     if not jobs.is_held(run.claim):
         raise jobs.LeaseLost(f"job {run.claim.job_id} is no longer held")
     with _reopened(output, "rb") as source:
-        source.seek(made.offset)
-        target.put(key, source, made.length)
-    return StoredRendition(made.name, kind, made.mime_type, target.name, key, made.length, made.width, made.height)
+        source.seek(rendition.offset)
+        target.put(key, source, rendition.length)
+    size = rendition.width, rendition.height
+    return StoredRendition(rendition.name, kind, rendition.mime_type, target.name, key, rendition.length, *size)

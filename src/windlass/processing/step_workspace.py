@@ -21,8 +21,8 @@ from windlass import conf
 from windlass.files.api import Blob, open_blob
 from windlass.kernel import anonymous_files
 from windlass.processing.contract import About
-from windlass.processing.process_sandbox import sandbox, step_limits
-from windlass.processing.sandbox.session import Session
+from windlass.processing.sandbox.client import Session
+from windlass.processing.worker_sandbox import sandbox, step_limits
 from windlass.storage.registry import store
 
 #: The largest copy of an encrypted file that is kept in memory (bytes).
@@ -53,10 +53,11 @@ def open_workspace(blob: Blob) -> Iterator[StepWorkspace]:
 @contextmanager
 def long_step_workspace(shared: StepWorkspace, about: About) -> Iterator[StepWorkspace]:
     """The same file for a long step, with an output, a child and limits of its own."""
-    with new_output() as output:
-        limits = step_limits(about)
-        with sandbox().session(shared.file.fileno(), output.fileno(), limits) as session:
-            yield StepWorkspace(shared.file, output, session)
+    with (
+        new_output() as output,
+        sandbox().session(shared.file.fileno(), output.fileno(), step_limits(about)) as session,
+    ):
+        yield StepWorkspace(shared.file, output, session)
 
 
 def new_output(*, secret: bool = False) -> BinaryIO:
@@ -74,7 +75,9 @@ def local_file(source: BinaryIO, *, secret: bool = False) -> Iterator[BinaryIO]:
     if _is_local_and_read_only(source):
         yield source
         return
-    with _copy(source, secret) as copied:
+    small = secret and _size(source) <= LARGEST_IN_MEMORY
+    in_memory = anonymous_files.copy_to_memory(source) if small else None
+    with in_memory or anonymous_files.copy_to_disk(source, _scratch_directory()) as copied:
         yield copied
 
 
@@ -94,14 +97,6 @@ def _is_local_and_read_only(source: BinaryIO) -> bool:
     except (OSError, io.UnsupportedOperation):
         return False
     return mode == os.O_RDONLY
-
-
-def _copy(source: BinaryIO, secret: bool) -> BinaryIO:
-    if secret and _size(source) <= LARGEST_IN_MEMORY:
-        in_memory = anonymous_files.copy_to_memory(source)
-        if in_memory is not None:
-            return in_memory
-    return anonymous_files.copy_to_disk(source, _scratch_directory())
 
 
 def _size(source: BinaryIO) -> int:

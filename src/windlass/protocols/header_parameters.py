@@ -21,12 +21,12 @@ _EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE | re.DOTA
 
 def parse(header: str) -> tuple[str, dict[str, str]]:
     """Return the value in lower case and its parameters by lower-case name; of a repeated parameter the first."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for match in _PARAMETER.finditer(header):
         quoted = match["quoted"]
         value = match["plain"].strip() if quoted is None else _ESCAPE.sub(r"\1", quoted)
-        found.setdefault(match["name"].lower(), value)
-    return header.partition(";")[0].strip().lower(), found
+        parameters.setdefault(match["name"].lower(), value)
+    return header.partition(";")[0].strip().lower(), parameters
 
 
 def text(parameters: Mapping[str, str], name: str) -> str | None:
@@ -34,19 +34,18 @@ def text(parameters: Mapping[str, str], name: str) -> str | None:
     extended = _extended(parameters.get(f"{name}*", ""))
     if extended is not None:
         return extended
-    plain = parameters.get(name)
-    if plain is None:
-        plain = parameters.get(f"{name}*")  # not encoded as RFC 8187 requires, but the only value
+    # ``name*`` may be the only value, although it is not encoded as RFC 8187 requires.
+    plain = parameters.get(name, parameters.get(f"{name}*"))
     return None if plain is None else _as_utf8(plain)
 
 
 def text_of_form(parameters: Mapping[str, str], name: str) -> str | None:
     """``text`` for a part of a form, in which browsers encode a quote and line breaks, and only these, as %22, %0D and
     %0A (HTML, "multipart/form-data encoding algorithm")."""
-    found = text(parameters, name)
-    if found is None or _extended(parameters.get(f"{name}*", "")) is not None:
-        return found
-    return _OF_A_FORM.sub(lambda match: chr(int(match[1], 16)), found)
+    value = text(parameters, name)
+    if value is None or _extended(parameters.get(f"{name}*", "")) is not None:
+        return value
+    return _OF_A_FORM.sub(lambda match: chr(int(match[1], 16)), value)
 
 
 def _extended(value: str) -> str | None:

@@ -15,14 +15,13 @@ from typing import Any
 from windlass.kernel import filenames, urls
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound, Problem
 from windlass.protocols import description_fields, json_fields, media_types
-from windlass.protocols.intents import CreateDirect, Description, NamedPart, Reply
+from windlass.protocols.intents import NO_STORE, CreateDirect, Description, NamedPart, Reply
 
 #: The largest JSON of ten thousand parts with their ETags (bytes).
 MAX_JSON_PARTS = 2 * 1024 * 1024
 
 MAX_PARTS = 10_000
 
-_NO_STORE = {"Cache-Control": "no-store"}
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _DIGITS = re.compile(r"[0-9]{1,1000}")
 _METADATA = re.compile(r"metadata\[([^\]]{1,200})\]")
@@ -33,8 +32,8 @@ _TAG = re.compile(r'"?([!#-~]{1,200})"?')
 _KNOWN_KEYS = frozenset(
     {"name", "type", "relativePath", "size", "part_size", "profile", "reference", "post_id", "sha256"}
 )
-#: How version 5 sends values that are not set.
-_UNSET = frozenset({"", "undefined", "null"})
+#: Values that are not set, as version 5 sends them.
+_UNSET = (None, "", "undefined", "null")
 
 
 def parse_create(body: bytes) -> CreateDirect:
@@ -71,10 +70,10 @@ def parse_upload_key(query: Mapping[str, str]) -> tuple[uuid.UUID, str]:
 
 
 def upload_of_key(key: str) -> uuid.UUID:
-    found = _UPLOAD.search(key)
-    if found is None:
+    match = _UPLOAD.search(key)
+    if match is None:
         raise NotFound("There is no upload with this key.")
-    return json_fields.parse_upload_id(found[1])
+    return json_fields.parse_upload_id(match[1])
 
 
 def parse_number(text: str) -> int:
@@ -112,11 +111,11 @@ def _part(listed: Any) -> NamedPart:
     if not isinstance(listed, dict):
         raise BadRequest("Each of parts must be an object with PartNumber and ETag.", field="parts")
     number = parse_number(str(listed.get("PartNumber", "")))
-    given = listed.get("ETag")
-    tag = _TAG.fullmatch(given) if isinstance(given, str) else None
+    etag = listed.get("ETag")
+    tag = _TAG.fullmatch(etag) if isinstance(etag, str) else None
     if tag is None:
         raise BadRequest(
-            f"Part {number} has {_shown_tag(given)} for its ETag; it must be the ETag with which the store replied to "
+            f"Part {number} has {_shown_tag(etag)} for its ETag; it must be the ETag with which the store replied to "
             "the part. A page can read it only where the CORS rules of the bucket have "
             '"ExposeHeaders": ["ETag"], which are the likely cause.',
             field="parts",
@@ -124,10 +123,10 @@ def _part(listed: Any) -> NamedPart:
     return NamedPart(number, tag[1])
 
 
-def _shown_tag(given: Any) -> str:
-    if given is None:
+def _shown_tag(etag: Any) -> str:
+    if etag is None:
         return "nothing"
-    return repr(given[:40]) if isinstance(given, str) else "no text"
+    return repr(etag[:40]) if isinstance(etag, str) else "no text"
 
 
 def _intent(
@@ -135,7 +134,7 @@ def _intent(
 ) -> CreateDirect:
     if not name:
         raise BadRequest("filename is missing.", field="filename")
-    known = {key: value for key, value in metadata.items() if value is not None and not _is_unset(value)}
+    known = {key: value for key, value in metadata.items() if value not in _UNSET}
     try:
         description = Description(
             filename=filenames.clean(name),
@@ -151,10 +150,6 @@ def _intent(
     return CreateDirect(description, *sizes, in_parts=in_parts, as_form=as_form)
 
 
-def _is_unset(value: Any) -> bool:
-    return isinstance(value, str) and value in _UNSET
-
-
 def _record_metadata(known: Mapping[str, Any]) -> dict[str, Any]:
     shown = {key: value for key, value in known.items() if key not in _KNOWN_KEYS}
     description_fields.require_small_metadata(json.dumps(shown, ensure_ascii=False))
@@ -165,12 +160,12 @@ def _record_metadata(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _byte_count(known: Mapping[str, Any], name: str) -> int | None:
     """Return a number of bytes, which version 5 sends as text."""
-    found = known.get(name)
-    if found is None:
+    value = known.get(name)
+    if value is None:
         return None
-    if isinstance(found, str) and _DIGITS.fullmatch(found):
-        found = int(found)
-    count = json_fields.size({name: found}, name)
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    count = json_fields.size({name: value}, name)
     if count == 0 and name != "size":
         raise InvalidField(f"{name} must be a number of bytes.", field=name)
     return count
@@ -224,8 +219,8 @@ def aborted() -> Reply:
 def refused(problem: Problem) -> Reply:
     """Version 5 displays ``message``. Invalid fields are 400 in this dialect."""
     status = 400 if problem.status == 422 else problem.status
-    return Reply(status, dict(problem.headers) | _NO_STORE, {"error": problem.detail, "message": problem.detail})
+    return Reply(status, dict(problem.headers) | NO_STORE, {"error": problem.detail, "message": problem.detail})
 
 
 def _reply(body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(200, _NO_STORE | dict(headers or {}), body)
+    return Reply(200, NO_STORE | dict(headers or {}), body)

@@ -37,7 +37,7 @@ COMMIT_WAIT_SECONDS = 1.0
 #: How long a status query waits for a request that is still receiving, whose client may be gone (seconds).
 RECEIVING_WAIT_SECONDS = 0.1
 
-_NOT_RELEASED = "Another request is writing to this upload and did not let go. Try again shortly."
+_NOT_RELEASED = "Another request is writing to this upload and has not released it. Try again shortly."
 
 log = structlog.get_logger(__name__)
 
@@ -61,15 +61,15 @@ class LeaseKeeper:
     ``unrequested(holder)`` and ``renew(holder, seconds)`` belong to the rows whose columns the leases are.
     """
 
-    unrequested: Callable[[str], Collection[uuid.UUID]] = files.unrequested_leases
-    renew: Callable[[str, float], int] = files.renew_leases
+    unrequested: Callable[[str], Collection[uuid.UUID]] = files.UPLOAD_LEASES.unrequested
+    renew: Callable[[str, float], int] = files.UPLOAD_LEASES.renew
     #: The server is stopping, and asked all holders to stop for that reason.
     stopping: bool = False
-    _stop_requests: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
+    _stop_requests: dict[uuid.UUID, Callable[[], object]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def holding(self, row_id: uuid.UUID, request_stop: Callable[[], None]) -> Iterator[None]:
+    def holding(self, row_id: uuid.UUID, request_stop: Callable[[], object]) -> Iterator[None]:
         """Renew the lease inside. ``request_stop`` is called, perhaps repeatedly, when the lease is to be released."""
         self._stop_requests[row_id] = request_stop
         if self._task is None or self._task.done():
@@ -197,7 +197,7 @@ async def wait_for_lease(upload_id: uuid.UUID) -> files.Lease:
     pause = 0.01
     while monotonic() < deadline:
         if not keeper.request_stop(upload_id):
-            await in_transaction(files.request_lease, upload_id)
+            await in_transaction(files.UPLOAD_LEASES.request, upload_id)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
         lease = await in_transaction(take_lease, upload_id)

@@ -51,14 +51,14 @@ def bomb(name: str = "zeros", megabytes: int = 32) -> bytes:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_bomb_by_any_name_is_refused(content: bytes, filename: str) -> None:
+def test_a_zip_bomb_is_rejected_whatever_its_name(content: bytes, filename: str) -> None:
     asset = processed(content, filename)
     assert asset.status == FileStatus.REJECTED, (asset.mime_type, asset.extra_attributes)
     assert asset.rejection["rule"] in ("archive-ratio", "unpacked-size"), asset.rejection
     assert not asset.gate_passed
 
 
-def test_a_profile_may_let_in_what_is_not_measured(settings: Setter, tmp_path: Path) -> None:
+def test_a_profile_may_accept_unmeasured_archives(settings: Setter, tmp_path: Path) -> None:
     (tmp_path / "profiles.toml").write_text('[default]\nunmeasured = "accept"\n')
     settings(WINDLASS_PROFILES=tmp_path / "profiles.toml")
     asset = processed(zip_of({"a.txt": b"Haul away." * 50})[:-30], "a.zip")
@@ -107,7 +107,7 @@ def make(directory: Path, tool: str, *command: str) -> bytes:
         ("q.gz", "gzip -kc b/c.jpg"),
     ],
 )
-def test_what_tools_make_is_ready(filename: str, command: str, tmp_path: Path) -> None:
+def test_archives_of_common_tools_become_ready(filename: str, command: str, tmp_path: Path) -> None:
     content = make(tmp_path, *command.replace("made.zip", "-").split())
     asset = processed(content, filename)
     assert asset.status == FileStatus.READY, (asset.mime_type, asset.rejection)

@@ -155,7 +155,7 @@ TAR = {"entries": 8, "unsafe_names": 3, "nested_archives": 1}
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.usefixtures("without_limits")
-def test_an_archive_is_counted_and_never_unpacked(content: bytes, filename: str, facts: dict[str, Any]) -> None:
+def test_an_archive_is_measured_and_never_unpacked(content: bytes, filename: str, facts: dict[str, Any]) -> None:
     asset = processed(content, filename)
     assert asset.status == READY
     assert {name: asset.extra_attributes.get(name) for name in facts} == facts
@@ -164,7 +164,7 @@ def test_an_archive_is_counted_and_never_unpacked(content: bytes, filename: str,
 
 
 @pytest.mark.usefixtures("without_limits")
-def test_a_bomb_is_counted_to_its_end_and_says_how_large_it_is() -> None:
+def test_a_bomb_is_measured_to_its_end() -> None:
     asset = processed(samples.gzip_bomb(64), "bomb.gz")
     assert asset.extra_attributes["unpacked_size"] == 64 * 2**20
     assert asset.extra_attributes["archive_ratio"] > 1000
@@ -179,12 +179,12 @@ def test_a_bomb_is_counted_to_its_end_and_says_how_large_it_is() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_bomb_is_rejected_by_what_is_found_in_it(content: bytes, filename: str, rule: str) -> None:
+def test_a_bomb_is_rejected_with_the_broken_rule(content: bytes, filename: str, rule: str) -> None:
     asset = processed(content, filename)
     assert (asset.status, asset.rejection["rule"]) == (FileStatus.REJECTED, rule)
 
 
-def test_counting_ends_where_the_profile_has_had_enough(settings: Any, tmp_path: Any) -> None:
+def test_measuring_ends_at_the_limit_of_the_profile(settings: Any, tmp_path: Any) -> None:
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[default]\nmax_unpacked_size = 8_388_608\nmax_archive_ratio = 0\n")
     settings(WINDLASS_PROFILES=profiles)
@@ -302,7 +302,7 @@ HOSTILE = [
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_limits")
 @pytest.mark.parametrize(("content", "filename", "name", "state", "detail"), HOSTILE, ids=[case[1] for case in HOSTILE])
-def test_a_hostile_file_ends_ready_with_the_reason_in_little_memory(
+def test_a_hostile_file_becomes_ready_with_a_reason_in_little_memory(
     settings: Any, content: bytes, filename: str, name: str, state: StepState, detail: str
 ) -> None:
     """The sandbox itself has taken some of the address space: what is left to the step is a fraction of the default."""
@@ -314,7 +314,7 @@ def test_a_hostile_file_ends_ready_with_the_reason_in_little_memory(
 
 
 @pytest.mark.slow
-def test_what_is_wrong_with_a_hostile_text_is_a_fact() -> None:
+def test_flaws_of_hostile_texts_are_facts() -> None:
     deep = processed(b"[" * 100_000, "deep.json").extra_attributes
     assert (deep["json_valid"], deep["json_depth"]) == (False, 100_000)
     wide = processed(b"a," * 1_000_000 + b"a\n", "wide.csv").extra_attributes
@@ -323,13 +323,13 @@ def test_what_is_wrong_with_a_hostile_text_is_a_fact() -> None:
 
 
 @pytest.mark.slow
-def test_text_that_is_too_long_is_cut_and_says_so() -> None:
+def test_long_text_is_truncated_and_marked() -> None:
     asset = processed(b"haul away\n" * 2_000_000, "long.txt")
     assert asset.extra_attributes["text_cut"] == "cut at 16 MiB"
     assert asset.renditions.get(name="text").size == 16 * 2**20
 
 
-def test_a_profile_without_text_makes_none(settings: Any, tmp_path: Any) -> None:
+def test_a_profile_may_disable_text_extraction(settings: Any, tmp_path: Any) -> None:
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[default]\ntext = false\n")
     settings(WINDLASS_PROFILES=profiles)
@@ -347,7 +347,7 @@ def with_ocr(settings: Any, tmp_path: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_ocr")
-def test_writing_in_pictures_and_scans_is_recognised() -> None:
+def test_text_in_pictures_and_scans_is_recognized() -> None:
     picture = processed(samples.picture_of_text(), "note.png")
     assert step(picture, "ocr").state == StepState.DONE, step(picture, "ocr").detail
     assert text_of(picture) == "Haul away, haul away\nTotal 1234 EUR\n\n"
@@ -356,7 +356,7 @@ def test_writing_in_pictures_and_scans_is_recognised() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("with_ocr")
-def test_of_a_pdf_only_the_pages_without_text_are_recognised() -> None:
+def test_only_pdf_pages_without_text_are_recognized() -> None:
     mixed = processed(samples.scanned_pdf(first_page="Typed page"), "mixed.pdf")
     assert text_of(mixed) == "Typed page\n\nHaul away, haul away\nTotal 1234 EUR\n\n"
     assert (mixed.page_count, mixed.extra_attributes["ocr_pages"]) == (2, 1)
@@ -366,9 +366,7 @@ def test_of_a_pdf_only_the_pages_without_text_are_recognised() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", [ENVIRONMENT, {"OMP_NUM_THREADS": "1"}], ids=["sandbox", "elsewhere"])
-def test_the_recognition_reports_to_nobody_and_starts_no_thread_when_it_is_imported(
-    tmp_path: Any, environment: dict[str, str]
-) -> None:
+def test_importing_ocr_sends_no_telemetry_and_starts_no_thread(tmp_path: Any, environment: dict[str, str]) -> None:
     """Its runtime would, from its import on; and a fork of a process with threads may hang."""
     require(importlib.util.find_spec("onnxruntime"), "windlass[ocr] is not installed")
     load = f"import importlib, os; [importlib.import_module(name) for name in {Ocr.about.libraries!r}]; "

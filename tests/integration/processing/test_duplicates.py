@@ -39,7 +39,7 @@ def key_of(asset: FileAsset) -> str:
 
 
 @pytest.mark.slow
-def test_a_second_file_of_the_same_owner_takes_the_first_one_s_bytes() -> None:
+def test_a_duplicate_of_the_same_owner_shares_the_first_files_blob() -> None:
     same = content()
     first = processed(same, "a.bin")
     incoming = received(same, "b.bin", owner=first.owner)
@@ -53,7 +53,7 @@ def test_a_second_file_of_the_same_owner_takes_the_first_one_s_bytes() -> None:
     assert Blob.objects.get(owner=first.owner).references == 2
 
 
-def test_the_bytes_go_with_the_last_who_refers_to_them() -> None:
+def test_shared_bytes_are_deleted_with_the_last_reference() -> None:
     same = content()
     first = processed(same, "a.bin")
     second = processed(same, "b.bin", owner=first.owner)
@@ -68,7 +68,7 @@ def test_the_bytes_go_with_the_last_who_refers_to_them() -> None:
     assert not Blob.objects.filter(owner=first.owner).exists()
 
 
-def test_a_file_that_changed_its_blob_meanwhile_gives_up_the_one_that_it_has() -> None:
+def test_deletion_releases_the_current_blob_of_a_stale_record() -> None:
     """Whoever deletes may have read the record before it was pointed elsewhere."""
     same = content()
     first = processed(same, "a.bin")
@@ -80,7 +80,7 @@ def test_a_file_that_changed_its_blob_meanwhile_gives_up_the_one_that_it_has() -
     assert is_stored(key_of(first))
 
 
-def test_nobody_shares_with_another_owner() -> None:
+def test_equal_files_of_different_owners_are_not_shared() -> None:
     same = content()
     first, other = processed(same, "a.bin"), processed(same, "a.bin")
     assert other.duplicate_of_id is None
@@ -89,7 +89,7 @@ def test_nobody_shares_with_another_owner() -> None:
     assert is_stored(key_of(other))
 
 
-def test_bytes_that_are_no_longer_there_are_not_shared() -> None:
+def test_a_missing_object_is_not_shared() -> None:
     same = content()
     first = processed(same, "a.bin")
     store().delete(key_of(first))
@@ -98,7 +98,7 @@ def test_bytes_that_are_no_longer_there_are_not_shared() -> None:
     assert bytes_of(second) == same
 
 
-def test_a_store_that_cannot_be_asked_holds_no_file_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_store_does_not_block_a_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
     same = content()
     first = processed(same, "a.bin")
     info = type(store()).info
@@ -130,7 +130,7 @@ def test_later_stages_and_renditions_work_on_shared_bytes() -> None:
     assert is_stored(thumbnail.key)
 
 
-def test_a_file_that_is_processed_again_shares_too_and_its_old_bytes_wait_for_the_sweep() -> None:
+def test_a_reprocessed_duplicate_shares_and_its_old_object_is_retained() -> None:
     """It may be served: somebody may have learned of its key a moment ago."""
     same = content()
     first = processed(same, "a.bin")
@@ -145,7 +145,7 @@ def test_a_file_that_is_processed_again_shares_too_and_its_old_bytes_wait_for_th
     assert is_stored(own_key)
 
 
-def test_the_sweep_brings_together_what_became_equal_unseen() -> None:
+def test_housekeeping_merges_unnoticed_duplicates() -> None:
     same = content()
     first, second = processed(same, "a.bin"), processed(content(), "b.bin")
     blob = FileAsset.objects.get(id=first.id).blob

@@ -61,7 +61,7 @@ CAMERA = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
-def test_what_a_camera_wrote_but_not_where(suffix: str) -> None:
+def test_exif_facts_have_no_location(suffix: str) -> None:
     asset = processed(samples.camera_jpeg(suffix), f"a{suffix}")
     assert asset.extra_attributes["exif"] == CAMERA
     assert asset.extra_attributes["color_profile"]
@@ -69,7 +69,7 @@ def test_what_a_camera_wrote_but_not_where(suffix: str) -> None:
     assert "GPS" not in json.dumps(file_record(asset))
 
 
-def test_where_a_picture_was_taken_is_shown_if_asked_and_taken_back(profiles: None) -> None:
+def test_a_profile_may_keep_the_location_and_reprocessing_removes_it(profiles: None) -> None:
     asset = processed(samples.camera_jpeg(), "a.jpg", profile="open")
     place = {"latitude": -33.858333, "longitude": 151.2, "altitude": 58.5}
     assert asset.extra_attributes["location"] == place
@@ -79,7 +79,7 @@ def test_where_a_picture_was_taken_is_shown_if_asked_and_taken_back(profiles: No
     assert work_off(asset).extra_attributes["location"] is None
 
 
-def test_where_a_film_was_made_likewise(profiles: None) -> None:
+def test_the_location_of_a_video_is_kept_only_if_the_profile_says_so(profiles: None) -> None:
     told = processed(samples.told_mov(), "a.mov", profile="open").extra_attributes
     assert told["location"] == {"latitude": 59.3293, "longitude": 18.0686}
     assert (told["tags"], told["created_at"]) == ({"title": "Hauling"}, "2024-05-06T07:08:09+00:00")
@@ -87,7 +87,7 @@ def test_where_a_film_was_made_likewise(profiles: None) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_has_its_size_as_displayed(orientation: int) -> None:
+def test_every_orientation_has_the_size_as_displayed(orientation: int) -> None:
     asset = processed(samples.camera_jpeg(orientation=orientation), "a.jpg")
     assert asset.extra_attributes["orientation"] == orientation
     assert (asset.width, asset.height) == ((120, 80) if orientation < 5 else (80, 120))
@@ -145,14 +145,14 @@ def test_every_orientation_has_its_size_as_displayed(orientation: int) -> None:
         (KINDS["a.aiff"].make, "a.aiff", {"tags": {"title": "Windlass"}, "channels": 2}),
     ],
 )
-def test_facts(make: Any, filename: str, expected: dict[str, Any]) -> None:
+def test_each_type_has_its_facts(make: Any, filename: str, expected: dict[str, Any]) -> None:
     asset = processed(make(), filename)
     found = facts(asset)
     assert asset.status == READY
     assert {name: found.get(name) for name in expected} == expected
 
 
-def test_a_picture_on_the_sleeve_is_no_film() -> None:
+def test_a_cover_picture_is_no_video_stream() -> None:
     asset = processed(samples.mp3_with_cover(), "a.mp3")
     told = asset.extra_attributes
     assert (told["codec"], told["has_cover"], told["tags"]["title"]) == ("mp3", True, "Covered")
@@ -167,7 +167,7 @@ def test_every_stream_is_listed_with_its_language() -> None:
     assert told["chapters"] == 2
 
 
-def test_a_recording_that_was_cut_off_is_as_long_as_what_is_there() -> None:
+def test_a_truncated_recording_has_the_duration_of_its_rest() -> None:
     asset = processed(samples.truncated(samples.live_webm(), 0.5), "a.webm")
     assert 0 < asset.duration < 2
 
@@ -183,7 +183,7 @@ def test_a_recording_that_was_cut_off_is_as_long_as_what_is_there() -> None:
         (lambda: b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(500), "a.jpg", "content-unreadable", 10_000),
     ],
 )
-def test_a_limit_of_the_profile_says_no_before_anything_is_made(
+def test_a_broken_limit_rejects_before_renditions_are_created(
     profiles: None, make: Any, filename: str, rule: str, limit: Any
 ) -> None:
     asset = processed(make(), filename, profile="strict")
@@ -205,7 +205,7 @@ def bomb(kind: str) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "gz", "docx"])
-def test_a_bomb_is_refused_by_any_profile_before_it_is_served(kind: str) -> None:
+def test_a_bomb_is_rejected_by_every_profile_before_it_is_served(kind: str) -> None:
     asset = received(bomb(kind), f"a.{kind}", run_intake=True)
     asset.refresh_from_db()
     assert not asset.gate_passed
@@ -215,7 +215,7 @@ def test_a_bomb_is_refused_by_any_profile_before_it_is_served(kind: str) -> None
     assert not asset.gate_passed
 
 
-def test_limits_on_archives_are_the_profile_s(profiles: None) -> None:
+def test_limits_on_archives_belong_to_the_profile(profiles: None) -> None:
     three = zipped(("a", "1"), ("b", "2"), ("c", "3"))
     asset = processed(three, "a.zip", profile="bombs")
     assert (asset.status, asset.rejection["rule"], asset.rejection["actual"]) == (REJECTED, "archive-entries", 3)
@@ -223,7 +223,7 @@ def test_limits_on_archives_are_the_profile_s(profiles: None) -> None:
     assert processed(zipped(("a", "1" * 1_000_000)), "a.zip").status == READY
 
 
-def test_within_the_limits_it_is_served(profiles: None) -> None:
+def test_a_file_within_the_limits_is_served(profiles: None) -> None:
     asset = processed(samples.png(64, 48), "a.png", profile="strict")
     assert (asset.status, asset.gate_passed) == (READY, True)
     assert file_record(asset)["checks"][-1]["state"] == "passed"
@@ -238,7 +238,7 @@ def test_within_the_limits_it_is_served(profiles: None) -> None:
         ("default", zipped(("a.txt", "a")), "a.zip", False),
     ],
 )
-def test_a_file_with_rules_is_not_served_before_they_were_checked(
+def test_a_file_with_rules_passes_the_gate_after_they_are_checked(
     profiles: None, profile: str, content: bytes, filename: str, after_intake: bool
 ) -> None:
     asset = received(content, filename, profile=profile, run_intake=True)

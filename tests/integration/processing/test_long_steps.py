@@ -36,7 +36,7 @@ def sailing(filename: str) -> FileAsset:
 
 
 @pytest.mark.slow
-def test_a_long_step_has_more_time_than_others_and_a_child_of_its_own(settings) -> None:
+def test_a_long_step_has_its_own_timeout_and_child_process(settings) -> None:
     settings(STEP_TIMEOUT_SECONDS=1)
     asset = work_off(sailing("voyage 2.5 1.png"))
     assert (asset.status, step(asset, "voyage").state) == (FileStatus.READY, StepState.DONE)
@@ -61,7 +61,7 @@ def test_a_long_step_has_limits(settings, limit: dict[str, object], filename: st
 
 
 @pytest.mark.slow
-def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times_a_second(monkeypatch) -> None:
+def test_progress_inside_a_step_rises_and_is_saved_at_most_four_times_a_second(monkeypatch) -> None:
     asset, told, over = sailing("voyage 2 0.png"), [], threading.Event()
     save = job_run.JobRun.save
 
@@ -93,7 +93,7 @@ def test_progress_inside_a_step_is_seen_never_falls_and_comes_at_most_four_times
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [processing.release, processing.delete])
-def test_a_long_step_that_nobody_wants_any_more_is_ended(end) -> None:
+def test_a_long_step_ends_with_its_file(end) -> None:
     asset = sailing("voyage 600 0.png")
     process = worker(job_of(asset, jobs.Stage.DERIVE), "captain")
     try:

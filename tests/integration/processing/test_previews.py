@@ -286,7 +286,7 @@ def test_waveforms_of_other_formats(container: str, codec: str) -> None:
     assert max(wave["data"]) == pytest.approx(64, abs=8)
 
 
-def test_a_profile_may_ask_for_no_previews(with_profile: Profile) -> None:
+def test_a_profile_may_disable_previews(with_profile: Profile) -> None:
     with_profile("waveforms = false")
     asset = processed(made.tone(), "tone.wav")
     assert asset.renditions.count() == 0

@@ -74,7 +74,7 @@ def swept(*arguments: str) -> dict[str, tuple[int, int]]:
     return {each["what"]: (each["count"], each["bytes_freed"]) for each in found if each["count"]}
 
 
-def test_a_profile_says_when_its_files_end(with_profile: Callable[[str], None]) -> None:
+def test_a_profile_sets_expiry_and_release_of_its_files(with_profile: Callable[[str], None]) -> None:
     with_profile("retention_days = 30\nrelease_after_days = 0.5")
     before = now()
     asset = arrived(b"for a while")
@@ -89,7 +89,7 @@ def test_a_profile_says_when_its_files_end(with_profile: Callable[[str], None]) 
 
 
 @pytest.mark.slow
-def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
+def test_the_sweep_deletes_and_releases_files_past_their_time() -> None:
     ended, due, both, kept = (processed(opaque(), f"{name}.bin") for name in "abcd")
     ended, due = past(ended, expires_at=1), past(due, release_at=1)
     both = past(both, expires_at=1, release_at=2)
@@ -108,7 +108,7 @@ def test_the_sweep_deletes_and_releases_what_is_past_its_time() -> None:
 
 
 @pytest.mark.parametrize(("retained", "ends_in"), [(0, 7), (3, 3), (30, 7)])
-def test_a_released_file_goes_when_its_profile_says(
+def test_a_released_file_expires_as_its_profile_says(
     with_profile: Callable[[str], None], retained: int, ends_in: int
 ) -> None:
     """Whoever released it, and no later than it would have gone anyway."""
@@ -124,7 +124,7 @@ def test_a_released_file_goes_when_its_profile_says(
 
 
 @pytest.mark.slow
-def test_shared_bytes_are_counted_when_they_go() -> None:
+def test_a_dry_run_counts_shared_bytes_with_their_last_reference() -> None:
     content = opaque()
     first = processed(content, "a.bin")
     second = processed(content, "b.bin", owner=first.owner)
@@ -136,7 +136,7 @@ def test_shared_bytes_are_counted_when_they_go() -> None:
     assert swept() == {}
 
 
-def test_a_file_that_is_being_worked_on_goes_too() -> None:
+def test_a_file_in_processing_is_released_too() -> None:
     asset = past(received(b"not begun", "a.txt"), release_at=1)
     sweep.sweep()
     asset.refresh_from_db()
@@ -144,7 +144,7 @@ def test_a_file_that_is_being_worked_on_goes_too() -> None:
 
 
 @pytest.mark.slow
-def test_counts_of_references_are_put_right() -> None:
+def test_wrong_reference_counts_are_corrected() -> None:
     asset = processed(b"counted", "a.txt")
     blob = Blob.objects.get(owner=asset.owner)
     Blob.objects.filter(id=blob.id).update(references=7)
@@ -160,7 +160,7 @@ def test_counts_of_references_are_put_right() -> None:
 
 
 @pytest.mark.slow
-def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
+def test_wrong_quota_accounts_are_corrected(settings: Callable[..., None]) -> None:
     settings(QUOTA_BYTES=1000)
     asset = arrived(b"12345")
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 5, 0)
@@ -172,7 +172,7 @@ def test_wrong_accounts_are_counted_anew(settings: Callable[..., None]) -> None:
 
 
 @pytest.mark.slow
-def test_a_dry_run_leaves_every_object() -> None:
+def test_a_dry_run_deletes_no_object() -> None:
     key = f"objects/{uuid.uuid4()}"
     store().put(key, io.BytesIO(b"orphan"), 6)
     os.utime(conf.get().media_directory / key, (0, 0))

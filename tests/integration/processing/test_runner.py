@@ -65,7 +65,7 @@ def test_a_worker_that_serves_the_next_stage_continues_with_it_and_sends_no_noti
     assert log == [("test", done), ("test", done), ("another", done)]
 
 
-def test_a_stage_with_a_long_step_waits_its_turn(notified) -> None:
+def test_a_stage_with_a_long_step_is_queued_as_a_job_of_its_own(notified) -> None:
     """So that a video's conversion does not keep other files waiting at the gate."""
     asset = received(samples.png(), "voyage.png")
     processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
@@ -81,7 +81,7 @@ def test_the_steps_of_all_stages_share_one_child() -> None:
     assert len(children) == 1
 
 
-def test_what_ends_together_is_recorded_together(monkeypatch) -> None:
+def test_stages_of_one_run_are_recorded_in_one_transaction(monkeypatch) -> None:
     """A small file that one worker takes through costs a transaction for its claim and one for all that came of it."""
     monkeypatch.setattr(runner, "SAVE_INTERVAL", 60)  # a busy machine takes its time
     asset = received(samples.jpeg(), "a.jpg")
@@ -98,7 +98,7 @@ def test_what_ends_together_is_recorded_together(monkeypatch) -> None:
         assert attempt.started_at <= attempt.ended_at
 
 
-def test_an_error_of_ours_undoes_what_was_not_recorded_yet(monkeypatch) -> None:
+def test_an_internal_error_repeats_the_steps_since_the_last_save(monkeypatch) -> None:
     """The stages that were gone through since the last record are done again, from the first step that is not done."""
     monkeypatch.setattr(runner, "SAVE_INTERVAL", 60)
     asset = received(samples.jpeg(), "a.jpg")
@@ -108,7 +108,7 @@ def test_an_error_of_ours_undoes_what_was_not_recorded_yet(monkeypatch) -> None:
             raise RuntimeError("there is a hole in the boat")
 
     with monkeypatch.context() as patched:
-        patched.setattr(runner, "delete_stale_renditions", fail)
+        patched.setattr(runner, "_delete_stale_renditions", fail)
         processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
     job = job_of(asset, Stage.INTAKE)
     assert (job.state, job.attempts) == (jobs.JobState.QUEUED, 1)
@@ -118,7 +118,7 @@ def test_an_error_of_ours_undoes_what_was_not_recorded_yet(monkeypatch) -> None:
     assert told.count("image_facts") == told.count("thumbnail") == 1
 
 
-def test_a_step_that_fails_is_the_failure_of_its_own_stage_s_job(settings) -> None:
+def test_a_failed_step_fails_the_job_of_its_own_stage(settings) -> None:
     settings(JOB_BACKOFF_SECONDS=60)
     asset = received(samples.text(), "trial again.txt")
     processing.run_job(job_of(asset, Stage.INTAKE).id, "test")
@@ -129,7 +129,7 @@ def test_a_step_that_fails_is_the_failure_of_its_own_stage_s_job(settings) -> No
 
 
 @pytest.mark.slow
-def test_what_earlier_steps_found_does_not_wait_for_a_slow_one() -> None:
+def test_results_of_earlier_steps_are_saved_before_a_slow_one_ends() -> None:
     asset = received(samples.jpeg(), "trial sleep 60.jpg", run_intake=True)
     process = worker(job_of(asset, Stage.DESCRIBE), "patient")
     try:
@@ -141,20 +141,20 @@ def test_what_earlier_steps_found_does_not_wait_for_a_slow_one() -> None:
         process.wait()
 
 
-def test_stages_that_have_nothing_to_do_are_left_out() -> None:
+def test_stages_without_steps_are_skipped() -> None:
     asset = processed(b"\0asm\1\0\0\0", "a.wasm")
     assert asset.status == READY
     assert jobs.Job.objects.filter(file_id=asset.id).count() == 1
 
 
-def test_a_duplicate_notification_does_the_work_once() -> None:
+def test_a_duplicate_notification_runs_the_job_once() -> None:
     asset = received(samples.jpeg(), "a.jpg", run_intake=True)
     processing.run_job(job_of(asset, Stage.INTAKE).id, "another")
     assert len([e for e in events(asset, "file.step") if e["step"] == "checksum"]) == 1
     assert job_of(asset, Stage.INTAKE).attempts == 1
 
 
-def test_every_step_is_recorded_and_told_in_order() -> None:
+def test_every_step_is_recorded_and_published_in_order() -> None:
     asset = processed(samples.jpeg(), "a.jpg")
     names = ["size", "checksum", "duplicate", "type", "type_rules", "harbour", "image_facts", "trial", "thumbnail"]
     rows = list(StepRun.objects.filter(file=asset).order_by("position"))
@@ -200,7 +200,7 @@ def test_a_retry_starts_at_the_first_step_that_is_not_done(settings) -> None:
     assert told.count(("trial", "failed")) == 1
 
 
-def test_an_attempt_that_fails_is_due_again_later(settings) -> None:
+def test_a_failed_attempt_is_due_again_after_its_backoff(settings) -> None:
     settings(JOB_BACKOFF_SECONDS=60)
     asset = received(samples.text(), "trial again.txt", run_intake=True)
     processing.run_job(job_of(asset, Stage.DESCRIBE).id, "test")
@@ -211,7 +211,7 @@ def test_an_attempt_that_fails_is_due_again_later(settings) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
+def test_a_worker_killed_in_a_step_uses_up_one_attempt() -> None:
     """Guarantee 4: one output, attempts = 2, scratch space empty; and no child lives on."""
     asset = received(samples.jpeg(), "trial sleep 2.jpg", run_intake=True)
     job = job_of(asset, Stage.DESCRIBE)
@@ -232,7 +232,7 @@ def test_a_worker_killed_in_a_step_costs_an_attempt_and_nothing_else() -> None:
 
 
 @pytest.mark.slow
-def test_who_finishes_after_his_lease_records_nothing() -> None:
+def test_a_worker_that_finishes_after_its_lease_records_nothing() -> None:
     """Guarantee 6: the worker stops in the middle of a step; another does it; the first wakes up and finishes."""
     asset = received(samples.jpeg(), "trial sleep 1.jpg", run_intake=True)
     job = job_of(asset, Stage.DESCRIBE)
@@ -253,7 +253,7 @@ def test_who_finishes_after_his_lease_records_nothing() -> None:
     assert len(events(asset, "file.ready")) == 1
 
 
-def test_a_job_that_loses_its_worker_each_time_dies_with_the_reason(settings) -> None:
+def test_a_job_that_always_loses_its_worker_fails_its_file_with_the_reason(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=1)
     asset = received(samples.text(), "a.txt", run_intake=True)
     assert jobs.try_claim(job_of(asset, Stage.DESCRIBE).id, "ill-fated") is not None
@@ -266,7 +266,7 @@ def test_a_job_that_loses_its_worker_each_time_dies_with_the_reason(settings) ->
     assert events(asset, "job.dead")[0]["attempts"] == 1
 
 
-def test_releasing_a_file_stops_the_work_on_it() -> None:
+def test_releasing_a_file_stops_its_processing() -> None:
     asset = received(samples.jpeg(), "trial sleep 120.jpg", run_intake=True)
     key, job = asset.blob.key, job_of(asset, Stage.DESCRIBE)
 
@@ -303,7 +303,7 @@ def _parent(pid: int) -> int:
         return int(stat.read().rpartition(")")[2].split()[1])
 
 
-def test_deleting_a_file_leaves_neither_rows_nor_bytes() -> None:
+def test_deleting_a_file_deletes_rows_and_bytes() -> None:
     asset = processed(samples.jpeg(), "a.jpg")
     keys = [asset.blob.key, asset.renditions.get().key]
     processing.delete(asset)
@@ -312,7 +312,7 @@ def test_deleting_a_file_leaves_neither_rows_nor_bytes() -> None:
     assert [found for key in keys for found in store().objects(key)] == []
 
 
-def test_processing_once_more_is_a_run_of_its_own() -> None:
+def test_reprocessing_is_a_new_run() -> None:
     asset = processed(samples.jpeg(), "a.jpg")
     processing.reprocess(asset, "request-2")
     with pytest.raises(StillRunning):
@@ -325,7 +325,7 @@ def test_processing_once_more_is_a_run_of_its_own() -> None:
     assert job_of(asset, Stage.DERIVE).request_id == "request-2"
 
 
-def test_a_file_that_failed_can_be_tried_again(settings) -> None:
+def test_a_failed_file_can_be_reprocessed(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=1)
     asset = processed(samples.text(), "trial again.txt")
     assert asset.status == FileStatus.FAILED
@@ -334,7 +334,7 @@ def test_a_file_that_failed_can_be_tried_again(settings) -> None:
     assert work_off(asset).status == READY
 
 
-def test_jobs_may_run_inside_the_call_that_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eager_mode_runs_all_stages_in_the_call_that_enqueues(monkeypatch: pytest.MonkeyPatch) -> None:
     """CELERY_TASK_ALWAYS_EAGER: the notification runs the job, stage within stage, as soon as the row is committed."""
     monkeypatch.setattr(
         "windlass.jobs.notify.notify_workers", lambda job_id, stage: processing.run_job(job_id, "eager")
@@ -348,7 +348,7 @@ def test_jobs_may_run_inside_the_call_that_makes_them(monkeypatch: pytest.Monkey
     assert len(events(asset, "file.ready")) == 1
 
 
-def test_files_at_once_in_several_threads_keep_their_own_results() -> None:
+def test_concurrent_files_keep_their_own_results() -> None:
     assets = [received(samples.png(40 + n, 30), f"{n}.png") for n in range(6)]
 
     def work(asset: FileAsset) -> None:

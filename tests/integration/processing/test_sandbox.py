@@ -30,13 +30,12 @@ from tests.integration.processing.received_files import (
 from windlass.files.api import FileStatus, StepState
 from windlass.jobs import api as jobs
 from windlass.processing import api as processing
-from windlass.processing import process_sandbox
+from windlass.processing import worker_sandbox
 from windlass.processing.contract import Cancelled, PermanentError, StepError
 from windlass.processing.sandbox import client
-from windlass.processing.sandbox.client import Sandbox
+from windlass.processing.sandbox.client import ORDERS_PER_CHILD, Order, Sandbox, Session
 from windlass.processing.sandbox.exit_status import StepDied
 from windlass.processing.sandbox.lockdown import Limits
-from windlass.processing.sandbox.session import ORDERS_PER_CHILD, Order, Session
 from windlass.processing.step_workspace import local_file
 
 PLANS = """
@@ -64,7 +63,7 @@ def impatient(settings) -> None:
         ("again", "The tide is out."),
     ],
 )
-def test_a_file_that_kills_its_sandbox_each_time_is_dead_with_the_reason(command: str, reason: str, settings) -> None:
+def test_a_file_that_always_kills_its_sandbox_fails_with_the_reason(command: str, reason: str, settings) -> None:
     """Guarantee 5. Other files are processed as before."""
     if not command.startswith("sleep"):
         settings(STEP_TIMEOUT_SECONDS=60)  # a busy machine takes its time to crash, too
@@ -91,7 +90,7 @@ def test_a_file_that_kills_its_sandbox_each_time_is_dead_with_the_reason(command
         ("write", "The step wrote more than 64 MB."),
     ],
 )
-def test_what_a_child_says_is_not_believed(command: str, reason: str) -> None:
+def test_invalid_results_of_a_child_are_refused(command: str, reason: str) -> None:
     asset = processed(samples.text(), f"trial {command}.txt")
     assert asset.status == FileStatus.READY
     assert step(asset, "trial").state == StepState.FAILED
@@ -105,7 +104,7 @@ def test_text_that_a_database_cannot_hold_is_cleaned() -> None:
     assert (asset.extra_attributes["trial"], step(asset, "trial").detail) == ("abc", "de")
 
 
-def test_a_child_finds_no_secret_and_no_file_but_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_child_has_no_secrets_and_no_other_files(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "open sesame")
     processing.shut_down()  # so that the parent starts with this secret about
     (tmp_path / "secret").write_text("open sesame")
@@ -123,7 +122,7 @@ def test_a_child_finds_no_secret_and_no_file_but_its_own(monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_without_walls_a_step_can_end_the_sandbox_and_that_is_told_too(settings) -> None:
+def test_without_lockdown_a_killed_sandbox_is_reported_as_such(settings) -> None:
     settings(SANDBOX="off")
     asset = processed(samples.text(), "trial regicide.txt")
     assert asset.status == FileStatus.FAILED
@@ -131,7 +130,7 @@ def test_without_walls_a_step_can_end_the_sandbox_and_that_is_told_too(settings)
     assert processed(samples.jpeg(), "after.jpg").status == FileStatus.READY
 
 
-def test_what_a_child_leaves_behind_is_killed(settings) -> None:
+def test_processes_left_by_a_child_are_killed(settings) -> None:
     """Where seccomp does not keep it from starting anything."""
     settings(SANDBOX="off")
     asset = processed(samples.text(), "trial orphan.txt")
@@ -139,13 +138,13 @@ def test_what_a_child_leaves_behind_is_killed(settings) -> None:
 
 
 @pytest.mark.slow
-def test_the_libraries_are_not_loaded_into_this_process() -> None:
+def test_the_workers_process_loads_no_parsing_library() -> None:
     """Whoever asks for the plan, or runs jobs, parses nothing itself."""
-    said = subprocess.run([sys.executable, "-c", PLANS], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", PLANS], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
-def test_making_the_steps_ready_starts_no_thread() -> None:
+def test_warming_up_starts_no_thread() -> None:
     """A fork of a process with threads may hang. What steps cannot make ready is said on the error output."""
     look = (
         "import os; from windlass.processing.sandbox.parent import warm_up; warm_up(['trial']); "
@@ -156,7 +155,7 @@ def test_making_the_steps_ready_starts_no_thread() -> None:
     assert (seen.stdout.splitlines()[-1], seen.stderr) == ("1", "")
 
 
-def test_a_plug_in_that_is_broken_is_left_out() -> None:
+def test_a_broken_plug_in_is_skipped() -> None:
     from windlass.processing.registry import installed
 
     assert "trial" in installed()
@@ -186,7 +185,7 @@ def asked(session: Session, command: str, unwanted: threading.Event | None = Non
     return session.run(order, lambda _: None, unwanted or threading.Event())["facts"].get("trial")
 
 
-def test_the_steps_of_a_file_share_a_child_and_files_do_not(sandbox: Sandbox, session: Session) -> None:
+def test_steps_of_one_file_share_a_child_process(sandbox: Sandbox, session: Session) -> None:
     first = asked(session, "who")
     assert asked(session, "who") == first
     with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, LIMITS) as another:
@@ -194,7 +193,7 @@ def test_the_steps_of_a_file_share_a_child_and_files_do_not(sandbox: Sandbox, se
     assert asked(session, "who") == first
 
 
-def test_a_step_that_cannot_be_done_leaves_the_child_to_the_next(session: Session) -> None:
+def test_a_permanent_error_keeps_the_child_for_the_next_step(session: Session) -> None:
     first = asked(session, "who")
     with pytest.raises(PermanentError, match="cannot be read"):
         asked(session, "unreadable")
@@ -203,7 +202,7 @@ def test_a_step_that_cannot_be_done_leaves_the_child_to_the_next(session: Sessio
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["crash", "eat", "fault", "twice", "again"])
-def test_a_child_that_did_not_do_as_it_should_is_not_used_again(session: Session, command: str) -> None:
+def test_a_misbehaving_child_is_replaced(session: Session, command: str) -> None:
     first = asked(session, "who")
     with pytest.raises(StepError):
         asked(session, command)
@@ -226,7 +225,7 @@ def test_a_child_ends_with_its_session(session: Session) -> None:
 
 
 @pytest.mark.slow
-def test_each_step_has_its_own_time(sandbox: Sandbox) -> None:
+def test_each_step_has_its_own_timeout(sandbox: Sandbox) -> None:
     with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, Limits(2**29, 1.5)) as session:
         for _ in range(3):
             assert asked(session, "sleep 0.8") == "rested"
@@ -234,11 +233,11 @@ def test_each_step_has_its_own_time(sandbox: Sandbox) -> None:
             asked(session, "sleep 60")
 
 
-def test_no_child_serves_for_ever(session: Session) -> None:
+def test_a_child_is_replaced_after_a_number_of_steps(session: Session) -> None:
     assert len({asked(session, "who") for _ in range(ORDERS_PER_CHILD + 1)}) == 2
 
 
-def test_what_one_step_made_is_not_in_the_next_one_s_output() -> None:
+def test_the_output_of_a_step_has_nothing_of_the_step_before() -> None:
     """Each step's output begins empty, and what the store gets is that step's: the thumbnail follows the trial's."""
     asset = processed(samples.jpeg(), "trial sizes 320.jpg")
     stored = {}
@@ -250,7 +249,7 @@ def test_what_one_step_made_is_not_in_the_next_one_s_output() -> None:
     assert {made.name: made.size for made in asset.renditions.all()} == {n: len(b) for n, b in stored.items()}
 
 
-def test_a_parent_that_died_is_started_again(sandbox: Sandbox, session: Session) -> None:
+def test_a_dead_sandbox_parent_is_restarted(sandbox: Sandbox, session: Session) -> None:
     for _ in range(2):
         assert asked(session, "sleep 0") == "rested"
         parent = sandbox._process
@@ -258,7 +257,7 @@ def test_a_parent_that_died_is_started_again(sandbox: Sandbox, session: Session)
         parent.kill()
 
 
-def test_who_no_longer_wants_the_result_ends_the_child(sandbox: Sandbox, session: Session) -> None:
+def test_cancelling_a_step_kills_its_child(sandbox: Sandbox, session: Session) -> None:
     unwanted = threading.Event()
     threading.Timer(0.5, unwanted.set).start()
     with pytest.raises(Cancelled):
@@ -269,7 +268,7 @@ def test_who_no_longer_wants_the_result_ends_the_child(sandbox: Sandbox, session
     assert parent.poll() is None
 
 
-def test_bytes_of_a_distant_store_come_through_scratch_and_leave_nothing() -> None:
+def test_bytes_of_a_remote_store_are_copied_to_scratch_and_removed() -> None:
     """A store that gives no real file: the sandbox gets a copy that it can only read."""
     with local_file(io.BytesIO(samples.jpeg())) as local:
         assert scratch() == []
@@ -278,7 +277,7 @@ def test_bytes_of_a_distant_store_come_through_scratch_and_leave_nothing() -> No
             os.write(local.fileno(), b"x")
 
 
-def test_a_file_that_fails_in_the_gate_is_never_served(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_fails_before_the_gate_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """The type cannot be found because the sandbox cannot be had: the gate stays shut."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     processing.shut_down()
@@ -288,15 +287,15 @@ def test_a_file_that_fails_in_the_gate_is_never_served(monkeypatch: pytest.Monke
     assert "Detecting the type failed after 2 attempts" in asset.message
 
 
-def test_libraries_that_no_profile_asks_for_are_not_loaded_ahead(tmp_path, settings) -> None:
+def test_libraries_of_unused_steps_are_not_preloaded(tmp_path, settings) -> None:
     """Each would make every fork dearer. A step that is asked for all the same still finds its library."""
-    unexpected = process_sandbox.unexpected_steps()
+    unexpected = worker_sandbox.unexpected_steps()
     assert "ocr" in unexpected
     assert not {"type", "thumbnail", "trial"} & set(unexpected)
     profiles = tmp_path / "profiles.toml"
     profiles.write_text("[default]\nocr = true\n")
     settings(WINDLASS_PROFILES=profiles)
-    assert "ocr" not in process_sandbox.unexpected_steps()
+    assert "ocr" not in worker_sandbox.unexpected_steps()
     with (
         open(os.devnull, "rb") as file,
         closing(Sandbox(unexpected=["trial"])) as sandbox,

@@ -106,7 +106,7 @@ def test_nothing_can_be_written_changed_or_removed(tmp_path: Path) -> None:
     assert not Path("/tmp/windlass-escaped").exists()
 
 
-def test_nobody_can_be_reached(tmp_path: Path) -> None:
+def test_no_network_connection_can_be_opened(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as tcp,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
@@ -125,20 +125,20 @@ def test_nobody_can_be_reached(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["execute", "run", "fork", "trace", "kill_parent", "kill_all", "unshare"])
-def test_what_no_step_has_an_innocent_use_for_ends_it(what: str) -> None:
+def test_a_forbidden_system_call_kills_the_step(what: str) -> None:
     assert _told(_attempt(what)) == STOPPED
 
 
 @pytest.mark.parametrize("what", ["leave_group", "raise_limit", "run_the_file"])
-def test_what_a_library_may_try_is_refused(what: str) -> None:
+def test_a_system_call_that_libraries_try_is_refused(what: str) -> None:
     assert _told(_attempt(what)) == REFUSED
 
 
-def test_output_has_a_bound() -> None:
+def test_output_is_limited() -> None:
     assert _told(_attempt("flood")) == "The step wrote more than 64 MB."
 
 
-def test_libraries_may_work_in_threads() -> None:
+def test_threads_are_allowed() -> None:
     asset = _attempt("threads")
     assert asset.extra_attributes["escaped"] == "8 threads"
 
@@ -148,7 +148,7 @@ def test_libraries_may_work_in_threads() -> None:
     ("what", "reason"),
     [("spin", "The step took longer than 2 s."), ("abort", "The step crashed.")],
 )
-def test_what_may_go_better_another_time_is_tried_again(what: str, reason: str) -> None:
+def test_a_transient_failure_is_tried_again(what: str, reason: str) -> None:
     asset = _attempt(what)
     assert asset.status == FileStatus.FAILED
     assert asset.message == f"Getting out failed after 2 attempts. {reason}"
@@ -169,14 +169,14 @@ def test_what_may_go_better_another_time_is_tried_again(what: str, reason: str) 
         (samples.wav, "a.wav", "audio_codec"),
     ],
 )
-def test_every_kind_passes(content, name: str, fact: str) -> None:
+def test_every_file_type_is_processed_under_lockdown(content, name: str, fact: str) -> None:
     asset = processed(content(), name)
     assert asset.status == FileStatus.READY
     assert fact in asset.extra_attributes
     assert not asset.steps.filter(state=StepState.FAILED).exists()
 
 
-def test_this_machine_gives_the_full_level() -> None:
+def test_this_machine_has_the_full_capability_level() -> None:
     level = processing.sandbox_level()
     assert (level.name, level.seccomp, level.gaps) == ("full", True, "")
     assert level.landlock >= 1
@@ -187,9 +187,7 @@ def test_this_machine_gives_the_full_level() -> None:
     ("lacking", "mode", "status"),
     [("landlock", "best-effort", "DONE"), ("seccomp", "best-effort", "DONE"), ("landlock", "require", "QUEUED")],
 )
-def test_a_child_takes_the_walls_there_are_and_none_runs_without_those_required(
-    lacking: str, mode: str, status: str
-) -> None:
+def test_steps_run_with_partial_lockdown_unless_it_is_required(lacking: str, mode: str, status: str) -> None:
     asset = received(samples.jpeg(), "a.jpg")
     job = job_of(asset, jobs.Stage.INTAKE)
     command = [sys.executable, str(LACKING), lacking, sys.executable, str(HERE / "worker.py"), str(job.id), "lacking"]

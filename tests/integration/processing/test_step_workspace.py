@@ -35,7 +35,7 @@ def test_a_copy_has_no_name_and_cannot_be_written_to() -> None:
             os.write(file.fileno(), b"x")
 
 
-def test_a_small_secret_is_never_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_secret_files_are_in_memory_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_workspace, "LARGEST_IN_MEMORY", 5)
     with (
         step_workspace.local_file(io.BytesIO(b"bytes"), secret=True) as file,
@@ -52,7 +52,7 @@ def test_a_small_secret_is_never_on_a_disk(monkeypatch: pytest.MonkeyPatch) -> N
         assert file.read() == b"larger"
 
 
-def test_encrypted_files_are_worked_on_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_encrypted_files_are_processed_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The sandbox takes such descriptors like any others."""
     seen: list[str] = []
     local_file = step_workspace.local_file

@@ -74,7 +74,7 @@ def test_a_deleted_file_can_be_restored_as_it_was() -> None:
     assert events(asset, "file.deleted") == []
 
 
-def test_without_a_window_a_file_goes_at_once(with_profile: Callable[[str], None]) -> None:
+def test_without_trash_hours_a_file_is_deleted_at_once(with_profile: Callable[[str], None]) -> None:
     with_profile("trash_hours = 0")
     asset = processed(opaque(), "a.bin")
     blob = Blob.objects.get(files=asset)
@@ -84,7 +84,7 @@ def test_without_a_window_a_file_goes_at_once(with_profile: Callable[[str], None
 
 
 @pytest.mark.slow
-def test_the_sweep_ends_what_is_past_its_window_and_no_other() -> None:
+def test_the_sweep_deletes_trashed_files_past_their_time_only() -> None:
     over, kept = (discarded(processed(opaque(), f"{name}.bin")) for name in "ab")
     past(over, trash_until=1)
     with pytest.raises(NotFound):
@@ -98,7 +98,7 @@ def test_the_sweep_ends_what_is_past_its_window_and_no_other() -> None:
     assert len(events(over, "file.deleted")) == 1
 
 
-def test_what_is_restored_in_its_last_moment_is_not_swept() -> None:
+def test_a_file_restored_in_its_last_moment_is_not_deleted() -> None:
     asset = discarded(processed(opaque(), "a.bin"))
     processing.restore(get_file_or_trashed(asset.id, owner_of(asset)))
     with pytest.raises(IllegalTransition):  # as it was read while it was in the trash
@@ -110,7 +110,9 @@ def test_what_is_restored_in_its_last_moment_is_not_swept() -> None:
     ("begun", "job"),
     [(False, "cancelled"), (True, "cancelled"), (False, "no longer kept"), (True, "no longer kept"), (False, "ended")],
 )
-def test_work_that_was_stopped_goes_on_after_restoring(begun: bool, job: str, notified: list[uuid.UUID]) -> None:
+def test_processing_stops_in_the_trash_and_continues_after_restoring(
+    begun: bool, job: str, notified: list[uuid.UUID]
+) -> None:
     asset = received(b"some words", "a.txt", run_intake=begun)
     held = jobs.try_claim(job_of(asset, jobs.Stage.DESCRIBE if begun else jobs.Stage.INTAKE).id, "a worker")
     assert held is not None
@@ -130,7 +132,7 @@ def test_work_that_was_stopped_goes_on_after_restoring(begun: bool, job: str, no
     assert [row.state for row in steps_of_file(asset) if row.step == "checksum"] == ["done"]
 
 
-def test_equal_bytes_stay_for_whoever_refers_to_them() -> None:
+def test_trashing_a_file_keeps_bytes_that_others_share() -> None:
     content = opaque()
     first = processed(content, "a.bin")
     second = processed(content, "b.bin", owner=first.owner)
@@ -149,7 +151,7 @@ def test_equal_bytes_stay_for_whoever_refers_to_them() -> None:
     assert is_stored(blob.key)
 
 
-def test_a_restored_original_is_one_again() -> None:
+def test_a_restored_original_is_the_original_of_its_duplicates_again() -> None:
     content = opaque()
     first = processed(content, "a.bin")
     second = processed(content, "b.bin", owner=first.owner)
@@ -157,7 +159,7 @@ def test_a_restored_original_is_one_again() -> None:
     assert file_record(get_file(second.id, owner_of(second)))["duplicate_of"] == str(first.id)
 
 
-def test_retention_does_not_wait_for_the_trash(with_profile: Callable[[str], None]) -> None:
+def test_retention_applies_in_the_trash(with_profile: Callable[[str], None]) -> None:
     with_profile("trash_hours = 48")
     ending = past(processed(opaque(), "a.bin"), expires_at=-1)
     assert discarded(ending).trash_until == ending.expires_at
@@ -177,7 +179,7 @@ def test_the_trash_counts_for_the_quota(settings: Callable[..., None]) -> None:
     files.recount_quota(asset.owner)
     discarded(asset)
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 20, 0, 20)
-    assert files.recount_quota(asset.owner) is None
+    assert files.recount_quota(asset.owner) == {}
     processing.delete(get_file_or_trashed(asset.id, owner_of(asset)))
     assert files.quota_usage(asset.owner).bytes == quota.Amount(1000, 0, 0, 0)
     assert Event.objects.filter(file_id=asset.id, type="file.deleted").count() == 1

@@ -34,7 +34,7 @@ READY, REJECTED = FileStatus.READY, FileStatus.REJECTED
         (samples.archive, "a.zip", "application/zip", {}, {}),
     ],
 )
-def test_a_file_ends_ready_with_its_facts(make, filename, mime_type, columns, others) -> None:
+def test_a_file_becomes_ready_with_its_facts(make, filename, mime_type, columns, others) -> None:
     asset = processed(make(), filename)
     assert (asset.status, asset.message) == (READY, "")
     assert (asset.mime_type, asset.progress, asset.gate_passed) == (mime_type, 100, True)
@@ -44,11 +44,11 @@ def test_a_file_ends_ready_with_its_facts(make, filename, mime_type, columns, ot
 
 
 @pytest.mark.parametrize("make", [samples.mp3, samples.wav, samples.m4a, samples.flac])
-def test_a_sound_has_its_duration(make) -> None:
+def test_audio_has_its_duration(make) -> None:
     assert processed(make(), "sound").duration == pytest.approx(2.0 if make is samples.mp3 else 1.0, abs=0.1)
 
 
-def test_tags_that_claim_gigabytes_take_no_memory() -> None:
+def test_tags_that_claim_gigabytes_use_little_memory() -> None:
     """A WAV's form and a FLAC's comments, each of 4 GiB by their own word: one is too short then, the other is cut."""
     wav = samples.wav().replace(b"fmt \x10\0\0\0", b"fmt \xf0\xff\xff\xff")
     comments = samples.flac().index(b"fLaC") + 4 + 38 + 4
@@ -59,7 +59,7 @@ def test_tags_that_claim_gigabytes_take_no_memory() -> None:
         assert "memory" not in step(asset, "audio_tags").detail
 
 
-def test_a_thumbnail_stands_upright_and_fits_its_box() -> None:
+def test_a_thumbnail_is_upright_and_fits_its_box() -> None:
     """The left half is red; turned to the right, as the camera asks, the upper half is."""
     import pyvips
 
@@ -81,7 +81,7 @@ def test_a_thumbnail_is_never_larger_than_the_picture() -> None:
     assert (made.width, made.height) == (64, 48)
 
 
-def test_a_video_held_upright_has_the_size_it_is_shown_in() -> None:
+def test_a_rotated_video_has_the_size_as_displayed() -> None:
     asset = processed(samples.mp4(turned=90), "upright.mp4")
     assert (asset.width, asset.height, asset.extra_attributes["rotation"]) == (240, 320, 270)
 
@@ -100,19 +100,19 @@ def test_a_picture_with_too_many_pixels_is_not_decoded() -> None:
         (samples.truncated(samples.mp4()), "broken.mp4", "av_facts"),
     ],
 )
-def test_a_damaged_file_ends_ready_and_the_step_says_why_not(content: bytes, filename: str, name: str) -> None:
+def test_a_damaged_file_becomes_ready_and_its_step_has_the_reason(content: bytes, filename: str, name: str) -> None:
     asset = processed(content, filename)
     assert asset.status == READY
     assert step(asset, name).state == StepState.FAILED
     assert "cannot be read" in step(asset, name).detail
 
 
-def test_an_empty_file_is_a_file() -> None:
+def test_an_empty_file_becomes_ready() -> None:
     asset = processed(b"", "nothing.txt")
     assert (asset.status, asset.mime_type, asset.size) == (READY, "application/x-empty", 0)
 
 
-def test_html_that_calls_itself_a_picture_is_rejected_with_the_reason() -> None:
+def test_html_named_as_a_picture_is_rejected_with_the_reason() -> None:
     asset = processed(samples.html(), "holiday.jpg")
     assert (asset.status, asset.gate_passed) == (REJECTED, False)
     assert asset.rejection == {
@@ -146,11 +146,11 @@ def test_a_declared_type_that_the_content_contradicts_is_rejected() -> None:
         (b"P6 seats are free; see %PDF-1.4.\n", "seats.md", "text/x-markdown"),
     ],
 )
-def test_another_word_for_the_same_type_is_no_mismatch(content: bytes, filename: str, declared: str) -> None:
+def test_an_alias_of_the_type_is_no_mismatch(content: bytes, filename: str, declared: str) -> None:
     assert processed(content, filename, declared_mime_type=declared).status == READY
 
 
-def test_a_wrong_checksum_is_rejected_with_both() -> None:
+def test_a_wrong_checksum_is_rejected_with_both_digests() -> None:
     asset = processed(samples.text(), "a.txt", expected_sha256="0" * 64)
     assert asset.status == REJECTED
     assert (asset.rejection["rule"], asset.rejection["limit"]) == ("checksum", "0" * 64)
@@ -163,7 +163,7 @@ def test_a_digest_that_the_receiver_knows_is_not_computed_again() -> None:
     assert (asset.status, asset.checksum) == (READY, "ab" * 32)
 
 
-def test_the_same_content_of_the_same_owner_is_known_again() -> None:
+def test_the_same_content_of_the_same_owner_is_a_duplicate() -> None:
     owner = f"owner-{uuid.uuid4()}"
     first = processed(samples.png(), "one.png", owner=owner)
     again = processed(samples.png(), "two.png", owner=owner)
@@ -181,25 +181,25 @@ def test_the_same_content_of_the_same_owner_is_known_again() -> None:
         ({"MAX_UPLOAD_SIZE": "5"}, samples.text(), "a.txt", "size"),
     ],
 )
-def test_a_rule_of_the_profile_says_no(settings, setting, content, filename, rule) -> None:
+def test_a_file_that_breaks_a_rule_is_rejected(settings, setting, content, filename, rule) -> None:
     settings(**setting)
     asset = processed(content, filename)
     assert (asset.status, asset.rejection["rule"]) == (REJECTED, rule)
     assert asset.rejection["actual"] is not None
 
 
-def test_a_block_on_svg_holds_in_any_encoding(settings) -> None:
+def test_a_block_on_svg_applies_in_every_encoding(settings) -> None:
     settings(BLOCKED_MIME_TYPES="image/svg+xml")
     content = f"<?xml version='1.0' encoding='utf-16'?><!--{'x' * 9000}-->{samples.svg().decode()}"
     assert processed(content.encode("utf-16"), "drawing.svg").rejection["rule"] == "type-blocked"
 
 
-def test_what_the_profile_allows_comes_in_under_any_of_its_names(settings) -> None:
+def test_an_allowed_type_is_accepted_under_every_alias(settings) -> None:
     settings(ALLOWED_MIME_TYPES="audio/x-wav")
     assert processed(samples.wav(), "a.wav").status == READY
 
 
-def test_a_file_whose_bytes_are_gone_has_failed() -> None:
+def test_a_file_without_bytes_fails() -> None:
     asset = received(samples.text(), "a.txt")
     store(asset.blob.store).delete(asset.blob.key)
     asset = work_off(asset)

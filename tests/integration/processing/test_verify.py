@@ -110,7 +110,7 @@ def lengthen(path: Path) -> None:
         (Path.unlink, Damage.MISSING),
     ],
 )
-def test_each_kind_of_damage_is_found_refused_and_mended(spoil: Callable[[Path], None], kind: Damage) -> None:
+def test_each_kind_of_damage_is_found_refused_and_repaired(spoil: Callable[[Path], None], kind: Damage) -> None:
     asset, other = processed(content(), "a.bin"), processed(content(), "b.bin")
     whole = place(asset).read_bytes()
     report = verified()
@@ -134,7 +134,7 @@ def test_each_kind_of_damage_is_found_refused_and_mended(spoil: Callable[[Path],
     assert blob(asset).damage == ""
 
 
-def test_bytes_that_the_medium_does_not_give_are_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_io_error_of_the_medium_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     asset = processed(content(), "a.bin")
     opened = local.LocalStore.open
 
@@ -152,7 +152,7 @@ def test_bytes_that_the_medium_does_not_give_are_damaged(monkeypatch: pytest.Mon
     assert [found.kind for found in verified().damaged] == [Damage.UNREADABLE]
 
 
-def test_a_store_that_is_away_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_store_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     asset = processed(content(), "a.bin")
     processed(content(), "b.bin")
     media = conf.get().media_directory
@@ -171,7 +171,7 @@ def test_a_store_that_is_away_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> 
     assert commanded()[0] == 0
 
 
-def test_what_went_or_moved_meanwhile_is_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_deleted_or_moved_meanwhile_is_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
     gone, moved = processed(content(), "a.bin"), processed(content(), "b.bin")
     elsewhere = f"objects/{uuid.uuid4()}"
     opened = local.LocalStore.open
@@ -191,7 +191,7 @@ def test_what_went_or_moved_meanwhile_is_not_damaged(monkeypatch: pytest.MonkeyP
     assert blob(moved).verified_at is not None
 
 
-def test_a_digest_that_nobody_knew_is_learned() -> None:
+def test_verifying_stores_a_missing_digest() -> None:
     asset = received(content(), "a.bin")
     assert blob(asset).sha256 is None
     assert verified().digests == 1
@@ -200,7 +200,7 @@ def test_a_digest_that_nobody_knew_is_learned() -> None:
     assert work_off(asset).checksum == known
 
 
-def test_nothing_is_done_with_damaged_bytes() -> None:
+def test_damaged_bytes_are_not_processed() -> None:
     asset = received(b"some words", "a.txt")
     served = processed(b"other words", "b.txt")
     for each in (asset, served):
@@ -216,7 +216,7 @@ def test_nothing_is_done_with_damaged_bytes() -> None:
 
 
 @pytest.mark.slow
-def test_new_files_do_not_share_damaged_bytes_and_mend_older_ones() -> None:
+def test_new_duplicates_replace_damaged_bytes() -> None:
     data = content()
     first = processed(data, "a.bin")
     flip(place(first))
@@ -229,7 +229,7 @@ def test_new_files_do_not_share_damaged_bytes_and_mend_older_ones() -> None:
     assert len(events(first, "file.mended")) == 1
 
 
-def test_what_was_made_of_a_file_is_looked_for() -> None:
+def test_missing_renditions_are_damage() -> None:
     asset = processed(samples.jpeg(), "a.jpg")
     (made,) = asset.renditions.filter(name="thumbnail")
     (conf.get().media_directory / made.key).unlink()
@@ -238,7 +238,7 @@ def test_what_was_made_of_a_file_is_looked_for() -> None:
     assert servable_blob(fresh(asset)), "the file itself is sound"
 
 
-def test_the_command(settings: Callable[..., None]) -> None:
+def test_the_command_reports_and_selects(settings: Callable[..., None]) -> None:
     asset, other = processed(content(), "a.bin"), processed(content(), "b.bin")
     flip(place(asset))
     code, told = commanded("--dry-run")
@@ -260,7 +260,7 @@ def test_the_command(settings: Callable[..., None]) -> None:
     assert (code, told[-1]["objects"], told[-1]["mended"]) == (0, 1, 1)
 
 
-def test_what_has_waited_longest_comes_first_and_what_is_young_does_not_come(settings: Callable[..., None]) -> None:
+def test_the_longest_unverified_come_first_and_young_files_are_skipped(settings: Callable[..., None]) -> None:
     settings(VERIFY_EVERY_DAYS=30)
     made = [processed(content(), f"{name}.bin") for name in "abc"]
     for asset, days in zip(made, (40, 50, 1), strict=True):
@@ -275,7 +275,7 @@ def test_what_has_waited_longest_comes_first_and_what_is_young_does_not_come(set
     assert timedelta(days=1) <= now() - oldest < timedelta(days=2)
 
 
-def test_it_stops_between_two_blocks_and_keeps_its_pace() -> None:
+def test_verifying_stops_between_blocks_and_keeps_its_rate() -> None:
     for _ in range(3):
         processed(content(), "a.bin")
     stop = threading.Event()
@@ -293,7 +293,7 @@ def test_it_stops_between_two_blocks_and_keeps_its_pace() -> None:
     assert monotonic() - began >= 0.4, "300,000 bytes at 600,000 a second"
 
 
-def test_two_at_once_do_no_harm() -> None:
+def test_concurrent_verification_finds_the_same_damage() -> None:
     made = [processed(content(), "a.bin") for _ in range(6)]
     flip(place(made[0]))
     found: list[Report] = []
@@ -332,7 +332,7 @@ def pages() -> Callable[[Path], int]:
     return count
 
 
-def test_reading_everything_fills_no_memory(pages: Callable[[Path], int]) -> None:
+def test_verifying_leaves_the_page_cache_empty(pages: Callable[[Path], int]) -> None:
     asset = processed(b"\0\xff" + os.urandom(4 * conf.MB), "a.bin")
     descriptor = os.open(place(asset), os.O_RDONLY)
     os.fsync(descriptor)
@@ -344,7 +344,7 @@ def test_reading_everything_fills_no_memory(pages: Callable[[Path], int]) -> Non
     assert pages(place(asset)) == 0
 
 
-def test_damage_is_counted(settings: Callable[..., None]) -> None:
+def test_damage_is_a_metric(settings: Callable[..., None]) -> None:
     from windlass.operations.metrics import _tables
 
     asset = processed(content(), "a.bin")

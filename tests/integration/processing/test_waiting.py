@@ -27,7 +27,7 @@ def harbour(monkeypatch: pytest.MonkeyPatch):
     return lambda mood: monkeypatch.setenv("HARBOUR", mood)
 
 
-def test_a_file_waits_for_a_service_that_it_needs_and_uses_up_no_attempt(harbour, settings) -> None:
+def test_a_file_waits_for_a_required_service_without_using_up_attempts(harbour, settings) -> None:
     settings(JOB_MAX_ATTEMPTS=2)
     harbour("required")
     asset = received(samples.text(), "harbour.txt")
@@ -54,7 +54,7 @@ def test_a_file_waits_for_a_service_that_it_needs_and_uses_up_no_attempt(harbour
     assert told.count(("harbour", "done")) == 1
 
 
-def test_malware_is_kept_apart_and_the_event_says_which(harbour) -> None:
+def test_malware_is_quarantined_and_named_in_the_event(harbour) -> None:
     harbour("plague")
     asset = processed(samples.text(), "harbour.txt")
     assert (asset.status, asset.gate_passed) == (FileStatus.QUARANTINED, False)
@@ -65,7 +65,7 @@ def test_malware_is_kept_apart_and_the_event_says_which(harbour) -> None:
     assert (told["signature"], told["rejection"]) == ("Yersinia.Pestis-1", asset.rejection)
 
 
-def test_a_step_whose_library_is_missing_is_owed_and_the_file_goes_on() -> None:
+def test_a_step_without_its_library_is_postponed_and_the_file_becomes_ready() -> None:
     asset = processed(samples.gif(), "a.gif")
     assert asset.status == FileStatus.READY
     assert (step(asset, "spyglass").state, step(asset, "spyglass").detail) == (
@@ -75,7 +75,7 @@ def test_a_step_whose_library_is_missing_is_owed_and_the_file_goes_on() -> None:
     assert file_status(asset)["owed"] == ["spyglass"]
 
 
-def test_an_owed_check_is_shown_as_such(harbour) -> None:
+def test_a_postponed_check_is_shown_as_owed(harbour) -> None:
     harbour("optional")
     asset = processed(samples.text(), "harbour.txt")
     assert (asset.status, asset.gate_passed) == (FileStatus.READY, True)
@@ -88,7 +88,7 @@ def test_steps_are_prepared_in_the_sandbox_s_parent() -> None:
     assert processed(samples.text(), "trial prepared.txt").extra_attributes["trial"] is True
 
 
-def test_a_rendition_may_come_in_further_widths() -> None:
+def test_a_rendition_may_have_further_widths() -> None:
     asset = processed(samples.text(), "trial sizes 320 1280.txt")
     assert {(made.name, made.kind) for made in asset.renditions.filter(name__startswith="trial")} == {
         ("trial", "text"),
@@ -112,7 +112,7 @@ def opened(asset: FileAsset) -> bool:
     return jobs.Job.objects.filter(file_id=asset.id, state=jobs.JobState.QUEUED).exists()
 
 
-def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monkeypatch, notified) -> None:
+def test_a_postponed_step_is_backfilled_once_its_library_is_installed(tmp_path, monkeypatch, notified) -> None:
     asset = owing("a.gif", samples.gif())
     processing.backfill()
     assert not opened(asset)
@@ -141,7 +141,7 @@ def test_what_is_owed_is_made_good_once_its_library_is_installed(tmp_path, monke
     assert [event["step"] for event in events(asset, "file.step")].count("image_facts") == 1
 
 
-def test_a_service_that_is_still_away_is_not_asked_file_by_file(harbour) -> None:
+def test_backfilling_waits_while_the_service_is_unavailable(harbour) -> None:
     harbour("optional")
     asset = owing()
     processing.backfill()
@@ -158,7 +158,7 @@ def test_a_service_that_is_still_away_is_not_asked_file_by_file(harbour) -> None
         ("required", FileStatus.READY, StepState.OWED),
     ],
 )
-def test_a_verdict_that_comes_late_still_counts(harbour, mood: str, status: FileStatus, state: StepState) -> None:
+def test_a_verdict_of_a_backfilled_step_is_applied(harbour, mood: str, status: FileStatus, state: StepState) -> None:
     harbour("optional")
     asset = owing()
     harbour(mood)
@@ -172,7 +172,7 @@ def test_a_verdict_that_comes_late_still_counts(harbour, mood: str, status: File
     assert not opened(asset), "it was tried a moment ago, or there is nothing left to do"
 
 
-def test_a_job_that_is_no_longer_there_is_made_anew(harbour) -> None:
+def test_backfilling_creates_a_missing_job(harbour) -> None:
     harbour("optional")
     asset = owing()
     jobs.Job.objects.filter(file_id=asset.id).delete()
@@ -181,7 +181,7 @@ def test_a_job_that_is_no_longer_there_is_made_anew(harbour) -> None:
     assert step(work_off(asset), "harbour").state == StepState.DONE
 
 
-def test_a_worker_that_dies_while_making_good_leaves_the_file_in_service(harbour, settings) -> None:
+def test_a_worker_that_dies_while_backfilling_keeps_the_file_available(harbour, settings) -> None:
     settings(JOB_MAX_ATTEMPTS=2)
     harbour("optional")
     asset = owing()
@@ -198,7 +198,7 @@ def test_a_worker_that_dies_while_making_good_leaves_the_file_in_service(harbour
     assert events(asset, "job.dead")[0]["attempts"] == 2
 
 
-def test_processing_from_the_start_ends_the_making_good(harbour) -> None:
+def test_reprocessing_ends_backfilling(harbour) -> None:
     harbour("optional")
     asset = owing()
     harbour("open")
@@ -212,7 +212,7 @@ def test_processing_from_the_start_ends_the_making_good(harbour) -> None:
     assert (work_off(asset).status, step(asset, "harbour").state) == (READY, StepState.DONE)
 
 
-def test_what_the_profile_no_longer_asks_for_is_no_longer_owed(harbour, monkeypatch, request) -> None:
+def test_steps_that_the_profile_no_longer_needs_are_no_longer_postponed(harbour, monkeypatch, request) -> None:
     harbour("optional")
     asset = owing()
     harbour("open")

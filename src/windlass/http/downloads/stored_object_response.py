@@ -16,12 +16,7 @@ from starlette.responses import Response
 
 from windlass import conf
 from windlass.executors import in_thread
-from windlass.http.downloads.conditional_requests import (
-    check_preconditions,
-    http_date,
-    if_range_holds,
-    is_not_modified,
-)
+from windlass.http.downloads.conditional_requests import check_preconditions, http_date, if_range_holds, is_not_modified
 from windlass.http.downloads.object_streaming import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
 from windlass.kernel.errors import RangeNotSatisfiable
@@ -66,8 +61,10 @@ async def stored_object_response(request: Request, stored: StoredObject) -> Resp
     proxy_headers = sendfile_headers(request, stored.store, stored.key)
     if proxy_headers:
         # Length and ranges are set by the proxy, which sends the bytes.
-        kept = {name: value for name, value in headers.items() if name not in ("Content-Length", "Accept-Ranges")}
-        return Response(headers={**kept, **proxy_headers})
+        without_length = {
+            name: value for name, value in headers.items() if name not in ("Content-Length", "Accept-Ranges")
+        }
+        return Response(headers={**without_length, **proxy_headers})
     url = await presigned_url(request, stored.store, stored.key, headers)
     if url is not None:
         return Response(status_code=302, headers={"Location": url, "Cache-Control": "private, no-store"})

@@ -21,7 +21,7 @@ from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, open_blob, visible_files
 from windlass.http import json_bodies, request_head
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.conditional_requests import check_preconditions
 from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, ObjectResponse
@@ -104,7 +104,7 @@ _FILES_IN_QUERY = (
 _BODY: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": 1000},
+        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MAX_FILES},
         "reference": {"type": "string"},
         "filename": {"type": "string"},
     },
@@ -115,16 +115,14 @@ endpoints = ByteEndpoints("Files", OWNER)
 
 
 @endpoints.endpoint(
-    "POST",
-    "/files/zip",
+    "POST /files/zip",
     name="zip_many_files",
     summary="Several files as one ZIP, where their ids are too long for a URL",
     body=_BODY,
     replies=_ARCHIVE,
 )
 @endpoints.endpoint(
-    "GET",
-    "/files/zip",
+    "GET /files/zip",
     name="zip_files",
     head_name="check_zip_of_files",
     summary="Several files as one ZIP",
@@ -160,7 +158,7 @@ async def _fields(request: Request) -> dict[str, object]:
 
 def _parse(fields: dict[str, object]) -> WantedFiles:
     ids, reference, filename = fields.get("ids") or [], fields.get("reference"), fields.get("filename")
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+    if not isinstance(ids, list) or not all(isinstance(file_id, str) for file_id in ids):
         raise InvalidField("ids must be a list of file ids.", field="ids")
     if reference is not None and not isinstance(reference, str):
         raise InvalidField("reference must be a text.", field="reference")
@@ -169,39 +167,39 @@ def _parse(fields: dict[str, object]) -> WantedFiles:
     if len(ids) > MAX_FILES:
         raise InvalidField(f"{len(ids)} files were asked for; at most {MAX_FILES} go into one ZIP.", field="ids")
     name = clean(filename) if isinstance(filename, str) and filename else DEFAULT_NAME
-    return WantedFiles([_id(one) for one in dict.fromkeys(ids)], reference, name)
+    return WantedFiles([_id(file_id) for file_id in dict.fromkeys(ids)], reference, name)
 
 
 def _id(text: str) -> uuid.UUID:
-    found = parse_id(text)
-    if found is None:
+    file_id = parse_id(text)
+    if file_id is None:
         raise InvalidField(f"ids has {text[:60]!r}, which is not an id of a file (a UUID).", field="ids")
-    return found
+    return file_id
 
 
 def _find(principal: Principal, wanted: WantedFiles) -> list[FileAsset]:
     """The files, each of which may be served. Raises NotFound, and as the download of a file does."""
-    seen = visible_files(principal)
+    visible = visible_files(principal)
     if wanted.reference:
-        found = list(seen.filter(reference=wanted.reference).order_by("created_at", "id")[: MAX_FILES + 1])
-        if not found:
+        assets = list(visible.filter(reference=wanted.reference).order_by("created_at", "id")[: MAX_FILES + 1])
+        if not assets:
             raise NotFound(f"There are no files with the reference {wanted.reference!r}.")
-        if len(found) > MAX_FILES:
+        if len(assets) > MAX_FILES:
             raise InvalidField(f"More than {MAX_FILES} files have this reference.", field="reference")
     else:
-        known = {asset.id: asset for asset in seen.filter(id__in=wanted.ids)}
-        missing = next((one for one in wanted.ids if one not in known), None)
+        known = {asset.id: asset for asset in visible.filter(id__in=wanted.ids)}
+        missing = next((file_id for file_id in wanted.ids if file_id not in known), None)
         if missing is not None:
             raise NotFound(f"There is no file {missing}.")
-        found = [known[one] for one in wanted.ids]
-    for asset in found:
+        assets = [known[file_id] for file_id in wanted.ids]
+    for asset in assets:
         servable_blob(asset)
-    return found
+    return assets
 
 
-def _archive(found: Sequence[FileAsset]) -> ZipStream:
+def _archive(assets: Sequence[FileAsset]) -> ZipStream:
     archive = ZipStream(sized=True)  # type: ignore[no-untyped-call]
-    for asset, name in zip(found, _names(asset.original_filename for asset in found), strict=True):
+    for asset, name in zip(assets, _names(asset.original_filename for asset in assets), strict=True):
         blob = servable_blob(asset)
         archive.add(_blocks(blob), name, size=blob.size)
     return archive
@@ -221,12 +219,12 @@ def _blocks(blob: Blob) -> Iterator[bytes]:
 
 def _names(names: Iterable[str]) -> Iterator[str]:
     """Names that are distinct, also where case is ignored: ``a.txt``, ``a (2).txt``."""
-    taken: set[str] = set()
+    used: set[str] = set()
     for name in names:
         stem, ending = filenames.split_extension(name)
         unique, number = name, 1
-        while filenames.comparable(unique) in taken:
+        while filenames.comparable(unique) in used:
             number += 1
             unique = filenames.add_suffix(stem, f" ({number})", ending)
-        taken.add(filenames.comparable(unique))
+        used.add(filenames.comparable(unique))
         yield unique

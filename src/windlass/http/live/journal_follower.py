@@ -66,15 +66,15 @@ class Subscriber:
     def offer(self, page: Sequence[Event], progress: Sequence[Progress] | None) -> None:
         """Give it the events and the progress of its topic. It holds at most a page of events and the latest
         progress."""
-        mine = [event for event in page if self.topic.matches(event)]
-        if len(self.waiting) + len(mine) > PAGE:
+        of_topic = [event for event in page if self.topic.matches(event)]
+        if len(self.waiting) + len(of_topic) > PAGE:
             self.behind = True
             self.waiting.clear()
         elif not self.behind:
-            self.waiting.extend(mine)
+            self.waiting.extend(of_topic)
         if progress is not None:
             self.progress = [each for each in progress if self.topic.matches(each)]
-        if mine or self.progress:
+        if of_topic or self.progress:
             self.wake.set()
 
     async def next(self) -> list[dict[str, Any]]:
@@ -154,7 +154,9 @@ class Follower:
         finally:
             self.subscribers.discard(subscriber)
             if not self.subscribers:
-                self._stop()
+                if self._task is not None:
+                    self._task.cancel()
+                self._reset()
 
     def close(self) -> None:
         """End every stream of this loop. A new stream ends at once, and its client reconnects elsewhere."""
@@ -162,14 +164,9 @@ class Follower:
         for subscriber in self.subscribers:
             subscriber.wake.set()
 
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        self._reset()
-
     async def _run(self) -> None:
         notified, ready = self._notified, self._ready
-        stop_listening = events.add_listener(_setter(notified))
+        stop_listening = events.add_listener(setter(notified))
         try:
             while True:
                 try:
@@ -216,7 +213,7 @@ async def _wait_for(notified: asyncio.Event, seconds: float) -> None:
     notified.clear()
 
 
-def _setter(notified: asyncio.Event) -> Callable[[], None]:
+def setter(notified: asyncio.Event) -> Callable[[], None]:
     """A function that sets ``notified`` from any thread."""
     loop = asyncio.get_running_loop()
 

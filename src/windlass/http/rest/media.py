@@ -14,15 +14,14 @@ from windlass.files.api import (
     FileAsset,
     FileStatus,
     bytes_freed_by,
-    delete_ended_uploads,
-    expire_uploads,
+    clean_up_uploads,
     profile,
     visible_files,
 )
+from windlass.http.callers import OWNER, STAFF, caller
+from windlass.http.json_models import ReplyModel
 from windlass.http.media_records import MediaOut, media_out, rules_of
-from windlass.http.rest.authentication import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
-from windlass.http.schemas import ReplyModel
 from windlass.http.uploads.media_api import MAX_IMAGES
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal
@@ -81,9 +80,9 @@ async def supported_formats(request: HttpRequest) -> HttpResponse:
     "/cleanup/expired", auth=STAFF, response=CleanupOut, summary="End uploads whose time is over now; for staff"
 )
 async def cleanup(request: HttpRequest) -> HttpResponse:
-    sessions, freed = await in_database(expire_uploads)
-    forgotten = await in_database(delete_ended_uploads)
-    return JsonResponse({"sessions_expired": sessions, "bytes_freed": freed, "sessions_forgotten": forgotten})
+    cleaned = await in_database(clean_up_uploads)
+    counts = {"sessions_expired": cleaned.expired, "bytes_freed": cleaned.bytes_freed}
+    return JsonResponse(counts | {"sessions_forgotten": cleaned.deleted})
 
 
 @router.post(

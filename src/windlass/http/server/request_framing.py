@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 from urllib.parse import unquote
 
 from windlass.kernel.errors import (
@@ -126,10 +125,8 @@ class RequestFraming:
         return pending
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events of ``data``, at most to the end of one request; the pieces of a body are never empty.
-
-        Raises a Problem for what breaks the rules or the limits; the connection must then be closed.
-        """
+        """The events of ``data``, at most to the end of one request; the pieces of a body are never empty. Raises a
+        Problem for what breaks the rules or the limits; the connection must then be closed."""
         if self.has_pending:
             data, at = (self._data[self._at :] + data, 0) if data else (self._data, self._at)
         else:
@@ -137,14 +134,14 @@ class RequestFraming:
         self._data, self._at = b"", 0
         while at < len(data):
             part = self._part
-            found, at = part.feed(data, at)
-            if isinstance(found, RequestHead):
-                yield found
-                if found.length == 0:
+            event, at = part.feed(data, at)
+            if isinstance(event, RequestHead):
+                yield event
+                if event.length == 0:
                     break
-                self._part = _Chunked(self._limits) if found.length is None else _Counted(found.length)
-            elif found:
-                yield found
+                self._part = _Chunked(self._limits) if event.length is None else _Counted(event.length)
+            elif event:
+                yield event
             if self._part.ended:
                 break
         else:
@@ -220,7 +217,8 @@ class _Head:
             _must_begin_with_method(data[at])
         line, at = self._lines.feed(data, at)
         if self._request_line is None:
-            self._check_request_line(self._lines.partial if line is None else len(line))
+            if (self._lines.partial if line is None else len(line)) > self._limits.request_line:
+                raise RequestLineTooLong(self._limits.request_line)
         else:
             _check_lines(self._limits, self._lines, line, len(self._headers))
         if line is None:
@@ -237,10 +235,6 @@ class _Head:
                 raise BadRequest("There are too many empty lines before the request.")
         return None, at
 
-    def _check_request_line(self, size: int) -> None:
-        if size > self._limits.request_line:
-            raise RequestLineTooLong(self._limits.request_line)
-
 
 class _Counted:
     """A body of known length."""
@@ -253,9 +247,9 @@ class _Counted:
         return not self._left
 
     def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        taken = min(self._left, len(data) - at)
-        self._left -= taken
-        return (data if taken == len(data) else data[at : at + taken]), at + taken
+        size = min(self._left, len(data) - at)
+        self._left -= size
+        return (data if size == len(data) else data[at : at + size]), at + size
 
 
 class _Chunked:
@@ -296,10 +290,10 @@ class _Chunked:
                 raise BadRequest("A chunk is longer than its size says.")
             self._after_data = False
             return at
-        found = _CHUNK.fullmatch(line)
-        if found is None:
+        match = _CHUNK.fullmatch(line)
+        if match is None:
             raise BadRequest("The size of a chunk is not a hexadecimal number.")
-        self._left = int(found[1], 16)
+        self._left = int(match[1], 16)
         if not self._left:
             self._trailers = _Lines()
         return at
@@ -424,10 +418,6 @@ def _must_be_chunked(codings: Sequence[bytes]) -> None:
     known = {b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"br", b"zstd"}
     if every[-1] == b"chunked" and all(coding in known for coding in every[:-1]):
         raise TransferCodingNotSupported("The only accepted transfer coding is chunked.")
-    _refuse_coding()
-
-
-def _refuse_coding() -> NoReturn:
     raise BadRequest("Transfer-Encoding is something else than chunked.")
 
 

@@ -2,7 +2,7 @@
 
 Three processes take part:
 
-- The *worker* sends orders (``client``, ``session``).
+- The *worker* sends orders (``client``).
 - The *parent* is one warm process per worker that has imported the steps and their libraries. It starts with an empty
   environment, holds no secret and parses nothing; it forks children, watches and kills them (``parent``).
 - The *child* gives up its rights (``lockdown``), then runs the file's steps in turn as the worker orders them

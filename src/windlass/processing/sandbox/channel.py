@@ -5,7 +5,6 @@ Nothing that a child sends is trusted.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import json
 import selectors
@@ -91,14 +90,8 @@ class Receiver:
 
     def receive(self) -> list[tuple[Message, list[int]]] | None:
         """Return the messages that one read completes; None once the other side is closed. Raises InvalidMessage."""
-        data, ancillary, _, _ = self.connection.recvmsg(
-            64 * 1024, socket.CMSG_SPACE(MOST_FILES * array.array("i").itemsize)
-        )
-        for level, kind, body in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                arrived = array.array("i")
-                arrived.frombytes(body[: len(body) - len(body) % arrived.itemsize])
-                self.files.extend(arrived)
+        data, files, _, _ = socket.recv_fds(self.connection, 64 * 1024, MOST_FILES)
+        self.files.extend(files)
         if not data:
             return None
         return [(message, self._files_of(message)) for message in self.unpacker.feed(data)]
@@ -120,10 +113,6 @@ def _parse(body: bytes) -> Message:
     return message
 
 
-def _ignore_progress(_: int) -> None:
-    pass
-
-
 @dataclass(slots=True)
 class ChildChannel:
     """The worker's sockets to one child: ``answer`` to the child itself, ``status`` to its parent about it.
@@ -136,7 +125,7 @@ class ChildChannel:
     answer: socket.socket
     status: socket.socket
     locked_down: bool = False
-    _on_progress: Callable[[int], None] = _ignore_progress
+    _on_progress: Callable[[int], None] = lambda _: None
     _answered: Message | None = None
     _answers: Unpacker = field(default_factory=Unpacker)
     _endings: Unpacker = field(default_factory=Unpacker)

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import NoReturn
 
@@ -53,11 +54,12 @@ def _place_files(files: Sequence[int]) -> None:
 
 def _serve(channel: socket.socket, request: Message, parent: int, tasks: int, *, has_output: bool) -> None:
     """Lock down, then run one order after the other until the worker closes the socket."""
+    limits = Limits(**request["limits"])
     try:
-        limits = Limits(**request["limits"])
-        _lock_down(replace(limits, memory=limits.memory + _mapped_bytes()), parent, tasks)
-    except TransientError as error:
-        channel.sendall(_failure("again", str(error), "; ".join(log_notes(error))))
+        lock_down(replace(limits, memory=limits.memory + _mapped_bytes()), parent, tasks)
+    except (OSError, ValueError) as error:
+        detail = "The sandbox could not be locked down; the step was not run."
+        channel.sendall(_failure("again", detail, f"{type(error).__name__}: {error}"))
         return
     channel.sendall(pack({"kind": "bound"}))
     orders = Unpacker()
@@ -81,10 +83,9 @@ def _mapped_bytes() -> int:
 def _answer(channel: socket.socket, order: Message, *, has_output: bool) -> None:
     try:
         reply = pack(_run_step(channel, order, has_output=has_output))
-    except TransientError as error:
-        reply = _failure("again", str(error), "; ".join(log_notes(error)))
-    except PermanentError as error:
-        reply = _failure("failed", str(error), "; ".join(log_notes(error)))
+    except (TransientError, PermanentError) as error:
+        kind = "again" if isinstance(error, TransientError) else "failed"
+        reply = _failure(kind, str(error), "; ".join(log_notes(error)))
     except InvalidMessage as error:
         reply = _failure("surprised", "The step's result is not usable.", str(error))
     except MemoryError:
@@ -101,13 +102,6 @@ def _failure(kind: str, detail: str, note: str = "") -> bytes:
     return pack({"kind": kind, "detail": detail[:4000], "note": note[:1000]})
 
 
-def _lock_down(limits: Limits, parent: int, tasks: int) -> None:
-    try:
-        lock_down(limits, parent, tasks)
-    except (OSError, ValueError) as error:
-        raise TransientError("The sandbox could not be locked down; the step was not run.") from error
-
-
 def _run_step(channel: socket.socket, order: Message, *, has_output: bool) -> Message:
     planned = step(order["step"])
     reported = time.monotonic()
@@ -118,12 +112,11 @@ def _run_step(channel: socket.socket, order: Message, *, has_output: bool) -> Me
             reported = time.monotonic()
             channel.sendall(pack({"kind": "progress", "percent": int(percent)}))
 
-    with open(FILE, "rb", closefd=False) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(open(FILE, "rb", closefd=False))
         file.seek(0)
         context = StepContext(file, order["facts"], order["profile"], report=report)
         if has_output:
-            with open(OUTPUT, "wb", closefd=False) as output:
-                output.seek(0)  # the worker has emptied it
-                context.output = output
-                return {"kind": "result", **to_json(planned.run(context))}
+            context.output = stack.enter_context(open(OUTPUT, "wb", closefd=False))
+            context.output.seek(0)  # the worker has emptied it
         return {"kind": "result", **to_json(planned.run(context))}

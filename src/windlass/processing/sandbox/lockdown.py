@@ -11,7 +11,8 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Literal
 
 from windlass.processing.sandbox import landlock, linux_calls, seccomp
@@ -59,11 +60,11 @@ def lock_down(limits: Limits, parent: int, tasks: int) -> None:
     """
     os.setsid()
     if sys.platform == "linux":
-        linux_calls.die_with_parent(signal.SIGKILL)
+        linux_calls.prctl(linux_calls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             raise ProcessLookupError("the parent died before this process could be bound to it")
-        linux_calls.forgo_new_privileges()
-        linux_calls.refuse_tracing()
+        linux_calls.prctl(linux_calls.PR_SET_NO_NEW_PRIVS, 1)
+        linux_calls.prctl(linux_calls.PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, limits.output)
@@ -93,13 +94,13 @@ def user_tasks() -> int:
 def readable_directories() -> tuple[str, ...]:
     """The directories of the interpreter's and the system's libraries, none of them below another."""
     directories = {os.path.realpath(directory) for directory in _library_directories()}
-    topmost = [one for one in directories if not any(other != one and _below(one, other) for other in directories)]
+    topmost = (path for path in directories if directories.isdisjoint(map(str, Path(path).parents)))
     return tuple(sorted(directory for directory in topmost if os.path.isdir(directory)))
 
 
 def _restrict(*, strict: bool) -> None:
     """Apply Landlock and seccomp for good. ``strict``: raise OSError if one is not available, else do without it."""
-    for restriction in (_restrict_files, seccomp.install):
+    for restriction in (partial(landlock.restrict, readable_directories()), seccomp.install):
         try:
             if sys.platform != "linux":
                 raise OSError(f"there is neither Landlock nor seccomp on {platform.system()}")
@@ -107,10 +108,6 @@ def _restrict(*, strict: bool) -> None:
         except OSError:
             if strict:
                 raise
-
-
-def _restrict_files() -> None:
-    landlock.restrict(readable_directories())
 
 
 def _library_directories() -> Iterator[str]:
@@ -122,10 +119,6 @@ def _library_directories() -> Iterator[str]:
     # Shared libraries of the interpreter, if it is not installed in /usr.
     yield os.path.join(sys.base_prefix, "lib")
     yield os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def _below(path: str, directory: str) -> bool:
-    return os.path.commonpath([path, directory]) == directory
 
 
 def _limit(kind: int, value: int) -> None:

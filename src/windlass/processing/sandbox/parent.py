@@ -1,7 +1,7 @@
 """The parent: fork a child per request, kill it when the worker closes its channel, report how it ended.
 
-It holds no secrets, parses nothing but Windlass's own samples, and starts no thread, nor lets a library start one: a
-fork would copy the threads' locks without the threads. It ends when the worker's end of its socket is closed.
+It holds no secrets, parses nothing but the files of ``warm_up_samples``, and starts no thread, nor lets a library start
+one: a fork would copy the threads' locks without the threads. It ends when the worker's end of its socket is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
@@ -25,18 +24,12 @@ from windlass.processing.sandbox import child, linux_calls, lockdown
 from windlass.processing.sandbox.channel import Message, Receiver, pack
 
 
-@dataclass(slots=True)
-class RunningChild:
-    """``status`` is the socket to the worker that the child does not have."""
-
-    pid: int
-    status: socket.socket
-
-
 class Parent:
+    """``children``: by process id, the socket to the worker that the child does not have."""
+
     def __init__(self, control: socket.socket) -> None:
         self.control = Receiver(control)
-        self.children: dict[int, RunningChild] = {}
+        self.children: dict[int, socket.socket] = {}
         self.selector = selectors.DefaultSelector()
         self.pid, self.tasks = os.getpid(), lockdown.user_tasks()
         self._watch_children()
@@ -50,8 +43,8 @@ class Parent:
                 for key, _ in self.selector.select():
                     key.data()
         finally:
-            for running in self.children.values():
-                _kill(running.pid)
+            for pid in self.children:
+                _kill(pid)
 
     def _watch_children(self) -> None:
         wake, woken = socket.socketpair()
@@ -88,48 +81,45 @@ class Parent:
         else:
             if pid == 0:
                 child.run(request, files[1:], self.pid, self.tasks)
-            running = RunningChild(pid, status)
-            self.children[pid] = running
-            self.selector.register(status, selectors.EVENT_READ, lambda: self._kill_abandoned(running))
+            self.children[pid] = status
+            self.selector.register(status, selectors.EVENT_READ, lambda: self._kill_abandoned(pid, status))
         finally:
             for number in files[1:]:
                 os.close(number)
 
-    def _kill_abandoned(self, running: RunningChild) -> None:
+    def _kill_abandoned(self, pid: int, status: socket.socket) -> None:
         """The worker sends nothing on the status socket: it is readable because the worker closed it or died."""
-        if running.pid not in self.children:
-            return  # it has just ended and been reaped
-        self.selector.unregister(running.status)
-        _kill(running.pid)
+        if self.children.get(pid) is not status:
+            return  # the child has just ended and been reaped
+        self.selector.unregister(status)
+        _kill(pid)
 
     def _reap(self) -> None:
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, wait_status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
                 break
-            running = self.children.pop(pid, None)
-            if running is not None:
+            status = self.children.pop(pid, None)
+            if status is not None:
                 _kill_group(pid)  # its id is not reused while the group has a process
-                self._report(running, status, usage)
+                self._report(status, wait_status, usage)
         for pid in own_children():
             if pid not in self.children:  # left behind by a child in a session of its own
                 _kill(pid)
 
-    def _report(self, running: RunningChild, status: int, usage: Any) -> None:
+    def _report(self, status: socket.socket, wait_status: int, usage: Any) -> None:
         with contextlib.suppress(KeyError):
-            self.selector.unregister(running.status)
-        _report_status(
-            running.status,
-            {
-                "exit": os.waitstatus_to_exitcode(status),
-                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 4),
-                "peak_memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-            },
-        )
-        running.status.close()
+            self.selector.unregister(status)
+        ending = {
+            "exit": os.waitstatus_to_exitcode(wait_status),
+            "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 4),
+            "peak_memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        }
+        _report_status(status, ending)
+        status.close()
 
 
 def _report_status(status: socket.socket, message: Message) -> None:
@@ -187,7 +177,7 @@ def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     if sys.platform == "linux":
-        linux_calls.adopt_orphans()
+        linux_calls.prctl(linux_calls.PR_SET_CHILD_SUBREAPER, 1)
     lockdown.prepare()
     warm_up(sys.argv[2:])
     Parent(control).serve()

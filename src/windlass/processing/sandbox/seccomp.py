@@ -36,11 +36,8 @@ def refuse(error: int) -> int:
     return 0x0005_0000 | error
 
 
-class _OwnProcess:
-    """Stands for the id of the filtered process, which is known only after the fork."""
-
-
-OWN_PROCESS = _OwnProcess()
+#: Stands for the id of the filtered process, which is known only after the fork.
+OWN_PROCESS = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Check:
     """
 
     argument: int
-    values: tuple[int | _OwnProcess, ...]
+    values: tuple[int, ...]
     mask: int = _LOW
     wide: bool = False
 
@@ -73,8 +70,8 @@ class Program:
     code: bytearray = field(default_factory=bytearray)
     own_process: list[int] = field(default_factory=list)
 
-    def add(self, operation: int, operand: int | _OwnProcess, if_true: int = 0, if_false: int = 0) -> None:
-        if isinstance(operand, _OwnProcess):
+    def add(self, operation: int, operand: int, if_true: int = 0, if_false: int = 0) -> None:
+        if operand == OWN_PROCESS:
             self.own_process.append(len(self.code) + 4)
             operand = 0
         self.code += _INSTRUCTION.pack(operation, if_true, if_false, operand)
@@ -221,7 +218,7 @@ def assemble(arch: int, rules: Mapping[int, Rule], otherwise: int, *, above: int
     return program
 
 
-_Instruction = tuple[int, int | _OwnProcess, int, int]
+_Instruction = tuple[int, int, int, int]
 
 
 def _rule_body(rule: Rule) -> list[_Instruction]:
@@ -242,6 +239,6 @@ def _check_body(check: Check, otherwise: int) -> list[_Instruction]:
     return [*body, *_one_of(check.values), (_RETURN, otherwise, 0, 0)]
 
 
-def _one_of(values: Sequence[int | _OwnProcess]) -> list[_Instruction]:
+def _one_of(values: Sequence[int]) -> list[_Instruction]:
     """Jumps over the instruction that follows if one value is equal."""
     return [(_IF_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]

@@ -9,7 +9,9 @@ from windlass.kernel.media_types import RASTER_IMAGES, RAW_IMAGES, canonical
 from windlass.processing.contract import About, StepContext, StepResult, Unreadable, damaged
 from windlass.processing.formats.pictures import exif, icc, picture_headers, raw_photos
 from windlass.processing.formats.recordings import mp4_tracks
-from windlass.processing.toolkit import thumbnails, tone_mapping
+from windlass.processing.toolkit import tone_mapping
+from windlass.processing.toolkit.frame_filters import HDR
+from windlass.processing.toolkit.thumbnail_encoding import source_opener
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Formats without a loader in the libvips that Windlass uses; their headers are read here.
@@ -84,11 +86,11 @@ class ImageFacts:
 
 def _bitmap_facts(context: StepContext, kind: str) -> dict[str, Any]:
     name, read = BITMAPS[kind]
-    found = read(context.file.read(picture_headers.HEAD))
-    if found is None:
+    header = read(context.file.read(picture_headers.HEAD))
+    if header is None:
         raise Unreadable("The picture cannot be read: its header is damaged.")
-    bits = {"bit_depth": found["bits"]} if found.get("bits") else {}
-    return {"width": found["width"], "height": found["height"], "image_format": name} | bits
+    bits = {"bit_depth": header["bits"]} if header.get("bits") else {}
+    return {"width": header["width"], "height": header["height"], "image_format": name} | bits
 
 
 def _raw_facts(context: StepContext) -> dict[str, Any]:
@@ -98,8 +100,8 @@ def _raw_facts(context: StepContext) -> dict[str, Any]:
         raise Unreadable("The photograph cannot be read: its header does not tell its size.")
     metadata: dict[str, Any] = {}
     with suppress(Unreadable):
-        found = _vips_facts(context)
-        metadata = {name: found[name] for name in ("exif", "location", "color_profile") if name in found}
+        facts = _vips_facts(context)
+        metadata = {name: facts[name] for name in ("exif", "location", "color_profile") if name in facts}
     sides = {"width": photo.width, "height": photo.height, "orientation": photo.orientation}
     return metadata | sides | {"image_format": photo.mime_type.rpartition("-")[2]}
 
@@ -109,20 +111,17 @@ def _vips_facts(context: StepContext) -> dict[str, Any]:
 
     with damaged(pyvips.Error, what="picture"):
         try:
-            image = pyvips.Image.new_from_source(thumbnails.source_opener(context.file)(), "", access="sequential")
+            image = pyvips.Image.new_from_source(source_opener(context.file)(), "", access="sequential")
         except pyvips.Error:
             facts = _sequence_facts(context)
             if not facts:
                 raise
             return facts
-        facts = (
-            _size_facts(image)
-            | _colour_facts(image)
-            | _page_facts(image)
-            | _sequence_facts(context)
-            | _apng_facts(context)
-        )
-        facts |= _hdr_facts(context, image)
+        facts = _size_facts(image) | _colour_facts(image) | _page_facts(image) | _sequence_facts(context)
+        chunks = picture_headers.read_png_chunks(context.file)  # of an animated PNG
+        facts |= _animation_facts(chunks.frames, chunks.seconds, loop=chunks.loop)
+        if transfer := tone_mapping.transfer_function(context.file, image):
+            facts["hdr"] = HDR[transfer]
         camera = exif.camera(lambda name: _text(image, f"exif-{name}"))
         return facts | ({"exif": camera} if camera else {}) | _location(context, image)
 
@@ -133,25 +132,15 @@ def _sequence_facts(context: StepContext) -> dict[str, Any]:
     track = next((each for each in movie.tracks if each.handler == "pict"), None) if movie is not None else None
     if track is None or not track.width or not track.height:
         return {}
-    facts: dict[str, Any] = {"width": track.width, "height": track.height, "image_format": "heif"}
-    if track.samples > 1:
-        facts["frames"] = track.samples
-    return facts | ({"duration": round(track.seconds, 3)} if track.samples > 1 and track.seconds else {})
+    facts = {"width": track.width, "height": track.height, "image_format": "heif"}
+    return facts | _animation_facts(track.samples, track.seconds)
 
 
-def _apng_facts(context: StepContext) -> dict[str, Any]:
-    """The facts of an animated PNG."""
-    found = picture_headers.read_png_chunks(context.file)
-    if found.frames < 2:
+def _animation_facts(frames: int, seconds: float, **loop: int) -> dict[str, Any]:
+    """``seconds``: how long it takes once; 0 if unknown. A single picture is no animation."""
+    if frames < 2:
         return {}
-    return {"frames": found.frames, "loop": found.loop} | (
-        {"duration": round(found.seconds, 3)} if found.seconds else {}
-    )
-
-
-def _hdr_facts(context: StepContext, image: Any) -> dict[str, Any]:
-    transfer = tone_mapping.transfer_function(context.file, image)
-    return {"hdr": tone_mapping.HDR[transfer]} if transfer else {}
+    return {"frames": frames, **loop} | ({"duration": round(seconds, 3)} if seconds else {})
 
 
 def _size_facts(image: Any) -> dict[str, Any]:
@@ -185,20 +174,19 @@ def _page_facts(image: Any) -> dict[str, Any]:
     loader = image.get("vips-loader")
     if loader.startswith("tiff"):
         return {"page_count": pages}
-    if pages < 2 or loader.startswith("heif"):
+    if loader.startswith("heif"):
         return {}
     delays = image.get("delay") if image.get_typeof("delay") else []
     milliseconds = sum(delay if delay > MAX_REPLACED_DELAY else BROWSER_DELAY for delay in delays)
-    facts: dict[str, Any] = {"frames": pages, "loop": _number(image, "loop", 0)}
-    return facts | ({"duration": milliseconds / 1000} if milliseconds else {})
+    return _animation_facts(pages, milliseconds / 1000, loop=_number(image, "loop", 0))
 
 
 def _location(context: StepContext, image: Any) -> dict[str, Any]:
     """The location; or None, to replace the one that an earlier run stored under another profile."""
     if context.profile.get("show_location"):
-        found = exif.location(lambda name: _text(image, f"exif-{name}"))
-        if found:
-            return {"location": found}
+        location = exif.location(lambda name: _text(image, f"exif-{name}"))
+        if location:
+            return {"location": location}
     return {"location": None} if "location" in context.facts else {}
 
 

@@ -70,12 +70,12 @@ class Ocr:
             sink.take(_pdf_text(context, recognizer, sink))
         else:
             sink.take(_picture_text(context, recognizer, sink))
-        made = sink.finish()
-        facts: dict[str, Any] = {"text_characters": sink.characters if made else 0, "ocr_pages": recognizer.pages}
+        rendition = sink.finish()
+        facts: dict[str, Any] = {"text_characters": sink.characters if rendition else 0, "ocr_pages": recognizer.pages}
         if sink.why_cut:
             facts["text_cut"] = sink.why_cut
-        detail = f"{sink.characters} characters" if made else "No text was recognised."
-        return StepResult(facts, (made,) if made else (), detail=detail)
+        detail = f"{sink.characters} characters" if rendition else "No text was recognised."
+        return StepResult(facts, (rendition,) if rendition else (), detail=detail)
 
 
 class _Recognizer:
@@ -122,12 +122,12 @@ def _pdf_text(context: StepContext, recognizer: _Recognizer, sink: TextRendition
             pdf.prepare_fields(document)
         for number in range(min(count, pdf.MOST_PAGES)):
             context.report(100 * number // count)
-            found = pdf.page_text(document, number)
-            if not found.strip() and recognizer.pages >= MAX_PAGES:
+            text = pdf.page_text(document, number)
+            if not text.strip() and recognizer.pages >= MAX_PAGES:
                 sink.note(f"only {MAX_PAGES} pages were recognised")
-            elif not found.strip():
-                found = recognizer.lines(_render_page(document, number))
-            yield f"{found}\n\n"
+            elif not text.strip():
+                text = recognizer.lines(_render_page(document, number))
+            yield f"{text}\n\n"
             yield from pdf.annotation_texts(document, number)
 
 

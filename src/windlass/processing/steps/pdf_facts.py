@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from windlass.processing.contract import About, StepContext, StepResult
@@ -155,10 +156,8 @@ def _pages(document: Any, most: int) -> Iterator[Any]:
             page = document.get_page(index)
         except pypdfium2.PdfiumError:
             continue
-        try:
+        with closing(page):
             yield page
-        finally:
-            page.close()
 
 
 def _has_text(page: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from windlass.kernel.media_types import is_xml
@@ -68,7 +68,7 @@ class Text:
             *_ZIPPED,
         ),
         gives={
-            "text_characters": "characters of the text that was got out of the file",
+            "text_characters": "characters of the text that was extracted from the file",
             "text_cut": "why that is not all of it",
             "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
         },
@@ -96,9 +96,8 @@ class Text:
         if sink.why_cut:
             facts["text_cut"] = sink.why_cut
         detail = f"{sink.characters} characters" if rendition else "There is no text in it."
-        return StepResult(
-            facts, (rendition,) if rendition else (), detail=detail + (f"; {sink.why_cut}" if sink.why_cut else "")
-        )
+        remark = f"; {sink.why_cut}" if sink.why_cut else ""
+        return StepResult(facts, (rendition,) if rendition else (), detail=detail + remark)
 
 
 def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
@@ -121,12 +120,12 @@ def _write_pdf(context: StepContext, sink: TextRendition) -> dict[str, Any]:
 
 def _write_package(context: StepContext, sink: TextRendition) -> None:
     package = ZipPackage(context.file)
-    for is_one, text in (
+    for is_of_family, text in (
         (opendocument.is_opendocument, opendocument.text),
         (epub.is_epub, epub.text),
         (ooxml.is_ooxml, ooxml.text),
     ):
-        if is_one(package):
+        if is_of_family(package):
             sink.take(text(package))
             break
     if package.damaged:
@@ -174,23 +173,18 @@ def _mail_text(context: StepContext) -> Iterator[str]:
 
 def _chosen_parts(context: StepContext) -> set[int]:
     """Return the numbers of the parts to read: of each set of alternatives those of the best one."""
-    paths: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
-    worths: dict[tuple[int, int], tuple[int, int]] = {}
+    alternatives: dict[int, list[tuple[int, int]]] = {}
+    best: dict[int, tuple[int, int]] = {}
     for number, part in email_message.displayed_parts(email_message.MailReader(context.file).parts()):
         has_text = any(map(str.strip, _part_text(part)))
         rank = _RANKS.get(part.mime_type, 1) if has_text else 0
-        paths[number] = part.path
-        for container, position in part.path:
-            if container.kind == "alternative":
-                alternative = (container.number, position)
-                worths[alternative] = max(worths.get(alternative, (0, 0)), (rank, -position))
-    best: dict[int, tuple[tuple[int, int], int]] = {}
-    for (container_number, position), worth in worths.items():
-        best[container_number] = max(best.get(container_number, ((-1, 0), 0)), (worth, position))
+        alternatives[number] = [(each.number, position) for each, position in part.path if each.kind == "alternative"]
+        for container, position in alternatives[number]:
+            best[container] = max(best.get(container, (-1, 0)), (rank, -position))
     return {
         number
-        for number, path in paths.items()
-        if all(best[container.number][1] == position for container, position in path if container.kind == "alternative")
+        for number, positions in alternatives.items()
+        if all(best[container][1] == -position for container, position in positions)
     }
 
 

@@ -143,15 +143,15 @@ class _Detection:
         return type_refinement.narrow_by_claims(kind, self._claims)
 
     def _markup_kind(self, text: Text | None) -> str | None:
-        found = _markup(_blocks(self._file))
-        if found is None or (text is None and not found.certain):
+        markup = _markup(_blocks(self._file))
+        if markup is None or (text is None and not markup.certain):
             return None
-        kind = found.kind
-        if found.is_xhtml:
+        kind = markup.kind
+        if markup.is_xhtml:
             return next((claim for claim in self._claims if claim in (markup_types.HTML, markup_types.XHTML)), kind)
         if kind == markup_types.XML:
             kind = next((claim for claim in self._claims if claim.endswith("+xml") and claim not in _BY_ROOT), kind)
-        if found.certain or kind not in (markup_types.XML, markup_types.HTML) or text is None:
+        if markup.certain or kind not in (markup_types.XML, markup_types.HTML) or text is None:
             return kind
         return text_types.text_type(text, kind if kind == markup_types.HTML else self._text_guess(), self._claims)
 
@@ -180,7 +180,7 @@ class _Detection:
         if text is not None:
             return text_types.text_type(text, self._text_guess(), self._claims)
         mail = next((claim for claim in self._claims if claim in text_types.MAIL), None)  # may have binary parts
-        return mail if mail and text_types.is_mail(self._head[:HEAD].decode("latin-1")) else None
+        return mail if mail and text_types.is_mail(self._head.decode("latin-1")) else None
 
     def _text_guess(self) -> str:
         """libmagic's guess; not HTML and XML, which it guesses for any text that mentions tags."""
@@ -211,21 +211,17 @@ class _Detection:
             also.append(_PDF)
         if kind == "application/gzip" and _is_packed_svg(self._file):
             also.append(markup_types.SVG)
-        packed = (
-            [] if is_text else self._archive_types(kind, *also)
-        )  # text is no archive, whatever its first characters
-        return _DetectedType(kind, encoding, _others(kind, [*also, *packed]))
+        if not is_text:  # text is no archive, whatever its first characters
+            also += self._archive_types(kind, *also)
+        return _DetectedType(kind, encoding, _others(kind, also))
 
     def _archive_types(self, *kinds: str) -> list[str]:
         """Archive types by structure, unless the types detected so far are archives already."""
         if matches(kinds[0], ARCHIVES):
             return []
+        types = archive_types.types_by_structure(self._file)
         is_named_zip = any(matches(kind, ARCHIVES) for kind in kinds)
-        return [
-            found
-            for found in archive_types.types_by_structure(self._file)
-            if found != archive_types.ZIP or not is_named_zip
-        ]
+        return [each for each in types if each != archive_types.ZIP or not is_named_zip]
 
 
 def _others(kind: str, also: Iterable[str]) -> tuple[str, ...]:
@@ -235,11 +231,8 @@ def _others(kind: str, also: Iterable[str]) -> tuple[str, ...]:
 def _is_guess_of_zip(guess: str, has_directory: bool) -> bool:
     """Whether libmagic's guess by the first entries is better than the directory's. It takes any zip file with an entry
     below `word/` for a document, which the directory decides better."""
-    if has_directory and guess.startswith(
-        ("application/vnd.openxmlformats", "application/vnd.oasis", "application/epub")
-    ):
-        return False
-    return guess != _UNKNOWN and contains(_ZIP, guess)
+    documents = ("application/vnd.openxmlformats", "application/vnd.oasis", "application/epub")
+    return guess != _UNKNOWN and contains(_ZIP, guess) and not (has_directory and guess.startswith(documents))
 
 
 def _by_libmagic(head: bytes) -> tuple[str, str]:
@@ -248,10 +241,10 @@ def _by_libmagic(head: bytes) -> tuple[str, str]:
     import magic  # only now, see `libraries`
 
     try:
-        said = detector.from_buffer(head)
+        description = detector.from_buffer(head)
     except magic.MagicException as error:
         raise Unreadable("The type cannot be detected from the content.") from error
-    mime_type, _, encoding = said.partition("; charset=")
+    mime_type, _, encoding = description.partition("; charset=")
     return canonical(mime_type), encoding
 
 
@@ -274,8 +267,8 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_packed_svg(file: BinaryIO) -> bool:
-    found = _markup(_unpacked(file))
-    return found is not None and found.kind == markup_types.SVG
+    markup = _markup(_unpacked(file))
+    return markup is not None and markup.kind == markup_types.SVG
 
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:
@@ -284,9 +277,9 @@ def _unpacked(file: BinaryIO) -> Iterator[bytes]:
     for block in _blocks(file):
         try:
             while block and not inflater.eof:
-                found = inflater.decompress(block, 64 * 1024)
-                yield found
-                left -= len(found)
+                data = inflater.decompress(block, 64 * 1024)
+                yield data
+                left -= len(data)
                 block = inflater.unconsumed_tail
         except zlib.error:
             return

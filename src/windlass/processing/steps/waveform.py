@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from windlass.processing.contract import About, MadeRendition, Makes, StepContext, StepResult
-from windlass.processing.toolkit import recordings, thumbnails
-from windlass.processing.toolkit.waveforms import Peaks, compute_peaks, draw_waveform
+from windlass.processing.contract import About, Makes, StepContext, StepResult
+from windlass.processing.toolkit import recordings
+from windlass.processing.toolkit.thumbnail_encoding import MAKES, largest_width, load_operations, write_renditions
+from windlass.processing.toolkit.waveforms import compute_peaks, draw_waveform
 
 
 class Waveform:
@@ -24,12 +24,12 @@ class Waveform:
         weight=2,
         mime_types=recordings.AUDIO_TYPES,
         wanted_by="waveforms",
-        makes=(Makes("waveform", "waveform", ("application/json",)), *thumbnails.MAKES),
+        makes=(Makes("waveform", "waveform", ("application/json",)), *MAKES),
         libraries=("av", "pyvips"),
     )
 
     def prepare(self) -> None:
-        thumbnails.prepare()
+        load_operations()
 
     def run(self, context: StepContext) -> StepResult:
         if (skipped := recordings.skip_if_undecodable(context.file)) is not None:
@@ -40,17 +40,9 @@ class Waveform:
             has_cover = recordings.cover_image(container) is not None
         with recordings.open_recording(context) as container:
             waveform = compute_peaks(container, context.report)
-        renditions = [_json_rendition(context, waveform)]
+        data = json.dumps(waveform.document(), separators=(",", ":")).encode()
+        renditions = [context.add_rendition("waveform", "application/json", data)]
         if context.profile["thumbnails"] and not has_cover:
-            renditions += thumbnails.write_renditions(
-                context, draw_waveform(waveform, thumbnails.largest_width(context))
-            )
-        detail = f"{len(waveform.pairs)} points"
-        return StepResult(
-            renditions=tuple(renditions), detail=f"{detail}; {waveform.cut_short}" if waveform.cut_short else detail
-        )
-
-
-def _json_rendition(context: StepContext, waveform: Peaks) -> MadeRendition:
-    document: dict[str, Any] = waveform.document()
-    return context.add_rendition("waveform", "application/json", json.dumps(document, separators=(",", ":")).encode())
+            renditions += write_renditions(context, draw_waveform(waveform, largest_width(context)))
+        remark = f"; {waveform.cut_short}" if waveform.cut_short else ""
+        return StepResult(renditions=tuple(renditions), detail=f"{len(waveform.pairs)} points{remark}")

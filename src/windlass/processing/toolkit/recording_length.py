@@ -36,11 +36,21 @@ MAX_ERRORS = 20
 
 
 @dataclass(slots=True)
-class Extent:
-    """The packets of one stream, in units of its time base. Time stamps that restart begin a new part."""
+class StreamPackets:
+    """The packets of one stream. Times are in units of its time base (``unit`` seconds); time stamps that restart begin
+    a new part. ``rate`` is the codec's frame rate, 0 if unknown.
 
+    The first packets of some audio streams are decoded (``samples_left``), which gives ``decoded_seconds`` of audio.
+    """
+
+    is_audio: bool
+    unit: float
     max_backward: int
     max_forward: int | None
+    rate: float = 0.0
+    samples_left: int = 0
+    decoded_packets: int = 0
+    decoded_seconds: float = 0.0
     packets: int = 0
     size: int = 0
     first: int | None = None
@@ -50,22 +60,18 @@ class Extent:
     parts: int = 1
 
     def add(self, packet: Any) -> None:
-        at = packet.pts
-        decoded = packet.dts
-        if at is None:
-            at = decoded
+        if self.samples_left and packet.size:
+            self._decode(packet)
+        at = packet.pts if packet.pts is not None else packet.dts
         if at is None:
             return
-        if decoded is None:
-            decoded = at
+        decoded = packet.dts if packet.dts is not None else at
         end = at + (packet.duration or 0)
         self.packets += 1
         self.size += packet.size
         if self.first is None:
             self.first, self.end = at, end
-        elif decoded < self.last - self.max_backward or (
-            self.max_forward is not None and at > self.end + self.max_forward
-        ):
+        elif self._is_new_part(at, decoded):
             self.previous_parts += self.end - self.first
             self.first, self.end, self.parts = at, end, self.parts + 1
         else:
@@ -77,70 +83,48 @@ class Extent:
         has_gap = self.max_forward is not None and at > self.end + self.max_forward
         return has_gap or decoded < self.last - self.max_backward
 
-    @property
-    def length(self) -> int:
-        return self.previous_parts + (self.end - self.first if self.first is not None else 0)
-
-
-@dataclass(slots=True)
-class AudioSample:
-    """Seconds of decoded audio in the first packets of a stream."""
-
-    seconds: float = 0.0
-    packets: int = 0
-
-    def add(self, packet: Any) -> None:
+    def _decode(self, packet: Any) -> None:
         import av
 
-        self.packets += 1
+        self.samples_left -= 1
+        self.decoded_packets += 1
         with suppress(av.FFmpegError, ValueError):
-            self.seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
+            self.decoded_seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
+
+    @property
+    def seconds(self) -> float:
+        return self.unit * (self.previous_parts + (self.end - self.first if self.first is not None else 0))
 
 
 @dataclass(slots=True)
 class PacketCount:
-    """All packets of video and audio. ``complete``: the end was reached in time; ``damaged``: there were errors."""
+    """The packets of the streams by index. ``complete``: all were read in time; ``damaged``: there were errors."""
 
-    extents: dict[int, Extent] = field(default_factory=dict)
-    bases: dict[int, float] = field(default_factory=dict)
-    rates: dict[int, float] = field(default_factory=dict)
-    samples: dict[int, AudioSample] = field(default_factory=dict)
-    audio_streams: list[int] = field(default_factory=list)
+    streams: dict[int, StreamPackets] = field(default_factory=dict)
     complete: bool = False
     damaged: bool = False
-
-    def stream_length(self, index: int) -> float:
-        return self.extents[index].length * self.bases[index]
 
     @property
     def seconds(self) -> float | None:
         """From the first to the last packet of all streams; if time stamps restart, of the longest stream."""
-        timed = {index: extent for index, extent in self.extents.items() if extent.first is not None}
+        timed = [stream for stream in self.streams.values() if stream.first is not None]
         if not timed:
             return None
-        if any(extent.parts > 1 for extent in timed.values()):
-            return _if_positive(max(self.stream_length(index) for index in timed))
-        begin = min((extent.first or 0) * self.bases[index] for index, extent in timed.items())
-        return _if_positive(max(extent.end * self.bases[index] for index, extent in timed.items()) - begin)
+        if any(stream.parts > 1 for stream in timed):
+            return _if_positive(max(stream.seconds for stream in timed))
+        begin = min((stream.first or 0) * stream.unit for stream in timed)
+        return _if_positive(max(stream.end * stream.unit for stream in timed) - begin)
 
     def frame_rate(self, index: int, seconds: float) -> float | None:
         """Return the frame rate of a stream in a recording of this length."""
-        frames, own_length = self.extents[index].packets, self.stream_length(index)
+        frames, own_length = self.streams[index].packets, self.streams[index].seconds
         if not self.complete or frames < 2 or own_length <= 0:
             return None
         return frames / (own_length if frames <= MAX_FRAME_RATE * own_length else seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
-    """``seconds`` is None if the length is unknown."""
-
-    seconds: float | None
-    count: PacketCount
-
-
-def measure_length(context: StepContext, claimed: float | None) -> Length:
-    """Return the length of a recording whose header claims ``claimed`` seconds. Raises Unreadable.
+def measure_length(context: StepContext, claimed: float | None) -> tuple[float | None, PacketCount]:
+    """Return the seconds of a recording whose header claims ``claimed`` seconds, and its packets. Raises Unreadable.
 
     If header and packets differ, the packets decide. If the packets contradict themselves, the larger length counts;
     it is unknown if one of them is. If there are too many packets to count, the header is trusted unless a rule of the
@@ -151,14 +135,14 @@ def measure_length(context: StepContext, claimed: float | None) -> Length:
     if demuxer(context) in ESTIMATED_DEMUXERS:
         claimed = None
     if not count.complete or counted is None:
-        return Length(None if is_length_needed(context.profile) else claimed, count)
+        return (None if is_length_needed(context.profile) else claimed), count
     counted = _largest_length(context, count, counted)
     if claimed is not None and counted is not None:
         if abs(claimed - counted) <= max(ABSOLUTE_TOLERANCE, RELATIVE_TOLERANCE * counted):
-            return Length(claimed, count)
+            return claimed, count
         if count.damaged:
-            return Length(max(counted, claimed), count)
-    return Length(counted, count)
+            return max(counted, claimed), count
+    return counted, count
 
 
 def is_length_needed(profile: Mapping[str, Any]) -> bool:
@@ -177,14 +161,8 @@ def _count_packets(context: StepContext, **options: str) -> PacketCount:
         streams = playable_streams(container)
         for stream in streams:
             _add_stream(count, stream, name)
-        extents, samples = count.extents, count.samples
-        missing_samples = SAMPLE_PACKETS * len(samples)
         for number, packet in enumerate(_packets(container, streams, count)):
-            index = packet.stream_index
-            extents[index].add(packet)
-            if missing_samples and packet.size and index in samples and samples[index].packets < SAMPLE_PACKETS:
-                samples[index].add(packet)
-                missing_samples -= 1
+            count.streams[packet.stream_index].add(packet)
             if number % PACKETS_PER_TIME_CHECK == 0 and time.process_time() > until:
                 return count
     count.complete = True
@@ -192,18 +170,16 @@ def _count_packets(context: StepContext, **options: str) -> PacketCount:
 
 
 def _add_stream(count: PacketCount, stream: Any, container: str) -> None:
-    base = float(stream.time_base or 0)
-    ticks = round(1 / base) if base > 0 else 0
+    unit, decoder = float(stream.time_base or 0), stream.codec_context
+    ticks = round(1 / unit) if unit > 0 else 0
     forward = FORWARD_SECONDS * ticks if container in BROADCAST_DEMUXERS else None
-    count.extents[stream.index] = Extent(BACKWARD_SECONDS * ticks, forward)
-    count.bases[stream.index] = base
-    if stream.type == "audio":
-        count.audio_streams.append(stream.index)
-        if stream.codec_context is not None and len(count.samples) < MAX_SAMPLED_STREAMS:
-            stream.codec_context.thread_count = 1
-            count.samples[stream.index] = AudioSample()
-    elif stream.codec_context is not None and stream.codec_context.framerate:
-        count.rates[stream.index] = float(stream.codec_context.framerate)
+    added = StreamPackets(stream.type == "audio", unit, BACKWARD_SECONDS * ticks, forward)
+    if not added.is_audio:
+        added.rate = float(decoder.framerate or 0) if decoder is not None else 0.0
+    elif decoder is not None and sum(other.samples_left > 0 for other in count.streams.values()) < MAX_SAMPLED_STREAMS:
+        decoder.thread_count = 1
+        added.samples_left = SAMPLE_PACKETS
+    count.streams[stream.index] = added
 
 
 def _packets(container: Any, streams: list[Any], count: PacketCount) -> Iterator[Any]:
@@ -226,13 +202,11 @@ def _largest_length(context: StepContext, count: PacketCount, counted: float) ->
     measures: list[float | None] = [counted, _length_if_all_bytes_read(context, count, counted)]
     if demuxer(context) == "mov":
         measures.append(_length_without_edit_list(context, counted))
-    measures += [_audio_length(context, count, index) for index in count.samples]
+    measures += [_audio_length(context, index, stream) for index, stream in count.streams.items() if stream.is_audio]
     known = [each for each in measures if each is not None]
     if len(known) < len(measures):
         return None
-    video_lengths = [
-        _video_length(count, index, max(known)) for index in count.extents if index not in count.audio_streams
-    ]
+    video_lengths = [_video_length(stream, max(known)) for stream in count.streams.values() if not stream.is_audio]
     return None if None in video_lengths else max(known + [each for each in video_lengths if each is not None])
 
 
@@ -259,25 +233,23 @@ def _length_if_all_bytes_read(context: StepContext, count: PacketCount, counted:
     A Wave64 file must consist mostly of audio packets.
     """
     if demuxer(context) == "w64":
-        packet_bytes = sum(extent.size for extent in count.extents.values())
+        packet_bytes = sum(stream.size for stream in count.streams.values())
         return counted if packet_bytes >= context.facts["size"] / 2 else None
     is_wave = wave_chunks.is_wave(context.file)
     return counted if is_wave or not wave_chunks.has_data_behind_sound(context.file, context.facts["size"]) else None
 
 
-def _video_length(count: PacketCount, index: int, seconds: float) -> float | None:
+def _video_length(stream: StreamPackets, seconds: float) -> float | None:
     """Return ``seconds``, or the length by the codec's frame rate if the frame rate would be implausible."""
-    frames = count.extents[index].packets
-    if frames <= MAX_FRAME_RATE * max(seconds, 0.1):
+    if stream.packets <= MAX_FRAME_RATE * max(seconds, 0.1):
         return seconds
-    rate = count.rates.get(index, 0)
-    return frames / rate if 0 < rate <= MAX_FRAME_RATE else None
+    return stream.packets / stream.rate if 0 < stream.rate <= MAX_FRAME_RATE else None
 
 
-def _audio_length(context: StepContext, count: PacketCount, index: int) -> float | None:
+def _audio_length(context: StepContext, index: int, stream: StreamPackets) -> float | None:
     """Return the length by decoding the first packets; all of them, if those contradict the time stamps."""
-    packets, stamped, sample = count.extents[index].packets, count.stream_length(index), count.samples[index]
-    if not sample.packets or sample.seconds / sample.packets * packets <= _with_tolerance(stamped) * 1.25:
+    stamped, sampled = stream.seconds, max(stream.decoded_packets, 1)
+    if stream.decoded_seconds / sampled * stream.packets <= _with_tolerance(stamped) * 1.25:
         return stamped
     decoded = _decoded_length(context, index)
     return max(decoded, stamped) if decoded is not None else None

@@ -67,28 +67,23 @@ def open_recording(context: StepContext, **options: str) -> Iterator[Any]:
     from av.stream import Disposition
 
     name = demuxer(context)
-    demuxer_options = _demuxer_options(context, name)
+    if name == "wav" and wave_chunks.has_data_behind_sound(context.file, context.facts["size"]):
+        options["ignore_length"] = "1"  # read a file that is longer than its header claims to its real end
     with (
         damaged(av.FFmpegError, what="recording"),
         av.open(
             _file_from_start(context, name),
             "r",
             format=name,
-            options={"protocol_whitelist": "none", **demuxer_options, **options},
+            options={"protocol_whitelist": "none", **options},
             io_open=refuse_to_open,
             metadata_errors="replace",
         ) as container,
     ):
-        if is_audio(context):
+        if canonical(context.facts["mime_type"]).startswith("audio/"):  # its picture is its cover, marked or not
             for stream in container.streams.video:
                 stream.disposition |= Disposition.attached_pic
         yield container
-
-
-def _demuxer_options(context: StepContext, name: str) -> dict[str, str]:
-    """Read a WAV file that is longer than its header claims to its real end."""
-    is_longer = name == "wav" and wave_chunks.has_data_behind_sound(context.file, context.facts["size"])
-    return {"ignore_length": "1"} if is_longer else {}
 
 
 def _file_from_start(context: StepContext, name: str) -> Any:
@@ -115,11 +110,6 @@ class _FileTail:
         return self._file.tell() - self._start
 
 
-def is_audio(context: StepContext) -> bool:
-    """Whether the file's type is audio: then a video stream in it is its cover, marked as one or not."""
-    return canonical(context.facts["mime_type"]).startswith("audio/")
-
-
 def demuxer(context: StepContext) -> str:
     """Return the demuxer by the type, and by the first bytes if one type has several containers."""
     context.file.seek(0)
@@ -139,7 +129,6 @@ def playable_streams(container: Any) -> list[Any]:
 
 
 def main_video_stream(container: Any) -> Any | None:
-    """The first video stream that is not a cover."""
     return next((stream for stream in container.streams.video if not is_cover(stream)), None)
 
 
@@ -155,24 +144,18 @@ def require_decoder(stream: Any) -> Any:
 
 
 def is_cover(stream: Any) -> bool:
-    """Whether the video stream is cover art."""
     from av.stream import Disposition
 
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def has_image_packets(stream: Any) -> bool:
-    """Whether each packet of the stream is an image file."""
-    return stream.codec_context is not None and stream.codec_context.name in IMAGE_CODECS
-
-
 def cover_image(container: Any) -> bytes | None:
     """Return the cover art as an image file. It is untrusted like the recording."""
-    stream = next(
-        (stream for stream in container.streams.video if is_cover(stream) and has_image_packets(stream)), None
-    )
-    packet = next(container.demux(stream), None) if stream is not None else None
-    return bytes(packet) if packet is not None and packet.size else None
+    for stream in container.streams.video:
+        if is_cover(stream) and stream.codec_context is not None and stream.codec_context.name in IMAGE_CODECS:
+            packet = next(container.demux(stream), None)
+            return bytes(packet) if packet is not None and packet.size else None
+    return None
 
 
 def header_duration(container: Any, stream: Any) -> float | None:

@@ -8,12 +8,10 @@ from typing import Any, BinaryIO
 
 from windlass.processing.formats.pictures import icc, picture_headers
 from windlass.processing.formats.recordings import mp4_tracks
-from windlass.processing.toolkit.filter_graph import new_graph
+from windlass.processing.toolkit.frame_filters import HDR, new_graph
 from windlass.processing.toolkit.pixels import packed_plane, srgb_image
 
-#: Transfer functions of high dynamic range (ITU-T H.273) and their names.
-HDR = {16: "pq", 18: "hlg"}
-#: The colour primaries that go with them: BT.2020.
+#: The colour primaries that go with the transfer functions of high dynamic range: BT.2020.
 _PRIMARIES = 9
 
 

@@ -1,0 +1,394 @@
+"""Sequential uploads (tus, IETF): create an upload, append bodies at its offset, query it, cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+
+from windlass.executors import in_database, in_thread, in_transaction
+from windlass.files import api as files
+from windlass.kernel.errors import (
+    BodyDigestMismatch,
+    Forbidden,
+    InconsistentLength,
+    OffsetMismatch,
+    Problem,
+    UploadComplete,
+    UploadLocked,
+)
+from windlass.kernel.principals import Caller, Principal
+from windlass.protocols.digests import Proof
+from windlass.protocols.intents import Append, Create, UploadState
+from windlass.receiving import concatenation
+from windlass.receiving import lease as leases
+from windlass.receiving.admission import admit, check_size, profile_of
+from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
+from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, append_at_once
+from windlass.receiving.completion import check_replay, complete_upload
+from windlass.receiving.digest import DigestCache, RunningDigest
+from windlass.receiving.session import (
+    Outcome,
+    create_session,
+    end_session,
+    fail_session,
+    find_living_session,
+    holding_lease,
+    leased_session,
+    lost_lease,
+    past_declared_length,
+    require_dialect,
+    state_of,
+)
+from windlass.storage.contract import State, WriterBusy
+from windlass.storage.registry import store
+
+digest_cache = DigestCache()
+
+#: Called with an upload that was created, before its first byte is received.
+OnCreated = Callable[[UploadState], Awaitable[None]]
+
+
+async def create(
+    intent: Create,
+    principal: Principal,
+    source: ByteSource | None,
+    *,
+    dialect: str,
+    request_id: str = "",
+    on_created: OnCreated | None = None,
+) -> Outcome:
+    """Create an upload and receive the bytes that came with it. It may be complete with them, or without any.
+
+    Raises InvalidField, FileTooLarge, PastDeclaredLength, QuotaExceeded, StorageFull, and the errors that ``append``
+    raises because of the bytes.
+    """
+    new = admit(intent.description, intent.size, principal, dialect, partial=intent.partial)
+    if source is not None and intent.size is not None and (intent.body_length or 0) > intent.size:
+        raise past_declared_length(intent.size)
+    receives = source is not None or intent.size == 0 or intent.completes is True
+    if receives:
+        new = replace(new, holder=leases.holder(), lease_seconds=leases.LEASE_SECONDS)
+    session = await create_session(new, files.create_upload)
+    if on_created is not None:
+        await on_created(state_of(session))
+    if not receives:
+        return Outcome(state_of(session))
+    first = Append(session.id, 0, completes=intent.completes, body_digests=intent.body_digests)
+    return await _AppendOperation(session, files.lease_of(session), first, request_id).run(source)
+
+
+async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect: str, request_id: str = "") -> Outcome:
+    """Append a request body to an upload. A repetition of the request that completed it gets the same answer.
+
+    Raises NotFound, UploadGone, Conflict, UploadComplete, OffsetMismatch, InconsistentLength, PastDeclaredLength,
+    FileTooLarge, QuotaExceeded, InvalidField, UploadLocked, BodyDigestMismatch, ChecksumMismatch, StoreError.
+    """
+    try:
+        lease = await in_transaction(_take_lease_to_append, intent, caller, dialect)
+        if lease is None:
+            lease = await leases.wait_for_lease(intent.upload_id)
+    except files.UploadCompleted:
+        return await _answer_replay(intent, caller, source)
+    session = await in_transaction(leased_session, lease)
+    try:
+        _check_offset_and_length(intent, lease, session)
+    except Problem:
+        await in_transaction(files.release_lease, lease)
+        raise
+    return await _AppendOperation(session, lease, intent, request_id).run(source)
+
+
+async def query(upload_id: uuid.UUID, caller: Caller, *, dialect: str) -> Outcome:
+    """Return the state of an upload.
+
+    A writer is asked to stop first, so that the next append is not refused; not the writer of an upload of another
+    dialect, which cannot be appended to in this one. Raises NotFound, UploadGone, UploadLocked.
+    """
+    writers = await leases.writers.arrived(upload_id)
+    session = await in_database(find_living_session, upload_id, caller)
+    if session.parts is not None:
+        if session.status == files.UploadStatus.ACTIVE:
+            concatenation.start(upload_id)
+    elif session.dialect == dialect:
+        session = await _without_writer(session, caller, writers)
+    return Outcome(state_of(session))
+
+
+async def abort(upload_id: uuid.UUID, caller: Caller) -> None:
+    """Cancel an upload: stop its writer and free its bytes. Of a complete upload only the session is deleted.
+
+    Raises NotFound, UploadGone, StoreError.
+    """
+    session = await in_database(find_living_session, upload_id, caller)
+    if session.status == files.UploadStatus.COMPLETED:
+        await in_transaction(files.forget_upload, upload_id)
+        return
+    leases.keeper.request_stop(upload_id)
+    if await end_session(session, files.UploadStatus.CANCELLED):
+        digest_cache.forget(upload_id)
+
+
+async def invalidate(upload_id: uuid.UUID, reason: str) -> None:
+    """End an upload that can never be completed correctly as failed, and free its bytes."""
+    session = await in_database(files.load_upload, upload_id)
+    if session is not None:
+        await fail_session(session, reason)
+
+
+async def _without_writer(
+    session: files.UploadSession, caller: Caller, writers: Collection[asyncio.Event]
+) -> files.UploadSession:
+    """Return the session once nobody writes to it any more, in this process (``writers``) or in another one."""
+    if writers:
+        await leases.writers.stop_and_wait(session.id, writers)
+        session = await in_database(find_living_session, session.id, caller)
+    if session.status != files.UploadStatus.ACTIVE or not session.lease_holder:
+        return session
+    try:
+        lease = await in_transaction(leases.take_lease, session.id) or await leases.wait_for_lease(session.id)
+    except files.UploadCompleted:
+        return await in_database(find_living_session, session.id, caller)
+    session = await in_transaction(leased_session, lease)
+    await in_transaction(files.release_lease, lease)
+    return session
+
+
+async def _answer_replay(intent: Append, caller: Caller, source: ByteSource) -> Outcome:
+    session = await in_database(find_living_session, intent.upload_id, caller)
+    if intent.completes is False:
+        raise UploadComplete("This upload is complete; nothing can be appended to it.")
+    await check_replay(session, intent, source)
+    return Outcome(state_of(session))
+
+
+def _take_lease_to_append(intent: Append, caller: Caller, dialect: str) -> files.Lease | None:
+    """Return the lease, or None if it must be waited for. Raises UploadCompleted, and the refusals of ``append``."""
+    session = find_living_session(intent.upload_id, caller)
+    require_dialect(session, dialect)
+    if session.parts is not None:
+        raise Forbidden("This upload is made of others; nothing can be appended to it.")
+    if session.status == files.UploadStatus.COMPLETED:
+        raise files.UploadCompleted
+    return leases.take_lease(session.id)
+
+
+def _check_offset_and_length(intent: Append, lease: files.Lease, session: files.UploadSession) -> None:
+    """Raises OffsetMismatch, InconsistentLength, PastDeclaredLength, FileTooLarge, InvalidField, before the body is
+    read."""
+    size = lease.size if lease.size is not None else intent.size
+    if lease.offset != intent.offset:
+        raise OffsetMismatch(lease.offset, intent.offset)
+    if intent.size not in (None, size):
+        raise InconsistentLength(
+            f"This upload has {size} bytes; this request says {intent.size} bytes.", expected=size, provided=intent.size
+        )
+    if size is None:
+        return
+    if size < lease.offset:
+        raise InconsistentLength(f"The upload has {lease.offset} bytes already, more than the length {size}.")
+    if lease.offset + (intent.body_length or 0) > size:
+        raise past_declared_length(size)
+    if lease.size is None:  # otherwise it was checked on creation
+        check_size(profile_of(session), size)
+
+
+class _BodyDiscarded(Exception):
+    """A body with a digest that did not arrive completely: nothing of it can be verified."""
+
+    def __init__(self, end: TransferEnd) -> None:
+        super().__init__(end.value)
+        self.end = end
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """The bytes below ``offset`` are durable in the store, whose state is ``state``."""
+
+    offset: int
+    state: State
+    digest: RunningDigest | None
+    end: TransferEnd
+
+
+class _AppendOperation:
+    """One request that appends to an upload whose lease it holds, from its first byte to its commit."""
+
+    def __init__(self, session: files.UploadSession, lease: files.Lease, intent: Append, request_id: str) -> None:
+        self._session = session
+        self._lease = lease
+        self._intent = intent
+        self._request_id = request_id
+        self._size = session.size if intent.size is None else intent.size
+        self._ttl_hours = files.profile(session.profile).upload_ttl_hours
+        self._proof = Proof(intent.body_digests) if intent.body_digests else None
+        self._writer: LeasedUploadWriter | None = None
+        #: The quota reservation to go back to if this request fails; None if what it wrote stays in the store.
+        self._reserved: int | None = session.reserved
+
+    async def run(self, source: ByteSource | None) -> Outcome:
+        """Raises BodyDigestMismatch, InconsistentLength, ChecksumMismatch, UploadGone, UploadLocked, StoreError."""
+        try:
+            async with holding_lease(self._session, self._lease, self._request_stop, reserved=lambda: self._reserved):
+                return await self._receive_and_commit(source)
+        except _BodyDiscarded as discarded:
+            return self._outcome(discarded.end)
+        except files.LeaseLost as error:
+            raise await in_database(lost_lease, self._session.id) from error
+        except WriterBusy as error:
+            raise UploadLocked("A process that does not answer any more has locked this upload's bytes.") from error
+
+    def _request_stop(self) -> None:
+        if self._writer is not None:
+            self._writer.request_stop()
+
+    def _outcome(self, end: TransferEnd) -> Outcome:
+        return Outcome(state_of(self._session), end, self._size)
+
+    async def _receive_and_commit(self, source: ByteSource | None) -> Outcome:
+        digest = digest_cache.pop(self._session.id, self._lease.offset)
+        before = digest.copy() if digest is not None and self._proof is not None else None
+        try:
+            await self._reserve(self._intent.size)
+            return await self._commit(await self._receive(source, digest))
+        except (_BodyDiscarded, BodyDigestMismatch):
+            digest_cache.put(self._session.id, before)
+            raise
+
+    @property
+    def _limit(self) -> int:
+        """The offset at which the upload must end at the latest."""
+        return profile_of(self._session).max_size if self._size is None else self._size
+
+    async def _receive(self, source: ByteSource | None, digest: RunningDigest | None) -> _Received:
+        initial = InitialBody(ended=True) if source is None else await read_initial_body(source)
+        if initial.ended and self._lease.offset + initial.size <= self._limit:
+            return await self._append_at_once(initial, digest)
+        assert source is not None
+        return await self._stream(source, initial, digest)
+
+    async def _append_at_once(self, initial: InitialBody, digest: RunningDigest | None) -> _Received:
+        offset = self._lease.offset + initial.size
+        end = TransferEnd.CLIENT_GONE if initial.gone else TransferEnd.BODY_ENDED
+        if self._proof is not None:
+            await in_thread(self._proof.update, initial.buffers)
+            self._check_body_digests(end)
+        state, completes = self._lease.state, self._completes_object(offset, end)
+        await self._reserve(offset)
+        if initial.size or completes:
+            self._reserved = None
+            target = store(self._session.store)
+            state = await in_thread(append_at_once, target, self._lease, initial.buffers, digest, completes=completes)
+        return _Received(offset, state, digest, end)
+
+    async def _reserve(self, size: int | None) -> None:
+        """Reserve quota up to ``size`` before bytes are written, if the length was not known on creation."""
+        if self._lease.size is None and size is not None and size > self._lease.offset:
+            await in_transaction(files.reserve_for_lease, self._lease, size)
+
+    async def _stream(self, source: ByteSource, initial: InitialBody, digest: RunningDigest | None) -> _Received:
+        self._writer = writer = LeasedUploadWriter(
+            store(self._session.store),
+            self._lease,
+            digest,
+            must_hash=self._session.expected_sha256 is not None,
+            ttl_hours=self._ttl_hours,
+            proof=self._proof,
+        )
+        try:
+            self._reserved = None
+            try:
+                with leases.writers.streaming(self._session.id):
+                    end = await writer.receive(source, initial.buffers, self._limit)
+                self._check_body_digests(end)
+            except BaseException:  # also if the request is cancelled: what arrived before that stays
+                await self._commit_what_arrived(writer)
+                raise
+            await writer.save(completes=self._completes_object(writer.offset, end))
+        finally:
+            await writer.close()
+        return _Received(writer.offset, writer.state, writer.digest, end)
+
+    def _check_body_digests(self, end: TransferEnd) -> None:
+        """A body with a digest counts only if it arrived completely and has it. Raises _BodyDiscarded,
+        BodyDigestMismatch."""
+        if self._proof is None:
+            return
+        if end is not TransferEnd.BODY_ENDED:
+            raise _BodyDiscarded(end)
+        failed = self._proof.failed()
+        if failed:
+            raise BodyDigestMismatch(
+                f"The body does not have the {', '.join(failed)} that came with it. None of it was kept; "
+                f"the upload stands at byte {self._lease.offset}.",
+                algorithms=failed,
+                offset=self._lease.offset,
+            )
+
+    def _completes_object(self, offset: int, end: TransferEnd) -> bool:
+        """Whether the object of the upload, or of the partial upload, is complete at ``offset``."""
+        at_length = self._size is not None and offset == self._size
+        match self._intent.completes:
+            case None:
+                # A length that is declared with a body that goes beyond it is refused together with that body.
+                return at_length and not (end is TransferEnd.OVER_LIMIT and self._intent.size is not None)
+            case True:
+                return end is TransferEnd.BODY_ENDED and (at_length or self._size is None)
+            case False:
+                return False
+
+    async def _commit_what_arrived(self, writer: LeasedUploadWriter) -> None:
+        """The store failed, or the request was cancelled: commit what was written before, unless it needs a proof."""
+        if self._proof is not None:
+            self._reserved = self._session.reserved if await writer.discard() else None
+            return
+        if writer.offset == self._lease.offset:
+            return
+        await writer.save(completes=False)
+        if writer.offset == self._size:
+            return  # not committed, so that the client has bytes left to send with the request that completes it
+        await in_transaction(
+            files.commit_offset, self._lease, writer.offset, writer.state, ttl_hours=self._ttl_hours, release=True
+        )
+
+    async def _commit(self, received: _Received) -> Outcome:
+        complete = self._completes_object(received.offset, received.end)
+        if complete and not self._session.is_partial:
+            await complete_upload(
+                self._lease,
+                self._session,
+                size=received.offset,
+                known=received.digest.hexdigest() if received.digest else None,
+                upload_digests=self._intent.upload_digests,
+                last_append_offset=self._lease.offset,
+                request_id=self._request_id,
+            )
+            return self._outcome(received.end)
+        await self._commit_offset(received)
+        if complete:
+            concatenation.start_those_waiting_for(self._session, self._request_id)
+        elif self._intent.completes and received.end is TransferEnd.BODY_ENDED:
+            raise InconsistentLength(
+                f"This request was to complete the upload, which has {received.offset} bytes now and was to have "
+                f"{self._size} bytes.",
+                expected=self._size,
+                received=received.offset,
+            )
+        return self._outcome(received.end)
+
+    async def _commit_offset(self, received: _Received) -> None:
+        size = None if received.end is TransferEnd.OVER_LIMIT else self._intent.size
+        self._session.expires_at = await in_transaction(
+            files.commit_offset,
+            self._lease,
+            received.offset,
+            received.state,
+            ttl_hours=self._ttl_hours,
+            release=True,
+            size=size,
+        )
+        self._session.offset = received.offset
+        if size is not None:
+            self._session.size = size
+        digest_cache.put(self._session.id, received.digest)
