@@ -76,7 +76,7 @@ def ended(kept: Path) -> Mapping[str, Ending]:
 
 
 @pytest.mark.parametrize("name", list(catalogue()))
-def test_a_hostile_file_ends_and_touches_nothing(name: str, ended: Mapping[str, Ending], kept: Path) -> None:
+def test_a_hostile_file_breaches_no_guarantee(name: str, ended: Mapping[str, Ending], kept: Path) -> None:
     assert ended[name].breaches == [], f"{catalogue()[name].about} It lies in {kept}."
 
 
@@ -93,13 +93,13 @@ def test_a_bomb_is_refused_with_its_figures(name: str, said: str, limited: Mappi
     assert limited[name].breaches == []
 
 
-def test_a_damaged_file_ends_and_touches_nothing(ended: Mapping[str, Ending], kept: Path) -> None:
+def test_damaged_files_breach_no_guarantee(ended: Mapping[str, Ending], kept: Path) -> None:
     tried = {name: ending for name, ending in ended.items() if name.startswith("mutant ")}
     assert len(tried) == MUTANTS
     assert {name: ending.breaches for name, ending in tried.items() if ending.breaches} == {}, f"They lie in {kept}."
 
 
-def test_files_were_looked_into(ended: Mapping[str, Ending]) -> None:
+def test_hostile_files_are_recognized_and_parsed(ended: Mapping[str, Ending]) -> None:
     """Not everything was turned away at the door: kinds were told apart, and steps gave up on what they read."""
     assert len({ending.mime_type for ending in ended.values()}) > 40
     assert sum(1 for ending in ended.values() if ending.steps) > 50
