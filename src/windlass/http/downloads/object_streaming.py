@@ -59,7 +59,7 @@ class ObjectReader:
         try:
             file.seek(wanted.start)
             reader.first = reader.next_block(FIRST_BLOCK)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else closes the object
             reader.close()
             raise
         return reader
@@ -161,7 +161,7 @@ class ObjectResponse(Response):
             sent_at = monotonic()
             try:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
-            except BaseException:
+            except BaseException:  # also where the request is cancelled: nobody waits for the block any more
                 ahead.cancel()
                 raise
             blocks.adapt(monotonic() - sent_at)

@@ -172,7 +172,7 @@ class Follower:
                 try:
                     await self._distribute(ready)
                     await _wait_for(notified, POLL_SECONDS)
-                except Exception as error:
+                except Exception as error:  # whatever it is, every stream of this process needs this task to go on
                     if is_outage(error):
                         log_outage(error)
                     else:

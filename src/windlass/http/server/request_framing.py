@@ -159,10 +159,6 @@ class _Lines:
         self.size = 0
 
     @property
-    def is_empty(self) -> bool:
-        return not self.size
-
-    @property
     def partial(self) -> int:
         """Bytes of the line that has not ended."""
         return len(self._partial)
@@ -194,7 +190,7 @@ class _Head:
 
     @property
     def is_empty(self) -> bool:
-        return self._lines.is_empty
+        return not self._lines.size
 
     def feed(self, data: bytes, at: int) -> tuple[RequestHead | None, int]:
         whole = self._read_whole(data, at) if self.is_empty else None

@@ -188,7 +188,8 @@ class ReceivingProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        self._release_forwarded()
+        if self._addresses and self.client is not None and is_trusted_proxy(self.client[0]):
+            self._release_addresses()
         self._has_answered = True
         if self.transport.is_closing() or self._is_closed:
             return
@@ -297,10 +298,6 @@ class ReceivingProtocol(HttpToolsProtocol):
             return
         process_counters.connections_ended["too-many"] += 1
         raise TooManyConnections(f"{client[0]} has as many running requests as one address may have.")
-
-    def _release_forwarded(self) -> None:
-        if self._addresses and self.client is not None and is_trusted_proxy(self.client[0]):
-            self._release_addresses()
 
     def _release_addresses(self) -> None:
         while self._addresses:
