@@ -1,4 +1,4 @@
-"""The encrypting store over others: the suite that every store passes, and what the raw bytes give away."""
+"""The encrypting store over others: the conformance suite, and the raw bytes."""
 
 from __future__ import annotations
 

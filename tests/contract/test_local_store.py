@@ -1,4 +1,4 @@
-"""The local store: the suite that every store passes, and what only files can get wrong."""
+"""The local store: the conformance suite, and behaviour that only files have."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ LocalStore(Path({str(root)!r})).put({KEY!r}, Dies(), 5)
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Inodes in the order in which they were synced. A power cut cannot be run; what it would spare can be seen."""
+    """Inodes in the order in which they were synced. A power cut cannot be run; the synced inodes would survive it."""
     order: list[int] = []
     for name in ("fsync", "fdatasync"):
         real = getattr(os, name, os.fsync)
@@ -487,7 +487,7 @@ def test_short_writes_are_continued(tmp_path: Path, buffers: list[bytes], limits
 def test_copying_falls_back_to_reading_and_writing(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, reason: int
 ) -> None:
-    """Also where it gives up in the middle: a file system that shares blocks may run out of references."""
+    """Also if the kernel's copy fails in the middle: a file system that shares blocks may run out of references."""
     data = pattern(3 * 1024 * 1024 + 11)
     make(store, OTHER, data)
     calls = []

@@ -1,4 +1,4 @@
-"""Room for a file that is worked on: nothing of it has a name, and of an encrypted store's little comes to the disk."""
+"""The workspace of a step: its files have no name, and files of an encrypted store stay in memory if they are small."""
 
 from __future__ import annotations
 
