@@ -198,7 +198,7 @@ def commands() -> str:
 
 
 def calls() -> str:
-    from windlass.http.rest.api import api
+    from windlass.http.rest.openapi import api
 
     rows = []
     for path, operations in api.get_openapi_schema(path_prefix="")["paths"].items():

@@ -21,8 +21,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "windlass.settings")
 django.setup(set_prefix=False)
 
 # ruff: noqa: E402  Django's apps must be loaded before the modules below
-from windlass.http import byte_plane, cors, query_parameters, request_head, service_endpoints
-from windlass.http.authentication import admit
+from windlass.http import byte_plane, cors, query_parameters, request_head
+from windlass.http.callers import admit
 from windlass.http.endpoints import answering
 from windlass.http.forwarded import as_client_sees, base_of, path_of
 from windlass.http.live import event_streams, websockets
@@ -30,6 +30,7 @@ from windlass.http.middleware import (
     PAGE_BODY_LIMIT,
     RECORD_BODY_LIMIT,
     App,
+    Headers,
     Message,
     Receive,
     Scope,
@@ -38,11 +39,12 @@ from windlass.http.middleware import (
     check_host,
     identify,
     secured,
+    with_headers,
+    without,
     without_body,
 )
 from windlass.http.problem_responses import problem_of, problem_response
-from windlass.http.server.asgi_extensions import DRAINS_BODY
-from windlass.http.server.drain_request_body import BodyDrain
+from windlass.http.server.asgi_extensions import DRAINS_BODY, BodyDrain
 from windlass.kernel import urls
 from windlass.kernel.errors import NotFound
 from windlass.kernel.memory_allocator import keep_freed_buffers
@@ -55,10 +57,10 @@ breaker_events.record_breaker_changes()
 
 #: The handlers of the endpoints that ``windlass.http`` declares and ``windlass.operations`` answers.
 _SERVICE_HANDLERS = {
-    service_endpoints.LIVEZ: health.livez,
-    service_endpoints.READYZ: health.readyz,
-    service_endpoints.HEALTHZ: health.readyz,
-    service_endpoints.METRICS_PAGE: metrics.metrics,
+    byte_plane.LIVEZ: health.livez,
+    byte_plane.READYZ: health.readyz,
+    byte_plane.HEALTHZ: health.readyz,
+    byte_plane.METRICS_PAGE: metrics.metrics,
 }
 BYTE_ROUTES: list[Route] = [
     *byte_plane.ROUTES,
@@ -91,7 +93,7 @@ class WindlassApplication:
             routed = _for_routing(seen)
             route = _byte_route(routed)
             # A project may have a /metrics of its own.
-            shared = route is None or route.path == service_endpoints.METRICS_PAGE.path
+            shared = route is None or route.path == byte_plane.METRICS_PAGE.path
             if shared and _is_of_project(path_of(seen)):
                 await self._inner(scope, receive, send)
             else:
@@ -193,10 +195,17 @@ def _draining_body(scope: Scope, receive: Receive, send: Send) -> tuple[Receive,
     return body.receive, body.send
 
 
+def _record_plane() -> Any:
+    """The routing of the record plane, imported by the first request that needs it: its operations take long to
+    build."""
+    from windlass.http.rest import routing
+
+    return routing
+
+
 def _has_view(path: str) -> bool:
     """Whether Django has a view for this path. For a path without one, no body is received."""
-    from windlass.http.rest.routing import refuse
-
+    refuse = _record_plane().refuse
     return any(view is not None and view is not refuse for view in (_view(path.rstrip("/")), _view(path)))
 
 
@@ -206,12 +215,8 @@ def _may_be_windlass(scope: Scope) -> bool:
 
 def _is_of_project(path: str) -> bool:
     """Whether the wrapped project has a page below a segment that Windlass uses too, such as ``/api/``."""
-    from windlass.http.rest.routing import (
-        refuse,  # at the first request that needs it: the operations take long to build
-    )
-
     own = _view(path.rstrip("/"))
-    if own is not None and own is not refuse and own.__module__.startswith("windlass."):
+    if own is not None and own is not _record_plane().refuse and own.__module__.startswith("windlass."):
         return False
     view = _view(path)
     return view is not None and not view.__module__.startswith("windlass.")
@@ -219,37 +224,30 @@ def _is_of_project(path: str) -> bool:
 
 async def _admit_to_record_plane(scope: Scope) -> None:
     """Prove the credential before Django receives the body, which it does before a view sees the request."""
-    from windlass.http.rest.routing import access_of
-
     view = _view(path_of(scope))
-    access = access_of(view, scope["method"]) if view is not None else None
+    access = _record_plane().access_of(view, scope["method"]) if view is not None else None
     if access is not None:
         await admit(scope, access)
 
 
 def _allowed(scope: Scope) -> frozenset[str]:
-    from windlass.http.rest.routing import allowed_methods
-
-    return allowed_methods(path_of(scope))
+    methods: frozenset[str] = _record_plane().allowed_methods(path_of(scope))
+    return methods
 
 
 def _with_common_headers(scope: Scope, send: Send) -> Send:
     """Add ``Cache-Control: private, no-store`` to replies without a Cache-Control, and ``Allow``, with the methods of
     the path on both planes, to 405 and to replies to OPTIONS."""
 
-    async def send_completed(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", []))
-            if message["status"] == 405 or scope["method"] == "OPTIONS":
-                allowed = ", ".join(sorted(_allowed(scope))).encode()
-                others = [(name, value) for name, value in headers if name.lower() != b"allow"]
-                headers = [*others, (b"allow", allowed)] if allowed else headers
-            if all(name.lower() != b"cache-control" for name, _ in headers):
-                headers.append((b"cache-control", b"private, no-store"))
-            message = {**message, "headers": headers}
-        await send(message)
+    def complete(message: Message, headers: Headers) -> Headers:
+        if message["status"] == 405 or scope["method"] == "OPTIONS":
+            allowed = ", ".join(sorted(_allowed(scope))).encode()
+            headers = [*without(headers, b"allow"), (b"allow", allowed)] if allowed else headers
+        if all(name.lower() != b"cache-control" for name, _ in headers):
+            headers.append((b"cache-control", b"private, no-store"))
+        return headers
 
-    return send_completed
+    return with_headers(send, complete)
 
 
 def _view(path: str) -> Callable[..., Any] | None:

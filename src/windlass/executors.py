@@ -140,13 +140,6 @@ def _byte_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(BYTE_THREADS, thread_name_prefix="windlass-bytes")
 
 
-_committer_lock = threading.Lock()
-_committer: GroupCommitter | None = None
-
-
+@lru_cache(maxsize=1)
 def _group_committer() -> GroupCommitter:
-    global _committer
-    with _committer_lock:
-        if _committer is None:
-            _committer = GroupCommitter()
-        return _committer
+    return GroupCommitter()

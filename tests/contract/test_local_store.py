@@ -201,7 +201,7 @@ def test_a_stopped_process_keeps_its_lock_and_a_killed_one_loses_it(store: Local
 def test_a_child_that_inherited_the_descriptor_does_not_keep_the_lock(store: LocalStore) -> None:
     state = store.create(KEY)
     writer = store.open_writer(KEY, state)
-    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[writer._descriptor])
+    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[writer.descriptor])
     try:
         writer.close()
         store.open_writer(KEY, state).close()

@@ -13,7 +13,7 @@ from tests.contract.test_s3_store import options
 from tests.s3_forms import taking_forms
 from tests.services import S3Server
 from windlass.storage.contract import ObjectMissing, SignedRequest, UploadedPart
-from windlass.storage.s3.client import MIB
+from windlass.storage.s3.options import MIB
 from windlass.storage.s3.store import S3Store
 
 KEY = "objects/ab/sent-by-a-client"

@@ -20,10 +20,9 @@ from tests.services import S3Server
 from windlass.storage.conformance import StoreConformance
 from windlass.storage.conformance.base import KEY, make, pattern, read, through_json, write
 from windlass.storage.conformance.checkpoints import Checkpoints
-from windlass.storage.conformance.copying import Copying
-from windlass.storage.conformance.unfinished import UnfinishedObjects
+from windlass.storage.conformance.unfinished import Copying, UnfinishedObjects
 from windlass.storage.contract import StoreError, StoreUnavailable, SyncFailed
-from windlass.storage.s3.client import MIB, Options
+from windlass.storage.s3.options import MIB, Options
 from windlass.storage.s3.part_buffer import MAX_UNSAVED_AGE
 from windlass.storage.s3.store import S3Store
 
@@ -224,7 +223,8 @@ def test_the_store_is_asked_to_encrypt_whatever_begins_an_object(
     def text(value: str | bytes) -> str:
         return value.decode() if isinstance(value, bytes) else value
 
-    store._bucket._current().meta.events.register("before-send.s3", look)
+    with store._bucket.call(KEY) as client:
+        client.meta.events.register("before-send.s3", look)
     with suppress(StoreError):  # a server that has no such keys may refuse; it was asked all the same
         store.put(KEY, io.BytesIO(b"small"), 5)
     with suppress(StoreError):

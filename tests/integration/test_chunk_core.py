@@ -22,7 +22,7 @@ from windlass.kernel.principals import Principal
 from windlass.protocols.intents import CreateInChunks, Description, PutChunk
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
-from windlass.receiving.digest import IncrementalHashes, chunked_object
+from windlass.receiving.digest import IncrementalHashes
 from windlass.storage.contract import SyncFailed
 
 T = TypeVar("T")
@@ -116,16 +116,16 @@ def test_the_incremental_hash_follows_gaps_and_rereads_evicted_uploads(database:
         one, two = await begin(first), await begin(second)
         for index in (3, 0, 4, 1, 5):
             await put(one, index, first)
-            await known.advance(chunked_object(one))
+            await known.advance(one)
         follower = known._hashes[one.id]
         assert (follower.chunks, follower.offset) == (2, 2 * SIZE)
         for index in (2, 1, 0):
             await put(two, index, second)
-        await known.advance(chunked_object(two))
+        await known.advance(two)
         assert list(known._hashes) == [two.id]
         await put(one, 2, first)
-        assert await known.finish(chunked_object(one)) == hashlib.sha256(first).hexdigest()
-        assert await known.finish(chunked_object(two)) == hashlib.sha256(second).hexdigest()
+        assert await known.finish(one) == hashlib.sha256(first).hexdigest()
+        assert await known.finish(two) == hashlib.sha256(second).hexdigest()
 
     run(play())
 
@@ -138,7 +138,7 @@ def test_hashed_bytes_are_not_read_again(database: Path, monkeypatch: pytest.Mon
         session = await begin(data, sha256=hashlib.sha256(data).hexdigest())
         for index in range(8):
             await put(session, index, data)
-            await chunked.incremental_hashes().advance(chunked_object(session))
+            await chunked.incremental_hashes().advance(session)
         assert chunked.incremental_hashes()._hashes[session.id].offset == len(data)
         monkeypatch.setattr("windlass.receiving.digest._hash_stored_bytes", None)
         return await complete(session)

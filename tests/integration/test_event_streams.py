@@ -439,11 +439,11 @@ class TestRevocation:
     ) -> None:
         """No signal tells of it here: ``update`` sends none. The credential is proved again from time to time."""
         from windlass.accounts.models import ApiToken
-        from windlass.http import authentication
+        from windlass.http.live import event_streams
         from windlass.kernel.clock import now
 
-        assert authentication.RECHECK_SECONDS < 15
-        monkeypatch.setattr(authentication, "RECHECK_SECONDS", 0.1)
+        assert event_streams.RECHECK_SECONDS < 15
+        monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.1)
         caller, other = user(), user()
         with (
             listen(other, "/events") as unaffected,
@@ -460,9 +460,9 @@ class TestRevocation:
         from django.contrib.auth import get_user_model
         from django.contrib.sessions.backends.db import SessionStore
 
-        from windlass.http import authentication
+        from windlass.http.live import event_streams
 
-        monkeypatch.setattr(authentication, "RECHECK_SECONDS", 0.1)
+        monkeypatch.setattr(event_streams, "RECHECK_SECONDS", 0.1)
         person = get_user_model().objects.get(pk=user().owner.removeprefix("user:"))
         session = SessionStore()
         session["_auth_user_id"] = str(person.pk)

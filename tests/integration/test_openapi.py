@@ -23,13 +23,13 @@ def document(anybody: ApiClient) -> dict[str, Any]:
 
 def byte_routes() -> set[tuple[str, str]]:
     from windlass.asgi import BYTE_ROUTES
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     return {(method, without_names(route.path)) for route in BYTE_ROUTES for method in route.methods or ()}
 
 
 def test_every_byte_route_is_described(document: dict[str, Any]) -> None:
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     described = {(method.upper(), without_names(path)) for path, item in document["paths"].items() for method in item}
     described |= {("HEAD", path) for method, path in described if method == "GET"}
@@ -39,7 +39,7 @@ def test_every_byte_route_is_described(document: dict[str, Any]) -> None:
 
 def test_every_declared_byte_endpoint_is_served() -> None:
     from windlass.http.byte_plane import BYTE_ENDPOINTS
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     declared = {(method, without_names(each.path)) for each in BYTE_ENDPOINTS for method in each.methods}
     assert declared == byte_routes()
@@ -59,7 +59,7 @@ def test_every_reference_is_to_a_schema_of_the_document(document: dict[str, Any]
 
 
 def test_operations_are_distinct_and_name_their_path_parameters(document: dict[str, Any]) -> None:
-    from windlass.http.rest.path_templates import without_names
+    from windlass.http.rest.openapi import without_names
 
     templates = [without_names(path) for path in document["paths"]]
     assert len(templates) == len(set(templates))
@@ -102,9 +102,9 @@ def test_the_api_page_is_public_and_loads_nothing_external(anybody: ApiClient, c
 
 def test_replies_match_their_schemas(user: Callable[..., ApiClient]) -> None:
     from windlass.http.file_records import FileRecord, FileStatusOut
+    from windlass.http.json_models import ProblemDocument
     from windlass.http.rest.files import FileList
     from windlass.http.rest.profiles import ProfileList, SecurityConfig
-    from windlass.http.schemas import ProblemDocument
 
     caller = user()
     asset = make_file(caller.owner, rejection={"rule": "size", "detail": "It is too large."}, status="REJECTED")
@@ -144,13 +144,13 @@ def test_replies_of_direct_uploads_match_their_schemas() -> None:
 
     upload, said = uuid.uuid4(), {"fields": {"a": "b"}, "headers": {}, "seconds": 900}
     for reply, model in (
-        (s3multipart.created(upload, "k", "b"), schemas.StraightUploadOut),
-        (s3multipart.signed_request(upload, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
-        (s3multipart.signed_request(None, "k", method="POST", url="u", **said), schemas.StraightRequestOut),
+        (s3multipart.created(upload, "k", "b"), schemas.DirectUploadOut),
+        (s3multipart.signed_request(upload, "k", method="POST", url="u", **said), schemas.DirectRequestOut),
+        (s3multipart.signed_request(None, "k", method="POST", url="u", **said), schemas.DirectRequestOut),
         (s3multipart.signed_part("u", 900), schemas.PartUrl),
         (s3multipart.signed_parts({1: "u"}), schemas.PartUrls),
-        (s3multipart.completed(uuid.uuid4(), "k", "b"), schemas.StraightUploadCompleted),
-        (s3multipart.refused(NotFound("No.")), schemas.StraightRefusal),
+        (s3multipart.completed(uuid.uuid4(), "k", "b"), schemas.DirectUploadCompleted),
+        (s3multipart.refused(NotFound("No.")), schemas.DirectRefusal),
     ):
         model.model_validate(reply.body)
     (listed,) = s3multipart.uploaded_parts([(1, "t", 5)]).body

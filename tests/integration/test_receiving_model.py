@@ -46,7 +46,7 @@ from windlass.kernel.errors import (  # noqa: E402
 from windlass.kernel.principals import Principal  # noqa: E402
 from windlass.protocols.digests import Checksum  # noqa: E402
 from windlass.protocols.intents import Append, Concatenate, Create, Description  # noqa: E402
-from windlass.receiving import concatenation, lease, sequential, single, transfer  # noqa: E402
+from windlass.receiving import checkpointed_transfer, concatenation, lease, offset_uploads, single  # noqa: E402
 from windlass.receiving.admission import admit  # noqa: E402
 from windlass.receiving.body import ClientGone, RequestBody  # noqa: E402
 from windlass.receiving.session import Outcome  # noqa: E402
@@ -61,7 +61,7 @@ def small_and_quick() -> Iterator[None]:
     django_home.migrated()
     patch = pytest.MonkeyPatch()
     patch.setattr("windlass.receiving.body.BATCH_SIZE", BATCH)
-    patch.setattr(transfer, "BATCH_SIZE", BATCH)
+    patch.setattr(checkpointed_transfer, "BATCH_SIZE", BATCH)
     for name, value in {"DURABILITY": "os", "CHECKPOINT_BYTES": "128", "MAX_UPLOAD_SIZE": "2000"}.items():
         patch.setenv(name, value)
     conf.reload()
@@ -122,12 +122,12 @@ def split(content: bytes, cuts: list[int]) -> list[bytes]:
 
 def begin(**claims: Any) -> Outcome:
     intent = Create(Description(), claims.pop("size", None), **claims)
-    found: Outcome = run(sequential.create(intent, ANN, None, dialect="tus"))
+    found: Outcome = run(offset_uploads.create(intent, ANN, None, dialect="tus"))
     return found
 
 
 def append(upload_id: uuid.UUID, offset: int, source: RequestBody, dialect: str = "tus", **claims: Any) -> Outcome:
-    found: Outcome = run(sequential.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
+    found: Outcome = run(offset_uploads.append(Append(upload_id, offset, **claims), who, source, dialect=dialect))
     return found
 
 
@@ -198,7 +198,7 @@ class Receiving(RuleBasedStateMachine):
     def create(self, size: int | None, dialect: str) -> Model:
         ends = False if dialect == "ietf" else None
         intent = Create(Description(), size, completes=ends)
-        state = run(sequential.create(intent, ANN, None, dialect=dialect)).state
+        state = run(offset_uploads.create(intent, ANN, None, dialect=dialect)).state
         return self._remember(Model(state.upload_id, dialect, size, complete=size == 0 and ends is None))
 
     @rule(target=parts, content=CONTENT, whole=st.booleans())
@@ -302,9 +302,9 @@ class Receiving(RuleBasedStateMachine):
         self._join_what_can_be()
         if model.gone:
             with pytest.raises((UploadGone, NotFound)):
-                run(sequential.query(model.id, who, dialect=model.dialect))
+                run(offset_uploads.query(model.id, who, dialect=model.dialect))
             return
-        state = run(sequential.query(model.id, who, dialect=model.dialect)).state
+        state = run(offset_uploads.query(model.id, who, dialect=model.dialect)).state
         assert state.complete == model.complete
         if not model.parts or model.complete:
             assert (state.offset, state.size) == (len(model.content), model.size)
@@ -342,7 +342,7 @@ class Receiving(RuleBasedStateMachine):
         self._join_what_can_be()
         if model.gone:
             return
-        run(sequential.abort(model.id, who))
+        run(offset_uploads.abort(model.id, who))
         model.gone = True
         self._fail_what_waits_for(model)
 
@@ -365,7 +365,7 @@ class Receiving(RuleBasedStateMachine):
             writer.write(session.offset, [junk])
             writer.close()
             files.UPLOAD_LEASES.release_all("the dead")
-        sequential.digest_cache._digests.clear()
+        offset_uploads.digest_cache._digests.clear()
 
     def _join_what_can_be(self) -> None:
         for model in self.known:
@@ -475,14 +475,14 @@ def test_stored_bytes_of_uploads_of_unknown_length_stay_within_the_quota(
     principal = Principal(limited)
     digests = (Checksum("sha1", b"x" * 20),) if proved else ()
     begun = [
-        run(sequential.create(Create(Description(), None), principal, None, dialect=dialect)).state.upload_id
+        run(offset_uploads.create(Create(Description(), None), principal, None, dialect=dialect)).state.upload_id
         for _ in range(3)
     ]
     for upload in begun:
         with suppress(Problem):
             intent = Append(upload, 0, body_digests=digests)
             data = body([b"x" * 30] * 20, breaks=breaks)
-            run(sequential.append(intent, lambda: principal, data, dialect=dialect))
+            run(offset_uploads.append(intent, lambda: principal, data, dialect=dialect))
         assert lying(limited) <= counted(limited) <= 500
     offsets = [session.offset for session in UploadSession.objects.filter(owner=limited)]
     assert sum(offsets) == lying(limited) == counted(limited)
@@ -492,21 +492,21 @@ def test_stored_bytes_of_uploads_of_unknown_length_stay_within_the_quota(
 
 def test_a_length_beyond_the_quota_is_refused_before_a_byte_is_read(limited: str) -> None:
     principal = Principal(limited)
-    upload = run(sequential.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    upload = run(offset_uploads.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
     beyond, wrong = (
         Append(upload, 0, size=600),
         Append(upload, 0, size=400, body_digests=(Checksum("crc32", b"wrong"),)),
     )
     for intent, refusal in ((beyond, QuotaExceeded), (wrong, BodyDigestMismatch)):
         with pytest.raises(refusal):
-            run(sequential.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
+            run(offset_uploads.append(intent, lambda: principal, body([b"x" * 100]), dialect="tus"))
     assert lying(limited) == counted(limited) == 0
     assert UploadSession.objects.get(id=upload).size is None
 
 
 def test_bytes_written_by_a_dead_process_count_until_they_are_deleted(limited: str) -> None:
     principal = Principal(limited)
-    upload = run(sequential.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
+    upload = run(offset_uploads.create(Create(Description(), None), principal, None, dialect="tus")).state.upload_id
     lease = files.take_lease(upload, "the dead", 60)
     assert lease is not None
     with transaction.atomic():
@@ -517,7 +517,7 @@ def test_bytes_written_by_a_dead_process_count_until_they_are_deleted(limited: s
     writer.close()
     files.UPLOAD_LEASES.release_all("the dead")
     assert lying(limited) == counted(limited) == 300
-    run(sequential.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
+    run(offset_uploads.append(Append(upload, 0), lambda: principal, body([b"abc"]), dialect="tus"))
     assert lying(limited) == counted(limited) == 3
 
 
@@ -543,19 +543,19 @@ def test_a_body_beyond_the_length_is_refused_before_a_byte_is_read() -> None:
     upload = begin(size=4).state.upload_id
     with pytest.raises(PastDeclaredLength):
         append(upload, 0, body([b"abcde"]), body_length=5)
-    assert run(sequential.query(upload, who, dialect="tus")).state.offset == 0
+    assert run(offset_uploads.query(upload, who, dialect="tus")).state.offset == 0
 
 
 def test_a_query_reports_what_a_writer_commits_while_the_session_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     upload = begin(size=10).state.upload_id
     loaded = asyncio.Event()
-    load = sequential.in_database
+    load = offset_uploads.in_database
 
     async def write() -> None:
         with lease.writers.registered(upload):
             await loaded.wait()
             with suppress(ClientGone):
-                await sequential.append(Append(upload, 0), who, body([b"abc"], breaks=True), dialect="tus")
+                await offset_uploads.append(Append(upload, 0), who, body([b"abc"], breaks=True), dialect="tus")
 
     async def query() -> int:
         writer = asyncio.create_task(write())
@@ -566,8 +566,8 @@ def test_a_query_reports_what_a_writer_commits_while_the_session_is_loaded(monke
             await asyncio.wait([writer])
             return session
 
-        monkeypatch.setattr(sequential, "in_database", load_until_the_writer_has_ended)
-        offset: int = (await sequential.query(upload, who, dialect="tus")).state.offset
+        monkeypatch.setattr(offset_uploads, "in_database", load_until_the_writer_has_ended)
+        offset: int = (await offset_uploads.query(upload, who, dialect="tus")).state.offset
         return offset
 
     assert run(query()) == 3

@@ -17,7 +17,7 @@ from windlass.files import api as files  # noqa: E402
 from windlass.files.api import Blob  # noqa: E402
 from windlass.storage.conformance.base import make, pattern, read, through_json, write  # noqa: E402
 from windlass.storage.s3 import objects  # noqa: E402
-from windlass.storage.s3.client import MIB, Options  # noqa: E402
+from windlass.storage.s3.options import MIB, Options  # noqa: E402
 from windlass.storage.s3.store import S3Store  # noqa: E402
 
 

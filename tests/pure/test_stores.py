@@ -14,8 +14,8 @@ from windlass.conf.reader import read
 from windlass.conf.stores import check_stores
 from windlass.files.profiles import load_profiles
 from windlass.storage.contract import StoreMisconfigured
-from windlass.storage.s3.client import Options
 from windlass.storage.s3.errors import store_error
+from windlass.storage.s3.options import Options
 from windlass.storage.s3.store import S3Store
 
 

@@ -23,6 +23,7 @@ from windlass.client.effects import (
     Flow,
     Outcome,
     Request,
+    RequestBody,
     Response,
     Sleep,
     call,
@@ -33,7 +34,7 @@ from windlass.client.resume_state import ResumeFile, ResumeState, state_director
 from windlass.client.retries import RetryBudget, send_with_retries
 from windlass.client.server import Server
 from windlass.client.upload import Progress, Upload, UploadOptions, UploadSettings
-from windlass.client.upload_source import Readable, Source, SourceBody, open_source
+from windlass.client.upload_source import Readable, Source, open_source
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -338,7 +339,7 @@ class AsyncClient:
             return _connection_failure(error, time.monotonic() - started)
 
 
-def _blocks(body: SourceBody) -> Iterator[bytes]:
+def _blocks(body: RequestBody) -> Iterator[bytes]:
     done = 0
     while done < body.length:
         block = body.read(done)
@@ -347,7 +348,7 @@ def _blocks(body: SourceBody) -> Iterator[bytes]:
         body.report_sent(done)
 
 
-async def _async_blocks(body: SourceBody) -> AsyncIterator[bytes]:
+async def _async_blocks(body: RequestBody) -> AsyncIterator[bytes]:
     done = 0
     while done < body.length:
         block = await asyncio.to_thread(body.read, done)

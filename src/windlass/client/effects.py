@@ -10,16 +10,36 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from windlass.client.download import PartialFile
-    from windlass.client.upload_source import SourceBody
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
 #: Bytes of one read from a file and of one write to a socket: few calls, and still visible progress.
 BLOCK_SIZE = 256 * 1024
+
+
+class RequestBody(Protocol):
+    """Bytes that are read while they are sent."""
+
+    length: int
+
+    def read(self, done: int) -> bytes:
+        """Return the block that starts ``done`` bytes into the body. It is empty only at the end. Blocks."""
+
+    def report_sent(self, done: int) -> None:
+        """Note that ``done`` bytes of the body have been handed to the connection."""
+
+
+class ResponseSink(Protocol):
+    """Receives the bytes of a response. ``start`` and ``write`` block."""
+
+    def start(self, response: Response) -> bool:
+        """Return whether the response's body belongs here; otherwise it is read into ``Response.body``."""
+
+    def write(self, block: bytes) -> None: ...
+
+    def report_received(self) -> None:
+        """Note that the last block has been written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +52,8 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: SourceBody | bytes = b""
-    sink: PartialFile | None = None
+    body: RequestBody | bytes = b""
+    sink: ResponseSink | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from windlass.conf import reader
 from windlass.conf.reader import BadSetting
 from windlass.conf.setting_definitions import Settings
+from windlass.kernel import object_keys
 
 #: Prefixes of the settings that belong to a store.
 _STORE_SETTINGS = (
@@ -34,8 +35,6 @@ _STORE_SETTINGS = (
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 #: Names of the plain stores, one per back end: they are configured by the settings themselves.
 PLAIN_STORES = get_args(get_type_hints(Settings)["storage_backend"])
-#: Prefixes of an S3 store's keys, below AWS_LOCATION.
-_S3_KEY_PREFIXES = ("objects/", "renditions/", ".check-")
 
 _FIELDS: Mapping[str, Field[Any]] = {
     field.name: field for field in fields(Settings) if field.name.startswith(_STORE_SETTINGS)
@@ -178,4 +177,4 @@ def _keys_overlap(first: Settings, second: Settings) -> bool:
 
 def _key_prefixes(settings: Settings) -> list[str]:
     location = settings.aws_location.strip("/")
-    return [f"{location}/{prefix}" if location else prefix for prefix in _S3_KEY_PREFIXES]
+    return [f"{location}/{prefix}" if location else prefix for prefix in object_keys.PREFIXES]

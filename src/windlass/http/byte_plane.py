@@ -1,12 +1,32 @@
-"""All endpoints of the byte plane, in the order in which their paths are tried."""
+"""All endpoints of the byte plane, in the order in which their paths are tried; and the declarations of those of the
+service itself, health and metrics, which ``windlass.operations`` answers."""
 
 from __future__ import annotations
 
+from windlass.accounts.api import METRICS, PUBLIC
 from windlass.http.downloads import files, zip_archives
-from windlass.http.endpoints import ByteEndpoint
+from windlass.http.endpoints import ByteEndpoint, Content
 from windlass.http.live import event_streams
-from windlass.http.service_endpoints import SERVICE_ENDPOINTS
 from windlass.http.uploads import chunk_api, create_file, direct_uploads, file_forms, media_api, resumable
+
+
+def _health(path: str, name: str, summary: str) -> ByteEndpoint:
+    replies = {200: ("Every check passed", {"type": "object"}), 503: ("A check failed", {"type": "object"})}
+    return ByteEndpoint("GET", path, PUBLIC, name, summary, replies, tag="Health")
+
+
+LIVEZ = _health("/livez", "livez", "Whether the process answers")
+READYZ = _health("/readyz", "readyz", "Whether it can serve: database, migrations, store, room, sandbox")
+HEALTHZ = _health("/healthz", "healthz", "The same as /readyz")
+METRICS_PAGE = ByteEndpoint(
+    "GET",
+    "/metrics",
+    METRICS,
+    "metrics",
+    "Figures for Prometheus; for staff, and for whoever has METRICS_TOKEN",
+    {200: ("The figures", Content({"text/plain": {"type": "string"}}))},
+    tag="Health",
+)
 
 _MODULES = (
     resumable,
@@ -24,5 +44,5 @@ _MODULES = (
 ROUTES = [route for module in _MODULES for route in module.endpoints.routes]
 BYTE_ENDPOINTS: tuple[ByteEndpoint, ...] = (
     *(declared for module in _MODULES for declared in module.endpoints.declared),
-    *SERVICE_ENDPOINTS,
+    *(LIVEZ, READYZ, HEALTHZ, METRICS_PAGE),
 )

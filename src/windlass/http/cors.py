@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windlass import conf
-from windlass.http.middleware import Message, Scope, Send, header
+from windlass.http.middleware import Headers, Scope, Send, header, with_headers, without
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -35,13 +35,7 @@ def permitting(scope: Scope, send: Send) -> Send:
     if not conf.get().cors_allowed_origins:
         return send
     extra = [(name.encode(), value.encode("latin-1")) for name, value in _headers(scope).items()]
-
-    async def send_permitting(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": _with_vary(message.get("headers", [])) + extra}
-        await send(message)
-
-    return send_permitting
+    return with_headers(send, lambda _, headers: _with_vary(headers) + extra)
 
 
 def is_preflight(scope: Scope) -> bool:
@@ -84,8 +78,7 @@ def _allowed_origin(scope: Scope) -> str | None:
     return origin if origin in allowed else "*" if "*" in allowed else None
 
 
-def _with_vary(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _with_vary(headers: Headers) -> Headers:
     """Add ``Vary: Origin``, so that a cache does not give one origin the reply to another."""
     vary = [value for name, value in headers if name.lower() == b"vary"]
-    others = [(name, value) for name, value in headers if name.lower() != b"vary"]
-    return [*others, (b"vary", b", ".join([*vary, b"Origin"]))]
+    return [*without(headers, b"vary"), (b"vary", b", ".join([*vary, b"Origin"]))]

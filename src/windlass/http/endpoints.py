@@ -18,7 +18,7 @@ from starlette.routing import Route
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.http import query_parameters
-from windlass.http.authentication import admit
+from windlass.http.callers import admit
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.kernel.principals import CredentialKind
 
@@ -113,23 +113,25 @@ class ByteEndpoints:
         self.declared: list[ByteEndpoint] = []
         self.routes: list[Route] = []
 
-    def endpoint(self, method: str, path: str, **declaration: Any) -> Callable[[F], F]:
-        """Declare the decorated ``RequestHandler`` as an endpoint. ``declaration``: fields of ``ByteEndpoint``."""
+    def endpoint(self, call: str, **declaration: Any) -> Callable[[F], F]:
+        """Declare the decorated ``RequestHandler`` as an endpoint. ``call``: method and path, such as
+        ``GET /files/{file_id}``; ``declaration``: the other fields of ``ByteEndpoint``."""
+        return self.declare(call, answering, **declaration)
+
+    def declare(
+        self, call: str, wrap: Callable[[Any, ByteEndpoint], RequestHandler], **declaration: Any
+    ) -> Callable[[F], F]:
+        """``wrap`` makes the ``RequestHandler`` of the decorated function."""
+        method, path = call.split(" ")
+        fields: dict[str, Any] = {"tag": self._tag, "access": self._access} | declaration
 
         def register(handler: F) -> F:
-            self.add(method, path, lambda declared: answering(handler, declared), **declaration)
+            declared = ByteEndpoint(method, path, **fields)
+            self.declared.append(declared)
+            self.routes.append(declared.route(wrap(handler, declared)))
             return handler
 
         return register
-
-    def add(
-        self, method: str, path: str, wrap: Callable[[ByteEndpoint], RequestHandler], **declaration: Any
-    ) -> ByteEndpoint:
-        defaults: dict[str, Any] = {"tag": self._tag, "access": self._access}
-        declared = ByteEndpoint(method, path, **(defaults | declaration))
-        self.declared.append(declared)
-        self.routes.append(declared.route(wrap(declared)))
-        return declared
 
 
 def answering(handler: RequestHandler, declared: ByteEndpoint) -> RequestHandler:

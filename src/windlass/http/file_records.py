@@ -17,10 +17,12 @@ from pydantic import Field
 
 from windlass import conf
 from windlass.files.api import FileAsset, FileStatus, Rendition, StepRun, StepState, describe_damage
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
 from windlass.jobs.api import Stage
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
+from windlass.kernel.errors import NotFound
+from windlass.kernel.ids import parse_id
 from windlass.processing.api import gate_steps
 
 
@@ -91,6 +93,13 @@ class TrashedRecord(FileRecord):
     trash_until: datetime = Field(description="Until then it can be restored.")
 
 
+def parse_file_id(text: str) -> uuid.UUID:
+    file_id = parse_id(text)
+    if file_id is None:
+        raise NotFound(f"There is no file {text}.")
+    return file_id
+
+
 def with_parts(files: QuerySet[FileAsset]) -> QuerySet[FileAsset]:
     """The same files with what their records need, in two queries for all of them."""
     return files.prefetch_related("renditions", "steps")
@@ -158,15 +167,9 @@ def _record(asset: FileAsset, renditions: Sequence[Rendition], steps: Sequence[S
 
 
 def _rendition(asset: FileAsset, rendition: Rendition) -> dict[str, Any]:
-    return {
-        "name": rendition.name,
-        "kind": rendition.kind,
-        "mime_type": rendition.mime_type,
-        "size": rendition.size,
-        "width": rendition.width,
-        "height": rendition.height,
-        "url": media_link(asset.id, f"renditions/{rendition.name}/"),
-    }
+    columns = ("name", "kind", "mime_type", "size", "width", "height")
+    url = media_link(asset.id, f"renditions/{rendition.name}/")
+    return {name: getattr(rendition, name) for name in columns} | {"url": url}
 
 
 #: The state of a gate step -> the state of its check. A skipped step has checked nothing and is not listed.

@@ -34,8 +34,6 @@ _PROXIED = "windlass.proxied"
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
-Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class _ClientHop:
@@ -71,8 +69,7 @@ def forwarded(scope: Scope) -> Scope:
 
 def is_trusted_proxy(address: str) -> bool:
     """Whether TRUSTED_PROXIES has this address."""
-    trusted = conf.get().trusted_proxies
-    return bool(trusted) and _is_trusted(address, trusted)
+    return _is_trusted(address, conf.get().trusted_proxies)
 
 
 def base_of(scope: Scope) -> urls.UrlBase:
@@ -178,5 +175,5 @@ def _address(text: str) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _networks(trusted: tuple[str, ...]) -> Networks:
+def _networks(trusted: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     return tuple(ipaddress.ip_network(each, strict=False) for each in trusted)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from windlass.files.api import FileAsset, FileStatus, MediaRules, profiles
 from windlass.http.file_records import media_link
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import FileRejected, Problem, UnsupportedMediaType

@@ -10,7 +10,6 @@ import asyncio
 import ctypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from windlass import conf
@@ -101,11 +100,6 @@ _budgets: WeakKeyDictionary[asyncio.AbstractEventLoop, MemoryBudget] = WeakKeyDi
 
 def give_back_freed_memory() -> None:
     """Return memory that the C library keeps for reuse to the system. Takes milliseconds: call it in a thread."""
-    trim = _malloc_trim()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(0)
-
-
-@lru_cache(maxsize=1)
-def _malloc_trim() -> ctypes._NamedFuncPointer | None:
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -21,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 #: Bytes of the largest body on the record plane: JSON calls and forms of the admin. File bytes never go there.
 RECORD_BODY_LIMIT = 4 * 1024 * 1024
@@ -33,6 +34,21 @@ def header(scope: Scope, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
+def with_headers(send: Send, change: Callable[[Message, Headers], Headers]) -> Send:
+    """Give every reply the headers that ``change`` makes of its first message and of the headers in that."""
+
+    async def send_changed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": change(message, list(message.get("headers", [])))}
+        await send(message)
+
+    return send_changed
+
+
+def without(headers: Headers, *names: bytes) -> Headers:
+    return [(name, value) for name, value in headers if name.lower() not in names]
+
+
 def identify(scope: Scope, send: Send) -> Send:
     """Give the request its id, and add X-Request-ID and ``nosniff`` to the reply; to a tus request also Tus-Resumable,
     except to OPTIONS (tus 1.0.0, "Headers")."""
@@ -41,15 +57,8 @@ def identify(scope: Scope, send: Send) -> Send:
     extra = [(b"x-request-id", identifier.encode()), (b"x-content-type-options", b"nosniff")]
     if scope["method"] != "OPTIONS" and header(scope, b"tus-resumable") is not None:
         extra.append((b"tus-resumable", tus.VERSION.encode()))
-    replaced = {field for field, _ in extra}
-
-    async def send_identified(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            kept = [(k, v) for k, v in message.get("headers", []) if k.lower() not in replaced]
-            message = {**message, "headers": [*kept, *extra]}
-        await send(message)
-
-    return send_identified
+    replaced = [name for name, _ in extra]
+    return with_headers(send, lambda _, headers: [*without(headers, *replaced), *extra])
 
 
 def secured(scope: Scope, send: Send) -> Send:
@@ -62,15 +71,8 @@ def secured(scope: Scope, send: Send) -> Send:
     if not over_tls and not settings.secure_cookies:
         return send
 
-    async def send_secured(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [(name, _secure(name, value)) for name, value in message.get("headers", [])]
-            if over_tls and settings.hsts_seconds:
-                headers.append((b"strict-transport-security", _hsts(settings).encode()))
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return send_secured
+    hsts = [(b"strict-transport-security", _hsts(settings).encode())] if over_tls and settings.hsts_seconds else []
+    return with_headers(send, lambda _, headers: [*((name, _secure(name, value)) for name, value in headers), *hsts])
 
 
 def _secure(name: bytes, value: bytes) -> bytes:

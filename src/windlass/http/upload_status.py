@@ -8,9 +8,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from windlass.files.api import UploadSession, UploadStatus
-from windlass.http.schemas import ReplyModel
+from windlass.files.api import FileAsset, UploadSession, UploadStatus, load_file
+from windlass.http.json_models import ReplyModel
 from windlass.kernel.clock import now, rfc3339
+from windlass.kernel.errors import UploadGone
 from windlass.protocols.chunks import progress_document
 from windlass.receiving.chunked import progress_of
 
@@ -39,10 +40,11 @@ class UploadStatusOut(ReplyModel):
 def upload_status(session: UploadSession) -> dict[str, Any]:
     """An ``UploadStatusOut``. Of an upload in chunks it lists received and missing chunks: two queries."""
     expired = is_expired(session)
+    in_bytes = {"bytes_received": session.offset, "percentage": percentage(session)}
     body: dict[str, Any] = {
         "upload_id": str(session.id),
         "status": str(UploadStatus.EXPIRED if expired else UploadStatus(session.status)),
-        "progress": _progress(session),
+        "progress": in_bytes if session.chunk_size is None else progress_document(progress_of(session.id)),
         "is_expired": expired,
         "expires_at": rfc3339(session.expires_at),
         "protocol": session.dialect,
@@ -50,6 +52,14 @@ def upload_status(session: UploadSession) -> dict[str, Any]:
     if session.file_id:
         body["file_id"] = str(session.file_id)
     return body
+
+
+def file_of(session: UploadSession) -> FileAsset:
+    """The file of a completed upload. Raises UploadGone."""
+    asset = load_file(session.file_id) if session.file_id else None
+    if asset is None:
+        raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
+    return asset
 
 
 def is_expired(session: UploadSession) -> bool:
@@ -66,9 +76,3 @@ def percentage(session: UploadSession) -> float | None:
     if session.size is None:
         return None
     return min(99.99, round(100 * session.offset / session.size, 2)) if session.size else 0.0
-
-
-def _progress(session: UploadSession) -> dict[str, Any]:
-    if session.chunk_size is None:
-        return {"bytes_received": session.offset, "percentage": percentage(session)}
-    return progress_document(progress_of(session.id))

@@ -23,9 +23,9 @@ from windlass.files import api as files
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
 from windlass.kernel.ids import new_id
+from windlass.kernel.object_keys import object_key, rendition_key
 from windlass.operations.throttle import Stopped, Throttle
 from windlass.receiving import disk_space
-from windlass.receiving.admission import object_key
 from windlass.storage.contract import ObjectMissing, Store, StoreError, StoreFull
 from windlass.storage.registry import store
 
@@ -179,7 +179,7 @@ class _RetainedCopy:
 
     def __init__(self, target: Store, source: files.Movable) -> None:
         self._target, self._source = target, source
-        key = object_key(new_id()) if source.is_file else f"renditions/{source.file_ids[0]}/{new_id()}"
+        key = object_key(new_id()) if source.is_file else rendition_key(source.file_ids[0], str(new_id()))
         self.retention = files.retain_object(target.name, key, source.size, seconds=COPY_SECONDS)
         self._extended_at = monotonic()
 

@@ -13,6 +13,7 @@ import structlog
 from windlass.files.api import FileAsset, Rendition, StepState, find_original_file, store_of_file
 from windlass.jobs import api as jobs
 from windlass.kernel.clock import monotonic
+from windlass.kernel.object_keys import rendition_key
 from windlass.kernel.positioned_reader import independent_reader
 from windlass.processing.contract import (
     About,
@@ -166,7 +167,7 @@ def _store(run: JobRun, rendition: MadeRendition, about: About, output: BinaryIO
     """Store a rendition under a key that each attempt uses again. Raises LeaseLost before replacing another's."""
     makes = announced(about, rendition.name)
     kind = makes.kind if makes else ""  # never empty: a checked result has announced renditions only
-    key = f"renditions/{run.asset.id}/{rendition.name}"
+    key = rendition_key(run.asset.id, rendition.name)
     target = store(store_of_file(run.asset))
     if not jobs.is_held(run.claim):
         raise jobs.LeaseLost(f"job {run.claim.job_id} is no longer held")

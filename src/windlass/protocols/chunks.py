@@ -6,7 +6,6 @@ import base64
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ from windlass.kernel import filenames
 from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import BadRequest, BodyTooLarge, InvalidField
 from windlass.protocols import description_fields, heads, json_fields, media_types
-from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, Head, PutChunk, Reply
+from windlass.protocols.intents import NO_STORE, ChunkProgress, CreateInChunks, Description, Head, PutChunk, Reply
 
 #: A chunk in JSON is kept in memory: this is the most bytes once decoded. ``PUT`` streams and has no such limit.
 MAX_JSON_CHUNK = 16 * 1024 * 1024
@@ -23,15 +22,6 @@ MAX_JSON_CHUNK_BODY = 24 * 1024 * 1024
 
 _INDEX = re.compile(r"-?[0-9]{1,18}")
 _SHA256_MEMBER = re.compile(r"(?:^|,)[ \t]*sha-256[ \t]*=[ \t]*:([A-Za-z0-9+/=]*):")
-_NO_STORE = {"Cache-Control": "no-store"}
-
-
-@dataclass(frozen=True, slots=True)
-class JsonChunk:
-    """A chunk sent in JSON, with its decoded bytes."""
-
-    intent: PutChunk
-    data: bytes
 
 
 def parse_init(body: bytes) -> CreateInChunks:
@@ -58,15 +48,15 @@ def chunk_size(fields: Mapping[str, Any]) -> int | None:
     return size
 
 
-def parse_chunk(body: bytes) -> JsonChunk:
-    """Parse and decode up to 16 MiB, not on the event loop. Raises BadRequest, InvalidField, NotFound,
-    BodyTooLarge."""
+def parse_chunk(body: bytes) -> tuple[PutChunk, bytes]:
+    """Return the intent and the decoded bytes, up to 16 MiB: call it in a thread, not on the event loop. Raises
+    BadRequest, InvalidField, NotFound, BodyTooLarge."""
     fields = json_fields.read(body)
     upload_id = json_fields.upload_id(fields)
     index = json_fields.number(fields, "chunk_index")
     checksum = json_fields.sha256(fields, "checksum")
     data = _decoded_data(fields)
-    return JsonChunk(PutChunk(upload_id, index, len(data), checksum), data)
+    return PutChunk(upload_id, index, len(data), checksum), data
 
 
 def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:
@@ -95,19 +85,18 @@ def too_large(received: int | None = None) -> BodyTooLarge:
     )
 
 
-def created(
-    upload_id: uuid.UUID, chunk_size: int, total_chunks: int, expires_at: datetime, status: str = "active"
-) -> Reply:
-    return Reply(
-        201,
-        body={
-            "upload_id": str(upload_id),
-            "chunk_size": chunk_size,
-            "total_chunks": total_chunks,
-            "expires_at": rfc3339(expires_at),
-            "status": status,
-        },
-    )
+def created(upload_id: uuid.UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> Reply:
+    return Reply(201, body=layout_document(upload_id, chunk_size, total_chunks, expires_at) | {"status": "active"})
+
+
+def layout_document(upload_id: uuid.UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> dict[str, Any]:
+    """What to send."""
+    return {
+        "upload_id": str(upload_id),
+        "chunk_size": chunk_size,
+        "total_chunks": total_chunks,
+        "expires_at": rfc3339(expires_at),
+    }
 
 
 def received(upload_id: uuid.UUID, index: int, progress: ChunkProgress, *, duplicate: bool) -> Reply:
@@ -150,7 +139,7 @@ def cancelled(upload_id: uuid.UUID) -> Reply:
 
 def status(document: Mapping[str, Any]) -> Reply:
     """``document``: the upload status of any dialect; the member ``protocol`` is left out."""
-    return Reply(200, _NO_STORE, {name: value for name, value in document.items() if name != "protocol"})
+    return Reply(200, NO_STORE, {name: value for name, value in document.items() if name != "protocol"})
 
 
 def progress_document(progress: ChunkProgress) -> dict[str, Any]:
@@ -167,7 +156,7 @@ def progress_document(progress: ChunkProgress) -> dict[str, Any]:
 
 def _decoded_data(fields: Mapping[str, Any]) -> bytes:
     """Decode ``chunk_data``, the one text field that may be longer than MAX_TEXT."""
-    encoded = fields.get("chunk_data", None)
+    encoded = fields.get("chunk_data")
     if not isinstance(encoded, str):
         reason = "is missing" if "chunk_data" not in fields else "must be text in base64"
         raise InvalidField(f"The field chunk_data {reason}.", field="chunk_data")
@@ -184,14 +173,11 @@ def _decoded_data(fields: Mapping[str, Any]) -> bytes:
 
 def _announced_sha256(head: Head) -> str | None:
     """Return the SHA-256 (hex) of a raw chunk from ``Content-Digest`` (RFC 9530) or ``X-Checksum-SHA256``."""
-    announced = {digest for digest in (_content_digest(head), _checksum_header(head)) if digest}
+    in_hex = json_fields.sha256({"X-Checksum-SHA256": head.headers.get("x-checksum-sha256")}, "X-Checksum-SHA256")
+    announced = {digest for digest in (_content_digest(head), in_hex) if digest}
     if len(announced) > 1:
         raise BadRequest("Content-Digest and X-Checksum-SHA256 name two different digests.")
     return announced.pop() if announced else None
-
-
-def _checksum_header(head: Head) -> str | None:
-    return json_fields.sha256({"X-Checksum-SHA256": head.headers.get("x-checksum-sha256")}, "X-Checksum-SHA256")
 
 
 def _content_digest(head: Head) -> str | None:

@@ -79,18 +79,14 @@ def resumable_dialect(head: Head) -> ResumableDialect | None:
 
 def require_whole_body(head: Head) -> None:
     """Raises BadRequest for a plain upload that declares its body to be only a part of the file."""
-    complete, incomplete = (
-        structured_fields.boolean(head, "Upload-Complete"),
-        structured_fields.boolean(head, "Upload-Incomplete"),
-    )
-    if incomplete is True:
+    if structured_fields.boolean(head, "Upload-Incomplete") is True:
         raise BadRequest(
             "Upload-Incomplete: ?1 belongs to a version of the IETF's resumable uploads that is not supported; "
             f"supported are the interop versions {OLDEST} to {NEWEST}, with Upload-Complete. Send the whole file with "
             "Upload-Incomplete: ?0, or resume uploads in one of those versions or with tus 1.0.0.",
             field="Upload-Incomplete",
         )
-    if complete is False:
+    if structured_fields.boolean(head, "Upload-Complete") is False:
         raise BadRequest(
             f"Upload-Complete: ?0 cannot be used with a form, which is always a whole upload. {SUPPORTED}.",
             field="Upload-Complete",

@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
 from typing import Protocol
 
@@ -39,20 +40,12 @@ class Crc32:
         return self._value.to_bytes(4, "big")
 
 
-def _md5() -> Hash:
-    return hashlib.md5(usedforsecurity=False)
-
-
-def _sha1() -> Hash:
-    return hashlib.sha1(usedforsecurity=False)
-
-
 #: md5, sha1 and crc32 detect transmission errors, not attacks; tus clients use them for that.
 ALGORITHMS: Mapping[str, Callable[[], Hash]] = {
-    "sha1": _sha1,
+    "sha1": partial(hashlib.sha1, usedforsecurity=False),
     "sha256": hashlib.sha256,
     "sha512": hashlib.sha512,
-    "md5": _md5,
+    "md5": partial(hashlib.md5, usedforsecurity=False),
     "crc32": Crc32,
 }
 

@@ -111,10 +111,8 @@ class FormFields(FieldCollector):
             self._apply(name)
 
     def take(self, event: FormEvent) -> bool:
-        """Process an event of an ordinary field; False for an event of a file, which the caller processes.
-
-        Raises BadRequest for an invalid value and for ``profile`` after bytes, BodyTooLarge.
-        """
+        """Process an event of an ordinary field; False for an event of a file, which the caller processes. Raises
+        BadRequest for an invalid value and for ``profile`` after bytes, BodyTooLarge."""
         is_field = super().take(event)
         match event:
             case PartBegan(filename=str()):

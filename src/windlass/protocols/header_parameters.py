@@ -34,9 +34,8 @@ def text(parameters: Mapping[str, str], name: str) -> str | None:
     extended = _extended(parameters.get(f"{name}*", ""))
     if extended is not None:
         return extended
-    plain = parameters.get(name)
-    if plain is None:
-        plain = parameters.get(f"{name}*")  # not encoded as RFC 8187 requires, but the only value
+    # ``name*`` may be the only value, although it is not encoded as RFC 8187 requires.
+    plain = parameters.get(name, parameters.get(f"{name}*"))
     return None if plain is None else _as_utf8(plain)
 
 

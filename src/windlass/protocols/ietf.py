@@ -91,10 +91,8 @@ def interop_of(head: Head) -> Interop:
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
-    """``upload_id``: the upload that the path names, None where uploads are created.
-
-    Raises BadRequest, InconsistentLength, MethodNotAllowed, UnsupportedMediaType.
-    """
+    """``upload_id``: the upload that the path names, None where uploads are created. Raises BadRequest,
+    InconsistentLength, MethodNotAllowed, UnsupportedMediaType."""
     method = effective_method(head)
     match method, upload_id:
         case "OPTIONS", _:
@@ -109,12 +107,8 @@ def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
         case "DELETE", uuid.UUID() as known:
             _refuse_state_fields(head)
             return Abort(known)
-    raise _wrong_method(method, upload_id)
-
-
-def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
     allowed = "POST, OPTIONS" if upload_id is None else "HEAD, PATCH, DELETE, OPTIONS"
-    return MethodNotAllowed(f"Resumable uploads have no {method[:20]!r} here.", headers={"Allow": allowed})
+    raise MethodNotAllowed(f"Resumable uploads have no {method[:20]!r} here.", headers={"Allow": allowed})
 
 
 def _create(head: Head) -> Create:
@@ -125,12 +119,14 @@ def _create(head: Head) -> Create:
         raise BadRequest("A creation begins at byte 0; leave Upload-Offset out.", field="Upload-Offset")
     refuse_content_encoding(head)
     size = _size(head, 0, complete)
-    _must_fit(head, size)
+    content = _content_length(head)
+    if size is not None and content is not None and content > size:
+        raise InconsistentLength(f"The body has {content} bytes, more than the length of {size} bytes.")
     return Create(
         _description(head),
         size,
         has_body=announces_body(head),
-        body_length=_content_length(head),
+        body_length=content,
         completes=complete,
         body_digests=structured_fields.digests(head, "Content-Digest"),
     )
@@ -177,12 +173,6 @@ def _size(head: Head, offset: int, complete: bool) -> int | None:
             received=computed,
         )
     return computed if declared is None else declared
-
-
-def _must_fit(head: Head, size: int | None) -> None:
-    content = _content_length(head)
-    if size is not None and content is not None and content > size:
-        raise InconsistentLength(f"The body has {content} bytes, more than the length of {size} bytes.")
 
 
 def _content_length(head: Head) -> int | None:

@@ -188,6 +188,9 @@ class ChunkProgress:
         return [index for index in range(self.total_chunks) if index not in received]
 
 
+NO_STORE = {"Cache-Control": "no-store"}
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A reply to send. ``body`` is JSON-ready or None."""

@@ -19,37 +19,27 @@ LARGEST = 2**63 - 1
 
 
 def read(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Raises BadRequest for invalid or too deeply nested JSON, InvalidField for another value than an object or for a
-    text that a database cannot store.
-    """
-    found = json_text.parse(body)
-    if not isinstance(found, dict):
-        raise InvalidField(f"The body must be a JSON object, not {_KINDS.get(type(found), 'something else')}.")
+    """Parse a JSON object. Raises BadRequest for invalid or too deeply nested JSON, InvalidField for another value than
+    an object or for a text that a database cannot store."""
+    document = json_text.parse(body)
+    if not isinstance(document, dict):
+        raise InvalidField(f"The body must be a JSON object, not {_kind_of(document)}.")
     # Such a text needs an escape in JSON, so a large body without a backslash is not searched.
-    if b"\\" in body and not is_storable(found):
+    if b"\\" in body and not is_storable(document):
         raise InvalidField(
             "A text in the JSON has a NUL character or half of a surrogate pair, which cannot be stored."
         )
-    return found
+    return document
 
 
 def text(fields: Mapping[str, Any], name: str) -> str:
-    found = _required(fields, name)
-    if not isinstance(found, str):
-        raise _wrong(name, "text", found)
-    return _checked(name, found)
+    return _text(name, _required(fields, name))
 
 
 def optional_text(fields: Mapping[str, Any], name: str) -> str | None:
     """Return None if the field is missing, null or empty."""
-    found = fields.get(name)
-    if found is None:
-        return None
-    if not isinstance(found, str):
-        raise _wrong(name, "text", found)
-    return _checked(name, found) or None
+    value = fields.get(name)
+    return None if value is None else _text(name, value) or None
 
 
 def number(fields: Mapping[str, Any], name: str) -> int:
@@ -58,16 +48,16 @@ def number(fields: Mapping[str, Any], name: str) -> int:
 
 
 def optional_number(fields: Mapping[str, Any], name: str) -> int | None:
-    found = fields.get(name)
-    return None if found is None else _number(name, found)
+    value = fields.get(name)
+    return None if value is None else _number(name, value)
 
 
 def size(fields: Mapping[str, Any], name: str) -> int:
     """Return a number of bytes, of any size: the limits refuse what is too large."""
-    found = _integer(name, _required(fields, name))
-    if found < 0:
-        raise InvalidField(f"{name} must not be negative; it is {found}.", field=name)
-    return found
+    number = _integer(name, _required(fields, name))
+    if number < 0:
+        raise InvalidField(f"{name} must not be negative; it is {number}.", field=name)
+    return number
 
 
 def sha256(fields: Mapping[str, Any], name: str) -> str | None:
@@ -80,15 +70,15 @@ def sha256(fields: Mapping[str, Any], name: str) -> str | None:
 def reference(fields: Mapping[str, Any], *names: str) -> str | None:
     """Return the first of these fields that is not empty. A number is converted to text: post ids often are numbers."""
     for name in names:
-        found = fields.get(name)
-        if isinstance(found, int) and not isinstance(found, bool):
-            found = str(_number(name, found))
+        value = fields.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(_number(name, value))
         try:
-            value = description_fields.reference(optional_text({name: found}, name))
+            reference = description_fields.reference(optional_text({name: value}, name))
         except BadRequest as error:
             raise InvalidField(error.detail, field=name) from error
-        if value:
-            return value
+        if reference:
+            return reference
     return None
 
 
@@ -98,10 +88,10 @@ def upload_id(fields: Mapping[str, Any], name: str = "upload_id") -> uuid.UUID:
 
 
 def parse_upload_id(text: str) -> uuid.UUID:
-    found = parse_id(text)
-    if found is None:
+    upload_id = parse_id(text)
+    if upload_id is None:
         raise NotFound(f"There is no upload {text[:60]!r}.")
-    return found
+    return upload_id
 
 
 def _required(fields: Mapping[str, Any], name: str) -> Any:
@@ -110,27 +100,29 @@ def _required(fields: Mapping[str, Any], name: str) -> Any:
     return fields[name]
 
 
-def _integer(name: str, found: Any) -> int:
-    if isinstance(found, int) and not isinstance(found, bool):
-        return found
-    raise _wrong(name, "an integer", found)
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise InvalidField(f"{name} must be an integer, not {_kind_of(value)}.", field=name)
 
 
-def _number(name: str, found: Any) -> int:
-    number = _integer(name, found)
+def _number(name: str, value: Any) -> int:
+    number = _integer(name, value)
     if abs(number) > LARGEST:
         raise InvalidField(f"{name} must not be larger than {LARGEST}.", field=name, limit=LARGEST)
     return number
 
 
-def _checked(name: str, found: str) -> str:
-    if len(found) > MAX_TEXT or not is_storable(found):
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidField(f"{name} must be text, not {_kind_of(value)}.", field=name)
+    if len(value) > MAX_TEXT or not is_storable(value):
         raise InvalidField(f"{name} must be text of at most {MAX_TEXT} characters, without NUL.", field=name)
-    return found
+    return value
 
 
-def _wrong(name: str, wanted: str, found: Any) -> InvalidField:
-    return InvalidField(f"{name} must be {wanted}, not {_KINDS.get(type(found), 'something else')}.", field=name)
+def _kind_of(value: Any) -> str:
+    return _KINDS.get(type(value), "something else")
 
 
 _KINDS = {

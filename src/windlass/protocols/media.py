@@ -8,16 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from windlass.kernel import filenames
-from windlass.kernel.clock import rfc3339
 from windlass.kernel.errors import InvalidField
 from windlass.protocols import json_fields, media_types
-from windlass.protocols.chunks import chunk_size
-from windlass.protocols.intents import ChunkProgress, CreateInChunks, Description, PutChunk, Reply
+from windlass.protocols.chunks import chunk_size, layout_document
+from windlass.protocols.intents import NO_STORE, ChunkProgress, CreateInChunks, Description, PutChunk, Reply
 
 PROFILE = "media"
 KINDS = ("video", "image")
-
-_NO_STORE = {"Cache-Control": "no-store"}
 
 
 def parse_init(body: bytes) -> CreateInChunks:
@@ -66,15 +63,7 @@ def parse_chunk(fields: Mapping[str, str]) -> PutChunk:
 
 
 def created(upload_id: UUID, chunk_size: int, total_chunks: int, expires_at: datetime) -> Reply:
-    return Reply(
-        200,
-        body={
-            "upload_id": str(upload_id),
-            "chunk_size": chunk_size,
-            "total_chunks": total_chunks,
-            "expires_at": rfc3339(expires_at),
-        },
-    )
+    return Reply(200, body=layout_document(upload_id, chunk_size, total_chunks, expires_at))
 
 
 def received(upload_id: UUID, index: int, progress: ChunkProgress, next_chunk: int | None) -> Reply:
@@ -97,7 +86,7 @@ def status(upload_id: UUID, state: str, progress: ChunkProgress) -> Reply:
         state = "completed"
     return Reply(
         200,
-        _NO_STORE,
+        NO_STORE,
         {
             "upload_id": str(upload_id),
             "status": state,

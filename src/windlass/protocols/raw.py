@@ -13,46 +13,33 @@ _CURL_DEFAULT = "application/x-www-form-urlencoded"
 
 
 def parse(head: Head, name_in_path: str | None) -> Create:
-    """``name_in_path`` is the percent-decoded last segment of ``PUT /files/{name}``, or None.
-
-    Raises BadRequest, MethodNotAllowed, UnsupportedMediaType.
-    """
+    """``name_in_path`` is the percent-decoded last segment of ``PUT /files/{name}``, or None. Raises BadRequest,
+    MethodNotAllowed, UnsupportedMediaType."""
     method = effective_method(head)
     if method not in {"POST", "PUT"}:
         raise MethodNotAllowed(
             f"{method[:20]!r} does not send a file; POST and PUT do.", headers={"Allow": "POST, PUT"}
         )
     refuse_content_encoding(head)
-    _refuse_partial_body(head)
-    length = body_length(head)
-    return Create(_description(head, name_in_path), size=length, has_body=True, is_whole_file=True, body_length=length)
-
-
-def _refuse_partial_body(head: Head) -> None:
-    """Raises BadRequest for the rest of a file, as ``curl -C - -T`` sends it (RFC 9110, 14.5)."""
-    if "content-range" in head.headers:
+    if "content-range" in head.headers:  # the rest of a file, as ``curl -C - -T`` sends it (RFC 9110, 14.5)
         raise BadRequest(
             "A body with Content-Range is a part of a file. Send the whole file, or resume uploads with tus 1.0.0."
         )
+    length = body_length(head)
+    description = Description(
+        filename=name_of(head, name_in_path), declared_type=type_of(head), **description_fields.from_query(head.query)
+    )
+    return Create(description, size=length, has_body=True, is_whole_file=True, body_length=length)
 
 
 def name_of(head: Head, name_in_path: str | None) -> str:
     """Return the file's name from the path, Content-Disposition or the query."""
-    return filenames.clean(name_in_path or _name_in_header(head) or head.query.get("filename"))
+    _, parameters = header_parameters.parse(head.headers.get("content-disposition", ""))
+    in_header = header_parameters.text(parameters, "filename")
+    return filenames.clean(name_in_path or in_header or head.query.get("filename"))
 
 
 def type_of(head: Head) -> str | None:
     """Return the type that the request declares for its body, if that says anything."""
     declared = media_types.declared(head.headers.get("content-type"))
     return None if declared == _CURL_DEFAULT else declared
-
-
-def _description(head: Head, name_in_path: str | None) -> Description:
-    return Description(
-        filename=name_of(head, name_in_path), declared_type=type_of(head), **description_fields.from_query(head.query)
-    )
-
-
-def _name_in_header(head: Head) -> str | None:
-    _, found = header_parameters.parse(head.headers.get("content-disposition", ""))
-    return header_parameters.text(found, "filename")

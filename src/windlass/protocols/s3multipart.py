@@ -15,14 +15,13 @@ from typing import Any
 from windlass.kernel import filenames, urls
 from windlass.kernel.errors import BadRequest, InvalidField, NotFound, Problem
 from windlass.protocols import description_fields, json_fields, media_types
-from windlass.protocols.intents import CreateDirect, Description, NamedPart, Reply
+from windlass.protocols.intents import NO_STORE, CreateDirect, Description, NamedPart, Reply
 
 #: The largest JSON of ten thousand parts with their ETags (bytes).
 MAX_JSON_PARTS = 2 * 1024 * 1024
 
 MAX_PARTS = 10_000
 
-_NO_STORE = {"Cache-Control": "no-store"}
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _DIGITS = re.compile(r"[0-9]{1,1000}")
 _METADATA = re.compile(r"metadata\[([^\]]{1,200})\]")
@@ -33,8 +32,8 @@ _TAG = re.compile(r'"?([!#-~]{1,200})"?')
 _KNOWN_KEYS = frozenset(
     {"name", "type", "relativePath", "size", "part_size", "profile", "reference", "post_id", "sha256"}
 )
-#: How version 5 sends values that are not set.
-_UNSET = frozenset({"", "undefined", "null"})
+#: Values that are not set, as version 5 sends them.
+_UNSET = (None, "", "undefined", "null")
 
 
 def parse_create(body: bytes) -> CreateDirect:
@@ -71,10 +70,10 @@ def parse_upload_key(query: Mapping[str, str]) -> tuple[uuid.UUID, str]:
 
 
 def upload_of_key(key: str) -> uuid.UUID:
-    found = _UPLOAD.search(key)
-    if found is None:
+    match = _UPLOAD.search(key)
+    if match is None:
         raise NotFound("There is no upload with this key.")
-    return json_fields.parse_upload_id(found[1])
+    return json_fields.parse_upload_id(match[1])
 
 
 def parse_number(text: str) -> int:
@@ -135,7 +134,7 @@ def _intent(
 ) -> CreateDirect:
     if not name:
         raise BadRequest("filename is missing.", field="filename")
-    known = {key: value for key, value in metadata.items() if value is not None and not _is_unset(value)}
+    known = {key: value for key, value in metadata.items() if value not in _UNSET}
     try:
         description = Description(
             filename=filenames.clean(name),
@@ -149,10 +148,6 @@ def _intent(
     except InvalidField as error:
         raise BadRequest(error.detail, **error.members) from error
     return CreateDirect(description, *sizes, in_parts=in_parts, as_form=as_form)
-
-
-def _is_unset(value: Any) -> bool:
-    return isinstance(value, str) and value in _UNSET
 
 
 def _record_metadata(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,8 +219,8 @@ def aborted() -> Reply:
 def refused(problem: Problem) -> Reply:
     """Version 5 displays ``message``. Invalid fields are 400 in this dialect."""
     status = 400 if problem.status == 422 else problem.status
-    return Reply(status, dict(problem.headers) | _NO_STORE, {"error": problem.detail, "message": problem.detail})
+    return Reply(status, dict(problem.headers) | NO_STORE, {"error": problem.detail, "message": problem.detail})
 
 
 def _reply(body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(200, _NO_STORE | dict(headers or {}), body)
+    return Reply(200, NO_STORE | dict(headers or {}), body)

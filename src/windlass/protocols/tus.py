@@ -19,7 +19,7 @@ from windlass.kernel.errors import (
 )
 from windlass.kernel.ids import parse_id
 from windlass.protocols import description_fields, media_types, upload_metadata
-from windlass.protocols.digests import Checksum
+from windlass.protocols.digests import ALGORITHMS, Checksum
 from windlass.protocols.heads import (
     announces_body,
     body_length,
@@ -55,8 +55,8 @@ EXTENSIONS = (
     "concatenation",
     "concatenation-unfinished",
 )
-#: In the specification's spelling, which is also that of protocols.digests.
-CHECKSUM_ALGORITHMS = ("sha1", "sha256", "sha512", "md5", "crc32")
+#: In the specification's spelling.
+CHECKSUM_ALGORITHMS = tuple(ALGORITHMS)
 PARTIAL = "partial"
 #: Distinct partial uploads that one final upload may be made of, and how many it may name in all.
 MAX_PARTS = 10_000
@@ -64,10 +64,8 @@ MAX_NAMES = 100_000
 
 
 def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
-    """``upload_id``: the upload that the path names, None where uploads are created.
-
-    Raises WrongProtocolVersion, BadRequest, MethodNotAllowed, UnsupportedMediaType, PastDeclaredLength.
-    """
+    """``upload_id``: the upload that the path names, None where uploads are created. Raises WrongProtocolVersion,
+    BadRequest, MethodNotAllowed, UnsupportedMediaType, PastDeclaredLength."""
     method = effective_method(head)
     if method == "OPTIONS":
         return Discover()
@@ -81,7 +79,8 @@ def parse(head: Head, upload_id: uuid.UUID | None) -> Intent:
             return _append(head, known)
         case "DELETE", uuid.UUID() as known:
             return Abort(known)
-    raise _wrong_method(method, upload_id)
+    allowed = "POST, OPTIONS" if upload_id is None else "HEAD, PATCH, DELETE, OPTIONS"
+    raise MethodNotAllowed(f"tus has no {method[:20]!r} here. Allowed: {allowed}.", headers={"Allow": allowed})
 
 
 def may_have_an_empty_body(head: Head) -> bool:
@@ -95,11 +94,6 @@ def _check_version(head: Head) -> None:
     if version != VERSION:
         stated = "no Tus-Resumable field" if version is None else f"Tus-Resumable: {version[:20]!r}"
         raise WrongProtocolVersion(f"The request has {stated}. Supported: tus {VERSION}.")
-
-
-def _wrong_method(method: str, upload_id: uuid.UUID | None) -> Problem:
-    allowed = "POST, OPTIONS" if upload_id is None else "HEAD, PATCH, DELETE, OPTIONS"
-    return MethodNotAllowed(f"tus has no {method[:20]!r} here. Allowed: {allowed}.", headers={"Allow": allowed})
 
 
 def _create(head: Head) -> Create | Concatenate:
@@ -153,7 +147,13 @@ def _has_body(head: Head, size: int | None) -> bool:
             raise _wrong_media_type(head)
         return False
     refuse_content_encoding(head)
-    _must_fit(body_length(head), size)
+    announced = body_length(head)
+    if announced is not None and size is not None and announced > size:
+        raise PastDeclaredLength(
+            f"The body has {announced} bytes, more than the Upload-Length of {size} bytes.",
+            limit=size,
+            received=announced,
+        )
     return True
 
 
@@ -165,21 +165,8 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
     return Append(
-        upload_id,
-        offset,
-        body_length(head),
-        size=number(head, "Upload-Length"),
-        body_digests=_announced_checksum(head),
+        upload_id, offset, body_length(head), size=number(head, "Upload-Length"), body_digests=_announced_checksum(head)
     )
-
-
-def _must_fit(announced: int | None, size: int | None) -> None:
-    if announced is not None and size is not None and announced > size:
-        raise PastDeclaredLength(
-            f"The body has {announced} bytes, more than the Upload-Length of {size} bytes.",
-            limit=size,
-            received=announced,
-        )
 
 
 def _wrong_media_type(head: Head) -> Problem:

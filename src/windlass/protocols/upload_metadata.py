@@ -32,10 +32,8 @@ def decode(header: str) -> dict[str, bytes]:
 
 
 def describe(header: str | None, default_profile: str | None) -> Description:
-    """Describe the file by the header; ``default_profile`` is used if it names no profile.
-
-    Raises BadRequest, MetadataTooLarge.
-    """
+    """Describe the file by the header; ``default_profile`` is used if it names no profile. Raises BadRequest,
+    MetadataTooLarge."""
     description_fields.require_small_metadata(header or "")
     values = decode(header or "")
     return Description(

@@ -5,7 +5,6 @@ Declarations are claims: the intake stage checks the bytes again. Refusing here 
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from functools import partial as partial_of
 
@@ -45,7 +44,7 @@ def admit(
     if profile.media_types and not partial:
         profile = _apply_media_rules(profile, description)
     if size is not None:
-        check_size(_without_min_size(profile) if partial else profile, size)
+        check_size(replace(profile, min_size=0) if partial else profile, size)
     return files.NewUpload(
         owner=principal.owner,
         dialect=dialect,
@@ -71,16 +70,12 @@ def profile_of(session: files.UploadSession) -> files.Profile:
     profile = files.profile(session.profile)
     if session.max_size is not None:
         profile = with_max_size(profile, session.max_size)
-    return _without_min_size(profile) if session.is_partial else profile
+    return replace(profile, min_size=0) if session.is_partial else profile
 
 
 def with_max_size(profile: files.Profile, max_size: int) -> files.Profile:
     """Return the profile with its size limit lowered to ``max_size``, if it is not lower already."""
     return replace(profile, max_size=min(profile.max_size, max_size))
-
-
-def _without_min_size(profile: files.Profile) -> files.Profile:
-    return replace(profile, min_size=0)
 
 
 def check_size(profile: files.Profile, size: int) -> None:
@@ -93,11 +88,6 @@ def check_size(profile: files.Profile, size: int) -> None:
             limit=profile.min_size,
             received=size,
         )
-
-
-def object_key(upload_id: uuid.UUID) -> str:
-    """Return the key of an upload's stored object, which never changes and contains nothing that a client chose."""
-    return f"objects/{upload_id.hex[:2]}/{upload_id}"
 
 
 def check_declared_type(profile: files.Profile, description: Description) -> None:

@@ -34,8 +34,6 @@ class ByteSource(Protocol):
 
 
 class BytesInMemory:
-    """A byte source of bytes that are already in memory."""
-
     def __init__(self, data: Buffer) -> None:
         self._data: Buffer | None = data
 

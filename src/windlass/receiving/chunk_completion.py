@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,10 +21,9 @@ from windlass.kernel.errors import ChecksumMismatch, Conflict, Problem
 from windlass.kernel.principals import Caller
 from windlass.receiving import completion
 from windlass.receiving import lease as leases
+from windlass.receiving.checkpointed_transfer import syncs_complete_files
 from windlass.receiving.chunked import incremental_hashes
-from windlass.receiving.digest import chunked_object
 from windlass.receiving.session import fail_after_sync_error, find_session
-from windlass.receiving.transfer import syncs_complete_files
 from windlass.storage.contract import StoreError, SyncFailed
 from windlass.storage.registry import store
 
@@ -64,14 +64,15 @@ async def complete(
 
 def _start_task(session: files.UploadSession, lease: files.Lease, request_id: str) -> None:
     task = asyncio.create_task(_complete(session, lease, request_id), name=f"windlass-assembly-{session.id}")
-    task.add_done_callback(_retrieve_exception)
     _running[session.id] = task
+    task.add_done_callback(partial(_forget_task, session.id))
 
 
-def _retrieve_exception(task: asyncio.Task[None]) -> None:
-    """Mark the exception as retrieved: it was logged, and a request that waits for the task raises it."""
+def _forget_task(upload_id: uuid.UUID, task: asyncio.Task[None]) -> None:
+    if _running.get(upload_id) is task:
+        del _running[upload_id]
     if not task.cancelled():
-        task.exception()
+        task.exception()  # retrieved: it was logged, and a request that waits for the task raises it
 
 
 async def _wait_for_progress(upload_id: uuid.UUID, seconds: float) -> None:
@@ -120,12 +121,8 @@ async def _complete(session: files.UploadSession, lease: files.Lease, request_id
     """Verify and record the file. After an error that may be transient the lease is free for another attempt."""
     task = asyncio.current_task()
     assert task is not None
-
-    def cancel() -> None:
-        task.cancel()
-
     try:
-        with leases.keeper.holding(session.id, cancel):
+        with leases.keeper.holding(session.id, task.cancel):
             await _verify_and_record(session, lease, request_id)
     except (Problem, files.LeaseLost) as error:
         log.info("upload.not_assembled", upload_id=str(session.id), reason=str(error))
@@ -133,8 +130,6 @@ async def _complete(session: files.UploadSession, lease: files.Lease, request_id
         log.warning("upload.not_assembled", upload_id=str(session.id), reason=str(error))
         raise
     finally:
-        if _running.get(session.id) is task:
-            del _running[session.id]
         await asyncio.shield(in_transaction(files.release_lease, lease))
 
 
@@ -156,7 +151,7 @@ async def _verify_and_record(session: files.UploadSession, lease: files.Lease, r
 
 async def _verified_digest(session: files.UploadSession) -> str:
     """Return the SHA-256 (hex) of the object. Raises ChecksumMismatch, with which the session has failed."""
-    actual = await incremental_hashes().finish(chunked_object(session))
+    actual = await incremental_hashes().finish(session)
     announced = completion.announced_checksums(session.expected_sha256, session.expected_sha512)
     try:
         await completion.verify_checksums(store(session.store), session.store_key, actual, announced)

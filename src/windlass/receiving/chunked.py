@@ -9,26 +9,39 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass, replace
+from typing import Any
 
-from windlass.executors import in_database, in_transaction
+from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
-from windlass.kernel.clock import monotonic
-from windlass.kernel.errors import BadRequest, Conflict, FileTooLarge, InvalidField, UploadGone, UploadLocked
+from windlass.kernel.clock import monotonic, now
+from windlass.kernel.errors import (
+    BadRequest,
+    ChecksumMismatch,
+    Conflict,
+    FileTooLarge,
+    InvalidField,
+    ReceiveTimeout,
+    Unavailable,
+    UploadGone,
+    UploadLocked,
+)
 from windlass.kernel.principals import Caller, Principal
 from windlass.protocols.intents import ChunkProgress, CreateInChunks, PutChunk
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit
-from windlass.receiving.body import ByteSource
-from windlass.receiving.chunk_transfer import ChunkTransfer, verify_chunk_digest, wrong_chunk_length
-from windlass.receiving.digest import IncrementalHashes, RunningDigest, chunked_object
+from windlass.receiving.body import ByteSource, ClientGone, read_initial_body
+from windlass.receiving.checkpointed_transfer import Transfer, TransferEnd, Write, syncs_acknowledgements
+from windlass.receiving.digest import IncrementalHashes, RunningDigest
 from windlass.receiving.session import create_session, fail_after_sync_error, find_session
-from windlass.storage.contract import State, Store, SyncFailed, WriterBusy
+from windlass.storage.contract import Buffer, State, Store, SyncFailed, Writer, WriterBusy
 from windlass.storage.registry import store
 
 DEFAULT_CHUNK_SIZE = 5 * 1024 * 1024
 #: The reply to a chunk lists the received chunks only if the upload has at most so many.
 MAX_LISTED_CHUNKS = 1000
+#: A request that sends a chunk is stopped for another one if its client has sent nothing for this long (seconds).
+SILENT_SECONDS = 1.0
 
 keeper = leases.LeaseKeeper(files.CHUNK_CLAIMS.unrequested, files.CHUNK_CLAIMS.renew)
 _incremental_hashes: dict[asyncio.AbstractEventLoop, IncrementalHashes] = {}
@@ -66,18 +79,15 @@ async def put(intent: PutChunk, caller: Caller, source: ByteSource, *, dialect: 
     ClientGone, StoreError.
     """
     session, claim = await _claim_when_free(intent, caller, dialect)
-    length = files.chunk_layout(session).length(intent.index)
-    transfer = ChunkTransfer(source, intent, length, _running_digest(session, intent.index))
+    operation = _PutOperation(session, intent, source)
     if isinstance(claim, files.ReceivedChunk):
-        sha256 = verify_chunk_digest(intent, await transfer.hash_only())
-        if sha256 != claim.sha256:
+        if await operation.hash_only() != claim.sha256:
             raise Conflict(
                 f"Chunk {intent.index} has been received with other bytes, and a chunk never changes.",
                 chunk_index=intent.index,
             )
     else:
-        await _PutOperation(session, claim, transfer).run()
-        _advance_hash(session, transfer)
+        await operation.receive(claim)
     progress = await in_database(progress_of, session.id, max_listed=MAX_LISTED_CHUNKS)
     return ChunkOutcome(session, progress, duplicate=isinstance(claim, files.ReceivedChunk))
 
@@ -121,22 +131,7 @@ def first_missing(upload_id: uuid.UUID, total: int) -> int | None:
 def stop_all() -> None:
     """The server is stopping: give up the chunks that are being received; their clients send them again."""
     for operation in list(_running):
-        operation.stop()
-
-
-def _running_digest(session: files.UploadSession, index: int) -> RunningDigest | None:
-    """Return the digest of everything before this chunk, for a store whose unfinished objects cannot be read back."""
-    if store(session.store).capabilities.reads_unfinished:
-        return None
-    return incremental_hashes().digest_before(chunked_object(session), index)
-
-
-def _advance_hash(session: files.UploadSession, transfer: ChunkTransfer) -> None:
-    """Continue the hash of the upload with the chunk that was received, if it is the next one."""
-    if transfer.running_digest is not None:
-        incremental_hashes().adopt(chunked_object(session), transfer.running_digest)
-    elif store(session.store).capabilities.reads_unfinished:
-        incremental_hashes().advance(chunked_object(session))
+        operation.request_stop()
 
 
 def _percentage(layout: ChunkLayout, count: int, received: int) -> float:
@@ -176,7 +171,7 @@ async def _claim_when_free(
         if not isinstance(claim, files.ClaimedChunk):
             return session, claim
         if monotonic() > deadline:
-            raise UploadLocked(f"Another request is still bringing chunk {intent.index}. Try again shortly.")
+            raise UploadLocked(f"Another request is sending chunk {intent.index} and has not ended. Try again shortly.")
         if not keeper.request_stop(claim.id):
             await in_transaction(files.CHUNK_CLAIMS.request, claim.id)
         await asyncio.sleep(pause)
@@ -197,52 +192,190 @@ def _claim(
         )
     length = layout.length(intent.index)
     if intent.body_length is not None and intent.body_length != length:
-        raise wrong_chunk_length(intent.index, length, intent.body_length)
+        raise _wrong_length(intent.index, length, intent.body_length)
     return session, files.claim_chunk(session, intent.index, leases.holder(), leases.LEASE_SECONDS)
 
 
+def _wrong_length(index: int, length: int, received: int | None = None) -> BadRequest:
+    """Return the refusal of a chunk that must have ``length`` bytes. ``received`` None: more than that."""
+    stated = "more came" if received is None else f"{received} bytes came"
+    members: dict[str, Any] = {"limit": length} | ({} if received is None else {"received": received})
+    return BadRequest(f"Chunk {index} of this upload has {length} bytes; {stated}.", chunk_index=index, **members)
+
+
 class _PutOperation:
-    """One request that stores a chunk under its claim, from its first byte to its commit."""
+    """One request that sends a chunk, from its first byte to its commit.
 
-    def __init__(self, session: files.UploadSession, claim: files.ChunkClaim, transfer: ChunkTransfer) -> None:
+    Both ways raise BadRequest for a wrong length, ChecksumMismatch, ClientGone, ReceiveTimeout, Unavailable,
+    UploadLocked.
+    """
+
+    def __init__(self, session: files.UploadSession, intent: PutChunk, source: ByteSource) -> None:
         self._session = session
-        self._claim = claim
-        self._transfer = transfer
+        self._intent = intent
+        self._source = _TimedSource(source)
+        layout = files.chunk_layout(session)
+        self._offset, self._length = layout.offset(intent.index), layout.length(intent.index)
+        self._transfer: Transfer | None = None
 
-    def stop(self) -> None:
-        self._transfer.request_stop()
+    def request_stop(self) -> None:
+        """End the transfer. Call it on the event loop only; may be repeated."""
+        if self._transfer is not None:
+            self._transfer.request_stop()
 
-    async def run(self) -> None:
+    async def hash_only(self) -> str:
+        """Return the SHA-256 (hex) of the body without storing it."""
+        return await self._transfer_body([], lambda offset, buffers: None)
+
+    async def receive(self, claim: files.ChunkClaim) -> None:
+        """Write the body at the chunk's place, make it durable and record the chunk.
+
+        Also raises UploadGone, SyncFailed, StoreError. After an error the bytes at the chunk's place are undefined.
+        """
         _running.add(self)
         try:
-            with keeper.holding(self._claim.id, self._transfer.stop_if_silent):
-                sha256, state = await self._transfer.store(self._session, self._claim)
-                await in_transaction(self._accept, sha256, state)
+            with keeper.holding(claim.id, self._stop_if_silent):
+                await self._receive_and_accept(claim)
         except SyncFailed:
             await fail_after_sync_error(self._session)
             raise
-        except BaseException as error:
-            await asyncio.shield(in_transaction(files.release_chunk, self._claim))
+        except BaseException as error:  # also if the request is cancelled: another one may send the chunk at once
+            await asyncio.shield(in_transaction(files.release_chunk, claim))
             if isinstance(error, files.ClaimLost):
                 raise await in_database(self._lost_claim) from error
             if isinstance(error, WriterBusy):
-                raise UploadLocked("A process that no longer answers still holds this chunk's place.") from error
+                raise UploadLocked("A process that does not answer any more has locked this chunk's place.") from error
             raise
         finally:
             _running.discard(self)
 
-    def _accept(self, sha256: str, state: State) -> None:
+    async def _receive_and_accept(self, claim: files.ChunkClaim) -> None:
+        hashes = incremental_hashes()
+        reads_back = store(self._session.store).capabilities.reads_unfinished
+        # Where an unfinished object cannot be read back, the hash of the upload is continued while the chunk arrives.
+        running_digest = None if reads_back else hashes.digest_before(self._session, self._intent.index)
+        sha256, state = await self._receive(claim, running_digest)
         ttl_hours = files.profile(self._session.profile).upload_ttl_hours
-        files.accept_chunk(
-            self._claim, self._session, self._transfer.length, sha256, ttl_hours=ttl_hours, store_state=state
+        await in_transaction(
+            files.accept_chunk, claim, self._session, self._length, sha256, ttl_hours=ttl_hours, store_state=state
         )
+        if running_digest is not None:
+            hashes.adopt(self._session, running_digest)
+        elif reads_back:
+            hashes.advance(self._session)
+
+    async def _receive(self, claim: files.ChunkClaim, running_digest: RunningDigest | None) -> tuple[str, State]:
+        """Return the SHA-256 (hex) of the chunk and the store's state of it, once it is durable."""
+        initial = await read_initial_body(self._source)
+        if initial.gone:
+            raise ClientGone
+        if initial.ended or initial.size > self._length:
+            self._require_length(initial.size)
+            return await in_thread(self._store_at_once, claim, initial.buffers, running_digest)
+        writer = await in_thread(self._open_writer, claim)
+        try:
+            sha256 = await self._transfer_body(initial.buffers, writer.write, running_digest)
+            return sha256, await in_thread(writer.sync, durable=syncs_acknowledgements())
+        finally:
+            await in_thread(writer.close)
+
+    def _store_at_once(
+        self, claim: files.ChunkClaim, buffers: list[Buffer], running_digest: RunningDigest | None
+    ) -> tuple[str, State]:
+        digest = RunningDigest()
+        digest.update(buffers)
+        self._verify_digest(digest)
+        writer = self._open_writer(claim)
+        try:
+            writer.write(self._offset, buffers)
+            if running_digest is not None:
+                running_digest.update(buffers)
+            return digest.hexdigest(), writer.sync(durable=syncs_acknowledgements())
+        finally:
+            writer.close()
+
+    def _open_writer(self, claim: files.ChunkClaim) -> Writer:
+        """Open the only writer of the chunk's place. Raises WriterBusy, ClaimLost, StoreError.
+
+        The claim is checked after the region is locked: this process may have been stopped in between while another
+        one received the chunk. From then on the lock excludes all others.
+        """
+        target, key, state = store(self._session.store), self._session.store_key, self._session.store_state
+        writer = target.open_writer(key, state, shared=True, region=(self._offset, self._length))
+        if now() >= claim.until:
+            writer.close()
+            raise files.ClaimLost(str(claim.id))
+        return writer
+
+    async def _transfer_body(
+        self, first: list[Buffer], write: Write, running_digest: RunningDigest | None = None
+    ) -> str:
+        """Pass ``first`` and the rest of the body to ``write``; return the SHA-256 (hex) of a complete chunk."""
+        self._transfer = transfer = Transfer(
+            self._source,
+            write,
+            offset=self._offset,
+            limit=self._offset + self._length,
+            digest=RunningDigest(),
+            must_hash=True,
+            proof=running_digest,
+        )
+        match await transfer.run(first):
+            case TransferEnd.CLIENT_GONE:
+                raise ClientGone
+            case TransferEnd.OVER_LIMIT:
+                raise _wrong_length(self._intent.index, self._length)
+            case TransferEnd.TIMED_OUT:
+                raise ReceiveTimeout(f"Nothing came for too long. Send chunk {self._intent.index} again.")
+            case TransferEnd.STOP_REQUESTED if leases.keeper.stopping:
+                raise Unavailable(f"The server is stopping. Send chunk {self._intent.index} again shortly.", 1)
+            case TransferEnd.STOP_REQUESTED:
+                raise UploadLocked(
+                    f"Nothing came for a while, and another request sends chunk {self._intent.index} now."
+                )
+        self._require_length(transfer.written - self._offset)
+        assert transfer.digest is not None
+        return self._verify_digest(transfer.digest)
+
+    def _verify_digest(self, digest: RunningDigest) -> str:
+        """Return the digest (hex). Raises ChecksumMismatch if another one was announced."""
+        announced, actual = self._intent.sha256, digest.hexdigest()
+        if announced is not None and announced != actual:
+            raise ChecksumMismatch(
+                f"Chunk {self._intent.index} has the SHA-256 {actual}; {announced} was announced. It does not count.",
+                expected=announced,
+                actual=actual,
+                chunk_index=self._intent.index,
+            )
+        return actual
+
+    def _require_length(self, received: int) -> None:
+        if received != self._length:
+            raise _wrong_length(self._intent.index, self._length, received)
+
+    def _stop_if_silent(self) -> None:
+        if monotonic() - self._source.last_read_at >= SILENT_SECONDS:
+            self.request_stop()
 
     def _lost_claim(self) -> UploadGone | UploadLocked:
         """Return why the claim was lost. Blocks on the database."""
         session = files.load_upload(self._session.id)
         if session is None or session.status not in files.UNFINISHED_UPLOADS:
-            return UploadGone("This upload ended while the chunk was on its way.")
-        return UploadLocked("Another request brings this chunk now.")
+            return UploadGone("This upload ended while the chunk was being received.")
+        return UploadLocked("Another request sends this chunk now.")
+
+
+class _TimedSource:
+    """A byte source that records when it was last read from (monotonic seconds)."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self.last_read_at = monotonic()
+
+    async def read(self) -> Buffer | None:
+        buffer = await self._source.read()
+        self.last_read_at = monotonic()
+        return buffer
 
 
 _running: set[_PutOperation] = set()

@@ -24,9 +24,9 @@ from windlass.kernel.principals import Principal
 from windlass.protocols.intents import Concatenate
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size
+from windlass.receiving.checkpointed_transfer import open_leased_writer, syncs_acknowledgements, syncs_complete_files
 from windlass.receiving.completion import complete_upload
 from windlass.receiving.session import Outcome, create_session, fail_session, holding_lease, state_of
-from windlass.receiving.transfer import open_leased_writer, syncs_acknowledgements, syncs_complete_files
 from windlass.storage.contract import ObjectMissing, State, StoreError, Writer, WriterBusy
 from windlass.storage.copying import copy_between
 from windlass.storage.registry import store
@@ -48,7 +48,7 @@ async def concatenate(intent: Concatenate, principal: Principal, *, dialect: str
     QuotaExceeded, StorageFull, ChecksumMismatch, UploadGone, StoreError.
     """
     if principal.grant is not None:
-        raise Forbidden("A grant is for one upload; one made of others takes several.")
+        raise Forbidden("A grant allows one upload; an upload made of others needs several.")
     new = await in_database(_admit, intent, principal, dialect)
     session = await in_database(files.find_concatenation, new.concat_key) or await _create(new)
     if session.status == files.UploadStatus.ACTIVE:
@@ -114,7 +114,7 @@ def _admit(intent: Concatenate, principal: Principal, dialect: str) -> files.New
             if part not in existing or existing[part].owner != principal.owner:
                 raise NotFound(f"There is no upload {part} of this caller's own.")
             if not existing[part].is_partial:
-                raise InvalidField(f"The upload {part} is no partial upload, and cannot be joined with others.")
+                raise InvalidField(f"The upload {part} is no partial upload, and cannot be concatenated with others.")
     parts = files.living_partial_uploads(intent.parts) or []
     sizes = [part.size for part in parts]
     size = sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
@@ -132,14 +132,14 @@ async def _create(new: files.NewUpload) -> files.UploadSession:
     session = await create_session(new, files.create_concatenation)
     session = session or await in_database(files.find_concatenation, new.concat_key)
     if session is None:
-        raise UploadGone("The same upload was begun and ended a moment ago.")
+        raise UploadGone("The same upload was created and ended a moment ago.")
     return session
 
 
 def _load_living(upload_id: uuid.UUID) -> files.UploadSession:
     session = files.load_upload(upload_id)
     if session is None:
-        raise UploadGone("This upload was deleted while it was joined.")
+        raise UploadGone("This upload was deleted while its parts were concatenated.")
     files.require_living(session)
     return session
 
@@ -217,81 +217,70 @@ def pieces(parts: Sequence[Part], offset: int, max_size: int) -> Iterator[Piece]
         part_offset += part.size
 
 
+@dataclass(eq=False)
 class _Concatenation:
     """One process that concatenates one upload, whose lease it holds. ``until``: when to stop (monotonic seconds)."""
 
-    def __init__(
-        self,
-        session: files.UploadSession,
-        lease: files.Lease,
-        parts: Sequence[Part],
-        request_id: str,
-        until: float | None,
-    ) -> None:
-        self._session = session
-        self._lease = lease
-        self._parts = parts
-        self._size = sum(part.size for part in parts)
-        self._request_id = request_id
-        self._until = until
-        self._store = store(session.store)
-        self._offset = lease.offset
-        self._state = lease.state
-        self._stop_requested = False
+    session: files.UploadSession
+    lease: files.Lease
+    parts: Sequence[Part]
+    request_id: str
+    until: float | None
+    stop_requested: bool = False
+
+    def __post_init__(self) -> None:
+        self.store = store(self.session.store)
+        self.size = sum(part.size for part in self.parts)
+        self.offset, self.state = self.lease.offset, self.lease.state
 
     async def run(self) -> None:
         """Raises UploadGone, ChecksumMismatch, InvalidField, QuotaExceeded, StoreError."""
         try:
-            async with holding_lease(self._session, self._lease, self._request_stop):
+            async with holding_lease(self.session, self.lease, self._request_stop):
                 if await self._copy_all():
                     await self._complete()
                 else:
-                    await in_transaction(files.release_lease, self._lease)
+                    await in_transaction(files.release_lease, self.lease)
         except ObjectMissing as error:
             reason = "The bytes of a part of this upload were deleted."
-            await fail_session(self._session, reason)
+            await fail_session(self.session, reason)
             raise UploadGone(reason) from error
         except (files.LeaseLost, WriterBusy):
             return  # the upload was ended, or another process is concatenating it
 
     def _request_stop(self) -> None:
-        self._stop_requested = True
+        self.stop_requested = True
 
     async def _copy_all(self) -> bool:
         """Copy what is left and complete the object. False if this was stopped before."""
-        writer = await in_thread(open_leased_writer, self._store, self._lease)
+        ttl_hours = files.profile(self.session.profile).upload_ttl_hours
+        writer = await in_thread(open_leased_writer, self.store, self.lease)
         try:
-            for step in steps(self._parts, self._offset, conf.get().checkpoint_bytes):
-                if self._stop_requested or (self._until is not None and monotonic() > self._until):
+            for step in steps(self.parts, self.offset, conf.get().checkpoint_bytes):
+                if self.stop_requested or (self.until is not None and monotonic() > self.until):
                     return False
-                self._state = await in_thread(self._copy_step, writer, step)
-                await self._commit_step(sum(size for _, _, size in step))
+                self.offset, self.state = await in_thread(self._copy_step, writer, step)
+                await in_transaction(
+                    files.commit_offset, self.lease, self.offset, self.state, ttl_hours=ttl_hours, size=self.size
+                )
         finally:
             await in_thread(writer.close)
         durable = syncs_complete_files()
-        await in_thread(self._store.complete, self._lease.store_key, self._state, self._size, durable=durable)
+        await in_thread(self.store.complete, self.lease.store_key, self.state, self.size, durable=durable)
         return True
 
-    def _copy_step(self, writer: Writer, step: Sequence[Piece]) -> State:
-        """Copy pieces, from other stores too: each partial upload has a profile of its own."""
-        offset = self._offset
-        for part, start, size in step:
-            copy_between(self._store, writer, offset, store(part.store), part.key, start, size)
-            offset += size
-        return writer.sync(durable=syncs_acknowledgements())
+    def _copy_step(self, writer: Writer, step: Sequence[Piece]) -> tuple[int, State]:
+        """Copy pieces, from other stores too: each partial upload has a profile of its own.
 
-    async def _commit_step(self, size: int) -> None:
-        self._offset += size
-        await in_transaction(
-            files.commit_offset,
-            self._lease,
-            self._offset,
-            self._state,
-            ttl_hours=files.profile(self._session.profile).upload_ttl_hours,
-            size=self._size,
-        )
+        Return the offset and the state to commit.
+        """
+        offset = self.offset
+        for part, start, size in step:
+            copy_between(self.store, writer, offset, store(part.store), part.key, start, size)
+            offset += size
+        return offset, writer.sync(durable=syncs_acknowledgements())
 
     async def _complete(self) -> None:
-        self._session.size = self._size
-        await complete_upload(self._lease, self._session, size=self._size, known=None, request_id=self._request_id)
-        await in_transaction(files.expire_partial_uploads, self._session.part_ids)
+        self.session.size = self.size
+        await complete_upload(self.lease, self.session, size=self.size, known=None, request_id=self.request_id)
+        await in_transaction(files.expire_partial_uploads, self.session.part_ids)

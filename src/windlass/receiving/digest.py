@@ -12,7 +12,6 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import structlog
 from django.db import DatabaseError
@@ -20,7 +19,6 @@ from django.db import DatabaseError
 from windlass.executors import in_database, in_thread
 from windlass.files import api as files
 from windlass.kernel.chunk_layout import ChunkLayout
-from windlass.protocols.digests import Proof
 from windlass.storage.contract import Buffer, ObjectMissing, StoreError
 from windlass.storage.registry import store
 
@@ -60,9 +58,8 @@ class RunningDigest:
 class DigestCache:
     """Running digests of sequential uploads between two requests."""
 
-    def __init__(self, capacity: int = SEQUENTIAL_CAPACITY) -> None:
+    def __init__(self) -> None:
         self._digests: OrderedDict[uuid.UUID, RunningDigest] = OrderedDict()
-        self._capacity = capacity
 
     def pop(self, upload_id: uuid.UUID, offset: int) -> RunningDigest | None:
         """Remove and return the digest that stands exactly at ``offset``; a new one at 0; else None."""
@@ -76,41 +73,19 @@ class DigestCache:
             return
         self._digests[upload_id] = digest
         self._digests.move_to_end(upload_id)
-        while len(self._digests) > self._capacity:
+        if len(self._digests) > SEQUENTIAL_CAPACITY:
             self._digests.popitem(last=False)
 
     def forget(self, upload_id: uuid.UUID) -> None:
         self._digests.pop(upload_id, None)
 
 
-def hash_file(source: BinaryIO, proof: Proof) -> str:
-    """Read a whole file; return its SHA-256 (hex) and update ``proof`` with the same bytes."""
-    digest = hashlib.sha256()
-    while block := source.read(READ_SIZE):
-        digest.update(block)
-        proof.update([block])
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkedObject:
-    """Where the chunks of an upload are stored."""
-
-    upload_id: uuid.UUID
-    store: str
-    key: str
-    layout: ChunkLayout
-
-
-def chunked_object(session: files.UploadSession) -> ChunkedObject:
-    return ChunkedObject(session.id, session.store, session.store_key, files.chunk_layout(session))
-
-
 @dataclass(eq=False)
 class _IncrementalHash:
     """The hash of the first ``chunks`` chunks. ``look_again``: chunks may have arrived since the last look."""
 
-    source: ChunkedObject
+    session: files.UploadSession
+    layout: ChunkLayout
     digest: RunningDigest = field(default_factory=RunningDigest)
     chunks: int = 0
     look_again: bool = False
@@ -135,52 +110,52 @@ class IncrementalHashes:
         self._capacity = capacity
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_HASHES)
 
-    def advance(self, source: ChunkedObject) -> asyncio.Task[None]:
+    def advance(self, session: files.UploadSession) -> asyncio.Task[None]:
         """A chunk was received: hash in the background as far as there is no gap."""
-        state = self._state_of(source)
+        state = self._state_of(session)
         state.look_again = True
         if state.task is None or state.task.done():
             state.task = asyncio.get_running_loop().create_task(self._hash_available(state))
         return state.task
 
-    def digest_before(self, source: ChunkedObject, index: int) -> RunningDigest | None:
+    def digest_before(self, session: files.UploadSession, index: int) -> RunningDigest | None:
         """Return a copy of the digest of everything before this chunk; None where the hash does not stand there."""
-        state = self._hashes.get(source.upload_id)
+        state = self._hashes.get(session.id)
         if index == 0 and state is None:
             return RunningDigest()
         if state is None or state.chunks != index:
             return None
         return state.digest.copy()
 
-    def adopt(self, source: ChunkedObject, digest: RunningDigest) -> None:
+    def adopt(self, session: files.UploadSession, digest: RunningDigest) -> None:
         """Take ``digest``, which includes the chunk received just now, unless another request advanced the hash."""
-        state = self._state_of(source)
-        if digest.offset == source.layout.end(state.chunks + 1) and state.task is None:
+        state = self._state_of(session)
+        if digest.offset == state.layout.end(state.chunks + 1) and state.task is None:
             state.digest, state.chunks = digest, state.chunks + 1
 
-    async def finish(self, source: ChunkedObject) -> str:
+    async def finish(self, session: files.UploadSession) -> str:
         """Return the digest (hex) of an upload whose chunks are all received.
 
         When this is cancelled, hashing continues. Raises StoreError, DatabaseError.
         """
         while True:
-            task = self.advance(source)
+            task = self.advance(session)
             await asyncio.wait({task})
-            state = self._hashes.get(source.upload_id)
+            state = self._hashes.get(session.id)
             if state is None:
                 continue  # dropped meanwhile, to make space for others
             if state.failure is not None:
-                self.forget(source.upload_id)
+                self.forget(session.id)
                 raise state.failure
-            if state.offset == source.layout.size:
+            if state.offset == state.layout.size:
                 return state.digest.hexdigest()
 
     def forget(self, upload_id: uuid.UUID) -> None:
         self._hashes.pop(upload_id, None)
 
-    def _state_of(self, source: ChunkedObject) -> _IncrementalHash:
-        state = self._hashes.setdefault(source.upload_id, _IncrementalHash(source))
-        self._hashes.move_to_end(source.upload_id)
+    def _state_of(self, session: files.UploadSession) -> _IncrementalHash:
+        state = self._hashes.setdefault(session.id, _IncrementalHash(session, files.chunk_layout(session)))
+        self._hashes.move_to_end(session.id)
         for upload_id in list(self._hashes)[: max(0, len(self._hashes) - self._capacity)]:
             task = self._hashes[upload_id].task
             if task is None or task.done():
@@ -188,21 +163,21 @@ class IncrementalHashes:
         return state
 
     async def _hash_available(self, state: _IncrementalHash) -> None:
-        source = state.source
+        session, layout = state.session, state.layout
         try:
-            while state.look_again and state.offset < source.layout.size:
+            while state.look_again and state.offset < layout.size:
                 state.look_again = False
-                received = await in_database(files.contiguous_chunk_count, source.upload_id, state.chunks)
+                received = await in_database(files.contiguous_chunk_count, session.id, state.chunks)
                 if received > state.chunks:
-                    await self._hash_up_to(state, source.layout.end(received))
+                    await self._hash_up_to(state, layout.end(received))
                     state.chunks, state.look_again = received, True
         except ObjectMissing:
-            self.forget(source.upload_id)  # the upload was cancelled
-            state.failure = ObjectMissing(source.key)
+            self.forget(session.id)  # the upload was cancelled
+            state.failure = ObjectMissing(session.store_key)
         except (StoreError, DatabaseError) as error:
-            self.forget(source.upload_id)
+            self.forget(session.id)
             state.failure = error
-            log.info("incremental_hash.failed", upload_id=str(source.upload_id), error=str(error))
+            log.info("incremental_hash.failed", upload_id=str(session.id), error=str(error))
 
     async def _hash_up_to(self, state: _IncrementalHash, end: int) -> None:
         while state.offset < end:
@@ -212,10 +187,11 @@ class IncrementalHashes:
 
 
 def _hash_stored_bytes(state: _IncrementalHash, end: int) -> None:
-    with store(state.source.store).open(state.source.key) as stored:
+    key = state.session.store_key
+    with store(state.session.store).open(key) as stored:
         stored.seek(state.offset)
         while state.offset < end:
             block = stored.read(min(READ_SIZE, end - state.offset))
             if not block:
-                raise StoreError(f"{state.source.key} ends at byte {state.offset}, before its chunks do")
+                raise StoreError(f"{key} ends at byte {state.offset}, before its chunks do")
             state.digest.update([block])

@@ -37,7 +37,7 @@ COMMIT_WAIT_SECONDS = 1.0
 #: How long a status query waits for a request that is still receiving, whose client may be gone (seconds).
 RECEIVING_WAIT_SECONDS = 0.1
 
-_NOT_RELEASED = "Another request is writing to this upload and did not let go. Try again shortly."
+_NOT_RELEASED = "Another request is writing to this upload and has not released it. Try again shortly."
 
 log = structlog.get_logger(__name__)
 
@@ -65,11 +65,11 @@ class LeaseKeeper:
     renew: Callable[[str, float], int] = files.UPLOAD_LEASES.renew
     #: The server is stopping, and asked all holders to stop for that reason.
     stopping: bool = False
-    _stop_requests: dict[uuid.UUID, Callable[[], None]] = field(default_factory=dict)
+    _stop_requests: dict[uuid.UUID, Callable[[], object]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def holding(self, row_id: uuid.UUID, request_stop: Callable[[], None]) -> Iterator[None]:
+    def holding(self, row_id: uuid.UUID, request_stop: Callable[[], object]) -> Iterator[None]:
         """Renew the lease inside. ``request_stop`` is called, perhaps repeatedly, when the lease is to be released."""
         self._stop_requests[row_id] = request_stop
         if self._task is None or self._task.done():

@@ -16,18 +16,16 @@ from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import Conflict, PastDeclaredLength, Problem, UploadGone, UploadLocked
 from windlass.kernel.ids import new_id
+from windlass.kernel.object_keys import object_key
 from windlass.kernel.principals import Caller
 from windlass.protocols.intents import UploadState
-from windlass.receiving.admission import object_key
+from windlass.receiving.checkpointed_transfer import TransferEnd, syncs_complete_files
 from windlass.receiving.disk_space import require_free_space
 from windlass.receiving.lease import keeper
-from windlass.receiving.transfer import TransferEnd, syncs_complete_files
 from windlass.storage.contract import State, Store, StoreError, SyncFailed
 from windlass.storage.registry import store
 
 Created = TypeVar("Created", bound="files.UploadSession | None")
-
-_NOT_DURABLE = "Its bytes could not be made durable."
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +119,7 @@ def leased_session(lease: files.Lease) -> files.UploadSession:
     """Return the session of a lease that had to be waited for. Blocks on the database. Raises UploadGone."""
     session = files.leased_upload(lease)
     if session is None:
-        raise UploadGone("This upload ended while it was waited for.")
+        raise UploadGone("This upload ended while this request waited for it.")
     return session
 
 
@@ -161,7 +159,7 @@ async def holding_lease(
     except SyncFailed:
         await fail_after_sync_error(session)
         raise
-    except BaseException:
+    except BaseException:  # also if the request is cancelled: the next one must not wait for the lease to expire
         await asyncio.shield(in_transaction(files.release_lease, lease, reserved()))
         raise
 
@@ -169,7 +167,7 @@ async def holding_lease(
 async def fail_after_sync_error(session: files.UploadSession) -> None:
     """End a session whose bytes could not be made durable: no later sync can prove that they are."""
     try:
-        await fail_session(session, _NOT_DURABLE)
+        await fail_session(session, "Its bytes could not be made durable.")
     except StoreError as error:  # the sweep deletes the object
         log.warning("object.left_behind", store=session.store, key=session.store_key, reason=str(error))
 

@@ -15,13 +15,14 @@ from windlass.executors import in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import FileTooLarge, ReceiveTimeout, Unavailable, UploadGone
 from windlass.kernel.ids import new_id
+from windlass.kernel.object_keys import object_key
 from windlass.receiving import completion
 from windlass.receiving import lease as leases
-from windlass.receiving.admission import check_size, object_key
+from windlass.receiving.admission import check_size
 from windlass.receiving.body import ByteSource, ClientGone, InitialBody, read_initial_body
+from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, syncs_complete_files
 from windlass.receiving.digest import RunningDigest
 from windlass.receiving.disk_space import require_free_space
-from windlass.receiving.transfer import LeasedUploadWriter, TransferEnd, syncs_complete_files
 from windlass.storage.contract import State
 from windlass.storage.registry import store
 

@@ -14,7 +14,7 @@ a client that gave up says nothing about the service.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -197,12 +197,6 @@ def breaker(name: str) -> Breaker:
         if name not in _breakers:
             _breakers[name] = Breaker(name, lambda: Policy(*conf.get().breaker(name)), monotonic, _notify)
         return _breakers[name]
-
-
-def all_breakers() -> Mapping[str, Breaker]:
-    """Return the breakers used so far, by name."""
-    with _lock:
-        return dict(sorted(_breakers.items()))
 
 
 def add_listener(listener: Callable[[Change], None]) -> None:

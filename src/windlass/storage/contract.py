@@ -14,6 +14,7 @@ and passes all of them to ``complete``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ from typing import Any, BinaryIO, Protocol, cast
 
 State = dict[str, Any]
 Buffer = bytes | bytearray | memoryview
+
+_KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 
 
 class StoreError(Exception):
@@ -58,6 +61,17 @@ class WriterBusy(StoreError):
 
 class SyncFailed(StoreError):
     """Bytes could not be made durable. They must not be acknowledged; a later sync that succeeds proves nothing."""
+
+
+def is_key(name: str) -> bool:
+    return _KEY.fullmatch(name) is not None and {".", ".."}.isdisjoint(name.split("/"))
+
+
+def check_key(key: str) -> str:
+    """Return the key. Raises StoreError for a name that can be no key."""
+    if not is_key(key):
+        raise StoreError(f"{key!r} is no key of this store")
+    return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +124,6 @@ class Writer(Protocol):
         Raises StoreFull, StoreUnavailable. After an error the bytes from ``offset`` on are undefined and may be written
         again.
         """
-        ...
 
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
         """Copy ``size`` bytes from ``start`` of the finished object ``source`` to ``offset``; return ``size``.
@@ -118,7 +131,6 @@ class Writer(Protocol):
         Raises ObjectMissing, StoreError if the source has fewer bytes, and the errors of ``write``. After an error the
         bytes from ``offset`` on are undefined.
         """
-        ...
 
     def truncate(self, size: int) -> bool:
         """Free what was written beyond ``size`` bytes. False: the store frees it only later. Raises StoreError."""
@@ -129,7 +141,6 @@ class Writer(Protocol):
 
         ``durable=False``: the bytes only have to survive the death of this process.
         """
-        ...
 
     def checkpoint(self, offset: int, *, max_lag: int = 0, durable: bool = True) -> tuple[State, int]:
         """``sync`` at ``offset``, the end of what was written; return the state and the offset to commit with it.
@@ -152,11 +163,9 @@ class Writer(Protocol):
         Equals ``sync`` and ``Store.complete``. Raises SyncFailed, StoreError if the size differs. ``close`` the writer
         afterwards.
         """
-        ...
 
     def close(self) -> None:
         """Release the object without making anything durable. Idempotent."""
-        ...
 
 
 class Store(Protocol):
@@ -172,7 +181,6 @@ class Store(Protocol):
         ``at_most``: the largest size that it can reach, if known. ``chunk_size``: shared writers will write it in
         chunks of this size; the last chunk may be smaller.
         """
-        ...
 
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
@@ -183,7 +191,6 @@ class Store(Protocol):
         ``region`` (offset, length): what a shared writer will write. A writer whose region overlaps that of an open one
         is refused, even if the process of the open one is stopped.
         """
-        ...
 
     def require_no_writer(self, key: str, state: State) -> None:
         """Raise WriterBusy if a writer has the object open; a store that does not ``lock`` does nothing."""
@@ -197,7 +204,6 @@ class Store(Protocol):
         ``chunks``: the states of the regions that shared writers wrote. Raises StoreError if there are fewer than
         ``size`` bytes, or bytes that the states do not describe.
         """
-        ...
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
         """Store a new object whose bytes are all in memory; return its state. After an error ``discard`` the key."""
@@ -212,7 +218,6 @@ class Store(Protocol):
     def discard(self, key: str, state: State) -> int:
         """Delete an unfinished object, or one that was completed and not recorded; return the bytes freed. Idempotent:
         0 for a missing object."""
-        ...
 
     def discardable_size(self, key: str, state: State) -> int:
         """Return the bytes that ``discard`` would free."""
@@ -230,29 +235,24 @@ class Store(Protocol):
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
         """Store a small derived object (a thumbnail) durably; replace what was there, or on an error keep it."""
-        ...
 
     def open(self, key: str) -> BinaryIO:
         """Open a finished object, readable and seekable. Local stores return a real file (``fileno`` works).
 
         Raises ObjectMissing.
         """
-        ...
 
     def info(self, key: str) -> ObjectInfo:
         """Raises ObjectMissing."""
-        ...
 
     def delete(self, key: str) -> int:
         """Delete a finished object; return the bytes freed. Idempotent."""
-        ...
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """List every object, finished or not, in no particular order.
 
         ``unless``: leave out finished objects for whose key it returns true, before anything else is asked about them.
         """
-        ...
 
     def local_path(self, key: str) -> Path | None:
         """Return the path of the object's file; None if objects are not plain files of this machine."""
@@ -263,7 +263,6 @@ class Store(Protocol):
 
         ``thorough``: prove everything that uploads need.
         """
-        ...
 
     def close(self) -> None:
         """Close connections; the process ends. Idempotent."""
@@ -281,7 +280,6 @@ class PresigningStore(Protocol):
 
         The store replies with the ``Content-Type``, ``Content-Disposition`` and ``Cache-Control`` of ``headers``.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,59 +325,47 @@ class DirectStore(Protocol):
 
     def cors_problems(self, origins: Sequence[str]) -> str:
         """Describe why pages of these origins cannot send to the store; empty if they can."""
-        ...
 
     def client_key(self, key: str, state: State) -> str:
         """Return the name under which clients send the object."""
-        ...
 
     def create_multipart(self, key: str) -> State:
         """Create an object that is sent in parts."""
-        ...
 
     def sign_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> SignedRequest:
         """Sign the request for part ``number`` (from 1), of exactly ``size`` bytes if given."""
-        ...
 
     def uploaded_parts(self, key: str, state: State) -> list[UploadedPart]:
         """List the parts that the store has, by number. Raises ObjectMissing if the upload was completed or aborted."""
-        ...
 
     def complete_multipart(self, key: str, state: State, parts: Sequence[UploadedPart]) -> int:
         """Make the object of exactly these parts, in order, unless that was done before; return its size.
 
         Raises ObjectMissing if the upload was aborted, SyncFailed if the store has other parts.
         """
-        ...
 
     def completed_size(self, key: str, state: State) -> int | None:
         """Return the size of the object if it was made of the upload with this state."""
-        ...
 
     def create_single(self, key: str) -> State:
         """Create an object that is sent in one request. Sends no request to the store."""
-        ...
 
     def sign_form(
         self, key: str, state: State, *, seconds: int, sizes: tuple[int, int], sha256: str | None = None
     ) -> SignedRequest:
         """Sign a form upload: of a size between the two of ``sizes``, with this SHA-256 (hex)."""
-        ...
 
     def sign_put(self, key: str, state: State, *, seconds: int, size: int, sha256: str | None = None) -> SignedRequest:
         """Sign a PUT: of exactly this size, with this SHA-256 (hex)."""
-        ...
 
     def uploaded_single(self, key: str, state: State) -> UploadedPart | None:
         """Return what was sent last, if anything."""
-        ...
 
     def complete_single(self, key: str, state: State, uploaded: UploadedPart) -> int | None:
         """Make the object of what was sent; return its size, or None if it was replaced or deleted meanwhile.
 
         Repeatable until ``clear``.
         """
-        ...
 
 
 def presigning_store(store: Store) -> PresigningStore | None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from windlass.kernel import object_keys
 from windlass.storage import posix
 from windlass.storage.contract import (
     Buffer,
@@ -31,13 +33,13 @@ from windlass.storage.contract import (
     SyncFailed,
     Writer,
     WriterBusy,
+    check_key,
+    is_key,
 )
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
 
-_KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
-_NAME = re.compile(r"[a-z0-9._-]+")
 _COPY_SIZE = 1024 * 1024
 _ATTEMPTS = 16
 #: In the state of an object whose directory entry has not been made durable yet.
@@ -95,10 +97,10 @@ class LocalStore(Store):
         except BlockingIOError:
             os.close(descriptor)
             raise WriterBusy(f"{key}: another writer has it open") from None
-        except BaseException:
+        except BaseException:  # whatever interrupts it: an open descriptor would keep the lock
             os.close(descriptor)
             raise
-        return LocalWriter(key, state, descriptor, self.sync_entry, self._open_source)
+        return LocalWriter(key, dict(state), descriptor, self.sync_entry, partial(self._open, flags=os.O_RDONLY))
 
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
@@ -106,11 +108,7 @@ class LocalStore(Store):
         descriptor = self._open(key, os.O_RDWR)
         try:
             with posix.store_errors(key):
-                there = os.fstat(descriptor).st_size
-                if there < size:
-                    raise StoreError(f"{key}: it has {there} bytes instead of {size}")
-                if there > size:
-                    os.ftruncate(descriptor, size)
+                _cut_at(size, descriptor, key)
             if durable:
                 posix.sync_data(descriptor)
         finally:
@@ -148,7 +146,7 @@ class LocalStore(Store):
                     _write_from(descriptor, source, size, key)
                     posix.sync_data(descriptor)
                     os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-                except BaseException:
+                except BaseException:  # also of the source, whatever it raises
                     with suppress(OSError):
                         os.unlink(temporary, dir_fd=parent)
                     raise
@@ -169,25 +167,32 @@ class LocalStore(Store):
     def delete(self, key: str) -> int:
         parents, name = _split(key)
         try:
-            with posix.store_errors(key):
-                return self._unlink(parents, name)
+            with posix.store_errors(key), posix.directory(self._root, parents) as parent:
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode):
+                    return 0
+                os.unlink(name, dir_fd=parent)
         except ObjectMissing:
             return 0
+        if parents:
+            with suppress(OSError), posix.directory(self._root, parents[:-1]) as above:
+                os.rmdir(parents[-1], dir_fd=above)  # refused while anything is in it
+        return status.st_size
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """Files whose names are not keys, such as ``lost+found`` or an operator's files, are left out."""
         top = prefix.rpartition("/")[0]
-        parents = _parts(top) if top else []
+        parents = check_key(top).split("/") if top else []
         try:
             with posix.store_errors(prefix), posix.directory(self._root, parents) as here:
-                for found in _walk(here, f"{top}/" if top else ""):
-                    if found.key.startswith(prefix) and not (unless and unless(found.key)):
-                        yield found
+                for info in _walk(here, f"{top}/" if top else ""):
+                    if info.key.startswith(prefix) and not (unless and unless(info.key)):
+                        yield info
         except ObjectMissing:
             return
 
     def check(self, *, thorough: bool = False) -> None:
-        key, probe = f".check-{secrets.token_hex(8)}", secrets.token_bytes(64)
+        key, probe = f"{object_keys.CHECKS}{secrets.token_hex(8)}", secrets.token_bytes(64)
         descriptor = self._create_file([], key, key)
         try:
             with posix.store_errors(key):
@@ -201,7 +206,7 @@ class LocalStore(Store):
             self.delete(key)
 
     def local_path(self, key: str) -> Path:
-        return Path(self._root, *_parts(key))
+        return Path(self._root, check_key(key))
 
     def sync_entry(self, key: str) -> None:
         """Make the object's directory entry durable; the directories above were made durable when they were created."""
@@ -224,53 +229,34 @@ class LocalStore(Store):
         with posix.store_errors(key), posix.directory(self._root, parents) as parent:
             return posix.open_regular(name, flags, parent)
 
-    def _open_source(self, key: str) -> int:
-        return self._open(key, os.O_RDONLY)
 
-    def _unlink(self, parents: Sequence[str], name: str) -> int:
-        with posix.directory(self._root, parents) as parent:
-            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode):
-                return 0
-            os.unlink(name, dir_fd=parent)
-        if parents:
-            with suppress(OSError), posix.directory(self._root, parents[:-1]) as above:
-                os.rmdir(parents[-1], dir_fd=above)  # refused while anything is in it
-        return found.st_size
-
-
+@dataclass(eq=False)
 class LocalWriter(Writer):
-    """See ``contract.Writer``. Once a sync has failed, every further write and sync fails too."""
+    """See ``contract.Writer``. Once a sync has failed, every further write and sync fails too.
 
-    def __init__(
-        self,
-        key: str,
-        state: State,
-        descriptor: int,
-        sync_entry: Callable[[str], None],
-        open_source: Callable[[str], int],
-    ) -> None:
-        """``descriptor`` is open and locked; the writer closes it. ``open_source`` opens another object for reading."""
-        self._key = key
-        self._sync_entry = sync_entry
-        self._open_source = open_source
-        self._state = dict(state)
-        self._descriptor = descriptor
-        self._sync_failed = False
-        self._closed = False
+    ``descriptor`` is open and locked; the writer closes it. ``open_source`` opens another object for reading.
+    """
+
+    key: str
+    state: State
+    descriptor: int
+    sync_entry: Callable[[str], None]
+    open_source: Callable[[str], int]
+    sync_failed: bool = False
+    closed: bool = False
 
     def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
         self._require_sound()
-        with posix.store_errors(self._key):
-            return posix.write_all(self._descriptor, offset, buffers)
+        with posix.store_errors(self.key):
+            return posix.write_all(self.descriptor, offset, buffers)
 
     def copy(self, offset: int, source: str, start: int, size: int) -> int:
         """The kernel copies, or shares the blocks if the file system can."""
         self._require_sound()
-        descriptor = self._open_source(source)
+        descriptor = self.open_source(source)
         try:
-            with posix.store_errors(self._key):
-                copied = posix.copy_range(descriptor, start, self._descriptor, offset, size)
+            with posix.store_errors(self.key):
+                copied = posix.copy_range(descriptor, start, self.descriptor, offset, size)
         finally:
             os.close(descriptor)
         if copied < size:
@@ -279,65 +265,63 @@ class LocalWriter(Writer):
 
     def truncate(self, size: int) -> bool:
         self._require_sound()
-        with posix.store_errors(self._key):
-            if os.fstat(self._descriptor).st_size > size:
-                os.ftruncate(self._descriptor, size)
+        with posix.store_errors(self.key):
+            if os.fstat(self.descriptor).st_size > size:
+                os.ftruncate(self.descriptor, size)
         return True
 
     def finish(self, size: int, *, durable: bool = True) -> State:
         self._require_sound()
-        with posix.store_errors(self._key):
-            found = os.fstat(self._descriptor)
-            if found.st_nlink == 0:
-                raise ObjectMissing(f"{self._key}: it was deleted while it was written")
-            if found.st_size < size:
-                raise StoreError(f"{self._key}: it has {found.st_size} bytes instead of {size}")
-            if found.st_size > size:
-                os.ftruncate(self._descriptor, size)
+        with posix.store_errors(self.key):
+            if os.fstat(self.descriptor).st_nlink == 0:
+                raise ObjectMissing(f"{self.key}: it was deleted while it was written")
+            _cut_at(size, self.descriptor, self.key)
         return self.sync(durable=durable)
 
     def sync(self, *, durable: bool = True) -> State:
         self._require_sound()
         if not durable:
-            return dict(self._state)
+            return dict(self.state)
         try:
-            posix.sync_data(self._descriptor)
-            if self._state.pop(ENTRY_UNSYNCED, False):
-                self._sync_entry(self._key)
+            posix.sync_data(self.descriptor)
+            if self.state.pop(ENTRY_UNSYNCED, False):
+                self.sync_entry(self.key)
         except StoreError as error:
-            self._sync_failed = True
+            self.sync_failed = True
             raise error if isinstance(error, SyncFailed) else SyncFailed(str(error)) from error
-        return dict(self._state)
+        return dict(self.state)
 
     def close(self) -> None:
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         with suppress(OSError):  # closing the descriptor unlocks in any case
-            posix.unlock_regions(self._descriptor)
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        os.close(self._descriptor)
+            posix.unlock_regions(self.descriptor)
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        os.close(self.descriptor)
 
     def _require_sound(self) -> None:
-        if self._sync_failed:
-            raise SyncFailed(f"{self._key}: an earlier sync failed, and what it lost is unknown")
-
-
-def _parts(key: str) -> list[str]:
-    parts = key.split("/")
-    if not _KEY.fullmatch(key) or not {".", ".."}.isdisjoint(parts):
-        raise StoreError(f"{key!r} is no key of this store")
-    return parts
+        if self.sync_failed:
+            raise SyncFailed(f"{self.key}: an earlier sync failed, and what it lost is unknown")
 
 
 def _split(key: str) -> tuple[list[str], str]:
     """Return the directories of a key, and the file name."""
-    *parents, name = _parts(key)
+    *parents, name = check_key(key).split("/")
     return parents, name
 
 
-def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+def _info(key: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _cut_at(size: int, descriptor: int, key: str) -> None:
+    """Drop the bytes beyond ``size``. Raises StoreError if there are fewer."""
+    actual = os.fstat(descriptor).st_size
+    if actual < size:
+        raise StoreError(f"{key}: it has {actual} bytes instead of {size}")
+    if actual > size:
+        os.ftruncate(descriptor, size)
 
 
 def _write_from(descriptor: int, source: BinaryIO, size: int, key: str) -> None:
@@ -354,7 +338,7 @@ def _walk(here: int, prefix: str) -> Iterator[ObjectInfo]:
         for entry in entries:
             key = prefix + entry.name
             with suppress(FileNotFoundError):  # deleted since the directory was read
-                if not _NAME.fullmatch(entry.name):
+                if not is_key(entry.name):
                     continue
                 if entry.is_file(follow_symlinks=False):
                     yield _info(key, entry.stat(follow_symlinks=False))

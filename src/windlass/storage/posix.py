@@ -28,16 +28,12 @@ def store_errors(key: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _store_error(error, key) from error
-
-
-def _store_error(error: OSError, key: str) -> StoreError:
-    reason = f"{key or 'the store'}: {error.strerror}"
-    if error.errno in _FULL:
-        return StoreFull(reason)
-    if error.errno == errno.EEXIST:
-        return StoreError(reason)
-    return ObjectMissing(reason) if error.errno in _MISSING else StoreUnavailable(reason)
+        reason = f"{key or 'the store'}: {error.strerror}"
+        if error.errno in _FULL:
+            raise StoreFull(reason) from error
+        if error.errno == errno.EEXIST:
+            raise StoreError(reason) from error
+        raise (ObjectMissing if error.errno in _MISSING else StoreUnavailable)(reason) from error
 
 
 @contextmanager

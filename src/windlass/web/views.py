@@ -18,11 +18,7 @@ from windlass.kernel import urls
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
     with_trash = [profile.name for profile in profiles().values() if profile.trash_hours]
-    context = {
-        "needs_token": conf.get().credentials_required,
-        "trashing": " ".join(with_trash),
-        "root": urls.path(""),
-    }
+    context = {"needs_token": conf.get().credentials_required, "trashing": " ".join(with_trash), "root": urls.path("")}
     response = render(request, "windlass/page.html", context)
     response["Content-Security-Policy"] = _content_security_policy(conf.get().media_url)
     return response

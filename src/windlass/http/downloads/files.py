@@ -13,12 +13,12 @@ from starlette.responses import Response
 from windlass.accounts.api import DOWNLOAD, OWNER, Access
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, FileStatus, Rendition, get_file, has_moved, load_file, require_intact
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.stored_object_response import StoredObject, stored_object_response
 from windlass.http.endpoints import ANY_BYTES, ByteEndpoints, Parameter, header, query
+from windlass.http.file_records import parse_file_id
 from windlass.kernel import charsets, filenames, urls
 from windlass.kernel.errors import Conflict, FileRefused, FileReleased, NotFound, NotReady
-from windlass.kernel.ids import parse_id
 from windlass.kernel.principals import CredentialKind, Principal
 from windlass.storage.contract import ObjectInfo, ObjectMissing
 from windlass.storage.registry import store
@@ -34,8 +34,7 @@ endpoints = ByteEndpoints("Files", OWNER)
 def _download(path: str, name: str, summary: str, *extra: Parameter, access: Access = OWNER) -> Callable[[F], F]:
     """Declare the decorated handler as GET and HEAD of bytes of a file."""
     return endpoints.endpoint(
-        "GET",
-        f"/files/{{file_id}}/{path}",
+        f"GET /files/{{file_id}}/{path}",
         access=access,
         name=f"read_{name}",
         head_name=f"check_{name}",
@@ -59,7 +58,7 @@ def _download(path: str, name: str, summary: str, *extra: Parameter, access: Acc
     access=DOWNLOAD,
 )
 async def download(request: Request) -> Response:
-    asset = await in_database(_find_file, _file_id(request), principal_of(request))
+    asset = await in_database(_find_file, parse_file_id(request.path_params["file_id"]), principal_of(request))
     return await send_file(request, asset)
 
 
@@ -79,10 +78,8 @@ async def rendition(request: Request) -> Response:
 
 
 async def send_file(request: Request, asset: FileAsset) -> Response:
-    """Answer with the bytes of a file that the caller may see; ``asset`` was loaded with its blob.
-
-    Raises as ``servable_blob`` and ``stored_object_response`` do.
-    """
+    """Answer with the bytes of a file that the caller may see; ``asset`` was loaded with its blob. Raises as
+    ``servable_blob`` and ``stored_object_response`` do."""
     blob = servable_blob(asset)
     etag = f'"{asset.checksum}"' if asset.checksum else None
     stored = StoredObject(
@@ -103,10 +100,8 @@ def _content_type(asset: FileAsset) -> str | None:
 
 
 def servable_blob(asset: FileAsset) -> Blob:
-    """The stored bytes, if they may be served.
-
-    Raises NotReady, Conflict, FileRefused, FileReleased, NotFound, ContentDamaged.
-    """
+    """The stored bytes, if they may be served. Raises NotReady, Conflict, FileRefused, FileReleased, NotFound,
+    ContentDamaged."""
     _refuse_unservable(asset)
     if not asset.gate_passed:
         raise _gate_problem(asset)
@@ -117,7 +112,9 @@ def servable_blob(asset: FileAsset) -> Blob:
 
 
 async def _send_rendition(request: Request, name: str) -> Response:
-    asset, rendition = await in_database(_find_rendition, _file_id(request), principal_of(request), name)
+    asset, rendition = await in_database(
+        _find_rendition, parse_file_id(request.path_params["file_id"]), principal_of(request), name
+    )
     _refuse_unservable(asset)
     if rendition is None or not asset.gate_passed:
         raise _rendition_problem(asset, name)
@@ -159,17 +156,14 @@ async def _respond(request: Request, asset: FileAsset, stored: StoredObject, row
     return await stored_object_response(request, replace(stored, store=row.store, key=row.key))
 
 
-def _file_id(request: Request) -> uuid.UUID:
-    file_id = parse_id(request.path_params["file_id"])
-    if file_id is None:
-        raise NotFound(f"There is no file {request.path_params['file_id']}.")
-    return file_id
-
-
 def _find_file(file_id: uuid.UUID, principal: Principal) -> FileAsset:
     """A signed URL names the file, whoever owns it; any other caller sees what is theirs."""
     if principal.credential is not CredentialKind.SIGNED_URL:
         return get_file(file_id, principal)
+    return _load(file_id)
+
+
+def _load(file_id: uuid.UUID) -> FileAsset:
     asset = load_file(file_id)
     if asset is None:
         raise NotFound(f"There is no file {file_id}.")
@@ -212,10 +206,7 @@ def _rendition_problem(asset: FileAsset, name: str) -> NotReady | NotFound:
 
 def _explain_absence(file_id: uuid.UUID) -> None:
     """An object is missing: raise if the file was released or deleted since its row was read."""
-    asset = load_file(file_id)
-    if asset is None:
-        raise NotFound(f"There is no file {file_id}.")
-    _refuse_unservable(asset)
+    _refuse_unservable(_load(file_id))
 
 
 def _rendition_filename(asset: FileAsset, rendition: Rendition) -> str:

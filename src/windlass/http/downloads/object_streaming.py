@@ -69,10 +69,8 @@ class ObjectReader:
         return self._left == 0
 
     def next_block(self, size: int) -> bytes:
-        """``size`` bytes, fewer only at the end; the last block closes the object.
-
-        Raises StoreError, also where the object ends too early.
-        """
+        """``size`` bytes, fewer only at the end; the last block closes the object. Raises StoreError, also where the
+        object ends too early."""
         with self._busy:
             size = min(size, self._left)
             try:

@@ -16,12 +16,7 @@ from starlette.responses import Response
 
 from windlass import conf
 from windlass.executors import in_thread
-from windlass.http.downloads.conditional_requests import (
-    check_preconditions,
-    http_date,
-    if_range_holds,
-    is_not_modified,
-)
+from windlass.http.downloads.conditional_requests import check_preconditions, http_date, if_range_holds, is_not_modified
 from windlass.http.downloads.object_streaming import ObjectReader, ObjectResponse
 from windlass.kernel.byte_ranges import ByteRange, UnsatisfiableRange, parse_range
 from windlass.kernel.errors import RangeNotSatisfiable

@@ -21,7 +21,7 @@ from windlass.database.connection import connection
 from windlass.executors import in_database, in_thread
 from windlass.files.api import Blob, FileAsset, open_blob, visible_files
 from windlass.http import json_bodies, request_head
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.conditional_requests import check_preconditions
 from windlass.http.downloads.files import servable_blob
 from windlass.http.downloads.object_streaming import SMALLEST_BLOCK, ObjectResponse
@@ -104,7 +104,7 @@ _FILES_IN_QUERY = (
 _BODY: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": 1000},
+        "ids": {"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MAX_FILES},
         "reference": {"type": "string"},
         "filename": {"type": "string"},
     },
@@ -115,16 +115,14 @@ endpoints = ByteEndpoints("Files", OWNER)
 
 
 @endpoints.endpoint(
-    "POST",
-    "/files/zip",
+    "POST /files/zip",
     name="zip_many_files",
     summary="Several files as one ZIP, where their ids are too long for a URL",
     body=_BODY,
     replies=_ARCHIVE,
 )
 @endpoints.endpoint(
-    "GET",
-    "/files/zip",
+    "GET /files/zip",
     name="zip_files",
     head_name="check_zip_of_files",
     summary="Several files as one ZIP",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -15,21 +15,24 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
+from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
 from windlass.database.outage import is_outage, log_outage
 from windlass.executors import in_database
 from windlass.files.api import get_file, get_upload
-from windlass.http.authentication import principal_of, until_revoked
+from windlass.http.callers import PRINCIPAL, principal_of
 from windlass.http.endpoints import ByteEndpoints, Content, header, query
-from windlass.http.live.journal_follower import Subscriber, follower
+from windlass.http.live.journal_follower import Subscriber, follower, setter
 from windlass.http.live.progress import Topic
-from windlass.kernel.errors import NotFound
+from windlass.kernel.errors import NotFound, Problem
 from windlass.kernel.ids import parse_id
 
 RETRY_MILLISECONDS = 2000
 HEARTBEAT_SECONDS = 15.0
 #: Seconds that a revoked stream waits for its client to take the end of the reply.
 CLOSE_SECONDS = 1.0
+#: Seconds between two checks of the credential of a stream. A revocation in this process is noticed at once.
+RECHECK_SECONDS = 5.0
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -43,8 +46,7 @@ endpoints = ByteEndpoints("Live", OWNER)
 def _stream(path: str, name: str, summary: str) -> Callable[[Any], Any]:
     """Declare the decorated handler as a stream of events."""
     return endpoints.endpoint(
-        "GET",
-        path,
+        f"GET {path}",
         name=name,
         summary=summary,
         parameters=(
@@ -127,7 +129,39 @@ def _respond(request: Request, topic: Topic, *, since: int | None) -> Response:
         return Response(headers=_HEADERS)
     last = _last_event_id(request)
     frames = _frames(topic, since if last is None else last)
-    return EventStream(frames, partial(until_revoked, request.scope, OWNER))
+    return EventStream(frames, partial(_until_revoked, request.scope))
+
+
+async def _until_revoked(scope: MutableMapping[str, Any]) -> None:
+    """Return once the credential that ``admit`` proved no longer proves this caller.
+
+    That is: it expired or was revoked, its user was deactivated or has other rights, or its session ended.
+    """
+    if accounts.needs_no_database(scope, OWNER):
+        await asyncio.Event().wait()
+    revocation = asyncio.Event()
+    stop_listening = accounts.listen_for_revocations(setter(revocation))
+    try:
+        while await in_database(_is_good, scope):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RECHECK_SECONDS):
+                    await revocation.wait()
+            revocation.clear()
+    finally:
+        stop_listening()
+
+
+def _is_good(scope: MutableMapping[str, Any]) -> bool:
+    """Whether the credential still proves the caller. While the database is away, it counts as good."""
+    try:
+        return bool(accounts.authenticate_scope(scope, OWNER) == scope[PRINCIPAL])
+    except Problem:
+        return False
+    except DatabaseError as error:
+        if not is_outage(error):
+            raise
+        log_outage(error)
+        return True
 
 
 async def _frames(topic: Topic, since: int | None) -> AsyncGenerator[str, None]:

@@ -154,7 +154,9 @@ class Follower:
         finally:
             self.subscribers.discard(subscriber)
             if not self.subscribers:
-                self._stop()
+                if self._task is not None:
+                    self._task.cancel()
+                self._reset()
 
     def close(self) -> None:
         """End every stream of this loop. A new stream ends at once, and its client reconnects elsewhere."""
@@ -162,14 +164,9 @@ class Follower:
         for subscriber in self.subscribers:
             subscriber.wake.set()
 
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        self._reset()
-
     async def _run(self) -> None:
         notified, ready = self._notified, self._ready
-        stop_listening = events.add_listener(_setter(notified))
+        stop_listening = events.add_listener(setter(notified))
         try:
             while True:
                 try:
@@ -216,7 +213,7 @@ async def _wait_for(notified: asyncio.Event, seconds: float) -> None:
     notified.clear()
 
 
-def _setter(notified: asyncio.Event) -> Callable[[], None]:
+def setter(notified: asyncio.Event) -> Callable[[], None]:
     """A function that sets ``notified`` from any thread."""
     loop = asyncio.get_running_loop()
 

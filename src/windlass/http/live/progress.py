@@ -28,10 +28,6 @@ class Topic:
     file_id: uuid.UUID | None = None
     upload_id: uuid.UUID | None = None
 
-    @property
-    def is_owner_wide(self) -> bool:
-        return self.file_id is None and self.upload_id is None
-
     def matches(self, news: Event | Progress) -> bool:
         return (
             (self.owner is None or news.owner == self.owner)
@@ -56,6 +52,9 @@ class Progress:
         subject = self.file_id or self.upload_id
         assert subject is not None
         return subject
+
+    def is_ahead_of(self, mark: int, message: str) -> bool:
+        return self.mark > mark or (self.mark == mark and self.message not in ("", message))
 
     def document(self) -> dict[str, Any]:
         return {
@@ -83,14 +82,10 @@ class SentProgress:
         """Those that are ahead of what was sent, or equal with a new message. What is not in ``current`` is
         forgotten."""
         before = self.marks
-        new = [each for each in current if _is_new(each, *before.get(each.subject_id, (-1, "")))]
+        new = [each for each in current if each.is_ahead_of(*before.get(each.subject_id, (-1, "")))]
         self.marks = {each.subject_id: before[each.subject_id] for each in current if each.subject_id in before}
         self.marks |= {each.subject_id: (each.mark, each.message) for each in new}
         return new
-
-
-def _is_new(each: Progress, mark: int, message: str) -> bool:
-    return each.mark > mark or (each.mark == mark and each.message not in ("", message))
 
 
 def progress_under_way(topics: Sequence[Topic]) -> list[Progress]:
@@ -121,7 +116,7 @@ def _of_uploads(topics: Sequence[Topic]) -> Iterator[Progress]:
 
 def _condition(topics: Sequence[Topic], ids: set[uuid.UUID]) -> Q | None:
     """The condition for what these topics follow; None where they follow none of this kind."""
-    owners = {topic.owner for topic in topics if topic.is_owner_wide}
+    owners = {topic.owner for topic in topics if not (topic.file_id or topic.upload_id)}
     if None in owners:
         return Q()
     if not owners and not ids:

@@ -6,7 +6,6 @@ import base64
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -18,7 +17,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from windlass.files.api import FileAsset, FileStatus, trashed_files, visible_files
 from windlass.http.file_records import with_parts
-from windlass.http.schemas import within
+from windlass.http.json_models import within
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.kernel.ids import parse_id
@@ -56,23 +55,16 @@ class FileQuery(Schema):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """``next_query`` is the query of the next page, None on the last."""
-
-    files: Sequence[FileAsset]
-    next_query: str | None
-
-
-def list_page(query: FileQuery, principal: Principal) -> Page:
-    """One page, by four queries whatever its length. Raises InvalidField for an ill-formed cursor."""
+def list_page(query: FileQuery, principal: Principal) -> tuple[Sequence[FileAsset], str | None]:
+    """The files of one page, by four queries whatever its length, and the query of the next page, None on the last.
+    Raises InvalidField for an ill-formed cursor."""
     selected = _filtered((trashed_files if query.trashed else visible_files)(principal), query)
     if query.cursor:
         selected = _after(selected, *_decode(query.cursor))
     ordered = selected.order_by("-created_at", "-id")
     ids, more = _ids_of_page(ordered, query.limit)
-    assets_of_page = list(with_parts(ordered.filter(id__in=ids)))
-    return Page(assets_of_page, _next_query(query, assets_of_page[-1]) if more and assets_of_page else None)
+    assets = list(with_parts(ordered.filter(id__in=ids)))
+    return assets, _next_query(query, assets[-1]) if more and assets else None
 
 
 def _ids_of_page(ordered: QuerySet[FileAsset], limit: int) -> tuple[list[uuid.UUID], bool]:

@@ -15,22 +15,22 @@ from windlass import conf
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
 from windlass.files.api import FileAsset, FileStatus, get_file, get_file_or_trashed, load_file, require_intact
+from windlass.http.callers import OWNER, caller
 from windlass.http.file_records import (
     FileRecord,
     FileStatusOut,
     TrashedRecord,
     file_record,
     file_status,
+    parse_file_id,
     trashed_record,
 )
-from windlass.http.rest.authentication import OWNER, caller
+from windlass.http.json_models import ReplyModel, within
 from windlass.http.rest.file_list import FileQuery, list_page
 from windlass.http.rest.problems import request_id
-from windlass.http.schemas import ReplyModel, within
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
-from windlass.kernel.errors import FileRefused, FileReleased, NotFound
-from windlass.kernel.ids import parse_id
+from windlass.kernel.errors import FileRefused, FileReleased
 from windlass.kernel.principals import Principal
 from windlass.processing import api as processing
 
@@ -51,9 +51,7 @@ class FileList(ReplyModel):
 class SignedUrlIn(Schema):
     expires_in: (
         Annotated[
-            int,
-            Field(ge=1, le=MAX_SIGNED_URL_SECONDS),
-            within(1, MAX_SIGNED_URL_SECONDS, "seconds, which is a week"),
+            int, Field(ge=1, le=MAX_SIGNED_URL_SECONDS), within(1, MAX_SIGNED_URL_SECONDS, "seconds, which is a week")
         ]
         | None
     ) = Field(None, description="Seconds. SIGNED_URL_SECONDS where it is not given.")
@@ -70,11 +68,11 @@ class Deletion(Schema):
 
 @router.get("/files", auth=OWNER, response=FileList, summary="List the caller's files, newest first")
 async def list_files(request: HttpRequest, query: Query[FileQuery]) -> HttpResponse:
-    page = await in_database(list_page, query, caller(request))
+    assets, next_query = await in_database(list_page, query, caller(request))
     return JsonResponse(
         {
-            "results": [(trashed_record if query.trashed else file_record)(asset) for asset in page.files],
-            "next": urls.path(f"/files/?{page.next_query}") if page.next_query else None,
+            "results": [(trashed_record if query.trashed else file_record)(asset) for asset in assets],
+            "next": urls.path(f"/files/?{next_query}") if next_query else None,
         }
     )
 
@@ -113,7 +111,8 @@ async def sign_file(request: HttpRequest, file_id: str, asked: SignedUrlIn | Non
     summary="Process the file from the start once more",
 )
 async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
-    return JsonResponse(await on_file(request, file_id, _reprocessed, request_id(request)), status=202)
+    status = await on_file(request, file_id, _changed, processing.reprocess, file_status, request_id(request))
+    return JsonResponse(status, status=202)
 
 
 @router.post(
@@ -123,7 +122,7 @@ async def reprocess_file(request: HttpRequest, file_id: str) -> HttpResponse:
     summary="Delete the bytes and renditions, keep the record",
 )
 async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
-    return JsonResponse(await on_file(request, file_id, _released))
+    return JsonResponse(await on_file(request, file_id, _changed, processing.release, file_record))
 
 
 @router.delete(
@@ -134,7 +133,7 @@ async def release_file(request: HttpRequest, file_id: str) -> HttpResponse:
 )
 async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]) -> HttpResponse:
     if query.permanent:
-        await in_database(_with_file, file_id, caller(request), processing.delete, find=get_file_or_trashed)
+        await on_file(request, file_id, processing.delete, find=get_file_or_trashed)
     else:
         await on_file(request, file_id, processing.delete_or_trash)
     return HttpResponse(status=204)
@@ -142,29 +141,20 @@ async def delete_file(request: HttpRequest, file_id: str, query: Query[Deletion]
 
 @router.post("/files/{file_id}/restore", auth=OWNER, response=FileRecord, summary="Take the file out of the trash")
 async def restore_file(request: HttpRequest, file_id: str) -> HttpResponse:
-    return JsonResponse(await in_database(_with_file, file_id, caller(request), _restored, find=get_file_or_trashed))
+    find = get_file_or_trashed
+    return JsonResponse(await on_file(request, file_id, _changed, processing.restore, file_record, find=find))
 
 
-async def on_file(request: HttpRequest, file_id: str, work: Callable[..., T], *arguments: Any) -> T:
-    """Call ``work`` with the caller's file on a database thread. Raises NotFound, for an ill-formed id too."""
-    return await in_database(_with_file, file_id, caller(request), work, *arguments)
-
-
-def _with_file(
+async def on_file(
+    request: HttpRequest,
     file_id: str,
-    principal: Principal,
     work: Callable[..., T],
     *arguments: Any,
     find: Callable[[uuid.UUID, Principal], FileAsset] = get_file,
 ) -> T:
-    return work(find(_parse_id(file_id), principal), *arguments)
-
-
-def _parse_id(text: str) -> uuid.UUID:
-    file_id = parse_id(text)
-    if file_id is None:
-        raise NotFound(f"There is no file {text}.")
-    return file_id
+    """Call ``work`` with the caller's file on a database thread. Raises NotFound, for an ill-formed id too."""
+    principal, parsed_id = caller(request), parse_file_id(file_id)
+    return await in_database(lambda: work(find(parsed_id, principal), *arguments))
 
 
 def _downloadable(asset: FileAsset) -> str:
@@ -178,16 +168,9 @@ def _downloadable(asset: FileAsset) -> str:
     return f"/files/{asset.id}/download/"
 
 
-def _reprocessed(asset: FileAsset, by_request: str) -> dict[str, Any]:
-    processing.reprocess(asset, by_request)
-    return file_status(load_file(asset.id) or asset)
-
-
-def _restored(asset: FileAsset) -> dict[str, Any]:
-    processing.restore(asset)
-    return file_record(load_file(asset.id) or asset)
-
-
-def _released(asset: FileAsset) -> dict[str, Any]:
-    processing.release(asset)
-    return file_record(load_file(asset.id) or asset)
+def _changed(
+    asset: FileAsset, change: Callable[..., Any], render: Callable[[FileAsset], dict[str, Any]], *arguments: Any
+) -> dict[str, Any]:
+    """Change the file, and render it as it is then."""
+    change(asset, *arguments)
+    return render(load_file(asset.id) or asset)

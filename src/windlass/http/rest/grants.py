@@ -13,8 +13,8 @@ from pydantic import Field, StringConstraints, field_validator
 from windlass.accounts import api as accounts
 from windlass.executors import in_transaction
 from windlass.files.api import profile
-from windlass.http.rest.authentication import OWNER, caller
-from windlass.http.schemas import ReplyModel, within
+from windlass.http.callers import OWNER, caller
+from windlass.http.json_models import ReplyModel, within
 from windlass.kernel import urls
 from windlass.kernel.clock import rfc3339
 from windlass.protocols.json_fields import LARGEST

@@ -18,10 +18,10 @@ from windlass.files.api import (
     profile,
     visible_files,
 )
+from windlass.http.callers import OWNER, STAFF, caller
+from windlass.http.json_models import ReplyModel
 from windlass.http.media_records import MediaOut, media_out, rules_of
-from windlass.http.rest.authentication import OWNER, STAFF, caller
 from windlass.http.rest.files import on_file
-from windlass.http.schemas import ReplyModel
 from windlass.http.uploads.media_api import MAX_IMAGES
 from windlass.kernel.errors import NotFound
 from windlass.kernel.principals import Principal

@@ -1,22 +1,58 @@
-"""One OpenAPI document of both planes: Ninja's operations and the byte endpoints, which Ninja does not serve."""
+"""The Ninja API of the record plane, and the OpenAPI document of both planes: Ninja's operations and the byte
+endpoints, which Ninja does not serve."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from ninja.openapi.schema import REF_TEMPLATE
+from django.http import HttpRequest
+from ninja import NinjaAPI
+from ninja.openapi.schema import REF_TEMPLATE, OpenAPISchema
+from ninja.parser import Parser
 from ninja.schema import NinjaGenerateJsonSchema
 from pydantic import BaseModel, TypeAdapter
 
+import windlass
 from windlass.http.byte_plane import BYTE_ENDPOINTS
 from windlass.http.endpoints import ByteEndpoint, Content, Parameter, Shape
-from windlass.http.rest.path_templates import without_names
-from windlass.http.schemas import ProblemDocument
+from windlass.http.json_models import ProblemDocument
+from windlass.http.rest import files, grants, media, problems, profiles, quota
+from windlass.protocols import json_fields
 
 Definitions = dict[str, Any]
 
+_DESCRIPTION = """Takes files of any size, checks what they really are, processes them and hands them out.
 
-def add_byte_endpoints(document: dict[str, Any], prefix: str = "") -> None:
+Trailing slashes are optional everywhere. Refusals are RFC 9457 problem documents."""
+
+
+class JsonParser(Parser):
+    """Reads a body as a JSON object of bounded depth, as the byte plane does.
+
+    Ninja wraps what it raises in an HttpError, which ``problems.problem_of`` unwraps.
+    """
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return json_fields.read(request.body)
+
+
+class RecordApi(NinjaAPI):
+    """Ninja's API with problem documents for all errors, and an OpenAPI document that has the byte plane too."""
+
+    def set_default_exception_handlers(self) -> None:
+        self.add_exception_handler(Exception, problems.error_response)
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
+        document = super().get_openapi_schema(path_prefix=prefix, path_params=path_params)
+        _add_byte_endpoints(document, prefix.rstrip("/"))
+        return document
+
+
+def _add_byte_endpoints(document: dict[str, Any], prefix: str = "") -> None:
     """Add the byte endpoints and their models to Ninja's document, and to every operation its reply to a refusal."""
     paths, definitions = document["paths"], document["components"]["schemas"]
     by_template = {without_names(path): path for path in paths}
@@ -35,6 +71,11 @@ def add_byte_endpoints(document: dict[str, Any], prefix: str = "") -> None:
         for operation in operations.values():
             refusal = {"description": "A problem: its `type` says which", "content": problem}
             operation["responses"].setdefault("default", refusal)
+
+
+def without_names(template: str) -> str:
+    """``/files/{}/download`` of ``/files/{file_id}/download``."""
+    return re.sub(r"{[^}]*}", "{}", template)
 
 
 def _operation(declared: ByteEndpoint, path: str, definitions: Definitions) -> dict[str, Any]:
@@ -94,3 +135,24 @@ def _schema(shape: Shape, definitions: Definitions) -> dict[str, Any]:
         definitions[shape.__name__] = schema
         return {"$ref": REF_TEMPLATE.format(model=shape.__name__)}
     return schema
+
+
+def _build() -> RecordApi:
+    api = RecordApi(
+        title="Windlass",
+        version=windlass.__version__,
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        urls_namespace="windlass",
+        parser=JsonParser(),
+    )
+    api.add_router("", profiles.router)
+    api.add_router("", files.router)
+    api.add_router("", grants.router)
+    api.add_router("/api/v1/media", media.router)
+    api.add_router("/api/v1", quota.router)
+    return api
+
+
+api = _build()

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from windlass import conf
 from windlass.files.api import Profile, profiles
-from windlass.http.rest.authentication import OWNER
-from windlass.http.schemas import ReplyModel
+from windlass.http.callers import OWNER
+from windlass.http.json_models import ReplyModel
 from windlass.kernel.errors import NotFound, all_problems
 from windlass.processing import api as processing
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from windlass.executors import in_database
 from windlass.files.api import quota_usage
-from windlass.http.rest.authentication import OWNER, caller
-from windlass.http.schemas import ReplyModel
+from windlass.http.callers import OWNER, caller
+from windlass.http.json_models import ReplyModel
 from windlass.kernel.errors import Forbidden
 
 router = Router(tags=["Files"])

@@ -4,7 +4,7 @@ refuse with problem documents."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,15 +21,17 @@ from windlass.accounts.api import PUBLIC, Access
 from windlass.database.outage import is_outage
 from windlass.http import query_parameters
 from windlass.http.byte_plane import BYTE_ENDPOINTS
+from windlass.http.callers import Credential, admit_call
 from windlass.http.rest import problems
-from windlass.http.rest.api import api
-from windlass.http.rest.authentication import Credential, admit
-from windlass.http.rest.path_templates import matching
+from windlass.http.rest.openapi import api
 from windlass.kernel.errors import MethodNotAllowed, NoBytePlane, NotFound, Problem
 from windlass.kernel.stored_text import is_storable
 
 #: Windlass's paths, which a catch-all of another project must not answer.
 _OWN_PATHS = r"^(?:files|uploads|events|profiles|s3|livez|readyz|healthz|api/v1/upload|api/v1/media)(?:/.*)?$"
+
+
+ErrorHandler = Callable[[HttpRequest, Exception], HttpResponse]
 
 
 def patterns() -> list[URLPattern | URLResolver]:
@@ -56,23 +58,17 @@ def refuse(request: HttpRequest, exception: Exception | None = None) -> HttpResp
     return problems.response(_refusal(request), request)
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """``handler404`` of the standalone server."""
-    return defaults.page_not_found(request, exception) if _is_page(request) else refuse(request)
+def _error_handler(of_page: ErrorHandler, of_call: ErrorHandler) -> ErrorHandler:
+    def handle(request: HttpRequest, exception: Exception) -> HttpResponse:
+        return (of_page if _is_page(request) else of_call)(request, exception)
+
+    return handle
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return (
-        defaults.bad_request(request, exception) if _is_page(request) else problems.error_response(request, exception)
-    )
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return (
-        defaults.permission_denied(request, exception)
-        if _is_page(request)
-        else problems.error_response(request, exception)
-    )
+# ``handler400``, ``handler403`` and ``handler404`` of the standalone server
+bad_request = _error_handler(defaults.bad_request, problems.error_response)
+permission_denied = _error_handler(defaults.permission_denied, problems.error_response)
+not_found = _error_handler(defaults.page_not_found, refuse)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -92,8 +88,37 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def allowed_methods(route_path: str) -> frozenset[str]:
     """The methods of a path on both planes, for ``Allow``; none where there is no such path."""
     known = _methods()
-    methods = {method for template in matching(known, route_path.rstrip("/")) for method in known[template]}
+    methods = {method for template in _matching(known, route_path.rstrip("/")) for method in known[template]}
     return frozenset(methods | {"OPTIONS"}) if methods else frozenset()
+
+
+#: Parameters that accept any text. All others are ids or numbers, which no fixed segment of a path is.
+_ANY_TEXT = frozenset({"{name}", "{slug}", "{post_id}"})
+
+
+def _matching(templates: Iterable[str], path: str) -> set[str]:
+    """The templates that describe ``path``.
+
+    ``/files/{file_id}`` does not describe ``/files/zip``, because another template has that segment; ``/files/{name}``
+    does.
+    """
+    fitting = {template for template in templates if _matches(template, path)}
+    return {one for one in fitting if not any(_is_more_specific(other, one) for other in fitting)}
+
+
+def _matches(template: str, path: str) -> bool:
+    parts, given = template.split("/"), path.split("/")
+    return len(parts) == len(given) and all(
+        bool(text) if part.startswith("{") else part == text for part, text in zip(parts, given, strict=True)
+    )
+
+
+def _is_more_specific(other: str, template: str) -> bool:
+    """Whether ``other`` has a fixed segment where ``template`` has an id."""
+    pairs = zip(other.split("/"), template.split("/"), strict=True)
+    return any(
+        not mine.startswith("{") and theirs.startswith("{") and theirs not in _ANY_TEXT for mine, theirs in pairs
+    )
 
 
 def _is_page(request: HttpRequest) -> bool:
@@ -176,7 +201,7 @@ def _view(view: Callable[..., Any], operations: Mapping[str, Operation]) -> Call
             if not is_storable(request.path):
                 raise NotFound("There is nothing at an address that contains a NUL character.")
             if effective in accesses:
-                await admit(request, accesses[effective], named)
+                await admit_call(request, accesses[effective], named)
                 endpoint = f"{effective} {request.path}"
                 query_parameters.check_names(request.META.get("QUERY_STRING", ""), names[effective], endpoint)
         except Exception as error:  # noqa: BLE001  the boundary of a request

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 from urllib.parse import unquote
 
 from windlass.kernel.errors import (
@@ -126,10 +125,8 @@ class RequestFraming:
         return pending
 
     def feed(self, data: bytes) -> Iterator[Event]:
-        """The events of ``data``, at most to the end of one request; the pieces of a body are never empty.
-
-        Raises a Problem for what breaks the rules or the limits; the connection must then be closed.
-        """
+        """The events of ``data``, at most to the end of one request; the pieces of a body are never empty. Raises a
+        Problem for what breaks the rules or the limits; the connection must then be closed."""
         if self.has_pending:
             data, at = (self._data[self._at :] + data, 0) if data else (self._data, self._at)
         else:
@@ -220,7 +217,8 @@ class _Head:
             _must_begin_with_method(data[at])
         line, at = self._lines.feed(data, at)
         if self._request_line is None:
-            self._check_request_line(self._lines.partial if line is None else len(line))
+            if (self._lines.partial if line is None else len(line)) > self._limits.request_line:
+                raise RequestLineTooLong(self._limits.request_line)
         else:
             _check_lines(self._limits, self._lines, line, len(self._headers))
         if line is None:
@@ -236,10 +234,6 @@ class _Head:
             if self._empty_lines > MAX_EMPTY_LINES:
                 raise BadRequest("There are too many empty lines before the request.")
         return None, at
-
-    def _check_request_line(self, size: int) -> None:
-        if size > self._limits.request_line:
-            raise RequestLineTooLong(self._limits.request_line)
 
 
 class _Counted:
@@ -424,10 +418,6 @@ def _must_be_chunked(codings: Sequence[bytes]) -> None:
     known = {b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"br", b"zstd"}
     if every[-1] == b"chunked" and all(coding in known for coding in every[:-1]):
         raise TransferCodingNotSupported("The only accepted transfer coding is chunked.")
-    _refuse_coding()
-
-
-def _refuse_coding() -> NoReturn:
     raise BadRequest("Transfer-Encoding is something else than chunked.")
 
 

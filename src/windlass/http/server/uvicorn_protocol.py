@@ -233,12 +233,10 @@ class ReceivingProtocol(HttpToolsProtocol):
         """Answer instead of the application and close."""
         process_counters.requests_refused[str(problem.status)] += 1
         log.info("request.refused", status=problem.status, reason=problem.slug)
+        reply_has_started = self._is_busy and self.cycle.response_started
         if self._is_busy:
-            started = self.cycle.response_started
             self.cycle.disconnect()
-            if not started:
-                self._reply.write(self._problem_reply(problem))
-        else:
+        if not reply_has_started:
             self._reply.write(self._problem_reply(problem))
         self._linger()
 
@@ -288,10 +286,8 @@ class ReceivingProtocol(HttpToolsProtocol):
         return acquired
 
     def _acquire_forwarded(self) -> None:
-        """Count the request of a client behind a trusted proxy, whose connections are the proxy's.
-
-        Raises TooManyConnections.
-        """
+        """Count the request of a client behind a trusted proxy, whose connections are the proxy's. Raises
+        TooManyConnections."""
         scope = cast(Scope, self.scope)
         seen = forwarded(scope)
         client = seen.get("client")
@@ -329,14 +325,12 @@ class ReceivingProtocol(HttpToolsProtocol):
             self._refuse(
                 ReceiveTimeout(f"The head of the request did not come within {self._settings.head_timeout:g} seconds.")
             )
-        elif self._framing.is_between_requests and now - self._idle_since > self._idle_limit:
+        elif self._framing.is_between_requests and now - self._idle_since > (
+            self._settings.keep_alive_timeout if self._has_answered else self._settings.head_timeout
+        ):
             process_counters.connections_ended["head-timeout"] += not self._has_answered
             self._is_closed = True
             self.transport.close()
-
-    @property
-    def _idle_limit(self) -> float:
-        return self._settings.keep_alive_timeout if self._has_answered else self._settings.head_timeout
 
     def _new_body_rate(self) -> MinimumRate:
         return MinimumRate(self._settings.receive_timeout + AFTER_THE_ENDPOINT, self._settings.min_receive_rate)

@@ -60,10 +60,8 @@ def unacknowledged_bytes(transport: asyncio.Transport) -> int:
 
 
 async def send(transport: asyncio.Transport, message: Message, progress: Progress) -> None:
-    """Send what the message names, after everything that was written before.
-
-    Raises EOFError where the file is shorter, OSError where the client has disconnected.
-    """
+    """Send what the message names, after everything that was written before. Raises EOFError where the file is shorter,
+    OSError where the client has disconnected."""
     await _flushed(transport)
     if transport.is_closing():
         raise ConnectionResetError("the client is gone")

@@ -6,9 +6,9 @@ two.
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from ninja import Schema
@@ -20,17 +20,15 @@ from windlass.accounts.api import OWNER
 from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import json_bodies
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.endpoints import BINARY, Content, header
 from windlass.http.file_records import new_file_record
-from windlass.http.schemas import ReplyModel
-from windlass.http.upload_status import UploadProgress, UploadStatusOut, upload_status
+from windlass.http.json_models import ReplyModel
+from windlass.http.upload_status import UploadProgress, UploadStatusOut, file_of, upload_status
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
-from windlass.kernel.errors import UploadGone
-from windlass.kernel.principals import Principal
 from windlass.protocols import chunks as protocol
 from windlass.protocols.dialects import Dialect
-from windlass.protocols.intents import Reply
+from windlass.protocols.intents import CreateInChunks, Reply
 from windlass.protocols.json_fields import parse_upload_id
 from windlass.receiving import chunk_completion, chunked
 from windlass.receiving.body import BytesInMemory
@@ -101,24 +99,29 @@ ASSEMBLING = ("The digest of the whole is still being worked out", ChunkUploadAs
 
 
 @endpoints.upload(
-    "POST",
-    "/api/v1/upload/init",
+    "POST /api/v1/upload/init",
     name="begin_chunks",
     summary="Begin an upload in numbered chunks",
     body=ChunkUploadIn,
     replies={201: ("What to send", ChunkUploadOut)},
 )
 async def create(upload: UploadRequest) -> Reply:
+    return protocol.created(*await create_in_chunks(upload, protocol.parse_init, Dialect.CHUNKS))
+
+
+async def create_in_chunks(
+    upload: UploadRequest, parse: Callable[[bytes], CreateInChunks], dialect: Dialect
+) -> tuple[UUID, int, int, datetime]:
+    """Create an upload in numbered chunks; return its id, the size and number of its chunks, and when it expires."""
     principal = upload.principal
-    intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_init)
-    session = await chunked.create(intent, principal, dialect=Dialect.CHUNKS)
+    intent = await json_bodies.parse_body(upload.head, upload.body, parse)
+    session = await chunked.create(intent, principal, dialect=dialect)
     layout = files.chunk_layout(session)
-    return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
+    return session.id, layout.chunk_size, layout.total, session.expires_at
 
 
 @endpoints.upload(
-    "POST",
-    "/api/v1/upload/chunk",
+    "POST /api/v1/upload/chunk",
     name="send_chunk",
     summary="Send one chunk as base64 in JSON, in any order, as often as needed",
     body=ChunkIn,
@@ -129,14 +132,13 @@ async def receive_json_chunk(upload: UploadRequest) -> Reply:
     caller = upload.caller
     async with json_bodies.parsed_body(
         upload.head, upload.body, protocol.parse_chunk, protocol.MAX_JSON_CHUNK_BODY, protocol.too_large()
-    ) as chunk:
-        outcome = await chunked.put(chunk.intent, caller, BytesInMemory(chunk.data), dialect=Dialect.CHUNKS)
-    return _received(outcome, chunk.intent.index)
+    ) as (intent, data):
+        outcome = await chunked.put(intent, caller, BytesInMemory(data), dialect=Dialect.CHUNKS)
+    return _received(outcome, intent.index)
 
 
 @endpoints.upload(
-    "PUT",
-    "/api/v1/upload/{upload_id}/chunks/{index}",
+    "PUT /api/v1/upload/{upload_id}/chunks/{index}",
     name="put_chunk",
     summary="Send one chunk as the body: the fast way",
     parameters=(
@@ -153,8 +155,7 @@ async def receive_raw_chunk(upload: UploadRequest) -> Reply:
 
 
 @endpoints.upload(
-    "POST",
-    "/api/v1/upload/complete",
+    "POST /api/v1/upload/complete",
     name="complete_chunks",
     summary="Make the file of the chunks",
     body=UploadRef,
@@ -170,8 +171,7 @@ async def complete(upload: UploadRequest) -> Reply:
 
 
 @endpoints.upload(
-    "POST",
-    "/api/v1/upload/cancel",
+    "POST /api/v1/upload/cancel",
     name="cancel_chunks",
     summary="Give an upload in chunks up",
     body=UploadRef,
@@ -185,8 +185,7 @@ async def cancel(upload: UploadRequest) -> Reply:
 
 
 @endpoints.endpoint(
-    "GET",
-    "/api/v1/upload/status/{upload_id}",
+    "GET /api/v1/upload/status/{upload_id}",
     name="read_chunks",
     summary="Which chunks are in and which are missing",
     replies={200: ("How far it is", UploadStatusOut)},
@@ -195,7 +194,7 @@ async def status(request: Request) -> Response:
     """Also starts the assembly of an upload that waits for it."""
     upload_id = parse_upload_id(request.path_params["upload_id"])
     principal = principal_of(request)
-    document = await in_database(_status, upload_id, principal)
+    document = await in_database(lambda: upload_status(files.get_upload(upload_id, principal)))
     if document["status"] == files.UploadStatus.ASSEMBLING:
         await chunk_completion.complete(upload_id, lambda: principal, dialect=document["protocol"], wait=0)
     return response_of(protocol.status(document))
@@ -206,11 +205,5 @@ def _received(outcome: chunked.ChunkOutcome, index: int) -> Reply:
 
 
 def _completed(session: files.UploadSession) -> Reply:
-    asset = files.load_file(session.file_id) if session.file_id else None
-    if asset is None:
-        raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
+    asset = file_of(session)
     return protocol.completed(new_file_record(asset), session.id, asset.checksum or "")
-
-
-def _status(upload_id: uuid.UUID, principal: Principal) -> dict[str, Any]:
-    return upload_status(files.get_upload(upload_id, principal))

@@ -23,8 +23,7 @@ endpoints = UploadEndpoints("Files", CREATE_UPLOAD)
 def _put(path: str, name: str, summary: str) -> None:
     """Declare a PUT of the file's bytes."""
     endpoints.upload(
-        "PUT",
-        path,
+        f"PUT {path}",
         name=name,
         summary=summary,
         parameters=(query("filename", "Where the path has no name."), *file_forms.FIELDS_IN_QUERY),
@@ -34,8 +33,7 @@ def _put(path: str, name: str, summary: str) -> None:
 
 
 @endpoints.upload(
-    "POST",
-    "/files",
+    "POST /files",
     name="create_file",
     summary="Take a new file, in whatever dialect the client speaks",
     description=(
@@ -56,9 +54,7 @@ def _put(path: str, name: str, summary: str) -> None:
         header("Repr-Digest", "Of the whole file, in the IETF's protocol (RFC 9530)."),
         header("Upload-Draft-Interop-Version", "Of the IETF's draft.", "integer"),
     ),
-    body=Content(
-        {"multipart/form-data": file_forms.FORM, "application/octet-stream": BINARY, "*/*": BINARY},
-    ),
+    body=Content({"multipart/form-data": file_forms.FORM, "application/octet-stream": BINARY, "*/*": BINARY}),
     replies={
         201: (
             "The record of the file; for a resumable upload `Location: /uploads/{id}`, "
@@ -89,7 +85,7 @@ async def receive_raw_body(upload: UploadRequest) -> Response:
     try:
         await whole.receive(upload.body)
         record = await whole.finish(upload.request_id, new_file_record)
-    except BaseException:
+    except BaseException:  # also where the request is cancelled: bytes without a record are not kept
         await asyncio.shield(whole.discard())
         raise
     return created_file_response(record)

@@ -17,7 +17,6 @@ from uuid import UUID
 
 from ninja import Schema
 from pydantic import Field
-from starlette.responses import Response
 
 from windlass.accounts import api as accounts
 from windlass.accounts.api import OWNER
@@ -25,21 +24,22 @@ from windlass.executors import in_database, in_transaction
 from windlass.files import api as files
 from windlass.http import json_bodies
 from windlass.http.endpoints import query
-from windlass.http.schemas import ReplyModel
+from windlass.http.json_models import ReplyModel
+from windlass.http.upload_status import file_of
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel import urls
-from windlass.kernel.errors import Conflict, Problem, UploadGone
+from windlass.kernel.errors import Conflict
 from windlass.kernel.principals import Caller
 from windlass.protocols import s3multipart as protocol
 from windlass.protocols.dialects import Dialect
 from windlass.protocols.intents import CreateDirect, Reply
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import direct_completion, direct_upload
+from windlass.receiving import direct_upload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class StraightUploadIn(Schema):
+class DirectUploadIn(Schema):
     filename: str
     type: str | None = Field(None, description="What the client takes the file for.")
     metadata: dict[str, Any] = Field(
@@ -49,13 +49,13 @@ class StraightUploadIn(Schema):
     )
 
 
-class StraightUploadOut(ReplyModel):
+class DirectUploadOut(ReplyModel):
     key: str
     uploadId: UUID
     bucket: str
 
 
-class StraightRequestOut(ReplyModel):
+class DirectRequestOut(ReplyModel):
     method: Literal["POST", "PUT"]
     url: str
     fields: dict[str, str] = Field(description="Of a form, before the file, which is called `file`.")
@@ -89,13 +89,13 @@ class PartUrls(ReplyModel):
     presignedUrls: dict[str, str]
 
 
-class StraightUploadCompleted(ReplyModel):
+class DirectUploadCompleted(ReplyModel):
     location: str = Field(description="The file's record.")
     key: str
     bucket: str
 
 
-class StraightRefusal(ReplyModel):
+class DirectRefusal(ReplyModel):
     error: str
     message: str
 
@@ -103,27 +103,21 @@ class StraightRefusal(ReplyModel):
 endpoints = UploadEndpoints("Straight to the bucket", OWNER)
 
 _KEY = query("key", "As it was given with the upload's id.")
-_COMPLETED = {200: ("The file; again the same", StraightUploadCompleted)}
-_MULTIPART = "/s3/multipart/{upload_id}"
-
-
-def _render_problem(problem: Problem, upload: UploadRequest) -> Response:
-    return response_of(protocol.refused(problem))
+_COMPLETED = {200: ("The file; again the same", DirectUploadCompleted)}
 
 
 #: HEAD is no call of Uppy's, and here a GET may create a session.
 _endpoint: Callable[..., Callable[[F], F]] = partial(
     endpoints.upload,
-    render_problem=_render_problem,
-    refusal=StraightRefusal,
+    render_problem=lambda problem, _: response_of(protocol.refused(problem)),
+    refusal=DirectRefusal,
     answers_head=False,
     has_own_query=True,
 )
 
 
 @_endpoint(
-    "GET",
-    "/s3/params",
+    "GET /s3/params",
     name="params_for_store",
     summary="Where to send a file to the store in one request",
     parameters=(
@@ -132,7 +126,7 @@ _endpoint: Callable[..., Callable[[F], F]] = partial(
         query("method", "`PUT`: no form; `metadata[size]` is needed."),
         query("metadata[size]", "Bytes. Likewise `profile`, `reference`, `sha256` and fields for the record."),
     ),
-    replies={200: ("What to send", StraightRequestOut)},
+    replies={200: ("What to send", DirectRequestOut)},
 )
 async def params(upload: UploadRequest) -> Reply:
     intent = protocol.parse_params(upload.head.query)
@@ -154,8 +148,7 @@ async def params(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    "/s3/params/complete",
+    "POST /s3/params/complete",
     name="complete_params_for_store",
     summary="Say that the file was sent, so that it need not be looked for",
     parameters=(_KEY,),
@@ -166,19 +159,18 @@ async def complete_params(upload: UploadRequest) -> Reply:
     if key.startswith(accounts.GRANT_PREFIX):
         return await _completed(await in_database(_session_of_grant, key, upload.caller), key)
     upload_id, key = protocol.parse_upload_key(upload.head.query)
-    session = await direct_completion.complete_single(
+    session = await direct_upload.complete_single(
         upload_id, key, upload.caller, dialect=Dialect.S3, request_id=upload.request_id
     )
     return await _completed(session, key)
 
 
 @_endpoint(
-    "POST",
-    "/s3/multipart",
+    "POST /s3/multipart",
     name="begin_parts_for_store",
     summary="Begin an upload in parts, straight to the store",
-    body=StraightUploadIn,
-    replies={200: ("Its id and key", StraightUploadOut)},
+    body=DirectUploadIn,
+    replies={200: ("Its id and key", DirectUploadOut)},
 )
 async def create_multipart(upload: UploadRequest) -> Reply:
     principal = upload.principal
@@ -188,8 +180,7 @@ async def create_multipart(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART,
+    "GET /s3/multipart/{upload_id}",
     name="list_parts_at_store",
     summary="The parts that the store has",
     parameters=(_KEY,),
@@ -201,8 +192,7 @@ async def list_parts(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART + "/batch",
+    "GET /s3/multipart/{upload_id}/batch",
     name="sign_parts_for_store",
     summary="Where to send several parts",
     parameters=(_KEY, query("partNumbers", "Separated by commas.")),
@@ -217,8 +207,7 @@ async def sign_parts(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "GET",
-    _MULTIPART + "/{number}",
+    "GET /s3/multipart/{upload_id}/{number}",
     name="sign_part_for_store",
     summary="Where to send one part",
     parameters=(_KEY,),
@@ -232,8 +221,7 @@ async def sign_part(upload: UploadRequest) -> Reply:
 
 
 @_endpoint(
-    "POST",
-    _MULTIPART + "/complete",
+    "POST /s3/multipart/{upload_id}/complete",
     name="complete_parts_at_store",
     summary="All parts were sent: they are compared with the store's, and become a file",
     parameters=(_KEY,),
@@ -244,15 +232,14 @@ async def complete_multipart(upload: UploadRequest) -> Reply:
     upload_id, key = _session_and_key(upload)
     caller = upload.caller
     parts = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_complete, protocol.MAX_JSON_PARTS)
-    session = await direct_completion.complete_multipart(
+    session = await direct_upload.complete_multipart(
         upload_id, key, parts, caller, dialect=Dialect.S3, request_id=upload.request_id
     )
     return await _completed(session, key)
 
 
 @_endpoint(
-    "DELETE",
-    _MULTIPART,
+    "DELETE /s3/multipart/{upload_id}",
     name="abort_parts_at_store",
     summary="Give the upload up",
     parameters=(_KEY,),
@@ -297,7 +284,5 @@ def _session_and_key(upload: UploadRequest) -> tuple[uuid.UUID, str]:
 
 
 async def _completed(session: files.UploadSession, key: str) -> Reply:
-    asset = await in_database(files.load_file, session.file_id) if session.file_id else None
-    if asset is None:
-        raise UploadGone(f"The upload {session.id} is complete, and its file has been deleted since.")
+    asset = await in_database(file_of, session)
     return protocol.completed(asset.id, key, direct_upload.bucket_of(session))

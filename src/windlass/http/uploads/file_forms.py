@@ -10,8 +10,8 @@ from windlass import conf
 from windlass.accounts.api import CREATE_UPLOAD
 from windlass.files import api as files
 from windlass.http.endpoints import BINARY, Content, query
-from windlass.http.file_records import FileRecord, new_file_record
-from windlass.http.schemas import ProblemDocument, ReplyModel
+from windlass.http.file_records import FileRecord
+from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.uploads.multipart_intake import FormIntake, ReceivedFile
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, created_file_response
 from windlass.kernel.errors import BodyTooLarge, FileTooLarge
@@ -57,8 +57,7 @@ class CreatedFiles(ReplyModel):
 
 
 @endpoints.upload(
-    "POST",
-    "/files/batch",
+    "POST /files/batch",
     name="create_files",
     summary="Take several files of one form; always answers with the list form",
     parameters=FIELDS_IN_QUERY,
@@ -73,7 +72,7 @@ async def receive(upload: UploadRequest, *, always_list: bool) -> Response:
     """The record of the form's one file, or with ``always_list`` and for several files the list form."""
     received = await _FileForm(upload).receive()
     problems = [item.problem for item in received if item.problem is not None]
-    records = [item.result for item in received if item.result is not None]
+    records = [item.record for item in received if item.record is not None]
     if len(received) == 1 and not always_list:
         if problems:
             raise problems[0]
@@ -85,13 +84,13 @@ async def receive(upload: UploadRequest, *, always_list: bool) -> Response:
     return JSONResponse({"files": records, "errors": errors}, status_code=201)
 
 
-def _error(item: ReceivedFile[dict[str, Any]], upload: UploadRequest) -> dict[str, Any]:
+def _error(item: ReceivedFile, upload: UploadRequest) -> dict[str, Any]:
     assert item.problem is not None
     document = item.problem.document(upload.request.url.path, upload.request_id)
     return document | {"filename": item.part.filename}
 
 
-class _FileForm(FormIntake[dict[str, Any]]):
+class _FileForm(FormIntake):
     fields: FormFields
 
     def __init__(self, upload: UploadRequest) -> None:
@@ -120,9 +119,6 @@ class _FileForm(FormIntake[dict[str, Any]]):
 
     def late_fields(self, upload: SingleRequestUpload) -> LateFields:
         return self.fields.late
-
-    def result_of(self, asset: files.FileAsset) -> dict[str, Any]:
-        return new_file_record(asset)
 
     def _check_total(self) -> None:
         """Raise FileTooLarge where Content-Length is larger than any form with these files can be."""

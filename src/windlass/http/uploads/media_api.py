@@ -24,13 +24,13 @@ from windlass.accounts.api import OWNER
 from windlass.executors import in_database
 from windlass.files import api as files
 from windlass.http import json_bodies
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.endpoints import BINARY, Content, query
+from windlass.http.json_models import ProblemDocument, ReplyModel
 from windlass.http.live.wait_for_files import until_processed
 from windlass.http.media_records import MediaOut, media_out, refusal_of
-from windlass.http.schemas import ProblemDocument, ReplyModel
 from windlass.http.upload_status import is_expired
-from windlass.http.uploads.chunk_api import ASSEMBLING
+from windlass.http.uploads.chunk_api import ASSEMBLING, create_in_chunks
 from windlass.http.uploads.multipart_intake import FormEvents, FormIntake
 from windlass.http.uploads.upload_request import UploadEndpoints, UploadRequest, response_of
 from windlass.kernel.errors import BadRequest, InvalidField, Problem, UploadGone
@@ -99,7 +99,6 @@ class MediaError(Schema):
     error: ProblemDocument
 
 
-_ROOT = "/api/v1/media/upload"
 _TEXT = {"type": "string"}
 _DESCRIPTION_IN_QUERY = (
     query("post_id", "Where the form has no such field."),
@@ -112,24 +111,18 @@ def _form(required: Sequence[str], **properties: Any) -> Content:
 
 
 @endpoints.upload(
-    "POST",
-    f"{_ROOT}/init",
+    "POST /api/v1/media/upload/init",
     name="begin_media",
     summary="Begin a picture or video in numbered chunks",
     body=MediaUploadIn,
     replies={200: ("What to send", MediaUploadOut)},
 )
 async def create(upload: UploadRequest) -> Reply:
-    principal = upload.principal
-    intent = await json_bodies.parse_body(upload.head, upload.body, protocol.parse_init)
-    session = await chunked.create(intent, principal, dialect=Dialect.MEDIA)
-    layout = files.chunk_layout(session)
-    return protocol.created(session.id, layout.chunk_size, layout.total, session.expires_at)
+    return protocol.created(*await create_in_chunks(upload, protocol.parse_init, Dialect.MEDIA))
 
 
 @endpoints.upload(
-    "POST",
-    f"{_ROOT}/chunk",
+    "POST /api/v1/media/upload/chunk",
     name="send_media_chunk",
     summary="Send one chunk in a form; streamed where `upload_id` and `chunk_index` stand before it",
     parameters=(
@@ -150,8 +143,7 @@ async def receive_chunk(upload: UploadRequest) -> Reply:
 
 
 @endpoints.endpoint(
-    "GET",
-    f"{_ROOT}/{{upload_id}}/status",
+    "GET /api/v1/media/upload/{upload_id}/status",
     name="read_media_upload",
     summary="Which chunks are in and which is next",
     replies={200: ("How far it is", MediaUploadStatus)},
@@ -167,8 +159,7 @@ async def status(request: Request) -> Response:
 
 
 @endpoints.upload(
-    "POST",
-    f"{_ROOT}/{{upload_id}}/finalize",
+    "POST /api/v1/media/upload/{upload_id}/finalize",
     name="finalize_media",
     summary="Make the file of the chunks, and wait for its facts and thumbnail",
     body=FinalizeIn,
@@ -187,8 +178,7 @@ async def finalize(upload: UploadRequest) -> Response | Reply:
 
 
 @endpoints.endpoint(
-    "DELETE",
-    f"{_ROOT}/{{upload_id}}",
+    "DELETE /api/v1/media/upload/{upload_id}",
     name="cancel_media_upload",
     summary="Give it up",
     replies={204: ("It has ended", None)},
@@ -201,8 +191,7 @@ async def cancel(request: Request) -> Response:
 
 
 @endpoints.upload(
-    "POST",
-    f"{_ROOT}/simple",
+    "POST /api/v1/media/upload/simple",
     name="send_media",
     summary="Send one picture or video of at most 50 MB, and wait for its facts and thumbnail",
     parameters=_DESCRIPTION_IN_QUERY,
@@ -213,13 +202,12 @@ async def receive_one(upload: UploadRequest) -> Response:
     (item,) = await _MediaForm(upload, max_files=1, max_size=MAX_SIMPLE_SIZE).receive()
     if item.problem is not None:
         raise item.problem
-    assert item.result is not None
-    return await _media_response(item.result)
+    assert item.record is not None
+    return await _media_response(UUID(item.record["id"]))
 
 
 @endpoints.upload(
-    "POST",
-    f"{_ROOT}/images",
+    "POST /api/v1/media/upload/images",
     name="send_images",
     summary="Send up to ten pictures; one that is refused fails alone, in its place",
     parameters=_DESCRIPTION_IN_QUERY,
@@ -228,7 +216,7 @@ async def receive_one(upload: UploadRequest) -> Response:
 )
 async def receive_images(upload: UploadRequest) -> Response:
     received = await _MediaForm(upload, max_files=MAX_IMAGES, kind="image", part_name="images").receive()
-    results = iter(await _results([item.result for item in received if item.result is not None]))
+    results = iter(await _results([UUID(item.record["id"]) for item in received if item.record is not None]))
     entries = [_entry(item.problem or next(results), upload) for item in received]
     if all("error" in entry for entry in entries):
         raise InvalidField("None of the images was taken.", errors=[entry["error"] for entry in entries])
@@ -283,9 +271,8 @@ class _ChunkForm:
         return intent, await chunked.put(intent, lambda: principal, source, dialect=Dialect.MEDIA)
 
 
-class _MediaForm(FormIntake[uuid.UUID]):
-    """A form of pictures and videos, at most ``max_files``, of one ``kind`` if that is given. The result of each is its
-    file id."""
+class _MediaForm(FormIntake):
+    """A form of pictures and videos, at most ``max_files``, of one ``kind`` if that is given."""
 
     def __init__(
         self,
@@ -321,9 +308,6 @@ class _MediaForm(FormIntake[uuid.UUID]):
     def late_fields(self, upload: SingleRequestUpload) -> LateFields:
         description = protocol.describe(self._values(), upload.new.filename, None)
         return LateFields(description.reference, None, description.metadata)
-
-    def result_of(self, asset: files.FileAsset) -> uuid.UUID:
-        return asset.id
 
     def _values(self) -> Mapping[str, Any]:
         """The fields that may stand anywhere in the form, or in the query."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any
 
 from windlass.files import api as files
+from windlass.http.file_records import new_file_record
 from windlass.http.problem_responses import problem_of
 from windlass.http.uploads.upload_request import UploadRequest
 from windlass.kernel.errors import FileTooLarge, Problem
@@ -21,8 +22,6 @@ from windlass.protocols.form_parser import FormEvent, PartBegan, PartData, PartE
 from windlass.protocols.intents import Description
 from windlass.receiving.single import SingleRequestUpload
 from windlass.storage.contract import Buffer, StoreError
-
-T = TypeVar("T")
 
 
 class FormEvents:
@@ -70,25 +69,25 @@ class FormEvents:
 
 
 @dataclass
-class ReceivedFile(Generic[T]):
-    """One file part and its ``result``, or the ``problem`` for which it was refused."""
+class ReceivedFile:
+    """One file part and its ``record``, or the ``problem`` for which it was refused."""
 
     part: PartBegan
     upload: SingleRequestUpload | None = None
     problem: Problem | None = None
-    result: T | None = None
+    record: dict[str, Any] | None = None
 
 
-class FormIntake(ABC, Generic[T]):
+class FormIntake(ABC):
     """All files of one form. A subclass decides what its fields mean and which errors concern the whole form."""
 
     def __init__(self, upload: UploadRequest, fields: FieldCollector, limit: int) -> None:
         self.upload = upload
         self.fields = fields
         self.events = FormEvents(upload, limit)
-        self.received: list[ReceivedFile[T]] = []
+        self.received: list[ReceivedFile] = []
 
-    async def receive(self) -> list[ReceivedFile[T]]:
+    async def receive(self) -> list[ReceivedFile]:
         """Receive and record the files, in the order of the form.
 
         A problem with one file is stored with it. A problem with the form is raised, and then nothing is recorded.
@@ -124,14 +123,10 @@ class FormIntake(ABC, Generic[T]):
     def late_fields(self, upload: SingleRequestUpload) -> LateFields:
         """What the form says of this file once it has ended."""
 
-    @abstractmethod
-    def result_of(self, asset: files.FileAsset) -> T:
-        """What ``ReceivedFile.result`` holds of a recorded file. Runs on the database's thread."""
-
     async def _receive_file(self, part: PartBegan) -> None:
         principal = await self.upload.principal_of_form(self.fields.values)
         description = self.describe(part)
-        item = ReceivedFile[T](part)
+        item = ReceivedFile(part)
         self.received.append(item)
         try:
             item.upload = SingleRequestUpload(self.admit(description, principal))
@@ -144,13 +139,13 @@ class FormIntake(ABC, Generic[T]):
                 await item.upload.discard()
             await self.events.skip()
 
-    async def _record(self, item: ReceivedFile[T]) -> None:
+    async def _record(self, item: ReceivedFile) -> None:
         if item.upload is None or item.problem is not None:
             return
         late = self.late_fields(item.upload)
         item.upload.describe(reference=late.reference, sha256=late.sha256, metadata=dict(late.metadata))
         try:
-            item.result = await item.upload.finish(self.upload.request_id, self.result_of)
+            item.record = await item.upload.finish(self.upload.request_id, new_file_record)
         except (Problem, StoreError) as error:
             item.problem = problem_of(error)
 

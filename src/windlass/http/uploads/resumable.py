@@ -15,7 +15,7 @@ from windlass import conf
 from windlass.accounts.api import CONTINUE_UPLOAD, PUBLIC
 from windlass.executors import in_database
 from windlass.files import api as files
-from windlass.http.authentication import principal_of
+from windlass.http.callers import principal_of
 from windlass.http.downloads.files import send_file
 from windlass.http.endpoints import BINARY, Content, header
 from windlass.http.file_records import FileRecord, file_record
@@ -42,21 +42,19 @@ from windlass.protocols import ietf, tus
 from windlass.protocols.dialects import Dialect, ResumableDialect, recognise_dialect
 from windlass.protocols.intents import Abort, Append, Concatenate, Create, Head, Query, Reply, UploadState
 from windlass.protocols.json_fields import parse_upload_id
-from windlass.receiving import concatenation, lease, sequential
+from windlass.receiving import concatenation, lease, offset_uploads
 from windlass.receiving.body import RequestBody
+from windlass.receiving.checkpointed_transfer import TransferEnd
 from windlass.receiving.session import Outcome
-from windlass.receiving.transfer import TransferEnd
 from windlass.storage.contract import StoreError
 
-_PATH = "/uploads/{upload_id}"
 _ANNOUNCED = {204: ("`Tus-*`, `Upload-Limit` and `Accept-Patch` say what is spoken here", None)}
 
 endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
 
 
 @endpoints.upload(
-    "PATCH",
-    _PATH,
+    "PATCH /uploads/{upload_id}",
     name="append",
     summary="Append the body at the offset",
     parameters=(
@@ -74,8 +72,7 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
     },
 )
 @endpoints.upload(
-    "HEAD",
-    _PATH,
+    "HEAD /uploads/{upload_id}",
     name="read_offset",
     summary="Where an upload stands",
     parameters=(header("Tus-Resumable", "`1.0.0`, from clients that speak tus."),),
@@ -85,14 +82,14 @@ endpoints = UploadEndpoints("Uploads", CONTINUE_UPLOAD)
     },
 )
 @endpoints.upload(
-    "DELETE", _PATH, name="end_upload", summary="Give an upload up", replies={204: ("It has ended", None)}
+    "DELETE /uploads/{upload_id}", name="end_upload", summary="Give an upload up", replies={204: ("It has ended", None)}
 )
 async def operate(upload: UploadRequest) -> Response | Reply:
     upload_id = parse_upload_id(upload.path["upload_id"])
     dialect = Dialect.TUS if recognise_dialect(upload.head) is Dialect.TUS else Dialect.IETF
     match (tus.parse if dialect is Dialect.TUS else ietf.parse)(upload.head, upload_id):
         case Append() as intent:
-            outcome = await sequential.append(
+            outcome = await offset_uploads.append(
                 intent, upload.caller, upload.body, dialect=dialect, request_id=upload.request_id
             )
             if dialect is Dialect.IETF:
@@ -100,12 +97,12 @@ async def operate(upload: UploadRequest) -> Response | Reply:
             _check_outcome(outcome)
             return client_gone_response() if outcome.end is TransferEnd.CLIENT_GONE else tus.appended(outcome.state)
         case Query():
-            state = (await sequential.query(upload_id, upload.caller, dialect=dialect)).state
+            state = (await offset_uploads.query(upload_id, upload.caller, dialect=dialect)).state
             if dialect is Dialect.IETF:
                 return ietf.queried(state, ietf.interop_of(upload.head), now())
             return tus.queried(state)
         case Abort():
-            await sequential.abort(upload_id, upload.caller)
+            await offset_uploads.abort(upload_id, upload.caller)
             return tus.aborted() if dialect is Dialect.TUS else ietf.aborted()
     raise BadRequest("Uploads are created at POST /files/.")
 
@@ -124,8 +121,7 @@ async def create(upload: UploadRequest, dialect: ResumableDialect) -> Response |
 
 
 @endpoints.upload(
-    "OPTIONS",
-    "/files",
+    "OPTIONS /files",
     access=PUBLIC,
     tag="Files",
     name="announce",
@@ -133,8 +129,7 @@ async def create(upload: UploadRequest, dialect: ResumableDialect) -> Response |
     replies=_ANNOUNCED,
 )
 @endpoints.upload(
-    "OPTIONS",
-    _PATH,
+    "OPTIONS /uploads/{upload_id}",
     access=PUBLIC,
     name="announce_upload",
     summary="What uploads this server speaks",
@@ -152,8 +147,7 @@ async def announce(upload: UploadRequest) -> Response:
 
 
 @endpoints.endpoint(
-    "GET",
-    _PATH,
+    "GET /uploads/{upload_id}",
     name="read_upload",
     summary="The status as JSON where `Accept` asks for it; else the bytes, once the upload is whole",
     replies={200: ("Status or bytes", Content({"application/json": UploadStatusOut, "*/*": BINARY}))},
@@ -200,7 +194,7 @@ async def _create(
             await _send_location(upload, state)
 
     try:
-        outcome = await sequential.create(
+        outcome = await offset_uploads.create(
             intent,
             principal,
             upload.body if intent.has_body else None,
@@ -247,7 +241,9 @@ async def _send_location(upload: UploadRequest, state: UploadState) -> None:
 async def _ietf_reply(upload: UploadRequest, outcome: Outcome, *, creation: bool = False) -> Response | Reply:
     state, interop = outcome.state, ietf.interop_of(upload.head)
     if outcome.end is TransferEnd.OVER_LIMIT and outcome.declared is not None and interop.past_length_ends:
-        await sequential.invalidate(state.upload_id, f"More came than the {outcome.declared} bytes that were declared.")
+        await offset_uploads.invalidate(
+            state.upload_id, f"More came than the {outcome.declared} bytes that were declared."
+        )
     _check_outcome(outcome)
     if outcome.end is TransferEnd.CLIENT_GONE:
         return client_gone_response()
@@ -261,10 +257,8 @@ def _record(file_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def _check_outcome(outcome: Outcome) -> None:
-    """Raise the problem of a request that ended before its body did. What arrived is stored in any case.
-
-    Raises FileTooLarge, PastDeclaredLength, ReceiveTimeout, Unavailable, UploadLocked.
-    """
+    """Raise the problem of a request that ended before its body did. What arrived is stored in any case. Raises
+    FileTooLarge, PastDeclaredLength, ReceiveTimeout, Unavailable, UploadLocked."""
     offset = {"Upload-Offset": str(outcome.state.offset)}
     match outcome.end:
         case TransferEnd.OVER_LIMIT if outcome.declared is None:

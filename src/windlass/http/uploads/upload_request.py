@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from windlass.accounts import api as accounts
 from windlass.accounts.api import Access
 from windlass.http import query_parameters, request_head
-from windlass.http.authentication import PRINCIPAL, admit, principal_of
+from windlass.http.callers import PRINCIPAL, admit, principal_of
 from windlass.http.endpoints import ByteEndpoint, ByteEndpoints, RequestHandler
 from windlass.http.problem_responses import problem_of, problem_response
 from windlass.kernel import urls
@@ -99,22 +99,13 @@ RenderProblem = Callable[[Problem, UploadRequest], Response]
 class UploadEndpoints(ByteEndpoints):
     """Endpoints of which some receive bytes."""
 
-    def upload(
-        self, method: str, path: str, *, render_problem: RenderProblem | None = None, **declaration: Any
-    ) -> Callable[[F], F]:
+    def upload(self, call: str, *, render_problem: RenderProblem | None = None, **declaration: Any) -> Callable[[F], F]:
         """Declare the decorated ``UploadHandler`` as an endpoint; see ``ByteEndpoints.endpoint``.
 
         ``render_problem`` makes the reply to a refused request. By default that is a problem document, in the
         resumable protocol that the client speaks.
         """
-
-        def register(handler: F) -> F:
-            self.add(
-                method, path, lambda declared: receiving(handler, declared, render_problem or _refused), **declaration
-            )
-            return handler
-
-        return register
+        return self.declare(call, partial(receiving, render_problem=render_problem or _refused), **declaration)
 
 
 def receiving(handler: UploadHandler, declared: ByteEndpoint, render_problem: RenderProblem) -> RequestHandler:

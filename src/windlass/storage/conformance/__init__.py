@@ -13,9 +13,8 @@ another process, so they must be picklable: ``open_store`` is a class or a funct
 """
 
 from windlass.storage.conformance.checkpoints import Checkpoints
-from windlass.storage.conformance.copying import Copying
 from windlass.storage.conformance.finished import FinishedObjects
-from windlass.storage.conformance.unfinished import UnfinishedObjects
+from windlass.storage.conformance.unfinished import Copying, UnfinishedObjects
 from windlass.storage.conformance.writers import Writers
 
 __all__ = ["StoreConformance"]

@@ -73,4 +73,4 @@ def read(store: Store, key: str) -> bytes:
 
 
 def keys(store: Store, prefix: str = "") -> set[str]:
-    return {found.key for found in store.objects(prefix)}
+    return {info.key for info in store.objects(prefix)}

@@ -27,7 +27,7 @@ class Checkpoints(Suite):
         writer.finish(len(data))
         writer.close()
         assert read(store, KEY) == data
-        assert [found for found in store.objects() if found.unfinished] == []
+        assert [info for info in store.objects() if info.unfinished] == []
 
     def test_the_next_writer_finishes_the_object(self, store: Store) -> None:
         unit = store.capabilities.min_chunk_size
@@ -79,12 +79,12 @@ class Checkpoints(Suite):
         writer = parted.open_writer(KEY, through_json(parted.create(KEY)))
         writer.write(0, [pattern(unit)])
         writer.committed(through_json(writer.sync()))
-        before = {found.key for found in _tail_objects(parted)}
+        before = {info.key for info in _tail_objects(parted)}
         writer.write(unit, [pattern(2 * unit)])
         state = through_json(writer.sync())
         writer.committed(state)
         assert before == {KEY}
-        wait_until(lambda: sum(found.size for found in _tail_objects(parted)) < 2 * unit)
+        wait_until(lambda: sum(info.size for info in _tail_objects(parted)) < 2 * unit)
         writer.close()
         parted.complete(KEY, state, 3 * unit)
         assert read(parted, KEY) == pattern(unit) + pattern(2 * unit)
@@ -114,7 +114,7 @@ class Checkpoints(Suite):
         assert parted.clear(KEY) >= unit + 1
         assert parted.clear(KEY) == 0
         assert read(parted, KEY) == b"whole"
-        assert [found for found in parted.objects() if found.unfinished] == []
+        assert [info for info in parted.objects() if info.unfinished] == []
         with pytest.raises(ObjectMissing):
             parted.open_writer(KEY, state | {"parts": 9})
 
@@ -128,4 +128,4 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def _tail_objects(store: Store) -> list[ObjectInfo]:
-    return [found for found in store.objects() if found.unfinished]
+    return [info for info in store.objects() if info.unfinished]

@@ -69,10 +69,10 @@ class FinishedObjects(Suite):
 
     def test_information(self, store: Store) -> None:
         make(store, KEY, b"12345")
-        found = store.info(KEY)
-        assert (found.key, found.size) == (KEY, 5)
+        info = store.info(KEY)
+        assert (info.key, info.size) == (KEY, 5)
         # A day of leeway: the store's clock is its own.
-        assert abs(found.modified_at - datetime.now(UTC)) < timedelta(days=1)
+        assert abs(info.modified_at - datetime.now(UTC)) < timedelta(days=1)
 
     def test_what_does_not_exist_is_missing(self, store: Store) -> None:
         make(store, OTHER, b"other")
@@ -103,12 +103,12 @@ class FinishedObjects(Suite):
         make(store, KEY, b"12345")
         through_json(store.create(OTHER))
         store.put("renditions/x/thumbnail", io.BytesIO(b"t"), 1)
-        listed = {found.key: found for found in store.objects()}
+        listed = {info.key: info for info in store.objects()}
         assert set(listed) == {KEY, OTHER, "renditions/x/thumbnail"}
         assert listed[KEY] == store.info(KEY)
 
     @pytest.mark.parametrize(
-        ("prefix", "found"),
+        ("prefix", "expected"),
         [
             ("objects/", {"objects/ab/one", "objects/abc"}),
             ("objects/ab", {"objects/ab/one", "objects/abc"}),
@@ -118,17 +118,17 @@ class FinishedObjects(Suite):
             ("nothing/here", set()),
         ],
     )
-    def test_a_prefix_is_of_the_key_as_text(self, store: Store, prefix: str, found: set[str]) -> None:
+    def test_a_prefix_is_of_the_key_as_text(self, store: Store, prefix: str, expected: set[str]) -> None:
         for key in ("objects/ab/one", "objects/abc", "renditions/x/thumbnail"):
             store.put(key, io.BytesIO(b"x"), 1)
-        assert keys(store, prefix) == found
+        assert keys(store, prefix) == expected
 
     def test_what_the_caller_knows_is_left_out(self, store: Store) -> None:
         make(store, KEY, b"known")
         make(store, OTHER, b"other")
         through_json(store.create("objects/cd/three"))
-        assert {found.key for found in store.objects(unless=lambda key: key == KEY) if not found.unfinished} >= {OTHER}
-        assert KEY not in {found.key for found in store.objects("objects/ab/", unless=lambda key: key == KEY)}
+        assert {info.key for info in store.objects(unless=lambda key: key == KEY) if not info.unfinished} >= {OTHER}
+        assert KEY not in {info.key for info in store.objects("objects/ab/", unless=lambda key: key == KEY)}
 
     def test_an_empty_store_has_no_objects(self, store: Store) -> None:
         assert keys(store) == set()
@@ -136,7 +136,7 @@ class FinishedObjects(Suite):
     def test_objects_may_be_deleted_while_they_are_listed(self, store: Store) -> None:
         for number in range(20):
             store.put(f"objects/{number % 4}/{number}", io.BytesIO(b"x"), 1)
-        assert sum(store.delete(found.key) for found in store.objects()) == 20
+        assert sum(store.delete(info.key) for info in store.objects()) == 20
         assert keys(store) == set()
 
     def test_the_check_passes_and_leaves_nothing(self, store: Store) -> None:

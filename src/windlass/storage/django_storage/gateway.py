@@ -55,15 +55,15 @@ class StorageName:
 
     def _alias(self) -> dict[str, Any]:
         backends: Any = storages.backends
-        found: dict[str, Any] | None = backends.get(self.name)
-        if found is None:
+        definition: dict[str, Any] | None = backends.get(self.name)
+        if definition is None:
             raise StoreError(
                 f"DJANGO_STORAGE is {self.name!r}, and STORAGES in the Django settings has no such alias. "
                 "A class is named by its dotted path."
             )
         if self.options:
             raise StoreError("DJANGO_STORAGE_OPTIONS is for a class. The options of an alias are in STORAGES.")
-        return found
+        return definition
 
     def _shared(self, storage: Storage) -> Storage:
         if "." not in self.name and is_thread_safe(storage):
@@ -108,7 +108,6 @@ class Gateway:
                 raise self._translated(error, key) from error
 
     def path(self, key: str) -> Path:
-        """Return the path of an object in a local storage."""
         with self.call(key) as storage:
             return Path(storage.path(key))
 
@@ -139,11 +138,11 @@ class Gateway:
             return False
 
     def _translated(self, error: Exception, key: str) -> StoreError:
-        found = store_error(error, key)
-        if isinstance(found, ObjectMissing) and self.root is not None and not self.root.is_dir():
+        translated = store_error(error, key)
+        if isinstance(translated, ObjectMissing) and self.root is not None and not self.root.is_dir():
             # If a file system is not mounted, its objects may still exist.
             return StoreUnavailable("The storage's directory does not exist.")
-        return found
+        return translated
 
     def _instance(self) -> Storage:
         if self._shared is not None:
@@ -199,11 +198,11 @@ def _of_http_status(status: int, reason: str) -> StoreError:
 def _status(error: Exception) -> int | None:
     """Return the HTTP status of an error of botocore, Azure, requests or Google."""
     response: Any = getattr(error, "response", None)
-    found: Any = None
+    status: Any = None
     if isinstance(response, dict):
-        found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     elif response is not None:
-        found = getattr(response, "status_code", None)
+        status = getattr(response, "status_code", None)
     for name in ("status_code", "code"):
-        found = getattr(error, name, None) if found is None else found
-    return found if isinstance(found, int) and 400 <= found < 600 else None
+        status = getattr(error, name, None) if status is None else status
+    return status if isinstance(status, int) and 400 <= status < 600 else None

@@ -152,9 +152,3 @@ def _sync(path: Path, sync: posix.Sync) -> None:
         sync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def remove_empty_directory(path: Path) -> None:
-    """Remove the directory of a deleted file if it is empty."""
-    with suppress(OSError):
-        path.parent.rmdir()

@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError
-from windlass.storage.django_storage import listing
+from windlass.storage.contract import ObjectInfo, ObjectMissing, State, Store, StoreError, check_key
+from windlass.storage.django_storage import saved_objects
 from windlass.storage.django_storage.gateway import Gateway, StorageName
-from windlass.storage.django_storage.listing import check_key
-from windlass.storage.django_storage.reader import open_object
-from windlass.storage.django_storage.staging import StagedWriter, Staging, remove_empty_directory, save
+from windlass.storage.django_storage.saved_objects import open_object
+from windlass.storage.django_storage.staging import StagedWriter, Staging, save
 from windlass.storage.local import LocalStore
 from windlass.storage.registry import Guard, guarded, no_guard
 
@@ -103,7 +102,7 @@ class DjangoStore(Store):
     def info(self, key: str) -> ObjectInfo:
         with suppress(ObjectMissing):
             return self._staging.info(key)
-        return listing.info(self._gateway, key)
+        return saved_objects.info(self._gateway, key)
 
     def delete(self, key: str) -> int:
         try:
@@ -113,20 +112,21 @@ class DjangoStore(Store):
         except ObjectMissing:
             return 0
         if self._gateway.is_local:
-            remove_empty_directory(self._gateway.path(key))
+            with suppress(OSError):  # refused while anything is in it
+                self._gateway.path(key).parent.rmdir()
         return size
 
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """Raises StoreError after the staged objects if the storage cannot list its own."""
         staged = set()
-        for found in self._staging.objects(prefix):
-            staged.add(found.key)
-            yield replace(found, unfinished=True)
+        for info in self._staging.objects(prefix):
+            staged.add(info.key)
+            yield replace(info, unfinished=True)
 
         def left_out(key: str) -> bool:
             return key in staged or (unless is not None and unless(key))
 
-        yield from listing.list_objects(self._gateway, prefix, left_out)
+        yield from saved_objects.list_objects(self._gateway, prefix, left_out)
 
     def check(self, *, thorough: bool = False) -> None:
         self._staging.check()
@@ -156,7 +156,7 @@ class DjangoStore(Store):
 
 def _probe(store: Store, *, thorough: bool) -> None:
     """Save, replace, read and delete an object. Raises StoreError with the reason."""
-    key = f"{listing.CHECK_PREFIX}{secrets.token_hex(8)}"
+    key = f"{saved_objects.CHECK_PREFIX}{secrets.token_hex(8)}"
     try:
         _require_kept(store, key, secrets.token_bytes(64))
         if thorough:

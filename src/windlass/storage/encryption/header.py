@@ -22,15 +22,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from windlass.storage.contract import ObjectMissing, Store, StoreError, StoreUnavailable
+from windlass.storage.encryption import ID_LENGTH
 
 if TYPE_CHECKING:
     from windlass.storage.encryption.keys import MasterKey, ObjectCipher
 
 #: Lengths in bytes: of a header, and within it.
 LENGTH = 64
-ID_LENGTH = 8
 NONCE_LENGTH = 24
-MAC_LENGTH = 16
 #: Prefix of the names of key records.
 KEY_RECORDS = "encryption/"
 
@@ -61,7 +60,6 @@ class Keyring:
         self._by_id = {key.id: key for key in keys}
 
     def __bool__(self) -> bool:
-        """Whether it holds any key."""
         return bool(self._by_id)
 
     def find(self, key_id: bytes) -> MasterKey | None:
@@ -99,9 +97,9 @@ def record_key(store: Store, key: MasterKey) -> None:
 
 def check_recorded_keys(store: Store, keyring: Keyring) -> None:
     """Raises KeyMissing if no setting has a recorded key, HeaderDamaged if another key has the same id."""
-    for found in list(store.objects(KEY_RECORDS)):
-        with closing(store.open(found.key)) as record:
-            cipher(record.read(), found.key, keyring)
+    for info in list(store.objects(KEY_RECORDS)):
+        with closing(store.open(info.key)) as record:
+            cipher(record.read(), info.key, keyring)
 
 
 def _master_key(key: bytes) -> MasterKey:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from windlass.storage.encryption.header import ID_LENGTH, MAC_LENGTH
+from windlass.storage.encryption import ID_LENGTH, MAC_LENGTH
 
 _BLOCK = 16
 

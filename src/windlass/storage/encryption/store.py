@@ -73,14 +73,16 @@ class EncryptedStore(Store):
         if _HEADER not in state:
             plain = self._inner.open_writer(_check_key(key), state, shared=shared, region=region)
             return WrappingWriter(plain, self.open) if self._keyring else plain
-        raw = _header_of(state)
+        raw = base64.b64decode(state[_HEADER])
         inner_region = None if region is None else (header.LENGTH + region[0], region[1])
         inner = self._inner.open_writer(_encrypted_name(key), state[_INNER], shared=shared, region=inner_region)
         try:
             cipher = header.cipher(raw, key, self._keyring)
-            if self._first_bytes(key) != raw:
+            with self._inner.open(_encrypted_name(key)) as stored:
+                has_header = stored.read(header.LENGTH) == raw
+            if not has_header:
                 inner.write(0, [raw])
-        except BaseException:
+        except BaseException:  # whatever interrupts it: an open writer would keep the lock
             inner.close()
             raise
         return EncryptingWriter(inner, cipher, lambda own: _with_header(raw, own), self.open)
@@ -131,10 +133,10 @@ class EncryptedStore(Store):
         def left_out(name: str) -> bool:
             return unless is not None and unless(name.removesuffix(SUFFIX))
 
-        for found in self._inner.objects(prefix, unless=left_out):
-            shown = _as_plain(found)
-            if shown.key.startswith(prefix) and not shown.key.startswith(header.KEY_RECORDS):
-                yield shown
+        for info in self._inner.objects(prefix, unless=left_out):
+            plain = _as_plain(info)
+            if plain.key.startswith(prefix) and not plain.key.startswith(header.KEY_RECORDS):
+                yield plain
 
     def check(self, *, thorough: bool = False) -> None:
         """``thorough`` also checks that every key ever used in this store is configured."""
@@ -157,13 +159,9 @@ class EncryptedStore(Store):
         inner = self._inner.open(_encrypted_name(key))
         try:
             return DecryptingReader(inner, header.cipher(inner.read(header.LENGTH), key, self._keyring)).buffered()
-        except BaseException:
+        except BaseException:  # whatever interrupts it: the file would stay open
             inner.close()
             raise
-
-    def _first_bytes(self, key: str) -> bytes:
-        with self._inner.open(_encrypted_name(key)) as inner:
-            return inner.read(header.LENGTH)
 
     def _either_form(self, key: str, encrypted: Callable[[str], T], plain: Callable[[str], T]) -> T:
         """Try the form of new objects first."""
@@ -189,19 +187,15 @@ def _with_header(raw: bytes, inner: State) -> State:
     return {_HEADER: base64.b64encode(raw).decode(), _INNER: inner}
 
 
-def _header_of(state: State) -> bytes:
-    return base64.b64decode(state[_HEADER])
-
-
 def _without_header(size: int) -> int:
     return max(0, size - header.LENGTH)
 
 
-def _as_plain(found: ObjectInfo) -> ObjectInfo:
+def _as_plain(info: ObjectInfo) -> ObjectInfo:
     """Return the object as users of the store see it."""
-    if not found.key.endswith(SUFFIX):
-        return found
-    return replace(found, key=found.key.removesuffix(SUFFIX), size=_without_header(found.size))
+    if not info.key.endswith(SUFFIX):
+        return info
+    return replace(info, key=info.key.removesuffix(SUFFIX), size=_without_header(info.size))
 
 
 def local(settings: Settings) -> EncryptedStore:

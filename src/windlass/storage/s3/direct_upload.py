@@ -13,10 +13,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from windlass.storage.contract import ObjectMissing, SignedRequest, State, StoreError, UploadedPart
-from windlass.storage.s3 import multipart, objects, recovery
-from windlass.storage.s3.client import CONTENT_TYPE, GIB, MIN_PART_SIZE, Bucket
+from windlass.storage.s3 import multipart, objects
 from windlass.storage.s3.errors import ObjectReplaced, RequestRejected
 from windlass.storage.s3.multipart import COPY_CHECKSUM, MultipartState, PartTag
+from windlass.storage.s3.options import GIB, MIN_PART_SIZE
+from windlass.storage.s3.retrying_client import CONTENT_TYPE, Bucket
 
 #: The names of these parameters in a request's head or in a form.
 _FIELDS = {
@@ -51,7 +52,7 @@ class DirectUpload:
             for origin in origins
             if (problems := list(_cors_problems(rules, origin, methods)))
         ]
-        return f"the bucket's CORS rules do not let pages send straight to it: {'; '.join(lacks)}" if lacks else ""
+        return f"the bucket's CORS rules do not let pages send directly to it: {'; '.join(lacks)}" if lacks else ""
 
     def client_key(self, key: str, state: State) -> str:
         return self._bucket.path(_single_key(key, state) if "piece" in state else key)
@@ -63,16 +64,17 @@ class DirectUpload:
         return MultipartState(upload, mark, 0, COPY_CHECKSUM).to_state()
 
     def sign_part(self, key: str, state: State, number: int, *, seconds: int, size: int | None = None) -> SignedRequest:
-        parameters = self._object(key) | {"UploadId": _multipart(key, state).upload, "PartNumber": number}
+        upload = MultipartState.from_state(key, state).upload
+        parameters = self._bucket.address(key) | {"UploadId": upload, "PartNumber": number}
         return SignedRequest("PUT", self._url("upload_part", parameters | _length(size), seconds))
 
     def uploaded_parts(self, key: str, state: State) -> list[UploadedPart]:
-        return multipart.uploaded_parts(self._bucket, key, _multipart(key, state).upload)
+        return multipart.uploaded_parts(self._bucket, key, MultipartState.from_state(key, state).upload)
 
     def complete_multipart(self, key: str, state: State, parts: Sequence[UploadedPart]) -> int:
         size = sum(part.size for part in parts)
         tags = [PartTag(part.tag) for part in parts]
-        recovery.complete_once(self._bucket, key, _multipart(key, state), tags, size)
+        multipart.complete_once(self._bucket, key, MultipartState.from_state(key, state), tags, size)
         stored = objects.head(self._bucket, key).size
         if stored != size:
             raise StoreError(f"{key}: the store made an object of {stored} bytes out of parts of {size}")
@@ -108,7 +110,9 @@ class DirectUpload:
     def sign_put(self, key: str, state: State, *, seconds: int, size: int, sha256: str | None = None) -> SignedRequest:
         """The checksum is in the URL; the length need not be a header, because browsers set it themselves."""
         parameters = self._headers(sha256)
-        url = self._url("put_object", self._object(_single_key(key, state)) | parameters | _length(size), seconds)
+        url = self._url(
+            "put_object", self._bucket.address(_single_key(key, state)) | parameters | _length(size), seconds
+        )
         headers = {_FIELDS[name]: value for name, value in parameters.items() if name != "ChecksumSHA256"}
         return SignedRequest("PUT", url, headers=headers)
 
@@ -131,9 +135,6 @@ class DirectUpload:
         checksum = {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()} if sha256 else {}
         return {"ContentType": CONTENT_TYPE} | checksum | self._bucket.encryption()
 
-    def _object(self, key: str) -> dict[str, Any]:
-        return {"Bucket": self._bucket.name, "Key": self._bucket.path(key)}
-
     def _url(self, operation: str, parameters: dict[str, Any], seconds: int) -> str:
         return self._bucket.presigner().generate_presigned_url(
             operation, Params=parameters, ExpiresIn=seconds, HttpMethod="PUT"
@@ -154,13 +155,6 @@ def _allows(rule: Mapping[str, Any], origin: str, method: str) -> bool:
     return method in rule.get("AllowedMethods", []) and any(
         fnmatchcase(origin, pattern) for pattern in rule.get("AllowedOrigins", [])
     )
-
-
-def _multipart(key: str, state: State) -> MultipartState:
-    found = MultipartState.from_state(state)
-    if found is None:
-        raise ObjectMissing(f"{objects.check_key(key)}: it is not sent in parts")
-    return found
 
 
 def _single_key(key: str, state: State) -> str:

@@ -103,6 +103,6 @@ def _unsupported(code: str, operation: str, text: str, checksum: str) -> str:
 
 def _reply(error: ClientError) -> tuple[str, int, str]:
     reply: Any = error.response
-    found = reply.get("Error", {})
+    details = reply.get("Error", {})
     status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return str(found.get("Code", status)), int(status), str(found.get("Message", ""))[:200]
+    return str(details.get("Code", status)), int(status), str(details.get("Message", ""))[:200]

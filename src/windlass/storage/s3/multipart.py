@@ -1,21 +1,30 @@
-"""Multipart uploads: the state of an unfinished object, and the requests, one function each."""
+"""Multipart uploads: the state of an unfinished object, the requests, one function each, and completing an object, also
+when an earlier reply was lost or a process died before recording the completion."""
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
-from windlass.storage.contract import Buffer, State, StoreError, UploadedPart
-from windlass.storage.s3.client import CONTENT_TYPE, UPLOAD_MARK, Bucket, RequestBody, checksum_fields
+from windlass.storage.contract import Buffer, ObjectMissing, State, StoreError, SyncFailed, UploadedPart
+from windlass.storage.s3 import objects
+from windlass.storage.s3.errors import RequestRejected
+from windlass.storage.s3.retrying_client import CONTENT_TYPE, UPLOAD_MARK, Bucket, RequestBody, checksum_fields
 
 #: The checksum kind of uploads with copied parts. With CRC32 the store demands the checksum of every part on
 #: completion, and not every store reports the right one for a copied part.
 COPY_CHECKSUM = "md5"
 #: ``MultipartState.chain`` of no parts.
 NO_PARTS = hashlib.sha256().hexdigest()
+#: Error codes for parts that the store does not have, or has with other bytes.
+_OTHER_PARTS = ("InvalidPart", "InvalidPartOrder", "BadDigest")
+#: Seconds before each look at the object when the reply to its completion was lost.
+PAUSES = (0.0, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +94,10 @@ class MultipartState:
         }
 
     @classmethod
-    def from_state(cls, state: State) -> MultipartState | None:
-        """Return None if the state is not that of a multipart upload."""
+    def from_state(cls, key: str, state: State) -> MultipartState:
+        """Raises ObjectMissing if the state is not that of a multipart upload."""
         if "upload" not in state:
-            return None
+            raise ObjectMissing(f"{objects.check_key(key)}: this is not the state of an unfinished object")
         tail = tuple(TailObject(token, size) for token, size in state["tail"])
         fields = {name: state[name] for name in ("upload", "mark", "part_size", "checksum", "parts", "chain")}
         return cls(**fields, tail=tail, gone=tuple(state["gone"]))
@@ -123,8 +132,7 @@ def create(bucket: Bucket, key: str, checksum: str, mark: str) -> str:
     algorithm: dict[str, Any] = {"ChecksumAlgorithm": "CRC32"} if checksum == "crc32" else {}
     with bucket.call(key) as s3:
         reply = s3.create_multipart_upload(
-            Bucket=bucket.name,
-            Key=bucket.path(key),
+            **bucket.address(key),
             ContentType=CONTENT_TYPE,
             Metadata={UPLOAD_MARK: mark},
             **algorithm,
@@ -144,8 +152,7 @@ def upload_part(
     fields = checksum_fields(data if claimed is None else claimed, checksum)
     with bucket.call(key) as s3:
         reply = s3.upload_part(
-            Bucket=bucket.name,
-            Key=bucket.path(key),
+            **bucket.address(key),
             UploadId=upload,
             PartNumber=number,
             Body=body,
@@ -161,8 +168,7 @@ def copy_part(bucket: Bucket, key: str, upload: str, number: int, source: str, s
     """Copy a range of a finished object inside the store. Raises ObjectMissing, RequestRejected past its end."""
     with bucket.call(source) as s3:
         reply = s3.upload_part_copy(
-            Bucket=bucket.name,
-            Key=bucket.path(key),
+            **bucket.address(key),
             UploadId=upload,
             PartNumber=number,
             CopySource={"Bucket": bucket.name, "Key": bucket.path(source)},
@@ -174,7 +180,7 @@ def copy_part(bucket: Bucket, key: str, upload: str, number: int, source: str, s
 def require_upload(bucket: Bucket, key: str, upload: str) -> None:
     """Raise ObjectMissing if the upload was completed, aborted or never created."""
     with bucket.call(key) as s3:
-        s3.list_parts(Bucket=bucket.name, Key=bucket.path(key), UploadId=upload, MaxParts=1)
+        s3.list_parts(**bucket.address(key), UploadId=upload, MaxParts=1)
 
 
 def part_tags(bucket: Bucket, key: str, upload: str, checksum: str, *, most: int | None = None) -> list[PartTag]:
@@ -199,7 +205,6 @@ def uploaded_parts(bucket: Bucket, key: str, upload: str) -> list[UploadedPart]:
 
 
 def uploaded_size(bucket: Bucket, key: str, upload: str) -> int:
-    """Return the bytes of all parts that the store has."""
     return sum(part["Size"] for part in _list_parts(bucket, key, upload))
 
 
@@ -211,8 +216,7 @@ def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[PartTag]) -> 
     parts: Any = [tag.entry(number) for number, tag in enumerate(tags, 1)]
     with bucket.call(key, slow=True) as s3:
         s3.complete_multipart_upload(
-            Bucket=bucket.name,
-            Key=bucket.path(key),
+            **bucket.address(key),
             UploadId=upload,
             MultipartUpload={"Parts": parts},
         )
@@ -221,14 +225,115 @@ def complete(bucket: Bucket, key: str, upload: str, tags: Sequence[PartTag]) -> 
 def abort(bucket: Bucket, key: str, upload: str) -> None:
     """Raises ObjectMissing if the upload has ended."""
     with bucket.call(key) as s3:
-        s3.abort_multipart_upload(Bucket=bucket.name, Key=bucket.path(key), UploadId=upload)
+        s3.abort_multipart_upload(**bucket.address(key), UploadId=upload)
 
 
 def open_uploads(bucket: Bucket, prefix: str) -> Iterator[OpenUpload]:
     """List every upload that has not ended and whose key starts with ``prefix``."""
     for page in bucket.pages(prefix, "list_multipart_uploads", Prefix=bucket.path(prefix)):
-        for found in page.get("Uploads", []):
-            yield OpenUpload(bucket.key(found["Key"]), found["UploadId"], found["Initiated"])
+        for listed in page.get("Uploads", []):
+            yield OpenUpload(bucket.key(listed["Key"]), listed["UploadId"], listed["Initiated"])
+
+
+def put_from(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
+    """Store ``size`` bytes of ``source`` in one request, or by a multipart upload if they are more than a part.
+
+    After an error nothing is stored. Raises StoreError if the source ends early, and the errors of ``source.read``.
+    """
+    part_size = bucket.options.part_size_for(size)
+    if size <= part_size:
+        objects.put(bucket, key, _read_exactly(source, size, key))
+        return
+    checksum = bucket.options.checksum
+    upload = create(bucket, key, checksum, objects.new_token())
+    try:
+        tags: list[PartTag] = []
+        for start in range(0, size, part_size):
+            data = _read_exactly(source, min(part_size, size - start), key)
+            tags.append(upload_part(bucket, key, upload, len(tags) + 1, data, checksum))
+        complete(bucket, key, upload, tags)
+    except BaseException:  # also of the source, whatever it raises
+        with suppress(StoreError):  # the sweep finds it
+            abort(bucket, key, upload)
+        raise
+
+
+def verified_tags(bucket: Bucket, key: str, state: MultipartState) -> list[PartTag]:
+    """Return the tags of the parts that ``state`` describes, as the store has them.
+
+    Raises SyncFailed if a part was replaced, ObjectMissing if the upload has ended.
+    """
+    tags = part_tags(bucket, key, state.upload, state.checksum, most=state.parts)
+    if not state.matches(tags):
+        raise SyncFailed(f"{key}: the store has other parts than those that were acknowledged")
+    return tags
+
+
+def complete_once(bucket: Bucket, key: str, state: MultipartState, tags: Sequence[PartTag], size: int) -> None:
+    """Make the object of these parts, or find that an earlier request made it. Raises SyncFailed, StoreError."""
+    try:
+        complete(bucket, key, state.upload, tags)
+    except StoreError as error:
+        # After a broken connection the store may still be working on it.
+        for pause in PAUSES if error.transient else PAUSES[:1]:
+            time.sleep(pause)
+            if _is_completed(bucket, key, state, size):
+                return
+        if isinstance(error, RequestRejected) and error.code in _OTHER_PARTS:
+            raise SyncFailed(str(error)) from error
+        raise
+
+
+def require_completed(bucket: Bucket, key: str, state: MultipartState, size: int) -> None:
+    """Raise ObjectMissing unless the ended upload became the object that is stored under the key."""
+    if not _is_completed(bucket, key, state, size):
+        raise ObjectMissing(f"{key}: its upload has ended, and the stored object was not made of it")
+
+
+def reopen(bucket: Bucket, key: str, state: MultipartState) -> MultipartState:
+    """Make a completed object unfinished again: a new upload with what ``state`` describes, copied from the object.
+
+    Needed when a process died between completing and recording: the client sends the last bytes again.
+    Raises ObjectMissing if there is no object or it is shorter, which means that the upload was aborted.
+    """
+    if objects.head(bucket, key).size < state.offset:
+        raise ObjectMissing(f"{key}: its upload has ended")
+    mark, size = objects.new_token(), state.part_size
+    upload = create(bucket, key, COPY_CHECKSUM, mark)
+    reopened = replace(state, upload=upload, mark=mark, checksum=COPY_CHECKSUM, parts=0, chain=NO_PARTS, tail=())
+    copies = [
+        bucket.senders.submit(copy_part, bucket, key, upload, number + 1, key, number * size, size)
+        for number in range(state.parts)
+    ]
+    for copied in copies:
+        reopened = reopened.with_part(copied.result())
+    return replace(reopened, tail=_copy_tail(bucket, key, reopened.offset, state.offset - reopened.offset))
+
+
+def _copy_tail(bucket: Bucket, key: str, start: int, size: int) -> tuple[TailObject, ...]:
+    """Store the tail again; its objects were deleted on completion."""
+    if not size:
+        return ()
+    piece = TailObject(objects.new_token(), size)
+    objects.put(bucket, objects.tail_key(key, piece.token), objects.get(bucket, key, start, size))
+    return (piece,)
+
+
+def _is_completed(bucket: Bucket, key: str, state: MultipartState, size: int) -> bool:
+    try:
+        return objects.mark_and_size(bucket, key) == (state.mark, size)
+    except ObjectMissing:
+        return False
+
+
+def _read_exactly(source: BinaryIO, size: int, key: str) -> RequestBody:
+    data = RequestBody()
+    while len(data) < size:
+        block = source.read(size - len(data))
+        if not block:
+            raise StoreError(f"{key}: its source ends {size - len(data)} bytes too early")
+        data += block
+    return data
 
 
 def _list_parts(bucket: Bucket, key: str, upload: str) -> Iterator[Any]:

@@ -7,36 +7,34 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
+from windlass.kernel import object_keys
+from windlass.storage import contract
 from windlass.storage.contract import Buffer, ObjectInfo, ObjectMissing, StoreError, StoreUnavailable
-from windlass.storage.s3 import multipart
-from windlass.storage.s3.client import CONTENT_TYPE, MIB, UPLOAD_MARK, Bucket, RequestBody, checksum_fields
-from windlass.storage.s3.errors import RequestRejected
+from windlass.storage.s3.options import MIB
+from windlass.storage.s3.retrying_client import CONTENT_TYPE, UPLOAD_MARK, Bucket, RequestBody, checksum_fields
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
 
-_KEY = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)*")
 _TAIL = re.compile(r"(.+)\.tail\.([0-9a-f]{16})")
-#: What the keys of Windlass start with. A bucket may hold other objects, which the sweep must never see.
-_PREFIXES = ("objects/", "renditions/", ".check-")
 
 
 def check_key(key: str) -> str:
-    """Return the key. Raises StoreError if it is not a key of this store."""
-    if not _KEY.fullmatch(key) or not {".", ".."}.isdisjoint(key.split("/")) or _TAIL.fullmatch(key):
+    """Return the key. Raises StoreError if it is not a key of this store, or one of its own tail objects."""
+    if _TAIL.fullmatch(key):
         raise StoreError(f"{key!r} is no key of this store")
-    return key
+    return contract.check_key(key)
 
 
 def prefixes_within(prefix: str) -> list[str]:
     """Return the prefixes to list to find every object of Windlass whose key starts with ``prefix``."""
     return [
         prefix if prefix.startswith(ours) else ours
-        for ours in _PREFIXES
+        for ours in object_keys.PREFIXES
         if ours.startswith(prefix) or prefix.startswith(ours)
     ]
 
@@ -53,44 +51,20 @@ def tail_key(key: str, token: str) -> str:
 
 def tail_owner(key: str) -> str | None:
     """Return the key of the object that a tail object belongs to; None for any other key."""
-    found = _TAIL.fullmatch(key)
-    return found[1] if found else None
+    match = _TAIL.fullmatch(key)
+    return match[1] if match else None
 
 
 def put(bucket: Bucket, key: str, data: Buffer) -> None:
     body: Any = RequestBody.of(data)  # the stubs accept bytes only
     with bucket.call(key) as s3:
         s3.put_object(
-            Bucket=bucket.name,
-            Key=bucket.path(key),
+            **bucket.address(key),
             Body=body,
             ContentType=CONTENT_TYPE,
             **checksum_fields(data, bucket.options.checksum),
             **bucket.encryption(),
         )
-
-
-def put_from(bucket: Bucket, key: str, source: BinaryIO, size: int) -> None:
-    """Store ``size`` bytes of ``source`` in one request, or by a multipart upload if they are more than a part.
-
-    After an error nothing is stored. Raises StoreError if the source ends early, and the errors of ``source.read``.
-    """
-    part_size = bucket.options.part_size_for(size)
-    if size <= part_size:
-        put(bucket, key, _read_exactly(source, size, key))
-        return
-    checksum = bucket.options.checksum
-    upload = multipart.create(bucket, key, checksum, new_token())
-    try:
-        tags: list[multipart.PartTag] = []
-        for start in range(0, size, part_size):
-            data = _read_exactly(source, min(part_size, size - start), key)
-            tags.append(multipart.upload_part(bucket, key, upload, len(tags) + 1, data, checksum))
-        multipart.complete(bucket, key, upload, tags)
-    except BaseException:
-        with suppress(StoreError):  # the sweep finds it
-            multipart.abort(bucket, key, upload)
-        raise
 
 
 def get(bucket: Bucket, key: str, start: int, size: int) -> RequestBody:
@@ -121,29 +95,22 @@ def open_range(bucket: Bucket, key: str, start: int, size: int, etag: str = "") 
     """Return a stream of the range, and the object's info. ``etag``: raise ObjectReplaced if it has another."""
     condition: dict[str, Any] = {"IfMatch": etag} if etag else {}
     with bucket.call(key) as s3:
-        reply = s3.get_object(
-            Bucket=bucket.name, Key=bucket.path(key), Range=f"bytes={start}-{start + size - 1}", **condition
-        )
+        reply = s3.get_object(**bucket.address(key), Range=f"bytes={start}-{start + size - 1}", **condition)
     whole = int(reply["ContentRange"].rpartition("/")[2]) if "ContentRange" in reply else reply["ContentLength"]
     return reply["Body"], _info(key, whole, reply["LastModified"], reply["ETag"])
-
-
-def is_past_end(error: RequestRejected) -> bool:
-    """Whether ``open_range`` was refused because the object ends before the range."""
-    return error.code in ("InvalidRange", "416", "InvalidArgument")
 
 
 def head(bucket: Bucket, key: str) -> ObjectInfo:
     """Raises ObjectMissing."""
     with bucket.call(key) as s3:
-        reply = s3.head_object(Bucket=bucket.name, Key=bucket.path(key))
+        reply = s3.head_object(**bucket.address(key))
     return _info(key, reply["ContentLength"], reply["LastModified"], reply["ETag"])
 
 
 def mark_and_size(bucket: Bucket, key: str) -> tuple[str, int]:
     """Return the mark of the upload that the object was made of, and its size. Raises ObjectMissing."""
     with bucket.call(key) as s3:
-        reply = s3.head_object(Bucket=bucket.name, Key=bucket.path(key))
+        reply = s3.head_object(**bucket.address(key))
     return reply["Metadata"].get(UPLOAD_MARK, ""), reply["ContentLength"]
 
 
@@ -154,8 +121,7 @@ def copy(bucket: Bucket, key: str, source: str, *, etag: str, mark: str) -> None
     """
     with bucket.call(source) as s3:
         s3.copy_object(
-            Bucket=bucket.name,
-            Key=bucket.path(key),
+            **bucket.address(key),
             CopySource={"Bucket": bucket.name, "Key": bucket.path(source)},
             CopySourceIfMatch=f'"{etag}"',
             MetadataDirective="REPLACE",
@@ -168,20 +134,19 @@ def copy(bucket: Bucket, key: str, source: str, *, etag: str, mark: str) -> None
 def delete(bucket: Bucket, key: str) -> None:
     """Idempotent."""
     with suppress(ObjectMissing), bucket.call(key) as s3:
-        s3.delete_object(Bucket=bucket.name, Key=bucket.path(key))
+        s3.delete_object(**bucket.address(key))
 
 
 def list_objects(bucket: Bucket, prefix: str) -> Iterator[ObjectInfo]:
     """List every object whose key starts with ``prefix``, tail objects too, under its own key."""
     for page in bucket.pages(prefix, "list_objects_v2", Prefix=bucket.path(prefix)):
-        for found in page.get("Contents", []):
-            if not found["Key"].endswith("/"):  # some tools mark directories so
-                yield _info(bucket.key(found["Key"]), found["Size"], found["LastModified"], found["ETag"])
+        for listed in page.get("Contents", []):
+            if not listed["Key"].endswith("/"):  # some tools mark directories so
+                yield _info(bucket.key(listed["Key"]), listed["Size"], listed["LastModified"], listed["ETag"])
 
 
 def tail_objects(bucket: Bucket, key: str) -> list[ObjectInfo]:
-    """List the tail objects of an unfinished object."""
-    return [found for found in list_objects(bucket, f"{key}.tail.") if tail_owner(found.key) == key]
+    return [info for info in list_objects(bucket, f"{key}.tail.") if tail_owner(info.key) == key]
 
 
 def remove_tail_objects(bucket: Bucket, key: str) -> int:
@@ -192,16 +157,6 @@ def remove_tail_objects(bucket: Bucket, key: str) -> int:
             delete(bucket, piece.key)
             freed += piece.size
     return freed
-
-
-def _read_exactly(source: BinaryIO, size: int, key: str) -> RequestBody:
-    data = RequestBody()
-    while len(data) < size:
-        block = source.read(size - len(data))
-        if not block:
-            raise StoreError(f"{key}: its source ends {size - len(data)} bytes too early")
-        data += block
-    return data
 
 
 def _info(key: str, size: int, modified: datetime, etag: str) -> ObjectInfo:

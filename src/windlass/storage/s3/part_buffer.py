@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from windlass.kernel.clock import monotonic
 from windlass.storage.contract import Buffer
 from windlass.storage.s3 import objects
-from windlass.storage.s3.client import Bucket, RequestBody
 from windlass.storage.s3.multipart import TailObject
+from windlass.storage.s3.retrying_client import Bucket, RequestBody
 
 MAX_TAIL_OBJECTS = 16
 #: Age of bytes in memory from which a checkpoint stores them (seconds).
@@ -89,7 +89,6 @@ class PartBuffer:
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether all of it is in memory."""
         return self._memory_start == 0
 
     def add(self, data: Buffer) -> None:

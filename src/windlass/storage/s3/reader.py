@@ -7,14 +7,14 @@ kept in memory.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError
 
 from windlass.storage.contract import ObjectInfo, StoreError, StoreUnavailable
 from windlass.storage.s3 import objects
-from windlass.storage.s3.client import Bucket
 from windlass.storage.s3.errors import RequestRejected
+from windlass.storage.s3.retrying_client import Bucket
 from windlass.storage.seekable_reader import SeekableReader
 
 if TYPE_CHECKING:
@@ -30,12 +30,9 @@ MAX_DRAIN = 64 * 1024
 ATTEMPTS = 3
 
 
-def open_object(bucket: Bucket, key: str) -> BinaryIO:
-    """Raises ObjectMissing, StoreUnavailable."""
-    return S3Reader(bucket, key).buffered()
-
-
 class S3Reader(SeekableReader):
+    """Opening it raises ObjectMissing, StoreUnavailable."""
+
     def __init__(self, bucket: Bucket, key: str) -> None:
         super().__init__()
         self._bucket = bucket
@@ -108,7 +105,7 @@ def _read_first(bucket: Bucket, key: str) -> tuple[ObjectInfo, bytes]:
         try:
             body, info = objects.open_range(bucket, key, 0, FIRST_BLOCK)
         except RequestRejected as error:
-            if not objects.is_past_end(error):
+            if error.code not in ("InvalidRange", "416", "InvalidArgument"):
                 raise
             return objects.head(bucket, key), b""  # an empty object has no range
         try:

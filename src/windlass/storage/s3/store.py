@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from windlass.storage.contract import Buffer, Capabilities, ObjectInfo, ObjectMissing, State, Store, StoreError, Writer
 from windlass.storage.registry import Guard, guarded, no_guard
-from windlass.storage.s3 import multipart, objects, probe, recovery
-from windlass.storage.s3.chunk_writer import ChunkWriter
-from windlass.storage.s3.client import MAX_PARTS, MIB, MIN_PART_SIZE, Bucket, Options, RequestBody
+from windlass.storage.s3 import bucket_check, multipart, objects
 from windlass.storage.s3.direct_upload import DirectUpload
 from windlass.storage.s3.multipart import ChunkState, MultipartState, PartTag
+from windlass.storage.s3.options import MAX_PARTS, MIB, MIN_PART_SIZE, Options
 from windlass.storage.s3.part_buffer import MemoryPool, PartBuffer
-from windlass.storage.s3.reader import open_object
-from windlass.storage.s3.writer import S3Writer
+from windlass.storage.s3.reader import S3Reader
+from windlass.storage.s3.retrying_client import Bucket, RequestBody
+from windlass.storage.s3.writer import ChunkWriter, S3Writer
 
 if TYPE_CHECKING:
     from windlass.conf import Settings
@@ -67,16 +67,16 @@ class S3Store(DirectUpload, Store):
     def open_writer(
         self, key: str, state: State, *, shared: bool = False, region: tuple[int, int] | None = None
     ) -> Writer:
-        found = _multipart(key, state)
+        unfinished = MultipartState.from_state(key, state)
         if shared:
             if region is None:
                 raise StoreError(f"{key}: a shared writer needs the region of its part")
-            return ChunkWriter(self._bucket, self._memory, key, found, region)
+            return ChunkWriter(self._bucket, self._memory, key, unfinished, region)
         try:
-            multipart.require_upload(self._bucket, key, found.upload)
+            multipart.require_upload(self._bucket, key, unfinished.upload)
         except ObjectMissing:
-            found = recovery.reopen(self._bucket, key, found)
-        return S3Writer(self._bucket, self._memory, key, found)
+            unfinished = multipart.reopen(self._bucket, key, unfinished)
+        return S3Writer(self._bucket, self._memory, key, unfinished)
 
     def require_no_writer(self, key: str, state: State) -> None:
         """The store has no locks."""
@@ -84,12 +84,12 @@ class S3Store(DirectUpload, Store):
     def complete(
         self, key: str, state: State, size: int, *, durable: bool = True, chunks: Sequence[State] = ()
     ) -> None:
-        found = _multipart(key, state)
+        unfinished = MultipartState.from_state(key, state)
         try:
-            tags = self._tags(key, found, size, [ChunkState.from_state(chunk) for chunk in chunks])
-            recovery.complete_once(self._bucket, key, found, tags, size)
+            tags = self._tags(key, unfinished, size, [ChunkState.from_state(chunk) for chunk in chunks])
+            multipart.complete_once(self._bucket, key, unfinished, tags, size)
         except ObjectMissing:
-            recovery.require_completed(self._bucket, key, found, size)  # completed before; the reply was lost
+            multipart.require_completed(self._bucket, key, unfinished, size)  # completed before; the reply was lost
         objects.remove_tail_objects(self._bucket, key)
 
     def put_whole(self, key: str, buffers: Sequence[Buffer], *, durable: bool = True) -> State:
@@ -104,7 +104,8 @@ class S3Store(DirectUpload, Store):
 
     def discardable_size(self, key: str, state: State) -> int:
         parts = sum(multipart.uploaded_size(self._bucket, key, upload) for upload in self._uploads(key))
-        return parts + sum(piece.size for piece in objects.tail_objects(self._bucket, key)) + self._size(key)
+        tail = sum(piece.size for piece in objects.tail_objects(self._bucket, key))
+        return parts + tail + super().discardable_size(key, state)
 
     def clear(self, key: str) -> int:
         freed = 0
@@ -115,10 +116,10 @@ class S3Store(DirectUpload, Store):
         return freed + objects.remove_tail_objects(self._bucket, key)
 
     def put(self, key: str, source: BinaryIO, size: int) -> None:
-        objects.put_from(self._bucket, objects.check_key(key), source, size)
+        multipart.put_from(self._bucket, objects.check_key(key), source, size)
 
     def open(self, key: str) -> BinaryIO:
-        return open_object(self._bucket, objects.check_key(key))
+        return S3Reader(self._bucket, objects.check_key(key)).buffered()
 
     def info(self, key: str) -> ObjectInfo:
         return objects.head(self._bucket, objects.check_key(key))
@@ -134,23 +135,23 @@ class S3Store(DirectUpload, Store):
     def objects(self, prefix: str = "", *, unless: Callable[[str], bool] | None = None) -> Iterator[ObjectInfo]:
         """List a tail object as its object, unfinished. Other objects in the bucket are left out."""
         for within in objects.prefixes_within(prefix):
-            for found in objects.list_objects(self._bucket, within):
-                owner = objects.tail_owner(found.key)
+            for info in objects.list_objects(self._bucket, within):
+                owner = objects.tail_owner(info.key)
                 if owner is not None:
-                    yield ObjectInfo(owner, found.size, found.modified_at, unfinished=True)
-                elif not (unless and unless(found.key)):
-                    yield found
+                    yield ObjectInfo(owner, info.size, info.modified_at, unfinished=True)
+                elif not (unless and unless(info.key)):
+                    yield info
             for upload in multipart.open_uploads(self._bucket, within):
                 yield ObjectInfo(upload.key, 0, upload.created_at.replace(microsecond=0), unfinished=True)
 
     def check(self, *, thorough: bool = False) -> None:
-        probe.check(self._bucket, thorough=thorough)
+        bucket_check.check(self._bucket, thorough=thorough)
 
     def presign(self, key: str, *, seconds: int, headers: Mapping[str, str]) -> str:
         overrides = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
-        named = {"Bucket": self._bucket.name, "Key": self._bucket.path(objects.check_key(key))}
+        parameters = self._bucket.address(objects.check_key(key)) | overrides
         return self._bucket.presigner().generate_presigned_url(
-            "get_object", Params=named | overrides, ExpiresIn=seconds, HttpMethod="GET"
+            "get_object", Params=parameters, ExpiresIn=seconds, HttpMethod="GET"
         )
 
     def close(self) -> None:
@@ -159,14 +160,7 @@ class S3Store(DirectUpload, Store):
     def _uploads(self, key: str) -> list[str]:
         """Return the ids of the object's uploads that have not ended."""
         key = objects.check_key(key)
-        return [found.upload for found in multipart.open_uploads(self._bucket, key) if found.key == key]
-
-    def _size(self, key: str) -> int:
-        """Return the size of the finished object; 0 if there is none."""
-        try:
-            return self.info(key).size
-        except ObjectMissing:
-            return 0
+        return [each.upload for each in multipart.open_uploads(self._bucket, key) if each.key == key]
 
     def _tags(self, key: str, state: MultipartState, size: int, chunks: Sequence[ChunkState]) -> list[PartTag]:
         """Return the tags of all parts; send the last part first if it is only in tail objects."""
@@ -175,7 +169,7 @@ class S3Store(DirectUpload, Store):
         rest = size - state.parts * state.part_size
         if rest < 0 or state.offset < size:
             raise StoreError(f"{key}: it has {state.offset} bytes instead of {size}")
-        tags = recovery.verified_tags(self._bucket, key, state)
+        tags = multipart.verified_tags(self._bucket, key, state)
         if rest or not tags:
             number = state.parts + 1
             with PartBuffer(self._bucket, self._memory, key, state.tail).contents() as data:
@@ -184,15 +178,8 @@ class S3Store(DirectUpload, Store):
         return tags
 
 
-def _multipart(key: str, state: State) -> MultipartState:
-    found = MultipartState.from_state(state)
-    if found is None:
-        raise ObjectMissing(f"{objects.check_key(key)}: this is not the state of an unfinished object")
-    return found
-
-
 def _in_order(key: str, chunks: Sequence[ChunkState], wanted: int) -> list[PartTag]:
-    found = {chunk.number: chunk.tag for chunk in chunks}
-    if sorted(found) != list(range(1, wanted + 1)):
-        raise StoreError(f"{key}: it has {len(found)} chunks instead of {wanted}")
-    return [found[number] for number in range(1, wanted + 1)]
+    tags = {chunk.number: chunk.tag for chunk in chunks}
+    if sorted(tags) != list(range(1, wanted + 1)):
+        raise StoreError(f"{key}: it has {len(tags)} chunks instead of {wanted}")
+    return [tags[number] for number in range(1, wanted + 1)]

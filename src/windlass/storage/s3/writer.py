@@ -1,5 +1,8 @@
-"""Write one object in order: each full part is sent while the next one fills. What does not fill a part is stored in
-tail objects, so that any process can continue from the last state (docs/decisions/0026-s3.md)."""
+"""Write one object in order, or one chunk of an object whose chunks arrive in any order.
+
+In order each full part is sent while the next one fills. What does not fill a part is stored in tail objects, so that
+any process can continue from the last state (docs/decisions/0026-s3.md). A chunk is one part.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from windlass.storage.contract import Buffer, State, StoreError, Writer
-from windlass.storage.s3 import multipart, objects, recovery
-from windlass.storage.s3.client import MIB, Bucket
-from windlass.storage.s3.multipart import COPY_CHECKSUM, MultipartState, PartTag, TailObject
+from windlass.storage.s3 import multipart, objects
+from windlass.storage.s3.multipart import COPY_CHECKSUM, ChunkState, MultipartState, PartTag, TailObject
+from windlass.storage.s3.options import MIB
 from windlass.storage.s3.part_buffer import MemoryPool, PartBuffer
+from windlass.storage.s3.retrying_client import Bucket
 
 #: Parts of one object that are sent at the same time.
 MAX_SENDING = 4
@@ -90,9 +94,9 @@ class S3Writer(Writer):
             if self._offset != size:
                 raise StoreError(f"{self._key}: it has {self._offset} bytes instead of {size}")
             state = self._multipart
-            tags = self._tags if self._tags is not None else recovery.verified_tags(self._bucket, self._key, state)
+            tags = self._tags if self._tags is not None else multipart.verified_tags(self._bucket, self._key, state)
             last = [self._send(state.parts + 1, self._part)] if self._part.size or not state.parts else []
-            recovery.complete_once(self._bucket, self._key, state, [*tags, *last], size)
+            multipart.complete_once(self._bucket, self._key, state, [*tags, *last], size)
             if self._tail_tokens or self._tags is None:
                 objects.remove_tail_objects(self._bucket, self._key)
             return self._last_state
@@ -155,8 +159,8 @@ class S3Writer(Writer):
         state, self._committed = self._committed, None
         if state is None:
             return
-        committed = MultipartState.from_state(state)
-        needed = {piece.token for piece in (*(committed.tail if committed else ()), *self._part.tail)}
+        committed = MultipartState.from_state(self._key, state)
+        needed = {piece.token for piece in (*committed.tail, *self._part.tail)}
         superseded, self._tail_tokens = self._tail_tokens - needed, self._tail_tokens & needed
         self._delete(superseded)
 
@@ -236,6 +240,66 @@ class S3Writer(Writer):
     def _await_all(self) -> None:
         while self._sending:
             self._await_first()
+
+
+class ChunkWriter(Writer):
+    """See ``contract.Writer``. The part exists once ``sync`` has returned its state, and not before."""
+
+    def __init__(
+        self, bucket: Bucket, memory: MemoryPool, key: str, state: MultipartState, region: tuple[int, int]
+    ) -> None:
+        """Raises StoreError if the region is not one chunk of the object."""
+        self._start, self._length = region
+        if self._start % state.part_size or self._length > state.part_size:
+            raise StoreError(f"{key}: {region} is not one of its parts of {state.part_size} bytes")
+        self._bucket = bucket
+        self._key = key
+        self._multipart = state
+        self._part = PartBuffer(bucket, memory, key)
+        self._tail_tokens: set[str] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def write(self, offset: int, buffers: Sequence[Buffer]) -> int:
+        data = b"".join(buffers)
+        with self._lock:
+            self._require_open()
+            if offset != self._start + self._part.size or self._part.size + len(data) > self._length:
+                raise StoreError(f"{self._key}: a chunk is written in order, and no further than its end")
+            self._part.add(data)
+            self._tail_tokens.update(piece.token for piece in self._part.tail)
+        return len(data)
+
+    def copy(self, offset: int, source: str, start: int, size: int) -> int:
+        return self.write(offset, [objects.get(self._bucket, objects.check_key(source), start, size)])
+
+    def sync(self, *, durable: bool = True) -> State:
+        with self._lock:
+            self._require_open()
+            if self._part.size != self._length:
+                raise StoreError(f"{self._key}: a chunk is stored only as a whole")
+            upload, part_size = self._multipart.upload, self._multipart.part_size
+            number = self._start // part_size + 1
+            with self._part.contents() as data:
+                tag = multipart.upload_part(self._bucket, self._key, upload, number, data, self._multipart.checksum)
+            return ChunkState(number, tag).to_state()
+
+    def finish(self, size: int, *, durable: bool = True) -> State:
+        raise StoreError(f"{self._key}: an object that is written in chunks is completed by its store")
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._part.release()
+            for token in self._tail_tokens:
+                with suppress(StoreError):  # it is deleted when the object is completed
+                    objects.delete(self._bucket, objects.tail_key(self._key, token))
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self._key}: this writer was closed")
 
 
 def _delete_quietly(bucket: Bucket, key: str) -> None:

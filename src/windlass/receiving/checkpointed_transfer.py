@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum
 
 from windlass import conf
@@ -30,6 +31,9 @@ UNMEASURED_BYTES = 16 * 1024 * 1024
 #: How much quota is reserved ahead of the written bytes while the length is unknown (bytes).
 MIN_RESERVED_AHEAD, MAX_RESERVED_AHEAD = 1024 * 1024, 32 * 1024 * 1024
 
+#: Write all buffers one after the other at an offset. Called in a thread.
+Write = Callable[[int, Sequence[Buffer]], object]
+
 #: Make the bytes below an offset durable and commit it; returns the offset that was committed, which may be a little
 #: lower.
 Checkpoint = Callable[[int], Awaitable[int]]
@@ -48,6 +52,7 @@ class TransferEnd(Enum):
     OVER_LIMIT = "more bytes came than the upload may have"
 
 
+@dataclass(eq=False)
 class Transfer:
     """Moves the bytes of one request. ``offset`` is how far they are received, ``written`` how far they are written.
 
@@ -55,37 +60,26 @@ class Transfer:
     with every byte.
     """
 
-    def __init__(
-        self,
-        source: ByteSource,
-        writer: Writer,
-        *,
-        offset: int,
-        limit: int,
-        digest: RunningDigest | None,
-        must_hash: bool = False,
-        proof: Proof | RunningDigest | None = None,
-        checkpoint: Checkpoint | None = None,
-        reserve: Reserve | None = None,
-    ) -> None:
-        self._source = source
-        self._writer = writer
-        self._limit = limit
-        self.digest = digest
-        self._must_hash = must_hash
-        self._proof = proof
-        self._start_offset, self._started_at = offset, monotonic()
-        self._checkpoint = checkpoint
-        self._reserve, self._reserved = reserve, offset
-        self.offset = self.written = offset
+    source: ByteSource
+    write: Write
+    _: KW_ONLY
+    offset: int
+    limit: int
+    digest: RunningDigest | None
+    must_hash: bool = False
+    proof: Proof | RunningDigest | None = None
+    checkpoint: Checkpoint | None = None
+    reserve: Reserve | None = None
+
+    def __post_init__(self) -> None:
+        self.written = self._start_offset = self._reserved = self._committed = self.offset
+        self._started_at = monotonic()
         self._batch: list[Buffer] = []
         self._batch_size = 0
-        self._write: asyncio.Future[list[object]] | None = None
-        self._write_end = offset
-        self._write_started_at = monotonic()
+        self._write_task: asyncio.Future[list[object]] | None = None
+        self._write_end, self._write_started_at = self.offset, monotonic()
         self._checkpoint_task: asyncio.Task[None] | None = None
-        self._checkpoint_target, self._checkpoint_started_at = offset, monotonic()
-        self._committed = offset
+        self._checkpoint_target, self._checkpoint_started_at = self.offset, monotonic()
         self._stop_requested = False
         self._read_timeout: asyncio.Timeout | None = None
         settings = conf.get()
@@ -116,7 +110,7 @@ class Transfer:
 
     async def _receive(self) -> TransferEnd:
         left_after_stop = BATCH_SIZE
-        while self.offset <= self._limit:
+        while self.offset <= self.limit:
             buffer = await self._read_next(left_after_stop)
             if isinstance(buffer, TransferEnd):
                 return buffer
@@ -142,7 +136,7 @@ class Transfer:
             wait = 0.0 if self._stop_requested else min(times_out_at - monotonic(), longest)
             try:
                 async with asyncio.timeout(wait) as self._read_timeout:
-                    buffer = await self._source.read()
+                    buffer = await self.source.read()
                 if buffer is None:
                     return TransferEnd.BODY_ENDED
                 self._rate.account(monotonic() - began, len(buffer))
@@ -162,7 +156,7 @@ class Transfer:
 
     def _add_to_batch(self, buffer: Buffer) -> bool:
         """Add a buffer, cut at the limit. False where bytes had to be left out."""
-        space = self._limit - self.offset
+        space = self.limit - self.offset
         accepted = buffer if len(buffer) <= space else memoryview(buffer)[:space]
         if len(accepted):
             self._batch.append(accepted)
@@ -176,17 +170,17 @@ class Transfer:
         self._write_started_at = monotonic()
         if not self._batch:
             return
-        if self._reserve is not None and self.offset > self._reserved:
-            self._reserved = await self._reserve(self.offset)
+        if self.reserve is not None and self.offset > self._reserved:
+            self._reserved = await self.reserve(self.offset)
         batch, self._batch, self._batch_size = self._batch, [], 0
-        work: list[Awaitable[object]] = [in_thread(self._writer.write, self.written, batch)]
-        if self.digest is not None and not self._must_hash and self._is_too_fast_to_hash():
+        work: list[Awaitable[object]] = [in_thread(self.write, self.written, batch)]
+        if self.digest is not None and not self.must_hash and self._is_too_fast_to_hash():
             self.digest = None
         if self.digest is not None:
             work.append(in_thread(self.digest.update, batch))
-        if self._proof is not None:
-            work.append(in_thread(self._proof.update, batch))
-        self._write = asyncio.gather(*work)
+        if self.proof is not None:
+            work.append(in_thread(self.proof.update, batch))
+        self._write_task = asyncio.gather(*work)
         self._write_end = self.offset
 
     def _is_too_fast_to_hash(self) -> bool:
@@ -194,8 +188,8 @@ class Transfer:
         return moved >= UNMEASURED_BYTES and moved > MAX_HASHED_RATE * (monotonic() - self._started_at)
 
     async def _finish_write(self) -> None:
-        if self._write is not None:
-            write, self._write = self._write, None
+        if self._write_task is not None:
+            write, self._write_task = self._write_task, None
             await asyncio.shield(write)
             self.written = self._write_end
 
@@ -205,7 +199,7 @@ class Transfer:
         Each checkpoint covers half of CHECKPOINT_BYTES, the most that a crash may cost, so that the other half can be
         received meanwhile.
         """
-        if self._checkpoint is None or self.written <= self._committed:
+        if self.checkpoint is None or self.written <= self._committed:
             return
         settings = conf.get()
         if self._checkpoint_task is not None and not self._checkpoint_task.done():
@@ -222,10 +216,11 @@ class Transfer:
             self._checkpoint_task = asyncio.create_task(self._run_checkpoint(self.written))
 
     async def _run_checkpoint(self, offset: int) -> None:
-        assert self._checkpoint is not None
-        self._committed = await self._checkpoint(offset)
+        assert self.checkpoint is not None
+        self._committed = await self.checkpoint(offset)
 
 
+@dataclass(eq=False)
 class LeasedUploadWriter:
     """Receives a body into the object of a session whose lease this request holds.
 
@@ -234,28 +229,22 @@ class LeasedUploadWriter:
     so there are no checkpoints.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        lease: files.Lease,
-        digest: RunningDigest | None,
-        *,
-        must_hash: bool,
-        ttl_hours: float,
-        proof: Proof | None = None,
-    ) -> None:
-        self._store = store
-        self._lease = lease
-        self.digest = digest
+    store: Store
+    lease: files.Lease
+    digest: RunningDigest | None
+    _: KW_ONLY
+    must_hash: bool
+    ttl_hours: float
+    proof: Proof | None = None
+
+    def __post_init__(self) -> None:
         # Reading the object again costs more than hashing where the store is not on this machine.
-        self._must_hash = must_hash or not store.capabilities.local_files
-        self._ttl_hours = ttl_hours
-        self._proof = proof
+        self.must_hash = self.must_hash or not self.store.capabilities.local_files
         self._limit = 0
         self._writer: Writer | None = None
         self._transfer: Transfer | None = None
-        self.offset = lease.offset
-        self.state: State = lease.state
+        self.offset = self.lease.offset
+        self.state: State = self.lease.state
 
     def request_stop(self) -> None:
         """Receive what has already arrived, then end. Call it on the event loop only; may be repeated."""
@@ -265,17 +254,17 @@ class LeasedUploadWriter:
     async def receive(self, source: ByteSource, first: list[Buffer], limit: int) -> TransferEnd:
         """Write ``first`` and then the source, up to offset ``limit``. Raises StoreError, LeaseLost, QuotaExceeded."""
         self._limit = limit
-        self._writer = await in_thread(open_leased_writer, self._store, self._lease)
+        self._writer = await in_thread(open_leased_writer, self.store, self.lease)
         self._transfer = transfer = Transfer(
             source,
-            self._writer,
-            offset=self._lease.offset,
+            self._writer.write,
+            offset=self.lease.offset,
             limit=limit,
             digest=self.digest,
-            must_hash=self._must_hash,
-            proof=self._proof,
-            checkpoint=None if self._proof else self._checkpoint,
-            reserve=self._reserve if self._lease.size is None else None,
+            must_hash=self.must_hash,
+            proof=self.proof,
+            checkpoint=None if self.proof else self._checkpoint,
+            reserve=self._reserve if self.lease.size is None else None,
         )
         try:
             return await transfer.run(first)
@@ -293,7 +282,7 @@ class LeasedUploadWriter:
         """Free what this request wrote. False where the store frees it only at the next append or the upload's end."""
         if self._writer is None:
             return True
-        return await in_thread(self._writer.truncate, self._lease.offset)
+        return await in_thread(self._writer.truncate, self.lease.offset)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -314,20 +303,20 @@ class LeasedUploadWriter:
         state, offset = await in_thread(self._writer.checkpoint, offset, max_lag=max_lag, durable=durable)
         if offset >= self._limit:
             return offset  # a client that finds every byte committed sends no request that completes the upload
-        await in_transaction(files.commit_offset, self._lease, offset, state, ttl_hours=self._ttl_hours)
+        await in_transaction(files.commit_offset, self.lease, offset, state, ttl_hours=self.ttl_hours)
         self.state = state
         self._writer.committed(state)
         return offset
 
     async def _reserve(self, offset: int) -> int:
         """Reserve quota ahead of ``offset``, or only up to it. Raises QuotaExceeded, LeaseLost."""
-        moved = offset - self._lease.offset
+        moved = offset - self.lease.offset
         ahead = min(offset + min(max(moved, MIN_RESERVED_AHEAD), MAX_RESERVED_AHEAD), max(self._limit, offset))
         try:
-            await in_transaction(files.reserve_for_lease, self._lease, ahead)
+            await in_transaction(files.reserve_for_lease, self.lease, ahead)
         except QuotaExceeded:
             ahead = offset
-            await in_transaction(files.reserve_for_lease, self._lease, ahead)
+            await in_transaction(files.reserve_for_lease, self.lease, ahead)
         return ahead
 
 

@@ -11,10 +11,8 @@ from windlass.executors import in_database, in_thread, in_transaction
 from windlass.files import api as files
 from windlass.kernel.errors import (
     BodyDigestMismatch,
-    FileTooLarge,
     Forbidden,
     InconsistentLength,
-    InvalidField,
     OffsetMismatch,
     Problem,
     UploadComplete,
@@ -27,9 +25,9 @@ from windlass.receiving import concatenation
 from windlass.receiving import lease as leases
 from windlass.receiving.admission import admit, check_size, profile_of
 from windlass.receiving.body import ByteSource, InitialBody, read_initial_body
-from windlass.receiving.completion import complete_upload
+from windlass.receiving.checkpointed_transfer import LeasedUploadWriter, TransferEnd, append_at_once
+from windlass.receiving.completion import check_replay, complete_upload
 from windlass.receiving.digest import DigestCache, RunningDigest
-from windlass.receiving.replay_check import check_replay
 from windlass.receiving.session import (
     Outcome,
     create_session,
@@ -43,7 +41,6 @@ from windlass.receiving.session import (
     require_dialect,
     state_of,
 )
-from windlass.receiving.transfer import LeasedUploadWriter, TransferEnd, append_at_once
 from windlass.storage.contract import State, WriterBusy
 from windlass.storage.registry import store
 
@@ -95,10 +92,11 @@ async def append(intent: Append, caller: Caller, source: ByteSource, *, dialect:
     except files.UploadCompleted:
         return await _answer_replay(intent, caller, source)
     session = await in_transaction(leased_session, lease)
-    refusal = _refusal(intent, lease, session)
-    if refusal is not None:
+    try:
+        _check_offset_and_length(intent, lease, session)
+    except Problem:
         await in_transaction(files.release_lease, lease)
-        raise refusal
+        raise
     return await _AppendOperation(session, lease, intent, request_id).run(source)
 
 
@@ -176,31 +174,24 @@ def _take_lease_to_append(intent: Append, caller: Caller, dialect: str) -> files
     return leases.take_lease(session.id)
 
 
-def _refusal(intent: Append, lease: files.Lease, session: files.UploadSession) -> Problem | None:
-    """Return what is wrong with a request before its body is read: its offset, its length."""
+def _check_offset_and_length(intent: Append, lease: files.Lease, session: files.UploadSession) -> None:
+    """Raises OffsetMismatch, InconsistentLength, PastDeclaredLength, FileTooLarge, InvalidField, before the body is
+    read."""
     size = lease.size if lease.size is not None else intent.size
     if lease.offset != intent.offset:
-        return OffsetMismatch(lease.offset, intent.offset)
+        raise OffsetMismatch(lease.offset, intent.offset)
     if intent.size not in (None, size):
-        return InconsistentLength(
+        raise InconsistentLength(
             f"This upload has {size} bytes; this request says {intent.size} bytes.", expected=size, provided=intent.size
         )
     if size is None:
-        return None
+        return
     if size < lease.offset:
-        return InconsistentLength(f"The upload has {lease.offset} bytes already, more than the length {size}.")
+        raise InconsistentLength(f"The upload has {lease.offset} bytes already, more than the length {size}.")
     if lease.offset + (intent.body_length or 0) > size:
-        return past_declared_length(size)
-    return _size_refusal(session, size) if lease.size is None else None
-
-
-def _size_refusal(session: files.UploadSession, size: int) -> Problem | None:
-    """Check a length that was not known on creation."""
-    try:
+        raise past_declared_length(size)
+    if lease.size is None:  # otherwise it was checked on creation
         check_size(profile_of(session), size)
-    except (FileTooLarge, InvalidField) as problem:
-        return problem
-    return None
 
 
 class _BodyDiscarded(Exception):
@@ -246,7 +237,7 @@ class _AppendOperation:
         except files.LeaseLost as error:
             raise await in_database(lost_lease, self._session.id) from error
         except WriterBusy as error:
-            raise UploadLocked("A process that no longer answers still holds this upload's bytes.") from error
+            raise UploadLocked("A process that does not answer any more has locked this upload's bytes.") from error
 
     def _request_stop(self) -> None:
         if self._writer is not None:
@@ -311,7 +302,7 @@ class _AppendOperation:
                 with leases.writers.streaming(self._session.id):
                     end = await writer.receive(source, initial.buffers, self._limit)
                 self._check_body_digests(end)
-            except BaseException:
+            except BaseException:  # also if the request is cancelled: what arrived before that stays
                 await self._commit_what_arrived(writer)
                 raise
             await writer.save(completes=self._completes_object(writer.offset, end))

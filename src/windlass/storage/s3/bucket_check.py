@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 
+from windlass.kernel import object_keys
 from windlass.storage.contract import ObjectMissing, StoreError
 from windlass.storage.s3 import multipart, objects
-from windlass.storage.s3.client import MIN_PART_SIZE, Bucket
 from windlass.storage.s3.errors import RequestRejected
+from windlass.storage.s3.options import MIN_PART_SIZE
+from windlass.storage.s3.retrying_client import Bucket
 
 _NOT_VERIFIED = (
     "The store accepts bytes that do not match their checksum: with AWS_S3_CHECKSUM={now} it verifies nothing. "
@@ -18,7 +20,7 @@ _NOT_VERIFIED = (
 
 def check(bucket: Bucket, *, thorough: bool) -> None:
     """Raises StoreError with the reason."""
-    key, data = f".check-{objects.new_token()}", secrets.token_bytes(64)
+    key, data = f"{object_keys.CHECKS}{objects.new_token()}", secrets.token_bytes(64)
     try:
         objects.put(bucket, key, data)
         if bytes(objects.get(bucket, key, 0, len(data))) != data:
@@ -57,8 +59,8 @@ def _check_multipart(bucket: Bucket, key: str) -> None:
         with suppress(StoreError):
             objects.delete(bucket, key)
         with suppress(StoreError):
-            for found in list(multipart.open_uploads(bucket, key)):
-                multipart.abort(bucket, key, found.upload)
+            for unfinished in list(multipart.open_uploads(bucket, key)):
+                multipart.abort(bucket, key, unfinished.upload)
 
 
 def _require_max_parts(bucket: Bucket, key: str) -> None:

@@ -1,4 +1,4 @@
-"""The S3 client of this process: settings, connections, request bodies. Every request goes through ``Bucket.call``."""
+"""The S3 client of this process: connections, retries, request bodies. Every request goes through ``Bucket.call``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import botocore.session
@@ -21,11 +21,10 @@ from botocore.loaders import create_loader
 
 from windlass.storage.contract import Buffer
 from windlass.storage.s3.errors import store_error
+from windlass.storage.s3.options import Options
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-    from windlass.conf import Settings
 
 #: Connections kept open, and threads that send parts, in one process.
 CONNECTIONS = 48
@@ -33,69 +32,6 @@ SENDERS = 16
 _CONNECT_SECONDS = 5.0
 #: Timeout for completing an object of thousands of parts (seconds). Amazon documents several minutes.
 SLOW_TIMEOUT = 600.0
-
-MIB = 1024 * 1024
-GIB = 1024 * MIB
-
-#: Limits of the protocol: minimum size of every part but the last, maximum number of parts of an object.
-MIN_PART_SIZE = 5 * MIB
-MAX_PARTS = 10_000
-
-Checksum = Literal["crc32", "md5"]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The settings of one S3 store. Picklable, so that another process can open the same store."""
-
-    bucket: str
-    access_key: str = ""
-    secret_key: str = ""
-    session_token: str = ""
-    region: str = ""
-    endpoint: str = ""
-    public_endpoint: str = ""
-    addressing: str = "auto"
-    prefix: str = ""
-    part_size: int = 8 * MIB
-    max_parts: int = MAX_PARTS
-    buffer: int = 64 * MIB
-    checksum: Checksum = "crc32"
-    forms: bool = True
-    encryption: str = ""
-    kms_key: str = ""
-    timeout: float = 20.0
-    attempts: int = 4
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Options:
-        prefix = settings.aws_location.strip("/")
-        return cls(
-            bucket=settings.aws_storage_bucket_name,
-            access_key=settings.aws_access_key_id,
-            secret_key=settings.aws_secret_access_key,
-            session_token=settings.aws_session_token,
-            region=settings.aws_s3_region_name,
-            endpoint=settings.aws_s3_endpoint_url,
-            public_endpoint=settings.aws_s3_public_endpoint_url,
-            addressing=settings.aws_s3_addressing_style,
-            prefix=f"{prefix}/" if prefix else "",
-            part_size=settings.aws_s3_part_size_mb * MIB,
-            max_parts=settings.aws_s3_max_parts,
-            buffer=settings.aws_s3_buffer_mb * MIB,
-            checksum=settings.aws_s3_checksum,
-            forms=settings.aws_s3_forms,
-            encryption=settings.aws_s3_server_side_encryption,
-            kms_key=settings.aws_s3_kms_key_id,
-            timeout=settings.aws_s3_timeout_seconds,
-            attempts=settings.aws_s3_max_attempts,
-        )
-
-    def part_size_for(self, at_most: int | None) -> int:
-        """Return the size of all parts of an object, large enough that ``max_parts`` of them hold ``at_most`` bytes."""
-        needed = -(-(at_most or 0) // self.max_parts)
-        return max(self.part_size, -(-needed // MIB) * MIB)
-
 
 #: Content type of every object: the real type is found out later and sent with each download.
 CONTENT_TYPE = "application/octet-stream"
@@ -141,14 +77,14 @@ class Bucket:
     def __init__(self, options: Options, guard: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """``guard`` is entered around each request."""
         self.options = options
+        self._slow_options = replace(options, timeout=max(SLOW_TIMEOUT, options.timeout), attempts=1)
+        self._public_options = replace(options, endpoint=options.public_endpoint or options.endpoint)
         self._guard = guard
         self.name = options.bucket
         self._lock = threading.Lock()
         self._pid = 0
-        self._client: S3Client | None = None
-        self._presigner: S3Client | None = None
-        self._slow_client: S3Client | None = None
-        self._senders: ThreadPoolExecutor | None = None
+        self._clients: dict[Options, S3Client] = {}
+        self._senders: ThreadPoolExecutor
 
     @contextmanager
     def call(self, key: str, *, slow: bool = False) -> Iterator[S3Client]:
@@ -158,7 +94,7 @@ class Bucket:
         """
         with self._guard():
             try:
-                yield self._slow() if slow else self._current()
+                yield self._client(self._slow_options if slow else self.options)
             except (BotoCoreError, ClientError) as error:
                 raise store_error(error, key, self.options.checksum) from error
 
@@ -177,72 +113,56 @@ class Bucket:
     @property
     def senders(self) -> ThreadPoolExecutor:
         """Threads that send parts while the caller fills the next ones."""
-        self._current()
-        assert self._senders is not None
+        self._client(self.options)
         return self._senders
 
     def presigner(self) -> S3Client:
         """Return a client that signs for the address that clients use. It sends nothing."""
-        client = self._current()
-        if not self.options.public_endpoint:
-            return client
-        with self._lock:
-            if self._presigner is None:
-                self._presigner = _client(self.options, self.options.public_endpoint)
-            return self._presigner
+        return self._client(self._public_options)
 
     def path(self, key: str) -> str:
-        """Return the name of the object in the bucket."""
         return self.options.prefix + key
+
+    def address(self, key: str) -> dict[str, Any]:
+        """Return the fields of a request that name an object."""
+        return {"Bucket": self.name, "Key": self.path(key)}
 
     def key(self, path: str) -> str:
         return path[len(self.options.prefix) :]
 
     def close(self) -> None:
         with self._lock:
-            if self._client is None or self._pid != os.getpid():
-                return
-            assert self._senders is not None
-            self._senders.shutdown(wait=False, cancel_futures=True)
-            for client in (self._client, self._slow_client):
-                if client is not None:
+            if self._pid == os.getpid():
+                self._senders.shutdown(wait=False, cancel_futures=True)
+                for client in self._clients.values():
                     client.close()
-            self._client = None
+                self._pid = 0
 
     def encryption(self) -> dict[str, Any]:
         """Return the encryption fields of the requests that create an object."""
-        match self.options.encryption:
-            case "":
-                return {}
-            case "aws:kms":
-                key = {"SSEKMSKeyId": self.options.kms_key} if self.options.kms_key else {}
-                return {"ServerSideEncryption": "aws:kms", **key}
-            case kind:
-                return {"ServerSideEncryption": kind.upper()}
+        kind = self.options.encryption
+        if kind != "aws:kms":
+            return {"ServerSideEncryption": kind.upper()} if kind else {}
+        key = {"SSEKMSKeyId": self.options.kms_key} if self.options.kms_key else {}
+        return {"ServerSideEncryption": kind, **key}
 
-    def _slow(self) -> S3Client:
-        self._current()
+    def _client(self, options: Options) -> S3Client:
+        """Return this process's client with these options."""
         with self._lock:
-            if self._slow_client is None:
-                options = replace(self.options, timeout=max(SLOW_TIMEOUT, self.options.timeout), attempts=1)
-                self._slow_client = _client(options, options.endpoint)
-            return self._slow_client
-
-    def _current(self) -> S3Client:
-        with self._lock:
-            if self._client is None or self._pid != os.getpid():
-                self._client = _client(self.options, self.options.endpoint)
-                self._presigner = self._slow_client = None
+            if self._pid != os.getpid():
+                self._clients = {}
                 self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="windlass-s3")
                 self._pid = os.getpid()
-            return self._client
+            if options not in self._clients:
+                self._clients[options] = _connect(options)
+            return self._clients[options]
 
 
 #: Reads the protocol descriptions (megabytes of JSON) once for all clients.
 _LOADER = create_loader()
 
 
-def _client(options: Options, endpoint: str) -> S3Client:
+def _connect(options: Options) -> S3Client:
     core = botocore.session.Session()
     core.register_component("data_loader", _LOADER)
     session = boto3.session.Session(
@@ -254,7 +174,7 @@ def _client(options: Options, endpoint: str) -> S3Client:
     )
     # Every part has a checksum of its own, so payloads are not signed over TLS; over plain HTTP they are.
     s3: Any = {"addressing_style": options.addressing}
-    if not endpoint.startswith("http://"):
+    if not options.endpoint.startswith("http://"):
         s3["payload_signing_enabled"] = False
     config = Config(
         signature_version="s3v4",
@@ -268,7 +188,7 @@ def _client(options: Options, endpoint: str) -> S3Client:
         s3=s3,
     )
     region = session.region_name or "us-east-1"
-    client: S3Client = session.client("s3", endpoint_url=endpoint or None, region_name=region, config=config)
+    client: S3Client = session.client("s3", endpoint_url=options.endpoint or None, region_name=region, config=config)
     client.meta.events.register("before-sign.s3.PutObject", _checksum_into_url)
     return client
 

@@ -1,0 +1,74 @@
+"""Who makes a request: ``admit`` proves it on the byte plane before a body is read, ``admit_call`` on the record plane,
+where each operation declares what it requires by ``auth``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from django.http import HttpRequest
+from ninja.security.base import AuthBase
+from starlette.requests import Request
+
+from windlass.accounts import api as accounts
+from windlass.accounts.api import Access
+from windlass.executors import in_database
+from windlass.kernel.principals import Principal
+
+#: The key of an ASGI scope under which ``admit`` stores the caller.
+PRINCIPAL = "windlass.principal"
+
+
+async def admit(scope: MutableMapping[str, Any], access: Access) -> Principal:
+    """Prove the caller's credential and store the caller in the scope. Raises Unauthenticated, Forbidden, GrantUsed,
+    NotFound."""
+    if accounts.needs_no_database(scope, access):
+        principal = accounts.authenticate_scope(scope, access)
+    else:
+        principal = await in_database(accounts.authenticate_scope, dict(scope), access)
+    scope[PRINCIPAL] = principal
+    return principal
+
+
+def principal_of(request: Request) -> Principal:
+    """The caller that ``admit`` stored."""
+    principal = request.scope[PRINCIPAL]
+    assert isinstance(principal, Principal)
+    return principal
+
+
+class Credential(AuthBase):
+    """The credentials that ``access`` names. ``rest.routing`` has proved one before the operation runs."""
+
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+    openapi_description = (
+        "An API token (`windlass token create --user NAME`), or a session with its CSRF token. "
+        "In open mode, which listens on loopback only, none is needed."
+    )
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        super().__init__()
+
+    async def __call__(self, request: HttpRequest) -> Any:
+        return request.windlass_principal  # type: ignore[attr-defined]
+
+
+OWNER = Credential(accounts.OWNER)
+STAFF = Credential(accounts.STAFF)
+
+
+async def admit_call(request: HttpRequest, access: Access, path: Mapping[str, Any]) -> None:
+    """Prove the caller's credential, unless ``windlass.asgi`` did so before the body was received. Raises as
+    ``accounts.authenticate`` does."""
+    admitted = getattr(request, "scope", {}).get(PRINCIPAL)
+    principal = admitted or await in_database(accounts.authenticate, request, access, path)
+    request.windlass_principal = principal  # type: ignore[attr-defined]
+
+
+def caller(request: HttpRequest) -> Principal:
+    """The principal that ``admit`` stored."""
+    principal = request.windlass_principal  # type: ignore[attr-defined]
+    assert isinstance(principal, Principal)
+    return principal
