@@ -85,6 +85,8 @@ class WindlassApplication:
             await self._lifespan(scope, receive, send)
             return
         seen = as_client_sees(scope)
+        if self._alone:  # Django's pages get the scope as the client sees it through a proxy, too
+            scope, send = seen, secured(seen, send)
         with urls.use_base(base_of(seen)):
             await self._dispatch(scope, seen, receive, send)
 
@@ -140,11 +142,11 @@ class WindlassApplication:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the inner application's lifespan. Django has none and raises at once; then ours is run."""
-        begun = False
+        has_received = False
 
         async def receive_for_inner() -> Message:
-            nonlocal begun
-            begun = True
+            nonlocal has_received
+            has_received = True
             message = await receive()
             if message["type"] == "lifespan.startup":
                 keep_freed_buffers()
@@ -155,7 +157,7 @@ class WindlassApplication:
         try:
             await self._inner(scope, receive_for_inner, send)
         except Exception:
-            if begun:
+            if has_received:
                 raise
             await _own_lifespan(receive, send)
 
@@ -273,13 +275,5 @@ def _byte_route(scope: Scope) -> Route | None:
     return None
 
 
-_standalone = WindlassApplication(cast(App, ASGIHandler()), alone=True)
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """The standalone server. Django's pages get the scope as the client sees it through a proxy, too."""
-    if scope["type"] == "lifespan":
-        await _standalone(scope, receive, send)
-        return
-    seen = as_client_sees(scope)
-    await _standalone(seen, receive, secured(seen, send))
+#: The standalone server.
+application = WindlassApplication(cast(App, ASGIHandler()), alone=True)

@@ -38,7 +38,7 @@ def large_file(tmp_path: Path) -> Iterator[Path]:
     path.unlink()
 
 
-def test_uppy_tus(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+def test_uppy_tus_uploads(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/uppy-tus.html", large_file, choose="#choose")
     assert_stored(windlass.url, uploaded["file"], large_file)
     record = httpx.get(f"{windlass.url}{uploaded['file']}").json()
@@ -55,7 +55,7 @@ def test_uppy_tus_paused_and_resumed(browser: Browser, pages: Pages, windlass: S
     assert_stored(windlass.url, uploaded["file"], large_file)
 
 
-def test_uppy_tus_goes_on_after_an_offline_moment(
+def test_uppy_tus_resumes_after_being_offline(
     browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path
 ) -> None:
     task = {"choose": "#choose", "throttle": THROTTLE, "at": 8 * MIB}
@@ -65,30 +65,30 @@ def test_uppy_tus_goes_on_after_an_offline_moment(
     assert_stored(windlass.url, uploaded["file"], large_file)
 
 
-def test_uppy_xhr(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+def test_uppy_xhr_uploads(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/uppy-xhr.html", large_file, choose="#choose")
     assert_stored(windlass.url, uploaded["file"], large_file)
     record = httpx.get(f"{windlass.url}{uploaded['file']}").json()
     assert (record["reference"], record["metadata"]) == ("order-17", {})
 
 
-def test_filepond(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+def test_filepond_uploads(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/filepond.html", large_file, choose=".filepond--browser")
     assert_stored(windlass.url, uploaded["file"], large_file)
 
 
-def test_filepond_takes_a_file_back(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+def test_filepond_reverts_an_upload(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/filepond.html", large_file, "reverted", choose=".filepond--browser")
     assert httpx.get(f"{windlass.url}{uploaded['file']}").status_code == 404
 
 
-def test_dropzone(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
+def test_dropzone_uploads(browser: Browser, pages: Pages, windlass: ServerProcess, large_file: Path) -> None:
     uploaded = browser.upload(f"{pages.origin}/dropzone.html", large_file, choose=".dz-hidden-input")
     assert_stored(windlass.url, uploaded["file"], large_file)
 
 
 @pytest.mark.parametrize(("page", "choose"), LIBRARIES)
-def test_a_refusal_is_shown_in_its_own_words(
+def test_a_page_shows_the_detail_of_a_refusal(
     browser: Browser, pages: Pages, large_file: Path, page: str, choose: str
 ) -> None:
     """It comes long before the body ends, and the page learns it, not that a connection broke."""
@@ -97,7 +97,7 @@ def test_a_refusal_is_shown_in_its_own_words(
 
 
 @pytest.mark.parametrize(("page", "choose"), LIBRARIES[1:])
-def test_a_page_that_is_not_named_is_kept_out(
+def test_a_page_of_another_origin_cannot_upload(
     browser: Browser, pages: Pages, windlass: ServerProcess, tmp_path: Path, page: str, choose: str
 ) -> None:
     path = tmp_path / f"foreign by {page}.bin"
@@ -121,7 +121,7 @@ def test_our_page_shows_a_picture_from_choice_to_ready(
     assert_stored(windlass.url, shown["file"].removesuffix("download/"), path)
 
 
-def test_our_page_goes_on_after_the_web_process_was_killed(
+def test_our_page_resumes_after_the_web_process_was_killed(
     browser: Browser, windlass: ServerProcess, tmp_path: Path
 ) -> None:
     path = tmp_path / "larger.bin"

@@ -87,7 +87,7 @@ def file_of(location: str, windlass: ServerProcess) -> str:
 
 
 @pytest.mark.parametrize("uppy", UPPYS)
-def test_a_large_file_in_parts(
+def test_uppy_sends_a_large_file_in_parts(
     browser: Browser, pages: Pages, windlass: ServerProcess, tmp_path: Path, uppy: str
 ) -> None:
     path = content(tmp_path, SIZE)
@@ -98,7 +98,7 @@ def test_a_large_file_in_parts(
 
 
 @pytest.mark.parametrize("uppy", UPPYS)
-def test_a_reload_in_the_middle(
+def test_uppy_resumes_after_a_reload(
     browser: Browser, pages: Pages, windlass: ServerProcess, tmp_path: Path, uppy: str
 ) -> None:
     path = content(tmp_path, SIZE)
@@ -112,7 +112,7 @@ def test_a_reload_in_the_middle(
 
 @pytest.mark.parametrize("uppy", UPPYS)
 @pytest.mark.parametrize("size", [0, MIB + 1])
-def test_a_small_file_in_a_form(
+def test_uppy_sends_a_small_file_in_a_form(
     browser: Browser, pages: Pages, windlass: ServerProcess, tmp_path: Path, uppy: str, size: int
 ) -> None:
     path = content(tmp_path, size)
@@ -121,7 +121,7 @@ def test_a_small_file_in_a_form(
 
 
 @pytest.mark.parametrize("page", ["silent", "silent-v5"])
-def test_a_small_file_appears_by_itself(
+def test_a_small_file_is_recorded_without_a_completion_call(
     browser: Browser, pages: Pages, windlass: ServerProcess, tmp_path: Path, page: str
 ) -> None:
     path = content(tmp_path, MIB + 2)
@@ -139,7 +139,9 @@ def test_a_small_file_appears_by_itself(
 @pytest.mark.parametrize(
     ("uppy", "said"), [("uppy-s3", "Companion request failed"), ("uppy-s3-v5", "at most 52428800 bytes")]
 )
-def test_a_file_that_is_too_large(browser: Browser, pages: Pages, tmp_path: Path, uppy: str, said: str) -> None:
+def test_uppy_shows_that_a_file_is_too_large(
+    browser: Browser, pages: Pages, tmp_path: Path, uppy: str, said: str
+) -> None:
     path = content(tmp_path, 51 * MIB)
     refused = browser.upload(f"{pages.origin}/{uppy}.html", path, "refused", choose="#choose")
     assert said in refused["error"]
@@ -148,7 +150,9 @@ def test_a_file_that_is_too_large(browser: Browser, pages: Pages, tmp_path: Path
 @pytest.mark.parametrize(
     ("uppy", "said"), [("uppy-s3", "Unsupported Media Type"), ("uppy-s3-v5", "image/svg+xml are refused")]
 )
-def test_a_type_that_is_refused(browser: Browser, pages: Pages, tmp_path: Path, uppy: str, said: str) -> None:
+def test_uppy_shows_that_a_type_is_refused(
+    browser: Browser, pages: Pages, tmp_path: Path, uppy: str, said: str
+) -> None:
     path = content(tmp_path, 1000, "drawing.svg")
     refused = browser.upload(f"{pages.origin}/{uppy}.html", path, "refused", choose="#choose")
     assert said in refused["error"]
@@ -165,7 +169,7 @@ def closed(origin: Pages, s3_server: S3Server, tmp_path_factory: pytest.TempPath
 
 
 @pytest.mark.parametrize("uppy", UPPYS)
-def test_credentials_and_a_store_without_forms(
+def test_uppy_uploads_with_credentials_to_a_store_without_forms(
     browser: Browser, origin: Pages, closed: ServerProcess, tmp_path: Path, uppy: str
 ) -> None:
     token = closed.command("token", "create", "--user", uppy).stdout.strip()

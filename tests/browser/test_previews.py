@@ -41,7 +41,7 @@ def play(browser: Browser, origin: Pages, url: str) -> dict[str, object]:
     return browser.play(f"{origin.origin}/player.html")
 
 
-def test_a_camera_s_video_plays_and_can_be_jumped_in(browser: Browser, origin: Pages, server: ServerProcess) -> None:
+def test_a_cameras_video_plays_and_can_be_seeked(browser: Browser, origin: Pages, server: ServerProcess) -> None:
     """MPEG-4 part 2 in AVI, which no browser plays; twenty seconds, so that its end is not in the first answer."""
     film = made.film(container="avi", codec="mpeg4", width=960, height=720, seconds=20)
     played = play(browser, origin, preview(server, film, "camera.avi"))
@@ -56,7 +56,7 @@ def test_a_camera_s_video_plays_and_can_be_jumped_in(browser: Browser, origin: P
     assert right[2] > 130 > 90 > right[0]
 
 
-def test_a_sound_plays(browser: Browser, origin: Pages, server: ServerProcess) -> None:
+def test_an_audio_preview_plays(browser: Browser, origin: Pages, server: ServerProcess) -> None:
     played = play(browser, origin, preview(server, made.tone("aiff", "pcm_s16be", seconds=8), "tone.aiff"))
     assert (played["width"], played["error"]) == (0, None)
     assert played["duration"] == pytest.approx(8, abs=0.3)

@@ -102,7 +102,7 @@ def in_storage(place: Place, key: str = KEY) -> Path:
 # Staged, then saved once
 
 
-def test_a_file_system_takes_the_staged_file_as_it_is(store: DjangoStore, place: Place) -> None:
+def test_a_file_system_storage_renames_the_staged_file(store: DjangoStore, place: Place) -> None:
     state = write(store, KEY, through_json(store.create(KEY)), 0, b"bytes")
     staged = (place.staging / KEY).stat().st_ino
     assert not in_storage(place).exists()
@@ -112,7 +112,7 @@ def test_a_file_system_takes_the_staged_file_as_it_is(store: DjangoStore, place:
     assert list(store._staging.objects()) == []
 
 
-def test_another_file_system_gets_a_copy(store: DjangoStore, s3_server: S3Server, tmp_path: Path) -> None:
+def test_another_storage_gets_a_copy(store: DjangoStore, s3_server: S3Server, tmp_path: Path) -> None:
     place = in_bucket(tmp_path, s3_server)
     store = open_store(place)
     data = pattern(9_000_000)
@@ -122,7 +122,7 @@ def test_another_file_system_gets_a_copy(store: DjangoStore, s3_server: S3Server
     assert found["Body"].read() == data
 
 
-def test_who_died_after_saving_and_before_recording_is_succeeded(store: DjangoStore, place: Place) -> None:
+def test_completion_is_repeatable_after_a_crash_between_saving_and_recording(store: DjangoStore, place: Place) -> None:
     """The last bytes come again, to a process that knows the state before them; they may even be others."""
     first, state = pattern(5000), through_json(store.create(KEY))
     state = write(store, KEY, state, 0, first)
@@ -135,7 +135,7 @@ def test_who_died_after_saving_and_before_recording_is_succeeded(store: DjangoSt
     assert keys(store) == {KEY}
 
 
-def test_an_upload_that_is_staged_elsewhere_waits_for_its_machine(store: DjangoStore, tmp_path: Path) -> None:
+def test_an_upload_staged_on_another_machine_is_unavailable(store: DjangoStore, tmp_path: Path) -> None:
     place = Place(store._gateway._name, tmp_path / "another")
     state = through_json(store.create(KEY))
     for call in (lambda other: other.open_writer(KEY, state), lambda other: other.complete(KEY, state, 0)):
@@ -144,7 +144,7 @@ def test_an_upload_that_is_staged_elsewhere_waits_for_its_machine(store: DjangoS
     write(store, KEY, state, 0, b"here it goes on")
 
 
-def test_what_crashes_leave_staged_is_found_and_removed(store: DjangoStore, place: Place) -> None:
+def test_staged_files_left_by_crashes_are_found_and_deleted(store: DjangoStore, place: Place) -> None:
     make(store, KEY, b"finished")
     store._staging.put(KEY, io.BytesIO(b"left over"), 9)
     store._staging.put(".put-0123", io.BytesIO(b"left over"), 9)
@@ -154,7 +154,7 @@ def test_what_crashes_leave_staged_is_found_and_removed(store: DjangoStore, plac
     assert keys(store) == {KEY}
 
 
-def test_others_in_the_same_storage_are_left_alone(store: DjangoStore, place: Place) -> None:
+def test_foreign_files_in_the_same_storage_are_not_deleted(store: DjangoStore, place: Place) -> None:
     django_home.migrated()
     make(store, KEY, b"orphan")
     for name in ("reports/of/somebody", "objects/Not Ours", "objects/ab/README.TXT"):
@@ -206,7 +206,7 @@ def over(place: Place, kind: type[Storage]) -> DjangoStore:
     return DjangoStore(named, place.staging)
 
 
-def test_a_storage_that_gives_other_names_is_refused_and_keeps_nothing(place: Place) -> None:
+def test_a_storage_that_changes_names_is_refused_and_keeps_nothing(place: Place) -> None:
     store = over(place, Renames)
     state = write(store, KEY, through_json(store.create(KEY)), 0, b"bytes")
     with pytest.raises(StoreError, match="must keep the given name"):
@@ -214,7 +214,7 @@ def test_a_storage_that_gives_other_names_is_refused_and_keeps_nothing(place: Pl
     assert [path for path in in_storage(place, "").rglob("*") if path.is_file()] == []
 
 
-def test_a_size_that_is_not_the_right_one_is_noticed(place: Place) -> None:
+def test_a_wrong_size_after_saving_is_an_error(place: Place) -> None:
     store = over(place, Forgets)
     state = write(store, KEY, through_json(store.create(KEY)), 0, b"bytes")
     with pytest.raises(StoreError, match="4 bytes of it after saving 5"):
@@ -222,7 +222,7 @@ def test_a_size_that_is_not_the_right_one_is_noticed(place: Place) -> None:
 
 
 @pytest.mark.parametrize("kind", [CannotList, CannotDate])
-def test_the_sweep_says_that_it_cannot_see(place: Place, kind: type[Storage]) -> None:
+def test_the_sweep_needs_listing_and_modification_times(place: Place, kind: type[Storage]) -> None:
     django_home.migrated()
     store = over(place, kind)
     make(store, KEY, b"bytes")
@@ -232,7 +232,7 @@ def test_the_sweep_says_that_it_cannot_see(place: Place, kind: type[Storage]) ->
     assert store.info(KEY).size == 5
 
 
-def test_rows_are_asked_before_the_storage(store: DjangoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_queries_rows_before_the_storage(store: DjangoStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size and its date are a request each."""
     make(store, KEY, b"known")
     make(store, OTHER, b"orphan")
@@ -258,7 +258,7 @@ def test_large_objects_are_not_held_in_memory(s3_server: S3Server, tmp_path: Pat
         assert source.read(100) == pattern(3_000_000)[1_000_000:1_000_100]
 
 
-def test_what_is_fetched_leaves_no_name_behind(sftp_server: Sftp, tmp_path: Path) -> None:
+def test_fetched_objects_leave_no_named_temporary_file(sftp_server: Sftp, tmp_path: Path) -> None:
     options = sftp_server.options(tmp_path / "files")
     store = DjangoStore(StorageName("storages.backends.sftpstorage.SFTPStorage", options), tmp_path / "staging")
     make(store, KEY, pattern(300_000))
@@ -289,7 +289,7 @@ class Status(Exception):
         (Status(404), ObjectMissing),
     ],
 )
-def test_errors_are_told_by_their_kind(
+def test_errors_of_a_storage_are_translated_by_their_type(
     place: Place, error: Exception, kind: type[StoreError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Breaks, "error", error)
@@ -299,14 +299,14 @@ def test_errors_are_told_by_their_kind(
     assert "example.org" not in str(told.value)
 
 
-def test_a_mistake_is_no_outage(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_programming_error_is_not_transient(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Breaks, "error", TypeError("no such argument"))
     with pytest.raises(StoreError) as told:
         over(place, Breaks).put(KEY, io.BytesIO(b"x"), 1)
     assert not told.value.transient
 
 
-def test_a_server_that_is_away_keeps_what_is_staged(sftp_server: Sftp, tmp_path: Path) -> None:
+def test_an_unavailable_server_keeps_the_staged_file(sftp_server: Sftp, tmp_path: Path) -> None:
     options = sftp_server.options(tmp_path / "files")
     away = options | {"params": options["params"] | {"port": 1}}
     store = DjangoStore(StorageName("storages.backends.sftpstorage.SFTPStorage", away), tmp_path / "staging")
@@ -318,9 +318,7 @@ def test_a_server_that_is_away_keeps_what_is_staged(sftp_server: Sftp, tmp_path:
     assert read(back, KEY) == b"bytes"
 
 
-def test_calls_over_a_network_are_guarded_and_those_to_a_disk_are_not(
-    place: Place, s3_server: S3Server, tmp_path: Path
-) -> None:
+def test_only_calls_over_a_network_have_a_breaker(place: Place, s3_server: S3Server, tmp_path: Path) -> None:
     entered: list[str] = []
 
     @contextmanager
@@ -336,7 +334,7 @@ def test_calls_over_a_network_are_guarded_and_those_to_a_disk_are_not(
     assert set(entered) == {"archive"}
 
 
-def test_a_directory_that_is_gone_does_not_mean_that_objects_are(store: DjangoStore, place: Place) -> None:
+def test_a_missing_directory_is_unavailable_and_not_empty(store: DjangoStore, place: Place) -> None:
     make(store, KEY, b"bytes")
     in_storage(place, "").rename(place.staging.with_name("elsewhere"))
     calls: list[Callable[[], object]] = [
@@ -380,7 +378,7 @@ def test_an_alias_of_the_project_is_its_own_storage(tmp_path: Path, monkeypatch:
     assert store.info(KEY).modified_at <= datetime.now(UTC)
 
 
-def test_the_thorough_check_says_what_the_storage_said(s3_server: S3Server, tmp_path: Path, store: DjangoStore) -> None:
+def test_the_thorough_check_reports_the_storages_error(s3_server: S3Server, tmp_path: Path, store: DjangoStore) -> None:
     store.check(thorough=True)
     assert keys(store) == set()
     wrong = in_bucket(tmp_path, s3_server, access_key="nobody")

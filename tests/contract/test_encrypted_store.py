@@ -73,7 +73,7 @@ def raw(place: Path, key: str = KEY) -> bytes:
 # What is on the disk
 
 
-def test_an_object_is_its_header_and_bytes_that_say_nothing(place: Path) -> None:
+def test_an_encrypted_object_is_a_header_and_random_bytes(place: Path) -> None:
     store = under(place, KEY_ONE)
     make(store, KEY, bytes(100_000))
     make(store, OTHER, bytes(100_000))
@@ -86,7 +86,7 @@ def test_an_object_is_its_header_and_bytes_that_say_nothing(place: Path) -> None
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=8), st.integers(0, 2**40))
-def test_where_bytes_are_split_makes_no_difference(cuts: list[int], offset: int) -> None:
+def test_any_split_of_the_bytes_is_encrypted_equally(cuts: list[int], offset: int) -> None:
     cipher = MasterKey(KEY_ONE).cipher(bytes(24))
     data = pattern(sum(cuts))
     at, pieces = offset, []
@@ -96,7 +96,7 @@ def test_where_bytes_are_split_makes_no_difference(cuts: list[int], offset: int)
     assert b"".join(pieces) == cipher.at(offset).update(data)
 
 
-def test_a_header_that_a_power_cut_took_is_written_again(place: Path) -> None:
+def test_a_header_lost_in_a_power_cut_is_written_again(place: Path) -> None:
     """It was never synced, and the upload's row was: what is written then counts."""
     store = under(place, KEY_ONE)
     state = through_json(store.create(KEY))
@@ -110,7 +110,7 @@ def test_a_header_that_a_power_cut_took_is_written_again(place: Path) -> None:
 # Keys
 
 
-def test_a_key_is_changed(place: Path) -> None:
+def test_keys_can_be_rotated(place: Path) -> None:
     first = under(place, KEY_ONE)
     make(first, KEY, b"under the old key")
     begun = write(first, OTHER, through_json(first.create(OTHER)), 0, b"begun under it")
@@ -144,7 +144,7 @@ def test_the_check_without_a_key_passes_where_nothing_is_encrypted(place: Path) 
     under(place, None).check(thorough=True)
 
 
-def test_the_library_is_asked_for_where_there_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_library_is_required_only_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "windlass.storage.encryption.keys")
     monkeypatch.setitem(sys.modules, "cryptography", None)
     for name in [name for name in sys.modules if name.startswith("cryptography.")]:
@@ -157,12 +157,12 @@ def test_the_library_is_asked_for_where_there_is_a_key(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "text", [secret_keys.generate(), bytes(range(32)).hex(), "_" * 43, f" {secret_keys.generate()}\n", "-_" * 21 + "A="]
 )
-def test_keys_are_read(text: str) -> None:
+def test_keys_are_parsed(text: str) -> None:
     assert len(secret_keys.parse(text)) == 32
 
 
 @pytest.mark.parametrize("text", ["", "short", "0" * 63, "g" * 64, secret_keys.generate() * 2, "ä" * 43])
-def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
+def test_an_invalid_key_is_refused_without_its_value(text: str) -> None:
     with pytest.raises(ValueError, match="32 bytes") as refusal:
         secret_keys.parse(text)
     assert not text or text not in str(refusal.value)
@@ -171,7 +171,7 @@ def test_what_is_no_key_is_refused_and_not_repeated(text: str) -> None:
 # Plain and encrypted, side by side
 
 
-def test_plain_objects_stay_readable_whatever_they_hold(place: Path) -> None:
+def test_plain_objects_are_readable_whatever_their_bytes(place: Path) -> None:
     """A client may have stored a file that begins as an encrypted object does, or is one."""
     make(under(place, KEY_ONE), KEY, b"x")
     stolen = raw(place)
@@ -184,7 +184,7 @@ def test_plain_objects_stay_readable_whatever_they_hold(place: Path) -> None:
         assert store.info(f"objects/{number}").size == len(data)
 
 
-def test_an_upload_that_began_before_there_was_a_key_is_finished_plain(place: Path) -> None:
+def test_an_upload_created_without_a_key_is_completed_plain(place: Path) -> None:
     plain = under(place, None)
     state = write(plain, KEY, through_json(plain.create(KEY)), 0, b"begun ")
     make(under(place, KEY_ONE), OTHER, b"of an encrypted one")
@@ -199,7 +199,7 @@ def test_an_upload_that_began_before_there_was_a_key_is_finished_plain(place: Pa
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, KEY_ONE), (KEY_ONE, None)])
-def test_what_is_put_again_leaves_no_older_form(place: Path, before: bytes | None, after: bytes | None) -> None:
+def test_replacing_an_object_deletes_its_other_form(place: Path, before: bytes | None, after: bytes | None) -> None:
     under(place, before).put(KEY, io.BytesIO(b"first"), 5)
     store = under(place, after, KEY_ONE)
     store.put(KEY, io.BytesIO(b"second"), 6)
@@ -213,7 +213,7 @@ def test_what_is_put_again_leaves_no_older_form(place: Path, before: bytes | Non
 # What somebody changed on the disk
 
 
-def test_a_header_of_another_object_is_noticed(place: Path) -> None:
+def test_a_header_of_another_object_is_an_error(place: Path) -> None:
     store = under(place, KEY_ONE)
     make(store, KEY, b"one")
     make(store, OTHER, b"two")
@@ -223,7 +223,7 @@ def test_a_header_of_another_object_is_noticed(place: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 8, 30, 63])
-def test_a_header_that_was_changed_is_noticed(place: Path, at: int) -> None:
+def test_a_changed_header_is_an_error(place: Path, at: int) -> None:
     store = under(place, KEY_ONE)
     make(store, KEY, b"one")
     changed = bytearray(raw(place))
@@ -238,7 +238,7 @@ def test_a_header_that_was_changed_is_noticed(place: Path, at: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system knows no such wish")
-def test_who_verifies_reads_from_the_medium(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropping_the_page_cache_reaches_the_encrypted_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an encrypted object too, which has no descriptor of its own."""
     store, asked = under(place, KEY_ONE), []
     make(store, KEY, pattern(100_000))

@@ -62,14 +62,14 @@ def test_an_object_is_at_its_path_from_its_first_byte(store: LocalStore, root: P
     assert store.local_path(KEY) == root / KEY
 
 
-def test_nobody_else_may_read(store: LocalStore, root: Path) -> None:
+def test_objects_and_directories_are_private(store: LocalStore, root: Path) -> None:
     make(store, KEY, b"private")
     store.put(OTHER, io.BytesIO(b"x"), 1)
     assert {stat.S_IMODE((root / key).stat().st_mode) for key in (KEY, OTHER)} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in (root, root / "objects", root / "objects/ab")} == {0o700}
 
 
-def test_creating_what_exists_is_refused_and_harms_nothing(store: LocalStore) -> None:
+def test_creating_an_existing_object_is_refused(store: LocalStore) -> None:
     make(store, KEY, b"bytes")
     with pytest.raises(StoreError) as refusal:
         store.create(KEY)
@@ -77,7 +77,7 @@ def test_creating_what_exists_is_refused_and_harms_nothing(store: LocalStore) ->
     assert read(store, KEY) == b"bytes"
 
 
-def test_empty_directories_go_with_their_last_object(store: LocalStore, root: Path) -> None:
+def test_empty_directories_are_deleted_with_their_last_object(store: LocalStore, root: Path) -> None:
     store.put("renditions/one/thumbnail", io.BytesIO(b"x"), 1)
     store.put("renditions/one/preview", io.BytesIO(b"x"), 1)
     store.delete("renditions/one/preview")
@@ -86,7 +86,7 @@ def test_empty_directories_go_with_their_last_object(store: LocalStore, root: Pa
     assert not (root / "renditions/one").exists()
 
 
-def test_creating_and_deleting_in_one_directory_at_once(store: LocalStore) -> None:
+def test_concurrent_creation_and_deletion_in_one_directory(store: LocalStore) -> None:
     """The directory is removed when empty; no create may fail because of that."""
 
     def come_and_go(worker: int) -> None:
@@ -99,7 +99,7 @@ def test_creating_and_deleting_in_one_directory_at_once(store: LocalStore) -> No
     assert keys(store) == set()
 
 
-def test_what_is_not_ours_is_passed_over(store: LocalStore, root: Path) -> None:
+def test_foreign_files_are_not_listed(store: LocalStore, root: Path) -> None:
     make(store, KEY, b"x")
     (root / "lost+found").mkdir()
     (root / "lost+found" / "1").write_text("x")
@@ -145,14 +145,14 @@ CALLS: dict[str, Callable[[LocalStore, str], object]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("key", NASTY_KEYS)
-def test_only_keys_are_keys(store: LocalStore, tmp_path: Path, call: str, key: str) -> None:
+def test_invalid_keys_are_refused(store: LocalStore, tmp_path: Path, call: str, key: str) -> None:
     with pytest.raises(StoreError, match="no key"):
         CALLS[call](store, key)
     assert [path.name for path in tmp_path.rglob("*")] == ["media"]
 
 
 @pytest.mark.parametrize("prefix", ["../", "/etc/", "a/../", "..//"])
-def test_a_prefix_does_not_lead_out(store: LocalStore, prefix: str) -> None:
+def test_a_prefix_cannot_leave_the_root(store: LocalStore, prefix: str) -> None:
     with pytest.raises(StoreError):
         list(store.objects(prefix))
 
@@ -209,7 +209,7 @@ def test_a_child_that_inherited_the_descriptor_does_not_keep_the_lock(store: Loc
         child.communicate()
 
 
-def test_a_writer_of_a_discarded_object_harms_nothing(store: LocalStore) -> None:
+def test_a_writer_of_a_discarded_object_does_not_write_to_its_successor(store: LocalStore) -> None:
     state = store.create(KEY)
     late = store.open_writer(KEY, state)
     store.discard(KEY, state)
@@ -223,7 +223,7 @@ def test_a_writer_of_a_discarded_object_harms_nothing(store: LocalStore) -> None
 # What survives
 
 
-def test_a_crash_leaves_a_tail_that_completing_cuts_off(store: LocalStore, root: Path) -> None:
+def test_completing_truncates_bytes_left_by_a_crash(store: LocalStore, root: Path) -> None:
     state = write(store, KEY, store.create(KEY), 0, b"committed")
     with writer_elsewhere(LocalStore, root, KEY, state) as elsewhere:
         elsewhere.kill()
@@ -233,7 +233,7 @@ def test_a_crash_leaves_a_tail_that_completing_cuts_off(store: LocalStore, root:
     assert (root / KEY).read_bytes() == b"committed"
 
 
-def test_a_crash_while_putting_leaves_what_the_sweep_can_delete(store: LocalStore, root: Path) -> None:
+def test_a_crash_while_putting_leaves_a_file_for_the_sweep(store: LocalStore, root: Path) -> None:
     store.put(KEY, io.BytesIO(b"first"), 5)
     script = f"""
 import os
@@ -280,7 +280,7 @@ def test_a_durable_object_is_synced_with_every_directory_made_for_it(
 
 
 @syncs_by_fdatasync
-def test_an_object_that_began_undurably_becomes_durable_with_its_first_sync(
+def test_an_object_created_without_durability_becomes_durable_with_its_first_sync(
     store: LocalStore, root: Path, synced: list[int]
 ) -> None:
     store.create(OTHER)
@@ -294,9 +294,7 @@ def test_an_object_that_began_undurably_becomes_durable_with_its_first_sync(
 
 
 @syncs_by_fdatasync
-def test_a_state_without_durability_syncs_nothing_and_remembers_that(
-    store: LocalStore, root: Path, synced: list[int]
-) -> None:
+def test_a_sync_without_durability_syncs_nothing(store: LocalStore, root: Path, synced: list[int]) -> None:
     state = through_json(store.create(KEY, durable=False))
     synced.clear()
     writer = store.open_writer(KEY, state)
@@ -308,9 +306,7 @@ def test_a_state_without_durability_syncs_nothing_and_remembers_that(
 
 
 @syncs_by_fdatasync
-def test_completing_syncs_what_was_never_synced_or_nothing_at_all(
-    store: LocalStore, root: Path, synced: list[int]
-) -> None:
+def test_completing_syncs_unsynced_bytes_if_durable(store: LocalStore, root: Path, synced: list[int]) -> None:
     state = through_json(store.create(KEY, durable=False))
     synced.clear()
     store.complete(KEY, state, 0, durable=False)
@@ -340,7 +336,7 @@ def heal_sync() -> Iterator[Callable[[], None]]:
 
 
 @syncs_by_fdatasync
-def test_after_a_failed_sync_nothing_is_believed(store: LocalStore, heal_sync: Callable[[], None]) -> None:
+def test_a_failed_sync_is_final_for_its_object(store: LocalStore, heal_sync: Callable[[], None]) -> None:
     writer = store.open_writer(KEY, store.create(KEY))
     writer.write(0, [b"lost"])
     with pytest.raises(SyncFailed) as failure:
@@ -355,7 +351,7 @@ def test_after_a_failed_sync_nothing_is_believed(store: LocalStore, heal_sync: C
 
 
 @syncs_by_fdatasync
-def test_a_failed_sync_completes_and_puts_nothing(store: LocalStore, heal_sync: Callable[[], None]) -> None:
+def test_after_a_failed_sync_nothing_is_completed_or_put(store: LocalStore, heal_sync: Callable[[], None]) -> None:
     state = store.create(KEY)
     with pytest.raises(SyncFailed):
         store.complete(KEY, state, 0)
@@ -370,7 +366,7 @@ def test_a_failed_sync_completes_and_puts_nothing(store: LocalStore, heal_sync: 
 # Disks that are full, gone or read-only
 
 
-def test_past_the_limit_of_a_files_size_the_store_is_full(store: LocalStore) -> None:
+def test_a_file_size_limit_is_a_full_store(store: LocalStore) -> None:
     """The kernel writes up to the limit and then refuses: a real short write."""
     state = write(store, KEY, store.create(KEY), 0, b"kept")
     writer = store.open_writer(KEY, state)
@@ -398,7 +394,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
-def test_a_full_disk_keeps_what_it_has_and_goes_on_when_there_is_room(small_disk: Path) -> None:
+def test_a_full_disk_keeps_its_objects_and_writing_continues_later(small_disk: Path) -> None:
     store = LocalStore(small_disk / "media")
     make(store, KEY, pattern(300_000))
     state = store.create(OTHER)
@@ -419,7 +415,7 @@ def test_a_full_disk_keeps_what_it_has_and_goes_on_when_there_is_room(small_disk
     assert keys(store) == {OTHER}
 
 
-def test_a_directory_that_is_gone_does_not_mean_that_objects_are(store: LocalStore, root: Path) -> None:
+def test_a_missing_directory_is_unavailable_and_not_empty(store: LocalStore, root: Path) -> None:
     """An unmounted disk must not make the sweep, or a reader, believe that everything was deleted."""
     make(store, KEY, b"x")
     root.rename(root.with_name("elsewhere"))
@@ -432,7 +428,7 @@ def test_a_directory_that_is_gone_does_not_mean_that_objects_are(store: LocalSto
         store.check()
 
 
-def test_a_place_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError):
         LocalStore(tmp_path / "file" / "media")
@@ -468,9 +464,7 @@ def test_no_descriptor_is_left_open(store: LocalStore, root: Path) -> None:
     offset=st.integers(0, 10),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_every_byte_is_written_however_few_the_kernel_takes(
-    tmp_path: Path, buffers: list[bytes], limits: list[int], offset: int
-) -> None:
+def test_short_writes_are_continued(tmp_path: Path, buffers: list[bytes], limits: list[int], offset: int) -> None:
     """Whatever the kernel takes of one call, the file holds the buffers in order at the offset, and nothing else."""
     turn = iter(limits * 300)
 
@@ -490,7 +484,7 @@ def test_every_byte_is_written_however_few_the_kernel_takes(
 
 
 @pytest.mark.parametrize("reason", [errno.EXDEV, errno.EOPNOTSUPP])
-def test_what_the_kernel_cannot_copy_is_copied_by_hand(
+def test_copying_falls_back_to_reading_and_writing(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, reason: int
 ) -> None:
     """Also where it gives up in the middle: a file system that shares blocks may run out of references."""

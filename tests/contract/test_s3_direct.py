@@ -36,7 +36,7 @@ def send(invitation: SignedRequest, data: bytes, **fields: str) -> int:
     return httpx.put(invitation.url, content=data, headers=invitation.headers).status_code
 
 
-def test_parts(store: S3Store) -> None:
+def test_signed_parts_accept_only_their_length(store: S3Store) -> None:
     state = store.create_multipart(KEY)
     first = bytes(5 * MIB)
     assert send(store.sign_part(KEY, state, 1, seconds=60, size=len(first)), first[1:]) == 403
@@ -57,7 +57,7 @@ def test_parts(store: S3Store) -> None:
         assert found.read() == HELLO
 
 
-def test_a_url_ends(store: S3Store, s3_server: S3Server) -> None:
+def test_a_signed_url_is_valid_for_one_part_and_time(store: S3Store, s3_server: S3Server) -> None:
     """And is good for nothing but what was signed."""
     state = store.create_multipart(KEY)
     url = store.sign_part(KEY, state, 1, seconds=60).url
@@ -69,7 +69,7 @@ def test_a_url_ends(store: S3Store, s3_server: S3Server) -> None:
 
 
 @pytest.mark.parametrize("by_form", [True, False])
-def test_whole(store: S3Store, by_form: bool) -> None:
+def test_a_signed_put_or_form_creates_the_object(store: S3Store, by_form: bool) -> None:
     state = store.create_single(KEY)
     size = len(HELLO)
     if by_form:
@@ -94,7 +94,7 @@ def test_whole(store: S3Store, by_form: bool) -> None:
     assert [(found.key, found.size) for found in store.objects()] == [(KEY, size)], "a late one is no object"
 
 
-def test_a_form_is_held_to_its_policy(store: S3Store) -> None:
+def test_a_form_outside_its_policy_is_refused(store: S3Store) -> None:
     state = store.create_single(KEY)
     invitation = store.sign_form(KEY, state, seconds=60, sizes=(2, 5), sha256=SHA256)
     assert send(invitation, b"h") == 403
@@ -111,7 +111,7 @@ def test_a_form_is_held_to_its_policy(store: S3Store) -> None:
     assert store.uploaded_single(KEY, state) == UploadedPart(1, tag, 5)
 
 
-def test_what_keeps_pages_out(store: S3Store, s3_server: S3Server) -> None:
+def test_cors_problems_are_reported(store: S3Store, s3_server: S3Server) -> None:
     pages = ["https://a.test", "https://b.test"]
     assert store.cors_problems(pages).count("no PUT") == 2
     rules = [

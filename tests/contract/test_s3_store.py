@@ -80,7 +80,7 @@ def test_every_part_but_the_last_has_the_same_size(s3_server: S3Server, store: S
     assert [part["Size"] for part in found] == [5 * MIB] * 3
 
 
-def test_a_part_that_was_replaced_behind_our_back_is_noticed(s3_server: S3Server, store: S3Store) -> None:
+def test_a_part_replaced_by_another_client_is_an_error(s3_server: S3Server, store: S3Store) -> None:
     state = write(store, KEY, through_json(store.create(KEY)), 0, pattern(11 * MIB))
     s3_server.client.upload_part(
         Bucket=store._options.bucket, Key=KEY, UploadId=state["upload"], PartNumber=2, Body=pattern(5 * MIB, seed=2)
@@ -89,7 +89,7 @@ def test_a_part_that_was_replaced_behind_our_back_is_noticed(s3_server: S3Server
         store.complete(KEY, state, 11 * MIB)
 
 
-def test_a_checkpoint_puts_only_away_what_is_there_for_a_while(store: S3Store) -> None:
+def test_a_checkpoint_stores_only_bytes_of_a_certain_age(store: S3Store) -> None:
     """A fast client's tail is part of a part a moment later; a slow one's bytes must not wait for that."""
 
     def pieces() -> int:
@@ -107,7 +107,7 @@ def test_a_checkpoint_puts_only_away_what_is_there_for_a_while(store: S3Store) -
     writer.close()
 
 
-def test_no_log_shows_what_is_in_a_file(store: S3Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_line_has_bytes_of_a_file(store: S3Store, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     secret = b"the combination of the safe "
     make(store, KEY, secret * (6 * MIB // len(secret)))
@@ -122,7 +122,7 @@ def test_a_state_stays_small(store: S3Store) -> None:
     assert len(json.dumps(state)) < 1000
 
 
-def test_memory_is_given_back(s3_server: S3Server) -> None:
+def test_closing_a_writer_releases_its_memory(s3_server: S3Server) -> None:
     store = S3Store(options(s3_server))
     writer = store.open_writer(KEY, through_json(store.create(KEY)))
     writer.write(0, [pattern(12 * MIB)])
@@ -131,7 +131,7 @@ def test_memory_is_given_back(s3_server: S3Server) -> None:
     assert store._memory.used == 0
 
 
-def test_a_forked_child_makes_connections_of_its_own(store: S3Store) -> None:
+def test_a_forked_child_opens_its_own_connections(store: S3Store) -> None:
     """A connection that two processes use gives each the other's answers."""
     make(store, KEY, pattern(100))
     with warnings.catch_warnings():
@@ -145,7 +145,7 @@ def test_a_forked_child_makes_connections_of_its_own(store: S3Store) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_reader_goes_on_where_a_connection_broke(store: S3Store, s3_server: S3Server) -> None:
+def test_a_reader_continues_after_a_broken_connection(store: S3Store, s3_server: S3Server) -> None:
     make(store, KEY, pattern(9 * MIB))
     with store.open(KEY) as source:
         assert source.read(2 * MIB) == pattern(9 * MIB)[: 2 * MIB]
@@ -173,7 +173,7 @@ def test_an_object_that_was_replaced_while_it_is_read_is_not_mixed(store: S3Stor
         ({"endpoint": "http://127.0.0.1:9", "attempts": 1}, "cannot be reached"),
     ],
 )
-def test_the_check_says_which_setting_is_wrong(s3_server: S3Server, change: dict[str, Any], word: str) -> None:
+def test_the_check_names_the_wrong_setting(s3_server: S3Server, change: dict[str, Any], word: str) -> None:
     wrong = S3Store(replace(options(s3_server), **change))
     with pytest.raises(StoreUnavailable, match=word) as told:
         wrong.check(thorough=True)
@@ -185,7 +185,7 @@ def test_the_thorough_check_leaves_nothing(store: S3Store, s3_server: S3Server) 
     assert list(store.objects()) == []
 
 
-def test_a_signed_address_says_what_the_reply_says(store: S3Store) -> None:
+def test_a_signed_url_sets_the_headers_of_the_reply(store: S3Store) -> None:
     make(store, KEY, b"bytes")
     headers = {"Content-Type": "text/plain", "Content-Disposition": "attachment", "Cache-Control": "private"}
     url = store.presign(KEY, seconds=60, headers=headers)
@@ -196,7 +196,7 @@ def test_a_signed_address_says_what_the_reply_says(store: S3Store) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a//b", "../a", "a/../b", "A", "a.tail.0123456789abcdef"])
-def test_what_is_no_key_is_refused(store: S3Store, key: str) -> None:
+def test_an_invalid_key_is_refused(store: S3Store, key: str) -> None:
     with pytest.raises(StoreError):
         store.put(key, io.BytesIO(b""), 0)
 
@@ -211,7 +211,7 @@ def test_what_is_no_key_is_refused(store: S3Store, key: str) -> None:
         ),
     ],
 )
-def test_the_store_is_asked_to_encrypt_whatever_begins_an_object(
+def test_every_request_that_creates_an_object_asks_for_encryption(
     s3_server: S3Server, asked: dict[str, str], said: dict[str, str]
 ) -> None:
     store, sent = S3Store(options(s3_server, **asked)), []

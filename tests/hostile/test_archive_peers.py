@@ -27,7 +27,7 @@ def programs() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_no_program_finds_more_in_a_damaged_archive_than_we_let_pass(tmp_path: Path) -> None:
+def test_no_program_unpacks_more_of_a_damaged_archive_than_we_measure(tmp_path: Path) -> None:
     compared = [compare(SEED, index, tmp_path) for index in range(ARCHIVES)]
     assert {each.name: each.faults for each in compared if each.faults} == {}
     # Neither everything refused nor everything let pass; every program read something.
@@ -45,7 +45,7 @@ def test_every_good_archive_passes_and_is_read_by_a_program(tmp_path: Path) -> N
         assert any(read(path).unpacked >= 200_000 for read in PEERS.values()), name
 
 
-def test_a_reader_that_sees_less_is_found_out(tmp_path: Path) -> None:
+def test_a_reader_that_measures_less_is_detected(tmp_path: Path) -> None:
     found = compare(SEED, 0, tmp_path)
     blind = Comparison(found.name, found.content, Reading(), {"zipfile": Reading(1, 1)})
     assert blind.faults

@@ -30,7 +30,7 @@ def canary(tmp_path: Path):
         yield made
 
 
-def test_the_canary_hears_connections_and_datagrams(canary: Canary) -> None:
+def test_the_canary_reports_connections_and_datagrams(canary: Canary) -> None:
     with socket.create_connection(("127.0.0.1", canary.bait().port)) as caller:
         caller.sendall(b"GET /x HTTP/1.0\r\n\r\n")
         assert caller.recv(100).startswith(b"HTTP/1.0 200")
@@ -47,7 +47,7 @@ def test_the_canary_hears_connections_and_datagrams(canary: Canary) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
-def test_the_canary_notices_who_opens_its_files(canary: Canary) -> None:
+def test_the_canary_reports_opened_files(canary: Canary) -> None:
     for path in (canary.bait().text, canary.bait().picture, canary.bait().playlist):
         assert canary.heard() == []
         assert Path(path).read_bytes()
@@ -77,7 +77,7 @@ def test_a_mutant_is_the_same_in_another_process() -> None:
     assert said.stdout.strip() == str([hashlib.sha256(mutant(7, n).content).hexdigest() for n in range(60)])
 
 
-def test_mutants_come_of_every_sample_in_every_way() -> None:
+def test_mutants_use_every_sample_and_every_mutation() -> None:
     some = [mutant(1, n) for n in range(2000)]
     assert {each.sample for each in some} == set(good_samples())
     ways = Counter(way for each in some for way in each.ways)
@@ -87,11 +87,11 @@ def test_mutants_come_of_every_sample_in_every_way() -> None:
     assert len(changed) > 0.9 * len(some)
 
 
-def test_mutants_of_another_seed_are_others() -> None:
+def test_another_seed_gives_other_mutants() -> None:
     assert {mutant(1, n).content for n in range(20)} != {mutant(2, n).content for n in range(20)}
 
 
-def test_a_breach_is_told_and_its_file_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_breach_is_reported_and_its_file_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a second of no grace at all, every file takes too long."""
     monkeypatch.setenv("HOSTILE_GRACE_SECONDS", "-1000")
     (ending,) = endings([Trial("only_png")], processes=1, keep=tmp_path)

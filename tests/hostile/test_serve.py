@@ -99,7 +99,7 @@ def records(site: Site) -> dict[str, dict[str, Any]]:
     return {name: site.ended(record) for name, record in posted.items()}
 
 
-def test_each_ends_with_a_reason(site: Site, records: dict[str, dict[str, Any]]) -> None:
+def test_each_hostile_file_ends_with_a_reason(site: Site, records: dict[str, dict[str, Any]]) -> None:
     for name, record in records.items():
         status = site.http.get(f"files/{record['id']}/status/").json()
         if record["status"] == "REJECTED":
@@ -110,7 +110,7 @@ def test_each_ends_with_a_reason(site: Site, records: dict[str, dict[str, Any]])
         assert {step["state"] for step in status["steps"]} <= {"done", "skipped", "failed", "owed"}, (name, status)
 
 
-def test_honest_files_among_them_are_ready(records: dict[str, dict[str, Any]]) -> None:
+def test_ordinary_files_among_them_become_ready(records: dict[str, dict[str, Any]]) -> None:
     honest = {name: record for name, record in records.items() if name.startswith("honest ")}
     assert len(honest) >= 8
     assert {record["status"] for record in honest.values()} == {"READY"}
@@ -118,11 +118,11 @@ def test_honest_files_among_them_are_ready(records: dict[str, dict[str, Any]]) -
 
 
 @pytest.mark.parametrize(("name", "rule"), REFUSED.items())
-def test_what_lies_about_itself_is_refused(name: str, rule: str, records: dict[str, dict[str, Any]]) -> None:
+def test_a_misleading_file_is_rejected(name: str, rule: str, records: dict[str, dict[str, Any]]) -> None:
     assert (records[name]["status"], records[name]["rejection"]["rule"]) == ("REJECTED", rule)
 
 
-def test_nothing_was_touched_and_nothing_restarted(site: Site, records: dict[str, dict[str, Any]]) -> None:
+def test_no_canary_was_touched_and_no_process_restarted(site: Site, records: dict[str, dict[str, Any]]) -> None:
     assert len(records) > 50
     assert site.canary.heard() == []
     assert site.server.children()["worker"].pid == site.worker
@@ -131,7 +131,7 @@ def test_nothing_was_touched_and_nothing_restarted(site: Site, records: dict[str
     assert list((Path(site.server.home) / "scratch").iterdir()) == []
 
 
-def test_nothing_of_the_canary_comes_out(site: Site, records: dict[str, dict[str, Any]]) -> None:
+def test_no_reply_has_bytes_of_the_canary(site: Site, records: dict[str, dict[str, Any]]) -> None:
     for name, record in records.items():
         assert MARK not in str(record), name
         for made in record["renditions"]:
@@ -140,7 +140,7 @@ def test_nothing_of_the_canary_comes_out(site: Site, records: dict[str, dict[str
             assert MARK.encode() not in rendition.content, name
 
 
-def test_no_name_escapes_and_nothing_is_run_on_the_way_out(site: Site, records: dict[str, dict[str, Any]]) -> None:
+def test_downloads_have_safe_names_and_headers(site: Site, records: dict[str, dict[str, Any]]) -> None:
     for name, record in records.items():
         assert not set(record["original_filename"]) & set("/\\\r\n\0\u202e"), name
         reply = site.http.get(record["links"]["download"].lstrip("/"))

@@ -155,7 +155,7 @@ def new_grant(owner: str, **terms: Any) -> str:
     return token
 
 
-def begin(caller: ApiClient, path: str) -> str:
+def create_upload(caller: ApiClient, path: str) -> str:
     """The path and query of a new tus upload."""
     answer = caller("POST", path, headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"})
     assert answer.status_code == 201, answer.text
@@ -173,7 +173,7 @@ class Visitor:
         self.file = make_file(owner.owner, b"abc", gate_passed=True, status=FileStatus.READY, checksum="ab" * 32)
         nobody = ApiClient(app)
         self._grant = new_grant(owner.owner)
-        location = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        location = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
         self.upload, self._used = location.removeprefix("/uploads/").split("?")
         self._signature = sign_path(f"/files/{self.file.id}/download/", 600)[0].partition("?")[2]
         self._app, self._owner, self._staff = app, owner, staff
@@ -311,8 +311,8 @@ class TestGrantsAreForOneUpload:
 
     def test_a_used_grant_gives_access_to_its_upload_only(self, closed: Any, owner: ApiClient) -> None:
         nobody = ApiClient(closed)
-        mine = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
-        others = begin(owner, "/files/")
+        mine = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        others = create_upload(owner, "/files/")
         query = mine.partition("?")[2]
         for method in ("HEAD", "PATCH", "DELETE", "GET"):
             assert nobody(method, f"{others}?{query}", headers={"Tus-Resumable": "1.0.0"}).status_code == 404
@@ -325,7 +325,7 @@ class TestGrantsAreForOneUpload:
         from django.contrib.auth import get_user_model
 
         nobody, unused = ApiClient(closed), new_grant(owner.owner)
-        begun = begin(nobody, f"/files/?grant={new_grant(owner.owner)}")
+        begun = create_upload(nobody, f"/files/?grant={new_grant(owner.owner)}")
         person = get_user_model().objects.get(pk=owner.owner.removeprefix("user:"))
         person.is_active = False
         _ = person.save() if kind == "deactivated" else person.delete()

@@ -15,6 +15,6 @@ from windlass.processing.sandbox.seccomp import ALLOW, Rule, assemble, refuse
 CALLS = {"landlock": 444, "seccomp": numbers(platform.machine())["seccomp"]}
 
 missing = {CALLS[name]: Rule(refuse(errno.ENOSYS)) for name in sys.argv[1].split(",")}
-linux_calls.forgo_new_privileges()
+linux_calls.prctl(linux_calls.PR_SET_NO_NEW_PRIVS, 1)
 seccomp.enforce(assemble(seccomp.ARCHES[platform.machine()], missing, ALLOW))
 os.execv(sys.argv[2], sys.argv[2:])

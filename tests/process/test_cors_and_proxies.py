@@ -148,7 +148,11 @@ def test_line_19_in_open_mode_an_allowed_origin_may_upload(make_server: Callable
 
 # Line 20: behind a proxy
 
-TOLD = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "files.example.org", "X-Forwarded-For": "203.0.113.9"}
+FORWARDED_HEADERS = {
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "files.example.org",
+    "X-Forwarded-For": "203.0.113.9",
+}
 
 
 def locations(http: httpx.Client, headers: dict[str, str]) -> list[str]:
@@ -163,7 +167,7 @@ def locations(http: httpx.Client, headers: dict[str, str]) -> list[str]:
 
 
 def test_line_20_locations_use_the_forwarded_origin_and_prefix(http: httpx.Client) -> None:
-    for location in locations(http, TOLD | {"X-Forwarded-Prefix": "/up"}):
+    for location in locations(http, FORWARDED_HEADERS | {"X-Forwarded-Prefix": "/up"}):
         found = urlsplit(location)
         assert (found.scheme, found.netloc) == ("https", "files.example.org")
         assert found.path.startswith(("/up/uploads/", "/up/files/"))
@@ -177,7 +181,7 @@ def test_line_20_forwarded_headers_of_untrusted_peers_are_ignored(make_server: C
     for proxies in ("", "192.0.2.0/24"):
         server = make_server(TRUSTED_PROXIES=proxies)
         with connect(server) as http:
-            for location in locations(http, TOLD | {"X-Forwarded-Prefix": "/up"}):
+            for location in locations(http, FORWARDED_HEADERS | {"X-Forwarded-Prefix": "/up"}):
                 assert location.startswith(("/uploads/", "/files/"))
 
 

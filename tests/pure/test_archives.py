@@ -62,7 +62,7 @@ def facts_of(content: bytes, profile: Profile = OURS) -> dict[str, Any]:
     return {**facts, **result.facts}
 
 
-def judged(content: bytes, profile: Profile = OURS) -> Rejection | None:
+def rejection_of(content: bytes, profile: Profile = OURS) -> Rejection | None:
     facts = facts_of(content, profile)
     verdict = ArchiveRules().run(StepContext(io.BytesIO(content), facts, profile.document())).verdict
     assert verdict is None or isinstance(verdict, Rejection)
@@ -70,7 +70,7 @@ def judged(content: bytes, profile: Profile = OURS) -> Rejection | None:
 
 
 def rule(content: bytes, profile: Profile = OURS) -> str | None:
-    found = judged(content, profile)
+    found = rejection_of(content, profile)
     return found and found.rule
 
 
@@ -299,8 +299,8 @@ HONEST: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("make", HONEST.values(), ids=HONEST)
-def test_an_honest_archive_passes(make: Callable[[], bytes]) -> None:
-    found = judged(make())
+def test_a_harmless_archive_passes(make: Callable[[], bytes]) -> None:
+    found = rejection_of(make())
     assert found is None, found
 
 
@@ -353,8 +353,8 @@ def in_itself(depth: int) -> bytes:
 
 
 @pytest.mark.parametrize(("said", "make"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_measured_is_told_apart_and_refused(said: str, make: Callable[[], bytes]) -> None:
-    found = judged(make())
+def test_an_unmeasurable_archive_is_refused_with_the_rule(said: str, make: Callable[[], bytes]) -> None:
+    found = rejection_of(make())
     assert found is not None
     assert found.rule == said
     if said != "archive-entries":
@@ -363,7 +363,7 @@ def test_what_cannot_be_measured_is_told_apart_and_refused(said: str, make: Call
         assert rule(make(), accepting) is None
 
 
-def test_repeated_streams_of_xz_are_not_counted_but_added_up() -> None:
+def test_many_xz_streams_are_measured_by_their_declared_sizes() -> None:
     content = lzma.compress(bytes(MB), preset=1) * 3000
     facts = facts_of(content)
     assert facts["unpacked_size"] > 100 * len(content)
@@ -372,7 +372,7 @@ def test_repeated_streams_of_xz_are_not_counted_but_added_up() -> None:
 
 
 @pytest.mark.parametrize("behind", [b"signature", b"x" * 200_000, bytes(3) + b"x"])
-def test_bytes_behind_the_end_are_told(behind: bytes) -> None:
+def test_trailing_bytes_are_a_fact(behind: bytes) -> None:
     for packed in (gzip.compress(b"Haul away."), bz2.compress(b"Haul away."), lzma.compress(b"Haul away.")):
         facts = facts_of(packed + behind)
         assert (facts["unpacked_size"], facts["trailing_data"]) == (10, True)
@@ -380,7 +380,7 @@ def test_bytes_behind_the_end_are_told(behind: bytes) -> None:
 
 
 @pytest.mark.parametrize("more", range(250, 530, 13))
-def test_an_entry_that_gives_more_after_all_was_taken_is_whole(more: int) -> None:
+def test_an_entry_is_whole_if_the_decompressor_holds_back_bytes(more: int) -> None:
     """Of what repeats itself a decompressor may hold hundreds of bytes back."""
     facts = facts_of(deflated("a", bytes(2**19 + more)))
     assert (facts["unpacked_size"], facts.get("archive_contradiction"), facts.get("archive_damaged")) == (
@@ -390,12 +390,12 @@ def test_an_entry_that_gives_more_after_all_was_taken_is_whole(more: int) -> Non
     )
 
 
-def test_archives_in_archives_are_looked_into_to_a_depth() -> None:
+def test_nested_archives_are_measured_to_a_depth() -> None:
     assert rule(in_itself(10)) is None
     assert rule(in_itself(200)) == "archive-not-measured"
 
 
-def test_what_was_let_in_unmeasured_is_noted() -> None:
+def test_an_accepted_unmeasured_archive_is_noted() -> None:
     profile = replace(OURS, unmeasured="accept")
     facts = facts_of(method(99), profile)
     result = ArchiveRules().run(StepContext(io.BytesIO(), facts, profile.document()))
@@ -403,14 +403,14 @@ def test_what_was_let_in_unmeasured_is_noted() -> None:
     assert "number 99" in result.facts["not_measured"][0]
 
 
-def test_counting_that_takes_too_long_has_measured_nothing() -> None:
+def test_measuring_beyond_the_deadline_is_not_measured() -> None:
     found = inspect_archive.inspect_archive(
         io.BytesIO(bomb()), "application/zip", UnpackMeter(100 * MB, True, Deadline(-1))
     )
     assert found.facts()["archive_not_measured"] == "unpacking it took too long"
 
 
-def test_without_facts_the_rules_refuse() -> None:
+def test_without_facts_an_archive_is_refused() -> None:
     found = ArchiveRules().run(StepContext(io.BytesIO(), {"mime_type": "application/zip"}, OURS.document())).verdict
     assert isinstance(found, Rejection)
     assert found.rule == "archive-not-measured"
@@ -421,7 +421,7 @@ def test_inner_archives_are_counted_apart() -> None:
     assert (facts["entries"], facts["inner_entries"], facts["inner_unpacked_size"]) == (2, 2, 200)
 
 
-def test_nothing_is_unpacked_where_no_rule_asks() -> None:
+def test_without_rules_nothing_is_unpacked() -> None:
     free = replace(OURS, max_archive_entries=0, max_unpacked_size=0, max_archive_ratio=0)
     facts = facts_of(bomb(size=1), free)
     assert (facts["unpacked_size"], facts["unpacked_size_is"]) == (1, "declared")
@@ -438,7 +438,7 @@ def damaged(content: bytes, choose: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_no_damage_surprises(seed: int) -> None:
+def test_damaged_archives_raise_only_expected_errors(seed: int) -> None:
     """Every reader says what is wrong in a way that is foreseen."""
     choose = random.Random(seed)
     small = [make() for name, make in HONEST.items() if name not in ("zip of many", "program that unpacks itself")]
@@ -456,7 +456,7 @@ def test_a_bomb_is_refused_by_its_ratio(make: Callable[[], bytes]) -> None:
 @pytest.mark.parametrize("name", ["zip", "gzip of gzip", "zip in zip, deflated", "tar.gz of zip", "xz in streams"])
 def test_a_bomb_is_refused_by_its_size(name: str) -> None:
     profile = replace(OURS, max_archive_ratio=0, max_unpacked_size=8 * MB)
-    found = judged(BOMBS[name](), profile)
+    found = rejection_of(BOMBS[name](), profile)
     assert found is not None
     assert (found.rule, found.limit) == ("unpacked-size", 8 * MB)
     assert f"at most {8 * MB} bytes are allowed" in found.detail

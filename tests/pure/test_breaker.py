@@ -46,7 +46,7 @@ class Site:
             self.fail()
 
 
-def test_it_opens_after_failures_in_a_row_and_then_asks_no_more() -> None:
+def test_it_opens_after_consecutive_failures_and_refuses_calls() -> None:
     site = Site()
     site.fails(2)
     site.succeed()
@@ -59,7 +59,7 @@ def test_it_opens_after_failures_in_a_row_and_then_asks_no_more() -> None:
     assert refused.value.retry_after == 30
 
 
-def test_after_its_pause_it_tries_and_closes_when_enough_trials_succeed() -> None:
+def test_it_half_opens_after_its_pause_and_closes_after_enough_successes() -> None:
     site = Site()
     site.fails(3)
     site.now += 29
@@ -79,7 +79,7 @@ def test_after_its_pause_it_tries_and_closes_when_enough_trials_succeed() -> Non
     assert (site.told[0].failures, site.told[0].retry_after) == (3, 30)
 
 
-def test_a_trial_that_fails_opens_it_for_another_pause() -> None:
+def test_a_failed_trial_opens_it_again() -> None:
     site = Site()
     site.fails(3)
     site.now += 30
@@ -89,7 +89,7 @@ def test_a_trial_that_fails_opens_it_for_another_pause() -> None:
     assert site.breaker.retry_after() == 30
 
 
-def test_half_open_lets_one_through_at_a_time() -> None:
+def test_half_open_admits_one_call_at_a_time() -> None:
     site = Site()
     site.fails(3)
     site.now += 30
@@ -101,7 +101,7 @@ def test_half_open_lets_one_through_at_a_time() -> None:
     assert site.state == State.CLOSED
 
 
-def test_an_end_that_says_nothing_of_the_part_counts_for_nothing() -> None:
+def test_errors_of_other_types_do_not_count() -> None:
     site = Site()
     site.fails(2)
     site.fail(ValueError)
@@ -115,7 +115,7 @@ def test_an_end_that_says_nothing_of_the_part_counts_for_nothing() -> None:
     assert site.state == State.CLOSED, "the trial that told nothing made room for the next"
 
 
-def test_what_a_call_of_an_earlier_turn_tells_is_old_news() -> None:
+def test_outcomes_of_calls_from_before_a_transition_are_ignored() -> None:
     """Slow calls, admitted while all was well, end after it has opened, and after it is tried again."""
     site = Site()
     with site.breaker.call(Away):
@@ -131,7 +131,7 @@ def test_what_a_call_of_an_earlier_turn_tells_is_old_news() -> None:
     assert site.state == State.HALF_OPEN, "a failure from before is no failed trial"
 
 
-def test_many_threads_at_once_make_one_trial() -> None:
+def test_concurrent_threads_make_one_trial() -> None:
     site = Site()
     site.fails(3)
     site.now += 30
@@ -168,7 +168,7 @@ MOVES: dict[str, Callable[[Circuit, int, float], Circuit | None]] = {
 @example([("fail", 0, 0.0)] * 4)
 @example([("fail", 0, 0.0)] * 3 + [("succeed", 0, 0.0)])
 @given(st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.integers(0, 3), st.floats(0, 40)), max_size=60))
-def test_whatever_happens_the_circuit_makes_sense(history: list[tuple[str, int, float]]) -> None:
+def test_the_circuit_keeps_its_invariants_under_any_history(history: list[tuple[str, int, float]]) -> None:
     """Open says since when; a closed one has fewer failures than open it; a trial is made in half open only; nothing
     keeps it from ever being tried again; each change of state is a new turn."""
     circuit, now = Circuit(), 0.0
@@ -191,7 +191,7 @@ def test_whatever_happens_the_circuit_makes_sense(history: list[tuple[str, int, 
                 assert transitions.admitted(transitions.abandoned(circuit, circuit.generation), POLICY, now) is not None
 
 
-def test_each_breaker_may_have_figures_of_its_own() -> None:
+def test_each_breaker_may_have_its_own_settings() -> None:
     found = read(Settings, {}, {"BREAKER_FAILURE_THRESHOLD": "7", "WINDLASS_BREAKER_SCANNER_RECOVERY_SECONDS": "3"})
     assert found.breaker("scanner") == (7, 2, 3.0)
     assert found.breaker("another") == (7, 2, 30.0)

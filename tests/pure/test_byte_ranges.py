@@ -29,7 +29,7 @@ positions = st.integers(0, 10**14)
         (f"bytes=5-{'9' * 100}", 5, 10_000),
     ],
 )
-def test_a_range(header: str, start: int, stop: int) -> None:
+def test_a_range_is_parsed(header: str, start: int, stop: int) -> None:
     found = parse_range(header, 10_000)
     assert found == ByteRange(start, stop)
     assert found.length == stop - start
@@ -60,7 +60,7 @@ def test_a_range_of_an_empty_representation_is_ignored(header: str) -> None:
 
 
 @given(size=sizes, first=positions, length=st.integers(0, 10**14))
-def test_first_and_last(size: int, first: int, length: int) -> None:
+def test_any_first_and_last_position_is_clamped_to_the_size(size: int, first: int, length: int) -> None:
     header = f"bytes={first}-{first + length}"
     if first >= size:
         with pytest.raises(UnsatisfiableRange):
@@ -70,7 +70,7 @@ def test_first_and_last(size: int, first: int, length: int) -> None:
 
 
 @given(size=sizes, length=st.integers(1, 10**14))
-def test_suffix(size: int, length: int) -> None:
+def test_any_suffix_length_is_clamped_to_the_size(size: int, length: int) -> None:
     assert parse_range(f"bytes=-{length}", size) == ByteRange(max(0, size - length), size)
 
 

@@ -65,7 +65,7 @@ def test_a_broken_rule_has_limit_and_actual_value(
         ({"encrypted": False}, {"mime_type": "application/pdf", "encrypted": False, "page_count": 1}),
     ],
 )
-def test_within_the_rules(limits: dict[str, Any], facts: dict[str, Any]) -> None:
+def test_a_file_within_the_rules_passes(limits: dict[str, Any], facts: dict[str, Any]) -> None:
     assert verdict(ContentRules, limits, **facts) is None
 
 

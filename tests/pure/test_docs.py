@@ -167,11 +167,11 @@ def test_blocks_are_of_known_kinds_and_well_formed(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=markdown_pages.name)
-def test_no_placeholder_is_left(page: Path) -> None:
+def test_pages_have_no_placeholders(page: Path) -> None:
     assert not re.search(r"\b(TODO|FIXME|TBD|XXX)\b", page.read_text())
 
 
-def test_readme_says_how_to_run_and_test() -> None:
+def test_the_readme_names_existing_make_targets() -> None:
     text = (markdown_pages.ROOT / "README.md").read_text()
     targets = re.findall(r"^([a-z-]+):", (markdown_pages.ROOT / "Makefile").read_text(), re.MULTILINE)
     for command in re.findall(r"(?:`|\$ )make ([a-z-]+)", text):

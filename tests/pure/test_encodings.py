@@ -64,11 +64,13 @@ SAMPLES = {
         ("", None, None),
     ],
 )
-def test_names_stand_for_what_is_written_under_them(label: str, found: str | None, in_http: str | None) -> None:
+def test_encoding_labels_have_their_python_codec_and_http_name(
+    label: str, found: str | None, in_http: str | None
+) -> None:
     assert (python_codec(label), http_name(python_codec(label))) == (found, in_http)
 
 
-def test_every_codec_that_is_found_has_one_name_in_http_or_none() -> None:
+def test_codecs_have_one_http_name_or_none() -> None:
     assert http_name("us-ascii") == "us-ascii"
     assert http_name(None) is None
     assert http_name("no such") is None
@@ -94,7 +96,7 @@ def test_every_codec_that_is_found_has_one_name_in_http_or_none() -> None:
         *(("ar", name) for name in ("cp1256", "iso8859-6")),
     ],
 )
-def test_a_text_without_a_name_is_read_right(language: str, written_in: str, repeated: int) -> None:
+def test_the_encoding_of_an_unlabelled_text_is_detected(language: str, written_in: str, repeated: int) -> None:
     text = f"{SAMPLES[language]}\r\n" * repeated
     data = text.encode(written_in)
     assert encodings.decoder(encodings.encoding_of(data)).decode(data, True) == text
@@ -102,7 +104,7 @@ def test_a_text_without_a_name_is_read_right(language: str, written_in: str, rep
 
 @pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-16", "utf-32", "utf-8-sig"])
 @pytest.mark.parametrize("language", list(SAMPLES))
-def test_wide_texts_need_no_mark(language: str, name: str) -> None:
+def test_utf_16_and_utf_32_are_detected_without_a_byte_order_mark(language: str, name: str) -> None:
     text = f"{SAMPLES[language]}\n"
     data = text.encode(name)
     assert encodings.decoder(encodings.encoding_of(data)).decode(data, True) == text
@@ -120,7 +122,7 @@ def test_wide_texts_need_no_mark(language: str, name: str) -> None:
         (b"", "ascii"),
     ],
 )
-def test_all_of_a_text_decides(data: bytes, found: str) -> None:
+def test_detection_reads_the_whole_text(data: bytes, found: str) -> None:
     assert encodings.encoding_of(data) == found
 
 
@@ -143,12 +145,14 @@ def test_all_of_a_text_decides(data: bytes, found: str) -> None:
         (b"plain", "utf-16", "plain"),
     ],
 )
-def test_what_is_declared_counts_unless_the_bytes_contradict_it(data: bytes, declared: str | None, text: str) -> None:
+def test_the_declared_encoding_is_used_unless_the_bytes_contradict_it(
+    data: bytes, declared: str | None, text: str
+) -> None:
     assert "".join(encodings.decoded([data[:3], data[3:]], declared)) == text
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, "utf-8", "utf-7", "iso-2022-jp", "euc-jp", "hz", "big5", "x"]))
-def test_any_bytes_are_decoded(data: bytes, declared: str | None) -> None:
+def test_any_bytes_are_decoded_without_an_error(data: bytes, declared: str | None) -> None:
     """Invariant: no bytes and no label make the decoder fail, however they are cut."""
     "".join(encodings.decoded([data], declared)).encode("utf-8", "surrogatepass")
     "".join(encodings.decoded([data[n : n + 1] for n in range(len(data))], declared))

@@ -60,7 +60,7 @@ long_names = st.builds(
         ("😀.png", "😀.png"),
     ],
 )
-def test_clean(given_name: str, cleaned: str) -> None:
+def test_a_name_is_cleaned(given_name: str, cleaned: str) -> None:
     assert clean(given_name) == cleaned
 
 
@@ -162,5 +162,5 @@ EXTENSIONS |= {"a.exe.": "exe", "a.exe .": "exe", "a.ex\u200be": "exe", "a.exe\u
 
 
 @pytest.mark.parametrize(("name", "found"), EXTENSIONS.items())
-def test_extension(name: str, found: str) -> None:
+def test_the_extension_of_a_name(name: str, found: str) -> None:
     assert extension(name) == found

@@ -16,7 +16,7 @@ from windlass.processing.formats import type_refinement
 from windlass.processing.formats.archives import inspect_archive
 from windlass.processing.formats.archives.unpacking import UnpackMeter
 from windlass.processing.formats.documents import compound_file, email_message, pdf, zip_types
-from windlass.processing.formats.pictures import bitmaps, exif, icc
+from windlass.processing.formats.pictures import exif, icc, picture_headers
 from windlass.processing.formats.read_limits import MB, Deadline
 from windlass.processing.formats.recordings import recording_tags
 from windlass.processing.formats.recordings.recording_tags import iso6709
@@ -44,7 +44,7 @@ def entry(value: str, kind: str = "ASCII", people: str | None = None) -> str:
         ("ifd2-DateTimeOriginal", entry("0000:00:00 00:00:00"), None, None),
     ],
 )
-def test_what_a_camera_wrote(name: str, said: str, key: str | None, value: object) -> None:
+def test_exif_fields_become_camera_facts(name: str, said: str, key: str | None, value: object) -> None:
     assert exif.camera({name: said}.get) == ({key: value} if key else {})
 
 
@@ -59,19 +59,19 @@ def test_what_a_camera_wrote(name: str, said: str, key: str | None, value: objec
         ("Display P3", 0),
     ],
 )
-def test_a_colour_profile_of_a_high_dynamic_range(said: str, transfer: int) -> None:
+def test_a_hdr_colour_profile_has_its_name_and_transfer_function(said: str, transfer: int) -> None:
     body = b"mluc" + bytes(16) + struct.pack(">II", 2 * len(said), 28) + said.encode("utf-16-be")
     profile = bytes(128) + struct.pack(">I4sII", 1, b"desc", 144, len(body)) + body
     assert (icc.profile_name(profile), icc.transfer_function(profile)) == (said, transfer)
 
 
-def test_an_offset_that_is_none_leaves_the_time() -> None:
+def test_an_invalid_time_offset_is_ignored() -> None:
     said = {"ifd2-DateTimeOriginal": entry("2024:05:06 07:08:09"), "ifd2-OffsetTimeOriginal": entry("soon")}
     assert exif.camera(said.get) == {"taken_at": "2024-05-06T07:08:09"}
 
 
 @pytest.mark.parametrize("latitude", ["91/1 0/1 0/1", "1/1 0/1", "-5/1 0/1 0/1", "1/0 0/1 0/1", "x y z"])
-def test_a_place_that_cannot_be_is_none(latitude: str) -> None:
+def test_an_impossible_gps_position_is_ignored(latitude: str) -> None:
     said = {"ifd3-GPSLatitude": entry(latitude, "Rational"), "ifd3-GPSLongitude": entry("1/1 2/1 3/1", "Rational")}
     assert exif.location(said.get) is None
 
@@ -90,7 +90,7 @@ def test_a_place_that_cannot_be_is_none(latitude: str) -> None:
         ("", None),
     ],
 )
-def test_dates_of_pdf(said: str, found: str | None) -> None:
+def test_pdf_dates_become_iso_dates(said: str, found: str | None) -> None:
     assert pdf.iso_date(said) == found
 
 
@@ -104,18 +104,18 @@ def test_dates_of_pdf(said: str, found: str | None) -> None:
         ("here", None),
     ],
 )
-def test_places_of_recordings(said: str, found: object) -> None:
+def test_iso_6709_locations_are_parsed(said: str, found: object) -> None:
     assert iso6709(said) == found
 
 
-def test_what_recordings_say() -> None:
+def test_recording_tags_and_creation_dates_are_cleaned() -> None:
     said = {"TITLE": " Hauling ", "creation_time": "1904-01-01T00:00:00Z", "com.apple.quicktime.make": "Anchor"}
     assert recording_tags.tags(said) == {"title": "Hauling"}
     assert recording_tags.created_at(said) is None
     assert recording_tags.created_at({"creation_time": "2024-05-06T07:08:09.000000Z"}) == "2024-05-06T07:08:09+00:00"
 
 
-def test_names_of_colour_profiles() -> None:
+def test_colour_profiles_of_both_versions_have_names() -> None:
     import pyvips
 
     picture = pyvips.Image.new_from_buffer(samples.camera_jpeg(), "")
@@ -126,14 +126,14 @@ def test_names_of_colour_profiles() -> None:
     assert icc.profile_name(b"") is None
 
 
-def test_bitmaps() -> None:
-    assert bitmaps.bmp(minimal_files.bmp()) == {"width": 2, "height": 3, "bits": 24}
-    assert bitmaps.ico(minimal_files.ico()) == {"width": 256, "height": 256}
-    assert bitmaps.bmp(b"BM" + bytes(10)) is None
-    assert bitmaps.bmp(minimal_files.bmp()[:18] + b"\0\0\0\x80" + minimal_files.bmp()[22:]) is None
+def test_bmp_and_ico_headers_are_read() -> None:
+    assert picture_headers.bmp(minimal_files.bmp()) == {"width": 2, "height": 3, "bits": 24}
+    assert picture_headers.ico(minimal_files.ico()) == {"width": 256, "height": 256}
+    assert picture_headers.bmp(b"BM" + bytes(10)) is None
+    assert picture_headers.bmp(minimal_files.bmp()[:18] + b"\0\0\0\x80" + minimal_files.bmp()[22:]) is None
 
 
-def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
+def test_an_archive_that_claims_exabytes_is_measured() -> None:
     seen = inspect_archive.inspect_archive(
         io.BytesIO(zip64_of_absurd_size()), "application/zip", UnpackMeter(MB, True, Deadline())
     )
@@ -141,13 +141,13 @@ def test_an_archive_that_claims_exabytes_is_surveyed() -> None:
 
 
 @pytest.mark.parametrize("name", ["UTF-0", "UTF-nan", "utf-7", "rot13", "zlib", "x" * 500])
-def test_xml_in_an_encoding_that_is_none_is_unreadable(name: str) -> None:
+def test_xml_with_an_unknown_encoding_is_unreadable(name: str) -> None:
     with pytest.raises(Unreadable, match="encoding"):
         list(xml_events.events([f"<?xml version='1.0' encoding='{name}'?><a>+AGE-</a>".encode()]))
 
 
 @pytest.mark.parametrize("said", ["=?utf-8?b?A?=", "=?utf-8?b?AAAAA?=", "=?nocharset?q?=C3=A9?=", "=?utf-8?b?\udc80?="])
-def test_words_that_are_wrongly_encoded_stay_as_they_are_or_are_mended(said: str) -> None:
+def test_wrongly_encoded_words_are_decoded_to_text(said: str) -> None:
     assert isinstance(email_message.decode_header(said), str)
 
 
@@ -168,11 +168,11 @@ ENDS = st.sampled_from(
 
 
 @given(BEGINNINGS, st.binary(max_size=300), ENDS)
-def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes) -> None:
+def test_any_bytes_are_read_without_an_unexpected_error(beginning: bytes, middle: bytes, end: bytes) -> None:
     data = beginning + middle + end
     file = io.BytesIO(data)
-    bitmaps.bmp(data)
-    bitmaps.ico(data)
+    picture_headers.bmp(data)
+    picture_headers.ico(data)
     icc.profile_name(data)
     for found in ("application/octet-stream", "text/plain", "audio/ogg", "video/webm"):
         assert "/" in type_refinement.refine_by_signature(found, data, len(data))
@@ -181,14 +181,14 @@ def test_no_bytes_make_a_reader_fail(beginning: bytes, middle: bytes, end: bytes
 
 
 @given(st.integers(0, 2000), st.integers(0, 255))
-def test_a_document_with_one_wrong_byte(place: int, value: int) -> None:
+def test_a_document_with_one_wrong_byte_has_a_type(place: int, value: int) -> None:
     data = bytearray(minimal_files.KINDS["a.odt"].make())
     data[place % len(data)] = value
     assert all("/" in kind for kind in zip_types.kinds(io.BytesIO(data)))
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_no_text_makes_a_reader_fail(one: str, other: str) -> None:
+def test_any_text_is_read_without_an_unexpected_error(one: str, other: str) -> None:
     exif.camera(lambda _: one)
     exif.location(lambda name: one if name.endswith("Ref") else other)
     pdf.iso_date(one)

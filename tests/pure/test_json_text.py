@@ -24,7 +24,7 @@ def nested(depth: int, *, opening: str = "[", closing: str = "]") -> str:
         "true",
     ],
 )
-def test_json_within_the_bound_is_read(text: str) -> None:
+def test_json_within_the_limits_is_parsed(text: str) -> None:
     assert parse(text) == parse(text.encode()) == json.loads(text)
 
 
@@ -41,7 +41,7 @@ def test_json_nested_too_deep_is_refused_with_the_limit(depth: int) -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "[]", "{}", '{"a": 1}', '""'])
-def test_json_with_too_many_values_is_refused_before_they_are_made(value: str) -> None:
+def test_json_with_too_many_values_is_refused_before_it_is_parsed(value: str) -> None:
     text = f"[{','.join([value] * 300_000)}]"
     for given in (text, text.encode()):
         with pytest.raises(BadRequest, match="250000 values"):
@@ -52,7 +52,7 @@ def test_json_with_too_many_values_is_refused_before_they_are_made(value: str) -
 @pytest.mark.parametrize(
     "body", [b"", b"[" * 100, b'{"a":' * 60, b"\xff\xfe{", b"NaN", b"[Infinity]", b"1" * 5000, b'{"a": 1}}', b"\0"]
 )
-def test_what_is_no_json_is_refused_without_words_of_the_library(body: bytes) -> None:
+def test_invalid_json_is_refused_without_the_librarys_message(body: bytes) -> None:
     with pytest.raises(BadRequest) as refused:
         parse(body)
     assert refused.value.detail == "The body is not valid JSON in UTF-8."

@@ -8,12 +8,12 @@ from windlass.cli.listening_socket import browser_url, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "::1", "[::1]"])
-def test_loopback(host: str) -> None:
+def test_loopback_addresses_are_recognized(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "files.example.org", "localhost.example.org"])
-def test_anything_else_is_public(host: str) -> None:
+def test_other_addresses_are_public(host: str) -> None:
     assert not is_loopback(host)
 
 

@@ -37,7 +37,7 @@ from windlass.operations.logging import hide_client_names, without_secrets
         ("/files/?reference=bowl_of_porridge", "/files/?reference=bowl_of_porridge"),
     ],
 )
-def test_credentials_are_blotted_out(text: str, shown: str) -> None:
+def test_credentials_are_removed_from_log_lines(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
 
 
@@ -64,7 +64,7 @@ except ValueError:
 """
 
 
-def test_everything_that_is_logged_is_one_json_object_to_a_line(tmp_path: Path) -> None:
+def test_every_log_line_is_one_json_object(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=os.environ | {"WINDLASS_HOME": str(tmp_path)},

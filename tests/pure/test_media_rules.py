@@ -40,7 +40,7 @@ IMAGE = {"mime_type": "image/png", "width": 640, "height": 480}
         IMAGE | {"width": 100, "height": 4096, "size": 20 * MB},
     ],
 )
-def test_within_the_rules(facts: dict[str, Any]) -> None:
+def test_media_within_the_rules_pass(facts: dict[str, Any]) -> None:
     assert verdict(**facts) is None
 
 
@@ -82,7 +82,7 @@ def test_the_settings_change_the_built_in_profile_rule_by_rule() -> None:
     assert table["thumbnail_widths"] == [100]
 
 
-def test_the_profile_derived_from_the_media_types() -> None:
+def test_the_limits_implied_by_the_media_types() -> None:
     found = profiles.implied_limits(BUILT_IN)
     assert found["max_size"] == 500 * MB
     assert "image/webp" in found["allowed_mime_types"]

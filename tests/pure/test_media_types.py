@@ -41,7 +41,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
         ("image/jpeg; charset=utf-8", "image/gif"),
     ],
 )
-def test_a_contradiction(claimed: str, found: str) -> None:
+def test_a_claimed_type_contradicts_the_detected_one(claimed: str, found: str) -> None:
     assert contradicts(claimed, found)
 
 
@@ -88,7 +88,7 @@ def test_a_contradiction(claimed: str, found: str) -> None:
         ("text/plain", "application/x-of-some-house"),
     ],
 )
-def test_no_contradiction(claimed: str, found: str) -> None:
+def test_a_claimed_type_agrees_with_the_detected_one(claimed: str, found: str) -> None:
     assert not contradicts(claimed, found)
 
 
@@ -102,11 +102,11 @@ def test_no_contradiction(claimed: str, found: str) -> None:
         ("model.house", "house", None),
     ],
 )
-def test_what_a_name_claims(name: str, ending: str, claimed: str | None) -> None:
+def test_the_type_that_a_name_claims(name: str, ending: str, claimed: str | None) -> None:
     assert (extension(name), of_filename(name)) == (ending, claimed)
 
 
-def test_patterns_match_every_spelling() -> None:
+def test_patterns_match_every_alias() -> None:
     assert matches("audio/wav", ["audio/x-wav"])
     assert matches("audio/x-wav", ["audio/wav"])
     assert matches("image/png", ["image/*"])
@@ -132,14 +132,14 @@ def test_patterns_match_every_spelling() -> None:
         ("video/vnd.dlna.mpeg-tts", "video/mp2t"),
     ],
 )
-def test_an_alias_is_the_type(name: str, kind: str) -> None:
+def test_an_alias_is_equal_to_its_type(name: str, kind: str) -> None:
     assert canonical(name) == kind
     assert not contradicts(name, kind)
     assert matches(kind, [name])
     assert matches(name, [kind])
 
 
-def test_the_table_of_aliases_is_one() -> None:
+def test_the_table_of_aliases_is_unambiguous_and_sorted() -> None:
     names = [name for _, _, names in ALIAS_SOURCES for name in names.split()]
     assert len(names) == len(set(names)) == len(ALIASES)
     assert not set(names) & {kind for kind, _, _ in ALIAS_SOURCES}
@@ -190,7 +190,7 @@ def test_the_table_of_aliases_is_one() -> None:
         ("text/plain", "a.ps", "application/postscript"),
     ],
 )
-def test_what_clients_take_from_the_name_is_no_lie(declared: str, filename: str, found: str) -> None:
+def test_a_declared_type_derived_from_the_name_is_no_contradiction(declared: str, filename: str, found: str) -> None:
     assert not declaration_contradicts(declared, filename, found)
 
 
@@ -207,7 +207,7 @@ def test_what_clients_take_from_the_name_is_no_lie(declared: str, filename: str,
         ("application/vnd.ms-powerpoint", "a.ppt", "text/html"),
     ],
 )
-def test_a_lie_stays_one(declared: str, filename: str, found: str) -> None:
+def test_another_declared_type_is_a_contradiction(declared: str, filename: str, found: str) -> None:
     assert declaration_contradicts(declared, filename, found)
 
 
@@ -215,10 +215,10 @@ def test_a_lie_stays_one(declared: str, filename: str, found: str) -> None:
     ("kind", "ending"),
     [("image/heic", "heic"), ("image/jpeg", "jpg"), ("image/x-png", "png"), ("text/html", "html"), ("x/y", None)],
 )
-def test_the_ending_that_a_type_usually_has(kind: str, ending: str | None) -> None:
+def test_the_usual_extension_of_a_type(kind: str, ending: str | None) -> None:
     assert usual_extension(kind) == ending
 
 
-def test_a_usual_ending_claims_its_type() -> None:
+def test_every_usual_extension_claims_its_type() -> None:
     for kind, ending in media_type_tables.USUAL_EXTENSIONS.items():
         assert of_filename(f"a.{ending}") == kind or ending == "ts"

@@ -123,12 +123,12 @@ def test_entries_with_backslashes_are_parts() -> None:
         zipped(("[Content_Types].xml", b"\0\1\2"), ("_rels/.rels", b"<!DOCTYPE x [<!ENTITY e 'x'>]><x>&e;</x>")),
     ],
 )
-def test_a_folder_of_that_name_makes_no_document(content: bytes) -> None:
+def test_a_zip_with_an_office_folder_is_no_document(content: bytes) -> None:
     assert detected(content, "a.zip").facts["mime_type"] == "application/zip"
     assert verdict(content, "a.zip") is None
 
 
-def test_macros_do_not_hide_in_a_document_without() -> None:
+def test_a_document_with_macros_is_refused_under_the_name_of_one_without() -> None:
     content = package("word/document.xml", "application/vnd.ms-word.document.macroEnabled.main+xml")
     found = verdict(content, "a.docx")
     assert found is not None
@@ -171,13 +171,13 @@ def embedding(outer: str, inner: str) -> bytes:
     return bytes(content)
 
 
-def test_an_embedded_document_is_not_the_file() -> None:
+def test_an_embedded_document_does_not_decide_the_type() -> None:
     assert detected(embedding("Workbook", "WordDocument"), "a.xls").facts["mime_type"] == "application/vnd.ms-excel"
     assert detected(embedding("WordDocument", "Workbook"), "a.doc").facts["mime_type"] == "application/msword"
     assert detected(embedding("Other", "WordDocument"), "a").facts["mime_type"] == "application/x-ole-storage"
 
 
-def test_an_installer_is_known_by_its_class() -> None:
+def test_an_installer_is_recognized_by_its_class_id() -> None:
     content = bytearray(cfb("\u4840\u3f3f", "Other"))
     content[1024 + 80 : 1024 + 96] = bytes.fromhex("84100c0000000000c000000000000046")
     assert detected(bytes(content), "a.msi").facts["mime_type"] == "application/x-msi"
@@ -185,7 +185,7 @@ def test_an_installer_is_known_by_its_class() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "text-template", "spreadsheet-template", "presentation-template", "formula"])
-def test_an_opendocument_says_what_it_is(kind: str) -> None:
+def test_an_opendocument_has_the_type_of_its_mimetype_entry(kind: str) -> None:
     content = zipped(("mimetype", f"application/vnd.oasis.opendocument.{kind}"), ("content.xml", "<x/>"), deflate=False)
     assert detected(content, "a").facts["mime_type"] == f"application/vnd.oasis.opendocument.{kind}"
 
@@ -194,7 +194,7 @@ def test_an_opendocument_says_what_it_is(kind: str) -> None:
     "declared",
     ["model/3mf", "application/vnd.ms-3mfdocument", "application/vnd.ms-package.3dmanufacturing-3dmodel+xml"],
 )
-def test_the_types_of_a_3d_model(declared: str) -> None:
+def test_a_3mf_model_is_recognized(declared: str) -> None:
     content_type = "application/vnd.ms-package.3dmanufacturing-3dmodel+xml"
     for part in ("3D/3dmodel.model", "3D/part.model"):
         content = package(part, content_type, default=True, kind="../../3dmanufacturing/2013/01/3dmodel")
@@ -205,7 +205,7 @@ def test_the_types_of_a_3d_model(declared: str) -> None:
 @pytest.mark.parametrize(
     "before", [b"\0\1\2\3", b"#!/usr/bin/env python3\n", b"Haul away.\n", bytes(5000), b"\xca\xfe\xba\xbe"]
 )
-def test_a_zip_file_with_bytes_before_it_is_one(before: bytes) -> None:
+def test_a_zip_file_with_leading_bytes_is_a_zip_file(before: bytes) -> None:
     out = io.BytesIO()
     out.write(before)
     with zipfile.ZipFile(out, "a") as made:
@@ -216,5 +216,5 @@ def test_a_zip_file_with_bytes_before_it_is_one(before: bytes) -> None:
     assert verdict(before + KINDS["a.jar"].make(), "a.jar") is None
 
 
-def test_an_empty_zip_file_is_one() -> None:
+def test_an_empty_zip_file_is_a_zip_file() -> None:
     assert detected(b"PK\5\6" + bytes(18), "a.zip").facts["mime_type"] == "application/zip"

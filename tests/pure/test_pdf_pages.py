@@ -77,7 +77,7 @@ BOX = b"/MediaBox[0 0 200 100]"
         (pdf(b"/MediaBox[0 0 0 0]"), (612, 792)),
     ],
 )
-def test_the_page_is_as_large_as_it_is_shown(content: bytes, size: tuple[float, float]) -> None:
+def test_the_page_size_is_the_displayed_one(content: bytes, size: tuple[float, float]) -> None:
     facts = PdfFacts().run(StepContext(io.BytesIO(content), {"size": len(content)}, {})).facts
     assert (facts["page_width"], facts["page_height"]) == size
     (made,) = run(PdfThumbnail(), content, "application/pdf", PROFILE).renditions
@@ -86,7 +86,7 @@ def test_the_page_is_as_large_as_it_is_shown(content: bytes, size: tuple[float, 
     assert made.width / made.height == pytest.approx(size[0] / size[1], rel=0.02)
 
 
-def test_the_unit_of_another_page_is_not_the_first_s() -> None:
+def test_the_user_unit_of_another_page_is_ignored() -> None:
     content = samples.pdf_of(
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Count 2/Kids[3 0 R 4 0 R]" + BOX + b">>",

@@ -18,7 +18,7 @@ from tests.hostile.files import pictures as hostile
 from tests.minimal_files import KINDS
 from tests.pure.test_recording_types import type_of
 from windlass.processing.contract import PermanentError, StepContext, StepResult, Unreadable
-from windlass.processing.formats.pictures import bitmaps, jpeg_scans
+from windlass.processing.formats.pictures import jpeg_scans, picture_headers
 from windlass.processing.steps.image_facts import ImageFacts
 from windlass.processing.steps.thumbnails import DocumentThumbnail, Thumbnail
 
@@ -92,7 +92,7 @@ def test_the_decoded_pixels_of_an_animation_are_limited() -> None:
     assert decode_limits.max_pages(pyvips.Image.black(8, 8), 60) == 1
 
 
-def test_the_scans_of_a_picture_are_counted_behind_their_data() -> None:
+def test_the_scans_of_a_progressive_jpeg_are_counted() -> None:
     import pyvips
 
     noise: Any = pyvips.Image.gaussnoise(300, 200, mean=128, sigma=60).cast("uchar")
@@ -166,8 +166,8 @@ def test_damaged_pictures_are_unreadable(content: bytes, mime_type: str) -> None
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"P6 ", b"P7\n", b"\x0a\5\1\x08", b"\0\0\1\0"]))
 def test_arbitrary_bytes_do_not_crash_the_header_readers(body: bytes, head: bytes) -> None:
-    for read in (bitmaps.bmp, bitmaps.ico, bitmaps.tga, bitmaps.pcx, bitmaps.portable_map):
-        read(head + body)
+    for name in ("bmp", "ico", "tga", "pcx", "portable_map"):
+        getattr(picture_headers, name)(head + body)
 
 
 def picture(content: bytes, mime_type: str) -> Any:
@@ -200,7 +200,7 @@ def test_a_truncated_picture_has_a_size_and_a_thumbnail(make: Callable[[], bytes
         assert thumbnail(whole[:-lacking], "image/webp") == (facts["width"], facts["height"])
 
 
-def test_half_a_picture_has_a_size() -> None:
+def test_a_half_picture_has_a_size() -> None:
     whole = lossless_webp()
     assert run(ImageFacts(), whole[: len(whole) // 2], "image/webp").facts["width"] == 320
 
@@ -222,7 +222,9 @@ def test_half_a_picture_has_a_size() -> None:
         (lambda: hostile.apng_of_many_frames(), "image/png", {"frames": 1000, "width": 1}),
     ],
 )
-def test_facts_beyond_those_of_libvips(make: Callable[[], bytes], mime_type: str, expected: dict[str, Any]) -> None:
+def test_formats_without_libvips_support_have_facts(
+    make: Callable[[], bytes], mime_type: str, expected: dict[str, Any]
+) -> None:
     facts = run(ImageFacts(), make(), mime_type).facts
     assert {name: facts.get(name) for name in expected} == expected
 

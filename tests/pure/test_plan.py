@@ -51,34 +51,34 @@ def names(mime_type: str | None, **profile: object) -> list[str]:
         ("audio/x-wav", ["av_facts", "audio_tags", "audio_thumbnail"]),
     ],
 )
-def test_what_is_done_with_a_type(mime_type: str | None, after: list[str]) -> None:
+def test_each_type_has_its_steps(mime_type: str | None, after: list[str]) -> None:
     assert names(mime_type) == INTAKE + after
 
 
-def test_what_a_profile_asks_for() -> None:
+def test_a_profile_adds_previews_and_waveforms() -> None:
     asked = {"waveforms": True, "video_preview": True, "audio_preview": True}
     assert names("video/mp4", **asked)[5:] == ["av_facts", "video_thumbnail", "video_preview"]
     assert names("audio/flac", **asked)[7:] == ["audio_thumbnail", "waveform", "audio_preview"]
 
 
-def test_a_profile_without_thumbnails_has_no_such_step() -> None:
+def test_a_profile_without_thumbnails_has_no_thumbnail_step() -> None:
     assert names("image/jpeg", thumbnails=False) == [*INTAKE, "image_facts"]
 
 
-def test_text_is_recognised_after_it_was_looked_for() -> None:
+def test_ocr_follows_text_extraction() -> None:
     assert names("application/pdf", ocr=True) == [*INTAKE, "pdf_facts", "text", "ocr", "pdf_thumbnail"]
     assert names("image/png", ocr=True) == [*INTAKE, "image_facts", "ocr", "thumbnail"]
     assert names("application/pdf", text=False) == [*INTAKE, "pdf_facts", "pdf_thumbnail"]
 
 
-def test_whatever_parses_is_isolated() -> None:
+def test_every_step_that_parses_is_isolated() -> None:
     """What is not isolated reads no format: it counts, compares, asks the database, or talks to a service."""
     trusted = {about.name for about in OURS if not about.isolated}
     assert trusted <= {"size", "checksum", "duplicate", "malware", "type_rules", "media_rules", *RULES}
     assert not [about.name for about in OURS if about.libraries and not about.isolated]
 
 
-def test_stages_without_steps_are_passed_over() -> None:
+def test_stages_without_steps_are_skipped() -> None:
     plan = make_plan(OURS, {"thumbnails": False}, "application/pdf")
     assert [next_stage(plan, stage) for stage in ("intake", "describe")] == ["describe", None]
     assert next_stage([], "intake") is None
@@ -97,14 +97,14 @@ def test_progress_rises_through_the_stages_by_weight() -> None:
     assert overall(plan, INTAKE) == overall(make_plan(OURS, {"thumbnails": True}, None), INTAKE) == 40
 
 
-def test_the_plan_can_be_printed() -> None:
+def test_a_planned_step_can_be_converted_to_a_dict() -> None:
     about = About(name="a", stage="derive", title="Making an A", order=1, isolated=True, weight=3)
     (step,) = make_plan([about], {}, "image/png")
     assert step == PlannedStep("derive", "a", "Making an A", True, 3, reason="every type")
     assert asdict(step)["stage"] == "derive"
 
 
-def test_the_plan_says_why() -> None:
+def test_every_planned_step_has_a_reason() -> None:
     plan = {step.name: step for step in make_plan(OURS, {"thumbnails": True}, "image/jpeg", _lacks_pyvips)}
     assert plan["type"].reason == "every file"
     assert plan["thumbnail"].reason == "for image/jpeg; the profile has thumbnails on"
@@ -123,7 +123,7 @@ def _lacks_pyvips(about: About) -> str | None:
     return "Needs windlass[pictures]." if "pyvips" in about.libraries else None
 
 
-def test_steps_of_one_stage_come_in_their_order() -> None:
+def test_steps_are_sorted_by_stage_and_order() -> None:
     def one(name: str, stage: str, order: int) -> About:
         return About(name=name, stage=stage, title=name, order=order, isolated=False)
 

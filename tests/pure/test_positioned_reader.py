@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
     return found
 
 
-def test_who_moves_the_shared_position_moves_no_reader(path: Path) -> None:
+def test_moving_the_shared_position_does_not_move_a_reader(path: Path) -> None:
     """As a child could that was taken over, and let a scanner see a part of the file only."""
     with path.open("rb", buffering=0) as file:
         reading, read = independent_reader(file), b""
@@ -30,7 +30,7 @@ def test_who_moves_the_shared_position_moves_no_reader(path: Path) -> None:
         assert read == path.read_bytes()
 
 
-def test_it_is_a_file_like_any_other(path: Path) -> None:
+def test_a_reader_seeks_and_reads_like_a_file(path: Path) -> None:
     content = path.read_bytes()
     with path.open("rb") as file:
         with independent_reader(file) as reading:

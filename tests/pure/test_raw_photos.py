@@ -66,13 +66,13 @@ ORF = made.photo([*made.sides(4608, 3456), OLYMPUS], head=b"IIRO")
         (ORF, "image/x-olympus-orf", (4608, 3456)),
     ],
 )
-def test_the_size_is_the_sensor_s_as_it_is_shown(content: bytes, mime_type: str, size: tuple[int, int]) -> None:
+def test_the_size_is_the_sensors_as_displayed(content: bytes, mime_type: str, size: tuple[int, int]) -> None:
     assert type_of(content) == mime_type
     facts = run(ImageFacts(), content, mime_type).facts
     assert (facts["width"], facts["height"]) == size
 
 
-def test_the_preview_is_shown_as_the_photograph_is_turned() -> None:
+def test_the_preview_is_rotated_as_the_photograph() -> None:
     (shown,) = run(Thumbnail(), made.dng(CROP, orientation=6), "image/x-adobe-dng", PROFILE).renditions
     assert (shown.width, shown.height) == (200, 320)
     assert run(Thumbnail(), RW2, "image/x-panasonic-rw2").detail == "no preview in it"
@@ -82,24 +82,24 @@ def test_the_preview_is_shown_as_the_photograph_is_turned() -> None:
     "content",
     [samples.tiff(), made.photo([*made.sides(64, 48), NIKON]), made.photo([made.CFA, *made.sides(64, 48)]), b"II*\0"],
 )
-def test_another_tiff_is_none(content: bytes) -> None:
+def test_another_tiff_is_no_raw_photo(content: bytes) -> None:
     assert raw_photos.read_raw_photo(io.BytesIO(content), len(content)) is None
 
 
-def test_a_size_that_is_not_told_is_no_size() -> None:
+def test_a_raw_photo_without_a_size_is_unreadable() -> None:
     content = made.photo([made.DNG_VERSION])
     with pytest.raises(Unreadable, match="does not tell its size"):
         run(ImageFacts(), content, "image/x-adobe-dng")
 
 
 @given(st.binary(max_size=400), st.sampled_from([b"II*\0", b"MM\0*", b"IIU\0", b"IIRO"]))
-def test_no_bytes_make_the_reader_fail(body: bytes, head: bytes) -> None:
+def test_any_bytes_are_read_without_an_unexpected_error(body: bytes, head: bytes) -> None:
     order = ">" if head[:1] == b"M" else "<"
     content = head + struct.pack(f"{order}I", 8) + body
     raw_photos.read_raw_photo(io.BytesIO(content), len(content))
 
 
-def test_directories_that_point_at_each_other_end() -> None:
+def test_cyclic_directories_end() -> None:
     content = made.photo(
         [*made.SMALL, made.DNG_VERSION, (34665, made.LONG, (16,))], [*made.SENSOR, (330, made.LONG, (16,))]
     )

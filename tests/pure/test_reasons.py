@@ -54,7 +54,7 @@ FOR_OTHERS = frozenset(
         "",
     ],
 )
-def test_what_is_no_sentence_of_ours_is_found(reason: str) -> None:
+def test_a_reason_that_is_no_sentence_has_flaws(reason: str) -> None:
     assert flaws(reason)
 
 
@@ -69,7 +69,7 @@ def test_what_is_no_sentence_of_ours_is_found(reason: str) -> None:
         "The PDF cannot be read: it is damaged, or of a kind that is not known here.",
     ],
 )
-def test_a_sentence_of_ours_is_left_alone(reason: str) -> None:
+def test_a_plain_sentence_has_no_flaws(reason: str) -> None:
     assert flaws(reason) == []
 
 
@@ -81,7 +81,7 @@ def test_the_reasons_of_a_reply_are_found() -> None:
     assert [*reasons_in({"type": "/problems/x", "detail": "d"})] == ["d"]
 
 
-def test_a_librarys_words_are_for_the_log_alone() -> None:
+def test_a_librarys_message_is_logged_and_not_shown() -> None:
     with pytest.raises(Unreadable) as caught, damaged(OSError, what="PDF"):
         raise OSError("VipsForeignLoadPngSource\n")
     assert flaws(str(caught.value)) == []
@@ -101,7 +101,7 @@ LIMITS = Limits(memory=2**30, seconds=10)
         ({"exit": 3}, None, StepDied, "exit status 3"),
     ],
 )
-def test_how_a_step_ended_is_told_in_words_and_its_cause_is_noted(
+def test_the_end_of_a_step_has_a_reason_and_a_log_note(
     ended: dict[str, int] | None, answer: dict[str, str] | None, kind: type[Exception], note: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -122,7 +122,7 @@ def _worded_by_another(path: Path) -> Iterator[str]:
                     yield node.exc.func.id
 
 
-def test_no_refusal_is_worded_by_a_library() -> None:
+def test_no_refusal_repeats_a_librarys_message() -> None:
     found = [
         f"{path.relative_to(SOURCE).as_posix()}: {kind}"
         for package in TOLD

@@ -125,7 +125,7 @@ SKELETON = b"fishead\0" + bytes(56)
         (sound("aiff", "pcm_mulaw"), "audio/aiff"),
     ],
 )
-def test_the_tracks_decide(make: Callable[[], bytes], expected: str) -> None:
+def test_the_tracks_decide_the_type(make: Callable[[], bytes], expected: str) -> None:
     assert type_of(make()) == expected
 
 
@@ -140,7 +140,7 @@ def test_the_tracks_decide(make: Callable[[], bytes], expected: str) -> None:
         ("matroska", "libopus", False, "audio/x-matroska"),
     ],
 )
-def test_a_song_with_its_cover_is_sound(container: str, codec: str, attached: bool, expected: str) -> None:
+def test_audio_with_cover_art_is_audio(container: str, codec: str, attached: bool, expected: str) -> None:
     content = rendition_samples.with_cover(container, codec, attached=attached)
     assert type_of(content) == expected
     facts = (
@@ -151,7 +151,7 @@ def test_a_song_with_its_cover_is_sound(container: str, codec: str, attached: bo
     assert ("width" in facts, facts["has_cover"], facts["duration"]) == (False, True, pytest.approx(1, abs=0.1))
 
 
-def test_chapters_with_a_picture_each_are_sound_and_moving_pictures_of_jpeg_are_not() -> None:
+def test_still_pictures_are_no_video_and_motion_jpeg_is() -> None:
     tracks = mp4_tracks.Track("vide", "jpeg", 5, 600.0, 64, 64), mp4_tracks.Track("vide", "jpeg", 500, 20.0, 64, 64)
     assert [recording_types._is_still(track) for track in tracks] == [True, False]
     assert (
@@ -179,12 +179,14 @@ def test_chapters_with_a_picture_each_are_sound_and_moving_pictures_of_jpeg_are_
         (video("mpeg1video", "mpeg1video"), "video/mpeg", "mpeg1video"),
     ],
 )
-def test_sound_behind_other_bytes_is_found_and_read(content: Callable[[], bytes], expected: str, codec: str) -> None:
+def test_audio_behind_leading_bytes_is_recognized_and_read(
+    content: Callable[[], bytes], expected: str, codec: str
+) -> None:
     assert (type_of(content()), readable(content())) == (expected, codec)
 
 
 @pytest.mark.parametrize("step", [Waveform(), AudioPreview()], ids=lambda step: step.about.name)
-def test_a_wav_file_of_big_endian_machines_is_not_drawn_as_noise(step: Waveform | AudioPreview) -> None:
+def test_a_big_endian_wav_file_has_no_waveform(step: Waveform | AudioPreview) -> None:
     file = io.BytesIO(wave(b"RIFX", ">"))
     ended = step.run(StepContext(file, {"mime_type": "audio/wav"}, {"thumbnails": True}, None, lambda progress: None))
     assert (ended.skipped, ended.renditions) == (True, ())
@@ -192,7 +194,7 @@ def test_a_wav_file_of_big_endian_machines_is_not_drawn_as_noise(step: Waveform 
 
 
 @pytest.mark.parametrize("content", [noise(1_000_000), bytes(1_000_000), noise(5000) + b"\xff\xfb\x90\x00" * 2])
-def test_what_is_no_sound_is_none(content: bytes) -> None:
+def test_bytes_that_resemble_audio_are_octet_stream(content: bytes) -> None:
     assert type_of(content) == "application/octet-stream"
 
 
@@ -200,7 +202,7 @@ def test_what_is_no_sound_is_none(content: bytes) -> None:
     st.binary(max_size=300),
     st.sampled_from([b"\0\0\0\x10moov", b"\x1aE\xdf\xa3\x83B\x86\x81\x01", b"OggS", b"ID3\4", b""]),
 )
-def test_no_bytes_make_a_reader_fail(body: bytes, head: bytes) -> None:
+def test_any_bytes_are_read_without_an_unexpected_error(body: bytes, head: bytes) -> None:
     content = head + body
     file = io.BytesIO(content)
     for found in ("video/mp4", "application/octet-stream"):

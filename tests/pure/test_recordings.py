@@ -25,7 +25,9 @@ def facts_of(content: bytes, mime_type: str, profile: dict[str, Any] | None = No
 
 @pytest.mark.parametrize("profile", [{}, RULE, {"media_types": [{"kind": "video", "max_duration": 4}]}], ids=str)
 @pytest.mark.parametrize("lie", lies.SHORTER, ids=lambda lie: lie.name)
-def test_a_header_that_claims_too_little_is_not_trusted(lie: lies.FalseRecording, profile: dict[str, Any]) -> None:
+def test_a_header_that_understates_the_duration_is_not_trusted(
+    lie: lies.FalseRecording, profile: dict[str, Any]
+) -> None:
     found = facts_of(lie.make(), lie.mime_type, profile)
     assert found["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
     assert found["bitrate"] == pytest.approx(8 * len(lie.make()) / lies.SECONDS, rel=0.05)
@@ -33,12 +35,12 @@ def test_a_header_that_claims_too_little_is_not_trusted(lie: lies.FalseRecording
 
 
 @pytest.mark.parametrize("lie", lies.LONGER, ids=lambda lie: lie.name)
-def test_a_header_that_claims_too_much_is_not_trusted(lie: lies.FalseRecording) -> None:
+def test_a_header_that_overstates_the_duration_is_not_trusted(lie: lies.FalseRecording) -> None:
     assert facts_of(lie.make(), lie.mime_type)["duration"] == pytest.approx(lies.SECONDS, abs=0.15)
 
 
 @pytest.mark.parametrize("lie", lies.UNTOLD, ids=lambda lie: lie.name)
-def test_an_unknown_length_is_no_fact(lie: lies.FalseRecording) -> None:
+def test_an_unknown_duration_is_no_fact(lie: lies.FalseRecording) -> None:
     assert "duration" not in facts_of(lie.make(), lie.mime_type, RULE)
 
 
@@ -59,7 +61,7 @@ def test_an_unknown_length_is_no_fact(lie: lies.FalseRecording) -> None:
         (lambda: lies.broadcast_in_parts(), "video/mp2t"),
     ],
 )
-def test_the_length_of_a_correct_recording(make: Callable[[], bytes], mime_type: str) -> None:
+def test_a_correct_recording_has_its_duration(make: Callable[[], bytes], mime_type: str) -> None:
     assert facts_of(make(), mime_type, RULE)["duration"] == pytest.approx(5, abs=0.15)
 
 
@@ -72,7 +74,7 @@ def test_the_size_is_that_of_the_decoded_frames() -> None:
     assert (found["width"], found["height"]) == (640, 480)
 
 
-def test_with_too_many_packets_a_rule_has_no_length(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_too_many_packets_there_is_no_duration_for_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("windlass.processing.toolkit.recording_length.COUNT_SECONDS", -1.0)
     film = rendition_samples.film(seconds=5)
     assert facts_of(film, "video/mp4")["duration"] == pytest.approx(5)
@@ -80,7 +82,7 @@ def test_with_too_many_packets_a_rule_has_no_length(monkeypatch: pytest.MonkeyPa
     assert "duration" not in facts_of(samples.live_webm(), "video/webm")
 
 
-def test_a_video_has_a_frame_although_seeking_lands_behind_its_only_keyframe() -> None:
+def test_a_video_has_a_frame_if_seeking_passes_its_only_keyframe() -> None:
     options = (("x265-params", "log-level=none"),)
     film = rendition_samples.film(
         container="mpegts",

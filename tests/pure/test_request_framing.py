@@ -56,7 +56,7 @@ CONVERSATION = (
 
 
 @given(st.lists(st.integers(min_value=0), max_size=12))
-def test_the_same_comes_out_however_the_bytes_are_cut(cuts: list[int]) -> None:
+def test_any_split_of_the_bytes_gives_the_same_requests(cuts: list[int]) -> None:
     found = read(CONVERSATION, tuple(cuts))
     heads = [event for event in found if isinstance(event, RequestHead)]
     assert [event for event in found if not isinstance(event, RequestHead)] == [
@@ -94,7 +94,7 @@ def test_any_bytes_are_a_request_or_a_refusal(data: bytes, cuts: list[int]) -> N
         (b"/?a?b", "/", b"a?b"),
     ],
 )
-def test_targets(target: bytes, path: str, query: bytes) -> None:
+def test_targets_are_split_into_path_and_query(target: bytes, path: str, query: bytes) -> None:
     found = head(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
     assert (found.path, found.query) == (path, query)
 
@@ -140,7 +140,7 @@ def test_targets(target: bytes, path: str, query: bytes) -> None:
         b"x" * 60 + b" / HTTP/1.1\r\nHost: a\r\n\r\n",
     ],
 )
-def test_what_is_no_plain_head_is_400(request_head: bytes) -> None:
+def test_an_invalid_head_is_400(request_head: bytes) -> None:
     assert refused(request_head) == 400
     assert refused(request_head, tuple(range(len(request_head)))) == 400
 
@@ -176,14 +176,14 @@ def test_what_is_no_plain_head_is_400(request_head: bytes) -> None:
         (b"Transfer-Encoding: gzip, chunked", 501),
     ],
 )
-def test_a_body_whose_length_could_be_read_in_two_ways_is_refused(fields: bytes, status: int) -> None:
+def test_an_ambiguous_body_length_is_refused(fields: bytes, status: int) -> None:
     assert refused(b"POST / HTTP/1.1\r\n" + HOST + fields + b"\r\n\r\n") == status
 
 
 @pytest.mark.parametrize(
     ("version", "status"), [(b"HTTP/2.0", 505), (b"HTTP/3.0", 505), (b"HTTP/0.9", 505), (b"HTTP/1.1x", 400)]
 )
-def test_other_versions(version: bytes, status: int) -> None:
+def test_other_http_versions_are_refused(version: bytes, status: int) -> None:
     assert refused(b"GET / " + version + b"\r\n" + HOST + b"\r\n") == status
 
 
@@ -218,7 +218,7 @@ def test_a_malformed_chunk_is_400(body: bytes) -> None:
     assert refused(chunked + body, tuple(range(len(chunked + body)))) == 400
 
 
-def test_limits_are_exact() -> None:
+def test_limits_of_lines_and_fields_are_exact() -> None:
     def request(line: int = 40, field: int = 10, lines: int = 1) -> bytes:
         target = b"/" + b"a" * (line - len("GET / HTTP/1.1"))
         fields = b"x: " + b"v" * (field - 3) + b"\r\n"
@@ -248,17 +248,17 @@ def test_limits_are_exact() -> None:
     ],
 )
 @pytest.mark.parametrize("piece", [1, 1000, 256 * 1024])
-def test_a_line_without_end_is_refused_as_soon_as_it_is_too_long(endless: bytes, status: int, piece: int) -> None:
+def test_an_endless_line_is_refused_at_the_limit(endless: bytes, status: int, piece: int) -> None:
     data = endless + b"a" * (LIMITS.line + piece)
     assert refused(data, tuple(range(len(endless), len(data), piece))) == status
 
 
-def test_chunks_of_one_byte_reach_the_application_in_one_piece() -> None:
+def test_one_byte_chunks_are_joined() -> None:
     framing, data = RequestFraming(LIMITS), b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert list(framing.feed(data + b"1\r\na\r\n" * 20_000))[1:] == [b"a" * 20_000]
 
 
-def test_a_websocket_handshake_is_one_only_when_it_is_whole() -> None:
+def test_only_a_complete_websocket_handshake_is_one() -> None:
     whole = [
         b"GET / HTTP/1.1",
         b"Host: x",

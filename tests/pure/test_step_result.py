@@ -32,7 +32,7 @@ JSON = st.recursive(
 )
 
 
-def test_an_honest_answer_comes_through_whole() -> None:
+def test_a_valid_result_is_accepted_unchanged() -> None:
     result = StepResult(
         {"width": 5, "duration": 1.5, "note": {"x": ["y", 1, None, True]}},
         (MadeRendition(**MADE),),
@@ -67,7 +67,7 @@ def test_an_honest_answer_comes_through_whole() -> None:
         None,
     ],
 )
-def test_facts_that_cannot_be(facts: Any) -> None:
+def test_invalid_facts_are_refused(facts: Any) -> None:
     with pytest.raises(InvalidResult):
         checked_result(ABOUT, EMPTY | {"facts": facts}, 10)
 
@@ -87,12 +87,12 @@ def test_facts_that_cannot_be(facts: Any) -> None:
         {"owner": "me"},
     ],
 )
-def test_renditions_that_cannot_be(change: dict[str, Any]) -> None:
+def test_invalid_renditions_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidResult):
         checked_result(ABOUT, EMPTY | {"renditions": [MADE | change]}, 10)
 
 
-def test_renditions_in_several_widths() -> None:
+def test_sized_renditions_have_valid_names() -> None:
     about = replace(ABOUT, makes=(replace(ABOUT.makes[0], sized=True),))
 
     def made(*names: str) -> StepResult:
@@ -108,7 +108,7 @@ def test_renditions_in_several_widths() -> None:
         checked_result(ABOUT, EMPTY | {"renditions": [MADE | {"name": "thumbnail-320"}]}, 10)
 
 
-def test_a_rendition_made_twice() -> None:
+def test_a_repeated_rendition_is_refused() -> None:
     about = About(name="a", stage="derive", title="A", order=1, isolated=True, makes=ABOUT.makes * 2)
     with pytest.raises(InvalidResult):
         checked_result(about, EMPTY | {"renditions": [MADE, MADE]}, 10)
@@ -120,7 +120,7 @@ def test_a_rendition_made_twice() -> None:
     "verdict",
     ["no", {}, {"kind": "acquittal"}, {"kind": "rejection", "rule": "A B", "detail": "", "limit": 1, "actual": 2}],
 )
-def test_verdicts_that_cannot_be(verdict: Any) -> None:
+def test_invalid_verdicts_are_refused(verdict: Any) -> None:
     with pytest.raises(InvalidResult):
         checked_result(ABOUT, EMPTY | {"verdict": verdict}, 10)
 
@@ -131,7 +131,7 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 @unhurried
 @given(st.dictionaries(st.sampled_from([*EMPTY, "kind"]), JSON) | st.fixed_dictionaries(dict.fromkeys(EMPTY, JSON)))
-def test_whatever_is_said_is_taken_or_refused_and_nothing_else(said: dict[str, Any]) -> None:
+def test_any_answer_is_accepted_or_refused(said: dict[str, Any]) -> None:
     try:
         result = checked_result(ABOUT, said, 10)
     except InvalidResult:
@@ -142,7 +142,7 @@ def test_whatever_is_said_is_taken_or_refused_and_nothing_else(said: dict[str, A
 
 @unhurried
 @given(st.lists(st.dictionaries(st.text(), st.integers() | st.text(), max_size=4), max_size=5), st.data())
-def test_messages_come_out_as_they_went_in_however_they_are_cut(messages: list[Any], data: st.DataObject) -> None:
+def test_any_split_of_the_stream_gives_the_same_messages(messages: list[Any], data: st.DataObject) -> None:
     stream = b"".join(pack(message) for message in messages)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     unpacker, out = Unpacker(), []
@@ -152,12 +152,12 @@ def test_messages_come_out_as_they_went_in_however_they_are_cut(messages: list[A
 
 
 @pytest.mark.parametrize("stream", [b"\xff\xff\xff\xff", b"\x00\x00\x00\x02[]", b"\x00\x00\x00\x01{"])
-def test_what_is_no_message(stream: bytes) -> None:
+def test_an_invalid_message_is_refused(stream: bytes) -> None:
     with pytest.raises(InvalidMessage):
         Unpacker().feed(stream)
 
 
 @pytest.mark.parametrize("message", [{"a": "x" * LONGEST}, {"a": float("nan")}, {"a": object()}])
-def test_what_cannot_be_said(message: dict[str, Any]) -> None:
+def test_a_message_that_cannot_be_packed_is_refused(message: dict[str, Any]) -> None:
     with pytest.raises(InvalidMessage):
         pack(message)

@@ -45,7 +45,7 @@ def test_a_table_is_completed_from_the_settings() -> None:
     assert known_stores(found) == ("local", "cloud")
 
 
-def test_a_secret_may_stand_in_a_file_beside() -> None:
+def test_a_secret_may_be_read_from_a_file() -> None:
     Path("secret").write_text("hush\n")
     found = settings(
         '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "b"\n'
@@ -54,7 +54,7 @@ def test_a_secret_may_stand_in_a_file_beside() -> None:
     assert named_stores(found)["cloud"].aws_secret_access_key == "hush"
 
 
-def test_a_relative_path_begins_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_relative_to_the_stores_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings('[archive]\nmedia_root = "disk/archive"')
     monkeypatch.chdir("/")
     assert named_stores(found)["archive"].media_directory == tmp_path / "disk/archive"
@@ -82,12 +82,12 @@ def test_a_relative_path_begins_at_the_file(tmp_path: Path, monkeypatch: pytest.
         ("[archive", "WINDLASS_STORES .*: "),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_reason(tables: str, said: str) -> None:
+def test_an_invalid_table_is_refused_with_the_reason(tables: str, said: str) -> None:
     with pytest.raises(BadSetting, match=said):
         settings(tables)
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_stores_file_is_named() -> None:
     with pytest.raises(BadSetting, match=r"WINDLASS_STORES absent\.toml: .*No such file"):
         named_stores(read(Settings, {}, {"WINDLASS_STORES": "absent.toml"}))
 
@@ -110,12 +110,12 @@ STORAGE = 'storage_backend = "django"\ndjango_storage = "a.B"\n'
         f'[one]\n{STORAGE}django_storage_staging = "one"\n[two]\n{STORAGE}django_storage_staging = "two"',
     ],
 )
-def test_two_stores_in_one_place_are_refused(tables: str) -> None:
+def test_two_stores_in_one_location_are_refused(tables: str) -> None:
     with pytest.raises(BadSetting, match=r"The stores '.*' and '.*' both keep files"):
         settings(tables)
 
 
-def test_two_stores_do_not_stage_in_one_directory() -> None:
+def test_two_stores_with_one_staging_directory_are_refused() -> None:
     """Each would sweep away what the other has on its way."""
     with pytest.raises(BadSetting, match="both stage uploads in one directory"):
         settings(f'[one]\n{STORAGE}[two]\n{STORAGE}django_storage_options = \'{{"location": "x"}}\'')
@@ -131,7 +131,7 @@ def test_two_stores_do_not_stage_in_one_directory() -> None:
         f'[one]\n{BUCKET}[two]\n{BUCKET}aws_s3_endpoint_url = "https://elsewhere.example.org"',
     ],
 )
-def test_neighbours_are_not(tables: str) -> None:
+def test_neighbouring_locations_are_accepted(tables: str) -> None:
     assert set(named_stores(settings(tables))) == {"one", "two"}
 
 
@@ -151,7 +151,7 @@ def test_a_profile_names_its_store() -> None:
     assert "store" not in load_profiles(found)["films"].document(), "clients are not told where bytes lie"
 
 
-def test_a_profile_s_store_must_be_there() -> None:
+def test_an_unknown_store_of_a_profile_is_refused() -> None:
     Path("films.toml").write_text('[films]\nstore = "s3"')
     with pytest.raises(BadSetting, match=r"Profile 'films': there is no store 's3'. Stores here: local, archive."):
         load_profiles(settings('[archive]\nmedia_root = "a"', WINDLASS_PROFILES="films.toml"))
@@ -160,7 +160,7 @@ def test_a_profile_s_store_must_be_there() -> None:
     assert load_profiles(found)["films"].store == "s3"
 
 
-def test_the_proxy_s_location_is_that_of_one_store() -> None:
+def test_each_store_has_its_own_sendfile_root() -> None:
     found = settings('[one]\nmedia_root = "a"\n[two]\nmedia_root = "b"\nsendfile_root = "/two"')
     roots = {name: one.sendfile_root for name in ("local", "one", "two") if (one := store_settings(found, name))}
     assert roots == {"local": "/windlass-media", "one": "", "two": "/two"}
@@ -185,14 +185,14 @@ CHECKSUM, PARTS = "Set AWS_S3_CHECKSUM=md5.", "Set AWS_S3_MAX_PARTS"
         (refused("TooManyParts", ""), PARTS),
     ],
 )
-def test_what_a_store_does_not_know_names_the_setting(error: ClientError, setting: str) -> None:
+def test_an_s3_feature_that_is_not_supported_names_the_setting(error: ClientError, setting: str) -> None:
     """So that the log, `check`, /readyz and the problem that a client gets all do."""
     found = store_error(error, "objects/a", "crc32")
     assert isinstance(found, StoreMisconfigured)
     assert setting in str(found)
 
 
-def test_other_refusals_are_no_matter_of_settings() -> None:
+def test_other_s3_errors_are_not_blamed_on_settings() -> None:
     for error, checksum in (
         (refused("BadDigest", "The CRC32 you specified did not match the calculated checksum."), "crc32"),
         (refused("InvalidArgument", "x-amz-checksum-crc32"), "md5"),
@@ -202,7 +202,7 @@ def test_other_refusals_are_no_matter_of_settings() -> None:
         assert not isinstance(store_error(error, "objects/a", checksum), StoreMisconfigured)
 
 
-def test_fewer_parts_make_larger_ones() -> None:
+def test_fewer_parts_are_larger() -> None:
     found = settings(
         '[cloud]\nstorage_backend = "s3"\naws_storage_bucket_name = "archive"\naws_s3_max_parts = 100',
         AWS_ACCESS_KEY_ID="id",

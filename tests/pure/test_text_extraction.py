@@ -92,7 +92,7 @@ PICTURE = "Content-Type: image/png\n\nxx"
         (multipart("mixed", ATTACHED), ""),
     ],
 )
-def test_all_that_a_reader_is_shown_of_a_message_is_its_text(body: str, text: str) -> None:
+def test_the_displayed_parts_of_a_message_are_its_text(body: str, text: str) -> None:
     assert text_of(mail(body), "message/rfc822") == text
 
 
@@ -119,11 +119,11 @@ HALVES = [base64.b64encode("日本語".encode()[a:b]).decode() for a, b in ((0, 
         (mail("Subject: =?utf-8?b?QQA=?= b", ""), "A b"),
     ],
 )
-def test_headers_are_read_in_whatever_they_are_written(raw: bytes, title: str) -> None:
+def test_message_headers_in_any_encoding_are_decoded(raw: bytes, title: str) -> None:
     assert facts_of(EmailFacts(), raw, "message/rfc822")["title"] == title
 
 
-def test_names_of_attachments_are_read_in_whatever_they_are_written() -> None:
+def test_attachment_names_in_any_encoding_are_decoded() -> None:
     heads = (
         "Content-Disposition: attachment; filename*=gb2312''%D6%EC%E9F.pdf",
         'Content-Type: application/pdf; name="=?utf-8?Q?Gr=C3=BC=C3=9Fe.pdf?="',
@@ -149,7 +149,7 @@ def test_names_of_attachments_are_read_in_whatever_they_are_written() -> None:
         ("unknown-8bit", "utf-8", "Grüße"),
     ],
 )
-def test_a_message_is_read_in_the_encoding_that_it_names_or_has(label: str, codec: str, said: str) -> None:
+def test_a_message_is_decoded_by_its_declared_or_detected_encoding(label: str, codec: str, said: str) -> None:
     raw = mail(f"Content-Type: text/plain; charset={label}", "", "").rstrip(b" ") + said.encode(codec)
     assert text_of(raw, "message/rfc822") == f"{said}\n\n"
 
@@ -181,11 +181,11 @@ XHTML = "<?xml version='1.0' encoding='{}'?><html><head><title>no</title></head>
         (b"<html><body>Plain HTML</body></html>", "text/html", "Plain HTML\n"),
     ],
 )
-def test_pages_of_a_book_are_read_and_pictures_are_not(content: bytes, kind: str, text: str) -> None:
+def test_pages_of_an_epub_are_read_and_pictures_are_not(content: bytes, kind: str, text: str) -> None:
     assert text_of(epub({"p": content}, {"p": kind}), EPUB) == text
 
 
-def test_the_page_that_stands_in_for_a_picture_is_read() -> None:
+def test_the_fallback_page_of_an_epub_picture_is_read() -> None:
     page_ = b"<html><body>Described</body></html>"
     manifest = (
         "<item id='x' href='x.jpg' media-type='image/jpeg' fallback='p'/><item id='p' href='p' media-type='a/b'/>"
@@ -211,7 +211,7 @@ def test_the_page_that_stands_in_for_a_picture_is_read() -> None:
         (b"solid a\x00\xff" + bytes(200), "model/stl", ""),
     ],
 )
-def test_texts_of_every_type_are_read_in_the_encoding_that_they_name(data: bytes, mime_type: str, text: str) -> None:
+def test_texts_are_decoded_by_their_declared_encoding(data: bytes, mime_type: str, text: str) -> None:
     assert text_of(data, mime_type) == text
 
 
@@ -234,7 +234,7 @@ def test_texts_of_every_type_are_read_in_the_encoding_that_they_name(data: bytes
         (b'{"a\\u0000b": 1, "\\ud800": 2}', "a.json", "application/json", {"json_keys": ["ab", ""]}),
     ],
 )
-def test_facts_of_texts(data: bytes, filename: str, mime_type: str, facts: dict[str, Any]) -> None:
+def test_texts_have_facts(data: bytes, filename: str, mime_type: str, facts: dict[str, Any]) -> None:
     found = facts_of(TextFacts(), data, mime_type, filename)
     assert {name: found.get(name) for name in facts} == facts
 
@@ -264,7 +264,7 @@ def test_facts_of_texts(data: bytes, filename: str, mime_type: str, facts: dict[
         (rb"{\rtf1{\info{\title no}}{\header head\par}{\field{\*\fldinst no}{\fldrslt yes}}}", "head\nyes"),
     ],
 )
-def test_rtf(source: bytes, text: str) -> None:
+def test_rtf_is_read_as_text(source: bytes, text: str) -> None:
     assert "".join(rtf.text(source)) == text
 
 
@@ -291,7 +291,7 @@ BOX = (
 )
 
 
-def test_a_word_document_has_its_boxes_notes_comments_headings_and_drawings() -> None:
+def test_text_of_a_word_document_has_boxes_notes_comments_headings_and_drawings() -> None:
     parts = ("footnotes", "comments", "header", "diagramData")
     related = relations(*((kind, f"{kind}.xml") for kind in parts))
     found = text_of(
@@ -309,7 +309,7 @@ def test_a_word_document_has_its_boxes_notes_comments_headings_and_drawings() ->
     assert found.split() == ["box", "body", "footnotes", "diagramData", "comments", "header", "by", "its", "name"]
 
 
-def test_a_presentation_has_its_notes_and_drawings_with_their_slides() -> None:
+def test_text_of_a_presentation_has_notes_and_drawings_with_their_slides() -> None:
     slides = "<sldIdLst xmlns:r='r'><sldId id='256' r:id='r1'/><sldId r:id='r0' id='257'/></sldIdLst>"
     number = "<a:fld xmlns:a='a' type='slidenum'><a:t>7</a:t></a:fld>"
     found = text_of(
@@ -362,7 +362,7 @@ def workbook(cells: str, attributes: str = "", more: Mapping[str, str] | None = 
         ("<c s='1' t='s'><v>0</v></c><c t='b'><v>1</v></c><c t='str' s='1'><v>7</v></c>", "", "TRUE\t7\n\n"),
     ],
 )
-def test_dates_in_cells_are_dates(cells: str, attributes: str, text: str) -> None:
+def test_date_cells_are_shown_as_dates(cells: str, attributes: str, text: str) -> None:
     assert text_of(workbook(cells, attributes), XLSX) == text
 
 
@@ -386,12 +386,12 @@ def test_dates_in_cells_are_dates(cells: str, attributes: str, text: str) -> Non
         ("x", "yyyy", "x"),
     ],
 )
-def test_numbers_are_dates_by_their_format(value: str, code: str, shown: str | None) -> None:
+def test_numbers_with_a_date_format_are_shown_as_dates(value: str, code: str, shown: str | None) -> None:
     kind = cell_dates.date_format(200, code)
     assert (cell_dates.format_value(value, kind, since_1904=False) if kind else None) == shown
 
 
-def test_a_workbook_has_its_comments_boxes_and_headings() -> None:
+def test_text_of_a_workbook_has_comments_boxes_and_headings() -> None:
     found = text_of(
         workbook(
             "<c><v>1</v></c>",
@@ -409,7 +409,7 @@ def test_a_workbook_has_its_comments_boxes_and_headings() -> None:
     assert found.split() == ["1", "box", "said", "answered"]
 
 
-def test_an_open_document_has_its_comments_and_headings() -> None:
+def test_text_of_an_opendocument_has_comments_and_headings() -> None:
     body = "<body><p>a<annotation><creator>no</creator><p>said</p></annotation></p></body>"
     styles = "<styles><style><p>no</p></style><header><p>head</p></header></styles>"
     found = text_of(zipped({"mimetype": ODT, "content.xml": body, "styles.xml": styles}), ODT)
@@ -417,7 +417,7 @@ def test_an_open_document_has_its_comments_and_headings() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["&#xFFFE;", "&#0;", "&#x1F;", "&#xD800;", "&nbsp;", "&nosuch;", "\x01", "\ufffe"])
-def test_one_wrong_character_loses_nothing_else(wrong: str) -> None:
+def test_one_invalid_character_loses_nothing_else(wrong: str) -> None:
     core = f"<core><title>Ti{wrong}tle</title><creator>Ada</creator></core>"
     parts = {"docProps/core.xml": core, "word/document.xml": f"<document>{paragraph(f'Haul{wrong}away')}</document>"}
     facts = facts_of(OfficeFacts(), office(parts), DOCX)
@@ -428,7 +428,7 @@ def test_one_wrong_character_loses_nothing_else(wrong: str) -> None:
 
 
 @pytest.mark.parametrize("core", ["<core><title>T</title><creator>", "<core>", "", "no XML", "<core><a></b></core>"])
-def test_a_damaged_part_loses_nothing_of_the_others(core: str) -> None:
+def test_a_damaged_part_does_not_lose_the_others(core: str) -> None:
     app = "<Properties><Application>A</Application></Properties>"
     data = office({"docProps/core.xml": core, "docProps/app.xml": app, "word/document.xml": paragraph("body")})
     facts = facts_of(OfficeFacts(), data, DOCX)
@@ -522,12 +522,12 @@ PPT, MSG = "application/vnd.ms-powerpoint", "application/vnd.ms-outlook"
         (samples.locked_docx(), DOC, ""),
     ],
 )
-def test_files_from_before_2007_have_their_text(data: bytes, mime_type: str, text: str) -> None:
+def test_binary_office_files_have_their_text(data: bytes, mime_type: str, text: str) -> None:
     assert text_of(data, mime_type).replace("\0", "").rstrip() == text.rstrip()
 
 
 @pytest.mark.parametrize("make", [excel_97, powerpoint_97, lambda: word_97([("One", False), ("Two", True)])])
-def test_a_file_from_before_2007_that_is_damaged_is_read_or_says_so(make: Callable[[], bytes]) -> None:
+def test_a_damaged_binary_office_file_is_read_or_unreadable(make: Callable[[], bytes]) -> None:
     whole = make()
     for place in range(0x600, len(whole), 61):
         damaged = whole[:place] + b"\xff\xfe\xff\x7f" + whole[place + 4 :]
@@ -556,12 +556,12 @@ FORM = pdf(
 )
 
 
-def test_what_was_written_into_a_pdf_is_part_of_its_text() -> None:
+def test_form_values_and_annotations_of_a_pdf_are_its_text() -> None:
     assert text_of(FORM, "application/pdf") == "Ada Anchor\nBergen\nGr\ufffdu\nTyped here\n"
 
 
 @pytest.mark.parametrize("title", ["<FEFF0041D83D0042>", "<FEFF0041DC00>", r"(A\000B)", "<FEFF0041FFFE>"])
-def test_a_title_with_a_wrong_character_loses_no_fact(title: str) -> None:
+def test_a_pdf_title_with_an_invalid_character_loses_no_fact(title: str) -> None:
     objects = [CATALOGUE, PAGES, page(), stream(b""), f"<</Title{title}/Author(Ada)>>"]
     facts = facts_of(PdfFacts(), pdf(objects, "/Info 5 0 R"), "application/pdf")
     assert (facts["page_count"], facts["author"], facts["title"][0]) == (1, "Ada", "A")
@@ -575,5 +575,5 @@ def test_every_fact_is_cleaned_before_it_is_recorded() -> None:
     assert len(facts["author"]) == 4000
 
 
-def test_samples_are_still_read_as_before() -> None:
+def test_empty_pdf_pages_are_skipped() -> None:
     assert text_of(samples.text_pdf("One", "", "Three"), "application/pdf") == "One\n\nThree\n\n"

@@ -71,14 +71,14 @@ LOOKALIKES = [
     ("ending", "kind"), [("txt", "text/plain"), ("md", "text/markdown"), ("csv", "text/csv"), ("py", "text/x-python")]
 )
 @pytest.mark.parametrize("content", LOOKALIKES)
-def test_a_text_is_the_kind_that_its_name_says(content: bytes, ending: str, kind: str) -> None:
+def test_a_text_has_the_type_of_its_name(content: bytes, ending: str, kind: str) -> None:
     found = detected(content, f"a.{ending}").facts
     assert (found["mime_type"], found.get("also")) == (kind, None)
     assert verdict(content, f"a.{ending}", declared_mime_type=kind) is None
 
 
 @pytest.mark.parametrize("content", LOOKALIKES)
-def test_a_text_without_a_name_is_no_other_format(content: bytes) -> None:
+def test_an_unnamed_text_is_no_other_format(content: bytes) -> None:
     found = detected(content, "unnamed").facts["mime_type"]
     assert found.startswith(("text/", "image/x-")) or found in ("application/octet-stream", PHP)
     assert verdict(content, "unnamed", declared_mime_type="text/plain") is None
@@ -86,7 +86,7 @@ def test_a_text_without_a_name_is_no_other_format(content: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.gif", "a.flac", "a.zip", "a.wav", "a.rar", "a.exe"])
 @pytest.mark.parametrize("content", [b"GIF89a/*", b"fLaC", b"MZ hello\n", b"Rar!", b"P1", b"PK\n"])
-def test_a_text_that_begins_as_another_format_is_none_of_it(content: bytes, name: str) -> None:
+def test_a_text_with_the_signature_of_another_format_is_a_mismatch(content: bytes, name: str) -> None:
     found = verdict(content, name)
     assert found is not None
     assert found.rule == "type-mismatch"
@@ -94,7 +94,7 @@ def test_a_text_that_begins_as_another_format_is_none_of_it(content: bytes, name
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
 @pytest.mark.parametrize(("name", "kind"), [("a.json", "application/json"), ("a.txt", "text/plain")])
-def test_the_encoding_of_a_text_is_told(encoding: str, name: str, kind: str) -> None:
+def test_the_encoding_of_a_text_is_a_fact(encoding: str, name: str, kind: str) -> None:
     said = detected('{"name": "Änn", "age": 30}\n'.encode(encoding), name).facts
     expected = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "latin-1": "iso-8859-1"}.get(encoding, encoding)
     assert said["mime_type"] == kind
@@ -128,7 +128,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
 
 @pytest.mark.parametrize("content", HIDDEN_SVG.values(), ids=HIDDEN_SVG)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_block_on_svg_holds(content: str, encoding: str) -> None:
+def test_a_block_on_svg_applies_to_every_encoding_and_name(content: str, encoding: str) -> None:
     for name in ("a.svg", "a.txt", "unnamed") if len(content) < 1_000_000 else ("a.svg",):
         found = verdict(content.encode(encoding), name, {"blocked_mime_types": ("image/svg+xml",)})
         assert found is not None
@@ -137,7 +137,7 @@ def test_a_block_on_svg_holds(content: str, encoding: str) -> None:
 
 @pytest.mark.parametrize("content", [SVG, HIDDEN_SVG["behind a long comment"], HIDDEN_SVG["prefixed"]])
 @pytest.mark.parametrize("name", ["a.svgz", "a.svg.gz", "a.gz"])
-def test_a_block_on_svg_holds_for_a_packed_one(content: str, name: str) -> None:
+def test_a_block_on_svg_applies_to_compressed_svg(content: str, name: str) -> None:
     packed = gzip.compress(content.encode())
     assert verdict(packed, name) is None
     assert verdict(packed, name, {"blocked_mime_types": ("image/svg+xml",)}) is not None
@@ -172,27 +172,27 @@ def test_a_block_on_svg_holds_for_a_packed_one(content: str, name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_markup_is_what_its_root_says(content: str, name: str, kind: str, encoding: str) -> None:
+def test_markup_has_the_type_of_its_root(content: str, name: str, kind: str, encoding: str) -> None:
     expected = "model/vnd.collada+xml" if kind == "dae" else kind
     assert detected(content.encode(encoding), name).facts["mime_type"] == expected
     assert verdict(content.encode(encoding), name) is None
 
 
 @pytest.mark.parametrize("kind", ["text", "spreadsheet", "presentation", "graphics"])
-def test_a_flat_opendocument_says_what_it_is(kind: str) -> None:
+def test_a_flat_opendocument_has_the_type_of_its_mimetype_attribute(kind: str) -> None:
     namespace = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
     opendocument = f"application/vnd.oasis.opendocument.{kind}"
     content = f'<?xml version="1.0"?><o:document xmlns:o="{namespace}" o:mimetype="{opendocument}"/>'
     assert detected(content.encode("utf-16"), f"a.fod{kind[0]}").facts["mime_type"] == f"{opendocument}-flat-xml"
 
 
-def test_what_does_not_end_before_the_root_is_no_way_past_the_rules() -> None:
+def test_an_endless_prolog_before_the_root_is_unreadable() -> None:
     for before in (b"<!DOCTYPE svg [" + b"x" * 2_000_000 + b"]>", b"<?x?>" * 20_000, b"<x a='" + b"x" * 2_000_000):
         with pytest.raises(Unreadable, match="too much before"):
             detected(before + SVG.encode(), "a.svg")
 
 
-def test_what_is_no_markup_has_no_root() -> None:
+def test_long_files_without_markup_are_not_searched_for_a_root() -> None:
     """Nothing is searched for in them, however long they are."""
     for content in (bytes(2_000_000), b"<" * 2_000_000, b"<?php\n" + b"echo 1;\n" * 300_000):
         assert detected(content, "a").facts["mime_type"] in ("application/octet-stream", "text/plain", PHP)
@@ -215,7 +215,7 @@ MESSAGE = "To: b@example.org\nMIME-Version: 1.0\nContent-Type: text/html\n\n<htm
         "",
     ],
 )
-def test_a_message_is_one_where_its_name_or_its_sender_says_so(before: str) -> None:
+def test_a_message_is_recognized_by_its_name_or_declared_type(before: str) -> None:
     for content in (f"{before}{MESSAGE}".encode("latin-1"), f"{before}{MESSAGE}\0\1\2\xff".encode("latin-1")):
         for name, declared in (
             ("a.eml", None),
@@ -239,7 +239,7 @@ def test_a_message_is_one_where_its_name_or_its_sender_says_so(before: str) -> N
         (b"Received: from a by b\nFrom: a@example.org\nTo: b@example.org\n\nx\n", "a", "message/rfc822"),
     ],
 )
-def test_a_text_that_begins_like_a_message(content: bytes, name: str, kind: str) -> None:
+def test_a_text_that_begins_like_a_message_stays_text(content: bytes, name: str, kind: str) -> None:
     assert detected(content, name).facts["mime_type"] == kind
     assert verdict(content, name) is None
 
@@ -248,7 +248,7 @@ def test_a_text_that_begins_like_a_message(content: bytes, name: str, kind: str)
     "before", [b"MIME-Version: 1.0\r\nContent-Type: application/pdf\r\n\r\n", bytes(1000), bytes(128), b"\xef\xbb\xbf"]
 )
 @pytest.mark.parametrize(("name", "declared"), [("a.pdf", None), ("unnamed", None), ("unnamed", "application/pdf")])
-def test_a_pdf_with_bytes_in_front_is_one_if_it_can_be_opened(before: bytes, name: str, declared: str | None) -> None:
+def test_a_pdf_with_leading_bytes_is_a_pdf_if_it_can_be_opened(before: bytes, name: str, declared: str | None) -> None:
     content = before + samples.pdf()
     assert detected(content, name, declared_mime_type=declared).facts["mime_type"] == "application/pdf"
     assert verdict(content, name, declared_mime_type=declared) is None
@@ -256,7 +256,7 @@ def test_a_pdf_with_bytes_in_front_is_one_if_it_can_be_opened(before: bytes, nam
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.md", "notes.py"])
-def test_a_text_with_a_pdf_in_it_is_both(name: str) -> None:
+def test_a_text_with_an_embedded_pdf_is_both(name: str) -> None:
     content = b"The smallest PDF:\n\n" + samples.pdf()
     assert detected(content, name).facts["also"] == ["application/pdf"]
     assert verdict(content, name) is None
@@ -264,6 +264,6 @@ def test_a_text_with_a_pdf_in_it_is_both(name: str) -> None:
     assert verdict(samples.pdf(), name) is not None
 
 
-def test_a_damaged_pdf_is_known_by_its_first_bytes() -> None:
+def test_a_damaged_pdf_is_recognized_by_its_signature() -> None:
     assert detected(samples.truncated(samples.pdf()), "a.pdf").facts["mime_type"] == "application/pdf"
     assert detected(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n\0", "a").facts["mime_type"] == "application/pdf"

@@ -64,7 +64,7 @@ def test_uvicorn_has_every_name_that_the_server_protocol_uses() -> None:
     assert not missing, f"uvicorn {uvicorn.__version__} lacks names that windlass.http.server uses: {sorted(missing)}"
 
 
-def test_the_list_above_has_every_name_that_the_code_uses() -> None:
+def test_the_lists_of_this_test_have_every_name_that_the_code_uses() -> None:
     """Attributes of ``self`` that our two classes neither define nor set are uvicorn's."""
     for module, kind, listed in (
         (uvicorn_protocol, uvicorn_protocol.ReceivingProtocol, METHODS[HttpToolsProtocol] | PROTOCOL_ATTRIBUTES),

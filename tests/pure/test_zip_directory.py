@@ -45,7 +45,7 @@ HONEST: dict[str, Zip] = {
 
 
 @pytest.mark.parametrize("changed", HONEST.values(), ids=HONEST)
-def test_there_is_one_directory(changed: Zip) -> None:
+def test_an_ordinary_zip_file_has_one_directory(changed: Zip) -> None:
     content = changed(small("a.txt", "b/c.txt"))
     assert names(content) == [["a.txt", "b/c.txt"]]
     file = io.BytesIO(content)
@@ -56,29 +56,29 @@ def test_there_is_one_directory(changed: Zip) -> None:
     assert "2 entries" in zip_directory.contradiction(found, 3)
 
 
-def test_a_comment_may_hold_another_archive() -> None:
+def test_an_archive_in_the_comment_is_a_second_directory() -> None:
     """Some readers take the last end record, some the one whose comment ends with the file."""
     assert names(small("inner.txt", comment=small("b.txt")))[0] == ["b.txt"]
     assert len(names(small("inner.txt", comment=small("b.txt")))) == 2
 
 
-def test_the_last_entry_s_comment_may_hold_another_directory() -> None:
+def test_a_directory_in_the_last_entrys_comment_is_found() -> None:
     assert sorted(names(in_comment(small("other.txt")))) == [["harmless.txt"], ["other.txt"]]
 
 
-def test_a_stored_archive_at_the_end_is_an_entry_and_nothing_else() -> None:
+def test_a_stored_archive_as_the_last_entry_is_no_directory() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
         made.writestr("inner.zip", small("x.txt"))
     assert names(out.getvalue()) == [["inner.zip"]]
 
 
-def test_nothing_is_made_of_what_is_no_archive() -> None:
+def test_other_bytes_have_no_directory() -> None:
     for content in (b"", b"PK\3\4", small()[:-30], b"PK\5\6" * 5000, b"x" * 70_000 + b"PK\5\6" + bytes(18)):
         assert names(content) in ([], [[]])
 
 
-def test_a_directory_that_is_encrypted() -> None:
+def test_an_encrypted_directory_is_recognized() -> None:
     content = small()
     place, _, _, offset = end_of(content)
     locked = content[:offset] + b"PK\6\x08" + content[offset + 4 : place] + content[place:]

@@ -7,7 +7,7 @@ from windlass.accounts.api import METRICS, PUBLIC
 from windlass.http.downloads import files, zip_archives
 from windlass.http.endpoints import ByteEndpoint, Content
 from windlass.http.live import event_streams
-from windlass.http.uploads import chunk_api, create_file, direct_uploads, file_forms, media_api, resumable
+from windlass.http.uploads import chunk_api, create_file, direct_uploads, media_api, resumable
 
 
 def _health(path: str, name: str, summary: str) -> ByteEndpoint:
@@ -15,23 +15,22 @@ def _health(path: str, name: str, summary: str) -> ByteEndpoint:
     return ByteEndpoint("GET", path, PUBLIC, name, summary, replies, tag="Health")
 
 
-LIVEZ = _health("/livez", "livez", "Whether the process answers")
-READYZ = _health("/readyz", "readyz", "Whether it can serve: database, migrations, store, room, sandbox")
+LIVEZ = _health("/livez", "livez", "Liveness: whether the process answers")
+READYZ = _health("/readyz", "readyz", "Readiness: database, migrations, store, disk space, sandbox")
 HEALTHZ = _health("/healthz", "healthz", "The same as /readyz")
 METRICS_PAGE = ByteEndpoint(
     "GET",
     "/metrics",
     METRICS,
     "metrics",
-    "Figures for Prometheus; for staff, and for whoever has METRICS_TOKEN",
-    {200: ("The figures", Content({"text/plain": {"type": "string"}}))},
+    "Metrics for Prometheus; for staff and holders of METRICS_TOKEN",
+    {200: ("The metrics", Content({"text/plain": {"type": "string"}}))},
     tag="Health",
 )
 
 _MODULES = (
     resumable,
     create_file,
-    file_forms,
     chunk_api,
     media_api,
     direct_uploads,

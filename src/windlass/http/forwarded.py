@@ -53,9 +53,9 @@ def as_client_sees(scope: Scope) -> Scope:
     """
     if conf.get().root_path and not scope.get("root_path"):
         scope = _below(scope, conf.get().root_path)
-    seen = forwarded(scope)
+    client_scope = forwarded(scope)
     forced = (django_settings.FORCE_SCRIPT_NAME or "").rstrip("/")
-    return _below(seen, forced) if forced and seen.get("root_path") != forced else seen
+    return _below(client_scope, forced) if forced and client_scope.get("root_path") != forced else client_scope
 
 
 def forwarded(scope: Scope) -> Scope:
@@ -88,26 +88,26 @@ def path_of(scope: Scope) -> str:
 def _below(scope: Scope, root: str) -> Scope:
     """The scope below the prefix ``root``, which a proxy may have removed from the path."""
     path = path_of(scope)
-    kept = path if path == root or path.startswith(f"{root}/") else root + path
-    return {**scope, "root_path": root, "path": kept, "raw_path": None}
+    full_path = path if path == root or path.startswith(f"{root}/") else root + path
+    return {**scope, "root_path": root, "path": full_path, "raw_path": None}
 
 
 def _with_hop(scope: Scope, hop: _ClientHop) -> Scope:
-    seen: Scope = {**scope, _DONE: True}
+    client_scope: Scope = {**scope, _DONE: True}
     if hop.client is not None:
-        seen["client"] = (hop.client, 0)
+        client_scope["client"] = (hop.client, 0)
     if hop.scheme is not None:
-        seen["scheme"] = _SCHEMES[hop.scheme, scope["type"]]
-    host = _with_port(hop.host or header(scope, b"host") or "", hop.port, seen["scheme"])
+        client_scope["scheme"] = _SCHEMES[hop.scheme, scope["type"]]
+    host = _with_port(hop.host or header(scope, b"host") or "", hop.port, client_scope["scheme"])
     if hop.host is not None or hop.port is not None:
         others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        seen["headers"] = [(b"host", host.encode("latin-1")), *others]
+        client_scope["headers"] = [(b"host", host.encode("latin-1")), *others]
     if hop.prefix is not None:
-        seen["root_path"] = hop.prefix + scope.get("root_path", "")
-        seen["path"] = hop.prefix + scope["path"]
-        seen["raw_path"] = None
-    seen[_PROXIED] = (hop.scheme, hop.host, hop.port) != (None, None, None)
-    return seen
+        client_scope["root_path"] = hop.prefix + scope.get("root_path", "")
+        client_scope["path"] = hop.prefix + scope["path"]
+        client_scope["raw_path"] = None
+    client_scope[_PROXIED] = (hop.scheme, hop.host, hop.port) != (None, None, None)
+    return client_scope
 
 
 def _with_port(host: str, port: str | None, scheme: str) -> str:

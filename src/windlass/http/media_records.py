@@ -71,8 +71,8 @@ def kind_of(asset: FileAsset) -> str | None:
     for rules in rules_of(asset.profile):
         if mime_type is not None and matches(mime_type, rules.content_types):
             return rules.kind
-    given = asset.metadata.get("media_type")
-    return given if given in media.KINDS else None
+    declared = asset.metadata.get("media_type")
+    return declared if declared in media.KINDS else None
 
 
 def rules_of(profile_name: str) -> tuple[MediaRules, ...]:

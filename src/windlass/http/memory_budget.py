@@ -80,6 +80,14 @@ class Share:
         self._budget = budget
         self.size = 0
 
+    def try_change(self, size: int) -> bool:
+        """Take ``size`` more bytes if they are free, or give ``-size`` back; return whether that was possible."""
+        if size > 0 and not self._budget.try_take(size):
+            return False
+        self._budget.give_back(max(0, -size))
+        self.size += size
+        return True
+
     async def grow(self, size: int) -> None:
         """Take ``size`` more bytes. Raises Unavailable."""
         await self._budget.take(size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from django.db import DatabaseError
@@ -21,22 +22,18 @@ LONGEST_PAUSE = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Heartbeat:
-    """Context in which a job's lease is renewed. ``lost`` is set once the lease is lost: stop, and record nothing.
+@contextmanager
+def heartbeat(claim: Callable[[], jobs.Claim]) -> Iterator[threading.Event]:
+    """Renew a job's lease inside the block. The event is set once the lease is lost: stop, and record nothing.
 
     ``claim`` returns the present claim, since a job run moves on from one stage's job to the next one's.
     """
-
-    def __init__(self, claim: Callable[[], jobs.Claim]) -> None:
-        self.lost = threading.Event()
-        self.claim = claim
-
-    def __enter__(self) -> Heartbeat:
-        _renewer.add(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _renewer.remove(self)
+    lost = threading.Event()
+    _renewer.add(lost, claim)
+    try:
+        yield lost
+    finally:
+        _renewer.remove(lost)
 
 
 class _Renewer:
@@ -46,21 +43,21 @@ class _Renewer:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._heartbeats: set[Heartbeat] = set()
+        self._claims: dict[threading.Event, Callable[[], jobs.Claim]] = {}
         self._thread: threading.Thread | None = None
 
-    def add(self, heartbeat: Heartbeat) -> None:
+    def add(self, lost: threading.Event, claim: Callable[[], jobs.Claim]) -> None:
         with self._changed:
-            self._heartbeats.add(heartbeat)
+            self._claims[lost] = claim
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="windlass-heartbeat", daemon=True)
                 self._thread.start()
-            elif len(self._heartbeats) == 1:
+            elif len(self._claims) == 1:
                 self._changed.notify()
 
-    def remove(self, heartbeat: Heartbeat) -> None:
+    def remove(self, lost: threading.Event) -> None:
         with self._changed:
-            self._heartbeats.discard(heartbeat)
+            self._claims.pop(lost, None)
 
     def _run(self) -> None:
         try:
@@ -70,11 +67,11 @@ class _Renewer:
             connection().close()  # this thread's own
 
     def _wait(self) -> bool:
-        """Wait until the next renewal. Return False after IDLE_SECONDS without a heartbeat: the thread then ends."""
+        """Wait until the next renewal. Return False after IDLE_SECONDS without a claim: the thread then ends."""
         with self._changed:
-            if not self._heartbeats:
+            if not self._claims:
                 connection().close()
-                if not self._changed.wait_for(lambda: bool(self._heartbeats), self.IDLE_SECONDS):
+                if not self._changed.wait_for(lambda: bool(self._claims), self.IDLE_SECONDS):
                     self._thread = None
                     return False
         time.sleep(min(conf.get().job_lease_seconds / 3, LONGEST_PAUSE))
@@ -82,18 +79,18 @@ class _Renewer:
 
     def _renew(self) -> None:
         with self._changed:
-            heartbeats = {heartbeat.claim(): heartbeat for heartbeat in self._heartbeats}
-        if not heartbeats:
+            events = {claim(): lost for lost, claim in self._claims.items()}
+        if not events:
             return
         try:
-            lost = jobs.renew_leases(heartbeats)
+            lost_claims = jobs.renew_leases(events)
         except DatabaseError as error:
             # The next renewal may succeed. If none does, the leases expire and the results are fenced.
-            log.warning("job.heartbeat_failed", jobs=len(heartbeats), error=str(error))
+            log.warning("job.heartbeat_failed", jobs=len(events), error=str(error))
             connection().close()
             return
-        for claim in lost:
-            heartbeats[claim].lost.set()
+        for claim in lost_claims:
+            events[claim].set()
 
 
 _renewer = _Renewer()

@@ -192,7 +192,7 @@ class JobRun:
         """
         following: Stage | None = None
         if last is not None and last.verdict is not None:
-            _refuse(self.record, last.verdict)
+            self._refuse(last.verdict)
         elif not self.backfilling:
             following = self._following_stage()
         if following is not None and following in stages and not self._has_long_step(following):
@@ -205,6 +205,12 @@ class JobRun:
             if following is not None:
                 jobs.enqueue(following, self.claim.file_id, run=self.claim.run, request_id=self.claim.request_id)
         return False
+
+    def _refuse(self, verdict: Verdict) -> None:
+        self.record.skip_steps(owed=True)
+        status = FileStatus.QUARANTINED if isinstance(verdict, Quarantine) else FileStatus.REJECTED
+        document = verdict.document()
+        self.record.set_status(status, gate_passed=False, message=document["detail"], rejection=document)
 
     def _following_stage(self) -> Stage | None:
         """The next stage; None if there is none, and the file is ready."""
@@ -314,13 +320,6 @@ def revoke_claim(job: jobs.Job) -> bool:
             _fail(record, job.stage, job.attempts, reason)
             record.save(recorder)
     return again is not None
-
-
-def _refuse(record: ProcessingRecord, verdict: Verdict) -> None:
-    record.skip_steps(owed=True)
-    target = FileStatus.QUARANTINED if isinstance(verdict, Quarantine) else FileStatus.REJECTED
-    document = verdict.document()
-    record.set_status(target, gate_passed=False, message=document["detail"], rejection=document)
 
 
 def _fail(record: ProcessingRecord, stage: str, attempts: int, message: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Collection
-from contextlib import ExitStack
 
 import structlog
 from django.db import close_old_connections
@@ -23,7 +23,7 @@ from windlass.jobs.api import Stage
 from windlass.kernel.clock import monotonic
 from windlass.kernel.disk_full import is_disk_full
 from windlass.processing.contract import Cancelled, DiskFull, PermanentError, StepError, Unavailable
-from windlass.processing.heartbeat import Heartbeat
+from windlass.processing.heartbeat import heartbeat
 from windlass.processing.job_run import (
     SAVE_INTERVAL,
     EndedStep,
@@ -92,22 +92,16 @@ def _run_stages(run: JobRun, stages: Collection[Stage]) -> None:
         return
     if blob.damaged_at is not None:
         raise PermanentError("The stored bytes of this file are damaged; process it again once they are mended.")
-    _run_stages_over(blob, run, stages)
-
-
-def _run_stages_over(blob: Blob, run: JobRun, stages: Collection[Stage]) -> None:
-    with ExitStack() as stack:
-        heartbeat = stack.enter_context(Heartbeat(lambda: run.claim))
-        workspace = stack.enter_context(open_workspace(blob))
+    with heartbeat(lambda: run.claim) as lost, open_workspace(blob) as workspace:
         continues = True
         while continues:
-            last = _run_steps(run, workspace, heartbeat)
+            last = _run_steps(run, workspace, lost)
             _share_duplicate_bytes(run)
             _delete_stale_renditions(run, last)
             continues = run.end_stage(last, stages)
 
 
-def _run_steps(run: JobRun, workspace: StepWorkspace, heartbeat: Heartbeat) -> EndedStep | None:
+def _run_steps(run: JobRun, workspace: StepWorkspace, lost: threading.Event) -> EndedStep | None:
     """Run the unfinished steps of the stage; return how the last one ended."""
     ended: EndedStep | None = None
     to_do = run.steps_to_do()
@@ -117,7 +111,7 @@ def _run_steps(run: JobRun, workspace: StepWorkspace, heartbeat: Heartbeat) -> E
         run.start_step(step)
         if monotonic() - run.saved_at >= SAVE_INTERVAL or _may_block(run, step):
             run.save()
-        ended = run_step(run, step, workspace, heartbeat.lost)
+        ended = run_step(run, step, workspace, lost)
         run.end_step(ended)
         if ended.verdict is not None:
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, BinaryIO, cast
 
 import structlog
@@ -83,8 +83,7 @@ def _run_and_store(
     run: JobRun, planned: PlannedStep, step: Step, shared: StepWorkspace, lost: threading.Event
 ) -> tuple[StepResult, list[Rendition]]:
     about = step.about
-    with ExitStack() as stack:
-        workspace = stack.enter_context(long_step_workspace(shared, about)) if about.long else shared
+    with long_step_workspace(shared, about) if about.long else nullcontext(shared) as workspace:
         run_step_there = _run_in_sandbox if about.isolated else _run_here
         try:
             answer = run_step_there(run, step, workspace, _Progress(run, planned, lost))

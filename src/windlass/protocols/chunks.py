@@ -20,7 +20,7 @@ MAX_JSON_CHUNK = 16 * 1024 * 1024
 #: The largest JSON of such a chunk: base64 takes 4 characters for 3 bytes, and some clients write ``\\/`` for ``/``.
 MAX_JSON_CHUNK_BODY = 24 * 1024 * 1024
 
-_INDEX = re.compile(r"-?[0-9]{1,18}")
+INDEX = re.compile(r"-?[0-9]{1,18}")
 _SHA256_MEMBER = re.compile(r"(?:^|,)[ \t]*sha-256[ \t]*=[ \t]*:([A-Za-z0-9+/=]*):")
 
 
@@ -62,7 +62,7 @@ def parse_chunk(body: bytes) -> tuple[PutChunk, bytes]:
 def parse_put(head: Head, upload_id: str, index: str) -> PutChunk:
     """Parse the head of a raw chunk. Raises BadRequest, InvalidField, NotFound, UnsupportedMediaType."""
     heads.refuse_content_encoding(head)
-    if not _INDEX.fullmatch(index):
+    if not INDEX.fullmatch(index):
         raise BadRequest(f"{index[:40]!r} is not a chunk number.")
     return PutChunk(
         json_fields.parse_upload_id(upload_id), int(index), heads.body_length(head), _announced_sha256(head)

@@ -47,13 +47,13 @@ def metadata(value: str | None) -> dict[str, Any]:
         return {}
     require_small_metadata(value or "")
     try:
-        found = json_text.parse(value or "")
+        document = json_text.parse(value or "")
     except BadRequest as error:
         raise _bad_metadata("it is not valid JSON, or nested too deep") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise _bad_metadata("it is JSON, but not an object")
-    require_storable(found)
-    return found
+    require_storable(document)
+    return document
 
 
 def require_small_metadata(text: str) -> None:

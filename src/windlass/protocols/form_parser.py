@@ -98,9 +98,9 @@ class FormParser:
     def _read_start(self, data: bytes, at: int) -> int:
         """Skip empty lines and read the first delimiter."""
         at = _EMPTY_LINES.match(data, at).end()  # type: ignore[union-attr]  # it matches nothing too
-        found = self._first_delimiter.match(data, at)
-        if found:
-            return self._end_of_delimiter(found)
+        delimiter = self._first_delimiter.match(data, at)
+        if delimiter:
+            return self._end_of_delimiter(delimiter)
         if self._may_become_delimiter(b"\r\n" + data[at : at + len(self._delimiter) + MAX_PADDING + 2]):
             return self._keep_rest(data, at)
         raise _malformed("it does not begin with the boundary that Content-Type names")
@@ -118,16 +118,16 @@ class FormParser:
         return end + 4
 
     def _read_data(self, data: bytes, at: int) -> int:
-        found = self._find_delimiter(data, at)
-        if found:
-            self._add(data, at, found.start())
+        delimiter = self._find_delimiter(data, at)
+        if delimiter:
+            self._add(data, at, delimiter.start())
             if not self._unconfirmed:
                 self._events.append(PartEnded())
             self._unconfirmed = None
-            return self._end_of_delimiter(found)
-        kept = self._start_of_cut_delimiter(data, at)
-        self._add(data, at, kept)
-        return self._keep_rest(data, kept)
+            return self._end_of_delimiter(delimiter)
+        rest = self._start_of_cut_delimiter(data, at)
+        self._add(data, at, rest)
+        return self._keep_rest(data, rest)
 
     def _find_delimiter(self, data: bytes, at: int) -> re.Match[bytes] | None:
         """``find`` is fastest where nothing looks like a delimiter, the expression where much does."""
@@ -137,23 +137,23 @@ class FormParser:
     def _start_of_cut_delimiter(self, data: bytes, at: int) -> int:
         """Return where a delimiter starts that ``data`` cuts off; the length of ``data`` if there is none."""
         longest = len(self._delimiter) + MAX_PADDING + 2
-        found = data.find(b"\r", max(at, len(data) - longest))
-        while found >= 0 and not self._may_become_delimiter(data[found:]):
-            found = data.find(b"\r", found + 1)
-        return len(data) if found < 0 else found
+        start = data.find(b"\r", max(at, len(data) - longest))
+        while start >= 0 and not self._may_become_delimiter(data[start:]):
+            start = data.find(b"\r", start + 1)
+        return len(data) if start < 0 else start
 
     def _may_become_delimiter(self, data: bytes) -> bool:
         return self._delimiter.startswith(data) or self._cut_delimiter.fullmatch(data) is not None
 
-    def _end_of_delimiter(self, found: re.Match[bytes]) -> int:
-        if found[1] == b"--":
+    def _end_of_delimiter(self, delimiter: re.Match[bytes]) -> int:
+        if delimiter[1] == b"--":
             self._ended = True
-            return found.end()
+            return delimiter.end()
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise BodyTooLarge(f"The form has more than {MAX_PARTS} parts.", limit=MAX_PARTS)
         self._step = self._read_head
-        return found.end()
+        return delimiter.end()
 
     def _begin_part(self, lines: list[bytes]) -> None:
         if len(lines) > MAX_PART_HEADERS:
@@ -164,19 +164,19 @@ class FormParser:
                 raise _malformed(
                     f"part {self._parts} has a header that is too long; {MAX_HEADER_LINE} bytes are allowed"
                 )
-            found = _HEADER.fullmatch(line)
-            if not found:
+            header = _HEADER.fullmatch(line)
+            if not header:
                 raise _malformed(f"part {self._parts} has a header that is malformed")
-            headers.setdefault(found[1].decode("latin-1").lower(), found[2].decode("latin-1").strip())
+            headers.setdefault(header[1].decode("latin-1").lower(), header[2].decode("latin-1").strip())
         name, filename = self._disposition(headers)
         content_type = headers.get("content-type")
         if filename is None and not media_types.is_field_type(content_type):
             filename = filenames.UNNAMED
-        began = PartBegan(name, filename, content_type)
+        beginning = PartBegan(name, filename, content_type)
         if filename == "":
-            self._unconfirmed = began
+            self._unconfirmed = beginning
         else:
-            self._events.append(began)
+            self._events.append(beginning)
 
     def _disposition(self, headers: Mapping[str, str]) -> tuple[str, str | None]:
         """Return the field's name, and the filename or None. Raises BadRequest for a part that is not a form field, and
@@ -222,10 +222,10 @@ def _malformed(why: str) -> BadRequest:
 
 
 def _boundary(content_type: str) -> bytes:
-    kind, found = header_parameters.parse(content_type)
+    kind, parameters = header_parameters.parse(content_type)
     if kind != media_types.FORM:
         raise UnsupportedMediaType(f"A form is sent as {media_types.FORM}, not as {kind[:60]!r}.")
-    boundary = found.get("boundary", "")
+    boundary = parameters.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
         raise BadRequest(
             "The Content-Type of a multipart form needs a boundary of 1 to 200 printable ASCII characters."

@@ -21,12 +21,12 @@ _EXTENDED = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE | re.DOTA
 
 def parse(header: str) -> tuple[str, dict[str, str]]:
     """Return the value in lower case and its parameters by lower-case name; of a repeated parameter the first."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for match in _PARAMETER.finditer(header):
         quoted = match["quoted"]
         value = match["plain"].strip() if quoted is None else _ESCAPE.sub(r"\1", quoted)
-        found.setdefault(match["name"].lower(), value)
-    return header.partition(";")[0].strip().lower(), found
+        parameters.setdefault(match["name"].lower(), value)
+    return header.partition(";")[0].strip().lower(), parameters
 
 
 def text(parameters: Mapping[str, str], name: str) -> str | None:
@@ -42,10 +42,10 @@ def text(parameters: Mapping[str, str], name: str) -> str | None:
 def text_of_form(parameters: Mapping[str, str], name: str) -> str | None:
     """``text`` for a part of a form, in which browsers encode a quote and line breaks, and only these, as %22, %0D and
     %0A (HTML, "multipart/form-data encoding algorithm")."""
-    found = text(parameters, name)
-    if found is None or _extended(parameters.get(f"{name}*", "")) is not None:
-        return found
-    return _OF_A_FORM.sub(lambda match: chr(int(match[1], 16)), found)
+    value = text(parameters, name)
+    if value is None or _extended(parameters.get(f"{name}*", "")) is not None:
+        return value
+    return _OF_A_FORM.sub(lambda match: chr(int(match[1], 16)), value)
 
 
 def _extended(value: str) -> str | None:

@@ -141,7 +141,10 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
     offset = structured_fields.integer(head, "Upload-Offset")
     if offset is None:
         raise BadRequest("A PATCH needs Upload-Offset: the byte at which its body begins.", field="Upload-Offset")
-    complete = _completes(head)
+    complete = structured_fields.boolean(head, "Upload-Complete")
+    if complete is None and interop_of(head).complete_required:
+        raise BadRequest("A PATCH needs Upload-Complete: ?1 where it brings the last bytes.", field="Upload-Complete")
+    complete = bool(complete)
     return Append(
         upload_id,
         offset,
@@ -151,13 +154,6 @@ def _append(head: Head, upload_id: uuid.UUID) -> Append:
         body_digests=structured_fields.digests(head, "Content-Digest"),
         upload_digests=structured_fields.digests(head, "Repr-Digest"),
     )
-
-
-def _completes(head: Head) -> bool:
-    complete = structured_fields.boolean(head, "Upload-Complete")
-    if complete is None and interop_of(head).complete_required:
-        raise BadRequest("A PATCH needs Upload-Complete: ?1 where it brings the last bytes.", field="Upload-Complete")
-    return bool(complete)
 
 
 def _size(head: Head, offset: int, complete: bool) -> int | None:

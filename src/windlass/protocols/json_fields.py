@@ -82,9 +82,9 @@ def reference(fields: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
-def upload_id(fields: Mapping[str, Any], name: str = "upload_id") -> uuid.UUID:
+def upload_id(fields: Mapping[str, Any]) -> uuid.UUID:
     """Raises NotFound for a text that is not an upload id."""
-    return parse_upload_id(text(fields, name))
+    return parse_upload_id(text(fields, "upload_id"))
 
 
 def parse_upload_id(text: str) -> uuid.UUID:

@@ -10,7 +10,7 @@ from uuid import UUID
 from windlass.kernel import filenames
 from windlass.kernel.errors import InvalidField
 from windlass.protocols import json_fields, media_types
-from windlass.protocols.chunks import chunk_size, layout_document
+from windlass.protocols.chunks import INDEX, chunk_size, layout_document
 from windlass.protocols.intents import NO_STORE, ChunkProgress, CreateInChunks, Description, PutChunk, Reply
 
 PROFILE = "media"
@@ -56,8 +56,7 @@ def parse_chunk(fields: Mapping[str, str]) -> PutChunk:
     """Parse the fields of the form that carries the chunk. Raises InvalidField, NotFound."""
     upload_id = json_fields.upload_id(fields)
     index = json_fields.text(fields, "chunk_index").strip()
-    digits = index.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+    if not INDEX.fullmatch(index):
         raise InvalidField(f"chunk_index must be an integer, not {index[:40]!r}.", field="chunk_index")
     return PutChunk(upload_id, int(index))
 

@@ -21,8 +21,8 @@ def parse(header: str | None) -> str | None:
 
 def is_field_type(header: str | None) -> bool:
     """Whether an ordinary field of a form may have this type: text, JSON, or none."""
-    found = parse(header)
-    return found is None or found in _OF_FIELDS or found.endswith("+json")
+    media_type = parse(header)
+    return media_type is None or media_type in _OF_FIELDS or media_type.endswith("+json")
 
 
 def claims_nothing(media_type: str | None) -> bool:
@@ -32,5 +32,5 @@ def claims_nothing(media_type: str | None) -> bool:
 
 def declared(header: str | None) -> str | None:
     """Return the type that a client declares for its file; None if that says nothing."""
-    found = parse(header)
-    return None if claims_nothing(found) else found
+    media_type = parse(header)
+    return None if claims_nothing(media_type) else media_type

@@ -111,11 +111,11 @@ def _part(listed: Any) -> NamedPart:
     if not isinstance(listed, dict):
         raise BadRequest("Each of parts must be an object with PartNumber and ETag.", field="parts")
     number = parse_number(str(listed.get("PartNumber", "")))
-    given = listed.get("ETag")
-    tag = _TAG.fullmatch(given) if isinstance(given, str) else None
+    etag = listed.get("ETag")
+    tag = _TAG.fullmatch(etag) if isinstance(etag, str) else None
     if tag is None:
         raise BadRequest(
-            f"Part {number} has {_shown_tag(given)} for its ETag; it must be the ETag with which the store replied to "
+            f"Part {number} has {_shown_tag(etag)} for its ETag; it must be the ETag with which the store replied to "
             "the part. A page can read it only where the CORS rules of the bucket have "
             '"ExposeHeaders": ["ETag"], which are the likely cause.',
             field="parts",
@@ -123,10 +123,10 @@ def _part(listed: Any) -> NamedPart:
     return NamedPart(number, tag[1])
 
 
-def _shown_tag(given: Any) -> str:
-    if given is None:
+def _shown_tag(etag: Any) -> str:
+    if etag is None:
         return "nothing"
-    return repr(given[:40]) if isinstance(given, str) else "no text"
+    return repr(etag[:40]) if isinstance(etag, str) else "no text"
 
 
 def _intent(
@@ -160,12 +160,12 @@ def _record_metadata(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _byte_count(known: Mapping[str, Any], name: str) -> int | None:
     """Return a number of bytes, which version 5 sends as text."""
-    found = known.get(name)
-    if found is None:
+    value = known.get(name)
+    if value is None:
         return None
-    if isinstance(found, str) and _DIGITS.fullmatch(found):
-        found = int(found)
-    count = json_fields.size({name: found}, name)
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    count = json_fields.size({name: value}, name)
     if count == 0 and name != "size":
         raise InvalidField(f"{name} must be a number of bytes.", field=name)
     return count

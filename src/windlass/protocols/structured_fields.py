@@ -19,19 +19,19 @@ _LARGEST = 999_999_999_999_999
 
 def integer(head: Head, name: str) -> int | None:
     """Return a non-negative integer, or None."""
-    found = _item(head, name)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    value = _item(head, name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def boolean(head: Head, name: str) -> bool | None:
-    found = _item(head, name)
-    return found if isinstance(found, bool) else None
+    value = _item(head, name)
+    return value if isinstance(value, bool) else None
 
 
 def digests(head: Head, name: str) -> tuple[Checksum, ...]:
     """Return the supported digests of Content-Digest or Repr-Digest. Raises BadRequest for a malformed digest."""
     members = _parsed(head, name, "dictionary")
-    found = []
+    checksums = []
     for key, value in members.items() if isinstance(members, dict) else ():
         algorithm, size = _DIGESTS.get(key, ("", 0))
         if not algorithm:
@@ -39,8 +39,8 @@ def digests(head: Head, name: str) -> tuple[Checksum, ...]:
         digest = value[0] if isinstance(value, tuple) else None
         if not isinstance(digest, bytes) or len(digest) != size:
             raise BadRequest(f"{name} has a {key} that is not {size} bytes in base64 between colons.", field=name)
-        found.append(Checksum(algorithm, digest))
-    return tuple(found)
+        checksums.append(Checksum(algorithm, digest))
+    return tuple(checksums)
 
 
 def dictionary(members: Mapping[str, int]) -> str:

@@ -49,7 +49,7 @@ print([name for name in ("pyvips", "av", "pypdfium2", "magic", "mutagen") if nam
 
 
 @pytest.fixture(autouse=True)
-def impatient(settings) -> None:
+def few_attempts(settings) -> None:
     settings(JOB_MAX_ATTEMPTS=2, STEP_TIMEOUT_SECONDS=2, STEP_MEMORY_MB=512)
 
 
@@ -179,47 +179,47 @@ def session(sandbox: Sandbox) -> Iterator[Session]:
         yield made
 
 
-def asked(session: Session, command: str, unwanted: threading.Event | None = None) -> Any:
+def run_trial(session: Session, command: str, unwanted: threading.Event | None = None) -> Any:
     """What the trial step found."""
     order = Order("trial", {"filename": f"trial {command}.txt"}, {})
     return session.run(order, lambda _: None, unwanted or threading.Event())["facts"].get("trial")
 
 
 def test_steps_of_one_file_share_a_child_process(sandbox: Sandbox, session: Session) -> None:
-    first = asked(session, "who")
-    assert asked(session, "who") == first
+    first = run_trial(session, "who")
+    assert run_trial(session, "who") == first
     with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, LIMITS) as another:
-        assert asked(another, "who") != first
-    assert asked(session, "who") == first
+        assert run_trial(another, "who") != first
+    assert run_trial(session, "who") == first
 
 
 def test_a_permanent_error_keeps_the_child_for_the_next_step(session: Session) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     with pytest.raises(PermanentError, match="cannot be read"):
-        asked(session, "unreadable")
-    assert asked(session, "who") == first
+        run_trial(session, "unreadable")
+    assert run_trial(session, "who") == first
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["crash", "eat", "fault", "twice", "again"])
 def test_a_misbehaving_child_is_replaced(session: Session, command: str) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     with pytest.raises(StepError):
-        asked(session, command)
+        run_trial(session, command)
     eventually(lambda: not is_alive(first))
-    assert asked(session, "who") != first
+    assert run_trial(session, "who") != first
 
 
 @pytest.mark.slow
 def test_a_child_that_ended_between_two_steps_is_replaced(session: Session) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     os.kill(first, 9)
     eventually(lambda: not is_alive(first))
-    assert asked(session, "who") != first
+    assert run_trial(session, "who") != first
 
 
 def test_a_child_ends_with_its_session(session: Session) -> None:
-    first = asked(session, "who")
+    first = run_trial(session, "who")
     session.close()
     eventually(lambda: not is_alive(first))
 
@@ -228,13 +228,13 @@ def test_a_child_ends_with_its_session(session: Session) -> None:
 def test_each_step_has_its_own_timeout(sandbox: Sandbox) -> None:
     with open(os.devnull, "rb") as file, sandbox.session(file.fileno(), None, Limits(2**29, 1.5)) as session:
         for _ in range(3):
-            assert asked(session, "sleep 0.8") == "rested"
+            assert run_trial(session, "sleep 0.8") == "rested"
         with pytest.raises(StepDied, match="took longer than"):
-            asked(session, "sleep 60")
+            run_trial(session, "sleep 60")
 
 
 def test_a_child_is_replaced_after_a_number_of_steps(session: Session) -> None:
-    assert len({asked(session, "who") for _ in range(ORDERS_PER_CHILD + 1)}) == 2
+    assert len({run_trial(session, "who") for _ in range(ORDERS_PER_CHILD + 1)}) == 2
 
 
 def test_the_output_of_a_step_has_nothing_of_the_step_before() -> None:
@@ -251,7 +251,7 @@ def test_the_output_of_a_step_has_nothing_of_the_step_before() -> None:
 
 def test_a_dead_sandbox_parent_is_restarted(sandbox: Sandbox, session: Session) -> None:
     for _ in range(2):
-        assert asked(session, "sleep 0") == "rested"
+        assert run_trial(session, "sleep 0") == "rested"
         parent = sandbox._process
         assert parent is not None
         parent.kill()
@@ -261,7 +261,7 @@ def test_cancelling_a_step_kills_its_child(sandbox: Sandbox, session: Session) -
     unwanted = threading.Event()
     threading.Timer(0.5, unwanted.set).start()
     with pytest.raises(Cancelled):
-        asked(session, "sleep 50", unwanted)
+        run_trial(session, "sleep 50", unwanted)
     parent = sandbox._process
     assert parent is not None
     eventually(lambda: not descendants(parent.pid))
@@ -301,5 +301,5 @@ def test_libraries_of_unused_steps_are_not_preloaded(tmp_path, settings) -> None
         closing(Sandbox(unexpected=["trial"])) as sandbox,
         sandbox.session(file.fileno(), None, LIMITS) as session,
     ):
-        assert asked(session, "sleep 0") == "rested"
-        assert asked(session, "prepared") is False
+        assert run_trial(session, "sleep 0") == "rested"
+        assert run_trial(session, "prepared") is False

@@ -73,7 +73,7 @@ DIALECTS: list[Callable[[int], Any]] = [_tus, _final, _ietf, _ietf_query, _raw, 
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_metadata_ends_at_64_kib_in_every_dialect(dialect: Callable[[int], Any]) -> None:
+def test_metadata_is_limited_to_64_kib_in_every_dialect(dialect: Callable[[int], Any]) -> None:
     dialect(LIMIT)
     for size in (LIMIT + 1, 5_000_000):
         with pytest.raises(MetadataTooLarge, match="64 KiB") as caught:
@@ -87,7 +87,7 @@ def urls(*uploads: int) -> str:
     return "final;" + " ".join(f"/uploads/{uuid.UUID(int=number)}" for number in uploads)
 
 
-def test_a_concatenation_has_an_end_and_repeats_cost_little() -> None:
+def test_a_concatenation_is_limited_and_repeats_are_cheap() -> None:
     most = range(tus.MAX_PARTS)
     assert tus.parse_concat(urls(*most)) == tuple(uuid.UUID(int=number) for number in most)
     begun = time.process_time()
@@ -101,7 +101,7 @@ def test_a_concatenation_has_an_end_and_repeats_cost_little() -> None:
             tus.parse_concat(header)
 
 
-def test_repeats_are_kept_in_their_order() -> None:
+def test_repeated_partial_uploads_keep_their_order() -> None:
     found = tus.parse(Head("POST", "/files", VERSION | {"upload-concat": urls(2, 1, 2)}), None)
     assert isinstance(found, Concatenate)
     assert [part.int for part in found.parts] == [2, 1, 2]

@@ -50,7 +50,7 @@ def chunk(**fields: Any) -> tuple[PutChunk, bytes]:
     return chunks.parse_chunk(json.dumps(asked).encode())
 
 
-def test_init_says_what_is_to_come() -> None:
+def test_an_init_body_becomes_an_intent() -> None:
     assert init(
         filename="C:\\x\\a.txt",
         mime_type="Text/Plain; charset=utf-8",
@@ -68,7 +68,7 @@ def test_init_says_what_is_to_come() -> None:
 
 
 @pytest.mark.parametrize("name", ["filename", "total_size", "mime_type"])
-def test_what_is_missing_is_named(name: str) -> None:
+def test_a_missing_field_is_named(name: str) -> None:
     fields = {"filename": "a", "total_size": 5, "mime_type": ""}
     del fields[name]
     with pytest.raises(InvalidField, match=name) as refusal:
@@ -91,18 +91,18 @@ def test_any_body_is_an_intent_or_a_refusal(body: bytes) -> None:
 
 
 @given(st.binary(max_size=1000), st.integers(-(10**6), 10**6))
-def test_a_chunk_in_json_is_what_was_sent(data: bytes, index: int) -> None:
+def test_a_json_chunk_has_the_sent_bytes(data: bytes, index: int) -> None:
     found = chunk(chunk_data=base64.b64encode(data).decode(), chunk_index=index, checksum=DIGEST)
     assert found == (PutChunk(ID, index, len(data), DIGEST), data)
 
 
 @pytest.mark.parametrize("spelled", ["QUJ", "QU=D", "QUJD\n", "QU-_", "Ä===", "data:;base64,QUJD"])
-def test_bad_base64(spelled: str) -> None:
+def test_invalid_base64_is_refused(spelled: str) -> None:
     with pytest.raises(BadRequest):
         chunk(chunk_data=spelled)
 
 
-def test_a_chunk_in_json_has_a_limit() -> None:
+def test_a_json_chunk_has_a_size_limit() -> None:
     longest = base64.b64encode(bytes(chunks.MAX_JSON_CHUNK)).decode()
     assert len(chunk(chunk_data=longest)[1]) == chunks.MAX_JSON_CHUNK
     with pytest.raises(BodyTooLarge, match="PUT"):
@@ -113,7 +113,7 @@ def head(**headers: str) -> Head:
     return Head("PUT", "/", {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def test_a_raw_chunk() -> None:
+def test_a_raw_chunk_becomes_an_intent() -> None:
     field = base64.b64encode(bytes.fromhex(DIGEST)).decode()
     assert chunks.parse_put(head(content_length="5"), str(ID), "7") == PutChunk(ID, 7, 5, None)
     assert chunks.parse_put(head(x_checksum_sha256=DIGEST.upper()), str(ID), "0").sha256 == DIGEST
@@ -152,7 +152,7 @@ def test_chunks_cover_the_file_once(size: int, chunk_size: int, some: int) -> No
     assert index == last or layout.length(index) == chunk_size
 
 
-def test_replies() -> None:
+def test_replies_have_the_documented_members() -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     assert chunks.created(ID, 5, 2, moment).body["expires_at"] == "2026-01-02T00:00:00Z"
     told = chunks.received(ID, 1, ChunkProgress(3, 1, 5, 33.33, [1]), duplicate=False).body["progress"]

@@ -61,7 +61,7 @@ INTEROP_3, INTEROP_6 = ({"upload-draft-interop-version": number} for number in "
         ("GET", {"x-http-method-override": "patch"}, Dialect.IETF),
     ],
 )
-def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dialect: Dialect) -> None:
+def test_the_headers_select_the_dialect(method: str, headers: dict[str, str], dialect: Dialect) -> None:
     assert recognise_dialect(Head(method, "/files", headers)) is dialect
 
 
@@ -91,7 +91,7 @@ def test_the_headers_tell_the_dialect(method: str, headers: dict[str, str], dial
         ("PUT", {"upload-metadata": ""}),
     ],
 )
-def test_fields_of_a_protocol_that_make_no_sense_never_become_a_file(method: str, headers: dict[str, str]) -> None:
+def test_inconsistent_protocol_fields_are_refused(method: str, headers: dict[str, str]) -> None:
     with pytest.raises(BadRequest, match=r"tus 1\.0\.0"):
         recognise_dialect(Head(method, "/files", headers))
 

@@ -66,7 +66,7 @@ def began(*pieces: bytes) -> PartBegan:
 # The stream
 
 
-def test_a_form_is_parts_that_begin_bring_bytes_and_end() -> None:
+def test_a_form_is_a_sequence_of_part_events() -> None:
     assert events(field("profile", "media"), file("a.txt", b"x\r\n--Aa\r\ny", "content-type: text/plain"), END) == [
         PartBegan("profile", None, None),
         PartData(memoryview(b"media")),
@@ -84,7 +84,7 @@ def test_bytes_of_a_file_are_not_copied() -> None:
     assert sum(map(len, views)) == 1000
 
 
-def test_an_empty_file_is_a_file_and_an_empty_file_input_is_none() -> None:
+def test_an_empty_file_is_a_file_and_an_empty_file_input_is_ignored() -> None:
     assert events(file("a.txt", b""), END) == [PartBegan("file", "a.txt", None), PartEnded()]
     assert events(file("", b""), END) == []
     assert events(file("", b"x"), END) == [PartBegan("file", "", None), PartData(memoryview(b"x")), PartEnded()]
@@ -103,12 +103,12 @@ def test_an_empty_file_is_a_file_and_an_empty_file_input_is_none() -> None:
         ("filename=\"a.txt\"; name*=utf-8''f", "a.txt"),
     ],
 )
-def test_names_as_clients_write_them(disposition: str, name: str) -> None:
+def test_filenames_of_every_client_are_decoded(disposition: str, name: str) -> None:
     found = began(part(disposition, b"x"), END)
     assert (found.name, found.filename) == ("f", name)
 
 
-def test_what_stands_around_the_form_does_not_count() -> None:
+def test_preamble_epilogue_and_padding_are_ignored() -> None:
     assert events(b"\r\n", b"\r\n" + field("a", "b"), END, b"epilogue --AaB\r\n") == events(field("a", "b"), END)
     assert events(END) == []
     padded = field("c", "d").replace(b"--AaB", b"--AaB \t", 1)
@@ -124,7 +124,7 @@ PARTS = st.lists(st.tuples(st.sampled_from(DISPOSITIONS), DATA), max_size=4)
 
 
 @pytest.mark.parametrize("near", [b"\r\n--AaBx", b"\r\n--AaB-", b"\r\n--AaB" + b" " * 65 + b"\r\n", b"\r\n--AaB \n"])
-def test_a_body_full_of_near_boundaries_is_as_few_events_as_any_other(near: bytes) -> None:
+def test_a_body_of_near_boundaries_is_one_event(near: bytes) -> None:
     body = near * 20_000
     parser = FormParser(TYPE)
     found = [event.data for event in parser.feed(file("a", body) + END) if isinstance(event, PartData)]
@@ -174,12 +174,12 @@ def test_any_body_is_events_or_a_client_error(pieces: list[bytes]) -> None:
         (part("name=a", b"", *[f"x-{i}: y" for i in range(20)]), "part 1.*too many"),
     ],
 )
-def test_malformed_bodies_say_what_is_wrong(body: bytes, reason: str) -> None:
+def test_malformed_bodies_are_refused_with_the_reason(body: bytes, reason: str) -> None:
     with pytest.raises(BadRequest, match=reason):
         events(body)
 
 
-def test_there_is_an_end_to_parts() -> None:
+def test_the_number_of_parts_is_limited() -> None:
     assert len(events(field("a", "") * MAX_PARTS, END)) == 2 * MAX_PARTS
     with pytest.raises(BodyTooLarge) as caught:
         events(field("a", "") * (MAX_PARTS + 1), END)
@@ -252,7 +252,7 @@ def test_fields_after_the_bytes_are_applied_later() -> None:
     )
 
 
-def test_a_field_stands_above_the_query() -> None:
+def test_a_form_field_overrides_the_query() -> None:
     query = {"profile": "asked", "reference": "q", "metadata": '{"q": 1}'}
     _, [from_query] = read(file(), END, query=query)
     assert (from_query.profile, from_query.reference, from_query.metadata) == ("asked", "q", {"q": 1})
@@ -265,7 +265,7 @@ def test_profile_after_bytes_is_refused_before_its_value_is_read() -> None:
         read(file(), b'--AaB\r\nContent-Disposition: form-data; name="profile"\r\n\r\n')
 
 
-def test_empty_fields_of_a_browser_say_nothing() -> None:
+def test_empty_fields_are_ignored() -> None:
     _, files = read(*(field(name, "") for name in ("profile", "reference", "sha256", "metadata")), file(), END)
     assert files == [Description(filename="a.txt")]
 
@@ -273,31 +273,31 @@ def test_empty_fields_of_a_browser_say_nothing() -> None:
 @pytest.mark.parametrize(
     "bad", [field("sha256", "zz"), field("metadata", "[]"), field("reference", "a\nb"), field("title", b"\xff")]
 )
-def test_bad_values_are_told_at_once(bad: bytes) -> None:
+def test_invalid_values_are_refused_at_once(bad: bytes) -> None:
     with pytest.raises(BadRequest):
         read(bad + b'--AaB\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
 
 
-def test_a_bad_query_is_told_before_the_body() -> None:
+def test_an_invalid_query_is_refused_before_the_body() -> None:
     with pytest.raises(BadRequest, match="sha256"):
         FormFields({"sha256": "zz"})
 
 
-def test_one_digest_cannot_be_that_of_several_files() -> None:
+def test_one_digest_for_several_files_is_refused() -> None:
     digest = field("sha256", "ab" * 32)
     for order in ([digest, file(), file()], [file(), file(), digest], [file(), digest, file()]):
         with pytest.raises(BadRequest, match="several"):
             read(*order, END)
 
 
-def test_a_form_without_a_file_says_how_to_send_one() -> None:
+def test_a_form_without_a_file_is_refused_with_the_way_to_send_one() -> None:
     fields, files = read(field("file", "text"), file("", b""), END)
     assert files == []
     with pytest.raises(BadRequest, match="filename"):
         fields.finish()
 
 
-def test_fields_are_held_in_bounded_memory() -> None:
+def test_fields_have_size_limits() -> None:
     read(field("note", "x" * MAX_FIELD_BYTES), file(), END)
     with pytest.raises(BodyTooLarge, match="part with a filename") as caught:
         read(field("note", "x" * (MAX_FIELD_BYTES + 1)), file(), END)
@@ -307,7 +307,7 @@ def test_fields_are_held_in_bounded_memory() -> None:
         read(*[field(f"note{i}", "x" * MAX_FIELD_BYTES) for i in range(count + 1)], file(), END)
 
 
-def test_a_collector_serves_forms_with_other_fields() -> None:
+def test_a_field_collector_collects_other_fields() -> None:
     collector = FieldCollector()
     assert [collector.take(event) for event in events(field("chunk_index", "3"), file(), END)] == [True] * 3 + [
         False
@@ -329,13 +329,13 @@ def test_a_collector_serves_forms_with_other_fields() -> None:
         ("filename=plain.txt; filename*=wrong", "plain.txt"),
     ],
 )
-def test_names_as_browsers_write_them_in_a_form(disposition: str, name: str) -> None:
+def test_percent_encoded_filenames_of_browsers_are_decoded(disposition: str, name: str) -> None:
     head = f'--AaB\r\nContent-Disposition: form-data; name="file"; {disposition}\r\n\r\nx\r\n--AaB--\r\n'
     began = next(event for event in events(head.encode()) if isinstance(event, PartBegan))
     assert began.filename == name
 
 
-def test_the_name_of_a_field_is_written_the_same_way() -> None:
+def test_percent_encoded_field_names_are_decoded() -> None:
     assert events(field("a%22b", "x"), END)[0] == PartBegan('a"b', None, None)
 
 
@@ -345,13 +345,13 @@ def typed(content_type: str, value: bytes, name: str = "file") -> bytes:
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", "text/csv", "application/pdf; a=b"])
-def test_a_part_with_a_files_type_and_no_name_is_an_unnamed_file(content_type: str) -> None:
+def test_a_part_with_a_binary_type_and_no_filename_is_an_unnamed_file(content_type: str) -> None:
     _, files = read(typed(content_type, b"\xff" * 100_000), END)
     assert [file.filename for file in files] == ["unnamed"]
 
 
 @pytest.mark.parametrize("content_type", ["text/plain; charset=utf-8", "application/json", "application/ld+json"])
-def test_a_part_that_may_be_a_field_is_one_or_says_what_it_lacks(content_type: str) -> None:
+def test_a_part_with_a_text_type_is_a_field_or_refused_with_the_reason(content_type: str) -> None:
     fields, files = read(typed(content_type, b'{"a": 1}', "metadata"), file(), END)
     assert fields.late.metadata == {"a": 1}
     assert len(files) == 1

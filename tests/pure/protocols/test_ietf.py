@@ -65,7 +65,7 @@ def digest(algorithm: str, value: bytes) -> str:
 # 22. Creation
 
 
-def test_a_creation_with_everything_is_whole() -> None:
+def test_a_complete_creation_is_the_whole_file() -> None:
     assert create(upload_complete="?1", content_length="9") == Create(
         Description(), 9, has_body=True, body_length=9, completes=True
     )
@@ -74,7 +74,7 @@ def test_a_creation_with_everything_is_whole() -> None:
     assert (chunked.size, chunked.body_length, chunked.completes) == (None, None, True)
 
 
-def test_a_creation_with_less_goes_on() -> None:
+def test_an_incomplete_creation_is_resumable() -> None:
     empty = create(upload_complete="?0")
     assert (empty.size, empty.has_body, empty.completes) == (None, False, False)
     first = create(upload_complete="?0", upload_length="9", content_length="4", **{"content-type": "image/png"})
@@ -82,21 +82,21 @@ def test_a_creation_with_less_goes_on() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "1", "true", "?2", '"?1"', "?1, ?1"])
-def test_a_field_with_a_value_of_another_type_is_not_there(value: str) -> None:
+def test_an_upload_complete_of_another_type_is_missing(value: str) -> None:
     with pytest.raises(BadRequest, match="Upload-Complete"):
         create(upload_complete=value)
 
 
 @pytest.mark.parametrize("number", ["-1", "1.0", "9" * 16, "nine"])
-def test_a_length_that_is_no_count_is_ignored(number: str) -> None:
+def test_an_invalid_upload_length_is_ignored(number: str) -> None:
     assert create(upload_complete="?0", upload_length=number).size is None
 
 
-def test_parameters_of_a_field_change_nothing() -> None:
+def test_parameters_of_structured_fields_are_ignored() -> None:
     assert create(upload_complete="?0;a=1", upload_length="7;b").size == 7
 
 
-def test_what_says_a_name_and_a_type() -> None:
+def test_name_and_type_come_from_metadata_header_and_query() -> None:
     metadata = "filename " + base64.b64encode(b"told.png").decode()
     fields = {"content-disposition": 'inline; filename="field.png"', "content-type": "image/png"}
     told = create({"filename": "asked.png", "profile": "p"}, upload_complete="?0", upload_metadata=metadata, **fields)
@@ -107,7 +107,7 @@ def test_what_says_a_name_and_a_type() -> None:
     assert create(upload_complete="?0", **PARTIAL).description.declared_type is None
 
 
-def test_a_coded_body_is_not_the_file() -> None:
+def test_a_content_encoding_is_refused() -> None:
     with pytest.raises(UnsupportedMediaType):
         create(upload_complete="?1", content_encoding="gzip")
 
@@ -124,7 +124,7 @@ def test_the_interim_response_goes_to_a_known_version_only() -> None:
 # 23., 24. Replies
 
 
-def test_bytes_that_are_not_the_last_are_answered_with_the_state() -> None:
+def test_an_incomplete_request_is_answered_with_the_state() -> None:
     told = {"Upload-Complete": "?0", "Upload-Offset": "4", "Upload-Limit": "max-size=1000, max-age=3600"}
     made = ietf.received(STATE, HERE, spoken(8), NOW, creation=True)
     assert (made.status, made.headers, made.body) == (201, told | {"Location": HERE}, None)
@@ -135,7 +135,7 @@ def test_bytes_that_are_not_the_last_are_answered_with_the_state() -> None:
     assert ietf.received(STATE, HERE, spoken(None), NOW).headers == told
 
 
-def test_the_last_are_answered_with_the_record() -> None:
+def test_the_completing_request_is_answered_with_the_record() -> None:
     whole = replace(STATE, offset=9, complete=True, file_id=ID, expires_at=None)
     reply = ietf.received(whole, HERE, spoken(8), NOW, {"id": "x"})
     assert (reply.status, reply.body) == (201, {"id": "x"})
@@ -144,7 +144,7 @@ def test_the_last_are_answered_with_the_record() -> None:
     assert reply.headers["Windlass-File"] == f"/files/{ID}/"
 
 
-def test_head_says_where_an_upload_stands() -> None:
+def test_head_returns_offset_length_and_completeness() -> None:
     assert ietf.parse(Head("HEAD", HERE), ID) == Query(ID)
     reply = ietf.queried(STATE, spoken(8), NOW)
     assert reply.status == 204
@@ -155,13 +155,13 @@ def test_head_says_where_an_upload_stands() -> None:
 
 @pytest.mark.parametrize("field", ["upload-offset", "upload-complete", "upload-length"])
 @pytest.mark.parametrize("method", ["HEAD", "DELETE"])
-def test_version_6_says_nothing_of_the_state_where_it_asks(method: str, field: str) -> None:
+def test_version_6_refuses_state_fields_in_queries(method: str, field: str) -> None:
     with pytest.raises(BadRequest, match=r"(?i)" + field):
         ietf.parse(Head(method, HERE, {field: "1"} | version(6)), ID)
     ietf.parse(Head(method, HERE, {field: "1"} | version(8)), ID)
 
 
-def test_a_limit_that_no_field_can_say_is_said_as_the_largest() -> None:
+def test_a_limit_above_the_largest_integer_is_clamped() -> None:
     huge = replace(STATE, max_size=10**18)
     assert ietf.queried(huge, spoken(8), NOW).headers["Upload-Limit"].startswith("max-size=999999999999999,")
 
@@ -169,7 +169,7 @@ def test_a_limit_that_no_field_can_say_is_said_as_the_largest() -> None:
 # 25., 26. PATCH
 
 
-def test_a_patch_says_where_it_begins_and_whether_it_is_the_last() -> None:
+def test_a_patch_has_offset_and_completeness() -> None:
     assert patch(upload_offset="4", upload_complete="?0", content_length="3") == Append(ID, 4, 3, completes=False)
     assert patch(upload_offset="4", upload_complete="?1", content_length="3") == Append(
         ID, 4, 3, size=7, completes=True
@@ -178,7 +178,7 @@ def test_a_patch_says_where_it_begins_and_whether_it_is_the_last() -> None:
     assert patch(upload_offset="7", upload_complete="?1") == Append(ID, 7, 0, size=7, completes=True)
 
 
-def test_whether_it_is_the_last_must_be_said_from_version_10_on() -> None:
+def test_upload_complete_is_required_from_version_10() -> None:
     for number in (3, 6, 8, 9):
         assert patch(number, upload_offset="4").completes is False
     for newest in (10, 12, None):
@@ -192,13 +192,13 @@ def test_a_patch_without_an_offset_is_refused(offset: str) -> None:
         patch(upload_offset=offset, upload_complete="?0")
 
 
-def test_a_patch_of_another_type_says_which_it_is() -> None:
+def test_a_patch_of_another_type_is_refused_with_accept_patch() -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
         ietf.parse(Head("PATCH", HERE, {"content-type": "text/plain"}), ID)
     assert ietf.refused(caught.value).headers["Accept-Patch"] == "application/partial-upload"
 
 
-def test_another_offset_is_told_the_right_one() -> None:
+def test_a_wrong_offset_is_refused_with_the_expected_one() -> None:
     refusal = ietf.refused(OffsetMismatch(4, 7))
     assert refusal.status == 409
     assert (refusal.headers["Upload-Complete"], refusal.headers["Upload-Offset"]) == ("?0", "4")
@@ -217,7 +217,7 @@ def test_another_offset_is_told_the_right_one() -> None:
         {"upload_complete": "?0", "upload_length": "9", "content_length": "10"},
     ],
 )
-def test_lengths_that_disagree_are_refused(headers: dict[str, str]) -> None:
+def test_inconsistent_lengths_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(InconsistentLength):
         create(**headers)
 
@@ -231,12 +231,12 @@ def test_lengths_that_disagree_are_refused(headers: dict[str, str]) -> None:
         (BodyDigestMismatch("No.", offset=4), 400, "digest-mismatching-values"),
     ],
 )
-def test_problems_have_the_types_of_the_registry(problem: Problem, status: int, name: str) -> None:
+def test_problems_have_the_types_of_the_iana_registry(problem: Problem, status: int, name: str) -> None:
     refusal = ietf.refused(problem)
     assert (refusal.status, refusal.members["type"], refusal.members["status"]) == (status, IANA + name, status)
 
 
-def test_other_problems_keep_their_own() -> None:
+def test_other_problems_keep_their_own_types() -> None:
     assert ietf.refused(NotFound("No.")).members == {}
     assert ietf.refused(FileTooLarge(5)).headers["Upload-Limit"] == "max-size=5"
     assert ietf.refused(ChecksumMismatch("No.")).headers["Upload-Complete"] == "?1"
@@ -245,7 +245,7 @@ def test_other_problems_keep_their_own() -> None:
 # 28. DELETE, OPTIONS
 
 
-def test_delete_and_options() -> None:
+def test_delete_aborts_and_options_discovers() -> None:
     assert ietf.parse(Head("DELETE", HERE), ID) == Abort(ID)
     assert (ietf.aborted().status, ietf.aborted().headers) == (204, {})
     assert ietf.parse(Head("OPTIONS", "/files"), None) == Discover()
@@ -255,7 +255,7 @@ def test_delete_and_options() -> None:
 
 
 @pytest.mark.parametrize(("method", "upload_id"), [("POST", ID), ("PATCH", None), ("GET", ID)])
-def test_methods_that_mean_nothing_say_which_do(method: str, upload_id: uuid.UUID | None) -> None:
+def test_other_methods_are_405_with_allow(method: str, upload_id: uuid.UUID | None) -> None:
     with pytest.raises(MethodNotAllowed) as caught:
         ietf.parse(Head(method, "/", {"upload-complete": "?1"}), upload_id)
     assert "Allow" in caught.value.headers
@@ -264,7 +264,7 @@ def test_methods_that_mean_nothing_say_which_do(method: str, upload_id: uuid.UUI
 # 29. Digests
 
 
-def test_digests_of_the_body_and_of_the_whole() -> None:
+def test_body_and_file_digests_are_read() -> None:
     short, long = hashlib.sha256(b"x").digest(), hashlib.sha512(b"x").digest()
     both = f"{digest('sha-256', short)}, {digest('sha-512', long)}, {digest('md5', bytes(16))}"
     intent = create(upload_complete="?0", content_digest=both, repr_digest=both)
@@ -275,13 +275,13 @@ def test_digests_of_the_body_and_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("field", ["sha-256=:AAAA:", "sha-256=?1", "sha-512=1", "sha-256=(:AAAA:)"])
-def test_a_digest_that_is_none_is_refused(field: str) -> None:
+def test_an_invalid_digest_is_refused(field: str) -> None:
     with pytest.raises(BadRequest, match="Content-Digest"):
         create(upload_complete="?0", content_digest=field)
 
 
 @pytest.mark.parametrize("field", ["", "crc32c=:AAAA:", "sha-256", "not a dictionary!", "ü"])
-def test_digests_that_cannot_be_checked_are_not(field: str) -> None:
+def test_unsupported_digests_are_ignored(field: str) -> None:
     if field == "sha-256":
         with pytest.raises(BadRequest):
             create(upload_complete="?0", content_digest=field)

@@ -22,7 +22,7 @@ def init(**fields: Any) -> CreateInChunks:
     return media.parse_init(json.dumps(asked).encode())
 
 
-def test_init_says_what_is_to_come() -> None:
+def test_an_init_body_becomes_an_intent() -> None:
     assert init(chunk_size=3, post_id="7", media_type="video") == CreateInChunks(
         Description("a.mp4", "video/mp4", "media", "7", metadata={"media_type": "video"}), 5, 3
     )
@@ -32,13 +32,13 @@ def test_init_says_what_is_to_come() -> None:
             init(**{name: None})
 
 
-def test_the_end_says_what_was_left_out() -> None:
+def test_finalize_may_add_reference_and_metadata() -> None:
     assert media.parse_finalize(b"") == media.parse_finalize(b"{}") == {}
     found = media.parse_finalize(b'{"post_id": 7, "media_type": "image"}')
     assert found == {"reference": "7", "metadata": {"media_type": "image"}}
 
 
-def test_a_chunks_form() -> None:
+def test_a_chunk_form_becomes_an_intent() -> None:
     assert media.parse_chunk({"upload_id": str(ID), "chunk_index": " 12 "}) == PutChunk(ID, 12)
     assert media.parse_chunk({"upload_id": str(ID), "chunk_index": "-1"}).index == -1
     for spelled in ("", "-", "1.0", "1e3", "٣", "9" * 30):
@@ -60,7 +60,7 @@ def test_any_fields_are_an_intent_or_a_refusal(fields: dict[str, str]) -> None:
     assert 400 <= refusal() < 500
 
 
-def test_replies() -> None:
+def test_replies_have_the_documented_members() -> None:
     some, every = ChunkProgress(3, 1, 5, 33.33, [1]), ChunkProgress(3, 3, 15, 100.0, [0, 1, 2])
     assert media.received(ID, 1, some, 0).body["status"] == "received"
     assert media.received(ID, 1, every, None).body["status"] == "completed"

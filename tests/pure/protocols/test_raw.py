@@ -15,14 +15,14 @@ def description(headers: dict[str, str] | None = None, name: str | None = None, 
     return raw.parse(Head("POST", "/files", headers or {}, query), name).description
 
 
-def test_the_body_is_the_whole_file() -> None:
+def test_a_raw_body_is_the_whole_file() -> None:
     intent = raw.parse(Head("PUT", "/files/big.iso", {"content-length": "12"}), "big.iso")
     assert intent == Create(Description(filename="big.iso"), 12, has_body=True, is_whole_file=True, body_length=12)
     chunked = raw.parse(Head("POST", "/files", {"transfer-encoding": "chunked"}), None)
     assert (chunked.size, chunked.body_length, chunked.description.filename) == (None, None, "unnamed")
 
 
-def test_the_name_is_looked_for_in_the_path_then_the_header_then_the_query() -> None:
+def test_the_name_is_read_from_path_then_header_then_query() -> None:
     header = {"content-disposition": 'attachment; filename="header.txt"'}
     assert description(header, "../path.txt", filename="query.txt").filename == "path.txt"
     assert description(header, filename="query.txt").filename == "header.txt"
@@ -49,11 +49,11 @@ def test_the_name_is_looked_for_in_the_path_then_the_header_then_the_query() -> 
         ('filename="a.txt"', "unnamed"),
     ],
 )
-def test_content_disposition_as_clients_write_it(header: str, name: str) -> None:
+def test_filenames_of_content_disposition_are_decoded(header: str, name: str) -> None:
     assert description({"content-disposition": header}).filename == name
 
 
-def test_fields_travel_in_the_query() -> None:
+def test_fields_are_read_from_the_query() -> None:
     found = description(profile="media", reference="r", sha256="AB" * 32, metadata='{"a": [1, {"b": "ü"}]}')
     assert found == Description(
         profile="media", reference="r", sha256="ab" * 32, metadata={"a": [1, {"b": "ü"}]}, filename="unnamed"
@@ -80,7 +80,7 @@ def test_fields_travel_in_the_query() -> None:
         {"metadata": "[" * 59_999},
     ],
 )
-def test_values_that_cannot_be_kept_are_refused(query: dict[str, str]) -> None:
+def test_values_that_cannot_be_stored_are_refused(query: dict[str, str]) -> None:
     with pytest.raises(BadRequest, match=next(iter(query))):
         description(None, None, **query)
 
@@ -89,11 +89,11 @@ def test_values_that_cannot_be_kept_are_refused(query: dict[str, str]) -> None:
     "said",
     ["", "application/octet-stream", "APPLICATION/Octet-Stream; x=y", "nonsense", "application/x-www-form-urlencoded"],
 )
-def test_types_that_claim_nothing(said: str) -> None:
+def test_types_without_information_are_ignored(said: str) -> None:
     assert description({"content-type": said}).declared_type is None
 
 
-def test_a_type_is_claimed_in_one_spelling() -> None:
+def test_a_declared_type_is_normalized() -> None:
     assert description({"content-type": " Text/HTML ; charset=utf-8"}).declared_type == "text/html"
     assert description().declared_type is None
     assert media_types.claims_nothing(None)
@@ -101,7 +101,7 @@ def test_a_type_is_claimed_in_one_spelling() -> None:
     assert not media_types.claims_nothing("text/html")
 
 
-def test_a_part_of_a_file_or_coded_bytes_are_no_file() -> None:
+def test_content_range_and_content_encoding_are_refused() -> None:
     with pytest.raises(BadRequest, match="Content-Range"):
         description({"content-range": "bytes 5-9/10"})
     with pytest.raises(UnsupportedMediaType, match="gzip"):
@@ -115,7 +115,7 @@ def test_only_post_and_put_send_files() -> None:
 
 
 @given(st.text(alphabet=st.characters(codec="latin-1")))
-def test_any_header_has_parameters(header: str) -> None:
+def test_any_header_parameters_are_parsed(header: str) -> None:
     """Invariant: reading parameters never raises, and a quoted value comes back as it went in."""
     _, found = header_parameters.parse(header)
     header_parameters.text(found, "filename")

@@ -23,7 +23,7 @@ def create(**fields: Any) -> CreateDirect:
     return s3multipart.parse_create(json.dumps({"filename": "a.bin", "type": ""} | fields).encode())
 
 
-def test_a_creation_as_version_6_says_it() -> None:
+def test_a_creation_of_uppy_6_is_parsed() -> None:
     meta = {"name": "a.png", "type": "image/png", "relativePath": None, "size": 12, "part_size": 6_000_000}
     meta |= {"profile": "p", "reference": 7, "sha256": "A" * 64, "colour": ["blue"]}
     found = create(filename="dir/a.png", type="image/png", metadata=meta)
@@ -31,14 +31,14 @@ def test_a_creation_as_version_6_says_it() -> None:
     assert found == CreateDirect(described, 12, 6_000_000, in_parts=True)
 
 
-def test_a_creation_as_version_5_says_it() -> None:
+def test_a_creation_of_uppy_5_is_parsed() -> None:
     """All metadata is text there, and what is not set is the word `undefined`."""
     meta = {"size": "12", "reference": "undefined", "profile": "", "sha256": "null"}
     assert create(metadata=meta) == CreateDirect(Description("a.bin"), 12)
     assert create() == create(metadata=None) == CreateDirect(Description("a.bin"))
 
 
-def test_the_parameters_of_one_request() -> None:
+def test_the_query_of_a_single_request_is_parsed() -> None:
     query = {"filename": "a.png", "type": "undefined", "metadata[size]": "5", "metadata[colour]": "blue", "x": "y"}
     described = Description("a.png", metadata={"colour": "blue"})
     assert s3multipart.parse_params(query) == CreateDirect(described, 5, in_parts=False, as_form=True)
@@ -66,7 +66,7 @@ def test_the_parameters_of_one_request() -> None:
         {"metadata": {"text": "\x00"}},
     ],
 )
-def test_what_is_no_creation(fields: dict[str, Any]) -> None:
+def test_an_invalid_creation_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises((BadRequest, InvalidField)):
         create(**fields)
 
@@ -75,7 +75,7 @@ def complete(*parts: Any) -> tuple[NamedPart, ...]:
     return s3multipart.parse_complete(json.dumps({"parts": parts}).encode())
 
 
-def test_the_parts_that_make_the_file() -> None:
+def test_the_list_of_parts_is_parsed() -> None:
     first, second = {"PartNumber": 1, "ETag": '"abc"'}, {"PartNumber": "2", "ETag": "def-1", "more": 1}
     assert complete(first, second) == (NamedPart(1, "abc"), NamedPart(2, "def-1"))
     for wrong in ([], [second], [second, first], [first, first], [5], [{"PartNumber": 1}], [first | {"ETag": 'a"b'}]):
@@ -86,14 +86,14 @@ def test_the_parts_that_make_the_file() -> None:
 
 
 @pytest.mark.parametrize("tag", [None, "", '""', 'W/"abc"', 5, [], "a b", 'a"b', "é", "x" * 300])
-def test_a_tag_that_is_none_names_the_likely_cause(tag: Any) -> None:
+def test_a_missing_etag_is_refused_with_the_likely_cause(tag: Any) -> None:
     with pytest.raises(BadRequest, match=r'Part 2 .*"ExposeHeaders": \["ETag"\]'):
         complete({"PartNumber": 1, "ETag": "abc"}, {"PartNumber": 2, "ETag": tag})
     with pytest.raises(BadRequest, match=r"Sort them by PartNumber.*ExposeHeaders"):
         complete({"PartNumber": 2, "ETag": "abc"}, {"PartNumber": 1, "ETag": "abc"})
 
 
-def test_numbers_of_parts() -> None:
+def test_part_numbers_are_parsed() -> None:
     assert s3multipart.parse_number("10000") == 10_000
     assert s3multipart.parse_numbers({"partNumbers": "3, 1,3"}) == [1, 3]
     for wrong in ("", "0", "10001", "-1", "1.0", "٣", "9" * 30):
@@ -101,7 +101,7 @@ def test_numbers_of_parts() -> None:
             s3multipart.parse_number(wrong)
 
 
-def test_a_key_names_its_upload() -> None:
+def test_the_upload_id_is_read_from_a_key() -> None:
     plain = f"objects/6f/{ID}"
     for key in (plain, f"some/where/{plain}", f"{plain}.tail.0123456789abcdef"):
         assert s3multipart.upload_of_key(key) == ID
@@ -113,7 +113,7 @@ def test_a_key_names_its_upload() -> None:
         s3multipart.parse_key({})
 
 
-def test_refusals_are_uppys() -> None:
+def test_refusals_have_the_members_that_uppy_reads() -> None:
     refused = s3multipart.refused(FileTooLarge(5, 6))
     assert (refused.status, refused.body) == (
         413,
@@ -122,7 +122,7 @@ def test_refusals_are_uppys() -> None:
     assert s3multipart.refused(InvalidField("No.")).status == 400
 
 
-def test_replies_are_uppys() -> None:
+def test_replies_have_the_members_that_uppy_reads() -> None:
     assert s3multipart.created(ID, "k", "b").body == {"key": "k", "uploadId": str(ID), "bucket": "b"}
     assert s3multipart.uploaded_parts([(1, "abc", 5)]).body == [{"PartNumber": 1, "ETag": '"abc"', "Size": 5}]
     assert s3multipart.signed_part("u", 900).body == {"url": "u", "expires": 900}

@@ -73,13 +73,13 @@ def described(**pairs: str | bytes) -> Description:
 
 @pytest.mark.parametrize("headers", [{}, {"tus-resumable": "0.2.2"}, {"tus-resumable": ""}])
 @pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE", "GET"])
-def test_another_version_is_refused_before_anything_else(method: str, headers: dict[str, str]) -> None:
+def test_another_version_is_refused_before_other_checks(method: str, headers: dict[str, str]) -> None:
     with pytest.raises(WrongProtocolVersion) as caught:
         tus.parse(Head(method, "/uploads/x", headers | {"upload-offset": "junk"}), ID)
     assert tus.refused(caught.value)["Tus-Version"] == "1.0.0"
 
 
-def test_refusals_keep_their_own_headers_and_are_not_cached() -> None:
+def test_refusals_have_their_own_headers_and_no_store() -> None:
     headers = tus.refused(MethodNotAllowed("No.", headers={"Allow": "POST"}))
     assert headers == {"Tus-Resumable": "1.0.0", "Allow": "POST", "Cache-Control": "no-store"}
     assert "Upload-Offset" not in tus.refused(NotFound("No."))
@@ -88,7 +88,7 @@ def test_refusals_keep_their_own_headers_and_are_not_cached() -> None:
 # 2. and 3. Discovery and method
 
 
-def test_options_ignores_the_version_and_announces_what_works() -> None:
+def test_options_ignores_the_version_and_announces_extensions() -> None:
     assert tus.parse(Head("OPTIONS", "/files", {"tus-resumable": "9"}), None) == Discover()
     assert tus.parse(Head("OPTIONS", "/uploads/x"), ID) == Discover()
     reply = tus.discovered(4096)
@@ -102,13 +102,13 @@ def test_options_ignores_the_version_and_announces_what_works() -> None:
     }
 
 
-def test_the_override_is_the_method() -> None:
+def test_the_method_override_is_applied() -> None:
     head = Head("POST", "/uploads/x", VERSION | OFFSET | {"x-http-method-override": "PATCH", "upload-offset": "7"})
     assert tus.parse(head, ID) == Append(ID, 7)
 
 
 @pytest.mark.parametrize(("method", "upload_id"), [("POST", ID), ("PUT", ID), ("PATCH", None), ("HEAD", None)])
-def test_methods_that_mean_nothing_say_which_do(method: str, upload_id: uuid.UUID | None) -> None:
+def test_other_methods_are_405_with_allow(method: str, upload_id: uuid.UUID | None) -> None:
     with pytest.raises(MethodNotAllowed) as caught:
         tus.parse(Head(method, "/", VERSION), upload_id)
     assert ("POST" in caught.value.headers["Allow"]) == (upload_id is None)
@@ -117,7 +117,7 @@ def test_methods_that_mean_nothing_say_which_do(method: str, upload_id: uuid.UUI
 # 4. HEAD
 
 
-def test_head_asks_and_is_told_everything() -> None:
+def test_head_returns_offset_length_and_metadata() -> None:
     assert tus.parse(Head("HEAD", "/uploads/x", VERSION), ID) == Query(ID)
     reply = tus.queried(UploadState(ID, 0, 10, False, client_metadata="filename YQ==,odd "))
     assert reply.status == 200
@@ -130,7 +130,7 @@ def test_head_asks_and_is_told_everything() -> None:
     }
 
 
-def test_head_of_a_complete_upload_names_its_file_and_of_a_boundless_one_no_length() -> None:
+def test_head_names_the_file_of_a_complete_upload_and_no_unknown_length() -> None:
     file_id = uuid.uuid4()
     whole = tus.queried(UploadState(ID, 10, 10, True, file_id=file_id)).headers
     assert whole["Upload-Offset"] == "10"
@@ -145,7 +145,7 @@ def test_head_of_a_complete_upload_names_its_file_and_of_a_boundless_one_no_leng
 # 5. and 6. PATCH, offsets, lengths
 
 
-def test_a_patch_says_where_it_begins() -> None:
+def test_a_patch_has_an_offset_and_returns_the_new_one() -> None:
     assert patch(OFFSET | {"upload-offset": "5"}) == Append(ID, 5)
     assert patch(OFFSET | {"upload-offset": "5", "content-length": "9"}) == Append(ID, 5, 9)
     reply = tus.appended(UploadState(ID, 14, 20, False))
@@ -160,7 +160,7 @@ def test_another_media_type_is_415(content_type: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("number", ["-1", "+1", "0x1", "1.0", "1e3", "", "one", "٣", "1_0"])
 @pytest.mark.parametrize("field", ["upload-offset", "content-length"])
-def test_numbers_are_plain_digits(field: str, number: str) -> None:
+def test_numbers_that_are_not_plain_digits_are_refused(field: str, number: str) -> None:
     with pytest.raises(BadRequest, match=r"(?i)" + field):
         patch(OFFSET | {"upload-offset": "0"} | {field: number})
     with pytest.raises(BadRequest, match="Upload-Length"):
@@ -168,7 +168,7 @@ def test_numbers_are_plain_digits(field: str, number: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["9" * 30, "9" * 31, "0" * 40 + "9" * 40, "9" * 5000])
-def test_a_number_beyond_every_size_is_a_number(number: str) -> None:
+def test_a_huge_number_is_parsed(number: str) -> None:
     """So that it is refused as too much, not as malformed."""
     size = create(upload_length=number).size
     assert size is not None
@@ -190,14 +190,14 @@ def test_creation_is_answered_with_a_location() -> None:
     assert (reply.status, reply.headers) == (201, {"Tus-Resumable": "1.0.0", "Location": "/uploads/x"})
 
 
-def test_creation_needs_a_length_and_begins_at_zero() -> None:
+def test_creation_requires_a_length_and_no_offset() -> None:
     with pytest.raises(BadRequest, match="Upload-Length"):
         create()
     with pytest.raises(BadRequest, match="Upload-Offset"):
         create(upload_length="3", upload_offset="2")
 
 
-def test_known_keys_are_understood_and_the_rest_is_kept() -> None:
+def test_known_metadata_keys_are_read_and_others_kept() -> None:
     header = encoded(
         filename="C:\\dir\\naïve.PNG",
         filetype="Image/PNG; q=1",
@@ -220,7 +220,7 @@ def test_known_keys_are_understood_and_the_rest_is_kept() -> None:
     )
 
 
-def test_aliases_count_where_the_name_is_missing_or_empty() -> None:
+def test_aliases_are_used_if_the_name_is_missing_or_empty() -> None:
     assert described(name="a.txt", type="text/plain").filename == "a.txt"
     assert described(name="a.txt", filename="b.txt").filename == "b.txt"
     assert described(name="a.txt", filename="").filename == "a.txt"
@@ -229,7 +229,7 @@ def test_aliases_count_where_the_name_is_missing_or_empty() -> None:
     assert described(filename=b"\xff.txt").filename == "\ufffd.txt"
 
 
-def test_the_profile_may_stand_in_the_query() -> None:
+def test_the_profile_may_be_in_the_query() -> None:
     def profile(metadata: str) -> str:
         headers = VERSION | {"upload-length": "1", "upload-metadata": metadata}
         intent = tus.parse(Head("POST", "/files", headers, {"profile": "asked"}), None)
@@ -240,7 +240,7 @@ def test_the_profile_may_stand_in_the_query() -> None:
     assert profile(encoded(profile="named")) == "named"
 
 
-def test_an_empty_header_is_no_metadata_and_no_header_is_none() -> None:
+def test_an_empty_metadata_header_differs_from_a_missing_one() -> None:
     assert create(upload_length="1", upload_metadata="").description == Description(client_metadata="")
     assert create(upload_length="1").description.client_metadata is None
 
@@ -271,19 +271,19 @@ def test_metadata_round_trips(values: dict[str, bytes], comma: str) -> None:
 # 8. A length that is said later
 
 
-def test_the_length_may_be_said_later_and_then_comes_with_a_patch() -> None:
+def test_a_deferred_length_is_declared_by_a_patch() -> None:
     assert create(upload_defer_length="1") == Create(Description(), None)
     assert patch(OFFSET | {"upload-offset": "4", "upload-length": "9"}) == Append(ID, 4, size=9)
 
 
 @pytest.mark.parametrize("headers", [{}, {"upload_length": "3", "upload_defer_length": "1"}])
-def test_a_creation_says_its_length_or_that_it_will(headers: dict[str, str]) -> None:
+def test_a_creation_has_a_length_or_defers_it(headers: dict[str, str]) -> None:
     with pytest.raises(BadRequest, match="either Upload-Length"):
         create(**headers)
 
 
 @pytest.mark.parametrize("value", ["", "0", "2", "true", "1.0"])
-def test_deferring_has_one_value(value: str) -> None:
+def test_upload_defer_length_has_one_valid_value(value: str) -> None:
     with pytest.raises(BadRequest, match="Upload-Defer-Length"):
         create(upload_defer_length=value)
 
@@ -291,7 +291,7 @@ def test_deferring_has_one_value(value: str) -> None:
 # 10. Expiration
 
 
-def test_replies_say_when_an_unfinished_upload_expires() -> None:
+def test_replies_of_an_unfinished_upload_have_upload_expires() -> None:
     moment = datetime(2026, 1, 31, 12, 0, 5, 250_000, tzinfo=UTC)
     state = UploadState(ID, 4, 9, False, expires_at=moment)
     for reply in (tus.appended(state), tus.created(state, "/uploads/x", received_body=True)):
@@ -312,7 +312,7 @@ def test_replies_say_when_an_unfinished_upload_expires() -> None:
         ("crc32", zlib.crc32(b"windlass").to_bytes(4, "big")),
     ],
 )
-def test_each_announced_checksum_is_read_and_proves_the_body(algorithm: str, digest: bytes) -> None:
+def test_each_announced_checksum_is_parsed_and_verified(algorithm: str, digest: bytes) -> None:
     header = f"{algorithm} {base64.b64encode(digest).decode()}"
     (checksum,) = patch(OFFSET | {"upload-offset": "0", "upload-checksum": header}).body_digests
     assert checksum == Checksum(algorithm, digest)
@@ -332,14 +332,14 @@ def test_an_unknown_algorithm_or_bad_base64_is_refused(header: str) -> None:
 # 13. Concatenation
 
 
-def test_a_part_is_a_creation_and_says_so_when_asked() -> None:
+def test_a_partial_upload_is_created_and_reported_as_partial() -> None:
     assert create(upload_concat="partial", upload_length="5") == Create(Description(), 5, partial=True)
     assert create(upload_concat="partial", upload_defer_length="1").partial
     said = tus.queried(UploadState(ID, 5, 5, False, concat="partial")).headers
     assert (said["Upload-Concat"], said["Upload-Offset"]) == ("partial", "5")
 
 
-def test_a_final_upload_names_its_parts_in_order() -> None:
+def test_a_final_upload_lists_its_partial_uploads_in_order() -> None:
     header = f"final;/uploads/{ID} https://other.example/prefix/uploads/{OTHER}/ ../uploads/{ID}?token=x"
     intent = tus.parse(Head("POST", "/files", VERSION | {"upload-concat": header}), None)
     assert intent == Concatenate(Description(), (ID, OTHER, ID), header)
@@ -362,7 +362,7 @@ def test_a_final_upload_names_its_parts_in_order() -> None:
         *(f"final;/uploads/{ID},/uploads/{ID}", "final;/uploads/x", "final;http://[/uploads/x", f"/uploads/{ID}"),
     ],
 )
-def test_what_is_no_list_of_uploads_is_refused(header: str) -> None:
+def test_an_invalid_upload_concat_is_refused(header: str) -> None:
     with pytest.raises(BadRequest, match="Upload-Concat"):
         tus.parse(Head("POST", "/files", VERSION | {"upload-concat": header}), None)
 
@@ -370,7 +370,7 @@ def test_what_is_no_list_of_uploads_is_refused(header: str) -> None:
 @pytest.mark.parametrize(
     "field", [{"upload-length": "3"}, {"upload-defer-length": "1"}, {"content-length": "3"} | OFFSET]
 )
-def test_a_final_upload_has_neither_length_nor_body_of_its_own(field: dict[str, str]) -> None:
+def test_a_final_upload_with_a_length_or_body_is_refused(field: dict[str, str]) -> None:
     with pytest.raises(BadRequest):
         tus.parse(Head("POST", "/files", VERSION | {"upload-concat": f"final;/uploads/{ID}"} | field), None)
 
@@ -388,7 +388,7 @@ def test_a_final_upload_has_an_offset_once_it_is_complete() -> None:
 # 9. Creation with upload
 
 
-def test_the_creation_may_carry_bytes_and_says_how_many_count() -> None:
+def test_a_creation_with_bytes_returns_the_offset() -> None:
     intent = create(upload_length="9", content_length="4", **OFFSET)
     assert intent == Create(Description(), 9, has_body=True, body_length=4)
     assert create(upload_length="9", **OFFSET).has_body
@@ -396,7 +396,7 @@ def test_the_creation_may_carry_bytes_and_says_how_many_count() -> None:
     assert reply.headers["Upload-Offset"] == "4"
 
 
-def test_bytes_of_another_media_type_or_past_the_length_are_refused() -> None:
+def test_creation_bytes_of_another_type_or_beyond_the_length_are_refused() -> None:
     with pytest.raises(UnsupportedMediaType):
         create(upload_length="9", content_length="4")
     with pytest.raises(UnsupportedMediaType):
@@ -407,7 +407,7 @@ def test_bytes_of_another_media_type_or_past_the_length_are_refused() -> None:
     assert not create(upload_length="9", content_length="0", content_type="text/plain").has_body
 
 
-def test_coded_bytes_are_not_the_files_bytes() -> None:
+def test_a_content_encoding_is_refused() -> None:
     with pytest.raises(UnsupportedMediaType, match="gzip"):
         patch(OFFSET | {"upload-offset": "0", "content-encoding": "gzip"})
 
@@ -415,7 +415,7 @@ def test_coded_bytes_are_not_the_files_bytes() -> None:
 # 12. Termination
 
 
-def test_termination() -> None:
+def test_delete_aborts_the_upload() -> None:
     assert tus.parse(Head("DELETE", "/uploads/x", VERSION), ID) == Abort(ID)
     assert (tus.aborted().status, tus.aborted().headers) == (204, {"Tus-Resumable": "1.0.0"})
 

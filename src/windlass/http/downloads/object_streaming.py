@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from windlass.executors import in_thread
-from windlass.http.memory_budget import budget
+from windlass.http.memory_budget import Share, budget
 from windlass.http.server import zero_copy
 from windlass.kernel.byte_ranges import ByteRange
 from windlass.kernel.clock import monotonic
@@ -59,7 +59,7 @@ class ObjectReader:
         try:
             file.seek(wanted.start)
             reader.first = reader.next_block(FIRST_BLOCK)
-        except BaseException:
+        except BaseException:  # whatever it is, nobody else closes the object
             reader.close()
             raise
         return reader
@@ -126,7 +126,7 @@ class ObjectResponse(Response):
         try:
             async with budget().share() as share:
                 await share.grow(self._held)
-                await self._send(scope, send, gone)
+                await self._send(scope, send, gone, BlockSize(share))
         finally:
             if gone is not None:
                 gone.cancel()
@@ -134,13 +134,12 @@ class ObjectResponse(Response):
                 # Shielded: a second cancellation may end the wait, not the closing.
                 await asyncio.shield(in_thread(self._reader.close))
 
-    async def _send(self, scope: Scope, send: Send, gone: asyncio.Future[None] | None) -> None:
+    async def _send(self, scope: Scope, send: Send, gone: asyncio.Future[None] | None, blocks: BlockSize) -> None:
         with suppress(OSError):  # some servers report a disconnected client so; reading raises StoreErrors
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             file = self._reader.unread_file() if zero_copy.MESSAGE in scope.get("extensions", {}) else None
             if file is None:
-                with BlockSize() as blocks:
-                    await self._send_blocks(send, gone, blocks)
+                await self._send_blocks(send, gone, blocks)
             else:
                 await self._send_file(send, file)
 
@@ -159,44 +158,31 @@ class ObjectResponse(Response):
             if gone is not None and gone.done():
                 return
             ahead = asyncio.ensure_future(in_thread(self._reader.next_block, blocks.size))
-            began = monotonic()
+            sent_at = monotonic()
             try:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
-            except BaseException:
+            except BaseException:  # also where the request is cancelled: nobody waits for the block any more
                 ahead.cancel()
                 raise
-            blocks.adapt(monotonic() - began)
+            blocks.adapt(monotonic() - sent_at)
             block = await ahead
         await send({"type": "http.response.body", "body": block, "more_body": False})
 
 
 class BlockSize:
-    """The size of the next block of a reply, and its share of the memory budget."""
+    """The size of the next block of a reply, whose bytes beyond SMALLEST_BLOCK belong to its share of the memory
+    budget."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share) -> None:
         self.size = SMALLEST_BLOCK
-        self._granted = 0
-
-    def __enter__(self) -> BlockSize:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        budget().give_back(self._granted)
+        self._share = share
 
     def adapt(self, seconds: float) -> None:
         """Choose the next size after a block took ``seconds`` to send."""
-        wanted = next_size(self.size, seconds)
-        more = self._cost(wanted) - self._granted
-        if more > 0 and not budget().try_take(more):
-            return
-        if more < 0:
-            budget().give_back(-more)
-        self.size, self._granted = wanted, self._granted + more
-
-    @staticmethod
-    def _cost(size: int) -> int:
-        """Three blocks: one being read, one waiting, one held by the connection."""
-        return 3 * (size - SMALLEST_BLOCK)
+        new_size = next_size(self.size, seconds)
+        # Three blocks: one being read, one waiting, one held by the connection.
+        if self._share.try_change(3 * (new_size - self.size)):
+            self.size = new_size
 
 
 async def _disconnect(receive: Receive) -> None:

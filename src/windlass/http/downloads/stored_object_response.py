@@ -61,8 +61,10 @@ async def stored_object_response(request: Request, stored: StoredObject) -> Resp
     proxy_headers = sendfile_headers(request, stored.store, stored.key)
     if proxy_headers:
         # Length and ranges are set by the proxy, which sends the bytes.
-        kept = {name: value for name, value in headers.items() if name not in ("Content-Length", "Accept-Ranges")}
-        return Response(headers={**kept, **proxy_headers})
+        without_length = {
+            name: value for name, value in headers.items() if name not in ("Content-Length", "Accept-Ranges")
+        }
+        return Response(headers={**without_length, **proxy_headers})
     url = await presigned_url(request, stored.store, stored.key, headers)
     if url is not None:
         return Response(status_code=302, headers={"Location": url, "Cache-Control": "private, no-store"})

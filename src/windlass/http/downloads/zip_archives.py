@@ -97,9 +97,9 @@ class ZipReader:
 
 
 _FILES_IN_QUERY = (
-    query("ids", "Ids of files, separated by commas; their order is the archive's."),
-    query("reference", "Instead of ids: all files with this reference."),
-    query("filename", "What the archive is to be called."),
+    query("ids", "Ids of files, separated by commas, in the order of the archive."),
+    query("reference", "All files with this reference, instead of ids."),
+    query("filename", "File name of the archive."),
 )
 _BODY: dict[str, Any] = {
     "type": "object",
@@ -109,7 +109,9 @@ _BODY: dict[str, Any] = {
         "filename": {"type": "string"},
     },
 }
-_ARCHIVE = {200: ("The archive, made while it is sent; its length is known", Content({"application/zip": BINARY}))}
+_ARCHIVE = {
+    200: ("The archive; it is made while it is sent, and its length is known", Content({"application/zip": BINARY}))
+}
 
 endpoints = ByteEndpoints("Files", OWNER)
 
@@ -117,7 +119,7 @@ endpoints = ByteEndpoints("Files", OWNER)
 @endpoints.endpoint(
     "POST /files/zip",
     name="zip_many_files",
-    summary="Several files as one ZIP, where their ids are too long for a URL",
+    summary="Download several files as one ZIP, with the ids in the body",
     body=_BODY,
     replies=_ARCHIVE,
 )
@@ -125,8 +127,8 @@ endpoints = ByteEndpoints("Files", OWNER)
     "GET /files/zip",
     name="zip_files",
     head_name="check_zip_of_files",
-    summary="Several files as one ZIP",
-    description="Each must be a file that may be downloaded; else the answer is what its download would say.",
+    summary="Download several files as one ZIP",
+    description="If one of the files cannot be downloaded, the reply is the one that its download would get.",
     parameters=_FILES_IN_QUERY,
     replies=_ARCHIVE,
 )
@@ -158,7 +160,7 @@ async def _fields(request: Request) -> dict[str, object]:
 
 def _parse(fields: dict[str, object]) -> WantedFiles:
     ids, reference, filename = fields.get("ids") or [], fields.get("reference"), fields.get("filename")
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+    if not isinstance(ids, list) or not all(isinstance(file_id, str) for file_id in ids):
         raise InvalidField("ids must be a list of file ids.", field="ids")
     if reference is not None and not isinstance(reference, str):
         raise InvalidField("reference must be a text.", field="reference")
@@ -167,39 +169,39 @@ def _parse(fields: dict[str, object]) -> WantedFiles:
     if len(ids) > MAX_FILES:
         raise InvalidField(f"{len(ids)} files were asked for; at most {MAX_FILES} go into one ZIP.", field="ids")
     name = clean(filename) if isinstance(filename, str) and filename else DEFAULT_NAME
-    return WantedFiles([_id(one) for one in dict.fromkeys(ids)], reference, name)
+    return WantedFiles([_id(file_id) for file_id in dict.fromkeys(ids)], reference, name)
 
 
 def _id(text: str) -> uuid.UUID:
-    found = parse_id(text)
-    if found is None:
+    file_id = parse_id(text)
+    if file_id is None:
         raise InvalidField(f"ids has {text[:60]!r}, which is not an id of a file (a UUID).", field="ids")
-    return found
+    return file_id
 
 
 def _find(principal: Principal, wanted: WantedFiles) -> list[FileAsset]:
     """The files, each of which may be served. Raises NotFound, and as the download of a file does."""
-    seen = visible_files(principal)
+    visible = visible_files(principal)
     if wanted.reference:
-        found = list(seen.filter(reference=wanted.reference).order_by("created_at", "id")[: MAX_FILES + 1])
-        if not found:
+        assets = list(visible.filter(reference=wanted.reference).order_by("created_at", "id")[: MAX_FILES + 1])
+        if not assets:
             raise NotFound(f"There are no files with the reference {wanted.reference!r}.")
-        if len(found) > MAX_FILES:
+        if len(assets) > MAX_FILES:
             raise InvalidField(f"More than {MAX_FILES} files have this reference.", field="reference")
     else:
-        known = {asset.id: asset for asset in seen.filter(id__in=wanted.ids)}
-        missing = next((one for one in wanted.ids if one not in known), None)
+        known = {asset.id: asset for asset in visible.filter(id__in=wanted.ids)}
+        missing = next((file_id for file_id in wanted.ids if file_id not in known), None)
         if missing is not None:
             raise NotFound(f"There is no file {missing}.")
-        found = [known[one] for one in wanted.ids]
-    for asset in found:
+        assets = [known[file_id] for file_id in wanted.ids]
+    for asset in assets:
         servable_blob(asset)
-    return found
+    return assets
 
 
-def _archive(found: Sequence[FileAsset]) -> ZipStream:
+def _archive(assets: Sequence[FileAsset]) -> ZipStream:
     archive = ZipStream(sized=True)  # type: ignore[no-untyped-call]
-    for asset, name in zip(found, _names(asset.original_filename for asset in found), strict=True):
+    for asset, name in zip(assets, _names(asset.original_filename for asset in assets), strict=True):
         blob = servable_blob(asset)
         archive.add(_blocks(blob), name, size=blob.size)
     return archive
@@ -219,12 +221,12 @@ def _blocks(blob: Blob) -> Iterator[bytes]:
 
 def _names(names: Iterable[str]) -> Iterator[str]:
     """Names that are distinct, also where case is ignored: ``a.txt``, ``a (2).txt``."""
-    taken: set[str] = set()
+    used: set[str] = set()
     for name in names:
         stem, ending = filenames.split_extension(name)
         unique, number = name, 1
-        while filenames.comparable(unique) in taken:
+        while filenames.comparable(unique) in used:
             number += 1
             unique = filenames.add_suffix(stem, f" ({number})", ending)
-        taken.add(filenames.comparable(unique))
+        used.add(filenames.comparable(unique))
         yield unique

@@ -66,15 +66,15 @@ class Subscriber:
     def offer(self, page: Sequence[Event], progress: Sequence[Progress] | None) -> None:
         """Give it the events and the progress of its topic. It holds at most a page of events and the latest
         progress."""
-        mine = [event for event in page if self.topic.matches(event)]
-        if len(self.waiting) + len(mine) > PAGE:
+        of_topic = [event for event in page if self.topic.matches(event)]
+        if len(self.waiting) + len(of_topic) > PAGE:
             self.behind = True
             self.waiting.clear()
         elif not self.behind:
-            self.waiting.extend(mine)
+            self.waiting.extend(of_topic)
         if progress is not None:
             self.progress = [each for each in progress if self.topic.matches(each)]
-        if mine or self.progress:
+        if of_topic or self.progress:
             self.wake.set()
 
     async def next(self) -> list[dict[str, Any]]:
@@ -172,7 +172,7 @@ class Follower:
                 try:
                     await self._distribute(ready)
                     await _wait_for(notified, POLL_SECONDS)
-                except Exception as error:
+                except Exception as error:  # whatever it is, every stream of this process needs this task to go on
                     if is_outage(error):
                         log_outage(error)
                     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from starlette.responses import JSONResponse
 
 from windlass.accounts import api as accounts
 from windlass.executors import in_database
@@ -20,16 +20,9 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     if DENIAL_RESPONSE not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008, "reason": problem.title})
         return
-    body = json.dumps(problem.document(scope["path"])).encode()
-    headers = {
-        "content-type": "application/problem+json",
-        "content-length": str(len(body)),
-        "x-content-type-options": "nosniff",
-        **problem.headers,
-    }
-    fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": f"{DENIAL_RESPONSE}.start", "status": problem.status, "headers": fields})
-    await send({"type": f"{DENIAL_RESPONSE}.body", "body": body, "more_body": False})
+    headers = {"X-Content-Type-Options": "nosniff"} | problem.headers
+    document = problem.document(scope["path"])
+    await JSONResponse(document, problem.status, headers, "application/problem+json")(scope, receive, send)
 
 
 async def _problem(scope: Scope) -> Problem:

@@ -4,6 +4,7 @@ refuse with problem documents."""
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -37,11 +38,13 @@ ErrorHandler = Callable[[HttpRequest, Exception], HttpResponse]
 def patterns() -> list[URLPattern | URLResolver]:
     """For ``path("", include(...))`` in any project. Raises LookupError for an operation without ``auth``."""
     ninja_patterns, app_name, namespace = api.urls
-    operations = _operations()
+    operations: defaultdict[str, dict[str, Operation]] = defaultdict(dict)
+    for template, operation in _bound_operations():
+        operations[template] |= dict.fromkeys(operation.methods, operation)
     ninja = [
-        path(str(one.pattern), _view(one.callback, operations.get(str(one.pattern), {})), name=one.name)
-        for one in ninja_patterns
-        if isinstance(one, URLPattern) and (one.callback is not None)
+        path(str(each.pattern), _view(each.callback, operations[str(each.pattern)]), name=each.name)
+        for each in ninja_patterns
+        if isinstance(each, URLPattern) and each.callback is not None
     ]
     return [path("", include((ninja, app_name), namespace=namespace)), re_path(_OWN_PATHS, refuse)]
 
@@ -103,13 +106,13 @@ def _matching(templates: Iterable[str], path: str) -> set[str]:
     does.
     """
     fitting = {template for template in templates if _matches(template, path)}
-    return {one for one in fitting if not any(_is_more_specific(other, one) for other in fitting)}
+    return {each for each in fitting if not any(_is_more_specific(other, each) for other in fitting)}
 
 
 def _matches(template: str, path: str) -> bool:
-    parts, given = template.split("/"), path.split("/")
-    return len(parts) == len(given) and all(
-        bool(text) if part.startswith("{") else part == text for part, text in zip(parts, given, strict=True)
+    parts, segments = template.split("/"), path.split("/")
+    return len(parts) == len(segments) and all(
+        bool(text) if part.startswith("{") else part == text for part, text in zip(parts, segments, strict=True)
     )
 
 
@@ -143,27 +146,18 @@ def _refusal(request: HttpRequest) -> Problem:
 @lru_cache(maxsize=1)
 def _methods() -> dict[str, set[str]]:
     """Path template -> methods on both planes. The record plane answers HEAD wherever it answers GET."""
-    methods: dict[str, set[str]] = {}
+    methods: defaultdict[str, set[str]] = defaultdict(set)
     for declared in BYTE_ENDPOINTS:
-        methods.setdefault(declared.path, set()).update(declared.methods)
+        methods[declared.path] |= declared.methods
     for pattern, operation in _bound_operations():
-        head = {"HEAD"} if "GET" in operation.methods else set()
         template = "/" + pattern.replace("<", "{").replace(">", "}")
-        methods.setdefault(template, set()).update(operation.methods, head)
+        methods[template] |= {*operation.methods, *(["HEAD"] if "GET" in operation.methods else [])}
     return methods | {str(page): {"GET", "HEAD"} for page in (api.docs_url, api.openapi_url)}
-
-
-def _operations() -> dict[str, dict[str, Operation]]:
-    """URL pattern -> method -> operation."""
-    operations: dict[str, dict[str, Operation]] = {}
-    for pattern, operation in _bound_operations():
-        operations.setdefault(pattern, {}).update(dict.fromkeys(operation.methods, operation))
-    return operations
 
 
 def _bound_operations() -> Iterator[tuple[str, Operation]]:
     for bound in api._get_bound_routers():
-        operations = [one for view in bound.path_operations.values() for one in view.operations]
+        operations = [operation for view in bound.path_operations.values() for operation in view.operations]
         for pattern, operation in zip(bound.urls_paths(bound.prefix), operations, strict=True):
             yield str(pattern.pattern), operation
 

@@ -122,9 +122,9 @@ def _max_connections() -> int:
 def raise_file_limit() -> None:
     """Raise the limit of open files to the hard limit, at most 65,536 (macOS reports more than it allows)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    new_limit = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft != resource.RLIM_INFINITY and soft < new_limit:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (new_limit, hard))
         except (OSError, ValueError):  # pragma: no cover  a system that allows less than it reports
             return

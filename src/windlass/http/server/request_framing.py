@@ -134,14 +134,14 @@ class RequestFraming:
         self._data, self._at = b"", 0
         while at < len(data):
             part = self._part
-            found, at = part.feed(data, at)
-            if isinstance(found, RequestHead):
-                yield found
-                if found.length == 0:
+            event, at = part.feed(data, at)
+            if isinstance(event, RequestHead):
+                yield event
+                if event.length == 0:
                     break
-                self._part = _Chunked(self._limits) if found.length is None else _Counted(found.length)
-            elif found:
-                yield found
+                self._part = _Chunked(self._limits) if event.length is None else _Counted(event.length)
+            elif event:
+                yield event
             if self._part.ended:
                 break
         else:
@@ -157,10 +157,6 @@ class _Lines:
     def __init__(self) -> None:
         self._partial = bytearray()
         self.size = 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.size
 
     @property
     def partial(self) -> int:
@@ -194,7 +190,7 @@ class _Head:
 
     @property
     def is_empty(self) -> bool:
-        return self._lines.is_empty
+        return not self._lines.size
 
     def feed(self, data: bytes, at: int) -> tuple[RequestHead | None, int]:
         whole = self._read_whole(data, at) if self.is_empty else None
@@ -247,9 +243,9 @@ class _Counted:
         return not self._left
 
     def feed(self, data: bytes, at: int) -> tuple[bytes, int]:
-        taken = min(self._left, len(data) - at)
-        self._left -= taken
-        return (data if taken == len(data) else data[at : at + taken]), at + taken
+        size = min(self._left, len(data) - at)
+        self._left -= size
+        return (data if size == len(data) else data[at : at + size]), at + size
 
 
 class _Chunked:
@@ -290,10 +286,10 @@ class _Chunked:
                 raise BadRequest("A chunk is longer than its size says.")
             self._after_data = False
             return at
-        found = _CHUNK.fullmatch(line)
-        if found is None:
+        match = _CHUNK.fullmatch(line)
+        if match is None:
             raise BadRequest("The size of a chunk is not a hexadecimal number.")
-        self._left = int(found[1], 16)
+        self._left = int(match[1], 16)
         if not self._left:
             self._trailers = _Lines()
         return at

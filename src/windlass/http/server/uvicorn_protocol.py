@@ -188,7 +188,8 @@ class ReceivingProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        self._release_forwarded()
+        if self._addresses and self.client is not None and is_trusted_proxy(self.client[0]):
+            self._release_addresses()
         self._has_answered = True
         if self.transport.is_closing() or self._is_closed:
             return
@@ -289,18 +290,14 @@ class ReceivingProtocol(HttpToolsProtocol):
         """Count the request of a client behind a trusted proxy, whose connections are the proxy's. Raises
         TooManyConnections."""
         scope = cast(Scope, self.scope)
-        seen = forwarded(scope)
-        client = seen.get("client")
-        if seen is scope or client is None or self.client is None or client[0] == self.client[0]:
+        client_scope = forwarded(scope)
+        client = client_scope.get("client")
+        if client_scope is scope or client is None or self.client is None or client[0] == self.client[0]:
             return
         if self._acquire(client[0]):
             return
         process_counters.connections_ended["too-many"] += 1
         raise TooManyConnections(f"{client[0]} has as many running requests as one address may have.")
-
-    def _release_forwarded(self) -> None:
-        if self._addresses and self.client is not None and is_trusted_proxy(self.client[0]):
-            self._release_addresses()
 
     def _release_addresses(self) -> None:
         while self._addresses:

@@ -144,13 +144,6 @@ def response_of(reply: Reply | Response) -> Response:
     return JSONResponse(reply.body, status_code=reply.status, headers=dict(reply.headers))
 
 
-def created_file_response(record: Mapping[str, Any]) -> Response:
-    """201 and the record. The ETag is that of the bytes once their checksum is known: Uppy 5 waits for an ETag after a
-    form that it was told to send (http-api section 5)."""
-    headers = {"Location": urls.location(f"/files/{record['id']}/"), "ETag": f'"{record["checksum"] or record["id"]}"'}
-    return JSONResponse(dict(record), status_code=201, headers=headers)
-
-
 def client_gone_response() -> Response:
     """For a client that has disconnected: nobody reads this."""
     return Response(status_code=499)

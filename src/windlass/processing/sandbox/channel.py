@@ -113,10 +113,6 @@ def _parse(body: bytes) -> Message:
     return message
 
 
-def _ignore_progress(_: int) -> None:
-    pass
-
-
 @dataclass(slots=True)
 class ChildChannel:
     """The worker's sockets to one child: ``answer`` to the child itself, ``status`` to its parent about it.
@@ -129,7 +125,7 @@ class ChildChannel:
     answer: socket.socket
     status: socket.socket
     locked_down: bool = False
-    _on_progress: Callable[[int], None] = _ignore_progress
+    _on_progress: Callable[[int], None] = lambda _: None
     _answered: Message | None = None
     _answers: Unpacker = field(default_factory=Unpacker)
     _endings: Unpacker = field(default_factory=Unpacker)

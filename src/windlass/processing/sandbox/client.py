@@ -185,10 +185,6 @@ class Order:
         return {"step": self.step, "facts": dict(self.facts), "profile": dict(self.profile), "makes": self.makes}
 
 
-def _do_nothing() -> None:
-    pass
-
-
 class Session:
     """A child that crashed, was killed or sent an invalid answer is replaced for the next step. Not thread-safe."""
 
@@ -213,7 +209,7 @@ class Session:
         order: Order,
         on_progress: Callable[[int], None],
         cancelled: threading.Event,
-        meanwhile: Callable[[], None] = _do_nothing,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Message:
         """Run a step; return the child's result unchecked.
 

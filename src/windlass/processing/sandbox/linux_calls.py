@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping
 from functools import cache, lru_cache
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
+# Options of prctl(2).
+PR_SET_PDEATHSIG = 1  # the signal that this process gets when its parent dies
+PR_SET_DUMPABLE = 4  # 0: no other process of this user may trace this one, and it leaves no core dump
+PR_SET_CHILD_SUBREAPER = 36  # 1: processes that a child leaves behind become this process's children
+PR_SET_NO_NEW_PRIVS = 38  # 1: programs gain no rights from their file, a precondition of Landlock and seccomp
+
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 #: Values of ``platform.machine()``, in the order of the columns of ``_TABLE``.
@@ -34,23 +36,9 @@ def call(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | ctypes.Str
     return _checked(result)
 
 
-def die_with_parent(signal: int) -> None:
-    _control(_PR_SET_PDEATHSIG, signal)
-
-
-def forgo_new_privileges() -> None:
-    """Programs started from here gain no rights from their file, a precondition of Landlock and seccomp."""
-    _control(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-def refuse_tracing() -> None:
-    """No other process of this user may trace this one, and it leaves no core dump."""
-    _control(_PR_SET_DUMPABLE, 0)
-
-
-def adopt_orphans() -> None:
-    """Processes that a child leaves behind become the caller's children."""
-    _control(_PR_SET_CHILD_SUBREAPER, 1)
+def prctl(option: int, value: int) -> None:
+    """Raises OSError."""
+    _checked(libc().prctl(option, value, 0, 0, 0))
 
 
 def drop_capabilities() -> None:
@@ -66,10 +54,6 @@ def numbers(machine: str) -> Mapping[str, int]:
     column = MACHINES.index(machine) + 1
     rows = (entry.split(":") for entry in _TABLE.split())
     return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
-
-
-def _control(option: int, value: int) -> None:
-    _checked(libc().prctl(option, value, 0, 0, 0))
 
 
 def _checked(result: int) -> int:

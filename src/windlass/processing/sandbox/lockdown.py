@@ -60,11 +60,11 @@ def lock_down(limits: Limits, parent: int, tasks: int) -> None:
     """
     os.setsid()
     if sys.platform == "linux":
-        linux_calls.die_with_parent(signal.SIGKILL)
+        linux_calls.prctl(linux_calls.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             raise ProcessLookupError("the parent died before this process could be bound to it")
-        linux_calls.forgo_new_privileges()
-        linux_calls.refuse_tracing()
+        linux_calls.prctl(linux_calls.PR_SET_NO_NEW_PRIVS, 1)
+        linux_calls.prctl(linux_calls.PR_SET_DUMPABLE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, limits.output)

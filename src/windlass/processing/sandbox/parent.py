@@ -1,7 +1,7 @@
 """The parent: fork a child per request, kill it when the worker closes its channel, report how it ended.
 
-It holds no secrets, parses nothing but Windlass's own samples, and starts no thread, nor lets a library start one: a
-fork would copy the threads' locks without the threads. It ends when the worker's end of its socket is closed.
+It holds no secrets, parses nothing but the files of ``warm_up_samples``, and starts no thread, nor lets a library start
+one: a fork would copy the threads' locks without the threads. It ends when the worker's end of its socket is closed.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def main() -> NoReturn:
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     if sys.platform == "linux":
-        linux_calls.adopt_orphans()
+        linux_calls.prctl(linux_calls.PR_SET_CHILD_SUBREAPER, 1)
     lockdown.prepare()
     warm_up(sys.argv[2:])
     Parent(control).serve()

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from windlass import conf
+from windlass.conf import MB
 from windlass.kernel.clock import monotonic
 from windlass.processing.scanners.contract import (
     Clean,
@@ -25,8 +26,6 @@ from windlass.processing.scanners.contract import (
     ScanResult,
     UnpackingLimits,
 )
-
-MB = 1024 * 1024
 
 #: Seconds for a connection, and for an answer without a scan.
 CONNECT_SECONDS = 5.0
@@ -242,7 +241,7 @@ def configured() -> Clamd:
     return Clamd(
         settings.clamav_url,
         seconds=settings.clamav_timeout_seconds,
-        largest=settings.clamav_max_size_mb * conf.MB,
+        largest=settings.clamav_max_size_mb * MB,
     )
 
 

@@ -18,8 +18,6 @@ from windlass.processing.formats.read_limits import MB, Deadline
 CEILING = 4096 * MB
 #: Share of the step's CPU time for unpacking, and seconds where the step has no limit.
 _SHARE, _SECONDS = 0.8, 100.0
-#: Unpacked bytes between two reports of progress.
-_REPORT = 64 * MB
 
 
 class ArchiveFacts:
@@ -78,15 +76,7 @@ def _meter(context: StepContext) -> UnpackMeter:
     size = context.facts["size"]
     most = _most_unpacked(context.profile, size)
     meter = UnpackMeter(most or CEILING, most is not None, Deadline(_seconds()))
-    reported = 0
-
-    def report() -> None:
-        nonlocal reported
-        if meter.produced - reported >= _REPORT:
-            reported = meter.produced
-            context.report(100 * min(context.file.tell(), size) // max(size, 1))
-
-    meter.report = report
+    meter.report = lambda: context.report(100 * min(context.file.tell(), size) // max(size, 1))
     return meter
 
 

@@ -33,19 +33,25 @@ _LIMITS = {
 }
 
 
-class ContentRules:
-    """Compares facts with limits and reads no bytes. The first broken rule decides; the file is not served before."""
-
-    about = About(
-        name="content_rules",
+def _about(name: str, title: str, wanted_by: str, *, order: int = 50, archives_only: bool = False) -> About:
+    return About(
+        name=name,
         stage="describe",
-        title="Checking the rules for the content",
-        order=50,
+        title=title,
+        order=order,
         isolated=False,
-        wanted_by="content_rules",
+        mime_types=ARCHIVES if archives_only else ("*/*",),
+        also=archives_only,
+        wanted_by=wanted_by,
         gives=GIVES,
         gate=True,
     )
+
+
+class ContentRules:
+    """Compares facts with limits and reads no bytes. The first broken rule decides; the file is not served before."""
+
+    about = _about("content_rules", "Checking the rules for the content", "content_rules")
 
     def run(self, context: StepContext) -> StepResult:
         findings = _content_findings(context.facts, context.profile)
@@ -56,16 +62,7 @@ class MediaRules:
     """Compares facts with the limits of the file's media type and reads no bytes. The first broken rule decides; the
     file is not served before."""
 
-    about = About(
-        name="media_rules",
-        stage="describe",
-        title="Checking the media rules",
-        order=50,
-        isolated=False,
-        wanted_by="media_types",
-        gives=GIVES,
-        gate=True,
-    )
+    about = _about("media_rules", "Checking the media rules", "media_types")
 
     def run(self, context: StepContext) -> StepResult:
         mime_type = context.facts["mime_type"]
@@ -86,18 +83,7 @@ class ArchiveRules:
     completely is refused.
     """
 
-    about = About(
-        name="archive_rules",
-        stage="describe",
-        title="Checking the rules for archives",
-        order=51,
-        isolated=False,
-        mime_types=ARCHIVES,
-        also=True,
-        wanted_by="archive_rules",
-        gives=GIVES,
-        gate=True,
-    )
+    about = _about("archive_rules", "Checking the rules for archives", "archive_rules", order=51, archives_only=True)
 
     def run(self, context: StepContext) -> StepResult:
         findings = _archive_findings(context.facts, context.profile)

@@ -65,15 +65,11 @@ class OfficeFacts:
         if compound_file.is_compound(head):
             facts: Mapping[str, Any] = legacy_office_facts.facts(context.file)
         elif head.startswith(b"PK"):
-            facts = _package_facts(context)
+            package = ZipPackage(context.file)
+            facts = next((facts_of(package) for is_of_family, facts_of in _FAMILIES if is_of_family(package)), {})
         else:
             raise PermanentError("The document is neither a zip file nor a compound file.")
         return StepResult(facts, detail=_detail(facts))
-
-
-def _package_facts(context: StepContext) -> dict[str, Any]:
-    package = ZipPackage(context.file)
-    return next((facts(package) for is_of_family, facts in _FAMILIES if is_of_family(package)), {})
 
 
 def _detail(facts: Mapping[str, Any]) -> str:

@@ -143,14 +143,11 @@ def _create_tracks(
 
 def _convert(context: StepContext, container: Any, target: Any, tracks: dict[Any, _Track], frames: Frames) -> None:
     seconds = max((header_duration(container, stream) or 0 for stream in tracks), default=0)
-    reported = -1
     for stream, frame in frames:
         for packet in tracks[stream].encode(frame):
             target.mux(packet)
-        percent = min(99, int(100 * tracks[stream].reached / seconds)) if seconds else 0
-        if percent > reported:
-            reported = percent
-            context.report(percent)
+        if seconds:
+            context.report(min(99, int(100 * tracks[stream].reached / seconds)))
     for track in tracks.values():
         for packet in track.flush():
             target.mux(packet)

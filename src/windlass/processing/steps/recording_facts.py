@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
+from itertools import islice
 from typing import Any, BinaryIO
 
 from windlass.processing.contract import About, Facts, PermanentError, StepContext, StepResult, damaged
@@ -77,7 +79,7 @@ class AvFacts:
             "streams": f"each stream, {MAX_STREAMS} at most: type, codec, language, and width, height or channels, "
             "sample_rate",
             "chapters": "chapters, where there are any",
-            "has_cover": "whether it has a picture on its sleeve",
+            "has_cover": "whether it has cover art",
             "tags": "tags by name: title, artist, album, date, comment …",
             "created_at": "when it says it was made (ISO 8601)",
             "location": "where it was made: latitude, longitude (degrees), altitude (metres); "
@@ -120,8 +122,9 @@ class AudioTags:
     def run(self, context: StepContext) -> StepResult:
         import mutagen
 
+        formats = [getattr(import_module(module), name) for module, name in TAG_FORMATS.items()]
         with damaged(mutagen.MutagenError, what="tags"):
-            tagged_file = mutagen.File(_BoundedFile(context.file), options=_formats(), easy=True)
+            tagged_file = mutagen.File(_BoundedFile(context.file), options=formats, easy=True)
         tags = {} if tagged_file is None or tagged_file.tags is None else _known_tags(tagged_file.tags)
         tags = {**(context.facts.get("tags") or {}), **tags}
         return StepResult({"tags": tags} if tags else {}, detail=f"{len(tags)} tags")
@@ -132,7 +135,7 @@ def _facts(context: StepContext, container: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {"container": DEMUXERS[context.facts["mime_type"]]}
     facts |= _stream_facts(container) | _metadata_facts(context, container)
     if audio is not None:
-        facts |= _audio_facts(audio)
+        facts |= {"codec": _codec(audio), "audio_codec": _codec(audio)} | _codec_values(audio, *_AUDIO_FORMAT)
     if video is not None:
         facts |= _video_facts(container, video)
     return facts
@@ -182,11 +185,6 @@ def _metadata_facts(context: StepContext, container: Any) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value or (name == "location" and name in context.facts)}
 
 
-def _audio_facts(stream: Any) -> dict[str, Any]:
-    codec = _codec(stream)
-    return {"codec": codec, "audio_codec": codec} | _codec_values(stream, *_AUDIO_FORMAT)
-
-
 def _video_facts(container: Any, stream: Any) -> dict[str, Any]:
     codec, context = _codec(stream), stream.codec_context
     facts: dict[str, Any] = {"codec": codec, "video_codec": codec}
@@ -224,13 +222,9 @@ def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
     import av
 
     stream.codec_context.thread_count = 1
-    try:
-        for number, packet in enumerate(container.demux(stream)):
+    with suppress(av.FFmpegError, ValueError):
+        for packet in islice(container.demux(stream), MAX_PACKETS_TO_FIRST_FRAME + 1):
             yield from packet.decode()
-            if number >= MAX_PACKETS_TO_FIRST_FRAME:
-                return
-    except (av.FFmpegError, ValueError):
-        return
 
 
 def _timing(context: StepContext, facts: Facts, claimed: float | None, video_index: int | None) -> dict[str, Any]:
@@ -265,10 +259,6 @@ class _BoundedFile:
     def read(self, size: int = -1) -> bytes:
         remaining = max(0, self._end - self._file.tell())
         return self._file.read(remaining if size < 0 else min(size, remaining))
-
-
-def _formats() -> list[Any]:
-    return [getattr(import_module(module), name) for module, name in TAG_FORMATS.items()]
 
 
 def _known_tags(tags: Any) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from windlass.kernel.media_types import is_xml
@@ -20,7 +20,7 @@ from windlass.processing.formats.documents import (
 from windlass.processing.formats.documents.zip_package import ZipPackage
 from windlass.processing.formats.read_limits import MB, blocks
 from windlass.processing.formats.text import encodings, html_text, plain_text
-from windlass.processing.formats.text.text_sink import MAKES, MOST_BYTES, TextRendition
+from windlass.processing.formats.text.text_rendition import MAKES, MOST_BYTES, TextRendition
 from windlass.processing.toolkit.warm_up import warm_up
 
 #: Bytes that are read of formats that are read in one piece.
@@ -68,7 +68,7 @@ class Text:
             *_ZIPPED,
         ),
         gives={
-            "text_characters": "characters of the text that was got out of the file",
+            "text_characters": "characters of the text that was extracted from the file",
             "text_cut": "why that is not all of it",
             "pages_without_text": "pages of a PDF on which there is none: scans, if they are not empty",
         },
@@ -145,8 +145,7 @@ def _texts(context: StepContext, sink: TextRendition, kind: str) -> Iterator[str
     hint = context.facts.get("encoding")
     if kind in _HTML or is_xml(kind):
         data = _read_whole(context, sink, _MARKUP)
-        codec = encodings.encoding_of(data, html_text.declared_charset(data), hint)
-        return html_text.visible_text(encodings.decoder(codec).decode(data, True), structured=kind in _HTML)
+        return html_text.visible_text(html_text.decode_page(data, hint), structured=kind in _HTML)
     codec = encodings.detect(blocks(context.file, 2 * MOST_BYTES, MB)).codec(hint=hint)
     context.file.seek(0)
     if plain_text.is_binary(context.file.read(MB), kind, codec):
@@ -174,23 +173,18 @@ def _mail_text(context: StepContext) -> Iterator[str]:
 
 def _chosen_parts(context: StepContext) -> set[int]:
     """Return the numbers of the parts to read: of each set of alternatives those of the best one."""
-    paths: dict[int, Sequence[tuple[email_message.Container, int]]] = {}
-    worths: dict[tuple[int, int], tuple[int, int]] = {}
+    alternatives: dict[int, list[tuple[int, int]]] = {}
+    best: dict[int, tuple[int, int]] = {}
     for number, part in email_message.displayed_parts(email_message.MailReader(context.file).parts()):
         has_text = any(map(str.strip, _part_text(part)))
         rank = _RANKS.get(part.mime_type, 1) if has_text else 0
-        paths[number] = part.path
-        for container, position in part.path:
-            if container.kind == "alternative":
-                alternative = (container.number, position)
-                worths[alternative] = max(worths.get(alternative, (0, 0)), (rank, -position))
-    best: dict[int, tuple[tuple[int, int], int]] = {}
-    for (container_number, position), worth in worths.items():
-        best[container_number] = max(best.get(container_number, ((-1, 0), 0)), (worth, position))
+        alternatives[number] = [(each.number, position) for each, position in part.path if each.kind == "alternative"]
+        for container, position in alternatives[number]:
+            best[container] = max(best.get(container, (-1, 0)), (rank, -position))
     return {
         number
-        for number, path in paths.items()
-        if all(best[container.number][1] == position for container, position in path if container.kind == "alternative")
+        for number, positions in alternatives.items()
+        if all(best[container][1] == -position for container, position in positions)
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
@@ -120,8 +121,7 @@ class _TextReader:
     def counts(self) -> dict[str, Any]:
         """Return the counts; reads the text if nobody has."""
         if not self.count:
-            for _ in self.texts():
-                pass
+            deque(self.texts(), maxlen=0)
         self._counting.add("", final=True)
         return self._counting.facts()
 
@@ -145,19 +145,13 @@ def _kind(context: StepContext) -> str:
 
 
 def _kind_facts(kind: str, reader: _TextReader) -> dict[str, Any]:
-    if kind in _TABLES:
-        return _table(reader)
     if kind in _JSON or kind.endswith("+json"):
         return _json(reader, many=kind == "application/x-ndjson")
-    return {}
-
-
-def _table(reader: _TextReader) -> dict[str, Any]:
-    table = csv_tables.Table()
-    texts = reader.texts()
+    if kind not in _TABLES:
+        return {}
+    table, texts = csv_tables.Table(), reader.texts()
     table.read(plain_text.unified(texts))
-    for _ in texts:  # count the rest after an unreadable row
-        pass
+    deque(texts, maxlen=0)  # count the rest after an unreadable row
     return table.facts()
 
 

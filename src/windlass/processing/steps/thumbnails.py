@@ -164,7 +164,8 @@ class DocumentThumbnail(_ThumbnailStep):
         if compound_file.is_compound(context.file.read(8)):  # how encrypted Office documents are stored
             return StepResult(detail="A password is needed to read it.", skipped=True)
         packed = ZipPackage(context.file)
-        preview = _book_cover(packed) if context.facts["mime_type"] == EPUB else _stored_preview(packed)
+        parts = (_part(packed, name) for name in PREVIEW_NAMES)
+        preview = _book_cover(packed) if context.facts["mime_type"] == EPUB else next(filter(None, parts), b"")
         has_drawing = not packed.names.isdisjoint(DRAWING_NAMES)
         if not preview:
             detail = "its preview is a Windows drawing, which is not read" if has_drawing else "no preview in it"
@@ -215,10 +216,6 @@ def _render(page: Any, side: int) -> tuple[bytes, int, int]:
     bitmap = page.render(scale=side / max(width, height, 1), rev_byteorder=True, prefer_bgrx=False)
     pixels = packed_rows(bytes(bitmap.buffer), bitmap.width * 3, bitmap.stride, bitmap.height)
     return pixels, bitmap.width, bitmap.height
-
-
-def _stored_preview(packed: ZipPackage) -> bytes:
-    return next((data for data in (_part(packed, name) for name in PREVIEW_NAMES) if data), b"")
 
 
 def _book_cover(packed: ZipPackage) -> bytes:

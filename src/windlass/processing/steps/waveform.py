@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from windlass.processing.contract import About, MadeRendition, Makes, StepContext, StepResult
+from windlass.processing.contract import About, Makes, StepContext, StepResult
 from windlass.processing.toolkit import recordings
 from windlass.processing.toolkit.thumbnail_encoding import MAKES, largest_width, load_operations, write_renditions
-from windlass.processing.toolkit.waveforms import Peaks, compute_peaks, draw_waveform
+from windlass.processing.toolkit.waveforms import compute_peaks, draw_waveform
 
 
 class Waveform:
@@ -40,13 +40,9 @@ class Waveform:
             has_cover = recordings.cover_image(container) is not None
         with recordings.open_recording(context) as container:
             waveform = compute_peaks(container, context.report)
-        renditions = [_json_rendition(context, waveform)]
+        data = json.dumps(waveform.document(), separators=(",", ":")).encode()
+        renditions = [context.add_rendition("waveform", "application/json", data)]
         if context.profile["thumbnails"] and not has_cover:
             renditions += write_renditions(context, draw_waveform(waveform, largest_width(context)))
         remark = f"; {waveform.cut_short}" if waveform.cut_short else ""
         return StepResult(renditions=tuple(renditions), detail=f"{len(waveform.pairs)} points{remark}")
-
-
-def _json_rendition(context: StepContext, waveform: Peaks) -> MadeRendition:
-    data = json.dumps(waveform.document(), separators=(",", ":")).encode()
-    return context.add_rendition("waveform", "application/json", data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from windlass.kernel.media_types import canonical
@@ -64,7 +65,5 @@ def _icon_frames(data: bytes) -> Iterator[Any]:
 
     with av.open(io.BytesIO(data), "r", format="ico", options={"max_pixels": str(MAX_PIXELS)}) as container:
         for packet in container.demux():
-            try:
+            with suppress(av.FFmpegError):
                 yield from packet.decode()
-            except av.FFmpegError:
-                continue

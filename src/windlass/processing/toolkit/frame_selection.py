@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from windlass.processing.contract import StepContext, Unreadable
@@ -73,27 +75,21 @@ def _candidates(container: Any, stream: Any) -> Iterator[Any]:
     for position in POSITIONS if seconds else (0.0,):
         try:
             _seek(container, stream, position * (seconds or 0))
-            yield from _decode(container, stream, KEYFRAMES_PER_POSITION if seconds else KEYFRAMES_AT_START)
+            yield from islice(_decode(container, stream), KEYFRAMES_PER_POSITION if seconds else KEYFRAMES_AT_START)
         except av.FFmpegError:
             continue  # seeking is impossible, or the recording is damaged there
     stream.codec_context.skip_frame = "DEFAULT"
-    try:
+    with suppress(av.FFmpegError):
         _seek(container, stream, 0)
-    except av.FFmpegError:
-        return
-    yield from _first_frames(container, stream)
+        yield from _first_frames(container, stream)
 
 
 def _first_frames(container: Any, stream: Any) -> Iterator[Any]:
     """Every ``FRAME_STEP``-th frame from the container's position on."""
     import av
 
-    try:
-        for number, frame in enumerate(_decode(container, stream, MAX_FIRST_FRAMES)):
-            if number % FRAME_STEP == 0:
-                yield frame
-    except av.FFmpegError:
-        return
+    with suppress(av.FFmpegError):
+        yield from islice(_decode(container, stream), 0, MAX_FIRST_FRAMES, FRAME_STEP)
 
 
 def _seek(container: Any, stream: Any, seconds: float) -> None:
@@ -101,8 +97,8 @@ def _seek(container: Any, stream: Any, seconds: float) -> None:
     container.seek(int((start + seconds) / stream.time_base), stream=stream)
 
 
-def _decode(container: Any, stream: Any, max_frames: int) -> Iterator[Any]:
-    """Decode at most ``max_frames`` frames, and skip damaged packets."""
+def _decode(container: Any, stream: Any) -> Iterator[Any]:
+    """Decode the frames from the container's position on, and skip damaged packets."""
     import av
 
     failures = 0
@@ -114,11 +110,7 @@ def _decode(container: Any, stream: Any, max_frames: int) -> Iterator[Any]:
             if failures > MAX_DAMAGED_PACKETS:
                 return
             continue
-        for frame in frames:
-            yield frame
-            max_frames -= 1
-            if max_frames <= 0:
-                return
+        yield from frames
 
 
 def _score(frame: Any, formats: FrameFormats) -> float:

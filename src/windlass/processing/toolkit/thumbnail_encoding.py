@@ -127,15 +127,11 @@ def _shrink(source: Callable[[], Any], width: int, header: Any, page: int = 0) -
     import pyvips
 
     option = f"[page={page}]" if page else ""
-    small = pyvips.Image.thumbnail_source(
-        source(), width, option_string=option, size="down", **(_COLOUR_MANAGEMENT if _has_profile(header) else {})
-    )
+    # A picture without a profile is sRGB, unless it is CMYK.
+    has_profile = header.get_typeof("icc-profile-data") or header.interpretation == "cmyk"
+    colours = _COLOUR_MANAGEMENT if has_profile else {}
+    small = pyvips.Image.thumbnail_source(source(), width, option_string=option, size="down", **colours)
     return small.colourspace("srgb").copy_memory()
-
-
-def _has_profile(header: Any) -> bool:
-    """Whether colour management is needed. A picture without a profile is sRGB, unless it is CMYK."""
-    return bool(header.get_typeof("icc-profile-data")) or header.interpretation == "cmyk"
 
 
 def _select_page(source: Callable[[], Any], header: Any) -> int:
@@ -165,10 +161,9 @@ def write_result(context: StepContext, image: Any, *, what: str = "") -> StepRes
 
 def write_renditions(context: StepContext, image: Any) -> tuple[MadeRendition, ...]:
     """Write each width. The first is named ``thumbnail``, each further one ``thumbnail-{width}``."""
-    widths: Sequence[int] = context.profile["thumbnail_widths"]
     return tuple(
         _write(context, NAME if index == 0 else f"{NAME}-{width}", shrink_to_fit(image, width))
-        for index, width in enumerate(widths)
+        for index, width in enumerate(context.profile["thumbnail_widths"])
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from windlass.processing.contract import Step, StepContext
 
-_SAMPLES = Path(__file__).parent.parent / "samples"
+_SAMPLES = Path(__file__).parent.parent / "warm_up_samples"
 
 #: Type -> a small file of that type.
 SAMPLES: Mapping[str, Path] = {

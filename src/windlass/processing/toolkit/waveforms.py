@@ -74,27 +74,20 @@ def compute_peaks(container: Any, report: Callable[[int], None]) -> Peaks:
     require_decoder(stream).thread_count = 1
     seconds = header_duration(container, stream) or 0.0
     frames, filters, rate = Frames(container, stream), None, 0
-    segments, block, reported, deadline = _Segments(1), 1, -1, time.monotonic() + TIME_LIMIT_SECONDS
+    segments, block, deadline = _Segments(1), 1, time.monotonic() + TIME_LIMIT_SECONDS
     for _, frame in frames:
         if filters is None:
             rate = frame.sample_rate
             block, segments.blocks = _sizes(seconds * rate)
             filters = AudioFilter(_level_filters(rate, block))
         _add_levels(segments, filters.push(frame))
-        reported = _report_progress(report, reported, frame.time, seconds)
+        if seconds and frame.time is not None:
+            report(min(99, int(100 * frame.time / seconds)))
         if time.monotonic() > deadline:
             frames.cut_short = "it is too long to be decoded to its end"
             break
     _add_levels(segments, filters.flush() if filters else [])
     return Peaks(rate, block * segments.blocks, segments.pairs, frames.cut_short)
-
-
-def _report_progress(report: Callable[[int], None], reported: int, at: float | None, seconds: float) -> int:
-    """Report each per cent once; return the last one reported."""
-    percent = min(99, int(100 * at / seconds)) if seconds and at is not None else 0
-    if percent > reported:
-        report(percent)
-    return max(percent, reported)
 
 
 def _sizes(samples: float) -> tuple[int, int]:

@@ -1,0 +1,178 @@
+"""The client's loop against a server that a test plays, and what both exchange."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from windlass.client.effects import Call, ConnectionFailure, Effect, Flow, Outcome, Request, Response, Sleep
+from windlass.client.resume_state import ResumeState
+from windlass.client.retries import RetryBudget
+from windlass.client.server import Server
+from windlass.client.upload import Upload, UploadSettings
+from windlass.client.upload_source import ObjectSource
+
+T = TypeVar("T")
+
+
+BYTES = bytes(range(256)) * 4
+
+
+SIZE = len(BYTES)
+
+
+FILE = "0b9b2f0e-3c5e-4c1b-9d0a-2f6f6a3c1d11"
+
+
+UPLOAD = "http://windlass.test/uploads/7"
+
+
+CONNECTION_BROKE = ConnectionFailure("the connection broke", 0.1)
+
+
+def problem(status: int, slug: str, detail: str = "It is so.", **headers: str) -> Response:
+    document = {"type": f"/problems/{slug}", "title": "A title", "status": status, "detail": detail}
+    return Response(status, {"content-type": "application/problem+json", **headers}, json.dumps(document).encode())
+
+
+def appended(offset: int, **headers: str) -> Response:
+    return Response(204, {"upload-offset": str(offset), **headers})
+
+
+def offset_is(offset: int, **headers: str) -> Response:
+    return Response(200, {"upload-offset": str(offset), **headers})
+
+
+CREATED = Response(201, {"location": "/uploads/7"})
+
+
+COMPLETE = {"windlass-file": f"/files/{FILE}/"}
+
+
+class Exchange(Generic[T]):
+    """Plays the client loop and the server: performs calls and pauses at once, and exposes each request."""
+
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self.pauses: list[float] = []
+        self.result: T | None = None
+        self.ended = False
+        self.request = self._next(lambda: next(flow))
+
+    def answer(self, outcome: Outcome) -> Request | None:
+        """Answer the current request; return the next one."""
+        self.request = self._next(lambda: self._flow.send(outcome))
+        return self.request
+
+    def _next(self, step: Callable[[], Effect]) -> Any:
+        try:
+            effect = step()
+            while not isinstance(effect, Request):
+                if isinstance(effect, Sleep):
+                    self.pauses.append(effect.seconds)
+                effect = self._flow.send(effect.function() if isinstance(effect, Call) else None)
+        except StopIteration as end:
+            self.result, self.ended = end.value, True
+            return None
+        return effect
+
+
+class StoredUrl(ResumeState):
+    """Stores one URL in memory."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self.url = url
+
+    def load_url(self) -> str | None:
+        return self.url
+
+    def save_url(self, url: str) -> None:
+        self.url = url
+
+    def delete(self) -> None:
+        self.url = None
+
+
+def retry_budget(limit: float = 60.0) -> RetryBudget:
+    return RetryBudget(limit, first=limit, jitter=lambda _low, high: high)
+
+
+def upload(
+    resume_state: ResumeState | None = None, data: bytes = BYTES, limit: float = 60.0, **options: Any
+) -> Exchange[str]:
+    source = ObjectSource(io.BytesIO(data))
+    exchange = Upload(SERVER, source, UploadSettings(**options), resume_state or StoredUrl(), retry_budget(limit)).run()
+    return Exchange(exchange)
+
+
+SERVER = Server("http://windlass.test", "wl_secret")
+
+
+def body_of(request: Request) -> bytes:
+    """Return what the client would send."""
+    if isinstance(request.body, bytes):
+        return request.body
+    sent = b""
+    while len(sent) < request.body.length:
+        sent += request.body.read(len(sent))
+        request.body.report_sent(len(sent))
+    return sent
+
+
+def send_part(request: Request, count: int) -> None:
+    """The connection takes ``count`` bytes and no more."""
+    assert not isinstance(request.body, bytes)
+    request.body.report_sent(count)
+
+
+def answer_for_ever(exchange: Exchange[Any], *outcomes: Outcome) -> None:
+    for outcome in outcomes * 100:
+        if exchange.request.method == "PATCH":
+            send_part(exchange.request, 500)
+        exchange.answer(outcome)
+
+
+RECORD: dict[str, Any] = {
+    "id": FILE,
+    "original_filename": "report.pdf",
+    "size": SIZE,
+    "status": "READY",
+    "mime_type": "application/pdf",
+    "declared_mime_type": None,
+    "checksum": hashlib.sha256(BYTES).hexdigest(),
+    "checksum_algorithm": "sha256",
+    "width": None,
+    "height": None,
+    "duration": None,
+    "page_count": 3,
+    "extra_attributes": {},
+    "metadata": {"a": "b"},
+    "profile": "default",
+    "reference": None,
+    "duplicate_of": None,
+    "thumbnail_url": None,
+    "renditions": [
+        {
+            "name": "thumbnail",
+            "kind": "image",
+            "mime_type": "image/webp",
+            "size": 9,
+            "width": 1,
+            "height": 2,
+            "url": "/u",
+        }
+    ],
+    "checks": [{"name": "size", "state": "passed", "detail": "5 bytes"}],
+    "created_at": "2026-01-02T03:04:05Z",
+    "updated_at": "2026-01-02T03:04:05.678Z",
+    "expires_at": None,
+    "rejection": None,
+    "links": {"self": f"/files/{FILE}/"},
+}
+
+
+def json_response(document: Any) -> Response:
+    return Response(200, {"content-type": "application/json"}, json.dumps(document).encode())

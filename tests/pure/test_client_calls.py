@@ -1,0 +1,129 @@
+"""Calls of the client without a server: records, lists, repeated requests, waiting, the base URL."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.pure.client_exchange import (
+    CONNECTION_BROKE,
+    FILE,
+    RECORD,
+    SERVER,
+    Exchange,
+    json_response,
+    problem,
+    retry_budget,
+)
+from windlass.client import (
+    BadAnswer,
+    Client,
+    GaveUp,
+    WaitTimeout,
+    api_calls,
+)
+from windlass.client.effects import Outcome, Response
+from windlass.client.models import file_of
+from windlass.client.retries import send_with_retries
+from windlass.client.server import Server
+
+
+def test_a_record_is_typed_and_unknown_members_are_kept() -> None:
+    file = file_of(RECORD | {"invented_later": 1})
+    assert (file.page_count, file.renditions[0].width, file.checks[0].state) == (3, 1, "passed")
+    assert file.created_at.utcoffset() is not None
+    assert file.raw["invented_later"] == 1
+    rejected = file_of(RECORD | {"rejection": {"rule": "type", "detail": "No.", "limit": None, "actual": "x"}})
+    assert rejected.rejection is not None
+    assert rejected.rejection.rule == "type"
+
+
+@pytest.mark.parametrize("answer", [Response(200, {}, b"<html>"), json_response([]), json_response({"id": FILE})])
+def test_a_response_that_is_no_record_is_an_error(answer: Response) -> None:
+    exchange = Exchange(api_calls.get_file(SERVER, FILE, retry_budget()))
+    with pytest.raises(BadAnswer):
+        exchange.answer(answer)
+
+
+@pytest.mark.parametrize(
+    "outcome", [CONNECTION_BROKE, Response(429, {"retry-after": "2"}), Response(502), Response(503)]
+)
+def test_a_get_request_is_repeated(outcome: Outcome) -> None:
+    exchange = Exchange(api_calls.get_file(SERVER, FILE, retry_budget()))
+    again = exchange.answer(outcome)
+    assert again is not None
+    assert again.method == "GET"
+    exchange.answer(json_response(RECORD))
+    assert exchange.result == file_of(RECORD)
+
+
+def test_a_change_that_the_server_may_have_made_is_not_repeated() -> None:
+    exchange = Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
+    with pytest.raises(GaveUp):
+        exchange.answer(CONNECTION_BROKE)
+    exchange = Exchange(send_with_retries(SERVER, "POST", SERVER.url("files", FILE, "reprocess"), retry_budget()))
+    again = exchange.answer(problem(503, "unavailable", **{"retry-after": "1"}))
+    assert again is not None
+    assert again.method == "POST"
+
+
+def test_a_list_continues_at_the_next_link() -> None:
+    url = api_calls.list_url(SERVER, {"status": "READY", "mime_type": "image/*", "q": None})
+    assert url == "http://windlass.test/files/?status=READY&mime_type=image%2F%2A"
+    exchange = Exchange(api_calls.get_page(SERVER, url, retry_budget()))
+    exchange.answer(json_response({"results": [RECORD], "next": "/files/?cursor=x"}))
+    assert exchange.result is not None
+    assert exchange.result.next == "http://windlass.test/files/?cursor=x"
+
+
+def test_the_base_url_may_have_a_path() -> None:
+    server = Server("https://host.test/windlass/")
+    assert server.url("files", "a/b") == "https://host.test/windlass/files/a%2Fb/"
+
+
+@pytest.mark.parametrize("url", ["", "host:8000", "ftp://host", "http://"])
+def test_an_invalid_base_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Server(url)
+
+
+def status(state: str, progress: int = 0) -> Response:
+    return json_response(
+        {"id": FILE, "status": state, "progress": progress, "stage": "intake", "message": "", "steps": [], "owed": []}
+    )
+
+
+def test_waiting_reports_each_change_once_and_polls_less_often_without_changes() -> None:
+    seen: list[tuple[str, int]] = []
+    exchange = Exchange(
+        api_calls.wait_until_ended(
+            SERVER, FILE, retry_budget(), on_status=lambda now: seen.append((now.status, now.progress))
+        )
+    )
+    for _ in range(5):
+        exchange.answer(status("PENDING"))
+    assert exchange.pauses == sorted(exchange.pauses)
+    assert exchange.pauses[-1] > exchange.pauses[0]
+    exchange.answer(status("PROCESSING", 50))
+    assert exchange.pauses[-1] == exchange.pauses[0]
+    exchange.answer(CONNECTION_BROKE)
+    record = exchange.answer(status("READY", 100))
+    assert record is not None
+    assert record.url.endswith(f"/files/{FILE}/")
+    exchange.answer(json_response(RECORD))
+    assert exchange.result == file_of(RECORD)
+    assert seen == [("PENDING", 0), ("PROCESSING", 50), ("READY", 100)]
+
+
+def test_waiting_ends_at_its_timeout() -> None:
+    moments = iter([0.0, 4.0, 10.5])
+    exchange = Exchange(
+        api_calls.wait_until_ended(SERVER, FILE, retry_budget(), timeout=10.0, clock=lambda: next(moments))
+    )
+    exchange.answer(status("PROCESSING"))
+    with pytest.raises(WaitTimeout, match="PROCESSING"):
+        exchange.answer(status("PROCESSING"))
+
+
+def test_patience_is_a_deprecated_alias_of_retry_seconds() -> None:
+    with pytest.warns(DeprecationWarning, match="retry_seconds"), Client(patience=0.0):
+        pass
