@@ -265,7 +265,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return order
 
 
-syncs_by_fdatasync = pytest.mark.skipif(sys.platform == "darwin", reason="syncs through fcntl there")
+syncs_by_fdatasync = pytest.mark.skipif(sys.platform == "darwin", reason="macOS syncs with fcntl")
 
 
 def inode(path: Path) -> int:
@@ -390,7 +390,7 @@ def test_a_file_size_limit_is_a_full_store(store: LocalStore) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     with services.disk(tmp_path / "small", "1m") as place:
         if place is None:
-            pytest.skip("needs the right to mount a small file system")
+            pytest.skip("mounting a small file system is not permitted here")
         yield place
 
 
@@ -437,7 +437,7 @@ def test_a_root_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
 # Descriptors and short writes
 
 
-@pytest.mark.skipif(NO_PROC, reason="needs /proc")
+@pytest.mark.skipif(NO_PROC, reason="this system has no /proc")
 def test_no_descriptor_is_left_open(store: LocalStore, root: Path) -> None:
     make(store, KEY, b"x")
     (root / "link").symlink_to(root)

@@ -46,7 +46,7 @@ def test_the_canary_reports_connections_and_datagrams(canary: Canary) -> None:
     assert canary.heard() == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has inotify")
 def test_the_canary_reports_opened_files(canary: Canary) -> None:
     for path in (canary.bait().text, canary.bait().picture, canary.bait().playlist):
         assert canary.heard() == []

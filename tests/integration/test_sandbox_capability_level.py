@@ -27,7 +27,7 @@ print(json.dumps(asyncio.run(health.readiness())))
 
 @pytest.fixture(scope="module", autouse=True)
 def full() -> None:
-    require(measure("best-effort").name == "full", "Landlock and seccomp are not both to be had here")
+    require(measure("best-effort").name == "full", "this machine does not have both Landlock and seccomp")
 
 
 @pytest.fixture(scope="module")

@@ -540,7 +540,7 @@ def test_line_9_an_interrupted_creation_returns_location_and_offset(
     body = {"silence": b"x" * 40, "past the length": b"x" * 140, "wrong digest": b"x" * 100}[reason]
     wrong = {"Upload-Checksum": "crc32 AAAAAA=="} if dialect == "tus" else {"Content-Digest": f"sha-256=:{'A' * 43}=:"}
     if (dialect, reason) == ("ietf", "past the length"):
-        pytest.skip("from version 8 on, such an upload is invalid from then on")
+        pytest.skip("from version 8 on, a body beyond the length invalidates the upload")
     with Wire(silent.port) as wire, connect(silent) as http:
         fields = BEGUN[dialect] | (wrong if reason == "wrong digest" else {})
         wire.head("POST", "/files/", fields | {"Transfer-Encoding": "chunked"})

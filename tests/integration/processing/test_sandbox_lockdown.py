@@ -30,7 +30,7 @@ REFUSED = "The step asked for a file, a connection or a right that it may not ha
 @pytest.fixture(scope="module", autouse=True)
 def locked_down_sandbox(plugin: None) -> Iterator[None]:
     """The other files of these tests' neighbours are processed as before."""
-    require(measure("best-effort").name == "full", "Landlock and seccomp are not both to be had here")
+    require(measure("best-effort").name == "full", "this machine does not have both Landlock and seccomp")
     assert processed(samples.text(), "before.txt").status == FileStatus.READY
     yield
     assert processed(samples.jpeg(), "after.jpg").status == FileStatus.READY

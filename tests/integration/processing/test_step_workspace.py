@@ -23,7 +23,7 @@ def place(file: BinaryIO) -> str:
     return os.readlink(f"/proc/self/fd/{file.fileno()}")
 
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at descriptors, and only Linux has such files")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows files without a name in /proc")
 
 
 def test_a_copy_has_no_name_and_cannot_be_written_to() -> None:

@@ -339,7 +339,7 @@ def test_verifying_leaves_the_page_cache_empty(pages: Callable[[Path], int]) -> 
     os.close(descriptor)
     object_path(asset).read_bytes()
     if not pages(object_path(asset)):
-        pytest.skip("this file system says nothing of its pages")
+        pytest.skip("this file system does not report cached pages")
     run_verification()
     assert pages(object_path(asset)) == 0
 
