@@ -13,8 +13,8 @@ from tests import samples
 from tests.minimal_files import KINDS, Kind, cfb, ooxml, zipped
 from windlass.processing.contract import Rejection, StepContext, StepResult
 from windlass.processing.formats.documents import zip_types
-from windlass.processing.steps.size_and_type_rules import TypeRules
 from windlass.processing.steps.type import Type
+from windlass.processing.steps.type_rules import TypeRules
 
 PROFILE: dict[str, Any] = {
     "blocked_mime_types": (),
